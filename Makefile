@@ -1,0 +1,81 @@
+# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup has run.
+CC      ?= gcc
+NASM    ?= nasm
+B       := build
+V       ?=
+Q       := $(if $(V),,@)
+
+WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef
+DEPS     = -MMD -MP -MF $(@:.o=.d)
+
+KERNEL_DIRS := boot arch/x86_64 kernel svm vmx mm
+KERNEL_C    := $(sort $(wildcard $(addsuffix /*.c,$(KERNEL_DIRS))))
+KERNEL_ASM  := $(sort $(wildcard $(addsuffix /*.asm,$(KERNEL_DIRS))))
+KERNEL_OBJ  := $(patsubst %,$(B)/%.o,$(KERNEL_C) $(KERNEL_ASM))
+KERNEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
+	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
+
+# Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
+GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
+SERVICE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -fno-common \
+	-ffunction-sections -fdata-sections -nostdinc -isystem drivers-vm/runtime/include -isystem $(GCC_INCLUDE) \
+	$(WARN) -I. -Iinclude
+RUNTIME_SRC := $(sort $(wildcard drivers-vm/runtime/*.c drivers-vm/runtime/*.asm drivers-vm/lib/*.c))
+DRIVER_SRC  := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/driver/*.c))
+CONTROL_SRC := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/control/*.c))
+service_obj  = $(patsubst %,$(B)/service/%.o,$(1))
+
+.PHONY: all kernel services help clean
+all: kernel services
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make kernel          build/hilum.elf
+kernel: $(B)/hilum.elf
+## make services        build/driver.elf and build/control.elf
+services: $(B)/driver.elf $(B)/control.elf
+
+$(B)/hilum.elf: $(KERNEL_OBJ) linker.ld
+	@echo "  LD    $@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(KERNEL_OBJ)
+
+$(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) drivers-vm/runtime/service.ld
+	@echo "  LD    $@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--gc-sections -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(DRIVER_SRC))
+
+$(B)/control.elf: $(call service_obj,$(CONTROL_SRC)) drivers-vm/runtime/service.ld
+	@echo "  LD    $@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--gc-sections -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(CONTROL_SRC))
+
+$(B)/service/%.c.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $< (service)"
+	$(Q)$(CC) $(SERVICE_CFLAGS) $(DEPS) -c -o $@ $<
+
+$(B)/service/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	@echo "  NASM  $<"
+	$(Q)$(NASM) -f elf64 -g -F dwarf -I. -o $@ $<
+
+$(B)/%.c.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPS) -c -o $@ $<
+
+$(B)/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	@echo "  NASM  $<"
+	$(Q)$(NASM) -f elf64 -g -F dwarf -I. -I$(B)/ -o $@ $<
+
+clean:
+	rm -rf $(B)
+
+# Each area adds its own targets in a fragment of its own.
+-include $(wildcard mk/*.mk)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,18 @@
+## make unit            build and run the unit tests (tests/unit/test_*.c) under ASan and UBSan
+# A test names what it links in two comment lines: "UNIT_SOURCES: a.c b.c" and, optionally, "UNIT_FLAGS: -I… -D…".
+# tests/unit/fake/ comes first in the include path, so a fake header there stands in for the real one.
+UNIT_TESTS  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+UNIT_CFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+	$(filter-out -Wmissing-prototypes,$(WARN)) -Itests/unit/fake -I. -Iinclude
+unit_tag = $(shell sed -n 's/.*$(2): *\([^*]*[^* ]\).*/\1/p' $(1))
+
+.PHONY: unit unit-build
+unit-build: $(UNIT_TESTS)
+unit: unit-build
+	@for t in $(UNIT_TESTS); do $$t || exit 1; done
+
+.SECONDEXPANSION:
+$(B)/unit/test_%: tests/unit/test_%.c $$(call unit_tag,tests/unit/test_$$*.c,UNIT_SOURCES) $$(wildcard tests/unit/fake/*)
+	@mkdir -p $(@D)
+	@echo "  UNIT  $<"
+	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -MMD -MP -MF $@.d -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka
