@@ -1,0 +1,375 @@
+/*
+ * The Hilum ABI: everything that the kernel and the world outside root mode agree on. Shared by the kernel, the service VMs,
+ * guests that know Hilum, and tests; docs/abi.md is its reference. All integers are little endian, all structs are packed by
+ * their own alignment, and reserved fields are zero.
+ *
+ * A call: `vmmcall` (AMD) or `vmcall` (Intel) with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9. RAX returns
+ * zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says so.
+ */
+#ifndef HILUM_ABI_H
+#define HILUM_ABI_H
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+#endif
+
+#define HILUM_ABI_VERSION 1u
+
+/* ---- Hypervisor CPUID leaves ------------------------------------------------------------------------------------------ */
+#define HILUM_CPUID_BASE     0x40000100u /* EBX, ECX, EDX = "HilumHilumHi"; EAX = last leaf */
+#define HILUM_CPUID_FEATURES 0x40000101u /* EAX = HILUM_ABI_VERSION; EBX = TSC frequency in kHz */
+
+/* ---- Call numbers ----------------------------------------------------------------------------------------------------- */
+#define HILUM_CALL_BASE 0x484C0000u /* "HL" in the upper half: no collision with KVM's small numbers */
+
+#define HC_NOP               0x484C0000u /* () -> 0 */
+#define HC_BATCH             0x484C0001u /* (gpa of struct hilum_call[], count <= HILUM_BATCH_MAX) -> calls done */
+#define HC_WAIT              0x484C0002u /* (HILUM_WAIT_* flags, absolute TSC deadline or 0); see struct hilum_trap */
+#define HC_LOG_WRITE         0x484C0003u /* (gpa of text, bytes <= HILUM_LOG_LINE_MAX): one line into the kernel's log ring */
+#define HC_HANDLE_CLOSE      0x484C0004u /* (handle) */
+#define HC_HANDLE_GRANT      0x484C0005u /* (vm, handle, rights mask) -> the handle in that VM's table */
+#define HC_MEMORY_CREATE     0x484C0006u /* (host, bytes, HILUM_MEMORY_* flags) -> memory */
+#define HC_MEMORY_MAP        0x484C0007u /* (vm, memory, gpa, offset bytes, bytes, HILUM_MAP_* rights) */
+#define HC_MEMORY_UNMAP      0x484C0008u /* (vm, gpa, bytes): whole earlier mappings only */
+#define HC_VM_CREATE         0x484C0009u /* (host, gpa of struct hilum_vm_config) -> vm */
+#define HC_VM_DESTROY        0x484C000Au /* (vm): stops its vCPUs and gives back everything it owns */
+#define HC_VM_SET_CPUID      0x484C000Bu /* (vm, gpa of struct hilum_cpuid_entry[], count <= HILUM_CPUID_MAX), before the first run */
+#define HC_VM_BIND_TRAP      0x484C000Cu /* (vm, gpa of struct hilum_trap_range) */
+#define HC_VM_SET_HANDLER    0x484C000Du /* (vm, handler vm or 0, badge): who answers its synchronous traps */
+#define HC_VM_SHARED_MEMORY  0x484C000Eu /* (vm) -> memory: its struct hilum_shared_page */
+#define HC_VM_STATUS         0x484C000Fu /* (vm, gpa of struct hilum_vm_status) */
+#define HC_VM_INJECT_MSI     0x484C0010u /* (vm, MSI address, MSI data): SDM vol. 3A, Message Signalled Interrupts */
+#define HC_VM_SET_EXTINT     0x484C0011u /* (vm, level): the 8259A's INTR line to LINT0; the vector comes by a HILUM_TRAP_INTACK */
+#define HC_VM_GRANT_PORTS    0x484C0012u /* (vm, host, first port, count): direct access to host I/O ports */
+#define HC_VCPU_CREATE       0x484C0013u /* (vm, index = APIC id, core or HILUM_CORE_ANY, weight) -> vcpu */
+#define HC_VCPU_SET_STATE    0x484C0014u /* (vcpu, gpa of struct hilum_vcpu_state, HILUM_STATE_* mask), while it does not run */
+#define HC_VCPU_GET_STATE    0x484C0015u /* (vcpu, gpa of struct hilum_vcpu_state, HILUM_STATE_* mask), while it does not run */
+#define HC_VCPU_RUN          0x484C0016u /* (vcpu) */
+#define HC_VCPU_PAUSE        0x484C0017u /* (vcpu): returns once it runs no more */
+#define HC_VCPU_TRAP_MEMORY  0x484C0018u /* (vcpu) -> memory: its struct hilum_trap page */
+#define HC_VCPU_STATS        0x484C0019u /* (vcpu, gpa of struct hilum_vcpu_stats) */
+#define HC_EVENT_CREATE      0x484C001Au /* (target vm, vCPU index, bit < HILUM_EVENTS_PER_VCPU, upcall vector or 0) -> event */
+#define HC_EVENT_SIGNAL      0x484C001Bu /* (event) */
+#define HC_IRQ_BIND          0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
+#define HC_IRQ_ACK           0x484C001Du /* (host, GSI): unmask it until it fires next */
+#define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
+#define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
+#define HC_HOST_LOG_TAKE     0x484C0020u /* (host): the caller now prints the log ring; the kernel leaves the serial port alone */
+#define HC_CALL_END          0x484C0021u
+
+#define HILUM_BATCH_MAX    64u
+#define HILUM_LOG_LINE_MAX 240u
+#define HILUM_CPUID_MAX    96u
+#define HILUM_CORE_ANY     0xFFFFFFFFu
+#define HILUM_MAX_VCPUS    64u
+
+/* KVM-compatible paravirtual calls answered for guests whose profile shows them (numbers and registers are KVM's). */
+#define HILUM_KVM_HC_KICK_CPU 5u
+#define HILUM_KVM_HC_SEND_IPI 10u
+
+#ifndef __ASSEMBLER__
+
+enum hilum_error {
+	HILUM_OK = 0,
+	HILUM_E_INVALID = -1,     /* an argument is out of range, misaligned, or has reserved bits set */
+	HILUM_E_NO_MEMORY = -2,   /* the machine's frames, or the kernel's pool, are exhausted */
+	HILUM_E_BAD_HANDLE = -3,  /* no such handle, stale, or of the wrong type */
+	HILUM_E_DENIED = -4,      /* the handle lacks a right */
+	HILUM_E_EXISTS = -5,      /* the place is taken */
+	HILUM_E_NOT_FOUND = -6,   /* nothing there */
+	HILUM_E_BUSY = -7,        /* the object's state forbids it now */
+	HILUM_E_UNSUPPORTED = -8, /* this machine cannot do it, or there is no such call */
+	HILUM_E_FAULT = -9,       /* a guest-physical argument is not mapped memory of the caller */
+};
+
+/* ---- Handles ---------------------------------------------------------------------------------------------------------- */
+typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16; zero is never a handle */
+
+#define HILUM_RIGHT_CONTROL (1u << 0) /* VM, vCPU: configure, run, stop, destroy; host: everything */
+#define HILUM_RIGHT_MAP     (1u << 1) /* VM: change its address space; memory: map it */
+#define HILUM_RIGHT_WRITE   (1u << 2) /* memory: map it writable */
+#define HILUM_RIGHT_SIGNAL  (1u << 3) /* event: signal; VM: inject interrupts */
+#define HILUM_RIGHT_READ    (1u << 4) /* state, status and statistics */
+#define HILUM_RIGHT_GRANT   (1u << 5) /* copy the handle into another VM's table */
+#define HILUM_RIGHT_ALL     0x3Fu
+
+/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); modules follow from MODULE_0. */
+#define HILUM_HANDLE_SELF     1u
+#define HILUM_HANDLE_HOST     2u
+#define HILUM_HANDLE_LOG      3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
+#define HILUM_HANDLE_ACPI     4u /* memory: copy of the firmware's DSDT, for \_S5_ */
+#define HILUM_HANDLE_MODULE_0 8u
+
+struct hilum_call {
+	uint64_t number;
+	uint64_t arg[6];
+	int64_t result;
+};
+
+/* ---- Service image: a flat binary that starts with this header, loaded at its load address ------------------------------- */
+#define HILUM_IMAGE_MAGIC 0x494D4C48u /* "HLMI" */
+
+struct hilum_image_header {
+	uint32_t magic;
+	uint32_t abi_version;
+	uint64_t load_gpa;     /* bytes, 2 MiB-aligned; this header lands here */
+	uint64_t image_bytes;  /* of the file */
+	uint64_t memory_bytes; /* of RAM the VM gets from guest-physical 0, multiple of 2 MiB, at least load + image + bss */
+	uint64_t entry;        /* guest-physical; entered in 32-bit protected mode, flat segments, paging off, interrupts off */
+};
+
+/* Where a service VM finds what it is given; EBX holds the vCPU's index at entry. */
+#define HILUM_SERVICE_SHARED_GPA    0x80000000ull /* struct hilum_shared_page */
+#define HILUM_SERVICE_BOOT_INFO_GPA 0x80001000ull /* control VM: struct hilum_boot_info */
+
+struct hilum_boot_module {
+	hilum_handle_t memory;
+	uint32_t reserved;
+	uint64_t bytes; /* of content; the memory object is rounded up to pages, the rest reads zero */
+	char name[48];  /* NUL-terminated */
+};
+
+#define HILUM_BOOT_MODULES_MAX 48u
+
+struct hilum_boot_info {
+	uint32_t abi_version;
+	uint32_t module_count;
+	uint64_t acpi_bytes; /* of HILUM_HANDLE_ACPI's content; zero if the firmware has none */
+	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
+};
+
+/* ---- The page that a VM shares with the kernel --------------------------------------------------------------------------- */
+#define HILUM_EVENTS_PER_VCPU 128u
+
+struct hilum_shared_page {
+	uint64_t pending[HILUM_MAX_VCPUS][2]; /* the kernel sets bits (locked or); the VM takes them (locked exchange) */
+	uint64_t tsc_hz;
+	uint32_t vm_id;
+	uint32_t vcpu_count;
+	uint8_t reserved[4096 - 1024 - 16];
+};
+
+/* ---- Memory --------------------------------------------------------------------------------------------------------------- */
+#define HILUM_MEMORY_LAZY     (1u << 0) /* populate on first access instead of now */
+#define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages (tests, later sharing) */
+
+#define HILUM_MAP_READ    (1u << 0)
+#define HILUM_MAP_WRITE   (1u << 1)
+#define HILUM_MAP_EXECUTE (1u << 2)
+
+/* ---- VM -------------------------------------------------------------------------------------------------------------------- */
+#define HILUM_VM_KVM_LEAVES (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
+#define HILUM_VM_REALTIME   (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
+#define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
+
+struct hilum_vm_config {
+	uint32_t flags; /* HILUM_VM_* */
+	uint32_t reserved;
+	hilum_handle_t status_event; /* signalled whenever the VM's status changes; may be zero */
+	uint32_t reserved2;
+	char name[32]; /* NUL-terminated, for the log */
+};
+
+struct hilum_cpuid_entry {
+	uint32_t leaf;
+	uint32_t subleaf;
+	uint32_t flags; /* HILUM_CPUID_SUBLEAF: match the subleaf too */
+	uint32_t eax, ebx, ecx, edx;
+	uint32_t reserved;
+};
+#define HILUM_CPUID_SUBLEAF (1u << 0)
+
+#define HILUM_TRAP_RANGE_PORT (0u) /* ranges of I/O ports */
+#define HILUM_TRAP_RANGE_MMIO (1u) /* ranges of guest-physical addresses, whole pages */
+
+struct hilum_trap_range {
+	uint32_t kind; /* HILUM_TRAP_RANGE_* */
+	hilum_handle_t event; /* zero: forward to the VM's handler; else writes signal this event and go on, reads give all ones */
+	uint64_t first;
+	uint64_t last; /* inclusive */
+};
+
+enum hilum_vm_state {
+	HILUM_VM_STOPPED = 0, /* no vCPU was started yet, or all are paused */
+	HILUM_VM_RUNNING = 1,
+	HILUM_VM_CRASHED = 2, /* a vCPU met a state that cannot go on; reason and vcpu say more */
+};
+
+enum hilum_crash {
+	HILUM_CRASH_NONE = 0,
+	HILUM_CRASH_TRIPLE_FAULT = 1,
+	HILUM_CRASH_INVALID_STATE = 2, /* the CPU refused to enter it */
+	HILUM_CRASH_NO_HANDLER = 3,    /* an access that needs a handler, and there is none */
+	HILUM_CRASH_UNKNOWN_EXIT = 4,
+	HILUM_CRASH_BAD_REPLY = 5,     /* the handler's answer was not valid */
+	HILUM_CRASH_NO_MEMORY = 6,     /* lazy memory could not be populated */
+};
+
+struct hilum_vm_status {
+	uint32_t state;  /* enum hilum_vm_state */
+	uint32_t crash;  /* enum hilum_crash */
+	uint32_t vcpu;   /* index of the vCPU that crashed */
+	uint32_t vcpu_count;
+	uint64_t detail; /* vendor's exit code of the crash */
+	uint64_t memory_bytes; /* mapped */
+	uint64_t kernel_bytes; /* the kernel's own pool memory spent on this VM without its nested page tables */
+	uint64_t table_bytes;  /* nested page tables */
+};
+
+/* ---- Synchronous traps -------------------------------------------------------------------------------------------------------
+ * HC_WAIT(flags, deadline): with HILUM_WAIT_REPLY the caller first answers the trap it took last (its struct hilum_trap holds the
+ * answer); then it waits. On return RAX = HILUM_WAIT_TRAP: RDX = badge, RSI = vCPU index, RDI = kind, R8 = port or gpa,
+ * R9 = size in bytes | write << 8, R10 = value written; HILUM_WAIT_EVENT: bits are pending in the shared page;
+ * HILUM_WAIT_TIMEOUT: the deadline has passed. Bits that are already pending return at once.
+ */
+#define HILUM_WAIT_REPLY (1u << 0)
+
+#define HILUM_WAIT_TRAP    1
+#define HILUM_WAIT_EVENT   2
+#define HILUM_WAIT_TIMEOUT 3
+
+#define HILUM_TRAP_PORT   1u /* IN or OUT without string or REP: the answer is `value` alone */
+#define HILUM_TRAP_STRING 2u /* INS or OUTS: emulate from the state */
+#define HILUM_TRAP_MMIO   3u /* emulate from the state */
+#define HILUM_TRAP_EOI    4u /* `value` = vector of a level-triggered interrupt whose EOI was written */
+#define HILUM_TRAP_INTACK 5u /* answer the 8259A's vector in `value`; HILUM_TRAP_NO_VECTOR if the request is gone */
+
+#define HILUM_TRAP_NO_VECTOR 0x100u
+
+#define HILUM_REPLY_STATE  (1u << 0) /* take gpr, rip and rflags back from the page */
+#define HILUM_REPLY_INJECT (1u << 1) /* then raise exception `vector` (0..31) with `error_code` if it has one, and cr2 for #PF */
+
+struct hilum_segment {
+	uint64_t base;
+	uint32_t limit;     /* bytes, inclusive */
+	uint16_t selector;
+	uint16_t attributes; /* bits 55:52 and 47:40 of the descriptor joined, as in the VMCB (APM vol. 2, 15.5.1) */
+};
+
+/* Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order. */
+struct hilum_trap {
+	uint32_t kind;  /* HILUM_TRAP_* */
+	uint32_t size;  /* bytes accessed; 0 if not known (MMIO) */
+	uint32_t write; /* 1: the guest writes */
+	uint32_t insn_bytes;
+	uint64_t address; /* port or gpa */
+	uint64_t value;   /* written by the guest, or the answer */
+	uint8_t insn[16]; /* instruction bytes where the CPU delivered them (insn_bytes of them) */
+	/* the answer */
+	uint32_t reply; /* HILUM_REPLY_* */
+	uint32_t vector;
+	uint32_t error_code;
+	uint32_t reserved;
+	/* the state, valid for STRING and MMIO */
+	uint64_t gpr[16];
+	uint64_t rip, rflags;
+	uint64_t cr0, cr2, cr3, cr4, efer;
+	uint64_t next_rip; /* after the instruction, or 0 if not known */
+	struct hilum_segment es, cs, ss, ds, fs, gs;
+};
+
+/* ---- vCPU state ---------------------------------------------------------------------------------------------------------------- */
+#define HILUM_STATE_GPR      (1u << 0) /* gpr, rip, rflags */
+#define HILUM_STATE_SEGMENTS (1u << 1) /* segments and descriptor tables */
+#define HILUM_STATE_CR       (1u << 2) /* cr0, cr2, cr3, cr4, efer, xcr0 */
+#define HILUM_STATE_DR       (1u << 3)
+#define HILUM_STATE_MSR      (1u << 4) /* the rest of the MSRs */
+#define HILUM_STATE_EVENTS   (1u << 5) /* pending event, shadows, activity */
+#define HILUM_STATE_APIC     (1u << 6) /* local APIC registers and timer */
+#define HILUM_STATE_FPU      (1u << 7) /* XSAVE area, standard format */
+#define HILUM_STATE_ALL      0xFFu
+
+#define HILUM_ACTIVITY_RUN       0u
+#define HILUM_ACTIVITY_HALT      1u
+#define HILUM_ACTIVITY_WAIT_SIPI 2u
+
+struct hilum_vcpu_state {
+	uint64_t gpr[16];
+	uint64_t rip, rflags;
+	struct hilum_segment es, cs, ss, ds, fs, gs, ldtr, tr;
+	uint64_t gdtr_base, idtr_base;
+	uint32_t gdtr_limit, idtr_limit;
+	uint64_t cr0, cr2, cr3, cr4, efer, xcr0;
+	uint64_t dr[4], dr6, dr7;
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t pat, tsc_offset, tsc_aux;
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
+	uint64_t pending_event; /* VMCB EVENTINJ layout; 0 if none */
+	uint32_t activity;      /* HILUM_ACTIVITY_* */
+	uint32_t shadow;        /* bit 0: interrupt shadow, bit 1: NMI blocked */
+	uint64_t apic_base, apic_tsc_deadline;
+	uint32_t apic_timer_remaining; /* counts of the one-shot or periodic timer */
+	uint32_t reserved;
+	uint8_t apic_page[1024]; /* register n at 16 * n, as in the SDM's local APIC register map */
+	uint32_t xsave_bytes;
+	uint32_t reserved2;
+	uint8_t xsave[2696] __attribute__((aligned(64)));
+};
+
+/* ---- Statistics ----------------------------------------------------------------------------------------------------------------- */
+enum hilum_exit {
+	HILUM_EXIT_INTERRUPT, /* a host interrupt */
+	HILUM_EXIT_NMI,
+	HILUM_EXIT_WINDOW,    /* the guest can take an interrupt now */
+	HILUM_EXIT_CPUID,
+	HILUM_EXIT_HYPERCALL,
+	HILUM_EXIT_PORT,
+	HILUM_EXIT_MMIO,
+	HILUM_EXIT_PAGE_FAULT, /* nested: population */
+	HILUM_EXIT_RDMSR,
+	HILUM_EXIT_WRMSR,
+	HILUM_EXIT_HALT,
+	HILUM_EXIT_PAUSE,
+	HILUM_EXIT_CR,
+	HILUM_EXIT_DR,
+	HILUM_EXIT_EXCEPTION,
+	HILUM_EXIT_APIC,
+	HILUM_EXIT_INVALID_OPCODE, /* an instruction that the VM does not have: SVM, VMX, MONITOR ... */
+	HILUM_EXIT_OTHER,
+	HILUM_EXIT_COUNT
+};
+
+struct hilum_vcpu_stats {
+	uint64_t run_tsc;     /* TSC ticks in the guest and on its behalf */
+	uint64_t ready_tsc;   /* ticks it could have run but waited */
+	uint64_t switches;    /* times it was switched to */
+	uint64_t injected;    /* interrupts delivered */
+	uint64_t exits[HILUM_EXIT_COUNT];
+};
+
+/* ---- Host ------------------------------------------------------------------------------------------------------------------------ */
+#define HILUM_IRQ_LEVEL      (1u << 0)
+#define HILUM_IRQ_ACTIVE_LOW (1u << 1)
+
+#define HILUM_POWER_OFF   0u
+#define HILUM_POWER_RESET 1u
+
+struct hilum_host_info {
+	uint32_t abi_version;
+	uint32_t core_count;
+	uint64_t tsc_hz;
+	uint64_t memory_bytes;  /* usable RAM found at boot */
+	uint64_t free_bytes;
+	uint64_t pool_bytes;    /* taken by the kernel's pool */
+	uint64_t pool_free_bytes;
+	uint64_t kernel_bytes;  /* image, and frame table */
+	uint64_t xcr0_mask;     /* XCR0 bits that guests may use */
+	uint32_t serial_port;   /* the port that the early log used; 0 if none */
+	uint32_t serial_gsi;
+	uint32_t features;      /* HILUM_HOST_* */
+	uint32_t vm_count;
+	uint64_t boot_tsc;
+};
+#define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
+#define HILUM_HOST_TSC_DEADLINE (1u << 1)
+
+_Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");
+_Static_assert(sizeof(struct hilum_shared_page) == 4096, "one page");
+_Static_assert(sizeof(struct hilum_boot_info) <= 4096, "one page");
+_Static_assert(sizeof(struct hilum_trap) <= 4096, "one page");
+_Static_assert(sizeof(struct hilum_segment) == 16, "as in the VMCB");
+_Static_assert(sizeof(struct hilum_vcpu_state) <= 8192, "two pages");
+
+#endif /* __ASSEMBLER__ */
+#endif
