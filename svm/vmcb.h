@@ -1,0 +1,271 @@
+/*
+ * The virtual machine control block. APM vol. 2, Appendix B "Layout of VMCB"; intercept bits from table B-1, exit codes from
+ * Appendix C. Fields are fixed-width integers; masks carry the manual's names. Writes to fields that a clean bit covers go through
+ * the setters at the end, which mark the group dirty by themselves.
+ */
+#ifndef SVM_VMCB_H
+#define SVM_VMCB_H
+
+#include <hilum/abi.h>
+#include "arch/x86_64/types.h"
+
+/* Intercept words, byte offsets 000h to 014h */
+#define INTERCEPT_CR_READ(n)   (1u << (n))
+#define INTERCEPT_CR_WRITE(n)  (1u << (16 + (n)))
+#define INTERCEPT_EXCEPTION(n) (1u << (n))
+
+/* 00Ch */
+#define INTERCEPT_INTR     (1u << 0)
+#define INTERCEPT_NMI      (1u << 1)
+#define INTERCEPT_SMI      (1u << 2)
+#define INTERCEPT_INIT     (1u << 3)
+#define INTERCEPT_VINTR    (1u << 4)
+#define INTERCEPT_RDPMC    (1u << 15)
+#define INTERCEPT_CPUID    (1u << 18)
+#define INTERCEPT_IRET     (1u << 20)
+#define INTERCEPT_INVD     (1u << 22)
+#define INTERCEPT_PAUSE    (1u << 23)
+#define INTERCEPT_HLT      (1u << 24)
+#define INTERCEPT_INVLPGA  (1u << 26)
+#define INTERCEPT_IOIO     (1u << 27)
+#define INTERCEPT_MSR      (1u << 28)
+#define INTERCEPT_FERR     (1u << 30)
+#define INTERCEPT_SHUTDOWN (1u << 31)
+
+/* 010h */
+#define INTERCEPT_VMRUN   (1u << 0)
+#define INTERCEPT_VMMCALL (1u << 1)
+#define INTERCEPT_VMLOAD  (1u << 2)
+#define INTERCEPT_VMSAVE  (1u << 3)
+#define INTERCEPT_STGI    (1u << 4)
+#define INTERCEPT_CLGI    (1u << 5)
+#define INTERCEPT_SKINIT  (1u << 6)
+#define INTERCEPT_WBINVD  (1u << 9)
+#define INTERCEPT_MONITOR (1u << 10)
+#define INTERCEPT_MWAIT   (1u << 11)
+#define INTERCEPT_XSETBV  (1u << 13)
+
+/* 05Ch TLB_CONTROL */
+#define TLB_CONTROL_NONE       0u
+#define TLB_CONTROL_FLUSH_ALL  1u
+#define TLB_CONTROL_FLUSH_ASID 3u /* only with the FlushByAsid feature */
+
+/* 060h */
+#define V_TPR_MASK          0xFFull
+#define V_IRQ               (1ull << 8)
+#define V_INTR_PRIO_SHIFT   16
+#define V_INTR_PRIO_MASK    (0xFull << 16)
+#define V_IGN_TPR           (1ull << 20)
+#define V_INTR_MASKING      (1ull << 24)
+#define V_INTR_VECTOR_SHIFT 32
+
+#define INTERRUPT_SHADOW (1ull << 0) /* 068h */
+
+#define NP_ENABLE (1ull << 0) /* 090h */
+
+/* 0A8h EVENTINJ and 088h EXITINTINFO */
+#define EVENT_TYPE_INTR      (0ull << 8)
+#define EVENT_TYPE_NMI       (2ull << 8)
+#define EVENT_TYPE_EXCEPTION (3ull << 8)
+#define EVENT_TYPE_SOFTWARE  (4ull << 8)
+#define EVENT_TYPE_MASK      (7ull << 8)
+#define EVENT_ERROR_VALID    (1ull << 11)
+#define EVENT_VALID          (1ull << 31)
+
+/* 0B8h */
+#define LBR_VIRTUALIZATION   (1ull << 0)
+#define VIRTUAL_VMLOADSAVE   (1ull << 1)
+
+/* 0C0h VMCB clean bits; a set bit says the group is unchanged since the last VMRUN of this VMCB on this core */
+#define CLEAN_INTERCEPTS (1u << 0)
+#define CLEAN_IOPM_MSRPM (1u << 1)
+#define CLEAN_ASID       (1u << 2)
+#define CLEAN_TPR        (1u << 3)
+#define CLEAN_NP         (1u << 4)
+#define CLEAN_CR         (1u << 5)
+#define CLEAN_DR         (1u << 6)
+#define CLEAN_DT         (1u << 7)
+#define CLEAN_SEG        (1u << 8)
+#define CLEAN_CR2        (1u << 9)
+#define CLEAN_LBR        (1u << 10)
+#define CLEAN_ALL        0x7FFu
+
+/* Exit codes, Appendix C */
+#define VMEXIT_CR_READ(n)  (0x00u + (n))
+#define VMEXIT_CR_WRITE(n) (0x10u + (n))
+#define VMEXIT_DR_READ(n)  (0x20u + (n))
+#define VMEXIT_DR_WRITE(n) (0x30u + (n))
+#define VMEXIT_EXCP(n)     (0x40u + (n))
+#define VMEXIT_INTR        0x60u
+#define VMEXIT_NMI         0x61u
+#define VMEXIT_SMI         0x62u
+#define VMEXIT_INIT        0x63u
+#define VMEXIT_VINTR       0x64u
+#define VMEXIT_RDPMC       0x6Fu
+#define VMEXIT_CPUID       0x72u
+#define VMEXIT_IRET        0x74u
+#define VMEXIT_INVD        0x76u
+#define VMEXIT_PAUSE       0x77u
+#define VMEXIT_HLT         0x78u
+#define VMEXIT_INVLPGA     0x7Au
+#define VMEXIT_IOIO        0x7Bu
+#define VMEXIT_MSR         0x7Cu
+#define VMEXIT_SHUTDOWN    0x7Fu
+#define VMEXIT_VMRUN       0x80u
+#define VMEXIT_VMMCALL     0x81u
+#define VMEXIT_VMLOAD      0x82u
+#define VMEXIT_VMSAVE      0x83u
+#define VMEXIT_STGI        0x84u
+#define VMEXIT_CLGI        0x85u
+#define VMEXIT_SKINIT      0x86u
+#define VMEXIT_WBINVD      0x89u
+#define VMEXIT_MONITOR     0x8Au
+#define VMEXIT_MWAIT       0x8Bu
+#define VMEXIT_XSETBV      0x8Du
+#define VMEXIT_NPF         0x400u
+#define VMEXIT_INVALID     0xFFFFFFFFu /* the low 32 bits of -1: QEMU zero-extends */
+
+/* EXITINFO1 of IOIO, 15.10.2 */
+#define IOIO_IN         (1u << 0)
+#define IOIO_STRING     (1u << 2)
+#define IOIO_REP        (1u << 3)
+#define IOIO_SIZE_SHIFT 4
+#define IOIO_SIZE_MASK  7u
+#define IOIO_PORT_SHIFT 16
+
+/* EXITINFO1 of NPF, 15.25.6 */
+#define NPF_PRESENT  (1ull << 0)
+#define NPF_WRITE    (1ull << 1)
+#define NPF_FETCH    (1ull << 4)
+
+struct vmcb {
+	/* control area */
+	uint32_t intercept_cr;          /* 000 reads in 15:0, writes in 31:16 */
+	uint32_t intercept_dr;          /* 004 */
+	uint32_t intercept_exceptions;  /* 008 */
+	uint32_t intercept_misc1;       /* 00C */
+	uint32_t intercept_misc2;       /* 010 */
+	uint32_t intercept_misc3;       /* 014 */
+	uint8_t reserved_018[0x3C - 0x18];
+	uint16_t pause_filter_threshold; /* 03C */
+	uint16_t pause_filter_count;     /* 03E */
+	uint64_t iopm_base_pa;           /* 040 */
+	uint64_t msrpm_base_pa;          /* 048 */
+	uint64_t tsc_offset;             /* 050 */
+	uint32_t guest_asid;             /* 058 */
+	uint32_t tlb_control;            /* 05C */
+	uint64_t virtual_interrupt;      /* 060 */
+	uint64_t interrupt_shadow;       /* 068 */
+	uint64_t exitcode;               /* 070 */
+	uint64_t exitinfo1;              /* 078 */
+	uint64_t exitinfo2;              /* 080 */
+	uint64_t exitintinfo;            /* 088 */
+	uint64_t np_enable;              /* 090 */
+	uint8_t reserved_098[0xA8 - 0x98];
+	uint64_t eventinj;               /* 0A8 */
+	uint64_t n_cr3;                  /* 0B0 */
+	uint64_t virtual_extensions;     /* 0B8 */
+	uint32_t clean;                  /* 0C0 */
+	uint32_t reserved_0c4;
+	uint64_t nrip;                   /* 0C8 */
+	uint8_t insn_bytes_fetched;      /* 0D0 */
+	uint8_t insn_bytes[15];          /* 0D1 */
+	uint8_t reserved_0e0[0x400 - 0xE0];
+	/* state save area, offsets relative to 400h */
+	struct vmcb_segment {
+		uint16_t selector;
+		uint16_t attributes;
+		uint32_t limit;
+		uint64_t base;
+	} es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 000 .. 09F */
+	uint8_t reserved_4a0[0xCB - 0xA0];
+	uint8_t cpl;                     /* 0CB */
+	uint32_t reserved_4cc;
+	uint64_t efer;                   /* 0D0 */
+	uint8_t reserved_4d8[0x148 - 0xD8];
+	uint64_t cr4;                    /* 148 */
+	uint64_t cr3;                    /* 150 */
+	uint64_t cr0;                    /* 158 */
+	uint64_t dr7;                    /* 160 */
+	uint64_t dr6;                    /* 168 */
+	uint64_t rflags;                 /* 170 */
+	uint64_t rip;                    /* 178 */
+	uint8_t reserved_580[0x1D8 - 0x180];
+	uint64_t rsp;                    /* 1D8 */
+	uint8_t reserved_5e0[0x1F8 - 0x1E0];
+	uint64_t rax;                    /* 1F8 */
+	uint64_t star;                   /* 200 */
+	uint64_t lstar;
+	uint64_t cstar;
+	uint64_t sfmask;
+	uint64_t kernel_gs_base;         /* 220 */
+	uint64_t sysenter_cs;
+	uint64_t sysenter_esp;
+	uint64_t sysenter_eip;
+	uint64_t cr2;                    /* 240 */
+	uint8_t reserved_648[0x268 - 0x248];
+	uint64_t g_pat;                  /* 268 */
+	uint64_t dbgctl;
+	uint64_t br_from;
+	uint64_t br_to;
+	uint64_t last_excp_from;
+	uint64_t last_excp_to;           /* 290 */
+	uint8_t reserved_698[0x1000 - 0x698];
+};
+
+_Static_assert(offsetof(struct vmcb, iopm_base_pa) == 0x40, "VMCB");
+_Static_assert(offsetof(struct vmcb, guest_asid) == 0x58, "VMCB");
+_Static_assert(offsetof(struct vmcb, exitcode) == 0x70, "VMCB");
+_Static_assert(offsetof(struct vmcb, eventinj) == 0xA8, "VMCB");
+_Static_assert(offsetof(struct vmcb, clean) == 0xC0, "VMCB");
+_Static_assert(offsetof(struct vmcb, insn_bytes) == 0xD1, "VMCB");
+_Static_assert(offsetof(struct vmcb, es) == 0x400, "VMCB");
+_Static_assert(offsetof(struct vmcb, tr) == 0x490, "VMCB");
+_Static_assert(offsetof(struct vmcb, cpl) == 0x4CB, "VMCB");
+_Static_assert(offsetof(struct vmcb, efer) == 0x4D0, "VMCB");
+_Static_assert(offsetof(struct vmcb, cr4) == 0x548, "VMCB");
+_Static_assert(offsetof(struct vmcb, rip) == 0x578, "VMCB");
+_Static_assert(offsetof(struct vmcb, rsp) == 0x5D8, "VMCB");
+_Static_assert(offsetof(struct vmcb, rax) == 0x5F8, "VMCB");
+_Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB");
+_Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB");
+_Static_assert(sizeof(struct vmcb) == PAGE_SIZE, "VMCB");
+
+/* Mark the groups in `mask` (CLEAN_*) as changed. */
+static inline void vmcb_dirty(struct vmcb *vmcb, uint32_t mask)
+{
+	vmcb->clean &= ~mask;
+}
+
+/* One setter a field: the value, and the clean bit that covers it. */
+#define VMCB_SETTER(type, field, group)                                                                      \
+	static inline void vmcb_set_##field(struct vmcb *vmcb, type value)                                   \
+	{                                                                                                    \
+		vmcb->field = value;                                                                         \
+		vmcb_dirty(vmcb, group);                                                                     \
+	}
+
+VMCB_SETTER(uint32_t, intercept_cr, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint32_t, intercept_dr, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint32_t, intercept_exceptions, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint32_t, intercept_misc1, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint32_t, intercept_misc2, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint16_t, pause_filter_threshold, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint16_t, pause_filter_count, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint64_t, tsc_offset, CLEAN_INTERCEPTS)
+VMCB_SETTER(uint64_t, iopm_base_pa, CLEAN_IOPM_MSRPM)
+VMCB_SETTER(uint64_t, msrpm_base_pa, CLEAN_IOPM_MSRPM)
+VMCB_SETTER(uint32_t, guest_asid, CLEAN_ASID)
+VMCB_SETTER(uint64_t, virtual_interrupt, CLEAN_TPR)
+VMCB_SETTER(uint64_t, np_enable, CLEAN_NP)
+VMCB_SETTER(uint64_t, n_cr3, CLEAN_NP)
+VMCB_SETTER(uint64_t, g_pat, CLEAN_NP)
+VMCB_SETTER(uint64_t, cr0, CLEAN_CR)
+VMCB_SETTER(uint64_t, cr3, CLEAN_CR)
+VMCB_SETTER(uint64_t, cr4, CLEAN_CR)
+VMCB_SETTER(uint64_t, efer, CLEAN_CR)
+VMCB_SETTER(uint64_t, dr6, CLEAN_DR)
+VMCB_SETTER(uint64_t, dr7, CLEAN_DR)
+VMCB_SETTER(uint64_t, cr2, CLEAN_CR2)
+
+#endif
