@@ -1,0 +1,90 @@
+/*
+ * Reads the static ACPI tables: no AML, no globals, no allocation. Everything handed in is hostile: each length and checksum
+ * is verified before a field is read; a bad table is reported through the caller's `complain` and skipped.
+ * ACPI Specification 6.5, 5.2 ACPI System Description Tables.
+ */
+#ifndef ARCH_X86_64_ACPI_H
+#define ARCH_X86_64_ACPI_H
+
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/status.h"
+
+#define ACPI_IOAPICS_MAX   8u
+#define ACPI_OVERRIDES_MAX 24u
+#define ACPI_MCFG_MAX      8u
+
+struct acpi_table_ref {
+	hpa_t base;     /* 0: not present */
+	uint32_t bytes; /* verified length, with a good checksum */
+};
+
+struct acpi_ioapic {
+	hpa_t base;
+	uint32_t gsi_base;
+	uint8_t id;
+};
+
+struct acpi_override { /* an ISA interrupt that is not identity-mapped, or not edge and active high */
+	uint8_t isa_irq;
+	bool level, active_low;
+	uint32_t gsi;
+};
+
+struct acpi_ecam {
+	hpa_t base; /* of bus 0, even where bus_first is greater */
+	uint16_t segment;
+	uint8_t bus_first, bus_last;
+};
+
+/* Generic Address Structure (5.2.3.2), space 0 memory, 1 port; base 0: absent. */
+struct acpi_gas {
+	hpa_t base;
+	uint8_t space, width_bits;
+};
+
+struct acpi_info {
+	uint32_t cpu_count; /* usable entries of apic_ids */
+	uint32_t cpus_over; /* enabled cores beyond CPU_MAX, left asleep */
+	uint32_t apic_ids[CPU_MAX];
+	hpa_t lapic_base;
+	bool has_8259;
+	uint32_t ioapic_count;
+	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
+	uint32_t override_count;
+	struct acpi_override overrides[ACPI_OVERRIDES_MAX];
+	uint32_t ecam_count;
+	struct acpi_ecam ecams[ACPI_MCFG_MAX];
+	bool hw_reduced;
+	uint16_t sci_irq;
+	uint16_t pm1a_control, pm1b_control; /* I/O ports; 0: absent */
+	struct acpi_gas pm_timer;
+	bool pm_timer_32bit;
+	struct acpi_gas reset;
+	uint8_t reset_value;
+	hpa_t hpet_base; /* 0: absent */
+	struct acpi_table_ref rsdt, madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
+};
+
+struct acpi_access {
+	/* Makes `bytes` at `base` readable; NULL if that is impossible. */
+	const void *(*map)(hpa_t base, uint64_t bytes);
+	/* One defect of the table with this four-character name. */
+	void (*complain)(const char *name, const char *what);
+};
+
+/*
+ * Walks from an RSDP copy of `bytes` bytes to every known table and fills *out (zeroed first; always usable, though perhaps
+ * empty). STATUS_INVALID: RSDP or its root table is bad.
+ */
+must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out);
+
+/* The parsers behind it: `table` of `bytes` bytes whose header was verified. They add to *out, STATUS_INVALID: malformed. */
+must_check enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out);
+must_check enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out);
+must_check enum status acpi_parse_mcfg(const uint8_t *table, size_t bytes, struct acpi_info *out);
+must_check enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out);
+
+/* Where ISA interrupt `irq` arrives: its global system interrupt and signal. */
+struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * The host's own local APIC, xAPIC or x2APIC (used wherever CPUID offers it). All functions act on the calling core, interrupts
+ * off. SDM vol. 3A, chapter 11 APIC.
+ */
+#ifndef ARCH_X86_64_LAPIC_H
+#define ARCH_X86_64_LAPIC_H
+
+#include "arch/x86_64/types.h"
+
+/* Once, on the boot core: chooses the mode. `mmio` is the register page in the final tables, unused (may be NULL) for x2APIC. */
+void lapic_init(volatile void *mmio);
+
+/* True if lapic_init will use (or used) x2APIC, so that no register page is needed. */
+bool lapic_is_x2apic(void);
+
+/* On every core: enables it, all local interrupts masked, priority 0. */
+void lapic_init_core(void);
+
+/* This core's id: 8 bits, or 32 in x2APIC mode. */
+uint32_t lapic_id(void);
+
+void lapic_eoi(void);
+
+/* Fixed, edge interrupt `vector` to one core; it may be the caller. */
+void lapic_send_ipi(uint32_t apic_id, unsigned vector);
+void lapic_send_nmi(uint32_t apic_id);
+void lapic_send_nmi_others(void);
+void lapic_send_init(uint32_t apic_id);
+/* `page`: start address / 4096, below 0x100. */
+void lapic_send_startup(uint32_t apic_id, unsigned page);
+
+/* Raw one-shot timer of the calling core, for timer.c. `initial` 0 stops it. */
+void lapic_timer_setup(unsigned vector, bool tsc_deadline);
+void lapic_timer_start(uint32_t initial);
+uint32_t lapic_timer_count(void);
+
+#endif
