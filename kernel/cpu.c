@@ -1,0 +1,122 @@
+/*
+ * Each core's timers and its main loop. Root mode runs with no interrupt taken except inside virt->run's and virt->idle's windows,
+ * so the interrupt handlers here never meet half-changed state.
+ */
+#include "kernel/cpu.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/timer.h"
+#include "arch/x86_64/trap.h"
+#include "kernel/sched.h"
+#include "kernel/start.h"
+#include "kernel/virt_ops.h"
+#include "mm/window.h"
+
+struct cpu *cpu_table[CPU_MAX];
+uint32_t cpu_count;
+
+/* The hardware timer only ever moves to an earlier point; one that turns out to be too early is set again when it fires. */
+static void timer_program(struct cpu *cpu)
+{
+	struct heap_node *first = heap_first(&cpu->timers);
+
+	if (first != NULL && (cpu->armed == 0 || first->key < cpu->armed)) {
+		cpu->armed = first->key;
+		timer_set_deadline_tsc(first->key);
+	}
+}
+
+void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_tsc)
+{
+	heap_remove(&cpu->timers, &timer->node);
+	heap_insert(&cpu->timers, &timer->node, deadline_tsc);
+	timer_program(cpu);
+}
+
+void cpu_timer_cancel(struct cpu *cpu, struct cpu_timer *timer)
+{
+	heap_remove(&cpu->timers, &timer->node);
+}
+
+static void timer_interrupt(unsigned vector)
+{
+	struct cpu *cpu = cpu_self();
+	uint64_t now = rdtsc();
+	struct heap_node *node;
+
+	(void)vector;
+	cpu->armed = 0;
+	while ((node = heap_first(&cpu->timers)) != NULL && node->key <= now) {
+		struct cpu_timer *timer = container_of(node, struct cpu_timer, node);
+		heap_remove(&cpu->timers, node);
+		if (timer->vcpu != NULL)
+			vcpu_request(timer->vcpu, timer->request);
+		else
+			cpu->resched = true;
+	}
+	timer_program(cpu);
+}
+
+/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
+static void kick_interrupt(unsigned vector)
+{
+	struct cpu *cpu = cpu_self();
+	struct vcpu *v = __atomic_exchange_n(&cpu->inbox, NULL, __ATOMIC_ACQUIRE);
+	uint64_t now = rdtsc();
+
+	(void)vector;
+	while (v != NULL) {
+		struct vcpu *next = v->inbox_next;
+		__atomic_store_n(&v->in_inbox, 0, __ATOMIC_RELEASE);
+		sched_wake(cpu, v, now);
+		v = next;
+	}
+}
+
+void cpu_init_interrupts(void)
+{
+	irq_set_handler(CPU_IRQ_TIMER, timer_interrupt);
+	irq_set_handler(CPU_IRQ_KICK, kick_interrupt);
+}
+
+static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
+{
+	if (cpu->loaded != NULL) {
+		virt->unload(cpu->loaded);
+		window_clear(cpu->arch.id);
+	}
+	virt->load(v);
+	cpu->loaded = v;
+}
+
+_Noreturn void cpu_loop(struct cpu *cpu)
+{
+	for (;;) {
+		struct vcpu *v = cpu->next;
+
+		cpu->resched = false;
+		if (v != NULL) {
+			cpu->next = NULL; /* runs on charged's time */
+		} else {
+			uint64_t now = rdtsc();
+			sched_account(cpu, now);
+			v = sched_pick(cpu, now);
+		}
+		if (v == NULL) {
+			virt->idle(cpu);
+			cpu->epoch++;
+			continue;
+		}
+		cpu->current = v;
+		if (v->requests == 0 || vcpu_prepare(v)) {
+			if (cpu->loaded != v)
+				cpu_switch_to(cpu, v);
+			virt->run(v);
+		}
+		cpu->current = NULL;
+		if (v->state == VCPU_READY && !v->stopped)
+			sched_wake(cpu, v, rdtsc());
+		else if (v->requests != 0)
+			sched_wake(cpu, v, rdtsc()); /* raised after its last look */
+	}
+}

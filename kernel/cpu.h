@@ -1,0 +1,72 @@
+/* struct cpu: what root mode keeps for each core. Only its own core touches it, but for the fields marked as shared. */
+#ifndef KERNEL_CPU_H
+#define KERNEL_CPU_H
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/lapic.h"
+#include "kernel/heap.h"
+
+struct vcpu;
+
+enum cpu_irq {
+	CPU_IRQ_DEVICE_FIRST = 0x30, /* .. CPU_IRQ_DEVICE_LAST: GSIs bound to events */
+	CPU_IRQ_DEVICE_LAST = 0xDF,
+	CPU_IRQ_TIMER = 0xE8,
+	CPU_IRQ_KICK = 0xE9,
+};
+
+/* A point in TSC time at which `request` (VCPU_REQUEST_*) is raised on `vcpu`, or the slice ends (vcpu NULL). */
+struct cpu_timer {
+	struct heap_node node; /* key: host TSC */
+	struct vcpu *vcpu;
+	uint32_t request;
+};
+
+struct cpu {
+	struct cpu_arch arch; /* first, as arch/ expects */
+
+	/* shared */
+	uint64_t epoch;      /* quiescent points passed; written by this core only */
+	struct vcpu *inbox;  /* vCPUs that other cores want looked at: a stack, taken whole */
+
+	/* scheduler */
+	struct vcpu *current; /* being run, or NULL while idle */
+	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
+	struct vcpu *loaded;  /* whose registers (FPU, MSRs) the core holds */
+	struct heap realtime; /* ready vCPUs of real-time VMs, keyed by arrival */
+	struct heap fair;     /* the others, keyed by virtual time */
+	uint64_t arrival;     /* next key of `realtime` */
+	uint64_t virtual_time;
+	struct vcpu *charged; /* pays for the time since switched_tsc: a handler runs on the trapping vCPU's time */
+	uint64_t switched_tsc;
+	bool resched;          /* leave the run loop and choose again */
+
+	/* time */
+	struct heap timers;
+	struct cpu_timer slice;
+	uint64_t armed; /* deadline in the hardware timer; 0 if stopped */
+
+	/* vendor's own */
+	void *virt_page;      /* host save area or VMXON region */
+	uint64_t asid_generation;
+	uint32_t asid_next;
+
+	uint8_t *scratch; /* two pages for copies of large ABI structures, used inside one handler */
+};
+
+#define CPU_SCRATCH_BYTES (2 * PAGE_SIZE)
+
+extern struct cpu *cpu_table[CPU_MAX];
+extern uint32_t cpu_count;
+
+/* Arm or change a timer of this core. */
+void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_tsc);
+void cpu_timer_cancel(struct cpu *cpu, struct cpu_timer *timer);
+
+/* Interrupt the guest that `target` runs, or its idle loop. */
+static inline void cpu_kick(struct cpu *target)
+{
+	lapic_send_ipi(target->arch.apic_id, CPU_IRQ_KICK);
+}
+
+#endif

@@ -1,0 +1,219 @@
+/*
+ * CPUID: the VM's own table, or the limits of this kernel where a VM has none (the control VM, which builds the others' tables
+ * from what it sees). Every table is cut down to these limits when it is uploaded, so a table can hide features, never invent them.
+ * SDM vol. 2A, CPUID; APM vol. 3, Appendix E.
+ */
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/features.h"
+#include "kernel/exit.h"
+#include "kernel/vm.h"
+
+uint64_t cpuid_xcr0_mask;
+
+/* Feature words that may pass, by what the kernel virtualises; bits not named here are hidden. */
+#define LEAF1_ECX  0x7EDA3203u /* SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE OSXSAVE AVX F16C RDRAND */
+#define LEAF1_EDX  0x078BAB7Fu /* FPU VME DE PSE TSC MSR PAE CX8 APIC SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
+#define LEAF7_EBX  0xF1BF07A9u /* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512* RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB SHA */
+#define LEAF7_ECX  0x00405F46u /* VBMI UMIP VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ RDPID */
+#define LEAF7_EDX  0x00000110u /* FSRM VP2INTERSECT */
+#define LEAFD1_EAX 0x00000007u /* XSAVEOPT XSAVEC XGETBV1 */
+#define EXT1_ECX   0x000001E1u /* LAHF ABM SSE4A MisAlignSse 3DNowPrefetch */
+#define EXT1_EDX   0x2DD3AB7Fu /* SysCallSysRet NX MmxExt Page1GB RDTSCP LM, and the copies of leaf 1 */
+#define LEAF1_ECX_X2APIC   (1u << 21)
+#define LEAF1_ECX_DEADLINE (1u << 24)
+#define LEAF1_ECX_OSXSAVE  (1u << 27)
+#define LEAF1_ECX_HYPERVISOR (1u << 31)
+#define LEAF1_EDX_APIC     (1u << 9)
+
+static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
+{
+	struct cpuid_regs r = cpuid(leaf, subleaf);
+	struct cpuid_regs none = { 0 };
+
+	switch (leaf) {
+	case 0:
+		r.eax = r.eax < 0xD ? r.eax : 0xD;
+		return r;
+	case 1:
+		r.ecx = (r.ecx & LEAF1_ECX) | LEAF1_ECX_X2APIC | LEAF1_ECX_DEADLINE | LEAF1_ECX_HYPERVISOR;
+		r.edx = (r.edx & LEAF1_EDX) | LEAF1_EDX_APIC;
+		r.ebx = (r.ebx & 0x0000FF00) | 1u << 16;
+		return r;
+	case 2:
+	case 4:
+		return cpu_features.vendor == CPU_VENDOR_INTEL ? r : none;
+	case 7:
+		if (subleaf != 0)
+			return none;
+		return (struct cpuid_regs){ 0, r.ebx & LEAF7_EBX, r.ecx & LEAF7_ECX, r.edx & LEAF7_EDX };
+	case 0xD:
+		if (cpuid_xcr0_mask == 0)
+			return none;
+		if (subleaf == 0)
+			return (struct cpuid_regs){ r.eax & (uint32_t)cpuid_xcr0_mask, r.ebx, r.ecx, 0 };
+		if (subleaf == 1)
+			return (struct cpuid_regs){ r.eax & LEAFD1_EAX, 0, 0, 0 };
+		return subleaf < 63 && (cpuid_xcr0_mask >> subleaf & 1) ? r : none;
+	case 0x80000000:
+		r.eax = r.eax < 0x80000008 ? r.eax : 0x80000008;
+		return r;
+	case 0x80000001:
+		return (struct cpuid_regs){ r.eax, 0, r.ecx & EXT1_ECX, r.edx & EXT1_EDX };
+	case 0x80000007:
+		return (struct cpuid_regs){ 0, 0, 0, r.edx & 1u << 8 };
+	case 0x80000008:
+		return (struct cpuid_regs){ r.eax & 0xFFFF, 0, 0, 0 };
+	case 0x80000002:
+	case 0x80000003:
+	case 0x80000004:
+	case 0x80000005:
+	case 0x80000006:
+		return r;
+	case HILUM_CPUID_BASE:
+		return (struct cpuid_regs){ HILUM_CPUID_FEATURES, 0x756C6948, 0x6C69486D, 0x69486D75 }; /* "HilumHilumHi" */
+	case HILUM_CPUID_FEATURES:
+		return (struct cpuid_regs){ HILUM_ABI_VERSION, (uint32_t)(tsc_hz() / 1000), 0, 0 };
+	default:
+		return none;
+	}
+}
+
+void cpuid_init(void)
+{
+	if (!cpu_features.xsave)
+		return;
+	struct cpuid_regs r = cpuid(0xD, 0);
+	cpuid_xcr0_mask = r.eax & 7u; /* x87, SSE, AVX */
+	if (cpuid_xcr0_mask == 7 && (r.eax & 0xE0) == 0xE0)
+		cpuid_xcr0_mask |= 0xE0; /* AVX-512: still inside one page */
+}
+
+static bool leaf_is_hypervisor(uint32_t leaf)
+{
+	return leaf - 0x40000000u < 0x200;
+}
+
+/* What a table's entry may say at most: AND with the limits for feature words; free choice where nothing depends on it. */
+static void entry_limit(struct hilum_cpuid_entry *e)
+{
+	struct cpuid_regs max = limit(e->leaf, e->subleaf);
+
+	switch (e->leaf) {
+	case 1:
+		e->ecx &= max.ecx;
+		e->edx &= max.edx;
+		break;
+	case 7:
+	case 0x80000001:
+		e->ebx &= max.ebx;
+		e->ecx &= max.ecx;
+		e->edx &= max.edx;
+		break;
+	case 0xD:
+		e->eax &= max.eax;
+		break;
+	default:
+		break;
+	}
+}
+
+/* Page layout: entries, then 3 x 32 first indices for the basic, hypervisor and extended ranges. */
+struct cpuid_page {
+	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX];
+	uint8_t first[3][32]; /* index + 1, 0: no such leaf */
+};
+_Static_assert(sizeof(struct cpuid_page) <= PAGE_SIZE, "one page");
+
+static inline unsigned leaf_range(uint32_t leaf)
+{
+	return (leaf >> 30) & 3; /* 0 basic, 1 hypervisor, 2 extended, 3 none */
+}
+
+enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count)
+{
+	struct cpuid_page *page = (struct cpuid_page *)vm->cpuid;
+
+	if (vm->started)
+		return STATUS_BUSY;
+	if (count == 0 || count > HILUM_CPUID_MAX)
+		return STATUS_INVALID;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct hilum_cpuid_entry *e = &entries[i];
+		bool known_range = (e->leaf & 0x3FFFFFFF) < 32 || leaf_is_hypervisor(e->leaf);
+		if (leaf_range(e->leaf) == 3 || !known_range || (e->flags & ~HILUM_CPUID_SUBLEAF) ||
+		    (i > 0 && (e->leaf < e[-1].leaf || (e->leaf == e[-1].leaf && e->subleaf <= e[-1].subleaf))))
+			return STATUS_INVALID;
+	}
+	for (unsigned r = 0; r < 3; r++)
+		for (unsigned i = 0; i < 32; i++)
+			page->first[r][i] = 0;
+	for (uint32_t i = 0; i < count; i++) {
+		page->entry[i] = entries[i];
+		entry_limit(&page->entry[i]);
+		uint8_t *first = &page->first[leaf_range(entries[i].leaf)][entries[i].leaf & 31];
+		if (*first == 0)
+			*first = (uint8_t)(i + 1);
+	}
+	vm->cpuid_count = count;
+	return STATUS_OK;
+}
+
+static const struct hilum_cpuid_entry *cpuid_find(const struct vm *vm, uint32_t leaf, uint32_t subleaf)
+{
+	const struct cpuid_page *page = (const struct cpuid_page *)vm->cpuid;
+	unsigned range = leaf_range(leaf);
+
+	if (range == 3)
+		return NULL;
+	/* Leaves past 31 of a range (only the hypervisor's own at +100h) share a slot by their low bits: walk on from there. */
+	for (unsigned i = page->first[range][leaf & 31]; i != 0 && i <= vm->cpuid_count; i++) {
+		const struct hilum_cpuid_entry *e = &page->entry[i - 1];
+		if (e->leaf == leaf && (!(e->flags & HILUM_CPUID_SUBLEAF) || e->subleaf == subleaf))
+			return e;
+		if (e->leaf > leaf)
+			break;
+	}
+	return NULL;
+}
+
+/* Parts that depend on the vCPU and its state. */
+static void cpuid_dynamic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struct cpuid_regs *r)
+{
+	switch (leaf) {
+	case 1:
+		r->ebx = (r->ebx & 0x00FFFFFF) | v->index << 24;
+		r->ecx &= ~LEAF1_ECX_OSXSAVE;
+		if (vcpu_paging(v)->cr4 & CR4_OSXSAVE)
+			r->ecx |= LEAF1_ECX_OSXSAVE;
+		break;
+	case 0xB:
+		r->edx = v->index;
+		break;
+	case 0xD:
+		if (subleaf == 0 && r->eax != 0)
+			r->ebx = cpuid(0xD, 0).ebx; /* of the XCR0 in force, which is the guest's */
+		break;
+	default:
+		break;
+	}
+}
+
+void cpuid_handle(struct vcpu *v)
+{
+	uint32_t leaf = (uint32_t)v->gpr[0], subleaf = (uint32_t)v->gpr[1];
+	struct cpuid_regs r = { 0 };
+
+	if (v->vm->cpuid_count != 0) {
+		const struct hilum_cpuid_entry *e = cpuid_find(v->vm, leaf, subleaf);
+		if (e != NULL)
+			r = (struct cpuid_regs){ e->eax, e->ebx, e->ecx, e->edx };
+	} else {
+		r = limit(leaf, subleaf);
+	}
+	if (leaf <= 0xD)
+		cpuid_dynamic(v, leaf, subleaf, &r);
+	v->gpr[0] = r.eax;
+	v->gpr[3] = r.ebx;
+	v->gpr[1] = r.ecx;
+	v->gpr[2] = r.edx;
+}

@@ -1,0 +1,33 @@
+/*
+ * Events: doorbells of a VM. Signalling sets a bit in the target VM's shared page and wakes the vCPU that the event names, with an
+ * interrupt if the event has an upcall vector.
+ */
+#ifndef KERNEL_EVENT_H
+#define KERNEL_EVENT_H
+
+#include "kernel/object.h"
+
+struct vm;
+
+struct event {
+	struct object object;
+	struct vm *vm; /* referenced */
+	uint32_t vcpu;
+	uint16_t bit;
+	uint8_t vector; /* 0: none */
+};
+
+/* Object lock held. Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such vCPU), STATUS_NO_MEMORY. */
+must_check enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t vector, struct event **out);
+void event_free(struct event *event);
+
+/* Any core, any context. Nothing happens if the target VM is gone. */
+void event_signal(struct event *event);
+
+/* Route GSI to `event` (object lock held). Errors: STATUS_NOT_FOUND, STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors). */
+must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
+must_check enum status irq_ack(uint64_t gsi);
+/* Forget every binding to events of `vm`. */
+void irq_unbind_vm(const struct vm *vm);
+
+#endif

@@ -1,0 +1,172 @@
+/* The exits that are more than a call into another file: ports, memory, halt. */
+#include "kernel/exit.h"
+#include "arch/x86_64/lapic_move.h"
+#include "kernel/event.h"
+#include "kernel/fetch.h"
+#include "kernel/forward.h"
+#include "kernel/vm.h"
+#include "mm/memory.h"
+
+static void exit_port(struct vcpu *v, const struct vexit *x)
+{
+	const struct range *r = range_find(v->vm->ports, x->port.port);
+
+	if (r == NULL || r->target != NULL || v->vm->handler == NULL) {
+		if (!x->port.in && r != NULL && r->target != NULL)
+			event_signal(r->target);
+		if (x->port.string && r == NULL && v->vm->handler != NULL)
+			goto forward; /* INS must still store its ones */
+		if (x->port.in && !x->port.string) /* nobody there: the bus floats high */
+			v->gpr[0] |= x->port.size == 4 ? 0xFFFFFFFF : x->port.size == 2 ? 0xFFFF : 0xFF;
+		if (x->port.in && x->port.size == 4)
+			v->gpr[0] &= 0xFFFFFFFF;
+		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
+		return;
+	}
+forward:;
+	struct forward f = {
+		.kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT,
+		.size = x->port.size,
+		.write = !x->port.in,
+		.address = x->port.port,
+		.value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size)),
+		.next_rip = x->port.next_rip,
+	};
+	forward_trap(v, &f);
+}
+
+/* A plain move to or from the local APIC's page. False: not one; the full emulator of the handler must do it. */
+static bool exit_apic(struct vcpu *v, const struct vexit *x)
+{
+	uint8_t fetched[INSN_MAX_BYTES];
+	const uint8_t *insn = x->memory.insn;
+	unsigned count = x->memory.insn_bytes;
+	struct lapic_move move;
+	uint32_t offset = x->memory.gpa & PAGE_MASK;
+
+	if (insn == NULL) {
+		count = fetch_instruction(v, fetched);
+		insn = fetched;
+	}
+	if (!lapic_move_decode(insn, count, fetch_mode(vcpu_paging(v)), &move) || move.write != x->memory.write)
+		return false;
+	if (move.write) {
+		uint32_t value = move.reg == LAPIC_MOVE_NO_REGISTER ? move.imm : (uint32_t)v->gpr[move.reg];
+		vlapic_mmio_write(&v->apic, offset, value);
+		v->check_interrupts = true;
+	} else {
+		v->gpr[move.reg] = vlapic_mmio_read(&v->apic, offset);
+	}
+	vcpu_skip(v, move.length);
+	return true;
+}
+
+static void exit_populate(struct vcpu *v, const struct vexit *x, const struct range *r)
+{
+	struct memory_mapping m = {
+		.memory = ((struct memory_object *)r->target)->memory,
+		.gpa = r->first,
+		.bytes = r->last - r->first + 1,
+		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
+		.rights = r->aux & PAGE_MASK,
+	};
+	if (memory_populate_fault(&v->vm->npt, &m, x->memory.gpa) != STATUS_OK)
+		vm_crash(v, HILUM_CRASH_NO_MEMORY, x->memory.gpa);
+}
+
+static void exit_memory(struct vcpu *v, const struct vexit *x)
+{
+	gpa_t gpa = x->memory.gpa;
+	const struct range *r = range_find(v->vm->regions, gpa);
+
+	if (r != NULL && !x->memory.present && (!x->memory.write || (r->aux & HILUM_MAP_WRITE)) &&
+	    (!x->memory.fetch || (r->aux & HILUM_MAP_EXECUTE))) {
+		v->stats.exits[HILUM_EXIT_PAGE_FAULT]++;
+		exit_populate(v, x, r);
+		return;
+	}
+	if (v->apic.mode == VLAPIC_XAPIC && ALIGN_DOWN(gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic)) {
+		v->stats.exits[HILUM_EXIT_APIC]++;
+		if (exit_apic(v, x))
+			return;
+	}
+	v->stats.exits[HILUM_EXIT_MMIO]++;
+	r = range_find(v->vm->mmio, gpa);
+	if (r != NULL && r->target != NULL && x->memory.write)
+		event_signal(r->target);
+	struct forward f = {
+		.kind = HILUM_TRAP_MMIO,
+		.write = x->memory.write,
+		.address = gpa,
+		.insn = x->memory.insn,
+		.insn_bytes = x->memory.insn_bytes,
+	};
+	forward_trap(v, &f);
+}
+
+static void exit_halt(struct vcpu *v, const struct vexit *x)
+{
+	vcpu_skip(v, x->length);
+	if (v->check_interrupts || v->pending_event != 0)
+		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* decides whether it sleeps */
+	v->state = VCPU_HALTED;
+}
+
+static void exit_cr8(struct vcpu *v, const struct vexit *x)
+{
+	if (x->cr8.write) {
+		uint64_t value = v->gpr[x->cr8.reg];
+		if (value > 15) {
+			VCPU_RAISE_GP(v);
+			return;
+		}
+		vlapic_set_tpr(&v->apic, (uint8_t)(value << 4));
+		v->check_interrupts = true;
+	} else {
+		v->gpr[x->cr8.reg] = vlapic_get_tpr(&v->apic) >> 4;
+	}
+	vcpu_skip(v, x->length);
+}
+
+void exit_handle(struct vcpu *v, const struct vexit *x)
+{
+	if (x->kind != HILUM_EXIT_MMIO)
+		v->stats.exits[x->kind]++;
+	switch (x->kind) {
+	case HILUM_EXIT_CPUID:
+		cpuid_handle(v);
+		vcpu_skip(v, x->length);
+		break;
+	case HILUM_EXIT_HYPERCALL:
+		hypercall_handle(v, x->length);
+		break;
+	case HILUM_EXIT_PORT:
+		exit_port(v, x);
+		break;
+	case HILUM_EXIT_MMIO:
+		exit_memory(v, x);
+		break;
+	case HILUM_EXIT_RDMSR:
+		msr_handle_read(v, x->length);
+		break;
+	case HILUM_EXIT_WRMSR:
+		msr_handle_write(v, x->length);
+		break;
+	case HILUM_EXIT_HALT:
+		exit_halt(v, x);
+		break;
+	case HILUM_EXIT_CR:
+		exit_cr8(v, x);
+		break;
+	case HILUM_EXIT_PAUSE:
+		vcpu_skip(v, x->length);
+		v->cpu->resched = true;
+		break;
+	case HILUM_EXIT_INVALID_OPCODE:
+		VCPU_RAISE_UD(v);
+		break;
+	default:
+		vm_crash(v, HILUM_CRASH_UNKNOWN_EXIT, x->detail);
+		break;
+	}
+}

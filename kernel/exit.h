@@ -1,0 +1,54 @@
+/* What the backends make of an exit, and the one handler that takes it. */
+#ifndef KERNEL_EXIT_H
+#define KERNEL_EXIT_H
+
+#include "kernel/vcpu.h"
+
+/*
+ * A VM exit in vendor-neutral terms. `length` is the instruction's length in bytes where the kind has an instruction that is
+ * completed here; the backend has verified it to be 1 .. 15.
+ */
+struct vexit {
+	uint32_t kind; /* enum hilum_exit */
+	uint32_t length;
+	union {
+		struct {
+			uint16_t port;
+			uint8_t size; /* bytes */
+			bool in, string;
+			uint64_t next_rip;
+		} port;
+		struct { /* MMIO and PAGE_FAULT: the backend does not tell them apart */
+			gpa_t gpa;
+			bool write, fetch, present;
+			const uint8_t *insn; /* delivered by the CPU, or NULL */
+			uint32_t insn_bytes;
+		} memory;
+		struct {
+			uint8_t reg;  /* general register, encoding order */
+			bool write;
+		} cr8;
+		uint64_t detail; /* OTHER: the vendor's exit code */
+	};
+};
+
+/* Handle it. Afterwards the backend enters again unless requests or resched are up, or the vCPU is not ready any more. */
+void exit_handle(struct vcpu *v, const struct vexit *x);
+
+/* ---- The parts, each in its own file -------------------------------------------------------------------------------------------- */
+void cpuid_handle(struct vcpu *v);          /* cpuid.c: registers only */
+void msr_handle_read(struct vcpu *v, unsigned length);
+void msr_handle_write(struct vcpu *v, unsigned length);
+void hypercall_handle(struct vcpu *v, unsigned length);
+
+/* MSRs that the kernel answers itself. STATUS_INVALID or STATUS_NOT_FOUND: #GP. */
+must_check enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+must_check enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* Build what a VM without a table of its own sees, and what every table is limited by. Boot core, once. */
+void cpuid_init(void);
+
+/* XCR0 bits that guests may set. */
+extern uint64_t cpuid_xcr0_mask;
+
+#endif

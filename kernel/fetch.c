@@ -1,0 +1,150 @@
+/*
+ * Software walk for instruction fetch. SDM vol. 3A, 4.3 to 4.5 (32-bit, PAE, 4-level and 5-level paging). Rights are not checked:
+ * the CPU has just executed there. Each entry is read once.
+ */
+#include "kernel/fetch.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/string.h"
+#include "kernel/vm.h"
+#include "mm/window.h"
+
+#define PTE_PRESENT 1ull
+#define PTE_LARGE   (1ull << 7)
+#define PTE_ADDRESS 0x000FFFFFFFFFF000ull
+
+#define SEGMENT_LONG    (1u << 9)  /* L and D/B as in struct hilum_segment */
+#define SEGMENT_DEFAULT (1u << 10)
+
+#define SLOT_PAGE (VCPU_FETCH_SLOTS - 1)
+
+void fetch_forget(struct vcpu *v)
+{
+	v->fetch_generation = 0; /* real ones start at 1 */
+}
+
+enum insn_mode fetch_mode(const struct vcpu_paging *p)
+{
+	if ((p->efer & EFER_LMA) && (p->cs_attributes & SEGMENT_LONG))
+		return INSN_MODE_64;
+	return p->cs_attributes & SEGMENT_DEFAULT ? INSN_MODE_32 : INSN_MODE_16;
+}
+
+/* The guest-physical page of `gpa`, through window slot `slot`; NULL if it is not mapped. */
+static const uint8_t *fetch_window(struct vcpu *v, unsigned slot, gpa_t gpa)
+{
+	struct vcpu_fetch_slot *s = &v->fetch[slot];
+	gpa_t page = ALIGN_DOWN(gpa, PAGE_SIZE);
+	hpa_t hpa;
+	uint64_t page_bytes;
+
+	if (likely(s->gpa_page == page))
+		return s->window + (gpa & PAGE_MASK);
+	if (!nested_pt_lookup(&v->vm->npt, page, HILUM_MAP_READ, &hpa, &page_bytes))
+		return NULL;
+	s->window = window_map(v->cpu->arch.id, slot, hpa);
+	s->gpa_page = page;
+	return s->window + (gpa & PAGE_MASK);
+}
+
+static bool walk_32bit(struct vcpu *v, const struct vcpu_paging *p, gva_t va, gpa_t *out)
+{
+	const uint32_t *entry = (const uint32_t *)fetch_window(v, 0, (p->cr3 & 0xFFFFF000) + ((va >> 22) << 2));
+	uint32_t e = entry != NULL ? *entry : 0;
+
+	if (!(e & PTE_PRESENT))
+		return false;
+	if ((e & PTE_LARGE) && (p->cr4 & CR4_PSE)) {
+		*out = ((uint64_t)(e & 0x1FE000) << 19) | (e & 0xFFC00000) | (va & 0x3FFFFF);
+		return true;
+	}
+	entry = (const uint32_t *)fetch_window(v, 1, (e & 0xFFFFF000) + (((va >> 12) & 0x3FF) << 2));
+	e = entry != NULL ? *entry : 0;
+	*out = (e & 0xFFFFF000) | (va & PAGE_MASK);
+	return e & PTE_PRESENT;
+}
+
+/* PAE and long mode: 9 bits a level from `shift` down; PAE's top level is its four-entry table. */
+static bool walk_64bit(struct vcpu *v, uint64_t table, gva_t va, unsigned shift, gpa_t *out)
+{
+	for (unsigned slot = 0;; slot++, shift -= 9) {
+		const uint64_t *entry = (const uint64_t *)fetch_window(v, slot, table + (((va >> shift) & 511) << 3));
+		uint64_t e = entry != NULL ? *entry : 0;
+		if (!(e & PTE_PRESENT))
+			return false;
+		if (shift == 12 || ((e & PTE_LARGE) && shift <= 30)) {
+			uint64_t offset = (1ull << shift) - 1;
+			*out = (e & PTE_ADDRESS & ~offset) | (va & offset);
+			return true;
+		}
+		table = e & PTE_ADDRESS;
+	}
+}
+
+static bool fetch_translate(struct vcpu *v, const struct vcpu_paging *p, gva_t va, gpa_t *out)
+{
+	if (!(p->cr0 & CR0_PG)) {
+		*out = va;
+		return true;
+	}
+	if (p->efer & EFER_LMA)
+		return walk_64bit(v, p->cr3 & PTE_ADDRESS, va, p->cr4 & CR4_LA57 ? 48 : 39, out);
+	if (!(p->cr4 & CR4_PAE))
+		return walk_32bit(v, p, va, out);
+	return walk_64bit(v, p->cr3 & 0xFFFFFFE0, va & 0xFFFFFFFF, 30, out);
+}
+
+/* Where the bytes at CS:RIP can be read, and how many of them lie in that page; NULL if nowhere. */
+static const uint8_t *fetch_bytes(struct vcpu *v, const struct vcpu_paging *p, gva_t va, unsigned *count)
+{
+	gpa_t gpa;
+
+	if (unlikely(v->fetch_generation != v->vm->npt.generation)) {
+		for (unsigned i = 0; i < VCPU_FETCH_SLOTS; i++)
+			v->fetch[i].gpa_page = ~0ull;
+		v->fetch_generation = v->vm->npt.generation;
+	}
+	if (!fetch_translate(v, p, va, &gpa))
+		return NULL;
+	uint64_t in_page = PAGE_SIZE - (va & PAGE_MASK);
+	*count = in_page < INSN_MAX_BYTES ? (unsigned)in_page : INSN_MAX_BYTES;
+	return fetch_window(v, SLOT_PAGE, gpa);
+}
+
+static gva_t fetch_address(const struct vcpu *v, const struct vcpu_paging *p)
+{
+	if (fetch_mode(p) == INSN_MODE_64)
+		return v->rip;
+	return (p->cs_base + (uint32_t)v->rip) & 0xFFFFFFFF;
+}
+
+unsigned fetch_instruction(struct vcpu *v, uint8_t bytes[INSN_MAX_BYTES])
+{
+	const struct vcpu_paging *p = vcpu_paging(v);
+	gva_t va = fetch_address(v, p);
+	unsigned done = 0;
+
+	while (done < INSN_MAX_BYTES) {
+		unsigned count;
+		const uint8_t *at = fetch_bytes(v, p, va + done, &count);
+		if (at == NULL)
+			break;
+		if (count > INSN_MAX_BYTES - done)
+			count = INSN_MAX_BYTES - done;
+		memcpy(bytes + done, at, count);
+		done += count;
+	}
+	return done;
+}
+
+unsigned fetch_insn_length(struct vcpu *v)
+{
+	const struct vcpu_paging *p = vcpu_paging(v);
+	unsigned count;
+	const uint8_t *at = fetch_bytes(v, p, fetch_address(v, p), &count);
+
+	if (likely(at != NULL && count == INSN_MAX_BYTES))
+		return insn_length(at, count, fetch_mode(p)); /* may change under us: only the guest's own RIP depends on it */
+	uint8_t bytes[INSN_MAX_BYTES];
+	count = fetch_instruction(v, bytes);
+	return insn_length(bytes, count, fetch_mode(p));
+}

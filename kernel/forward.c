@@ -1,0 +1,281 @@
+/*
+ * The trap path. A trapping vCPU G keeps what it needs to complete the instruction in its own struct, out of the handler's
+ * reach; the trap page carries the question and the answer and is believed in nothing else. While G is in a handler's inbox, queue
+ * or hand, that place holds a reference to it.
+ */
+#include "kernel/forward.h"
+#include "kernel/sched.h"
+#include "kernel/virt_ops.h"
+
+/* Flags that an emulated instruction may change: status flags, DF, and what POPF-like instructions are not emulated for stays. */
+#define RFLAGS_REPLY_MASK 0xCD5ull
+
+static void trap_page_fill_state(struct vcpu *g)
+{
+	struct hilum_trap *t = g->trap;
+
+	for (unsigned i = 0; i < 16; i++)
+		t->gpr[i] = g->gpr[i];
+	t->rip = g->rip;
+	t->rflags = g->rflags;
+	virt->fill_trap(g, t);
+}
+
+static void trap_page_fill(struct vcpu *g, const struct forward *f)
+{
+	struct hilum_trap *t = g->trap;
+
+	t->kind = f->kind;
+	t->size = f->size;
+	t->write = f->write;
+	t->address = f->address;
+	t->value = f->value;
+	t->next_rip = f->next_rip;
+	t->reply = 0;
+	t->insn_bytes = 0;
+	if (f->kind == HILUM_TRAP_STRING || f->kind == HILUM_TRAP_MMIO)
+		trap_page_fill_state(g);
+	if (f->insn != NULL) {
+		for (unsigned i = 0; i < f->insn_bytes && i < sizeof(t->insn); i++)
+			t->insn[i] = f->insn[i];
+		t->insn_bytes = f->insn_bytes;
+	}
+}
+
+/* HC_WAIT of handler `h` returns with the trap of `g`, for which it already holds a reference. */
+static void wait_return_trap(struct vcpu *h, struct vcpu *g)
+{
+	if (h->trap_current != NULL)
+		object_unref(&h->trap_current->object); /* taken and never answered: stays blocked */
+	h->trap_current = g;
+	h->gpr[0] = HILUM_WAIT_TRAP;
+	h->gpr[2] = g->vm->badge;
+	h->gpr[6] = g->index;
+	h->gpr[7] = g->trap_kind;
+	h->gpr[8] = g->trap_address;
+	h->gpr[9] = g->trap_size | (uint32_t)g->trap_write << 8;
+	h->gpr[10] = g->trap_value;
+}
+
+static void wait_end(struct vcpu *h)
+{
+	if (heap_contains(&h->wait_timer.node))
+		cpu_timer_cancel(h->cpu, &h->wait_timer);
+	h->state = VCPU_READY;
+}
+
+/* Give the trap of `g` to the handler VM's vCPU for this core. */
+static void hand_over(struct vcpu *g)
+{
+	struct cpu *cpu = g->cpu;
+	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
+	struct vcpu *h = vm == NULL || vm->object.dead ? NULL : vm->by_core[cpu->arch.id];
+
+	if (h == NULL && vm != NULL && !vm->object.dead)
+		h = vm->vcpu[0];
+	if (h == NULL)
+		return; /* stays trapped until a handler is set */
+	object_ref(&g->object);
+	if (h->cpu == cpu && h->state == VCPU_WAITING && h->requests == 0 && !h->stopped) {
+		wait_return_trap(h, g);
+		wait_end(h);
+		sched_remove(cpu, h);
+		cpu->next = h;
+		return;
+	}
+	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	vcpu_request(h, VCPU_REQUEST_TRAP);
+}
+
+void forward_trap(struct vcpu *v, const struct forward *f)
+{
+	if (v->vm->handler == NULL) {
+		vm_crash(v, HILUM_CRASH_NO_HANDLER, f->address);
+		return;
+	}
+	v->trap_kind = f->kind;
+	v->trap_size = f->size;
+	v->trap_write = f->write;
+	v->trap_address = f->address;
+	v->trap_value = f->value;
+	v->trap_next_rip = f->next_rip;
+	trap_page_fill(v, f);
+	v->state = VCPU_TRAPPED;
+	hand_over(v);
+}
+
+void forward_again(struct vcpu *v)
+{
+	hand_over(v);
+}
+
+static void complete_port(struct vcpu *v)
+{
+	uint64_t value = v->trap->value;
+
+	if (!v->trap_write) {
+		if (v->trap_size == 4)
+			v->gpr[0] = (uint32_t)value;
+		else if (v->trap_size == 2)
+			v->gpr[0] = (v->gpr[0] & ~0xFFFFull) | (value & 0xFFFF);
+		else
+			v->gpr[0] = (v->gpr[0] & ~0xFFull) | (value & 0xFF);
+	}
+	vcpu_skip(v, (unsigned)(v->trap_next_rip - v->rip));
+}
+
+static void complete_emulated(struct vcpu *v, uint32_t reply)
+{
+	const struct hilum_trap *t = v->trap;
+
+	if (reply & HILUM_REPLY_STATE) {
+		for (unsigned i = 0; i < 16; i++)
+			v->gpr[i] = t->gpr[i];
+		v->rip = t->rip;
+		v->rflags = (v->rflags & ~RFLAGS_REPLY_MASK) | (t->rflags & RFLAGS_REPLY_MASK);
+		vcpu_skip(v, 0);
+	}
+	if (reply & HILUM_REPLY_INJECT) {
+		uint32_t vector = t->vector;
+		if (vector > 31 || vector == 2) {
+			vm_crash(v, HILUM_CRASH_BAD_REPLY, vector);
+			return;
+		}
+		if (vector == 14)
+			virt->set_cr2(v, t->cr2);
+		vcpu_raise(v, vector, vcpu_vector_has_error(vector), t->error_code);
+	}
+}
+
+void forward_complete(struct vcpu *v)
+{
+	v->state = VCPU_READY;
+	switch (v->trap_kind) {
+	case HILUM_TRAP_PORT:
+		complete_port(v);
+		break;
+	case HILUM_TRAP_STRING:
+	case HILUM_TRAP_MMIO:
+		complete_emulated(v, v->trap->reply);
+		break;
+	case HILUM_TRAP_INTACK: {
+		uint64_t vector = v->trap->value;
+		v->intack_pending = false;
+		v->extint_vector = vector <= 0xFF ? (int16_t)vector : VCPU_NO_VECTOR;
+		v->check_interrupts = true;
+		break;
+	}
+	default:
+		break;
+	}
+}
+
+/* Move the inbox to the queue's end, oldest first. */
+static void queue_refill(struct vcpu *h)
+{
+	struct vcpu *g = __atomic_exchange_n(&h->trap_inbox, NULL, __ATOMIC_ACQUIRE);
+	struct vcpu *oldest = NULL;
+
+	while (g != NULL) {
+		struct vcpu *next = g->trap_next;
+		g->trap_next = oldest;
+		oldest = g;
+		g = next;
+	}
+	struct vcpu **end = &h->trap_queue;
+	while (*end != NULL)
+		end = &(*end)->trap_next;
+	*end = oldest;
+}
+
+/* Something to return for HC_WAIT? */
+static bool wait_poll(struct vcpu *h)
+{
+	if (h->trap_queue == NULL && __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED) != NULL)
+		queue_refill(h);
+	if (h->trap_queue != NULL) {
+		struct vcpu *g = h->trap_queue;
+		h->trap_queue = g->trap_next;
+		wait_return_trap(h, g);
+		return true;
+	}
+	uint64_t *pending = h->vm->shared->pending[h->index];
+	if ((__atomic_load_n(&pending[0], __ATOMIC_ACQUIRE) | __atomic_load_n(&pending[1], __ATOMIC_ACQUIRE)) != 0) {
+		h->gpr[0] = HILUM_WAIT_EVENT;
+		return true;
+	}
+	return false;
+}
+
+/* Answer the trap that `h` took last. Returns its vCPU if it may run on this core at once. */
+static struct vcpu *reply_current(struct vcpu *h)
+{
+	struct vcpu *g = h->trap_current;
+
+	if (g == NULL)
+		return NULL;
+	h->trap_current = NULL;
+	bool here = g->cpu == h->cpu && (g->requests | g->deferred | g->stopped) == 0 && g->state == VCPU_TRAPPED;
+	if (here) {
+		sched_remove(h->cpu, g);
+		forward_complete(g);
+	} else {
+		vcpu_request(g, VCPU_REQUEST_REPLY);
+	}
+	object_unref(&g->object);
+	return here && g->state == VCPU_READY && !g->stopped ? g : NULL;
+}
+
+bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
+{
+	struct cpu *cpu = v->cpu;
+	struct vcpu *answered = flags & HILUM_WAIT_REPLY ? reply_current(v) : NULL;
+
+	if (wait_poll(v)) {
+		if (answered != NULL)
+			sched_wake(cpu, answered, rdtsc());
+		return true;
+	}
+	if (answered != NULL)
+		cpu->next = answered; /* before the deadline check: it costs nobody */
+	if (deadline_tsc != 0) {
+		if (deadline_tsc <= rdtsc()) {
+			if (answered != NULL) {
+				cpu->next = NULL;
+				sched_wake(cpu, answered, rdtsc());
+			}
+			v->gpr[0] = HILUM_WAIT_TIMEOUT;
+			return true;
+		}
+		cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
+	}
+	v->state = VCPU_WAITING;
+	return false;
+}
+
+bool forward_wake(struct vcpu *v, uint32_t requests)
+{
+	if (!wait_poll(v)) {
+		if (!(requests & VCPU_REQUEST_WAIT_TIMER))
+			return false;
+		v->gpr[0] = HILUM_WAIT_TIMEOUT;
+	}
+	wait_end(v);
+	return true;
+}
+
+void forward_abandon(struct vcpu *v)
+{
+	struct vcpu *g = v->trap_current;
+
+	v->trap_current = NULL;
+	if (g != NULL)
+		object_unref(&g->object);
+	queue_refill(v);
+	while ((g = v->trap_queue) != NULL) {
+		v->trap_queue = g->trap_next;
+		object_unref(&g->object);
+	}
+}

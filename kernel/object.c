@@ -1,0 +1,213 @@
+/* References, the object lock, the grace period, and handle tables. */
+#include "kernel/object.h"
+#include "arch/x86_64/panic.h"
+#include "kernel/cpu.h"
+#include "kernel/event.h"
+#include "kernel/vcpu.h"
+#include "kernel/vm.h"
+#include "mm/memory.h"
+#include "mm/pool.h"
+
+static uint32_t object_locked;
+static struct object *graveyard; /* no references left; freed after a grace period. A stack, pushed from any core. */
+
+static void object_free(struct object *object)
+{
+	switch (object->type) {
+	case OBJECT_VM:
+		vm_free(container_of(object, struct vm, object));
+		break;
+	case OBJECT_VCPU:
+		vcpu_free(container_of(object, struct vcpu, object));
+		break;
+	case OBJECT_MEMORY: {
+		struct memory_object *m = container_of(object, struct memory_object, object);
+		memory_unref(m->memory);
+		pool_free_page(m->pool_page);
+		pool_free(m, sizeof(*m));
+		break;
+	}
+	case OBJECT_EVENT:
+		event_free(container_of(object, struct event, object));
+		break;
+	default:
+		panic("object of type %u has lost its last reference", object->type);
+	}
+}
+
+struct memory_object *memory_object_of_page(void *page)
+{
+	struct memory_object *m = pool_alloc(sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	if (memory_wrap_pool_page(page, &m->memory) != STATUS_OK) {
+		pool_free(m, sizeof(*m));
+		return NULL;
+	}
+	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
+	m->pool_page = page;
+	return m;
+}
+
+void object_unref(struct object *object)
+{
+	if (__atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	object->next_dead = __atomic_load_n(&graveyard, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&graveyard, &object->next_dead, object, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+}
+
+bool object_lock_try(void)
+{
+	return __atomic_exchange_n(&object_locked, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+void object_unlock(struct cpu *self)
+{
+	struct object *dead;
+
+	while ((dead = __atomic_exchange_n(&graveyard, NULL, __ATOMIC_ACQUIRE)) != NULL) {
+		object_quiesce(self);
+		while (dead != NULL) {
+			struct object *next = dead->next_dead;
+			object_free(dead); /* may bury others */
+			dead = next;
+		}
+	}
+	__atomic_store_n(&object_locked, 0, __ATOMIC_RELEASE);
+}
+
+void object_quiesce(struct cpu *self)
+{
+	uint64_t seen[CPU_MAX];
+
+	self->epoch++;
+	for (uint32_t i = 0; i < cpu_count; i++)
+		seen[i] = __atomic_load_n(&cpu_table[i]->epoch, __ATOMIC_ACQUIRE);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; i < cpu_count; i++)
+		if (cpu_table[i] != self)
+			cpu_kick(cpu_table[i]);
+	for (uint32_t i = 0; i < cpu_count; i++)
+		while (cpu_table[i] != self && __atomic_load_n(&cpu_table[i]->epoch, __ATOMIC_ACQUIRE) == seen[i])
+			cpu_pause();
+}
+
+/* ---- Handle tables: index in bits 15:0, generation in bits 31:16; a generation moves on at each close ------------------------- */
+
+#define HANDLES_MAX (HANDLES_PER_PAGE * HANDLE_PAGES_MAX)
+
+static struct handle_entry *entry_at(const struct handle_table *table, uint32_t index)
+{
+	struct handle_entry *page = index < HANDLES_MAX ? table->page[index / HANDLES_PER_PAGE] : NULL;
+
+	return page != NULL ? &page[index % HANDLES_PER_PAGE] : NULL;
+}
+
+/*
+ * The object that `handle` names, or NULL. A close moves the generation on before it clears the pointer, and an insertion stores
+ * the pointer last: whoever reads a newer object than the handle's also reads a newer generation.
+ */
+static struct object *object_named(const struct handle_table *table, uint64_t handle, struct handle_entry **out)
+{
+	struct handle_entry *entry = handle <= UINT32_MAX ? entry_at(table, handle & 0xFFFF) : NULL;
+	struct object *object = entry != NULL ? __atomic_load_n(&entry->object, __ATOMIC_ACQUIRE) : NULL;
+
+	if (object == NULL || __atomic_load_n(&entry->generation, __ATOMIC_ACQUIRE) != handle >> 16)
+		return NULL;
+	*out = entry;
+	return object;
+}
+
+enum status handle_insert_at(struct handle_table *table, uint32_t index, struct object *object, uint32_t rights)
+{
+	assert(index != 0 && index < HANDLES_MAX);
+	struct handle_entry **page = &table->page[index / HANDLES_PER_PAGE];
+	if (*page == NULL)
+		*page = pool_alloc_page();
+	if (*page == NULL)
+		return STATUS_NO_MEMORY;
+	struct handle_entry *entry = &(*page)[index % HANDLES_PER_PAGE];
+	if (entry->object != NULL)
+		return STATUS_EXISTS;
+	entry->rights = (uint16_t)rights;
+	object_ref(object);
+	__atomic_store_n(&entry->object, object, __ATOMIC_RELEASE);
+	return STATUS_OK;
+}
+
+enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out)
+{
+	for (uint32_t index = table->hint != 0 ? table->hint : 1; index < HANDLES_MAX; index++) {
+		struct handle_entry *entry = entry_at(table, index);
+		if (entry != NULL && entry->object != NULL)
+			continue;
+		enum status status = handle_insert_at(table, index, object, rights);
+		if (status == STATUS_OK) {
+			table->hint = index + 1;
+			*out = index | (uint32_t)entry_at(table, index)->generation << 16;
+		}
+		return status;
+	}
+	return STATUS_NO_MEMORY;
+}
+
+enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,
+			   struct object **out)
+{
+	struct handle_entry *entry;
+	struct object *object = object_named(table, handle, &entry);
+
+	if (object == NULL || (type != OBJECT_NONE && object->type != type) || object->dead)
+		return STATUS_BAD_HANDLE;
+	if ((entry->rights & rights) != rights)
+		return STATUS_DENIED;
+	*out = object;
+	return STATUS_OK;
+}
+
+uint32_t handle_rights(const struct handle_table *table, uint64_t handle)
+{
+	struct handle_entry *entry;
+
+	return object_named(table, handle, &entry) != NULL ? entry->rights : 0;
+}
+
+static void entry_close(struct handle_entry *entry)
+{
+	struct object *object = entry->object;
+
+	entry->generation++;
+	__atomic_store_n(&entry->object, NULL, __ATOMIC_RELEASE);
+	object_unref(object);
+}
+
+enum status handle_close(struct handle_table *table, uint64_t handle)
+{
+	struct handle_entry *entry;
+
+	if (object_named(table, handle, &entry) == NULL)
+		return STATUS_BAD_HANDLE;
+	uint32_t index = handle & 0xFFFF;
+	if (index < table->hint)
+		table->hint = index;
+	entry_close(entry);
+	return STATUS_OK;
+}
+
+void handle_table_clear(struct handle_table *table)
+{
+	for (unsigned p = 0; p < HANDLE_PAGES_MAX; p++) {
+		struct handle_entry *page = table->page[p];
+		if (page == NULL)
+			continue;
+		for (unsigned i = 0; i < HANDLES_PER_PAGE; i++)
+			if (page[i].object != NULL)
+				entry_close(&page[i]);
+		table->page[p] = NULL;
+		pool_free_page(page);
+	}
+	table->hint = 0;
+}

@@ -1,0 +1,113 @@
+/*
+ * Kernel objects and the handle tables that name them.
+ *
+ * Life: an object is freed when its last reference (handle, mapping, binding, or a pointer held across exits) goes. Handle tables
+ * and object life cycles change only under the object lock. Lookups on hot paths take no lock: they read an entry once, and what
+ * it points to stays allocated until every core has passed a quiescent point (see object_quiesce), which no core does inside a
+ * handler. The object lock is only ever tried: a call that does not get it is restarted by the caller's next VM entry, so a core
+ * never waits in root mode for another core's control work.
+ */
+#ifndef KERNEL_OBJECT_H
+#define KERNEL_OBJECT_H
+
+#include <hilum/abi.h>
+#include "arch/x86_64/status.h"
+#include "arch/x86_64/types.h"
+
+struct memory;
+struct cpu;
+
+enum object_type {
+	OBJECT_NONE,
+	OBJECT_HOST,
+	OBJECT_VM,
+	OBJECT_VCPU,
+	OBJECT_MEMORY,
+	OBJECT_EVENT,
+};
+
+struct object {
+	uint32_t refs; /* changed with locked operations */
+	uint8_t type;  /* enum object_type */
+	bool dead;     /* destroyed; kept only until the last reference goes */
+	struct object *next_dead;
+};
+
+/* The kernel's side of a memory handle. */
+struct memory_object {
+	struct object object;
+	struct memory *memory;
+	void *pool_page; /* freed with it, or NULL */
+};
+
+/*
+ * A memory object over one page of the pool, which belongs to it from now on, with one reference. NULL: no memory; the page is
+ * still the caller's.
+ */
+struct memory_object *memory_object_of_page(void *page);
+
+static inline void object_ref(struct object *object)
+{
+	__atomic_add_fetch(&object->refs, 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Drop a reference, in any context. An object without references is freed at the end of the next control call, after a grace
+ * period: pointers that were looked up without a lock stay good until their handler returns.
+ */
+void object_unref(struct object *object);
+
+bool object_lock_try(void);
+
+/* Frees what has lost its last reference, then releases the lock. */
+void object_unlock(struct cpu *self);
+
+/*
+ * Wait until each other core has left the handler it may be in: whatever was unpublished before the call is unreachable after it,
+ * and every core has seen the new nested page tables. Object lock held. Bounded: no core waits for this one.
+ */
+void object_quiesce(struct cpu *self);
+
+/* ---- Handle tables ---------------------------------------------------------------------------------------------------- */
+
+#define HANDLES_PER_PAGE 256u
+#define HANDLE_PAGES_MAX 16u
+
+struct handle_entry {
+	struct object *object; /* NULL: free */
+	uint16_t generation;
+	uint16_t rights; /* HILUM_RIGHT_* */
+	uint32_t reserved;
+};
+
+struct handle_table {
+	struct handle_entry *page[HANDLE_PAGES_MAX];
+	uint32_t hint; /* no free index below it */
+};
+
+/*
+ * Name `object` (whose new reference the table takes over) in `table`. Errors: STATUS_NO_MEMORY (pool, or table full).
+ * Object lock held.
+ */
+must_check enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out);
+
+/* The same at a fixed index that must be free (the control VM's first handles). */
+must_check enum status handle_insert_at(struct handle_table *table, uint32_t index, struct object *object, uint32_t rights);
+
+/*
+ * Look up `handle`: it must name an object of `type` (OBJECT_NONE: any) that is not dead, with all of `rights`. No reference is
+ * taken: the result is valid until this handler returns. Errors: STATUS_BAD_HANDLE, STATUS_DENIED.
+ */
+must_check enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,
+				      struct object **out);
+
+/* Remove a handle and drop its reference. Error: STATUS_BAD_HANDLE. Object lock held. */
+must_check enum status handle_close(struct handle_table *table, uint64_t handle);
+
+/* The rights of a valid handle; 0 if it is not valid. */
+uint32_t handle_rights(const struct handle_table *table, uint64_t handle);
+
+/* Close all and free the table's pages. Object lock held. */
+void handle_table_clear(struct handle_table *table);
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * KVM's paravirtual clock, as Linux guests know it: a page in guest memory with the TSC's rate and offset, one for each vCPU, and
+ * the wall-clock time of boot. Documented in the kernel's virt/kvm/x86/msr.rst.
+ */
+#ifndef KERNEL_PVCLOCK_H
+#define KERNEL_PVCLOCK_H
+
+#include "kernel/vcpu.h"
+
+#define MSR_KVM_WALL_CLOCK_OLD  0x11u
+#define MSR_KVM_SYSTEM_TIME_OLD 0x12u
+#define MSR_KVM_WALL_CLOCK      0x4B564D00u
+#define MSR_KVM_SYSTEM_TIME     0x4B564D01u
+#define MSR_KVM_STEAL_TIME      0x4B564D03u
+
+/* STATUS_NOT_FOUND: not one of these MSRs; STATUS_INVALID: #GP. */
+must_check enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
+must_check enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* The vCPU gets a core again: bring its stolen time up to date. From the scheduler's loop, when it asked for that. */
+void pvclock_update_steal(struct vcpu *v);
+
+/* Seconds since 1970 and the host TSC of that moment, read from the CMOS clock once at boot. */
+void pvclock_init(void);
+extern uint64_t pvclock_boot_seconds, pvclock_boot_tsc;
+
+#endif

@@ -1,0 +1,76 @@
+/* Weighted fair queues, one pair per core. No locks, no policy beyond weights. */
+#include "kernel/sched.h"
+#include "kernel/vcpu.h"
+
+static struct vcpu *vcpu_of(struct heap_node *node)
+{
+	return container_of(node, struct vcpu, run_node);
+}
+
+static void slice_arm(struct cpu *cpu, uint64_t now_tsc)
+{
+	if (!heap_contains(&cpu->slice.node))
+		cpu_timer_set(cpu, &cpu->slice, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
+}
+
+void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
+{
+	if (v == cpu->current || v == cpu->next || heap_contains(&v->run_node))
+		return;
+	if (v->stopped && !(v->requests & VCPU_REQUEST_RUN))
+		return; /* it may be freed at any time */
+	v->ready_tsc = now_tsc;
+	if (v->realtime) {
+		heap_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
+		if (cpu->current != NULL && !cpu->current->realtime)
+			cpu->resched = true;
+		return;
+	}
+	/* A sleeper comes back with the core's virtual time: it neither owes nor is owed for the time it slept. */
+	if ((int64_t)(v->virtual_time - cpu->virtual_time) < 0)
+		v->virtual_time = cpu->virtual_time;
+	heap_insert(&cpu->fair, &v->run_node, v->virtual_time);
+	if (cpu->current != NULL)
+		slice_arm(cpu, now_tsc);
+}
+
+void sched_remove(struct cpu *cpu, struct vcpu *v)
+{
+	heap_remove(v->realtime ? &cpu->realtime : &cpu->fair, &v->run_node);
+	if (cpu->next == v)
+		cpu->next = NULL;
+}
+
+void sched_account(struct cpu *cpu, uint64_t now_tsc)
+{
+	struct vcpu *v = cpu->charged;
+
+	if (v == NULL)
+		return;
+	uint64_t ran = now_tsc - cpu->switched_tsc;
+	v->stats.run_tsc += ran;
+	v->virtual_time += ran * SCHED_WEIGHT_DEFAULT / v->weight;
+	cpu->charged = NULL;
+}
+
+struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
+{
+	struct heap *heap = cpu->realtime.root != NULL ? &cpu->realtime : &cpu->fair;
+	struct heap_node *node = heap_first(heap);
+
+	if (node == NULL)
+		return NULL;
+	heap_remove(heap, node);
+	struct vcpu *v = vcpu_of(node);
+	if (!v->realtime)
+		cpu->virtual_time = v->virtual_time;
+	v->stats.ready_tsc += now_tsc - v->ready_tsc;
+	v->stats.switches++;
+	cpu->charged = v;
+	cpu->switched_tsc = now_tsc;
+	if (heap_first(&cpu->fair) != NULL || heap_first(&cpu->realtime) != NULL)
+		slice_arm(cpu, now_tsc);
+	else if (heap_contains(&cpu->slice.node))
+		cpu_timer_cancel(cpu, &cpu->slice);
+	return v;
+}

@@ -1,0 +1,27 @@
+/*
+ * Per-core scheduling. Real-time vCPUs (service VMs) run first, in order of arrival; the others share by weight: each advances in
+ * virtual time at a pace inverse to its weight, and the one that is furthest behind runs. Time comes in as a parameter. A core's
+ * queues are touched by that core only.
+ */
+#ifndef KERNEL_SCHED_H
+#define KERNEL_SCHED_H
+
+#include "kernel/cpu.h"
+
+#define SCHED_WEIGHT_DEFAULT 256u
+#define SCHED_WEIGHT_MAX     65535u
+#define SCHED_SLICE_NS       4000000ull
+
+/* Put a vCPU of this core into its queue unless it is there, or is the one that runs. */
+void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc);
+
+/* Take it out of the queue. */
+void sched_remove(struct cpu *cpu, struct vcpu *v);
+
+/* Choose who runs next and take it out of its queue, or NULL; arms the slice if somebody else waits. */
+struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc);
+
+/* Charge the time since the last switch to `cpu->charged`'s account. */
+void sched_account(struct cpu *cpu, uint64_t now_tsc);
+
+#endif

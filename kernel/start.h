@@ -1,0 +1,13 @@
+/* How the cores come from boot into the main loop, and how the control VM comes to life. */
+#ifndef KERNEL_START_H
+#define KERNEL_START_H
+
+#include "kernel/cpu.h"
+
+void cpu_init_interrupts(void);
+_Noreturn void cpu_loop(struct cpu *cpu);
+
+/* Create the control VM from its Multiboot2 module and make it ready to run on core 0; boot_refuse()s when that is impossible. */
+void control_vm_start(void);
+
+#endif

@@ -1,0 +1,375 @@
+/* vCPU life, requests, and what happens before an entry. */
+#include "kernel/vcpu.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/string.h"
+#include "kernel/forward.h"
+#include "kernel/pvclock.h"
+#include "kernel/sched.h"
+#include "kernel/virt_ops.h"
+#include "mm/memory.h"
+#include "mm/pool.h"
+
+#define EVENT_VALID       (1ull << 31)
+#define EVENT_ERROR_VALID (1ull << 11)
+#define EVENT_EXCEPTION   (3ull << 8)
+#define EVENT_NMI         (2ull << 8 | 2)
+
+#define RFLAGS_TF (1ull << 8)
+
+void vcpu_fetch_groups(struct vcpu *v, uint32_t groups)
+{
+	virt->fetch(v, groups & ~v->valid);
+	v->valid |= groups;
+}
+
+void vcpu_skip_slow(struct vcpu *v)
+{
+	v->shadow = false;
+	if (v->rflags & RFLAGS_TF)
+		vcpu_raise(v, 1, false, 0);
+}
+
+/* Contributory exceptions of SDM vol. 3A, table 6-4. */
+static bool vector_contributes(unsigned vector)
+{
+	return vector == 0 || (vector >= 10 && vector <= 13);
+}
+
+void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code)
+{
+	uint64_t old = v->pending_event;
+
+	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_EXCEPTION)) {
+		unsigned first = old & 0xFF;
+		if (first == 8) {
+			vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, v->rip);
+			return;
+		}
+		if ((vector_contributes(first) && vector_contributes(vector)) ||
+		    (first == 14 && (vector == 14 || vector_contributes(vector)))) {
+			vector = 8;
+			has_error = true;
+			error_code = 0;
+		}
+	}
+	v->pending_event = EVENT_VALID | EVENT_EXCEPTION | vector;
+	if (has_error)
+		v->pending_event |= EVENT_ERROR_VALID | (uint64_t)error_code << 32;
+}
+
+void vcpu_request(struct vcpu *v, uint32_t requests)
+{
+	struct cpu *self = cpu_self();
+	uint32_t old = __atomic_fetch_or(&v->requests, requests, __ATOMIC_ACQ_REL);
+
+	if (v->cpu == self) {
+		if (v != self->current)
+			sched_wake(self, v, rdtsc());
+		return;
+	}
+	if ((old & requests) == requests)
+		return; /* whoever raised them has kicked */
+	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
+		struct cpu *cpu = v->cpu;
+		v->inbox_next = __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
+		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE,
+						    __ATOMIC_RELAXED))
+			;
+	}
+	cpu_kick(v->cpu);
+}
+
+/* The local APIC model's way to its vCPU. */
+void vlapic_notify(struct vlapic *target, enum vlapic_notice what)
+{
+	static const uint32_t request[] = {
+		[VLAPIC_NOTIFY_INTR] = VCPU_REQUEST_INTERRUPT,
+		[VLAPIC_NOTIFY_NMI] = VCPU_REQUEST_NMI,
+		[VLAPIC_NOTIFY_INIT] = VCPU_REQUEST_INIT,
+		[VLAPIC_NOTIFY_SIPI] = VCPU_REQUEST_SIPI,
+		[VLAPIC_NOTIFY_EXTINT] = VCPU_REQUEST_EXTINT,
+	};
+	vcpu_request(container_of(target, struct vcpu, apic), request[what]);
+}
+
+void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
+{
+	struct vcpu *v = container_of(apic, struct vcpu, apic);
+
+	cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
+}
+
+void vlapic_timer_cancel(struct vlapic *apic)
+{
+	struct vcpu *v = container_of(apic, struct vcpu, apic);
+
+	cpu_timer_cancel(v->cpu, &v->apic_timer);
+}
+
+void vlapic_eoi_level(struct vlapic *apic, uint8_t vector)
+{
+	struct vcpu *v = container_of(apic, struct vcpu, apic);
+
+	v->eoi_pending[vector >> 6] |= 1ull << (vector & 63);
+	vcpu_request(v, VCPU_REQUEST_EOI);
+}
+
+/* One level-triggered EOI to the IOAPIC model; the rest stay requested. */
+static void prepare_eoi(struct vcpu *v)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (v->eoi_pending[i] == 0)
+			continue;
+		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
+		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
+		v->deferred |= VCPU_REQUEST_EOI;
+		if (v->vm->handler != NULL)
+			forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_EOI, .value = vector });
+		return;
+	}
+}
+
+static bool vcpu_interruptible(const struct vcpu *v)
+{
+	return (v->rflags & RFLAGS_IF) && !v->shadow;
+}
+
+static bool extint_waits(struct vcpu *v)
+{
+	if (v->intack_pending || v->extint_vector != VCPU_NO_VECTOR)
+		return false;
+	return v->extint_message || (v->index == 0 && v->vm->extint && vlapic_accepts_extint(&v->apic));
+}
+
+static void prepare_interrupts(struct vcpu *v)
+{
+	if (v->state == VCPU_HALTED &&
+	    ((v->nmi_pending && !v->nmi_blocked) || v->pending_event != 0 ||
+	     ((v->rflags & RFLAGS_IF) && (vlapic_pending(&v->apic) >= 0 || extint_waits(v) || v->extint_vector >= 0))))
+		v->state = VCPU_READY;
+	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
+		v->intack_pending = true;
+		v->extint_message = false;
+		forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_INTACK });
+	}
+}
+
+static void prepare_startup(struct vcpu *v, uint32_t requests)
+{
+	if ((requests & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI)) && v->state == VCPU_TRAPPED) {
+		v->deferred |= requests & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI);
+		return;
+	}
+	if (requests & VCPU_REQUEST_INIT) {
+		vcpu_reset(v, false);
+		v->state = VCPU_WAIT_SIPI;
+	}
+	if ((requests & VCPU_REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
+		virt->start_at(v, (uint8_t)v->apic.sipi_vector);
+		v->state = VCPU_READY;
+	}
+}
+
+/* A parked vCPU is in no heap of its core; its timers' deadlines are kept. */
+static void timer_park(struct cpu *cpu, struct cpu_timer *timer, uint64_t *kept)
+{
+	*kept = heap_contains(&timer->node) ? timer->node.key : 0;
+	cpu_timer_cancel(cpu, timer);
+}
+
+static void timer_unpark(struct cpu *cpu, struct cpu_timer *timer, uint64_t kept)
+{
+	if (kept != 0)
+		cpu_timer_set(cpu, timer, kept);
+}
+
+/* Let go of the core, then let the others see that it has. */
+static void vcpu_park(struct vcpu *v)
+{
+	struct cpu *cpu = v->cpu;
+
+	timer_park(cpu, &v->apic_timer, &v->parked_apic_timer);
+	timer_park(cpu, &v->wait_timer, &v->parked_wait_timer);
+	if (cpu->loaded == v) {
+		virt->unload(v);
+		cpu->loaded = NULL;
+	}
+	__atomic_store_n(&v->stopped, 1, __ATOMIC_RELEASE);
+}
+
+bool vcpu_prepare(struct vcpu *v)
+{
+	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) | v->deferred;
+
+	v->deferred = 0;
+	if ((r & VCPU_REQUEST_RUN) && v->stopped) {
+		v->stopped = 0;
+		timer_unpark(v->cpu, &v->apic_timer, v->parked_apic_timer);
+		timer_unpark(v->cpu, &v->wait_timer, v->parked_wait_timer);
+	}
+	if (r & VCPU_REQUEST_STOP || v->stopped) {
+		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN);
+		if (!v->stopped)
+			vcpu_park(v);
+		return false;
+	}
+	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
+		forward_complete(v);
+	if ((r & VCPU_REQUEST_RETRAP) && v->state == VCPU_TRAPPED)
+		forward_again(v);
+	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
+		forward_wake(v, r);
+	prepare_startup(v, r);
+	if (r & VCPU_REQUEST_APIC_TIMER)
+		vlapic_timer_expired(&v->apic);
+	if (r & VCPU_REQUEST_NMI)
+		v->nmi_pending = true;
+	if ((r & VCPU_REQUEST_EOI) && v->state == VCPU_READY)
+		prepare_eoi(v);
+	else
+		v->deferred |= r & VCPU_REQUEST_EOI;
+	if ((r & VCPU_REQUEST_KICK) && v->state == VCPU_HALTED)
+		v->state = VCPU_READY;
+	if (r & VCPU_REQUEST_EXTINT)
+		v->extint_message = true;
+	if (r & (VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_APIC_TIMER | VCPU_REQUEST_EXTINT)) {
+		v->check_interrupts = true;
+		prepare_interrupts(v);
+	}
+	return v->state == VCPU_READY && !v->stopped;
+}
+
+uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
+{
+	*window = false;
+	if (v->pending_event != 0) {
+		uint64_t event = v->pending_event;
+		v->pending_event = 0;
+		v->check_interrupts = true;
+		return event;
+	}
+	v->check_interrupts = false;
+	if (v->nmi_pending && !v->nmi_blocked && !v->shadow) {
+		v->nmi_pending = false;
+		v->nmi_blocked = true;
+		v->check_interrupts = true;
+		return EVENT_VALID | EVENT_NMI;
+	}
+	if (v->extint_vector >= 0) {
+		*window = !interruptible;
+		if (!interruptible)
+			return 0;
+		uint64_t vector = (uint64_t)v->extint_vector;
+		v->extint_vector = VCPU_NO_VECTOR;
+		v->stats.injected++;
+		return EVENT_VALID | vector;
+	}
+	int vector = vlapic_pending(&v->apic);
+	if (vector >= 0 && interruptible) {
+		vlapic_take(&v->apic, (unsigned)vector);
+		v->stats.injected++;
+		return EVENT_VALID | (uint64_t)vector;
+	}
+	*window = vector >= 0 || extint_waits(v);
+	return 0;
+}
+
+enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out)
+{
+	if (index >= HILUM_MAX_VCPUS || weight == 0 || weight > SCHED_WEIGHT_MAX || (core >= cpu_count && core != HILUM_CORE_ANY))
+		return STATUS_INVALID;
+	if (vm->vcpu[index] != NULL)
+		return STATUS_EXISTS;
+	struct vcpu *v = vm_alloc_pages(vm, 0);
+	struct hilum_trap *trap = vm_alloc_pages(vm, 0);
+	void *xsave = vm_alloc_pages(vm, 0);
+	struct memory_object *trap_memory = trap != NULL ? memory_object_of_page(trap) : NULL;
+	if (v == NULL || xsave == NULL || trap_memory == NULL)
+		goto no_memory;
+	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
+	v->vm = vm;
+	object_ref(&vm->object);
+	v->index = index;
+	v->cpu = cpu_table[core != HILUM_CORE_ANY ? core : (vm->id + index) % cpu_count];
+	v->weight = weight;
+	v->realtime = vm->flags & HILUM_VM_REALTIME;
+	v->stopped = 1;
+	v->trap = trap;
+	v->trap_memory = trap_memory;
+	v->xsave = xsave;
+	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
+	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
+	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC);
+	if (virt->create_vcpu(v) != STATUS_OK) {
+		object_unref(&vm->object);
+		goto no_memory;
+	}
+	vcpu_reset(v, true);
+	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
+	vm->vcpu[index] = v;
+	vm->vcpu_count++;
+	vm->shared->vcpu_count = vm->vcpu_count;
+	if (vm->by_core[v->cpu->arch.id] == NULL)
+		vm->by_core[v->cpu->arch.id] = v;
+	*out = v;
+	return STATUS_OK;
+no_memory:
+	if (trap_memory != NULL)
+		object_unref(&trap_memory->object); /* and the trap page with it */
+	else
+		vm_free_pages(vm, trap, 0);
+	vm_free_pages(vm, xsave, 0);
+	vm_free_pages(vm, v, 0);
+	return STATUS_NO_MEMORY;
+}
+
+void vcpu_stop(struct vcpu *v, struct cpu *self)
+{
+	if (v->cpu == self) {
+		sched_remove(self, v);
+		v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE);
+		if (!v->stopped)
+			vcpu_park(v);
+		return;
+	}
+	if (__atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE))
+		return;
+	vcpu_request(v, VCPU_REQUEST_STOP);
+	while (!__atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE))
+		cpu_pause();
+}
+
+void vcpu_free(struct vcpu *v)
+{
+	virt->destroy_vcpu(v);
+	pool_free_page(v->xsave);
+	object_unref(&v->trap_memory->object);
+	struct vm *vm = v->vm;
+	pool_free_page(v);
+	object_unref(&vm->object);
+}
+
+void vcpu_reset(struct vcpu *v, bool power_up)
+{
+	memset(v->gpr, 0, sizeof(v->gpr));
+	v->gpr[2] = 0x600; /* EDX: family 6 or later; the CPUID table says more */
+	v->rip = 0xFFF0;
+	v->rflags = 2;
+	v->shadow = false;
+	v->pending_event = 0;
+	v->nmi_pending = false;
+	v->nmi_blocked = false;
+	v->extint_vector = VCPU_NO_VECTOR;
+	v->valid = 0;
+	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
+	if (power_up) {
+		memset(v->xsave, 0, PAGE_SIZE);
+		*(uint16_t *)v->xsave = 0x37F;                        /* FCW */
+		*(uint32_t *)((uint8_t *)v->xsave + 24) = 0x1F80;     /* MXCSR */
+		v->xcr0 = 1;
+		v->pat = 0x0007040600070406ull;
+	}
+	vlapic_reset(&v->apic, power_up ? VLAPIC_RESET_POWER_UP : VLAPIC_RESET_INIT);
+	virt->reset(v, power_up);
+}

@@ -1,0 +1,197 @@
+/*
+ * The vCPU object. Its registers live in vendor-neutral fields; the vendor's backend says by `valid` which of them hold the
+ * guest's current value, and takes back at the next entry those that `dirty` names. All fields belong to the vCPU's core, but for
+ * `requests` and the local APIC's IRR: other cores set a request bit and kick.
+ */
+#ifndef KERNEL_VCPU_H
+#define KERNEL_VCPU_H
+
+#include "arch/x86_64/tsc.h"
+#include "kernel/cpu.h"
+#include "kernel/object.h"
+#include "kernel/vlapic.h"
+
+struct vm;
+
+enum vcpu_state {
+	VCPU_READY,     /* runs, or waits in a run queue */
+	VCPU_HALTED,    /* HLT: until an interrupt */
+	VCPU_WAIT_SIPI, /* until a start-up IPI */
+	VCPU_WAITING,   /* in HC_WAIT */
+	VCPU_TRAPPED,   /* until its handler has answered */
+};
+
+/* Requests; raised from any core with vcpu_request. */
+#define VCPU_REQUEST_INTERRUPT  (1u << 0) /* something may be deliverable */
+#define VCPU_REQUEST_NMI        (1u << 1)
+#define VCPU_REQUEST_INIT       (1u << 2)
+#define VCPU_REQUEST_SIPI       (1u << 3)
+#define VCPU_REQUEST_APIC_TIMER (1u << 4)
+#define VCPU_REQUEST_WAIT_TIMER (1u << 5)
+#define VCPU_REQUEST_EVENT      (1u << 6) /* bits in the shared page */
+#define VCPU_REQUEST_TRAP       (1u << 7) /* a vCPU in trap_inbox wants an answer */
+#define VCPU_REQUEST_REPLY      (1u << 8) /* the answer is in the trap page */
+#define VCPU_REQUEST_RETRAP     (1u << 9) /* the handler changed: hand the trap over again */
+#define VCPU_REQUEST_RUN        (1u << 10)
+#define VCPU_REQUEST_STOP       (1u << 11)
+#define VCPU_REQUEST_EXTINT     (1u << 13) /* an ExtINT message */
+#define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
+#define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
+
+/* Register groups for valid and dirty. */
+#define VCPU_GROUP_PAGING (1u << 0) /* struct vcpu_paging */
+
+/* Where and how the guest executes: what the software walk of its page tables needs. */
+struct vcpu_paging {
+	uint64_t cr0, cr3, cr4, efer;
+	uint64_t cs_base;
+	uint16_t cs_attributes;
+	uint8_t cpl;
+};
+
+/* Translations of the last instruction fetch, one for each level of the walk and one for the page itself. */
+struct vcpu_fetch_slot {
+	gpa_t gpa_page;
+	const uint8_t *window;
+};
+#define VCPU_FETCH_SLOTS 6u
+
+#define VCPU_NO_VECTOR (-1)
+
+struct vcpu {
+	uint64_t gpr[16]; /* offset 0: entry.asm; RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15 */
+	uint64_t rip, rflags;
+	uint32_t requests; /* shared; locked operations */
+	uint32_t valid;    /* groups that hold the guest's value */
+	uint32_t dirty;    /* groups to take back at entry */
+	uint32_t state;    /* enum vcpu_state: what it waits for, if anything */
+	uint32_t stopped;  /* created, paused or crashed; stored with release order: other cores may then read its state */
+	uint32_t deferred; /* requests that came while it was stopped */
+	struct cpu *cpu;
+	struct vm *vm;
+	void *backend; /* VMCB or VMCS */
+	hpa_t backend_hpa;
+	uint32_t index; /* = APIC id */
+	uint32_t asid;
+	uint64_t asid_generation;
+	uint64_t npt_generation; /* of the nested tables at the last entry */
+
+	/* events */
+	bool check_interrupts; /* look for something to inject before the next entry */
+	bool shadow;           /* the instruction before RIP was STI or MOV SS */
+	bool nmi_pending, nmi_blocked;
+	bool intack_pending;    /* an INTACK trap is under way */
+	bool extint_message;    /* an ExtINT message asks for one */
+	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */
+	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
+	uint64_t eoi_pending[4];
+
+	struct vcpu_paging paging;
+	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
+	uint64_t fetch_generation;
+	struct vlapic apic;
+	struct cpu_timer apic_timer;
+	struct cpu_timer wait_timer;
+	uint64_t parked_apic_timer, parked_wait_timer; /* their deadlines while it is stopped; 0: not armed */
+
+	/* scheduling */
+	struct heap_node run_node; /* key: virtual time, or arrival for real-time VMs */
+	struct vcpu *inbox_next;
+	uint32_t in_inbox; /* shared */
+	uint32_t weight;   /* 1 .. 65535, 256 is usual */
+	bool realtime;
+	uint64_t ready_tsc; /* since when it waits in a run queue */
+	uint64_t virtual_time;
+
+	/* synchronous traps: as the one who traps ... */
+	struct hilum_trap *trap; /* shared with the handler: hostile */
+	struct memory_object *trap_memory;
+	struct vcpu *trap_handler; /* whose inbox or hand it is in, for the address only */
+	struct vcpu *trap_next;
+	uint32_t trap_kind, trap_size;
+	uint64_t trap_address, trap_value, trap_next_rip;
+	bool trap_write;
+	/* ... and as the handler */
+	struct vcpu *trap_inbox;  /* shared: a stack */
+	struct vcpu *trap_queue;  /* oldest first */
+	struct vcpu *trap_current; /* taken, not answered */
+
+	/* state that is switched with the vCPU, not at each exit */
+	void *xsave; /* one page */
+	uint64_t xcr0;
+	uint64_t dr[4];
+	uint64_t tsc_aux;
+	uint64_t pat;
+	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
+
+	struct object object;
+	uint32_t injected_vector;
+	struct hilum_vcpu_stats stats;
+};
+
+_Static_assert(__builtin_offsetof(struct vcpu, gpr) == 0, "entry.asm");
+_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one pool page");
+
+/* ---- For the vendor's backend and the exit handlers: own core only -------------------------------------------------------- */
+
+/* Fill the groups in `groups` if they are not valid. */
+void vcpu_fetch_groups(struct vcpu *v, uint32_t groups);
+
+static inline const struct vcpu_paging *vcpu_paging(struct vcpu *v)
+{
+	if (unlikely(!(v->valid & VCPU_GROUP_PAGING)))
+		vcpu_fetch_groups(v, VCPU_GROUP_PAGING);
+	return &v->paging;
+}
+
+/* Continue after an instruction of `length` bytes: RIP, interrupt shadow, single-step trap. */
+void vcpu_skip_slow(struct vcpu *v);
+static inline void vcpu_skip(struct vcpu *v, unsigned length)
+{
+	v->rip += length;
+	if (unlikely(v->shadow || (v->rflags & (1u << 8))))
+		vcpu_skip_slow(v);
+}
+
+/* Raise an exception at the next entry; a second one makes a double fault as SDM vol. 3A, "Interrupt 8" tells. */
+void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code);
+static inline bool vcpu_vector_has_error(unsigned vector)
+{
+	return vector < 32 && (0x60227D00u >> vector & 1);
+}
+#define VCPU_RAISE_UD(v) vcpu_raise((v), 6, false, 0)
+#define VCPU_RAISE_GP(v) vcpu_raise((v), 13, true, 0)
+
+/*
+ * Everything that must happen before an entry when a request is up: returns true if the vCPU can run now. On false its state
+ * says why not.
+ */
+bool vcpu_prepare(struct vcpu *v);
+
+/*
+ * What to inject at this entry, in EVENTINJ layout, or 0. `interruptible`: IF is set and there is no shadow. `window` tells that
+ * something waits for that. Called when check_interrupts or pending_event is up.
+ */
+uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window);
+
+/* ---- Any core ------------------------------------------------------------------------------------------------------------------ */
+
+/* Raise requests and make the vCPU's core look at them. */
+void vcpu_request(struct vcpu *v, uint32_t requests);
+
+/* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
+must_check enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out);
+void vcpu_destroy(struct vcpu *v); /* stopped */
+void vcpu_free(struct vcpu *v);
+
+/* Stop it and wait until its core has let go. Must not be the caller's own vCPU. */
+void vcpu_stop(struct vcpu *v, struct cpu *self);
+
+/* Stopped vCPUs only. The state is in kernel memory, but its content comes from outside. STATUS_INVALID: impossible value. */
+must_check enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
+void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
+
+/* INIT and power-up values (SDM vol. 3A, table 10-1). */
+void vcpu_reset(struct vcpu *v, bool power_up);
+
+#endif

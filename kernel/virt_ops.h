@@ -1,0 +1,53 @@
+/*
+ * The one seam between the kernel and the CPU vendor's backend. Chosen once at boot. Only `run` is called in steady state; inside
+ * it the backend enters the guest, classifies each exit into a struct vexit and calls exit_handle directly.
+ */
+#ifndef KERNEL_VIRT_OPS_H
+#define KERNEL_VIRT_OPS_H
+
+#include "kernel/vcpu.h"
+#include "kernel/vm.h"
+
+struct virt_ops {
+	const char *name;
+	/* Can this machine do it? Otherwise *why is a sentence that says what is missing and what to change. Boot core. */
+	enum status (*probe)(const char **why);
+	/* Once, after mm is up: shared tables, nested page-table format. */
+	enum status (*init)(void);
+	/* On every core: enter root operation. */
+	enum status (*enable_core)(struct cpu *cpu);
+	enum status (*create_vcpu)(struct vcpu *v);
+	void (*destroy_vcpu)(struct vcpu *v);
+	/* Power-up or INIT values of what the backend holds; then a start-up IPI's first instruction. Not loaded. */
+	void (*reset)(struct vcpu *v, bool power_up);
+	void (*start_at)(struct vcpu *v, uint8_t page);
+	/* Put this vCPU's switched state onto the core, or take it back off. */
+	void (*load)(struct vcpu *v);
+	void (*unload)(struct vcpu *v);
+	/* Enter the guest again and again until it has to give the core away. `v` is loaded. */
+	void (*run)(struct vcpu *v);
+	/* Fill register groups (VCPU_GROUP_*). The next three work on loaded and unloaded vCPUs. */
+	void (*fetch)(struct vcpu *v, uint32_t groups);
+	/* The trap page's cr0 to efer and segments. */
+	void (*fill_trap)(struct vcpu *v, struct hilum_trap *trap);
+	void (*set_cr2)(struct vcpu *v, uint64_t value);
+	/* Single registers of a loaded vCPU that the kernel guards. The offset is apic.tsc_offset, the PAT is v->pat. */
+	uint64_t (*get_efer)(struct vcpu *v);
+	void (*set_efer)(struct vcpu *v, uint64_t value);
+	void (*set_tsc_offset)(struct vcpu *v);
+	void (*set_pat)(struct vcpu *v);
+	/* Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. */
+	void (*get_state)(struct vcpu *v, struct hilum_vcpu_state *state);
+	void (*set_state)(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
+	/* The VM's port permissions changed. */
+	void (*update_ports)(struct vm *vm);
+	/* The registers of a vCPU, into the log. */
+	void (*dump)(struct vcpu *v);
+	/* One host interrupt is pending: take it, and come back with none taken until the next call. */
+	void (*idle)(struct cpu *cpu);
+};
+
+extern const struct virt_ops *virt;
+extern const struct virt_ops *const virt_backends[]; /* NULL-terminated, in the order to try */
+
+#endif

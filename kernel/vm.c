@@ -1,0 +1,325 @@
+/* VMs: address space, traps, CPUID, life and death. Changes run under the object lock; range maps are read without it. */
+#include "kernel/vm.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/string.h"
+#include "arch/x86_64/tsc.h"
+#include "kernel/cpu.h"
+#include "kernel/event.h"
+#include "kernel/forward.h"
+#include "kernel/vcpu.h"
+#include "kernel/virt_ops.h"
+#include "mm/memory.h"
+#include "mm/pool.h"
+#include "mm/window.h"
+
+struct vm *vm_list;
+uint32_t vm_count;
+
+#define COPY_WINDOW 8u /* window slot; the lower ones belong to instruction fetch */
+
+void *vm_alloc_pages(struct vm *vm, unsigned order)
+{
+	void *page = pool_alloc_pages(order);
+
+	if (page != NULL)
+		vm->kernel_bytes += PAGE_SIZE << order;
+	return page;
+}
+
+void vm_free_pages(struct vm *vm, void *page, unsigned order)
+{
+	if (page != NULL)
+		vm->kernel_bytes -= PAGE_SIZE << order;
+	pool_free_pages(page, order);
+}
+
+enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out)
+{
+	static uint32_t next_id;
+	struct vm *vm = pool_alloc_page();
+	void *shared = pool_alloc_page();
+	void *cpuid_page = pool_alloc_page();
+	struct memory_object *shared_memory = NULL;
+
+	if (vm == NULL || shared == NULL || cpuid_page == NULL || nested_pt_init(&vm->npt) != STATUS_OK)
+		goto no_memory;
+	shared_memory = memory_object_of_page(shared);
+	if (shared_memory == NULL) {
+		nested_pt_destroy(&vm->npt);
+		goto no_memory;
+	}
+	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
+	vm->id = next_id++;
+	vm->bus.timer_min_period_tsc = tsc_from_ns(VLAPIC_TIMER_MIN_US * 1000);
+	vm->flags = config->flags;
+	memcpy(vm->name, config->name, sizeof(vm->name));
+	vm->kernel_bytes = 3 * PAGE_SIZE;
+	vm->shared = shared;
+	vm->shared->tsc_hz = tsc_hz();
+	vm->shared->vm_id = vm->id;
+	vm->shared_memory = shared_memory;
+	vm->cpuid = cpuid_page;
+	vm->status_event = status_event;
+	if (status_event != NULL)
+		object_ref(&status_event->object);
+	vm->next = vm_list;
+	vm_list = vm;
+	vm_count++;
+	*out = vm;
+	return STATUS_OK;
+no_memory:
+	pool_free_page(cpuid_page);
+	pool_free_page(shared);
+	pool_free_page(vm);
+	return STATUS_NO_MEMORY;
+}
+
+static void trap_map_free(struct range_map *map)
+{
+	for (uint32_t i = 0; map != NULL && i < map->count; i++)
+		if (map->range[i].target != NULL)
+			object_unref(&((struct event *)map->range[i].target)->object);
+	range_map_free(map);
+}
+
+static void vm_unlink(struct vm *vm)
+{
+	struct vm **link = &vm_list;
+
+	while (*link != vm)
+		link = &(*link)->next;
+	*link = vm->next;
+	vm_count--;
+}
+
+void vm_destroy(struct vm *vm, struct cpu *self)
+{
+	vm->object.dead = true;
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++) {
+		if (vm->vcpu[i] == NULL)
+			continue;
+		vcpu_stop(vm->vcpu[i], self);
+		vm->vcpu[i]->object.dead = true;
+	}
+	irq_unbind_vm(vm);
+	object_quiesce(self); /* nobody signals, forwards to or traps in it any more */
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
+		if (vm->vcpu[i] != NULL)
+			forward_abandon(vm->vcpu[i]);
+	handle_table_clear(&vm->handles);
+	trap_map_free(vm->ports);
+	trap_map_free(vm->mmio);
+	vm->ports = NULL;
+	vm->mmio = NULL;
+	vm_set_handler(vm, NULL, 0);
+	if (vm->status_event != NULL)
+		object_unref(&vm->status_event->object);
+	vm->status_event = NULL;
+	nested_pt_destroy(&vm->npt);
+	for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++)
+		object_unref(&((struct memory_object *)vm->regions->range[i].target)->object);
+	range_map_free(vm->regions);
+	vm->regions = NULL;
+	vm_unlink(vm);
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
+		if (vm->vcpu[i] != NULL)
+			object_unref(&vm->vcpu[i]->object);
+	object_unref(&vm->object);
+}
+
+/* The last reference is gone: what is left is only what pointers without a lock may still have read. */
+void vm_free(struct vm *vm)
+{
+	object_unref(&vm->shared_memory->object);
+	if (vm->io_bitmap != NULL)
+		pool_free_pages(vm->io_bitmap, 2);
+	pool_free_page(vm->cpuid);
+	pool_free_page(vm);
+}
+
+static bool page_aligned(uint64_t a, uint64_t b, uint64_t c)
+{
+	return ((a | b | c) & PAGE_MASK) == 0;
+}
+
+enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint32_t rights,
+		   struct cpu *self)
+{
+	const uint64_t limit = 1ull << 47; /* of guest-physical space, whatever the CPU's width */
+
+	if (!page_aligned(gpa, offset, bytes) || bytes == 0 || bytes > limit || gpa > limit - bytes || offset > limit ||
+	    offset + bytes > memory_bytes(object->memory) || !(rights & HILUM_MAP_READ) ||
+	    rights & ~(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
+		return STATUS_INVALID;
+	struct range added = { gpa, gpa + bytes - 1, object, offset | rights };
+	struct range_map *map;
+	enum status status = range_copy_insert(vm->regions, &added, &map);
+	if (status != STATUS_OK)
+		return status;
+	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, rights);
+	if (status != STATUS_OK) {
+		range_map_free(map);
+		return status;
+	}
+	object_ref(&object->object);
+	struct range_map *old = vm->regions;
+	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
+	vm->mapped_bytes += bytes;
+	if (old != NULL)
+		object_quiesce(self);
+	range_map_free(old);
+	return STATUS_OK;
+}
+
+enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
+{
+	const struct range *r = range_find(vm->regions, gpa);
+	struct range removed;
+	struct range_map *map;
+	struct nested_pt_garbage garbage = { 0 };
+
+	if (r == NULL || r->first != gpa || r->last - r->first + 1 != bytes)
+		return STATUS_NOT_FOUND;
+	enum status status = range_copy_remove(vm->regions, gpa, &removed, &map);
+	if (status != STATUS_OK)
+		return status;
+	status = nested_pt_unmap(&vm->npt, gpa, bytes, &garbage);
+	if (status != STATUS_OK) {
+		range_map_free(map);
+		return status;
+	}
+	struct range_map *old = vm->regions;
+	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
+	vm->mapped_bytes -= bytes;
+	object_quiesce(self); /* every core has left the guest, and enters it again with a flushed tag: see npt.generation */
+	nested_pt_garbage_free(&vm->npt, &garbage);
+	range_map_free(old);
+	object_unref(&((struct memory_object *)removed.target)->object);
+	return STATUS_OK;
+}
+
+enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self)
+{
+	struct range added = { range->first, range->last, event, 0 };
+	struct range_map **place = range->kind == HILUM_TRAP_RANGE_PORT ? &vm->ports : &vm->mmio;
+	struct range_map *map, *old = *place;
+
+	if (range->kind > HILUM_TRAP_RANGE_MMIO || (range->kind == HILUM_TRAP_RANGE_PORT && range->last > 0xFFFF))
+		return STATUS_INVALID;
+	enum status status = range_copy_insert(old, &added, &map);
+	if (status != STATUS_OK)
+		return status;
+	if (event != NULL)
+		object_ref(&event->object);
+	__atomic_store_n(place, map, __ATOMIC_RELEASE);
+	if (old != NULL)
+		object_quiesce(self);
+	range_map_free(old);
+	return STATUS_OK;
+}
+
+enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
+{
+	if (count == 0 || first > 0xFFFF || count > 0x10000 - first)
+		return STATUS_INVALID;
+	if (vm->io_bitmap == NULL) {
+		uint8_t *bitmap = vm_alloc_pages(vm, 2);
+		if (bitmap == NULL)
+			return STATUS_NO_MEMORY;
+		memset(bitmap, 0xFF, 3 * PAGE_SIZE);
+		vm->io_bitmap = bitmap;
+	}
+	uint8_t *bits = vm->io_bitmap;
+	for (uint64_t port = first; port < first + count; port++)
+		bits[port >> 3] &= (uint8_t)~(1u << (port & 7));
+	virt->update_ports(vm);
+	return STATUS_OK;
+}
+
+void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
+{
+	struct vm *old = vm->handler;
+
+	if (handler != NULL)
+		object_ref(&handler->object);
+	vm->badge = badge;
+	__atomic_store_n(&vm->handler, handler, __ATOMIC_RELEASE);
+	if (old != NULL)
+		object_unref(&old->object);
+	for (unsigned i = 0; handler != NULL && i < HILUM_MAX_VCPUS; i++)
+		if (vm->vcpu[i] != NULL && vm->vcpu[i]->state == VCPU_TRAPPED)
+			vcpu_request(vm->vcpu[i], VCPU_REQUEST_RETRAP);
+}
+
+void vm_get_status(const struct vm *vm, struct hilum_vm_status *out)
+{
+	*out = (struct hilum_vm_status){
+		.state = vm->state,
+		.crash = vm->crash,
+		.vcpu = vm->crash_vcpu,
+		.vcpu_count = vm->vcpu_count,
+		.detail = vm->crash_detail,
+		.memory_bytes = vm->mapped_bytes,
+		.kernel_bytes = vm->kernel_bytes,
+		.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE,
+	};
+}
+
+static const char *const crash_names[] = {
+	[HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
+	[HILUM_CRASH_INVALID_STATE] = "invalid guest state",
+	[HILUM_CRASH_NO_HANDLER] = "access without a handler",
+	[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
+	[HILUM_CRASH_BAD_REPLY] = "invalid answer from its handler",
+	[HILUM_CRASH_NO_MEMORY] = "no memory left to populate it",
+};
+
+/* Other vCPUs of the VM run on until the control VM stops them: its policy, not ours. */
+void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
+{
+	struct vm *vm = v->vm;
+	uint32_t running = HILUM_VM_RUNNING;
+
+	vcpu_request(v, VCPU_REQUEST_STOP);
+	if (!__atomic_compare_exchange_n(&vm->state, &running, HILUM_VM_CRASHED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		return;
+	vm->crash = reason;
+	vm->crash_vcpu = v->index;
+	vm->crash_detail = detail;
+	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
+	virt->dump(v);
+	if (vm->status_event != NULL)
+		event_signal(vm->status_event);
+}
+
+/* Byte-wise walk over guest-physical pages; `write` says the direction. */
+static enum status vm_copy(struct vm *vm, gpa_t gpa, uint8_t *buffer, uint64_t bytes, bool write)
+{
+	while (bytes != 0) {
+		hpa_t hpa;
+		uint64_t page_bytes;
+		uint64_t in_page = PAGE_SIZE - (gpa & PAGE_MASK);
+		uint64_t n = bytes < in_page ? bytes : in_page;
+		if (!nested_pt_lookup(&vm->npt, gpa, write ? HILUM_MAP_WRITE : HILUM_MAP_READ, &hpa, &page_bytes))
+			return STATUS_FAULT;
+		uint8_t *window = window_map(cpu_self()->arch.id, COPY_WINDOW, ALIGN_DOWN(hpa, PAGE_SIZE));
+		if (write)
+			memcpy(window + (hpa & PAGE_MASK), buffer, n);
+		else
+			memcpy(buffer, window + (hpa & PAGE_MASK), n);
+		gpa += n;
+		buffer += n;
+		bytes -= n;
+	}
+	return STATUS_OK;
+}
+
+enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t bytes)
+{
+	return vm_copy(vm, gpa, to, bytes, false);
+}
+
+enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes)
+{
+	return vm_copy(vm, gpa, (uint8_t *)(uintptr_t)from, bytes, true);
+}

@@ -1,0 +1,80 @@
+/* The VM object: an address space, a handle table, trap maps, CPUID table and vCPUs. */
+#ifndef KERNEL_VM_H
+#define KERNEL_VM_H
+
+#include "arch/x86_64/layout.h"
+#include "kernel/object.h"
+#include "kernel/range.h"
+#include "kernel/vlapic.h"
+#include "mm/nested_pt.h"
+
+struct vcpu;
+struct event;
+
+struct vm {
+	struct object object;
+	uint32_t id;
+	uint32_t flags; /* HILUM_VM_* */
+	char name[32];
+	struct vm *next; /* list of all VMs */
+
+	struct nested_pt npt;
+	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
+	struct range_map *ports;   /* target: struct event *, NULL: the handler */
+	struct range_map *mmio;    /* the same */
+	struct handle_table handles;
+
+	struct hilum_cpuid_entry *cpuid; /* one page, sorted by leaf then subleaf */
+	uint32_t cpuid_count;
+	bool started; /* a vCPU has run: CPUID table is fixed */
+	bool extint;  /* the 8259A's INTR line */
+
+	uint32_t state; /* enum hilum_vm_state */
+	uint32_t crash; /* enum hilum_crash */
+	uint32_t crash_vcpu;
+	uint64_t crash_detail;
+	struct event *status_event;
+
+	struct vm *handler; /* who answers synchronous traps */
+	uint64_t badge;
+
+	struct hilum_shared_page *shared;
+	struct memory_object *shared_memory;
+	uint64_t kernel_bytes; /* pool memory spent on it */
+	uint64_t mapped_bytes;
+	void *io_bitmap; /* 3 pages, only once host ports were granted */
+
+	uint32_t vcpu_count;
+	struct vcpu *vcpu[HILUM_MAX_VCPUS];
+	struct vcpu *by_core[CPU_MAX]; /* a vCPU bound to that core, for synchronous traps */
+	struct vlapic_bus bus;
+};
+
+/* Copy between kernel memory and guest-physical memory of `vm`. Errors: STATUS_FAULT (not all mapped, or not writable). */
+must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t bytes);
+must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
+
+/* Pool memory charged to `vm`; NULL when exhausted. */
+void *vm_alloc_pages(struct vm *vm, unsigned order);
+void vm_free_pages(struct vm *vm, void *page, unsigned order);
+
+/* The rest runs under the object lock. `config->name` is NUL-terminated. */
+must_check enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out);
+void vm_destroy(struct vm *vm, struct cpu *self); /* not the VM of the calling vCPU */
+void vm_free(struct vm *vm);
+must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
+			      uint32_t rights, struct cpu *self);
+must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
+must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self);
+must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
+must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
+void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);
+void vm_get_status(const struct vm *vm, struct hilum_vm_status *out);
+
+/* Stop the VM of `vcpu` for a reason of its own making; the register dump goes to the log, the status event fires. Any context. */
+void vm_crash(struct vcpu *vcpu, enum hilum_crash reason, uint64_t detail);
+
+extern struct vm *vm_list;
+extern uint32_t vm_count;
+
+#endif
