@@ -94,12 +94,22 @@ must_check bool frame_check(void);
 /* The entry of one frame of RAM that is known to exist. */
 struct frame *frame_entry(hpa_t hpa);
 
+/* A part of a FREE range that was taken before the allocator existed. */
+struct frame_taken {
+	hpa_t base, end; /* page-aligned; base == end: none */
+};
+
+/* Whether the frames of a boot range belong in the table: RAM, and below FRAME_HPA_LIMIT. */
+bool frame_knows_range(const struct boot_range *range);
+
+/* First step: notes the GiBs that known ranges touch, as frame_has_gib tells then. */
+void frame_note_ranges(const struct boot_info *info);
+
 /*
- * Fills the table, which must be mapped (entries of zeroes) for every GiB that ranges FREE, ACPI, MODULE or
- * KERNEL of `info` touch. Of the FREE ranges, only the part below free_end[i] is given to the allocator; the
- * rest was taken before and is KERNEL.
+ * Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the
+ * allocator, without what is in taken[count], each within one of them and disjoint: that is KERNEL.
  */
-void frame_init(const struct boot_info *info, const hpa_t *free_end);
+void frame_init(const struct boot_info *info, const struct frame_taken *taken, unsigned count);
 
 /* True if any frame of the GiB that hpa lies in is RAM known to us; the frame table is mapped there then. */
 bool frame_has_gib(hpa_t hpa);

@@ -20,6 +20,7 @@
 #include "boot/boot_info.h"
 
 /* Rights and type of a host mapping: bits of the leaf entry. APM vol. 2, 5.3 "Long-Mode Page Translation". */
+#define HOST_PT_LEAF	   0x61ull /* present, accessed, dirty: hardware never needs to update it */
 #define HOST_PT_WRITE	   (1ull << 1)
 #define HOST_PT_UNCACHED   (3ull << 3) /* PWT | PCD: PAT entry 3, UC after reset */
 #define HOST_PT_NO_EXECUTE (1ull << 63)
@@ -43,25 +44,27 @@ void host_pt_walk(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_
  */
 
 /*
- * Builds image and pool maps in [seed, seed + seed_bytes) (whole 2 MiB blocks below 4 GiB, contents
- * irrelevant, reachable by early_map) and loads CR3. Tables come from the seed, upwards, until
- * host_pt_seed_done.
+ * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks below 4 GiB, contents
+ * irrelevant) at POOL_BASE, and loads CR3. Tables come from the seed, upwards, until host_pt_use_pool; it
+ * must be large enough.
  */
 void host_pt_init(hpa_t seed, uint64_t seed_bytes);
 
-/* Maps one 4 KiB page; the place must be empty. STATUS_NO_MEMORY: no page for a table; nothing changed for
- * the caller. */
+/* From now on tables come from the pool. Returns the end of the part of the seed that is in use,
+ * page-aligned. */
+hpa_t host_pt_use_pool(void);
+
+/* Maps one 4 KiB page; the place must be empty. STATUS_NO_MEMORY: no page for a table. */
 must_check enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags);
 
-/* Makes the tables down to the one that holds va's 4 KiB entry (level 1) or 2 MiB entry (level 2); the entry,
- * or NULL: no memory. */
-uint64_t *host_pt_entry(uint64_t va, unsigned level);
+/*
+ * Makes the tables down to the one that holds the entry for va at `level` (1: 4 KiB, 2: 2 MiB). Returns that
+ * entry; NULL: no memory. The caller is alone (boot), or has host_lock.
+ */
+must_check uint64_t *host_pt_entry(uint64_t va, unsigned level);
 
-/* Maps a 2 MiB block at POOL_BASE + hpa, the tables for which host_pt_entry made at boot. */
+/* Maps a 2 MiB block at POOL_BASE + hpa; host_pt_entry was called for the place at boot. Any core, no lock.
+ */
 void host_pt_map_pool_block(hpa_t hpa);
-
-/* From now on tables come from the pool. Returns the end of the part of the seed that is in use
- * (page-aligned). */
-hpa_t host_pt_seed_done(void);
 
 #endif

@@ -105,12 +105,30 @@ must_check enum status nested_pt_protect(struct nested_pt *npt, gpa_t gpa, uint6
 /* Frees the tables in *garbage, and empties it. Only after the shoot-down. */
 void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *garbage);
 
-/* One entry, as it is at this moment. */
-static inline uint64_t nested_pt_read(hpa_t table, gpa_t gpa, unsigned shift)
+/*
+ * One entry as it is at this moment, with PRESENT inverted: a table then has neither bit of NESTED_PT_STOP.
+ * One aligned load, left plain so that the compiler may fold the address; nothing here reads an entry twice.
+ */
+static inline uint64_t nested_pt_step(uint64_t table, gpa_t gpa, unsigned shift)
 {
-	const uint64_t *entries = (const uint64_t *)(POOL_BASE + table);
+	uint64_t at = POOL_BASE + (table & ~PAGE_MASK) + (gpa >> (shift - 3) & 511u * 8);
 
-	return __atomic_load_n(&entries[gpa >> shift & 511], __ATOMIC_RELAXED);
+	return *(const uint64_t *)at ^ NESTED_PT_PRESENT;
+}
+#define NESTED_PT_STOP (NESTED_PT_PRESENT | NESTED_PT_LARGE)
+
+/* The end of a lookup: `entry` as from nested_pt_step, of a page of `bytes` (a constant at each place of
+use). */
+static inline bool nested_pt_finish(uint64_t entry, gpa_t gpa, uint64_t bytes, unsigned rights, hpa_t *hpa,
+				    uint64_t *page_bytes)
+{
+	uint64_t need = nested_pt_format.need[rights & 7];
+
+	if (unlikely(((entry ^ nested_pt_format.flip) & need) != need))
+		return false;
+	*hpa = ((entry ^ gpa) & NESTED_PT_ADDRESS & ~(bytes - 1)) ^ gpa;
+	*page_bytes = bytes;
+	return true;
 }
 
 /*
@@ -121,30 +139,21 @@ static inline uint64_t nested_pt_read(hpa_t table, gpa_t gpa, unsigned shift)
 static inline bool nested_pt_lookup(const struct nested_pt *npt, gpa_t gpa, unsigned rights, hpa_t *hpa,
 				    uint64_t *page_bytes)
 {
-	const uint64_t kind = NESTED_PT_PRESENT | NESTED_PT_LARGE;
-	unsigned shift = 39;
 	uint64_t e;
 
 	if (unlikely(gpa >= NESTED_PT_GPA_LIMIT))
 		return false;
-	e = nested_pt_read(npt->root, gpa, 39);
-	if (likely((e & kind) == NESTED_PT_PRESENT)) {
-		e = nested_pt_read(e & ~PAGE_MASK, gpa, shift = 30);
-		if (likely((e & kind) == NESTED_PT_PRESENT)) {
-			e = nested_pt_read(e & ~PAGE_MASK, gpa, shift = 21);
-			if (likely((e & kind) == NESTED_PT_PRESENT))
-				e = nested_pt_read(e & ~PAGE_MASK, gpa, shift = 12);
-		}
-	}
-	uint64_t need = nested_pt_format.need[rights & 7];
-
-	if (unlikely(((e ^ nested_pt_format.flip) & need) != need || !(e & NESTED_PT_PRESENT)))
+	e = nested_pt_step(npt->root, gpa, 39);
+	if (unlikely(e & NESTED_PT_STOP))
 		return false;
-	uint64_t bytes = 1ull << shift;
-
-	*hpa = (e & NESTED_PT_ADDRESS & ~(bytes - 1)) | (gpa & (bytes - 1));
-	*page_bytes = bytes;
-	return true;
+	e = nested_pt_step(e, gpa, 30);
+	if (unlikely(e & NESTED_PT_STOP))
+		return nested_pt_finish(e, gpa, 1ull << 30, rights, hpa, page_bytes);
+	e = nested_pt_step(e, gpa, 21);
+	if (likely(e & NESTED_PT_STOP))
+		return nested_pt_finish(e, gpa, 1ull << 21, rights, hpa, page_bytes);
+	e = nested_pt_step(e, gpa, 12);
+	return nested_pt_finish(e, gpa, 1ull << 12, rights, hpa, page_bytes);
 }
 
 #endif
