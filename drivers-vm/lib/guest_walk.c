@@ -154,9 +154,9 @@ static bool access_allowed(const struct guest_paging *paging, uint64_t rights, u
 	return !(access & GUEST_ACCESS_WRITE) || (rights & ENTRY_RW) || !(paging->cr0 & CR0_WP);
 }
 
-/* The error-code bits that say what was tried. The fetch bit is reported only where fetches have rights of
+/* The fetch bit is reported only where fetches have rights of
  * their own. */
-static uint32_t access_error_bits(const struct guest_paging *paging, unsigned access)
+uint32_t guest_walk_error_bits(const struct guest_paging *paging, unsigned access)
 {
 	bool fetch_rights =
 		(paging->cr4 & CR4_SMEP) || ((paging->cr4 & CR4_PAE) && (paging->efer & EFER_NXE));
@@ -207,7 +207,7 @@ enum guest_walk_result guest_walk(const struct guest_paging *paging, const struc
 			result = GUEST_WALK_FAULT;
 		}
 		if (result == GUEST_WALK_FAULT)
-			out->error_code = error | access_error_bits(paging, access);
+			out->error_code = error | guest_walk_error_bits(paging, access);
 		if (result != GUEST_WALK_OK)
 			return result;
 		if (!mark_entries(&mode, memory, &walk, access))

@@ -77,4 +77,7 @@ struct guest_walk_output {
 enum guest_walk_result guest_walk(const struct guest_paging *paging, const struct guest_walk_memory *memory,
 				  uint64_t gva, unsigned access, struct guest_walk_output *out);
 
+/* The error-code bits that say what `access` was, without those that say what was found. */
+uint32_t guest_walk_error_bits(const struct guest_paging *paging, unsigned access);
+
 #endif

@@ -58,13 +58,14 @@ enum insn_operation {
 	INSN_POP,
 	INSN_MOV_VECTOR, /* 16 bytes between an XMM register and memory; `aligned` ones fault when misaligned
 			  */
+	INSN_IN,
+	INSN_OUT,
+	/* string instructions, last */
 	INSN_MOVS,
 	INSN_CMPS,
 	INSN_STOS,
 	INSN_LODS,
 	INSN_SCAS,
-	INSN_IN,
-	INSN_OUT,
 	INSN_INS,
 	INSN_OUTS,
 };
