@@ -13,10 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOADER_AREA_BASE   0x1000ull
-#define LOADER_AREA_LIMIT  0x20000ull
-#define LOADER_CMDLINE_MAX 0xFFFFu /* bytes without the final NUL; a Linux kernel's own limit may be lower   \
-				    */
+#define LOADER_AREA_BASE  0x1000ull
+#define LOADER_AREA_LIMIT 0x20000ull
+#define LOADER_CMDLINE_MAX                                                                                   \
+	0xFFFFu /* bytes without the final NUL; a Linux kernel's own limit may be lower                      \
+		 */
 #define LOADER_WINDOW_BYTES 0x200000ull
 #define LOADER_MESSAGE_MAX  200
 
