@@ -3,9 +3,12 @@
 
 #include "drivers-vm/control/toml_private.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+static_assert(sizeof(struct toml_value) <= 72, "CONFIG_ARENA_BYTES counts on it");
 
 bool toml_fail(struct toml_parser *p, const char *format, ...)
 {
