@@ -130,21 +130,24 @@ static const struct toml_value *find_same_name(const struct toml_value *vms, con
 	return NULL;
 }
 
+/* The checks across keys; also of a VM with other errors, so that one run shows all. */
 static bool check_vm(struct config_reader *reader, const struct toml_value *vms,
 		     const struct toml_value *table, struct config_vm *vm)
 {
-	const struct toml_value *same = find_same_name(vms, table);
+	const struct toml_value *same = vm->name[0] == '\0' ? NULL : find_same_name(vms, table);
 	const struct toml_value *console = toml_find(table, "console");
+	bool valid = true;
 
 	if (same != NULL)
-		return config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
-				   "\"%s\" is taken by the VM on line %u", vm->name,
-				   (unsigned)same->key_line);
+		valid = config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
+				    "\"%s\" is taken by the VM on line %u", vm->name,
+				    (unsigned)same->key_line);
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)
-		return config_fail(reader, console->key_line, "vm.console", "\"serial\" needs serial = true");
-	return true;
+		valid = config_fail(reader, console->key_line, "vm.console",
+				    "\"serial\" needs serial = true");
+	return valid;
 }
 
 static void read_vm(struct config_reader *reader, const struct toml_value *vms,
@@ -164,8 +167,9 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 		config_fail(reader, table->line, "vm", "must be a table, [[vm]]");
 		return;
 	}
-	if (!read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm) ||
-	    !check_vm(reader, vms, table, &vm))
+	bool keys_valid = read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
+
+	if (!check_vm(reader, vms, table, &vm) || !keys_valid)
 		return;
 	if (out->vm_count == CONFIG_VMS_MAX)
 		config_fail(reader, table->line, "vm", "more than %u VMs", CONFIG_VMS_MAX);

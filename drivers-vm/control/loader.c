@@ -136,6 +136,21 @@ static enum load_error load_elf(struct load *load, size_t multiboot)
 		"a 32-bit ELF file with neither a PVH note nor a Multiboot header cannot be started");
 }
 
+static enum load_error load_by_content(struct load *load)
+{
+	if (loader_is_linux(load))
+		return loader_load_linux(load);
+	size_t multiboot = loader_find_multiboot(load);
+
+	if (elf_is_elf(load))
+		return load_elf(load, multiboot);
+	if (multiboot != MULTIBOOT_NOT_FOUND)
+		return loader_load_multiboot(load, NULL, multiboot);
+	return loader_fail(load, LOAD_UNKNOWN_FORMAT,
+			   "not a Linux bzImage, an ELF file or a Multiboot image (%zu bytes)",
+			   load->file_bytes);
+}
+
 enum load_error loader_load(const struct load_request *request, struct load_result *out)
 {
 	struct load load = {
@@ -150,17 +165,10 @@ enum load_error loader_load(const struct load_request *request, struct load_resu
 						"the loader's boot information");
 	if (error != LOAD_OK)
 		return error;
-	if (loader_is_linux(&load))
-		return loader_load_linux(&load);
-	size_t multiboot = loader_find_multiboot(&load);
-
-	if (elf_is_elf(&load))
-		return load_elf(&load, multiboot);
-	if (multiboot != MULTIBOOT_NOT_FOUND)
-		return loader_load_multiboot(&load, NULL, multiboot);
-	return loader_fail(&load, LOAD_UNKNOWN_FORMAT,
-			   "not a Linux bzImage, an ELF file or a Multiboot image (%zu bytes)",
-			   load.file_bytes);
+	error = load_by_content(&load);
+	if (error == LOAD_OK)
+		out->message[0] = '\0'; /* a first attempt may have failed */
+	return error;
 }
 
 const char *loader_format_name(enum load_format format)
