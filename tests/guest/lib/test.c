@@ -178,7 +178,7 @@ static void test_call(void *arg)
 	((const struct test_case *)arg)->run();
 }
 
-static void test_run_case(const struct test_case *c)
+void test_run_always(const struct test_case *c)
 {
 	struct trap_record r;
 
@@ -198,11 +198,16 @@ static void test_run_case(const struct test_case *c)
 	}
 }
 
+bool test_wants(const char *name)
+{
+	return text_contains(name, test_only);
+}
+
 void test_run(const struct test_case *cases, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++)
-		if (text_contains(cases[i].name, test_only))
-			test_run_case(&cases[i]);
+		if (test_wants(cases[i].name))
+			test_run_always(&cases[i]);
 }
 
 static void guest_read_boot_info(const struct multiboot_info *info)

@@ -23,6 +23,10 @@ void guest_main(void);
 void test_run(const struct test_case *cases, unsigned count);
 #define TEST_RUN(cases) test_run(cases, sizeof(cases) / sizeof((cases)[0]))
 
+/* Whether only=TEXT is absent or TEXT occurs in name; and one case whatever only= says, for guests that filter on their own. */
+bool test_wants(const char *name);
+void test_run_always(const struct test_case *c);
+
 /* Says "SKIP": the platform lacks what this case needs. The caller returns after it. */
 void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
