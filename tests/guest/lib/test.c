@@ -12,6 +12,7 @@
 #define MULTIBOOT_MEMORY  (1u << 0)
 #define MULTIBOOT_CMDLINE (1u << 2)
 #define DEBUG_EXIT_PORT   0xF4
+#define BOCHS_EXIT_PORT   0x8900 /* for the bare Bochs, which has no isa-debug-exit */
 #define GUEST_RAM_LIMIT   0xC0000000ull /* the identity map is uncached from here on */
 
 /* Head of the Multiboot 1 information ("Multiboot Specification 0.6.96, Boot information format"). */
@@ -138,6 +139,8 @@ void *guest_alloc_pages(unsigned count)
 void test_exit(bool good)
 {
 	outl(DEBUG_EXIT_PORT, good ? 0 : 1);
+	for (const char *s = "Shutdown"; *s; s++)
+		outb(BOCHS_EXIT_PORT, (uint8_t)*s);
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
