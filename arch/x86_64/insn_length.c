@@ -1,7 +1,7 @@
 /*
- * Instruction length by table: one byte per opcode says what follows it, and the few opcodes whose tail depends on more than
- * their number are marked SPECIAL. It must never read past `count`, and never decide whether an instruction is legal:
- * a caller asks only about instructions that the CPU has already accepted.
+ * Instruction length by table: one byte per opcode says what follows it, and the few opcodes whose tail
+ * depends on more than their number are marked SPECIAL. It must never read past `count`, and never decide
+ * whether an instruction is legal: a caller asks only about instructions that the CPU has already accepted.
  */
 #include "arch/x86_64/insn_length.h"
 
@@ -32,10 +32,11 @@ enum {
 #define MI (FORM_MODRM | FORM_IMM8 | FORM_NOT_64)
 #define BI (FORM_IMM8 | FORM_NOT_64)
 #define FP (FORM_IMM_Z | FORM_IMM16 | FORM_NOT_64) /* far pointer */
-#define WB (FORM_IMM16 | FORM_IMM8)                /* ENTER */
-#define R_ (FORM_MODRM | FORM_SPECIAL)             /* ModRM names registers whatever its mod says */
-#define J_ (FORM_IMM_Z | FORM_SPECIAL)             /* near branch: 4 bytes in 64-bit code whatever the prefixes */
+#define WB (FORM_IMM16 | FORM_IMM8)		   /* ENTER */
+#define R_ (FORM_MODRM | FORM_SPECIAL)		   /* ModRM names registers whatever its mod says */
+#define J_ (FORM_IMM_Z | FORM_SPECIAL) /* near branch: 4 bytes in 64-bit code whatever the prefixes */
 
+/* clang-format off */
 static const uint8_t form_one_byte[256] = {
 	/* 00 */ M_, M_, M_, M_, B_, Z_, I_, I_, M_, M_, M_, M_, B_, Z_, I_, S_,
 	/* 10 */ M_, M_, M_, M_, B_, Z_, I_, I_, M_, M_, M_, M_, B_, Z_, I_, I_,
@@ -73,6 +74,7 @@ static const uint8_t form_0f[256] = {
 	/* E0 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
 	/* F0 */ M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_, M_,
 };
+/* clang-format on */
 
 /* One instruction being measured. `at` indexes the byte looked at; it never exceeds `count`. */
 struct measure {
@@ -115,7 +117,7 @@ unsigned insn_length_modrm(const uint8_t *bytes, unsigned count, unsigned addres
 }
 
 /* Ends the measurement: the opcode ends before m->at, `form` and `immediate_bytes` say what follows. */
-static __attribute__((noinline)) unsigned measure_tail(const struct measure *m, unsigned form, unsigned immediate_bytes)
+static unsigned measure_tail(const struct measure *m, unsigned form, unsigned immediate_bytes)
 {
 	unsigned at = m->at, modrm;
 	bool operands_16 = !m->rex_w && (m->mode == INSN_MODE_16) != m->operand_prefix;
@@ -139,8 +141,8 @@ static __attribute__((noinline)) unsigned measure_tail(const struct measure *m, 
 }
 
 /*
- * VEX (C4, C5), EVEX (62) and XOP (8F): payload bytes, opcode, ModRM, and an immediate that the opcode map decides; m->at is
- * past the first byte. Opcodes of map 1 take an immediate where their legacy namesakes do.
+ * VEX (C4, C5), EVEX (62) and XOP (8F): payload bytes, opcode, ModRM, and an immediate that the opcode map
+ * decides; m->at is past the first byte. Opcodes of map 1 take an immediate where their legacy namesakes do.
  */
 static unsigned measure_vector(struct measure *m, uint8_t escape)
 {
@@ -158,9 +160,13 @@ static unsigned measure_vector(struct measure *m, uint8_t escape)
 	switch (map) {
 	case 1:
 		return measure_tail(m, FORM_MODRM | (form_0f[opcode] & FORM_IMM8), 0);
-	case 2: case 5: case 6: case 9:
+	case 2:
+	case 5:
+	case 6:
+	case 9:
 		return measure_tail(m, FORM_MODRM, 0);
-	case 3: case 8:
+	case 3:
+	case 8:
 		return measure_tail(m, FORM_MODRM | FORM_IMM8, 0);
 	case 10:
 		return measure_tail(m, FORM_MODRM, 4);
@@ -208,7 +214,8 @@ static unsigned measure_special(struct measure *m, uint8_t opcode)
 	switch (opcode) {
 	case 0x0F:
 		return measure_0f(m);
-	case 0x62: /* BOUND, LES and LDS have no register form: outside 64-bit code that one is the vector prefix */
+	case 0x62: /* BOUND, LES and LDS have no register form: outside 64-bit code it marks a vector prefix
+		    */
 	case 0xC4:
 	case 0xC5:
 		if (m->mode == INSN_MODE_64 || next >= 0xC0)
@@ -216,9 +223,10 @@ static unsigned measure_special(struct measure *m, uint8_t opcode)
 		return measure_tail(m, FORM_MODRM, 0);
 	case 0x8F: /* POP uses ModRM.reg 0; XOP's map numbers make it nonzero */
 		return (next & 0x1F) >= 8 ? measure_vector(m, opcode) : measure_tail(m, FORM_MODRM, 0);
-	case 0xA0: case 0xA1: case 0xA2: case 0xA3:
+	case 0xA0 ... 0xA3:
 		return measure_tail(m, FORM_NONE, m->address_bytes);
-	case 0xE8: case 0xE9:
+	case 0xE8:
+	case 0xE9:
 		return measure_near_branch(m);
 	case 0xF6: /* group 3: TEST alone has an immediate */
 		return measure_tail(m, next & 0x30 ? FORM_MODRM : FORM_MODRM | FORM_IMM8, 0);
@@ -252,7 +260,7 @@ static bool measure_prefixes(struct measure *m)
 	return false;
 }
 
-static __attribute__((noinline)) unsigned measure_any(const uint8_t *bytes, unsigned count, enum insn_mode mode)
+static __attribute__((noinline)) unsigned measure(const uint8_t *bytes, unsigned count, enum insn_mode mode)
 {
 	struct measure m = {.bytes = bytes,
 			    .count = count < INSN_MAX_BYTES ? count : INSN_MAX_BYTES,
@@ -279,5 +287,5 @@ unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode)
 		if (bytes[2] >= 0xC0 && (form | FORM_SPECIAL) == R_)
 			return 3;
 	}
-	return measure_any(bytes, count, mode);
+	return measure(bytes, count, mode);
 }

@@ -1,6 +1,6 @@
 /*
- * Length of one x86 instruction, for exits on CPUs that save no next RIP. Pure: reads only the bytes it is given, which come
- * from a guest and may be anything.
+ * Length of one x86 instruction, for exits on CPUs that save no next RIP. Pure: reads only the bytes it is
+ * given, which come from a guest and may be anything.
  */
 #ifndef ARCH_X86_64_INSN_LENGTH_H
 #define ARCH_X86_64_INSN_LENGTH_H
@@ -13,15 +13,16 @@
 enum insn_mode { INSN_MODE_16 = 2, INSN_MODE_32 = 4, INSN_MODE_64 = 8 };
 
 /*
- * Returns the length in bytes, 1 to 15, of the instruction at `bytes`, of which `count` may be read. Returns 0 when it does
- * not end within them or within 15 bytes, or when its opcode is not defined in `mode`. Lengths of near branches with an
- * operand-size prefix in 64-bit code follow Intel. Source: SDM vol. 2, "Instruction Format" and appendix A, "Opcode Map".
+ * Returns the length in bytes, 1 to 15, of the instruction at `bytes`, of which `count` may be read. Returns
+ * 0 when it does not end within them or within 15 bytes, or when its opcode is not defined in `mode`. Lengths
+ * of near branches with an operand-size prefix in 64-bit code follow Intel. Source: SDM vol. 2, "Instruction
+ * Format" and appendix A, "Opcode Map".
  */
 unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode);
 
 /*
- * Returns the size in bytes of the ModRM byte at `bytes` with the SIB byte and displacement that follow it, or 0 when that is
- * more than `count`. `address_bytes` is the effective address size: 2, 4 or 8.
+ * Returns the size in bytes of the ModRM byte at `bytes` with the SIB byte and displacement that follow it,
+ * or 0 when that is more than `count`. `address_bytes` is the effective address size: 2, 4 or 8.
  */
 unsigned insn_length_modrm(const uint8_t *bytes, unsigned count, unsigned address_bytes);
 

@@ -2,12 +2,12 @@
 #include "arch/x86_64/lapic_move.h"
 
 #define OPCODE_MOV_STORE     0x89 /* r/m32, r32 */
-#define OPCODE_MOV_LOAD      0x8B /* r32, r/m32 */
+#define OPCODE_MOV_LOAD	     0x8B /* r32, r/m32 */
 #define OPCODE_MOV_LOAD_RAX  0xA1 /* EAX, moffs32 */
 #define OPCODE_MOV_STORE_RAX 0xA3 /* moffs32, EAX */
 #define OPCODE_MOV_IMMEDIATE 0xC7 /* /0: r/m32, imm32 */
-#define REX_W                0x08
-#define REX_R                0x04
+#define REX_W		     0x08
+#define REX_R		     0x04
 
 struct lapic_prefixes {
 	unsigned bytes;
@@ -17,13 +17,19 @@ struct lapic_prefixes {
 };
 
 /* Segment overrides change only the address. LOCK and REP end the scan and then fail as opcodes. */
-static bool scan_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct lapic_prefixes *out)
+static bool scan_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mode,
+			  struct lapic_prefixes *out)
 {
 	unsigned at;
 
 	for (at = 0; at < count; at++) {
 		switch (bytes[at]) {
-		case 0x26: case 0x2E: case 0x36: case 0x3E: case 0x64: case 0x65:
+		case 0x26:
+		case 0x2E:
+		case 0x36:
+		case 0x3E:
+		case 0x64:
+		case 0x65:
 			out->rex = 0;
 			continue;
 		case 0x66:
@@ -68,7 +74,8 @@ bool lapic_move_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode
 	if (opcode == OPCODE_MOV_LOAD_RAX || opcode == OPCODE_MOV_STORE_RAX) {
 		result.reg = 0;
 		length = at + prefixes.address_bytes;
-	} else if (opcode == OPCODE_MOV_STORE || opcode == OPCODE_MOV_LOAD || opcode == OPCODE_MOV_IMMEDIATE) {
+	} else if (opcode == OPCODE_MOV_STORE || opcode == OPCODE_MOV_LOAD ||
+		   opcode == OPCODE_MOV_IMMEDIATE) {
 		length = insn_length_modrm(bytes + at, count - at, prefixes.address_bytes);
 		if (length == 0 || bytes[at] >= 0xC0)
 			return false;

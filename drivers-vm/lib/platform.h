@@ -27,6 +27,7 @@
 #define PLATFORM_RESET_PORT          0x602u /* FADT RESET_REG: write PLATFORM_RESET_VALUE */
 #define PLATFORM_RESET_VALUE         0x01u
 #define PLATFORM_SLP_TYP_S5          5u
+#define PLATFORM_POWER_BUTTON_GSI    9u     /* edge: one pulse is one press of the ACPI power button */
 #define PLATFORM_PCI_IO_BASE         0xC000u /* window for I/O BARs */
 #define PLATFORM_PCI_IO_LIMIT        0xFFFFu
 

@@ -4,8 +4,8 @@
  *   | prev | size+used | payload ...          | prev | size+used | payload ... | prev | 0+used |
  *   ^ block                                    ^ block                         ^ closing block
  *
- * `prev` is the size of the block below (0 for the first), so both neighbours of a freed block are found in O(1). A free
- * block's payload begins with its list links. Bin n holds free blocks of 2^n .. 2^(n+1)-1 bytes.
+ * `prev` is the size of the block below (0 for the first), so both neighbours of a freed block are found in
+ * O(1). A free block's payload begins with its list links. Bin n holds free blocks of 2^n .. 2^(n+1)-1 bytes.
  */
 #include "drivers-vm/runtime/heap.h"
 #include "drivers-vm/runtime/runtime.h"
@@ -17,7 +17,7 @@
 #define HEAP_ALIGN   16u
 #define HEADER_BYTES 16u
 #define MIN_BLOCK    (HEADER_BYTES + 16u)
-#define USED         1ull
+#define USED	     1ull
 #define BIN_SCAN     16 /* blocks of the request's own bin that are tried before a larger bin is split */
 
 struct heap_block {
@@ -102,7 +102,8 @@ void heap_init(struct heap *heap, void *base, size_t bytes)
 	insert_free(heap, block_at(start));
 }
 
-/* First address inside a free block at which an aligned payload fits with a header; what lies before it can be a block. */
+/* First address inside a free block at which an aligned payload fits with a header; what lies before it can
+ * be a block. */
 static uintptr_t payload_in(const struct heap_block *block, size_t align)
 {
 	uintptr_t first = (uintptr_t)block + HEADER_BYTES;
@@ -120,7 +121,8 @@ static bool block_fits(const struct heap_block *block, uint64_t need, size_t ali
 	return skipped <= block_bytes(block) && block_bytes(block) - skipped >= need;
 }
 
-static struct heap_block *find_in_bin(struct heap *heap, unsigned n, uint64_t need, size_t align, unsigned scan)
+static struct heap_block *find_in_bin(struct heap *heap, unsigned n, uint64_t need, size_t align,
+				      unsigned scan)
 {
 	for (struct heap_block *block = heap->bin[n]; block != NULL && scan > 0; block = block->next, scan--)
 		if (block_fits(block, need, align))
@@ -131,7 +133,7 @@ static struct heap_block *find_in_bin(struct heap *heap, unsigned n, uint64_t ne
 /* Good fit cheaply: a bounded look at each fitting bin upward, then an unbounded one before giving up. */
 static struct heap_block *find_free(struct heap *heap, uint64_t need, size_t align)
 {
-	const unsigned scans[] = { BIN_SCAN, ~0u };
+	const unsigned scans[] = {BIN_SCAN, ~0u};
 
 	for (unsigned pass = 0; pass < 2; pass++) {
 		uint64_t bins = heap->occupied & (~0ull << bin_of(need));

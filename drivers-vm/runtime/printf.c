@@ -1,6 +1,6 @@
 /*
- * snprintf for service VMs: integers, characters, strings and pointers, every flag, width and precision of C11 for them.
- * Takes no lock, allocates nothing, and writes only into the caller's buffer.
+ * snprintf for service VMs: integers, characters, strings and pointers, every flag, width and precision of
+ * C11 for them. Takes no lock, allocates nothing, and writes only into the caller's buffer.
  */
 #include <stdio.h>
 #include <stdbool.h>
@@ -190,7 +190,9 @@ static bool put_conversion(struct sink *out, const struct conversion *how, char 
 	case 'x':
 	case 'X':
 		put_unsigned(out, how, unsigned_argument(how, args), 16, kind == 'X',
-			     !how->alternate ? "" : kind == 'X' ? "0X" : "0x");
+			     !how->alternate ? ""
+			     : kind == 'X'   ? "0X"
+					     : "0x");
 		return true;
 	case 'p':
 		put_unsigned(out, how, (uintptr_t)va_arg(*args, void *), 16, false, "0x");
@@ -237,7 +239,7 @@ static const char *parse_width(const char *at, struct conversion *how, va_list *
 static bool format_all(struct sink *out, const char *format, va_list *args)
 {
 	while (*format != '\0') {
-		struct conversion how = { 0 };
+		struct conversion how = {0};
 
 		if (*format != '%') {
 			put_char(out, *format++);
@@ -254,7 +256,7 @@ static bool format_all(struct sink *out, const char *format, va_list *args)
 
 int vsnprintf(char *to, size_t bytes, const char *format, va_list args)
 {
-	struct sink out = { .to = to, .bytes = bytes };
+	struct sink out = {.to = to, .bytes = bytes};
 	va_list copy;
 
 	va_copy(copy, args);

@@ -1,6 +1,6 @@
 /*
- * Memory and string functions. The block functions use the string instructions: the compiler cannot turn those back into
- * a call of the function being defined, and every CPU with nested paging runs them fast.
+ * Memory and string functions. The block functions use the string instructions: the compiler cannot turn
+ * those back into a call of the function being defined, and every CPU with nested paging runs them fast.
  */
 #include <string.h>
 #include <stdint.h>

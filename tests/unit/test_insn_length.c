@@ -1,8 +1,9 @@
 /*
- * insn_length against two witnesses: nasm (every record of insn_length_cases.asm) and Zydis (random bytes in three modes).
- * UNIT_SOURCES: arch/x86_64/insn_length.c build/unit/insn_length_cases.o
- * UNIT_FLAGS: -Wl,--no-as-needed -lZydis
+ * insn_length against two witnesses: nasm (every record of insn_length_cases.asm) and Zydis (random bytes in
+ * three modes).
  */
+/* UNIT_SOURCES: arch/x86_64/insn_length.c build/unit/insn_length_cases.o */
+/* UNIT_FLAGS: -Wl,--no-as-needed -lZydis */
 #include "arch/x86_64/insn_length.h"
 
 #include <setjmp.h>
@@ -92,7 +93,8 @@ static void insn_length__more_than_15_bytes__is_zero(void **state)
 
 static void insn_length__opcode_undefined_in_64_bit_code__is_zero(void **state)
 {
-	static const uint8_t opcodes[] = {0x06, 0x0E, 0x17, 0x27, 0x37, 0x60, 0x82, 0x9A, 0xCE, 0xD4, 0xD6, 0xEA};
+	static const uint8_t opcodes[] = {0x06, 0x0E, 0x17, 0x27, 0x37, 0x60,
+					  0x82, 0x9A, 0xCE, 0xD4, 0xD6, 0xEA};
 	uint8_t bytes[INSN_MAX_BYTES] = {0};
 
 	(void)state;
@@ -106,7 +108,8 @@ static void insn_length__opcode_undefined_in_64_bit_code__is_zero(void **state)
 /* Random bytes led by what makes decoding hard: prefixes, escapes, vector prefixes. */
 static void random_instruction(uint8_t bytes[INSN_MAX_BYTES])
 {
-	static const uint8_t lead[] = {0x0F, 0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x64, 0x48, 0x41, 0xC4, 0xC5, 0x62, 0x8F, 0xF0};
+	static const uint8_t lead[] = {0x0F, 0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x64,
+				       0x48, 0x41, 0xC4, 0xC5, 0x62, 0x8F, 0xF0};
 	unsigned at = 0, count = random_next() % 4;
 
 	while (at < count)
@@ -117,7 +120,8 @@ static void random_instruction(uint8_t bytes[INSN_MAX_BYTES])
 		bytes[at++] = (uint8_t)(random_next() >> 24);
 }
 
-static void compare_with_zydis(ZydisMachineMode machine, ZydisStackWidth width, enum insn_mode mode, unsigned rounds)
+static void compare_with_zydis(ZydisMachineMode machine, ZydisStackWidth width, enum insn_mode mode,
+			       unsigned rounds)
 {
 	ZydisDecoder decoder;
 	ZydisDecodedInstruction decoded;
@@ -131,10 +135,12 @@ static void compare_with_zydis(ZydisMachineMode machine, ZydisStackWidth width, 
 		random_instruction(bytes);
 		length = length_of(bytes, sizeof(bytes), mode);
 		assert_in_range(length, 0, INSN_MAX_BYTES);
-		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, sizeof(bytes), &decoded)))
+		if (!ZYAN_SUCCESS(
+			    ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, sizeof(bytes), &decoded)))
 			continue;
 		if (decoded.meta.isa_set >= ZYDIS_ISA_SET_KNCE && decoded.meta.isa_set <= ZYDIS_ISA_SET_KNCV)
-			continue; /* Knights Corner, no x86-64 server or client: its VEX branches clash with VEX's rule */
+			continue; /* Knights Corner's branches break VEX's rule; no server or client has them
+				   */
 		accepted++;
 		if (length != decoded.length)
 			print_bytes(ZydisMnemonicGetString(decoded.mnemonic), bytes, sizeof(bytes), mode);

@@ -1,8 +1,6 @@
-/*
- * lapic_move_decode on the encodings that guests use, on what it must refuse, and against Zydis on random bytes.
- * UNIT_SOURCES: arch/x86_64/lapic_move.c arch/x86_64/insn_length.c
- * UNIT_FLAGS: -Wl,--no-as-needed -lZydis
- */
+/* lapic_move_decode on the encodings that guests use, on what it must refuse, and against Zydis. */
+/* UNIT_SOURCES: arch/x86_64/lapic_move.c arch/x86_64/insn_length.c */
+/* UNIT_FLAGS: -Wl,--no-as-needed -lZydis */
 #include "arch/x86_64/lapic_move.h"
 
 #include <setjmp.h>
@@ -75,16 +73,16 @@ static void lapic_move_decode__plain_move__gives_direction_register_and_length(v
 static void lapic_move_decode__other_instruction__is_refused(void **state)
 {
 	static const struct move_case cases[] = {
-		{{0x89, 0xC8}, 2, INSN_MODE_64, {0}},             /* register to register */
-		{{0x88, 0x07}, 2, INSN_MODE_64, {0}},             /* 8 bits */
-		{{0x66, 0x89, 0x07}, 3, INSN_MODE_64, {0}},       /* 16 bits */
-		{{0x48, 0x89, 0x07}, 3, INSN_MODE_64, {0}},       /* 64 bits */
-		{{0x89, 0x07}, 2, INSN_MODE_16, {0}},             /* 16 bits */
+		{{0x89, 0xC8}, 2, INSN_MODE_64, {0}},		     /* register to register */
+		{{0x88, 0x07}, 2, INSN_MODE_64, {0}},		     /* 8 bits */
+		{{0x66, 0x89, 0x07}, 3, INSN_MODE_64, {0}},	     /* 16 bits */
+		{{0x48, 0x89, 0x07}, 3, INSN_MODE_64, {0}},	     /* 64 bits */
+		{{0x89, 0x07}, 2, INSN_MODE_16, {0}},		     /* 16 bits */
 		{{0xC7, 0x48, 0, 0, 0, 0, 0}, 7, INSN_MODE_64, {0}}, /* C7 /1 */
-		{{0xF0, 0x89, 0x07}, 3, INSN_MODE_64, {0}},       /* LOCK */
-		{{0x87, 0x07}, 2, INSN_MODE_64, {0}},             /* XCHG */
-		{{0xFF, 0x37}, 2, INSN_MODE_64, {0}},             /* PUSH */
-		{{0x0F, 0xB6, 0x07}, 3, INSN_MODE_64, {0}},       /* MOVZX */
+		{{0xF0, 0x89, 0x07}, 3, INSN_MODE_64, {0}},	     /* LOCK */
+		{{0x87, 0x07}, 2, INSN_MODE_64, {0}},		     /* XCHG */
+		{{0xFF, 0x37}, 2, INSN_MODE_64, {0}},		     /* PUSH */
+		{{0x0F, 0xB6, 0x07}, 3, INSN_MODE_64, {0}},	     /* MOVZX */
 	};
 	struct lapic_move move = {true, 0x5A, 0x5A, 0x5A5A5A5A};
 
@@ -96,7 +94,8 @@ static void lapic_move_decode__other_instruction__is_refused(void **state)
 }
 
 /* What Zydis says of a 32-bit MOV between memory and a register or immediate; false for all else. */
-static bool expected_move(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op, struct lapic_move *move)
+static bool expected_move(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
+			  struct lapic_move *move)
 {
 	unsigned memory, other;
 

@@ -4,8 +4,7 @@
 
 _Noreturn void runtime_fail_assert(const char *expression, const char *file, int line);
 
-#define assert(expression) \
-	((expression) ? (void)0 : runtime_fail_assert(#expression, __FILE__, __LINE__))
+#define assert(expression) ((expression) ? (void)0 : runtime_fail_assert(#expression, __FILE__, __LINE__))
 #define static_assert _Static_assert
 
 #endif

@@ -1,4 +1,5 @@
-/* <errno.h> (C11, 7.5): set only by the strto* functions. A service VM's runtime has one thread, so it is a plain variable. */
+/* <errno.h> (C11, 7.5): set only by the strto* functions. A service VM's runtime has one thread, so it is a
+ * plain variable. */
 #ifndef RUNTIME_ERRNO_H
 #define RUNTIME_ERRNO_H
 

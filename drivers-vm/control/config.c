@@ -1,0 +1,248 @@
+/* The tables of hilum.toml: which keys there are, their defaults, and the checks that look at more than one
+ * key. */
+#include "drivers-vm/control/config.h"
+
+#include "drivers-vm/control/config_private.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are stored as 32-bit enums");
+
+#define DEFAULT_MEMORY_BYTES 0x10000000ull
+#define DEFAULT_WEIGHT	     256u
+#define FIELDS_MAX	     24u
+
+static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
+static const char *const console_words[] = {"serial", "virtio", NULL};
+static const char *const profile_words[] = {"kvm", "bare", NULL};
+static const char *const action_words[] = {"destroy", "restart", "preserve", NULL};
+
+#define GLOBAL(name)	 .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
+#define VM(name, member) .path = "vm." #name, .key = #name, .offset = offsetof(struct config_vm, member)
+
+static const struct config_field global_fields[] = {
+	{GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words},
+	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
+	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
+};
+
+static const struct config_field vm_fields[] = {
+	{VM(name, name), .set = config_set_vm_name, .required = true},
+	{VM(kernel, kernel), .set = config_set_text, .required = true, .low = 1,
+	 .high = CONFIG_MODULE_BYTES - 1},
+	{VM(initrd, initrd), .set = config_set_text, .low = 1, .high = CONFIG_MODULE_BYTES - 1},
+	{VM(cmdline, cmdline), .set = config_set_text, .low = 0, .high = 65535},
+	{VM(memory, memory_bytes), .set = config_set_memory},
+	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
+	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},
+	{VM(cpus, cpus), .set = config_set_cores},
+	{VM(serial, serial), .set = config_set_boolean},
+	{VM(console, console), .set = config_set_choice, .choices = console_words},
+	{VM(debug_exit, debug_exit), .set = config_set_port},
+	{VM(profile, profile), .set = config_set_choice, .choices = profile_words},
+	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
+	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
+	{VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words},
+};
+
+static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
+
+bool config_fail(struct config_reader *reader, uint32_t line, const char *path, const char *format, ...)
+{
+	char message[CONFIG_MESSAGE_MAX];
+	va_list args;
+	int used = snprintf(message, sizeof(message), "%.60s:%u: %.80s%s", reader->file, (unsigned)line, path,
+			    path[0] == '\0' ? "" : ": ");
+
+	va_start(args, format);
+	vsnprintf(message + used, sizeof(message) - (size_t)used, format, args);
+	va_end(args);
+	reader->report->error(reader->report->ctx, message);
+	reader->errors++;
+	return false;
+}
+
+static const struct config_field *find_field(const struct config_field *fields, unsigned count,
+					     struct toml_text key)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (strlen(fields[i].key) == key.length && memcmp(fields[i].key, key.bytes, key.length) == 0)
+			return &fields[i];
+	return NULL;
+}
+
+static void fail_unknown(struct config_reader *reader, const struct config_field *fields, unsigned count,
+			 const char *prefix, const struct toml_value *value)
+{
+	const char *names[FIELDS_MAX];
+	char path[64];
+
+	for (unsigned i = 0; i < count; i++)
+		names[i] = fields[i].key;
+	const char *meant = config_suggest_name(value->key, names, count);
+
+	snprintf(path, sizeof(path), "%s%.*s", prefix, value->key.length < 40 ? (int)value->key.length : 40,
+		 value->key.bytes);
+	if (meant != NULL)
+		config_fail(reader, value->key_line, path, "unknown key (did you mean %s?)", meant);
+	else
+		config_fail(reader, value->key_line, path, "unknown key");
+}
+
+/* Fills `target` from a table: every key must be a field, every required field there. False if anything was
+ * reported. */
+static bool read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
+		       const char *prefix, const struct toml_value *table, void *target)
+{
+	unsigned before = reader->errors;
+
+	for (const struct toml_value *value = table->children.first; value != NULL; value = value->next) {
+		const struct config_field *field = find_field(fields, count, value->key);
+
+		if (field == NULL)
+			fail_unknown(reader, fields, count, prefix, value);
+		else
+			field->set(reader, field, value, target);
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (fields[i].required && toml_find(table, fields[i].key) == NULL)
+			config_fail(reader, table->line, fields[i].path, "missing");
+	return reader->errors == before;
+}
+
+/* The earlier [[vm]] with the same name, valid or not. */
+static const struct toml_value *find_same_name(const struct toml_value *vms, const struct toml_value *vm)
+{
+	const struct toml_value *name = toml_find(vm, "name");
+
+	for (const struct toml_value *other = vms->children.first; other != vm; other = other->next) {
+		const struct toml_value *taken = other->type == TOML_TABLE ? toml_find(other, "name") : NULL;
+
+		if (taken != NULL && taken->type == TOML_STRING && taken->text.length == name->text.length &&
+		    memcmp(taken->text.bytes, name->text.bytes, name->text.length) == 0)
+			return taken;
+	}
+	return NULL;
+}
+
+/* The checks across keys; also of a VM with other errors, so that one run shows all. */
+static bool check_vm(struct config_reader *reader, const struct toml_value *vms,
+		     const struct toml_value *table, struct config_vm *vm)
+{
+	const struct toml_value *same = vm->name[0] == '\0' ? NULL : find_same_name(vms, table);
+	const struct toml_value *console = toml_find(table, "console");
+	bool valid = true;
+
+	if (same != NULL)
+		valid = config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
+				    "\"%s\" is taken by the VM on line %u", vm->name,
+				    (unsigned)same->key_line);
+	if (!vm->serial && console == NULL)
+		vm->console = CONFIG_CONSOLE_VIRTIO;
+	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)
+		valid = config_fail(reader, console->key_line, "vm.console",
+				    "\"serial\" needs serial = true");
+	return valid;
+}
+
+static void read_vm(struct config_reader *reader, const struct toml_value *vms,
+		    const struct toml_value *table, struct config *out)
+{
+	struct config_vm vm = {
+		.cmdline = "",
+		.memory_bytes = DEFAULT_MEMORY_BYTES,
+		.vcpus = 1,
+		.weight = DEFAULT_WEIGHT,
+		.serial = true,
+		.on_reboot = CONFIG_ACTION_RESTART,
+		.line = table->line,
+	};
+
+	if (table->type != TOML_TABLE) {
+		config_fail(reader, table->line, "vm", "must be a table, [[vm]]");
+		return;
+	}
+	bool keys_valid = read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
+
+	if (!check_vm(reader, vms, table, &vm) || !keys_valid)
+		return;
+	if (out->vm_count == CONFIG_VMS_MAX)
+		config_fail(reader, table->line, "vm", "more than %u VMs", CONFIG_VMS_MAX);
+	else
+		out->vm[out->vm_count++] = vm;
+}
+
+static void read_vms(struct config_reader *reader, const struct toml_value *vms, struct config *out)
+{
+	if (vms->type != TOML_ARRAY) {
+		config_fail(reader, vms->key_line, "vm", "must be written [[vm]], one for each VM");
+		return;
+	}
+	for (const struct toml_value *vm = vms->children.first; vm != NULL; vm = vm->next)
+		read_vm(reader, vms, vm, out);
+}
+
+static bool has_vm_named(const struct toml_value *vms, const char *name)
+{
+	if (vms == NULL || vms->type != TOML_ARRAY)
+		return false;
+	for (const struct toml_value *vm = vms->children.first; vm != NULL; vm = vm->next) {
+		const struct toml_value *taken = vm->type == TOML_TABLE ? toml_find(vm, "name") : NULL;
+
+		if (taken != NULL && taken->type == TOML_STRING && strcmp(taken->text.bytes, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void read_global(struct config_reader *reader, const struct toml_value *root,
+			const struct toml_value *table, struct config *out)
+{
+	if (table->type != TOML_TABLE) {
+		config_fail(reader, table->key_line, "hilum", "must be a table, [hilum]");
+		return;
+	}
+	read_table(reader, global_fields, COUNT(global_fields), "hilum.", table, out);
+	if (out->console != NULL && strcmp(out->console, CONFIG_LOG_NAME) != 0 &&
+	    !has_vm_named(toml_find(root, "vm"), out->console)) {
+		config_fail(reader, toml_find(table, "console")->key_line, "hilum.console",
+			    "there is no VM \"%s\"", out->console);
+		out->console = NULL;
+	}
+}
+
+static void read_root(struct config_reader *reader, const struct toml_value *root, struct config *out)
+{
+	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}};
+
+	for (const struct toml_value *value = root->children.first; value != NULL; value = value->next) {
+		const struct config_field *field = find_field(root_fields, COUNT(root_fields), value->key);
+
+		if (field == NULL)
+			fail_unknown(reader, root_fields, COUNT(root_fields), "", value);
+		else if (field == &root_fields[0])
+			read_global(reader, root, value, out);
+		else
+			read_vms(reader, value, out);
+	}
+}
+
+unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena,
+		     const struct config_report *report, struct config *out)
+{
+	struct config_reader reader = {.file = file, .report = report};
+	struct toml_error error;
+	const struct toml_value *root = toml_parse(text, length, arena, &error);
+
+	memset(out, 0, sizeof(*out));
+	if (root == NULL)
+		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);
+	else
+		read_root(&reader, root, out);
+	return reader.errors;
+}

@@ -1,0 +1,85 @@
+/*
+ * hilum.toml: the schema and its checks. Pure: text in, struct config out, complaints through a callback.
+ * docs/configuration.md is the reference for the people who write the file; `hilum check` runs this same code
+ * on a workstation.
+ */
+#ifndef DRIVERS_VM_CONTROL_CONFIG_H
+#define DRIVERS_VM_CONTROL_CONFIG_H
+
+#include "drivers-vm/control/toml.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_VMS_MAX	    32u
+#define CONFIG_NAME_BYTES   32u /* with the NUL; the kernel's limit for a VM's name */
+#define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
+#define CONFIG_MESSAGE_MAX  240
+#define CONFIG_LOG_NAME	    "hilum" /* the log's name among the consoles; no VM may have it */
+
+/* A value takes at most 72 bytes of arena and at least two of text; strings take as much as they have. */
+#define CONFIG_ARENA_BYTES(length) (40 * (length) + 4096)
+
+enum config_last_exit {
+	CONFIG_LAST_EXIT_STAY,
+	CONFIG_LAST_EXIT_POWEROFF,
+};
+
+enum config_console {
+	CONFIG_CONSOLE_SERIAL,
+	CONFIG_CONSOLE_VIRTIO,
+};
+
+enum config_profile {
+	CONFIG_PROFILE_KVM,  /* KVM-compatible paravirtual CPUID leaves */
+	CONFIG_PROFILE_BARE, /* none */
+};
+
+enum config_action {
+	CONFIG_ACTION_DESTROY,
+	CONFIG_ACTION_RESTART,
+	CONFIG_ACTION_PRESERVE,
+};
+
+struct config_vm {
+	char name[CONFIG_NAME_BYTES];
+	const char *kernel;  /* module name */
+	const char *initrd;  /* module name, or NULL */
+	const char *cmdline; /* empty if not given */
+	uint64_t memory_bytes;
+	uint32_t vcpus;
+	uint32_t weight;
+	uint64_t cpus; /* bit n: may run on host core n; zero: on any */
+	bool serial;
+	enum config_console console;
+	uint32_t debug_exit; /* port, or zero */
+	enum config_profile profile;
+	enum config_action on_poweroff, on_reboot, on_crash;
+	uint32_t line; /* of its [[vm]] */
+};
+
+struct config {
+	enum config_last_exit on_last_guest_exit;
+	bool allow_no_iommu;
+	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
+				first VM */
+	unsigned vm_count;
+	struct config_vm vm[CONFIG_VMS_MAX]; /* the valid ones, in the order of the file */
+};
+
+struct config_report {
+	void (*error)(void *ctx, const char *message); /* one line, "FILE:LINE: KEY: what is wrong" */
+	void *ctx;
+};
+
+/*
+ * Reads text[0 .. length) of the file called `file` (for messages). Each error is reported; returns how
+ * many there were. *out is always usable: a [[vm]] with an error is left out, a bad key of [hilum] keeps its
+ * default, and a syntax error leaves no VM at all. Strings in *out live in the arena, for which
+ * CONFIG_ARENA_BYTES(length) is always enough.
+ */
+unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena,
+		     const struct config_report *report, struct config *out);
+
+#endif

@@ -1,0 +1,46 @@
+/* The schema's machinery: tables are described by arrays of fields, and one reader fills a struct from them.
+ */
+#ifndef DRIVERS_VM_CONTROL_CONFIG_PRIVATE_H
+#define DRIVERS_VM_CONTROL_CONFIG_PRIVATE_H
+
+#include "drivers-vm/control/config.h"
+
+struct config_reader {
+	const char *file;
+	const struct config_report *report;
+	unsigned errors;
+};
+
+struct config_field;
+
+/* Checks one value and stores it in the struct at `target`; false after reporting. */
+typedef bool config_set_fn(struct config_reader *reader, const struct config_field *field,
+			   const struct toml_value *value, void *target);
+
+struct config_field {
+	const char *path; /* as messages show it: "vm.memory" */
+	const char *key;
+	config_set_fn *set;
+	size_t offset; /* in the struct to fill */
+	bool required;
+	uint64_t low, high;	    /* integers: range; strings: lengths */
+	const char *const *choices; /* enums: words in the enum's order, NULL at the end */
+};
+
+/* Reports "FILE:LINE: PATH: ..." and counts it; returns false so that callers can return it. */
+bool config_fail(struct config_reader *reader, uint32_t line, const char *path, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+config_set_fn config_set_boolean;
+config_set_fn config_set_uint32;
+config_set_fn config_set_choice;
+config_set_fn config_set_text;	  /* const char * */
+config_set_fn config_set_vm_name; /* char[CONFIG_NAME_BYTES] */
+config_set_fn config_set_memory;  /* uint64_t, bytes */
+config_set_fn config_set_cores;	  /* uint64_t, mask */
+config_set_fn config_set_port;	  /* uint32_t */
+
+/* The word among `count` names that `key` was most likely meant to be, or NULL when none is close. */
+const char *config_suggest_name(struct toml_text key, const char *const *names, unsigned count);
+
+#endif

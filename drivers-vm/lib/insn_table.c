@@ -1,0 +1,116 @@
+/* See insn_table.h. Opcodes that cannot touch memory or a port are left out: no guest traps on them. */
+#include "drivers-vm/lib/insn_table.h"
+#include "drivers-vm/lib/insn_decode.h"
+
+#define BYTE INSN_TABLE_BYTE
+#define IMM8 INSN_TABLE_IMM8
+
+/* The four memory forms of an arithmetic operation at opcodes base to base + 3. */
+#define ARITHMETIC(base, operation)                                                                          \
+	[(base) + 0] = {operation, INSN_FORM_RM_REG, BYTE}, [(base) + 1] = {operation, INSN_FORM_RM_REG, 0}, \
+		  [(base) + 2] = {operation, INSN_FORM_REG_RM, BYTE},                                        \
+		  [(base) + 3] = {operation, INSN_FORM_REG_RM, 0}
+
+/* clang-format off */
+const struct insn_table_entry insn_table_one_byte[256] = {
+	ARITHMETIC(0x00, INSN_ADD),
+	ARITHMETIC(0x08, INSN_OR),
+	ARITHMETIC(0x10, INSN_ADC),
+	ARITHMETIC(0x18, INSN_SBB),
+	ARITHMETIC(0x20, INSN_AND),
+	ARITHMETIC(0x28, INSN_SUB),
+	ARITHMETIC(0x30, INSN_XOR),
+	ARITHMETIC(0x38, INSN_CMP),
+	[0x63] = {INSN_MOVSX, INSN_FORM_REG_RM, INSN_TABLE_SOURCE32 | INSN_TABLE_64_ONLY}, /* MOVSXD */
+	[0x6C] = {INSN_INS, INSN_FORM_STRING, BYTE},
+	[0x6D] = {INSN_INS, INSN_FORM_STRING, INSN_TABLE_NO_64},
+	[0x6E] = {INSN_OUTS, INSN_FORM_STRING, BYTE},
+	[0x6F] = {INSN_OUTS, INSN_FORM_STRING, INSN_TABLE_NO_64},
+	[0x80] = {INSN_GROUP_1, INSN_FORM_RM_IMM, BYTE | IMM8},
+	[0x81] = {INSN_GROUP_1, INSN_FORM_RM_IMM, 0},
+	[0x83] = {INSN_GROUP_1, INSN_FORM_RM_IMM, IMM8},
+	[0x84] = {INSN_TEST, INSN_FORM_RM_REG, BYTE},
+	[0x85] = {INSN_TEST, INSN_FORM_RM_REG, 0},
+	[0x86] = {INSN_XCHG, INSN_FORM_RM_REG, BYTE},
+	[0x87] = {INSN_XCHG, INSN_FORM_RM_REG, 0},
+	[0x88] = {INSN_MOV, INSN_FORM_RM_REG, BYTE},
+	[0x89] = {INSN_MOV, INSN_FORM_RM_REG, 0},
+	[0x8A] = {INSN_MOV, INSN_FORM_REG_RM, BYTE},
+	[0x8B] = {INSN_MOV, INSN_FORM_REG_RM, 0},
+	[0x8C] = {INSN_MOV_FROM_SEGMENT, INSN_FORM_RM_REG, 0},
+	[0x8F] = {INSN_GROUP_1A, INSN_FORM_RM, INSN_TABLE_STACK},
+	[0xA0] = {INSN_MOV, INSN_FORM_ACC_OFFSET, BYTE},
+	[0xA1] = {INSN_MOV, INSN_FORM_ACC_OFFSET, 0},
+	[0xA2] = {INSN_MOV, INSN_FORM_OFFSET_ACC, BYTE},
+	[0xA3] = {INSN_MOV, INSN_FORM_OFFSET_ACC, 0},
+	[0xA4] = {INSN_MOVS, INSN_FORM_STRING, BYTE},
+	[0xA5] = {INSN_MOVS, INSN_FORM_STRING, 0},
+	[0xA6] = {INSN_CMPS, INSN_FORM_STRING, BYTE},
+	[0xA7] = {INSN_CMPS, INSN_FORM_STRING, 0},
+	[0xAA] = {INSN_STOS, INSN_FORM_STRING, BYTE},
+	[0xAB] = {INSN_STOS, INSN_FORM_STRING, 0},
+	[0xAC] = {INSN_LODS, INSN_FORM_STRING, BYTE},
+	[0xAD] = {INSN_LODS, INSN_FORM_STRING, 0},
+	[0xAE] = {INSN_SCAS, INSN_FORM_STRING, BYTE},
+	[0xAF] = {INSN_SCAS, INSN_FORM_STRING, 0},
+	[0xC0] = {INSN_GROUP_2, INSN_FORM_RM_IMM, BYTE | IMM8},
+	[0xC1] = {INSN_GROUP_2, INSN_FORM_RM_IMM, IMM8},
+	[0xC6] = {INSN_GROUP_11, INSN_FORM_RM_IMM, BYTE | IMM8},
+	[0xC7] = {INSN_GROUP_11, INSN_FORM_RM_IMM, 0},
+	[0xD0] = {INSN_GROUP_2, INSN_FORM_RM_ONE, BYTE},
+	[0xD1] = {INSN_GROUP_2, INSN_FORM_RM_ONE, 0},
+	[0xD2] = {INSN_GROUP_2, INSN_FORM_RM_CL, BYTE},
+	[0xD3] = {INSN_GROUP_2, INSN_FORM_RM_CL, 0},
+	[0xE4] = {INSN_IN, INSN_FORM_ACC_IMM, BYTE},
+	[0xE5] = {INSN_IN, INSN_FORM_ACC_IMM, INSN_TABLE_NO_64},
+	[0xE6] = {INSN_OUT, INSN_FORM_IMM_ACC, BYTE},
+	[0xE7] = {INSN_OUT, INSN_FORM_IMM_ACC, INSN_TABLE_NO_64},
+	[0xEC] = {INSN_IN, INSN_FORM_ACC_DX, BYTE},
+	[0xED] = {INSN_IN, INSN_FORM_ACC_DX, INSN_TABLE_NO_64},
+	[0xEE] = {INSN_OUT, INSN_FORM_DX_ACC, BYTE},
+	[0xEF] = {INSN_OUT, INSN_FORM_DX_ACC, INSN_TABLE_NO_64},
+	[0xF6] = {INSN_GROUP_3, INSN_FORM_RM, BYTE},
+	[0xF7] = {INSN_GROUP_3, INSN_FORM_RM, 0},
+	[0xFE] = {INSN_GROUP_4, INSN_FORM_RM, BYTE},
+	[0xFF] = {INSN_GROUP_5, INSN_FORM_RM, 0},
+};
+
+const struct insn_table_entry insn_table_0f[256] = {
+	[0x40 ... 0x4F] = {INSN_CMOV, INSN_FORM_REG_RM, 0},
+	[0x90 ... 0x9F] = {INSN_SET, INSN_FORM_RM, BYTE},
+	[0xA3] = {INSN_BT, INSN_FORM_RM_REG, 0},
+	[0xAB] = {INSN_BTS, INSN_FORM_RM_REG, 0},
+	[0xB0] = {INSN_CMPXCHG, INSN_FORM_RM_REG, BYTE},
+	[0xB1] = {INSN_CMPXCHG, INSN_FORM_RM_REG, 0},
+	[0xB3] = {INSN_BTR, INSN_FORM_RM_REG, 0},
+	[0xB6] = {INSN_MOVZX, INSN_FORM_REG_RM, INSN_TABLE_SOURCE8},
+	[0xB7] = {INSN_MOVZX, INSN_FORM_REG_RM, INSN_TABLE_SOURCE16},
+	[0xBA] = {INSN_GROUP_8, INSN_FORM_RM_IMM, IMM8},
+	[0xBB] = {INSN_BTC, INSN_FORM_RM_REG, 0},
+	[0xBE] = {INSN_MOVSX, INSN_FORM_REG_RM, INSN_TABLE_SOURCE8},
+	[0xBF] = {INSN_MOVSX, INSN_FORM_REG_RM, INSN_TABLE_SOURCE16},
+	[0xC0] = {INSN_XADD, INSN_FORM_RM_REG, BYTE},
+	[0xC1] = {INSN_XADD, INSN_FORM_RM_REG, 0},
+	[0xC3] = {INSN_MOV, INSN_FORM_RM_REG, 0}, /* MOVNTI */
+};
+
+const struct insn_vector_entry insn_table_vector[] = {
+	{0x10, 0x00, INSN_FORM_REG_RM, 0}, /* MOVUPS */
+	{0x10, 0x66, INSN_FORM_REG_RM, 0}, /* MOVUPD */
+	{0x11, 0x00, INSN_FORM_RM_REG, 0},
+	{0x11, 0x66, INSN_FORM_RM_REG, 0},
+	{0x28, 0x00, INSN_FORM_REG_RM, 1}, /* MOVAPS */
+	{0x28, 0x66, INSN_FORM_REG_RM, 1}, /* MOVAPD */
+	{0x29, 0x00, INSN_FORM_RM_REG, 1},
+	{0x29, 0x66, INSN_FORM_RM_REG, 1},
+	{0x2B, 0x00, INSN_FORM_RM_REG, 1}, /* MOVNTPS */
+	{0x2B, 0x66, INSN_FORM_RM_REG, 1}, /* MOVNTPD */
+	{0x6F, 0x66, INSN_FORM_REG_RM, 1}, /* MOVDQA */
+	{0x6F, 0xF3, INSN_FORM_REG_RM, 0}, /* MOVDQU */
+	{0x7F, 0x66, INSN_FORM_RM_REG, 1},
+	{0x7F, 0xF3, INSN_FORM_RM_REG, 0},
+	{0xE7, 0x66, INSN_FORM_RM_REG, 1}, /* MOVNTDQ */
+};
+/* clang-format on */
+
+const unsigned insn_table_vector_count = sizeof(insn_table_vector) / sizeof(insn_table_vector[0]);

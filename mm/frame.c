@@ -1,0 +1,444 @@
+/*
+ * Frame table and buddy allocator. Each step touches heads only: splitting makes one entry a head, merging
+ * makes one a tail, so that a block of 1 GiB costs no more than one of 4 KiB. Never touches frame contents.
+ * Takes frame_lock (rank FRAME) in every public function.
+ */
+#include "mm/frame.h"
+
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/spinlock.h"
+
+#define GIB_SHIFT 30u
+#define GIB_COUNT (FRAME_HPA_LIMIT >> GIB_SHIFT)
+
+struct zone {
+	uint32_t first[FRAME_ORDER_MAX + 1]; /* heads of the free lists, 0: empty */
+	uint32_t nonempty;		     /* bit n: first[n] != 0 */
+	uint8_t type;			     /* of its free blocks */
+	uint8_t order_max;
+};
+
+/* All below, and the table itself, are covered by frame_lock; has_gib and total are constant after
+ * frame_init. */
+static struct spinlock frame_lock = SPINLOCK_INIT(LOCK_RANK_FRAME);
+static struct zone general = {.type = FRAME_FREE, .order_max = FRAME_ORDER_MAX};
+static struct zone pool = {.type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M};
+static uint64_t counts[FRAME_TYPE_COUNT];
+static uint64_t has_gib[GIB_COUNT / 64];
+static uint64_t total;
+
+static inline struct frame *entry(uint32_t number)
+{
+	return (struct frame *)FRAME_TABLE_BASE + number;
+}
+
+struct frame *frame_entry(hpa_t hpa)
+{
+	return entry((uint32_t)(hpa >> PAGE_SHIFT));
+}
+
+bool frame_has_gib(hpa_t hpa)
+{
+	return hpa < FRAME_HPA_LIMIT && (has_gib[hpa >> GIB_SHIFT >> 6] >> (hpa >> GIB_SHIFT & 63) & 1);
+}
+
+/* ---- Free lists
+ * -----------------------------------------------------------------------------------------------------------
+ */
+
+static void list_push(struct zone *z, uint32_t number, unsigned order)
+{
+	uint32_t next = z->first[order];
+
+	*entry(number) = (struct frame){.next = next, .type = z->type, .order = (uint8_t)order};
+	if (next)
+		entry(next)->prev = number;
+	z->first[order] = number;
+	z->nonempty |= 1u << order;
+}
+
+static void list_remove(struct zone *z, uint32_t number, unsigned order)
+{
+	struct frame *f = entry(number);
+
+	if (f->next)
+		entry(f->next)->prev = f->prev;
+	if (f->prev)
+		entry(f->prev)->next = f->next;
+	else
+		z->first[order] = f->next;
+	if (!z->first[order])
+		z->nonempty &= ~(1u << order);
+}
+
+/* Whether the block at `number` is free in z with exactly this order, so that its buddy can merge with it. */
+static bool is_free_block(const struct zone *z, uint32_t number, unsigned order)
+{
+	const struct frame *f = entry(number);
+
+	return f->type == z->type && f->order == order;
+}
+
+static void block_release(struct zone *z, uint32_t number, unsigned order)
+{
+	counts[z->type] += 1ull << order;
+	while (order < z->order_max) {
+		uint32_t buddy = number ^ 1u << order;
+
+		if (!is_free_block(z, buddy, order))
+			break;
+		list_remove(z, buddy, order);
+		entry(number | buddy)->type = FRAME_TAIL;
+		number &= buddy;
+		order++;
+	}
+	list_push(z, number, order);
+}
+
+/* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
+static uint32_t block_take(struct zone *z, unsigned order)
+{
+	uint32_t fitting = z->nonempty >> order << order;
+
+	if (!fitting)
+		return 0;
+	unsigned from = (unsigned)__builtin_ctz(fitting);
+	uint32_t number = z->first[from];
+
+	list_remove(z, number, from);
+	while (from > order) {
+		from--;
+		list_push(z, number | 1u << from, from);
+	}
+	counts[z->type] -= 1ull << order;
+	return number;
+}
+
+/* ---- Blocks in use
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+static void block_claim(uint32_t number, unsigned order, enum frame_type type, uint32_t owner)
+{
+	*entry(number) =
+		(struct frame){.owner = owner, .refs = 1, .type = (uint8_t)type, .order = (uint8_t)order};
+	counts[type] += 1ull << order;
+}
+
+/* Ends a use. The entry's type must change before the lock is given back: no block may be freed twice. */
+static void block_disclaim(uint32_t number, unsigned order, enum frame_type type, uint32_t owner)
+{
+	const struct frame *f = entry(number);
+
+	assert(f->type == type && f->order == order);
+	assert(f->owner == owner || type == FRAME_SLAB);
+	assert(f->refs == 1);
+	counts[type] -= 1ull << order;
+}
+
+static enum status zone_alloc(struct zone *z, unsigned order, enum frame_type type, uint32_t owner,
+			      hpa_t *out)
+{
+	spin_lock(&frame_lock);
+	uint32_t number = block_take(z, order);
+
+	if (number)
+		block_claim(number, order, type, owner);
+	spin_unlock(&frame_lock);
+	if (!number)
+		return STATUS_NO_MEMORY;
+	*out = (hpa_t)number << PAGE_SHIFT;
+	return STATUS_OK;
+}
+
+static void zone_free(struct zone *z, hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner)
+{
+	uint32_t number = (uint32_t)(hpa >> PAGE_SHIFT);
+
+	assert(frame_has_gib(hpa) && order <= z->order_max);
+	spin_lock(&frame_lock);
+	block_disclaim(number, order, type, owner);
+	block_release(z, number, order);
+	spin_unlock(&frame_lock);
+}
+
+enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
+{
+	assert(order <= FRAME_ORDER_MAX && type > FRAME_POOL_FREE && type < FRAME_TYPE_COUNT);
+	return zone_alloc(&general, order, type, owner, out);
+}
+
+void frame_free(hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner)
+{
+	zone_free(&general, hpa, order, type, owner);
+}
+
+enum status frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out)
+{
+	return zone_alloc(&pool, order, type, FRAME_OWNER_KERNEL, out);
+}
+
+void frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type)
+{
+	zone_free(&pool, hpa, order, type, FRAME_OWNER_KERNEL);
+}
+
+void frame_pool_donate(hpa_t hpa, unsigned order)
+{
+	zone_free(&pool, hpa, order, FRAME_KERNEL, FRAME_OWNER_KERNEL);
+}
+
+static uint32_t head_of(uint32_t number)
+{
+	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
+		uint32_t head = number >> order << order;
+		const struct frame *f = entry(head);
+
+		if (f->type != FRAME_TAIL && f->order >= order)
+			return f->type == FRAME_ABSENT ? 0 : head;
+	}
+	return 0;
+}
+
+struct frame *frame_lookup(hpa_t hpa, hpa_t *head)
+{
+	if (!frame_has_gib(hpa))
+		return NULL;
+	spin_lock(&frame_lock);
+	uint32_t number = head_of((uint32_t)(hpa >> PAGE_SHIFT));
+
+	spin_unlock(&frame_lock);
+	if (head)
+		*head = (hpa_t)number << PAGE_SHIFT;
+	return number ? entry(number) : NULL;
+}
+
+static void add_refs(hpa_t hpa, int step)
+{
+	struct frame *f = frame_entry(hpa);
+
+	spin_lock(&frame_lock);
+	assert(f->type > FRAME_POOL_FREE && f->refs > (step < 0 ? 1 : 0) && f->refs < UINT16_MAX);
+	f->refs = (uint16_t)(f->refs + step);
+	spin_unlock(&frame_lock);
+}
+
+void frame_ref(hpa_t hpa)
+{
+	add_refs(hpa, 1);
+}
+
+void frame_unref(hpa_t hpa)
+{
+	add_refs(hpa, -1);
+}
+
+uint64_t frame_count(enum frame_type type)
+{
+	return __atomic_load_n(&counts[type], __ATOMIC_RELAXED);
+}
+
+uint64_t frame_total(void)
+{
+	return total;
+}
+
+/* ---- Start
+ * ----------------------------------------------------------------------------------------------------------------
+ */
+
+/* The type that the frames of a boot range get; FRAME_ABSENT: they stay out of the table. */
+static enum frame_type type_of_range(const struct boot_range *r)
+{
+	static const uint8_t types[] = {
+		[BOOT_RANGE_FREE] = FRAME_FREE,
+		[BOOT_RANGE_ACPI] = FRAME_FIRMWARE,
+		[BOOT_RANGE_MODULE] = FRAME_MODULE,
+		[BOOT_RANGE_KERNEL] = FRAME_KERNEL,
+	};
+	bool known = r->type < ARRAY_SIZE(types) && r->base < FRAME_HPA_LIMIT;
+
+	return known ? (enum frame_type)types[r->type] : FRAME_ABSENT;
+}
+
+static hpa_t range_end(const struct boot_range *r)
+{
+	hpa_t end = r->base + r->bytes;
+
+	return end < FRAME_HPA_LIMIT ? end : FRAME_HPA_LIMIT;
+}
+
+bool frame_knows_range(const struct boot_range *range)
+{
+	return type_of_range(range) != FRAME_ABSENT;
+}
+
+void frame_note_ranges(const struct boot_info *info)
+{
+	for (uint32_t i = 0; i < info->range_count; i++) {
+		const struct boot_range *r = &info->ranges[i];
+
+		if (!frame_knows_range(r))
+			continue;
+		for (uint64_t g = r->base >> GIB_SHIFT; g <= (range_end(r) - 1) >> GIB_SHIFT; g++)
+			has_gib[g >> 6] |= 1ull << (g & 63);
+	}
+}
+
+/* Cuts [base, end) into naturally aligned blocks and gives each its state; KERNEL ranges into single frames
+ * (frame_pool_donate). */
+static void add_range(hpa_t base, hpa_t end, enum frame_type type)
+{
+	uint32_t number = (uint32_t)(base >> PAGE_SHIFT), stop = (uint32_t)(end >> PAGE_SHIFT);
+
+	for (uint32_t n = number; n < stop; n++)
+		entry(n)->type = FRAME_TAIL;
+	total += stop - number;
+	while (number < stop) {
+		unsigned order = number ? (unsigned)__builtin_ctz(number) : 0;
+
+		if (order > FRAME_ORDER_MAX)
+			order = FRAME_ORDER_MAX;
+		if (type == FRAME_KERNEL)
+			order = 0;
+		while (number + (1u << order) > stop)
+			order--;
+		if (type == FRAME_FREE)
+			block_release(&general, number, order);
+		else
+			block_claim(number, order, type, FRAME_OWNER_KERNEL);
+		number += 1u << order;
+	}
+}
+
+/* A FREE range around what was taken from it. */
+static void add_free_range(hpa_t base, hpa_t end, const struct frame_taken *taken, unsigned count)
+{
+	while (base < end) {
+		hpa_t stop = end;
+
+		for (unsigned i = 0; i < count; i++) {
+			if (taken[i].base >= base && taken[i].base < stop && taken[i].base < taken[i].end)
+				stop = taken[i].base;
+		}
+		add_range(base, stop, FRAME_FREE);
+		base = stop;
+		for (unsigned i = 0; i < count; i++) {
+			if (taken[i].base == base && base < end && taken[i].base < taken[i].end) {
+				add_range(base, taken[i].end, FRAME_KERNEL);
+				base = taken[i].end;
+			}
+		}
+	}
+}
+
+void frame_init(const struct boot_info *info, const struct frame_taken *taken, unsigned count)
+{
+	for (uint32_t i = 0; i < info->range_count; i++) {
+		const struct boot_range *r = &info->ranges[i];
+		enum frame_type type = type_of_range(r);
+
+		if (type == FRAME_FREE)
+			add_free_range(r->base, range_end(r), taken, count);
+		else if (type != FRAME_ABSENT)
+			add_range(r->base, range_end(r), type);
+	}
+}
+
+/* ---- Audit
+ * -----------------------------------------------------------------------------------------------------------------
+ */
+
+struct audit {
+	uint64_t frames[FRAME_TYPE_COUNT];
+	uint64_t free_blocks[2][FRAME_ORDER_MAX + 1]; /* general, pool */
+};
+
+static const struct zone *zone_of_type(uint8_t type)
+{
+	return type == FRAME_FREE ? &general : type == FRAME_POOL_FREE ? &pool : NULL;
+}
+
+/* Checks the block at `number`; false if it is no head or not well-formed. *next: the frame after it. */
+static bool audit_block(struct audit *a, uint32_t number, uint32_t *next)
+{
+	const struct frame *f = entry(number);
+	const struct zone *z = zone_of_type(f->type);
+
+	*next = number + 1;
+	if (f->type == FRAME_ABSENT)
+		return true;
+	if (f->type == FRAME_TAIL || f->type >= FRAME_TYPE_COUNT || f->order > FRAME_ORDER_MAX)
+		return false;
+	uint32_t size = 1u << f->order;
+
+	*next = number + size;
+	if (number & (size - 1) || (!z && !f->refs))
+		return false;
+	for (uint32_t n = number + 1; n < *next; n++) {
+		if (entry(n)->type != FRAME_TAIL)
+			return false;
+	}
+	a->frames[f->type] += size;
+	if (!z)
+		return true;
+	a->free_blocks[z == &pool][f->order]++;
+	return f->order == z->order_max || !is_free_block(z, number ^ size, f->order);
+}
+
+static bool audit_lists(const struct audit *a, const struct zone *z)
+{
+	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
+		uint64_t left = a->free_blocks[z == &pool][order];
+		uint32_t prev = 0;
+
+		for (uint32_t n = z->first[order]; n; prev = n, n = entry(n)->next) {
+			if (!left-- || !is_free_block(z, n, order) || entry(n)->prev != prev)
+				return false;
+		}
+		if (left || !z->first[order] != !(z->nonempty >> order & 1))
+			return false;
+	}
+	return true;
+}
+
+static bool audit_all(struct audit *a)
+{
+	for (uint64_t gib = 0; gib < GIB_COUNT; gib++) {
+		uint32_t next = (uint32_t)(gib << (GIB_SHIFT - PAGE_SHIFT));
+		uint32_t stop = next + (1u << FRAME_ORDER_1G);
+
+		while (frame_has_gib(gib << GIB_SHIFT) && next != stop) {
+			uint32_t number = next;
+
+			if (!audit_block(a, number, &next)) {
+				log_error("frame table: bad block at frame %#x, type %u, order %u", number,
+					  entry(number)->type, entry(number)->order);
+				return false;
+			}
+		}
+	}
+	for (unsigned t = FRAME_FREE; t < FRAME_TYPE_COUNT; t++) {
+		if (a->frames[t] != counts[t]) {
+			log_error("frame table: %llu frames of type %u, counted %llu",
+				  (unsigned long long)a->frames[t], t, (unsigned long long)counts[t]);
+			return false;
+		}
+	}
+	if (audit_lists(a, &general) && audit_lists(a, &pool))
+		return true;
+	log_error("frame table: a free list is broken");
+	return false;
+}
+
+bool frame_check(void)
+{
+	struct audit a = {0};
+
+	spin_lock(&frame_lock);
+	bool sound = audit_all(&a);
+
+	spin_unlock(&frame_lock);
+	return sound;
+}

@@ -1,0 +1,126 @@
+/*
+ * The frame table: who owns each 4 KiB frame of RAM; and the buddy allocator that lives inside it.
+ *
+ * Frames are handed out in blocks of 2^order frames, aligned to their size. A block's state is in the entry
+ * of its first frame (its head); every other entry of the block says FRAME_TAIL. Two zones share the code:
+ * general memory (FRAME_FREE), and what the kernel's pool took from it (FRAME_POOL_FREE, mm/pool.h). The
+ * table never holds or touches a frame's contents: a frame comes with whatever was in it, and whoever hands
+ * it on zeroes it first.
+ *
+ * Lock: frame_lock (rank FRAME) covers the table, the free lists and the counters. Every function here takes
+ * it by itself.
+ */
+#ifndef MM_FRAME_H
+#define MM_FRAME_H
+
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/status.h"
+#include "boot/boot_info.h"
+
+#define FRAME_ORDER_4K	0u
+#define FRAME_ORDER_2M	9u
+#define FRAME_ORDER_1G	18u
+#define FRAME_ORDER_MAX FRAME_ORDER_1G
+
+#define FRAME_HPA_LIMIT (1ull << 44) /* RAM above is left alone: frame numbers have 32 bits */
+
+enum frame_type {
+	FRAME_ABSENT = 0, /* not RAM, or RAM of the firmware's that is none of ours */
+	FRAME_TAIL,	  /* part of the block whose head lies below */
+	FRAME_FREE,
+	FRAME_POOL_FREE, /* taken by the pool, mapped, not in use */
+	FRAME_POOL,	 /* pages of the pool in use */
+	FRAME_SLAB,	 /* a page of the pool that holds small objects */
+	FRAME_KERNEL,	 /* image, trampoline, frame table */
+	FRAME_GUEST,	 /* memory object's */
+	FRAME_MODULE,	 /* boot module's */
+	FRAME_FIRMWARE,	 /* holds ACPI tables */
+	FRAME_TYPE_COUNT
+};
+
+#define FRAME_OWNER_KERNEL 0u
+
+/* One entry. A block in use may keep anything in next and prev: they belong to the owner of the block then.
+ */
+struct frame {
+	uint32_t next,
+		prev;	/* frame numbers, 0 for none (frame 0 is never free): neighbours in a free list */
+	uint32_t owner; /* FRAME_OWNER_KERNEL or the id given at allocation */
+	uint16_t refs;	/* users of a block in use, at least 1 */
+	uint8_t type;	/* enum frame_type */
+	uint8_t order;	/* of the block; meaningless in tails */
+};
+static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
+
+/*
+ * Takes a block of 2^order frames (order <= FRAME_ORDER_MAX) and records type (one of those in use) and
+ * owner, with one reference. *out is its host-physical address. Contents are stale: zero it before a VM can
+ * see it. STATUS_NO_MEMORY: no free block is large enough.
+ */
+must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
+
+/*
+ * Gives back a block from frame_alloc; order, type and owner must be those it was taken with and exactly one
+ * reference must be left, else the kernel panics. No CPU may be able to reach it any more.
+ */
+void frame_free(hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner);
+
+/* The head entry of the block that `hpa` lies in, its address in *head (may be NULL); NULL if hpa is no RAM
+ * that we know. */
+struct frame *frame_lookup(hpa_t hpa, hpa_t *head);
+
+/* One user more, or less, of the block in use whose head is hpa. The last reference goes by frame_free only.
+ */
+void frame_ref(hpa_t hpa);
+void frame_unref(hpa_t hpa);
+
+/* Frames (4 KiB each) that are of this type now. FRAME_TAIL and FRAME_ABSENT give 0: a tail counts as its
+ * head's type. */
+uint64_t frame_count(enum frame_type type);
+
+/* All frames of all types. Constant after boot. */
+uint64_t frame_total(void);
+
+/*
+ * Walks the whole table and both zones' lists, and compares with the counters: every frame belongs to exactly
+ * one block, every free block is in exactly one list, no two free buddies stand unmerged. False, with a line
+ * in the log, at the first flaw. Slow (milliseconds per GiB), holds the lock throughout: for tests.
+ */
+must_check bool frame_check(void);
+
+/* ---- For mm/ alone
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* The entry of one frame of RAM that is known to exist. */
+struct frame *frame_entry(hpa_t hpa);
+
+/* A part of a FREE range that was taken before the allocator existed. */
+struct frame_taken {
+	hpa_t base, end; /* page-aligned; base == end: none */
+};
+
+/* Whether the frames of a boot range belong in the table: RAM, and below FRAME_HPA_LIMIT. */
+bool frame_knows_range(const struct boot_range *range);
+
+/* First step: notes the GiBs that known ranges touch, as frame_has_gib tells then. */
+void frame_note_ranges(const struct boot_info *info);
+
+/*
+ * Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the
+ * allocator, without what is in taken[count], each within one of them and disjoint: that is KERNEL.
+ */
+void frame_init(const struct boot_info *info, const struct frame_taken *taken, unsigned count);
+
+/* True if any frame of the GiB that hpa lies in is RAM known to us; the frame table is mapped there then. */
+bool frame_has_gib(hpa_t hpa);
+
+/* The pool's zone: as frame_alloc and frame_free for FRAME_POOL or FRAME_SLAB blocks of order <=
+ * FRAME_ORDER_2M in it. */
+must_check enum status frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out);
+void frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type);
+
+/* Turns a block of FRAME_KERNEL frames that the pool has mapped (2 MiB, or a page of the first block) into
+ * free pool memory. */
+void frame_pool_donate(hpa_t hpa, unsigned order);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * The host's page tables. All tables are pages of the pool, or of the seed that becomes the pool's first
+ * part. Must never map guest memory, nor anything both writable and executable. Lock: host_lock (rank HOST)
+ * covers the tables and mmio_next; the exceptions are in host_pt.h.
+ */
+#include "mm/host_pt.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/spinlock.h"
+#include "arch/x86_64/string.h"
+#include "boot/boot.h"
+#include "boot/hooks.h"
+#include "mm/entry.h"
+#include "mm/frame.h"
+#include "mm/pool.h"
+
+/* APM vol. 2, 5.3 "Long-Mode Page Translation". */
+#define PT_TABLE    0x23ull /* present, writable, accessed */
+#define PT_LARGE    0x80ull
+#define PT_ADDRESS  0x000FFFFFFFFFF000ull
+#define PT_ENTRIES  512u
+#define LARGE_BYTES (1ull << 21)
+#define MMIO_BYTES  (1ull << 39) /* of address space: one PML4 slot */
+
+static struct spinlock host_lock = SPINLOCK_INIT(LOCK_RANK_HOST);
+static hpa_t root;
+static uint64_t mmio_next = MMIO_BASE;
+static hpa_t seed_next, seed_end; /* rest of the seed; empty once the pool works */
+static bool live;		  /* CR3 is loaded: tables are reached through POOL_BASE */
+
+static uint64_t *table_at(hpa_t hpa)
+{
+	return live ? pool_va(hpa) : early_map(hpa, PAGE_SIZE);
+}
+
+/* A zeroed page for a table; 0: no memory. */
+static hpa_t table_alloc(void)
+{
+	if (seed_end) {
+		hpa_t hpa = seed_next;
+
+		assert(hpa < seed_end);
+		seed_next += PAGE_SIZE;
+		memset(table_at(hpa), 0, PAGE_SIZE);
+		return hpa;
+	}
+	void *page = pool_alloc_page();
+
+	return page ? pool_hpa(page) : 0;
+}
+
+static unsigned index_at(uint64_t va, unsigned level)
+{
+	return va >> (PAGE_SHIFT + 9 * (level - 1)) & (PT_ENTRIES - 1);
+}
+
+uint64_t *host_pt_entry(uint64_t va, unsigned level)
+{
+	uint64_t *table = table_at(root);
+
+	for (unsigned l = 4; l > level; l--) {
+		uint64_t *entry = &table[index_at(va, l)];
+
+		if (!*entry) {
+			hpa_t next = table_alloc();
+
+			if (!next)
+				return NULL;
+			entry_write(entry, next | PT_TABLE);
+		}
+		assert(!(*entry & PT_LARGE));
+		table = table_at(*entry & PT_ADDRESS);
+	}
+	return &table[index_at(va, level)];
+}
+
+static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
+{
+	uint64_t *entry = host_pt_entry(va, 1);
+
+	if (!entry)
+		return STATUS_NO_MEMORY;
+	assert(!*entry);
+	entry_write(entry, hpa | HOST_PT_LEAF | flags);
+	return STATUS_OK;
+}
+
+enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags)
+{
+	spin_lock(&host_lock);
+	enum status status = map_page(va, hpa, flags);
+
+	spin_unlock(&host_lock);
+	return status;
+}
+
+void host_pt_map_pool_block(hpa_t hpa)
+{
+	uint64_t *entry = host_pt_entry(POOL_BASE + hpa, 2);
+
+	assert(entry && !*entry);
+	entry_write(entry, hpa | HOST_PT_LEAF | PT_LARGE | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+}
+
+static void map_image_part(const uint8_t *start, const uint8_t *end, uint64_t flags)
+{
+	for (; start < end; start += PAGE_SIZE) {
+		enum status status = map_page((uint64_t)start, kernel_virt_to_hpa(start), flags);
+
+		assert(status == STATUS_OK);
+	}
+}
+
+void host_pt_init(hpa_t seed, uint64_t seed_bytes)
+{
+	seed_next = seed;
+	seed_end = seed + seed_bytes;
+	root = table_alloc();
+	map_image_part(kernel_text_start, kernel_text_end, 0);
+	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
+	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
+		host_pt_map_pool_block(at);
+	live = true;
+	host_pt_load();
+}
+
+hpa_t host_pt_use_pool(void)
+{
+	seed_end = 0;
+	return seed_next;
+}
+
+hpa_t host_pt_root(void)
+{
+	return root;
+}
+
+void host_pt_load(void)
+{
+	cpu_write_cr3(root);
+}
+
+/* ---- What boot asks for
+ * ------------------------------------------------------------------------------------------------------ */
+
+/* No RAM that we know of lies in [first, last]. */
+static bool is_no_ram(hpa_t first, hpa_t last)
+{
+	for (hpa_t at = first & ~PAGE_MASK; at <= last; at += PAGE_SIZE) {
+		if (frame_lookup(at, NULL))
+			return false;
+	}
+	return true;
+}
+
+void *mm_map_mmio(hpa_t base, uint64_t bytes)
+{
+	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
+	void *result = NULL;
+
+	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_BYTES / 2 || !is_no_ram(first, last))
+		return NULL;
+	spin_lock(&host_lock);
+	uint64_t va = mmio_next, end = va + ALIGN_UP(last + 1 - first, PAGE_SIZE);
+	enum status status = end <= MMIO_BASE + MMIO_BYTES ? STATUS_OK : STATUS_NO_MEMORY;
+
+	for (uint64_t at = va; at < end && status == STATUS_OK; at += PAGE_SIZE) {
+		status = map_page(at, first + (at - va),
+				  HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE);
+		mmio_next = at + PAGE_SIZE; /* what was mapped in vain stays so */
+	}
+	if (status == STATUS_OK)
+		result = (void *)(va + (base & PAGE_MASK));
+	spin_unlock(&host_lock);
+	return result;
+}
+
+enum status mm_map_stack(cpu_id_t id)
+{
+	uint64_t va = STACK_OF_CPU(id) - STACK_BYTES;
+	uint8_t *pages = pool_alloc_pages(2);
+
+	static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
+	if (!pages)
+		return STATUS_NO_MEMORY;
+	for (uint64_t at = 0; at < STACK_BYTES; at += PAGE_SIZE) {
+		enum status status =
+			host_pt_map_page(va + at, pool_hpa(pages + at), HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+
+		/* The pages that are mapped by now cannot go back, and boot leaves this core out anyway. */
+		if (status != STATUS_OK)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+/* ---- Audit
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
+
+struct walk {
+	void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags);
+	void *context;
+};
+
+static void walk_table(const struct walk *w, const uint64_t *table, unsigned level, uint64_t va)
+{
+	uint64_t bytes = 1ull << (PAGE_SHIFT + 9 * (level - 1));
+
+	for (unsigned i = 0; i < PT_ENTRIES; i++, va += bytes) {
+		uint64_t entry = entry_read(&table[i]);
+
+		if (level == 4 && i == PT_ENTRIES / 2)
+			va |= 0xFFFFull << 48; /* canonical upper half */
+		if (!entry)
+			continue;
+		if (level == 1 || entry & PT_LARGE)
+			w->visit(w->context, va, bytes, entry & PT_ADDRESS,
+				 entry & (HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE));
+		else
+			walk_table(w, table_at(entry & PT_ADDRESS), level - 1, va);
+	}
+}
+
+void host_pt_walk(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
+		  void *context)
+{
+	struct walk w = {visit, context};
+
+	walk_table(&w, table_at(root), 4, 0);
+}

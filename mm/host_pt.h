@@ -1,0 +1,70 @@
+/*
+ * The final host page tables: one tree for all cores. They map the kernel's image (4 KiB pages: text R+X,
+ * rodata R, data and bss R+W), the frame table, the pool, stacks, the cores' windows and uncached MMIO, and
+ * nothing else: no identity map, no guest memory. No page is ever both writable and executable.
+ *
+ * A core crosses into them while it runs in the image at KERNEL_BASE, which the first tables map too: it
+ * loads CR3 with host_pt_root() and goes on. So an application processor starts in the trampoline below 1 MiB
+ * on the first tables (they stay in the image), jumps to KERNEL_BASE, and loads this CR3 there; its stack
+ * lies in the STACK region then.
+ *
+ * mm_init, mm_map_mmio and mm_map_stack are declared in boot/hooks.h.
+ * Lock: host_lock (rank HOST) covers the tables; entries for the pool's growth and for windows are written
+ * without it, each by the one core that owns the place.
+ */
+#ifndef MM_HOST_PT_H
+#define MM_HOST_PT_H
+
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/status.h"
+#include "boot/boot_info.h"
+
+/* Rights and type of a host mapping: bits of the leaf entry. APM vol. 2, 5.3 "Long-Mode Page Translation". */
+#define HOST_PT_LEAF	   0x61ull /* present, accessed, dirty: hardware never needs to update it */
+#define HOST_PT_WRITE	   (1ull << 1)
+#define HOST_PT_UNCACHED   (3ull << 3) /* PWT | PCD: PAT entry 3, UC after reset */
+#define HOST_PT_NO_EXECUTE (1ull << 63)
+
+/* The value of CR3. The same for all cores, for ever, once mm_init has returned. */
+hpa_t host_pt_root(void);
+
+/* Loads it on this core. Must run from the image, with nothing of the identity map in use, not even the
+ * stack. */
+void host_pt_load(void);
+
+/*
+ * Calls visit for every leaf, rising by address: [va, va + bytes), its host-physical address, and its
+ * HOST_PT_* bits. For tests and audits.
+ */
+void host_pt_walk(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
+		  void *context);
+
+/* ---- For mm/ alone
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks below 4 GiB, contents
+ * irrelevant) at POOL_BASE, and loads CR3. Tables come from the seed, upwards, until host_pt_use_pool; it
+ * must be large enough.
+ */
+void host_pt_init(hpa_t seed, uint64_t seed_bytes);
+
+/* From now on tables come from the pool. Returns the end of the part of the seed that is in use,
+ * page-aligned. */
+hpa_t host_pt_use_pool(void);
+
+/* Maps one 4 KiB page; the place must be empty. STATUS_NO_MEMORY: no page for a table. */
+must_check enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags);
+
+/*
+ * Makes the tables down to the one that holds the entry for va at `level` (1: 4 KiB, 2: 2 MiB). Returns that
+ * entry; NULL: no memory. The caller is alone (boot), or has host_lock.
+ */
+must_check uint64_t *host_pt_entry(uint64_t va, unsigned level);
+
+/* Maps a 2 MiB block at POOL_BASE + hpa; host_pt_entry was called for the place at boot. Any core, no lock.
+ */
+void host_pt_map_pool_block(hpa_t hpa);
+
+#endif

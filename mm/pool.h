@@ -1,0 +1,55 @@
+/*
+ * The kernel's own memory: pages and small objects, all mapped at POOL_BASE + hpa and nowhere else writable.
+ *
+ * The pool grows by 2 MiB blocks from the frame allocator; a page that was in the pool once stays in it.
+ * Growing adds one entry to tables that exist since boot, so it needs neither memory nor a TLB shoot-down.
+ * Locks: pool_lock (rank between HOST and FRAME) covers the slab lists; the frame lock is taken inside. Any
+ * context but NMI.
+ */
+#ifndef MM_POOL_H
+#define MM_POOL_H
+
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/status.h"
+
+#define POOL_ORDER_MAX 3u    /* of pool_alloc_pages */
+#define POOL_BYTES_MIN 32u   /* smallest small object */
+#define POOL_BYTES_MAX 2048u /* largest small object; above, take pages */
+
+/* One zeroed page. NULL: the machine has neither a free pool page nor a free 2 MiB block. */
+must_check void *pool_alloc_page(void);
+
+/* 2^order contiguous zeroed pages, aligned to their size; order <= POOL_ORDER_MAX. NULL as above. */
+must_check void *pool_alloc_pages(unsigned order);
+
+/* Give back what pool_alloc_page(s) returned, with the same order. NULL is ignored. */
+void pool_free_page(void *page);
+void pool_free_pages(void *pages, unsigned order);
+
+/*
+ * A zeroed object of `bytes` (1 to POOL_BYTES_MAX), aligned to the power of two at or above its size (at
+ * least 32). NULL: as pool_alloc_page.
+ */
+must_check void *pool_alloc(size_t bytes);
+
+/* Gives it back; `bytes` as allocated. NULL is ignored. */
+void pool_free(void *object, size_t bytes);
+
+/* Between a pool address and its host-physical address. Pure arithmetic: no check that the page is the
+ * pool's. */
+static inline hpa_t pool_hpa(const void *va)
+{
+	return (uint64_t)va - POOL_BASE;
+}
+
+static inline void *pool_va(hpa_t hpa)
+{
+	return (void *)(POOL_BASE + hpa);
+}
+
+/* Bytes the pool has taken from the machine, and those of them not in use (free room inside slab pages not
+ * counted). */
+uint64_t pool_bytes(void);
+uint64_t pool_free_bytes(void);
+
+#endif

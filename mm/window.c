@@ -1,0 +1,72 @@
+/*
+ * Windows: each core writes its own entries only, so neither lock nor shoot-down is needed. The tables exist
+ * since boot. Must never leave a window open that window_clear does not know.
+ */
+#include "mm/window.h"
+
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/panic.h"
+#include "mm/entry.h"
+#include "mm/host_pt.h"
+
+struct window_core window_cores[CPU_MAX];
+
+static uint64_t slot_address(cpu_id_t cpu, unsigned slot)
+{
+	return WINDOW_BASE + cpu * WINDOW_CORE_BYTES + slot * PAGE_SIZE;
+}
+
+void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
+{
+	uint64_t va = slot_address(cpu, slot);
+
+	assert(slot < WINDOW_SLOTS && !(frame & PAGE_MASK));
+	entry_write(&w->entry[slot], frame | HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+	cpu_invlpg(va);
+	w->shown[slot] = frame;
+	w->used |= 1u << slot;
+	return (void *)va;
+}
+
+void window_clear(cpu_id_t cpu)
+{
+	struct window_core *w = &window_cores[cpu];
+
+	while (w->used) {
+		unsigned slot = (unsigned)__builtin_ctz(w->used);
+
+		entry_write(&w->entry[slot], 0);
+		cpu_invlpg(slot_address(cpu, slot));
+		w->shown[slot] = WINDOW_NONE;
+		w->used &= w->used - 1;
+	}
+}
+
+static void zero_page(void *page)
+{
+	uint64_t words = PAGE_SIZE / 8;
+
+	__asm__ volatile("rep stosq" : "+D"(page), "+c"(words) : "a"(0ull) : "memory");
+}
+
+void window_zero_frames(hpa_t hpa, unsigned order)
+{
+	cpu_id_t cpu = cpu_arch_self()->id;
+
+	for (uint64_t i = 0; i < 1ull << order; i++)
+		zero_page(window_map(cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE));
+}
+
+bool window_init(void)
+{
+	for (cpu_id_t cpu = 0; cpu < CPU_MAX; cpu++) {
+		struct window_core *w = &window_cores[cpu];
+
+		w->entry = host_pt_entry(slot_address(cpu, 0), 1);
+		if (!w->entry)
+			return false;
+		for (unsigned slot = 0; slot < WINDOW_SLOTS; slot++)
+			w->shown[slot] = WINDOW_NONE;
+	}
+	return true;
+}

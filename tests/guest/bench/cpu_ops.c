@@ -1,0 +1,182 @@
+/*
+ * Instructions: those that must leave the guest, and those that must not but might.
+ */
+#include <hilum/abi.h>
+
+#include "tests/guest/bench/bench.h"
+#include "tests/guest/lib/cpu.h"
+#include "tests/guest/lib/test.h"
+#include "tests/guest/lib/text.h"
+#include "tests/guest/lib/trap.h"
+
+#define FRESH_BYTES (8ull << 20)
+
+static uint64_t saved_cr0, saved_cr3, saved_cr4;
+
+static void op_cpuid(void)
+{
+	uint32_t a = 0, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d) : : "memory");
+}
+
+static bool cpu_is_intel(void)
+{
+	return cpuid(0, 0).ebx == 0x756E6547; /* "Genu" */
+}
+
+static bool use_vmcall;
+
+static void op_hypercall(void)
+{
+	uint64_t rax = HC_NOP;
+
+	if (use_vmcall)
+		__asm__ volatile("vmcall" : "+a"(rax) : : "memory");
+	else
+		__asm__ volatile("vmmcall" : "+a"(rax) : : "memory");
+}
+
+static bool have_hypercall(void)
+{
+	use_vmcall = cpu_is_intel();
+	return guest_is_hilum();
+}
+
+static void op_rdmsr(void)
+{
+	(void)rdmsr(MSR_APIC_BASE);
+}
+
+static void op_wrmsr_lstar(void)
+{
+	wrmsr(MSR_LSTAR, 0);
+}
+
+static void op_wrmsr_fs_base(void)
+{
+	wrmsr(MSR_FS_BASE, 0);
+}
+
+static void save_registers(void)
+{
+	saved_cr0 = read_cr0();
+	saved_cr3 = read_cr3();
+	saved_cr4 = read_cr4();
+}
+
+static void op_cr0_wp(void)
+{
+	uint64_t cr0 = saved_cr0;
+
+	write_cr0(cr0 & ~CR0_WP);
+	write_cr0(cr0);
+}
+
+static void op_cr0_ts(void)
+{
+	write_cr0(saved_cr0 | CR0_TS);
+	__asm__ volatile("clts" : : : "memory");
+}
+
+static void op_cr4_pge(void)
+{
+	uint64_t cr4 = saved_cr4;
+
+	write_cr4(cr4 ^ CR4_PGE);
+	write_cr4(cr4);
+}
+
+static void op_cr3(void)
+{
+	write_cr3(saved_cr3);
+}
+
+static void op_cr8(void)
+{
+	write_cr8(0);
+}
+
+static void op_dr7(void)
+{
+	write_dr7(0x400);
+}
+
+static void op_invlpg(void)
+{
+	invlpg((void *)0x200000);
+}
+
+static void op_pause(void)
+{
+	cpu_relax();
+}
+
+static void op_rdtscp(void)
+{
+	__asm__ volatile("rdtscp" : : : "rax", "rcx", "rdx", "memory");
+}
+
+static bool have_rdtscp(void)
+{
+	return cpuid(0x80000001, 0).edx >> 27 & 1;
+}
+
+static void skip_ud2(struct trap_frame *f)
+{
+	f->rip += 2;
+}
+
+static void set_ud_handler(void)
+{
+	trap_set_handler(VEC_UD, skip_ud2);
+}
+
+static void op_ud2(void)
+{
+	__asm__ volatile("ud2" : : : "memory");
+}
+
+const struct bench_op bench_cpu_ops[] = {
+	{ "cpuid_exit", op_cpuid, NULL, NULL },
+	{ "hypercall_empty", op_hypercall, NULL, have_hypercall },
+	{ "rdmsr_exit", op_rdmsr, NULL, NULL },
+	{ "wrmsr_lstar", op_wrmsr_lstar, NULL, NULL },
+	{ "wrmsr_fs_base", op_wrmsr_fs_base, NULL, NULL },
+	{ "cr0_wp_toggle", op_cr0_wp, save_registers, NULL },
+	{ "cr0_ts_toggle", op_cr0_ts, save_registers, NULL },
+	{ "cr4_pge_toggle", op_cr4_pge, save_registers, NULL },
+	{ "cr3_write", op_cr3, save_registers, NULL },
+	{ "cr8_write", op_cr8, NULL, NULL },
+	{ "dr7_write", op_dr7, NULL, NULL },
+	{ "invlpg", op_invlpg, NULL, NULL },
+	{ "pause", op_pause, NULL, NULL },
+	{ "rdtscp", op_rdtscp, NULL, have_rdtscp },
+	{ "exception_in_guest", op_ud2, set_ud_handler, NULL },
+	{ NULL, NULL, NULL, NULL },
+};
+
+/* First touches of 4 KiB pages at the end of RAM, which nothing has used: the most expensive touch is a fault of its own. */
+void bench_fresh_pages(void)
+{
+	uint64_t least = UINT64_MAX, most = 0, sum = 0, overhead = bench_overhead();
+	unsigned pages = 0, faults = 0;
+
+	for (uint64_t at = (guest_ram_end & ~0xFFFull) - FRESH_BYTES; at < (guest_ram_end & ~0xFFFull); at += 4096, pages++) {
+		uint64_t start = rdtsc(), ticks;
+
+		*(volatile uint8_t *)at;
+		ticks = rdtsc() - start;
+		ticks = ticks > overhead ? ticks - overhead : 0;
+		sum += ticks;
+		faults += ticks > 100;
+		most = ticks > most ? ticks : most;
+		if (ticks > 100 && ticks < least)
+			least = ticks;
+	}
+	/* A touch of more than 100 ticks met the hypervisor. */
+	text_print("bench: npf %lu instructions\n", faults ? least : 0);
+	text_print("bench: npf_max %lu instructions\n", most);
+	text_print("bench: npf_mean_per_page %lu instructions\n", sum / pages);
+	text_print("bench: npf_faults %u per %u pages\n", faults, pages);
+}

@@ -1,0 +1,61 @@
+/*
+ * A quiet neighbour: fills memory with a pattern, verifies it again and again for seconds=N (default 5), and says so once a
+ * second. Shows that another VM did it no harm.
+ */
+#include "tests/guest/lib/clock.h"
+#include "tests/guest/lib/cpu.h"
+#include "tests/guest/lib/test.h"
+#include "tests/guest/lib/text.h"
+
+#define BUFFER_PAGES    256
+#define DEFAULT_SECONDS 5
+#define WORDS           (BUFFER_PAGES * 4096u / 8)
+
+static uint64_t pattern(uint64_t i)
+{
+	return (i + 1) * 0x9E3779B97F4A7C15ull;
+}
+
+static bool verify(const volatile uint64_t *buffer)
+{
+	for (unsigned i = 0; i < WORDS; i++) {
+		if (buffer[i] == pattern(i))
+			continue;
+		test_fail("word %u at %p changed to %lx", i, (const void *)&buffer[i], buffer[i]);
+		return false;
+	}
+	return true;
+}
+
+static void neighbour(void)
+{
+	uint64_t seconds = test_option("seconds", DEFAULT_SECONDS), passes = 0;
+	uint64_t *buffer = guest_alloc_pages(BUFFER_PAGES);
+	uint64_t last;
+
+	for (unsigned i = 0; i < WORDS; i++)
+		buffer[i] = pattern(i);
+	for (uint64_t s = 0; s < seconds; s++) {
+		uint64_t next = clock_after_us(1000000);
+
+		last = rdtsc();
+		do {
+			uint64_t now;
+
+			if (!verify(buffer))
+				return;
+			passes++;
+			now = rdtsc();
+			REQUIRE(now > last, "the TSC went from %lx to %lx", last, now);
+			last = now;
+		} while (!clock_passed(next));
+		text_print("neighbour: second %lu of %lu, %lu passes\n", s + 1, seconds, passes);
+	}
+}
+
+void guest_main(void)
+{
+	static const struct test_case cases[] = { { "neighbour", neighbour } };
+
+	TEST_RUN(cases);
+}
