@@ -88,6 +88,7 @@ static int64_t call_log_write(struct vcpu *v, const uint64_t *a)
 			text[i] = '.';
 	text[a[1]] = '\0';
 	log_info("%s", text);
+	host_log_notify();
 	return 0;
 }
 
@@ -163,8 +164,12 @@ static int64_t call_host_power(struct vcpu *v, const uint64_t *a)
 
 static int64_t call_host_log_take(struct vcpu *v, const uint64_t *a)
 {
+	struct object *event = NULL;
+
 	RESOLVE_HOST(a[0]);
-	log_serial_release();
+	if (a[1] != 0)
+		TRY(resolve(v, a[1], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
+	host_log_take(event != NULL ? container_of(event, struct event, object) : NULL);
 	return 0;
 }
 
@@ -433,7 +438,7 @@ static const struct {
 	CALL(HC_IRQ_ACK, call_irq_ack, false),
 	CALL(HC_HOST_INFO, call_host_info, false),
 	CALL(HC_HOST_POWER, call_host_power, false),
-	CALL(HC_HOST_LOG_TAKE, call_host_log_take, false),
+	CALL(HC_HOST_LOG_TAKE, call_host_log_take, true),
 #undef CALL
 };
 
@@ -457,14 +462,17 @@ static bool call_dispatch(struct vcpu *v, uint64_t number, const uint64_t *a, in
 	return true;
 }
 
-/* The array is read a call at a time and each result stored as it comes; an interrupted batch goes on where it was. */
+/*
+ * The array is read a call at a time and each result stored as it comes. A batch that does not get the lock leaves the rest of the
+ * array in its registers and is executed again.
+ */
 static bool call_batch(struct vcpu *v, const uint64_t *a, int64_t *result)
 {
 	struct hilum_call call;
+	gpa_t at = a[0];
 
 	*result = a[1] > HILUM_BATCH_MAX ? HILUM_E_INVALID : 0;
-	for (uint64_t i = 0; *result >= 0 && i < a[1]; i++) {
-		gpa_t at = a[0] + i * sizeof(call);
+	for (uint64_t left = a[1]; *result == 0 && left != 0; left--, at += sizeof(call)) {
 		if (vm_copy_in(v->vm, at, &call, sizeof(call)) != STATUS_OK) {
 			*result = HILUM_E_FAULT;
 			break;
@@ -472,16 +480,13 @@ static bool call_batch(struct vcpu *v, const uint64_t *a, int64_t *result)
 		if (call.number == HC_WAIT || call.number == HC_BATCH) {
 			call.result = HILUM_E_INVALID;
 		} else if (!call_dispatch(v, call.number, call.arg, &call.result)) {
-			v->gpr[7] = at; /* the rest of the array, at the next try */
-			v->gpr[6] = a[1] - i;
+			v->gpr[7] = at;
+			v->gpr[6] = left;
 			return false;
 		}
 		if (vm_copy_out(v->vm, at + __builtin_offsetof(struct hilum_call, result), &call.result, sizeof(call.result)) !=
-		    STATUS_OK) {
+		    STATUS_OK)
 			*result = HILUM_E_FAULT;
-			break;
-		}
-		*result = (int64_t)i + 1;
 	}
 	return true;
 }
@@ -511,6 +516,11 @@ void hypercall_handle(struct vcpu *v, unsigned length)
 
 	if (likely(number == HC_NOP)) {
 		v->gpr[0] = 0;
+		vcpu_skip(v, length);
+		return;
+	}
+	if (vcpu_paging(v)->cpl != 0) { /* a guest's programs do not speak for its kernel */
+		v->gpr[0] = (uint64_t)HILUM_E_DENIED;
 		vcpu_skip(v, length);
 		return;
 	}

@@ -9,6 +9,7 @@
 #include "kernel/vm.h"
 
 struct virt_ops {
+	bool has_insn_length; /* exits tell the instruction length: set by init */
 	const char *name;
 	/* Can this machine do it? Otherwise *why is a sentence that says what is missing and what to change. Boot core. */
 	enum status (*probe)(const char **why);
@@ -47,7 +48,7 @@ struct virt_ops {
 	void (*idle)(struct cpu *cpu);
 };
 
-extern const struct virt_ops *virt;
-extern const struct virt_ops *const virt_backends[]; /* NULL-terminated, in the order to try */
+extern struct virt_ops *virt;
+extern struct virt_ops *const virt_backends[]; /* NULL-terminated, in the order to try */
 
 #endif

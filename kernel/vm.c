@@ -6,6 +6,7 @@
 #include "kernel/cpu.h"
 #include "kernel/event.h"
 #include "kernel/forward.h"
+#include "kernel/host.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 #include "mm/memory.h"
@@ -288,6 +289,7 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	vm->crash_detail = detail;
 	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
 	virt->dump(v);
+	host_log_notify();
 	if (vm->status_event != NULL)
 		event_signal(vm->status_event);
 }

@@ -23,7 +23,7 @@
 #define HILUM_CALL_BASE 0x484C0000u /* "HL" in the upper half: no collision with KVM's small numbers */
 
 #define HC_NOP               0x484C0000u /* () -> 0 */
-#define HC_BATCH             0x484C0001u /* (gpa of struct hilum_call[], count <= HILUM_BATCH_MAX) -> calls done */
+#define HC_BATCH             0x484C0001u /* (gpa of struct hilum_call[], count <= HILUM_BATCH_MAX) -> 0; results in the array */
 #define HC_WAIT              0x484C0002u /* (HILUM_WAIT_* flags, absolute TSC deadline or 0); see struct hilum_trap */
 #define HC_LOG_WRITE         0x484C0003u /* (gpa of text, bytes <= HILUM_LOG_LINE_MAX): one line into the kernel's log ring */
 #define HC_HANDLE_CLOSE      0x484C0004u /* (handle) */
@@ -54,7 +54,7 @@
 #define HC_IRQ_ACK           0x484C001Du /* (host, GSI): unmask it until it fires next */
 #define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
 #define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
-#define HC_HOST_LOG_TAKE     0x484C0020u /* (host): the caller now prints the log ring; the kernel leaves the serial port alone */
+#define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0): a service VM now prints the log; the event fires at new lines */
 #define HC_CALL_END          0x484C0021u
 
 #define HILUM_BATCH_MAX    64u
@@ -359,7 +359,8 @@ struct hilum_host_info {
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
 	uint32_t vm_count;
-	uint64_t boot_tsc;
+	uint64_t wall_clock_seconds; /* since 1970, at host TSC wall_clock_tsc */
+	uint64_t wall_clock_tsc;
 };
 #define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
 #define HILUM_HOST_TSC_DEADLINE (1u << 1)

@@ -1,0 +1,82 @@
+/* Facts about the machine, power, and the hand-over of the log. */
+#include "kernel/host.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/tsc.h"
+#include "boot/boot.h"
+#include "kernel/cpu.h"
+#include "kernel/event.h"
+#include "kernel/exit.h"
+#include "kernel/pvclock.h"
+#include "kernel/virt_ops.h"
+#include "kernel/vm.h"
+#include "mm/frame.h"
+#include "mm/pool.h"
+
+#define PM1_SLP_EN        (1u << 13) /* ACPI 6.5, 4.8.3.2.1 PM1 Control Registers */
+#define PM1_SLP_TYP_SHIFT 10
+
+struct object host_object = { .refs = 1, .type = OBJECT_HOST };
+
+static struct event *log_event;
+
+void host_get_info(struct hilum_host_info *out)
+{
+	uint16_t port = log_serial_port();
+	struct acpi_override route = acpi_isa_route(boot_acpi_get(), port == 0x2F8 ? 3 : 4);
+
+	*out = (struct hilum_host_info){
+		.abi_version = HILUM_ABI_VERSION,
+		.core_count = cpu_count,
+		.tsc_hz = tsc_hz(),
+		.memory_bytes = frame_total() * PAGE_SIZE,
+		.free_bytes = frame_count(FRAME_FREE) * PAGE_SIZE,
+		.pool_bytes = pool_bytes(),
+		.pool_free_bytes = pool_free_bytes(),
+		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
+		.xcr0_mask = cpuid_xcr0_mask,
+		.serial_port = port,
+		.serial_gsi = route.gsi,
+		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0),
+		.vm_count = vm_count,
+		.wall_clock_seconds = pvclock_boot_seconds,
+		.wall_clock_tsc = pvclock_boot_tsc,
+	};
+}
+
+enum status host_power(bool off, uint32_t slp_typ)
+{
+	const struct acpi_info *acpi = boot_acpi_get();
+
+	if (!off)
+		machine_reset();
+	if (acpi->pm1a_control == 0)
+		return STATUS_UNSUPPORTED;
+	outw(acpi->pm1a_control, (uint16_t)((slp_typ & 7) << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
+	if (acpi->pm1b_control != 0)
+		outw(acpi->pm1b_control, (uint16_t)((slp_typ >> 8 & 7) << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
+	tsc_delay_us(100000);
+	return STATUS_BUSY;
+}
+
+void host_log_take(struct event *event)
+{
+	struct event *old = log_event;
+
+	if (event != NULL)
+		object_ref(&event->object);
+	__atomic_store_n(&log_event, event, __ATOMIC_RELEASE);
+	if (old != NULL)
+		object_unref(&old->object);
+	log_serial_release();
+	host_log_notify();
+}
+
+void host_log_notify(void)
+{
+	struct event *event = __atomic_load_n(&log_event, __ATOMIC_ACQUIRE);
+
+	if (event != NULL)
+		event_signal(event);
+}

@@ -1,0 +1,282 @@
+/* From boot into the main loop; the control VM's first moment. */
+#include "kernel/start.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/string.h"
+#include "arch/x86_64/timer.h"
+#include "boot/boot.h"
+#include "boot/hooks.h"
+#include "kernel/exit.h"
+#include "kernel/host.h"
+#include "kernel/pvclock.h"
+#include "kernel/sched.h"
+#include "kernel/virt_ops.h"
+#include "mm/memory.h"
+#include "mm/pool.h"
+#include "mm/window.h"
+
+struct virt_ops *virt;
+static uint32_t cores_ready;
+
+struct cpu *cpu_create(cpu_id_t id)
+{
+	_Static_assert(sizeof(struct cpu) <= PAGE_SIZE, "one pool page");
+	struct cpu *cpu = pool_alloc_page();
+
+	if (cpu == NULL)
+		return NULL;
+	cpu->scratch = pool_alloc_pages(1);
+	if (cpu->scratch == NULL) {
+		pool_free_page(cpu);
+		return NULL;
+	}
+	cpu_table[id] = cpu;
+	cpu_count = id + 1;
+	return cpu;
+}
+
+static void choose_backend(void)
+{
+	const char *why = "this CPU has no virtualization extension that Hilum knows";
+
+	for (unsigned i = 0; virt_backends[i] != NULL; i++) {
+		if (virt_backends[i]->probe(&why) == STATUS_OK) {
+			virt = virt_backends[i];
+			return;
+		}
+	}
+	boot_refuse("%s", why);
+}
+
+/* Copy between host frames, and out of frames into kernel memory, through this core's windows. */
+static void frames_copy(hpa_t to, hpa_t from, uint64_t bytes)
+{
+	cpu_id_t id = cpu_self()->arch.id;
+
+	while (bytes != 0) {
+		uint64_t n = PAGE_SIZE - (from & PAGE_MASK);
+		if (n > PAGE_SIZE - (to & PAGE_MASK))
+			n = PAGE_SIZE - (to & PAGE_MASK);
+		if (n > bytes)
+			n = bytes;
+		uint8_t *t = window_map(id, 8, ALIGN_DOWN(to, PAGE_SIZE));
+		uint8_t *f = window_map(id, 9, ALIGN_DOWN(from, PAGE_SIZE));
+		memcpy(t + (to & PAGE_MASK), f + (from & PAGE_MASK), n);
+		to += n;
+		from += n;
+		bytes -= n;
+	}
+}
+
+static struct memory_object *object_of(struct memory *memory)
+{
+	struct memory_object *m = pool_alloc(sizeof(*m));
+
+	if (m == NULL)
+		boot_refuse("no memory left to start the control VM");
+	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
+	m->memory = memory;
+	return m;
+}
+
+static struct memory_object *new_memory(uint64_t bytes)
+{
+	struct memory *memory;
+
+	if (memory_create(bytes, 0, FRAME_OWNER_KERNEL, &memory) != STATUS_OK)
+		boot_refuse("the control VM needs %lu KiB of memory, and there is not so much left", bytes >> 10);
+	return object_of(memory);
+}
+
+/* Fill a fresh memory object from host frames. */
+static void memory_fill(struct memory *memory, uint64_t offset, hpa_t from, uint64_t bytes)
+{
+	for (uint64_t done = 0; done < bytes;) {
+		hpa_t frame;
+		unsigned order;
+		uint64_t n = PAGE_SIZE - ((offset + done) & PAGE_MASK);
+		if (n > bytes - done)
+			n = bytes - done;
+		if (memory_get(memory, (offset + done) >> PAGE_SHIFT, false, &frame, &order) != STATUS_OK)
+			panic("fresh memory has a hole");
+		frames_copy(frame + ((offset + done) & PAGE_MASK), from + done, n);
+		done += n;
+	}
+}
+
+/* A module's name is the first word of its Multiboot2 string. */
+static void module_name(const struct boot_module *module, char *name, size_t size)
+{
+	size_t n = 0;
+
+	while (n + 1 < size && module->name[n] != '\0' && module->name[n] != ' ') {
+		name[n] = module->name[n];
+		n++;
+	}
+	name[n] = '\0';
+}
+
+static const struct boot_module *find_control(const struct boot_info *info)
+{
+	char name[sizeof("control")];
+
+	for (uint32_t i = 0; i < info->module_count; i++) {
+		module_name(&info->modules[i], name, sizeof(name));
+		if (strncmp(name, "control", sizeof(name)) == 0)
+			return &info->modules[i];
+	}
+	boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
+}
+
+static void read_header(const struct boot_module *module, struct hilum_image_header *h)
+{
+	const uint64_t limit = 1ull << 30;
+
+	if (module->bytes < sizeof(*h))
+		boot_refuse("boot module 'control' is no service image: it has %lu bytes only", module->bytes);
+	memcpy(h, window_map(cpu_self()->arch.id, 8, module->base), sizeof(*h));
+	if (h->magic != HILUM_IMAGE_MAGIC)
+		boot_refuse("boot module 'control' is no service image: use the control.bin that was built with this kernel");
+	if (h->abi_version != HILUM_ABI_VERSION)
+		boot_refuse("boot module 'control' speaks ABI version %u, this kernel %u: use the two of one build", h->abi_version,
+			    HILUM_ABI_VERSION);
+	if ((h->load_gpa | h->memory_bytes) & 0x1FFFFF || h->memory_bytes > limit || h->load_gpa >= h->memory_bytes ||
+	    h->image_bytes != module->bytes || h->image_bytes > h->memory_bytes - h->load_gpa || h->entry >= h->memory_bytes)
+		boot_refuse("boot module 'control' is damaged: its header contradicts itself");
+}
+
+static void map_at(struct vm *vm, struct memory_object *m, gpa_t gpa, uint32_t rights)
+{
+	if (vm_map(vm, m, gpa, 0, memory_bytes(m->memory), rights, cpu_self()) != STATUS_OK)
+		boot_refuse("no memory left to start the control VM");
+}
+
+static void give(struct vm *vm, uint32_t index, struct object *object, uint32_t rights)
+{
+	if (handle_insert_at(&vm->handles, index, object, rights) != STATUS_OK)
+		boot_refuse("no memory left to start the control VM");
+}
+
+static void give_modules(struct vm *vm, const struct boot_info *info, struct hilum_boot_info *out)
+{
+	for (uint32_t i = 0; i < info->module_count && i < HILUM_BOOT_MODULES_MAX; i++) {
+		const struct boot_module *module = &info->modules[i];
+		struct hilum_boot_module *entry = &out->module[out->module_count];
+		struct memory *memory;
+		uint64_t bytes = ALIGN_UP(module->bytes, PAGE_SIZE);
+		if (bytes == 0)
+			continue;
+		if (bytes != module->bytes) { /* what follows in the last page is not the module's */
+			uint8_t *last = window_map(cpu_self()->arch.id, 8, module->base + bytes - PAGE_SIZE);
+			memset(last + (module->bytes & PAGE_MASK), 0, bytes - module->bytes);
+		}
+		if (memory_wrap_frames(module->base, bytes, false, &memory) != STATUS_OK)
+			boot_refuse("no memory left to start the control VM");
+		uint32_t index = HILUM_HANDLE_MODULE_0 + out->module_count;
+		give(vm, index, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
+		entry->memory = index;
+		entry->bytes = module->bytes;
+		module_name(module, entry->name, sizeof(entry->name));
+		out->module_count++;
+	}
+}
+
+static void give_acpi(struct vm *vm, struct hilum_boot_info *out)
+{
+	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt;
+
+	if (dsdt->base == 0)
+		return;
+	struct memory_object *copy = new_memory(ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE));
+	memory_fill(copy->memory, 0, dsdt->base, dsdt->bytes);
+	give(vm, HILUM_HANDLE_ACPI, &copy->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP);
+	out->acpi_bytes = dsdt->bytes;
+}
+
+static void give_log(struct vm *vm)
+{
+	const struct log_ring *ring = log_ring_get();
+	struct memory *memory;
+
+	if (memory_wrap_frames(kernel_virt_to_hpa(ring), sizeof(*ring), false, &memory) != STATUS_OK)
+		boot_refuse("no memory left to start the control VM");
+	give(vm, HILUM_HANDLE_LOG, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
+}
+
+/* 32-bit protected mode, flat, paging off: SDM vol. 3A, 9.8. */
+static void start_state(struct vcpu *v, const struct hilum_image_header *h)
+{
+	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
+
+	memset(s, 0, sizeof(*s));
+	s->rip = h->entry;
+	s->rflags = 2;
+	s->cr0 = 0x11;
+	s->xcr0 = 1;
+	s->cs = (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B };
+	s->ds = s->es = s->fs = s->gs = s->ss = data;
+	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
+	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
+	if (vcpu_set_state(v, s, HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR) != STATUS_OK)
+		panic("the control VM's first state is refused");
+}
+
+void control_vm_start(void)
+{
+	const struct boot_info *info = boot_info_get();
+	const struct boot_module *module = find_control(info);
+	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "control" };
+	struct hilum_boot_info *boot = pool_alloc_page();
+	struct memory_object *boot_page = boot != NULL ? memory_object_of_page(boot) : NULL;
+	struct hilum_image_header header;
+	struct vm *vm;
+	struct vcpu *v;
+
+	read_header(module, &header);
+	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK ||
+	    vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
+		boot_refuse("no memory left to start the control VM");
+	struct memory_object *ram = new_memory(header.memory_bytes);
+	memory_fill(ram->memory, header.load_gpa, module->base, header.image_bytes);
+	map_at(vm, ram, 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
+	map_at(vm, vm->shared_memory, HILUM_SERVICE_SHARED_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
+	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
+	give(vm, HILUM_HANDLE_SELF, &vm->object, HILUM_RIGHT_ALL);
+	give(vm, HILUM_HANDLE_HOST, &host_object, HILUM_RIGHT_ALL);
+	give_log(vm);
+	boot->abi_version = HILUM_ABI_VERSION;
+	give_acpi(vm, boot);
+	give_modules(vm, info, boot);
+	start_state(v, &header);
+	vm->state = HILUM_VM_RUNNING;
+	vm->started = true;
+	vcpu_request(v, VCPU_REQUEST_RUN);
+}
+
+_Noreturn void kernel_main(struct cpu *cpu)
+{
+	if (cpu->arch.id == 0) {
+		choose_backend();
+		cpu_init_interrupts();
+		cpuid_init();
+		pvclock_init();
+		if (virt->init() != STATUS_OK)
+			boot_refuse("no memory left for the tables of %s", virt->name);
+		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
+	}
+	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)
+		cpu_pause();
+	timer_init_core(CPU_IRQ_TIMER);
+	if (virt->enable_core(cpu) != STATUS_OK)
+		boot_refuse("core %u cannot enter %s root mode, though others can: check the firmware's settings", cpu->arch.id,
+			    virt->name);
+	__atomic_add_fetch(&cores_ready, 1, __ATOMIC_ACQ_REL);
+	if (cpu->arch.id == 0) {
+		while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) != cpu_count + 1)
+			cpu_pause();
+		log_info("%s root mode on %u core%s", virt->name, cpu_count, cpu_count == 1 ? "" : "s");
+		control_vm_start();
+	}
+	cpu_loop(cpu);
+}

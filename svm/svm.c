@@ -1,0 +1,180 @@
+/* SVM: what the machine offers, the shared permission maps, and entering root operation. APM vol. 2, chapter 15. */
+#include "svm/svm.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/string.h"
+#include "mm/pool.h"
+
+#define MSR_VM_CR       0xC0010114u
+#define VM_CR_SVMDIS    (1ull << 4)
+#define MSR_VM_HSAVE_PA 0xC0010117u
+
+struct svm_features svm_features;
+uint8_t *svm_msr_bitmap;
+uint8_t *svm_io_bitmap;
+
+static enum status svm_probe(const char **why)
+{
+	uint64_t vm_cr = 0;
+
+	if (cpu_features.vendor != CPU_VENDOR_AMD)
+		return STATUS_UNSUPPORTED;
+	if (!cpu_features.svm) {
+		*why = "this AMD CPU does not offer SVM; under an emulator choose a CPU model that has it (QEMU: -cpu max or EPYC,+svm)";
+		return STATUS_UNSUPPORTED;
+	}
+	if (rdmsr_safe(MSR_VM_CR, &vm_cr) == STATUS_OK && (vm_cr & VM_CR_SVMDIS)) {
+		*why = "the firmware has locked SVM off: enable virtualization (SVM Mode) in its set-up";
+		return STATUS_UNSUPPORTED;
+	}
+	struct cpuid_regs r = cpuid(0x8000000A, 0);
+	if (!(r.edx & 1u << 0)) {
+		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or EPYC,+svm)";
+		return STATUS_UNSUPPORTED;
+	}
+	svm_features = (struct svm_features){
+		.asids = r.ebx,
+		.nrip = r.edx >> 3 & 1,
+		.clean = r.edx >> 5 & 1,
+		.flush_by_asid = r.edx >> 6 & 1,
+		.decode_assists = r.edx >> 7 & 1,
+		.pause_filter = r.edx >> 10 & 1,
+		.pause_threshold = r.edx >> 12 & 1,
+		.vloadsave = r.edx >> 15 & 1,
+		.vgif = r.edx >> 16 & 1,
+	};
+	if (svm_features.asids < 2) {
+		*why = "this CPU's SVM offers no address space identifiers";
+		return STATUS_UNSUPPORTED;
+	}
+	return STATUS_OK;
+}
+
+/* 15.11: two bits an MSR, read then write, in three ranges of 8192 MSRs. */
+static void msr_pass(uint32_t msr, bool read, bool write)
+{
+	uint32_t bit = msr < 0x2000 ? msr * 2 : 0x800 * 8 + (msr - 0xC0000000) * 2;
+
+	if (read)
+		svm_msr_bitmap[bit >> 3] &= (uint8_t)~(1u << (bit & 7));
+	if (write)
+		svm_msr_bitmap[bit >> 3] &= (uint8_t)~(2u << (bit & 7));
+}
+
+static enum status svm_init(void)
+{
+	static const uint32_t passed[] = {
+		0x174, 0x175, 0x176,                            /* SYSENTER_* */
+		0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, /* STAR, LSTAR, CSTAR, SFMASK */
+		0xC0000100, 0xC0000101, 0xC0000102,             /* FS.base, GS.base, KernelGSbase */
+	};
+	/* APM vol. 2, 5.3 and 15.25.5: nested walks are user accesses, so U/S is set everywhere. */
+	static const struct nested_pt_format format = {
+		.table = 0x7,
+		.leaf = {
+			[HILUM_MAP_READ] = 0x5 | 1ull << 63,
+			[HILUM_MAP_READ | HILUM_MAP_WRITE] = 0x7 | 1ull << 63,
+			[HILUM_MAP_READ | HILUM_MAP_EXECUTE] = 0x5,
+			[HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x7,
+		},
+		.flip = 1ull << 63,
+		.need = {
+			[0] = 0x1,
+			[HILUM_MAP_READ] = 0x1,
+			[HILUM_MAP_WRITE] = 0x3,
+			[HILUM_MAP_READ | HILUM_MAP_WRITE] = 0x3,
+			[HILUM_MAP_EXECUTE] = 0x1 | 1ull << 63,
+			[HILUM_MAP_READ | HILUM_MAP_EXECUTE] = 0x1 | 1ull << 63,
+			[HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
+			[HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
+		},
+		.kept = 0x60,
+	};
+
+	svm_msr_bitmap = pool_alloc_pages(1);
+	svm_io_bitmap = pool_alloc_pages(2);
+	if (svm_msr_bitmap == NULL || svm_io_bitmap == NULL)
+		return STATUS_NO_MEMORY;
+	memset(svm_msr_bitmap, 0xFF, 2 * PAGE_SIZE);
+	memset(svm_io_bitmap, 0xFF, 3 * PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
+		msr_pass(passed[i], true, true);
+	msr_pass(0x10, true, false); /* TSC: read with the offset applied */
+	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
+	virt->has_insn_length = svm_features.nrip;
+	log_info("SVM: %u ASIDs%s%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
+		 svm_features.decode_assists ? ", decode assists" : "", svm_features.clean ? ", clean bits" : "",
+		 svm_features.flush_by_asid ? ", flush by ASID" : "", svm_features.pause_filter ? ", pause filter" : "");
+	return STATUS_OK;
+}
+
+static enum status svm_enable_core(struct cpu *cpu)
+{
+	cpu->virt_page = pool_alloc_page();
+	if (cpu->virt_page == NULL)
+		return STATUS_NO_MEMORY;
+	wrmsr(EFER_MSR, rdmsr(EFER_MSR) | EFER_SVME);
+	wrmsr(MSR_VM_HSAVE_PA, pool_hpa(cpu->virt_page));
+	cpu->asid_generation = 1;
+	cpu->asid_next = 1;
+	__asm__ volatile("clgi" ::: "memory"); /* interrupts come in svm_run's and svm_idle's windows only, from here on */
+	return STATUS_OK;
+}
+
+static void svm_set_cr2(struct vcpu *v, uint64_t value)
+{
+	vmcb_set_cr2(svm_vmcb(v), value);
+}
+
+static uint64_t svm_get_efer(struct vcpu *v)
+{
+	return svm_vmcb(v)->efer & ~EFER_SVME;
+}
+
+static void svm_set_efer(struct vcpu *v, uint64_t value)
+{
+	vmcb_set_efer(svm_vmcb(v), value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
+}
+
+static void svm_set_tsc_offset(struct vcpu *v)
+{
+	vmcb_set_tsc_offset(svm_vmcb(v), v->apic.tsc_offset);
+}
+
+static void svm_set_pat(struct vcpu *v)
+{
+	vmcb_set_g_pat(svm_vmcb(v), v->pat);
+}
+
+static void svm_update_ports(struct vm *vm)
+{
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
+		if (vm->vcpu[i] != NULL && vm->vcpu[i]->stopped)
+			vmcb_set_iopm_base_pa(svm_vmcb(vm->vcpu[i]), pool_hpa(vm->io_bitmap));
+}
+
+struct virt_ops svm_ops = {
+	.name = "SVM",
+	.probe = svm_probe,
+	.init = svm_init,
+	.enable_core = svm_enable_core,
+	.create_vcpu = svm_create_vcpu,
+	.destroy_vcpu = svm_destroy_vcpu,
+	.reset = svm_reset,
+	.start_at = svm_start_at,
+	.load = svm_load,
+	.unload = svm_unload,
+	.run = svm_run,
+	.fetch = svm_fetch,
+	.fill_trap = svm_fill_trap,
+	.set_cr2 = svm_set_cr2,
+	.get_efer = svm_get_efer,
+	.set_efer = svm_set_efer,
+	.set_tsc_offset = svm_set_tsc_offset,
+	.set_pat = svm_set_pat,
+	.get_state = svm_get_state,
+	.set_state = svm_set_state,
+	.update_ports = svm_update_ports,
+	.dump = svm_dump,
+	.idle = svm_idle,
+};

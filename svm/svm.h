@@ -1,0 +1,54 @@
+/* The SVM backend's own declarations; nothing outside svm/ includes this. */
+#ifndef SVM_SVM_H
+#define SVM_SVM_H
+
+#include "kernel/virt_ops.h"
+#include "svm/vmcb.h"
+
+/* CPUID Fn8000_000A_EDX: each is used where offered and done without elsewhere. */
+struct svm_features {
+	uint32_t asids;
+	bool nrip, clean, flush_by_asid, decode_assists, pause_filter, pause_threshold, vgif, vloadsave;
+};
+extern struct svm_features svm_features;
+
+extern uint8_t *svm_msr_bitmap; /* 8 KiB, shared by all guests */
+extern uint8_t *svm_io_bitmap;  /* 12 KiB, all ports intercepted */
+
+static inline struct vmcb *svm_vmcb(const struct vcpu *v)
+{
+	return v->backend;
+}
+
+static inline void svm_vmload(hpa_t vmcb)
+{
+	__asm__ volatile("vmload %%rax" ::"a"(vmcb) : "memory");
+}
+
+static inline void svm_vmsave(hpa_t vmcb)
+{
+	__asm__ volatile("vmsave %%rax" ::"a"(vmcb) : "memory");
+}
+
+void svm_enter(struct vcpu *v, hpa_t vmcb);
+
+/* vcpu.c */
+enum status svm_create_vcpu(struct vcpu *v);
+void svm_destroy_vcpu(struct vcpu *v);
+void svm_reset(struct vcpu *v, bool power_up);
+void svm_start_at(struct vcpu *v, uint8_t page);
+void svm_load(struct vcpu *v);
+void svm_unload(struct vcpu *v);
+
+/* state.c */
+void svm_fetch(struct vcpu *v, uint32_t groups);
+void svm_fill_trap(struct vcpu *v, struct hilum_trap *trap);
+void svm_get_state(struct vcpu *v, struct hilum_vcpu_state *state);
+void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
+void svm_dump(struct vcpu *v);
+
+/* run.c */
+void svm_run(struct vcpu *v);
+void svm_idle(struct cpu *cpu);
+
+#endif
