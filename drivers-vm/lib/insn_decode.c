@@ -310,6 +310,7 @@ static bool finish_operation(struct decoder *d)
 		insn->bytes = insn->source_bytes = 16;
 		return insn->has_memory;
 	case INSN_MOVBE:
+	case INSN_MOVNTI:
 		return insn->has_memory;
 	case INSN_MOV_FROM_SEGMENT: /* memory always gets 16 bits; the register form does not concern us */
 		insn->bytes = insn->source_bytes = 2;

@@ -91,7 +91,7 @@ const struct insn_table_entry insn_table_0f[256] = {
 	[0xBF] = {INSN_MOVSX, INSN_FORM_REG_RM, INSN_TABLE_SOURCE16},
 	[0xC0] = {INSN_XADD, INSN_FORM_RM_REG, BYTE},
 	[0xC1] = {INSN_XADD, INSN_FORM_RM_REG, 0},
-	[0xC3] = {INSN_MOV, INSN_FORM_RM_REG, INSN_TABLE_MIN_32}, /* MOVNTI */
+	[0xC3] = {INSN_MOVNTI, INSN_FORM_RM_REG, INSN_TABLE_MIN_32},
 };
 
 const struct insn_vector_entry insn_table_vector[] = {
