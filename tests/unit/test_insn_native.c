@@ -3,8 +3,8 @@
  * natively and by the emulator on the same memory at the same addresses; registers, defined flags and memory
  * must then be equal.
  */
-/* UNIT_SOURCES: drivers-vm/lib/insn_emulate.c drivers-vm/lib/insn_operand.c drivers-vm/lib/insn_string.c
- * drivers-vm/lib/insn_alu.c drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_table.c */
+/* UNIT_SOURCES: drivers-vm/lib/insn_emulate.c drivers-vm/lib/insn_operand.c drivers-vm/lib/insn_string.c */
+/* UNIT_SOURCES: drivers-vm/lib/insn_alu.c drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_table.c */
 #include "drivers-vm/lib/guest_walk.h"
 #include "drivers-vm/lib/insn_alu.h"
 #include "drivers-vm/lib/insn_emulate.h"
