@@ -38,10 +38,20 @@ kernel: $(B)/hilum.elf
 ## make services        build/driver.elf and build/control.elf
 services: $(B)/driver.elf $(B)/control.elf
 
-$(B)/hilum.elf: $(KERNEL_OBJ) linker.ld
+KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
+	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o
+
+# Linked twice: the second time with the table of function names that a panic's backtrace uses (arch/x86_64/symbols.c).
+# The table lies behind .text, so both passes agree on its addresses; the rule checks that.
+$(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 	@echo "  LD    $@"
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 -Wl,--build-id=none \
-		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(KERNEL_OBJ)
+	$(Q)awk -f mk/symbols.awk </dev/null >$(B)/symbols.asm && $(NASM) -f elf64 -o $(B)/symbols.o $(B)/symbols.asm
+	$(Q)$(KERNEL_LINK) $@.tmp $(KERNEL_OBJ) $(B)/symbols.o
+	$(Q)nm -n $@.tmp >$(B)/symbols.1
+	$(Q)awk -f mk/symbols.awk $(B)/symbols.1 >$(B)/symbols.asm && $(NASM) -f elf64 -o $(B)/symbols.o $(B)/symbols.asm
+	$(Q)$(KERNEL_LINK) $@.tmp $(KERNEL_OBJ) $(B)/symbols.o
+	$(Q)nm -n $@.tmp | awk -f mk/symbols.awk | cmp - $(B)/symbols.asm
+	$(Q)mv $@.tmp $@
 
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"

@@ -45,7 +45,6 @@ struct boot_screen {
 	uint32_t pitch_bytes;
 	uint32_t width, height; /* pixels, or characters for TEXT */
 	uint32_t bits_per_pixel;
-	uint8_t red_shift, green_shift, blue_shift; /* of fields 8 bits wide, or nearly */
 };
 
 struct boot_info {

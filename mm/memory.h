@@ -32,8 +32,11 @@ must_check enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t ow
  */
 must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory **out);
 
-/* An object over one page of the pool that the kernel shares with a VM, writable. The page stays the
- * caller's, and outlives it. */
+/*
+ * An object over one page from pool_alloc_page that the kernel shares with a VM, writable. On success the
+ * page goes with the object: the last memory_unref frees it, so who uses the page keeps a reference.
+ * STATUS_NO_MEMORY: pool; the page stays the caller's.
+ */
 must_check enum status memory_wrap_pool_page(void *page, struct memory **out);
 
 /* One user more; one less. The last one frees frames and object: by then no VM maps it and no TLB or window

@@ -10,10 +10,12 @@
  * linked is not reused before its owner has flushed every TLB (struct nested_pt_garbage).
  *
  * Concurrency: map, unmap, protect and destroy of one nested_pt exclude each other by a lock of the caller.
- * nested_pt_install and nested_pt_lookup may run beside map and protect, and beside each other, on any core.
- * Beside unmap they may run for addresses outside its range only: a caller that populates must exclude the
- * unmapping of the same mapping (it could install a page after unmap has passed). Entries change by
- * compare-and-swap where two cores can meet; the loser's table is freed.
+ * nested_pt_install and nested_pt_lookup may run beside map, and beside each other, on any core; beside unmap
+ * and protect only for addresses outside their range: a caller that populates must exclude the unmapping of
+ * the same mapping (it could install a page after unmap has passed). Entries change by compare-and-swap where
+ * two cores can meet; the loser's table is freed. A lookup reads tables that an unmap may just have taken
+ * out: the shoot-down before nested_pt_garbage_free must wait until every core that looks up in this tree has
+ * passed a point outside any lookup, not only until it has left the guest.
  */
 #ifndef MM_NESTED_PT_H
 #define MM_NESTED_PT_H
@@ -97,13 +99,36 @@ must_check enum status nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_
 
 /*
  * Sets the rights of whatever is mapped in [gpa, gpa + bytes); what is not mapped stays so. Splits, errors,
- * generation and flush as for unmap; here an error may leave a large page split, which changes no
- * translation.
+ * generation and flush as for unmap.
  */
 must_check enum status nested_pt_protect(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, unsigned rights);
 
 /* Frees the tables in *garbage, and empties it. Only after the shoot-down. */
 void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *garbage);
+
+/* ---- For mm/ alone: a map in steps, so that many pieces succeed or fail as one
+ * --------------------------------- */
+
+/*
+ * Zero-initialise; add every piece, in rising order; fill; map every piece; end. add: STATUS_EXISTS as
+ * nested_pt_map. fill: STATUS_NO_MEMORY, and the plan is empty again. map: false if a piece was not planned
+ * and the pages are used up, or something is there by now; a part of the piece may be mapped then.
+ */
+struct nested_pt_plan {
+	uint64_t *pages; /* zeroed but for the first word, the link */
+	uint32_t needed; /* tables still to be allocated */
+	gpa_t noted[5];	 /* by level: a missing table below an entry of that level is counted up to here */
+};
+must_check enum status nested_pt_check(gpa_t gpa, uint64_t bytes, unsigned rights);
+must_check enum status nested_pt_plan_add(struct nested_pt_plan *plan, const struct nested_pt *npt, gpa_t gpa,
+					  hpa_t hpa, uint64_t bytes);
+must_check enum status nested_pt_plan_fill(struct nested_pt_plan *plan);
+must_check bool nested_pt_plan_map(struct nested_pt_plan *plan, struct nested_pt *npt, gpa_t gpa, hpa_t hpa,
+				   uint64_t bytes, unsigned rights);
+void nested_pt_plan_end(struct nested_pt_plan *plan);
+
+/* ---- The fast path
+ * --------------------------------------------------------------------------------------------------- */
 
 /*
  * One entry as it is at this moment, with PRESENT inverted: a table then has neither bit of NESTED_PT_STOP.

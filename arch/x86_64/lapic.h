@@ -29,7 +29,7 @@ void lapic_send_init(uint32_t apic_id);
 /* `page`: start address / 4096, below 0x100. */
 void lapic_send_startup(uint32_t apic_id, unsigned page);
 
-/* Raw one-shot timer of the calling core, for timer.c. `initial` 0 stops it. */
+/* Raw one-shot timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. */
 void lapic_timer_setup(unsigned vector, bool tsc_deadline);
 void lapic_timer_start(uint32_t initial);
 uint32_t lapic_timer_count(void);

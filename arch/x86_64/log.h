@@ -36,7 +36,4 @@ const struct log_ring *log_ring_get(void);
 /* For panic only: breaks the lock, reclaims the serial port; later lines reach every sink. */
 void log_enter_panic(void);
 
-/* One line without the prefix's severity, for panic's dumps. */
-void log_raw(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
 #endif

@@ -11,7 +11,6 @@ struct tsc_scale {
 	uint64_t hz;
 	uint64_t lapic_hz;       /* of the local APIC's timer at divide by 1 */
 	uint64_t ns_mul, tsc_mul, lapic_mul; /* tsc->ns, ns->tsc, tsc->lapic ticks; all >> TSC_SCALE_SHIFT */
-	bool invariant;          /* CPUID 8000_0007h EDX[8] */
 };
 
 #define TSC_SCALE_SHIFT 32u

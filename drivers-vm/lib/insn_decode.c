@@ -207,8 +207,8 @@ static void set_sizes(struct decoder *d, unsigned flags)
 	if (flags & INSN_TABLE_BYTE)
 		insn->bytes = 1;
 	else if (d->rex & REX_W)
-		insn->bytes = flags & INSN_TABLE_NO_64 ? 4 : 8;
-	else if (small)
+		insn->bytes = flags & INSN_TABLE_MAX_32 ? 4 : 8;
+	else if (small && !(flags & INSN_TABLE_MIN_32))
 		insn->bytes = 2;
 	else
 		insn->bytes = (flags & INSN_TABLE_STACK) && d->mode == INSN_MODE_64 ? 8 : 4;
@@ -217,7 +217,7 @@ static void set_sizes(struct decoder *d, unsigned flags)
 		insn->source_bytes = 1;
 	else if (flags & INSN_TABLE_SOURCE16)
 		insn->source_bytes = 2;
-	else if ((flags & INSN_TABLE_SOURCE32) && insn->bytes > 4)
+	else if ((flags & INSN_TABLE_MOVSXD) && insn->bytes > 4)
 		insn->source_bytes = 4;
 }
 
@@ -310,6 +310,7 @@ static bool finish_operation(struct decoder *d)
 		insn->bytes = insn->source_bytes = 16;
 		return insn->has_memory;
 	case INSN_MOVBE:
+	case INSN_MOVNTI:
 		return insn->has_memory;
 	case INSN_MOV_FROM_SEGMENT: /* memory always gets 16 bits; the register form does not concern us */
 		insn->bytes = insn->source_bytes = 2;
@@ -339,7 +340,7 @@ enum insn_decode_result insn_decode(const uint8_t *bytes, unsigned count, enum i
 		take_modrm(&d);
 	if (entry.operation >= INSN_GROUP_FIRST)
 		resolve_group(&d, &entry);
-	if ((entry.flags & INSN_TABLE_64_ONLY) && mode != INSN_MODE_64)
+	if ((entry.flags & INSN_TABLE_MOVSXD) && mode != INSN_MODE_64)
 		entry.operation = INSN_NONE;
 	d.insn.operation = entry.operation;
 	set_sizes(&d, entry.flags);

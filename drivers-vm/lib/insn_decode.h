@@ -45,6 +45,7 @@ enum insn_operation {
 	INSN_INC,
 	INSN_DEC,
 	INSN_MOV,
+	INSN_MOVNTI,	       /* MOV to memory only */
 	INSN_MOV_FROM_SEGMENT, /* stores a selector */
 	INSN_MOVZX,
 	INSN_MOVSX,

@@ -167,7 +167,7 @@ static enum insn_result execute_exchange(struct execution *x)
 	return operand_write(x, INSN_OPERAND_RM, insn->bytes, value);
 }
 
-/* The destination is written in both cases, with its old value when the comparison fails, as the CPU does. */
+/* Memory is written in both cases, with its old value when the comparison fails, as the CPU does. */
 static enum insn_result execute_compare_exchange(struct execution *x)
 {
 	const struct insn *insn = &x->insn;
@@ -179,7 +179,8 @@ static enum insn_result execute_compare_exchange(struct execution *x)
 	if (result != INSN_DONE)
 		return result;
 	insn_alu(INSN_CMP, accumulator, old, insn->bytes, &x->rflags);
-	result = operand_write(x, INSN_OPERAND_RM, insn->bytes, equal ? value : old);
+	if (equal || insn->has_memory)
+		result = operand_write(x, INSN_OPERAND_RM, insn->bytes, equal ? value : old);
 	if (result == INSN_DONE && !equal)
 		insn_register_write(x->c, insn, 0, insn->bytes, old);
 	return result;

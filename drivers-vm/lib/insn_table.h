@@ -27,10 +27,10 @@ enum insn_form {
 #define INSN_TABLE_IMM8	    0x02u /* 1-byte immediate, sign-extended; else full size, 4 bytes at most */
 #define INSN_TABLE_STACK    0x04u /* operand size 64 by default in 64-bit code */
 #define INSN_TABLE_SOURCE8  0x08u /* source of 1 byte */
-#define INSN_TABLE_SOURCE16 0x10u
-#define INSN_TABLE_SOURCE32 0x20u
-#define INSN_TABLE_NO_64    0x40u /* operand size is 4 at most (I/O) */
-#define INSN_TABLE_64_ONLY  0x80u /* another instruction outside 64-bit code */
+#define INSN_TABLE_SOURCE16 0x10u /* source of 2 bytes */
+#define INSN_TABLE_MOVSXD   0x20u /* source of 4 bytes at most; another instruction outside 64-bit code */
+#define INSN_TABLE_MAX_32   0x40u /* operand size 4 at most (I/O) */
+#define INSN_TABLE_MIN_32   0x80u /* operand size 4 at least */
 
 /* Groups stand in the operation's place; ModRM.reg then chooses the operation. Above every enum
  * insn_operation. */

@@ -3,6 +3,7 @@
  * C11 for them. Takes no lock, allocates nothing, and writes only into the caller's buffer.
  */
 #include <stdio.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>

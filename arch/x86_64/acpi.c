@@ -1,0 +1,141 @@
+/* Finds and verifies the tables; acpi_tables.c reads their contents. See acpi.h. */
+#include "arch/x86_64/acpi.h"
+#include "arch/x86_64/string.h"
+
+#define HEADER_BYTES   36u /* 5.2.6 System Description Table Header */
+#define TABLE_MAX      (1u << 20)
+#define RSDP_V1_BYTES  20u
+#define RSDP_V2_BYTES  36u
+#define ROOT_ENTRIES   256u
+#define HPA_LIMIT      (1ull << 52)
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static uint64_t get_u64(const uint8_t *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static uint8_t sum(const uint8_t *p, size_t bytes)
+{
+	uint8_t s = 0;
+
+	while (bytes--)
+		s = (uint8_t)(s + *p++);
+	return s;
+}
+
+/* Maps the table at `base`, header first. NULL, and a complaint under `name`, unless length and checksum are right. */
+static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name, uint32_t *bytes)
+{
+	const uint8_t *t;
+
+	if (!base || base >= HPA_LIMIT || !(t = access->map(base, HEADER_BYTES))) {
+		access->complain(name, "its address cannot be read");
+		return NULL;
+	}
+	*bytes = get_u32(t + 4);
+	if (*bytes < HEADER_BYTES || *bytes > TABLE_MAX || !(t = access->map(base, *bytes))) {
+		access->complain(name, "its length is impossible");
+		return NULL;
+	}
+	if (sum(t, *bytes)) {
+		access->complain(name, "its checksum is wrong");
+		return NULL;
+	}
+	return t;
+}
+
+typedef enum status (*parse_fn)(const uint8_t *table, size_t bytes, struct acpi_info *out);
+
+struct known_table {
+	char signature[5];
+	size_t ref; /* offset of its struct acpi_table_ref in struct acpi_info */
+	parse_fn parse;
+};
+
+#define KNOWN(sig, field, fn) { sig, offsetof(struct acpi_info, field), fn }
+
+static const struct known_table known_tables[] = {
+	KNOWN("APIC", madt, acpi_parse_madt),
+	KNOWN("FACP", fadt, acpi_parse_fadt),
+	KNOWN("MCFG", mcfg, acpi_parse_mcfg),
+	KNOWN("HPET", hpet, acpi_parse_hpet),
+	KNOWN("DMAR", dmar, NULL),
+	KNOWN("IVRS", ivrs, NULL),
+};
+
+static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)
+{
+	const uint8_t *t = base && base < HPA_LIMIT ? access->map(base, HEADER_BYTES) : NULL;
+	uint32_t bytes;
+
+	if (!t) {
+		access->complain("?", "an entry of the root table points nowhere");
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(known_tables); i++) {
+		const struct known_table *k = &known_tables[i];
+		struct acpi_table_ref *ref = (struct acpi_table_ref *)((char *)out + k->ref);
+
+		if (strncmp((const char *)t, k->signature, 4) || ref->base)
+			continue;
+		t = open_table(access, base, k->signature, &bytes);
+		if (!t)
+			return;
+		if (k->parse && k->parse(t, bytes, out) != STATUS_OK) {
+			access->complain(k->signature, "its contents are malformed");
+			return;
+		}
+		*ref = (struct acpi_table_ref){ base, bytes };
+		return;
+	}
+}
+
+/* The FADT has left the DSDT's address in out->dsdt, unverified. */
+static void verify_dsdt(const struct acpi_access *access, struct acpi_info *out)
+{
+	hpa_t base = out->dsdt.base;
+	uint32_t bytes;
+	const uint8_t *t;
+
+	out->dsdt.base = 0;
+	if (!base)
+		return;
+	t = open_table(access, base, "DSDT", &bytes);
+	if (t && !strncmp((const char *)t, "DSDT", 4))
+		out->dsdt = (struct acpi_table_ref){ base, bytes };
+}
+
+enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out)
+{
+	const uint8_t *r = rsdp, *root;
+	bool xsdt;
+	size_t width;
+	uint32_t root_bytes;
+
+	memset(out, 0, sizeof(*out));
+	if (bytes < RSDP_V1_BYTES || strncmp((const char *)r, "RSD PTR ", 8) || sum(r, RSDP_V1_BYTES)) {
+		access->complain("RSDP", "signature or checksum is wrong");
+		return STATUS_INVALID;
+	}
+	/* 5.2.5.3: from revision 2 on the XSDT counts, if the extended checksum is right. */
+	xsdt = r[15] >= 2 && bytes >= RSDP_V2_BYTES && !sum(r, RSDP_V2_BYTES) && get_u64(r + 24);
+	width = xsdt ? 8 : 4;
+	root = open_table(access, xsdt ? get_u64(r + 24) : get_u32(r + 16), xsdt ? "XSDT" : "RSDT", &root_bytes);
+	if (!root || strncmp((const char *)root, xsdt ? "XSDT" : "RSDT", 4))
+		return STATUS_INVALID;
+	for (size_t at = HEADER_BYTES, n = 0; at + width <= root_bytes && n < ROOT_ENTRIES; at += width, n++)
+		read_table(access, xsdt ? get_u64(root + at) : get_u32(root + at), out);
+	verify_dsdt(access, out);
+	return STATUS_OK;
+}

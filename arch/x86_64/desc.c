@@ -1,0 +1,76 @@
+/* See desc.h. */
+#include "arch/x86_64/desc.h"
+#include "arch/x86_64/cpu.h"
+
+#define GDT_CODE_64       0x00AF9B000000FFFFull
+#define GDT_DATA          0x00CF93000000FFFFull
+#define TSS_AVAILABLE     (0x89ull << 40)
+#define GATE_INTERRUPT    0x8E00u /* present, DPL 0: interrupts stay off inside */
+#define ISR_STUB_BYTES    16u
+
+struct idt_gate {
+	uint16_t offset_low, selector, attributes, offset_middle;
+	uint32_t offset_high, reserved;
+};
+
+_Static_assert(sizeof(struct idt_gate) == 16, "64-bit gate");
+
+extern const uint8_t isr_stubs[]; /* isr.asm */
+
+static struct idt_gate idt[256] __attribute__((aligned(4096)));
+
+void desc_init_idt(void)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(idt); i++) {
+		uint64_t offset = (uint64_t)isr_stubs + i * ISR_STUB_BYTES;
+
+		idt[i] = (struct idt_gate){
+			.offset_low = (uint16_t)offset,
+			.selector = SELECTOR_CODE,
+			.attributes = GATE_INTERRUPT,
+			.offset_middle = (uint16_t)(offset >> 16),
+			.offset_high = (uint32_t)(offset >> 32),
+		};
+	}
+}
+
+uint64_t desc_idt_base(void)
+{
+	return (uint64_t)idt;
+}
+
+static void load_segments(void)
+{
+	__asm__ volatile("pushq %0\n"
+			 "leaq 1f(%%rip), %%rax\n"
+			 "pushq %%rax\n"
+			 "lretq\n"
+			 "1: movl %1, %%eax\n"
+			 "movl %%eax, %%ds\n"
+			 "movl %%eax, %%es\n"
+			 "movl %%eax, %%ss\n"
+			 "xorl %%eax, %%eax\n"
+			 "movl %%eax, %%fs\n"
+			 "movl %%eax, %%gs\n"
+			 "lldt %%ax\n" ::"i"(SELECTOR_CODE),
+			 "i"(SELECTOR_DATA)
+			 : "rax", "memory");
+}
+
+void desc_init_core(struct desc_tables *t)
+{
+	uint64_t tss = (uint64_t)&t->tss;
+	struct desc_pointer gdtr = { sizeof(t->gdt) - 1, (uint64_t)t->gdt };
+	struct desc_pointer idtr = { sizeof(idt) - 1, (uint64_t)idt };
+
+	t->tss = (struct desc_tss){ .iomap_base = sizeof(t->tss) };
+	t->gdt[0] = 0;
+	t->gdt[SELECTOR_CODE / 8] = GDT_CODE_64;
+	t->gdt[SELECTOR_DATA / 8] = GDT_DATA;
+	t->gdt[SELECTOR_TSS / 8] = TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);
+	t->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
+	__asm__ volatile("lgdt %0" ::"m"(gdtr) : "memory");
+	load_segments();
+	__asm__ volatile("ltr %w0" ::"r"(SELECTOR_TSS) : "memory");
+	__asm__ volatile("lidt %0" ::"m"(idtr) : "memory");
+}

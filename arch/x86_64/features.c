@@ -1,0 +1,97 @@
+/* See features.h. */
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/string.h"
+
+struct cpu_features cpu_features;
+
+static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
+{
+	if (r->ebx == 0x756E6547 && r->edx == 0x49656E69 && r->ecx == 0x6C65746E) /* GenuineIntel */
+		return CPU_VENDOR_INTEL;
+	if (r->ebx == 0x68747541 && r->edx == 0x69746E65 && r->ecx == 0x444D4163) /* AuthenticAMD */
+		return CPU_VENDOR_AMD;
+	if (r->ebx == 0x6F677948 && r->edx == 0x6E65476E && r->ecx == 0x656E6975) /* HygonGenuine */
+		return CPU_VENDOR_AMD;
+	return CPU_VENDOR_OTHER;
+}
+
+static struct cpuid_regs leaf(uint32_t number, uint32_t max)
+{
+	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){ 0, 0, 0, 0 };
+}
+
+static void read_name(struct cpu_features *f)
+{
+	char text[48];
+	const char *s = text;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		struct cpuid_regs r = leaf(0x80000002 + i, f->max_ext_leaf);
+
+		memcpy(text + i * sizeof(r), &r, sizeof(r));
+	}
+	while (s < text + sizeof(text) && *s == ' ')
+		s++;
+	string_copy(f->name, sizeof(f->name), s, (size_t)(text + sizeof(text) - s));
+}
+
+static void read_basic(struct cpu_features *f)
+{
+	struct cpuid_regs r = leaf(1, f->max_leaf), r7 = leaf(7, f->max_leaf), r6 = leaf(6, f->max_leaf);
+
+	f->pge = r.edx >> 13 & 1;
+	f->vmx = r.ecx >> 5 & 1;
+	f->pcid = r.ecx >> 17 & 1;
+	f->x2apic = r.ecx >> 21 & 1;
+	f->tsc_deadline = r.ecx >> 24 & 1;
+	f->xsave = r.ecx >> 26 & 1;
+	f->hypervisor = r.ecx >> 31 & 1;
+	f->fsgsbase = r7.ebx & 1;
+	f->smep = r7.ebx >> 7 & 1;
+	f->smap = r7.ebx >> 20 & 1;
+	f->umip = r7.ecx >> 2 & 1;
+	f->rdpid = r7.ecx >> 22 & 1;
+	f->arat = r6.eax >> 2 & 1;
+}
+
+static void read_extended(struct cpu_features *f)
+{
+	struct cpuid_regs r1 = leaf(0x80000001, f->max_ext_leaf), r7 = leaf(0x80000007, f->max_ext_leaf);
+	struct cpuid_regs r8 = leaf(0x80000008, f->max_ext_leaf);
+	uint8_t phys = (uint8_t)r8.eax;
+
+	f->svm = f->vendor == CPU_VENDOR_AMD && (r1.ecx >> 2 & 1);
+	f->nx = r1.edx >> 20 & 1;
+	f->page_1g = r1.edx >> 26 & 1;
+	f->rdtscp = r1.edx >> 27 & 1;
+	f->invariant_tsc = r7.edx >> 8 & 1;
+	f->phys_bits = phys < 36 ? 36 : phys > 52 ? 52 : phys;
+	f->linear_bits = 48;
+}
+
+void features_detect(void)
+{
+	struct cpu_features *f = &cpu_features;
+	struct cpuid_regs r = cpuid(0, 0);
+
+	f->vendor = vendor_of(&r);
+	f->max_leaf = r.eax;
+	r = cpuid(0x80000000, 0);
+	f->max_ext_leaf = r.eax;
+	read_basic(f);
+	read_extended(f);
+	read_name(f);
+}
+
+void features_enable(void)
+{
+	const struct cpu_features *f = &cpu_features;
+	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+
+	wrmsr(EFER_MSR, EFER_LME | EFER_LMA | (f->nx ? EFER_NXE : 0));
+	cpu_write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
+	cr4 |= (f->pge ? CR4_PGE : 0) | (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0);
+	cr4 |= (f->umip ? CR4_UMIP : 0) | (f->xsave ? CR4_OSXSAVE : 0);
+	cpu_write_cr4(cr4);
+}

@@ -1,0 +1,71 @@
+; Interrupt and exception entries: one 16-byte stub per vector, then isr_common. Root mode only; no stack switch ever happens.
+
+extern trap_handle
+
+section .text progbits alloc exec nowrite align=16
+bits 64
+
+; Stub n, at isr_stubs + 16 * n.
+;   in:      CPU's interrupt frame, with an error code for vectors 8, 10-14, 17, 21, 29, 30
+;   out:     isr_common with [RSP] vector, [RSP + 8] error code or 0
+global isr_stubs:function (isr_stubs.end - isr_stubs)
+isr_stubs:
+%assign n 0
+%rep 256
+	align 16
+%if !(n == 8 || (n >= 10 && n <= 14) || n == 17 || n == 21 || n == 29 || n == 30)
+	push	0
+%endif
+	push	strict dword n
+	jmp	strict near isr_common
+%assign n n + 1
+%endrep
+.end:
+
+; Saves the general registers as struct trap_frame (trap.h) and calls trap_handle.
+;   in:      stack as the stub left it; interrupts off (interrupt gates)
+;   out:     IRETQ to what was interrupted, or to where trap_handle moved RIP
+;   clobber: nothing
+global isr_common:function (isr_common.end - isr_common)
+isr_common:
+	push	rax
+	push	rbx
+	push	rcx
+	push	rdx
+	push	rsi
+	push	rdi
+	push	rbp
+	push	r8
+	push	r9
+	push	r10
+	push	r11
+	push	r12
+	push	r13
+	push	r14
+	push	r15
+	cld
+	mov	rdi, rsp
+	mov	rbx, rsp                    ; the frame may be 8 off the ABI's 16-byte alignment
+	and	rsp, -16
+	call	trap_handle
+	mov	rsp, rbx
+	pop	r15
+	pop	r14
+	pop	r13
+	pop	r12
+	pop	r11
+	pop	r10
+	pop	r9
+	pop	r8
+	pop	rbp
+	pop	rdi
+	pop	rsi
+	pop	rdx
+	pop	rcx
+	pop	rbx
+	pop	rax
+	add	rsp, 16
+	iretq
+.end:
+
+section .note.GNU-stack noalloc noexec nowrite progbits

@@ -1,0 +1,110 @@
+/*
+ * Text on an EGA text screen or a linear framebuffer, light on black. A copy of what is shown is kept in `cells`, so that
+ * scrolling redraws only what differs and never reads the (slow) screen memory.
+ */
+#include "arch/x86_64/log_sink.h"
+#include "arch/x86_64/string.h"
+
+#define CELL_WIDTH  8u
+#define CELL_HEIGHT 16u
+#define COLUMNS_MAX 128u
+#define ROWS_MAX    48u
+#define EGA_GREY    0x0700u
+
+static struct {
+	struct boot_screen mode;
+	uint8_t *fb; /* NULL: no screen */
+	uint32_t columns, rows, x, y;
+	char cells[ROWS_MAX][COLUMNS_MAX];
+} screen;
+
+/* A row of the glyph is drawn on two lines, from line 1 of the cell on; five pixels from pixel 1 on. */
+static void draw_rgb(uint32_t column, uint32_t row, char c)
+{
+	const uint8_t *glyph = log_font[(uint8_t)c - FONT_FIRST];
+	uint32_t pixel_bytes = screen.mode.bits_per_pixel / 8;
+	uint8_t *line = screen.fb + (uint64_t)row * CELL_HEIGHT * screen.mode.pitch_bytes +
+			(uint64_t)column * CELL_WIDTH * pixel_bytes;
+
+	for (uint32_t y = 0; y < CELL_HEIGHT; y++, line += screen.mode.pitch_bytes) {
+		uint32_t glyph_row = (y - 1) / 2; /* huge for y = 0 */
+		uint32_t bits = glyph_row < FONT_ROWS ? (uint32_t)glyph[glyph_row] << 2 : 0;
+
+		for (uint32_t x = 0; x < CELL_WIDTH; x++) {
+			uint32_t value = bits & (0x80u >> x) ? 0xFFFFFFFFu : 0;
+
+			for (uint32_t b = 0; b < pixel_bytes; b++)
+				((volatile uint8_t *)line)[x * pixel_bytes + b] = (uint8_t)value;
+		}
+	}
+}
+
+static void draw(uint32_t column, uint32_t row, char c)
+{
+	if (screen.cells[row][column] == c)
+		return;
+	screen.cells[row][column] = c;
+	if (screen.mode.type == BOOT_SCREEN_RGB)
+		draw_rgb(column, row, c);
+	else
+		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) = EGA_GREY | (uint8_t)c;
+}
+
+static void scroll(void)
+{
+	for (uint32_t row = 0; row < screen.rows; row++)
+		for (uint32_t column = 0; column < screen.columns; column++)
+			draw(column, row, row + 1 < screen.rows ? screen.cells[row + 1][column] : ' ');
+}
+
+static uint32_t at_most(uint32_t value, uint32_t limit)
+{
+	return value < limit ? value : limit;
+}
+
+void log_screen_open(const struct boot_screen *mode, void *fb)
+{
+	bool rgb = mode->type == BOOT_SCREEN_RGB &&
+		   (mode->bits_per_pixel == 32 || mode->bits_per_pixel == 24 || mode->bits_per_pixel == 16);
+	bool again = screen.fb; /* the final tables' address of the same screen: keep what it shows */
+
+	screen.fb = NULL;
+	if (!fb || !(rgb || mode->type == BOOT_SCREEN_TEXT))
+		return;
+	screen.mode = *mode;
+	screen.columns = at_most(rgb ? mode->width / CELL_WIDTH : mode->width, COLUMNS_MAX);
+	screen.rows = at_most(rgb ? mode->height / CELL_HEIGHT : mode->height, ROWS_MAX);
+	if (!screen.columns || !screen.rows)
+		return;
+	screen.fb = fb;
+	if (again)
+		return;
+	memset(screen.cells, 0, sizeof(screen.cells));
+	screen.x = 0;
+	screen.y = 0;
+	for (uint32_t row = 0; row < screen.rows; row++)
+		for (uint32_t column = 0; column < screen.columns; column++)
+			draw(column, row, ' ');
+}
+
+static void new_line(void)
+{
+	screen.x = 0;
+	if (screen.y + 1 < screen.rows)
+		screen.y++;
+	else
+		scroll();
+}
+
+void log_screen_put(char c)
+{
+	if (!screen.fb)
+		return;
+	if (c == '\n') {
+		new_line();
+		return;
+	}
+	if (screen.x == screen.columns)
+		new_line();
+	draw(screen.x++, screen.y, (uint8_t)c >= FONT_FIRST && (uint8_t)c <= FONT_LAST ? c : '?');
+}

@@ -1,0 +1,23 @@
+/* The log's two devices, called by log.c alone, under its lock. Neither can fail: a device that is not there takes no text. */
+#ifndef ARCH_X86_64_LOG_SINK_H
+#define ARCH_X86_64_LOG_SINK_H
+
+#include "arch/x86_64/types.h"
+#include "boot/boot_info.h"
+
+/* Opens a 16550-compatible UART, 8n1, interrupts off. False: none answers there. */
+bool log_serial_open(uint16_t port, uint32_t baud);
+/* Waits for room, though not for ever. */
+void log_serial_put(uint16_t port, char c);
+
+/* Takes a 32, 24 or 16-bit RGB or EGA text screen over and clears it; other kinds are left dark. */
+void log_screen_open(const struct boot_screen *screen, void *fb);
+void log_screen_put(char c);
+
+#define FONT_FIRST 0x20u
+#define FONT_LAST  0x7Eu
+#define FONT_ROWS  7u
+/* Rows from the top, bit 4 the leftmost of five pixels. */
+extern const uint8_t log_font[FONT_LAST - FONT_FIRST + 1][FONT_ROWS];
+
+#endif

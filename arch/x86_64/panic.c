@@ -1,0 +1,171 @@
+/* See panic.h. */
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/format.h"
+#include "arch/x86_64/lapic.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/string.h"
+#include "arch/x86_64/symbols.h"
+#include "arch/x86_64/trap.h"
+#include "arch/x86_64/tsc.h"
+#include "boot/boot.h"
+
+#define BACKTRACE_MAX    24u
+#define RESET_DELAY_US   5000000u
+#define STOP_DELAY_ROUNDS 100000u /* for the other cores to take their NMI: about a millisecond */
+
+static uint32_t panic_owner; /* 1 + id of the core that panics; 0: none */
+
+bool panic_is_active(void)
+{
+	return __atomic_load_n(&panic_owner, __ATOMIC_ACQUIRE);
+}
+
+static _Noreturn void halt_for_ever(void)
+{
+	for (;;) {
+		cpu_irq_disable();
+		cpu_halt();
+	}
+}
+
+/* One core prints; a second one that panics stops, a panic within the panic resets at once. */
+static void enter(void)
+{
+	uint32_t nobody = 0, me = cpu_arch_self()->id + 1;
+
+	cpu_irq_disable();
+	if (!__atomic_compare_exchange_n(&panic_owner, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		if (nobody == me)
+			machine_reset();
+		halt_for_ever();
+	}
+	lapic_send_nmi_others();
+	for (uint32_t i = 0; i < STOP_DELAY_ROUNDS; i++)
+		cpu_pause();
+	log_enter_panic();
+}
+
+static void print_address(uint64_t address)
+{
+	uint64_t offset;
+	const char *name = symbols_find(address, &offset);
+
+	log_info("  %016lx %s+0x%lx", address, name ? name : "?", name ? offset : 0);
+}
+
+/* Follows saved frame pointers as long as they stay on this stack and rise. */
+static void print_backtrace(uint64_t rip, uint64_t rbp)
+{
+	uint64_t low = (uint64_t)__builtin_frame_address(0), limit = ALIGN_DOWN(low, STACK_BYTES) + STACK_BYTES;
+
+	log_info("called from:");
+	print_address(rip);
+	for (uint32_t i = 0; i < BACKTRACE_MAX; i++) {
+		if (rbp & 7 || rbp < low || rbp + 16 > limit)
+			break;
+		const uint64_t *frame = (const uint64_t *)rbp;
+
+		if (!frame[1])
+			break;
+		print_address(frame[1] - 1); /* the call, not what follows: that may be another function */
+		low = rbp + 16;
+		rbp = frame[0];
+	}
+}
+
+static void print_registers(const struct trap_frame *f)
+{
+	log_info("rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+	log_info("rsi %016lx  rdi %016lx  rbp %016lx  rsp %016lx", f->rsi, f->rdi, f->rbp, f->rsp);
+	log_info("r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
+	log_info("r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
+	log_info("rip %016lx  flags %08lx  cs %02lx  ss %02lx", f->rip, f->rflags, f->cs, f->ss);
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
+		 cpu_read_cr4());
+}
+
+static _Noreturn void finish(void)
+{
+	const char *option = boot_option("panic");
+
+	if (option && !strncmp(option, "halt", 4)) {
+		log_info("halted");
+		halt_for_ever();
+	}
+	log_info("reset in 5 seconds");
+	tsc_delay_us(RESET_DELAY_US);
+	machine_reset();
+}
+
+static void print_message(const char *fmt, va_list args) __attribute__((format(printf, 1, 0)));
+static void print_message(const char *fmt, va_list args)
+{
+	char text[200];
+	const struct cpu_arch *cpu = cpu_arch_self();
+
+	format_text_va(text, sizeof(text), fmt, args);
+	log_info("panic: %s (core %u)", text, cpu->id);
+}
+
+void panic_at(const struct trap_frame *frame, const char *fmt, ...)
+{
+	va_list args;
+
+	enter();
+	va_start(args, fmt);
+	print_message(fmt, args);
+	va_end(args);
+	print_registers(frame);
+	print_backtrace(frame->rip, frame->rbp);
+	finish();
+}
+
+void panic(const char *fmt, ...)
+{
+	va_list args;
+
+	enter();
+	va_start(args, fmt);
+	print_message(fmt, args);
+	va_end(args);
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
+		 cpu_read_cr4());
+	print_backtrace((uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0));
+	finish();
+}
+
+void boot_refuse(const char *fmt, ...)
+{
+	char text[200];
+	va_list args;
+
+	va_start(args, fmt);
+	format_text_va(text, sizeof(text), fmt, args);
+	va_end(args);
+	log_info("cannot start: %s", text);
+	__atomic_store_n(&panic_owner, cpu_arch_self()->id + 1, __ATOMIC_RELEASE);
+	lapic_send_nmi_others();
+	halt_for_ever();
+}
+
+/* Tries the ways from the most to the least civil, with time for each to work. */
+void machine_reset(void)
+{
+	const struct acpi_gas *reset = &boot_acpi_get()->reset;
+	struct desc_pointer no_idt = { 0, 0 };
+
+	cpu_irq_disable();
+	if (reset->base && reset->space == 1 && reset->base <= 0xFFFF)
+		outb((uint16_t)reset->base, boot_acpi_get()->reset_value);
+	tsc_delay_us(50000);
+	outb(0xCF9, 0x02);
+	outb(0xCF9, 0x06);
+	tsc_delay_us(50000);
+	for (uint32_t i = 0; i < 10000 && (inb(0x64) & 2); i++)
+		cpu_pause();
+	outb(0x64, 0xFE);
+	tsc_delay_us(50000);
+	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
+	halt_for_ever();
+}

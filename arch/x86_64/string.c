@@ -1,0 +1,69 @@
+/* Memory functions by string instructions: small, and fast on every CPU that has virtualisation. */
+#include "arch/x86_64/string.h"
+
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
+{
+	void *d = to;
+
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(bytes)::"memory");
+	return to;
+}
+
+void *memmove(void *to, const void *from, size_t bytes)
+{
+	if ((uintptr_t)to - (uintptr_t)from >= bytes)
+		return memcpy(to, from, bytes);
+
+	char *d = (char *)to + bytes - 1;
+	const char *s = (const char *)from + bytes - 1;
+
+	__asm__ volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(bytes)::"memory");
+	return to;
+}
+
+void *memset(void *to, int value, size_t bytes)
+{
+	void *d = to;
+
+	__asm__ volatile("rep stosb" : "+D"(d), "+c"(bytes) : "a"(value) : "memory");
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t bytes)
+{
+	const uint8_t *x = a, *y = b;
+
+	for (size_t i = 0; i < bytes; i++)
+		if (x[i] != y[i])
+			return x[i] - y[i];
+	return 0;
+}
+
+size_t strlen(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
+int strncmp(const char *a, const char *b, size_t max)
+{
+	for (size_t i = 0; i < max; i++)
+		if (a[i] != b[i] || !a[i])
+			return (uint8_t)a[i] - (uint8_t)b[i];
+	return 0;
+}
+
+bool string_copy(char *to, size_t size, const char *from, size_t from_bytes)
+{
+	size_t n = 0;
+
+	while (n < from_bytes && n + 1 < size && from[n]) {
+		to[n] = from[n];
+		n++;
+	}
+	to[n] = 0;
+	return n == from_bytes || !from[n];
+}

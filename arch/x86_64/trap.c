@@ -1,0 +1,92 @@
+/* See trap.h. */
+#include "arch/x86_64/trap.h"
+#include "arch/x86_64/cpu.h"
+#include "arch/x86_64/lapic.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
+
+#define VECTOR_NMI 2u
+#define VECTOR_GP  13u
+#define VECTOR_PF  14u
+
+struct fixup {
+	int32_t fault, resume; /* each relative to its own address */
+};
+
+extern const struct fixup kernel_fixup_start[], kernel_fixup_end[]; /* linker.ld */
+
+static irq_handler_fn irq_handlers[256];
+static bool irq_complained[256];
+
+static const char *const exception_names[] = {
+	"#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bound range", "#UD invalid opcode",
+	"#NM no FPU", "#DF double fault", "coprocessor overrun", "#TS invalid TSS", "#NP segment not present", "#SS stack fault",
+	"#GP general protection", "#PF page fault", "reserved", "#MF x87 error", "#AC alignment check", "#MC machine check",
+	"#XM SIMD error", "#VE virtualization", "#CP control protection",
+};
+
+static bool resume_by_fixup(struct trap_frame *frame)
+{
+	for (const struct fixup *f = kernel_fixup_start; f < kernel_fixup_end; f++) {
+		if ((uint64_t)&f->fault + (uint64_t)(int64_t)f->fault != frame->rip)
+			continue;
+		frame->rip = (uint64_t)&f->resume + (uint64_t)(int64_t)f->resume;
+		frame->rsi = 1;
+		return true;
+	}
+	return false;
+}
+
+static void handle_nmi(void)
+{
+	cpu_arch_self()->nmi_count++;
+	while (panic_is_active()) {
+		cpu_irq_disable();
+		cpu_halt();
+	}
+}
+
+static void handle_exception(struct trap_frame *frame)
+{
+	uint64_t vector = frame->vector;
+
+	if (vector == VECTOR_GP && resume_by_fixup(frame))
+		return;
+	const char *name = vector < ARRAY_SIZE(exception_names) ? exception_names[vector] : "reserved exception";
+
+	if (vector == VECTOR_PF)
+		panic_at(frame, "%s, error 0x%lx, address %016lx", name, frame->error, cpu_read_cr2());
+	panic_at(frame, "%s, error 0x%lx", name, frame->error);
+}
+
+void irq_set_handler(unsigned vector, irq_handler_fn fn)
+{
+	assert(vector >= TRAP_IRQ_FIRST && vector <= TRAP_IRQ_LAST);
+	__atomic_store_n(&irq_handlers[vector], fn, __ATOMIC_RELEASE);
+}
+
+void irq_dispatch(unsigned vector)
+{
+	irq_handler_fn fn = __atomic_load_n(&irq_handlers[vector & 0xFF], __ATOMIC_ACQUIRE);
+
+	cpu_arch_self()->irq_count++;
+	if (vector > TRAP_IRQ_LAST) /* spurious: nothing is in service */
+		return;
+	if (fn) {
+		fn(vector);
+	} else if (!irq_complained[vector & 0xFF]) {
+		irq_complained[vector & 0xFF] = true;
+		log_warn("interrupt 0x%x has no handler", vector);
+	}
+	lapic_eoi();
+}
+
+void trap_handle(struct trap_frame *frame)
+{
+	if (frame->vector >= TRAP_IRQ_FIRST)
+		irq_dispatch((unsigned)frame->vector);
+	else if (frame->vector == VECTOR_NMI)
+		handle_nmi();
+	else
+		handle_exception(frame);
+}

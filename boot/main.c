@@ -1,0 +1,224 @@
+/*
+ * From the first C instruction to kernel_main on every core. Phases run strictly in order, each on what the ones before it
+ * established; the layers above are called through boot/hooks.h.
+ */
+#include "boot/boot.h"
+#include "boot/core.h"
+#include "boot/hooks.h"
+#include "boot/memory_map.h"
+#include "boot/multiboot2.h"
+#include "boot/smp.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/ioapic.h"
+#include "arch/x86_64/lapic.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/string.h"
+#include "arch/x86_64/tsc.h"
+
+#define EARLY_BASE   0x100000000ull /* virtual: PDPT slot 4 of the first tables */
+#define EARLY_PAGES  512u
+#define LARGE_PAGE   0x200000ull
+#define PTE_LARGE_RW 0x83ull
+#define HPET_BYTES   0x400u
+
+extern uint64_t boot_pd_early[EARLY_PAGES];                 /* entry.asm */
+_Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top, void (*fn)(struct cpu *)); /* ap_start.asm */
+_Noreturn void boot_main(uint32_t magic, uint32_t mbi);
+
+struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
+
+static struct boot_info info;
+static struct acpi_info acpi;
+
+const struct boot_info *boot_info_get(void)
+{
+	return &info;
+}
+
+const struct acpi_info *boot_acpi_get(void)
+{
+	return &acpi;
+}
+
+void *early_map(hpa_t hpa, uint64_t bytes)
+{
+	static uint32_t used;
+	hpa_t first = ALIGN_DOWN(hpa, LARGE_PAGE);
+	uint64_t pages = (hpa + bytes - first + LARGE_PAGE - 1) / LARGE_PAGE, va;
+
+	if (hpa + bytes < hpa || hpa >= 1ull << 52)
+		return NULL;
+	if (hpa + bytes <= EARLY_BASE)
+		return (void *)hpa;
+	if (pages > EARLY_PAGES - used)
+		return NULL;
+	va = EARLY_BASE + used * LARGE_PAGE;
+	for (uint64_t i = 0; i < pages; i++)
+		boot_pd_early[used++] = (first + i * LARGE_PAGE) | PTE_LARGE_RW;
+	return (void *)(va + (hpa - first));
+}
+
+const char *boot_option(const char *key)
+{
+	size_t n = strlen(key);
+
+	for (const char *s = info.cmdline; *s;) {
+		if (!strncmp(s, key, n) && (s[n] == '=' || s[n] == ' ' || !s[n]))
+			return s + n + (s[n] == '=');
+		while (*s && *s != ' ')
+			s++;
+		while (*s == ' ')
+			s++;
+	}
+	return NULL;
+}
+
+struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
+{
+	static struct cpu_arch *created[CPU_MAX];
+
+	if (!created[id]) {
+		created[id] = (struct cpu_arch *)cpu_create(id);
+		if (!created[id] || mm_map_stack(id) != STATUS_OK)
+			return NULL;
+	}
+	created[id]->id = id;
+	created[id]->apic_id = apic_id;
+	created[id]->stack_top = STACK_OF_CPU(id) + STACK_BYTES;
+	*(struct cpu_arch **)STACK_OF_CPU(id) = created[id];
+	return created[id];
+}
+
+void core_init(struct cpu_arch *arch)
+{
+	desc_init_core(&arch->desc);
+	features_enable();
+}
+
+static void read_multiboot(uint32_t magic, uint32_t mbi)
+{
+	const void *p = (const void *)(uint64_t)mbi;
+	const char *defect = "its length is impossible";
+	uint32_t bytes = magic == MULTIBOOT2_LOADED ? multiboot2_size(p) : 0;
+
+	if (!bytes || multiboot2_parse(p, bytes, &info, &defect) != STATUS_OK) {
+		log_init_serial(NULL);
+		boot_refuse("the boot loader's Multiboot2 information is unusable: %s", defect);
+	}
+}
+
+static void claim_kernel(void)
+{
+	uint64_t bytes = (uint64_t)(kernel_image_end - kernel_image_start);
+
+	if (memory_map_add(&info, 0, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK ||
+	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) != STATUS_OK)
+		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
+}
+
+static uint64_t screen_bytes(void)
+{
+	return (uint64_t)info.screen.height * info.screen.pitch_bytes;
+}
+
+static void open_log(void)
+{
+	log_init_serial(boot_option("serial"));
+	if (info.screen.type != BOOT_SCREEN_NONE)
+		log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
+}
+
+static void complain(const char *name, const char *what)
+{
+	log_warn("ACPI table %s is skipped: %s", name, what);
+}
+
+static const void *map_table(hpa_t base, uint64_t bytes)
+{
+	return early_map(base, bytes);
+}
+
+static void read_acpi(void)
+{
+	const struct acpi_access access = { map_table, complain };
+
+	if (!info.has_rsdp)
+		log_warn("the boot loader passes no ACPI root pointer: one core, no IOAPIC, no PCIe");
+	else if (acpi_scan(info.rsdp, sizeof(info.rsdp), &access, &acpi) != STATUS_OK)
+		log_warn("no ACPI tables can be used: one core, no IOAPIC, no PCIe");
+}
+
+static void init_ioapics(void)
+{
+	ioapic_disable_8259();
+	for (uint32_t i = 0; i < acpi.ioapic_count; i++) {
+		void *mmio = mm_map_mmio(acpi.ioapics[i].base, PAGE_SIZE);
+
+		if (!mmio || ioapic_add(mmio, acpi.ioapics[i].gsi_base) != STATUS_OK)
+			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id, acpi.ioapics[i].base);
+	}
+}
+
+static void init_time(void)
+{
+	void *lapic = NULL, *hpet = acpi.hpet_base ? mm_map_mmio(acpi.hpet_base, HPET_BYTES) : NULL;
+
+	if (!lapic_is_x2apic()) {
+		lapic = mm_map_mmio(rdmsr(0x1B) & 0xFFFFFFFFFF000ull, PAGE_SIZE);
+		if (!lapic)
+			boot_refuse("the local APIC's registers cannot be mapped");
+	}
+	lapic_init(lapic);
+	lapic_init_core();
+	tsc_calibrate(&acpi, hpet);
+}
+
+static void report(void)
+{
+	uint64_t ram = 0;
+
+	for (uint32_t i = 0; i < info.range_count; i++)
+		if (info.ranges[i].type >= BOOT_RANGE_FREE && info.ranges[i].type <= BOOT_RANGE_KERNEL)
+			ram += info.ranges[i].bytes;
+	log_info("%s", cpu_features.name[0] ? cpu_features.name : "unnamed CPU");
+	log_info("%u core%s, %lu MiB of RAM, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s", ram >> 20,
+		 info.module_count, info.module_count == 1 ? "" : "s");
+}
+
+/* The boot core on its own stack, all tables final. */
+static void boot_late(struct cpu *cpu)
+{
+	struct cpu_arch *arch = (struct cpu_arch *)cpu;
+
+	core_init(arch);
+	if (info.screen.type != BOOT_SCREEN_NONE)
+		log_init_screen(&info.screen, mm_map_mmio(info.screen.base, screen_bytes()));
+	init_ioapics();
+	init_time();
+	arch->apic_id = lapic_id();
+	arch->online = true;
+	smp_start();
+	report();
+	kernel_main(cpu);
+}
+
+void boot_main(uint32_t magic, uint32_t mbi)
+{
+	struct cpu_arch *arch;
+
+	desc_init_idt();
+	read_multiboot(magic, mbi);
+	open_log();
+	log_info("Hilum for x86-64, loaded by %s", info.loader[0] ? info.loader : "an unnamed boot loader");
+	features_detect();
+	core_init(&boot_cpu);
+	claim_kernel();
+	smp_prepare(&info);
+	read_acpi();
+	mm_init(&info, &acpi);
+	arch = core_create(0, 0);
+	if (!arch)
+		boot_refuse("no memory left for the boot core");
+	boot_switch_stack((struct cpu *)arch, arch->stack_top, boot_late);
+}

@@ -1,0 +1,201 @@
+/* See multiboot2.h. Multiboot2 Specification 2.0, 3.6 Boot information. */
+#include "boot/multiboot2.h"
+#include "boot/memory_map.h"
+#include "arch/x86_64/string.h"
+
+enum {
+	TAG_END = 0,
+	TAG_CMDLINE = 1,
+	TAG_LOADER = 2,
+	TAG_MODULE = 3,
+	TAG_MEMORY_MAP = 6,
+	TAG_FRAMEBUFFER = 8,
+	TAG_RSDP_V1 = 14,
+	TAG_RSDP_V2 = 15,
+};
+
+enum { MEMORY_FREE = 1, MEMORY_ACPI = 3, MEMORY_NVS = 4, MEMORY_BAD = 5 };
+enum { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
+
+#define INFO_HEADER_BYTES 8u
+#define TAG_HEADER_BYTES  8u
+
+struct tag {
+	const uint8_t *data; /* the tag's first byte, its header included */
+	uint32_t type, bytes;
+};
+
+/* Little-endian field; the caller has checked that it lies inside. */
+static uint64_t get(const uint8_t *p, size_t bytes)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, bytes);
+	return v;
+}
+
+static enum status fail(const char **defect, const char *what, enum status status)
+{
+	*defect = what;
+	return status;
+}
+
+static enum boot_range_type range_type(uint32_t multiboot_type)
+{
+	switch (multiboot_type) {
+	case MEMORY_FREE:
+		return BOOT_RANGE_FREE;
+	case MEMORY_ACPI:
+		return BOOT_RANGE_ACPI;
+	case MEMORY_NVS:
+		return BOOT_RANGE_NVS;
+	case MEMORY_BAD:
+		return BOOT_RANGE_BAD;
+	default:
+		return BOOT_RANGE_RESERVED;
+	}
+}
+
+static enum status read_memory_map(const struct tag *t, struct boot_info *info, const char **defect)
+{
+	uint32_t entry_bytes;
+
+	if (t->bytes < 16 || (entry_bytes = (uint32_t)get(t->data + 8, 4)) < 20)
+		return fail(defect, "its memory map is malformed", STATUS_INVALID);
+	for (uint64_t at = 16; at + entry_bytes <= t->bytes; at += entry_bytes) {
+		const uint8_t *e = t->data + at;
+
+		if (memory_map_add(info, get(e, 8), get(e + 8, 8), range_type((uint32_t)get(e + 16, 4))) != STATUS_OK)
+			return fail(defect, "its memory map has too many ranges", STATUS_NO_MEMORY);
+	}
+	return STATUS_OK;
+}
+
+static enum status read_module(const struct tag *t, struct boot_info *info, const char **defect)
+{
+	struct boot_module *m = &info->modules[info->module_count];
+	uint32_t start, end;
+
+	if (t->bytes < 17)
+		return fail(defect, "a module's entry is too short", STATUS_INVALID);
+	if (info->module_count == BOOT_MODULES_MAX)
+		return fail(defect, "there are too many modules", STATUS_NO_MEMORY);
+	start = (uint32_t)get(t->data + 8, 4);
+	end = (uint32_t)get(t->data + 12, 4);
+	if (end < start)
+		return fail(defect, "a module ends before it starts", STATUS_INVALID);
+	m->base = start;
+	m->bytes = end - start;
+	string_copy(m->name, sizeof(m->name), (const char *)t->data + 16, t->bytes - 16);
+	info->module_count++;
+	return STATUS_OK;
+}
+
+static void read_framebuffer(const struct tag *t, struct boot_info *info)
+{
+	struct boot_screen s = { .type = BOOT_SCREEN_NONE };
+
+	if (t->bytes < 30)
+		return;
+	s.base = get(t->data + 8, 8);
+	s.pitch_bytes = (uint32_t)get(t->data + 16, 4);
+	s.width = (uint32_t)get(t->data + 20, 4);
+	s.height = (uint32_t)get(t->data + 24, 4);
+	s.bits_per_pixel = t->data[28];
+	if (t->data[29] == FRAMEBUFFER_RGB)
+		s.type = BOOT_SCREEN_RGB;
+	else if (t->data[29] == FRAMEBUFFER_TEXT)
+		s.type = BOOT_SCREEN_TEXT;
+	/* One that does not hold its own rows, or is absurdly large, is none. */
+	uint64_t row = s.type == BOOT_SCREEN_TEXT ? s.width * 2ull : (uint64_t)s.width * s.bits_per_pixel / 8;
+
+	if (s.type == BOOT_SCREEN_NONE || row > s.pitch_bytes || s.width > 16384 || s.height > 16384 || s.pitch_bytes > 1u << 17)
+		return;
+	info->screen = s;
+}
+
+static void read_rsdp(const struct tag *t, struct boot_info *info)
+{
+	uint32_t bytes = t->bytes - TAG_HEADER_BYTES;
+
+	if (bytes < 20 || (info->has_rsdp && t->type == TAG_RSDP_V1))
+		return;
+	memset(info->rsdp, 0, sizeof(info->rsdp));
+	memcpy(info->rsdp, t->data + TAG_HEADER_BYTES, bytes < BOOT_RSDP_BYTES ? bytes : BOOT_RSDP_BYTES);
+	info->has_rsdp = true;
+}
+
+static enum status read_tag(const struct tag *t, struct boot_info *info, const char **defect)
+{
+	const char *text = (const char *)t->data + TAG_HEADER_BYTES;
+	uint32_t text_bytes = t->bytes - TAG_HEADER_BYTES;
+
+	switch (t->type) {
+	case TAG_MEMORY_MAP:
+		return read_memory_map(t, info, defect);
+	case TAG_MODULE:
+		return read_module(t, info, defect);
+	case TAG_CMDLINE:
+		string_copy(info->cmdline, sizeof(info->cmdline), text, text_bytes);
+		break;
+	case TAG_LOADER:
+		string_copy(info->loader, sizeof(info->loader), text, text_bytes);
+		break;
+	case TAG_FRAMEBUFFER:
+		read_framebuffer(t, info);
+		break;
+	case TAG_RSDP_V1:
+	case TAG_RSDP_V2:
+		read_rsdp(t, info);
+		break;
+	default:
+		break;
+	}
+	return STATUS_OK;
+}
+
+/* Modules are laid over the memory map last: their tags may come before it. */
+static enum status claim_modules(struct boot_info *info, const char **defect)
+{
+	for (uint32_t i = 0; i < info->module_count; i++) {
+		const struct boot_module *m = &info->modules[i];
+
+		if (memory_map_add(info, m->base, m->bytes, BOOT_RANGE_MODULE) != STATUS_OK)
+			return fail(defect, "its memory map has too many ranges", STATUS_NO_MEMORY);
+	}
+	return STATUS_OK;
+}
+
+uint32_t multiboot2_size(const void *mbi)
+{
+	uint32_t bytes = (uint32_t)get(mbi, 4);
+
+	return bytes < INFO_HEADER_BYTES + TAG_HEADER_BYTES || bytes > MULTIBOOT2_MBI_MAX ? 0 : bytes;
+}
+
+enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info, const char **defect)
+{
+	const uint8_t *p = mbi;
+	size_t at = INFO_HEADER_BYTES;
+
+	memset(info, 0, sizeof(*info));
+	for (;;) {
+		struct tag t;
+		enum status status;
+
+		if (at > bytes || bytes - at < TAG_HEADER_BYTES)
+			return fail(defect, "it has no end tag", STATUS_INVALID);
+		t = (struct tag){ p + at, (uint32_t)get(p + at, 4), (uint32_t)get(p + at + 4, 4) };
+		if (t.bytes < TAG_HEADER_BYTES || t.bytes > bytes - at)
+			return fail(defect, "a tag's length is impossible", STATUS_INVALID);
+		if (t.type == TAG_END)
+			break;
+		status = read_tag(&t, info, defect);
+		if (status != STATUS_OK)
+			return status;
+		at += ALIGN_UP((size_t)t.bytes, 8);
+	}
+	if (!info->range_count)
+		return fail(defect, "it has no memory map", STATUS_NOT_FOUND);
+	return claim_modules(info, defect);
+}

@@ -1,0 +1,157 @@
+/*
+ * What the parts of the local APIC share: register numbers and bits in the manual's names, and acceptance of interrupts.
+ * vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer, vlapic_state.c saved state.
+ * For kernel/vlapic*.c only.
+ */
+#ifndef KERNEL_VLAPIC_INTERNAL_H
+#define KERNEL_VLAPIC_INTERNAL_H
+
+#include "kernel/vlapic.h"
+
+/* SDM vol. 3A, table "Local APIC Register Address Map": offset / 16, which is also the x2APIC MSR - 800h. */
+enum vlapic_register {
+	APIC_ID = 0x02,
+	APIC_VERSION = 0x03,
+	APIC_TPR = 0x08,
+	APIC_APR = 0x09,
+	APIC_PPR = 0x0A,
+	APIC_EOI = 0x0B,
+	APIC_RRD = 0x0C,
+	APIC_LDR = 0x0D,
+	APIC_DFR = 0x0E,
+	APIC_SVR = 0x0F,
+	APIC_ISR = 0x10, /* eight each */
+	APIC_TMR = 0x18,
+	APIC_IRR = 0x20,
+	APIC_ESR = 0x28,
+	APIC_LVT_CMCI = 0x2F,
+	APIC_ICR_LOW = 0x30, /* x2APIC: all 64 bits */
+	APIC_ICR_HIGH = 0x31,
+	APIC_LVT_TIMER = 0x32, /* six, in the order of enum vlapic_lvt */
+	APIC_LVT_ERROR = 0x37,
+	APIC_INITIAL_COUNT = 0x38,
+	APIC_CURRENT_COUNT = 0x39,
+	APIC_DIVIDE = 0x3E,
+	APIC_SELF_IPI = 0x3F,
+	APIC_REGISTER_COUNT = 0x40
+};
+
+#define APIC_BASE_BSP  (1ull << 8)
+#define APIC_BASE_EXTD (1ull << 10)
+#define APIC_BASE_EN   (1ull << 11)
+#define APIC_BASE_ADDR 0x000FFFFFFFFFF000ull
+
+#define APIC_SVR_ENABLE   (1u << 8)
+#define APIC_SVR_WRITABLE 0x3FFu /* vector, enable, focus checking (kept, without effect) */
+#define APIC_SVR_RESET    0xFFu
+
+#define APIC_DFR_FIXED_BITS 0x0FFFFFFFu
+#define APIC_DFR_FLAT       0xFu /* of bits 31:28; 0: cluster, all else reserved and taken for flat */
+#define APIC_DFR_CLUSTER    0x0u
+
+#define APIC_LVT_MODE_SHIFT  8
+#define APIC_LVT_STATUS      (1u << 12) /* delivery status: read-only, never set here */
+#define APIC_LVT_REMOTE_IRR  (1u << 14) /* likewise */
+#define APIC_LVT_MASKED      (1u << 16)
+#define APIC_LVT_TIMER_SHIFT 17
+#define APIC_LVT_TIMER_MASK  (3u << APIC_LVT_TIMER_SHIFT)
+#define APIC_LVT_TIMER_DEADLINE (1u << 18) /* of the mode: with bit 17 set too, reserved: nothing runs */
+
+enum apic_timer_mode { APIC_TIMER_ONE_SHOT, APIC_TIMER_PERIODIC, APIC_TIMER_TSC_DEADLINE, APIC_TIMER_RESERVED };
+
+#define APIC_DIVIDE_WRITABLE 0xBu
+
+#define APIC_ESR_SEND_ILLEGAL_VECTOR    (1u << 5)
+#define APIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
+#define APIC_ESR_ILLEGAL_REGISTER       (1u << 7)
+#define APIC_ESR_VALID                  0xE0u /* those that this APIC can raise */
+
+#define APIC_VECTOR_MIN 16u
+
+/* Delivery modes: bits 10:8 of ICR, LVT and MSI data */
+enum apic_delivery {
+	APIC_DELIVER_FIXED,
+	APIC_DELIVER_LOWEST,
+	APIC_DELIVER_SMI,
+	APIC_DELIVER_RESERVED,
+	APIC_DELIVER_NMI,
+	APIC_DELIVER_INIT,
+	APIC_DELIVER_SIPI,
+	APIC_DELIVER_EXTINT,
+};
+
+#define APIC_ICR_MODE_SHIFT      8
+#define APIC_ICR_LOGICAL         (1u << 11)
+#define APIC_ICR_STATUS          (1u << 12) /* xAPIC: read-only, never set here. x2APIC: written bits are dropped */
+#define APIC_ICR_ASSERT          (1u << 14)
+#define APIC_ICR_LEVEL           (1u << 15)
+#define APIC_ICR_SHORTHAND_SHIFT 18
+#define APIC_ICR_WRITABLE_LOW    0x000CCFFFu
+#define APIC_ICR_X2APIC_RESERVED (0xFFFFFFFFull & ~(APIC_ICR_WRITABLE_LOW | APIC_ICR_STATUS))
+
+enum apic_shorthand { APIC_TO_DESTINATION, APIC_TO_SELF, APIC_TO_ALL, APIC_TO_OTHERS };
+
+/* Bits of a register that software may set; in x2APIC mode any other raises #GP. Zero where nothing may be set. */
+extern const uint32_t vlapic_writable[APIC_REGISTER_COUNT];
+
+/* The logical ID of x2APIC mode: cluster in 31:16, one bit of 16 below. SDM vol. 3A, "Logical x2APIC ID". */
+static inline uint32_t vlapic_x2apic_ldr(uint32_t id)
+{
+	return id >> 4 << 16 | 1u << (id & 15);
+}
+
+/*
+ * Sets `vector` (16 to 255) in IRR, TMR first: whoever sees the request finds its trigger mode. Any core. True if it was not yet
+ * requested: an earlier request has had its notice already.
+ */
+static inline bool vlapic_request(struct vlapic *v, unsigned vector, bool level)
+{
+	uint64_t bit = 1ull << (vector % 64);
+	uint64_t *tmr = &v->tmr[vector / 64];
+
+	if (unlikely(level))
+		__atomic_fetch_or(tmr, bit, __ATOMIC_SEQ_CST);
+	else if (unlikely(__atomic_load_n(tmr, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_and(tmr, ~bit, __ATOMIC_SEQ_CST);
+	return !(__atomic_fetch_or(&v->irr[vector / 64], bit, __ATOMIC_SEQ_CST) & bit);
+}
+
+/* Copy of the 256-bit register `from` as the guest sees it: word `n` of eight. */
+static inline uint32_t vlapic_word(const uint64_t *from, unsigned n)
+{
+	return (uint32_t)(__atomic_load_n(&from[n / 2], __ATOMIC_RELAXED) >> (n % 2 * 32));
+}
+
+/* vlapic.c */
+uint32_t vlapic_read_register(struct vlapic *v, unsigned reg);
+/* Takes over IA32_APIC_BASE, already checked, and the mode it asks for. */
+void vlapic_set_base(struct vlapic *v, uint64_t base);
+/* The mode that `base` asks for; STATUS_INVALID for reserved bits, EXTD without EN, or x2APIC where it is not offered. */
+must_check enum status vlapic_check_base(const struct vlapic *v, uint64_t base, enum vlapic_mode *mode);
+/* Registers as after power-up, but for ID and IA32_APIC_BASE. */
+void vlapic_clear(struct vlapic *v);
+
+/* vlapic_ipi.c: one message or local interrupt to one APIC, from any core; false if it takes none. */
+bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, bool level);
+/* Records ESR bits; the first since the last write to ESR fires the error vector. Any core. */
+void vlapic_record_error(struct vlapic *v, uint32_t esr_bit);
+/* What the local vector says, unless it is masked. Any core. */
+void vlapic_fire_lvt(struct vlapic *v, enum vlapic_lvt which);
+
+/* vlapic_timer.c */
+static inline enum apic_timer_mode vlapic_timer_mode(uint32_t lvt)
+{
+	return (enum apic_timer_mode)((lvt & APIC_LVT_TIMER_MASK) >> APIC_LVT_TIMER_SHIFT);
+}
+/* Delivers what fell due, then stops the timer. */
+void vlapic_timer_stop(struct vlapic *v);
+void vlapic_timer_write_lvt(struct vlapic *v, uint32_t lvt);
+void vlapic_timer_write_divide(struct vlapic *v, uint32_t dcr);
+void vlapic_timer_write_initial(struct vlapic *v, uint32_t count);
+uint32_t vlapic_timer_read_count(struct vlapic *v);
+void vlapic_timer_write_deadline(struct vlapic *v, uint64_t guest_tsc);
+uint64_t vlapic_timer_read_deadline(struct vlapic *v);
+/* Starts the loaded timer with `remaining` counts to go, or at `guest_tsc`, as its mode says. */
+void vlapic_timer_resume(struct vlapic *v, uint32_t remaining, uint64_t guest_tsc);
+
+#endif
