@@ -128,6 +128,13 @@ static void exit_cr8(struct vcpu *v, const struct vexit *x)
 	vcpu_skip(v, x->length);
 }
 
+bool exit_xsetbv(struct vcpu *v)
+{
+	uint64_t value = v->gpr[2] << 32 | (uint32_t)v->gpr[0];
+
+	return (uint32_t)v->gpr[1] == 0 && !(value & ~cpuid_xcr0_mask) && xsetbv_safe(0, value) == STATUS_OK;
+}
+
 void exit_handle(struct vcpu *v, const struct vexit *x)
 {
 	if (x->kind != HILUM_EXIT_MMIO)

@@ -118,7 +118,7 @@ static void module_name(const struct boot_module *module, char *name, size_t siz
 
 static const struct boot_module *find_control(const struct boot_info *info)
 {
-	char name[sizeof("control")];
+	char name[16];
 
 	for (uint32_t i = 0; i < info->module_count; i++) {
 		module_name(&info->modules[i], name, sizeof(name));

@@ -40,6 +40,12 @@ void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_
 {
 	uint64_t old = v->pending_event;
 
+	if ((old & (EVENT_VALID | 7ull << 8)) == EVENT_VALID)
+		v->extint_vector = old & 0xFF; /* already accepted by its controller: delivered after the exception */
+	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_NMI >> 8 << 8)) {
+		v->nmi_pending = true;
+		v->nmi_blocked = false;
+	}
 	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_EXCEPTION)) {
 		unsigned first = old & 0xFF;
 		if (first == 8) {

@@ -79,7 +79,7 @@ struct vcpu {
 	/* events */
 	bool check_interrupts; /* look for something to inject before the next entry */
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */
-	bool nmi_pending, nmi_blocked;
+	bool nmi_pending, nmi_blocked, nmi_stepping;
 	bool intack_pending;    /* an INTACK trap is under way */
 	bool extint_message;    /* an ExtINT message asks for one */
 	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */

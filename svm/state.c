@@ -160,7 +160,7 @@ void svm_dump(struct vcpu *v)
 	log_info("  rsp %#lx rbp %#lx rsi %#lx rdi %#lx", g[4], g[5], g[6], g[7]);
 	log_info("  r8 %#lx r9 %#lx r10 %#lx r11 %#lx", g[8], g[9], g[10], g[11]);
 	log_info("  r12 %#lx r13 %#lx r14 %#lx r15 %#lx", g[12], g[13], g[14], g[15]);
-	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", c->cr0, c->cr2, c->cr3, c->cr4, c->efer & ~EFER_SVME);
+	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", c->cr0, c->cr2, c->cr3, c->cr4, (unsigned long)(c->efer & ~EFER_SVME));
 	log_info("  gdt %#lx/%#x idt %#lx/%#x exit %#lx %#lx %#lx", c->gdtr.base, c->gdtr.limit, c->idtr.base, c->idtr.limit,
 		 c->exitcode, c->exitinfo1, c->exitinfo2);
 	dump_code(v);

@@ -1,0 +1,364 @@
+/*
+ * The run loop and the classification of exits. APM vol. 2, 15.6 "#VMEXIT" and Appendix C "SVM Intercept Exit Codes".
+ * Nothing here trusts what the guest left in a register; the VMCB's exit fields are the CPU's own.
+ */
+#include "arch/x86_64/features.h"
+#include "kernel/exit.h"
+#include "kernel/fetch.h"
+#include "svm/svm.h"
+
+#define RFLAGS_TF (1ull << 8)
+
+static void host_interrupt_window(void)
+{
+	__asm__ volatile("stgi; sti; nop; cli; clgi" ::: "memory");
+}
+
+void svm_idle(struct cpu *cpu)
+{
+	(void)cpu;
+	__asm__ volatile("stgi; sti; hlt; cli; clgi" ::: "memory"); /* STI's shadow: no interrupt slips in before HLT */
+}
+
+/* A fresh tag: translations of the old one are never used again. Tags run out: all are flushed and a new generation starts. */
+static void asid_assign(struct vcpu *v)
+{
+	struct cpu *cpu = v->cpu;
+	struct vmcb *c = svm_vmcb(v);
+
+	c->tlb_control = TLB_CONTROL_NONE;
+	if (cpu->asid_next >= svm_features.asids) {
+		cpu->asid_generation++;
+		cpu->asid_next = 1;
+		c->tlb_control = TLB_CONTROL_FLUSH_ALL;
+	}
+	v->asid_generation = cpu->asid_generation;
+	v->npt_generation = __atomic_load_n(&v->vm->npt.generation, __ATOMIC_ACQUIRE);
+	vmcb_set_guest_asid(c, cpu->asid_next++);
+}
+
+static void window_set(struct vmcb *c, bool open)
+{
+	bool is_open = c->virtual_interrupt & V_IRQ;
+
+	if (open == is_open)
+		return;
+	if (open) {
+		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_VINTR);
+	} else {
+		vmcb_set_virtual_interrupt(c, V_INTR_MASKING);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_VINTR);
+	}
+}
+
+static void inject(struct vcpu *v, struct vmcb *c)
+{
+	bool window;
+	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
+
+	c->eventinj = event;
+	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_IRET);
+	window_set(c, window);
+}
+
+/* An event whose delivery the exit interrupted is delivered again; software interrupts are executed again instead. */
+static void requeue(struct vcpu *v, uint64_t info)
+{
+	uint64_t type = info & EVENT_TYPE_MASK;
+	unsigned vector = info & 0xFF;
+
+	if (type == EVENT_TYPE_SOFTWARE || (type == EVENT_TYPE_EXCEPTION && (vector == 3 || vector == 4)))
+		return;
+	v->pending_event = info;
+}
+
+static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
+{
+	if (svm_features.nrip) {
+		uint64_t length = c->nrip - v->rip;
+		return length - 1 < INSN_MAX_BYTES ? (unsigned)length : 0;
+	}
+	return fetch_insn_length(v);
+}
+
+/* Complete an instruction exit of `kind`, once its length is known. */
+static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
+{
+	struct vexit x = { .kind = kind, .length = insn_length_of(v, c) };
+
+	if (unlikely(x.length == 0)) { /* the guest took its own code away */
+		VCPU_RAISE_UD(v);
+		return;
+	}
+	exit_handle(v, &x);
+}
+
+static void handle_io(struct vcpu *v, const struct vmcb *c)
+{
+	uint32_t info = (uint32_t)c->exitinfo1;
+	struct vexit x = {
+		.kind = HILUM_EXIT_PORT,
+		.port = {
+			.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
+			.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK,
+			.in = info & IOIO_IN,
+			.string = info & (IOIO_STRING | IOIO_REP),
+			.next_rip = c->exitinfo2,
+		},
+	};
+	exit_handle(v, &x);
+}
+
+static void handle_npf(struct vcpu *v, const struct vmcb *c)
+{
+	struct vexit x = {
+		.kind = HILUM_EXIT_MMIO,
+		.memory = {
+			.gpa = c->exitinfo2,
+			.write = c->exitinfo1 & NPF_WRITE,
+			.fetch = c->exitinfo1 & NPF_FETCH,
+			.present = c->exitinfo1 & NPF_PRESENT,
+			.insn = svm_features.decode_assists && c->insn_bytes_fetched != 0 ? c->insn_bytes : NULL,
+			.insn_bytes = c->insn_bytes_fetched & 15,
+		},
+	};
+	exit_handle(v, &x);
+}
+
+/*
+ * MOV to or from a control register, from the bytes alone: 0F 20 reads, 0F 22 writes; LOCK selects CR8 on AMD (APM vol. 3, MOV
+ * CRn). Returns the length, 0 for anything else.
+ */
+static unsigned decode_mov_cr(struct vcpu *v, uint8_t *reg, unsigned *cr, bool *write)
+{
+	uint8_t bytes[INSN_MAX_BYTES];
+	unsigned n = fetch_instruction(v, bytes);
+	unsigned length = insn_length(bytes, n, fetch_mode(vcpu_paging(v)));
+	unsigned rex = 0, lock = 0;
+
+	for (unsigned i = 0; i + 2 < length; i++) {
+		if (bytes[i] == 0x0F && (bytes[i + 1] & 0xFD) == 0x20) {
+			uint8_t modrm = bytes[i + 2];
+			*write = bytes[i + 1] == 0x22;
+			*reg = (modrm & 7) | (rex & 1) << 3;
+			*cr = (modrm >> 3 & 7) | (rex & 4) << 1 | lock << 3;
+			return length;
+		}
+		bool is_rex = fetch_mode(&v->paging) == INSN_MODE_64 && (bytes[i] & 0xF0) == 0x40;
+		rex = is_rex ? bytes[i] : 0;
+		lock |= bytes[i] == 0xF0;
+	}
+	return 0;
+}
+
+static void handle_cr8(struct vcpu *v)
+{
+	struct vexit x = { .kind = HILUM_EXIT_CR };
+	unsigned cr;
+
+	x.length = decode_mov_cr(v, &x.cr8.reg, &cr, &x.cr8.write);
+	if (x.length == 0) {
+		VCPU_RAISE_UD(v);
+		return;
+	}
+	exit_handle(v, &x);
+}
+
+/* QEMU answers a guest's write of reserved CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run. */
+static void handle_invalid(struct vcpu *v, const struct vmcb *c)
+{
+	uint8_t reg;
+	unsigned cr;
+	bool write;
+
+	if (decode_mov_cr(v, &reg, &cr, &write) != 0 && write && cr == 4)
+		VCPU_RAISE_GP(v);
+	else
+		vm_crash(v, HILUM_CRASH_INVALID_STATE, c->exitcode);
+}
+
+/* The NMI handler is about to end. If the next NMI waits, one step is made first: it may only come after the IRET. */
+static void handle_iret(struct vcpu *v, struct vmcb *c)
+{
+	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_IRET);
+	if (!v->nmi_pending) {
+		v->nmi_blocked = false;
+		return;
+	}
+	v->nmi_stepping = true;
+	v->rflags |= RFLAGS_TF;
+}
+
+static void handle_debug(struct vcpu *v)
+{
+	if (v->nmi_stepping) {
+		v->nmi_stepping = false;
+		v->nmi_blocked = false;
+		v->rflags &= ~RFLAGS_TF;
+		v->check_interrupts = true;
+		return;
+	}
+	vcpu_raise(v, 1, false, 0);
+}
+
+static void handle_xsetbv(struct vcpu *v, const struct vmcb *c)
+{
+	unsigned length = insn_length_of(v, c);
+
+	if (length == 0 || !exit_xsetbv(v))
+		VCPU_RAISE_GP(v);
+	else
+		vcpu_skip(v, length);
+}
+
+static void skip_or_ud(struct vcpu *v, const struct vmcb *c)
+{
+	unsigned length = insn_length_of(v, c);
+
+	if (length == 0)
+		VCPU_RAISE_UD(v);
+	else
+		vcpu_skip(v, length);
+}
+
+static void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t code)
+{
+	struct vexit x = { .kind = HILUM_EXIT_OTHER, .detail = c->exitcode };
+
+	switch (code) {
+	case VMEXIT_VINTR:
+		v->stats.exits[HILUM_EXIT_WINDOW]++;
+		window_set(c, false);
+		v->check_interrupts = true;
+		return;
+	case VMEXIT_EXCP(1):
+		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
+		handle_debug(v);
+		return;
+	case VMEXIT_EXCP(17):
+		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
+		vcpu_raise(v, 17, true, 0);
+		return;
+	case VMEXIT_CR_READ(8):
+	case VMEXIT_CR_WRITE(8):
+		handle_cr8(v);
+		return;
+	case VMEXIT_IRET:
+		handle_iret(v, c);
+		return;
+	case VMEXIT_XSETBV:
+		handle_xsetbv(v, c);
+		return;
+	case VMEXIT_INVD: /* no device of this VM is incoherent: nothing to write back, and never to be thrown away */
+	case VMEXIT_WBINVD:
+		skip_or_ud(v, c);
+		return;
+	case VMEXIT_RDPMC:
+		VCPU_RAISE_GP(v);
+		return;
+	case VMEXIT_SHUTDOWN:
+		vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, 0);
+		return;
+	case VMEXIT_INVALID:
+		handle_invalid(v, c);
+		return;
+	case VMEXIT_NMI:
+		v->stats.exits[HILUM_EXIT_NMI]++;
+		host_interrupt_window(); /* the NMI was held by GIF = 0 */
+		return;
+	case VMEXIT_PAUSE:
+		handle_insn(v, c, HILUM_EXIT_PAUSE);
+		return;
+	case VMEXIT_INVLPGA:
+	case VMEXIT_VMRUN:
+	case VMEXIT_VMLOAD:
+	case VMEXIT_VMSAVE:
+	case VMEXIT_STGI:
+	case VMEXIT_CLGI:
+	case VMEXIT_SKINIT:
+	case VMEXIT_MONITOR:
+	case VMEXIT_MWAIT:
+		x.kind = HILUM_EXIT_INVALID_OPCODE;
+		break;
+	default:
+		break;
+	}
+	exit_handle(v, &x);
+}
+
+static void classify(struct vcpu *v, struct vmcb *c)
+{
+	uint32_t code = (uint32_t)c->exitcode;
+
+	switch (code) {
+	case VMEXIT_INTR:
+		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
+		host_interrupt_window();
+		break;
+	case VMEXIT_CPUID:
+		handle_insn(v, c, HILUM_EXIT_CPUID);
+		break;
+	case VMEXIT_HLT:
+		handle_insn(v, c, HILUM_EXIT_HALT);
+		break;
+	case VMEXIT_IOIO:
+		handle_io(v, c);
+		break;
+	case VMEXIT_MSR:
+		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
+		break;
+	case VMEXIT_VMMCALL:
+		handle_insn(v, c, HILUM_EXIT_HYPERCALL);
+		break;
+	case VMEXIT_NPF:
+		handle_npf(v, c);
+		break;
+	default:
+		handle_rare(v, c, code);
+		break;
+	}
+}
+
+/* True when the guest may be entered; on false the core is wanted for something else, or the vCPU cannot go on. */
+static bool ready_to_enter(struct vcpu *v, struct vmcb *c)
+{
+	if (unlikely(v->requests != 0) && !vcpu_prepare(v))
+		return false;
+	if (unlikely(v->cpu->resched))
+		return false;
+	if (unlikely(v->check_interrupts || v->pending_event != 0))
+		inject(v, c);
+	if (unlikely(v->asid_generation != v->cpu->asid_generation || v->npt_generation != v->vm->npt.generation))
+		asid_assign(v);
+	return true;
+}
+
+void svm_run(struct vcpu *v)
+{
+	struct vmcb *c = svm_vmcb(v);
+	struct cpu *cpu = v->cpu;
+
+	while (v->state == VCPU_READY && ready_to_enter(v, c)) {
+		c->rax = v->gpr[0];
+		c->rsp = v->gpr[4];
+		c->rip = v->rip;
+		c->rflags = v->rflags;
+		c->interrupt_shadow = v->shadow;
+		cpu->epoch++;
+		svm_enter(v, v->backend_hpa);
+		v->gpr[0] = c->rax;
+		v->gpr[4] = c->rsp;
+		v->rip = c->rip;
+		v->rflags = c->rflags;
+		v->shadow = c->interrupt_shadow & INTERRUPT_SHADOW;
+		v->valid = 0;
+		if (svm_features.clean)
+			c->clean = CLEAN_ALL;
+		c->tlb_control = TLB_CONTROL_NONE;
+		if (unlikely(c->exitintinfo & EVENT_VALID))
+			requeue(v, c->exitintinfo);
+		classify(v, c);
+	}
+}
