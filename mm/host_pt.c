@@ -178,7 +178,7 @@ void *mm_map_mmio(hpa_t base, uint64_t bytes)
 
 enum status mm_map_stack(cpu_id_t id)
 {
-	uint64_t va = STACK_OF_CPU(id) - STACK_BYTES;
+	uint64_t va = STACK_OF_CPU(id);
 	uint8_t *pages = pool_alloc_pages(2);
 
 	static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");

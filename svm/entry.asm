@@ -38,7 +38,7 @@ svm_enter:
 	mov	r15, [rdi + 8 * 15]
 	mov	rdi, [rdi + 8 * 7]
 	sti
-	vmrun	rax
+	vmrun
 	cli
 	pop	rax
 	mov	[rax + 8 * 1], rcx
