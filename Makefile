@@ -35,8 +35,12 @@ help:
 
 ## make kernel          build/hilum.elf
 kernel: $(B)/hilum.elf
-## make services        build/driver.elf and build/control.elf
-services: $(B)/driver.elf $(B)/control.elf
+## make services        build/driver.bin and build/control.bin
+services: $(B)/driver.bin $(B)/control.bin
+
+$(B)/%.bin: $(B)/%.elf
+	@echo "  FLAT  $@"
+	$(Q)objcopy -O binary -j .text -j .rodata -j .data $< $@
 
 KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
 	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o
@@ -53,14 +57,18 @@ $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 	$(Q)nm -n $@.tmp | awk -f mk/symbols.awk | cmp - $(B)/symbols.asm
 	$(Q)mv $@.tmp $@
 
+# Heap of each image, bytes: what its VM gets beyond text, data and stacks.
+$(B)/driver.elf: HEAP := 0x400000
+$(B)/control.elf: HEAP := 0x800000
+
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--gc-sections -Wl,--build-id=none \
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(DRIVER_SRC))
 
 $(B)/control.elf: $(call service_obj,$(CONTROL_SRC)) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--gc-sections -Wl,--build-id=none \
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(CONTROL_SRC))
 
 $(B)/service/%.c.o: %.c

@@ -1,0 +1,69 @@
+/* The control VM's own parts: modules, the driver VM, guests. Everything here runs on its one vCPU. */
+#ifndef DRIVERS_VM_CONTROL_CONTROL_H
+#define DRIVERS_VM_CONTROL_CONTROL_H
+
+#include "drivers-vm/control/config.h"
+#include "drivers-vm/lib/channel.h"
+#include "drivers-vm/runtime/service.h"
+
+/* Event bits of the control VM. */
+#define CONTROL_EVENT_DRIVER        0u  /* a message from the driver VM */
+#define CONTROL_EVENT_DRIVER_STATUS 1u
+#define CONTROL_EVENT_GUEST         16u /* + slot: its VM's status has changed */
+
+/* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */
+struct module {
+	const char *name;
+	const uint8_t *data; /* mapped read-only */
+	uint64_t bytes;
+};
+
+/* Map all modules; each that cannot be mapped is named in the log. */
+void modules_init(void);
+/* NULL if there is no module of that name. */
+const struct module *module_find(const char *name);
+
+extern struct hilum_host_info control_host;
+
+/* Words for a negative result of a hypercall. */
+const char *control_error(int64_t error);
+
+/* A new event that targets this VM's `bit`; negative on error. */
+int64_t control_event(unsigned bit);
+
+/* A fresh memory object of `bytes`, mapped here at `*at` until memory_unmap_here. Negative on error. */
+int64_t control_memory_create(uint64_t bytes, uint32_t flags);
+bool control_map_here(hilum_handle_t memory, uint64_t bytes, uint8_t **at);
+void control_unmap_here(uint8_t *at, uint64_t bytes);
+
+/* ---- driver.c: the driver VM ------------------------------------------------------------------------------------------------------ */
+/* Create and start it; false (and a line in the log) if that fails: no guest can run then. */
+bool driver_start(const char *show);
+extern hilum_handle_t driver_vm;
+
+/* Send a command; waits while the ring is full. */
+void driver_send(const struct channel_message *message);
+/* Send it and wait for the answer `kind` of that slot, up to `timeout_ns`. Other messages go to control_message meanwhile. */
+bool driver_call(const struct channel_message *message, enum channel_kind kind, uint64_t timeout_ns);
+/* Handle what has come. */
+void driver_poll(void);
+/* Map a guest's trap page, or RAM, into it. */
+int64_t driver_map(hilum_handle_t memory, uint64_t gpa, uint64_t bytes);
+int64_t driver_unmap(uint64_t gpa, uint64_t bytes);
+
+/* ---- guest.c: the guests' life ------------------------------------------------------------------------------------------------------ */
+/* Make and start the guest of `config` in a free slot; false if it could not be: the log says why. */
+bool guest_start(const struct config_vm *config);
+/* The driver VM passes on what a guest asks for. */
+void guest_request(uint32_t slot, uint64_t request, uint64_t value);
+/* Its VM's status event has fired. */
+void guest_check_status(uint32_t slot);
+/* Guests that have not ended. */
+unsigned guest_count(void);
+
+/* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
+typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+/* Build the table for a guest with `vcpus` vCPUs from what `source` offers; returns the count, at most HILUM_CPUID_MAX. */
+unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struct hilum_cpuid_entry *out);
+
+#endif

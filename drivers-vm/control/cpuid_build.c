@@ -1,0 +1,102 @@
+/*
+ * The CPUID table of a guest: what the kernel offers this VM, with the guest's own topology, and the hypervisor leaves of its
+ * profile. KVM's leaves are documented in Linux' virt/kvm/x86/cpuid.rst.
+ */
+#include "drivers-vm/control/control.h"
+
+#define KVM_CLOCKSOURCE        (1u << 0)
+#define KVM_NOP_IO_DELAY       (1u << 1)
+#define KVM_CLOCKSOURCE2       (1u << 3)
+#define KVM_STEAL_TIME         (1u << 5)
+#define KVM_PV_UNHALT          (1u << 7)
+#define KVM_PV_SEND_IPI        (1u << 11)
+#define KVM_CLOCKSOURCE_STABLE (1u << 24)
+
+#define LEAF1_EDX_HTT (1u << 28)
+
+struct builder {
+	cpuid_source source;
+	struct hilum_cpuid_entry *out;
+	unsigned count;
+};
+
+static struct hilum_cpuid_entry *add(struct builder *b, uint32_t leaf, uint32_t subleaf, bool by_subleaf)
+{
+	struct hilum_cpuid_entry *e = &b->out[b->count++];
+	uint32_t r[4];
+
+	b->source(leaf, subleaf, r);
+	*e = (struct hilum_cpuid_entry){
+		.leaf = leaf, .subleaf = subleaf, .flags = by_subleaf ? HILUM_CPUID_SUBLEAF : 0,
+		.eax = r[0], .ebx = r[1], .ecx = r[2], .edx = r[3],
+	};
+	return e;
+}
+
+static void add_literal(struct builder *b, uint32_t leaf, uint32_t eax, uint32_t ebx, uint32_t ecx, uint32_t edx)
+{
+	b->out[b->count++] = (struct hilum_cpuid_entry){ .leaf = leaf, .eax = eax, .ebx = ebx, .ecx = ecx, .edx = edx };
+}
+
+static unsigned bits_for(unsigned n)
+{
+	unsigned bits = 0;
+
+	while ((1u << bits) < n)
+		bits++;
+	return bits;
+}
+
+/* One thread a core, all cores in one package. SDM vol. 2A, CPUID leaf 0BH. */
+static void add_topology(struct builder *b, unsigned vcpus)
+{
+	struct hilum_cpuid_entry *thread = add(b, 0xB, 0, true);
+	thread->eax = 0;
+	thread->ebx = 1;
+	thread->ecx = 1u << 8;
+	struct hilum_cpuid_entry *core = add(b, 0xB, 1, true);
+	core->eax = bits_for(vcpus);
+	core->ebx = vcpus;
+	core->ecx = 2u << 8 | 1;
+}
+
+static void add_basic(struct builder *b, unsigned vcpus)
+{
+	add(b, 0, 0, false);
+	struct hilum_cpuid_entry *features = add(b, 1, 0, false);
+	features->ebx = (features->ebx & 0xFF00) | (vcpus & 0xFF) << 16;
+	features->edx |= vcpus > 1 ? LEAF1_EDX_HTT : 0;
+	add(b, 7, 0, true);
+	add_topology(b, vcpus);
+	struct hilum_cpuid_entry *xsave = add(b, 0xD, 0, true);
+	uint32_t components = xsave->eax;
+	add(b, 0xD, 1, true);
+	for (unsigned i = 2; i < 32; i++)
+		if (components >> i & 1)
+			add(b, 0xD, i, true);
+}
+
+unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struct hilum_cpuid_entry *out)
+{
+	struct builder b = { .source = source, .out = out };
+
+	add_basic(&b, vcpus);
+	if (kvm_leaves) {
+		add_literal(&b, 0x40000000, 0x40000001, 0x4B4D564B, 0x564B4D56, 0x0000004D); /* "KVMKVMKVM" */
+		add_literal(&b, 0x40000001,
+			    KVM_CLOCKSOURCE | KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_UNHALT |
+				    KVM_PV_SEND_IPI | KVM_CLOCKSOURCE_STABLE, 0, 0, 0);
+	} else {
+		uint32_t r[4];
+		source(HILUM_CPUID_BASE, 0, r);
+		add_literal(&b, 0x40000000, 0x40000000, r[1], r[2], r[3]);
+	}
+	add(&b, HILUM_CPUID_BASE, 0, false);
+	add(&b, HILUM_CPUID_FEATURES, 0, false);
+	for (uint32_t leaf = 0x80000000; leaf <= 0x80000008; leaf++) {
+		struct hilum_cpuid_entry *e = add(&b, leaf, 0, false);
+		if (leaf == 0x80000008)
+			e->ecx = vcpus > 1 ? (vcpus - 1) | bits_for(vcpus) << 12 : 0; /* APM vol. 3, Fn8000_0008_ECX */
+	}
+	return b.count;
+}

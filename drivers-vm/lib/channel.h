@@ -1,0 +1,118 @@
+/*
+ * How the control VM and the driver VM talk: one page of shared memory with a ring of messages each way, and an event each way as
+ * a doorbell. The receiver copies a message before it looks at it; the control VM trusts nothing that comes from the driver VM.
+ */
+#ifndef DRIVERS_VM_LIB_CHANNEL_H
+#define DRIVERS_VM_LIB_CHANNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The driver VM's guest-physical addresses. */
+#define CHANNEL_GPA         0x80010000ull
+#define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
+#define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
+#define CHANNEL_TRAP_STRIDE 0x40000ull
+#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM from here up, each from a 1 GiB boundary */
+
+#define CHANNEL_SLOTS 32u
+
+/* Event bits of the driver VM's vCPU 0. */
+#define CHANNEL_EVENT_COMMAND 0u
+#define CHANNEL_EVENT_SERIAL  1u /* the host's serial interrupt */
+#define CHANNEL_EVENT_LOG     2u
+#define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
+
+enum channel_kind {
+	CHANNEL_NONE,
+	/* control -> driver */
+	CHANNEL_SETUP,  /* once: what the driver VM has */
+	CHANNEL_ATTACH, /* a guest's machine: make its devices */
+	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
+	CHANNEL_RESET,  /* its devices to power-up state */
+	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
+	/* driver -> control: the first three answer the command of the same slot */
+	CHANNEL_ATTACHED,
+	CHANNEL_DETACHED,
+	CHANNEL_FLUSHED,
+	CHANNEL_REQUEST, /* the guest wants `value` of enum channel_request */
+};
+
+enum channel_request {
+	CHANNEL_REQUEST_POWER_OFF,
+	CHANNEL_REQUEST_RESET,
+	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
+	CHANNEL_REQUEST_STUCK,      /* a device model met an instruction that it cannot emulate; value2: RIP */
+};
+
+#define CHANNEL_CONSOLE_VIRTIO 1u
+
+struct channel_message {
+	uint32_t kind; /* enum channel_kind */
+	uint32_t slot;
+	union {
+		uint8_t bytes[120];
+		struct {
+			uint32_t serial_port, serial_gsi; /* of the host; 0: none */
+			uint32_t host_handle, timer_event;
+			uint32_t control_event; /* signal it after a message */
+			uint32_t reserved;
+			uint64_t wall_clock_seconds, wall_clock_tsc;
+			char show[32]; /* the console shown first; empty: the first guest's */
+		} setup;
+		struct {
+			char name[32];
+			uint32_t vm_handle; /* to inject interrupts */
+			uint32_t vcpus;
+			uint64_t ram_gpa; /* the guest's low RAM, then its high RAM, in the driver VM */
+			uint64_t low_bytes, high_bytes;
+			uint32_t serial;     /* 1: COM1 exists */
+			uint32_t console;    /* CHANNEL_CONSOLE_* or 0 */
+			uint32_t debug_exit; /* port or 0 */
+			uint32_t physical_bits;
+		} attach;
+		struct {
+			uint64_t value, value2;
+		} request;
+	};
+};
+_Static_assert(sizeof(struct channel_message) == 128, "sixteen to half a page");
+
+#define CHANNEL_RING_SIZE 15u
+
+struct channel_ring {
+	uint32_t written; /* messages ever put; the writer's */
+	uint32_t taken;   /* messages ever taken; the reader's */
+	uint8_t pad[120];
+	struct channel_message message[CHANNEL_RING_SIZE];
+};
+
+struct channel {
+	struct channel_ring to_driver, to_control;
+};
+_Static_assert(sizeof(struct channel) == 4096, "one page");
+
+/* False: the ring is full. */
+static inline bool channel_put(struct channel_ring *ring, const struct channel_message *message)
+{
+	uint32_t written = __atomic_load_n(&ring->written, __ATOMIC_RELAXED);
+
+	if (written - __atomic_load_n(&ring->taken, __ATOMIC_ACQUIRE) >= CHANNEL_RING_SIZE)
+		return false;
+	ring->message[written % CHANNEL_RING_SIZE] = *message;
+	__atomic_store_n(&ring->written, written + 1, __ATOMIC_RELEASE);
+	return true;
+}
+
+/* False: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
+static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+{
+	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == *taken)
+		return false;
+	__builtin_memcpy(out, &ring->message[*taken % CHANNEL_RING_SIZE], sizeof(*out));
+	++*taken;
+	__atomic_store_n(&ring->taken, *taken, __ATOMIC_RELEASE);
+	return true;
+}
+
+#endif
