@@ -15,7 +15,7 @@
 
 uint8_t *fake_ram, *fake_frame_table;
 uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
-struct cpu_arch fake_cpu = {.id = 3};
+__thread struct cpu_arch fake_cpu = {.id = 3};
 uint64_t fake_cr3, fake_invlpg_count, fake_invlpg_last;
 bool fake_panic_expected;
 

@@ -11,7 +11,7 @@ struct cpu_arch {
 	uint8_t lock_rank;
 };
 
-extern struct cpu_arch fake_cpu;
+extern __thread struct cpu_arch fake_cpu; /* each thread of a test is a core */
 extern uint64_t fake_cr3, fake_invlpg_count, fake_invlpg_last;
 
 static inline struct cpu_arch *cpu_arch_self(void)
