@@ -517,6 +517,45 @@ static void insn_guest_emulate__user_mode_and_write_protection__are_respected(vo
 	assert_int_equal(g.accesses, 1); /* add [rbx], ecx did not even read */
 }
 
+static void insn_guest_emulate__page_read_before__is_still_checked_for_writing(void **state)
+{
+	(void)state;
+	start_long_mode();
+	put_8(PT + DATA / 4096 * 8, DATA | 5); /* read-only */
+	g.trap.gpr[RBX] = DATA;
+	assert_exception(RUN(0xFF, 0x33), INSN_VECTOR_PF,
+			 PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE); /* push [rbx] */
+	assert_true(g.trap.cr2 == DATA + 0x7F8);
+	assert_true(g.trap.gpr[RSP] == DATA + 0x800);
+}
+
+static enum insn_result no_memory(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes,
+				  unsigned access)
+{
+	(void)c;
+	(void)linear;
+	(void)buffer;
+	(void)bytes;
+	(void)access;
+	return INSN_AGAIN;
+}
+
+static void insn_emulate__exception__has_an_error_code_outside_real_mode_only(void **state)
+{
+	static const struct insn_host nowhere = {.read = no_memory};
+	struct insn_context c = {
+		.host = &nowhere, .bytes = {0x8B, 0x0F}, .byte_count = 2}; /* mov ecx, [bx] */
+
+	(void)state;
+	c.gpr[RBX] = 1;
+	assert_int_equal(insn_emulate(&c), INSN_EXCEPTION);
+	assert_int_equal(c.exception.vector, INSN_VECTOR_GP);
+	assert_false(c.exception.has_error_code);
+	c.cr0 = CR0_PE;
+	assert_int_equal(insn_emulate(&c), INSN_EXCEPTION);
+	assert_true(c.exception.has_error_code);
+}
+
 static void insn_guest_emulate__instruction_across_pages__fetches_both(void **state)
 {
 	(void)state;
@@ -781,6 +820,8 @@ int main(void)
 		cmocka_unit_test(insn_guest_emulate__done__clears_the_resume_flag),
 		cmocka_unit_test(insn_guest_emulate__write_across_into_the_hole__writes_nothing),
 		cmocka_unit_test(insn_guest_emulate__user_mode_and_write_protection__are_respected),
+		cmocka_unit_test(insn_guest_emulate__page_read_before__is_still_checked_for_writing),
+		cmocka_unit_test(insn_emulate__exception__has_an_error_code_outside_real_mode_only),
 		cmocka_unit_test(insn_guest_emulate__instruction_across_pages__fetches_both),
 		cmocka_unit_test(insn_guest_emulate__non_canonical_address__is_gp_or_ss),
 		cmocka_unit_test(insn_guest_emulate__page_table_outside_ram__is_a_reserved_bit_fault),
