@@ -114,11 +114,11 @@ void vlapic_timer_write_divide(struct vlapic *v, uint32_t dcr)
 
 void vlapic_timer_write_lvt(struct vlapic *v, uint32_t lvt)
 {
-	uint32_t changed = lvt ^ v->lvt[VLAPIC_LVT_TIMER];
+	uint32_t old = v->lvt[VLAPIC_LVT_TIMER];
 
 	settle(v, rdtsc());
 	__atomic_store_n(&v->lvt[VLAPIC_LVT_TIMER], lvt, __ATOMIC_RELAXED);
-	if (changed & APIC_LVT_TIMER_DEADLINE) /* to or from TSC-deadline mode: disarms */
+	if (((lvt ^ old) & APIC_LVT_TIMER_MASK) && ((lvt | old) & APIC_LVT_TIMER_DEADLINE)) /* to or from it: disarms */
 		disarm(v);
 	else
 		arm(v);

@@ -5,7 +5,8 @@ BEGIN {
 	print "global symbol_table, symbol_count, symbol_names"
 	print "symbol_table:"
 }
-$2 ~ /^[tT]$/ && $3 !~ /^kernel_|\./ {
+# Compiler-made parts of a function (name.cold, name.part.0) count, assembly's local labels do not.
+$2 ~ /^[tT]$/ && $3 !~ /^kernel_[a-z]+_(start|end)$/ && ($3 !~ /\./ || $3 ~ /\.(cold|part|constprop|isra)/) {
 	if ($1 == last)
 		next
 	last = $1

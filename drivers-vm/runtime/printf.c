@@ -81,7 +81,7 @@ static void put_unsigned(struct sink *out, const struct conversion *how, uint64_
 		prefix = "";
 	for (uint64_t rest = value; rest != 0; rest /= base)
 		digits[--at] = alphabet[rest % base];
-	if (bare_zero || (base == 8 && how->alternate && (at == sizeof(digits) || digits[at] != '0')))
+	if (bare_zero || (base == 8 && how->alternate))
 		digits[--at] = '0';
 	put_number(out, how, prefix, digits + at, sizeof(digits) - at);
 }

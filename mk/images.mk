@@ -1,0 +1,14 @@
+## make iso             build/hilum.iso: CD and USB stick, BIOS and UEFI. CONFIG=FILE MODULES="NAME=FILE ..." add guests
+## make pxe             build/pxe/: the same for netboot, a tree to be served by TFTP
+CONFIG  ?= scripts/iso/hilum.toml
+MODULES ?=
+IMAGE_ARGS = --config $(CONFIG) $(addprefix --module ,$(MODULES))
+
+.PHONY: iso pxe
+iso: kernel services
+	@echo "  ISO   $(B)/hilum.iso"
+	$(Q)scripts/make-image $(IMAGE_ARGS) $(B)/hilum.iso
+
+pxe: kernel services
+	@echo "  PXE   $(B)/pxe"
+	$(Q)scripts/make-image --pxe $(IMAGE_ARGS) $(B)/pxe

@@ -1,0 +1,333 @@
+/*
+ * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
+ * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
+ * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
+ * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
+ * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "drivers-vm/control/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct config config;
+static char messages[8192];
+static uint8_t *arena_memory;
+
+static void collect(void *ctx, const char *message)
+{
+	size_t used = strlen(messages);
+
+	(void)ctx;
+	snprintf(messages + used, sizeof(messages) - used, "%s\n", message);
+}
+
+static unsigned read_text(const char *text)
+{
+	const struct config_report report = {.error = collect};
+	size_t bytes = CONFIG_ARENA_BYTES(strlen(text));
+	struct toml_arena arena;
+
+	free(arena_memory);
+	arena_memory = malloc(bytes);
+	arena = (struct toml_arena){.base = arena_memory, .bytes = bytes};
+	messages[0] = '\0';
+	return config_read("hilum.toml", text, strlen(text), &arena, &report, &config);
+}
+
+/* One [[vm]] with the two keys it must have, then `lines`, which begin on line 4. */
+static unsigned read_vm(const char *lines)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text), "[[vm]]\nname = 'a'\nkernel = 'k'\n%s", lines);
+	return read_text(text);
+}
+
+static void assert_one_error(unsigned errors, const char *message)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "%s\n", message);
+	assert_string_equal(messages, line);
+	assert_int_equal(errors, 1);
+}
+
+static void config_read__minimal_vm__has_the_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm(""), 0);
+	assert_int_equal(config.vm_count, 1);
+	const struct config_vm *vm = &config.vm[0];
+
+	assert_string_equal(vm->name, "a");
+	assert_string_equal(vm->kernel, "k");
+	assert_null(vm->initrd);
+	assert_string_equal(vm->cmdline, "");
+	assert_int_equal(vm->memory_bytes, 256ull << 20);
+	assert_int_equal(vm->vcpus, 1);
+	assert_int_equal(vm->weight, 256);
+	assert_int_equal(vm->cpus, 0);
+	assert_true(vm->serial);
+	assert_int_equal(vm->console, CONFIG_CONSOLE_SERIAL);
+	assert_int_equal(vm->debug_exit, 0);
+	assert_int_equal(vm->profile, CONFIG_PROFILE_KVM);
+	assert_int_equal(vm->on_poweroff, CONFIG_ACTION_DESTROY);
+	assert_int_equal(vm->on_reboot, CONFIG_ACTION_RESTART);
+	assert_int_equal(vm->on_crash, CONFIG_ACTION_DESTROY);
+	assert_int_equal(vm->line, 1);
+	assert_int_equal(config.on_last_guest_exit, CONFIG_LAST_EXIT_STAY);
+	assert_false(config.allow_no_iommu);
+	assert_null(config.console);
+}
+
+static void config_read__every_key__is_stored(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\nconsole = 'a'\n"
+			  "[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
+			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\nserial = false\nconsole = 'virtio'\n"
+			  "debug_exit = 0xf4\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
+			  "'destroy'\n"
+			  "on_crash = 'restart'\n"),
+		0);
+	const struct config_vm *vm = &config.vm[0];
+
+	assert_int_equal(config.on_last_guest_exit, CONFIG_LAST_EXIT_POWEROFF);
+	assert_true(config.allow_no_iommu);
+	assert_string_equal(config.console, "a");
+	assert_string_equal(vm->initrd, "i");
+	assert_string_equal(vm->cmdline, "x y");
+	assert_int_equal(vm->memory_bytes, 6ull << 30);
+	assert_int_equal(vm->vcpus, 64);
+	assert_int_equal(vm->weight, 65535);
+	assert_int_equal(vm->cpus, 0x8000000000000007ull);
+	assert_false(vm->serial);
+	assert_int_equal(vm->console, CONFIG_CONSOLE_VIRTIO);
+	assert_int_equal(vm->debug_exit, 0xf4);
+	assert_int_equal(vm->profile, CONFIG_PROFILE_BARE);
+	assert_int_equal(vm->on_poweroff, CONFIG_ACTION_PRESERVE);
+	assert_int_equal(vm->on_reboot, CONFIG_ACTION_DESTROY);
+	assert_int_equal(vm->on_crash, CONFIG_ACTION_RESTART);
+}
+
+static void config_read__unknown_key__names_line_and_suggests(void **state)
+{
+	(void)state;
+	assert_one_error(read_vm("memroy = '1G'\n"),
+			 "hilum.toml:4: vm.memroy: unknown key (did you mean memory?)");
+	assert_one_error(read_vm("\ncpu = 2\n"), "hilum.toml:5: vm.cpu: unknown key (did you mean cpus?)");
+	assert_one_error(read_vm("vcpu = 2\n"), "hilum.toml:4: vm.vcpu: unknown key (did you mean vcpus?)");
+	assert_one_error(read_vm("colour = 2\n"), "hilum.toml:4: vm.colour: unknown key");
+	assert_one_error(read_text("[hylum]\n"), "hilum.toml:1: hylum: unknown key (did you mean hilum?)");
+	assert_one_error(read_text("[hilum]\nallow_no_immu = true"),
+			 "hilum.toml:2: hilum.allow_no_immu: unknown key (did you mean allow_no_iommu?)");
+}
+
+static void config_read__wrong_type__says_what_it_must_be(void **state)
+{
+	(void)state;
+	assert_one_error(read_vm("memory = 256\n"),
+			 "hilum.toml:4: vm.memory: must be a string, not an integer");
+	assert_one_error(read_vm("vcpus = '2'\n"),
+			 "hilum.toml:4: vm.vcpus: must be an integer, not a string");
+	assert_one_error(read_vm("serial = 1\n"),
+			 "hilum.toml:4: vm.serial: must be a boolean, not an integer");
+	assert_one_error(read_vm("on_crash = []\n"),
+			 "hilum.toml:4: vm.on_crash: must be a string, not an array");
+	assert_one_error(read_vm("cpus = 1.5\n"), "hilum.toml:4: vm.cpus: must be a string, not a float");
+	assert_one_error(read_text("hilum = 1\n"), "hilum.toml:1: hilum: must be a table, [hilum]");
+	assert_one_error(read_text("[vm]\n"), "hilum.toml:1: vm: must be written [[vm]], one for each VM");
+	assert_one_error(read_text("vm = [1]\n"), "hilum.toml:1: vm: must be a table, [[vm]]");
+}
+
+static void config_read__out_of_range__says_the_range(void **state)
+{
+	(void)state;
+	assert_one_error(read_vm("vcpus = 65\n"), "hilum.toml:4: vm.vcpus: 65 is out of range (1 to 64)");
+	assert_one_error(read_vm("vcpus = -1\n"), "hilum.toml:4: vm.vcpus: -1 is out of range (1 to 64)");
+	assert_one_error(read_vm("weight = 0\n"), "hilum.toml:4: vm.weight: 0 is out of range (1 to 65535)");
+	assert_one_error(read_vm("debug_exit = 65536\n"),
+			 "hilum.toml:4: vm.debug_exit: 65536 is not an I/O port");
+	assert_one_error(read_vm("debug_exit = 0x3ff\n"),
+			 "hilum.toml:4: vm.debug_exit: port 0x3ff belongs to a device of the platform");
+	assert_one_error(
+		read_vm("on_crash = 'explode'\n"),
+		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\" or \"preserve\"");
+	assert_one_error(read_vm("initrd = ''\n"), "hilum.toml:4: vm.initrd: has 0 bytes, must have 1 to 47");
+	assert_one_error(read_vm("cmdline = \"a\\u0000b\"\n"),
+			 "hilum.toml:4: vm.cmdline: contains a NUL character");
+}
+
+static void config_read__memory__accepts_multiples_of_2m_only(void **state)
+{
+	static const char *const bad[] = {"''",	   "'M'",     "'256'",
+					  "'3M'",  "'0G'",    "'2000T'",
+					  "'1 G'", "'1g'",    "'99999999999999999999M'",
+					  "'-2M'", "'256MB'", "'1025G'"};
+	char line[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(line, sizeof(line), "memory = %s\n", bad[i]);
+		assert_int_equal(read_vm(line), 1);
+		assert_int_equal(config.vm_count, 0);
+	}
+	assert_int_equal(read_vm("memory = '2048K'\n"), 0);
+	assert_int_equal(config.vm[0].memory_bytes, 2u << 20);
+	assert_int_equal(read_vm("memory = '1T'\n"), 0);
+}
+
+static void config_read__cpus__accepts_lists_and_ranges(void **state)
+{
+	static const char *const bad[] = {"''",	 "'3-1'", "'64'", "'0,'", "'0-'",
+					  "'a'", "[]",	  "[64]", "[-1]", "['1']"};
+	char line[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(line, sizeof(line), "cpus = %s\n", bad[i]);
+		assert_int_equal(read_vm(line), 1);
+	}
+	assert_int_equal(read_vm("cpus = [0, 5]\n"), 0);
+	assert_int_equal(config.vm[0].cpus, 0x21);
+	assert_int_equal(read_vm("cpus = '0-63'\n"), 0);
+	assert_int_equal(config.vm[0].cpus, UINT64_MAX);
+}
+
+static void config_read__name__is_checked(void **state)
+{
+	static const char *const bad[] = {
+		"''",	 "'-a'",    "'.a'",	    "'a b'",
+		"'a/b'", "'hilum'", "\"a\\u0000\"", "'abcdefghijklmnopqrstuvwxyz012345'"};
+	char text[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[[vm]]\nname = %s\nkernel = 'k'\n", bad[i]);
+		assert_int_equal(read_text(text), 1);
+		assert_int_equal(config.vm_count, 0);
+	}
+	assert_int_equal(read_text("[[vm]]\nname = 'abcdefghijklmnopqrstuvwxyz01234'\nkernel = 'k'\n"), 0);
+}
+
+static void config_read__missing_key__is_an_error_at_the_table(void **state)
+{
+	(void)state;
+	assert_one_error(read_text("\n[[vm]]\nname = 'a'\n"), "hilum.toml:2: vm.kernel: missing");
+	assert_int_equal(read_text("[[vm]]\n"), 2);
+}
+
+static void config_read__duplicate_name__names_the_first(void **state)
+{
+	(void)state;
+	assert_one_error(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm]]\nname='a'\nkernel='l'\n"),
+			 "hilum.toml:5: vm.name: \"a\" is taken by the VM on line 2");
+	assert_int_equal(config.vm_count, 1);
+	assert_string_equal(config.vm[0].kernel, "k");
+}
+
+static void config_read__one_bad_vm__leaves_the_others(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm]]\nname='b'\nkernel='k'\nvcpus=0\nbad=1\n"
+			  "[[vm]]\nname='c'\nkernel='k'\n"),
+		2);
+	assert_int_equal(config.vm_count, 2);
+	assert_string_equal(config.vm[0].name, "a");
+	assert_string_equal(config.vm[1].name, "c");
+}
+
+static void config_read__bad_global_key__keeps_its_default(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		read_text("[hilum]\nallow_no_iommu = 1\nconsole = 'x'\n[[vm]]\nname='a'\nkernel='k'\n"), 2);
+	assert_false(config.allow_no_iommu);
+	assert_null(config.console);
+	assert_int_equal(config.vm_count, 1);
+	assert_int_equal(read_text("[hilum]\nconsole = 'hilum'\n"), 0);
+	assert_string_equal(config.console, "hilum");
+}
+
+static void config_read__console_without_serial__is_virtio_or_an_error(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("serial = false\n"), 0);
+	assert_int_equal(config.vm[0].console, CONFIG_CONSOLE_VIRTIO);
+	assert_one_error(read_vm("serial = false\nconsole = 'serial'\n"),
+			 "hilum.toml:5: vm.console: \"serial\" needs serial = true");
+}
+
+static void config_read__syntax_error__names_line_and_column_and_leaves_nothing(void **state)
+{
+	(void)state;
+	assert_one_error(read_text("[[vm]]\nname = 'a'\nkernel = \n"),
+			 "hilum.toml:3: column 10: a value is expected here");
+	assert_int_equal(config.vm_count, 0);
+}
+
+static void config_read__too_many_vms__keeps_the_first(void **state)
+{
+	char text[4096] = "";
+	size_t used = 0;
+
+	(void)state;
+	for (unsigned i = 0; i <= CONFIG_VMS_MAX; i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "[[vm]]\nname='v%u'\nkernel='k'\n",
+					 i);
+	assert_one_error(read_text(text), "hilum.toml:97: vm: more than 32 VMs");
+	assert_int_equal(config.vm_count, CONFIG_VMS_MAX);
+}
+
+static void config_read__very_long_key__is_reported_in_bounds(void **state)
+{
+	char line[600];
+
+	(void)state;
+	memset(line, 'x', 500);
+	strcpy(line + 500, " = 1\n");
+	assert_int_equal(read_vm(line), 1);
+	assert_true(strlen(messages) < CONFIG_MESSAGE_MAX);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	free(arena_memory);
+	arena_memory = NULL;
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(config_read__minimal_vm__has_the_defaults),
+		cmocka_unit_test(config_read__every_key__is_stored),
+		cmocka_unit_test(config_read__unknown_key__names_line_and_suggests),
+		cmocka_unit_test(config_read__wrong_type__says_what_it_must_be),
+		cmocka_unit_test(config_read__out_of_range__says_the_range),
+		cmocka_unit_test(config_read__memory__accepts_multiples_of_2m_only),
+		cmocka_unit_test(config_read__cpus__accepts_lists_and_ranges),
+		cmocka_unit_test(config_read__name__is_checked),
+		cmocka_unit_test(config_read__missing_key__is_an_error_at_the_table),
+		cmocka_unit_test(config_read__duplicate_name__names_the_first),
+		cmocka_unit_test(config_read__one_bad_vm__leaves_the_others),
+		cmocka_unit_test(config_read__bad_global_key__keeps_its_default),
+		cmocka_unit_test(config_read__console_without_serial__is_virtio_or_an_error),
+		cmocka_unit_test(config_read__syntax_error__names_line_and_column_and_leaves_nothing),
+		cmocka_unit_test(config_read__too_many_vms__keeps_the_first),
+		cmocka_unit_test(config_read__very_long_key__is_reported_in_bounds),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, tear_down);
+}
