@@ -101,11 +101,12 @@ enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
 	return STATUS_NO_MEMORY;
 }
 
-enum status irq_ack(uint64_t gsi)
+enum status irq_ack(const struct event *event)
 {
-	if (irq_find(gsi) < 0)
-		return STATUS_NOT_FOUND;
-	return ioapic_unmask((uint32_t)gsi);
+	for (unsigned i = 0; i < IRQ_VECTORS; i++)
+		if (__atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE) == event)
+			return ioapic_unmask(irq_table[i].gsi);
+	return STATUS_NOT_FOUND;
 }
 
 void irq_unbind_vm(const struct vm *vm)

@@ -26,7 +26,8 @@ void event_signal(struct event *event);
 
 /* Route GSI to `event` (object lock held). Errors: STATUS_NOT_FOUND, STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors). */
 must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
-must_check enum status irq_ack(uint64_t gsi);
+/* Let the interrupt bound to `event` come again. STATUS_NOT_FOUND: none is. Any context. */
+must_check enum status irq_ack(const struct event *event);
 /* Forget every binding to events of `vm`. */
 void irq_unbind_vm(const struct vm *vm);
 

@@ -121,8 +121,8 @@ static int64_t call_set_extint(struct vcpu *v, const uint64_t *a)
 
 static int64_t call_irq_ack(struct vcpu *v, const uint64_t *a)
 {
-	RESOLVE_HOST(a[0]);
-	TRY(irq_ack(a[1]));
+	RESOLVE_EVENT(event, a[0], HILUM_RIGHT_SIGNAL);
+	TRY(irq_ack(event));
 	return 0;
 }
 

@@ -54,8 +54,9 @@ int64_t driver_unmap(uint64_t gpa, uint64_t bytes);
 /* ---- guest.c: the guests' life ------------------------------------------------------------------------------------------------------ */
 /* Make and start the guest of `config` in a free slot; false if it could not be: the log says why. */
 bool guest_start(const struct config_vm *config);
-/* The driver VM passes on what a guest asks for. */
+/* The driver VM passes on what a guest asks for; it is done by the next guest_run_requests, from the main loop. */
 void guest_request(uint32_t slot, uint64_t request, uint64_t value);
+void guest_run_requests(void);
 /* Its VM's status event has fired. */
 void guest_check_status(uint32_t slot);
 /* Guests that have not ended. */

@@ -53,10 +53,10 @@ struct channel_message {
 	union {
 		uint8_t bytes[120];
 		struct {
-			uint32_t serial_port, serial_gsi; /* of the host; 0: none */
-			uint32_t host_handle, timer_event;
+			uint32_t serial_port;   /* of the host; 0: none */
+			uint32_t serial_event;  /* bound to its interrupt: HC_IRQ_ACK */
+			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
-			uint32_t reserved;
 			uint64_t wall_clock_seconds, wall_clock_tsc;
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;

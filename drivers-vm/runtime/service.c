@@ -28,9 +28,9 @@ static void init_once(void)
 
 	cpuid(0, r);
 	hypercall_is_intel = r[1] == 0x756E6547; /* "Genu" of GenuineIntel */
-	ns_mul = (uint64_t)(((unsigned __int128)1000000000 << 32) / hz);
-	tsc_mul = (uint64_t)(((unsigned __int128)hz << 32) / 1000000000);
-	heap_init(_end, (size_t)__heap_bytes);
+	ns_mul = (1000000000ull << 32) / hz;
+	tsc_mul = ((hz / 1000000000) << 32) + ((hz % 1000000000) << 32) / 1000000000;
+	heap_init_global(_end, (size_t)__heap_bytes);
 }
 
 void service_main(uint32_t vcpu)

@@ -51,7 +51,7 @@
 #define HC_EVENT_CREATE      0x484C001Au /* (target vm, vCPU index, bit < HILUM_EVENTS_PER_VCPU, upcall vector or 0) -> event */
 #define HC_EVENT_SIGNAL      0x484C001Bu /* (event) */
 #define HC_IRQ_BIND          0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
-#define HC_IRQ_ACK           0x484C001Du /* (host, GSI): unmask it until it fires next */
+#define HC_IRQ_ACK           0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
 #define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
 #define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
 #define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0): a service VM now prints the log; the event fires at new lines */

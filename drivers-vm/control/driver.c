@@ -1,0 +1,229 @@
+/* The driver VM: made from its boot module, given the host's serial line and the kernel's log, and talked to. */
+#include "drivers-vm/control/control.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+hilum_handle_t driver_vm;
+static struct channel *channel;
+static uint32_t channel_taken;
+static hilum_handle_t command_event;
+
+/* What a started driver VM is made of. */
+struct driver_parts {
+	const struct hilum_image_header *image;
+	hilum_handle_t memory, channel_memory;
+	uint32_t vcpus;
+};
+
+static bool fail(const char *what, int64_t error)
+{
+	service_log("driver VM: %s: %s", what, control_error(error));
+	return false;
+}
+
+static const struct hilum_image_header *driver_image(void)
+{
+	const struct module *m = module_find("driver");
+	const struct hilum_image_header *h = m != NULL ? (const void *)m->data : NULL;
+
+	if (m == NULL) {
+		service_log("no boot module is named 'driver': add 'module2 /boot/driver.bin driver' to the boot loader's menu");
+		return NULL;
+	}
+	if (m->bytes < sizeof(*h) || h->magic != HILUM_IMAGE_MAGIC || h->image_bytes != m->bytes ||
+	    h->abi_version != HILUM_ABI_VERSION || h->load_gpa > h->memory_bytes ||
+	    h->image_bytes > h->memory_bytes - h->load_gpa || ((h->load_gpa | h->memory_bytes) & 0x1FFFFF)) {
+		service_log("boot module 'driver' is no service image of this build: use the driver.bin built with this kernel");
+		return NULL;
+	}
+	return h;
+}
+
+int64_t driver_map(hilum_handle_t memory, uint64_t gpa, uint64_t bytes)
+{
+	return hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, HILUM_MAP_READ | HILUM_MAP_WRITE);
+}
+
+int64_t driver_unmap(uint64_t gpa, uint64_t bytes)
+{
+	return hc(HC_MEMORY_UNMAP, driver_vm, gpa, bytes);
+}
+
+static bool map_memory(struct driver_parts *p)
+{
+	int64_t memory = control_memory_create(p->image->memory_bytes, 0);
+	uint8_t *at;
+
+	if (memory < 0)
+		return fail("memory", memory);
+	p->memory = (hilum_handle_t)memory;
+	if (!control_map_here(p->memory, p->image->memory_bytes, &at))
+		return fail("mapping its memory", HILUM_E_NO_MEMORY);
+	memcpy(at + p->image->load_gpa, p->image, p->image->image_bytes);
+	control_unmap_here(at, p->image->memory_bytes);
+	int64_t error = hc(HC_MEMORY_MAP, driver_vm, p->memory, 0, 0, p->image->memory_bytes,
+			   HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
+	if (error < 0)
+		return fail("mapping its memory", error);
+	int64_t shared = hc(HC_VM_SHARED_MEMORY, driver_vm);
+	if (shared < 0 || (error = driver_map((hilum_handle_t)shared, HILUM_SERVICE_SHARED_GPA, 4096)) < 0)
+		return fail("its shared page", shared < 0 ? shared : error);
+	error = hc(HC_MEMORY_MAP, driver_vm, HILUM_HANDLE_LOG, CHANNEL_LOG_GPA, 0, 4096 + 65536, HILUM_MAP_READ);
+	if (error < 0)
+		return fail("the kernel's log", error);
+	return true;
+}
+
+static bool make_channel(struct driver_parts *p)
+{
+	int64_t memory = control_memory_create(4096, 0);
+	const uint64_t here = 0x90000000ull;
+
+	if (memory < 0)
+		return fail("channel", memory);
+	p->channel_memory = (hilum_handle_t)memory;
+	int64_t error = hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, here, 0, 4096, HILUM_MAP_READ | HILUM_MAP_WRITE);
+	if (error >= 0)
+		error = driver_map(p->channel_memory, CHANNEL_GPA, 4096);
+	if (error < 0)
+		return fail("channel", error);
+	channel = (struct channel *)here;
+	return true;
+}
+
+static bool start_vcpu(const struct driver_parts *p, uint32_t index)
+{
+	struct hilum_vcpu_state *s = calloc(1, sizeof(*s));
+	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
+	int64_t vcpu = hc(HC_VCPU_CREATE, driver_vm, index, index, 256);
+
+	if (vcpu < 0 || s == NULL) {
+		free(s);
+		return fail("vCPU", vcpu < 0 ? vcpu : HILUM_E_NO_MEMORY);
+	}
+	s->rip = p->image->entry;
+	s->gpr[3] = index;
+	s->rflags = 2;
+	s->cr0 = 0x11;
+	s->xcr0 = 1;
+	s->cs = (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B };
+	s->ds = s->es = s->fs = s->gs = s->ss = data;
+	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
+	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
+	s->activity = HILUM_ACTIVITY_RUN;
+	int64_t error = hc(HC_VCPU_SET_STATE, vcpu, (uintptr_t)s,
+			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_EVENTS);
+	free(s);
+	if (error >= 0)
+		error = hc(HC_VCPU_RUN, vcpu);
+	return error >= 0 || fail("starting it", error);
+}
+
+/* The event that wakes driver vCPU 0 with `bit`; the driver VM gets a handle where it must signal itself. */
+static int64_t driver_event(unsigned bit)
+{
+	return hc(HC_EVENT_CREATE, driver_vm, 0, bit, 0);
+}
+
+static bool setup(const char *show)
+{
+	struct channel_message m = { .kind = CHANNEL_SETUP };
+	int64_t command = driver_event(CHANNEL_EVENT_COMMAND), serial = driver_event(CHANNEL_EVENT_SERIAL);
+	int64_t log = driver_event(CHANNEL_EVENT_LOG), timer = driver_event(CHANNEL_EVENT_TIMER);
+	int64_t answer = control_event(CONTROL_EVENT_DRIVER);
+
+	if (command < 0 || serial < 0 || log < 0 || timer < 0 || answer < 0)
+		return fail("events", HILUM_E_NO_MEMORY);
+	command_event = (hilum_handle_t)command;
+	if (control_host.serial_port != 0) {
+		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, control_host.serial_gsi, 0, serial);
+		if (error < 0)
+			fail("the serial line's interrupt", error);
+		m.setup.serial_port = control_host.serial_port;
+		m.setup.serial_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, serial, HILUM_RIGHT_SIGNAL);
+	}
+	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, timer, HILUM_RIGHT_SIGNAL);
+	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, answer, HILUM_RIGHT_SIGNAL);
+	m.setup.wall_clock_seconds = control_host.wall_clock_seconds;
+	m.setup.wall_clock_tsc = control_host.wall_clock_tsc;
+	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
+	driver_send(&m);
+	hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, log);
+	return true;
+}
+
+bool driver_start(const char *show)
+{
+	struct driver_parts p = { .image = driver_image() };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "driver" };
+
+	if (p.image == NULL)
+		return false;
+	int64_t status = control_event(CONTROL_EVENT_DRIVER_STATUS);
+	config.status_event = (hilum_handle_t)status;
+	int64_t vm = status < 0 ? status : hc(HC_VM_CREATE, HILUM_HANDLE_HOST, (uintptr_t)&config);
+	if (vm < 0)
+		return fail("creating it", vm);
+	driver_vm = (hilum_handle_t)vm;
+	if (!map_memory(&p) || !make_channel(&p))
+		return false;
+	if (control_host.serial_port != 0)
+		hc(HC_VM_GRANT_PORTS, driver_vm, HILUM_HANDLE_HOST, control_host.serial_port, 8);
+	p.vcpus = control_host.core_count < HILUM_MAX_VCPUS ? control_host.core_count : HILUM_MAX_VCPUS;
+	for (uint32_t i = 0; i < p.vcpus; i++)
+		if (!start_vcpu(&p, i))
+			return false;
+	return setup(show);
+}
+
+void driver_send(const struct channel_message *message)
+{
+	while (!channel_put(&channel->to_driver, message)) {
+		hc(HC_EVENT_SIGNAL, command_event);
+		struct hypercall_trap none;
+		hypercall_wait(0, service_tsc() + service_ns_to_tsc(1000000), &none);
+		driver_poll();
+	}
+	hc(HC_EVENT_SIGNAL, command_event);
+}
+
+static const struct channel_message *awaited; /* the answer driver_call waits for, or NULL */
+static bool arrived;
+
+static void message_handle(const struct channel_message *m)
+{
+	if (m->slot >= CHANNEL_SLOTS)
+		return;
+	if (awaited != NULL && m->kind == awaited->kind && m->slot == awaited->slot)
+		arrived = true;
+	if (m->kind == CHANNEL_REQUEST)
+		guest_request(m->slot, m->request.value, m->request.value2);
+}
+
+void driver_poll(void)
+{
+	struct channel_message m;
+
+	for (unsigned i = 0; i < CHANNEL_RING_SIZE && channel_take(&channel->to_control, &channel_taken, &m); i++)
+		message_handle(&m);
+}
+
+bool driver_call(const struct channel_message *message, enum channel_kind kind, uint64_t timeout_ns)
+{
+	struct channel_message answer = { .kind = kind, .slot = message->slot };
+	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
+	struct hypercall_trap none;
+
+	awaited = &answer;
+	arrived = false;
+	driver_send(message);
+	while (!arrived && service_tsc() < deadline) {
+		hypercall_wait(0, deadline, &none);
+		/* Only this event is taken here: the others stay pending for the main loop. */
+		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
+		driver_poll();
+	}
+	awaited = NULL;
+	return arrived;
+}
