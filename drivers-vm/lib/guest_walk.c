@@ -28,8 +28,9 @@ struct walk_mode {
 struct walk_state {
 	uint64_t entry[LEVELS_MAX + 1]; /* by level, as read */
 	uint64_t entry_gpa[LEVELS_MAX + 1];
-	unsigned leaf;	 /* level of the leaf */
-	uint64_t rights; /* RW and US of all levels anded, NX of all levels ored */
+	unsigned leaf;	   /* level of the leaf */
+	uint64_t rights;   /* RW and US of all levels anded, NX of all levels ored */
+	uint64_t accessed; /* A of all levels anded */
 };
 
 static uint64_t bits_from(unsigned low, unsigned high_exclusive)
@@ -103,38 +104,55 @@ static uint64_t leaf_base(const struct walk_mode *mode, unsigned level, uint64_t
 	return entry & ADDRESS_MASK & ~bits_from(0, level_shift(mode, level));
 }
 
+/* Checks an entry that may be more than a present pointer to the next table. */
+static enum guest_walk_result check_entry(const struct guest_paging *paging, const struct walk_mode *mode,
+					  unsigned level, uint64_t entry, unsigned *leaf, uint32_t *error)
+{
+	*error = 0;
+	if (!(entry & ENTRY_P))
+		return GUEST_WALK_FAULT;
+	*leaf = entry_is_leaf(paging, mode, level, entry) ? level : 0;
+	*error = PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED;
+	return entry_has_reserved(paging, mode, level, entry, *leaf != 0) ? GUEST_WALK_FAULT : GUEST_WALK_OK;
+}
+
 /* Reads the entries down to the leaf. On FAULT `*error` holds the present and reserved bits. */
 static enum guest_walk_result read_entries(const struct guest_paging *paging, const struct walk_mode *mode,
 					   const struct guest_walk_memory *memory, uint64_t gva,
 					   struct walk_state *walk, uint32_t *error)
 {
-	uint64_t table = mode->root;
+	const uint64_t special = ENTRY_P | ENTRY_PS | mode->reserved;
+	unsigned entry_shift = mode->entry_bytes == 8 ? 3 : 2;
+	uint64_t table = mode->root, entry;
 
 	walk->rights = ENTRY_RW | ENTRY_US;
-	for (unsigned level = mode->levels;; level--) {
+	walk->accessed = ENTRY_A;
+	walk->leaf = 0;
+	for (unsigned level = mode->levels; !walk->leaf; level--) {
 		uint64_t index = gva >> level_shift(mode, level) & bits_from(0, mode->index_bits);
-		uint64_t entry;
+		bool pae_top = mode->pae && level == 3;
 
-		if (mode->pae && level == 3)
+		if (pae_top)
 			index &= 3;
-		walk->entry_gpa[level] = table + index * mode->entry_bytes;
+		walk->entry_gpa[level] = table + (index << entry_shift);
 		if (!memory->read(memory->opaque, walk->entry_gpa[level], mode->entry_bytes, &entry))
 			return GUEST_WALK_NO_RAM;
 		walk->entry[level] = entry;
-		*error = 0;
-		if (!(entry & ENTRY_P))
-			return GUEST_WALK_FAULT;
-		walk->leaf = entry_is_leaf(paging, mode, level, entry) ? level : 0;
-		*error = PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED;
-		if (entry_has_reserved(paging, mode, level, entry, walk->leaf != 0))
-			return GUEST_WALK_FAULT;
-		if (!(mode->pae && level == 3))
+		if ((entry & special) != ENTRY_P || level == 1 || pae_top) {
+			enum guest_walk_result result =
+				check_entry(paging, mode, level, entry, &walk->leaf, error);
+
+			if (result != GUEST_WALK_OK)
+				return result;
+		}
+		if (!pae_top) {
 			walk->rights &= entry | ~(ENTRY_RW | ENTRY_US);
-		walk->rights |= entry & ENTRY_NX;
-		if (walk->leaf)
-			return GUEST_WALK_OK;
+			walk->rights |= entry & ENTRY_NX;
+			walk->accessed &= entry;
+		}
 		table = entry & ADDRESS_MASK;
 	}
+	return GUEST_WALK_OK;
 }
 
 /* SDM vol. 3A, "Determination of Access Rights". */
@@ -170,6 +188,10 @@ uint32_t guest_walk_error_bits(const struct guest_paging *paging, unsigned acces
 static bool mark_entries(const struct walk_mode *mode, const struct guest_walk_memory *memory,
 			 const struct walk_state *walk, unsigned access)
 {
+	bool dirty = !(access & GUEST_ACCESS_WRITE) || (walk->entry[walk->leaf] & ENTRY_D);
+
+	if (walk->accessed && dirty)
+		return true;
 	for (unsigned level = mode->levels; level >= walk->leaf; level--) {
 		uint64_t entry = walk->entry[level], marked = entry | ENTRY_A;
 

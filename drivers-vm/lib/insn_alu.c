@@ -167,13 +167,12 @@ static uint64_t alu_bit(enum insn_operation operation, uint64_t a, uint64_t b, u
 	}
 }
 
-uint64_t insn_alu(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
+static uint64_t alu_sum_or_difference(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes,
+				      uint64_t *rflags)
 {
 	const uint64_t all = RFLAGS_ARITHMETIC;
 	uint64_t carry = *rflags & RFLAGS_CF;
 
-	a &= insn_mask(bytes);
-	b &= insn_mask(bytes);
 	switch (operation) {
 	case INSN_ADD:
 		return alu_add(a, b, 0, bytes, all, rflags);
@@ -181,17 +180,22 @@ uint64_t insn_alu(enum insn_operation operation, uint64_t a, uint64_t b, unsigne
 		return alu_add(a, b, carry, bytes, all, rflags);
 	case INSN_INC:
 		return alu_add(a, 1, 0, bytes, all & ~RFLAGS_CF, rflags);
-	case INSN_SUB:
-		return alu_subtract(a, b, 0, bytes, all, rflags);
 	case INSN_SBB:
 		return alu_subtract(a, b, carry, bytes, all, rflags);
 	case INSN_DEC:
 		return alu_subtract(a, 1, 0, bytes, all & ~RFLAGS_CF, rflags);
 	case INSN_NEG:
 		return alu_subtract(0, a, 0, bytes, all, rflags);
-	case INSN_CMP:
-		alu_subtract(a, b, 0, bytes, all, rflags);
-		return a;
+	default: /* SUB, CMP */
+		return alu_subtract(a, b, 0, bytes, all, rflags);
+	}
+}
+
+uint64_t insn_alu(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
+{
+	a &= insn_mask(bytes);
+	b &= insn_mask(bytes);
+	switch (operation) {
 	case INSN_OR:
 		return alu_logic(a | b, bytes, rflags);
 	case INSN_AND:
@@ -207,8 +211,11 @@ uint64_t insn_alu(enum insn_operation operation, uint64_t a, uint64_t b, unsigne
 		return alu_shift_or_rotate(operation, a, b, bytes, rflags);
 	case INSN_BT ... INSN_BTC:
 		return alu_bit(operation, a, b, bytes, rflags);
-	default:
+	case INSN_CMP:
+		alu_sum_or_difference(operation, a, b, bytes, rflags);
 		return a;
+	default:
+		return alu_sum_or_difference(operation, a, b, bytes, rflags);
 	}
 }
 

@@ -322,27 +322,46 @@ static enum insn_result fetch_and_decode(struct insn_context *c, enum insn_mode 
 										: INSN_UNSUPPORTED;
 }
 
+static bool has_one_memory_operand(const struct insn *insn)
+{
+	switch (insn->operation) {
+	case INSN_PUSH:
+	case INSN_POP:
+	case INSN_MOVS:
+	case INSN_CMPS:
+		return false;
+	}
+	return true;
+}
+
+static enum insn_result execute_general(struct execution *x)
+{
+	x->rflags = x->c->rflags;
+	x->locked = x->insn.has_memory && (x->insn.lock || x->insn.operation == INSN_XCHG);
+	if (x->insn.has_memory)
+		x->offset = insn_effective_address(x->c, &x->insn, x->next_rip);
+	return execute(x);
+}
+
 enum insn_result insn_emulate(struct insn_context *c)
 {
 	enum insn_mode mode = insn_context_mode(c);
-	struct execution x = {.c = c};
+	struct execution x;
 	enum insn_result result = fetch_and_decode(c, mode, &x.insn);
 
 	c->single_step = false;
 	if (result != INSN_DONE)
 		return result;
+	x.c = c;
 	x.next_rip = c->rip + x.insn.length;
 	if (mode != INSN_MODE_64)
 		x.next_rip &= 0xFFFFFFFFu;
+	c->one_operand = has_one_memory_operand(&x.insn);
 	if (x.insn.operation >= INSN_MOVS) {
 		result = insn_emulate_string(c, &x.insn);
 		x.rflags = c->rflags;
 	} else {
-		x.rflags = c->rflags;
-		x.locked = x.insn.has_memory && (x.insn.lock || x.insn.operation == INSN_XCHG);
-		if (x.insn.has_memory)
-			x.offset = insn_effective_address(c, &x.insn, x.next_rip);
-		result = execute(&x);
+		result = execute_general(&x);
 	}
 	if (result == INSN_DONE) {
 		c->rip = x.next_rip;

@@ -85,6 +85,10 @@ struct insn_context {
 	struct hilum_segment segment[6]; /* ES CS SS DS FS GS */
 	uint64_t cr0, cr3, cr4, efer;
 
+	/* During the call: the instruction has a single memory operand, so every access but a fetch is to
+	 * that one. */
+	bool one_operand;
+
 	/* After the call */
 	struct insn_exception exception; /* for INSN_EXCEPTION */
 	bool single_step; /* with DONE or AGAIN: RFLAGS.TF asks for a #DB after what was done */

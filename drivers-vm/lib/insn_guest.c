@@ -28,6 +28,11 @@ struct insn_guest {
 	struct guest_paging paging;
 	struct translation cache[CACHE_SIZE];
 	unsigned cache_next;
+	/* Where the CPU found the operand on which the guest trapped, until the first operand has been looked
+	 * up. */
+	bool trap_known;
+	bool trap_write;
+	uint64_t trap_gpa;
 };
 
 /* An operand in guest-physical terms: one piece per page. */
@@ -147,37 +152,73 @@ static enum insn_result raise_page_fault(struct insn_context *c, uint64_t linear
 	return INSN_EXCEPTION;
 }
 
-static enum insn_result translate(struct insn_guest *guest, uint64_t linear, unsigned access, uint64_t *gpa)
+static void remember(struct insn_guest *guest, uint64_t linear, unsigned access, uint64_t gpa)
+{
+	struct translation *slot = &guest->cache[guest->cache_next++ % CACHE_SIZE];
+
+	*slot = (struct translation){linear / PAGE_BYTES, gpa / PAGE_BYTES, access, true};
+}
+
+/*
+ * The CPU has translated the trapping operand, checked its rights and marked its page accessed: the walk need
+ * not be repeated for an instruction that has no other operand. If a hostile guest has put another
+ * instruction there meanwhile, that one reaches the trapped address, which the guest could reach anyway, and
+ * no other.
+ */
+static bool known_from_trap(struct insn_guest *guest, uint64_t linear, unsigned access)
+{
+	bool known = guest->trap_known && guest->context.one_operand &&
+		     !((linear ^ guest->trap_gpa) % PAGE_BYTES) &&
+		     (guest->trap_write || !(access & GUEST_ACCESS_WRITE));
+
+	guest->trap_known = false;
+	return known;
+}
+
+static enum insn_result walk_tables(struct insn_guest *guest, uint64_t linear, unsigned access, uint64_t *gpa)
 {
 	const struct guest_walk_memory memory = {guest, walk_read, walk_compare_exchange};
 	struct guest_walk_output out;
-	struct translation *slot;
+	uint32_t error = PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED;
+
+	switch (guest_walk(&guest->paging, &memory, linear, access, &out)) {
+	case GUEST_WALK_OK:
+		*gpa = out.gpa;
+		return INSN_DONE;
+	case GUEST_WALK_RETRY:
+		return INSN_AGAIN;
+	case GUEST_WALK_FAULT:
+		return raise_page_fault(&guest->context, linear, out.error_code);
+	case GUEST_WALK_NO_RAM: /* a table in a hole reads all ones: reserved bits are set */
+		break;
+	}
+	return raise_page_fault(&guest->context, linear,
+				error | guest_walk_error_bits(&guest->paging, access));
+}
+
+static enum insn_result translate(struct insn_guest *guest, uint64_t linear, unsigned access, uint64_t *gpa)
+{
+	enum insn_result result;
 
 	if (insn_context_cpl(&guest->context) == 3)
 		access |= GUEST_ACCESS_USER;
 	for (unsigned i = 0; i < CACHE_SIZE; i++) {
-		slot = &guest->cache[i];
+		const struct translation *slot = &guest->cache[i];
+
 		if (slot->valid && slot->linear_page == linear / PAGE_BYTES && slot->access == access) {
 			*gpa = slot->gpa_page * PAGE_BYTES + linear % PAGE_BYTES;
 			return INSN_DONE;
 		}
 	}
-	switch (guest_walk(&guest->paging, &memory, linear, access, &out)) {
-	case GUEST_WALK_OK:
-		break;
-	case GUEST_WALK_FAULT:
-		return raise_page_fault(&guest->context, linear, out.error_code);
-	case GUEST_WALK_RETRY:
-		return INSN_AGAIN;
-	case GUEST_WALK_NO_RAM: /* a table in a hole reads all ones: reserved bits are set */
-		return raise_page_fault(&guest->context, linear,
-					PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED |
-						guest_walk_error_bits(&guest->paging, access));
+	if (!(access & GUEST_ACCESS_FETCH) && known_from_trap(guest, linear, access)) {
+		*gpa = guest->trap_gpa;
+		result = INSN_DONE;
+	} else {
+		result = walk_tables(guest, linear, access, gpa);
 	}
-	slot = &guest->cache[guest->cache_next++ % CACHE_SIZE];
-	*slot = (struct translation){linear / PAGE_BYTES, out.gpa / PAGE_BYTES, access, true};
-	*gpa = out.gpa;
-	return INSN_DONE;
+	if (result == INSN_DONE)
+		remember(guest, linear, access, *gpa);
+	return result;
 }
 
 /* All pages of an operand are translated before any is touched. */
@@ -310,6 +351,12 @@ static void load_context(struct insn_guest *guest, const struct hilum_trap *trap
 {
 	struct insn_context *c = &guest->context;
 
+	for (unsigned i = 0; i < CACHE_SIZE; i++)
+		guest->cache[i].valid = false;
+	guest->cache_next = 0;
+	guest->trap_known = trap->kind == HILUM_TRAP_MMIO;
+	guest->trap_write = trap->write != 0;
+	guest->trap_gpa = trap->address;
 	c->host = &guest_callbacks;
 	c->opaque = guest;
 	c->byte_count = trap->insn_bytes <= sizeof(c->bytes) ? trap->insn_bytes : 0;
@@ -319,6 +366,7 @@ static void load_context(struct insn_guest *guest, const struct hilum_trap *trap
 	c->rip = trap->rip;
 	c->rflags = trap->rflags;
 	c->cr0 = trap->cr0;
+	c->cr3 = trap->cr3;
 	c->cr4 = trap->cr4;
 	c->efer = trap->efer;
 	guest->paging = (struct guest_paging){.cr0 = trap->cr0,
@@ -356,9 +404,11 @@ static void store_answer(const struct insn_context *c, enum insn_result result, 
 
 enum insn_result insn_guest_emulate(const struct insn_guest_config *config, struct hilum_trap *trap)
 {
-	struct insn_guest guest = {.config = config};
+	struct insn_guest
+		guest; /* not cleared as a whole: it is large, and this is the path of every device access */
 	enum insn_result result;
 
+	guest.config = config;
 	load_context(&guest, trap);
 	result = insn_emulate(&guest.context);
 	store_answer(&guest.context, result, trap);

@@ -163,6 +163,7 @@ static void start_long_mode(void)
 	put_8(PT + DEVICE / 4096 * 8, DEVICE_GPA | ALL);
 	put_8(PT + DEVICE / 4096 * 8 + 8, (DEVICE_GPA + 0x1000) | ALL);
 	g.trap.kind = HILUM_TRAP_MMIO;
+	g.trap.address = ~0ull; /* nobody's operand: every address is walked */
 	g.trap.cr0 = CR0_PE | CR0_PG | CR0_WP;
 	g.trap.cr3 = PML4;
 	g.trap.cr4 = CR4_PAE;
@@ -351,6 +352,36 @@ static void insn_guest_emulate__bytes_from_the_cpu__are_used_instead_of_memory(v
 	g.trap.insn_bytes = sizeof(code);
 	assert_int_equal(insn_guest_emulate(&g.config, &g.trap), INSN_DONE);
 	assert_access(0, true, DEVICE_GPA, 4);
+}
+
+static void insn_guest_emulate__operand_known_from_the_trap__is_not_walked_again(void **state)
+{
+	(void)state;
+	start_long_mode();
+	g.trap.gpr[RBX] = DEVICE + 8;
+	g.trap.address = DEVICE_GPA + 8;
+	g.trap.write = 1;
+	assert_int_equal(RUN(0x89, 0x0B), INSN_DONE);
+	assert_access(0, true, DEVICE_GPA + 8, 4);
+	assert_true(get(PT + DEVICE / 4096 * 8, 8) == (DEVICE_GPA | ALL));
+	g.trap.write = 0; /* a read is no proof that writing is allowed */
+	put_8(PT + DEVICE / 4096 * 8, DEVICE_GPA | 5);
+	assert_exception(RUN(0x01, 0x0B), INSN_VECTOR_PF, PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE);
+}
+
+static void insn_guest_emulate__two_operands_at_the_same_page_offset__are_both_walked(void **state)
+{
+	(void)state;
+	start_long_mode();
+	g.trap.gpr[RSI] = DEVICE;
+	g.trap.gpr[RDI] = DATA;
+	g.trap.gpr[RCX] = 2;
+	g.trap.address = DEVICE_GPA;
+	g.next_read = 0x10;
+	assert_int_equal(RUN(0xF3, 0x48, 0xA5), INSN_DONE); /* rep movsq */
+	assert_int_equal(g.accesses, 2);
+	assert_true(get(DATA, 8) == 0x10);
+	assert_true(get(DATA + 8, 8) == 0x11);
 }
 
 /* ---- Repetition ---- */
@@ -809,6 +840,8 @@ int main(void)
 		cmocka_unit_test(insn_guest_emulate__push_and_pop_of_device__use_the_stack),
 		cmocka_unit_test(insn_guest_emulate__vector_move__needs_the_register_callbacks),
 		cmocka_unit_test(insn_guest_emulate__bytes_from_the_cpu__are_used_instead_of_memory),
+		cmocka_unit_test(insn_guest_emulate__operand_known_from_the_trap__is_not_walked_again),
+		cmocka_unit_test(insn_guest_emulate__two_operands_at_the_same_page_offset__are_both_walked),
 		cmocka_unit_test(insn_guest_emulate__long_repetition__is_done_in_bounded_steps),
 		cmocka_unit_test(insn_guest_emulate__repetition_of_nothing__only_moves_on),
 		cmocka_unit_test(insn_guest_emulate__fault_inside_repetition__keeps_what_was_done),
