@@ -60,7 +60,7 @@ enum status host_power(bool off, uint32_t slp_typ)
 	return STATUS_BUSY;
 }
 
-void host_log_take(struct event *event)
+uint64_t host_log_take(struct event *event)
 {
 	struct event *old = log_event;
 
@@ -70,7 +70,7 @@ void host_log_take(struct event *event)
 	if (old != NULL)
 		object_unref(&old->object);
 	log_serial_release();
-	host_log_notify();
+	return __atomic_load_n(&log_ring_get()->write_seq, __ATOMIC_ACQUIRE);
 }
 
 void host_log_notify(void)

@@ -16,8 +16,11 @@ void host_get_info(struct hilum_host_info *out);
  */
 must_check enum status host_power(bool off, uint32_t slp_typ);
 
-/* A service VM prints the log from now on; `event` (may be NULL) is signalled at new lines. Object lock held. */
-void host_log_take(struct event *event);
+/*
+ * A service VM prints the log from now on; `event` (may be NULL) is signalled at new lines. Returns the ring's write_seq up to which
+ * the kernel has printed. Object lock held.
+ */
+uint64_t host_log_take(struct event *event);
 void host_log_notify(void);
 
 #endif

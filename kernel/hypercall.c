@@ -169,8 +169,7 @@ static int64_t call_host_log_take(struct vcpu *v, const uint64_t *a)
 	RESOLVE_HOST(a[0]);
 	if (a[1] != 0)
 		TRY(resolve(v, a[1], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
-	host_log_take(event != NULL ? container_of(event, struct event, object) : NULL);
-	return 0;
+	return (int64_t)host_log_take(event != NULL ? container_of(event, struct event, object) : NULL);
 }
 
 /* ---- Under the object lock ---------------------------------------------------------------------------------------------------- */

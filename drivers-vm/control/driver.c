@@ -148,8 +148,8 @@ static bool setup(const char *show)
 	m.setup.wall_clock_seconds = control_host.wall_clock_seconds;
 	m.setup.wall_clock_tsc = control_host.wall_clock_tsc;
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
+	m.setup.log_position = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, log);
 	driver_send(&m);
-	hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, log);
 	return true;
 }
 

@@ -58,6 +58,7 @@ struct channel_message {
 			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
 			uint64_t wall_clock_seconds, wall_clock_tsc;
+			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;
 		struct {

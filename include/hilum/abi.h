@@ -54,7 +54,7 @@
 #define HC_IRQ_ACK           0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
 #define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
 #define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
-#define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0): a service VM now prints the log; the event fires at new lines */
+#define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
 #define HC_CALL_END          0x484C0021u
 
 #define HILUM_BATCH_MAX    64u

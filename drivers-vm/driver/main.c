@@ -1,0 +1,202 @@
+/*
+ * The driver VM: one vCPU on each core answers traps of the guests there; vCPU 0 also serves the control VM's commands, the host's
+ * serial line, the kernel's log and the models' timers. It holds devices and guests' memory, but no power over other VMs.
+ */
+#include "drivers-vm/driver/console_mux.h"
+#include "drivers-vm/driver/serial.h"
+#include "drivers-vm/driver/slots.h"
+#include <hilum/log_ring.h>
+#include <string.h>
+
+static struct channel *const channel = (struct channel *)CHANNEL_GPA;
+static struct service_lock channel_lock; /* the ring to the control VM */
+static struct service_lock console_lock; /* mux and serial line */
+static struct console_mux mux;
+static uint32_t channel_taken;
+static uint32_t control_event, timer_event;
+static uint64_t wall_clock_seconds, wall_clock_tsc;
+static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
+static uint64_t log_position; /* bytes of the kernel's log printed */
+static bool set_up;
+
+static void tell_control(const struct channel_message *m)
+{
+	service_lock(&channel_lock);
+	while (!channel_put(&channel->to_control, m))
+		hc(HC_EVENT_SIGNAL, control_event);
+	service_unlock(&channel_lock);
+	hc(HC_EVENT_SIGNAL, control_event);
+}
+
+void control_request(uint32_t slot, enum channel_request request, uint64_t value)
+{
+	struct channel_message m = { .kind = CHANNEL_REQUEST, .slot = slot, .request = { request, value } };
+
+	tell_control(&m);
+}
+
+uint64_t slots_wall_clock(void)
+{
+	return wall_clock_seconds + service_tsc_to_ns(service_tsc() - wall_clock_tsc) / 1000000000;
+}
+
+void timers_changed(uint64_t deadline_tsc)
+{
+	uint64_t waits = timer_deadline;
+
+	if ((waits == 0 || deadline_tsc < waits) && timer_event != 0)
+		hc(HC_EVENT_SIGNAL, timer_event);
+}
+
+/* ---- Console --------------------------------------------------------------------------------------------------------------------- */
+
+void console_output(uint32_t slot, unsigned console, const uint8_t *bytes, size_t count)
+{
+	(void)console; /* a guest's serial port and virtio console share one screen: it uses one of them */
+	service_lock(&console_lock);
+	console_mux_output(&mux, slot, bytes, count);
+	service_unlock(&console_lock);
+}
+
+void console_room(uint32_t slot, unsigned console)
+{
+	(void)slot;
+	(void)console;
+	timers_changed(service_tsc()); /* vCPU 0 offers again what waits */
+}
+
+static void line_write(void *ctx, const uint8_t *bytes, size_t count)
+{
+	(void)ctx;
+	serial_write(bytes, count);
+}
+
+/* New lines of the kernel's log. See <hilum/log_ring.h> for the protocol. */
+static void print_log(void)
+{
+	const struct log_ring *ring = (const struct log_ring *)CHANNEL_LOG_GPA;
+	uint64_t end = __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE);
+	uint8_t copy[256];
+
+	if (end - log_position > LOG_RING_DATA_BYTES)
+		log_position = end - LOG_RING_DATA_BYTES;
+	while (log_position != end) {
+		size_t n = end - log_position < sizeof(copy) ? end - log_position : sizeof(copy);
+		for (size_t i = 0; i < n; i++)
+			copy[i] = (uint8_t)ring->data[(log_position + i) % LOG_RING_DATA_BYTES];
+		log_position += n;
+		service_lock(&console_lock);
+		console_mux_log(&mux, copy, n);
+		service_unlock(&console_lock);
+	}
+}
+
+static void serial_event(void)
+{
+	uint8_t bytes[64];
+	size_t n;
+
+	do {
+		service_lock(&console_lock);
+		n = serial_interrupt(bytes, sizeof(bytes));
+		service_unlock(&console_lock);
+		if (n != 0)
+			console_mux_input(&mux, bytes, n);
+	} while (n == sizeof(bytes));
+}
+
+/* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
+
+static void setup(const struct channel_message *m)
+{
+	timer_event = m->setup.timer_event;
+	control_event = m->setup.control_event;
+	wall_clock_seconds = m->setup.wall_clock_seconds;
+	wall_clock_tsc = m->setup.wall_clock_tsc;
+	serial_init((uint16_t)m->setup.serial_port, m->setup.serial_event);
+	console_mux_init(&mux, m->setup.show, line_write, NULL);
+	log_position = m->setup.log_position;
+	set_up = true;
+	print_log();
+}
+
+static void command(const struct channel_message *m)
+{
+	struct channel_message answer = { .slot = m->slot };
+
+	if (m->slot >= CHANNEL_SLOTS)
+		return;
+	switch (m->kind) {
+	case CHANNEL_SETUP:
+		setup(m);
+		return;
+	case CHANNEL_ATTACH:
+		if (!slot_attach(m->slot, m))
+			return;
+		service_lock(&console_lock);
+		console_mux_add(&mux, m->slot, m->attach.name);
+		service_unlock(&console_lock);
+		answer.kind = CHANNEL_ATTACHED;
+		break;
+	case CHANNEL_DETACH:
+		slot_detach(m->slot);
+		service_lock(&console_lock);
+		console_mux_remove(&mux, m->slot);
+		service_unlock(&console_lock);
+		answer.kind = CHANNEL_DETACHED;
+		break;
+	case CHANNEL_FLUSH:
+		print_log();
+		service_lock(&console_lock);
+		serial_flush();
+		service_unlock(&console_lock);
+		answer.kind = CHANNEL_FLUSHED;
+		break;
+	default:
+		return;
+	}
+	tell_control(&answer);
+}
+
+static void serve_commands(void)
+{
+	struct channel_message m;
+
+	while (channel_take(&channel->to_driver, &channel_taken, &m))
+		command(&m);
+}
+
+/* vCPU 0's duties besides traps; returns when it must be called again at the latest. */
+static uint64_t duties(void)
+{
+	uint64_t events = service_take_events(0, 0);
+
+	if (events & 1ull << CHANNEL_EVENT_COMMAND)
+		serve_commands();
+	if (!set_up)
+		return 0;
+	if (events & 1ull << CHANNEL_EVENT_LOG)
+		print_log();
+	if (events & 1ull << CHANNEL_EVENT_SERIAL)
+		serial_event();
+	console_mux_offer(&mux);
+	return slots_run_timers();
+}
+
+_Noreturn void service_start(uint32_t vcpu)
+{
+	const volatile uint64_t *pending = &service_shared()->pending[vcpu][0];
+	struct hypercall_trap trap;
+	int64_t why = HILUM_WAIT_EVENT;
+	uint64_t flags = 0, deadline = 0;
+
+	for (;;) {
+		if (vcpu == 0 && (why != HILUM_WAIT_TRAP || *pending != 0)) {
+			timer_deadline = 1; /* awake: nobody needs to wake us */
+			deadline = duties();
+			timer_deadline = deadline;
+		}
+		why = hypercall_wait(flags, deadline, &trap);
+		flags = why == HILUM_WAIT_TRAP && slot_trap(&trap) ? HILUM_WAIT_REPLY : 0;
+	}
+}

@@ -1,0 +1,272 @@
+/* Traps and timers of the guests' machines. A guest's bytes reach nothing but its own slot. */
+#include "drivers-vm/driver/slots.h"
+#include "drivers-vm/lib/insn_guest.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+struct slot slots[CHANNEL_SLOTS];
+
+/* ---- The machine's surroundings ------------------------------------------------------------------------------------------------ */
+
+static uint64_t host_now(void *ctx)
+{
+	struct slot *s = ctx;
+
+	return service_tsc_to_ns(service_tsc() - s->start_tsc);
+}
+
+static uint64_t tsc_of(const struct slot *s, uint64_t ns)
+{
+	return s->start_tsc + service_ns_to_tsc(ns) + 1;
+}
+
+static void host_timer_arm(void *ctx, unsigned timer, uint64_t deadline_ns)
+{
+	struct slot *s = ctx;
+
+	s->deadline_ns[timer] = deadline_ns;
+	if (deadline_ns != 0)
+		timers_changed(tsc_of(s, deadline_ns));
+}
+
+static void host_inject(void *ctx, uint64_t address, uint32_t data)
+{
+	struct slot *s = ctx;
+
+	hc(HC_VM_INJECT_MSI, s->vm_handle, address, data);
+}
+
+static void host_intr(void *ctx, bool level)
+{
+	struct slot *s = ctx;
+
+	hc(HC_VM_SET_EXTINT, s->vm_handle, level);
+}
+
+static void *host_ram(void *ctx, uint64_t gpa, uint64_t bytes)
+{
+	struct slot *s = ctx;
+
+	if (gpa < s->low_bytes && bytes <= s->low_bytes - gpa)
+		return (void *)(uintptr_t)(s->ram + gpa);
+	gpa -= PLATFORM_HIGH_RAM_BASE;
+	if (gpa < s->high_bytes && bytes <= s->high_bytes - gpa)
+		return (void *)(uintptr_t)(s->ram + s->low_bytes + gpa);
+	return NULL;
+}
+
+static void host_console_write(void *ctx, unsigned console, const uint8_t *bytes, size_t count)
+{
+	struct slot *s = ctx;
+
+	console_output(s->index, console, bytes, count);
+}
+
+static void host_console_ready(void *ctx, unsigned console)
+{
+	struct slot *s = ctx;
+
+	console_room(s->index, console);
+}
+
+static void host_request(void *ctx, enum model_request request, uint32_t value)
+{
+	struct slot *s = ctx;
+	static const enum channel_request as[] = {
+		[MODEL_REQUEST_POWER_OFF] = CHANNEL_REQUEST_POWER_OFF,
+		[MODEL_REQUEST_RESET] = CHANNEL_REQUEST_RESET,
+		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT,
+	};
+
+	if (s->ending)
+		return;
+	s->ending = true;
+	control_request(s->index, as[request], value);
+}
+
+static void host_log(void *ctx, const char *format, ...)
+{
+	struct slot *s = ctx;
+	char line[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(line, sizeof(line), format, args);
+	va_end(args);
+	service_log("vm %s: %s", s->name, line);
+}
+
+/* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
+
+bool slot_attach(uint32_t index, const struct channel_message *m)
+{
+	struct slot *s = &slots[index];
+
+	if (s->attached || !service_map_memory(m->attach.ram_gpa, m->attach.low_bytes + m->attach.high_bytes))
+		return false;
+	memset(s, 0, sizeof(*s));
+	s->index = index;
+	s->vm_handle = m->attach.vm_handle;
+	s->vcpus = m->attach.vcpus;
+	s->physical_bits = m->attach.physical_bits;
+	s->ram = m->attach.ram_gpa;
+	s->low_bytes = m->attach.low_bytes;
+	s->high_bytes = m->attach.high_bytes;
+	memcpy(s->name, m->attach.name, sizeof(s->name) - 1);
+	s->start_tsc = service_tsc();
+	s->host = (struct model_host){
+		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
+		.guest_ram = host_ram, .console_write = host_console_write, .console_ready = host_console_ready,
+		.request = host_request, .log = host_log,
+	};
+	const struct machine_config config = {
+		.vcpus = s->vcpus,
+		.serial = m->attach.serial,
+		.virtio_console = m->attach.console == CHANNEL_CONSOLE_VIRTIO,
+		.debug_exit_port = (uint16_t)m->attach.debug_exit,
+		.rtc_epoch_seconds = slots_wall_clock(),
+	};
+	machine_init(&s->machine, &config, &s->host);
+	s->attached = true;
+	return true;
+}
+
+void slot_detach(uint32_t index)
+{
+	struct slot *s = &slots[index];
+
+	service_lock(&s->lock);
+	bool attached = s->attached;
+	s->attached = false;
+	service_unlock(&s->lock);
+	if (attached)
+		hc(HC_HANDLE_CLOSE, s->vm_handle);
+}
+
+/* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */
+
+static uint64_t emulate_mmio_read(void *opaque, uint64_t gpa, unsigned bytes)
+{
+	struct slot *s = opaque;
+
+	return machine_mmio_read(&s->machine, gpa, bytes);
+}
+
+static void emulate_mmio_write(void *opaque, uint64_t gpa, unsigned bytes, uint64_t value)
+{
+	struct slot *s = opaque;
+
+	machine_mmio_write(&s->machine, gpa, bytes, value);
+}
+
+static uint32_t emulate_port_read(void *opaque, uint16_t port, unsigned bytes)
+{
+	struct slot *s = opaque;
+
+	return machine_port_read(&s->machine, port, bytes);
+}
+
+static void emulate_port_write(void *opaque, uint16_t port, unsigned bytes, uint32_t value)
+{
+	struct slot *s = opaque;
+
+	machine_port_write(&s->machine, port, bytes, value);
+}
+
+static void emulate(struct slot *s, struct hilum_trap *page)
+{
+	static const struct insn_guest_host host = {
+		.ram = host_ram, .mmio_read = emulate_mmio_read, .mmio_write = emulate_mmio_write,
+		.port_read = emulate_port_read, .port_write = emulate_port_write,
+	};
+	const struct insn_guest_config config = {
+		.host = &host, .opaque = s, .physical_bits = s->physical_bits, .has_1g_pages = true,
+	};
+	uint64_t rip = page->rip;
+
+	if (insn_guest_emulate(&config, page) != INSN_UNSUPPORTED || s->ending)
+		return;
+	s->ending = true;
+	control_request(s->index, CHANNEL_REQUEST_STUCK, rip);
+}
+
+bool slot_trap(const struct hypercall_trap *t)
+{
+	struct slot *s = &slots[t->badge % CHANNEL_SLOTS];
+	struct hilum_trap *page = (struct hilum_trap *)(CHANNEL_TRAP_GPA + t->badge * CHANNEL_TRAP_STRIDE + t->vcpu * 4096ull);
+
+	service_lock(&s->lock);
+	if (!s->attached || s->ending) {
+		service_unlock(&s->lock);
+		return false;
+	}
+	switch (t->kind) {
+	case HILUM_TRAP_PORT:
+		if (t->write)
+			machine_port_write(&s->machine, (uint16_t)t->address, t->size, (uint32_t)t->value);
+		else
+			page->value = machine_port_read(&s->machine, (uint16_t)t->address, t->size);
+		break;
+	case HILUM_TRAP_STRING:
+	case HILUM_TRAP_MMIO:
+		emulate(s, page);
+		break;
+	case HILUM_TRAP_EOI:
+		machine_eoi(&s->machine, (uint8_t)t->value);
+		break;
+	case HILUM_TRAP_INTACK:
+		page->value = (uint64_t)machine_pic_acknowledge(&s->machine);
+		break;
+	default:
+		break;
+	}
+	bool answer = !s->ending;
+	service_unlock(&s->lock);
+	return answer;
+}
+
+size_t slot_input(uint32_t index, unsigned console, const uint8_t *bytes, size_t count)
+{
+	struct slot *s = &slots[index];
+	size_t taken = count; /* of a guest that is gone: dropped */
+
+	service_lock(&s->lock);
+	if (s->attached && !s->ending)
+		taken = machine_console_input(&s->machine, console, bytes, count);
+	service_unlock(&s->lock);
+	return taken;
+}
+
+static uint64_t run_timers_of(struct slot *s)
+{
+	uint64_t now = host_now(s), next = 0;
+
+	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++) {
+		if (s->deadline_ns[i] != 0 && s->deadline_ns[i] <= now) {
+			s->deadline_ns[i] = 0;
+			machine_timer(&s->machine, i);
+		}
+	}
+	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++)
+		if (s->deadline_ns[i] != 0 && (next == 0 || s->deadline_ns[i] < next))
+			next = s->deadline_ns[i];
+	return next != 0 ? tsc_of(s, next) : 0;
+}
+
+uint64_t slots_run_timers(void)
+{
+	uint64_t next = 0;
+
+	for (unsigned i = 0; i < CHANNEL_SLOTS; i++) {
+		struct slot *s = &slots[i];
+		if (!s->attached)
+			continue;
+		service_lock(&s->lock);
+		uint64_t deadline = s->attached && !s->ending ? run_timers_of(s) : 0;
+		service_unlock(&s->lock);
+		if (deadline != 0 && (next == 0 || deadline < next))
+			next = deadline;
+	}
+	return next;
+}

@@ -1,0 +1,47 @@
+/* The guests that this driver VM serves: one slot each, with its machine of device models, its RAM and its trap pages. */
+#ifndef DRIVERS_VM_DRIVER_SLOTS_H
+#define DRIVERS_VM_DRIVER_SLOTS_H
+
+#include "drivers-vm/driver/machine.h"
+#include "drivers-vm/lib/channel.h"
+#include "drivers-vm/runtime/service.h"
+
+struct slot {
+	struct service_lock lock; /* machine, deadline, blocked */
+	bool attached;
+	bool ending; /* the guest asked for its end: its vCPUs are not answered any more */
+	uint32_t index;
+	uint32_t vm_handle, vcpus, physical_bits;
+	uint64_t ram, low_bytes, high_bytes;
+	uint64_t start_tsc;
+	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
+	struct machine machine;
+	struct model_host host;
+	char name[32];
+};
+
+extern struct slot slots[CHANNEL_SLOTS];
+/* Seconds since 1970 now. */
+uint64_t slots_wall_clock(void);
+
+/* Commands of the control VM. */
+bool slot_attach(uint32_t index, const struct channel_message *m);
+void slot_detach(uint32_t index);
+
+/* Answer one trap; false: it gets no answer (the guest is ending). Any vCPU. */
+bool slot_trap(const struct hypercall_trap *t);
+
+/* Input of a console from the host's line: how many bytes were taken. vCPU 0. */
+size_t slot_input(uint32_t index, unsigned console, const uint8_t *bytes, size_t count);
+
+/* Run what is due and return the next deadline in TSC ticks, 0 if there is none. vCPU 0. */
+uint64_t slots_run_timers(void);
+
+/* ---- What main.c gives -------------------------------------------------------------------------------------------------------- */
+void console_output(uint32_t slot, unsigned console, const uint8_t *bytes, size_t count);
+void console_room(uint32_t slot, unsigned console);
+void control_request(uint32_t slot, enum channel_request request, uint64_t value);
+/* vCPU 0 must look at the timers before `deadline_tsc`. */
+void timers_changed(uint64_t deadline_tsc);
+
+#endif
