@@ -1,14 +1,17 @@
 /*
- * The emulated local APIC of one vCPU: xAPIC and x2APIC registers, interrupt acceptance and priority, IPIs and MSIs, the timer.
- * Vendor-neutral; knows guest registers only, no guest memory and no host APIC.
- * Sources: SDM vol. 3A, chapter "Advanced Programmable Interrupt Controller (APIC)"; APM vol. 2, chapter 16 of the same name.
+ * The emulated local APIC of one vCPU: xAPIC and x2APIC registers, interrupt acceptance and priority, IPIs
+ * and MSIs, the timer. Vendor-neutral; knows guest registers only, no guest memory and no host APIC. Sources:
+ * SDM vol. 3A, chapter "Advanced Programmable Interrupt Controller (APIC)"; APM vol. 2, chapter 16 of the
+ * same name.
  *
- * Model: the APIC ID is the vCPU's index and read-only; version 14h with seven local vectors; no EOI-broadcast suppression. The
- * timer's input clock is the TSC: one count per TSC tick at divide by 1, so a guest that is told the bus frequency is told tsc_hz.
+ * Model: the APIC ID is the vCPU's index and read-only; version 14h with six local vectors; no EOI-broadcast
+ * suppression. The timer's input clock is the TSC: one count per TSC tick at divide by 1, so a guest that is
+ * told the bus frequency is told tsc_hz.
  *
- * Concurrency, no locks: irr, tmr, errors and sipi_vector are changed by locked operations from any core, TMR before IRR. Fields
- * marked "published" have one writer, the owner, and are read anywhere. All else belongs to the owner: the core that runs the
- * vCPU, or whoever holds the vCPU while it does not run. Functions without a word on it are the owner's.
+ * Concurrency, no locks: irr, tmr, errors and sipi_vector are changed by locked operations from any core, TMR
+ * before IRR. Fields marked "published" have one writer, the owner, and are read anywhere. All else belongs
+ * to the owner: the core that runs the vCPU, or whoever holds the vCPU while it does not run. Functions
+ * without a word on it are the owner's.
  */
 #ifndef KERNEL_VLAPIC_H
 #define KERNEL_VLAPIC_H
@@ -17,37 +20,29 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/status.h"
 
-#define VLAPIC_DEFAULT_BASE   0xFEE00000ull /* IA32_APIC_BASE's page after power-up */
-#define VLAPIC_TIMER_MIN_US   20u           /* shortest period that a guest's periodic timer gets */
+#define VLAPIC_DEFAULT_BASE 0xFEE00000ull /* IA32_APIC_BASE's page after power-up */
+#define VLAPIC_TIMER_MIN_US 20u		  /* shortest period that a guest's periodic timer gets */
 
 #define MSR_IA32_APIC_BASE    0x1Bu
 #define MSR_IA32_TSC_DEADLINE 0x6E0u
 #define MSR_X2APIC_FIRST      0x800u
-#define MSR_X2APIC_LAST       0x8FFu
-
-enum vlapic_lvt {
-	VLAPIC_LVT_CMCI,
-	VLAPIC_LVT_TIMER,
-	VLAPIC_LVT_THERMAL,
-	VLAPIC_LVT_PERF,
-	VLAPIC_LVT_LINT0,
-	VLAPIC_LVT_LINT1,
-	VLAPIC_LVT_ERROR,
-	VLAPIC_LVT_COUNT
-};
+#define MSR_X2APIC_LAST	      0x8FFu
 
 enum vlapic_mode {
-	VLAPIC_DISABLED, /* IA32_APIC_BASE.EN = 0: accepts nothing; the 8259A and NMI lines reach the CPU directly */
+	VLAPIC_DISABLED, /* IA32_APIC_BASE.EN = 0: accepts nothing; INTR and NMI lines reach the CPU directly */
 	VLAPIC_XAPIC,
 	VLAPIC_X2APIC,
 };
 
 struct vlapic;
 
-/* The local APICs of one VM, found by their APIC ID. Zeroed, then timer_min_period_tsc set, before the first vlapic_init. */
+/*
+ * The local APICs of one VM, found by their APIC ID. Zeroed, then timer_min_period_tsc set, before the first
+ * vlapic_init.
+ */
 struct vlapic_bus {
-	uint64_t present;              /* bit n: apic[n] is there. Set with release order, never cleared while a vCPU runs */
-	uint64_t timer_min_period_tsc; /* VLAPIC_TIMER_MIN_US in TSC ticks, the defence against interrupt floods */
+	uint64_t present; /* bit n: apic[n] is there. Set with release order, not cleared while a vCPU runs */
+	uint64_t timer_min_period_tsc; /* VLAPIC_TIMER_MIN_US in TSC ticks: the defence against floods */
 	struct vlapic *apic[HILUM_MAX_VCPUS];
 };
 
@@ -60,55 +55,57 @@ struct vlapic {
 
 	/* the owner's; `published` ones also read by senders */
 	uint64_t isr[4];
-	uint8_t isrv;             /* highest vector in service, 0 for none */
-	uint8_t tpr;              /* published */
-	uint8_t ppr;              /* published */
-	uint8_t mode;             /* published: enum vlapic_mode */
-	bool software_enabled;    /* published: SVR bit 8 */
+	uint8_t isrv;	      /* highest vector in service, 0 for none */
+	uint8_t tpr;	      /* published */
+	uint8_t ppr;	      /* published */
+	uint8_t mode;	      /* published: enum vlapic_mode */
+	uint8_t divide_shift; /* log2 of the timer's divisor */
+	bool timer_armed;     /* the host timer is set for `deadline_tsc` */
 	bool x2apic_allowed;
-	uint8_t divide_shift;     /* log2 of the divisor in DCR */
-	bool timer_armed;         /* the host timer is set for `deadline_tsc` */
-	uint32_t id;              /* published, constant */
-	uint32_t ldr;             /* published: xAPIC's LDR */
-	uint32_t dfr;             /* published */
-	uint32_t lvt[VLAPIC_LVT_COUNT]; /* published */
-	uint32_t svr, esr, dcr, initial_count;
-	uint64_t icr;             /* as the x2APIC MSR; in xAPIC mode the destination is in bits 63:56 */
-	uint64_t apic_base;       /* IA32_APIC_BASE */
-	uint64_t deadline_tsc;    /* host TSC at which the timer reaches zero next; 0: it does not run */
-	uint64_t period_tsc;      /* of the periodic timer */
-	uint64_t guest_deadline;  /* IA32_TSC_DEADLINE while it is armed */
-	uint64_t tsc_offset;      /* guest TSC - host TSC; change it through vlapic_set_tsc_offset */
+	uint32_t id;		 /* constant */
+	uint32_t reg[64];	 /* published: the other registers, by offset in the page / 16 */
+	uint64_t apic_base;	 /* IA32_APIC_BASE */
+	uint64_t deadline_tsc;	 /* host TSC at which the timer reaches zero next; 0: it does not run */
+	uint64_t period_tsc;	 /* of the periodic timer */
+	uint64_t guest_deadline; /* IA32_TSC_DEADLINE while it is armed */
+	uint64_t tsc_offset;	 /* guest TSC - host TSC; change it through vlapic_set_tsc_offset */
 	struct vlapic_bus *bus;
 };
 
-/* ---- What the kernel supplies --------------------------------------------------------------------------------------------- */
+/* ---- What the kernel supplies ---- */
 enum vlapic_notice {
-	VLAPIC_NOTIFY_INTR,   /* a bit of IRR was set: unblock or interrupt the vCPU so that it looks at vlapic_pending */
+	VLAPIC_NOTIFY_INTR,   /* IRR has a new bit: wake or interrupt the vCPU, it looks at vlapic_pending */
 	VLAPIC_NOTIFY_NMI,
-	VLAPIC_NOTIFY_INIT,   /* the vCPU calls vlapic_reset(v, VLAPIC_RESET_INIT), then waits for a SIPI unless it is the BSP */
-	VLAPIC_NOTIFY_SIPI,   /* start at v->sipi_vector << 12, if waiting for a SIPI */
+	VLAPIC_NOTIFY_INIT,   /* the vCPU calls vlapic_reset(v, VLAPIC_RESET_INIT); all but the BSP await a SIPI */
+	VLAPIC_NOTIFY_SIPI,   /* start at v->sipi_vector << 12, if awaiting a SIPI */
 	VLAPIC_NOTIFY_EXTINT, /* one ExtINT message: acknowledge the 8259A as for its INTR line */
 };
 
 /*
- * Asks the vCPU of `target` to act on `what`. From any core, at any time; IRR or sipi_vector was stored before, by a locked
- * operation. Not called for an interrupt that the running vCPU sends to itself: the owner looks at vlapic_pending before each entry.
+ * Asks the vCPU of `target` to act on `what`. From any core, at any time; IRR or sipi_vector was stored
+ * before, by a locked operation. Not called for an interrupt that the running vCPU sends to itself: the owner
+ * looks at vlapic_pending before each entry.
  */
 void vlapic_notify(struct vlapic *target, enum vlapic_notice what);
 
 /*
- * Calls vlapic_timer_expired once the host TSC has reached `host_tsc`; replaces an earlier setting. By the owner.
- * The guest's clock has been taken into account: host_tsc needs no offset.
+ * Calls vlapic_timer_expired once the host TSC has reached `host_tsc`; replaces an earlier setting. By the
+ * owner. The guest's clock has been taken into account: host_tsc needs no offset.
  */
 void vlapic_timer_set(struct vlapic *v, uint64_t host_tsc);
 void vlapic_timer_cancel(struct vlapic *v);
 
-/* The guest ended the level-triggered interrupt `vector`; ISR and PPR are up to date. By the owner, from vlapic_eoi. */
+/*
+ * The guest ended the level-triggered interrupt `vector`; ISR and PPR are up to date. By the owner, from
+ * vlapic_eoi.
+ */
 void vlapic_eoi_level(struct vlapic *v, uint8_t vector);
 
-/* ---- Life ------------------------------------------------------------------------------------------------------------------ */
-/* Power-up state; then senders on `bus` find it. `apic_id` < HILUM_MAX_VCPUS is the vCPU's index; 0 is the bootstrap processor. */
+/* ---- Life ---- */
+/*
+ * Power-up state; then senders on `bus` find it. `apic_id` < HILUM_MAX_VCPUS is the vCPU's index; 0 is the
+ * bootstrap processor.
+ */
 void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed);
 
 enum vlapic_reset_kind {
@@ -117,27 +114,32 @@ enum vlapic_reset_kind {
 };
 void vlapic_reset(struct vlapic *v, enum vlapic_reset_kind kind);
 
-/* Fills the APIC's fields of `state`: apic_base, apic_tsc_deadline, apic_timer_remaining, apic_page. Not while the vCPU runs. */
+/*
+ * Fills the APIC's fields of `state`: apic_base, apic_tsc_deadline, apic_timer_remaining, apic_page. Not
+ * while the vCPU runs.
+ */
 void vlapic_save(struct vlapic *v, struct hilum_vcpu_state *state);
 
 /*
- * The reverse. `state` is a private copy of foreign bytes. Computed registers (PPR, current count, version, x2APIC's LDR) are
- * not taken from it. STATUS_INVALID, with nothing changed, for a reserved bit, an impossible mode or a vector below 16 in
- * ISR or IRR. Not while the vCPU runs. Set the TSC offset first.
+ * The reverse. `state` is a private copy of foreign bytes. Computed registers (PPR, current count, version,
+ * x2APIC's LDR) are not taken from it. STATUS_INVALID, with nothing changed, for a reserved bit, an
+ * impossible mode or a vector below 16 in ISR or IRR. Not while the vCPU runs. Set the TSC offset first.
  */
 must_check enum status vlapic_load(struct vlapic *v, const struct hilum_vcpu_state *state);
 
-/* ---- Accesses of the guest -------------------------------------------------------------------------------------------------- */
+/* ---- Accesses of the guest ---- */
 /*
- * A 32-bit access at `offset` < 4096 of the register page. Never fails: where the page has no register it reads 0, ignores the
- * write and records an illegal access in ESR; outside xAPIC mode nothing answers (reads all ones).
+ * A 32-bit access at `offset` < 4096 of the register page. Never fails: where the page has no register it
+ * reads 0, ignores the write and records an illegal access in ESR; outside xAPIC mode nothing answers (reads
+ * all ones).
  */
 uint32_t vlapic_mmio_read(struct vlapic *v, uint32_t offset);
 void vlapic_mmio_write(struct vlapic *v, uint32_t offset, uint32_t value);
 
 /*
- * MSRs 1Bh, 6E0h and 800h to 8FFh. STATUS_INVALID means #GP: no such MSR (in this mode), wrong direction, a reserved bit, or a
- * forbidden change of mode. The interrupts that a write sends are on their way when it returns.
+ * MSRs 1Bh, 6E0h and 800h to 8FFh. STATUS_INVALID means #GP: no such MSR (in this mode), wrong direction, a
+ * reserved bit, or a forbidden change of mode. The interrupts that a write sends are on their way when it
+ * returns.
  */
 must_check enum status vlapic_msr_read(struct vlapic *v, uint32_t msr, uint64_t *value);
 must_check enum status vlapic_msr_write(struct vlapic *v, uint32_t msr, uint64_t value);
@@ -148,20 +150,26 @@ void vlapic_eoi(struct vlapic *v);
 /* A write of `icr`, in the x2APIC layout (destination in bits 63:32), by the running vCPU of `v`. */
 void vlapic_ipi(struct vlapic *v, uint64_t icr);
 
-/* ---- Interrupts -------------------------------------------------------------------------------------------------------------- */
+/* ---- Interrupts ---- */
 /*
- * A message signalled interrupt, from any core. SDM vol. 3A, "Message Signalled Interrupts". STATUS_INVALID: `address` is not
- * in FEExxxxxh. A message that no APIC takes, or of a reserved delivery mode, is lost as in hardware.
+ * A message signalled interrupt, from any core. SDM vol. 3A, "Message Signalled Interrupts". STATUS_INVALID:
+ * `address` is not in FEExxxxxh. A message that no APIC takes, or of a reserved delivery mode, is lost as in
+ * hardware.
  */
 must_check enum status vlapic_deliver_msi(struct vlapic_bus *bus, uint64_t address, uint32_t data);
 
 /*
- * KVM's paravirtual send-IPI: fixed interrupt or NMI as in `icr` to the APIC IDs min_id + n for each bit n of high:low. A 32-bit
- * caller's two words are joined in `low`. Returns the number of vCPUs reached, or -1 if `icr` asks for anything else.
+ * KVM's paravirtual send-IPI: fixed interrupt or NMI as in `icr` to the APIC IDs min_id + n for each bit n of
+ * high:low. A 32-bit caller's two words are joined in `low`. Returns the number of vCPUs reached, or -1 if
+ * `icr` asks for anything else.
  */
-int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t low, uint64_t high, uint32_t icr);
+int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t low, uint64_t high,
+			   uint32_t icr);
 
-/* An edge on pin LINT0 or LINT1 (`pin` 0 or 1), delivered as its local vector says; a disabled APIC passes them to INTR and NMI. */
+/*
+ * An edge on pin LINT0 or LINT1 (`pin` 0 or 1), delivered as its local vector says; a disabled APIC passes
+ * them to INTR and NMI.
+ */
 void vlapic_pulse_lint(struct vlapic *v, unsigned pin);
 
 /* True if the 8259A's INTR reaches the CPU: the APIC is disabled, or LINT0 is unmasked in ExtINT mode. */
@@ -170,7 +178,10 @@ bool vlapic_accepts_extint(const struct vlapic *v);
 /* The host timer reached the deadline of vlapic_timer_set. By the owner. Early calls re-arm. */
 void vlapic_timer_expired(struct vlapic *v);
 
-/* The guest's TSC now differs from the host's by `offset`: an armed TSC deadline moves with it, counts do not. */
+/*
+ * The guest's TSC now differs from the host's by `offset`: an armed TSC deadline moves with it, counts do
+ * not.
+ */
 void vlapic_set_tsc_offset(struct vlapic *v, uint64_t offset);
 
 static inline uint64_t vlapic_guest_tsc(const struct vlapic *v)
@@ -206,28 +217,32 @@ static inline void vlapic_set_tpr(struct vlapic *v, uint8_t tpr)
 	vlapic_update_ppr(v);
 }
 
-/* Highest vector in IRR, or -1. Any core. */
-static inline int vlapic_highest_irr(const struct vlapic *v)
+/* Highest vector in the 256-bit register `from`, or -1. */
+static inline int vlapic_highest(const uint64_t *from)
 {
-	for (int word = 3; word >= 0; word--) {
-		uint64_t bits = __atomic_load_n(&v->irr[word], __ATOMIC_RELAXED);
+	int word = __atomic_load_n(&from[3], __ATOMIC_RELAXED)	 ? 3
+		   : __atomic_load_n(&from[2], __ATOMIC_RELAXED) ? 2
+		   : __atomic_load_n(&from[1], __ATOMIC_RELAXED) ? 1
+								 : 0;
+	uint64_t bits = __atomic_load_n(&from[word], __ATOMIC_RELAXED);
 
-		if (bits)
-			return word * 64 + 63 - __builtin_clzll(bits);
-	}
-	return -1;
+	return bits ? word * 64 + 63 - __builtin_clzll(bits) : -1;
 }
 
-/* The vector to inject next: the highest in IRR if its class is above PPR's; else -1. Interrupt flag and shadow are the caller's. */
+/*
+ * The vector to inject next: the highest in IRR if its class is above PPR's; else -1. Interrupt flag and
+ * shadow are the caller's.
+ */
 static inline int vlapic_pending(const struct vlapic *v)
 {
 	const uint64_t *irr = v->irr;
+	uint64_t any = __atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
+		       __atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
 	int vector;
 
-	if (likely(!(__atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
-		     __atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED))))
+	if (likely(!any))
 		return -1;
-	vector = vlapic_highest_irr(v);
+	vector = vlapic_highest(irr);
 	return (vector & 0xF0) > (v->ppr & 0xF0) ? vector : -1;
 }
 

@@ -1,7 +1,7 @@
 /*
- * What the parts of the local APIC share: register numbers and bits in the manual's names, and acceptance of interrupts.
- * vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer, vlapic_state.c saved state.
- * For kernel/vlapic*.c only.
+ * What the parts of the local APIC share: register numbers and bits in the manual's names, and acceptance of
+ * interrupts. vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer, vlapic_state.c
+ * saved state. For kernel/vlapic*.c only.
  */
 #ifndef KERNEL_VLAPIC_INTERNAL_H
 #define KERNEL_VLAPIC_INTERNAL_H
@@ -24,10 +24,13 @@ enum vlapic_register {
 	APIC_TMR = 0x18,
 	APIC_IRR = 0x20,
 	APIC_ESR = 0x28,
-	APIC_LVT_CMCI = 0x2F,
 	APIC_ICR_LOW = 0x30, /* x2APIC: all 64 bits */
 	APIC_ICR_HIGH = 0x31,
-	APIC_LVT_TIMER = 0x32, /* six, in the order of enum vlapic_lvt */
+	APIC_LVT_TIMER = 0x32,
+	APIC_LVT_THERMAL = 0x33,
+	APIC_LVT_PERF = 0x34,
+	APIC_LVT_LINT0 = 0x35,
+	APIC_LVT_LINT1 = 0x36,
 	APIC_LVT_ERROR = 0x37,
 	APIC_INITIAL_COUNT = 0x38,
 	APIC_CURRENT_COUNT = 0x39,
@@ -35,36 +38,39 @@ enum vlapic_register {
 	APIC_SELF_IPI = 0x3F,
 	APIC_REGISTER_COUNT = 0x40
 };
+#define APIC_LVT_FIRST APIC_LVT_TIMER
+#define APIC_LVT_LAST  APIC_LVT_ERROR
 
 #define APIC_BASE_BSP  (1ull << 8)
 #define APIC_BASE_EXTD (1ull << 10)
 #define APIC_BASE_EN   (1ull << 11)
 #define APIC_BASE_ADDR 0x000FFFFFFFFFF000ull
 
-#define APIC_SVR_ENABLE   (1u << 8)
+#define APIC_SVR_ENABLE	  (1u << 8)
 #define APIC_SVR_WRITABLE 0x3FFu /* vector, enable, focus checking (kept, without effect) */
-#define APIC_SVR_RESET    0xFFu
 
-#define APIC_DFR_FIXED_BITS 0x0FFFFFFFu
-#define APIC_DFR_FLAT       0xFu /* of bits 31:28; 0: cluster, all else reserved and taken for flat */
-#define APIC_DFR_CLUSTER    0x0u
+#define APIC_DFR_FIXED_BITS  0x0FFFFFFFu
+#define APIC_DFR_MODEL_SHIFT 28 /* 0: cluster, 15: flat, all else reserved and taken for flat */
 
-#define APIC_LVT_MODE_SHIFT  8
-#define APIC_LVT_STATUS      (1u << 12) /* delivery status: read-only, never set here */
-#define APIC_LVT_REMOTE_IRR  (1u << 14) /* likewise */
-#define APIC_LVT_MASKED      (1u << 16)
-#define APIC_LVT_TIMER_SHIFT 17
-#define APIC_LVT_TIMER_MASK  (3u << APIC_LVT_TIMER_SHIFT)
+#define APIC_LVT_MODE_SHIFT	8
+#define APIC_LVT_STATUS		(1u << 12) /* delivery status: read-only, never set here */
+#define APIC_LVT_REMOTE_IRR	(1u << 14) /* likewise */
+#define APIC_LVT_MASKED		(1u << 16)
+#define APIC_LVT_TIMER_SHIFT	17
+#define APIC_LVT_TIMER_MASK	(3u << APIC_LVT_TIMER_SHIFT)
 #define APIC_LVT_TIMER_DEADLINE (1u << 18) /* of the mode: with bit 17 set too, reserved: nothing runs */
 
-enum apic_timer_mode { APIC_TIMER_ONE_SHOT, APIC_TIMER_PERIODIC, APIC_TIMER_TSC_DEADLINE, APIC_TIMER_RESERVED };
+enum apic_timer_mode {
+	APIC_TIMER_ONE_SHOT,
+	APIC_TIMER_PERIODIC,
+	APIC_TIMER_TSC_DEADLINE,
+	APIC_TIMER_RESERVED
+};
 
-#define APIC_DIVIDE_WRITABLE 0xBu
-
-#define APIC_ESR_SEND_ILLEGAL_VECTOR    (1u << 5)
+#define APIC_ESR_SEND_ILLEGAL_VECTOR	(1u << 5)
 #define APIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
-#define APIC_ESR_ILLEGAL_REGISTER       (1u << 7)
-#define APIC_ESR_VALID                  0xE0u /* those that this APIC can raise */
+#define APIC_ESR_ILLEGAL_REGISTER	(1u << 7)
+#define APIC_ESR_VALID			0xE0u /* those that this APIC can raise */
 
 #define APIC_VECTOR_MIN 16u
 
@@ -80,29 +86,36 @@ enum apic_delivery {
 	APIC_DELIVER_EXTINT,
 };
 
-#define APIC_ICR_MODE_SHIFT      8
-#define APIC_ICR_LOGICAL         (1u << 11)
-#define APIC_ICR_STATUS          (1u << 12) /* xAPIC: read-only, never set here. x2APIC: written bits are dropped */
-#define APIC_ICR_ASSERT          (1u << 14)
-#define APIC_ICR_LEVEL           (1u << 15)
+#define APIC_ICR_MODE_SHIFT	 8
+#define APIC_ICR_LOGICAL	 (1u << 11)
+#define APIC_ICR_STATUS		 (1u << 12) /* xAPIC: read-only, never set here. x2APIC: written bits are dropped */
+#define APIC_ICR_ASSERT		 (1u << 14)
+#define APIC_ICR_LEVEL		 (1u << 15)
 #define APIC_ICR_SHORTHAND_SHIFT 18
-#define APIC_ICR_WRITABLE_LOW    0x000CCFFFu
+#define APIC_ICR_WRITABLE_LOW	 0x000CCFFFu
 #define APIC_ICR_X2APIC_RESERVED (0xFFFFFFFFull & ~(APIC_ICR_WRITABLE_LOW | APIC_ICR_STATUS))
 
 enum apic_shorthand { APIC_TO_DESTINATION, APIC_TO_SELF, APIC_TO_ALL, APIC_TO_OTHERS };
 
-/* Bits of a register that software may set; in x2APIC mode any other raises #GP. Zero where nothing may be set. */
+/*
+ * Bits of a register that software may set; in x2APIC mode any other raises #GP. Zero where nothing may be
+ * set.
+ */
 extern const uint32_t vlapic_writable[APIC_REGISTER_COUNT];
 
-/* The logical ID of x2APIC mode: cluster in 31:16, one bit of 16 below. SDM vol. 3A, "Logical x2APIC ID". */
-static inline uint32_t vlapic_x2apic_ldr(uint32_t id)
+#define PUBLISHED(field)      __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define PUBLISH(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
+
+_Static_assert(ARRAY_SIZE(((struct vlapic *)NULL)->reg) == APIC_REGISTER_COUNT, "one slot for each register");
+
+static inline bool vlapic_is_software_enabled(const struct vlapic *v)
 {
-	return id >> 4 << 16 | 1u << (id & 15);
+	return PUBLISHED(v->reg[APIC_SVR]) & APIC_SVR_ENABLE;
 }
 
 /*
- * Sets `vector` (16 to 255) in IRR, TMR first: whoever sees the request finds its trigger mode. Any core. True if it was not yet
- * requested: an earlier request has had its notice already.
+ * Sets `vector` (16 to 255) in IRR, TMR first: whoever sees the request finds its trigger mode. Any core.
+ * True if it was not yet requested: an earlier request has had its notice already.
  */
 static inline bool vlapic_request(struct vlapic *v, unsigned vector, bool level)
 {
@@ -116,27 +129,24 @@ static inline bool vlapic_request(struct vlapic *v, unsigned vector, bool level)
 	return !(__atomic_fetch_or(&v->irr[vector / 64], bit, __ATOMIC_SEQ_CST) & bit);
 }
 
-/* Copy of the 256-bit register `from` as the guest sees it: word `n` of eight. */
-static inline uint32_t vlapic_word(const uint64_t *from, unsigned n)
-{
-	return (uint32_t)(__atomic_load_n(&from[n / 2], __ATOMIC_RELAXED) >> (n % 2 * 32));
-}
-
 /* vlapic.c */
 uint32_t vlapic_read_register(struct vlapic *v, unsigned reg);
 /* Takes over IA32_APIC_BASE, already checked, and the mode it asks for. */
 void vlapic_set_base(struct vlapic *v, uint64_t base);
-/* The mode that `base` asks for; STATUS_INVALID for reserved bits, EXTD without EN, or x2APIC where it is not offered. */
+/*
+ * The mode that `base` asks for; STATUS_INVALID for reserved bits, EXTD without EN, or x2APIC where it is not
+ * offered.
+ */
 must_check enum status vlapic_check_base(const struct vlapic *v, uint64_t base, enum vlapic_mode *mode);
-/* Registers as after power-up, but for ID and IA32_APIC_BASE. */
+/* Registers as after power-up in the present mode; IA32_APIC_BASE stays. */
 void vlapic_clear(struct vlapic *v);
 
 /* vlapic_ipi.c: one message or local interrupt to one APIC, from any core; false if it takes none. */
 bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, bool level);
 /* Records ESR bits; the first since the last write to ESR fires the error vector. Any core. */
 void vlapic_record_error(struct vlapic *v, uint32_t esr_bit);
-/* What the local vector says, unless it is masked. Any core. */
-void vlapic_fire_lvt(struct vlapic *v, enum vlapic_lvt which);
+/* Does what the local vector in register `reg` says, unless it is masked. Any core. */
+void vlapic_fire_lvt(struct vlapic *v, enum vlapic_register reg);
 
 /* vlapic_timer.c */
 static inline enum apic_timer_mode vlapic_timer_mode(uint32_t lvt)

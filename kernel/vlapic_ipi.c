@@ -1,28 +1,24 @@
 /*
- * Interrupt messages between local APICs: who is meant, and what each does with it. Senders run on any core; they touch a
- * target's shared and published fields only. SDM vol. 3A, "Issuing Interprocessor Interrupts" and "Message Signalled Interrupts".
+ * Interrupt messages between local APICs: who is meant, and what each does with it. Senders run on any core;
+ * they touch a target's shared and published fields only. SDM vol. 3A, "Issuing Interprocessor Interrupts"
+ * and "Message Signalled Interrupts".
  */
 #include "kernel/vlapic_internal.h"
 
 #define MSI_ADDRESS_PREFIX 0xFEEull /* bits 63:20 */
-#define MSI_LOGICAL        (1u << 2)
-#define MSI_REDIRECT       (1u << 3) /* RH: to one processor */
-#define MSI_DATA_ASSERT    (1u << 14)
-#define MSI_DATA_LEVEL     (1u << 15)
-
-#define PUBLISHED(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
-
-struct message {
-	enum apic_delivery mode;
-	uint8_t vector;
-	bool level;
-};
+#define MSI_LOGICAL	   (1u << 2)
+#define MSI_REDIRECT	   (1u << 3) /* RH: to one processor */
+#define MSI_DATA_ASSERT	   (1u << 14)
+#define MSI_DATA_LEVEL	   (1u << 15)
 
 void vlapic_record_error(struct vlapic *v, uint32_t esr_bit)
 {
-	/* An illegal error vector records a further error; as the first is still there, this does not recurse again. */
+	/*
+	 * An illegal error vector records a further error; as the first is still there, this does not recurse
+	 * again.
+	 */
 	if (!__atomic_fetch_or(&v->errors, esr_bit, __ATOMIC_SEQ_CST))
-		vlapic_fire_lvt(v, VLAPIC_LVT_ERROR);
+		vlapic_fire_lvt(v, APIC_LVT_ERROR);
 }
 
 bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, bool level)
@@ -32,7 +28,7 @@ bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, b
 	switch (mode) {
 	case APIC_DELIVER_FIXED:
 	case APIC_DELIVER_LOWEST:
-		if (!PUBLISHED(v->software_enabled))
+		if (!vlapic_is_software_enabled(v))
 			return false;
 		if (unlikely(vector < APIC_VECTOR_MIN))
 			vlapic_record_error(v, APIC_ESR_RECEIVE_ILLEGAL_VECTOR);
@@ -59,9 +55,9 @@ bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, b
 	return false;
 }
 
-void vlapic_fire_lvt(struct vlapic *v, enum vlapic_lvt which)
+void vlapic_fire_lvt(struct vlapic *v, enum vlapic_register reg)
 {
-	uint32_t lvt = PUBLISHED(v->lvt[which]);
+	uint32_t lvt = PUBLISHED(v->reg[reg]);
 
 	/* Timer and error vectors have no delivery mode: the bits are never set, which is Fixed. */
 	if (!(lvt & APIC_LVT_MASKED))
@@ -71,14 +67,14 @@ void vlapic_fire_lvt(struct vlapic *v, enum vlapic_lvt which)
 void vlapic_pulse_lint(struct vlapic *v, unsigned pin)
 {
 	if (v->mode != VLAPIC_DISABLED)
-		vlapic_fire_lvt(v, pin ? VLAPIC_LVT_LINT1 : VLAPIC_LVT_LINT0);
+		vlapic_fire_lvt(v, pin ? APIC_LVT_LINT1 : APIC_LVT_LINT0);
 	else
 		vlapic_notify(v, pin ? VLAPIC_NOTIFY_NMI : VLAPIC_NOTIFY_EXTINT);
 }
 
 bool vlapic_accepts_extint(const struct vlapic *v)
 {
-	uint32_t lvt = v->lvt[VLAPIC_LVT_LINT0];
+	uint32_t lvt = v->reg[APIC_LVT_LINT0];
 
 	return v->mode == VLAPIC_DISABLED ||
 	       (!(lvt & APIC_LVT_MASKED) && (lvt >> APIC_LVT_MODE_SHIFT & 7) == APIC_DELIVER_EXTINT);
@@ -89,62 +85,52 @@ static inline uint64_t present(const struct vlapic_bus *bus)
 	return __atomic_load_n(&bus->present, __ATOMIC_ACQUIRE);
 }
 
-/* SDM vol. 3A, "Logical Destination Mode in xAPIC Mode"; an x2APIC sees an 8-bit destination as bits of cluster 0. */
-static bool matches_logical(const struct vlapic *v, uint8_t destination)
+/*
+ * SDM vol. 3A, "Logical Destination Mode in xAPIC Mode" and "in x2APIC Mode". A `wide` destination has 32
+ * bits and comes from an x2APIC; it does not reach an APIC still in xAPIC mode. A narrow one, of 8 bits, is
+ * to an x2APIC a part of cluster 0.
+ */
+static bool matches_logical(const struct vlapic *v, uint32_t destination, bool wide)
 {
-	uint8_t ldr;
+	uint32_t ldr;
 
 	if (PUBLISHED(v->mode) == VLAPIC_X2APIC)
-		return v->id < 8 && (destination >> v->id & 1);
-	ldr = (uint8_t)(PUBLISHED(v->ldr) >> 24);
-	if (PUBLISHED(v->dfr) >> 28 == APIC_DFR_CLUSTER)
-		return ldr >> 4 == destination >> 4 && (ldr & destination & 0xF);
-	return ldr & destination;
+		return v->id / 16 == destination >> 16 && (destination >> v->id % 16 & 1);
+	if (wide)
+		return false;
+	ldr = PUBLISHED(v->reg[APIC_LDR]) >> 24;
+	if (PUBLISHED(v->reg[APIC_DFR]) >> APIC_DFR_MODEL_SHIFT)
+		return ldr & destination;
+	return ldr >> 4 == destination >> 4 && (ldr & destination & 0xF);
 }
 
-/* The APICs an 8-bit destination names, as a set of IDs. */
-static uint64_t find_narrow(const struct vlapic_bus *bus, uint8_t destination, bool logical)
+static __attribute__((noinline)) uint64_t find_logical(const struct vlapic_bus *bus, uint32_t destination,
+						       bool wide)
 {
 	uint64_t found = 0, rest = present(bus);
 
-	if (destination == 0xFF)
-		return rest;
-	if (!logical)
-		return destination < HILUM_MAX_VCPUS ? rest & 1ull << destination : 0;
-	for (; rest; rest &= rest - 1) {
-		unsigned id = (unsigned)__builtin_ctzll(rest);
-
-		if (matches_logical(bus->apic[id], destination))
-			found |= 1ull << id;
-	}
-	return found;
-}
-
-/*
- * The same for the 32-bit destination of an x2APIC. Logical IDs follow from the ID, so they are not searched for; an APIC still
- * in xAPIC mode is not reachable by them.
- */
-static uint64_t find_wide(const struct vlapic_bus *bus, uint32_t destination, bool logical)
-{
-	uint64_t found = 0, rest;
-	uint32_t cluster = destination >> 16;
-
-	if (destination == 0xFFFFFFFF)
-		return present(bus);
-	if (!logical)
-		return destination < HILUM_MAX_VCPUS ? present(bus) & 1ull << destination : 0;
-	if (cluster >= HILUM_MAX_VCPUS / 16)
-		return 0;
-	rest = present(bus) & (uint64_t)(destination & 0xFFFF) << (cluster * 16);
+	if (wide) /* x2APIC's logical IDs follow from the ID: only this cluster can match */
+		rest &= destination >> 18 ? 0 : 0xFFFFull << (destination >> 16) * 16;
 	for (; rest; rest &= rest - 1)
-		if (PUBLISHED(bus->apic[__builtin_ctzll(rest)]->mode) == VLAPIC_X2APIC)
+		if (matches_logical(bus->apic[__builtin_ctzll(rest)], destination, wide))
 			found |= rest & -rest;
 	return found;
 }
 
+/* The APICs that a destination names, as a set of IDs. */
+static inline uint64_t find(const struct vlapic_bus *bus, uint32_t destination, bool logical, bool wide)
+{
+	if (unlikely(destination == (wide ? 0xFFFFFFFF : 0xFF)))
+		return present(bus);
+	if (logical)
+		return find_logical(bus, destination, wide);
+	return destination < HILUM_MAX_VCPUS ? present(bus) & 1ull << destination : 0;
+}
+
 /*
- * One of `set` whose processor priority is lowest, among equals by the vector, so that unlike interrupts spread. An empty set if
- * none is enabled. SDM vol. 3A, "Lowest Priority Delivery Mode", leaves the rule to the system.
+ * One of `set` whose processor priority is lowest, among equals by the vector, so that unlike interrupts
+ * spread. An empty set if none is enabled. SDM vol. 3A, "Lowest Priority Delivery Mode", leaves the rule to
+ * the system.
  */
 static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned vector)
 {
@@ -155,7 +141,8 @@ static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned
 		const struct vlapic *v = bus->apic[__builtin_ctzll(set)];
 		unsigned priority = PUBLISHED(v->ppr) & 0xF0;
 
-		if (PUBLISHED(v->mode) == VLAPIC_DISABLED || !PUBLISHED(v->software_enabled) || priority > lowest)
+		if (PUBLISHED(v->mode) == VLAPIC_DISABLED || !vlapic_is_software_enabled(v) ||
+		    priority > lowest)
 			continue;
 		if (priority < lowest) {
 			lowest = priority;
@@ -170,21 +157,30 @@ static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned
 	return ties & -ties;
 }
 
-/* Returns how many APICs took it. */
-static int send(const struct vlapic_bus *bus, uint64_t set, struct message message)
+static __attribute__((noinline)) int send_many(const struct vlapic_bus *bus, uint64_t set,
+					       enum apic_delivery mode, unsigned vector, bool level)
 {
 	int taken = 0;
 
-	if (message.mode == APIC_DELIVER_LOWEST)
-		set = pick_lowest(bus, set, message.vector);
+	if (mode == APIC_DELIVER_LOWEST)
+		set = pick_lowest(bus, set, vector);
 	for (; set; set &= set - 1)
-		taken += vlapic_accept(bus->apic[__builtin_ctzll(set)], message.mode, message.vector, message.level);
+		taken += vlapic_accept(bus->apic[__builtin_ctzll(set)], mode, vector, level);
 	return taken;
+}
+
+/* Returns how many APICs took it. */
+static inline int send(const struct vlapic_bus *bus, uint64_t set, enum apic_delivery mode, unsigned vector,
+		       bool level)
+{
+	if (unlikely(!set || (set & (set - 1))))
+		return send_many(bus, set, mode, vector, level);
+	return vlapic_accept(bus->apic[__builtin_ctzll(set)], mode, vector, level);
 }
 
 static uint64_t find_icr(const struct vlapic *v, uint64_t icr)
 {
-	uint32_t destination = (uint32_t)(icr >> 32);
+	bool wide = v->mode == VLAPIC_X2APIC;
 
 	switch ((enum apic_shorthand)(icr >> APIC_ICR_SHORTHAND_SHIFT & 3)) {
 	case APIC_TO_SELF:
@@ -196,59 +192,63 @@ static uint64_t find_icr(const struct vlapic *v, uint64_t icr)
 	case APIC_TO_DESTINATION:
 		break;
 	}
-	if (v->mode == VLAPIC_X2APIC)
-		return find_wide(v->bus, destination, icr & APIC_ICR_LOGICAL);
-	return find_narrow(v->bus, (uint8_t)destination, icr & APIC_ICR_LOGICAL);
+	return find(v->bus, (uint32_t)(icr >> 32), icr & APIC_ICR_LOGICAL, wide);
 }
 
 void vlapic_ipi(struct vlapic *v, uint64_t icr)
 {
-	struct message message = {(enum apic_delivery)(icr >> APIC_ICR_MODE_SHIFT & 7), (uint8_t)icr, false};
+	enum apic_delivery mode = (enum apic_delivery)(icr >> APIC_ICR_MODE_SHIFT & 7);
+	unsigned vector = (uint8_t)icr;
 	uint64_t set = find_icr(v, icr);
 
-	if (message.mode == APIC_DELIVER_FIXED || message.mode == APIC_DELIVER_LOWEST) {
-		if (unlikely(message.vector < APIC_VECTOR_MIN)) {
+	if (mode <= APIC_DELIVER_LOWEST) { /* or fixed */
+		if (unlikely(vector < APIC_VECTOR_MIN)) {
 			vlapic_record_error(v, APIC_ESR_SEND_ILLEGAL_VECTOR);
 		} else if (set == 1ull << v->id) {
-			/* To itself alone: it looks at IRR before it enters the guest again, a notice would be wasted. */
-			if (v->software_enabled)
-				vlapic_request(v, message.vector, false);
+			/*
+			 * To itself alone: it looks at IRR before it enters the guest again, a notice would
+			 * be wasted.
+			 */
+			if (vlapic_is_software_enabled(v))
+				vlapic_request(v, vector, false);
 			return;
 		}
-	} else if (message.mode == APIC_DELIVER_INIT && (icr & (APIC_ICR_ASSERT | APIC_ICR_LEVEL)) == APIC_ICR_LEVEL) {
+	} else if (mode == APIC_DELIVER_INIT &&
+		   (icr & (APIC_ICR_ASSERT | APIC_ICR_LEVEL)) == APIC_ICR_LEVEL) {
 		return; /* INIT level de-assert only synchronised arbitration IDs */
-	} else if (message.mode == APIC_DELIVER_EXTINT) {
+	} else if (mode == APIC_DELIVER_EXTINT) {
 		return; /* reserved in ICR */
 	}
-	send(v->bus, set, message);
+	send(v->bus, set, mode, vector, false);
 }
 
 enum status vlapic_deliver_msi(struct vlapic_bus *bus, uint64_t address, uint32_t data)
 {
-	struct message message = {(enum apic_delivery)(data >> 8 & 7), (uint8_t)data, data & MSI_DATA_LEVEL};
+	enum apic_delivery mode = (enum apic_delivery)(data >> APIC_ICR_MODE_SHIFT & 7);
+	bool level = data & MSI_DATA_LEVEL;
 	uint64_t set;
 
 	if (address >> 20 != MSI_ADDRESS_PREFIX)
 		return STATUS_INVALID;
-	if (message.mode == APIC_DELIVER_SIPI || (message.level && !(data & MSI_DATA_ASSERT)))
+	if (mode == APIC_DELIVER_SIPI || (level && !(data & MSI_DATA_ASSERT)))
 		return STATUS_OK; /* reserved, and the end of a level: nothing to deliver */
-	if ((address & MSI_REDIRECT) && message.mode == APIC_DELIVER_FIXED)
-		message.mode = APIC_DELIVER_LOWEST;
-	set = find_narrow(bus, (uint8_t)(address >> 12), address & MSI_LOGICAL);
-	send(bus, set, message);
+	if ((address & MSI_REDIRECT) && mode == APIC_DELIVER_FIXED)
+		mode = APIC_DELIVER_LOWEST;
+	set = find(bus, address >> 12 & 0xFF, address & MSI_LOGICAL, false);
+	send(bus, set, mode, (uint8_t)data, level);
 	return STATUS_OK;
 }
 
 int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t low, uint64_t high, uint32_t icr)
 {
-	struct message message = {(enum apic_delivery)(icr >> APIC_ICR_MODE_SHIFT & 7), (uint8_t)icr, false};
+	enum apic_delivery mode = (enum apic_delivery)(icr >> APIC_ICR_MODE_SHIFT & 7);
+	unsigned vector = (uint8_t)icr;
 
 	/* `high` starts at min_id + 64, beyond every APIC ID. */
 	_Static_assert(HILUM_MAX_VCPUS <= 64, "one word holds all");
 	(void)high;
 	if ((icr & ~(0x7FFu | APIC_ICR_ASSERT)) ||
-	    (message.mode != APIC_DELIVER_NMI &&
-	     (message.mode != APIC_DELIVER_FIXED || message.vector < APIC_VECTOR_MIN)))
+	    (mode != APIC_DELIVER_NMI && (mode != APIC_DELIVER_FIXED || vector < APIC_VECTOR_MIN)))
 		return -1;
-	return send(bus, min_id < 64 ? low << min_id & present(bus) : 0, message);
+	return send(bus, min_id < 64 ? low << min_id & present(bus) : 0, mode, vector, false);
 }

@@ -1,25 +1,29 @@
 /*
  * The local APIC's timer: one-shot, periodic, TSC-deadline. SDM vol. 3A, "APIC Timer".
  *
- * Nothing counts. A running timer is the host TSC at which it reaches zero next (`deadline_tsc`); the current count follows from
- * the clock. A periodic deadline is moved by whole periods, so it never drifts. While the local vector is masked no host timer
- * is set and the state is brought up to date (`settle`) when somebody looks. Owner only, like everything that is not an interrupt.
+ * Nothing counts. A running timer is the host TSC at which it reaches zero next (`deadline_tsc`); the current
+ * count follows from the clock. A periodic deadline is moved by whole periods, so it never drifts. While the
+ * local vector is masked no host timer is set and the state is brought up to date (`settle`) when somebody
+ * looks. Owner only, like everything that is not an interrupt.
  */
 #include "kernel/vlapic_internal.h"
 
 static inline bool counts(const struct vlapic *v)
 {
-	return !(v->lvt[VLAPIC_LVT_TIMER] & APIC_LVT_TIMER_DEADLINE);
+	return !(v->reg[APIC_LVT_TIMER] & APIC_LVT_TIMER_DEADLINE);
 }
 
-/* Brings a timer whose deadline has passed to its state at `now`; fires its vector (once, however many periods were missed). */
+/*
+ * Brings a timer whose deadline has passed to its state at `now`; fires its vector (once, however many
+ * periods were missed).
+ */
 static void settle(struct vlapic *v, uint64_t now)
 {
 	uint64_t deadline = v->deadline_tsc;
 
 	if (!deadline || now < deadline)
 		return;
-	if (vlapic_timer_mode(v->lvt[VLAPIC_LVT_TIMER]) == APIC_TIMER_PERIODIC) {
+	if (vlapic_timer_mode(v->reg[APIC_LVT_TIMER]) == APIC_TIMER_PERIODIC) {
 		deadline += v->period_tsc;
 		if (unlikely(now >= deadline))
 			deadline += ((now - deadline) / v->period_tsc + 1) * v->period_tsc;
@@ -28,13 +32,13 @@ static void settle(struct vlapic *v, uint64_t now)
 		v->deadline_tsc = 0;
 		v->guest_deadline = 0;
 	}
-	vlapic_fire_lvt(v, VLAPIC_LVT_TIMER);
+	vlapic_fire_lvt(v, APIC_LVT_TIMER);
 }
 
 /* Makes the host timer follow the state. */
 static void arm(struct vlapic *v)
 {
-	if (v->deadline_tsc && !(v->lvt[VLAPIC_LVT_TIMER] & APIC_LVT_MASKED)) {
+	if (v->deadline_tsc && !(v->reg[APIC_LVT_TIMER] & APIC_LVT_MASKED)) {
 		v->timer_armed = true;
 		vlapic_timer_set(v, v->deadline_tsc);
 	} else if (v->timer_armed) {
@@ -68,16 +72,20 @@ static void start(struct vlapic *v, uint64_t now, uint64_t count)
 {
 	uint64_t first = count << v->divide_shift;
 
-	v->period_tsc = (uint64_t)v->initial_count << v->divide_shift;
+	v->period_tsc = (uint64_t)v->reg[APIC_INITIAL_COUNT] << v->divide_shift;
 	if (v->period_tsc < v->bus->timer_min_period_tsc)
 		v->period_tsc = v->bus->timer_min_period_tsc;
-	if (vlapic_timer_mode(v->lvt[VLAPIC_LVT_TIMER]) == APIC_TIMER_PERIODIC && count == v->initial_count)
+	if (vlapic_timer_mode(v->reg[APIC_LVT_TIMER]) == APIC_TIMER_PERIODIC &&
+	    count == v->reg[APIC_INITIAL_COUNT])
 		first = v->period_tsc;
 	v->deadline_tsc = now + first;
 	arm(v);
 }
 
-/* Counts that are left at `now`, which is before the deadline; the one under way counts whole. 0 if it does not run. */
+/*
+ * Counts that are left at `now`, which is before the deadline; the one under way counts whole. 0 if it does
+ * not run.
+ */
 static uint64_t remaining(const struct vlapic *v, uint64_t now)
 {
 	uint64_t left = v->deadline_tsc - now, divisor = 1ull << v->divide_shift;
@@ -92,7 +100,7 @@ void vlapic_timer_write_initial(struct vlapic *v, uint32_t count)
 	if (!counts(v))
 		return; /* "writes to the initial-count register are ignored" in TSC-deadline mode */
 	settle(v, now);
-	v->initial_count = count;
+	v->reg[APIC_INITIAL_COUNT] = count;
 	if (count)
 		start(v, now, count);
 	else
@@ -106,19 +114,21 @@ void vlapic_timer_write_divide(struct vlapic *v, uint32_t dcr)
 
 	settle(v, now);
 	left = remaining(v, now);
-	v->dcr = dcr;
-	v->divide_shift = (uint8_t)((((dcr & 3) | (dcr >> 1 & 4)) + 1) & 7); /* 000 divides by 2, 110 by 128, 111 by 1 */
+	v->reg[APIC_DIVIDE] = dcr;
+	v->divide_shift = (uint8_t)((((dcr & 3) | (dcr >> 1 & 4)) + 1) &
+				    7); /* 000 divides by 2, 110 by 128, 111 by 1 */
 	if (left)
 		start(v, now, left);
 }
 
 void vlapic_timer_write_lvt(struct vlapic *v, uint32_t lvt)
 {
-	uint32_t old = v->lvt[VLAPIC_LVT_TIMER];
+	uint32_t old = v->reg[APIC_LVT_TIMER];
 
 	settle(v, rdtsc());
-	__atomic_store_n(&v->lvt[VLAPIC_LVT_TIMER], lvt, __ATOMIC_RELAXED);
-	if (((lvt ^ old) & APIC_LVT_TIMER_MASK) && ((lvt | old) & APIC_LVT_TIMER_DEADLINE)) /* to or from it: disarms */
+	PUBLISH(v->reg[APIC_LVT_TIMER], lvt);
+	if (((lvt ^ old) & APIC_LVT_TIMER_MASK) &&
+	    ((lvt | old) & APIC_LVT_TIMER_DEADLINE)) /* to or from it: disarms */
 		disarm(v);
 	else
 		arm(v);
@@ -130,14 +140,14 @@ uint32_t vlapic_timer_read_count(struct vlapic *v)
 
 	settle(v, now);
 	left = remaining(v, now);
-	return left < v->initial_count ? (uint32_t)left : v->initial_count;
+	return left < v->reg[APIC_INITIAL_COUNT] ? (uint32_t)left : v->reg[APIC_INITIAL_COUNT];
 }
 
 void vlapic_timer_write_deadline(struct vlapic *v, uint64_t guest_tsc)
 {
 	uint64_t now = rdtsc(), guest_now = now + v->tsc_offset;
 
-	if (vlapic_timer_mode(v->lvt[VLAPIC_LVT_TIMER]) != APIC_TIMER_TSC_DEADLINE)
+	if (vlapic_timer_mode(v->reg[APIC_LVT_TIMER]) != APIC_TIMER_TSC_DEADLINE)
 		return; /* ignored in the other modes */
 	settle(v, now);
 	if (!guest_tsc) {

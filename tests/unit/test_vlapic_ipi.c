@@ -1,6 +1,7 @@
 /*
  * Who receives an interrupt message, and what arrives: IPIs, MSIs, KVM's bitmap, local pins.
- * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c kernel/vlapic_state.c tests/unit/fake_vlapic/harness.c
+ * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c kernel/vlapic_state.c
+ * UNIT_SOURCES: tests/unit/fake_vlapic/harness.c
  * UNIT_FLAGS: -iquote tests/unit/fake_vlapic -Wno-unused-parameter
  */
 #include "tests/unit/fake_vlapic/harness.h"
@@ -53,11 +54,13 @@ static void init_cluster(void)
 static void vlapic_deliver_msi__each_destination_form__reaches_those_meant(void **state)
 {
 	static const struct route flat[] = {
-		{0x00000, 0x1}, {0x03000, 0x8}, {0x04000, 0x0}, {0x40000, 0x0}, {0xFF000, 0xF},                 /* physical */
-		{0x01004, 0x1}, {0x0A004, 0xA}, {0x10004, 0x0}, {0xF3004, 0x3}, {0xFF004, 0xF}, {0x00004, 0x0}, /* logical */
+		{0x00000, 0x1}, {0x03000, 0x8}, {0x04000, 0x0}, {0x40000, 0x0}, {0xFF000, 0xF}, /* physical */
+		{0x01004, 0x1}, {0x0A004, 0xA}, {0x10004, 0x0}, {0xF3004, 0x3}, {0xFF004, 0xF},
+		{0x00004, 0x0}, /* logical */
 	};
 	static const struct route cluster[] = {
-		{0x01004, 0x1}, {0x03004, 0x3}, {0x13004, 0xC}, {0x12004, 0x8}, {0x23004, 0}, {0x1C004, 0}, {0xFF004, 0xF},
+		{0x01004, 0x1}, {0x03004, 0x3}, {0x13004, 0xC}, {0x12004, 0x8},
+		{0x23004, 0},	{0x1C004, 0},	{0xFF004, 0xF},
 	};
 	static const struct route x2apic[] = {
 		{0x05000, 0x20}, {0x05004, 0x5}, {0xFF000, 0xFFFFF}, {0xFF004, 0xFFFFF}, {0x80004, 0x80},
@@ -117,7 +120,7 @@ static void vlapic_ipi__each_destination_form__reaches_those_meant(void **state)
 /* Each APIC asks "is it me?" as the manual tells it to; the sender's search by sets must agree. */
 static bool is_me(const struct vlapic *v, uint32_t destination, bool logical, bool wide)
 {
-	if (v->mode == VLAPIC_DISABLED || !v->software_enabled)
+	if (v->mode == VLAPIC_DISABLED || !(v->reg[APIC_SVR] & 0x100))
 		return false;
 	if (destination == (wide ? 0xFFFFFFFF : 0xFF))
 		return true;
@@ -127,9 +130,10 @@ static bool is_me(const struct vlapic *v, uint32_t destination, bool logical, bo
 		return destination >> 16 == v->id / 16 && (destination & 0xFFFF & (1u << v->id % 16));
 	if (wide)
 		return false;
-	if (v->dfr >> 28 == 0)
-		return v->ldr >> 28 == destination >> 4 && (v->ldr >> 24 & destination & 15);
-	return v->ldr >> 24 & destination;
+	if (v->reg[APIC_DFR] >> 28 == 0)
+		return v->reg[APIC_LDR] >> 28 == destination >> 4 &&
+		       (v->reg[APIC_LDR] >> 24 & destination & 15);
+	return v->reg[APIC_LDR] >> 24 & destination;
 }
 
 static void vlapic_ipi__random_modes_and_destinations__agrees_with_a_plain_model(void **state)
@@ -238,8 +242,14 @@ static void vlapic_ipi__delivery_modes__become_their_notices(void **state)
 		uint32_t icr;
 		int notice; /* -1: nothing */
 	} modes[] = {
-		{0x4400, VLAPIC_NOTIFY_NMI},  {0x4405, VLAPIC_NOTIFY_NMI}, {0x4500, VLAPIC_NOTIFY_INIT}, {0xC500, VLAPIC_NOTIFY_INIT},
-		{0x8500, -1},                 {0x46AB, VLAPIC_NOTIFY_SIPI}, {0x4200, -1},                {0x4300, -1},
+		{0x4400, VLAPIC_NOTIFY_NMI},
+		{0x4405, VLAPIC_NOTIFY_NMI},
+		{0x4500, VLAPIC_NOTIFY_INIT},
+		{0xC500, VLAPIC_NOTIFY_INIT},
+		{0x8500, -1},
+		{0x46AB, VLAPIC_NOTIFY_SIPI},
+		{0x4200, -1},
+		{0x4300, -1},
 		{0x4741, -1},
 	};
 
@@ -284,8 +294,12 @@ static void vlapic_deliver_msi__delivery_modes__become_their_notices(void **stat
 		uint32_t data;
 		int notice;
 	} modes[] = {
-		{0x0400, VLAPIC_NOTIFY_NMI}, {0x0500, VLAPIC_NOTIFY_INIT}, {0x0700, VLAPIC_NOTIFY_EXTINT},
-		{0x0600, -1},                {0x0200, -1},                 {0x0300, -1},
+		{0x0400, VLAPIC_NOTIFY_NMI},
+		{0x0500, VLAPIC_NOTIFY_INIT},
+		{0x0700, VLAPIC_NOTIFY_EXTINT},
+		{0x0600, -1},
+		{0x0200, -1},
+		{0x0300, -1},
 		{0x8041, -1}, /* level, de-asserted */
 	};
 
@@ -300,7 +314,8 @@ static void vlapic_deliver_msi__delivery_modes__become_their_notices(void **stat
 
 static void vlapic_deliver_msi__address_elsewhere__fails(void **state)
 {
-	static const uint64_t elsewhere[] = {0, 0xFEC00000, 0xFED00000, 0xFEF00000, 0x1FEE00000, 0xFFFFFFFFFEE00000};
+	static const uint64_t elsewhere[] = {0,		 0xFEC00000,  0xFED00000,
+					     0xFEF00000, 0x1FEE00000, 0xFFFFFFFFFEE00000};
 
 	machine_init(1, false);
 	for (unsigned i = 0; i < ARRAY_SIZE(elsewhere); i++)
@@ -329,7 +344,8 @@ static void vlapic_deliver_msi__lowest_priority__reaches_one_of_lowest_ppr(void 
 		seen |= msi_reaches(0x0F004, 0x100 | vector);
 	assert_int_equal(seen, 0xA);
 	assert_int_equal(msi_reaches(0x05004, 0x131), 0x1);
-	assert_int_equal(msi_reaches(0x0F00C, 0x031) & ~0xAull, 0); /* fixed with the redirection hint: one, by the same rule */
+	assert_int_equal(msi_reaches(0x0F00C, 0x031) & ~0xAull,
+			 0); /* fixed with the redirection hint: one, by the same rule */
 	wr(&m.apic[1], APIC_SVR, 0xFF);
 	enter_mode(&m.apic[3], VLAPIC_DISABLED);
 	assert_int_equal(msi_reaches(0x0F004, 0x131), 0x1);
@@ -348,9 +364,9 @@ static void vlapic_send_ipi_bitmap__bits__reach_their_ids(void **state)
 	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0xFFFFFFFF, ~0ull, ~0ull, 0x41), 0);
 	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 1, 1, 0, 0x400), 1);
 	assert_int_equal(m.notified[VLAPIC_NOTIFY_NMI], 2);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x0F), -1);  /* vector */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x500), -1); /* INIT */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x841), -1); /* logical */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x0F), -1);	/* vector */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x500), -1);	/* INIT */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x841), -1);	/* logical */
 	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x40041), -1); /* shorthand */
 	assert_int_equal(collect(0x41), 0);
 }

@@ -1,16 +1,17 @@
 /*
  * The local APIC's timer against the clock, in its three modes.
- * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c kernel/vlapic_state.c tests/unit/fake_vlapic/harness.c
+ * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c kernel/vlapic_state.c
+ * UNIT_SOURCES: tests/unit/fake_vlapic/harness.c
  * UNIT_FLAGS: -iquote tests/unit/fake_vlapic -Wno-unused-parameter
  */
 #include "tests/unit/fake_vlapic/harness.h"
 
-#define V            (&m.apic[0])
-#define VECTOR       0x60u
+#define V	     (&m.apic[0])
+#define VECTOR	     0x60u
 #define ONE_SHOT     VECTOR
 #define PERIODIC     (1u << 17 | VECTOR)
 #define TSC_DEADLINE (2u << 17 | VECTOR)
-#define MASKED       (1u << 16)
+#define MASKED	     (1u << 16)
 #define DIVIDE_BY_1  0xBu
 
 static void init(uint32_t lvt)
@@ -359,7 +360,8 @@ int main(void)
 		cmocka_unit_test(vlapic_timer__tsc_deadline_masked__passes_silently),
 		cmocka_unit_test(vlapic_set_tsc_offset__timer_armed__moves_deadlines_but_not_counts),
 		cmocka_unit_test(vlapic_timer_expired__early_or_spurious__does_not_fire),
-		cmocka_unit_test(vlapic_timer__deadline_passed_before_host_timer__fires_before_the_next_write),
+		cmocka_unit_test(
+			vlapic_timer__deadline_passed_before_host_timer__fires_before_the_next_write),
 		cmocka_unit_test(vlapic_timer__vector_below_16__is_an_error),
 	};
 

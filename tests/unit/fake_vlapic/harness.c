@@ -61,7 +61,8 @@ void advance(uint64_t ticks)
 		unsigned first = HILUM_MAX_VCPUS;
 
 		for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-			if (m.timer[i] && m.timer[i] <= end && (first == HILUM_MAX_VCPUS || m.timer[i] < m.timer[first]))
+			if (m.timer[i] && m.timer[i] <= end &&
+			    (first == HILUM_MAX_VCPUS || m.timer[i] < m.timer[first]))
 				first = i;
 		if (first == HILUM_MAX_VCPUS)
 			break;
@@ -105,10 +106,12 @@ void enter_mode(struct vlapic *v, enum vlapic_mode mode)
 {
 	assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE), STATUS_OK);
 	if (mode != VLAPIC_DISABLED)
-		assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN), STATUS_OK);
-	if (mode == VLAPIC_X2APIC)
-		assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD),
+		assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN),
 				 STATUS_OK);
+	if (mode == VLAPIC_X2APIC)
+		assert_int_equal(
+			wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD),
+			STATUS_OK);
 	assert_int_equal(v->mode, mode);
 }
 
@@ -151,11 +154,11 @@ void check_invariants(const struct vlapic *v)
 	assert_int_equal(v->ppr, ppr);
 	assert_int_equal((v->irr[0] | v->isr[0]) & 0xFFFF, 0);
 	assert_true(v->mode <= VLAPIC_X2APIC);
-	for (unsigned i = 0; i < VLAPIC_LVT_COUNT; i++)
-		assert_true(v->software_enabled || (v->lvt[i] & APIC_LVT_MASKED));
+	for (unsigned reg = APIC_LVT_FIRST; reg <= APIC_LVT_LAST; reg++)
+		assert_true((v->reg[APIC_SVR] & APIC_SVR_ENABLE) || (v->reg[reg] & APIC_LVT_MASKED));
 	if (v->mode == VLAPIC_DISABLED)
 		assert_int_equal(v->deadline_tsc, 0);
-	assert_int_equal(v->timer_armed, v->deadline_tsc && !(v->lvt[VLAPIC_LVT_TIMER] & APIC_LVT_MASKED));
+	assert_int_equal(v->timer_armed, v->deadline_tsc && !(v->reg[APIC_LVT_TIMER] & APIC_LVT_MASKED));
 	assert_true(v->divide_shift <= 7);
 }
 

@@ -1,6 +1,6 @@
 /*
- * A VM of local APICs and a kernel that writes down what they ask of it. Time stands still but for advance(), which calls
- * vlapic_timer_expired at each deadline as the core's timer would.
+ * A VM of local APICs and a kernel that writes down what they ask of it. Time stands still but for advance(),
+ * which calls vlapic_timer_expired at each deadline as the core's timer would.
  */
 #ifndef TESTS_UNIT_FAKE_VLAPIC_HARNESS_H
 #define TESTS_UNIT_FAKE_VLAPIC_HARNESS_H
@@ -22,13 +22,16 @@ struct machine {
 	uint64_t notified[VLAPIC_NOTIFY_EXTINT + 1]; /* by notice: the targets, as a set of IDs */
 	unsigned notices;
 	uint64_t timer[HILUM_MAX_VCPUS]; /* host TSC, 0: not set */
-	int eoi_vector;                  /* the last level-triggered one, or -1 */
+	int eoi_vector;			 /* the last level-triggered one, or -1 */
 	unsigned eois;
 };
 
 extern struct machine m;
 
-/* A fresh VM of `count` APICs, software-enabled, in x2APIC mode if `x2apic`; x2APIC is always allowed. Time starts at 1000. */
+/*
+ * A fresh VM of `count` APICs, software-enabled, in x2APIC mode if `x2apic`; x2APIC is always allowed. Time
+ * starts at 1000.
+ */
 void machine_init(unsigned count, bool x2apic);
 /* Forgets what was noted, not the APICs' state. */
 void forget(void);

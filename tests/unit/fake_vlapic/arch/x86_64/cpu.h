@@ -1,4 +1,5 @@
-/* Stands in for the real header in the local APIC's unit tests: the time stamp counter is a variable. Found by -iquote. */
+/* Stands in for the real header in the local APIC's unit tests: the time stamp counter is a variable. Found
+ * by -iquote. */
 #ifndef ARCH_X86_64_CPU_H
 #define ARCH_X86_64_CPU_H
 
