@@ -2,6 +2,7 @@
  * Finding, starting and using the other CPUs. The first CPU owns the start-up mailbox; CPUs are started one after another.
  */
 #include "tests/guest/lib/smp.h"
+#include "tests/guest/lib/acpi.h"
 #include "tests/guest/lib/clock.h"
 #include "tests/guest/lib/cpu.h"
 #include "tests/guest/lib/lapic.h"
@@ -21,49 +22,10 @@ bool smp_idle_polls;
 static uint32_t smp_ids[GUEST_MAX_CPUS];
 extern uint8_t ap_code[], ap_code_end[];
 
-static bool smp_checksum_good(const uint8_t *p, unsigned bytes)
-{
-	uint8_t sum = 0;
-
-	while (bytes--)
-		sum = (uint8_t)(sum + *p++);
-	return !sum;
-}
-
-/* The RSDP (ACPI 6.4, 5.2.5.1), in 0xE0000..0xFFFFF. */
-static const uint8_t *smp_find_rsdp(void)
-{
-	for (uint64_t at = 0xE0000; at < 0x100000; at += 16)
-		if (!memcmp((const void *)at, "RSD PTR ", 8) && smp_checksum_good((const void *)at, 20))
-			return (const void *)at;
-	return NULL;
-}
-
-static const uint8_t *smp_find_madt(void)
-{
-	const uint8_t *rsdp = smp_find_rsdp(), *root;
-	bool xsdt;
-	unsigned entry;
-
-	if (!rsdp)
-		return NULL;
-	xsdt = rsdp[15] >= 2 && *(const uint64_t *)(rsdp + 24);
-	entry = xsdt ? 8 : 4;
-	root = xsdt ? (const uint8_t *)*(const uint64_t *)(rsdp + 24) : (const uint8_t *)(uint64_t) * (const uint32_t *)(rsdp + 16);
-	for (unsigned at = 36; at + entry <= *(const uint32_t *)(root + 4); at += entry) {
-		const uint8_t *table = xsdt ? (const uint8_t *)*(const uint64_t *)(root + at) :
-					      (const uint8_t *)(uint64_t) * (const uint32_t *)(root + at);
-
-		if (!memcmp(table, "APIC", 4) && smp_checksum_good(table, *(const uint32_t *)(table + 4)))
-			return table;
-	}
-	return NULL;
-}
-
 /* Enabled local APICs and x2APICs of the MADT (ACPI 6.4, 5.2.12), the caller's own left out. */
 static unsigned smp_read_madt(unsigned limit)
 {
-	const uint8_t *madt = smp_find_madt();
+	const uint8_t *madt = acpi_find_table("APIC");
 	uint32_t self = guest_cpu_self()->apic_id;
 	unsigned count = 1;
 
