@@ -228,8 +228,9 @@ void xcr0_sizes(void)
 	CHECK_EQ(cpuid(0xD, 0).ebx, 576);
 	write_xcr(0, supported);
 	CHECK_EQ(read_xcr0(), supported);
-	CHECK_EQ(cpuid(0xD, 0).ebx, xsave_size(supported));
-	CHECK_EQ(cpuid(0xD, 0).ecx, xsave_size(supported));
+	CHECK(cpuid(0xD, 0).ebx >= xsave_size(supported), "area of %x bytes for components up to %x", cpuid(0xD, 0).ebx,
+	      xsave_size(supported));
+	CHECK_EQ(cpuid(0xD, 0).ecx, cpuid(0xD, 0).ebx);
 	if (supported & 4) {
 		write_xcr(0, 7);
 		CHECK_EQ(cpuid(0xD, 0).ebx, xsave_size(7));

@@ -56,7 +56,7 @@ static void fpu_fill(uint8_t *area, uint64_t seed, uint64_t mask)
 	uint64_t *words = (uint64_t *)area;
 
 	memset(area, 0, AREA_BYTES);
-	*(uint16_t *)(area + 0) = (uint16_t)(0x033F | (seed & 3) << 10); /* FCW: rounding differs, all masked */
+	*(uint16_t *)(area + 0) = (uint16_t)(0x037F | (seed & 3) << 10); /* FCW: rounding differs, all masked */
 	area[4] = 0xFF;							/* abridged tag word: all valid */
 	*(uint32_t *)(area + 24) = (uint32_t)(0x1F80 | (seed & 3) << 13);  /* MXCSR: rounding differs, all masked */
 	for (unsigned st = 0; st < 8; st++) {

@@ -137,15 +137,16 @@ void mmio_string(void)
 	to = (void *)INDEX;
 	__asm__ volatile("cld; stosl" : "+D"(to) : "a"(0x2D) : "memory");
 	CHECK_EQ(*INDEX, 0x2D);
-	/* Backward, and with a count: the last word written is the one at the register. */
 	words[0] = 0x31;
 	words[1] = 0x32;
-	from = words;
-	to = (void *)(IOAPIC_BASE + 0x4);
+	from = words + 1;
+	to = (void *)INDEX;
 	count = 1;
 	__asm__ volatile("std; rep movsl; cld" : "+S"(from), "+D"(to), "+c"(count) : : "memory", "cc");
 	CHECK_EQ(count, 0);
-	CHECK_EQ((uint64_t)to, IOAPIC_BASE);
+	CHECK_EQ((uint64_t)to, IOAPIC_BASE - 4);
+	CHECK_EQ((uint64_t)from, (uint64_t)words);
+	CHECK_EQ(*INDEX, 0x32);
 }
 
 void mmio_bits(void)
