@@ -24,7 +24,7 @@ $(B)/guest/obj/%.asm.o: tests/guest/%.asm
 define guest_rules
 $(B)/guest/$(1).elf64: $(call guest_obj,$(1)) $(GUEST_LIB_OBJ) tests/guest/lib/guest.ld
 	@echo "  LD    $$@"
-	$$(Q)$$(CC) -nostdlib -static -no-pie -Wl,-T,tests/guest/lib/guest.ld -Wl,--gc-sections -Wl,--build-id=none \
+	$$(Q)$$(CC) -nostdlib -static -Wl,-T,tests/guest/lib/guest.ld -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $$@ $$(filter %.o,$$^)
 $(B)/guest/$(1).elf: $(B)/guest/$(1).elf64
 	$$(Q)objcopy -S -O elf32-i386 $$< $$@

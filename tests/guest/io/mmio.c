@@ -212,7 +212,7 @@ void mmio_ecam_sizes(void)
 	ax = 0x1122334455667788;
 	__asm__ volatile("movb (%1), %%al" : "+a"(ax) : "r"(base) : "memory");
 	CHECK_EQ(ax, 0x1122334455667700 | (id & 0xFF));
-	__asm__ volatile("movb 1(%1), %%ah" : "+a"(ax) : "r"(base) : "memory");
+	__asm__ volatile("movb 1(%1), %%ah" : "+a"(ax) : "b"(base) : "memory");
 	CHECK_EQ(ax, 0x1122334455660000 | (id & 0xFFFF));
 	__asm__ volatile("movzwl (%1), %k0" : "=r"(ax) : "r"(base + 2) : "memory");
 	CHECK_EQ(ax, id >> 16);
