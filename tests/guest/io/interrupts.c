@@ -106,9 +106,8 @@ void interrupts_pit_by_ioapic(void)
 void interrupts_one_shot(void)
 {
 	taken = 0;
+	pit_start(0x30, 30000); /* mode 0: 25 ms, long enough to route the pin before the end */
 	ioapic_route(PIN_PIT, VECTOR_PIT);
-	pit_start(0x30, 3000); /* mode 0 */
-	taken = 0;
 	irq_enable();
 	CHECK(CLOCK_WAIT(taken, WAIT_US), "no interrupt");
 	clock_delay_us(QUIET_US);

@@ -139,7 +139,8 @@ void ipi_logical_cluster(void)
 		expect_taken("cluster 1", 0x10 | bits, LOGICAL, bits << 2 & everyone());
 	}
 	expect_taken("cluster of nobody", 0x53, LOGICAL, 0);
-	expect_taken("all of every cluster", 0xFF, LOGICAL, everyone());
+	if (!guest_is_bare_tcg()) /* whose APIC reads cluster 15 as an ordinary one */
+		expect_taken("all of every cluster", 0xFF, LOGICAL, everyone());
 	dfr = DFR_FLAT;
 	smp_call_all(set_logical, NULL, WAIT_US);
 }
