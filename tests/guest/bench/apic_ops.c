@@ -8,12 +8,12 @@
 #include "tests/guest/lib/text.h"
 #include "tests/guest/lib/trap.h"
 
-#define VECTOR         0x41
-#define ARMED_TICKS    100000
-#define SPIN_LIMIT     100000000u
-#define APIC_EOI_MMIO  (*(volatile uint32_t *)(LAPIC_BASE + LAPIC_EOI))
-#define APIC_ICR_MMIO  (*(volatile uint32_t *)(LAPIC_BASE + LAPIC_ICR_LOW))
-#define APIC_TPR_MMIO  (*(volatile uint32_t *)(LAPIC_BASE + LAPIC_TPR))
+#define VECTOR          0x41
+#define ARMED_TICKS     100000
+#define SPIN_LIMIT      100000000u
+#define APIC_EOI_MMIO   (*(volatile uint32_t *)(LAPIC_BASE + LAPIC_EOI))
+#define APIC_ICR_MMIO   (*(volatile uint32_t *)(LAPIC_BASE + LAPIC_ICR_LOW))
+#define APIC_TPR_MMIO   (*(volatile uint32_t *)(LAPIC_BASE + LAPIC_TPR))
 #define MSR_X2APIC_EOI  (MSR_X2APIC + LAPIC_EOI / 16)
 #define MSR_X2APIC_SELF (MSR_X2APIC + LAPIC_SELF_IPI / 16)
 
@@ -122,8 +122,8 @@ const struct bench_op bench_x2apic_ops[] = {
 };
 
 /*
- * One round of the TSC-deadline timer: arm, take, EOI. "immediate": a deadline that has passed; "armed": the cost of arming plus
- * what passes between the deadline and the end of the EOI.
+ * One round of the TSC-deadline timer: arm, take, EOI. "immediate": a deadline that has passed; "armed": the
+ * cost of arming plus what passes between the deadline and the end of the EOI.
  */
 static uint64_t deadline_round(uint64_t ahead, uint64_t overhead)
 {

@@ -14,7 +14,10 @@ struct bench_op {
 	bool (*offered)(void); /* whether this platform has it; NULL: always */
 };
 
-/* Prints "bench: NAME VALUE instructions" (the least of count rounds) and the same with NAME_mean, cost of an empty op off. */
+/*
+ * Prints "bench: NAME VALUE instructions" (the least of count rounds) and the same with NAME_mean, cost of an
+ * empty op off.
+ */
 void bench_measure(const struct bench_op *op, unsigned count);
 /* The lines alone, for an operation that is timed by its own code. */
 void bench_report(const char *name, uint64_t least, uint64_t mean);

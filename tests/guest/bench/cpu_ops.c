@@ -156,13 +156,17 @@ const struct bench_op bench_cpu_ops[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
-/* First touches of 4 KiB pages at the end of RAM, which nothing has used: the most expensive touch is a fault of its own. */
+/*
+ * First touches of 4 KiB pages at the end of RAM, which nothing has used: the most expensive touch is a fault
+ * of its own.
+ */
 void bench_fresh_pages(void)
 {
 	uint64_t least = UINT64_MAX, most = 0, sum = 0, overhead = bench_overhead();
 	unsigned pages = 0, faults = 0;
 
-	for (uint64_t at = (guest_ram_end & ~0xFFFull) - FRESH_BYTES; at < (guest_ram_end & ~0xFFFull); at += 4096, pages++) {
+	for (uint64_t at = (guest_ram_end & ~0xFFFull) - FRESH_BYTES; at < (guest_ram_end & ~0xFFFull);
+	     at += 4096, pages++) {
 		uint64_t start = rdtsc(), ticks;
 
 		*(volatile uint8_t *)at;

@@ -1,7 +1,8 @@
 /*
- * What exits cost, as a guest sees it: TSC ticks per operation. With QEMU's -icount shift=0 a tick is one instruction, host's and
- * guest's alike, and the figures repeat exactly; otherwise they are just ticks.
- * Options: count=N rounds per operation, only=TEXT operations whose names contain TEXT, doorbell=PORT for the doorbell write.
+ * What exits cost, as a guest sees it: TSC ticks per operation. With QEMU's -icount shift=0 a tick is one
+ * instruction, host's and guest's alike, and the figures repeat exactly; otherwise they are just ticks.
+ * Options: count=N rounds per operation, only=TEXT operations whose names contain TEXT, doorbell=PORT for the
+ * doorbell write.
  */
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/lib/cpu.h"
@@ -75,7 +76,8 @@ void bench_measure(const struct bench_op *op, unsigned count)
 		return;
 	}
 	bench_time(op, count, &least, &mean);
-	bench_report(op->name, least > overhead ? least - overhead : 0, mean > overhead ? mean - overhead : 0);
+	bench_report(op->name, least > overhead ? least - overhead : 0,
+		     mean > overhead ? mean - overhead : 0);
 }
 
 static void bench_all(const struct bench_op *op)
@@ -117,8 +119,10 @@ static void bench_x2apic(void)
 void guest_main(void)
 {
 	static const struct test_case cases[] = {
-		{ "bench_cpu", bench_cpu },     { "bench_ports", bench_ports },
-		{ "bench_xapic", bench_xapic }, { "bench_x2apic", bench_x2apic },
+		{ "bench_cpu", bench_cpu },
+		{ "bench_ports", bench_ports },
+		{ "bench_xapic", bench_xapic },
+		{ "bench_x2apic", bench_x2apic },
 		{ "bench_fresh_pages", bench_fresh_pages },
 	};
 

@@ -1,6 +1,6 @@
 /*
- * KVM's paravirtual interface, where its leaves are there: clock, steal time, IPIs; and hypercalls that nobody has.
- * Layouts are those of Linux's Documentation/virt/kvm/x86 (msr.rst, hypercalls.rst, cpuid.rst).
+ * KVM's paravirtual interface, where its leaves are there: clock, steal time, IPIs; and hypercalls that
+ * nobody has. Layouts are those of Linux's Documentation/virt/kvm/x86 (msr.rst, hypercalls.rst, cpuid.rst).
  */
 #include "tests/guest/cpuid_msr/local.h"
 #include "tests/guest/lib/clock.h"
@@ -54,7 +54,8 @@ static bool without(uint32_t feature)
 	memcpy(text, &r.ebx, 4);
 	memcpy(text + 4, &r.ecx, 4);
 	memcpy(text + 8, &r.edx, 4);
-	if ((cpuid(1, 0).ecx >> 31) && !memcmp(text, "KVMKVMKVM\0\0\0", 12) && (cpuid(0x40000001, 0).eax & feature))
+	if ((cpuid(1, 0).ecx >> 31) && !memcmp(text, "KVMKVMKVM\0\0\0", 12) &&
+	    (cpuid(0x40000001, 0).eax & feature))
 		return false;
 	test_skip("not offered here");
 	return true;
@@ -103,7 +104,8 @@ void kvm_clock(void)
 	ns = clock_read(t) - start_ns;
 	expected = clock_us(rdtsc() - start_tsc) * 1000;
 	/* The guest's own TSC frequency is a measurement: 2 % for it. */
-	CHECK(ns > expected / 100 * 98 && ns < expected / 100 * 102, "%lu ns by kvm-clock, %lu by the TSC", ns, expected);
+	CHECK(ns > expected / 100 * 98 && ns < expected / 100 * 102, "%lu ns by kvm-clock, %lu by the TSC",
+	      ns, expected);
 	wrmsr(MSR_KVM_SYSTEM_TIME, 0);
 }
 
@@ -137,9 +139,15 @@ void kvm_steal_time(void)
 static int64_t hypercall4(uint64_t rax, uint64_t rbx, uint64_t rcx, uint64_t rdx, uint64_t rsi)
 {
 	if (cpuid(0, 0).ebx == 0x756E6547) /* "Genu" */
-		__asm__ volatile("vmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
+		__asm__ volatile("vmcall"
+				 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
+				 :
+				 : "memory");
 	else
-		__asm__ volatile("vmmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
+		__asm__ volatile("vmmcall"
+				 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
+				 :
+				 : "memory");
 	return (int64_t)rax;
 }
 

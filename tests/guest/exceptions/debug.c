@@ -1,23 +1,24 @@
 /*
- * Debug exceptions: single step, ICEBP, breakpoint registers, and DR6 afterwards (SDM vol. 3B, "Debug Exceptions").
+ * Debug exceptions: single step, ICEBP, breakpoint registers, and DR6 afterwards (SDM vol. 3B, "Debug
+ * Exceptions").
  */
 #include "tests/guest/exceptions/exceptions.h"
 #include "tests/guest/lib/cpu.h"
 #include "tests/guest/lib/test.h"
 
-#define DR6_B0 (1u << 0)
-#define DR6_B1 (1u << 1)
-#define DR6_BD (1u << 13)
-#define DR6_BS (1u << 14)
-#define DR7_G0 (1u << 1)
-#define DR7_G1 (1u << 3)
-#define DR7_GD (1u << 13)
+#define DR6_B0           (1u << 0)
+#define DR6_B1           (1u << 1)
+#define DR6_BD           (1u << 13)
+#define DR6_BS           (1u << 14)
+#define DR7_G0           (1u << 1)
+#define DR7_G1           (1u << 3)
+#define DR7_GD           (1u << 13)
 #define DR7_RW_WRITE(n)  (1u << (16 + 4 * (n)))
 #define DR7_RW_IO(n)     (2u << (16 + 4 * (n)))
 #define DR7_RW_ACCESS(n) (3u << (16 + 4 * (n)))
 #define DR7_LEN4(n)      (3u << (18 + 4 * (n)))
-#define DR6_RESET 0xFFFF0FF0u
-#define DR7_RESET 0x400u
+#define DR6_RESET        0xFFFF0FF0u
+#define DR7_RESET        0x400u
 
 #define LOG_SIZE 32
 
@@ -76,7 +77,10 @@ void debug_single_step(void)
 			 : "r"(at)
 			 : "rax", "rcx", "memory", "cc");
 	debug_end();
-	/* One trap per instruction: nop, inc, jmp, pushfq, and, popfq (which clears TF but began with it set). */
+	/*
+	 * One trap per instruction: nop, inc, jmp, pushfq, and, popfq (which clears TF but began with it
+	 * set).
+	 */
 	CHECK(logged == 6, "%u #DB, not 6", logged);
 	for (unsigned i = 0; i < 4; i++)
 		expect_debug(i, at[i], DR6_BS);
@@ -88,13 +92,15 @@ void debug_step_over_exit(void)
 	uint64_t at[3];
 
 	debug_begin();
-	__asm__ volatile("mov %0, %%rdi; lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, 8(%0)\n"
-			 "lea 3f(%%rip), %%rax; mov %%rax, 16(%0); xor %%eax, %%eax; mov $0x3FD, %%edx\n"
-			 "pushfq; orl $0x100, (%%rsp); popfq\n"
-			 "cpuid; 1: mov $0x3FD, %%edx; 2: in %%dx, %%al; 3: pushfq; andl $~0x100, (%%rsp); popfq"
-			 :
-			 : "S"(at)
-			 : "rax", "rbx", "rcx", "rdx", "rdi", "memory", "cc");
+	__asm__ volatile(
+		"mov %0, %%rdi; lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, "
+		"8(%0)\n"
+		"lea 3f(%%rip), %%rax; mov %%rax, 16(%0); xor %%eax, %%eax; mov $0x3FD, %%edx\n"
+		"pushfq; orl $0x100, (%%rsp); popfq\n"
+		"cpuid; 1: mov $0x3FD, %%edx; 2: in %%dx, %%al; 3: pushfq; andl $~0x100, (%%rsp); popfq"
+		:
+		: "S"(at)
+		: "rax", "rbx", "rcx", "rdx", "rdi", "memory", "cc");
 	debug_end();
 	CHECK(logged == 6, "%u #DB, not 6", logged);
 	for (unsigned i = 0; i < 3; i++)
@@ -143,7 +149,10 @@ void debug_watchpoint(void)
 	__asm__ volatile("lea 1f(%%rip), %0; movl $5, %1; 1: nop" : "=&r"(at[0]), "=m"(watched) : : "memory");
 	(void)watched;
 	write_dr7(DR7_RESET | DR7_G1 | DR7_RW_ACCESS(1) | DR7_LEN4(1));
-	__asm__ volatile("lea 1f(%%rip), %0; movb 3+%1, %%cl; 1: nop" : "=&r"(at[1]) : "m"(watched) : "rcx", "memory");
+	__asm__ volatile("lea 1f(%%rip), %0; movb 3+%1, %%cl; 1: nop"
+			 : "=&r"(at[1])
+			 : "m"(watched)
+			 : "rcx", "memory");
 	debug_end();
 	CHECK(logged == 2, "%u #DB, not 2", logged);
 	expect_debug(0, at[0], DR6_B1);
@@ -159,7 +168,10 @@ void debug_io_breakpoint(void)
 	write_cr4(cr4 | CR4_DE);
 	write_dr0(0x3FD);
 	write_dr7(DR7_RESET | DR7_G0 | DR7_RW_IO(0));
-	__asm__ volatile("lea 1f(%%rip), %0; in %%dx, %%al; 1: nop" : "=&r"(at) : "d"(0x3FD) : "rax", "memory");
+	__asm__ volatile("lea 1f(%%rip), %0; in %%dx, %%al; 1: nop"
+			 : "=&r"(at)
+			 : "d"(0x3FD)
+			 : "rax", "memory");
 	debug_end();
 	write_cr4(cr4);
 	if (!logged && cpuid(1, 0).ecx >> 31) {

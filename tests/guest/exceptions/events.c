@@ -124,8 +124,8 @@ static void note_shadow(struct trap_frame *f)
 }
 
 /*
- * No interrupt may come right after MOV SS: timer ticks fall on a loop that is half MOV SS. (Of shadows in a row only the first
- * counts, hence the NOP after STI.)
+ * No interrupt may come right after MOV SS: timer ticks fall on a loop that is half MOV SS. (Of shadows in a
+ * row only the first counts, hence the NOP after STI.)
  */
 void events_mov_ss_shadow(void)
 {
@@ -137,11 +137,12 @@ void events_mov_ss_shadow(void)
 	lapic_write(LAPIC_LVT_TIMER, LAPIC_TIMER_PERIODIC | VECTOR);
 	lapic_write(LAPIC_TIMER_INITIAL, 50000);
 	while (ticks < 200 && !clock_passed(deadline))
-		__asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %0; mov $1000, %%ecx; mov %%ss, %%eax; sti; nop\n"
-				 "2: mov %%eax, %%ss; 1: nop; dec %%ecx; jnz 2b; cli"
-				 : "=m"(mov_ss_rip)
-				 :
-				 : "rax", "rcx", "memory", "cc");
+		__asm__ volatile(
+			"lea 1f(%%rip), %%rax; mov %%rax, %0; mov $1000, %%ecx; mov %%ss, %%eax; sti; nop\n"
+			"2: mov %%eax, %%ss; 1: nop; dec %%ecx; jnz 2b; cli"
+			: "=m"(mov_ss_rip)
+			:
+			: "rax", "rcx", "memory", "cc");
 	lapic_write(LAPIC_TIMER_INITIAL, 0);
 	lapic_write(LAPIC_LVT_TIMER, LAPIC_LVT_MASKED | VECTOR);
 	trap_set_handler(VECTOR, NULL);
@@ -180,5 +181,6 @@ void events_priority(void)
 	irq_enable();
 	CHECK(CLOCK_WAIT(trap_irq_count(VECTOR) && trap_irq_count(VECTOR_HIGH), WAIT_US), "not both arrived");
 	irq_disable();
-	CHECK(cpu->irq_log[0] == VECTOR_HIGH && cpu->irq_log[1] == VECTOR, "order %x, %x", cpu->irq_log[0], cpu->irq_log[1]);
+	CHECK(cpu->irq_log[0] == VECTOR_HIGH && cpu->irq_log[1] == VECTOR, "order %x, %x", cpu->irq_log[0],
+	      cpu->irq_log[1]);
 }

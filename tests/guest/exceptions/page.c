@@ -105,7 +105,7 @@ void faults_page_crossing(void)
 	expect_page_fault("read into an absent page", page_read_crossing, 0, second);
 	expect_page_fault("write into an absent page", page_write_crossing, PF_W, second);
 	CHECK_EQ(*(uint32_t *)(frame + 0xFFC), 0); /* the write did nothing */
-	frame[0xFFE] = 0xB8; /* mov $imm32, %eax */
+	frame[0xFFE] = 0xB8;                       /* mov $imm32, %eax */
 	/* The I bit is set whenever NX is enabled (SDM vol. 3A, "Page-Fault Exceptions"). */
 	expect_page_fault("instruction into an absent page", page_execute_crossing, PF_I, second);
 }
@@ -118,7 +118,10 @@ static void raise_with_bad_stack(void *unused)
 	RAISE("xor %%ecx, %%ecx; movabs $0x8000010000, %%rsp; 1: mov 0x123(%%rsp), %%rdx", "i"(0));
 }
 
-/* #DF comes when a contributory fault or #PF meets another (SDM vol. 3A, "Conditions for Generating a Double Fault"). */
+/*
+ * #DF comes when a contributory fault or #PF meets another (SDM vol. 3A, "Conditions for Generating a Double
+ * Fault").
+ */
 void faults_double(void)
 {
 	trap_set_gate(VEC_GP, 0, 0xE, 0, false);
@@ -145,7 +148,10 @@ static void fault_inside(struct trap_frame *f)
 static void raise_ud_and_go_on(void *unused)
 {
 	(void)unused;
-	__asm__ volatile("mov $5, %%ecx; ud2; inc %%ecx; mov %%ecx, %0" : "=m"(expect_rip) : : "ecx", "memory");
+	__asm__ volatile("mov $5, %%ecx; ud2; inc %%ecx; mov %%ecx, %0"
+			 : "=m"(expect_rip)
+			 :
+			 : "ecx", "memory");
 }
 
 void faults_nested(void)

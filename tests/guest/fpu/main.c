@@ -1,6 +1,7 @@
 /*
- * x87, SSE and AVX state of each CPU must be its own, whatever leaves the guest and whoever else runs on the core meanwhile.
- * Wants 2 to 4 vCPUs, some of them sharing a core. The compiler uses no such registers here, so what is loaded stays.
+ * x87, SSE and AVX state of each CPU must be its own, whatever leaves the guest and whoever else runs on the
+ * core meanwhile. Wants 2 to 4 vCPUs, some of them sharing a core. The compiler uses no such registers here,
+ * so what is loaded stays.
  */
 #include "tests/guest/lib/clock.h"
 #include "tests/guest/lib/cpu.h"
@@ -10,14 +11,14 @@
 #include "tests/guest/lib/text.h"
 #include "tests/guest/lib/trap.h"
 
-#define MAX_CPUS      4
-#define ROUNDS        300
-#define TIMEOUT_US    60000000
-#define TICK_VECTOR   0x45
-#define AREA_BYTES    4096
-#define LEGACY_BYTES  512
-#define HEADER_BV     512 /* XSTATE_BV */
-#define XCR0_WANTED   0xE7ull /* x87, SSE, AVX, AVX-512 */
+#define MAX_CPUS     4
+#define ROUNDS       300
+#define TIMEOUT_US   60000000
+#define TICK_VECTOR  0x45
+#define AREA_BYTES   4096
+#define LEGACY_BYTES 512
+#define HEADER_BV    512     /* XSTATE_BV */
+#define XCR0_WANTED  0xE7ull /* x87, SSE, AVX, AVX-512 */
 
 static uint8_t areas[GUEST_MAX_CPUS][2][AREA_BYTES] __attribute__((aligned(64)));
 static uint64_t xcr0_of[GUEST_MAX_CPUS];
@@ -32,7 +33,10 @@ static void fpu_enable(void)
 static void fpu_load(const uint8_t *area, uint64_t mask)
 {
 	if (have_xsave)
-		__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
+		__asm__ volatile("xrstor64 (%0)"
+				 :
+				 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+				 : "memory");
 	else
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
@@ -40,7 +44,10 @@ static void fpu_load(const uint8_t *area, uint64_t mask)
 static void fpu_store(uint8_t *area, uint64_t mask)
 {
 	if (have_xsave)
-		__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
+		__asm__ volatile("xsave64 (%0)"
+				 :
+				 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
+				 : "memory");
 	else
 		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 }
@@ -50,15 +57,20 @@ static uint64_t pattern(uint64_t seed, unsigned i)
 	return (seed * 0x9E3779B97F4A7C15ull + i) * 0xD1B54A32D192ED03ull;
 }
 
-/* Fills a standard-format area (SDM vol. 1, "XSAVE-Managed State"): every register differs by CPU, round and index. */
+/*
+ * Fills a standard-format area (SDM vol. 1, "XSAVE-Managed State"): every register differs by CPU, round and
+ * index.
+ */
 static void fpu_fill(uint8_t *area, uint64_t seed, uint64_t mask)
 {
 	uint64_t *words = (uint64_t *)area;
 
 	memset(area, 0, AREA_BYTES);
-	*(uint16_t *)(area + 0) = (uint16_t)(0x037F | (seed & 3) << 10); /* FCW: rounding differs, all masked */
-	area[4] = 0xFF;							/* abridged tag word: all valid */
-	*(uint32_t *)(area + 24) = (uint32_t)(0x1F80 | (seed & 3) << 13);  /* MXCSR: rounding differs, all masked */
+	*(uint16_t *)(area + 0) =
+		(uint16_t)(0x037F | (seed & 3) << 10); /* FCW: rounding differs, all masked */
+	area[4] = 0xFF;                                /* abridged tag word: all valid */
+	*(uint32_t *)(area + 24) =
+		(uint32_t)(0x1F80 | (seed & 3) << 13); /* MXCSR: rounding differs, all masked */
 	for (unsigned st = 0; st < 8; st++) {
 		words[4 + st * 2] = pattern(seed, st) | 1ull << 63;
 		*(uint16_t *)(area + 32 + st * 16 + 8) = (uint16_t)(0x3FFF + st);
@@ -74,11 +86,15 @@ static void fpu_fill(uint8_t *area, uint64_t seed, uint64_t mask)
 	}
 }
 
-/* Offset of the first byte of state that differs, or -1. Bytes that the CPU may change (FOP, FIP, FDP, reserved) do not count. */
+/*
+ * Offset of the first byte of state that differs, or -1. Bytes that the CPU may change (FOP, FIP, FDP,
+ * reserved) do not count.
+ */
 static int fpu_compare(const uint8_t *want, const uint8_t *have, uint64_t mask)
 {
 	for (int i = 0; i < LEGACY_BYTES - 96; i++) {
-		bool counts = (i < 2) || i == 4 || (i >= 24 && i < 28) || (i >= 32 && i < 160 && (i & 15) < 10) || i >= 160;
+		bool counts = (i < 2) || i == 4 || (i >= 24 && i < 28) ||
+			      (i >= 32 && i < 160 && (i & 15) < 10) || i >= 160;
 
 		if (counts && want[i] != have[i])
 			return i;
@@ -147,7 +163,8 @@ static void fpu_rounds(void *unused)
 		fpu_store(have, mask);
 		at = fpu_compare(want, have, mask);
 		if (at >= 0) {
-			test_fail("CPU %u round %u: byte %d is %x, not %x", self, round, at, have[at], want[at]);
+			test_fail("CPU %u round %u: byte %d is %x, not %x", self, round, at, have[at],
+				  want[at]);
 			break;
 		}
 		if (have_xsave && read_xcr0() != mask) {
@@ -182,7 +199,10 @@ static void together(void)
 	CHECK(smp_call_all(fpu_rounds, NULL, TIMEOUT_US), "not all CPUs finished");
 }
 
-/* Different components enabled: XCR0 itself must follow the CPU, and the larger state must survive beside the smaller. */
+/*
+ * Different components enabled: XCR0 itself must follow the CPU, and the larger state must survive beside the
+ * smaller.
+ */
 static void together_unlike(void)
 {
 	static const uint64_t masks[4] = { 7, 3, 0xE7, 1 };
@@ -263,8 +283,10 @@ static void task_switched(void)
 void guest_main(void)
 {
 	static const struct test_case cases[] = {
-		{ "state_survives_exits", xcr0_changes },	{ "task_switched_flag", task_switched },
-		{ "state_survives_alone", alone },		{ "state_survives_together", together },
+		{ "state_survives_exits", xcr0_changes },
+		{ "task_switched_flag", task_switched },
+		{ "state_survives_alone", alone },
+		{ "state_survives_together", together },
 		{ "state_survives_unlike", together_unlike },
 	};
 

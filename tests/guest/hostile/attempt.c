@@ -1,5 +1,6 @@
 /*
- * One attempt at a time: what it changes in control registers, MSRs and tables is undone, so that the next one still runs.
+ * One attempt at a time: what it changes in control registers, MSRs and tables is undone, so that the next
+ * one still runs.
  */
 #include "tests/guest/hostile/local.h"
 #include "tests/guest/lib/cpu.h"

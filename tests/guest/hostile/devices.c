@@ -15,8 +15,10 @@ static bool port_is_own_end(uint16_t first, unsigned bytes)
 {
 	static const struct {
 		uint16_t first, last;
-	} ends[] = { { 0x64, 0x64 }, { 0x92, 0x92 }, { 0xF4, 0xF7 }, { 0x3F8, 0x3FF }, { 0x600, 0x604 }, { 0xCF9, 0xCF9 }, { 0x8900, 0x8900 },
-		     { 0xB2, 0xB3 }, { 0x402, 0x402 }, { 0x510, 0x51B } };
+	} ends[] = {
+		{ 0x64, 0x64 },   { 0x92, 0x92 },     { 0xF4, 0xF7 }, { 0x3F8, 0x3FF }, { 0x600, 0x604 },
+		{ 0xCF9, 0xCF9 }, { 0x8900, 0x8900 }, { 0xB2, 0xB3 }, { 0x402, 0x402 }, { 0x510, 0x51B }
+	};
 
 	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		if (first <= ends[i].last && first + bytes > ends[i].first)
@@ -26,7 +28,8 @@ static bool port_is_own_end(uint16_t first, unsigned bytes)
 
 static uint16_t random_port(void)
 {
-	static const uint16_t areas[] = { 0x20, 0x40, 0x60, 0x70, 0xA0, 0x2E8, 0x3E8, 0x4D0, 0xCF8, 0xC000, 0xC040, 0xFFF0, 0x608 };
+	static const uint16_t areas[] = { 0x20,  0x40,  0x60,   0x70,   0xA0,   0x2E8, 0x3E8,
+					  0x4D0, 0xCF8, 0xC000, 0xC040, 0xFFF0, 0x608 };
 	uint64_t r = hostile_random();
 
 	if (!(r & 3))
@@ -69,19 +72,27 @@ void hostile_string_port(void)
 	if (r & 1)
 		where = (void *)hostile_value();
 	/* A wild address may hit this guest's own image or tables: read from there at most. */
-	if (r & 2 && (uint64_t)where >= (uint64_t)buffer && (uint64_t)where < (uint64_t)buffer + sizeof(buffer))
+	if (r & 2 && (uint64_t)where >= (uint64_t)buffer &&
+	    (uint64_t)where < (uint64_t)buffer + sizeof(buffer))
 		__asm__ volatile("cld; rep insw" : "+D"(where), "+c"(count) : "d"(port) : "memory");
 	else if (r & 4)
-		__asm__ volatile("std; rep outsb; cld" : "+S"(where), "+c"(count) : "d"(port) : "memory", "cc");
+		__asm__ volatile("std; rep outsb; cld"
+				 : "+S"(where), "+c"(count)
+				 : "d"(port)
+				 : "memory", "cc");
 	else
 		__asm__ volatile("cld; rep outsl" : "+S"(where), "+c"(count) : "d"(port) : "memory");
 }
 
-/* Guest-physical addresses by a mapping of their own: devices, holes, beyond RAM, beyond what the CPU can address. */
+/*
+ * Guest-physical addresses by a mapping of their own: devices, holes, beyond RAM, beyond what the CPU can
+ * address.
+ */
 static uint64_t random_gpa(void)
 {
-	static const uint64_t areas[] = { 0xA0000, 0xFEC00000, 0xFED00000, 0xFEE00000, 0xE0000000, 0xD0000000, 0xFFFF0000, 0x100000000,
-					  0x200000000, 0xFD00000000, 0x3FFFFFF000, 0x7FFFFFF000, 0xFFFFFFF000 };
+	static const uint64_t areas[] = { 0xA0000,      0xFEC00000,   0xFED00000,  0xFEE00000,  0xE0000000,
+					  0xD0000000,   0xFFFF0000,   0x100000000, 0x200000000, 0xFD00000000,
+					  0x3FFFFFF000, 0x7FFFFFF000, 0xFFFFFFF000 };
 	uint64_t r = hostile_random();
 
 	if (!(r & 3))
@@ -114,7 +125,10 @@ void hostile_mmio(void)
 		*(volatile uint64_t *)at = value;
 		break;
 	case 4:
-		__asm__ volatile("lock addl %1, %0" : "+m"(*(volatile uint32_t *)at) : "r"((uint32_t)value) : "cc");
+		__asm__ volatile("lock addl %1, %0"
+				 : "+m"(*(volatile uint32_t *)at)
+				 : "r"((uint32_t)value)
+				 : "cc");
 		break;
 	case 5:
 		__asm__ volatile("xchgl %1, %0" : "+m"(*(volatile uint32_t *)at), "+r"(word));
@@ -128,7 +142,10 @@ void hostile_mmio(void)
 		__asm__ volatile("cld; rep stosl" : : "D"(at), "a"((uint32_t)value), "c"(count) : "memory");
 		break;
 	case 8:
-		__asm__ volatile("lock cmpxchg8b %0" : "+m"(*(volatile uint64_t *)at) : "a"(0), "b"(1), "c"(2), "d"(3) : "cc");
+		__asm__ volatile("lock cmpxchg8b %0"
+				 : "+m"(*(volatile uint64_t *)at)
+				 : "a"(0), "b"(1), "c"(2), "d"(3)
+				 : "cc");
 		break;
 	case 9:
 		__asm__ volatile("fxsave (%0)" : : "r"(at) : "memory");
@@ -143,7 +160,9 @@ void hostile_mmio(void)
 		__asm__ volatile("btsl %1, (%0)" : : "r"(at), "r"((uint32_t)value & 0x1F) : "memory", "cc");
 		break;
 	case 13:
-		/* Beyond everything, lest firmware in ROM runs. Zeros are ADD to where RAX points: nowhere. */
+		/*
+		 * Beyond everything, lest firmware in ROM runs. Zeros are ADD to where RAX points: nowhere.
+		 */
 		at = (volatile uint8_t *)vm_map(0x20000000, 0xFD00000000, PTE_P) + (r >> 8 & 0xFFF);
 		__asm__ volatile("jmp *%0" : : "r"(at), "a"(1ull << 63) : "memory");
 		break;
@@ -163,7 +182,8 @@ void hostile_lapic(void)
 
 	if (reg == LAPIC_ICR_LOW) /* fixed or lowest priority only, and masked by interrupts off */
 		value &= 0x000C08FF | LAPIC_ICR_LOWEST;
-	if (reg >= LAPIC_LVT_TIMER && reg <= LAPIC_LVT_ERROR) /* fixed: QEMU's timer would deliver even an SMI */
+	if (reg >= LAPIC_LVT_TIMER &&
+	    reg <= LAPIC_LVT_ERROR) /* fixed: QEMU's timer would deliver even an SMI */
 		value &= ~0x700u;
 	if (hostile_random() & 1)
 		(void)*(volatile uint32_t *)(LAPIC_BASE + reg);

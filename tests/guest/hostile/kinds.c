@@ -1,6 +1,7 @@
 /*
- * Attempts on the CPU's own interfaces. What would only stop this guest (a triple fault, a page table that unmaps its code) is left
- * out or undone within a few instructions that need no memory but what is cached in registers and the TLB.
+ * Attempts on the CPU's own interfaces. What would only stop this guest (a triple fault, a page table that
+ * unmaps its code) is left out or undone within a few instructions that need no memory but what is cached in
+ * registers and the TLB.
  */
 #include "tests/guest/hostile/local.h"
 #include "tests/guest/lib/cpu.h"
@@ -30,27 +31,31 @@ void hostile_hypercall(void)
 	register uint64_t r10 __asm__("r10") = hostile_value();
 	register uint64_t r8 __asm__("r8") = hostile_value();
 	register uint64_t r9 __asm__("r9") = hostile_value();
-	uint64_t rdi = hostile_value(), rsi = hostile_value(), rdx = hostile_value(), rbx = hostile_value(), rcx = hostile_value();
+	uint64_t rdi = hostile_value(), rsi = hostile_value(), rdx = hostile_value(), rbx = hostile_value(),
+		 rcx = hostile_value();
 
 	/* A guest that asks to wait for ever gets what it asked for. */
 	if (number == HC_WAIT)
 		rsi = rdtsc() + (rsi & 0xFFFF);
 	if (hostile_random() & 7)
 		__asm__ volatile("vmmcall"
-				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9), "+b"(rbx), "+c"(rcx)
+				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),
+				   "+r"(r9), "+b"(rbx), "+c"(rcx)
 				 :
 				 : "memory", "cc");
 	else
 		__asm__ volatile("vmcall"
-				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9), "+b"(rbx), "+c"(rcx)
+				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),
+				   "+r"(r9), "+b"(rbx), "+c"(rcx)
 				 :
 				 : "memory", "cc");
 }
 
 static uint32_t random_msr(void)
 {
-	static const uint32_t areas[] = { 0x0, 0x170, 0x200, 0x400, 0x480, 0x800, 0xDA0, 0x4B564D00, 0xC0000080, 0xC0000100, 0xC0010000,
-					  0xC0010100, 0x40000000 };
+	static const uint32_t areas[] = { 0x0,        0x170,      0x200,      0x400,      0x480,
+					  0x800,      0xDA0,      0x4B564D00, 0xC0000080, 0xC0000100,
+					  0xC0010000, 0xC0010100, 0x40000000 };
 	uint64_t r = hostile_random();
 
 	if (!(r & 7))
@@ -162,15 +167,23 @@ void hostile_page_table(void)
 
 static uint8_t code_buffer[64];
 
-/* Bytes that start a system instruction, then noise, then a return. Only such as fault, or change what is put right later. */
+/*
+ * Bytes that start a system instruction, then noise, then a return. Only such as fault, or change what is put
+ * right later.
+ */
 void hostile_instruction(void)
 {
 	static const uint8_t starts[][4] = {
-		{ 0x0F, 0x01, 0xD8, 0 }, { 0x0F, 0x01, 0xDA, 0 }, { 0x0F, 0x01, 0xDB, 0 }, { 0x0F, 0x01, 0xDE, 0 }, /* vmrun vmload vmsave skinit */
-		{ 0x0F, 0x01, 0xC2, 0 }, { 0x0F, 0x01, 0xC3, 0 }, { 0x0F, 0x01, 0xC4, 0 },			      /* vmlaunch vmresume vmxoff */
-		{ 0x0F, 0x01, 0xDC, 0 }, { 0x0F, 0x01, 0xDD, 0 }, { 0x0F, 0x01, 0xDF, 0 },			      /* stgi clgi invlpga */
-		{ 0x0F, 0x01, 0xC8, 0 }, { 0x0F, 0x08, 0x90, 0 }, { 0x0F, 0x09, 0x90, 0 }, { 0x0F, 0x33, 0x90, 0 }, /* monitor invd wbinvd rdpmc */
-		{ 0x0F, 0x37, 0x90, 0 }, { 0x0F, 0xAA, 0x90, 0 }, { 0x0F, 0x78, 0xC0, 0 }, { 0x0F, 0x01, 0xD0, 0 }, /* getsec rsm vmread xgetbv */
+		{ 0x0F, 0x01, 0xD8, 0 }, { 0x0F, 0x01, 0xDA, 0 },
+		{ 0x0F, 0x01, 0xDB, 0 }, { 0x0F, 0x01, 0xDE, 0 }, /* vmrun vmload vmsave skinit */
+		{ 0x0F, 0x01, 0xC2, 0 }, { 0x0F, 0x01, 0xC3, 0 },
+		{ 0x0F, 0x01, 0xC4, 0 }, /* vmlaunch vmresume vmxoff */
+		{ 0x0F, 0x01, 0xDC, 0 }, { 0x0F, 0x01, 0xDD, 0 },
+		{ 0x0F, 0x01, 0xDF, 0 }, /* stgi clgi invlpga */
+		{ 0x0F, 0x01, 0xC8, 0 }, { 0x0F, 0x08, 0x90, 0 },
+		{ 0x0F, 0x09, 0x90, 0 }, { 0x0F, 0x33, 0x90, 0 }, /* monitor invd wbinvd rdpmc */
+		{ 0x0F, 0x37, 0x90, 0 }, { 0x0F, 0xAA, 0x90, 0 },
+		{ 0x0F, 0x78, 0xC0, 0 }, { 0x0F, 0x01, 0xD0, 0 }, /* getsec rsm vmread xgetbv */
 	};
 	const uint8_t *start = starts[hostile_random() % (sizeof(starts) / sizeof(starts[0]))];
 	uint64_t rax = hostile_value(), rcx = hostile_value() & 0xFFFF, rdx = hostile_value();
@@ -180,5 +193,8 @@ void hostile_instruction(void)
 	for (unsigned i = 0; i < 3; i++)
 		code_buffer[i] = start[i];
 	code_buffer[3] = 0xC3;
-	__asm__ volatile("call *%3" : "+a"(rax), "+c"(rcx), "+d"(rdx) : "r"(code_buffer) : "memory", "cc", "rbx", "rsi", "rdi");
+	__asm__ volatile("call *%3"
+			 : "+a"(rax), "+c"(rcx), "+d"(rdx)
+			 : "r"(code_buffer)
+			 : "memory", "cc", "rbx", "rsi", "rdi");
 }

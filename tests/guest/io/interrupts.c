@@ -8,21 +8,21 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/trap.h"
 
-#define COM1         0x3F8
-#define VECTOR_PIC   0x20
-#define VECTOR_PIT   0x42
-#define VECTOR_UART  0x44
-#define VECTOR_RTC   0x48
-#define PIN_PIT      2
-#define PIN_UART     4
-#define PIN_RTC      8
-#define RTE_LEVEL    (1u << 15)
-#define RTE_REMOTE   (1u << 14)
-#define RTE_MASKED   (1u << 16)
-#define LVT_EXTINT   0x700
-#define IER_THRI     0x02
-#define MCR_OUT2     0x08
-#define PIT_1_KHZ    1193
+#define COM1        0x3F8
+#define VECTOR_PIC  0x20
+#define VECTOR_PIT  0x42
+#define VECTOR_UART 0x44
+#define VECTOR_RTC  0x48
+#define PIN_PIT     2
+#define PIN_UART    4
+#define PIN_RTC     8
+#define RTE_LEVEL   (1u << 15)
+#define RTE_REMOTE  (1u << 14)
+#define RTE_MASKED  (1u << 16)
+#define LVT_EXTINT  0x700
+#define IER_THRI    0x02
+#define MCR_OUT2    0x08
+#define PIT_1_KHZ   1193
 
 static volatile unsigned taken;
 

@@ -1,5 +1,6 @@
 /*
- * The platform's devices through every kind of access: ports of all sizes, string I/O, MMIO by odd instructions, interrupts.
+ * The platform's devices through every kind of access: ports of all sizes, string I/O, MMIO by odd
+ * instructions, interrupts.
  */
 #include "tests/guest/io/local.h"
 #include "tests/guest/lib/test.h"

@@ -1,6 +1,6 @@
 /*
- * Device registers by other instructions than MOV. The IOAPIC's index register is plain read-write memory to these: it holds
- * eight bits (82093AA, IOREGSEL); every access is 32 bits, as the chip demands.
+ * Device registers by other instructions than MOV. The IOAPIC's index register is plain read-write memory to
+ * these: it holds eight bits (82093AA, IOREGSEL); every access is 32 bits, as the chip demands.
  */
 #include "tests/guest/io/local.h"
 #include "tests/guest/lib/acpi.h"
@@ -90,11 +90,17 @@ void mmio_exchange(void)
 	CHECK_EQ(value, 0x24);
 	CHECK_EQ(*INDEX, 0x26);
 	expected = 0x26;
-	__asm__ volatile("lock cmpxchgl %3, %0; sete %2" : "+m"(*INDEX), "+a"(expected), "=q"(equal) : "r"(0x2A) : "cc");
+	__asm__ volatile("lock cmpxchgl %3, %0; sete %2"
+			 : "+m"(*INDEX), "+a"(expected), "=q"(equal)
+			 : "r"(0x2A)
+			 : "cc");
 	CHECK_EQ(equal, 1);
 	CHECK_EQ(*INDEX, 0x2A);
 	old = 0x99;
-	__asm__ volatile("lock cmpxchgl %3, %0; sete %2" : "+m"(*INDEX), "+a"(old), "=q"(equal) : "r"(0x2B) : "cc");
+	__asm__ volatile("lock cmpxchgl %3, %0; sete %2"
+			 : "+m"(*INDEX), "+a"(old), "=q"(equal)
+			 : "r"(0x2B)
+			 : "cc");
 	CHECK_EQ(equal, 0);
 	CHECK_EQ(old, 0x2A);
 	CHECK_EQ(*INDEX, 0x2A);
@@ -239,7 +245,8 @@ void mmio_page_crossing(void)
 	CHECK_EQ(*(volatile uint32_t *)(at + 4094), 0xBEEF | pci_read(0, 0, 0) << 16);
 	*(volatile uint32_t *)(at + 4094) = 0x0000CAFE;
 	CHECK_EQ(*(uint16_t *)(frame + 4094), 0xCAFE);
-	CHECK_EQ(pci_read(0, 0, 0) & 0xFFFF, *(volatile uint16_t *)(at + 4096)); /* identity registers are read-only */
+	CHECK_EQ(pci_read(0, 0, 0) & 0xFFFF,
+		 *(volatile uint16_t *)(at + 4096)); /* identity registers are read-only */
 }
 
 void mmio_nothing_there(void)

@@ -1,6 +1,7 @@
 /*
- * IPIs by every destination and delivery mode that software uses (SDM vol. 3A, "Issuing Interprocessor Interrupts").
- * The other CPUs poll for work with interrupts on, so what reaches them is counted in guest_cpus[].irq_count.
+ * IPIs by every destination and delivery mode that software uses (SDM vol. 3A, "Issuing Interprocessor
+ * Interrupts"). The other CPUs poll for work with interrupts on, so what reaches them is counted in
+ * guest_cpus[].irq_count.
  */
 #include "tests/guest/lapic/local.h"
 #include "tests/guest/lib/clock.h"
@@ -10,12 +11,12 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/trap.h"
 
-#define VECTOR       0x6A
-#define FIXED        (LAPIC_ICR_ASSERT | VECTOR)
-#define LOGICAL      (LAPIC_ICR_ASSERT | LAPIC_ICR_LOGICAL | VECTOR)
-#define DFR_FLAT     0xFFFFFFFFu
-#define DFR_CLUSTER  0x0FFFFFFFu
-#define ABSENT_ID    0xE0u
+#define VECTOR      0x6A
+#define FIXED       (LAPIC_ICR_ASSERT | VECTOR)
+#define LOGICAL     (LAPIC_ICR_ASSERT | LAPIC_ICR_LOGICAL | VECTOR)
+#define DFR_FLAT    0xFFFFFFFFu
+#define DFR_CLUSTER 0x0FFFFFFFu
+#define ABSENT_ID   0xE0u
 
 static unsigned count_of(unsigned cpu)
 {
@@ -49,7 +50,8 @@ static void expect_taken(const char *what, uint32_t destination, uint32_t icr, u
 	(void)CLOCK_WAIT(counts_are(mask), WAIT_US);
 	clock_delay_us(QUIET_US);
 	irq_disable();
-	CHECK(counts_are(mask), "%s: taken %u %u %u %u, want mask %x", what, count_of(0), count_of(1), count_of(2), count_of(3), mask);
+	CHECK(counts_are(mask), "%s: taken %u %u %u %u, want mask %x", what, count_of(0), count_of(1),
+	      count_of(2), count_of(3), mask);
 }
 
 static bool alone(void)
@@ -99,7 +101,9 @@ void ipi_broadcast(void)
 	uint32_t all = guest_cpu_self()->x2apic ? 0xFFFFFFFF : 0xFF;
 
 	expect_taken("physical broadcast", all, FIXED, everyone());
-	/* In x2APIC mode a logical broadcast; in xAPIC's flat model all ones reach every CPU that has a bit. */
+	/*
+	 * In x2APIC mode a logical broadcast; in xAPIC's flat model all ones reach every CPU that has a bit.
+	 */
 	if (guest_cpu_self()->x2apic)
 		expect_taken("logical broadcast", all, LOGICAL, everyone());
 }
@@ -215,7 +219,8 @@ void ipi_nmi(void)
 	CHECK_EQ(nmi_count(0), 0);
 	lapic_send(0, LAPIC_ICR_OTHERS | LAPIC_ICR_NMI | LAPIC_ICR_ASSERT);
 	for (unsigned i = 1; i < smp_cpus; i++)
-		CHECK(CLOCK_WAIT(nmi_count(i) == 1u + (i == 1), WAIT_US), "CPU %u took %u NMIs", i, nmi_count(i));
+		CHECK(CLOCK_WAIT(nmi_count(i) == 1u + (i == 1), WAIT_US), "CPU %u took %u NMIs", i,
+		      nmi_count(i));
 	CHECK_EQ(nmi_count(0), 0);
 }
 

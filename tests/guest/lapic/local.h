@@ -27,9 +27,9 @@ void ipi_self(void);
 void ipi_physical(void);
 void ipi_shorthands(void);
 void ipi_broadcast(void);
-void ipi_logical_flat(void);   /* xAPIC */
+void ipi_logical_flat(void);    /* xAPIC */
 void ipi_logical_cluster(void); /* xAPIC */
-void ipi_logical_x2apic(void); /* x2APIC */
+void ipi_logical_x2apic(void);  /* x2APIC */
 void ipi_lowest_priority(void);
 void ipi_nmi(void);
 void ipi_wakes_hlt(void);

@@ -1,6 +1,6 @@
 /*
- * Mode changes by IA32_APIC_BASE, and what each mode refuses (SDM vol. 3A, "x2APIC State Transitions", table "Local APIC Register
- * Address Map Supported by x2APIC").
+ * Mode changes by IA32_APIC_BASE, and what each mode refuses (SDM vol. 3A, "x2APIC State Transitions", table
+ * "Local APIC Register Address Map Supported by x2APIC").
  */
 #include "tests/guest/lapic/local.h"
 #include "tests/guest/lib/clock.h"
@@ -48,7 +48,8 @@ void mode_refused_transitions(void)
 		return;
 	expect_wrmsr_gp("reserved bit 9", MSR_APIC_BASE, base | 1ull << 9);
 	expect_wrmsr_gp("reserved bit 63", MSR_APIC_BASE, base | 1ull << 63);
-	expect_wrmsr_gp("x2APIC without enable", MSR_APIC_BASE, (base & ~APIC_BASE_ENABLE) | APIC_BASE_X2APIC);
+	expect_wrmsr_gp("x2APIC without enable", MSR_APIC_BASE,
+			(base & ~APIC_BASE_ENABLE) | APIC_BASE_X2APIC);
 	lapic_enter_x2apic();
 	base = rdmsr(MSR_APIC_BASE);
 	expect_wrmsr_gp("x2APIC straight to xAPIC", MSR_APIC_BASE, base & ~APIC_BASE_X2APIC);
@@ -85,7 +86,10 @@ void mode_round_trip(void)
 	}
 }
 
-/* Disabled: CPUID hides it; enabled again: reset values. Real Intel CPUs before x2APIC never allowed the way back. */
+/*
+ * Disabled: CPUID hides it; enabled again: reset values. Real Intel CPUs before x2APIC never allowed the way
+ * back.
+ */
 void mode_disabled(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);

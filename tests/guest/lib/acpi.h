@@ -6,7 +6,10 @@
 
 #include <stdint.h>
 
-/* The first table with this four-letter signature and a good checksum, by way of the RSDP in 0xE0000..0xFFFFF; NULL if none. */
+/*
+ * The first table with this four-letter signature and a good checksum, by way of the RSDP in
+ * 0xE0000..0xFFFFF; NULL if none.
+ */
 const uint8_t *acpi_find_table(const char *signature);
 
 /* Base of the configuration space of bus 0 from the MCFG, or 0. */

@@ -1,5 +1,6 @@
 /*
- * Single instructions for the test guests, and the bits that more than one of them uses. Names as in the manuals.
+ * Single instructions for the test guests, and the bits that more than one of them uses. Names as in the
+ * manuals.
  */
 #ifndef TESTS_GUEST_LIB_CPU_H
 #define TESTS_GUEST_LIB_CPU_H
@@ -78,7 +79,9 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -95,16 +98,16 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-#define CPU_DEFINE_REG(reg)                                                                                        \
-	static inline uint64_t read_##reg(void)                                                                    \
-	{                                                                                                          \
-		uint64_t v;                                                                                        \
-		__asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory");                                     \
-		return v;                                                                                          \
-	}                                                                                                          \
-	static inline void write_##reg(uint64_t v)                                                                 \
-	{                                                                                                          \
-		__asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory");                                         \
+#define CPU_DEFINE_REG(reg)                                                    \
+	static inline uint64_t read_##reg(void)                                \
+	{                                                                      \
+		uint64_t v;                                                    \
+		__asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory"); \
+		return v;                                                      \
+	}                                                                      \
+	static inline void write_##reg(uint64_t v)                             \
+	{                                                                      \
+		__asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory");     \
 	}
 CPU_DEFINE_REG(cr0)
 CPU_DEFINE_REG(cr2)
@@ -136,7 +139,10 @@ static inline uint64_t read_xcr0(void)
 
 static inline void write_xcr(uint32_t index, uint64_t value)
 {
-	__asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+	__asm__ volatile("xsetbv"
+			 :
+			 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+			 : "memory");
 }
 
 /* Ordered after every earlier load, so that a value read before cannot be younger than the time stamp. */

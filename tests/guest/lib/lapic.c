@@ -40,7 +40,10 @@ uint32_t lapic_id(void)
 void lapic_send(uint32_t destination, uint32_t icr_low)
 {
 	if (guest_cpu_self()->x2apic) {
-		/* The MSR write does not order earlier stores; the MMIO write does (SDM vol. 3A, "x2APIC Register Address Space"). */
+		/*
+		 * The MSR write does not order earlier stores; the MMIO write does (SDM vol. 3A, "x2APIC
+		 * Register Address Space").
+		 */
 		__asm__ volatile("mfence; lfence" : : : "memory");
 		wrmsr(MSR_X2APIC + LAPIC_ICR_LOW / 16, (uint64_t)destination << 32 | icr_low);
 		return;
@@ -68,7 +71,8 @@ bool lapic_has_tsc_deadline(void)
 
 void lapic_init(void)
 {
-	static const uint16_t lvts[] = { LAPIC_LVT_TIMER, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR };
+	static const uint16_t lvts[] = { LAPIC_LVT_TIMER, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1,
+					 LAPIC_LVT_ERROR };
 	struct guest_cpu *cpu = guest_cpu_self();
 
 	cpu->x2apic = rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC;

@@ -1,6 +1,7 @@
 /*
- * Local APIC of the calling CPU, in whichever mode the CPU is: registers by their xAPIC byte offsets (SDM vol. 3A, "Local
- * APIC Register Address Map"); in x2APIC mode the MSR is 0x800 + offset / 16, and the ICR is one 64-bit register.
+ * Local APIC of the calling CPU, in whichever mode the CPU is: registers by their xAPIC byte offsets (SDM
+ * vol. 3A, "Local APIC Register Address Map"); in x2APIC mode the MSR is 0x800 + offset / 16, and the ICR is
+ * one 64-bit register.
  */
 #ifndef TESTS_GUEST_LIB_LAPIC_H
 #define TESTS_GUEST_LIB_LAPIC_H
@@ -42,24 +43,27 @@ enum {
 #define LAPIC_TIMER_PERIODIC     (1u << 17)
 #define LAPIC_TIMER_TSC_DEADLINE (2u << 17)
 
-#define LAPIC_ICR_LOWEST        (1u << 8)
-#define LAPIC_ICR_NMI           (4u << 8)
-#define LAPIC_ICR_INIT          (5u << 8)
-#define LAPIC_ICR_STARTUP       (6u << 8)
-#define LAPIC_ICR_LOGICAL       (1u << 11)
-#define LAPIC_ICR_PENDING       (1u << 12)
-#define LAPIC_ICR_ASSERT        (1u << 14)
-#define LAPIC_ICR_SELF          (1u << 18)
-#define LAPIC_ICR_ALL           (2u << 18)
-#define LAPIC_ICR_OTHERS        (3u << 18)
-#define LAPIC_ESR_SEND_ILLEGAL  (1u << 5)
-#define LAPIC_ESR_RECV_ILLEGAL  (1u << 6)
-#define LAPIC_ESR_ILLEGAL_REG   (1u << 7)
-#define APIC_BASE_BSP           (1ull << 8)
-#define APIC_BASE_X2APIC        (1ull << 10)
-#define APIC_BASE_ENABLE        (1ull << 11)
+#define LAPIC_ICR_LOWEST       (1u << 8)
+#define LAPIC_ICR_NMI          (4u << 8)
+#define LAPIC_ICR_INIT         (5u << 8)
+#define LAPIC_ICR_STARTUP      (6u << 8)
+#define LAPIC_ICR_LOGICAL      (1u << 11)
+#define LAPIC_ICR_PENDING      (1u << 12)
+#define LAPIC_ICR_ASSERT       (1u << 14)
+#define LAPIC_ICR_SELF         (1u << 18)
+#define LAPIC_ICR_ALL          (2u << 18)
+#define LAPIC_ICR_OTHERS       (3u << 18)
+#define LAPIC_ESR_SEND_ILLEGAL (1u << 5)
+#define LAPIC_ESR_RECV_ILLEGAL (1u << 6)
+#define LAPIC_ESR_ILLEGAL_REG  (1u << 7)
+#define APIC_BASE_BSP          (1ull << 8)
+#define APIC_BASE_X2APIC       (1ull << 10)
+#define APIC_BASE_ENABLE       (1ull << 11)
 
-/* Takes note of the mode, enables the APIC with VEC_SPURIOUS, masks every LVT entry, TPR 0; on the first CPU the PICs too. */
+/*
+ * Takes note of the mode, enables the APIC with VEC_SPURIOUS, masks every LVT entry, TPR 0; on the first CPU
+ * the PICs too.
+ */
 void lapic_init(void);
 
 uint32_t lapic_read(unsigned reg);
@@ -79,7 +83,10 @@ bool lapic_vector_bit(unsigned reg, unsigned vector);
 bool lapic_has_x2apic(void);
 bool lapic_has_tsc_deadline(void);
 
-/* Switches mode on the calling CPU. To xAPIC goes through the disabled state, as the manual demands; registers are reset. */
+/*
+ * Switches mode on the calling CPU. To xAPIC goes through the disabled state, as the manual demands;
+ * registers are reset.
+ */
 void lapic_enter_x2apic(void);
 void lapic_enter_xapic(void);
 

@@ -4,13 +4,13 @@
 #include "tests/guest/lib/pci.h"
 #include "tests/guest/lib/cpu.h"
 
-#define PCI_ENABLE         0x80000000u
-#define PCI_STATUS_CAPS    (1u << 20)
-#define PCI_CAP_VENDOR     0x09
-#define VIRTIO_VENDOR      0x1AF4
-#define VIRTIO_FIRST       0x1040
-#define VIRTIO_CAP_NOTIFY  2
-#define PCI_CAPS_MAX       48
+#define PCI_ENABLE        0x80000000u
+#define PCI_STATUS_CAPS   (1u << 20)
+#define PCI_CAP_VENDOR    0x09
+#define VIRTIO_VENDOR     0x1AF4
+#define VIRTIO_FIRST      0x1040
+#define VIRTIO_CAP_NOTIFY 2
+#define PCI_CAPS_MAX      48
 
 uint32_t pci_read(unsigned device, unsigned function, unsigned offset)
 {

@@ -13,7 +13,10 @@
 uint32_t pci_read(unsigned device, unsigned function, unsigned offset);
 void pci_write(unsigned device, unsigned function, unsigned offset, uint32_t value);
 
-/* I/O port that notifies queue 0 of the first modern virtio device with its notify capability on an I/O BAR; 0 if none. */
+/*
+ * I/O port that notifies queue 0 of the first modern virtio device with its notify capability on an I/O BAR;
+ * 0 if none.
+ */
 uint16_t pci_find_virtio_notify_port(void);
 
 #endif

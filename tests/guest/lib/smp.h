@@ -1,5 +1,6 @@
 /*
- * The other CPUs: found in the ACPI MADT (or by number, vcpus=N on the command line), started by INIT and SIPI, given work.
+ * The other CPUs: found in the ACPI MADT (or by number, vcpus=N on the command line), started by INIT and
+ * SIPI, given work.
  */
 #ifndef TESTS_GUEST_LIB_SMP_H
 #define TESTS_GUEST_LIB_SMP_H
@@ -9,7 +10,10 @@
 
 #define AP_BASE 0x8000ull /* ap.asm's own figure too */
 
-/* Starts every other CPU, at most limit CPUs in all; returns how many run. Those that do not answer are named in a line. */
+/*
+ * Starts every other CPU, at most limit CPUs in all; returns how many run. Those that do not answer are named
+ * in a line.
+ */
 unsigned smp_start(unsigned limit);
 
 /* CPUs that run, the first included. */
@@ -18,7 +22,10 @@ extern unsigned smp_cpus;
 /* An idle CPU waits by HLT for VEC_WAKE; tests that take its APIC away set this and it polls. */
 extern bool smp_idle_polls;
 
-/* Has CPU index (not the caller) run fn(arg) with interrupts on; returns at once. smp_wait(): false after the time-out. */
+/*
+ * Has CPU index (not the caller) run fn(arg) with interrupts on; returns at once. smp_wait(): false after the
+ * time-out.
+ */
 void smp_call(unsigned index, void (*fn)(void *), void *arg);
 bool smp_wait(unsigned index, uint64_t timeout_us);
 

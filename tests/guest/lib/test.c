@@ -1,5 +1,6 @@
 /*
- * Start-up and verdicts. The boot information is trusted: this is a test, and its loader is QEMU, GRUB or Hilum's control VM.
+ * Start-up and verdicts. The boot information is trusted: this is a test, and its loader is QEMU, GRUB or
+ * Hilum's control VM.
  */
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/clock.h"
@@ -12,7 +13,7 @@
 #define MULTIBOOT_MEMORY  (1u << 0)
 #define MULTIBOOT_CMDLINE (1u << 2)
 #define DEBUG_EXIT_PORT   0xF4
-#define BOCHS_EXIT_PORT   0x8900 /* for the bare Bochs, which has no isa-debug-exit */
+#define BOCHS_EXIT_PORT   0x8900        /* for the bare Bochs, which has no isa-debug-exit */
 #define GUEST_RAM_LIMIT   0xC0000000ull /* the identity map is uncached from here on */
 
 /* Head of the Multiboot 1 information ("Multiboot Specification 0.6.96, Boot information format"). */
@@ -91,7 +92,10 @@ bool guest_is_bare_tcg(void)
 static void guest_probe_stack(void *unused)
 {
 	(void)unused;
-	__asm__ volatile("push %%rbp; movabs $0x8000000000000000, %%rbp; mov (%%rbp), %%eax; pop %%rbp" : : : "rax", "memory");
+	__asm__ volatile("push %%rbp; movabs $0x8000000000000000, %%rbp; mov (%%rbp), %%eax; pop %%rbp"
+			 :
+			 :
+			 : "rax", "memory");
 }
 
 static void guest_probe_gate(void *unused)
@@ -100,7 +104,10 @@ static void guest_probe_gate(void *unused)
 	__asm__ volatile("int $0x70" : : : "memory");
 }
 
-/* TCG raises #GP for a non-canonical stack address (#SS is right), and counts 16 bytes a vector in error codes. */
+/*
+ * TCG raises #GP for a non-canonical stack address (#SS is right), and counts 16 bytes a vector in error
+ * codes.
+ */
 bool guest_on_tcg(void)
 {
 	static bool known, result;
@@ -187,7 +194,8 @@ void test_run_always(const struct test_case *c)
 
 	test_case_failed = test_case_skipped = false;
 	if (trap_catch(test_call, (void *)c, &r))
-		test_fail("unexpected vector %lu error %lx at rip %lx, cr2 %lx", r.vector, r.error, r.rip, r.cr2);
+		test_fail("unexpected vector %lu error %lx at rip %lx, cr2 %lx", r.vector, r.error, r.rip,
+			  r.cr2);
 	irq_disable();
 	if (test_case_failed) {
 		test_failed++;

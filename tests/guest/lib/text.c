@@ -1,13 +1,14 @@
 /*
- * COM1 output and a small printf. Must never wait for ever: a machine without the UART, or with a stuck one, loses text only.
+ * COM1 output and a small printf. Must never wait for ever: a machine without the UART, or with a stuck one,
+ * loses text only.
  */
 #include "tests/guest/lib/text.h"
 #include "tests/guest/lib/cpu.h"
 
-#define COM1        0x3F8
-#define COM1_LSR    (COM1 + 5)
-#define LSR_THRE    0x20
-#define THRE_POLLS  1000000u
+#define COM1       0x3F8
+#define COM1_LSR   (COM1 + 5)
+#define LSR_THRE   0x20
+#define THRE_POLLS 1000000u
 
 static volatile bool text_lock;
 

@@ -12,7 +12,10 @@
 /* Programs COM1 for 115200 8N1 with FIFOs and no interrupts; works, harmlessly, where no UART answers. */
 void text_init(void);
 
-/* Prints one line or part of one; a lock keeps the calls of several CPUs apart. %s %c %d %u %x %p %%, l, ll, width, 0, -. */
+/*
+ * Prints one line or part of one; a lock keeps the calls of several CPUs apart. %s %c %d %u %x %p %%, l, ll,
+ * width, 0, -.
+ */
 void text_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* As vsnprintf, without floating point. */

@@ -1,8 +1,8 @@
 /*
  * CPUs of a test guest, their descriptor tables, and what happens when one traps.
  *
- * Each CPU's stacks are GUEST_STACK_BYTES long and aligned so; the lowest word of each points to the CPU's struct, so that
- * guest_cpu_self() needs neither GS (tests change it) nor the local APIC (tests turn it off).
+ * Each CPU's stacks are GUEST_STACK_BYTES long and aligned so; the lowest word of each points to the CPU's
+ * struct, so that guest_cpu_self() needs neither GS (tests change it) nor the local APIC (tests turn it off).
  */
 #ifndef TESTS_GUEST_LIB_TRAP_H
 #define TESTS_GUEST_LIB_TRAP_H
@@ -74,13 +74,14 @@ struct guest_cpu {
 	unsigned index;
 	uint32_t apic_id;
 	bool online;
-	bool x2apic;                 /* how lapic.c reaches this CPU's local APIC */
-	uint64_t *catch_rsp;         /* slot of the innermost trap_catch(), NULL outside */
-	struct trap_record *record;  /* its record */
-	uint32_t irq_count[256];     /* deliveries per vector that found no handler of their own; read as volatile */
-	uint8_t irq_log[64];         /* the vectors of the last ones, in order */
+	bool x2apic;                /* how lapic.c reaches this CPU's local APIC */
+	uint64_t *catch_rsp;        /* slot of the innermost trap_catch(), NULL outside */
+	struct trap_record *record; /* its record */
+	uint32_t irq_count
+		[256];       /* deliveries per vector that found no handler of their own; read as volatile */
+	uint8_t irq_log[64]; /* the vectors of the last ones, in order */
 	uint32_t irq_logged;
-	void (*work)(void *);        /* smp.c: what this CPU is to run next, NULL when idle */
+	void (*work)(void *); /* smp.c: what this CPU is to run next, NULL when idle */
 	void *work_arg;
 	uint64_t gdt[GDT_ENTRIES];
 	struct trap_tss tss __attribute__((aligned(16)));
@@ -115,18 +116,22 @@ uint64_t trap_stack_top(unsigned index);
 typedef void (*trap_handler_fn)(struct trap_frame *frame);
 
 /*
- * Calls fn(frame) for every trap with this vector on any CPU; NULL restores the usual treatment: exceptions go to the
- * innermost trap_catch() or end the guest, interrupts are counted, logged and get an EOI, an NMI is counted.
+ * Calls fn(frame) for every trap with this vector on any CPU; NULL restores the usual treatment: exceptions
+ * go to the innermost trap_catch() or end the guest, interrupts are counted, logged and get an EOI, an NMI is
+ * counted.
  */
 void trap_set_handler(unsigned vector, trap_handler_fn fn);
 
 /*
- * Runs fn(arg) and catches the first exception without a handler. Returns whether there was one, described in *record.
- * Interrupts stay as they were before; nests.
+ * Runs fn(arg) and catches the first exception without a handler. Returns whether there was one, described in
+ * *record. Interrupts stay as they were before; nests.
  */
 bool trap_catch(void (*fn)(void *), void *arg, struct trap_record *record);
 
-/* Changes the stack-table slot of a vector's gate (0 none, 1 double fault's, 2 NMI's), type (0xE or 0xF) or DPL. */
+/*
+ * Changes the stack-table slot of a vector's gate (0 none, 1 double fault's, 2 NMI's), type (0xE or 0xF) or
+ * DPL.
+ */
 void trap_set_gate(unsigned vector, unsigned ist, unsigned type, unsigned dpl, bool present);
 
 /* Deliveries of an interrupt vector on the calling CPU, and setting all of them and the log to zero. */

@@ -1,6 +1,6 @@
 /*
- * A quiet neighbour: fills memory with a pattern, verifies it again and again for seconds=N (default 5), and says so once a
- * second. Shows that another VM did it no harm.
+ * A quiet neighbour: fills memory with a pattern, verifies it again and again for seconds=N (default 5), and
+ * says so once a second. Shows that another VM did it no harm.
  */
 #include "tests/guest/lib/clock.h"
 #include "tests/guest/lib/cpu.h"

@@ -1,5 +1,6 @@
 /*
- * Protected mode without paging, 32-bit and PAE paging, real mode: reached from long mode and left again (modes.asm).
+ * Protected mode without paging, 32-bit and PAE paging, real mode: reached from long mode and left again
+ * (modes.asm).
  */
 #include "tests/guest/paging/local.h"
 #include "tests/guest/lib/clock.h"
@@ -31,8 +32,14 @@ static uint64_t idt32[32];
 static void run_ops(struct mode_op *ops, uint32_t cr0, uint32_t cr3, uint32_t cr4, uint32_t efer)
 {
 	struct mode_request request = {
-		.entry = low32(mode_ops32), .cr0 = cr0, .cr3 = cr3, .cr4 = cr4, .efer = efer, .ops = low32(ops),
-		.idt_limit = sizeof(idt32) - 1, .idt_base = low32(idt32),
+		.entry = low32(mode_ops32),
+		.cr0 = cr0,
+		.cr3 = cr3,
+		.cr4 = cr4,
+		.efer = efer,
+		.ops = low32(ops),
+		.idt_limit = sizeof(idt32) - 1,
+		.idt_base = low32(idt32),
 	};
 
 	for (unsigned v = 0; v < 32; v++) {
@@ -101,18 +108,16 @@ static volatile uint32_t *directory_identity(void)
 
 void modes_paging_32(void)
 {
-	volatile uint32_t *directory = directory_identity(), *table = guest_alloc_pages(1), *page = guest_alloc_pages(1);
+	volatile uint32_t *directory = directory_identity(), *table = guest_alloc_pages(1),
+			  *page = guest_alloc_pages(1);
 	volatile uint32_t *other = guest_alloc_pages(1);
 	struct mode_op ops[] = {
-		{ OP_READ, WINDOW + 0x3000, 0 },
-		{ OP_WRITE, WINDOW + 0x3004, 0xABCD },
-		{ OP_READ, WINDOW + 0x5000, 0 },	 /* absent */
-		{ OP_WRITE, WINDOW + 0x4000, 1 },	 /* read-only */
-		{ OP_WRITE, low32(&table[3]), 0 },	 /* another frame for the first page */
-		{ OP_INVLPG, WINDOW + 0x3000, 0 },
-		{ OP_READ, WINDOW + 0x3000, 0 },
-		{ OP_CALL, WINDOW + 0x6000, 0 },
-		{ OP_END, 0, 0 },
+		{ OP_READ, WINDOW + 0x3000, 0 },   { OP_WRITE, WINDOW + 0x3004, 0xABCD },
+		{ OP_READ, WINDOW + 0x5000, 0 },   /* absent */
+		{ OP_WRITE, WINDOW + 0x4000, 1 },  /* read-only */
+		{ OP_WRITE, low32(&table[3]), 0 }, /* another frame for the first page */
+		{ OP_INVLPG, WINDOW + 0x3000, 0 }, { OP_READ, WINDOW + 0x3000, 0 },
+		{ OP_CALL, WINDOW + 0x6000, 0 },   { OP_END, 0, 0 },
 	};
 
 	directory[WINDOW / PAGE_4M] = low32(table) | PTE_P | PTE_W;
