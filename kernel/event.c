@@ -15,7 +15,7 @@ enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t ve
 	struct event *event = pool_alloc(sizeof(*event));
 	if (event == NULL)
 		return STATUS_NO_MEMORY;
-	event->object = (struct object){ .type = OBJECT_EVENT };
+	event->object = (struct object){ .type = OBJECT_EVENT, .refs = 1 };
 	event->vm = vm;
 	event->vcpu = (uint32_t)vcpu;
 	event->bit = (uint16_t)bit;

@@ -107,9 +107,9 @@ static void exit_memory(struct vcpu *v, const struct vexit *x)
 static void exit_halt(struct vcpu *v, const struct vexit *x)
 {
 	vcpu_skip(v, x->length);
-	if (v->check_interrupts || v->pending_event != 0)
-		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* decides whether it sleeps */
 	v->state = VCPU_HALTED;
+	if (vcpu_has_wake_up(v))
+		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* decides whether it sleeps */
 }
 
 static void exit_cr8(struct vcpu *v, const struct vexit *x)

@@ -19,7 +19,7 @@
 
 void fetch_forget(struct vcpu *v)
 {
-	v->fetch_generation = 0; /* real ones start at 1 */
+	v->fetch_generation = ~0ull; /* no real one */
 }
 
 enum insn_mode fetch_mode(const struct vcpu_paging *p)

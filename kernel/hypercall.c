@@ -3,6 +3,7 @@
  * commits. Control calls run under the object lock, which is tried: if another core has it, the instruction is simply executed
  * again at the next entry.
  */
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
 #include "kernel/event.h"
@@ -244,7 +245,11 @@ static int64_t call_vm_create(struct vcpu *v, const uint64_t *a)
 	if (config.status_event != 0)
 		TRY(resolve(v, config.status_event, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
 	TRY(vm_create(&config, event != NULL ? container_of(event, struct event, object) : NULL, &vm));
-	return name_object(v, &vm->object, HILUM_RIGHT_ALL);
+	object_ref(&vm->object); /* a VM keeps the first until it is destroyed */
+	int64_t handle = name_object(v, &vm->object, HILUM_RIGHT_ALL);
+	if (handle < 0)
+		vm_destroy(vm, v->cpu);
+	return handle;
 }
 
 static int64_t call_vm_destroy(struct vcpu *v, const uint64_t *a)
@@ -390,7 +395,6 @@ static int64_t call_event_create(struct vcpu *v, const uint64_t *a)
 
 	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
 	TRY(event_create(vm, a[1], a[2], a[3], &event));
-	object_ref(&event->object);
 	return name_object(v, &event->object, HILUM_RIGHT_ALL);
 }
 
@@ -503,7 +507,11 @@ static int64_t call_kvm(struct vcpu *v, uint64_t number)
 	}
 	if (number == HILUM_KVM_HC_SEND_IPI) {
 		v->check_interrupts = true;
-		return vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], v->gpr[3], v->gpr[1], (uint32_t)v->gpr[6]);
+		bool is_64bit = vcpu_paging(v)->efer & EFER_LMA && v->paging.cs_attributes & 1u << 9;
+		uint64_t low = is_64bit ? v->gpr[3] : (uint32_t)v->gpr[3] | v->gpr[1] << 32;
+		int reached = vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], low, is_64bit ? v->gpr[1] : 0,
+						     (uint32_t)v->gpr[6]);
+		return reached >= 0 ? reached : -22;
 	}
 	return -1000;
 }

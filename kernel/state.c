@@ -97,15 +97,19 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 	    ((mask & HILUM_STATE_FPU) && !fpu_valid(s)) ||
 	    ((mask & HILUM_STATE_DR) && ((s->dr6 >> 32) || (s->dr7 >> 32))))
 		return STATUS_INVALID;
-	if (mask & HILUM_STATE_MSR) {
-		vlapic_set_tsc_offset(&v->apic, s->tsc_offset);
-		v->pat = s->pat;
-		v->tsc_aux = s->tsc_aux;
-	}
+	uint64_t old_offset = v->apic.tsc_offset;
+	if (mask & HILUM_STATE_MSR)
+		vlapic_set_tsc_offset(&v->apic, s->tsc_offset); /* the APIC's deadline counts in it */
 	if (mask & HILUM_STATE_APIC) {
 		enum status status = vlapic_load(&v->apic, s);
-		if (status != STATUS_OK)
+		if (status != STATUS_OK) {
+			vlapic_set_tsc_offset(&v->apic, old_offset);
 			return status;
+		}
+	}
+	if (mask & HILUM_STATE_MSR) {
+		v->pat = s->pat;
+		v->tsc_aux = s->tsc_aux;
 	}
 	if (mask & HILUM_STATE_GPR) {
 		memcpy(v->gpr, s->gpr, sizeof(v->gpr));

@@ -103,14 +103,20 @@ void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
 {
 	struct vcpu *v = container_of(apic, struct vcpu, apic);
 
-	cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
+	if (v->stopped)
+		v->parked_apic_timer = host_tsc; /* perhaps on another core than its own */
+	else
+		cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
 }
 
 void vlapic_timer_cancel(struct vlapic *apic)
 {
 	struct vcpu *v = container_of(apic, struct vcpu, apic);
 
-	cpu_timer_cancel(v->cpu, &v->apic_timer);
+	if (v->stopped)
+		v->parked_apic_timer = 0;
+	else
+		cpu_timer_cancel(v->cpu, &v->apic_timer);
 }
 
 void vlapic_eoi_level(struct vlapic *apic, uint8_t vector)
@@ -169,7 +175,7 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 	}
 	if (requests & VCPU_REQUEST_INIT) {
 		vcpu_reset(v, false);
-		v->state = VCPU_WAIT_SIPI;
+		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
 	if ((requests & VCPU_REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
 		virt->start_at(v, (uint8_t)v->apic.sipi_vector);

@@ -168,6 +168,13 @@ static inline bool vcpu_vector_has_error(unsigned vector)
  */
 bool vcpu_prepare(struct vcpu *v);
 
+/* Something waits that may end HLT: whether it can is decided by vcpu_prepare. */
+static inline bool vcpu_has_wake_up(const struct vcpu *v)
+{
+	return v->check_interrupts || v->pending_event != 0 || vlapic_pending(&v->apic) >= 0 || v->nmi_pending ||
+	       v->extint_vector >= 0 || v->extint_message;
+}
+
 /*
  * What to inject at this entry, in EVENTINJ layout, or 0. `interruptible`: IF is set and there is no shadow. `window` tells that
  * something waits for that. Called when check_interrupts or pending_event is up.

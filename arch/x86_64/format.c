@@ -6,7 +6,7 @@ struct output {
 };
 
 struct directive {
-	bool left, zero;
+	bool left, zero, alternate;
 	unsigned width;
 	int precision; /* -1: none */
 	unsigned longs;
@@ -82,6 +82,8 @@ static const char *parse_directive(const char *f, struct directive *d, struct ar
 			d->left = true;
 		else if (*f == '0')
 			d->zero = true;
+		else if (*f == '#')
+			d->alternate = true;
 		else
 			break;
 	}
@@ -141,6 +143,10 @@ static void put_directive(struct output *o, struct directive *d, char kind, stru
 	case 'X': {
 		uint64_t v = d->longs ? va_arg(a->list, uint64_t) : va_arg(a->list, unsigned);
 
+		if (d->alternate && kind != 'u') {
+			put(o, '0');
+			put(o, 'x');
+		}
 		put_number(o, d, v, false, kind == 'u' ? 10 : 16, kind == 'X');
 		break;
 	}
