@@ -1,8 +1,8 @@
 /*
  * The final host page tables, built by the real mm_init on a fake machine.
- * UNIT_SOURCES: mm/init.c mm/host_pt.c mm/frame.c mm/pool.c mm/window.c tests/unit/fake_mm/machine.c
- * UNIT_FLAGS: -iquote tests/unit/fake_mm
  */
+/* UNIT_SOURCES: mm/init.c mm/host_pt.c mm/frame.c mm/pool.c mm/window.c tests/unit/fake_mm/machine.c */
+/* UNIT_FLAGS: -iquote tests/unit/fake_mm */
 #include "machine.h"
 
 #include <string.h>

@@ -187,6 +187,16 @@ static void map__aligned_ranges__use_largest_pages(void **state)
 	assert_int_equal(npt.table_pages, count_tables(npt.root, 4));
 }
 
+static void map__many_small_pages__takes_no_page_in_vain(void **state)
+{
+	(void)state;
+	fail_after = 2 + 3; /* levels 3 and 2, and three tables of 4 KiB pages */
+	assert_int_equal(nested_pt_map(&npt, MIB, GIB, 4 * MIB, RW), STATUS_OK);
+	assert_int_equal(fail_after, 0);
+	fail_after = -1;
+	assert_int_equal(npt.table_pages, 6);
+}
+
 static void map__level_two_machine__uses_no_larger_leaf(void **state)
 {
 	(void)state;
@@ -637,6 +647,7 @@ static int tear_down(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 static const struct CMUnitTest tests[] = {
 	CASE(map__aligned_ranges__use_largest_pages),
+	CASE(map__many_small_pages__takes_no_page_in_vain),
 	CASE(map__level_two_machine__uses_no_larger_leaf),
 	CASE(map__bad_arguments__invalid),
 	CASE(map__top_of_address_space__works),
