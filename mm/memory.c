@@ -26,7 +26,6 @@ struct memory {
 	uint32_t refs, owner, flags;
 	bool writable;
 	hpa_t base;	   /* wrapped frames, contiguous; 0: not wrapped */
-	void *pool_page;   /* wrapped page that goes with the object */
 	uint64_t **groups; /* [slots / 512] arrays of slots; NULL if wrapped */
 };
 
@@ -345,11 +344,7 @@ enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct 
 
 enum status memory_wrap_pool_page(void *page, struct memory **out)
 {
-	enum status status = memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, out);
-
-	if (status == STATUS_OK)
-		(*out)->pool_page = page;
-	return status;
+	return memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, out);
 }
 
 void memory_ref(struct memory *mem)
@@ -370,7 +365,6 @@ void memory_unref(struct memory *mem)
 		for_each_block(mem->base, mem->pages * PAGE_SIZE, frame_unref);
 	else if (mem->groups)
 		release_groups(mem);
-	pool_free_page(mem->pool_page);
 	pool_free(mem, sizeof(*mem));
 }
 

@@ -434,7 +434,7 @@ enum status nested_pt_init(struct nested_pt *npt)
 
 	if (!page)
 		return STATUS_NO_MEMORY;
-	*npt = (struct nested_pt){.root = pool_hpa(page), .table_pages = 1};
+	*npt = (struct nested_pt){.root = pool_hpa(page), .generation = 1, .table_pages = 1};
 	return STATUS_OK;
 }
 

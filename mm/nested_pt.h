@@ -47,9 +47,10 @@ struct nested_pt_format {
 extern struct nested_pt_format nested_pt_format; /* read-only after nested_pt_set_format */
 
 struct nested_pt {
-	hpa_t root;	      /* level-4 table, a pool page */
-	uint64_t generation;  /* rises after each change that makes TLB entries stale; read with acquire,
-				 compared by the flush code */
+	hpa_t root; /* level-4 table, a pool page */
+	/* From 1, rises after each change that makes TLB entries stale; the flush code compares it (acquire).
+	 */
+	uint64_t generation;
 	uint32_t table_pages; /* pages of the pool in use, the root included */
 };
 

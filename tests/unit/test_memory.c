@@ -264,7 +264,7 @@ static void wrap_frames__not_ram__invalid(void **state)
 	assert_int_equal(memory_wrap_frames(FAKE_MODULE_BASE, 0, true, &mem), STATUS_INVALID);
 }
 
-static void wrap_pool_page__last_reference__frees_the_page(void **state)
+static void wrap_pool_page__while_referenced__cannot_be_freed(void **state)
 {
 	void *page = pool_alloc_page();
 	struct memory *mem;
@@ -276,6 +276,7 @@ static void wrap_pool_page__last_reference__frees_the_page(void **state)
 	expect_panic(pool_free_page(page));
 	unmap_all();
 	memory_unref(mem);
+	pool_free_page(page);
 }
 
 /* ---- Mapping
@@ -564,7 +565,7 @@ int main(void)
 		CASE(unref__last_of_two__frees),
 		CASE(wrap_frames__module__maps_read_only_and_keeps_frames),
 		CASE(wrap_frames__not_ram__invalid),
-		CASE(wrap_pool_page__last_reference__frees_the_page),
+		CASE(wrap_pool_page__while_referenced__cannot_be_freed),
 		CASE(map__pieces_around_a_hole__large_pages_where_aligned),
 		CASE(map__bad_range__invalid),
 		CASE(map__second_piece_taken__maps_nothing),
