@@ -28,8 +28,7 @@
 static struct nested_pt npt;
 static uint64_t free_at_start, guest_at_start, pool_at_start;
 
-/* ---- Which frames are zero
- * --------------------------------------------------------------------------------------------------- */
+/* ---- Which frames are zero ---- */
 
 static uint8_t is_zeroed[FAKE_RAM_BYTES / PAGE_SIZE];
 
@@ -48,9 +47,7 @@ void host_pt_map_pool_block(hpa_t hpa)
 	(void)hpa;
 }
 
-/* ---- Helpers
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Helpers ---- */
 
 static struct memory *create(uint64_t bytes, uint32_t flags)
 {
@@ -105,9 +102,7 @@ static void unmap_all(void)
 	nested_pt_garbage_free(&npt, &garbage);
 }
 
-/* ---- Shape
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Shape ---- */
 
 static void create__mixed_size__largest_blocks_first(void **state)
 {
@@ -221,9 +216,7 @@ static void unref__last_of_two__frees(void **state)
 	assert_int_equal(frame_count(FRAME_GUEST), 0);
 }
 
-/* ---- Wrapping
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Wrapping ---- */
 
 static void wrap_frames__module__maps_read_only_and_keeps_frames(void **state)
 {
@@ -279,9 +272,7 @@ static void wrap_pool_page__while_referenced__cannot_be_freed(void **state)
 	pool_free_page(page);
 }
 
-/* ---- Mapping
- * --------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Mapping ---- */
 
 static void map__pieces_around_a_hole__large_pages_where_aligned(void **state)
 {
@@ -328,9 +319,7 @@ static void map__second_piece_taken__maps_nothing(void **state)
 	memory_unref(mem);
 }
 
-/* ---- Faults
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Faults ---- */
 
 static void fault__aligned_lazy__installs_2m(void **state)
 {
@@ -405,9 +394,7 @@ static void fault__no_2m_frame_left__installs_4k(void **state)
 	memory_unref(mem);
 }
 
-/* ---- Every allocation fails once
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Every allocation fails once ---- */
 
 static void create__every_failed_allocation__gives_all_back(void **state)
 {
@@ -475,9 +462,7 @@ static void map_and_fault__every_failed_allocation__changes_nothing(void **state
 	memory_unref(lazy);
 }
 
-/* ---- Cores against each other
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Cores against each other ---- */
 
 static void *fault_everywhere(void *mapping)
 {
@@ -520,8 +505,7 @@ static void fault__four_cores_at_once__each_page_has_one_frame(void **state)
 	memory_unref(mem);
 }
 
-/* -------------------------------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Set-up ---- */
 
 static int set_up(void **state)
 {

@@ -45,9 +45,7 @@ static const struct nested_pt_format *format;
 static struct nested_pt npt;
 static uint64_t pool_at_start;
 
-/* ---- Fakes
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Fakes ---- */
 
 void (*fake_entry_written)(uint64_t *entry, uint64_t old, uint64_t new);
 static int fail_after = -1; /* so many allocations succeed first; -1: all */
@@ -69,8 +67,7 @@ void host_pt_map_pool_block(hpa_t hpa)
 	(void)hpa;
 }
 
-/* ---- The test's own walker
- * -------------------------------------------------------------------------------------------------- */
+/* ---- The test's own walker ---- */
 
 struct translation {
 	hpa_t hpa; /* of the page */
@@ -160,9 +157,7 @@ static void unmap(gpa_t gpa, uint64_t bytes)
 	assert_int_equal(npt.table_pages, count_tables(npt.root, 4));
 }
 
-/* ---- Cases
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Cases ---- */
 
 static void map__aligned_ranges__use_largest_pages(void **state)
 {
@@ -355,8 +350,7 @@ static void install__each_order__maps_and_refuses_what_is_there(void **state)
 	fail_after = -1;
 }
 
-/* ---- Every write, and every failure
- * ------------------------------------------------------------------------------------------ */
+/* ---- Every write, and every failure ---- */
 
 #define PROBES 400u
 static struct probe {
@@ -496,8 +490,7 @@ static void protect__every_write_and_every_failed_allocation__is_safe(void **sta
 	run_operation(PROTECT, 0, 4 * GIB);
 }
 
-/* ---- Long random run against a model
- * -------------------------------------------------------------------------------------------- */
+/* ---- Long random run against a model ---- */
 
 #define MODEL_PAGES (3 * GIB / PAGE_SIZE)
 static uint32_t model[MODEL_PAGES]; /* host frame << 3 | rights; 0: empty */
@@ -582,8 +575,7 @@ static void all__random_operations__agree_with_model(void **state)
 		assert_int_equal(translate(page * PAGE_SIZE).rights, model[page] & 7);
 }
 
-/* ---- Cores against each other
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Cores against each other ---- */
 
 static void *install_all(void *won)
 {
@@ -614,9 +606,7 @@ static void install__four_cores_at_once__each_page_once_and_no_table_lost(void *
 		assert_page(i * PAGE_SIZE, GIB + i * PAGE_SIZE, RW, 1);
 }
 
-/* ---- Life
- * ---------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ---- */
 
 static void init__no_memory__says_so(void **state)
 {
