@@ -43,9 +43,7 @@ bool frame_has_gib(hpa_t hpa)
 	return hpa < FRAME_HPA_LIMIT && (has_gib[hpa >> GIB_SHIFT >> 6] >> (hpa >> GIB_SHIFT & 63) & 1);
 }
 
-/* ---- Free lists
- * -----------------------------------------------------------------------------------------------------------
- */
+/* ---- Free lists ---- */
 
 static void list_push(struct zone *z, uint32_t number, unsigned order)
 {
@@ -70,6 +68,18 @@ static void list_remove(struct zone *z, uint32_t number, unsigned order)
 		z->first[order] = f->next;
 	if (!z->first[order])
 		z->nonempty &= ~(1u << order);
+}
+
+static uint32_t list_pop(struct zone *z, unsigned order)
+{
+	uint32_t number = z->first[order], next = entry(number)->next;
+
+	z->first[order] = next;
+	if (next)
+		entry(next)->prev = 0;
+	else
+		z->nonempty &= ~(1u << order);
+	return number;
 }
 
 /* Whether the block at `number` is free in z with exactly this order, so that its buddy can merge with it. */
@@ -104,9 +114,8 @@ static uint32_t block_take(struct zone *z, unsigned order)
 	if (!fitting)
 		return 0;
 	unsigned from = (unsigned)__builtin_ctz(fitting);
-	uint32_t number = z->first[from];
+	uint32_t number = list_pop(z, from);
 
-	list_remove(z, number, from);
 	while (from > order) {
 		from--;
 		list_push(z, number | 1u << from, from);
@@ -115,9 +124,7 @@ static uint32_t block_take(struct zone *z, unsigned order)
 	return number;
 }
 
-/* ---- Blocks in use
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Blocks in use ---- */
 
 static void block_claim(uint32_t number, unsigned order, enum frame_type type, uint32_t owner)
 {
@@ -244,9 +251,7 @@ uint64_t frame_total(void)
 	return total;
 }
 
-/* ---- Start
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Start ---- */
 
 /* The type that the frames of a boot range get; FRAME_ABSENT: they stay out of the table. */
 static enum frame_type type_of_range(const struct boot_range *r)
@@ -346,9 +351,7 @@ void frame_init(const struct boot_info *info, const struct frame_taken *taken, u
 	}
 }
 
-/* ---- Audit
- * -----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Audit ---- */
 
 struct audit {
 	uint64_t frames[FRAME_TYPE_COUNT];

@@ -88,8 +88,7 @@ uint64_t frame_total(void);
  */
 must_check bool frame_check(void);
 
-/* ---- For mm/ alone
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- For mm/ alone ---- */
 
 /* The entry of one frame of RAM that is known to exist. */
 struct frame *frame_entry(hpa_t hpa);

@@ -141,8 +141,7 @@ void host_pt_load(void)
 	cpu_write_cr3(root);
 }
 
-/* ---- What boot asks for
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- What boot asks for ---- */
 
 /* No RAM that we know of lies in [first, last]. */
 static bool is_no_ram(hpa_t first, hpa_t last)
@@ -195,9 +194,7 @@ enum status mm_map_stack(cpu_id_t id)
 	return STATUS_OK;
 }
 
-/* ---- Audit
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Audit ---- */
 
 struct walk {
 	void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags);

@@ -39,9 +39,7 @@ void host_pt_load(void);
 void host_pt_walk(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
 		  void *context);
 
-/* ---- For mm/ alone
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- For mm/ alone ---- */
 
 /*
  * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks below 4 GiB, contents

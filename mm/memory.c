@@ -12,6 +12,7 @@
 #define SLOT_BYTES  (SLOT_PAGES * PAGE_SIZE)
 #define GROUP_SLOTS 512ull /* 1 GiB */
 #define GROUP_SHIFT 9u
+#define GROUP_PAGES (GROUP_SLOTS * SLOT_PAGES)
 
 /* A slot: 0 while empty, else a host-physical address (SLOT_2M, SLOT_1G) or a pool address (SLOT_TABLE) with
  * a tag. */
@@ -26,12 +27,10 @@ struct memory {
 	uint32_t refs, owner, flags;
 	bool writable;
 	hpa_t base;	   /* wrapped frames, contiguous; 0: not wrapped */
-	void *pool_page;   /* wrapped page that goes with the object */
 	uint64_t **groups; /* [slots / 512] arrays of slots; NULL if wrapped */
 };
 
-/* ---- Arrays of any size that the pool offers
- * --------------------------------------------------------------------------------- */
+/* ---- Arrays of any size that the pool offers ---- */
 
 static unsigned array_order(uint64_t bytes)
 {
@@ -61,9 +60,7 @@ static void array_free(void *array, uint64_t bytes)
 		pool_free_pages(array, array_order(bytes));
 }
 
-/* ---- Shape
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Shape ---- */
 
 static uint64_t slot_count(const struct memory *mem)
 {
@@ -100,9 +97,7 @@ static uint32_t *table_of(uint64_t value)
 	return (uint32_t *)(value & ~SLOT_TAG);
 }
 
-/* ---- Filling
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Filling ---- */
 
 static enum status take_frames(const struct memory *mem, unsigned order, hpa_t *hpa)
 {
@@ -120,7 +115,7 @@ static void count_populated(struct memory *mem, unsigned order)
 
 /* Fills an empty slot with one 2 MiB frame, if it may and can. Whoever fills it, the slot's value after it is
  * returned. */
-static uint64_t fill_slot_2m(struct memory *mem, uint64_t slot)
+__attribute__((noinline)) static uint64_t fill_slot_2m(struct memory *mem, uint64_t slot)
 {
 	uint64_t *place = slot_at(mem, slot), there = 0;
 	hpa_t hpa;
@@ -138,7 +133,7 @@ static uint64_t fill_slot_2m(struct memory *mem, uint64_t slot)
 }
 
 /* Gives an empty slot a table. Returns the slot's value as it is then; 0: no memory. */
-static uint64_t fill_slot_table(struct memory *mem, uint64_t slot)
+__attribute__((noinline)) static uint64_t fill_slot_table(struct memory *mem, uint64_t slot)
 {
 	uint64_t bytes = pages_in_slot(mem, slot) * sizeof(uint32_t), there = 0;
 	uint32_t *table = array_alloc(mem, bytes);
@@ -152,28 +147,26 @@ static uint64_t fill_slot_table(struct memory *mem, uint64_t slot)
 	return there;
 }
 
-/* Fills one place of a table, unless it is filled. */
-static enum status fill_page(struct memory *mem, uint32_t *place)
+/* Fills an empty place of a table. The frame that is there then; 0: no memory. */
+static uint32_t fill_page(struct memory *mem, uint32_t *place)
 {
 	uint32_t there = 0;
 	hpa_t hpa;
 
-	if (__atomic_load_n(place, __ATOMIC_ACQUIRE))
-		return STATUS_OK;
-	enum status status = take_frames(mem, FRAME_ORDER_4K, &hpa);
+	if (take_frames(mem, FRAME_ORDER_4K, &hpa) != STATUS_OK)
+		return 0;
+	uint32_t number = (uint32_t)(hpa >> PAGE_SHIFT);
 
-	if (status != STATUS_OK)
-		return status;
-	if (__atomic_compare_exchange_n(place, &there, (uint32_t)(hpa >> PAGE_SHIFT), false, __ATOMIC_ACQ_REL,
-					__ATOMIC_ACQUIRE))
+	if (__atomic_compare_exchange_n(place, &there, number, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		count_populated(mem, FRAME_ORDER_4K);
-	else
-		frame_free(hpa, FRAME_ORDER_4K, FRAME_GUEST, mem->owner);
-	return STATUS_OK;
+		return number;
+	}
+	frame_free(hpa, FRAME_ORDER_4K, FRAME_GUEST, mem->owner);
+	return there;
 }
 
-/* Fills what page `index` needs: a 2 MiB frame if `large` and possible, else its 4 KiB frame. */
-static enum status fill(struct memory *mem, uint64_t index, bool large)
+/* Finds page `index`, which exists, and fills it if it is empty: by a 2 MiB frame if `large` and possible. */
+static enum status populate(struct memory *mem, uint64_t index, bool large, hpa_t *hpa, unsigned *order)
 {
 	uint64_t slot = index / SLOT_PAGES, value = entry_read(slot_at(mem, slot));
 
@@ -183,52 +176,58 @@ static enum status fill(struct memory *mem, uint64_t index, bool large)
 		value = fill_slot_table(mem, slot);
 	if (!value)
 		return STATUS_NO_MEMORY;
-	if ((value & SLOT_TAG) != SLOT_TABLE)
+	if ((value & SLOT_TAG) != SLOT_TABLE) {
+		*hpa = (value & ~SLOT_TAG) + index % SLOT_PAGES * PAGE_SIZE;
+		*order = (value & SLOT_TAG) == SLOT_2M ? FRAME_ORDER_2M : FRAME_ORDER_1G;
 		return STATUS_OK;
-	return fill_page(mem, &table_of(value)[index % SLOT_PAGES]);
+	}
+	uint32_t *place = &table_of(value)[index % SLOT_PAGES];
+	uint32_t number = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+
+	if (!number)
+		number = fill_page(mem, place);
+	if (!number)
+		return STATUS_NO_MEMORY;
+	*hpa = (hpa_t)number << PAGE_SHIFT;
+	*order = FRAME_ORDER_4K;
+	return STATUS_OK;
 }
 
-/* Fills a whole group with one 1 GiB frame. False: it may not, or there is none. Before the object is shared.
- */
-static bool fill_group_1g(struct memory *mem, uint64_t slot)
+/* Fills a group by one 1 GiB frame, before the object is shared. False: no whole group begins at this page,
+ * or no frame. */
+static bool fill_group_1g(struct memory *mem, uint64_t index)
 {
+	uint64_t *slots = mem->groups[index / GROUP_PAGES];
 	hpa_t hpa;
 
-	if (slot % GROUP_SLOTS || slots_in_group(mem, slot / GROUP_SLOTS) < GROUP_SLOTS ||
-	    pages_in_slot(mem, slot + GROUP_SLOTS - 1) < SLOT_PAGES || mem->flags & HILUM_MEMORY_4K_PAGES)
-		return false;
-	if (take_frames(mem, FRAME_ORDER_1G, &hpa) != STATUS_OK)
+	if (index % GROUP_PAGES || mem->pages - index < GROUP_PAGES || mem->flags & HILUM_MEMORY_4K_PAGES ||
+	    take_frames(mem, FRAME_ORDER_1G, &hpa) != STATUS_OK)
 		return false;
 	for (uint64_t i = 0; i < GROUP_SLOTS; i++)
-		*slot_at(mem, slot + i) = (hpa + i * SLOT_BYTES) | SLOT_1G;
+		slots[i] = (hpa + i * SLOT_BYTES) | SLOT_1G;
 	count_populated(mem, FRAME_ORDER_1G);
 	return true;
 }
 
 static enum status fill_all(struct memory *mem)
 {
-	for (uint64_t slot = 0; slot < slot_count(mem); slot++) {
-		uint64_t first = slot * SLOT_PAGES;
+	unsigned order;
+	hpa_t hpa;
 
-		if (fill_group_1g(mem, slot)) {
-			slot += GROUP_SLOTS - 1;
+	for (uint64_t index = 0; index < mem->pages; index += 1ull << order) {
+		if (fill_group_1g(mem, index)) {
+			order = FRAME_ORDER_1G;
 			continue;
 		}
-		for (uint64_t i = 0; i < pages_in_slot(mem, slot); i++) {
-			enum status status = fill(mem, first + i, true);
+		enum status status = populate(mem, index, true, &hpa, &order);
 
-			if (status != STATUS_OK)
-				return status;
-			if ((*slot_at(mem, slot) & SLOT_TAG) != SLOT_TABLE)
-				break;
-		}
+		if (status != STATUS_OK)
+			return status;
 	}
 	return STATUS_OK;
 }
 
-/* ---- Life
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ---- */
 
 static void release_slot(struct memory *mem, uint64_t slot)
 {
@@ -345,11 +344,7 @@ enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct 
 
 enum status memory_wrap_pool_page(void *page, struct memory **out)
 {
-	enum status status = memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, out);
-
-	if (status == STATUS_OK)
-		(*out)->pool_page = page;
-	return status;
+	return memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, out);
 }
 
 void memory_ref(struct memory *mem)
@@ -370,7 +365,6 @@ void memory_unref(struct memory *mem)
 		for_each_block(mem->base, mem->pages * PAGE_SIZE, frame_unref);
 	else if (mem->groups)
 		release_groups(mem);
-	pool_free_page(mem->pool_page);
 	pool_free(mem, sizeof(*mem));
 }
 
@@ -399,9 +393,7 @@ bool memory_is_writable(const struct memory *mem)
 	return mem->writable;
 }
 
-/* ---- Looking, and mapping
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- Looking, and mapping ---- */
 
 /*
  * What lies at page `index`, and how far it goes: *hpa (0: empty) and the number of pages from there that are
@@ -423,20 +415,15 @@ static uint64_t extent(const struct memory *mem, uint64_t index, hpa_t *hpa)
 	}
 	*hpa = value ? (value & ~SLOT_TAG) + within * PAGE_SIZE : 0;
 	if ((value & SLOT_TAG) == SLOT_1G)
-		return GROUP_SLOTS * SLOT_PAGES - index % (GROUP_SLOTS * SLOT_PAGES);
+		return GROUP_PAGES - index % GROUP_PAGES;
 	return pages_in_slot(mem, slot) - within;
 }
 
-/* The order of the aligned block around hpa = page `index`; wrapped frames: as far as it lies within them. */
-static unsigned order_around(const struct memory *mem, uint64_t index, hpa_t hpa)
+/* The order of the aligned block around hpa that lies within the wrapped frames as a whole. */
+__attribute__((noinline)) static unsigned wrapped_order(const struct memory *mem, hpa_t hpa)
 {
-	if (!mem->base) {
-		uint64_t tag = entry_read(slot_at(mem, index / SLOT_PAGES)) & SLOT_TAG;
-
-		return tag == SLOT_1G ? FRAME_ORDER_1G : tag == SLOT_2M ? FRAME_ORDER_2M : FRAME_ORDER_4K;
-	}
 	for (unsigned order = FRAME_ORDER_1G; order; order -= FRAME_ORDER_2M) {
-		hpa_t block = hpa >> (order + PAGE_SHIFT) << (order + PAGE_SHIFT);
+		hpa_t block = ALIGN_DOWN(hpa, PAGE_SIZE << order);
 
 		if (block >= mem->base && block + (PAGE_SIZE << order) <= mem->base + mem->pages * PAGE_SIZE)
 			return order;
@@ -444,29 +431,27 @@ static unsigned order_around(const struct memory *mem, uint64_t index, hpa_t hpa
 	return FRAME_ORDER_4K;
 }
 
-static enum status get(struct memory *mem, uint64_t index, bool populate, bool large, hpa_t *hpa,
-		       unsigned *order)
+static enum status get(struct memory *mem, uint64_t index, bool large, hpa_t *hpa, unsigned *order)
 {
-	hpa_t at;
-
 	if (index >= mem->pages)
 		return STATUS_INVALID;
-	extent(mem, index, &at);
-	if (!at) {
-		enum status status = populate ? fill(mem, index, large) : STATUS_NOT_FOUND;
-
-		if (status != STATUS_OK)
-			return status;
-		extent(mem, index, &at);
-	}
-	*hpa = at;
-	*order = order_around(mem, index, at);
+	if (likely(!mem->base))
+		return populate(mem, index, large, hpa, order);
+	*hpa = mem->base + index * PAGE_SIZE;
+	*order = wrapped_order(mem, *hpa);
 	return STATUS_OK;
 }
 
-enum status memory_get(struct memory *mem, uint64_t index, bool populate, hpa_t *hpa, unsigned *order)
+enum status memory_get(struct memory *mem, uint64_t index, bool fill, hpa_t *hpa, unsigned *order)
 {
-	return get(mem, index, populate, false, hpa, order);
+	hpa_t at = 0;
+
+	if (index < mem->pages && !fill) {
+		extent(mem, index, &at);
+		if (!at)
+			return STATUS_NOT_FOUND;
+	}
+	return get(mem, index, false, hpa, order);
 }
 
 struct map_job {
@@ -532,7 +517,7 @@ enum status memory_populate_fault(struct nested_pt *npt, const struct memory_map
 	unsigned order;
 	hpa_t hpa;
 
-	status = get(m->memory, (page - m->gpa + m->offset) / PAGE_SIZE, true, large, &hpa, &order);
+	status = get(m->memory, (page - m->gpa + m->offset) / PAGE_SIZE, large, &hpa, &order);
 	if (status != STATUS_OK)
 		return status;
 	if (large && order >= FRAME_ORDER_2M && !((hpa ^ page) & (SLOT_BYTES - 1))) {

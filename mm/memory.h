@@ -33,9 +33,9 @@ must_check enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t ow
 must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory **out);
 
 /*
- * An object over one page from pool_alloc_page that the kernel shares with a VM, writable. On success the
- * page goes with the object: the last memory_unref frees it, so who uses the page keeps a reference.
- * STATUS_NO_MEMORY: pool; the page stays the caller's.
+ * An object over one page from pool_alloc_page that the kernel shares with a VM, writable. The page stays the
+ * caller's, who frees it after the last memory_unref and not before (pool_free_page panics on a page in use).
+ * STATUS_NO_MEMORY: pool.
  */
 must_check enum status memory_wrap_pool_page(void *page, struct memory **out);
 

@@ -47,8 +47,7 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 	max_leaf_level = max_level;
 }
 
-/* ---- Plans: pages taken before the first change
- * ------------------------------------------------------------------------- */
+/* ---- Plans: pages taken before the first change ---- */
 
 static void plan_push(struct nested_pt_plan *plan, uint64_t *page)
 {
@@ -89,15 +88,13 @@ enum status nested_pt_plan_fill(struct nested_pt_plan *plan)
 	return STATUS_OK;
 }
 
-/* ---- Mapping
- * -------------------------------------------------------------------------------------------------------------
- */
+/* ---- Mapping ---- */
 
 /*
  * Puts an empty table into an empty entry. Returns the entry as it is then: another core's table if that was
  * faster; 0: no memory. plan NULL: straight from the pool.
  */
-static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, struct nested_pt_plan *plan)
+__attribute__((noinline)) static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, struct nested_pt_plan *plan)
 {
 	uint64_t *page = plan ? plan_pop(plan) : pool_alloc_page();
 	uint64_t there = 0;
@@ -139,7 +136,7 @@ static enum status reach(struct nested_pt *npt, gpa_t gpa, unsigned level, struc
 	return STATUS_OK;
 }
 
-static enum status install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned level, unsigned rights,
+__attribute__((noinline)) static enum status install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned level, unsigned rights,
 			   struct nested_pt_plan *plan)
 {
 	uint64_t *entry, there = 0;
@@ -150,9 +147,28 @@ static enum status install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned
 	return entry_swap(entry, &there, leaf_value(hpa, level, rights)) ? STATUS_OK : STATUS_EXISTS;
 }
 
+/* The level-1 table for gpa, where one exists already; else 0. */
+static inline hpa_t last_table(const struct nested_pt *npt, gpa_t gpa)
+{
+	uint64_t e = nested_pt_step(npt->root, gpa, 39);
+
+	if (!(e & NESTED_PT_STOP))
+		e = nested_pt_step(e, gpa, 30);
+	if (!(e & NESTED_PT_STOP))
+		e = nested_pt_step(e, gpa, 21);
+	return e & NESTED_PT_STOP ? 0 : e & NESTED_PT_ADDRESS;
+}
+
 enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights)
 {
-	return install(npt, gpa, hpa, 1 + order / 9, rights, NULL);
+	hpa_t table = order == FRAME_ORDER_4K ? last_table(npt, gpa) : 0;
+	uint64_t there = 0;
+
+	if (unlikely(!table))
+		return install(npt, gpa, hpa, 1 + order / 9, rights, NULL);
+	if (!entry_swap(entry_at(table, gpa, 1), &there, leaf_value(hpa, 1, rights)))
+		return STATUS_EXISTS;
+	return STATUS_OK;
 }
 
 /* The largest leaf that alignment and length allow. */
@@ -257,9 +273,7 @@ enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t 
 	return STATUS_OK;
 }
 
-/* ---- Splitting
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Splitting ---- */
 
 /* The leaf that reaches over `boundary`, its level in *level; NULL: none, the boundary lies between entries.
  */
@@ -319,8 +333,7 @@ static enum status split_ends(struct nested_pt *npt, gpa_t gpa, uint64_t bytes)
 	return status;
 }
 
-/* ---- Changing what is mapped
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Changing what is mapped ---- */
 
 struct change {
 	struct nested_pt *npt;
@@ -401,9 +414,7 @@ enum status nested_pt_protect(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, 
 	return status == STATUS_OK ? change_range(npt, gpa, bytes, NULL, rights) : status;
 }
 
-/* ---- Life
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ---- */
 
 static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level)
 {
@@ -434,7 +445,7 @@ enum status nested_pt_init(struct nested_pt *npt)
 
 	if (!page)
 		return STATUS_NO_MEMORY;
-	*npt = (struct nested_pt){.root = pool_hpa(page), .table_pages = 1};
+	*npt = (struct nested_pt){.root = pool_hpa(page), .generation = 1, .table_pages = 1};
 	return STATUS_OK;
 }
 

@@ -47,9 +47,10 @@ struct nested_pt_format {
 extern struct nested_pt_format nested_pt_format; /* read-only after nested_pt_set_format */
 
 struct nested_pt {
-	hpa_t root;	      /* level-4 table, a pool page */
-	uint64_t generation;  /* rises after each change that makes TLB entries stale; read with acquire,
-				 compared by the flush code */
+	hpa_t root; /* level-4 table, a pool page */
+	/* From 1, rises after each change that makes TLB entries stale; the flush code compares it (acquire).
+	 */
+	uint64_t generation;
 	uint32_t table_pages; /* pages of the pool in use, the root included */
 };
 
@@ -106,8 +107,7 @@ must_check enum status nested_pt_protect(struct nested_pt *npt, gpa_t gpa, uint6
 /* Frees the tables in *garbage, and empties it. Only after the shoot-down. */
 void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *garbage);
 
-/* ---- For mm/ alone: a map in steps, so that many pieces succeed or fail as one
- * --------------------------------- */
+/* ---- For mm/ alone: a map in steps, so that many pieces succeed or fail as one ---- */
 
 /*
  * Zero-initialise; add every piece, in rising order; fill; map every piece; end. add: STATUS_EXISTS as
@@ -127,8 +127,7 @@ must_check bool nested_pt_plan_map(struct nested_pt_plan *plan, struct nested_pt
 				   uint64_t bytes, unsigned rights);
 void nested_pt_plan_end(struct nested_pt_plan *plan);
 
-/* ---- The fast path
- * --------------------------------------------------------------------------------------------------- */
+/* ---- The fast path ---- */
 
 /*
  * One entry as it is at this moment, with PRESENT inverted: a table then has neither bit of NESTED_PT_STOP.

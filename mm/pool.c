@@ -25,9 +25,7 @@ static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_FRAME - 5);
 static uint32_t partial[CLASS_COUNT]; /* frame numbers of the first slab with room; under pool_lock, as all
 					 slab entries */
 
-/* ---- Pages
- * ------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Pages ---- */
 
 /* Adds 2 MiB. The block is this core's alone until it is donated: no lock. */
 static bool pool_grow(void)
@@ -74,9 +72,7 @@ void pool_free_page(void *page)
 	pool_free_pages(page, 0);
 }
 
-/* ---- Small objects
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Small objects ---- */
 
 static unsigned class_of(size_t bytes)
 {

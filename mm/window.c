@@ -16,16 +16,21 @@ static uint64_t slot_address(cpu_id_t cpu, unsigned slot)
 	return WINDOW_BASE + cpu * WINDOW_CORE_BYTES + slot * PAGE_SIZE;
 }
 
-void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
+static inline void *show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
 {
 	uint64_t va = slot_address(cpu, slot);
 
-	assert(slot < WINDOW_SLOTS && !(frame & PAGE_MASK));
 	entry_write(&w->entry[slot], frame | HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	cpu_invlpg(va);
 	w->shown[slot] = frame;
 	w->used |= 1u << slot;
 	return (void *)va;
+}
+
+void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
+{
+	assert(slot < WINDOW_SLOTS && !(frame & PAGE_MASK));
+	return show(w, cpu, slot, frame);
 }
 
 void window_clear(cpu_id_t cpu)
@@ -54,7 +59,7 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	cpu_id_t cpu = cpu_arch_self()->id;
 
 	for (uint64_t i = 0; i < 1ull << order; i++)
-		zero_page(window_map(cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE));
+		zero_page(show(&window_cores[cpu], cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE));
 }
 
 bool window_init(void)

@@ -1,8 +1,8 @@
 /*
  * The frame table and buddy allocator.
- * UNIT_SOURCES: mm/frame.c tests/unit/fake_mm/machine.c
- * UNIT_FLAGS: -iquote tests/unit/fake_mm
  */
+/* UNIT_SOURCES: mm/frame.c tests/unit/fake_mm/machine.c */
+/* UNIT_FLAGS: -iquote tests/unit/fake_mm */
 #include "machine.h"
 
 #include <string.h>

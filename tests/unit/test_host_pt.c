@@ -1,8 +1,8 @@
 /*
  * The final host page tables, built by the real mm_init on a fake machine.
- * UNIT_SOURCES: mm/init.c mm/host_pt.c mm/frame.c mm/pool.c mm/window.c tests/unit/fake_mm/machine.c
- * UNIT_FLAGS: -iquote tests/unit/fake_mm
  */
+/* UNIT_SOURCES: mm/init.c mm/host_pt.c mm/frame.c mm/pool.c mm/window.c tests/unit/fake_mm/machine.c */
+/* UNIT_FLAGS: -iquote tests/unit/fake_mm */
 #include "machine.h"
 
 #include <string.h>
@@ -27,9 +27,7 @@ static bool within(uint64_t va, uint64_t base, uint64_t bytes)
 
 static bool is_in_stack(uint64_t va)
 {
-	uint64_t top = STACK_OF_CPU((va - STACK_BASE) / STACK_SLOT_BYTES);
-
-	return va < top && va >= top - STACK_BYTES;
+	return within(va, STACK_OF_CPU((va - STACK_BASE) / STACK_SLOT_BYTES), STACK_BYTES);
 }
 
 static void check_image(struct found *f, uint64_t va, hpa_t hpa, uint64_t flags)

@@ -45,9 +45,7 @@ static const struct nested_pt_format *format;
 static struct nested_pt npt;
 static uint64_t pool_at_start;
 
-/* ---- Fakes
- * ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- Fakes ---- */
 
 void (*fake_entry_written)(uint64_t *entry, uint64_t old, uint64_t new);
 static int fail_after = -1; /* so many allocations succeed first; -1: all */
@@ -69,8 +67,7 @@ void host_pt_map_pool_block(hpa_t hpa)
 	(void)hpa;
 }
 
-/* ---- The test's own walker
- * -------------------------------------------------------------------------------------------------- */
+/* ---- The test's own walker ---- */
 
 struct translation {
 	hpa_t hpa; /* of the page */
@@ -160,9 +157,7 @@ static void unmap(gpa_t gpa, uint64_t bytes)
 	assert_int_equal(npt.table_pages, count_tables(npt.root, 4));
 }
 
-/* ---- Cases
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Cases ---- */
 
 static void map__aligned_ranges__use_largest_pages(void **state)
 {
@@ -185,6 +180,16 @@ static void map__aligned_ranges__use_largest_pages(void **state)
 	assert_int_equal(nested_pt_map(&npt, 8 * GIB, 8 * GIB + PAGE_SIZE, 4 * MIB, R), STATUS_OK);
 	assert_page(8 * GIB + 2 * MIB, 8 * GIB + 2 * MIB + PAGE_SIZE, R, 1);
 	assert_int_equal(npt.table_pages, count_tables(npt.root, 4));
+}
+
+static void map__many_small_pages__takes_no_page_in_vain(void **state)
+{
+	(void)state;
+	fail_after = 2 + 3; /* levels 3 and 2, and three tables of 4 KiB pages */
+	assert_int_equal(nested_pt_map(&npt, MIB, GIB, 4 * MIB, RW), STATUS_OK);
+	assert_int_equal(fail_after, 0);
+	fail_after = -1;
+	assert_int_equal(npt.table_pages, 6);
 }
 
 static void map__level_two_machine__uses_no_larger_leaf(void **state)
@@ -345,8 +350,7 @@ static void install__each_order__maps_and_refuses_what_is_there(void **state)
 	fail_after = -1;
 }
 
-/* ---- Every write, and every failure
- * ------------------------------------------------------------------------------------------ */
+/* ---- Every write, and every failure ---- */
 
 #define PROBES 400u
 static struct probe {
@@ -486,8 +490,7 @@ static void protect__every_write_and_every_failed_allocation__is_safe(void **sta
 	run_operation(PROTECT, 0, 4 * GIB);
 }
 
-/* ---- Long random run against a model
- * -------------------------------------------------------------------------------------------- */
+/* ---- Long random run against a model ---- */
 
 #define MODEL_PAGES (3 * GIB / PAGE_SIZE)
 static uint32_t model[MODEL_PAGES]; /* host frame << 3 | rights; 0: empty */
@@ -572,8 +575,7 @@ static void all__random_operations__agree_with_model(void **state)
 		assert_int_equal(translate(page * PAGE_SIZE).rights, model[page] & 7);
 }
 
-/* ---- Cores against each other
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- Cores against each other ---- */
 
 static void *install_all(void *won)
 {
@@ -604,9 +606,7 @@ static void install__four_cores_at_once__each_page_once_and_no_table_lost(void *
 		assert_page(i * PAGE_SIZE, GIB + i * PAGE_SIZE, RW, 1);
 }
 
-/* ---- Life
- * ---------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ---- */
 
 static void init__no_memory__says_so(void **state)
 {
@@ -637,6 +637,7 @@ static int tear_down(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 static const struct CMUnitTest tests[] = {
 	CASE(map__aligned_ranges__use_largest_pages),
+	CASE(map__many_small_pages__takes_no_page_in_vain),
 	CASE(map__level_two_machine__uses_no_larger_leaf),
 	CASE(map__bad_arguments__invalid),
 	CASE(map__top_of_address_space__works),
