@@ -46,6 +46,7 @@ struct rtc {
 	uint8_t ram[RTC_BYTES]; /* bytes 0..9 and the century hold the time only while the clock is stopped */
 	uint8_t index;
 	bool stopped;           /* by SET or by the divider */
+	bool held;              /* the divider chain is in reset */
 	int64_t base_seconds;   /* seconds since 1970-01-01 00:00 at base_ns */
 	uint64_t base_ns;
 	uint64_t flags_ns;      /* up to when register C's flags have been worked out */
