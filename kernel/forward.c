@@ -4,6 +4,7 @@
  * or hand, that place holds a reference to it.
  */
 #include "kernel/forward.h"
+#include "arch/x86_64/features.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 
@@ -131,11 +132,12 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 	const struct hilum_trap *t = v->trap;
 
 	if (reply & HILUM_REPLY_STATE) {
+		v->shadow = false;
 		for (unsigned i = 0; i < 16; i++)
 			v->gpr[i] = t->gpr[i];
 		v->rip = t->rip;
 		v->rflags = (v->rflags & ~RFLAGS_REPLY_MASK) | (t->rflags & RFLAGS_REPLY_MASK);
-		vcpu_skip(v, 0);
+		v->check_interrupts = true;
 	}
 	if (reply & HILUM_REPLY_INJECT) {
 		uint32_t vector = t->vector;
@@ -145,7 +147,9 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 		}
 		if (vector == 14)
 			virt->set_cr2(v, t->cr2);
-		vcpu_raise(v, vector, vcpu_vector_has_error(vector), t->error_code);
+		if (vector == 1)
+			virt->note_single_step(v);
+		vcpu_raise(v, vector, vcpu_vector_has_error(vector) && (vcpu_paging(v)->cr0 & CR0_PE), t->error_code);
 	}
 }
 

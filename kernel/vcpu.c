@@ -25,9 +25,14 @@ void vcpu_fetch_groups(struct vcpu *v, uint32_t groups)
 
 void vcpu_skip_slow(struct vcpu *v)
 {
-	v->shadow = false;
-	if (v->rflags & RFLAGS_TF)
+	if (v->shadow) {
+		v->shadow = false;
+		v->check_interrupts = true;
+	}
+	if (v->rflags & RFLAGS_TF) {
+		virt->note_single_step(v);
 		vcpu_raise(v, 1, false, 0);
+	}
 }
 
 /* Contributory exceptions of SDM vol. 3A, table 6-4. */

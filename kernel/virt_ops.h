@@ -32,6 +32,8 @@ struct virt_ops {
 	/* The trap page's cr0 to efer and segments. */
 	void (*fill_trap)(struct vcpu *v, struct hilum_trap *trap);
 	void (*set_cr2)(struct vcpu *v, uint64_t value);
+	/* A single-step trap is about to be raised: DR6.BS. */
+	void (*note_single_step)(struct vcpu *v);
 	/* Single registers of a loaded vCPU that the kernel guards. The offset is apic.tsc_offset, the PAT is v->pat. */
 	uint64_t (*get_efer)(struct vcpu *v);
 	void (*set_efer)(struct vcpu *v, uint64_t value);

@@ -126,6 +126,13 @@ static void svm_set_cr2(struct vcpu *v, uint64_t value)
 	vmcb_set_cr2(svm_vmcb(v), value);
 }
 
+static void svm_note_single_step(struct vcpu *v)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	vmcb_set_dr6(c, c->dr6 | 1u << 14);
+}
+
 static uint64_t svm_get_efer(struct vcpu *v)
 {
 	return svm_vmcb(v)->efer & ~EFER_SVME;
@@ -168,6 +175,7 @@ struct virt_ops svm_ops = {
 	.fetch = svm_fetch,
 	.fill_trap = svm_fill_trap,
 	.set_cr2 = svm_set_cr2,
+	.note_single_step = svm_note_single_step,
 	.get_efer = svm_get_efer,
 	.set_efer = svm_set_efer,
 	.set_tsc_offset = svm_set_tsc_offset,
