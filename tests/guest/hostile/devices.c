@@ -84,20 +84,34 @@ void hostile_string_port(void)
 		__asm__ volatile("cld; rep outsl" : "+S"(where), "+c"(count) : "d"(port) : "memory");
 }
 
-/*
- * Guest-physical addresses by a mapping of their own: devices, holes, beyond RAM, beyond what the CPU can
- * address.
- */
+#define IOAPIC_BASE 0xFEC00000ull
+#define IOAPIC_PINS 24
+#define MSI_LIMIT   0xFEF00000ull
+
+/* Guest-physical addresses: devices, holes, beyond RAM, beyond what the CPU can address. */
 static uint64_t random_gpa(void)
 {
-	static const uint64_t areas[] = { 0xA0000,      0xFEC00000,   0xFED00000,  0xFEE00000,  0xE0000000,
+	static const uint64_t areas[] = { 0xA0000,      IOAPIC_BASE,  0xFED00000,  LAPIC_BASE,  0xE0000000,
 					  0xD0000000,   0xFFFF0000,   0x100000000, 0x200000000, 0xFD00000000,
 					  0x3FFFFFF000, 0x7FFFFFF000, 0xFFFFFFF000 };
-	uint64_t r = hostile_random();
+	uint64_t r = hostile_random(), gpa;
 
 	if (!(r & 3))
 		return (hostile_random() & 0xFFFFFFF000ull) | guest_ram_end;
-	return areas[(r >> 8 & 0xFF) % (sizeof(areas) / sizeof(areas[0]))] + (r >> 16 & 0xF000);
+	gpa = areas[(r >> 8 & 0xFF) % (sizeof(areas) / sizeof(areas[0]))] + (r >> 16 & 0xF000);
+	/* QEMU's bare CPU can send itself any MSI by storing here, an INIT too. */
+	if (guest_is_bare_tcg() && gpa > LAPIC_BASE && gpa < MSI_LIMIT)
+		gpa = LAPIC_BASE;
+	return gpa;
+}
+
+/* A pin left open with INIT for its mode would end this guest at the next tick. */
+static void mask_ioapic(void)
+{
+	for (uint32_t pin = 0; pin < IOAPIC_PINS; pin++) {
+		*(volatile uint32_t *)IOAPIC_BASE = 0x10 + 2 * pin;
+		*(volatile uint32_t *)(IOAPIC_BASE + 0x10) = 1u << 16;
+	}
 }
 
 /* Accesses as compilers make them. */
@@ -146,7 +160,10 @@ static void mmio_odd(volatile uint8_t *at, unsigned kind, uint64_t value)
 		__asm__ volatile("xchgl %1, (%0)" : : "r"(at), "r"(word) : "memory");
 		break;
 	case 2:
-		__asm__ volatile("lock cmpxchg8b (%0)" : : "r"(at), "a"(0), "b"(1), "c"(2), "d"(3) : "memory", "cc");
+		__asm__ volatile("lock cmpxchg8b (%0)"
+				 :
+				 : "r"(at), "a"(0), "b"(1), "c"(2), "d"(3)
+				 : "memory", "cc");
 		break;
 	case 3:
 		__asm__ volatile("fxsave (%0)" : : "r"(at) : "memory");
@@ -164,7 +181,7 @@ static void mmio_odd(volatile uint8_t *at, unsigned kind, uint64_t value)
 		__asm__ volatile("movdqu (%0), %%xmm0" : : "r"(at) : "memory");
 		break;
 	case 8:
-		/* Beyond everything, lest firmware in ROM runs. Zeros are ADD to where RAX points: nowhere. */
+		/* Beyond everything, lest firmware runs. Zeros are ADD to where RAX points: nowhere. */
 		at = (volatile uint8_t *)vm_map(0x20000000, 0xFD00000000, PTE_P) + (value & 0xFFF);
 		__asm__ volatile("jmp *%0" : : "r"(at), "a"(1ull << 63) : "memory");
 		break;
@@ -176,10 +193,16 @@ static void mmio_odd(volatile uint8_t *at, unsigned kind, uint64_t value)
 
 void hostile_mmio(void)
 {
-	uint64_t r = hostile_random(), value = hostile_value(), gpa = random_gpa();
-	volatile uint8_t *at = vm_map(0x20000000, gpa, PTE_P | PTE_W | PTE_PCD);
+	static uint64_t gpa, next;
+	uint64_t r = hostile_random(), value = hostile_value();
+	volatile uint8_t *at;
 
-	(void)vm_map(0x20001000, random_gpa(), PTE_P | PTE_W | PTE_PCD);
+	if (gpa == IOAPIC_BASE || next == IOAPIC_BASE) /* the attempt before */
+		mask_ioapic();
+	gpa = random_gpa();
+	next = random_gpa();
+	at = vm_map(0x20000000, gpa, PTE_P | PTE_W | PTE_PCD);
+	(void)vm_map(0x20001000, next, PTE_P | PTE_W | PTE_PCD);
 	at += r >> 8 & (r & 0x80 ? 0xFFF : 0xFFC);
 	/* An INIT for itself would end it: below the ICR, and not at 0, where QEMU takes writes for MSIs. */
 	if (gpa == LAPIC_BASE)
