@@ -84,34 +84,40 @@ void hostile_string_port(void)
 		__asm__ volatile("cld; rep outsl" : "+S"(where), "+c"(count) : "d"(port) : "memory");
 }
 
-/*
- * Guest-physical addresses by a mapping of their own: devices, holes, beyond RAM, beyond what the CPU can
- * address.
- */
+#define IOAPIC_BASE 0xFEC00000ull
+#define IOAPIC_PINS 24
+#define MSI_LIMIT   0xFEF00000ull
+
+/* Guest-physical addresses: devices, holes, beyond RAM, beyond what the CPU can address. */
 static uint64_t random_gpa(void)
 {
-	static const uint64_t areas[] = { 0xA0000,      0xFEC00000,   0xFED00000,  0xFEE00000,  0xE0000000,
+	static const uint64_t areas[] = { 0xA0000,      IOAPIC_BASE,  0xFED00000,  LAPIC_BASE,  0xE0000000,
 					  0xD0000000,   0xFFFF0000,   0x100000000, 0x200000000, 0xFD00000000,
 					  0x3FFFFFF000, 0x7FFFFFF000, 0xFFFFFFF000 };
-	uint64_t r = hostile_random();
+	uint64_t r = hostile_random(), gpa;
 
 	if (!(r & 3))
 		return (hostile_random() & 0xFFFFFFF000ull) | guest_ram_end;
-	return areas[(r >> 8 & 0xFF) % (sizeof(areas) / sizeof(areas[0]))] + (r >> 16 & 0xF000);
+	gpa = areas[(r >> 8 & 0xFF) % (sizeof(areas) / sizeof(areas[0]))] + (r >> 16 & 0xF000);
+	/* QEMU's bare CPU can send itself any MSI by storing here, an INIT too. */
+	if (guest_is_bare_tcg() && gpa > LAPIC_BASE && gpa < MSI_LIMIT)
+		gpa = LAPIC_BASE;
+	return gpa;
 }
 
-void hostile_mmio(void)
+/* A pin left open with INIT for its mode would end this guest at the next tick. */
+static void mask_ioapic(void)
 {
-	uint64_t r = hostile_random(), value = hostile_value(), count;
-	uint64_t gpa = random_gpa();
-	uint32_t word = (uint32_t)value;
-	volatile uint8_t *at = vm_map(0x20000000, gpa, PTE_P | PTE_W | PTE_PCD);
+	for (uint32_t pin = 0; pin < IOAPIC_PINS; pin++) {
+		*(volatile uint32_t *)IOAPIC_BASE = 0x10 + 2 * pin;
+		*(volatile uint32_t *)(IOAPIC_BASE + 0x10) = 1u << 16;
+	}
+}
 
-	(void)vm_map(0x20001000, random_gpa(), PTE_P | PTE_W | PTE_PCD);
-	at += r >> 8 & (r & 0x80 ? 0xFFF : 0xFFC);
-	if (gpa == LAPIC_BASE) /* an INIT for itself would end it: stay below the ICR */
-		at = (volatile uint8_t *)((uint64_t)at & ~0xE00ull);
-	switch (r & 15) {
+/* Accesses as compilers make them. */
+static void mmio_plain(volatile uint8_t *at, unsigned kind, uint64_t value)
+{
+	switch (kind) {
 	case 0:
 		(void)*at;
 		break;
@@ -124,55 +130,87 @@ void hostile_mmio(void)
 	case 3:
 		*(volatile uint64_t *)at = value;
 		break;
-	case 4:
-		__asm__ volatile("lock addl %1, %0"
-				 : "+m"(*(volatile uint32_t *)at)
-				 : "r"((uint32_t)value)
-				 : "cc");
-		break;
-	case 5:
-		__asm__ volatile("xchgl %1, %0" : "+m"(*(volatile uint32_t *)at), "+r"(word));
-		break;
-	case 6:
-		count = value & 15;
-		__asm__ volatile("cld; rep movsb" : : "S"(at), "D"(buffer), "c"(count) : "memory");
-		break;
-	case 7:
-		count = value & 15;
-		__asm__ volatile("cld; rep stosl" : : "D"(at), "a"((uint32_t)value), "c"(count) : "memory");
-		break;
-	case 8:
-		__asm__ volatile("lock cmpxchg8b %0"
-				 : "+m"(*(volatile uint64_t *)at)
-				 : "a"(0), "b"(1), "c"(2), "d"(3)
-				 : "cc");
-		break;
-	case 9:
-		__asm__ volatile("fxsave (%0)" : : "r"(at) : "memory");
-		break;
-	case 10:
-		__asm__ volatile("push (%0); pop %%rax" : : "r"(at) : "rax", "memory");
-		break;
-	case 11:
-		__asm__ volatile("lgdt (%0)" : : "r"(at) : "memory");
-		break;
-	case 12:
-		__asm__ volatile("btsl %1, (%0)" : : "r"(at), "r"((uint32_t)value & 0x1F) : "memory", "cc");
-		break;
-	case 13:
-		/*
-		 * Beyond everything, lest firmware in ROM runs. Zeros are ADD to where RAX points: nowhere.
-		 */
-		at = (volatile uint8_t *)vm_map(0x20000000, 0xFD00000000, PTE_P) + (r >> 8 & 0xFFF);
-		__asm__ volatile("jmp *%0" : : "r"(at), "a"(1ull << 63) : "memory");
-		break;
-	case 14:
-		__asm__ volatile("movdqu (%0), %%xmm0" : : "r"(at) : "memory");
-		break;
 	default:
 		*(volatile uint32_t *)((uint64_t)at & ~3ull) = (uint32_t)value;
 		break;
 	}
+}
+
+static void mmio_string(volatile uint8_t *at, bool store, uint64_t value)
+{
+	uint64_t count = value & 15;
+	void *to = buffer;
+
+	if (store)
+		__asm__ volatile("cld; rep stosl" : "+D"(at), "+c"(count) : "a"((uint32_t)value) : "memory");
+	else
+		__asm__ volatile("cld; rep movsb" : "+S"(at), "+D"(to), "+c"(count) : : "memory");
+}
+
+/* Accesses as nobody makes them. */
+static void mmio_odd(volatile uint8_t *at, unsigned kind, uint64_t value)
+{
+	uint32_t word = (uint32_t)value;
+
+	switch (kind) {
+	case 0:
+		__asm__ volatile("lock addl %1, (%0)" : : "r"(at), "r"(word) : "memory", "cc");
+		break;
+	case 1:
+		__asm__ volatile("xchgl %1, (%0)" : : "r"(at), "r"(word) : "memory");
+		break;
+	case 2:
+		__asm__ volatile("lock cmpxchg8b (%0)"
+				 :
+				 : "r"(at), "a"(0), "b"(1), "c"(2), "d"(3)
+				 : "memory", "cc");
+		break;
+	case 3:
+		__asm__ volatile("fxsave (%0)" : : "r"(at) : "memory");
+		break;
+	case 4:
+		__asm__ volatile("push (%0); pop %%rax" : : "r"(at) : "rax", "memory");
+		break;
+	case 5:
+		__asm__ volatile("lgdt (%0)" : : "r"(at) : "memory");
+		break;
+	case 6:
+		__asm__ volatile("btsl %1, (%0)" : : "r"(at), "r"(word & 0x1F) : "memory", "cc");
+		break;
+	case 7:
+		__asm__ volatile("movdqu (%0), %%xmm0" : : "r"(at) : "memory");
+		break;
+	case 8:
+		/* Beyond everything, lest firmware runs. Zeros are ADD to where RAX points: nowhere. */
+		at = (volatile uint8_t *)vm_map(0x20000000, 0xFD00000000, PTE_P) + (value & 0xFFF);
+		__asm__ volatile("jmp *%0" : : "r"(at), "a"(1ull << 63) : "memory");
+		break;
+	default:
+		mmio_string(at, kind & 1, value);
+		break;
+	}
+}
+
+void hostile_mmio(void)
+{
+	static uint64_t gpa, next;
+	uint64_t r = hostile_random(), value = hostile_value();
+	volatile uint8_t *at;
+
+	if (gpa == IOAPIC_BASE || next == IOAPIC_BASE) /* the attempt before */
+		mask_ioapic();
+	gpa = random_gpa();
+	next = random_gpa();
+	at = vm_map(0x20000000, gpa, PTE_P | PTE_W | PTE_PCD);
+	(void)vm_map(0x20001000, next, PTE_P | PTE_W | PTE_PCD);
+	at += r >> 8 & (r & 0x80 ? 0xFFF : 0xFFC);
+	/* An INIT for itself would end it: below the ICR, and not at 0, where QEMU takes writes for MSIs. */
+	if (gpa == LAPIC_BASE)
+		at = (volatile uint8_t *)(((uint64_t)at & ~0xE00ull) | 0x20);
+	if (r & 1)
+		mmio_plain(at, r >> 1 & 7, value);
+	else
+		mmio_odd(at, (r >> 1 & 15) % 12, value);
 }
 
 /* Register writes of every kind but those that end in this guest's own INIT or a stray NMI storm. */
@@ -180,10 +218,12 @@ void hostile_lapic(void)
 {
 	uint32_t value = (uint32_t)hostile_value(), reg = (uint32_t)(hostile_random() & 0xFF0);
 
+	if (!reg) /* there QEMU takes writes for MSIs of any kind */
+		reg = LAPIC_ID;
 	if (reg == LAPIC_ICR_LOW) /* fixed or lowest priority only, and masked by interrupts off */
 		value &= 0x000C08FF | LAPIC_ICR_LOWEST;
-	if (reg >= LAPIC_LVT_TIMER &&
-	    reg <= LAPIC_LVT_ERROR) /* fixed: QEMU's timer would deliver even an SMI */
+	/* Fixed delivery only: QEMU's timer would deliver even an SMI. */
+	if (reg >= LAPIC_LVT_TIMER && reg <= LAPIC_LVT_ERROR)
 		value &= ~0x700u;
 	if (hostile_random() & 1)
 		(void)*(volatile uint32_t *)(LAPIC_BASE + reg);

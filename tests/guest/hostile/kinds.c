@@ -144,12 +144,9 @@ void hostile_descriptor(void)
 /* Random entries at a random level of a region that nothing else uses; then it is touched. */
 void hostile_page_table(void)
 {
-	static volatile uint64_t *tables;
 	uint64_t offset = 0x10000000, entry = hostile_random(), kind = hostile_random();
 	volatile uint64_t *leaf;
 
-	if (!tables)
-		tables = guest_alloc_pages(1);
 	leaf = vm_entry(offset + (kind >> 16 & 0x1FF000));
 	if (kind & 1)
 		entry |= PTE_P;
@@ -167,23 +164,28 @@ void hostile_page_table(void)
 
 static uint8_t code_buffer[64];
 
-/*
- * Bytes that start a system instruction, then noise, then a return. Only such as fault, or change what is put
- * right later.
- */
+/* System instructions with random operands; they fault, or change what is put right later. */
 void hostile_instruction(void)
 {
-	static const uint8_t starts[][4] = {
-		{ 0x0F, 0x01, 0xD8, 0 }, { 0x0F, 0x01, 0xDA, 0 },
-		{ 0x0F, 0x01, 0xDB, 0 }, { 0x0F, 0x01, 0xDE, 0 }, /* vmrun vmload vmsave skinit */
-		{ 0x0F, 0x01, 0xC2, 0 }, { 0x0F, 0x01, 0xC3, 0 },
-		{ 0x0F, 0x01, 0xC4, 0 }, /* vmlaunch vmresume vmxoff */
-		{ 0x0F, 0x01, 0xDC, 0 }, { 0x0F, 0x01, 0xDD, 0 },
-		{ 0x0F, 0x01, 0xDF, 0 }, /* stgi clgi invlpga */
-		{ 0x0F, 0x01, 0xC8, 0 }, { 0x0F, 0x08, 0x90, 0 },
-		{ 0x0F, 0x09, 0x90, 0 }, { 0x0F, 0x33, 0x90, 0 }, /* monitor invd wbinvd rdpmc */
-		{ 0x0F, 0x37, 0x90, 0 }, { 0x0F, 0xAA, 0x90, 0 },
-		{ 0x0F, 0x78, 0xC0, 0 }, { 0x0F, 0x01, 0xD0, 0 }, /* getsec rsm vmread xgetbv */
+	static const uint8_t starts[][3] = {
+		{ 0x0F, 0x01, 0xD8 }, /* vmrun */
+		{ 0x0F, 0x01, 0xDA }, /* vmload */
+		{ 0x0F, 0x01, 0xDB }, /* vmsave */
+		{ 0x0F, 0x01, 0xDC }, /* stgi */
+		{ 0x0F, 0x01, 0xDD }, /* clgi */
+		{ 0x0F, 0x01, 0xDE }, /* skinit */
+		{ 0x0F, 0x01, 0xDF }, /* invlpga */
+		{ 0x0F, 0x01, 0xC2 }, /* vmlaunch */
+		{ 0x0F, 0x01, 0xC3 }, /* vmresume */
+		{ 0x0F, 0x01, 0xC4 }, /* vmxoff */
+		{ 0x0F, 0x01, 0xC8 }, /* monitor */
+		{ 0x0F, 0x01, 0xD0 }, /* xgetbv */
+		{ 0x0F, 0x08, 0x90 }, /* invd */
+		{ 0x0F, 0x09, 0x90 }, /* wbinvd */
+		{ 0x0F, 0x33, 0x90 }, /* rdpmc */
+		{ 0x0F, 0x37, 0x90 }, /* getsec */
+		{ 0x0F, 0xAA, 0x90 }, /* rsm */
+		{ 0x0F, 0x78, 0xC0 }, /* vmread */
 	};
 	const uint8_t *start = starts[hostile_random() % (sizeof(starts) / sizeof(starts[0]))];
 	uint64_t rax = hostile_value(), rcx = hostile_value() & 0xFFFF, rdx = hostile_value();

@@ -11,10 +11,7 @@
 uint64_t hostile_random(void);
 uint64_t hostile_value(void);
 
-/*
- * attempt.c: runs fn on a spare stack with this CPU's state put right afterwards; whether it raised an
- * exception.
- */
+/* attempt.c: runs fn, then puts this CPU's state right; whether fn raised an exception. */
 void hostile_prepare(void);
 bool hostile_attempt(void (*fn)(void));
 void hostile_restore(void);

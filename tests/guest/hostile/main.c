@@ -1,9 +1,11 @@
 /*
  * A guest that means harm: random hypercalls, port and MMIO accesses, MSRs, control registers, descriptors
- * and page tables. Bounded and repeatable. Options: seed=N, count=N (of each kind), skip=WORD... by
- * only=TEXT, end=triple (die by a triple fault instead of a debug exit), end=loop (spin with interrupts off
- * for ever). It proves nothing by itself but that the machine answers to the end; what it must not do shows
- * in its neighbours.
+ * and page tables, bounded in number and repeatable.
+ * Options: seed=N; count=N attempts of each kind; only=TEXT kinds whose names contain TEXT; end=triple to die
+ * by a triple fault instead of a debug exit; end=loop to spin with interrupts off for ever.
+ * On a bare machine it may well reset the machine by a register of the chipset (seed=1 does not in QEMU).
+ * It proves nothing by itself but that the machine answers to the end: what it must not do shows in its
+ * neighbours.
  */
 #include "tests/guest/hostile/local.h"
 #include "tests/guest/lib/test.h"
@@ -27,17 +29,10 @@ uint64_t hostile_random(void)
 /* Values that break things more often than uniform ones do. */
 uint64_t hostile_value(void)
 {
-	static const uint64_t special[] = { 0,
-					    1,
-					    0xFFF,
-					    0x1000,
-					    0x7FFFFFFF,
-					    0x80000000,
-					    0xFFFFFFFF,
-					    0x100000000,
-					    0x7FFFFFFFFFFFFFFF,
-					    0x8000000000000000,
-					    ~0ull };
+	static const uint64_t special[] = {
+		0, 1, 0xFFF, 0x1000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF,
+		0x8000000000000000, ~0ull,
+	};
 	uint64_t r = hostile_random();
 
 	switch (r & 7) {

@@ -77,11 +77,10 @@ struct guest_cpu {
 	bool x2apic;                /* how lapic.c reaches this CPU's local APIC */
 	uint64_t *catch_rsp;        /* slot of the innermost trap_catch(), NULL outside */
 	struct trap_record *record; /* its record */
-	uint32_t irq_count
-		[256];       /* deliveries per vector that found no handler of their own; read as volatile */
-	uint8_t irq_log[64]; /* the vectors of the last ones, in order */
+	uint32_t irq_count[256];    /* deliveries per vector without a handler of its own; volatile */
+	uint8_t irq_log[64];        /* the vectors of the last ones, in order */
 	uint32_t irq_logged;
-	void (*work)(void *); /* smp.c: what this CPU is to run next, NULL when idle */
+	void (*work)(void *);       /* smp.c: what this CPU is to run next, NULL when idle */
 	void *work_arg;
 	uint64_t gdt[GDT_ENTRIES];
 	struct trap_tss tss __attribute__((aligned(16)));
