@@ -100,9 +100,30 @@ static void serial_event(void)
 		service_lock(&console_lock);
 		n = serial_interrupt(bytes, sizeof(bytes));
 		service_unlock(&console_lock);
-		if (n != 0)
-			console_mux_input(&mux, bytes, n);
+		service_lock(&console_lock);
+		console_mux_input(&mux, bytes, n);
+		service_unlock(&console_lock);
 	} while (n == sizeof(bytes));
+}
+
+/* Offer what was typed to the guest on show; the lock is free meanwhile, as the guest may answer at once. */
+static void offer_input(void)
+{
+	uint8_t bytes[64];
+	unsigned guest;
+	size_t n, taken;
+
+	do {
+		service_lock(&console_lock);
+		n = console_mux_peek_input(&mux, &guest, bytes, sizeof(bytes));
+		service_unlock(&console_lock);
+		if (n == 0)
+			return;
+		taken = slot_input(guest, bytes, n);
+		service_lock(&console_lock);
+		console_mux_drop_input(&mux, guest, taken);
+		service_unlock(&console_lock);
+	} while (taken == n);
 }
 
 /* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
@@ -179,7 +200,7 @@ static uint64_t duties(void)
 		print_log();
 	if (events & 1ull << CHANNEL_EVENT_SERIAL)
 		serial_event();
-	console_mux_offer(&mux);
+	offer_input();
 	return slots_run_timers();
 }
 

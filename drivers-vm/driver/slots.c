@@ -127,6 +127,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		.debug_exit_port = (uint16_t)m->attach.debug_exit,
 		.rtc_epoch_seconds = slots_wall_clock(),
 	};
+	s->console = config.virtio_console ? MACHINE_CONSOLE_VIRTIO : MACHINE_CONSOLE_SERIAL;
 	machine_init(&s->machine, &config, &s->host);
 	s->attached = true;
 	return true;
@@ -226,14 +227,14 @@ bool slot_trap(const struct hypercall_trap *t)
 	return answer;
 }
 
-size_t slot_input(uint32_t index, unsigned console, const uint8_t *bytes, size_t count)
+size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count)
 {
 	struct slot *s = &slots[index];
 	size_t taken = count; /* of a guest that is gone: dropped */
 
 	service_lock(&s->lock);
 	if (s->attached && !s->ending)
-		taken = machine_console_input(&s->machine, console, bytes, count);
+		taken = machine_console_input(&s->machine, s->console, bytes, count);
 	service_unlock(&s->lock);
 	return taken;
 }

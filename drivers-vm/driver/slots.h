@@ -12,6 +12,7 @@ struct slot {
 	bool ending; /* the guest asked for its end: its vCPUs are not answered any more */
 	uint32_t index;
 	uint32_t vm_handle, vcpus, physical_bits;
+	unsigned console; /* where typed input goes: MACHINE_CONSOLE_* */
 	uint64_t ram, low_bytes, high_bytes;
 	uint64_t start_tsc;
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
@@ -31,8 +32,8 @@ void slot_detach(uint32_t index);
 /* Answer one trap; false: it gets no answer (the guest is ending). Any vCPU. */
 bool slot_trap(const struct hypercall_trap *t);
 
-/* Input of a console from the host's line: how many bytes were taken. vCPU 0. */
-size_t slot_input(uint32_t index, unsigned console, const uint8_t *bytes, size_t count);
+/* Typed input for the guest's console: how many bytes were taken. vCPU 0. */
+size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
 
 /* Run what is due and return the next deadline in TSC ticks, 0 if there is none. vCPU 0. */
 uint64_t slots_run_timers(void);

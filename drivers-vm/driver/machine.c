@@ -1,0 +1,199 @@
+/*
+ * Dispatch of ports and addresses, and the wires between the models. The serial port comes first: it is what guests touch
+ * most.
+ */
+#include "drivers-vm/driver/machine.h"
+
+#include <string.h>
+
+#define ISA_TIMER_IRQ  0u
+#define IOAPIC_TIMER_PIN 2u /* MADT: interrupt source override of IRQ 0 */
+#define NOBODY 0xFFu
+
+/* An ISA interrupt reaches both kinds of controller; which of them listens is the guest's choice. */
+static void isa_irq_set(void *ctx, unsigned irq, bool level)
+{
+	struct machine *m = ctx;
+
+	pic_set_line(&m->pic, irq, level);
+	ioapic_set_line(&m->ioapic, irq == ISA_TIMER_IRQ ? IOAPIC_TIMER_PIN : irq, level);
+}
+
+void machine_set_gsi(struct machine *m, unsigned gsi, bool level)
+{
+	if (gsi < PIC_IRQS && gsi != IOAPIC_TIMER_PIN)
+		pic_set_line(&m->pic, gsi, level);
+	ioapic_set_line(&m->ioapic, gsi, level);
+}
+
+static uint8_t byte_read(struct machine *m, uint16_t port)
+{
+	if ((port & ~(UART_PORTS - 1)) == PLATFORM_COM1_PORT)
+		return m->config.serial ? uart16550_read(&m->uart, port & (UART_PORTS - 1)) : NOBODY;
+	switch (port) {
+	case PIC_MASTER_PORT:
+	case PIC_MASTER_PORT + 1:
+	case PIC_SLAVE_PORT:
+	case PIC_SLAVE_PORT + 1:
+	case PIC_ELCR_PORT:
+	case PIC_ELCR_PORT + 1:
+		return pic_read(&m->pic, port);
+	case PIT_PORT:
+	case PIT_PORT + 1:
+	case PIT_PORT + 2:
+	case PIT_PORT + 3:
+		return pit_read(&m->pit, port - PIT_PORT);
+	case PIT_PORT61:
+		return pit_read_port61(&m->pit);
+	case PLATFORM_RTC_PORT:
+	case PLATFORM_RTC_PORT + 1:
+		return rtc_read(&m->rtc, port - PLATFORM_RTC_PORT);
+	}
+	return acpi_pm_owns(port) ? acpi_pm_read(&m->acpi_pm, port) : NOBODY;
+}
+
+static void byte_write(struct machine *m, uint16_t port, uint8_t value)
+{
+	if ((port & ~(UART_PORTS - 1)) == PLATFORM_COM1_PORT) {
+		if (m->config.serial)
+			uart16550_write(&m->uart, port & (UART_PORTS - 1), value);
+		return;
+	}
+	switch (port) {
+	case PIC_MASTER_PORT:
+	case PIC_MASTER_PORT + 1:
+	case PIC_SLAVE_PORT:
+	case PIC_SLAVE_PORT + 1:
+	case PIC_ELCR_PORT:
+	case PIC_ELCR_PORT + 1:
+		pic_write(&m->pic, port, value);
+		return;
+	case PIT_PORT:
+	case PIT_PORT + 1:
+	case PIT_PORT + 2:
+	case PIT_PORT + 3:
+		pit_write(&m->pit, port - PIT_PORT, value);
+		return;
+	case PIT_PORT61:
+		pit_write_port61(&m->pit, value);
+		return;
+	case PLATFORM_RTC_PORT:
+	case PLATFORM_RTC_PORT + 1:
+		rtc_write(&m->rtc, port - PLATFORM_RTC_PORT, value);
+		return;
+	}
+	if (acpi_pm_owns(port)) {
+		machine_flush(m); /* it may be the guest's last access */
+		acpi_pm_write(&m->acpi_pm, port, value);
+	}
+}
+
+uint32_t machine_port_read(struct machine *m, uint16_t port, unsigned size)
+{
+	uint32_t value = 0;
+	unsigned i;
+
+	if (size == 1)
+		return byte_read(m, port);
+	for (i = 0; i < size && i < sizeof(value); i++)
+		value |= (uint32_t)byte_read(m, port + i) << (8 * i);
+	return value;
+}
+
+void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_t value)
+{
+	unsigned i;
+
+	/* isa-debug-exit takes the whole value at once, and shadows whatever else might answer there. */
+	if (port == m->config.debug_exit_port && port != 0) {
+		machine_flush(m);
+		m->host->request(m->host->ctx, MODEL_REQUEST_DEBUG_EXIT, size < 4 ? value & ((1u << 8 * size) - 1) : value);
+		return;
+	}
+	for (i = 0; i < size && i < sizeof(value); i++)
+		byte_write(m, port + i, value >> (8 * i));
+}
+
+uint64_t machine_mmio_read(struct machine *m, uint64_t gpa, unsigned size)
+{
+	if (gpa - PLATFORM_IOAPIC_BASE < IOAPIC_BYTES)
+		return ioapic_read(&m->ioapic, gpa - PLATFORM_IOAPIC_BASE, size);
+	return size >= 8 ? ~0ull : (1ull << (8 * size)) - 1;
+}
+
+void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t value)
+{
+	if (gpa - PLATFORM_IOAPIC_BASE < IOAPIC_BYTES)
+		ioapic_write(&m->ioapic, gpa - PLATFORM_IOAPIC_BASE, size, (uint32_t)value);
+}
+
+void machine_timer(struct machine *m, unsigned id)
+{
+	switch (id) {
+	case MODEL_TIMER_UART_RX:
+		uart16550_rx_timeout(&m->uart);
+		break;
+	case MODEL_TIMER_UART_TX:
+		uart16550_flush(&m->uart);
+		break;
+	case MODEL_TIMER_PIT:
+		pit_timer(&m->pit);
+		break;
+	case MODEL_TIMER_RTC_PERIODIC:
+	case MODEL_TIMER_RTC_SECOND:
+		rtc_timer(&m->rtc);
+		break;
+	}
+}
+
+size_t machine_console_input(struct machine *m, unsigned console, const uint8_t *bytes, size_t count)
+{
+	if (console == MACHINE_CONSOLE_SERIAL && m->config.serial)
+		return uart16550_input(&m->uart, bytes, count);
+	return count;
+}
+
+void machine_flush(struct machine *m)
+{
+	uart16550_flush(&m->uart);
+}
+
+void machine_eoi(struct machine *m, uint8_t vector)
+{
+	ioapic_end_of_interrupt(&m->ioapic, vector);
+}
+
+uint8_t machine_pic_acknowledge(struct machine *m)
+{
+	return pic_acknowledge(&m->pic);
+}
+
+void machine_reset(struct machine *m)
+{
+	uart16550_reset(&m->uart);
+	pit_reset(&m->pit);
+	rtc_reset(&m->rtc);
+	acpi_pm_init(&m->acpi_pm, m->host);
+	if (m->pic.intr && m->host->set_intr_line != NULL)
+		m->host->set_intr_line(m->host->ctx, false);
+	pic_init(&m->pic, m->host);
+	ioapic_reset(&m->ioapic);
+}
+
+void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host)
+{
+	struct model_irq irq = {.set = isa_irq_set, .ctx = m};
+
+	memset(m, 0, sizeof(*m));
+	m->config = *config;
+	m->host = host;
+	ioapic_init(&m->ioapic, host, (uint8_t)config->vcpus);
+	pic_init(&m->pic, host);
+	irq.irq = PLATFORM_COM1_IRQ;
+	uart16550_init(&m->uart, host, irq, MACHINE_CONSOLE_SERIAL);
+	irq.irq = ISA_TIMER_IRQ;
+	pit_init(&m->pit, host, irq);
+	irq.irq = PLATFORM_RTC_IRQ;
+	rtc_init(&m->rtc, host, irq, (int64_t)config->rtc_epoch_seconds);
+	acpi_pm_init(&m->acpi_pm, host);
+}

@@ -1,0 +1,75 @@
+/*
+ * One guest's platform: every device model that it sees, and the way from a port or an address to the right one. The caller
+ * serialises all calls on one machine; different machines share nothing.
+ */
+#ifndef DRIVERS_VM_DRIVER_MACHINE_H
+#define DRIVERS_VM_DRIVER_MACHINE_H
+
+#include "drivers-vm/driver/acpi_pm.h"
+#include "drivers-vm/driver/ioapic.h"
+#include "drivers-vm/driver/model_host.h"
+#include "drivers-vm/driver/pic.h"
+#include "drivers-vm/driver/pit.h"
+#include "drivers-vm/driver/rtc.h"
+#include "drivers-vm/driver/uart16550.h"
+
+/* Console numbers of a machine, as in model_host's console_write and console_ready. */
+#define MACHINE_CONSOLE_SERIAL 0u
+#define MACHINE_CONSOLE_VIRTIO 1u
+
+struct machine_config {
+	uint32_t vcpus;             /* the IOAPIC's id follows the last vCPU's */
+	bool serial;                /* COM1 exists */
+	bool virtio_console;
+	uint16_t debug_exit_port;   /* isa-debug-exit; 0: none */
+	uint64_t rtc_epoch_seconds; /* calendar time at machine_init */
+};
+
+struct machine {
+	struct machine_config config;
+	const struct model_host *host;
+	struct uart16550 uart;
+	struct ioapic ioapic;
+	struct pic pic;
+	struct pit pit;
+	struct rtc rtc;
+	struct acpi_pm acpi_pm;
+};
+
+
+/* Sets up the power-on state; `host` must outlive the machine. */
+void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host);
+
+/* As the RESET line of a PC does: all devices to the power-on state, the clock keeps its time. */
+void machine_reset(struct machine *m);
+
+/*
+ * One port access of 1, 2 or 4 bytes. What nobody claims reads all ones and ignores writes. Byte-wide devices see a wider
+ * access as consecutive byte accesses, as the ISA bus makes them.
+ */
+uint32_t machine_port_read(struct machine *m, uint16_t port, unsigned size);
+void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_t value);
+
+/* One memory access of 1, 2, 4 or 8 bytes outside RAM. */
+uint64_t machine_mmio_read(struct machine *m, uint64_t gpa, unsigned size);
+void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t value);
+
+/* The timer `id` (enum model_timer) has reached its deadline. Unknown ids are ignored. */
+void machine_timer(struct machine *m, unsigned id);
+
+/* Input for a console; returns how many bytes were taken. A console that does not exist swallows everything. */
+size_t machine_console_input(struct machine *m, unsigned console, const uint8_t *bytes, size_t count);
+
+/* Writes out what the consoles have gathered: call it before the guest's memory or the machine goes. */
+void machine_flush(struct machine *m);
+
+/* A local APIC ended the level-triggered interrupt `vector`. */
+void machine_eoi(struct machine *m, uint8_t vector);
+
+/* The vector that the 8259A pair answers an ExtINT acknowledge with. */
+uint8_t machine_pic_acknowledge(struct machine *m);
+
+/* Drives IOAPIC input `gsi` and, below 16, the ISA interrupt of that number. GSI 2 is the timer's. */
+void machine_set_gsi(struct machine *m, unsigned gsi, bool level);
+
+#endif
