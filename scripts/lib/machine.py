@@ -1,0 +1,150 @@
+"""The emulated machine that Hilum boots in: how QEMU is called, and what the serial line says about how it ended."""
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(ROOT, "build")
+GUEST = os.path.join(ROOT, "cache", "guest")
+QEMU = "qemu-system-x86_64"
+OVMF = "/usr/share/OVMF"
+
+# Exit statuses of scripts/run. A guest's debug-exit value up to DEBUG_EXIT_MAX is passed on as it is.
+DEBUG_EXIT_MAX = 119
+EXIT_USAGE = 2
+EXIT_CRASH = 120
+EXIT_PANIC = 121
+EXIT_TIMEOUT = 122
+EXIT_FAILED = 123
+EXIT_INTERRUPTED = 130
+
+# The shape of counted runs: one instruction is one nanosecond, and nothing differs between two runs.
+COUNTED = ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]
+COUNTED_CPU = "EPYC,+svm,-rdrand,-rdseed"
+
+
+class Failure(Exception):
+    """Something outside Hilum that is wrong: a missing file, a tool that fails. The text is for the user."""
+
+
+def make_image(output, config=None, modules=None, pxe=False, cmdline="", kernel=None, control=None, driver=None):
+    """Writes an ISO (or, with pxe, a netboot tree) to output. modules: name -> file. config: a file or "none"."""
+    command = [os.path.join(ROOT, "scripts", "make-image")]
+    for option, value in (("--config", config), ("--cmdline", cmdline), ("--kernel", kernel),
+                          ("--control", control), ("--driver", driver)):
+        if value:
+            command += [option, value]
+    for name, path in (modules or {}).items():
+        command += ["--module", f"{name}={path}"]
+    command += (["--pxe"] if pxe else []) + [output]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise Failure(done.stdout.strip())
+    return output
+
+
+def firmware_args(firmware, scratch):
+    """BIOS is QEMU's default. UEFI gets its variables in a private copy, since firmware writes to them."""
+    if firmware == "bios":
+        return []
+    variables = os.path.join(scratch, "uefi-variables.fd")
+    shutil.copyfile(os.path.join(OVMF, "OVMF_VARS_4M.fd"), variables)
+    return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={OVMF}/OVMF_CODE_4M.fd",
+            "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+
+
+def boot_args(boot, image, firmware):
+    """The medium: an ISO as a CD or as a USB stick, or a netboot tree that QEMU's own DHCP and TFTP servers offer."""
+    if boot == "cd":
+        return ["-drive", f"if=none,id=cd,format=raw,media=cdrom,readonly=on,file={image}",
+                "-device", "ide-cd,drive=cd,bootindex=0", "-nic", "none"]
+    if boot == "usb":
+        return ["-drive", f"if=none,id=stick,format=raw,readonly=on,file={image}", "-device", "qemu-xhci",
+                "-device", "usb-storage,drive=stick,bootindex=0", "-nic", "none"]
+    core = "boot/grub/x86_64-efi/core.efi" if firmware == "uefi" else "boot/grub/i386-pc/core.0"
+    return ["-netdev", f"user,id=net,tftp={image},bootfile={core}", "-device", "virtio-net-pci,netdev=net,bootindex=0"]
+
+
+def qemu_command(image, scratch, *, boot="cd", firmware="bios", smp=2, memory="1G", cpu="max", counted=False,
+                 gdb=False, monitor=None, extra=()):
+    """The machine's serial line is QEMU's standard input and output. memory in QEMU's notation."""
+    command = [QEMU, "-machine", "q35", "-cpu", COUNTED_CPU if counted and cpu == "max" else cpu, "-m", memory,
+               "-smp", str(smp), "-accel", "tcg" if counted else "tcg,thread=multi"]
+    if counted:
+        command += COUNTED
+    command += ["-display", "none", "-no-reboot", "-no-user-config",
+                "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
+                "-monitor", f"unix:{monitor},server=on,wait=off" if monitor else "none"]
+    if gdb:
+        command += ["-gdb", "tcp:127.0.0.1:1234"]
+    return command + firmware_args(firmware, scratch) + boot_args(boot, image, firmware) + list(extra)
+
+
+class Verdict:
+    """Reads the serial stream as it comes and says how the machine's run ended.
+
+    A guest can print what it likes, also a line of Hilum's form. It cannot after its own end, so the last line about each
+    VM counts."""
+
+    ENDED = re.compile(r"hilum: vm (\S+) ended: (poweroff|reset|crash|debug-exit (\S+))")
+    PANIC = re.compile(r"hilum: panic:")
+
+    def __init__(self):
+        self.ends = {}
+        self.panicked = False
+        self.booted = False
+        self.partial = ""
+
+    def feed(self, data):
+        lines = (self.partial + data.decode("utf-8", "replace")).split("\n")
+        self.partial = lines.pop()[-4096:]
+        for line in lines:
+            self.line(line)
+
+    def line(self, text):
+        if "hilum: " not in text:
+            return
+        self.booted = True
+        if self.PANIC.search(text):
+            self.panicked = True
+        ended = self.ENDED.search(text)
+        if ended:
+            self.ends[ended.group(1)] = (ended.group(2).split()[0], ended.group(3))
+
+    def status(self):
+        """Exit status for a machine that has stopped by itself. With several VMs the worst counts."""
+        self.line(self.partial)
+        if self.panicked:
+            return EXIT_PANIC
+        return max((self.status_of(*end) for end in self.ends.values()), default=EXIT_FAILED)
+
+    @staticmethod
+    def status_of(kind, value):
+        if kind == "crash":
+            return EXIT_CRASH
+        if kind != "debug-exit":
+            return 0
+        try:
+            return min(int(value, 0), DEBUG_EXIT_MAX)
+        except ValueError:
+            return EXIT_FAILED
+
+    def sentence(self):
+        """What happened, for a person; empty if Hilum has said it all itself."""
+        if self.panicked:
+            return "Hilum panicked"
+        if not self.booted:
+            return "Hilum did not boot"
+        if not self.ends:
+            return "the machine stopped before any virtual machine had ended"
+        return ""
+
+
+class Scratch(tempfile.TemporaryDirectory):
+    """A directory for one machine's image and variables, gone when the machine is."""
+
+    def __init__(self):
+        os.makedirs(os.path.join(BUILD, "tmp"), exist_ok=True)
+        super().__init__(dir=os.path.join(BUILD, "tmp"), prefix="machine.")

@@ -1,0 +1,153 @@
+"""scripts/run: reads the options (described in scripts/run itself), makes the boot medium and runs the machine."""
+import argparse
+import os
+import re
+import shlex
+import sys
+
+import guestconfig
+import machine
+import terminal
+
+
+def byte_size(text):
+    if not re.fullmatch(r"[0-9]+[KMGT]?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 256M or 1G")
+    return text
+
+
+def positive(text):
+    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return int(text)
+
+
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time in seconds")
+    return value
+
+
+def port(text):
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 0xFFFF:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an I/O port such as 0xf4")
+    return value
+
+
+def existing(text):
+    if not os.path.isfile(text):
+        raise argparse.ArgumentTypeError(f"{text}: no such file")
+    return text
+
+
+def module(text):
+    name, equals, path = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z0-9._+-]+", name):
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=FILE")
+    return name, existing(path)
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="run", add_help=False, allow_abbrev=False,
+                                     usage="scripts/run [options]   (--help lists them)")
+    add = parser.add_argument
+    add("--guest", type=existing)
+    add("--initrd", type=existing)
+    add("--cmdline", default="")
+    add("--vcpus", type=positive)
+    add("--memory", type=byte_size)
+    add("--debug-exit", type=port)
+    add("--config", type=existing)
+    add("--module", type=module, action="append", default=[])
+    add("--smp", type=positive, default=2)
+    add("--mem", type=byte_size, default="1G")
+    add("--firmware", choices=("bios", "uefi"), default="bios")
+    add("--boot", choices=("cd", "usb", "pxe"), default="cd")
+    add("--headless", action="store_true")
+    add("--timeout", type=seconds)
+    add("--log")
+    add("--cpu", default="max")
+    add("--icount", action="store_true")
+    add("--hilum-cmdline", default="")
+    add("--gdb", action="store_true")
+    add("--monitor")
+    for flag in ("--print", "--no-build", "--check"):
+        add(flag, action="store_true")
+    # The image's kernel and service VMs: for tests of this program itself.
+    for option in ("--kernel-elf", "--control-elf", "--driver-elf"):
+        add(option, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.initrd and not options.guest:
+        parser.error("--initrd needs --guest")
+    if options.config and (options.guest or options.cmdline or options.vcpus or options.memory
+                           or options.debug_exit is not None):
+        parser.error("--config says what runs; it excludes --guest, --cmdline, --vcpus, --memory and --debug-exit")
+    return options
+
+
+def configuration(options, scratch):
+    """(hilum.toml file, modules) for the options."""
+    modules = dict(options.module)
+    if options.config:
+        return options.config, guestconfig.modules_of(options.config, modules)
+    if options.guest:
+        modules["guest"] = options.guest
+        if options.initrd:
+            modules["initrd"] = options.initrd
+        table = guestconfig.vm_table("guest", "guest", initrd="initrd" if options.initrd else None, cmdline=options.cmdline,
+                                     memory=options.memory or "256M", vcpus=options.vcpus or 1, debug_exit=options.debug_exit)
+    else:
+        modules = {**guestconfig.DEFAULT_GUEST, **modules}
+        words = options.cmdline
+        if options.debug_exit is not None:
+            words += f" hilum.debug_exit={options.debug_exit:#x}"
+        if not options.headless and sys.stdin.isatty():
+            words += " " + guestconfig.terminal_words()
+        table = guestconfig.linux_table(options.vcpus or 2, options.memory or "256M", words.strip(),
+                                        debug_exit=options.debug_exit)
+    path = os.path.join(scratch, "hilum.toml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(guestconfig.config_text(table))
+    return path, modules
+
+
+def main():
+    options = parse(sys.argv[1:])
+    if options.check:
+        return 0
+    with machine.Scratch() as scratch:
+        config, modules = configuration(options, scratch)
+        pxe = options.boot == "pxe"
+        image = os.path.join(scratch, "pxe" if pxe else "hilum.iso")
+        machine.make_image(image, config, modules, pxe, options.hilum_cmdline, options.kernel_elf, options.control_elf,
+                           options.driver_elf)
+        command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
+                                       memory=options.mem, cpu=options.cpu, counted=options.icount, gdb=options.gdb,
+                                       monitor=options.monitor)
+        if options.print:
+            print(shlex.join(command))
+            return 0
+        if not options.headless and sys.stdin.isatty():
+            print("run: Ctrl-] ends the run; every other key goes to the machine", file=sys.stderr, flush=True)
+        log = open(options.log, "wb") if options.log else None
+        status, sentence = terminal.Session(command, interactive=not options.headless, timeout_s=options.timeout,
+                                            log=log).run()
+        if sentence:
+            print(f"run: {sentence}", file=sys.stderr)
+        return status
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (machine.Failure, OSError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        sys.exit(machine.EXIT_FAILED)
