@@ -1,7 +1,9 @@
 """The emulated machine that Hilum boots in: how QEMU is called, and what the serial line says about how it ended."""
+import ctypes
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -10,6 +12,7 @@ BUILD = os.path.join(ROOT, "build")
 GUEST = os.path.join(ROOT, "cache", "guest")
 QEMU = "qemu-system-x86_64"
 OVMF = "/usr/share/OVMF"
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 # Exit statuses of scripts/run. A guest's debug-exit value up to DEBUG_EXIT_MAX is passed on as it is.
 DEBUG_EXIT_MAX = 119
@@ -89,11 +92,13 @@ class Verdict:
     VM counts."""
 
     ENDED = re.compile(r"hilum: vm (\S+) ended: (poweroff|reset|crash|debug-exit (\S+))")
+    REFUSED = re.compile(r"hilum: cannot start: (.*)")
     PANIC = re.compile(r"hilum: panic:")
 
     def __init__(self):
         self.ends = {}
         self.panicked = False
+        self.refused = False
         self.booted = False
         self.partial = ""
 
@@ -109,15 +114,24 @@ class Verdict:
         self.booted = True
         if self.PANIC.search(text):
             self.panicked = True
+        if self.REFUSED.search(text):
+            self.refused = True
         ended = self.ENDED.search(text)
         if ended:
             self.ends[ended.group(1)] = (ended.group(2).split()[0], ended.group(3))
+
+    @property
+    def halted(self):
+        """Has Hilum said that it does nothing more?"""
+        return self.panicked or self.refused
 
     def status(self):
         """Exit status for a machine that has stopped by itself. With several VMs the worst counts."""
         self.line(self.partial)
         if self.panicked:
             return EXIT_PANIC
+        if self.refused:
+            return EXIT_FAILED
         return max((self.status_of(*end) for end in self.ends.values()), default=EXIT_FAILED)
 
     @staticmethod
@@ -135,11 +149,37 @@ class Verdict:
         """What happened, for a person; empty if Hilum has said it all itself."""
         if self.panicked:
             return "Hilum panicked"
+        if self.refused:
+            return ""
         if not self.booted:
             return "Hilum did not boot"
         if not self.ends:
             return "the machine stopped before any virtual machine had ended"
         return ""
+
+
+def start(command):
+    """Starts QEMU with its serial line on pipes. In a session of its own, so that a Ctrl-C at the user's terminal reaches only
+    us; and it dies with us, however we end."""
+    def child():
+        os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=child)
+
+
+def stop(qemu):
+    """Ends QEMU if it still runs. It has no file that outlives the run, so it needs no orderly end."""
+    try:
+        qemu.wait(0.5)
+    except subprocess.TimeoutExpired:
+        qemu.kill()
+        qemu.wait()
+    for pipe in (qemu.stdin, qemu.stdout):
+        try:
+            pipe.close()
+        except OSError:
+            pass
 
 
 class Scratch(tempfile.TemporaryDirectory):

@@ -3,16 +3,15 @@ import os
 import re
 import select
 import signal
-import subprocess
 import sys
 import termios
 import time
 import tty
 
-from machine import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TIMEOUT, Verdict
+from machine import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TIMEOUT, Verdict, start, stop
 
 QUIT_KEY = 0x1D  # Ctrl-]
-PANIC_LINGER_S = 2.0  # after a panic the machine halts: this long after its last character it is over
+HALT_LINGER_S = 2.0  # this long after the last character of a Hilum that has given up, the run is over
 HILUM_LINE = re.compile(rb"(^|[\r\n])hilum: ")
 ESCAPES = re.compile(rb"\x1b(\[[0-9;=?]*[A-Za-z]|[^\[])|[\r\b]")
 
@@ -53,7 +52,7 @@ class Session:
         self.output = output if output is not None else sys.stdout.fileno()
         self.verdict = Verdict()
         self.pending = b""  # typed, not yet taken by the machine
-        self.panic_at = None
+        self.halted_at = None
         self.at_line_start = True
         self.carry = b""
         self.firmware = b""  # the unfinished line before Hilum's first; None once that has come
@@ -62,33 +61,32 @@ class Session:
         """Starts the machine, joins the terminal to it until it stops, and returns (exit status, sentence for the user)."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: sys.exit(EXIT_INTERRUPTED))
-        # Its own session: Ctrl-C at a terminal that is not raw stops this program, which then stops the machine in order.
-        machine = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        qemu = start(self.command)
         try:
             with Keyboard(self.interactive) as keyboard:
-                os.set_blocking(machine.stdin.fileno(), False)
-                result = self.pump(machine, keyboard)
+                os.set_blocking(qemu.stdin.fileno(), False)
+                result = self.pump(qemu, keyboard)
         except KeyboardInterrupt:
             result = EXIT_INTERRUPTED, "interrupted"
         finally:
-            stop(machine)
+            stop(qemu)
         if not self.at_line_start:
             os.write(self.output, b"\n")
         if result is not None:
             return result
-        if not self.verdict.booted and machine.returncode:
-            return EXIT_FAILED, f"QEMU ended with status {machine.returncode}"
+        if not self.verdict.booted and qemu.returncode:
+            return EXIT_FAILED, f"QEMU ended with status {qemu.returncode}"
         return self.verdict.status(), self.verdict.sentence()
 
-    def pump(self, machine, keyboard):
+    def pump(self, qemu, keyboard):
         """Moves bytes until the machine stops by itself (None) or the run is over for another reason (status, sentence)."""
         deadline = time.monotonic() + self.timeout_s if self.timeout_s else None
-        source, sink = machine.stdout.fileno(), machine.stdin.fileno()
+        source, sink = qemu.stdout.fileno(), qemu.stdin.fileno()
         keys = keyboard.fd
         while True:
             wait = self.next_wait(deadline)
             if wait is not None and wait <= 0:
-                if self.panic_at is not None:
+                if self.halted_at is not None:
                     return None
                 return EXIT_TIMEOUT, f"stopped: still running after {self.timeout_s:g} s"
             readable, writable, _ = select.select([source] + ([keys] if keys is not None and len(self.pending) < 4096 else []),
@@ -112,13 +110,13 @@ class Session:
                     self.pending = b""
 
     def next_wait(self, deadline):
-        ends = [end for end in (deadline, self.panic_at and self.panic_at + PANIC_LINGER_S) if end]
+        ends = [end for end in (deadline, self.halted_at and self.halted_at + HALT_LINGER_S) if end]
         return min(ends) - time.monotonic() if ends else None
 
     def show(self, data, keyboard):
         self.verdict.feed(data)
-        if self.verdict.panicked:
-            self.panic_at = time.monotonic()
+        if self.verdict.halted:
+            self.halted_at = time.monotonic()
         if self.log:
             self.log.write(data)
             self.log.flush()
@@ -151,16 +149,3 @@ class Session:
         self.firmware = None if start else rest
         return shown
 
-
-def stop(machine):
-    """Ends QEMU if it still runs. It has no file that outlives the run, so it needs no orderly end."""
-    try:
-        machine.wait(0.5)
-    except subprocess.TimeoutExpired:
-        machine.kill()
-        machine.wait()
-    for pipe in (machine.stdin, machine.stdout):
-        try:
-            pipe.close()
-        except OSError:
-            pass

@@ -1,0 +1,150 @@
+"""scripts/test: builds everything, then runs unit tests, checks and system tests, a few at once, and counts them."""
+import argparse
+import concurrent.futures
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import machine
+from machine import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
+import harness  # noqa: E402
+
+TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness that hangs
+UNIT_LIMIT_S = 300
+BUILDS = {  # in order; the first that fails leaves the rest to fail by themselves
+    "build/hilum": ["make", "-s", "kernel", "services"],
+    "build/guests": ["make", "-s", "-k", "guests"],
+    "build/tools": ["make", "-s", "tools"],
+    "build/unit-tests": ["make", "-s", "-k", "unit-build"],
+}
+
+
+class Test:
+    def __init__(self, name, command, limit_s, *, quick=False, long=False, count=None):
+        self.name, self.command, self.limit_s, self.quick, self.long, self.count = name, command, limit_s, quick, long, count
+
+    def run(self):
+        """(passed, note, output)"""
+        try:
+            process = subprocess.Popen(self.command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
+        except OSError as error:
+            return False, "", str(error)
+        with running_lock:
+            running.add(process)
+        try:
+            output, _ = process.communicate(timeout=self.limit_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output, _ = process.communicate()
+            output += f"\nstopped after {self.limit_s} s"
+        with running_lock:
+            running.discard(process)
+        cases = re.search(self.count, output) if self.count else None
+        note = f" ({cases.group(1)} cases)" if cases else ""
+        return process.returncode == 0 and (not self.count or cases is not None), note, output
+
+
+running = set()
+running_lock = threading.Lock()
+
+
+def unit_tests():
+    folder = os.path.join(ROOT, "tests", "unit")
+    names = sorted(name[:-2] for name in os.listdir(folder) if re.fullmatch(r"test_\w+\.c", name))
+    return [Test(f"unit/{name[5:]}", [os.path.join("build", "unit", name)], UNIT_LIMIT_S, quick=True,
+                 count=r"\[==========\] (?:tests: )?(\d+) test\(s\) run") for name in names]
+
+
+def checks():
+    """Executables tests/run-*: each is one test, run from the root of the tree."""
+    folder = os.path.join(ROOT, "tests")
+    return [Test(f"check/{name[4:]}", [os.path.join("tests", name)], UNIT_LIMIT_S, quick=True)
+            for name in sorted(os.listdir(folder)) if name.startswith("run-")]
+
+
+def system_tests():
+    folder = os.path.join(ROOT, "tests", "system")
+    tests = []
+    for file in sorted(os.listdir(folder)):
+        if not re.fullmatch(r"test_\w+\.py", file):
+            continue
+        path = os.path.join(folder, file)
+        spec = importlib.util.spec_from_file_location(file[:-3], path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        for name, function, _ in harness.tests_in(module):
+            tests.append(Test(f"system/{file[5:-3]}/{name}", [sys.executable, harness.__file__, path, name], TEST_LIMIT_S,
+                              quick=getattr(function, "quick", False), long=getattr(function, "long", False)))
+    return tests
+
+
+class Report:
+    def __init__(self):
+        self.passed = self.failed = 0
+        self.lock = threading.Lock()
+
+    def result(self, name, passed, seconds, note="", output=""):
+        with self.lock:
+            self.passed += passed
+            self.failed += not passed
+            print(f"{'ok  ' if passed else 'FAIL'} {name}{note} {seconds:.1f} s", flush=True)
+            if not passed:
+                print("".join(f"     | {line}\n" for line in output.rstrip().splitlines()[-80:]), end="", flush=True)
+
+    def run(self, test):
+        start = time.monotonic()
+        passed, note, output = test.run()
+        self.result(test.name, passed, time.monotonic() - start, note, output)
+        return passed
+
+
+def build(report, jobs):
+    for name, command in BUILDS.items():
+        report.run(Test(name, command + [f"-j{jobs}"], 1800))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False,
+                                     usage="scripts/test [options]   (--help lists them)")
+    for flag in ("--quick", "--long", "--list"):
+        parser.add_argument(flag, action="store_true")
+    parser.add_argument("--filter", default="")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    try:
+        wanted = re.compile(options.filter)
+    except re.error as error:
+        parser.error(f"--filter: {error}")
+    tests = [test for test in unit_tests() + checks() + system_tests()
+             if wanted.search(test.name) and (options.long or not test.long) and (test.quick or not options.quick)]
+    if options.list:
+        print(*(test.name for test in tests), sep="\n")
+        return 0
+    report = Report()
+    build(report, max(options.jobs, os.cpu_count() or 1))
+    with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        try:
+            list(pool.map(report.run, tests))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            with running_lock:
+                for process in running:
+                    os.killpg(process.pid, signal.SIGKILL)
+            print("interrupted")
+            report.failed += 1
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    os.makedirs(machine.BUILD, exist_ok=True)
+    sys.exit(main())

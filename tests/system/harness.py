@@ -1,0 +1,196 @@
+"""What system tests are made of: a machine that boots Hilum with a given configuration, and expectations on its serial line.
+
+A test is a function test_* in tests/system/test_*.py without arguments; it fails by raising. `scripts/test` runs each in a
+process of its own, as `harness.py FILE NAME`. Decorators: quick (also part of --quick), long (only part of --long), each(...)
+(one test for each set of arguments)."""
+import os
+import re
+import select
+import sys
+import time
+import traceback
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "scripts", "lib"))
+
+import guestconfig  # noqa: E402
+import machine  # noqa: E402
+
+BOOT_S = 120  # from power-on to a Linux prompt; generous, for hosts that do several things at once
+COMMAND_S = 30
+PROMPT = r"linux:[^\r\n]*# "
+LOG_TAIL_LINES = 40
+
+
+class Failed(Exception):
+    """An expectation that did not hold."""
+
+
+def quick(test):
+    test.quick = True
+    return test
+
+
+def long(test):
+    test.long = True
+    return test
+
+
+def each(**cases):
+    """One test for each case: name -> tuple of the function's arguments."""
+    def mark(test):
+        test.cases = cases
+        return test
+    return mark
+
+
+class Machine:
+    """A running machine, as a context manager. config: text of hilum.toml, or None for none on the medium; modules: name -> file,
+    beside Debian's kernel and initramfs; without: names left out of the medium ("control", "driver"); further keywords as
+    machine.qemu_command."""
+
+    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", **qemu):
+        self.scratch = machine.Scratch()
+        self.text = ""
+        self.seen = 0  # how much of the text has been matched
+        self.partial = b""
+        self.verdict = machine.Verdict()
+        path = self.scratch.name
+        config_file = "none"
+        if config is not None:
+            config_file = os.path.join(path, "hilum.toml")
+            with open(config_file, "w", encoding="utf-8") as file:
+                file.write(config)
+        modules = {**(guestconfig.DEFAULT_GUEST if linux else {}), **(modules or {})}
+        services = {name: "none" for name in without}
+        image = machine.make_image(os.path.join(path, "image"), config_file, modules, boot == "pxe", hilum_cmdline, **services)
+        self.qemu = machine.start(machine.qemu_command(image, path, boot=boot, **qemu))
+        os.set_blocking(self.qemu.stdin.fileno(), False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        machine.stop(self.qemu)
+        if error is not None:
+            tail = re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", self.text).replace("\r", "").splitlines()[-LOG_TAIL_LINES:]
+            print("--- end of the serial log ---", *tail, "-----------------------------", sep="\n")
+        self.scratch.cleanup()
+
+    def read(self, wait_s):
+        """Takes in what has come; False when the machine is off."""
+        ready, _, _ = select.select([self.qemu.stdout], [], [], max(0, wait_s))
+        if not ready:
+            return True
+        data = os.read(self.qemu.stdout.fileno(), 65536)
+        self.verdict.feed(data)
+        self.text += data.decode("utf-8", "replace")
+        return bool(data)
+
+    def expect(self, pattern, within_s=COMMAND_S, never=None):
+        """Waits for the pattern in what has not been matched yet and returns the match; text up to it counts as seen. A panic, a
+        machine that stops, or a match of never before it, is a failure."""
+        deadline = time.monotonic() + within_s
+        alive = True
+        while True:
+            found = re.compile(pattern).search(self.text, self.seen)
+            unwanted = re.compile(never).search(self.text, self.seen, found.start() if found else len(self.text)) if never else None
+            if unwanted:
+                raise Failed(f"'{unwanted.group()}' before '{pattern}'")
+            if found:
+                self.seen = found.end()
+                return found
+            if self.verdict.panicked and "panic" not in pattern:
+                self.settle()
+                raise Failed(f"Hilum panicked before '{pattern}'")
+            if not alive:
+                raise Failed(f"the machine stopped before '{pattern}'")
+            if time.monotonic() > deadline:
+                raise Failed(f"no '{pattern}' within {within_s} s")
+            alive = self.read(min(1, deadline - time.monotonic()))
+
+    def settle(self, quiet_s=1.5):
+        """Takes in what comes until nothing does."""
+        size = -1
+        while size != len(self.text):
+            size = len(self.text)
+            if not self.read(quiet_s):
+                break
+
+    def send(self, keys):
+        data = keys.encode()
+        while data:
+            select.select([], [self.qemu.stdin], [], COMMAND_S)
+            data = data[os.write(self.qemu.stdin.fileno(), data):]
+
+    def prompt(self, within_s=BOOT_S):
+        self.expect(PROMPT, within_s, never="Kernel panic")
+
+    def shell(self, command, within_s=COMMAND_S):
+        """Runs a command at the guest's prompt and returns what it printed; a non-zero status is a failure."""
+        # The mark is put together by the shell, so that the echo of the line does not match it.
+        self.send(f"{command}; echo MA''RK $?\n")
+        self.expect(r"MA''RK \$\?\r?\n", within_s)
+        start = self.seen
+        status = self.expect(r"MARK (\d+)\r?\n", within_s, never="Kernel panic")
+        output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text[start:status.start()]).replace("\r", "").strip()
+        self.prompt(within_s)
+        if status.group(1) != "0":
+            raise Failed(f"'{command}' ended with status {status.group(1)}: {output}")
+        return output
+
+    def finish(self, within_s=COMMAND_S):
+        """Waits until the machine is off and returns the status that scripts/run would end with."""
+        deadline = time.monotonic() + within_s
+        while self.read(deadline - time.monotonic()):
+            if self.verdict.halted:
+                self.settle()
+                break
+            if time.monotonic() > deadline:
+                raise Failed(f"the machine still runs after {within_s} s")
+        return self.verdict.status()
+
+
+def linux(**keywords):
+    """Configuration of a run with one Debian guest; the machine goes off when it ends."""
+    return guestconfig.config_text(guestconfig.linux_table(**keywords))
+
+
+def equal(found, wanted, what=""):
+    if found != wanted:
+        raise Failed(f"{what or 'value'} is {found!r}, not {wanted!r}")
+
+
+def true(condition, what):
+    if not condition:
+        raise Failed(what)
+
+
+def tests_in(module):
+    """[(name, function, arguments)] in the order of the file."""
+    found = []
+    for name, function in vars(module).items():
+        if name.startswith("test_") and callable(function):
+            for case, arguments in getattr(function, "cases", {"": ()}).items():
+                found.append((name[len("test_"):] + ("/" + case if case else ""), function, arguments))
+    return found
+
+
+def main(path, name):
+    import importlib.util
+    spec = importlib.util.spec_from_file_location("case", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["harness"] = sys.modules["__main__"]
+    spec.loader.exec_module(module)
+    function, arguments = next((f, a) for n, f, a in tests_in(module) if n == name)
+    try:
+        function(*arguments)
+    except Failed as failure:
+        line = next(frame.lineno for frame in traceback.extract_tb(failure.__traceback__) if frame.filename == path)
+        print(f"{os.path.relpath(path, ROOT)}:{line}: {failure}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.path.abspath(sys.argv[1]), sys.argv[2]))

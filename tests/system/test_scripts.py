@@ -1,0 +1,81 @@
+"""The scripts themselves: what can be seen without a machine."""
+import gzip
+import os
+import subprocess
+
+from harness import ROOT, equal, guestconfig, machine, quick, true
+
+RUN = os.path.join(ROOT, "scripts", "run")
+
+
+def status_of(*lines):
+    verdict = machine.Verdict()
+    data = "\r\n".join(lines).encode()
+    for start in range(0, len(data), 7):  # as it may come: cut anywhere
+        verdict.feed(data[start:start + 7])
+    return verdict.status()
+
+
+@quick
+def test_exit_status_follows_the_serial_line():
+    log = "hilum: 2 cores"
+    equal(status_of(log, "hilum: vm guest ended: poweroff"), 0)
+    equal(status_of(log, "hilum: vm guest ended: reset"), 0)
+    equal(status_of(log, "hilum: vm guest ended: debug-exit 0"), 0)
+    equal(status_of(log, "hilum: vm guest ended: debug-exit 7"), 7)
+    equal(status_of(log, "hilum: vm guest ended: debug-exit 0x10"), 16)
+    equal(status_of(log, "hilum: vm guest ended: debug-exit 200"), 119)
+    equal(status_of(log, "hilum: vm guest ended: crash (triple fault)"), 120)
+    equal(status_of(log, "hilum: panic: frame 12 has two owners"), 121)
+    equal(status_of(log), 123)
+    equal(status_of("GRUB loading"), 123)
+    equal(status_of("hilum: cannot start: no SVM", "hilum: vm guest ended: poweroff"), 123)
+
+
+@quick
+def test_exit_status_takes_the_last_word_about_a_vm_and_the_worst_of_all_vms():
+    equal(status_of("hilum: vm a ended: debug-exit 0 (forged)", "hilum: vm a ended: crash (triple fault)"), 120)
+    equal(status_of("hilum: vm a ended: debug-exit 3", "hilum: vm b ended: poweroff"), 3)
+    equal(status_of("hilum: vm a ended: poweroff", "hilum: panic: x"), 121)
+
+
+@quick
+def test_run_refuses_wrong_usage():
+    for arguments in (["--bogus"], ["--vcpus", "none"], ["--firmware", "open"], ["--guest", "/no/such/file"],
+                      ["--initrd", RUN], ["--config", RUN, "--vcpus", "2"], ["--debug-exit", "70000"], ["--memory", "256X"]):
+        done = subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=60)
+        equal(done.returncode, machine.EXIT_USAGE, f"status of run {' '.join(arguments)}")
+        true("usage" in done.stderr, f"no usage for {arguments}: {done.stderr}")
+
+
+@quick
+def test_run_help_names_every_exit_status():
+    done = subprocess.run([RUN, "--help"], capture_output=True, text=True, timeout=60)
+    equal(done.returncode, 0)
+    for status in (machine.EXIT_CRASH, machine.EXIT_PANIC, machine.EXIT_TIMEOUT, machine.EXIT_FAILED):
+        true(str(status) in done.stdout, f"{status} is not in the help")
+
+
+@quick
+def test_configuration_quotes_what_a_command_line_may_hold():
+    import tomllib
+    line = 'console=ttyS0 hilum.run="echo \\"a\\"" \t#'
+    table = tomllib.loads(guestconfig.config_text(guestconfig.linux_table(cmdline=line, debug_exit=0xF4)))["vm"][0]
+    equal(table["cmdline"], f"console=ttyS0 quiet {line}")
+    equal(table["debug_exit"], 0xF4)
+
+
+@quick
+def test_initramfs_is_an_archive_that_cpio_reads():
+    with gzip.open(guestconfig.DEFAULT_GUEST["initrd"]) as file:
+        data = file.read()
+    true(data.startswith(b"070701") and len(data) % 4 == 0, "no newc archive")
+    names, offset = [], 0
+    while offset < len(data):
+        size, name_size = int(data[offset + 54:offset + 62], 16), int(data[offset + 94:offset + 102], 16)
+        names.append(data[offset + 110:offset + 110 + name_size - 1].decode())
+        offset += (110 + name_size + 3) // 4 * 4
+        offset += (size + 3) // 4 * 4
+    equal(names[-1], "TRAILER!!!")
+    for name in ("init", "bin/busybox", "dev/console", "etc/profile", "sbin/debug-exit"):
+        true(name in names, f"{name} is missing")
