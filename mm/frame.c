@@ -6,7 +6,6 @@
 #include "mm/frame.h"
 
 #include "arch/x86_64/layout.h"
-#include "arch/x86_64/log.h"
 #include "arch/x86_64/spinlock.h"
 
 #define GIB_SHIFT 30u
@@ -317,24 +316,23 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 	}
 }
 
-/* A FREE range around what was taken from it. */
+/* A FREE range, but for what was taken from it. */
 static void add_free_range(hpa_t base, hpa_t end, const struct frame_taken *taken, unsigned count)
 {
 	while (base < end) {
+		enum frame_type type = FRAME_FREE;
 		hpa_t stop = end;
 
 		for (unsigned i = 0; i < count; i++) {
-			if (taken[i].base >= base && taken[i].base < stop && taken[i].base < taken[i].end)
+			if (taken[i].base <= base && base < taken[i].end) {
+				type = FRAME_KERNEL;
+				stop = taken[i].end;
+			} else if (taken[i].base > base && taken[i].base < stop) {
 				stop = taken[i].base;
-		}
-		add_range(base, stop, FRAME_FREE);
-		base = stop;
-		for (unsigned i = 0; i < count; i++) {
-			if (taken[i].base == base && base < end && taken[i].base < taken[i].end) {
-				add_range(base, taken[i].end, FRAME_KERNEL);
-				base = taken[i].end;
 			}
 		}
+		add_range(base, stop, type);
+		base = stop;
 	}
 }
 
@@ -349,99 +347,4 @@ void frame_init(const struct boot_info *info, const struct frame_taken *taken, u
 		else if (type != FRAME_ABSENT)
 			add_range(r->base, range_end(r), type);
 	}
-}
-
-/* ---- Audit ---- */
-
-struct audit {
-	uint64_t frames[FRAME_TYPE_COUNT];
-	uint64_t free_blocks[2][FRAME_ORDER_MAX + 1]; /* general, pool */
-};
-
-static const struct zone *zone_of_type(uint8_t type)
-{
-	return type == FRAME_FREE ? &general : type == FRAME_POOL_FREE ? &pool : NULL;
-}
-
-/* Checks the block at `number`; false if it is no head or not well-formed. *next: the frame after it. */
-static bool audit_block(struct audit *a, uint32_t number, uint32_t *next)
-{
-	const struct frame *f = entry(number);
-	const struct zone *z = zone_of_type(f->type);
-
-	*next = number + 1;
-	if (f->type == FRAME_ABSENT)
-		return true;
-	if (f->type == FRAME_TAIL || f->type >= FRAME_TYPE_COUNT || f->order > FRAME_ORDER_MAX)
-		return false;
-	uint32_t size = 1u << f->order;
-
-	*next = number + size;
-	if (number & (size - 1) || (!z && !f->refs))
-		return false;
-	for (uint32_t n = number + 1; n < *next; n++) {
-		if (entry(n)->type != FRAME_TAIL)
-			return false;
-	}
-	a->frames[f->type] += size;
-	if (!z)
-		return true;
-	a->free_blocks[z == &pool][f->order]++;
-	return f->order == z->order_max || !is_free_block(z, number ^ size, f->order);
-}
-
-static bool audit_lists(const struct audit *a, const struct zone *z)
-{
-	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
-		uint64_t left = a->free_blocks[z == &pool][order];
-		uint32_t prev = 0;
-
-		for (uint32_t n = z->first[order]; n; prev = n, n = entry(n)->next) {
-			if (!left-- || !is_free_block(z, n, order) || entry(n)->prev != prev)
-				return false;
-		}
-		if (left || !z->first[order] != !(z->nonempty >> order & 1))
-			return false;
-	}
-	return true;
-}
-
-static bool audit_all(struct audit *a)
-{
-	for (uint64_t gib = 0; gib < GIB_COUNT; gib++) {
-		uint32_t next = (uint32_t)(gib << (GIB_SHIFT - PAGE_SHIFT));
-		uint32_t stop = next + (1u << FRAME_ORDER_1G);
-
-		while (frame_has_gib(gib << GIB_SHIFT) && next != stop) {
-			uint32_t number = next;
-
-			if (!audit_block(a, number, &next)) {
-				log_error("frame table: bad block at frame %#x, type %u, order %u", number,
-					  entry(number)->type, entry(number)->order);
-				return false;
-			}
-		}
-	}
-	for (unsigned t = FRAME_FREE; t < FRAME_TYPE_COUNT; t++) {
-		if (a->frames[t] != counts[t]) {
-			log_error("frame table: %llu frames of type %u, counted %llu",
-				  (unsigned long long)a->frames[t], t, (unsigned long long)counts[t]);
-			return false;
-		}
-	}
-	if (audit_lists(a, &general) && audit_lists(a, &pool))
-		return true;
-	log_error("frame table: a free list is broken");
-	return false;
-}
-
-bool frame_check(void)
-{
-	struct audit a = {0};
-
-	spin_lock(&frame_lock);
-	bool sound = audit_all(&a);
-
-	spin_unlock(&frame_lock);
-	return sound;
 }

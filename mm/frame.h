@@ -81,13 +81,6 @@ uint64_t frame_count(enum frame_type type);
 /* All frames of all types. Constant after boot. */
 uint64_t frame_total(void);
 
-/*
- * Walks the whole table and both zones' lists, and compares with the counters: every frame belongs to exactly
- * one block, every free block is in exactly one list, no two free buddies stand unmerged. False, with a line
- * in the log, at the first flaw. Slow (milliseconds per GiB), holds the lock throughout: for tests.
- */
-must_check bool frame_check(void);
-
 /* ---- For mm/ alone ---- */
 
 /* The entry of one frame of RAM that is known to exist. */
@@ -95,7 +88,7 @@ struct frame *frame_entry(hpa_t hpa);
 
 /* A part of a FREE range that was taken before the allocator existed. */
 struct frame_taken {
-	hpa_t base, end; /* page-aligned; base == end: none */
+	hpa_t base, end; /* page-aligned */
 };
 
 /* Whether the frames of a boot range belong in the table: RAM, and below FRAME_HPA_LIMIT. */

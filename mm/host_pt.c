@@ -122,23 +122,13 @@ void host_pt_init(hpa_t seed, uint64_t seed_bytes)
 	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
 		host_pt_map_pool_block(at);
 	live = true;
-	host_pt_load();
+	cpu_write_cr3(root);
 }
 
 hpa_t host_pt_use_pool(void)
 {
 	seed_end = 0;
 	return seed_next;
-}
-
-hpa_t host_pt_root(void)
-{
-	return root;
-}
-
-void host_pt_load(void)
-{
-	cpu_write_cr3(root);
 }
 
 /* ---- What boot asks for ---- */
@@ -192,38 +182,4 @@ enum status mm_map_stack(cpu_id_t id)
 			return status;
 	}
 	return STATUS_OK;
-}
-
-/* ---- Audit ---- */
-
-struct walk {
-	void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags);
-	void *context;
-};
-
-static void walk_table(const struct walk *w, const uint64_t *table, unsigned level, uint64_t va)
-{
-	uint64_t bytes = 1ull << (PAGE_SHIFT + 9 * (level - 1));
-
-	for (unsigned i = 0; i < PT_ENTRIES; i++, va += bytes) {
-		uint64_t entry = entry_read(&table[i]);
-
-		if (level == 4 && i == PT_ENTRIES / 2)
-			va |= 0xFFFFull << 48; /* canonical upper half */
-		if (!entry)
-			continue;
-		if (level == 1 || entry & PT_LARGE)
-			w->visit(w->context, va, bytes, entry & PT_ADDRESS,
-				 entry & (HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE));
-		else
-			walk_table(w, table_at(entry & PT_ADDRESS), level - 1, va);
-	}
-}
-
-void host_pt_walk(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
-		  void *context)
-{
-	struct walk w = {visit, context};
-
-	walk_table(&w, table_at(root), 4, 0);
 }

@@ -3,10 +3,10 @@
  * rodata R, data and bss R+W), the frame table, the pool, stacks, the cores' windows and uncached MMIO, and
  * nothing else: no identity map, no guest memory. No page is ever both writable and executable.
  *
- * A core crosses into them while it runs in the image at KERNEL_BASE, which the first tables map too: it
- * loads CR3 with host_pt_root() and goes on. So an application processor starts in the trampoline below 1 MiB
- * on the first tables (they stay in the image), jumps to KERNEL_BASE, and loads this CR3 there; its stack
- * lies in the STACK region then.
+ * mm_init loads CR3 on the boot core, for ever; the others load the same value. A core crosses into these
+ * tables while it runs in the image at KERNEL_BASE, which the first tables map too: an application processor
+ * starts in the trampoline below 1 MiB on the first tables (they stay in the image), jumps to KERNEL_BASE,
+ * and loads this CR3 there; its stack lies in the STACK region then.
  *
  * mm_init, mm_map_mmio and mm_map_stack are declared in boot/hooks.h.
  * Lock: host_lock (rank HOST) covers the tables; entries for the pool's growth and for windows are written
@@ -25,21 +25,7 @@
 #define HOST_PT_UNCACHED   (3ull << 3) /* PWT | PCD: PAT entry 3, UC after reset */
 #define HOST_PT_NO_EXECUTE (1ull << 63)
 
-/* The value of CR3. The same for all cores, for ever, once mm_init has returned. */
-hpa_t host_pt_root(void);
-
-/* Loads it on this core. Must run from the image, with nothing of the identity map in use, not even the
- * stack. */
-void host_pt_load(void);
-
-/*
- * Calls visit for every leaf, rising by address: [va, va + bytes), its host-physical address, and its
- * HOST_PT_* bits. For tests and audits.
- */
-void host_pt_walk(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
-		  void *context);
-
-/* ---- For mm/ alone ---- */
+/* The rest is for mm/ alone: boot/hooks.h declares what others call. */
 
 /*
  * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks below 4 GiB, contents

@@ -15,7 +15,7 @@
 
 struct memory;
 
-#define MEMORY_BYTES_MAX (1ull << 42)
+#define MEMORY_BYTES_MAX (496ull << 30)
 
 /*
  * Makes an object of `bytes` (multiple of 4 KiB, 1 page to MEMORY_BYTES_MAX), owned by `owner` in the frame
@@ -48,16 +48,13 @@ void memory_unref(struct memory *mem);
 uint64_t memory_bytes(const struct memory *mem);
 uint64_t memory_populated_bytes(const struct memory *mem);
 
-/* Pool memory that the object costs the kernel, in bytes, to the next size class. */
-uint64_t memory_overhead_bytes(const struct memory *mem);
-
 bool memory_is_lazy(const struct memory *mem);
 bool memory_is_writable(const struct memory *mem);
 
 /*
- * The frame of page `index` (4 KiB pages), and the order of the naturally aligned physical block around it
- * that belongs to the object as a whole (0, 9, 18). With `populate` an empty place is filled by one 4 KiB
- * frame. STATUS_INVALID: index past the end; STATUS_NOT_FOUND: empty and not `populate`; STATUS_NO_MEMORY.
+ * The frame of page `index` (4 KiB pages), and the order of the block that it is part of (0, 9, 18; 0 for
+ * wrapped frames). With `populate` an empty place is filled by one 4 KiB frame. STATUS_INVALID: index past
+ * the end; STATUS_NOT_FOUND: empty and not `populate`; STATUS_NO_MEMORY.
  */
 must_check enum status memory_get(struct memory *mem, uint64_t index, bool populate, hpa_t *hpa,
 				  unsigned *order);
@@ -89,5 +86,17 @@ struct memory_mapping {
  */
 must_check enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m,
 					     gpa_t fault);
+
+/* ---- For mm/ alone ---- */
+
+/*
+ * What lies at page `index`, which must exist, and how far it goes: *hpa (0: empty), and the number of pages
+ * from there that are contiguous, or empty alike, at least 1; it may reach beyond the object's end.
+ */
+uint64_t memory_extent(const struct memory *mem, uint64_t index, hpa_t *hpa);
+
+/* As memory_get with `populate`; with `large` an empty slot is filled by a 2 MiB frame where possible. */
+must_check enum status memory_populate(struct memory *mem, uint64_t index, bool large, hpa_t *hpa,
+				       unsigned *order);
 
 #endif

@@ -94,7 +94,8 @@ enum status nested_pt_plan_fill(struct nested_pt_plan *plan)
  * Puts an empty table into an empty entry. Returns the entry as it is then: another core's table if that was
  * faster; 0: no memory. plan NULL: straight from the pool.
  */
-__attribute__((noinline)) static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, struct nested_pt_plan *plan)
+__attribute__((noinline)) static uint64_t link_table(struct nested_pt *npt, uint64_t *entry,
+						     struct nested_pt_plan *plan)
 {
 	uint64_t *page = plan ? plan_pop(plan) : pool_alloc_page();
 	uint64_t there = 0;
@@ -136,8 +137,9 @@ static enum status reach(struct nested_pt *npt, gpa_t gpa, unsigned level, struc
 	return STATUS_OK;
 }
 
-__attribute__((noinline)) static enum status install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned level, unsigned rights,
-			   struct nested_pt_plan *plan)
+__attribute__((noinline)) static enum status install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa,
+						     unsigned level, unsigned rights,
+						     struct nested_pt_plan *plan)
 {
 	uint64_t *entry, there = 0;
 	enum status status = reach(npt, gpa, level, plan, &entry);

@@ -1,8 +1,9 @@
 /*
  * The frame table and buddy allocator.
  */
-/* UNIT_SOURCES: mm/frame.c tests/unit/fake_mm/machine.c */
+/* UNIT_SOURCES: mm/frame.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/audit.c */
 /* UNIT_FLAGS: -iquote tests/unit/fake_mm */
+#include "audit.h"
 #include "machine.h"
 
 #include <string.h>
@@ -26,7 +27,7 @@ static void frame_init__machine_map__every_frame_is_counted_once(void **state)
 	assert_int_equal(frame_count(FRAME_FIRMWARE), 0x23);
 	assert_int_equal(frame_count(FRAME_KERNEL), 10);
 	assert_int_equal(free_at_start, known - 10 - 0x23 - frame_count(FRAME_MODULE));
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
 static void frame_lookup__holes_and_blocks__finds_heads_only_in_ram(void **state)
@@ -63,7 +64,7 @@ static void frame_alloc__small_orders__keep_large_blocks_whole(void **state)
 	frame_free(4ull << 30, FRAME_ORDER_1G, FRAME_GUEST, 2);
 	frame_free(5ull << 30, FRAME_ORDER_1G, FRAME_GUEST, 2);
 	assert_int_equal(frame_count(FRAME_FREE), free_at_start);
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
 static void frame_alloc__until_exhausted__gives_each_frame_once(void **state)
@@ -78,11 +79,11 @@ static void frame_alloc__until_exhausted__gives_each_frame_once(void **state)
 		n++;
 	}
 	assert_int_equal(n, free_at_start);
-	assert_true(frame_check());
+	assert_true(audit_frames());
 	while (n--)
 		frame_free(all[n], 0, FRAME_GUEST, 9);
 	assert_int_equal(frame_count(FRAME_FREE), free_at_start);
-	assert_true(frame_check());
+	assert_true(audit_frames());
 	free(all);
 	free(seen);
 }
@@ -128,7 +129,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 			held[i] = held[--n];
 		}
 		if (step % 4000 == 0)
-			assert_true(frame_check());
+			assert_true(audit_frames());
 	}
 	while (n--) {
 		if (held[n].pool)
@@ -136,7 +137,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 		else
 			frame_free(held[n].hpa, held[n].order, FRAME_GUEST, 5);
 	}
-	assert_true(frame_check());
+	assert_true(audit_frames());
 	assert_int_equal(frame_count(FRAME_POOL_FREE), 4 * 512);
 	assert_int_equal(frame_count(FRAME_FREE), free_at_start - 4 * 512);
 }
@@ -158,25 +159,25 @@ static void frame_free__wrong_order_owner_type_or_twice__panics(void **state)
 	expect_panic(frame_unref(hpa));
 	frame_free(hpa, 3, FRAME_GUEST, 5);
 	expect_panic(frame_free(hpa, 3, FRAME_GUEST, 5));
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
-static void frame_check__damaged_table__tells(void **state)
+static void audit_frames__damaged_table__tells(void **state)
 {
 	hpa_t hpa;
 
 	(void)state;
 	assert_int_equal(frame_alloc(2, FRAME_GUEST, 5, &hpa), STATUS_OK);
 	frame_entry(hpa + PAGE_SIZE)->type = FRAME_FREE;
-	assert_false(frame_check());
+	assert_false(audit_frames());
 	frame_entry(hpa + PAGE_SIZE)->type = FRAME_TAIL;
 	frame_entry(hpa)->type = FRAME_KERNEL;
-	assert_false(frame_check());
+	assert_false(audit_frames());
 	frame_entry(hpa)->type = FRAME_GUEST;
 	frame_entry(hpa)->order = 1;
-	assert_false(frame_check());
+	assert_false(audit_frames());
 	frame_entry(hpa)->order = 2;
-	assert_true(frame_check());
+	assert_true(audit_frames());
 	frame_free(hpa, 2, FRAME_GUEST, 5);
 }
 
@@ -197,7 +198,7 @@ int main(void)
 		cmocka_unit_test(frame_alloc__until_exhausted__gives_each_frame_once),
 		cmocka_unit_test(frame_alloc_and_free__random_orders__table_stays_sound),
 		cmocka_unit_test(frame_free__wrong_order_owner_type_or_twice__panics),
-		cmocka_unit_test(frame_check__damaged_table__tells),
+		cmocka_unit_test(audit_frames__damaged_table__tells),
 	};
 
 	return cmocka_run_group_tests(tests, boot, NULL);

@@ -1,8 +1,9 @@
 /*
  * The kernel's pool: pages, small objects, growth and exhaustion.
  */
-/* UNIT_SOURCES: mm/pool.c mm/frame.c tests/unit/fake_mm/machine.c */
+/* UNIT_SOURCES: mm/pool.c mm/frame.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/audit.c */
 /* UNIT_FLAGS: -iquote tests/unit/fake_mm */
+#include "audit.h"
 #include "machine.h"
 
 #include <string.h>
@@ -54,7 +55,7 @@ static void pool_alloc_pages__each_order__contiguous_and_aligned(void **state)
 		pool_free_pages(pages, order);
 	}
 	expect_panic(pool_free_pages(pool_alloc_pages(POOL_ORDER_MAX + 1), 0));
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
 static void pool_alloc__each_size__aligned_zeroed_and_apart(void **state)
@@ -81,7 +82,7 @@ static void pool_alloc__each_size__aligned_zeroed_and_apart(void **state)
 	}
 	assert_int_equal(frame_count(FRAME_SLAB), 0);
 	assert_int_equal(pool_free_bytes() - free_before, pool_bytes() - all_before);
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
 static void pool_alloc__random_use__never_overlaps(void **state)
@@ -116,7 +117,7 @@ static void pool_alloc__random_use__never_overlaps(void **state)
 	while (n--)
 		pool_free(held[n].at, held[n].bytes);
 	assert_int_equal(frame_count(FRAME_SLAB), 0);
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
 static void pool_free__wrong_class_or_twice__panics(void **state)
@@ -161,7 +162,7 @@ static void pool_alloc__machine_exhausted__null_and_sound(void **state)
 	}
 	assert_int_equal(pool_free_bytes(), pool_bytes());
 	assert_non_null(pool_alloc(32));
-	assert_true(frame_check());
+	assert_true(audit_frames());
 }
 
 static int boot(void **state)
