@@ -25,6 +25,19 @@ uint64_t cpuid_xcr0_mask;
 #define LEAF1_ECX_HYPERVISOR (1u << 31)
 #define LEAF1_EDX_APIC     (1u << 9)
 
+/* Size of the XSAVE area for all of cpuid_xcr0_mask, standard format. */
+static uint32_t xsave_bytes(void)
+{
+	uint32_t end = 576; /* legacy region and header */
+
+	for (uint32_t i = 2; i < 32; i++) {
+		struct cpuid_regs r = cpuid_xcr0_mask >> i & 1 ? cpuid(0xD, i) : (struct cpuid_regs){ 0 };
+		if (r.ebx + r.eax > end)
+			end = r.ebx + r.eax;
+	}
+	return end;
+}
+
 static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r = cpuid(leaf, subleaf);
@@ -50,7 +63,7 @@ static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
 		if (cpuid_xcr0_mask == 0)
 			return none;
 		if (subleaf == 0)
-			return (struct cpuid_regs){ r.eax & (uint32_t)cpuid_xcr0_mask, r.ebx, r.ecx, 0 };
+			return (struct cpuid_regs){ r.eax & (uint32_t)cpuid_xcr0_mask, r.ebx, xsave_bytes(), 0 };
 		if (subleaf == 1)
 			return (struct cpuid_regs){ r.eax & LEAFD1_EAX, 0, 0, 0 };
 		return subleaf < 63 && (cpuid_xcr0_mask >> subleaf & 1) ? r : none;
@@ -185,6 +198,8 @@ static void cpuid_dynamic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
 		r->ecx &= ~LEAF1_ECX_OSXSAVE;
 		if (vcpu_paging(v)->cr4 & CR4_OSXSAVE)
 			r->ecx |= LEAF1_ECX_OSXSAVE;
+		if (v->apic.mode == VLAPIC_DISABLED) /* SDM vol. 3A, "Enabling or Disabling the Local APIC" */
+			r->edx &= ~LEAF1_EDX_APIC;
 		break;
 	case 0xB:
 		r->edx = v->index;

@@ -184,15 +184,18 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	enum status status = range_copy_remove(vm->regions, gpa, &removed, &map);
 	if (status != STATUS_OK)
 		return status;
+	struct range_map *old = vm->regions;
+	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
+	object_quiesce(self); /* no fault handler populates the range any more */
 	status = nested_pt_unmap(&vm->npt, gpa, bytes, &garbage);
-	if (status != STATUS_OK) {
+	if (status != STATUS_OK) { /* no memory to split a page that reaches beyond the range */
+		__atomic_store_n(&vm->regions, old, __ATOMIC_RELEASE);
+		object_quiesce(self);
 		range_map_free(map);
 		return status;
 	}
-	struct range_map *old = vm->regions;
-	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
 	vm->mapped_bytes -= bytes;
-	object_quiesce(self); /* every core has left the guest, and enters it again with a flushed tag: see npt.generation */
+	object_quiesce(self); /* every core has left the guest, and enters it again with a new tag: see npt.generation */
 	nested_pt_garbage_free(&vm->npt, &garbage);
 	range_map_free(old);
 	object_unref(&((struct memory_object *)removed.target)->object);

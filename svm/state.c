@@ -163,6 +163,5 @@ void svm_dump(struct vcpu *v)
 	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", c->cr0, c->cr2, c->cr3, c->cr4, (unsigned long)(c->efer & ~EFER_SVME));
 	log_info("  gdt %#lx/%#x idt %#lx/%#x exit %#lx %#lx %#lx", c->gdtr.base, c->gdtr.limit, c->idtr.base, c->idtr.limit,
 		 c->exitcode, c->exitinfo1, c->exitinfo2);
-	log_info("  DBG asid %u icpt %#x %#x iopm %#lx msrpm %#lx ncr3 %#lx inj %#lx vint %#lx cpu %u", c->guest_asid, c->intercept_misc1, c->intercept_misc2, c->iopm_base_pa, c->msrpm_base_pa, c->n_cr3, c->eventinj, c->virtual_interrupt, v->cpu->arch.id);
 	dump_code(v);
 }

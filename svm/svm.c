@@ -51,14 +51,11 @@ static enum status svm_probe(const char **why)
 }
 
 /* 15.11: two bits an MSR, read then write, in three ranges of 8192 MSRs. */
-static void msr_pass(uint32_t msr, bool read, bool write)
+static void msr_pass(uint32_t msr)
 {
 	uint32_t bit = msr < 0x2000 ? msr * 2 : 0x800 * 8 + (msr - 0xC0000000) * 2;
 
-	if (read)
-		svm_msr_bitmap[bit >> 3] &= (uint8_t)~(1u << (bit & 7));
-	if (write)
-		svm_msr_bitmap[bit >> 3] &= (uint8_t)~(2u << (bit & 7));
+	svm_msr_bitmap[bit >> 3] &= (uint8_t)~(3u << (bit & 7));
 }
 
 static enum status svm_init(void)
@@ -98,8 +95,7 @@ static enum status svm_init(void)
 	memset(svm_msr_bitmap, 0xFF, 2 * PAGE_SIZE);
 	memset(svm_io_bitmap, 0xFF, 3 * PAGE_SIZE);
 	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		msr_pass(passed[i], true, true);
-	msr_pass(0x10, true, false); /* TSC: read with the offset applied */
+		msr_pass(passed[i]);
 	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
 	virt->has_insn_length = svm_features.nrip;
 	log_info("SVM: %u ASIDs%s%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",

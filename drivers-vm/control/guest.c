@@ -354,10 +354,6 @@ static void run_request(struct guest *g, uint32_t slot)
 		snprintf(how, sizeof(how), "debug-exit %lu", (unsigned long)g->value);
 		end(g, slot, CONFIG_ACTION_DESTROY, how);
 		break;
-	case CHANNEL_REQUEST_STUCK:
-		snprintf(how, sizeof(how), "crash (no emulation at %#lx)", (unsigned long)g->value);
-		end(g, slot, g->config->on_crash, how);
-		break;
 	default:
 		break;
 	}

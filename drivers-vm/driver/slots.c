@@ -7,6 +7,8 @@
 
 struct slot slots[CHANNEL_SLOTS];
 
+#define UNSUPPORTED_LOGGED 8u /* lines a guest may cause so */
+
 /* ---- The machine's surroundings ------------------------------------------------------------------------------------------------ */
 
 static uint64_t host_now(void *ctx)
@@ -186,10 +188,8 @@ static void emulate(struct slot *s, struct hilum_trap *page)
 	};
 	uint64_t rip = page->rip;
 
-	if (insn_guest_emulate(&config, page) != INSN_UNSUPPORTED || s->ending)
-		return;
-	s->ending = true;
-	control_request(s->index, CHANNEL_REQUEST_STUCK, rip);
+	if (insn_guest_emulate(&config, page) == INSN_UNSUPPORTED && s->unsupported++ < UNSUPPORTED_LOGGED)
+		service_log("vm %s: instruction at %#lx cannot be emulated: #UD", s->name, (unsigned long)rip);
 }
 
 bool slot_trap(const struct hypercall_trap *t)

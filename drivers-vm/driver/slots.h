@@ -12,6 +12,7 @@ struct slot {
 	bool ending; /* the guest asked for its end: its vCPUs are not answered any more */
 	uint32_t index;
 	uint32_t vm_handle, vcpus, physical_bits;
+	unsigned unsupported; /* instructions that could not be emulated */
 	unsigned console; /* where typed input goes: MACHINE_CONSOLE_* */
 	uint64_t ram, low_bytes, high_bytes;
 	uint64_t start_tsc;

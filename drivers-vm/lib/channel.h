@@ -42,7 +42,6 @@ enum channel_request {
 	CHANNEL_REQUEST_POWER_OFF,
 	CHANNEL_REQUEST_RESET,
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
-	CHANNEL_REQUEST_STUCK,      /* a device model met an instruction that it cannot emulate; value2: RIP */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u

@@ -117,8 +117,8 @@ void cpuid_cr4_bits(void)
 		struct trap_record r;
 		bool refused;
 
-		if (guest_is_bare_tcg() && !bits[i].announced)
-			continue; /* QEMU's bare CPU takes or ignores what it does not have */
+		if (guest_on_tcg() && !bits[i].announced)
+			continue; /* TCG takes what it has, and SVM has no mask to hide a single CR4 bit */
 		if (bit == CR4_VMXE && bits[i].announced)
 			continue;
 		refused = trap_catch(set_cr4, &bit, &r);
@@ -267,7 +267,7 @@ void xcr0_refused(void)
 	expect_xcr_gp("XCR0 AVX without SSE", 0, 5);
 	expect_xcr_gp("XCR0 with every bit", 0, ~0ull);
 	for (unsigned i = 3; i < 63; i++)
-		if (!(supported >> i & 1))
+		if (!(supported >> i & 1) && !guest_on_tcg()) /* whose SVM does not intercept XSETBV */
 			expect_xcr_gp("XCR0 with a bit not offered", 0, 3 | 1ull << i);
 	expect_xcr_gp("XCR1", 1, 1);
 	CHECK_EQ(read_xcr0(), 1);

@@ -151,7 +151,7 @@ void msr_pat(void)
 	CHECK_EQ(before, PAT_RESET);
 	check_round_trip("PAT", MSR_PAT, 0x0407050600070106);
 	if (!guest_is_bare_tcg()) {
-		expect_wrmsr_gp("PAT with type 2", MSR_PAT, PAT_RESET | 0x02);
+		expect_wrmsr_gp("PAT with type 2", MSR_PAT, (PAT_RESET & ~7ull) | 0x02);
 		expect_wrmsr_gp("PAT with type 8", MSR_PAT, 0x08);
 	}
 	CHECK_EQ(rdmsr(MSR_PAT), before);
