@@ -143,11 +143,10 @@ static void channel0_changed(struct pit *pit, uint64_t now)
 void pit_timer(struct pit *pit)
 {
 	uint64_t now = model_now(pit->host);
+	bool due = pit->deadline_ns != 0 && now >= pit->deadline_ns;
 
-	if (pit->deadline_ns == 0)
-		return;
-	if (now >= pit->deadline_ns) {
-		pit->deadline_ns = 0;
+	pit->deadline_ns = 0; /* a timer that has fired is disarmed, even if it fired early */
+	if (due) {
 		model_irq_set(&pit->irq, false);
 		model_irq_set(&pit->irq, true);
 	}
