@@ -1,14 +1,14 @@
 /*
- * Dispatch of ports and addresses, and the wires between the models. The serial port comes first: it is what guests touch
- * most.
+ * Dispatch of ports and addresses, and the wires between the models. The serial port comes first: it is what
+ * guests touch most.
  */
 #include "drivers-vm/driver/machine.h"
 
 #include <string.h>
 
-#define ISA_TIMER_IRQ  0u
+#define ISA_TIMER_IRQ	 0u
 #define IOAPIC_TIMER_PIN 2u /* MADT: interrupt source override of IRQ 0 */
-#define NOBODY 0xFFu
+#define NOBODY		 0xFFu
 
 /* An ISA interrupt reaches both kinds of controller; which of them listens is the guest's choice. */
 static void isa_irq_set(void *ctx, unsigned irq, bool level)
@@ -107,7 +107,8 @@ void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_
 	/* isa-debug-exit takes the whole value at once, and shadows whatever else might answer there. */
 	if (port == m->config.debug_exit_port && port != 0) {
 		machine_flush(m);
-		m->host->request(m->host->ctx, MODEL_REQUEST_DEBUG_EXIT, size < 4 ? value & ((1u << 8 * size) - 1) : value);
+		m->host->request(m->host->ctx, MODEL_REQUEST_DEBUG_EXIT,
+				 size < 4 ? value & ((1u << 8 * size) - 1) : value);
 		return;
 	}
 	for (i = 0; i < size && i < sizeof(value); i++)

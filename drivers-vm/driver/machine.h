@@ -1,6 +1,6 @@
 /*
- * One guest's platform: every device model that it sees, and the way from a port or an address to the right one. The caller
- * serialises all calls on one machine; different machines share nothing.
+ * One guest's platform: every device model that it sees, and the way from a port or an address to the right
+ * one. The caller serialises all calls on one machine; different machines share nothing.
  */
 #ifndef DRIVERS_VM_DRIVER_MACHINE_H
 #define DRIVERS_VM_DRIVER_MACHINE_H
@@ -18,8 +18,8 @@
 #define MACHINE_CONSOLE_VIRTIO 1u
 
 struct machine_config {
-	uint32_t vcpus;             /* the IOAPIC's id follows the last vCPU's */
-	bool serial;                /* COM1 exists */
+	uint32_t vcpus; /* the IOAPIC's id follows the last vCPU's */
+	bool serial;	/* COM1 exists */
 	bool virtio_console;
 	uint16_t debug_exit_port;   /* isa-debug-exit; 0: none */
 	uint64_t rtc_epoch_seconds; /* calendar time at machine_init */
@@ -36,7 +36,6 @@ struct machine {
 	struct acpi_pm acpi_pm;
 };
 
-
 /* Sets up the power-on state; `host` must outlive the machine. */
 void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host);
 
@@ -44,8 +43,8 @@ void machine_init(struct machine *m, const struct machine_config *config, const 
 void machine_reset(struct machine *m);
 
 /*
- * One port access of 1, 2 or 4 bytes. What nobody claims reads all ones and ignores writes. Byte-wide devices see a wider
- * access as consecutive byte accesses, as the ISA bus makes them.
+ * One port access of 1, 2 or 4 bytes. What nobody claims reads all ones and ignores writes. Byte-wide devices
+ * see a wider access as consecutive byte accesses, as the ISA bus makes them.
  */
 uint32_t machine_port_read(struct machine *m, uint16_t port, unsigned size);
 void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_t value);
@@ -57,7 +56,8 @@ void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t
 /* The timer `id` (enum model_timer) has reached its deadline. Unknown ids are ignored. */
 void machine_timer(struct machine *m, unsigned id);
 
-/* Input for a console; returns how many bytes were taken. A console that does not exist swallows everything. */
+/* Input for a console; returns how many bytes were taken. A console that does not exist swallows everything.
+ */
 size_t machine_console_input(struct machine *m, unsigned console, const uint8_t *bytes, size_t count);
 
 /* Writes out what the consoles have gathered: call it before the guest's memory or the machine goes. */

@@ -1,4 +1,5 @@
-/* Both 8259As and their cascade. Time plays no part: each access recomputes INTR and reports only its changes. */
+/* Both 8259As and their cascade. Time plays no part: each access recomputes INTR and reports only its
+ * changes. */
 #include "drivers-vm/driver/pic.h"
 
 #include <string.h>
@@ -8,8 +9,8 @@
 #define ICW1_INIT 0x10u
 #define ICW4_AEOI 0x02u
 #define ICW4_SFNM 0x10u
-#define OCW3      0x08u
-#define OCW3_RR   0x02u
+#define OCW3	  0x08u
+#define OCW3_RR	  0x02u
 #define OCW3_RIS  0x01u
 #define OCW3_POLL 0x04u
 #define OCW3_ESMM 0x40u
@@ -52,7 +53,8 @@ static unsigned chip_request(const struct pic *pic, const struct pic_chip *chip)
 		return NO_LEVEL;
 	if (chip->special_mask)
 		in_service &= ~chip->imr;
-	/* Special fully nested mode: a slave in service may interrupt again: datasheet, "Special Fully Nested Mode". */
+	/* Special fully nested mode: a slave in service may interrupt again: datasheet, "Special Fully Nested
+	 * Mode". */
 	if (chip == &pic->chip[0] && (chip->icw4 & ICW4_SFNM) && level == PIC_CASCADE_IRQ)
 		in_service &= ~(1u << PIC_CASCADE_IRQ);
 	serving = highest_level(chip, in_service);
@@ -121,7 +123,8 @@ uint8_t pic_acknowledge(struct pic *pic)
 	uint8_t vector;
 
 	if (level == NO_LEVEL)
-		return master->base | 7; /* spurious: in-service stays clear, datasheet "Interrupt Sequence" */
+		return master->base |
+		       7; /* spurious: in-service stays clear, datasheet "Interrupt Sequence" */
 	vector = master->base | level;
 	if (level == PIC_CASCADE_IRQ) {
 		unsigned inner = chip_request(pic, slave);

@@ -1,24 +1,26 @@
 /*
- * The clock's registers and its three interrupts. Register C's flags are worked out lazily: an interrupt that is off, or one
- * that the guest has not acknowledged yet, costs no timer. The day of the week always follows from the date.
+ * The clock's registers and its three interrupts. Register C's flags are worked out lazily: an interrupt that
+ * is off, or one that the guest has not acknowledged yet, costs no timer. The day of the week always follows
+ * from the date.
  */
 #include "drivers-vm/driver/rtc.h"
 
 #include <string.h>
 
 #define SECONDS_PER_DAY 86400
-#define UPDATE_NS       244000ull /* UIP rises this long before the update: datasheet, "Update Cycle" */
-#define DIVIDER_RESET   0x60u     /* 11x holds the divider chain */
-#define ALARM_ANY       0xC0u
-#define HOUR_PM         0x80u
-#define OSCILLATOR_HZ   32768ull
+#define UPDATE_NS	244000ull /* UIP rises this long before the update: datasheet, "Update Cycle" */
+#define DIVIDER_RESET	0x60u	  /* 11x holds the divider chain */
+#define ALARM_ANY	0xC0u
+#define HOUR_PM		0x80u
+#define OSCILLATOR_HZ	32768ull
 
 struct rtc_time {
 	unsigned second, minute, hour, weekday, day, month;
 	int64_t year;
 };
 
-/* ---- Calendar: proleptic Gregorian, years counted from March so that the leap day comes last ------------------------- */
+/* ---- Calendar: proleptic Gregorian, years counted from March so that the leap day comes last
+ * ------------------------- */
 
 static int64_t days_from_date(int64_t year, unsigned month, unsigned day)
 {
@@ -49,7 +51,8 @@ static void time_from_seconds(int64_t seconds, struct rtc_time *t)
 	t->year = era * 400 + year_of_era + (t->month <= 2);
 }
 
-/* ---- Register formats ------------------------------------------------------------------------------------------------- */
+/* ---- Register formats
+ * ------------------------------------------------------------------------------------------------- */
 
 static uint8_t encode(const struct rtc *rtc, unsigned value)
 {
@@ -75,7 +78,9 @@ static unsigned decode_hour(const struct rtc *rtc, uint8_t byte)
 	return decode(rtc, byte & ~HOUR_PM) % 12 + ((byte & HOUR_PM) ? 12 : 0);
 }
 
-/* ---- Time ------------------------------------------------------------------------------------------------------------- */
+/* ---- Time
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t seconds_at(const struct rtc *rtc, uint64_t ns)
 {
@@ -122,17 +127,20 @@ static void time_from_registers(struct rtc *rtc, uint64_t now)
 	rtc->base_ns = now - phase;
 }
 
-/* ---- Alarm and periodic interrupt -------------------------------------------------------------------------------------- */
+/* ---- Alarm and periodic interrupt
+ * -------------------------------------------------------------------------------------- */
 
 static bool alarm_matches(uint8_t byte, unsigned alarm, unsigned value)
 {
 	return (byte & ALARM_ANY) == ALARM_ANY || alarm == value;
 }
 
-/* The first second after `after` that the alarm bytes match, or -1 if none ever does. At most a few hundred steps. */
+/* The first second after `after` that the alarm bytes match, or -1 if none ever does. At most a few hundred
+ * steps. */
 static int64_t next_alarm(const struct rtc *rtc, int64_t after)
 {
-	uint8_t hb = rtc->ram[RTC_HOURS_ALARM], mb = rtc->ram[RTC_MINUTES_ALARM], sb = rtc->ram[RTC_SECONDS_ALARM];
+	uint8_t hb = rtc->ram[RTC_HOURS_ALARM], mb = rtc->ram[RTC_MINUTES_ALARM],
+		sb = rtc->ram[RTC_SECONDS_ALARM];
 	unsigned hour = decode_hour(rtc, hb), minute = decode(rtc, mb), second = decode(rtc, sb);
 	int64_t t = after + 1;
 
@@ -174,7 +182,8 @@ static uint64_t oscillator_ns(uint64_t ticks)
 	       (ticks % OSCILLATOR_HZ * MODEL_NS_PER_SECOND + OSCILLATOR_HZ - 1) / OSCILLATOR_HZ;
 }
 
-/* ---- Flags, interrupt line, timers -------------------------------------------------------------------------------------- */
+/* ---- Flags, interrupt line, timers
+ * -------------------------------------------------------------------------------------- */
 
 static void flags_update(struct rtc *rtc, uint64_t now)
 {
@@ -230,7 +239,9 @@ void rtc_timer(struct rtc *rtc)
 	timers_update(rtc, now);
 }
 
-/* ---- Ports --------------------------------------------------------------------------------------------------------------- */
+/* ---- Ports
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_time_register(uint8_t index)
 {
@@ -303,7 +314,8 @@ static uint8_t data_read(struct rtc *rtc)
 	switch (rtc->index) {
 	case RTC_A:
 		value = rtc->ram[RTC_A];
-		if (!rtc->stopped && (now - rtc->base_ns) % MODEL_NS_PER_SECOND >= MODEL_NS_PER_SECOND - UPDATE_NS)
+		if (!rtc->stopped &&
+		    (now - rtc->base_ns) % MODEL_NS_PER_SECOND >= MODEL_NS_PER_SECOND - UPDATE_NS)
 			value |= RTC_A_UIP;
 		return value;
 	case RTC_C:

@@ -1,13 +1,14 @@
 /*
- * The 16550A's registers, FIFOs and interrupt priorities. Nothing here blocks, and no register value of the guest can make
- * the model wait for real time: a baud rate only sets how long the receiver's character time-out takes.
+ * The 16550A's registers, FIFOs and interrupt priorities. Nothing here blocks, and no register value of the
+ * guest can make the model wait for real time: a baud rate only sets how long the receiver's character
+ * time-out takes.
  */
 #include "drivers-vm/driver/uart16550.h"
 
 #include <string.h>
 
-#define UART_CLOCK_HZ       1843200ull
-#define UART_TX_FLUSH_NS    4000000ull  /* output waits this long for company: less than a screen's frame */
+#define UART_CLOCK_HZ	    1843200ull
+#define UART_TX_FLUSH_NS    4000000ull	/* output waits this long for company: less than a screen's frame */
 #define UART_RX_TIMEOUT_MAX 20000000ull /* a divisor of 65535 must not hold input back for seconds */
 
 static const uint8_t trigger_bytes[4] = {1, 4, 8, 14};
@@ -115,7 +116,8 @@ static uint8_t rbr_read(struct uart16550 *uart)
 	byte = uart->fifo[uart->fifo_head];
 	uart->fifo_head = (uart->fifo_head + 1) % UART_FIFO_BYTES;
 	uart->fifo_count--;
-	/* Refill only an empty FIFO, so that a burst reaches the guest as bursts and not as a byte per interrupt. */
+	/* Refill only an empty FIFO, so that a burst reaches the guest as bursts and not as a byte per
+	 * interrupt. */
 	if (uart->fifo_count == 0)
 		line_advance(uart);
 	rx_timeout_restart(uart);
@@ -135,14 +137,18 @@ static void thr_write(struct uart16550 *uart, uint8_t byte)
 			uart16550_flush(uart);
 		} else if (!uart->tx_timer_armed) {
 			uart->tx_timer_armed = true;
-			model_timer_arm(uart->host, MODEL_TIMER_UART_TX, model_now(uart->host) + UART_TX_FLUSH_NS);
+			model_timer_arm(uart->host, MODEL_TIMER_UART_TX,
+					model_now(uart->host) + UART_TX_FLUSH_NS);
 		}
 	}
-	/* The write ends the old THRE interrupt, the immediate transmission raises the next: the line shows an edge. */
-	uart->thre_pending = false;
-	interrupt_update(uart);
+	/*
+	 * Sent at once, the byte raises the THRE interrupt again. One that is pending already stays so
+	 * without a new edge: a driver that fills the FIFO in one go gets one interrupt for it, as from a
+	 * real FIFO that has run empty.
+	 */
 	uart->thre_pending = true;
-	interrupt_update(uart);
+	if ((uart->ier & UART_IER_ETBEI) || (uart->mcr & UART_MCR_LOOP))
+		interrupt_update(uart);
 }
 
 static void fcr_write(struct uart16550 *uart, uint8_t value)
@@ -151,7 +157,8 @@ static void fcr_write(struct uart16550 *uart, uint8_t value)
 	bool changed = enable != uart->fifo_enabled;
 
 	uart->fifo_enabled = enable;
-	/* The other bits are programmed only while FCR0 is one; changing it clears the FIFOs: datasheet 8.4. */
+	/* The other bits are programmed only while FCR0 is one; changing it clears the FIFOs: datasheet 8.4.
+	 */
 	if (changed || (enable && (value & UART_FCR_RX_RESET))) {
 		uart->fifo_count = 0;
 		uart->rx_timed_out = false;
@@ -169,7 +176,8 @@ static void ier_write(struct uart16550 *uart, uint8_t value)
 	uint8_t raised = (value & ~uart->ier) & UART_IER_MASK;
 
 	uart->ier = value & UART_IER_MASK;
-	/* Enabling the THRE interrupt while the holding register is empty, which it always is, asserts it again. */
+	/* Enabling the THRE interrupt while the holding register is empty, which it always is, asserts it
+	 * again. */
 	if (raised & UART_IER_ETBEI)
 		uart->thre_pending = true;
 	interrupt_update(uart);
@@ -205,7 +213,7 @@ static void mcr_write(struct uart16550 *uart, uint8_t value)
 		uart->msr |= UART_MSR_DCTS;
 	if (changed & UART_MSR_DSR)
 		uart->msr |= UART_MSR_DDSR;
-	if ((changed & UART_MSR_RI) && !(new & UART_MSR_RI))
+	if ((changed & UART_MSR_RI) && !(new &UART_MSR_RI))
 		uart->msr |= UART_MSR_TERI; /* trailing edge only */
 	if (changed & UART_MSR_DCD)
 		uart->msr |= UART_MSR_DDCD;
@@ -249,7 +257,8 @@ uint8_t uart16550_read(struct uart16550 *uart, unsigned offset)
 	case UART_MCR:
 		return uart->mcr;
 	case UART_LSR:
-		value = UART_LSR_THRE | UART_LSR_TEMT | uart->lsr_errors | (uart->fifo_count ? UART_LSR_DR : 0);
+		value = UART_LSR_THRE | UART_LSR_TEMT | uart->lsr_errors |
+			(uart->fifo_count ? UART_LSR_DR : 0);
 		if (uart->lsr_errors) {
 			uart->lsr_errors = 0;
 			interrupt_update(uart);
@@ -348,7 +357,8 @@ void uart16550_reset(struct uart16550 *uart)
 	uart16550_init(uart, host, irq, console);
 }
 
-void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq, unsigned console)
+void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq,
+		    unsigned console)
 {
 	memset(uart, 0, sizeof(*uart));
 	uart->host = host;

@@ -1,16 +1,17 @@
 /*
- * A 16550A serial port: National Semiconductor PC16550D datasheet, Table II (registers) and section 8.6 (FIFO operation).
- * Transmission takes no time: a byte written is on the line at once, and leaves here gathered into larger pieces.
+ * A 16550A serial port: National Semiconductor PC16550D datasheet, Table II (registers) and section 8.6 (FIFO
+ * operation). Transmission takes no time: a byte written is on the line at once, and leaves here gathered
+ * into larger pieces.
  */
 #ifndef DRIVERS_VM_DRIVER_UART16550_H
 #define DRIVERS_VM_DRIVER_UART16550_H
 
 #include "drivers-vm/driver/model_host.h"
 
-#define UART_PORTS      8u
+#define UART_PORTS	8u
 #define UART_FIFO_BYTES 16u
 #define UART_LINE_BYTES 1024u /* input that waits "on the wire" behind the FIFO; a power of two */
-#define UART_TX_BYTES   512u
+#define UART_TX_BYTES	512u
 
 /* Register offsets; 0 and 1 are the divisor latch while LCR.DLAB is set. */
 #define UART_RBR_THR 0u
@@ -28,15 +29,15 @@
 #define UART_IER_EDSSI 0x08u
 #define UART_IER_MASK  0x0Fu
 
-#define UART_IIR_NONE    0x01u
-#define UART_IIR_MSR     0x00u
-#define UART_IIR_THRE    0x02u
-#define UART_IIR_RX      0x04u
-#define UART_IIR_LSR     0x06u
+#define UART_IIR_NONE	 0x01u
+#define UART_IIR_MSR	 0x00u
+#define UART_IIR_THRE	 0x02u
+#define UART_IIR_RX	 0x04u
+#define UART_IIR_LSR	 0x06u
 #define UART_IIR_TIMEOUT 0x0Cu
-#define UART_IIR_FIFO    0xC0u
+#define UART_IIR_FIFO	 0xC0u
 
-#define UART_FCR_ENABLE   0x01u
+#define UART_FCR_ENABLE	  0x01u
 #define UART_FCR_RX_RESET 0x02u
 #define UART_FCR_TX_RESET 0x04u
 #define UART_FCR_TRIGGER  0xC0u
@@ -87,8 +88,10 @@ struct uart16550 {
 	unsigned tx_count;
 };
 
-/* Sets up the power-on state. `host` must outlive the model; `console` names the output's place in console_write. */
-void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq, unsigned console);
+/* Sets up the power-on state. `host` must outlive the model; `console` names the output's place in
+ * console_write. */
+void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq,
+		    unsigned console);
 
 /* Back to the power-on state; gathered output is written out, waiting input is dropped. */
 void uart16550_reset(struct uart16550 *uart);
@@ -97,7 +100,8 @@ void uart16550_reset(struct uart16550 *uart);
 uint8_t uart16550_read(struct uart16550 *uart, unsigned offset);
 void uart16550_write(struct uart16550 *uart, unsigned offset, uint8_t value);
 
-/* Puts bytes on the receive line; returns how many fitted. After a short count, host->console_ready says when to go on. */
+/* Puts bytes on the receive line; returns how many fitted. After a short count, host->console_ready says when
+ * to go on. */
 size_t uart16550_input(struct uart16550 *uart, const uint8_t *bytes, size_t count);
 
 /* MODEL_TIMER_UART_RX and MODEL_TIMER_UART_TX have expired. */

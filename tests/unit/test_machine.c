@@ -1,6 +1,7 @@
 /*
  * The whole machine of a guest: dispatch, wires between models, power-off and resets.
- * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/acpi_pm.c drivers-vm/driver/ioapic.c drivers-vm/driver/pic.c drivers-vm/driver/pit.c drivers-vm/driver/rtc.c drivers-vm/driver/uart16550.c
+ * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/acpi_pm.c drivers-vm/driver/ioapic.c
+ * drivers-vm/driver/pic.c drivers-vm/driver/pit.c drivers-vm/driver/rtc.c drivers-vm/driver/uart16550.c
  * UNIT_FLAGS: -Itests/unit/fake_model
  */
 #include "model_fake.h"
@@ -182,7 +183,8 @@ static void machine_port_read__rtc__never_reads_all_ones_for_register_a(void **s
 static void machine_console_input__serial__reaches_uart(void **state)
 {
 	(void)state;
-	assert_int_equal(machine_console_input(&machine, MACHINE_CONSOLE_SERIAL, (const uint8_t *)"hi", 2), 2);
+	assert_int_equal(machine_console_input(&machine, MACHINE_CONSOLE_SERIAL, (const uint8_t *)"hi", 2),
+			 2);
 	assert_int_equal(in(0x3F8), 'h');
 	assert_int_equal(machine_console_input(&machine, 77, (const uint8_t *)"hi", 2), 2);
 }
@@ -237,7 +239,8 @@ static void machine_access__random__survives(void **state)
 		else
 			machine_port_read(&machine, port, size);
 		if (x & 0x40)
-			machine_mmio_write(&machine, PLATFORM_IOAPIC_BASE + (x >> 20 & 0x3F), size, x * 31ull);
+			machine_mmio_write(&machine, PLATFORM_IOAPIC_BASE + (x >> 20 & 0x3F), size,
+					   x * 31ull);
 		else
 			machine_mmio_read(&machine, PLATFORM_IOAPIC_BASE + (x >> 20), size);
 		fake.now += x >> 8 & 0xFFFF;
@@ -251,7 +254,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(machine_port_read__unclaimed__is_all_ones, setup),
 		cmocka_unit_test_setup(machine_port_read__word_at_byte_device__is_two_bytes, setup),
-		cmocka_unit_test_setup(machine_port_write__uart_interrupt__reaches_ioapic_pin_4_and_pic, setup),
+		cmocka_unit_test_setup(machine_port_write__uart_interrupt__reaches_ioapic_pin_4_and_pic,
+				       setup),
 		cmocka_unit_test_setup(machine_timer__pit__reaches_ioapic_pin_2, setup),
 		cmocka_unit_test_setup(machine_pic_acknowledge__pit_interrupt__gives_vector, setup),
 		cmocka_unit_test_setup(machine_eoi__level_gsi__delivers_again_while_asserted, setup),

@@ -129,13 +129,18 @@ static void uart16550_write__etbei_enabled_again__raises_thre_again(void **state
 	}
 }
 
-static void uart16550_write__thr_while_thre_pending__gives_edge_for_each_byte(void **state)
+static void uart16550_write__fifo_filled__raises_thre_once_per_acknowledge(void **state)
 {
+	unsigned i;
+
 	(void)state;
 	wr(UART_MCR, UART_MCR_OUT2);
 	wr(UART_IER, UART_IER_ETBEI);
 	assert_int_equal(fake.rises[IRQ], 1);
-	wr(UART_RBR_THR, 'a');
+	assert_int_equal(rd(UART_IIR_FCR), UART_IIR_THRE);
+	assert_false(fake.line[IRQ]);
+	for (i = 0; i < 16; i++)
+		wr(UART_RBR_THR, 'a');
 	assert_int_equal(fake.rises[IRQ], 2);
 	assert_int_equal(rd(UART_IIR_FCR), UART_IIR_THRE);
 	assert_false(fake.line[IRQ]);
@@ -286,20 +291,23 @@ int main(void)
 		cmocka_unit_test_setup(uart16550_write__scratch__reads_back, setup),
 		cmocka_unit_test_setup(uart16550_write__dlab__reaches_divisor_and_not_ier, setup),
 		cmocka_unit_test_setup(uart16550_write__ier__keeps_four_bits, setup),
-		cmocka_unit_test_setup(uart16550_write__fifo_enable_with_64_byte_bit__identifies_16550a, setup),
+		cmocka_unit_test_setup(uart16550_write__fifo_enable_with_64_byte_bit__identifies_16550a,
+				       setup),
 		cmocka_unit_test_setup(uart16550_write__loopback_rts_out2__shows_cts_dcd, setup),
 		cmocka_unit_test_setup(uart16550_write__loopback_byte__comes_back_and_not_out, setup),
 		cmocka_unit_test_setup(uart16550_write__loopback_overrun__sets_oe_once, setup),
 		cmocka_unit_test_setup(uart16550_write__etbei_enabled_again__raises_thre_again, setup),
-		cmocka_unit_test_setup(uart16550_write__thr_while_thre_pending__gives_edge_for_each_byte, setup),
+		cmocka_unit_test_setup(uart16550_write__fifo_filled__raises_thre_once_per_acknowledge, setup),
 		cmocka_unit_test_setup(uart16550_write__without_out2__keeps_interrupt_off_the_bus, setup),
-		cmocka_unit_test_setup(uart16550_input__below_trigger__times_out_after_four_characters, setup),
+		cmocka_unit_test_setup(uart16550_input__below_trigger__times_out_after_four_characters,
+				       setup),
 		cmocka_unit_test_setup(uart16550_input__at_trigger__raises_data_interrupt_until_below, setup),
 		cmocka_unit_test_setup(uart16550_input__more_than_fifo__refills_in_order, setup),
 		cmocka_unit_test_setup(uart16550_input__full_line__takes_part_and_says_when_ready, setup),
 		cmocka_unit_test_setup(uart16550_write__many_bytes__leave_in_large_pieces, setup),
 		cmocka_unit_test_setup(uart16550_write__fcr_rx_reset__drops_fifo, setup),
-		cmocka_unit_test_setup(uart16550_reset__with_output_and_interrupt__writes_and_releases, setup),
+		cmocka_unit_test_setup(uart16550_reset__with_output_and_interrupt__writes_and_releases,
+				       setup),
 		cmocka_unit_test_setup(uart16550_write__random_accesses__keep_invariants, setup),
 	};
 
