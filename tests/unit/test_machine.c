@@ -1,7 +1,8 @@
 /*
  * The whole machine of a guest: dispatch, wires between models, power-off and resets.
  * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/acpi_pm.c drivers-vm/driver/ioapic.c
- * drivers-vm/driver/pic.c drivers-vm/driver/pit.c drivers-vm/driver/rtc.c drivers-vm/driver/uart16550.c
+ * UNIT_SOURCES: drivers-vm/driver/pic.c drivers-vm/driver/pit.c drivers-vm/driver/rtc.c
+ * UNIT_SOURCES: drivers-vm/driver/uart16550.c
  * UNIT_FLAGS: -Itests/unit/fake_model
  */
 #include "model_fake.h"
