@@ -1,0 +1,93 @@
+/*
+ * What a device model may ask of its surroundings, and nothing else: the models are pure, hold all state in structs of their
+ * caller, allocate nothing and make no hypercall, so that the same sources run in the driver VM and in host unit tests.
+ */
+#ifndef DRIVERS_VM_DRIVER_MODEL_HOST_H
+#define DRIVERS_VM_DRIVER_MODEL_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MODEL_NS_PER_SECOND 1000000000ull
+
+/* Each timer is one-shot; arming it again replaces the earlier deadline. */
+enum model_timer {
+	MODEL_TIMER_UART_RX,      /* receiver character time-out */
+	MODEL_TIMER_UART_TX,      /* hands gathered output to the console */
+	MODEL_TIMER_PIT,          /* next rising edge of channel 0's output */
+	MODEL_TIMER_RTC_PERIODIC, /* register A's rate */
+	MODEL_TIMER_RTC_SECOND,   /* update-ended and alarm */
+	MODEL_TIMER_COUNT
+};
+
+enum model_request {
+	MODEL_REQUEST_POWER_OFF,  /* value unused */
+	MODEL_REQUEST_RESET,      /* value: enum model_reset_cause */
+	MODEL_REQUEST_DEBUG_EXIT, /* value: what the guest wrote; the exit status is (value << 1) | 1 */
+};
+
+enum model_reset_cause {
+	MODEL_RESET_ACPI,
+	MODEL_RESET_CF9,
+	MODEL_RESET_KEYBOARD,
+	MODEL_RESET_PORT92,
+};
+
+/*
+ * Callbacks into the surroundings; `ctx` comes first in each. A callback must not call back into the machine: it notes what
+ * happened and acts after the machine_* call has returned. Those marked optional may be NULL.
+ */
+struct model_host {
+	void *ctx;
+	/* Monotonic guest time, nanoseconds; never goes back while the machine exists. */
+	uint64_t (*now_ns)(void *ctx);
+	/* Calls machine_timer(id) once `deadline_ns` (same clock) has passed; 0 disarms. */
+	void (*timer_arm)(void *ctx, unsigned timer_id, uint64_t deadline_ns);
+	/* A write of `data` to the xAPIC-format message address: SDM vol. 3A, 11.11 Message Signalled Interrupts. */
+	void (*inject_msi)(void *ctx, uint64_t address, uint32_t data);
+	/* Optional. The 8259A pair's INTR output, wired to every LINT0; acknowledge it with machine_pic_acknowledge. */
+	void (*set_intr_line)(void *ctx, bool level);
+	/* A pointer to guest RAM [gpa, gpa + bytes), or NULL unless all of it is RAM. Running vCPUs write there as we read. */
+	void *(*guest_ram)(void *ctx, uint64_t gpa, uint64_t bytes);
+	/* Output of a guest's console; the callee takes all of it. */
+	void (*console_write)(void *ctx, unsigned console, const uint8_t *bytes, size_t count);
+	/* Optional. A console that took less input than it was offered has room again. */
+	void (*console_ready)(void *ctx, unsigned console);
+	/* Optional. The list that machine_doorbells gives has changed: bind the new one. */
+	void (*doorbells_changed)(void *ctx);
+	/* The guest asks for a change of its VM's life. */
+	void (*request)(void *ctx, enum model_request request, uint32_t value);
+	/* Optional. One line for the operator, no newline; models call it at most a few times per guest life. */
+	void (*log)(void *ctx, const char *format, ...) __attribute__((format(printf, 2, 3)));
+};
+
+/* One interrupt wire from a model to the interrupt controllers. */
+struct model_irq {
+	void (*set)(void *ctx, unsigned irq, bool level);
+	void *ctx;
+	unsigned irq;
+};
+
+static inline void model_irq_set(const struct model_irq *wire, bool level)
+{
+	wire->set(wire->ctx, wire->irq, level);
+}
+
+static inline uint64_t model_now(const struct model_host *host)
+{
+	return host->now_ns(host->ctx);
+}
+
+static inline void model_timer_arm(const struct model_host *host, enum model_timer timer, uint64_t deadline_ns)
+{
+	host->timer_arm(host->ctx, timer, deadline_ns);
+}
+
+#define MODEL_LOG(host, ...)                                                                                           \
+	do {                                                                                                           \
+		if ((host)->log != NULL)                                                                               \
+			(host)->log((host)->ctx, __VA_ARGS__);                                                         \
+	} while (0)
+
+#endif
