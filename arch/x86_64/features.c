@@ -34,6 +34,8 @@ static void read_name(struct cpu_features *f)
 	while (s < text + sizeof(text) && *s == ' ')
 		s++;
 	string_copy(f->name, sizeof(f->name), s, (size_t)(text + sizeof(text) - s));
+	for (size_t n = strlen(f->name); n && f->name[n - 1] == ' '; n--)
+		f->name[n - 1] = 0;
 }
 
 static void read_basic(struct cpu_features *f)

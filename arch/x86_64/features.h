@@ -14,7 +14,7 @@ struct cpu_features {
 	bool x2apic, tsc_deadline, invariant_tsc, arat;
 	bool xsave, fsgsbase, rdtscp, rdpid, svm, vmx;
 	bool hypervisor; /* runs under one */
-	char name[49];   /* brand string, leading spaces cut */
+	char name[49];   /* brand string, outer spaces cut */
 };
 
 /* Filled by features_detect; read-only afterwards. */
