@@ -92,7 +92,10 @@ static void read_table(const struct acpi_access *access, hpa_t base, struct acpi
 		t = open_table(access, base, k->signature, &bytes);
 		if (!t)
 			return;
+		const struct acpi_info before = *out;
+
 		if (k->parse && k->parse(t, bytes, out) != STATUS_OK) {
+			*out = before; /* nothing of a table that cannot be believed */
 			access->complain(k->signature, "its contents are malformed");
 			return;
 		}

@@ -1,6 +1,6 @@
 /*
  * Reads the static ACPI tables: no AML, no globals, no allocation. Everything handed in is hostile: each length and checksum
- * is verified before a field is read; a bad table is reported through the caller's `complain` and skipped.
+ * is verified before a field is read; a bad table is reported through the caller's `complain` and skipped whole.
  * ACPI Specification 6.5, 5.2 ACPI System Description Tables.
  */
 #ifndef ARCH_X86_64_ACPI_H
