@@ -18,7 +18,7 @@ static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
 
 static struct cpuid_regs leaf(uint32_t number, uint32_t max)
 {
-	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){ 0, 0, 0, 0 };
+	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){0, 0, 0, 0};
 }
 
 static void read_name(struct cpu_features *f)

@@ -18,7 +18,8 @@ static void put(struct output *o, char c)
 		*o->at++ = c;
 }
 
-static void put_padded(struct output *o, const struct directive *d, const char *text, size_t length, size_t zeros)
+static void put_padded(struct output *o, const struct directive *d, const char *text, size_t length,
+		       size_t zeros)
 {
 	size_t pad = d->width > length + zeros ? d->width - length - zeros : 0;
 
@@ -40,7 +41,8 @@ static void put_padded(struct output *o, const struct directive *d, const char *
 		put(o, ' ');
 }
 
-static void put_number(struct output *o, const struct directive *d, uint64_t value, bool negative, unsigned base, bool upper)
+static void put_number(struct output *o, const struct directive *d, uint64_t value, bool negative,
+		       unsigned base, bool upper)
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[24];
@@ -76,7 +78,7 @@ static const char *parse_directive(const char *f, struct directive *d, struct ar
 {
 	unsigned n;
 
-	*d = (struct directive){ .precision = -1, .longs = 0 };
+	*d = (struct directive){.precision = -1, .longs = 0};
 	for (;; f++) {
 		if (*f == '-')
 			d->left = true;
@@ -171,7 +173,7 @@ static void put_directive(struct output *o, struct directive *d, char kind, stru
 
 size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
 {
-	struct output o = { out, out + size - 1 };
+	struct output o = {out, out + size - 1};
 	struct directive d;
 	struct arguments a;
 

@@ -1,13 +1,14 @@
 /*
- * The host's own local APIC, xAPIC or x2APIC (used wherever CPUID offers it). All functions act on the calling core, interrupts
- * off. SDM vol. 3A, chapter 11 APIC.
+ * The host's own local APIC, xAPIC or x2APIC (used wherever CPUID offers it). All functions act on the
+ * calling core, interrupts off. SDM vol. 3A, chapter 11 APIC.
  */
 #ifndef ARCH_X86_64_LAPIC_H
 #define ARCH_X86_64_LAPIC_H
 
 #include "arch/x86_64/types.h"
 
-/* Once, on the boot core: chooses the mode. `mmio` is the register page in the final tables, unused (may be NULL) for x2APIC. */
+/* Once, on the boot core: chooses the mode. `mmio` is the register page in the final tables, unused (may be
+ * NULL) for x2APIC. */
 void lapic_init(volatile void *mmio);
 
 /* True if lapic_init will use (or used) x2APIC, so that no register page is needed. */

@@ -1,6 +1,6 @@
 /*
- * Text on an EGA text screen or a linear framebuffer, light on black. A copy of what is shown is kept in `cells`, so that
- * scrolling redraws only what differs and never reads the (slow) screen memory.
+ * Text on an EGA text screen or a linear framebuffer, light on black. A copy of what is shown is kept in
+ * `cells`, so that scrolling redraws only what differs and never reads the (slow) screen memory.
  */
 #include "arch/x86_64/log_sink.h"
 #include "arch/x86_64/string.h"
@@ -47,7 +47,8 @@ static void draw(uint32_t column, uint32_t row, char c)
 	if (screen.mode.type == BOOT_SCREEN_RGB)
 		draw_rgb(column, row, c);
 	else
-		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) = EGA_GREY | (uint8_t)c;
+		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) =
+			EGA_GREY | (uint8_t)c;
 }
 
 static void scroll(void)

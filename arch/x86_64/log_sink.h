@@ -1,4 +1,5 @@
-/* The log's two devices, called by log.c alone, under its lock. Neither can fail: a device that is not there takes no text. */
+/* The log's two devices, called by log.c alone, under its lock. Neither can fail: a device that is not there
+ * takes no text. */
 #ifndef ARCH_X86_64_LOG_SINK_H
 #define ARCH_X86_64_LOG_SINK_H
 

@@ -1,7 +1,8 @@
 /*
  * The kernel's memory functions, under other names beside the C library's.
  * UNIT_SOURCES: arch/x86_64/string.c arch/x86_64/string_copy.c
- * UNIT_FLAGS: -Itests/unit -fno-builtin -Dmemcpy=k_memcpy -Dmemmove=k_memmove -Dmemset=k_memset -Dmemcmp=k_memcmp -Dstrlen=k_strlen -Dstrncmp=k_strncmp
+ * UNIT_FLAGS: -Itests/unit -fno-builtin -Dmemcpy=k_memcpy -Dmemmove=k_memmove -Dmemset=k_memset
+ * -Dmemcmp=k_memcmp -Dstrlen=k_strlen -Dstrncmp=k_strncmp
  */
 #include "cmocka_all.h"
 
@@ -27,7 +28,7 @@ static void memmove__every_overlap__as_through_a_copy(void **state)
 
 static void memset_and_memcpy__some_bytes__no_more(void **state)
 {
-	uint8_t a[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, b[8] = { 0 };
+	uint8_t a[8] = {1, 2, 3, 4, 5, 6, 7, 8}, b[8] = {0};
 
 	(void)state;
 	assert_ptr_equal(memset(a + 2, 0x1FF, 3), a + 2);

@@ -1,7 +1,7 @@
 /*
  * The kernel's log: ring, serial port (a fake UART), its release and reclaiming, and the screen's text.
- * UNIT_SOURCES: arch/x86_64/log.c arch/x86_64/log_serial.c arch/x86_64/log_screen.c arch/x86_64/log_font.c arch/x86_64/format.c
- * UNIT_FLAGS: -Itests/unit -iquote tests/unit/fake_boot
+ * UNIT_SOURCES: arch/x86_64/log.c arch/x86_64/log_serial.c arch/x86_64/log_screen.c arch/x86_64/log_font.c
+ * arch/x86_64/format.c UNIT_FLAGS: -Itests/unit -iquote tests/unit/fake_boot
  */
 #include "cmocka_all.h"
 
@@ -174,7 +174,7 @@ static void log_info__more_than_the_ring_holds__oldest_overwritten(void **state)
 static void log_init_screen__text_screen__scrolls(void **state)
 {
 	static uint16_t cells[4][20];
-	struct boot_screen mode = { BOOT_SCREEN_TEXT, 0xB8000, 40, 20, 4, 16 };
+	struct boot_screen mode = {BOOT_SCREEN_TEXT, 0xB8000, 40, 20, 4, 16};
 
 	(void)state;
 	memset(cells, 0xFF, sizeof(cells));
@@ -196,12 +196,12 @@ static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 {
 	enum { WIDTH = 40, HEIGHT = 32, PITCH = WIDTH * 3 + 5 };
 	uint8_t *fb = calloc(HEIGHT, PITCH);
-	struct boot_screen mode = { BOOT_SCREEN_RGB, 0, PITCH, WIDTH, HEIGHT, 24 };
+	struct boot_screen mode = {BOOT_SCREEN_RGB, 0, PITCH, WIDTH, HEIGHT, 24};
 	unsigned lit = 0;
 
 	(void)state;
 	assert_non_null(fb);
-	log_init_screen(&(struct boot_screen){ BOOT_SCREEN_NONE, 0, 0, 0, 0, 0 }, NULL);
+	log_init_screen(&(struct boot_screen){BOOT_SCREEN_NONE, 0, 0, 0, 0, 0}, NULL);
 	log_init_screen(&mode, fb);
 	log_info("##### fills both rows");
 	for (int y = 0; y < HEIGHT; y++)
@@ -210,7 +210,7 @@ static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 			assert_true(x < WIDTH * 3 || !fb[y * PITCH + x]);
 		}
 	assert_true(lit > 0);
-	log_init_screen(&(struct boot_screen){ BOOT_SCREEN_NONE, 0, 0, 0, 0, 0 }, NULL);
+	log_init_screen(&(struct boot_screen){BOOT_SCREEN_NONE, 0, 0, 0, 0, 0}, NULL);
 	log_info("no screen any more");
 	free(fb);
 }

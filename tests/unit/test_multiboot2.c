@@ -1,7 +1,6 @@
 /*
- * The Multiboot2 information's parser. Each block is parsed from an allocation of its exact size, so that ASan sees any step
- * beyond it.
- * UNIT_SOURCES: boot/multiboot2.c boot/memory_map.c arch/x86_64/string_copy.c
+ * The Multiboot2 information's parser. Each block is parsed from an allocation of its exact size, so that
+ * ASan sees any step beyond it. UNIT_SOURCES: boot/multiboot2.c boot/memory_map.c arch/x86_64/string_copy.c
  * UNIT_FLAGS: -Itests/unit
  */
 #include "cmocka_all.h"
@@ -80,7 +79,7 @@ static void module(uint32_t from, uint32_t to, const char *name)
 static void finish(void)
 {
 	tag(0, "", 0);
-	memcpy(block, &(uint32_t){ (uint32_t)used }, 4);
+	memcpy(block, &(uint32_t){(uint32_t)used}, 4);
 }
 
 /* Parses the first `bytes` bytes. */
@@ -176,7 +175,7 @@ static void multiboot2_parse__no_memory_map__not_found(void **state)
 
 static void multiboot2_parse__memory_map_entries_too_small__refused(void **state)
 {
-	uint32_t data[4] = { 8, 0, 0, 0 };
+	uint32_t data[4] = {8, 0, 0, 0};
 
 	(void)state;
 	start();
@@ -240,7 +239,7 @@ static void multiboot2_parse__strings_too_long_or_unterminated__cut(void **state
 
 static void screen(uint64_t base, uint32_t pitch, uint32_t width, uint32_t height, uint8_t bits, uint8_t type)
 {
-	uint8_t tail[2] = { bits, type };
+	uint8_t tail[2] = {bits, type};
 
 	start();
 	memory_map();
@@ -304,9 +303,9 @@ static void multiboot2_size__absurd__zero(void **state)
 	(void)state;
 	start();
 	finish();
-	memcpy(block, &(uint32_t){ 15 }, 4);
+	memcpy(block, &(uint32_t){15}, 4);
 	assert_int_equal(multiboot2_size(block), 0);
-	memcpy(block, &(uint32_t){ MULTIBOOT2_MBI_MAX + 1 }, 4);
+	memcpy(block, &(uint32_t){MULTIBOOT2_MBI_MAX + 1}, 4);
 	assert_int_equal(multiboot2_size(block), 0);
 }
 

@@ -1,7 +1,7 @@
 /*
- * TSC calibration on a fake machine whose time moves with each instruction that looks at it; a host interruption is a jump.
- * UNIT_SOURCES: arch/x86_64/tsc.c arch/x86_64/format.c
- * UNIT_FLAGS: -Itests/unit -iquote tests/unit/fake_boot
+ * TSC calibration on a fake machine whose time moves with each instruction that looks at it; a host
+ * interruption is a jump. UNIT_SOURCES: arch/x86_64/tsc.c arch/x86_64/format.c UNIT_FLAGS: -Itests/unit
+ * -iquote tests/unit/fake_boot
  */
 #include "cmocka_all.h"
 
@@ -85,16 +85,16 @@ uint32_t lapic_timer_count(void)
 	return UINT32_MAX - (uint32_t)((now_ns - lapic_start_ns) * (double)true_lapic_hz / 1e9);
 }
 
-#define LOG_TO_TEXT(name)                                                        \
-	void name(const char *fmt, ...)                                          \
-	{                                                                        \
-		va_list args;                                                    \
-		size_t n = strlen(log_text);                                     \
-                                                                                 \
-		va_start(args, fmt);                                             \
-		vsnprintf(log_text + n, sizeof(log_text) - n, fmt, args);        \
-		va_end(args);                                                    \
-		strncat(log_text, "\n", sizeof(log_text) - strlen(log_text) - 1); \
+#define LOG_TO_TEXT(name)                                                                                    \
+	void name(const char *fmt, ...)                                                                      \
+	{                                                                                                    \
+		va_list args;                                                                                \
+		size_t n = strlen(log_text);                                                                 \
+                                                                                                             \
+		va_start(args, fmt);                                                                         \
+		vsnprintf(log_text + n, sizeof(log_text) - n, fmt, args);                                    \
+		va_end(args);                                                                                \
+		strncat(log_text, "\n", sizeof(log_text) - strlen(log_text) - 1);                            \
 	}
 
 static void drop(const char *fmt, ...)
@@ -127,7 +127,7 @@ static int reset(void **state)
 {
 	(void)state;
 	memset(&acpi, 0, sizeof(acpi));
-	acpi.pm_timer = (struct acpi_gas){ 0x608, 1, 32 };
+	acpi.pm_timer = (struct acpi_gas){0x608, 1, 32};
 	now_ns = 123456789;
 	true_hz = 2596098765;
 	true_lapic_hz = 1000000000;
@@ -148,7 +148,7 @@ static void expect_within_1000_ppm(uint64_t measured, uint64_t truth)
 
 static void tsc_calibrate__two_clocks__right_to_a_thousandth(void **state)
 {
-	static const uint64_t rates[] = { 100000000, 999999999, 2596098765, 5700000000 };
+	static const uint64_t rates[] = {100000000, 999999999, 2596098765, 5700000000};
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
@@ -225,7 +225,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(tsc_calibrate__two_clocks__right_to_a_thousandth, reset),
 		cmocka_unit_test_setup(tsc_calibrate__pit_alone__right_to_a_thousandth, reset),
-		cmocka_unit_test_setup(tsc_calibrate__interrupted_for_20_ms__measured_again_or_still_right, reset),
+		cmocka_unit_test_setup(tsc_calibrate__interrupted_for_20_ms__measured_again_or_still_right,
+				       reset),
 		cmocka_unit_test_setup(tsc_calibrate__clocks_disagree__named, reset),
 		cmocka_unit_test_setup(tsc_calibrate__stopped_clock__named_and_left_out, reset),
 		cmocka_unit_test_setup(tsc_calibrate__no_clock_runs__refused, reset),

@@ -1,5 +1,5 @@
-/* Stands in for the real header in boot's and arch's unit tests: one core, a clock and I/O ports made of variables and
- * functions that each test defines. Found by -iquote. */
+/* Stands in for the real header in boot's and arch's unit tests: one core, a clock and I/O ports made of
+ * variables and functions that each test defines. Found by -iquote. */
 #ifndef ARCH_X86_64_CPU_H
 #define ARCH_X86_64_CPU_H
 
