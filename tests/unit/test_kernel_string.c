@@ -2,7 +2,7 @@
  * The kernel's memory functions, under other names beside the C library's.
  * UNIT_SOURCES: arch/x86_64/string.c arch/x86_64/string_copy.c
  * UNIT_FLAGS: -Itests/unit -fno-builtin -Dmemcpy=k_memcpy -Dmemmove=k_memmove -Dmemset=k_memset
- * -Dmemcmp=k_memcmp -Dstrlen=k_strlen -Dstrncmp=k_strncmp
+ * UNIT_FLAGS: -Dmemcmp=k_memcmp -Dstrlen=k_strlen -Dstrncmp=k_strncmp
  */
 #include "cmocka_all.h"
 

@@ -1,7 +1,8 @@
 /*
  * The kernel's log: ring, serial port (a fake UART), its release and reclaiming, and the screen's text.
- * UNIT_SOURCES: arch/x86_64/log.c arch/x86_64/log_serial.c arch/x86_64/log_screen.c arch/x86_64/log_font.c
- * arch/x86_64/format.c UNIT_FLAGS: -Itests/unit -iquote tests/unit/fake_boot
+ * UNIT_SOURCES: arch/x86_64/log.c arch/x86_64/log_serial.c arch/x86_64/log_screen.c
+ * UNIT_SOURCES: arch/x86_64/log_font.c arch/x86_64/format.c
+ * UNIT_FLAGS: -Itests/unit -iquote tests/unit/fake_boot
  */
 #include "cmocka_all.h"
 
