@@ -10,12 +10,11 @@ enum cpu_vendor { CPU_VENDOR_OTHER, CPU_VENDOR_INTEL, CPU_VENDOR_AMD /* and Hygo
 struct cpu_features {
 	enum cpu_vendor vendor;
 	uint32_t max_leaf, max_ext_leaf;
-	uint8_t phys_bits, linear_bits; /* 52 and 48 at most are used */
-	bool nx, smep, smap, umip, pge, pcid, page_1g;
-	bool x2apic, tsc_deadline, invariant_tsc, arat;
-	bool xsave, fsgsbase, rdtscp, rdpid, svm, vmx;
-	bool hypervisor; /* runs under one */
-	char name[49];	 /* brand string, outer spaces cut */
+	uint8_t phys_bits; /* 52 at most are used */
+	bool nx, smep, smap, umip, pge, page_1g;
+	bool x2apic, tsc_deadline;
+	bool xsave, rdtscp, svm, vmx;
+	char name[49]; /* brand string, outer spaces cut */
 };
 
 /* Filled by features_detect; read-only afterwards. */

@@ -1,5 +1,5 @@
 /* printf's formatting without floating point, locale or allocation: %d %i %u %x %X %p %s %c %%, hh h l ll z,
- * flags - 0, width and precision (also *). */
+ * flags - 0 # (0 prints as 0x0), width and precision (also *). */
 #ifndef ARCH_X86_64_FORMAT_H
 #define ARCH_X86_64_FORMAT_H
 

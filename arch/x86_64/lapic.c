@@ -118,11 +118,6 @@ void lapic_send_ipi(uint32_t apic_id, unsigned vector)
 	send(apic_id, ICR_ASSERT | vector);
 }
 
-void lapic_send_nmi(uint32_t apic_id)
-{
-	send(apic_id, ICR_ASSERT | ICR_NMI);
-}
-
 void lapic_send_nmi_others(void)
 {
 	send(0, ICR_ASSERT | ICR_NMI | ICR_ALL_BUT_SELF);

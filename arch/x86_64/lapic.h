@@ -24,7 +24,6 @@ void lapic_eoi(void);
 
 /* Fixed, edge interrupt `vector` to one core; it may be the caller. */
 void lapic_send_ipi(uint32_t apic_id, unsigned vector);
-void lapic_send_nmi(uint32_t apic_id);
 void lapic_send_nmi_others(void);
 void lapic_send_init(uint32_t apic_id);
 /* `page`: start address / 4096, below 0x100. */

@@ -21,14 +21,15 @@ static struct {
 /* A row of the glyph is drawn on two lines, from line 1 of the cell on; five pixels from pixel 1 on. */
 static void draw_rgb(uint32_t column, uint32_t row, char c)
 {
-	const uint8_t *glyph = log_font[(uint8_t)c - FONT_FIRST];
+	uint64_t glyph = log_font[(uint8_t)c - FONT_FIRST];
 	uint32_t pixel_bytes = screen.mode.bits_per_pixel / 8;
 	uint8_t *line = screen.fb + (uint64_t)row * CELL_HEIGHT * screen.mode.pitch_bytes +
 			(uint64_t)column * CELL_WIDTH * pixel_bytes;
 
 	for (uint32_t y = 0; y < CELL_HEIGHT; y++, line += screen.mode.pitch_bytes) {
 		uint32_t glyph_row = (y - 1) / 2; /* huge for y = 0 */
-		uint32_t bits = glyph_row < FONT_ROWS ? (uint32_t)glyph[glyph_row] << 2 : 0;
+		uint32_t bits =
+			glyph_row < FONT_ROWS ? (glyph >> 5 * (FONT_ROWS - 1 - glyph_row) & 0x1F) << 2 : 0;
 
 		for (uint32_t x = 0; x < CELL_WIDTH; x++) {
 			uint32_t value = bits & (0x80u >> x) ? 0xFFFFFFFFu : 0;

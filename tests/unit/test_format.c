@@ -29,6 +29,7 @@ static void format_text__numbers__match_the_c_library(void **state)
 	SAME("%lld %llu %zu", -5ll, 6ull, (size_t)7);
 	SAME("%hhu %hx", 200, 0xABC);
 	SAME("%x %X", 0xBEEFu, 0xBEEFu);
+	SAME("%#x %#lx", 0xBEEFu, 1ul << 40);
 }
 
 static void format_text__width_zero_and_precision__match_the_c_library(void **state)
