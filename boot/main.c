@@ -219,8 +219,6 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	claim_kernel();
 	smp_prepare(&info);
 	read_acpi();
-	log_init_screen(&(struct boot_screen){.type = BOOT_SCREEN_NONE},
-			NULL); /* its address goes with the first tables */
 	mm_init(&info, &acpi);
 	arch = core_create(0, 0);
 	if (!arch)

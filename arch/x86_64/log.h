@@ -23,7 +23,7 @@ void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* a
 void log_init_serial(const char *serial);
 
 /* Starts drawing on the screen; `fb` is its address in the current tables. Called again with the final
- * tables' address. */
+ * tables' address; between, while other tables than that call's are loaded, nothing is drawn. */
 void log_init_screen(const struct boot_screen *screen, void *fb);
 
 /* The serial port passes to a service VM: from now on lines go to ring and screen only, until a panic takes

@@ -3,6 +3,7 @@
  * `cells`, so that scrolling redraws only what differs and never reads the (slow) screen memory.
  */
 #include "arch/x86_64/log_sink.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/string.h"
 
 #define CELL_WIDTH  8u
@@ -13,7 +14,8 @@
 
 static struct {
 	struct boot_screen mode;
-	uint8_t *fb; /* NULL: no screen */
+	uint8_t *fb;  /* NULL: no screen */
+	uint64_t cr3; /* the tables in which fb is that */
 	uint32_t columns, rows, x, y;
 	char cells[ROWS_MAX][COLUMNS_MAX];
 } screen;
@@ -79,6 +81,7 @@ void log_screen_open(const struct boot_screen *mode, void *fb)
 	if (!screen.columns || !screen.rows)
 		return;
 	screen.fb = fb;
+	screen.cr3 = cpu_read_cr3();
 	if (again)
 		return;
 	memset(screen.cells, 0, sizeof(screen.cells));
@@ -100,7 +103,7 @@ static void new_line(void)
 
 void log_screen_put(char c)
 {
-	if (!screen.fb)
+	if (!screen.fb || screen.cr3 != cpu_read_cr3())
 		return;
 	if (c == '\n') {
 		new_line();

@@ -14,7 +14,7 @@
 #include "arch/x86_64/panic.h"
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags;
+uint64_t fake_flags, fake_cr3;
 
 static uint16_t uart_port; /* 0: none there */
 static uint32_t uart_divisor;
@@ -188,6 +188,11 @@ static void log_init_screen__text_screen__scrolls(void **state)
 	assert_int_equal(cells[0][11], 0x0700 | '2');
 	assert_int_equal(cells[2][11], 0x0700 | '4');
 	assert_int_equal(cells[3][0], 0x0700 | ' ');
+	fake_cr3 = 1;
+	log_info("unseen: the screen is not in these tables");
+	assert_int_equal(cells[2][11], 0x0700 | '4');
+	log_init_screen(&mode, cells);
+	assert_int_equal(cells[2][11], 0x0700 | '4');
 	log_info("a line that wraps at twenty");
 	assert_int_equal(cells[1][0], 0x0700 | 'h');
 	assert_int_equal(cells[2][0], 0x0700 | 'r'); /* "hilum: a line that w|raps ..." */

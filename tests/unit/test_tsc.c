@@ -17,7 +17,7 @@
 #undef assert
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags;
+uint64_t fake_flags, fake_cr3;
 
 static double now_ns;
 static uint64_t true_hz, true_lapic_hz;

@@ -12,7 +12,7 @@ struct cpu_arch {
 };
 
 extern struct cpu_arch fake_cpu;
-extern uint64_t fake_flags;
+extern uint64_t fake_flags, fake_cr3;
 
 uint64_t rdtsc(void);
 uint8_t inb(uint16_t port);
@@ -24,6 +24,11 @@ void outb(uint16_t port, uint8_t v);
 static inline struct cpu_arch *cpu_arch_self(void)
 {
 	return &fake_cpu;
+}
+
+static inline uint64_t cpu_read_cr3(void)
+{
+	return fake_cr3;
 }
 
 static inline void cpu_pause(void)
