@@ -1,6 +1,8 @@
 /*
  * The Multiboot2 information's parser. Each block is parsed from an allocation of its exact size, so that
- * ASan sees any step beyond it. UNIT_SOURCES: boot/multiboot2.c boot/memory_map.c arch/x86_64/string_copy.c
+ * ASan sees any step beyond it.
+ *
+ * UNIT_SOURCES: boot/multiboot2.c boot/memory_map.c arch/x86_64/string_copy.c
  * UNIT_FLAGS: -Itests/unit
  */
 #include "cmocka_all.h"

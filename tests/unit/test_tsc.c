@@ -1,7 +1,9 @@
 /*
  * TSC calibration on a fake machine whose time moves with each instruction that looks at it; a host
- * interruption is a jump. UNIT_SOURCES: arch/x86_64/tsc.c arch/x86_64/format.c UNIT_FLAGS: -Itests/unit
- * -iquote tests/unit/fake_boot
+ * interruption is a jump.
+ *
+ * UNIT_SOURCES: arch/x86_64/tsc.c arch/x86_64/format.c
+ * UNIT_FLAGS: -Itests/unit -iquote tests/unit/fake_boot
  */
 #include "cmocka_all.h"
 
