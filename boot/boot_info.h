@@ -1,17 +1,17 @@
 /*
- * What boot learned of the machine before any allocator existed. Filled once on the boot core, then read-only.
- * Plain data: no pointer in it leads into firmware or boot loader memory.
+ * What boot learned of the machine before any allocator existed. Filled once on the boot core, then
+ * read-only. Plain data: no pointer in it leads into firmware or boot loader memory.
  */
 #ifndef BOOT_BOOT_INFO_H
 #define BOOT_BOOT_INFO_H
 
 #include "arch/x86_64/types.h"
 
-#define BOOT_RANGES_MAX       128u
-#define BOOT_MODULES_MAX      64u
-#define BOOT_MODULE_NAME_MAX  128u /* bytes with the NUL: the module's whole Multiboot2 string */
-#define BOOT_CMDLINE_MAX      512u
-#define BOOT_RSDP_BYTES       36u
+#define BOOT_RANGES_MAX	     128u
+#define BOOT_MODULES_MAX     64u
+#define BOOT_MODULE_NAME_MAX 128u /* bytes with the NUL: the module's whole Multiboot2 string */
+#define BOOT_CMDLINE_MAX     512u
+#define BOOT_RSDP_BYTES	     36u
 
 /* In rising priority: where two ranges overlap, the greater type wins. */
 enum boot_range_type {
@@ -20,13 +20,13 @@ enum boot_range_type {
 	BOOT_RANGE_ACPI,     /* RAM holding ACPI tables */
 	BOOT_RANGE_MODULE,   /* RAM holding a Multiboot2 module */
 	BOOT_RANGE_KERNEL,   /* RAM holding the kernel's image or the AP trampoline, or page 0 */
-	BOOT_RANGE_NVS,      /* firmware's, must be preserved */
-	BOOT_RANGE_BAD,      /* defective RAM */
+	BOOT_RANGE_NVS,	     /* firmware's, must be preserved */
+	BOOT_RANGE_BAD,	     /* defective RAM */
 	BOOT_RANGE_RESERVED, /* firmware or device; may be absent altogether */
 };
 
 struct boot_range {
-	hpa_t base;     /* page-aligned */
+	hpa_t base;	/* page-aligned */
 	uint64_t bytes; /* page-aligned, never 0 */
 	enum boot_range_type type;
 };
@@ -48,7 +48,8 @@ struct boot_screen {
 };
 
 struct boot_info {
-	struct boot_range ranges[BOOT_RANGES_MAX]; /* sorted by base, disjoint, neighbours of one type merged */
+	struct boot_range
+		ranges[BOOT_RANGES_MAX]; /* sorted by base, disjoint, neighbours of one type merged */
 	uint32_t range_count;
 	uint32_t module_count;
 	struct boot_module modules[BOOT_MODULES_MAX];

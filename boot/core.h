@@ -4,7 +4,8 @@
 
 #include "arch/x86_64/cpu.h"
 
-/* Creates struct cpu and stack of core `id`. NULL: no memory. A core that failed to start leaves its number to the next. */
+/* Creates struct cpu and stack of core `id`. NULL: no memory. A core that failed to start leaves its number
+ * to the next. */
 struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id);
 
 /* Descriptor tables and CPU features of the calling core. */

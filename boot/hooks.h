@@ -1,6 +1,7 @@
 /*
- * What boot asks of the layers above it. They include this header to have their definitions checked; boot includes none of
- * theirs. All run on the boot core with interrupts off, in this order, except kernel_main, which every core enters once.
+ * What boot asks of the layers above it. They include this header to have their definitions checked; boot
+ * includes none of theirs. All run on the boot core with interrupts off, in this order, except kernel_main,
+ * which every core enters once.
  */
 #ifndef BOOT_HOOKS_H
 #define BOOT_HOOKS_H
@@ -13,9 +14,9 @@ struct cpu;
 struct acpi_info;
 
 /*
- * Builds the allocator and the final page tables and loads CR3 on this core (the other cores load the same value later).
- * On entry the first tables are live: identity for [0, 4 GiB), early_map() beyond, the image at KERNEL_BASE.
- * The final tables need no identity map. `info` and `acpi` live in the image for ever.
+ * Builds the allocator and the final page tables and loads CR3 on this core (the other cores load the same
+ * value later). On entry the first tables are live: identity for [0, 4 GiB), early_map() beyond, the image at
+ * KERNEL_BASE. The final tables need no identity map. `info` and `acpi` live in the image for ever.
  */
 void mm_init(const struct boot_info *info, const struct acpi_info *acpi);
 
@@ -26,14 +27,14 @@ void *mm_map_mmio(hpa_t base, uint64_t bytes);
 must_check enum status mm_map_stack(cpu_id_t id);
 
 /*
- * Creates core `id`'s zeroed struct cpu, whose first member is struct cpu_arch (boot fills that one). NULL: no memory.
- * Called for each core in turn, the boot core (id 0) first.
+ * Creates core `id`'s zeroed struct cpu, whose first member is struct cpu_arch (boot fills that one). NULL:
+ * no memory. Called for each core in turn, the boot core (id 0) first.
  */
 struct cpu *cpu_create(cpu_id_t id);
 
 /*
- * Entered by each core on its own stack, interrupts off, descriptor tables, features and local APIC ready. The boot core
- * comes last, when all others have been started (they may still be on their way in).
+ * Entered by each core on its own stack, interrupts off, descriptor tables, features and local APIC ready.
+ * The boot core comes last, when all others have been started (they may still be on their way in).
  */
 _Noreturn void kernel_main(struct cpu *cpu);
 

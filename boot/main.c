@@ -1,6 +1,6 @@
 /*
- * From the first C instruction to kernel_main on every core. Phases run strictly in order, each on what the ones before it
- * established; the layers above are called through boot/hooks.h.
+ * From the first C instruction to kernel_main on every core. Phases run strictly in order, each on what the
+ * ones before it established; the layers above are called through boot/hooks.h.
  */
 #include "boot/boot.h"
 #include "boot/core.h"
@@ -22,8 +22,9 @@
 #define PTE_LARGE_RW 0x83ull
 #define HPET_BYTES   0x400u
 
-extern uint64_t boot_pd_early[EARLY_PAGES];                 /* entry.asm */
-_Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top, void (*fn)(struct cpu *)); /* ap_start.asm */
+extern uint64_t boot_pd_early[EARLY_PAGES]; /* entry.asm */
+_Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top,
+				 void (*fn)(struct cpu *)); /* ap_start.asm */
 _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
 struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
@@ -113,7 +114,8 @@ static void claim_kernel(void)
 	uint64_t bytes = (uint64_t)(kernel_image_end - kernel_image_start);
 
 	if (memory_map_add(&info, 0, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK ||
-	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) != STATUS_OK)
+	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) !=
+		    STATUS_OK)
 		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
 }
 
@@ -141,7 +143,7 @@ static const void *map_table(hpa_t base, uint64_t bytes)
 
 static void read_acpi(void)
 {
-	const struct acpi_access access = { map_table, complain };
+	const struct acpi_access access = {map_table, complain};
 
 	if (!info.has_rsdp)
 		log_warn("the boot loader passes no ACPI root pointer: one core, no IOAPIC, no PCIe");
@@ -156,7 +158,8 @@ static void init_ioapics(void)
 		void *mmio = mm_map_mmio(acpi.ioapics[i].base, PAGE_SIZE);
 
 		if (!mmio || ioapic_add(mmio, acpi.ioapics[i].gsi_base) != STATUS_OK)
-			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id, acpi.ioapics[i].base);
+			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id,
+				 acpi.ioapics[i].base);
 	}
 }
 
@@ -182,8 +185,8 @@ static void report(void)
 		if (info.ranges[i].type >= BOOT_RANGE_FREE && info.ranges[i].type <= BOOT_RANGE_KERNEL)
 			ram += info.ranges[i].bytes;
 	log_info("%s", cpu_features.name[0] ? cpu_features.name : "unnamed CPU");
-	log_info("%u core%s, %lu MiB of RAM, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s", ram >> 20,
-		 info.module_count, info.module_count == 1 ? "" : "s");
+	log_info("%u core%s, %lu MiB of RAM, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s",
+		 ram >> 20, info.module_count, info.module_count == 1 ? "" : "s");
 }
 
 /* The boot core on its own stack, all tables final. */
@@ -216,7 +219,6 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	claim_kernel();
 	smp_prepare(&info);
 	read_acpi();
-	log_init_screen(&(struct boot_screen){ .type = BOOT_SCREEN_NONE }, NULL); /* its address goes with the first tables */
 	mm_init(&info, &acpi);
 	arch = core_create(0, 0);
 	if (!arch)

@@ -3,7 +3,8 @@
 
 #define HPA_LIMIT (1ull << 52)
 
-/* A map under construction, appended to in address order. `count` may pass the array's end: the map did not fit. */
+/* A map under construction, appended to in address order. `count` may pass the array's end: the map did not
+ * fit. */
 struct builder {
 	struct boot_range ranges[BOOT_RANGES_MAX];
 	uint32_t count;
@@ -13,7 +14,8 @@ static struct builder work; /* too large for the stack; boot is single-threaded 
 
 static void append(hpa_t base, hpa_t end, enum boot_range_type type)
 {
-	struct boot_range *last = work.count && work.count <= BOOT_RANGES_MAX ? &work.ranges[work.count - 1] : NULL;
+	struct boot_range *last =
+		work.count && work.count <= BOOT_RANGES_MAX ? &work.ranges[work.count - 1] : NULL;
 
 	if (base >= end)
 		return;
@@ -22,7 +24,7 @@ static void append(hpa_t base, hpa_t end, enum boot_range_type type)
 		return;
 	}
 	if (work.count < BOOT_RANGES_MAX)
-		work.ranges[work.count] = (struct boot_range){ base, end - base, type };
+		work.ranges[work.count] = (struct boot_range){base, end - base, type};
 	work.count++;
 }
 
@@ -36,7 +38,8 @@ static hpa_t min_hpa(hpa_t a, hpa_t b)
 	return a < b ? a : b;
 }
 
-/* Appends `old` with the new range laid over it; *at, the new range's first byte not yet appended, moves past both. */
+/* Appends `old` with the new range laid over it; *at, the new range's first byte not yet appended, moves past
+ * both. */
 static void append_overlaid(const struct boot_range *old, hpa_t *at, hpa_t end, enum boot_range_type type)
 {
 	hpa_t old_end = old->base + old->bytes;
@@ -88,7 +91,8 @@ hpa_t memory_map_find_page(const struct boot_info *info, hpa_t first, hpa_t limi
 		const struct boot_range *r = &info->ranges[i];
 		hpa_t end = min_hpa(r->base + r->bytes, limit);
 
-		if (r->type == BOOT_RANGE_FREE && end >= PAGE_SIZE && end - PAGE_SIZE >= max_hpa(r->base, first))
+		if (r->type == BOOT_RANGE_FREE && end >= PAGE_SIZE &&
+		    end - PAGE_SIZE >= max_hpa(r->base, first))
 			return end - PAGE_SIZE;
 	}
 	return HPA_INVALID;

@@ -6,11 +6,12 @@
 #include "boot/boot_info.h"
 
 /*
- * Lays [base, base + bytes) of `type` over info's map: where it overlaps, the greater type wins. FREE shrinks to whole pages,
- * everything else grows to them; what lies beyond 2^52 is cut off. STATUS_NO_MEMORY: more than BOOT_RANGES_MAX ranges would
- * result; the map is unchanged.
+ * Lays [base, base + bytes) of `type` over info's map: where it overlaps, the greater type wins. FREE shrinks
+ * to whole pages, everything else grows to them; what lies beyond 2^52 is cut off. STATUS_NO_MEMORY: more
+ * than BOOT_RANGES_MAX ranges would result; the map is unchanged.
  */
-must_check enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, enum boot_range_type type);
+must_check enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes,
+				      enum boot_range_type type);
 
 /* Base of the highest free page in [first, limit); HPA_INVALID: none. */
 hpa_t memory_map_find_page(const struct boot_info *info, hpa_t first, hpa_t limit);

@@ -65,7 +65,8 @@ static enum status read_memory_map(const struct tag *t, struct boot_info *info, 
 	for (uint64_t at = 16; at + entry_bytes <= t->bytes; at += entry_bytes) {
 		const uint8_t *e = t->data + at;
 
-		if (memory_map_add(info, get(e, 8), get(e + 8, 8), range_type((uint32_t)get(e + 16, 4))) != STATUS_OK)
+		if (memory_map_add(info, get(e, 8), get(e + 8, 8), range_type((uint32_t)get(e + 16, 4))) !=
+		    STATUS_OK)
 			return fail(defect, "its memory map has too many ranges", STATUS_NO_MEMORY);
 	}
 	return STATUS_OK;
@@ -93,7 +94,7 @@ static enum status read_module(const struct tag *t, struct boot_info *info, cons
 
 static void read_framebuffer(const struct tag *t, struct boot_info *info)
 {
-	struct boot_screen s = { .type = BOOT_SCREEN_NONE };
+	struct boot_screen s = {.type = BOOT_SCREEN_NONE};
 
 	if (t->bytes < 30)
 		return;
@@ -109,7 +110,8 @@ static void read_framebuffer(const struct tag *t, struct boot_info *info)
 	/* One that does not hold its own rows, or is absurdly large, is none. */
 	uint64_t row = s.type == BOOT_SCREEN_TEXT ? s.width * 2ull : (uint64_t)s.width * s.bits_per_pixel / 8;
 
-	if (s.type == BOOT_SCREEN_NONE || row > s.pitch_bytes || s.width > 16384 || s.height > 16384 || s.pitch_bytes > 1u << 17)
+	if (s.type == BOOT_SCREEN_NONE || row > s.pitch_bytes || s.width > 16384 || s.height > 16384 ||
+	    s.pitch_bytes > 1u << 17)
 		return;
 	info->screen = s;
 }
@@ -185,7 +187,7 @@ enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *in
 
 		if (at > bytes || bytes - at < TAG_HEADER_BYTES)
 			return fail(defect, "it has no end tag", STATUS_INVALID);
-		t = (struct tag){ p + at, (uint32_t)get(p + at, 4), (uint32_t)get(p + at + 4, 4) };
+		t = (struct tag){p + at, (uint32_t)get(p + at, 4), (uint32_t)get(p + at + 4, 4)};
 		if (t.bytes < TAG_HEADER_BYTES || t.bytes > bytes - at)
 			return fail(defect, "a tag's length is impossible", STATUS_INVALID);
 		if (t.type == TAG_END)

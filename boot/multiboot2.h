@@ -1,21 +1,24 @@
-/* Reads the Multiboot2 boot information. Pure: everything wanted is copied out, so that its memory is free afterwards. */
+/* Reads the Multiboot2 boot information. Pure: everything wanted is copied out, so that its memory is free
+ * afterwards. */
 #ifndef BOOT_MULTIBOOT2_H
 #define BOOT_MULTIBOOT2_H
 
 #include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 
-#define MULTIBOOT2_LOADED    0x36D76289u /* in EAX at entry */
-#define MULTIBOOT2_MBI_MAX   (1u << 20)  /* bytes accepted */
+#define MULTIBOOT2_LOADED  0x36D76289u /* in EAX at entry */
+#define MULTIBOOT2_MBI_MAX (1u << 20)  /* bytes accepted */
 
 /* The size that the information at `mbi` (8 readable bytes) gives for itself; 0 if it cannot be right. */
 uint32_t multiboot2_size(const void *mbi);
 
 /*
- * Fills *info (zeroed first) from `bytes` bytes at `mbi`: memory map with modules laid over it, modules, RSDP, screen, strings.
- * STATUS_INVALID: malformed; STATUS_NO_MEMORY: more modules or memory ranges than boot_info holds; STATUS_NOT_FOUND: no
- * memory map. *defect then says in a few words what is wrong. Overlong strings are cut.
+ * Fills *info (zeroed first) from `bytes` bytes at `mbi`: memory map with modules laid over it, modules,
+ * RSDP, screen, strings. STATUS_INVALID: malformed; STATUS_NO_MEMORY: more modules or memory ranges than
+ * boot_info holds; STATUS_NOT_FOUND: no memory map. *defect then says in a few words what is wrong. Overlong
+ * strings are cut.
  */
-must_check enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info, const char **defect);
+must_check enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info,
+					const char **defect);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Starts application processors one by one: INIT to all, then SIPI to each, which must report before the next one's turn,
- * as the ap_start_* variables describe one core. SDM vol. 3A, 8.4 Multiple-Processor (MP) Initialization.
+ * Starts application processors one by one: INIT to all, then SIPI to each, which must report before the next
+ * one's turn, as the ap_start_* variables describe one core. SDM vol. 3A, 8.4 Multiple-Processor (MP)
+ * Initialization.
  */
 #include "boot/smp.h"
 #include "boot/boot.h"
@@ -14,12 +15,12 @@
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 
-#define LOW_FIRST        0x8000ull /* leaves the BIOS's and the boot loader's low areas alone */
-#define LOW_LIMIT        0xA0000ull
-#define INIT_DELAY_US    10000u
-#define SIPI_RETRY_US    20000u /* the SDM's 200 microseconds are too short for emulators */
+#define LOW_FIRST	 0x8000ull /* leaves the BIOS's and the boot loader's low areas alone */
+#define LOW_LIMIT	 0xA0000ull
+#define INIT_DELAY_US	 10000u
+#define SIPI_RETRY_US	 20000u /* the SDM's 200 microseconds are too short for emulators */
 #define START_TIMEOUT_US 1000000u
-#define XAPIC_ID_MAX     0xFEu
+#define XAPIC_ID_MAX	 0xFEu
 
 extern const uint8_t ap_trampoline[], ap_trampoline_end[]; /* ap_start.asm */
 

@@ -5,8 +5,8 @@
 #include "boot/boot_info.h"
 
 /*
- * Claims a page below 1 MiB in info's map and copies the trampoline there through the identity map. Before mm_init.
- * False: there is no free page (one core then has to do).
+ * Claims a page below 1 MiB in info's map and copies the trampoline there through the identity map. Before
+ * mm_init. False: there is no free page (one core then has to do).
  */
 bool smp_prepare(struct boot_info *info);
 

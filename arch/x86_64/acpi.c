@@ -2,12 +2,12 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/string.h"
 
-#define HEADER_BYTES   36u /* 5.2.6 System Description Table Header */
-#define TABLE_MAX      (1u << 20)
-#define RSDP_V1_BYTES  20u
-#define RSDP_V2_BYTES  36u
-#define ROOT_ENTRIES   256u
-#define HPA_LIMIT      (1ull << 52)
+#define HEADER_BYTES  36u /* 5.2.6 System Description Table Header */
+#define TABLE_MAX     (1u << 20)
+#define RSDP_V1_BYTES 20u
+#define RSDP_V2_BYTES 36u
+#define ROOT_ENTRIES  256u
+#define HPA_LIMIT     (1ull << 52)
 
 static uint32_t get_u32(const uint8_t *p)
 {
@@ -34,8 +34,10 @@ static uint8_t sum(const uint8_t *p, size_t bytes)
 	return s;
 }
 
-/* Maps the table at `base`, header first. NULL, and a complaint under `name`, unless length and checksum are right. */
-static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name, uint32_t *bytes)
+/* Maps the table at `base`, header first. NULL, and a complaint under `name`, unless length and checksum are
+ * right. */
+static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name,
+				 uint32_t *bytes)
 {
 	const uint8_t *t;
 
@@ -63,7 +65,10 @@ struct known_table {
 	parse_fn parse;
 };
 
-#define KNOWN(sig, field, fn) { sig, offsetof(struct acpi_info, field), fn }
+#define KNOWN(sig, field, fn)                                                                                \
+	{                                                                                                    \
+		sig, offsetof(struct acpi_info, field), fn                                                   \
+	}
 
 static const struct known_table known_tables[] = {
 	KNOWN("APIC", madt, acpi_parse_madt),
@@ -92,11 +97,14 @@ static void read_table(const struct acpi_access *access, hpa_t base, struct acpi
 		t = open_table(access, base, k->signature, &bytes);
 		if (!t)
 			return;
+		const struct acpi_info before = *out;
+
 		if (k->parse && k->parse(t, bytes, out) != STATUS_OK) {
+			*out = before; /* nothing of a table that cannot be believed */
 			access->complain(k->signature, "its contents are malformed");
 			return;
 		}
-		*ref = (struct acpi_table_ref){ base, bytes };
+		*ref = (struct acpi_table_ref){base, bytes};
 		return;
 	}
 }
@@ -113,7 +121,7 @@ static void verify_dsdt(const struct acpi_access *access, struct acpi_info *out)
 		return;
 	t = open_table(access, base, "DSDT", &bytes);
 	if (t && !strncmp((const char *)t, "DSDT", 4))
-		out->dsdt = (struct acpi_table_ref){ base, bytes };
+		out->dsdt = (struct acpi_table_ref){base, bytes};
 }
 
 enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out)
@@ -131,7 +139,8 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 	/* 5.2.5.3: from revision 2 on the XSDT counts, if the extended checksum is right. */
 	xsdt = r[15] >= 2 && bytes >= RSDP_V2_BYTES && !sum(r, RSDP_V2_BYTES) && get_u64(r + 24);
 	width = xsdt ? 8 : 4;
-	root = open_table(access, xsdt ? get_u64(r + 24) : get_u32(r + 16), xsdt ? "XSDT" : "RSDT", &root_bytes);
+	root = open_table(access, xsdt ? get_u64(r + 24) : get_u32(r + 16), xsdt ? "XSDT" : "RSDT",
+			  &root_bytes);
 	if (!root || strncmp((const char *)root, xsdt ? "XSDT" : "RSDT", 4))
 		return STATUS_INVALID;
 	for (size_t at = HEADER_BYTES, n = 0; at + width <= root_bytes && n < ROOT_ENTRIES; at += width, n++)

@@ -1,7 +1,7 @@
 /*
- * Reads the static ACPI tables: no AML, no globals, no allocation. Everything handed in is hostile: each length and checksum
- * is verified before a field is read; a bad table is reported through the caller's `complain` and skipped.
- * ACPI Specification 6.5, 5.2 ACPI System Description Tables.
+ * Reads the static ACPI tables: no AML, no globals, no allocation. Everything handed in is hostile: each
+ * length and checksum is verified before a field is read; a bad table is reported through the caller's
+ * `complain` and skipped whole. ACPI Specification 6.5, 5.2 ACPI System Description Tables.
  */
 #ifndef ARCH_X86_64_ACPI_H
 #define ARCH_X86_64_ACPI_H
@@ -11,10 +11,10 @@
 
 #define ACPI_IOAPICS_MAX   8u
 #define ACPI_OVERRIDES_MAX 24u
-#define ACPI_MCFG_MAX      8u
+#define ACPI_MCFG_MAX	   8u
 
 struct acpi_table_ref {
-	hpa_t base;     /* 0: not present */
+	hpa_t base;	/* 0: not present */
 	uint32_t bytes; /* verified length, with a good checksum */
 };
 
@@ -73,12 +73,14 @@ struct acpi_access {
 };
 
 /*
- * Walks from an RSDP copy of `bytes` bytes to every known table and fills *out (zeroed first; always usable, though perhaps
- * empty). STATUS_INVALID: RSDP or its root table is bad.
+ * Walks from an RSDP copy of `bytes` bytes to every known table and fills *out (zeroed first; always usable,
+ * though perhaps empty). STATUS_INVALID: RSDP or its root table is bad.
  */
-must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out);
+must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access,
+				 struct acpi_info *out);
 
-/* The parsers behind it: `table` of `bytes` bytes whose header was verified. They add to *out, STATUS_INVALID: malformed. */
+/* The parsers behind it: `table` of `bytes` bytes whose header was verified. They add to *out,
+ * STATUS_INVALID: malformed. */
 must_check enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_mcfg(const uint8_t *table, size_t bytes, struct acpi_info *out);

@@ -1,4 +1,5 @@
-/* Contents of MADT, FADT, MCFG and HPET. Pure; each field is read only after the length that covers it was checked. */
+/* Contents of MADT, FADT, MCFG and HPET. Pure; each field is read only after the length that covers it was
+ * checked. */
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/string.h"
 
@@ -14,7 +15,7 @@ static uint64_t get(const uint8_t *p, size_t bytes)
 /* 5.2.12 Multiple APIC Description Table */
 enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9 };
 
-#define MADT_ENTRIES       44u
+#define MADT_ENTRIES	   44u
 #define MADT_PCAT_COMPAT   1u
 #define MADT_CPU_ENABLED   1u
 #define XAPIC_ID_BROADCAST 0xFFu
@@ -36,11 +37,14 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 {
 	if (out->ioapic_count < ACPI_IOAPICS_MAX)
 		out->ioapics[out->ioapic_count++] = (struct acpi_ioapic){
-			.base = get(e + 4, 4), .gsi_base = (uint32_t)get(e + 8, 4), .id = e[2],
+			.base = get(e + 4, 4),
+			.gsi_base = (uint32_t)get(e + 8, 4),
+			.id = e[2],
 		};
 }
 
-/* 5.2.12.5: bus 0 is ISA; polarity 1 active high, 3 low; trigger 1 edge, 3 level; 0 as the bus has it: edge, high. */
+/* 5.2.12.5: bus 0 is ISA; polarity 1 active high, 3 low; trigger 1 edge, 3 level; 0 as the bus has it: edge,
+ * high. */
 static void add_override(struct acpi_info *out, const uint8_t *e)
 {
 	uint32_t flags = (uint32_t)get(e + 8, 2);
@@ -58,7 +62,8 @@ static void add_override(struct acpi_info *out, const uint8_t *e)
 static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
 	static const uint8_t need[] = {
-		[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10, [MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16,
+		[MADT_LAPIC] = 8,	   [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10,
+		[MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16,
 	};
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
@@ -80,7 +85,8 @@ static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *o
 	case MADT_LAPIC_ADDRESS:
 		out->lapic_base = get(e + 4, 8);
 		break;
-	default: /* NMI wiring is the same everywhere (LINT1); the rest is for other architectures or hot plug */
+	default: /* NMI wiring is the same everywhere (LINT1); the rest is for other architectures or hot plug
+		  */
 		break;
 	}
 	return true;
@@ -118,19 +124,19 @@ enum {
 	FADT_X_PM_TMR = 208,
 };
 
-#define FADT_MIN_BYTES       116u /* revision 1 */
+#define FADT_MIN_BYTES	     116u /* revision 1 */
 #define FADT_TMR_VAL_EXT     (1u << 8)
 #define FADT_RESET_SUPPORTED (1u << 10)
-#define FADT_HW_REDUCED      (1u << 20)
-#define GAS_BYTES            12u
-#define GAS_PORT             1u
+#define FADT_HW_REDUCED	     (1u << 20)
+#define GAS_BYTES	     12u
+#define GAS_PORT	     1u
 
 /* A register's extended form counts where the table is long enough and it is not zero (5.2.9, X_ fields). */
 static struct acpi_gas get_gas(const uint8_t *table, size_t bytes, size_t offset)
 {
 	if (offset + GAS_BYTES > bytes || !get(table + offset + 4, 8))
-		return (struct acpi_gas){ 0, 0, 0 };
-	return (struct acpi_gas){ get(table + offset + 4, 8), table[offset], table[offset + 1] };
+		return (struct acpi_gas){0, 0, 0};
+	return (struct acpi_gas){get(table + offset + 4, 8), table[offset], table[offset + 1]};
 }
 
 static uint16_t get_port(const uint8_t *table, size_t bytes, size_t offset, size_t extended)
@@ -165,12 +171,12 @@ enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info
 	out->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
 	out->pm_timer = get_gas(table, bytes, FADT_X_PM_TMR);
 	if (!out->pm_timer.base && table[FADT_PM_TMR_LEN] == 4)
-		out->pm_timer = (struct acpi_gas){ get(table + FADT_PM_TMR, 4), GAS_PORT, 32 };
+		out->pm_timer = (struct acpi_gas){get(table + FADT_PM_TMR, 4), GAS_PORT, 32};
 	return STATUS_OK;
 }
 
 /* PCI Firmware Specification 3.3, 4.1.2 MCFG Table Description */
-#define MCFG_ENTRIES     44u
+#define MCFG_ENTRIES	 44u
 #define MCFG_ENTRY_BYTES 16u
 
 enum status acpi_parse_mcfg(const uint8_t *table, size_t bytes, struct acpi_info *out)
@@ -179,7 +185,7 @@ enum status acpi_parse_mcfg(const uint8_t *table, size_t bytes, struct acpi_info
 		return STATUS_INVALID;
 	for (size_t at = MCFG_ENTRIES; bytes - at >= MCFG_ENTRY_BYTES; at += MCFG_ENTRY_BYTES) {
 		const uint8_t *e = table + at;
-		struct acpi_ecam ecam = { get(e, 8), (uint16_t)get(e + 8, 2), e[10], e[11] };
+		struct acpi_ecam ecam = {get(e, 8), (uint16_t)get(e + 8, 2), e[10], e[11]};
 
 		if (!ecam.base || ecam.base & 0xFFFFF || ecam.bus_last < ecam.bus_first)
 			return STATUS_INVALID;
@@ -208,5 +214,5 @@ struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq)
 	for (uint32_t i = 0; i < info->override_count; i++)
 		if (info->overrides[i].isa_irq == irq)
 			return info->overrides[i];
-	return (struct acpi_override){ .isa_irq = irq, .gsi = irq };
+	return (struct acpi_override){.isa_irq = irq, .gsi = irq};
 }

@@ -1,8 +1,8 @@
 /*
  * One core: single instructions as functions, and the part of struct cpu that this layer owns.
  *
- * A core finds itself by its stack, never by GS: FS and GS bases hold a guest's values while root mode runs, and so may TR,
- * LDTR and the syscall MSRs. For the same reason no interrupt stack table is used.
+ * A core finds itself by its stack, never by GS: FS and GS bases hold a guest's values while root mode runs,
+ * and so may TR, LDTR and the syscall MSRs. For the same reason no interrupt stack table is used.
  */
 #ifndef ARCH_X86_64_CPU_H
 #define ARCH_X86_64_CPU_H
@@ -17,9 +17,9 @@ struct cpu;
 struct cpu_arch {
 	cpu_id_t id;
 	uint32_t apic_id;
-	uint64_t stack_top;   /* address just above its stack */
-	uint8_t lock_rank;    /* of the lock taken last, see spinlock.h */
-	bool online;          /* it reached kernel_main */
+	uint64_t stack_top; /* address just above its stack */
+	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
+	bool online;	    /* it reached kernel_main */
 	uint64_t nmi_count;
 	uint64_t irq_count;
 	struct desc_tables desc;
@@ -57,7 +57,8 @@ static inline void cpu_irq_enable(void)
 	__asm__ volatile("sti" ::: "memory");
 }
 
-/* Enables interrupts and halts until one has come, then disables them: none is lost between, as STI holds off one instruction. */
+/* Enables interrupts and halts until one has come, then disables them: none is lost between, as STI holds off
+ * one instruction. */
 static inline void cpu_irq_wait(void)
 {
 	__asm__ volatile("sti; hlt; cli" ::: "memory");
@@ -93,11 +94,11 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 }
 
 /*
- * An instruction that may fault, with its way out: the #GP handler finds the pair in section .fixup and resumes at 2: with
- * RSI = 1 (trap.c), which the asm statement must have as an operand set to 0 before.
+ * An instruction that may fault, with its way out: the #GP handler finds the pair in section .fixup and
+ * resumes at 2: with RSI = 1 (trap.c), which the asm statement must have as an operand set to 0 before.
  */
-#define CPU_FIXUP(insn) \
-	"1: " insn "\n2:\n" \
+#define CPU_FIXUP(insn)                                                                                      \
+	"1: " insn "\n2:\n"                                                                                  \
 	".pushsection .fixup, \"a\"\n.long 1b - ., 2b - .\n.popsection\n"
 
 /* As rdmsr, but STATUS_UNSUPPORTED where the MSR raises #GP; *value is then unchanged. */
@@ -152,7 +153,9 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r;
 
-	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+			 : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -165,16 +168,16 @@ static inline uint64_t rdtsc(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-#define CPU_REGISTER_ACCESSORS(name)                                         \
-	static inline uint64_t cpu_read_##name(void)                         \
-	{                                                                    \
-		uint64_t v;                                                  \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(v)::"memory"); \
-		return v;                                                    \
-	}                                                                    \
-	static inline void cpu_write_##name(uint64_t v)                      \
-	{                                                                    \
-		__asm__ volatile("mov %0, %%" #name ::"r"(v) : "memory");    \
+#define CPU_REGISTER_ACCESSORS(name)                                                                         \
+	static inline uint64_t cpu_read_##name(void)                                                         \
+	{                                                                                                    \
+		uint64_t v;                                                                                  \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(v)::"memory");                                 \
+		return v;                                                                                    \
+	}                                                                                                    \
+	static inline void cpu_write_##name(uint64_t v)                                                      \
+	{                                                                                                    \
+		__asm__ volatile("mov %0, %%" #name ::"r"(v) : "memory");                                    \
 	}
 
 CPU_REGISTER_ACCESSORS(cr0)

@@ -2,11 +2,11 @@
 #include "arch/x86_64/desc.h"
 #include "arch/x86_64/cpu.h"
 
-#define GDT_CODE_64       0x00AF9B000000FFFFull
-#define GDT_DATA          0x00CF93000000FFFFull
-#define TSS_AVAILABLE     (0x89ull << 40)
-#define GATE_INTERRUPT    0x8E00u /* present, DPL 0: interrupts stay off inside */
-#define ISR_STUB_BYTES    16u
+#define GDT_CODE_64    0x00AF9B000000FFFFull
+#define GDT_DATA       0x00CF93000000FFFFull
+#define TSS_AVAILABLE  (0x89ull << 40)
+#define GATE_INTERRUPT 0x8E00u /* present, DPL 0: interrupts stay off inside */
+#define ISR_STUB_BYTES 16u
 
 struct idt_gate {
 	uint16_t offset_low, selector, attributes, offset_middle;
@@ -60,14 +60,15 @@ static void load_segments(void)
 void desc_init_core(struct desc_tables *t)
 {
 	uint64_t tss = (uint64_t)&t->tss;
-	struct desc_pointer gdtr = { sizeof(t->gdt) - 1, (uint64_t)t->gdt };
-	struct desc_pointer idtr = { sizeof(idt) - 1, (uint64_t)idt };
+	struct desc_pointer gdtr = {sizeof(t->gdt) - 1, (uint64_t)t->gdt};
+	struct desc_pointer idtr = {sizeof(idt) - 1, (uint64_t)idt};
 
-	t->tss = (struct desc_tss){ .iomap_base = sizeof(t->tss) };
+	t->tss = (struct desc_tss){.iomap_base = sizeof(t->tss)};
 	t->gdt[0] = 0;
 	t->gdt[SELECTOR_CODE / 8] = GDT_CODE_64;
 	t->gdt[SELECTOR_DATA / 8] = GDT_DATA;
-	t->gdt[SELECTOR_TSS / 8] = TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);
+	t->gdt[SELECTOR_TSS / 8] =
+		TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);
 	t->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
 	__asm__ volatile("lgdt %0" ::"m"(gdtr) : "memory");
 	load_segments();

@@ -1,6 +1,6 @@
 /*
- * Descriptor tables. Each core has a GDT and TSS of its own (VMX wants a valid host TR); one IDT serves all. No IST, no ring 3.
- * SDM vol. 3A, 3.5 System Descriptor Types; 7.7 Task Management in 64-bit Mode.
+ * Descriptor tables. Each core has a GDT and TSS of its own (VMX wants a valid host TR); one IDT serves all.
+ * No IST, no ring 3. SDM vol. 3A, 3.5 System Descriptor Types; 7.7 Task Management in 64-bit Mode.
  */
 #ifndef ARCH_X86_64_DESC_H
 #define ARCH_X86_64_DESC_H
@@ -36,7 +36,8 @@ struct desc_pointer {
 
 _Static_assert(sizeof(struct desc_pointer) == 10, "pseudo-descriptor");
 
-/* Fills `t` and loads GDTR, segment registers, TR and IDTR on this core. Also repairs TR and LDTR after a guest ran. */
+/* Fills `t` and loads GDTR, segment registers, TR and IDTR on this core. Also repairs TR and LDTR after a
+ * guest ran. */
 void desc_init_core(struct desc_tables *t);
 
 /* Fills the IDT that all cores share; once, before the first desc_init_core. */

@@ -18,7 +18,7 @@ static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
 
 static struct cpuid_regs leaf(uint32_t number, uint32_t max)
 {
-	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){ 0, 0, 0, 0 };
+	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){0, 0, 0, 0};
 }
 
 static void read_name(struct cpu_features *f)
@@ -34,30 +34,27 @@ static void read_name(struct cpu_features *f)
 	while (s < text + sizeof(text) && *s == ' ')
 		s++;
 	string_copy(f->name, sizeof(f->name), s, (size_t)(text + sizeof(text) - s));
+	for (size_t n = strlen(f->name); n && f->name[n - 1] == ' '; n--)
+		f->name[n - 1] = 0;
 }
 
 static void read_basic(struct cpu_features *f)
 {
-	struct cpuid_regs r = leaf(1, f->max_leaf), r7 = leaf(7, f->max_leaf), r6 = leaf(6, f->max_leaf);
+	struct cpuid_regs r = leaf(1, f->max_leaf), r7 = leaf(7, f->max_leaf);
 
 	f->pge = r.edx >> 13 & 1;
 	f->vmx = r.ecx >> 5 & 1;
-	f->pcid = r.ecx >> 17 & 1;
 	f->x2apic = r.ecx >> 21 & 1;
 	f->tsc_deadline = r.ecx >> 24 & 1;
 	f->xsave = r.ecx >> 26 & 1;
-	f->hypervisor = r.ecx >> 31 & 1;
-	f->fsgsbase = r7.ebx & 1;
 	f->smep = r7.ebx >> 7 & 1;
 	f->smap = r7.ebx >> 20 & 1;
 	f->umip = r7.ecx >> 2 & 1;
-	f->rdpid = r7.ecx >> 22 & 1;
-	f->arat = r6.eax >> 2 & 1;
 }
 
 static void read_extended(struct cpu_features *f)
 {
-	struct cpuid_regs r1 = leaf(0x80000001, f->max_ext_leaf), r7 = leaf(0x80000007, f->max_ext_leaf);
+	struct cpuid_regs r1 = leaf(0x80000001, f->max_ext_leaf);
 	struct cpuid_regs r8 = leaf(0x80000008, f->max_ext_leaf);
 	uint8_t phys = (uint8_t)r8.eax;
 
@@ -65,9 +62,7 @@ static void read_extended(struct cpu_features *f)
 	f->nx = r1.edx >> 20 & 1;
 	f->page_1g = r1.edx >> 26 & 1;
 	f->rdtscp = r1.edx >> 27 & 1;
-	f->invariant_tsc = r7.edx >> 8 & 1;
 	f->phys_bits = phys < 36 ? 36 : phys > 52 ? 52 : phys;
-	f->linear_bits = 48;
 }
 
 void features_detect(void)

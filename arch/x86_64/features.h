@@ -1,4 +1,5 @@
-/* What this machine's cores offer, as far as root mode and the vendor backends ask; every entry is CPUID's, none assumed. */
+/* What this machine's cores offer, as far as root mode and the vendor backends ask; every entry is CPUID's,
+ * none assumed. */
 #ifndef ARCH_X86_64_FEATURES_H
 #define ARCH_X86_64_FEATURES_H
 
@@ -9,12 +10,11 @@ enum cpu_vendor { CPU_VENDOR_OTHER, CPU_VENDOR_INTEL, CPU_VENDOR_AMD /* and Hygo
 struct cpu_features {
 	enum cpu_vendor vendor;
 	uint32_t max_leaf, max_ext_leaf;
-	uint8_t phys_bits, linear_bits; /* 52 and 48 at most are used */
-	bool nx, smep, smap, umip, pge, pcid, page_1g;
-	bool x2apic, tsc_deadline, invariant_tsc, arat;
-	bool xsave, fsgsbase, rdtscp, rdpid, svm, vmx;
-	bool hypervisor; /* runs under one */
-	char name[49];   /* brand string, leading spaces cut */
+	uint8_t phys_bits; /* 52 at most are used */
+	bool nx, smep, smap, umip, pge, page_1g;
+	bool x2apic, tsc_deadline;
+	bool xsave, rdtscp, svm, vmx;
+	char name[49]; /* brand string, outer spaces cut */
 };
 
 /* Filled by features_detect; read-only afterwards. */
@@ -24,17 +24,17 @@ extern struct cpu_features cpu_features;
 void features_detect(void);
 
 /*
- * On every core: EFER.NXE, CR0.WP, CR4's PGE, SMEP, SMAP, UMIP, OSFXSR, OSXSAVE and MCE where offered; everything that guests
- * could inherit unwanted is cleared.
+ * On every core: EFER.NXE, CR0.WP, CR4's PGE, SMEP, SMAP, UMIP, OSFXSR, OSXSAVE and MCE where offered;
+ * everything that guests could inherit unwanted is cleared.
  */
 void features_enable(void);
 
-#define EFER_MSR   0xC0000080u
-#define EFER_SCE   (1ull << 0)
-#define EFER_LME   (1ull << 8)
-#define EFER_LMA   (1ull << 10)
-#define EFER_NXE   (1ull << 11)
-#define EFER_SVME  (1ull << 12)
+#define EFER_MSR  0xC0000080u
+#define EFER_SCE  (1ull << 0)
+#define EFER_LME  (1ull << 8)
+#define EFER_LMA  (1ull << 10)
+#define EFER_NXE  (1ull << 11)
+#define EFER_SVME (1ull << 12)
 
 #define CR0_PE (1ull << 0)
 #define CR0_MP (1ull << 1)
@@ -48,15 +48,15 @@ void features_enable(void);
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 
-#define CR4_VME        (1ull << 0)
-#define CR4_PVI        (1ull << 1)
-#define CR4_TSD        (1ull << 2)
-#define CR4_DE         (1ull << 3)
-#define CR4_PSE        (1ull << 4)
-#define CR4_PAE        (1ull << 5)
-#define CR4_MCE        (1ull << 6)
-#define CR4_PGE        (1ull << 7)
-#define CR4_PCE        (1ull << 8)
+#define CR4_VME	       (1ull << 0)
+#define CR4_PVI	       (1ull << 1)
+#define CR4_TSD	       (1ull << 2)
+#define CR4_DE	       (1ull << 3)
+#define CR4_PSE	       (1ull << 4)
+#define CR4_PAE	       (1ull << 5)
+#define CR4_MCE	       (1ull << 6)
+#define CR4_PGE	       (1ull << 7)
+#define CR4_PCE	       (1ull << 8)
 #define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_UMIP       (1ull << 11)
@@ -68,7 +68,7 @@ void features_enable(void);
 #define CR4_OSXSAVE    (1ull << 18)
 #define CR4_SMEP       (1ull << 20)
 #define CR4_SMAP       (1ull << 21)
-#define CR4_PKE        (1ull << 22)
-#define CR4_CET        (1ull << 23)
+#define CR4_PKE	       (1ull << 22)
+#define CR4_CET	       (1ull << 23)
 
 #endif

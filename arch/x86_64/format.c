@@ -6,10 +6,8 @@ struct output {
 };
 
 struct directive {
-	bool left, zero, alternate;
-	unsigned width;
-	int precision; /* -1: none */
-	unsigned longs;
+	bool left, zero, alternate, is_long;
+	int width, precision; /* negative: none */
 };
 
 static void put(struct output *o, char c)
@@ -18,9 +16,10 @@ static void put(struct output *o, char c)
 		*o->at++ = c;
 }
 
-static void put_padded(struct output *o, const struct directive *d, const char *text, size_t length, size_t zeros)
+static void put_padded(struct output *o, const struct directive *d, const char *text, size_t length,
+		       size_t zeros)
 {
-	size_t pad = d->width > length + zeros ? d->width - length - zeros : 0;
+	size_t used = length + zeros, pad = d->width > (int)used ? (size_t)d->width - used : 0;
 
 	if (d->zero && !d->left && d->precision < 0) {
 		zeros += pad;
@@ -40,7 +39,8 @@ static void put_padded(struct output *o, const struct directive *d, const char *
 		put(o, ' ');
 }
 
-static void put_number(struct output *o, const struct directive *d, uint64_t value, bool negative, unsigned base, bool upper)
+static void put_number(struct output *o, const struct directive *d, uint64_t value, bool negative,
+		       unsigned base, bool upper)
 {
 	const char *digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char text[24];
@@ -59,58 +59,37 @@ static void put_number(struct output *o, const struct directive *d, uint64_t val
 	put_padded(o, d, text + at, sizeof(text) - at, zeros);
 }
 
-static const char *parse_number(const char *f, unsigned *n)
-{
-	for (*n = 0; *f >= '0' && *f <= '9'; f++)
-		if (*n < 10000)
-			*n = *n * 10 + (unsigned)(*f - '0');
-	return f;
-}
-
 /* va_list by pointer, as an array type cannot be passed on and used again. */
 struct arguments {
 	va_list list;
 };
 
+/* A number in the format, or an argument for '*'. */
+static const char *parse_number(const char *f, int *n, struct arguments *a)
+{
+	if (*f == '*') {
+		*n = va_arg(a->list, int);
+		return f + 1;
+	}
+	for (*n = 0; *f >= '0' && *f <= '9'; f++)
+		if (*n < 10000)
+			*n = *n * 10 + (*f - '0');
+	return f;
+}
+
 static const char *parse_directive(const char *f, struct directive *d, struct arguments *a)
 {
-	unsigned n;
-
-	*d = (struct directive){ .precision = -1, .longs = 0 };
-	for (;; f++) {
-		if (*f == '-')
-			d->left = true;
-		else if (*f == '0')
-			d->zero = true;
-		else if (*f == '#')
-			d->alternate = true;
-		else
-			break;
+	*d = (struct directive){.precision = -1};
+	for (; *f == '-' || *f == '0' || *f == '#'; f++) {
+		d->left |= *f == '-';
+		d->zero |= *f == '0';
+		d->alternate |= *f == '#';
 	}
-	if (*f == '*') {
-		int w = va_arg(a->list, int);
-
-		d->width = w > 0 ? (unsigned)w : 0;
-		f++;
-	} else {
-		f = parse_number(f, &d->width);
-	}
-	if (*f == '.') {
-		f++;
-		if (*f == '*') {
-			d->precision = va_arg(a->list, int);
-			f++;
-		} else {
-			f = parse_number(f, &n);
-			d->precision = (int)n;
-		}
-	}
-	while (*f == 'h') /* promoted to int; the callers' values fit */
-		f++;
-	while (*f == 'l' || *f == 'z') {
-		d->longs++;
-		f++;
-	}
+	f = parse_number(f, &d->width, a);
+	if (*f == '.')
+		f = parse_number(f + 1, &d->precision, a);
+	for (; *f == 'h' || *f == 'l' || *f == 'z'; f++) /* h: promoted to int; the callers' values fit */
+		d->is_long |= *f != 'h';
 	return f;
 }
 
@@ -133,7 +112,7 @@ static void put_directive(struct output *o, struct directive *d, char kind, stru
 	switch (kind) {
 	case 'd':
 	case 'i': {
-		int64_t v = d->longs ? va_arg(a->list, int64_t) : va_arg(a->list, int);
+		int64_t v = d->is_long ? va_arg(a->list, int64_t) : va_arg(a->list, int);
 
 		put_number(o, d, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0, 10, false);
 		break;
@@ -141,7 +120,7 @@ static void put_directive(struct output *o, struct directive *d, char kind, stru
 	case 'u':
 	case 'x':
 	case 'X': {
-		uint64_t v = d->longs ? va_arg(a->list, uint64_t) : va_arg(a->list, unsigned);
+		uint64_t v = d->is_long ? va_arg(a->list, uint64_t) : va_arg(a->list, unsigned);
 
 		if (d->alternate && kind != 'u') {
 			put(o, '0');
@@ -171,7 +150,7 @@ static void put_directive(struct output *o, struct directive *d, char kind, stru
 
 size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
 {
-	struct output o = { out, out + size - 1 };
+	struct output o = {out, out + size - 1};
 	struct directive d;
 	struct arguments a;
 

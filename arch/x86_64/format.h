@@ -1,4 +1,5 @@
-/* printf's formatting without floating point, locale or allocation: %d %i %u %x %X %p %s %c %%, hh h l ll z, flags - 0, width and precision (also *). */
+/* printf's formatting without floating point, locale or allocation: %d %i %u %x %X %p %s %c %%, hh h l ll z,
+ * flags - 0 # (0 prints as 0x0), width and precision (also *). */
 #ifndef ARCH_X86_64_FORMAT_H
 #define ARCH_X86_64_FORMAT_H
 
@@ -6,7 +7,8 @@
 #include "arch/x86_64/types.h"
 
 /* Writes at most `size` bytes with a NUL always (size > 0). Returns the bytes written, without the NUL. */
-size_t format_text_va(char *out, size_t size, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
+size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
+	__attribute__((format(printf, 3, 0)));
 size_t format_text(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -4,14 +4,14 @@
 #include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/trap.h"
 
-#define IOREGSEL        0x00u
-#define IOWIN           0x10u
-#define REG_VERSION     1u
+#define IOREGSEL	0x00u
+#define IOWIN		0x10u
+#define REG_VERSION	1u
 #define REG_REDIRECT(n) (0x10u + 2 * (n))
-#define REDIRECT_LOW    (1u << 13) /* active low */
-#define REDIRECT_LEVEL  (1u << 15)
+#define REDIRECT_LOW	(1u << 13) /* active low */
+#define REDIRECT_LEVEL	(1u << 15)
 #define REDIRECT_MASKED (1u << 16)
-#define PINS_MAX        240u
+#define PINS_MAX	240u
 
 struct ioapic {
 	volatile uint8_t *mmio;
@@ -37,7 +37,7 @@ static void write_register(const struct ioapic *io, uint32_t reg, uint32_t value
 
 enum status ioapic_add(volatile void *mmio, uint32_t gsi_base)
 {
-	struct ioapic io = { .mmio = mmio, .gsi_base = gsi_base };
+	struct ioapic io = {.mmio = mmio, .gsi_base = gsi_base};
 	uint32_t version;
 
 	if (ioapic_count == ARRAY_SIZE(ioapics))
@@ -92,7 +92,8 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool l
 	write_register(io, REG_REDIRECT(pin), REDIRECT_MASKED);
 	write_register(io, REG_REDIRECT(pin) + 1, apic_id << 24);
 	write_register(io, REG_REDIRECT(pin),
-		       REDIRECT_MASKED | vector | (level ? REDIRECT_LEVEL : 0) | (active_low ? REDIRECT_LOW : 0));
+		       REDIRECT_MASKED | vector | (level ? REDIRECT_LEVEL : 0) |
+			       (active_low ? REDIRECT_LOW : 0));
 	spin_unlock(&ioapic_lock);
 	return STATUS_OK;
 }
@@ -105,7 +106,8 @@ static enum status set_mask(uint32_t gsi, uint32_t mask)
 	if (!io)
 		return STATUS_NOT_FOUND;
 	spin_lock(&ioapic_lock);
-	write_register(io, REG_REDIRECT(pin), (read_register(io, REG_REDIRECT(pin)) & ~REDIRECT_MASKED) | mask);
+	write_register(io, REG_REDIRECT(pin),
+		       (read_register(io, REG_REDIRECT(pin)) & ~REDIRECT_MASKED) | mask);
 	spin_unlock(&ioapic_lock);
 	return STATUS_OK;
 }

@@ -1,6 +1,6 @@
 /*
- * The host's IOAPICs: routing of device interrupts, nothing else. Lock: ioapic_lock (rank IRQ), protects the index/data
- * register pairs. 82093AA datasheet, 3.0 Register Description.
+ * The host's IOAPICs: routing of device interrupts, nothing else. Lock: ioapic_lock (rank IRQ), protects the
+ * index/data register pairs. 82093AA datasheet, 3.0 Register Description.
  */
 #ifndef ARCH_X86_64_IOAPIC_H
 #define ARCH_X86_64_IOAPIC_H
@@ -8,14 +8,17 @@
 #include "arch/x86_64/types.h"
 #include "arch/x86_64/status.h"
 
-/* Adds one IOAPIC whose registers are at `mmio` and masks all of its pins. STATUS_NO_MEMORY: too many; STATUS_INVALID: not one. */
+/* Adds one IOAPIC whose registers are at `mmio` and masks all of its pins. STATUS_NO_MEMORY: too many;
+ * STATUS_INVALID: not one. */
 must_check enum status ioapic_add(volatile void *mmio, uint32_t gsi_base);
 
 /* Masks both 8259s for ever, after moving their spurious interrupts out of the exceptions' way. */
 void ioapic_disable_8259(void);
 
-/* Routes `gsi` to `vector` on core `apic_id` (below 256) and leaves it masked. STATUS_NOT_FOUND: no such pin. */
-must_check enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low);
+/* Routes `gsi` to `vector` on core `apic_id` (below 256) and leaves it masked. STATUS_NOT_FOUND: no such pin.
+ */
+must_check enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level,
+				    bool active_low);
 
 must_check enum status ioapic_mask(uint32_t gsi);
 must_check enum status ioapic_unmask(uint32_t gsi);

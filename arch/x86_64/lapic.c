@@ -4,10 +4,10 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/trap.h"
 
-#define MSR_APIC_BASE    0x1Bu
+#define MSR_APIC_BASE	 0x1Bu
 #define APIC_BASE_X2APIC (1ull << 10)
 #define APIC_BASE_ENABLE (1ull << 11)
-#define MSR_X2APIC       0x800u /* + register offset / 16 */
+#define MSR_X2APIC	 0x800u /* + register offset / 16 */
 
 enum {
 	APIC_ID = 0x20,
@@ -26,18 +26,18 @@ enum {
 	APIC_TIMER_DIVIDE = 0x3E0,
 };
 
-#define SVR_ENABLE         0x100u
-#define LVT_MASKED         0x10000u
-#define LVT_NMI            0x400u
-#define LVT_TSC_DEADLINE   0x40000u
-#define DIVIDE_BY_1        0xBu
-#define ICR_NMI            0x400u
-#define ICR_INIT           0x500u
-#define ICR_STARTUP        0x600u
-#define ICR_PENDING        0x1000u
-#define ICR_ASSERT         0x4000u
-#define ICR_ALL_BUT_SELF   0xC0000u
-#define ICR_WAIT_ROUNDS    1000000u
+#define SVR_ENABLE	 0x100u
+#define LVT_MASKED	 0x10000u
+#define LVT_NMI		 0x400u
+#define LVT_TSC_DEADLINE 0x40000u
+#define DIVIDE_BY_1	 0xBu
+#define ICR_NMI		 0x400u
+#define ICR_INIT	 0x500u
+#define ICR_STARTUP	 0x600u
+#define ICR_PENDING	 0x1000u
+#define ICR_ASSERT	 0x4000u
+#define ICR_ALL_BUT_SELF 0xC0000u
+#define ICR_WAIT_ROUNDS	 1000000u
 
 static volatile uint8_t *registers; /* NULL: x2APIC, or not yet initialised */
 static bool ready;
@@ -69,7 +69,7 @@ void lapic_init(volatile void *mmio)
 void lapic_init_core(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
-	static const uint16_t lvts[] = { APIC_LVT_TIMER, APIC_LVT_LINT0, APIC_LVT_ERROR };
+	static const uint16_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_LINT0, APIC_LVT_ERROR};
 
 	wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
 	if (lapic_is_x2apic())
@@ -77,7 +77,8 @@ void lapic_init_core(void)
 	apic_write(APIC_SVR, SVR_ENABLE | TRAP_LAPIC_SPURIOUS);
 	for (unsigned i = 0; i < ARRAY_SIZE(lvts); i++)
 		apic_write(lvts[i], LVT_MASKED);
-	/* Thermal and performance entries keep what firmware set (they may be SMIs). The NMI button is wired to LINT1. */
+	/* Thermal and performance entries keep what firmware set (they may be SMIs). The NMI button is wired
+	 * to LINT1. */
 	apic_write(APIC_LVT_LINT1, LVT_NMI);
 	apic_write(APIC_TPR, 0);
 	apic_write(APIC_ESR, 0);
@@ -100,7 +101,8 @@ static void send(uint32_t apic_id, uint32_t command)
 	if (!ready)
 		return;
 	if (!registers) {
-		/* A WRMSR here does not wait for earlier stores, which the target must see. SDM vol. 3A, 11.12.3. */
+		/* A WRMSR here does not wait for earlier stores, which the target must see. SDM vol.
+		 * 3A, 11.12.3. */
 		__asm__ volatile("mfence; lfence" ::: "memory");
 		wrmsr(MSR_X2APIC + APIC_ICR / 16, (uint64_t)apic_id << 32 | command);
 		return;
@@ -114,11 +116,6 @@ static void send(uint32_t apic_id, uint32_t command)
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
 {
 	send(apic_id, ICR_ASSERT | vector);
-}
-
-void lapic_send_nmi(uint32_t apic_id)
-{
-	send(apic_id, ICR_ASSERT | ICR_NMI);
 }
 
 void lapic_send_nmi_others(void)

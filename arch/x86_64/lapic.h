@@ -1,13 +1,14 @@
 /*
- * The host's own local APIC, xAPIC or x2APIC (used wherever CPUID offers it). All functions act on the calling core, interrupts
- * off. SDM vol. 3A, chapter 11 APIC.
+ * The host's own local APIC, xAPIC or x2APIC (used wherever CPUID offers it). All functions act on the
+ * calling core, interrupts off. SDM vol. 3A, chapter 11 APIC.
  */
 #ifndef ARCH_X86_64_LAPIC_H
 #define ARCH_X86_64_LAPIC_H
 
 #include "arch/x86_64/types.h"
 
-/* Once, on the boot core: chooses the mode. `mmio` is the register page in the final tables, unused (may be NULL) for x2APIC. */
+/* Once, on the boot core: chooses the mode. `mmio` is the register page in the final tables, unused (may be
+ * NULL) for x2APIC. */
 void lapic_init(volatile void *mmio);
 
 /* True if lapic_init will use (or used) x2APIC, so that no register page is needed. */
@@ -23,7 +24,6 @@ void lapic_eoi(void);
 
 /* Fixed, edge interrupt `vector` to one core; it may be the caller. */
 void lapic_send_ipi(uint32_t apic_id, unsigned vector);
-void lapic_send_nmi(uint32_t apic_id);
 void lapic_send_nmi_others(void);
 void lapic_send_init(uint32_t apic_id);
 /* `page`: start address / 4096, below 0x100. */

@@ -5,16 +5,18 @@
 #include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/string.h"
 
-#define LINE_MAX           256u
-#define SERIAL_PORT        0x3F8u
-#define SERIAL_BAUD        115200u
+#define LINE_MAX    256u
+#define SERIAL_PORT 0x3F8u
+#define SERIAL_BAUD 115200u
 
 /* Protects the ring's writer side, both sinks and serial_port. */
 static struct spinlock log_lock = SPINLOCK_INIT(LOCK_RANK_LOG);
 static struct log_ring ring __attribute__((aligned(4096))) = {
-	.magic = LOG_RING_MAGIC, .version = LOG_RING_VERSION, .size = LOG_RING_DATA_BYTES,
+	.magic = LOG_RING_MAGIC,
+	.version = LOG_RING_VERSION,
+	.size = LOG_RING_DATA_BYTES,
 };
-static uint16_t serial_port;  /* 0: none */
+static uint16_t serial_port; /* 0: none */
 static uint32_t serial_baud;
 static bool serial_released;
 static bool panicking;
@@ -32,7 +34,8 @@ static void put(char c)
 	log_serial_put(serial_port, c);
 }
 
-static void log_line(const char *severity, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+static void log_line(const char *severity, const char *fmt, va_list args)
+	__attribute__((format(printf, 2, 0)));
 static void log_line(const char *severity, const char *fmt, va_list args)
 {
 	char line[LINE_MAX];
@@ -52,14 +55,14 @@ static void log_line(const char *severity, const char *fmt, va_list args)
 		cpu_irq_enable();
 }
 
-#define LOG_FUNCTION(name, severity)         \
-	void name(const char *fmt, ...)      \
-	{                                    \
-		va_list args;                \
-                                             \
-		va_start(args, fmt);         \
-		log_line(severity, fmt, args); \
-		va_end(args);                \
+#define LOG_FUNCTION(name, severity)                                                                         \
+	void name(const char *fmt, ...)                                                                      \
+	{                                                                                                    \
+		va_list args;                                                                                \
+                                                                                                             \
+		va_start(args, fmt);                                                                         \
+		log_line(severity, fmt, args);                                                               \
+		va_end(args);                                                                                \
 	}
 
 LOG_FUNCTION(log_info, "")
@@ -72,7 +75,8 @@ static uint32_t parse_number(const char **at)
 	uint32_t base = s[0] == '0' && (s[1] == 'x' || s[1] == 'X') ? 16 : 10, value = 0;
 
 	for (s += base == 16 ? 2 : 0;; s++) {
-		uint32_t digit = *s >= '0' && *s <= '9' ? (uint32_t)(*s - '0') : ((uint32_t)*s | 0x20) - 'a' + 10;
+		uint32_t digit =
+			*s >= '0' && *s <= '9' ? (uint32_t)(*s - '0') : ((uint32_t)*s | 0x20) - 'a' + 10;
 
 		if (digit >= base)
 			break;

@@ -1,6 +1,7 @@
 /*
- * The kernel's log: polled serial port, screen and a ring that a service VM can read. Lines begin with "hilum: ".
- * Callable from any core with interrupts in any state, but not from an NMI handler. Lock: log_lock (rank LOG, the highest).
+ * The kernel's log: polled serial port, screen and a ring that a service VM can read. Lines begin with
+ * "hilum: ". Callable from any core with interrupts in any state, but not from an NMI handler. Lock: log_lock
+ * (rank LOG, the highest).
  */
 #ifndef ARCH_X86_64_LOG_H
 #define ARCH_X86_64_LOG_H
@@ -16,21 +17,24 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* a
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* adds "error: " */
 
 /*
- * Opens the serial port named by the option value `serial` ("0x3f8,115200"; NULL: that default; "none": no port). A port that
- * fails a loop-back test is left alone.
+ * Opens the serial port named by the option value `serial` ("0x3f8,115200"; NULL: that default; "none": no
+ * port). A port that fails a loop-back test is left alone.
  */
 void log_init_serial(const char *serial);
 
-/* Starts drawing on the screen; `fb` is its address in the current tables. Called again with the final tables' address. */
+/* Starts drawing on the screen; `fb` is its address in the current tables. Called again with the final
+ * tables' address; between, while other tables than that call's are loaded, nothing is drawn. */
 void log_init_screen(const struct boot_screen *screen, void *fb);
 
-/* The serial port passes to a service VM: from now on lines go to ring and screen only, until a panic takes it back. */
+/* The serial port passes to a service VM: from now on lines go to ring and screen only, until a panic takes
+ * it back. */
 void log_serial_release(void);
 
 /* Port of the serial line the log uses or used, 0 if there is none. */
 uint16_t log_serial_port(void);
 
-/* The ring, page-aligned, sizeof(struct log_ring) bytes; in the kernel image (kernel_virt_to_hpa gives its address). */
+/* The ring, page-aligned, sizeof(struct log_ring) bytes; in the kernel image (kernel_virt_to_hpa gives its
+ * address). */
 const struct log_ring *log_ring_get(void);
 
 /* For panic only: breaks the lock, reclaims the serial port; later lines reach every sink. */

@@ -1,8 +1,9 @@
 /*
- * Text on an EGA text screen or a linear framebuffer, light on black. A copy of what is shown is kept in `cells`, so that
- * scrolling redraws only what differs and never reads the (slow) screen memory.
+ * Text on an EGA text screen or a linear framebuffer, light on black. A copy of what is shown is kept in
+ * `cells`, so that scrolling redraws only what differs and never reads the (slow) screen memory.
  */
 #include "arch/x86_64/log_sink.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/string.h"
 
 #define CELL_WIDTH  8u
@@ -13,7 +14,8 @@
 
 static struct {
 	struct boot_screen mode;
-	uint8_t *fb; /* NULL: no screen */
+	uint8_t *fb;  /* NULL: no screen */
+	uint64_t cr3; /* the tables in which fb is that */
 	uint32_t columns, rows, x, y;
 	char cells[ROWS_MAX][COLUMNS_MAX];
 } screen;
@@ -21,14 +23,15 @@ static struct {
 /* A row of the glyph is drawn on two lines, from line 1 of the cell on; five pixels from pixel 1 on. */
 static void draw_rgb(uint32_t column, uint32_t row, char c)
 {
-	const uint8_t *glyph = log_font[(uint8_t)c - FONT_FIRST];
+	uint64_t glyph = log_font[(uint8_t)c - FONT_FIRST];
 	uint32_t pixel_bytes = screen.mode.bits_per_pixel / 8;
 	uint8_t *line = screen.fb + (uint64_t)row * CELL_HEIGHT * screen.mode.pitch_bytes +
 			(uint64_t)column * CELL_WIDTH * pixel_bytes;
 
 	for (uint32_t y = 0; y < CELL_HEIGHT; y++, line += screen.mode.pitch_bytes) {
 		uint32_t glyph_row = (y - 1) / 2; /* huge for y = 0 */
-		uint32_t bits = glyph_row < FONT_ROWS ? (uint32_t)glyph[glyph_row] << 2 : 0;
+		uint32_t bits =
+			glyph_row < FONT_ROWS ? (glyph >> 5 * (FONT_ROWS - 1 - glyph_row) & 0x1F) << 2 : 0;
 
 		for (uint32_t x = 0; x < CELL_WIDTH; x++) {
 			uint32_t value = bits & (0x80u >> x) ? 0xFFFFFFFFu : 0;
@@ -47,7 +50,8 @@ static void draw(uint32_t column, uint32_t row, char c)
 	if (screen.mode.type == BOOT_SCREEN_RGB)
 		draw_rgb(column, row, c);
 	else
-		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) = EGA_GREY | (uint8_t)c;
+		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) =
+			EGA_GREY | (uint8_t)c;
 }
 
 static void scroll(void)
@@ -77,6 +81,7 @@ void log_screen_open(const struct boot_screen *mode, void *fb)
 	if (!screen.columns || !screen.rows)
 		return;
 	screen.fb = fb;
+	screen.cr3 = cpu_read_cr3();
 	if (again)
 		return;
 	memset(screen.cells, 0, sizeof(screen.cells));
@@ -98,7 +103,7 @@ static void new_line(void)
 
 void log_screen_put(char c)
 {
-	if (!screen.fb)
+	if (!screen.fb || screen.cr3 != cpu_read_cr3())
 		return;
 	if (c == '\n') {
 		new_line();

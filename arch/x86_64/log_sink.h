@@ -1,4 +1,5 @@
-/* The log's two devices, called by log.c alone, under its lock. Neither can fail: a device that is not there takes no text. */
+/* The log's two devices, called by log.c alone, under its lock. Neither can fail: a device that is not there
+ * takes no text. */
 #ifndef ARCH_X86_64_LOG_SINK_H
 #define ARCH_X86_64_LOG_SINK_H
 
@@ -17,7 +18,6 @@ void log_screen_put(char c);
 #define FONT_FIRST 0x20u
 #define FONT_LAST  0x7Eu
 #define FONT_ROWS  7u
-/* Rows from the top, bit 4 the leftmost of five pixels. */
-extern const uint8_t log_font[FONT_LAST - FONT_FIRST + 1][FONT_ROWS];
+extern const uint64_t log_font[FONT_LAST - FONT_FIRST + 1];
 
 #endif

@@ -10,8 +10,8 @@
 #include "arch/x86_64/tsc.h"
 #include "boot/boot.h"
 
-#define BACKTRACE_MAX    24u
-#define RESET_DELAY_US   5000000u
+#define BACKTRACE_MAX	  24u
+#define RESET_DELAY_US	  5000000u
 #define STOP_DELAY_ROUNDS 100000u /* for the other cores to take their NMI: about a millisecond */
 
 static uint32_t panic_owner; /* 1 + id of the core that panics; 0: none */
@@ -35,7 +35,8 @@ static void enter(void)
 	uint32_t nobody = 0, me = cpu_arch_self()->id + 1;
 
 	cpu_irq_disable();
-	if (!__atomic_compare_exchange_n(&panic_owner, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+	if (!__atomic_compare_exchange_n(&panic_owner, &nobody, me, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE)) {
 		if (nobody == me)
 			machine_reset();
 		halt_for_ever();
@@ -57,7 +58,8 @@ static void print_address(uint64_t address)
 /* Follows saved frame pointers as long as they stay on this stack and rise. */
 static void print_backtrace(uint64_t rip, uint64_t rbp)
 {
-	uint64_t low = (uint64_t)__builtin_frame_address(0), limit = ALIGN_DOWN(low, STACK_BYTES) + STACK_BYTES;
+	uint64_t low = (uint64_t)__builtin_frame_address(0),
+		 limit = ALIGN_DOWN(low, STACK_BYTES) + STACK_BYTES;
 
 	log_info("called from:");
 	print_address(rip);
@@ -81,8 +83,8 @@ static void print_registers(const struct trap_frame *f)
 	log_info("r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
 	log_info("r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
 	log_info("rip %016lx  flags %08lx  cs %02lx  ss %02lx", f->rip, f->rflags, f->cs, f->ss);
-	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
-		 cpu_read_cr4());
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(),
+		 cpu_read_cr3(), cpu_read_cr4());
 }
 
 static _Noreturn void finish(void)
@@ -129,9 +131,10 @@ void panic(const char *fmt, ...)
 	va_start(args, fmt);
 	print_message(fmt, args);
 	va_end(args);
-	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
-		 cpu_read_cr4());
-	print_backtrace((uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0));
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(),
+		 cpu_read_cr3(), cpu_read_cr4());
+	print_backtrace((uint64_t)__builtin_return_address(0) - 1,
+			*(const uint64_t *)__builtin_frame_address(0));
 	finish();
 }
 
@@ -153,7 +156,7 @@ void boot_refuse(const char *fmt, ...)
 void machine_reset(void)
 {
 	const struct acpi_gas *reset = &boot_acpi_get()->reset;
-	struct desc_pointer no_idt = { 0, 0 };
+	struct desc_pointer no_idt = {0, 0};
 
 	cpu_irq_disable();
 	if (reset->base && reset->space == 1 && reset->base <= 0xFFFF)

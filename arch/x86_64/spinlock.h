@@ -1,7 +1,8 @@
 /*
- * Ticket locks with ranks. A core takes locks in rising rank only, so no cycle of waiting can form; each acquisition checks it.
- * Root mode runs with interrupts off wherever it holds a lock, so handlers never compete with the code they interrupted.
- * Pairing: the acquire load of `serving` in spin_lock pairs with the release store in spin_unlock.
+ * Ticket locks with ranks. A core takes locks in rising rank only, so no cycle of waiting can form; each
+ * acquisition checks it. Root mode runs with interrupts off wherever it holds a lock, so handlers never
+ * compete with the code they interrupted. Pairing: the acquire load of `serving` in spin_lock pairs with the
+ * release store in spin_unlock.
  */
 #ifndef ARCH_X86_64_SPINLOCK_H
 #define ARCH_X86_64_SPINLOCK_H
@@ -14,13 +15,13 @@ enum lock_rank {
 	LOCK_RANK_NONE = 0,
 	LOCK_RANK_OBJECT = 10, /* handle tables, object life cycle */
 	LOCK_RANK_VM = 20,
-	LOCK_RANK_NPT = 30,    /* nested tables and memory objects */
+	LOCK_RANK_NPT = 30, /* nested tables and memory objects */
 	LOCK_RANK_VCPU = 40,
 	LOCK_RANK_EVENT = 50,
-	LOCK_RANK_SCHED = 60,  /* run queues */
-	LOCK_RANK_HOST = 70,   /* host page tables */
-	LOCK_RANK_FRAME = 80,  /* frame allocator, frame table */
-	LOCK_RANK_IRQ = 90,    /* interrupt routing */
+	LOCK_RANK_SCHED = 60, /* run queues */
+	LOCK_RANK_HOST = 70,  /* host page tables */
+	LOCK_RANK_FRAME = 80, /* frame allocator, frame table */
+	LOCK_RANK_IRQ = 90,   /* interrupt routing */
 	LOCK_RANK_LOG = 100,
 };
 
@@ -29,7 +30,10 @@ struct spinlock {
 	uint8_t rank, holder_rank; /* holder_rank: the rank the holder had before */
 };
 
-#define SPINLOCK_INIT(lock_rank) { 0, 0, (lock_rank), 0 }
+#define SPINLOCK_INIT(lock_rank)                                                                             \
+	{                                                                                                    \
+		0, 0, (lock_rank), 0                                                                         \
+	}
 
 static inline void spin_init(struct spinlock *l, enum lock_rank rank)
 {
@@ -51,7 +55,8 @@ static inline void spin_lock(struct spinlock *l)
 	cpu->lock_rank = l->rank;
 }
 
-/* For two locks of one rank, the order of which the caller guarantees (by address, say). Interrupts must be off. */
+/* For two locks of one rank, the order of which the caller guarantees (by address, say). Interrupts must be
+ * off. */
 static inline void spin_lock_second(struct spinlock *l)
 {
 	struct cpu_arch *cpu = cpu_arch_self();

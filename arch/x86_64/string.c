@@ -60,15 +60,3 @@ int strncmp(const char *a, const char *b, size_t max)
 			return (uint8_t)a[i] - (uint8_t)b[i];
 	return 0;
 }
-
-bool string_copy(char *to, size_t size, const char *from, size_t from_bytes)
-{
-	size_t n = 0;
-
-	while (n < from_bytes && n + 1 < size && from[n]) {
-		to[n] = from[n];
-		n++;
-	}
-	to[n] = 0;
-	return n == from_bytes || !from[n];
-}

@@ -11,7 +11,8 @@ int memcmp(const void *a, const void *b, size_t bytes);
 size_t strlen(const char *s);
 int strncmp(const char *a, const char *b, size_t max);
 
-/* Copies at most size - 1 bytes of `from`, of which `from_bytes` are readable, always with a NUL. False: it did not fit. */
+/* Copies at most size - 1 bytes of `from`, of which `from_bytes` are readable, always with a NUL. False: it
+ * did not fit. */
 bool string_copy(char *to, size_t size, const char *from, size_t from_bytes);
 
 #endif

@@ -1,10 +1,11 @@
-/* See symbols.h. The first of the link's two passes has an empty table; text comes before it, so both agree on addresses. */
+/* See symbols.h. The first of the link's two passes has an empty table; text comes before it, so both agree
+ * on addresses. */
 #include "arch/x86_64/symbols.h"
 #include "arch/x86_64/layout.h"
 
 struct symbol {
 	uint32_t address; /* from KERNEL_BASE; ascending */
-	uint32_t name;    /* offset in symbol_names */
+	uint32_t name;	  /* offset in symbol_names */
 };
 
 extern const struct symbol symbol_table[];

@@ -1,4 +1,5 @@
-/* Names of the kernel's own functions, for backtraces; the table is made from the linked image (mk/symbols.awk). */
+/* Names of the kernel's own functions, for backtraces; the table is made from the linked image
+ * (mk/symbols.awk). */
 #ifndef ARCH_X86_64_SYMBOLS_H
 #define ARCH_X86_64_SYMBOLS_H
 

@@ -1,5 +1,6 @@
 /*
- * One one-shot timer per core, set in TSC time: TSC-deadline mode where CPUID offers it, else the local APIC's counter.
+ * One one-shot timer per core, set in TSC time: TSC-deadline mode where CPUID offers it, else the local
+ * APIC's counter.
  */
 #ifndef ARCH_X86_64_TIMER_H
 #define ARCH_X86_64_TIMER_H
@@ -10,8 +11,8 @@
 void timer_init_core(unsigned vector);
 
 /*
- * One interrupt on this core when its TSC reaches `tsc`, replacing any earlier deadline; at once if that has passed. Where the
- * APIC's counter is too short it comes early (by seconds): the handler looks at the clock.
+ * One interrupt on this core when its TSC reaches `tsc`, replacing any earlier deadline; at once if that has
+ * passed. Where the APIC's counter is too short it comes early (by seconds): the handler looks at the clock.
  */
 void timer_set_deadline_tsc(uint64_t tsc);
 

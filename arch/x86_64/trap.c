@@ -19,10 +19,28 @@ static irq_handler_fn irq_handlers[256];
 static bool irq_complained[256];
 
 static const char *const exception_names[] = {
-	"#DE divide error", "#DB debug", "NMI", "#BP breakpoint", "#OF overflow", "#BR bound range", "#UD invalid opcode",
-	"#NM no FPU", "#DF double fault", "coprocessor overrun", "#TS invalid TSS", "#NP segment not present", "#SS stack fault",
-	"#GP general protection", "#PF page fault", "reserved", "#MF x87 error", "#AC alignment check", "#MC machine check",
-	"#XM SIMD error", "#VE virtualization", "#CP control protection",
+	"#DE divide error",
+	"#DB debug",
+	"NMI",
+	"#BP breakpoint",
+	"#OF overflow",
+	"#BR bound range",
+	"#UD invalid opcode",
+	"#NM no FPU",
+	"#DF double fault",
+	"coprocessor overrun",
+	"#TS invalid TSS",
+	"#NP segment not present",
+	"#SS stack fault",
+	"#GP general protection",
+	"#PF page fault",
+	"reserved",
+	"#MF x87 error",
+	"#AC alignment check",
+	"#MC machine check",
+	"#XM SIMD error",
+	"#VE virtualization",
+	"#CP control protection",
 };
 
 static bool resume_by_fixup(struct trap_frame *frame)
@@ -52,7 +70,8 @@ static void handle_exception(struct trap_frame *frame)
 
 	if (vector == VECTOR_GP && resume_by_fixup(frame))
 		return;
-	const char *name = vector < ARRAY_SIZE(exception_names) ? exception_names[vector] : "reserved exception";
+	const char *name =
+		vector < ARRAY_SIZE(exception_names) ? exception_names[vector] : "reserved exception";
 
 	if (vector == VECTOR_PF)
 		panic_at(frame, "%s, error 0x%lx, address %016lx", name, frame->error, cpu_read_cr2());

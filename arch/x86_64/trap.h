@@ -1,15 +1,16 @@
 /*
- * Exceptions and interrupts of root mode. An exception ends in a panic unless its RIP has an entry in section .fixup; vectors
- * from TRAP_IRQ_FIRST on go to their handler; an NMI is counted, or halts the core while a panic is under way.
+ * Exceptions and interrupts of root mode. An exception ends in a panic unless its RIP has an entry in section
+ * .fixup; vectors from TRAP_IRQ_FIRST on go to their handler; an NMI is counted, or halts the core while a
+ * panic is under way.
  */
 #ifndef ARCH_X86_64_TRAP_H
 #define ARCH_X86_64_TRAP_H
 
 #include "arch/x86_64/types.h"
 
-#define TRAP_IRQ_FIRST    0x20u
-#define TRAP_IRQ_LAST     0xEFu /* above: the masked 8259s' spurious vectors and the local APIC's */
-#define TRAP_PIC_BASE     0xF0u
+#define TRAP_IRQ_FIRST	    0x20u
+#define TRAP_IRQ_LAST	    0xEFu /* above: the masked 8259s' spurious vectors and the local APIC's */
+#define TRAP_PIC_BASE	    0xF0u
 #define TRAP_LAPIC_SPURIOUS 0xFFu
 
 /* What isr_common (isr.asm) leaves on the stack; the offsets are its too. */
@@ -24,12 +25,14 @@ _Static_assert(sizeof(struct trap_frame) == 22 * 8, "isr.asm pushes this");
 typedef void (*irq_handler_fn)(unsigned vector);
 
 /*
- * Sets the function for one vector in [TRAP_IRQ_FIRST, TRAP_IRQ_LAST], for all cores. It runs with interrupts off, on the
- * interrupted stack, and must return; the end-of-interrupt is written after it. A vector without one is counted and logged.
+ * Sets the function for one vector in [TRAP_IRQ_FIRST, TRAP_IRQ_LAST], for all cores. It runs with interrupts
+ * off, on the interrupted stack, and must return; the end-of-interrupt is written after it. A vector without
+ * one is counted and logged.
  */
 void irq_set_handler(unsigned vector, irq_handler_fn fn);
 
-/* Handles one external interrupt now, end-of-interrupt included: for a vector that VMX acknowledged on an exit. */
+/* Handles one external interrupt now, end-of-interrupt included: for a vector that VMX acknowledged on an
+ * exit. */
 void irq_dispatch(unsigned vector);
 
 /* Called by isr.asm. */

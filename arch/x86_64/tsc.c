@@ -1,6 +1,7 @@
 /*
  * Measures the TSC against whatever independent clocks the machine has. See tsc.h.
- * ACPI 6.5, 4.8.3.3 Power Management Timer; IA-PC HPET 1.0a, 2.3.4; Intel 8254 datasheet, Counter Latch Command.
+ * ACPI 6.5, 4.8.3.3 Power Management Timer; IA-PC HPET 1.0a, 2.3.4; Intel 8254 datasheet, Counter Latch
+ * Command.
  */
 #include "arch/x86_64/tsc.h"
 #include "arch/x86_64/acpi.h"
@@ -11,19 +12,19 @@
 struct tsc_scale tsc_scale;
 
 #define HPET_CAPABILITIES 0x00u
-#define HPET_CONFIG       0x10u
-#define HPET_COUNTER      0xF0u
-#define HPET_PERIOD_MAX   100000000u /* femtoseconds */
-#define PM_TIMER_HZ       3579545u
-#define PIT_HZ            1193182u
-#define PIT_CHANNEL2      0x42u
-#define PIT_COMMAND       0x43u
-#define PIT_GATE_PORT     0x61u
+#define HPET_CONFIG	  0x10u
+#define HPET_COUNTER	  0xF0u
+#define HPET_PERIOD_MAX	  100000000u /* femtoseconds */
+#define PM_TIMER_HZ	  3579545u
+#define PIT_HZ		  1193182u
+#define PIT_CHANNEL2	  0x42u
+#define PIT_COMMAND	  0x43u
+#define PIT_GATE_PORT	  0x61u
 
-#define SAMPLE_TRIES      8u
+#define SAMPLE_TRIES	  8u
 #define WINDOW_PER_SECOND 40u /* measure for 25 ms: under half the PIT's 16-bit period */
-#define ATTEMPTS          3u
-#define TOLERANCE         200u /* references agree within 1/200 */
+#define ATTEMPTS	  3u
+#define TOLERANCE	  200u /* references agree within 1/200 */
 
 struct reference {
 	const char *name;
@@ -65,7 +66,8 @@ static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
 	return low;
 }
 
-/* The reading among a few that took the TSC the least time, so that an interruption between the two does not count. */
+/* The reading among a few that took the TSC the least time, so that an interruption between the two does not
+ * count. */
 static uint64_t sample(uint64_t (*read)(void), uint64_t *tsc)
 {
 	uint64_t best = UINT64_MAX, value = 0;
@@ -95,20 +97,27 @@ static uint32_t find_references(struct reference *refs, const struct acpi_info *
 
 		if (period && period <= HPET_PERIOD_MAX) {
 			*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
-			refs[n++] = (struct reference){ "HPET", 1000000000000000ull / period, UINT32_MAX, read_hpet, 0, 0, 0 };
+			refs[n++] = (struct reference){
+				"HPET", 1000000000000000ull / period, UINT32_MAX, read_hpet, 0, 0, 0};
 		}
 	}
 	if (acpi->pm_timer.base && acpi->pm_timer.space == 1 && acpi->pm_timer.base <= 0xFFFC) {
 		pm_timer_port = (uint16_t)acpi->pm_timer.base;
 		refs[n++] = (struct reference){
-			"ACPI PM timer", PM_TIMER_HZ, acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF, read_pm_timer, 0, 0, 0,
+			"ACPI PM timer",
+			PM_TIMER_HZ,
+			acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF,
+			read_pm_timer,
+			0,
+			0,
+			0,
 		};
 	}
 	outb(PIT_GATE_PORT, (inb(PIT_GATE_PORT) & ~2u) | 1); /* gate on, speaker off */
-	outb(PIT_COMMAND, 0xB4);                             /* channel 2, both bytes, mode 2 */
+	outb(PIT_COMMAND, 0xB4);			     /* channel 2, both bytes, mode 2 */
 	outb(PIT_CHANNEL2, 0);
 	outb(PIT_CHANNEL2, 0);
-	refs[n++] = (struct reference){ "PIT", PIT_HZ, 0xFFFF, read_pit, 0, 0, 0 };
+	refs[n++] = (struct reference){"PIT", PIT_HZ, 0xFFFF, read_pit, 0, 0, 0};
 	return n;
 }
 
@@ -205,8 +214,8 @@ void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet)
 	}
 	for (uint32_t i = 0; disagreeing && i < count; i++)
 		if (!agree(refs[i].measured_hz, hz))
-			log_warn("by the %s the TSC runs at %lu kHz, not %lu", refs[i].name, refs[i].measured_hz / 1000,
-				 hz / 1000);
+			log_warn("by the %s the TSC runs at %lu kHz, not %lu", refs[i].name,
+				 refs[i].measured_hz / 1000, hz / 1000);
 	if (hz < 1000000)
 		boot_refuse("the time stamp counter runs at %lu Hz, which cannot be right", hz);
 	set_scales(hz, mul_div(ticks, hz, ticks_tsc));

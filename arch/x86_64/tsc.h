@@ -9,7 +9,7 @@ struct acpi_info;
 /* Read-only after tsc_calibrate. ns = (tsc * mul) >> shift, both ways with the 128-bit product. */
 struct tsc_scale {
 	uint64_t hz;
-	uint64_t lapic_hz;       /* of the local APIC's timer at divide by 1 */
+	uint64_t lapic_hz;		     /* of the local APIC's timer at divide by 1 */
 	uint64_t ns_mul, tsc_mul, lapic_mul; /* tsc->ns, ns->tsc, tsc->lapic ticks; all >> TSC_SCALE_SHIFT */
 };
 
@@ -18,8 +18,9 @@ struct tsc_scale {
 extern struct tsc_scale tsc_scale;
 
 /*
- * Measures TSC and local APIC timer against up to three of HPET (`hpet`: its registers or NULL), ACPI PM timer and PIT, and
- * takes the median; a reference that disagrees is named in the log. Once, on the boot core, interrupts off.
+ * Measures TSC and local APIC timer against up to three of HPET (`hpet`: its registers or NULL), ACPI PM
+ * timer and PIT, and takes the median; a reference that disagrees is named in the log. Once, on the boot
+ * core, interrupts off.
  */
 void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet);
 

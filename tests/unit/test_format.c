@@ -1,0 +1,112 @@
+/*
+ * The kernel log's formatter, compared with the C library's.
+ * UNIT_SOURCES: arch/x86_64/format.c
+ * UNIT_FLAGS: -Itests/unit
+ */
+#include "cmocka_all.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/x86_64/format.h"
+
+/* Formats with both and demands the same text and length. */
+#define SAME(...)                                                                                            \
+	do {                                                                                                 \
+		char ours[128], theirs[128];                                                                 \
+		size_t n = format_text(ours, sizeof(ours), __VA_ARGS__);                                     \
+		int m = snprintf(theirs, sizeof(theirs), __VA_ARGS__);                                       \
+		assert_string_equal(ours, theirs);                                                           \
+		assert_int_equal(n, m);                                                                      \
+	} while (0)
+
+static void format_text__numbers__match_the_c_library(void **state)
+{
+	(void)state;
+	SAME("%d %i %u", 0, -1, 4000000000u);
+	SAME("%d %d", INT32_MIN, INT32_MAX);
+	SAME("%ld %lu %lx", INT64_MIN, UINT64_MAX, UINT64_MAX);
+	SAME("%lld %llu %zu", -5ll, 6ull, (size_t)7);
+	SAME("%hhu %hx", 200, 0xABC);
+	SAME("%x %X", 0xBEEFu, 0xBEEFu);
+	SAME("%#x %#lx", 0xBEEFu, 1ul << 40);
+}
+
+static void format_text__width_zero_and_precision__match_the_c_library(void **state)
+{
+	(void)state;
+	SAME("[%5d][%-5d][%05d][%5d]", 42, 42, 42, -42);
+	SAME("[%05d][%-5d]", -42, 7);
+	SAME("[%.3d][%8.3d][%08x]", 5, 5, 0xABu);
+	SAME("[%*d][%-*d]", 6, 1, 6, 2);
+	SAME("[%3d]", 12345);
+}
+
+static void format_text__strings__match_the_c_library(void **state)
+{
+	(void)state;
+	SAME("[%s][%8s][%-8s]", "abc", "abc", "abc");
+	SAME("[%.2s][%.*s][%10.2s]", "abc", 1, "abc", "abc");
+	SAME("%c%c 100%%", 'x', 'y');
+	SAME("[%3c][%-3c]", 'x', 'y');
+}
+
+static void format_text__pointer__sixteen_digits(void **state)
+{
+	char out[32];
+
+	(void)state;
+	format_text(out, sizeof(out), "%p", (void *)0x1234);
+	assert_string_equal(out, "0000000000001234");
+}
+
+static void format_text__null_string__named(void **state)
+{
+	char out[32];
+	const char *volatile nothing = NULL;
+
+	(void)state;
+	format_text(out, sizeof(out), "%s", nothing);
+	assert_string_equal(out, "(null)");
+}
+
+static void format_text__too_long__cut_with_nul(void **state)
+{
+	char out[8] = "zzzzzzz";
+
+	(void)state;
+	assert_int_equal(format_text(out, 4, "%s", "abcdef"), 3);
+	assert_memory_equal(out, "abc\0zzz", 8);
+	assert_int_equal(format_text(out, 1, "%d", 99), 0);
+	assert_int_equal(out[0], 0);
+	assert_int_equal(format_text(out, 5, "%8d", 1), 4);
+}
+
+static void format_text__unknown_or_cut_directive__no_harm(void **state)
+{
+	char out[16];
+	const char *volatile odd = "a%qb%";
+
+	(void)state;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+#pragma GCC diagnostic ignored "-Wformat-security"
+	format_text(out, sizeof(out), odd);
+#pragma GCC diagnostic pop
+	assert_string_equal(out, "a%qb");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(format_text__numbers__match_the_c_library),
+		cmocka_unit_test(format_text__width_zero_and_precision__match_the_c_library),
+		cmocka_unit_test(format_text__strings__match_the_c_library),
+		cmocka_unit_test(format_text__pointer__sixteen_digits),
+		cmocka_unit_test(format_text__null_string__named),
+		cmocka_unit_test(format_text__too_long__cut_with_nul),
+		cmocka_unit_test(format_text__unknown_or_cut_directive__no_harm),
+	};
+
+	return cmocka_run_group_tests_name("format", tests, NULL, NULL);
+}
