@@ -23,13 +23,29 @@ void vcpu_fetch_groups(struct vcpu *v, uint32_t groups)
 	v->valid |= groups;
 }
 
+void vcpu_step_for_nmi(struct vcpu *v)
+{
+	v->nmi_stepping = true;
+	v->rflags |= RFLAGS_TF;
+}
+
+void vcpu_step_done(struct vcpu *v)
+{
+	v->nmi_stepping = false;
+	v->nmi_blocked = false;
+	v->rflags &= ~RFLAGS_TF;
+	v->check_interrupts = true;
+}
+
 void vcpu_skip_slow(struct vcpu *v)
 {
 	if (v->shadow) {
 		v->shadow = false;
 		v->check_interrupts = true;
 	}
-	if (v->rflags & RFLAGS_TF) {
+	if (v->nmi_stepping) {
+		vcpu_step_done(v);
+	} else if (v->rflags & RFLAGS_TF) {
 		virt->note_single_step(v);
 		vcpu_raise(v, 1, false, 0);
 	}

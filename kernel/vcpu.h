@@ -153,6 +153,13 @@ static inline void vcpu_skip(struct vcpu *v, unsigned length)
 		vcpu_skip_slow(v);
 }
 
+/*
+ * An NMI waits, and the next instruction must be executed before it: the IRET of the last one's handler, or the one in the shadow
+ * of MOV SS. A single step is made; _done when it is over.
+ */
+void vcpu_step_for_nmi(struct vcpu *v);
+void vcpu_step_done(struct vcpu *v);
+
 /* Raise an exception at the next entry; a second one makes a double fault as SDM vol. 3A, "Interrupt 8" tells. */
 void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code);
 static inline bool vcpu_vector_has_error(unsigned vector)

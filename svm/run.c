@@ -7,8 +7,6 @@
 #include "kernel/fetch.h"
 #include "svm/svm.h"
 
-#define RFLAGS_TF (1ull << 8)
-
 static void host_interrupt_window(void)
 {
 	__asm__ volatile("stgi; sti; nop; cli; clgi" ::: "memory");
@@ -61,6 +59,8 @@ static void inject(struct vcpu *v, struct vmcb *c)
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
 		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_IRET);
 	window_set(c, window);
+	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
+		vcpu_step_for_nmi(v); /* held by a shadow */
 }
 
 /* An event whose delivery the exit interrupted is delivered again; software interrupts are executed again instead. */
@@ -187,17 +187,13 @@ static void handle_iret(struct vcpu *v, struct vmcb *c)
 		v->nmi_blocked = false;
 		return;
 	}
-	v->nmi_stepping = true;
-	v->rflags |= RFLAGS_TF;
+	vcpu_step_for_nmi(v);
 }
 
 static void handle_debug(struct vcpu *v)
 {
 	if (v->nmi_stepping) {
-		v->nmi_stepping = false;
-		v->nmi_blocked = false;
-		v->rflags &= ~RFLAGS_TF;
-		v->check_interrupts = true;
+		vcpu_step_done(v);
 		return;
 	}
 	vcpu_raise(v, 1, false, 0);
