@@ -20,6 +20,7 @@
 void fetch_forget(struct vcpu *v)
 {
 	v->fetch_generation = ~0ull; /* no real one */
+	v->fetch_memo.page = ~0ull;
 }
 
 enum insn_mode fetch_mode(const struct vcpu_paging *p)
@@ -68,9 +69,12 @@ static bool walk_64bit(struct vcpu *v, uint64_t table, gva_t va, unsigned shift,
 {
 	for (unsigned slot = 0;; slot++, shift -= 9) {
 		const uint64_t *entry = (const uint64_t *)fetch_window(v, slot, table + (((va >> shift) & 511) << 3));
-		uint64_t e = entry != NULL ? *entry : 0;
+		uint64_t e = entry != NULL ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
 		if (!(e & PTE_PRESENT))
 			return false;
+		v->fetch_memo.entry[slot] = entry;
+		v->fetch_memo.value[slot] = e;
+		v->fetch_memo.levels = slot + 1;
 		if (shift == 12 || ((e & PTE_LARGE) && shift <= 30)) {
 			uint64_t offset = (1ull << shift) - 1;
 			*out = (e & PTE_ADDRESS & ~offset) | (va & offset);
@@ -78,6 +82,32 @@ static bool walk_64bit(struct vcpu *v, uint64_t table, gva_t va, unsigned shift,
 		}
 		table = e & PTE_ADDRESS;
 	}
+}
+
+/* The page of the last fetch, if the walk would lead there again; NULL if it must be made. */
+static const uint8_t *memo_find(const struct vcpu *v, const struct vcpu_paging *p, gva_t page)
+{
+	const struct vcpu_fetch_memo *m = &v->fetch_memo;
+
+	if (((page ^ m->page) | (p->cr3 ^ m->cr3) | (p->cr0 ^ m->cr0) | (p->cr4 ^ m->cr4) | (p->efer ^ m->efer) |
+	     (v->fetch_generation ^ v->vm->npt.generation)) != 0)
+		return NULL;
+	for (unsigned i = 0; i < m->levels; i++)
+		if (__atomic_load_n(m->entry[i], __ATOMIC_RELAXED) != m->value[i])
+			return NULL;
+	return m->code;
+}
+
+static void memo_keep(struct vcpu *v, const struct vcpu_paging *p, gva_t page, const uint8_t *code)
+{
+	struct vcpu_fetch_memo *m = &v->fetch_memo;
+
+	m->page = page;
+	m->cr0 = p->cr0;
+	m->cr3 = p->cr3;
+	m->cr4 = p->cr4;
+	m->efer = p->efer;
+	m->code = code;
 }
 
 static bool fetch_translate(struct vcpu *v, const struct vcpu_paging *p, gva_t va, gpa_t *out)
@@ -93,21 +123,32 @@ static bool fetch_translate(struct vcpu *v, const struct vcpu_paging *p, gva_t v
 	return walk_64bit(v, p->cr3 & 0xFFFFFFE0, va & 0xFFFFFFFF, 30, out);
 }
 
-/* Where the bytes at CS:RIP can be read, and how many of them lie in that page; NULL if nowhere. */
+/* Where the bytes at `va` can be read, and how many of them lie in that page; NULL if nowhere. */
 static const uint8_t *fetch_bytes(struct vcpu *v, const struct vcpu_paging *p, gva_t va, unsigned *count)
 {
+	gva_t page = ALIGN_DOWN(va, PAGE_SIZE);
+	uint64_t in_page = PAGE_SIZE - (va & PAGE_MASK);
+	const uint8_t *code = memo_find(v, p, page);
 	gpa_t gpa;
 
-	if (unlikely(v->fetch_generation != v->vm->npt.generation)) {
+	*count = in_page < INSN_MAX_BYTES ? (unsigned)in_page : INSN_MAX_BYTES;
+	if (likely(code != NULL))
+		return code + (va & PAGE_MASK);
+	if (v->fetch_generation != v->vm->npt.generation) {
 		for (unsigned i = 0; i < VCPU_FETCH_SLOTS; i++)
 			v->fetch[i].gpa_page = ~0ull;
 		v->fetch_generation = v->vm->npt.generation;
 	}
+	v->fetch_memo.page = ~0ull;
+	v->fetch_memo.levels = 0;
 	if (!fetch_translate(v, p, va, &gpa))
 		return NULL;
-	uint64_t in_page = PAGE_SIZE - (va & PAGE_MASK);
-	*count = in_page < INSN_MAX_BYTES ? (unsigned)in_page : INSN_MAX_BYTES;
-	return fetch_window(v, SLOT_PAGE, gpa);
+	code = fetch_window(v, SLOT_PAGE, ALIGN_DOWN(gpa, PAGE_SIZE));
+	if (code == NULL)
+		return NULL;
+	if (!(p->cr0 & CR0_PG) || (p->cr4 & CR4_PAE)) /* two-level tables have 32-bit entries: not remembered */
+		memo_keep(v, p, page, code);
+	return code + (va & PAGE_MASK);
 }
 
 static gva_t fetch_address(const struct vcpu *v, const struct vcpu_paging *p)

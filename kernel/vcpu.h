@@ -56,6 +56,19 @@ struct vcpu_fetch_slot {
 };
 #define VCPU_FETCH_SLOTS 6u
 
+/*
+ * The walk that found the page of the last fetch. It holds as long as the guest executes in that page with the same control
+ * registers and each entry of its tables still reads the same.
+ */
+struct vcpu_fetch_memo {
+	gva_t page; /* ~0: nothing is remembered */
+	uint64_t cr0, cr3, cr4, efer;
+	const uint8_t *code; /* window onto the page */
+	unsigned levels;
+	const uint64_t *entry[VCPU_FETCH_SLOTS - 1];
+	uint64_t value[VCPU_FETCH_SLOTS - 1];
+};
+
 #define VCPU_NO_VECTOR (-1)
 
 struct vcpu {
@@ -88,6 +101,7 @@ struct vcpu {
 
 	struct vcpu_paging paging;
 	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
+	struct vcpu_fetch_memo fetch_memo;
 	uint64_t fetch_generation;
 	struct vlapic apic;
 	struct cpu_timer apic_timer;

@@ -306,7 +306,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
 		break;
 	case VMEXIT_VMMCALL:
-		handle_insn(v, c, HILUM_EXIT_HYPERCALL);
+		/* The ABI knows VMMCALL without prefixes only: its length is no question. */
+		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
 		break;
 	case VMEXIT_NPF:
 		handle_npf(v, c);

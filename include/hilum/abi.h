@@ -3,7 +3,7 @@
  * guests that know Hilum, and tests; docs/abi.md is its reference. All integers are little endian, all structs are packed by
  * their own alignment, and reserved fields are zero.
  *
- * A call: `vmmcall` (AMD) or `vmcall` (Intel) with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9. RAX returns
+ * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9. RAX returns
  * zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says so.
  */
 #ifndef HILUM_ABI_H
