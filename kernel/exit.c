@@ -5,7 +5,6 @@
 #include "kernel/fetch.h"
 #include "kernel/forward.h"
 #include "kernel/vm.h"
-#include "mm/memory.h"
 
 static void exit_port(struct vcpu *v, const struct vexit *x)
 {
@@ -61,28 +60,16 @@ static bool exit_apic(struct vcpu *v, const struct vexit *x)
 	return true;
 }
 
-static void exit_populate(struct vcpu *v, const struct vexit *x, const struct range *r)
-{
-	struct memory_mapping m = {
-		.memory = ((struct memory_object *)r->target)->memory,
-		.gpa = r->first,
-		.bytes = r->last - r->first + 1,
-		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
-		.rights = r->aux & PAGE_MASK,
-	};
-	if (memory_populate_fault(&v->vm->npt, &m, x->memory.gpa) != STATUS_OK)
-		vm_crash(v, HILUM_CRASH_NO_MEMORY, x->memory.gpa);
-}
-
 static void exit_memory(struct vcpu *v, const struct vexit *x)
 {
 	gpa_t gpa = x->memory.gpa;
-	const struct range *r = range_find(v->vm->regions, gpa);
+	uint32_t rights = x->memory.write ? HILUM_MAP_WRITE : x->memory.fetch ? HILUM_MAP_EXECUTE : HILUM_MAP_READ;
+	enum status populated = x->memory.present ? STATUS_NOT_FOUND : vm_populate(v->vm, gpa, rights);
 
-	if (r != NULL && !x->memory.present && (!x->memory.write || (r->aux & HILUM_MAP_WRITE)) &&
-	    (!x->memory.fetch || (r->aux & HILUM_MAP_EXECUTE))) {
+	if (populated != STATUS_NOT_FOUND) {
 		v->stats.exits[HILUM_EXIT_PAGE_FAULT]++;
-		exit_populate(v, x, r);
+		if (populated != STATUS_OK)
+			vm_crash(v, HILUM_CRASH_NO_MEMORY, gpa);
 		return;
 	}
 	if (v->apic.mode == VLAPIC_XAPIC && ALIGN_DOWN(gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic)) {
@@ -91,7 +78,7 @@ static void exit_memory(struct vcpu *v, const struct vexit *x)
 			return;
 	}
 	v->stats.exits[HILUM_EXIT_MMIO]++;
-	r = range_find(v->vm->mmio, gpa);
+	const struct range *r = range_find(v->vm->mmio, gpa);
 	if (r != NULL && r->target != NULL && x->memory.write)
 		event_signal(r->target);
 	struct forward f = {

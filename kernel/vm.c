@@ -297,6 +297,22 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 		event_signal(vm->status_event);
 }
 
+enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
+{
+	const struct range *r = range_find(vm->regions, gpa);
+
+	if (r == NULL || (r->aux & rights) != rights)
+		return STATUS_NOT_FOUND;
+	const struct memory_mapping m = {
+		.memory = ((struct memory_object *)r->target)->memory,
+		.gpa = r->first,
+		.bytes = r->last - r->first + 1,
+		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
+		.rights = r->aux & PAGE_MASK,
+	};
+	return memory_populate_fault(&vm->npt, &m, gpa);
+}
+
 /* Byte-wise walk over guest-physical pages; `write` says the direction. */
 static enum status vm_copy(struct vm *vm, gpa_t gpa, uint8_t *buffer, uint64_t bytes, bool write)
 {
@@ -305,7 +321,9 @@ static enum status vm_copy(struct vm *vm, gpa_t gpa, uint8_t *buffer, uint64_t b
 		uint64_t page_bytes;
 		uint64_t in_page = PAGE_SIZE - (gpa & PAGE_MASK);
 		uint64_t n = bytes < in_page ? bytes : in_page;
-		if (!nested_pt_lookup(&vm->npt, gpa, write ? HILUM_MAP_WRITE : HILUM_MAP_READ, &hpa, &page_bytes))
+		uint32_t rights = write ? HILUM_MAP_WRITE : HILUM_MAP_READ;
+		if (!nested_pt_lookup(&vm->npt, gpa, rights, &hpa, &page_bytes) &&
+		    (vm_populate(vm, gpa, rights) != STATUS_OK || !nested_pt_lookup(&vm->npt, gpa, rights, &hpa, &page_bytes)))
 			return STATUS_FAULT;
 		uint8_t *window = window_map(cpu_self()->arch.id, COPY_WINDOW, ALIGN_DOWN(hpa, PAGE_SIZE));
 		if (write)

@@ -54,6 +54,12 @@ struct vm {
 must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t bytes);
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
 
+/*
+ * Give `gpa` a frame if a region with all of `rights` (HILUM_MAP_*) covers it. STATUS_NOT_FOUND: none does; STATUS_NO_MEMORY.
+ * Any core, without the object lock.
+ */
+must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
+
 /* Pool memory charged to `vm`; NULL when exhausted. */
 void *vm_alloc_pages(struct vm *vm, unsigned order);
 void vm_free_pages(struct vm *vm, void *page, unsigned order);

@@ -51,6 +51,8 @@ struct config_vm {
 	uint32_t vcpus;
 	uint32_t weight;
 	uint64_t cpus; /* bit n: may run on host core n; zero: on any */
+	bool prefault;  /* all memory at start; else on first access */
+	bool hugepages; /* back it with 2 MiB and 1 GiB pages where possible */
 	bool serial;
 	enum config_console console;
 	uint32_t debug_exit; /* port, or zero */

@@ -236,7 +236,8 @@ static bool create(struct guest *g, uint32_t slot)
 	if (vm < 0)
 		return fail(g, "creating it", vm);
 	g->vm = (hilum_handle_t)vm;
-	int64_t memory = control_memory_create(c->memory_bytes, 0);
+	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
+								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES));
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 		service_log("vm %s: it wants %lu MiB of memory, %lu MiB are free", c->name, (unsigned long)(c->memory_bytes >> 20),

@@ -1,6 +1,8 @@
 /*
- * The 8259A pair: initialisation, priorities, the ways to end an interrupt, and what is left when a request
- * goes away. UNIT_SOURCES: drivers-vm/driver/pic.c UNIT_FLAGS: -Itests/unit/fake_model
+ * The 8259A pair: initialisation, priorities, the ways to end an interrupt, and what is left when a request goes away.
+ *
+ * UNIT_SOURCES: drivers-vm/driver/pic.c
+ * UNIT_FLAGS: -Itests/unit/fake_model
  */
 #include "model_fake.h"
 #include "drivers-vm/driver/pic.h"
