@@ -8,21 +8,20 @@
 
 static void exit_port(struct vcpu *v, const struct vexit *x)
 {
-	const struct range *r = range_find(v->vm->ports, x->port.port);
+	struct vm *vm = v->vm;
+	const struct range *doorbell = range_find(vm->doorbells, x->port.port);
 
-	if (r == NULL || r->target != NULL || v->vm->handler == NULL) {
-		if (!x->port.in && r != NULL && r->target != NULL)
-			event_signal(r->target);
-		if (x->port.string && r == NULL && v->vm->handler != NULL)
-			goto forward; /* INS must still store its ones */
-		if (x->port.in && !x->port.string) /* nobody there: the bus floats high */
-			v->gpr[0] |= x->port.size == 4 ? 0xFFFFFFFF : x->port.size == 2 ? 0xFFFF : 0xFF;
-		if (x->port.in && x->port.size == 4)
-			v->gpr[0] &= 0xFFFFFFFF;
+	if (doorbell != NULL && !x->port.in && !x->port.string) {
+		event_signal(doorbell->target);
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-forward:;
+	if (vm->handler == NULL || range_find(vm->ports, x->port.port) == NULL) { /* nobody there: the bus floats high */
+		if (x->port.in && !x->port.string)
+			v->gpr[0] = x->port.size == 4 ? 0xFFFFFFFF : v->gpr[0] | (x->port.size == 2 ? 0xFFFF : 0xFF);
+		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
+		return;
+	}
 	struct forward f = {
 		.kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT,
 		.size = x->port.size,
@@ -52,7 +51,7 @@ static bool exit_apic(struct vcpu *v, const struct vexit *x)
 	if (move.write) {
 		uint32_t value = move.reg == LAPIC_MOVE_NO_REGISTER ? move.imm : (uint32_t)v->gpr[move.reg];
 		vlapic_mmio_write(&v->apic, offset, value);
-		v->check_interrupts = true;
+		vcpu_apic_changed(v);
 	} else {
 		v->gpr[move.reg] = vlapic_mmio_read(&v->apic, offset);
 	}
@@ -78,9 +77,6 @@ static void exit_memory(struct vcpu *v, const struct vexit *x)
 			return;
 	}
 	v->stats.exits[HILUM_EXIT_MMIO]++;
-	const struct range *r = range_find(v->vm->mmio, gpa);
-	if (r != NULL && r->target != NULL && x->memory.write)
-		event_signal(r->target);
 	struct forward f = {
 		.kind = HILUM_TRAP_MMIO,
 		.write = x->memory.write,
@@ -108,7 +104,7 @@ static void exit_cr8(struct vcpu *v, const struct vexit *x)
 			return;
 		}
 		vlapic_set_tpr(&v->apic, (uint8_t)(value << 4));
-		v->check_interrupts = true;
+		vcpu_apic_changed(v);
 	} else {
 		v->gpr[x->cr8.reg] = vlapic_get_tpr(&v->apic) >> 4;
 	}

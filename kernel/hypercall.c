@@ -280,11 +280,18 @@ static int64_t call_vm_bind_trap(struct vcpu *v, const uint64_t *a)
 	struct hilum_trap_range range;
 	struct object *event = NULL;
 
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
 	TRY(vm_copy_in(v->vm, a[1], &range, sizeof(range)));
+	RESOLVE_VM(vm, a[0], range.kind == HILUM_TRAP_RANGE_DOORBELL ? HILUM_RIGHT_BIND : HILUM_RIGHT_CONTROL);
 	if (range.event != 0)
 		TRY(resolve(v, range.event, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
 	TRY(vm_bind_trap(vm, &range, event != NULL ? container_of(event, struct event, object) : NULL, v->cpu));
+	return 0;
+}
+
+static int64_t call_vm_unbind_trap(struct vcpu *v, const uint64_t *a)
+{
+	RESOLVE_VM(vm, a[0], a[1] == HILUM_TRAP_RANGE_DOORBELL ? HILUM_RIGHT_BIND : HILUM_RIGHT_CONTROL);
+	TRY(vm_unbind_trap(vm, a[1], a[2], v->cpu));
 	return 0;
 }
 
@@ -422,6 +429,7 @@ static const struct {
 	CALL(HC_VM_DESTROY, call_vm_destroy, true),
 	CALL(HC_VM_SET_CPUID, call_vm_set_cpuid, true),
 	CALL(HC_VM_BIND_TRAP, call_vm_bind_trap, true),
+	CALL(HC_VM_UNBIND_TRAP, call_vm_unbind_trap, true),
 	CALL(HC_VM_SET_HANDLER, call_vm_set_handler, true),
 	CALL(HC_VM_SHARED_MEMORY, call_vm_shared_memory, true),
 	CALL(HC_VM_STATUS, call_vm_status, false),
@@ -506,11 +514,11 @@ static int64_t call_kvm(struct vcpu *v, uint64_t number)
 		return 0;
 	}
 	if (number == HILUM_KVM_HC_SEND_IPI) {
-		v->check_interrupts = true;
 		bool is_64bit = vcpu_paging(v)->efer & EFER_LMA && v->paging.cs_attributes & 1u << 9;
 		uint64_t low = is_64bit ? v->gpr[3] : (uint32_t)v->gpr[3] | v->gpr[1] << 32;
 		int reached = vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], low, is_64bit ? v->gpr[1] : 0,
 						     (uint32_t)v->gpr[6]);
+		vcpu_apic_changed(v);
 		return reached >= 0 ? reached : -22;
 	}
 	return -1000;

@@ -147,7 +147,7 @@ void msr_handle_write(struct vcpu *v, unsigned length)
 
 	if (is_apic_msr(msr)) {
 		status = vlapic_msr_write(&v->apic, msr, value);
-		v->check_interrupts = true;
+		vcpu_apic_changed(v);
 		v->stats.exits[HILUM_EXIT_APIC]++;
 	} else {
 		status = msr_write(v, msr, value);

@@ -7,10 +7,11 @@ static struct vcpu *vcpu_of(struct heap_node *node)
 	return container_of(node, struct vcpu, run_node);
 }
 
-static void slice_arm(struct cpu *cpu, uint64_t now_tsc)
+/* The one that runs may go on until `deadline_tsc`. */
+static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 {
-	if (!heap_contains(&cpu->slice.node))
-		cpu_timer_set(cpu, &cpu->slice, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
+	if (!heap_contains(&cpu->slice.node) || cpu->slice.node.key > deadline_tsc)
+		cpu_timer_set(cpu, &cpu->slice, deadline_tsc);
 }
 
 void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
@@ -23,7 +24,7 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 	if (v->realtime) {
 		heap_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
 		if (cpu->current != NULL && !cpu->current->realtime)
-			cpu->resched = true;
+			slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_REALTIME_DELAY_NS));
 		return;
 	}
 	/* A sleeper comes back with the core's virtual time: it neither owes nor is owed for the time it slept. */
@@ -31,7 +32,7 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 		v->virtual_time = cpu->virtual_time;
 	heap_insert(&cpu->fair, &v->run_node, v->virtual_time);
 	if (cpu->current != NULL)
-		slice_arm(cpu, now_tsc);
+		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 }
 
 void sched_remove(struct cpu *cpu, struct vcpu *v)
@@ -69,7 +70,7 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	cpu->charged = v;
 	cpu->switched_tsc = now_tsc;
 	if (heap_first(&cpu->fair) != NULL || heap_first(&cpu->realtime) != NULL)
-		slice_arm(cpu, now_tsc);
+		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 	else if (heap_contains(&cpu->slice.node))
 		cpu_timer_cancel(cpu, &cpu->slice);
 	return v;

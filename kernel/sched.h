@@ -12,6 +12,12 @@
 #define SCHED_WEIGHT_MAX     65535u
 #define SCHED_SLICE_NS       4000000ull
 
+/*
+ * A real-time vCPU that becomes ready waits this long at most for a guest on its core: long enough for a guest to ring a doorbell
+ * and go on, short against anything a device does.
+ */
+#define SCHED_REALTIME_DELAY_NS 20000ull
+
 /* Put a vCPU of this core into its queue unless it is there, or is the one that runs. */
 void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc);
 

@@ -10,8 +10,7 @@
 #include "kernel/cpu.h"
 #include "kernel/object.h"
 #include "kernel/vlapic.h"
-
-struct vm;
+#include "kernel/vm.h"
 
 enum vcpu_state {
 	VCPU_READY,     /* runs, or waits in a run queue */
@@ -188,6 +187,13 @@ static inline bool vcpu_vector_has_error(unsigned vector)
  * says why not.
  */
 bool vcpu_prepare(struct vcpu *v);
+
+/* The guest has touched its local APIC: something may be deliverable now. */
+static inline void vcpu_apic_changed(struct vcpu *v)
+{
+	if (vlapic_pending(&v->apic) >= 0 || v->vm->extint)
+		v->check_interrupts = true;
+}
 
 /* Something waits that may end HLT: whether it can is decided by vcpu_prepare. */
 static inline bool vcpu_has_wake_up(const struct vcpu *v)

@@ -109,9 +109,9 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 			forward_abandon(vm->vcpu[i]);
 	handle_table_clear(&vm->handles);
 	trap_map_free(vm->ports);
-	trap_map_free(vm->mmio);
+	trap_map_free(vm->doorbells);
 	vm->ports = NULL;
-	vm->mmio = NULL;
+	vm->doorbells = NULL;
 	vm_set_handler(vm, NULL, 0);
 	if (vm->status_event != NULL)
 		object_unref(&vm->status_event->object);
@@ -202,23 +202,48 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	return STATUS_OK;
 }
 
-enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self)
+static void trap_map_publish(struct range_map **place, struct range_map *map, struct cpu *self)
 {
-	struct range added = { range->first, range->last, event, 0 };
-	struct range_map **place = range->kind == HILUM_TRAP_RANGE_PORT ? &vm->ports : &vm->mmio;
-	struct range_map *map, *old = *place;
+	struct range_map *old = *place;
 
-	if (range->kind > HILUM_TRAP_RANGE_MMIO || (range->kind == HILUM_TRAP_RANGE_PORT && range->last > 0xFFFF))
-		return STATUS_INVALID;
-	enum status status = range_copy_insert(old, &added, &map);
-	if (status != STATUS_OK)
-		return status;
-	if (event != NULL)
-		object_ref(&event->object);
 	__atomic_store_n(place, map, __ATOMIC_RELEASE);
 	if (old != NULL)
 		object_quiesce(self);
 	range_map_free(old);
+}
+
+enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self)
+{
+	struct range added = { range->first, range->last, event, 0 };
+	bool doorbell = range->kind == HILUM_TRAP_RANGE_DOORBELL;
+	struct range_map **place = doorbell ? &vm->doorbells : &vm->ports;
+	struct range_map *map;
+
+	if (range->kind > HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || doorbell != (event != NULL))
+		return STATUS_INVALID;
+	enum status status = range_copy_insert(*place, &added, &map);
+	if (status != STATUS_OK)
+		return status;
+	if (event != NULL)
+		object_ref(&event->object);
+	trap_map_publish(place, map, self);
+	return STATUS_OK;
+}
+
+enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self)
+{
+	struct range_map **place = kind == HILUM_TRAP_RANGE_DOORBELL ? &vm->doorbells : &vm->ports;
+	struct range_map *map;
+	struct range removed;
+
+	if (kind > HILUM_TRAP_RANGE_DOORBELL)
+		return STATUS_INVALID;
+	enum status status = range_copy_remove(*place, first, &removed, &map);
+	if (status != STATUS_OK)
+		return status;
+	trap_map_publish(place, map, self);
+	if (removed.target != NULL)
+		object_unref(&((struct event *)removed.target)->object);
 	return STATUS_OK;
 }
 

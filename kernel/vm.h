@@ -20,8 +20,8 @@ struct vm {
 
 	struct nested_pt npt;
 	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
-	struct range_map *ports;   /* target: struct event *, NULL: the handler */
-	struct range_map *mmio;    /* the same */
+	struct range_map *ports;     /* the handler's */
+	struct range_map *doorbells; /* target: struct event * */
 	struct handle_table handles;
 
 	struct hilum_cpuid_entry *cpuid; /* one page, sorted by leaf then subleaf */
@@ -72,6 +72,7 @@ must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t
 			      uint32_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
 must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self);
+must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
 void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);

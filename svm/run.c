@@ -80,6 +80,10 @@ static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
 		uint64_t length = c->nrip - v->rip;
 		return length - 1 < INSN_MAX_BYTES ? (unsigned)length : 0;
 	}
+	if (!(v->valid & VCPU_GROUP_PAGING)) { /* what vcpu_paging would do, without the indirect call */
+		svm_fetch(v, VCPU_GROUP_PAGING);
+		v->valid |= VCPU_GROUP_PAGING;
+	}
 	return fetch_insn_length(v);
 }
 

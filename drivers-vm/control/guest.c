@@ -197,10 +197,15 @@ static bool attach(struct guest *g, uint32_t slot)
 	if (error < 0)
 		return fail(g, "giving its memory to the driver VM", error);
 	next_driver_ram += (c->memory_bytes + gib - 1) & ~(gib - 1);
-	int64_t vm = hc(HC_HANDLE_GRANT, driver_vm, g->vm, HILUM_RIGHT_SIGNAL);
+	int64_t vm = hc(HC_HANDLE_GRANT, driver_vm, g->vm, HILUM_RIGHT_SIGNAL | HILUM_RIGHT_BIND);
 	if (vm < 0)
 		return fail(g, "giving its handle to the driver VM", vm);
 	snprintf(m.attach.name, sizeof(m.attach.name), "%s", c->name);
+	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot, 0);
+	if (doorbell < 0)
+		return fail(g, "its doorbell", doorbell);
+	m.attach.doorbell_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);
+	hc(HC_HANDLE_CLOSE, doorbell);
 	m.attach.vm_handle = (uint32_t)vm;
 	m.attach.vcpus = c->vcpus;
 	m.attach.ram_gpa = g->driver_ram;

@@ -22,6 +22,7 @@
 #define CHANNEL_EVENT_SERIAL  1u /* the host's serial interrupt */
 #define CHANNEL_EVENT_LOG     2u
 #define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
+#define CHANNEL_EVENT_DOORBELL 64u /* + slot: a virtqueue of that guest has buffers */
 
 enum channel_kind {
 	CHANNEL_NONE,
@@ -70,6 +71,7 @@ struct channel_message {
 			uint32_t console;    /* CHANNEL_CONSOLE_* or 0 */
 			uint32_t debug_exit; /* port or 0 */
 			uint32_t physical_bits;
+			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot */
 		} attach;
 		struct {
 			uint64_t value, value2;

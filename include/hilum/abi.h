@@ -55,7 +55,8 @@
 #define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
 #define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
 #define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
-#define HC_CALL_END          0x484C0021u
+#define HC_VM_UNBIND_TRAP    0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
+#define HC_CALL_END          0x484C0022u
 
 #define HILUM_BATCH_MAX    64u
 #define HILUM_LOG_LINE_MAX 240u
@@ -91,7 +92,8 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_RIGHT_SIGNAL  (1u << 3) /* event: signal; VM: inject interrupts */
 #define HILUM_RIGHT_READ    (1u << 4) /* state, status and statistics */
 #define HILUM_RIGHT_GRANT   (1u << 5) /* copy the handle into another VM's table */
-#define HILUM_RIGHT_ALL     0x3Fu
+#define HILUM_RIGHT_BIND    (1u << 6) /* VM: bind and unbind doorbells */
+#define HILUM_RIGHT_ALL     0x7Fu
 
 /* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); modules follow from MODULE_0. */
 #define HILUM_HANDLE_SELF     1u
@@ -179,12 +181,12 @@ struct hilum_cpuid_entry {
 };
 #define HILUM_CPUID_SUBLEAF (1u << 0)
 
-#define HILUM_TRAP_RANGE_PORT (0u) /* ranges of I/O ports */
-#define HILUM_TRAP_RANGE_MMIO (1u) /* ranges of guest-physical addresses, whole pages */
+#define HILUM_TRAP_RANGE_PORT     (0u) /* I/O ports that go to the VM's handler; all others read ones and ignore writes */
+#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; looked at first */
 
 struct hilum_trap_range {
 	uint32_t kind; /* HILUM_TRAP_RANGE_* */
-	hilum_handle_t event; /* zero: forward to the VM's handler; else writes signal this event and go on, reads give all ones */
+	hilum_handle_t event; /* of a doorbell; zero for PORT */
 	uint64_t first;
 	uint64_t last; /* inclusive */
 };
