@@ -6,7 +6,8 @@
 #include "kernel/forward.h"
 #include "kernel/vm.h"
 
-static void exit_port(struct vcpu *v, const struct vexit *x)
+/* The handlers stay out of exit_handle, so that the short ones do not pay for the registers that the long ones save. */
+static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 {
 	struct vm *vm = v->vm;
 	const struct range *doorbell = range_find(vm->doorbells, x->port.port);
@@ -59,7 +60,7 @@ static bool exit_apic(struct vcpu *v, const struct vexit *x)
 	return true;
 }
 
-static void exit_memory(struct vcpu *v, const struct vexit *x)
+static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 {
 	gpa_t gpa = x->memory.gpa;
 	uint32_t rights = x->memory.write ? HILUM_MAP_WRITE : x->memory.fetch ? HILUM_MAP_EXECUTE : HILUM_MAP_READ;
@@ -87,7 +88,7 @@ static void exit_memory(struct vcpu *v, const struct vexit *x)
 	forward_trap(v, &f);
 }
 
-static void exit_halt(struct vcpu *v, const struct vexit *x)
+static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)
 {
 	vcpu_skip(v, x->length);
 	v->state = VCPU_HALTED;
@@ -95,7 +96,7 @@ static void exit_halt(struct vcpu *v, const struct vexit *x)
 		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* decides whether it sleeps */
 }
 
-static void exit_cr8(struct vcpu *v, const struct vexit *x)
+static never_inline void exit_cr8(struct vcpu *v, const struct vexit *x)
 {
 	if (x->cr8.write) {
 		uint64_t value = v->gpr[x->cr8.reg];

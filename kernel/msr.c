@@ -145,10 +145,9 @@ void msr_handle_write(struct vcpu *v, unsigned length)
 	uint64_t value = v->gpr[2] << 32 | (uint32_t)v->gpr[0];
 	enum status status;
 
-	if (is_apic_msr(msr)) {
+	if (likely(is_apic_msr(msr))) {
 		status = vlapic_msr_write(&v->apic, msr, value);
 		vcpu_apic_changed(v);
-		v->stats.exits[HILUM_EXIT_APIC]++;
 	} else {
 		status = msr_write(v, msr, value);
 	}

@@ -19,7 +19,7 @@ void svm_idle(struct cpu *cpu)
 }
 
 /* A fresh tag: translations of the old one are never used again. Tags run out: all are flushed and a new generation starts. */
-static void asid_assign(struct vcpu *v)
+static never_inline void asid_assign(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 	struct vmcb *c = svm_vmcb(v);
@@ -50,7 +50,7 @@ static void window_set(struct vmcb *c, bool open)
 	}
 }
 
-static void inject(struct vcpu *v, struct vmcb *c)
+static never_inline void inject(struct vcpu *v, struct vmcb *c)
 {
 	bool window;
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
@@ -64,7 +64,7 @@ static void inject(struct vcpu *v, struct vmcb *c)
 }
 
 /* An event whose delivery the exit interrupted is delivered again; software interrupts are executed again instead. */
-static void requeue(struct vcpu *v, uint64_t info)
+static never_inline void requeue(struct vcpu *v, uint64_t info)
 {
 	uint64_t type = info & EVENT_TYPE_MASK;
 	unsigned vector = info & 0xFF;
@@ -99,7 +99,7 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 	exit_handle(v, &x);
 }
 
-static void handle_io(struct vcpu *v, const struct vmcb *c)
+static never_inline void handle_io(struct vcpu *v, const struct vmcb *c)
 {
 	uint32_t info = (uint32_t)c->exitinfo1;
 	struct vexit x = {
@@ -115,7 +115,7 @@ static void handle_io(struct vcpu *v, const struct vmcb *c)
 	exit_handle(v, &x);
 }
 
-static void handle_npf(struct vcpu *v, const struct vmcb *c)
+static never_inline void handle_npf(struct vcpu *v, const struct vmcb *c)
 {
 	struct vexit x = {
 		.kind = HILUM_EXIT_MMIO,
@@ -223,7 +223,7 @@ static void skip_or_ud(struct vcpu *v, const struct vmcb *c)
 		vcpu_skip(v, length);
 }
 
-static void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t code)
+static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t code)
 {
 	struct vexit x = { .kind = HILUM_EXIT_OTHER, .detail = c->exitcode };
 
