@@ -10,6 +10,10 @@
 #define IOAPIC_TIMER_PIN 2u /* MADT: interrupt source override of IRQ 0 */
 #define NOBODY		 0xFFu
 
+#define CONSOLE_PCI_DEVICE 1u /* its place on bus 0 */
+#define TERMINAL_COLS	   80u
+#define TERMINAL_ROWS	   24u
+
 /* An ISA interrupt reaches both kinds of controller; which of them listens is the guest's choice. */
 static void isa_irq_set(void *ctx, unsigned irq, bool level)
 {
@@ -93,6 +97,8 @@ uint32_t machine_port_read(struct machine *m, uint16_t port, unsigned size)
 	uint32_t value = 0;
 	unsigned i;
 
+	if (pci_host_owns_port(port, size))
+		return pci_host_port_read(&m->pci, port, size);
 	if (size == 1)
 		return byte_read(m, port);
 	for (i = 0; i < size && i < sizeof(value); i++)
@@ -111,6 +117,10 @@ void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_
 				 size < 4 ? value & ((1u << 8 * size) - 1) : value);
 		return;
 	}
+	if (pci_host_owns_port(port, size)) {
+		pci_host_port_write(&m->pci, port, size, value);
+		return;
+	}
 	for (i = 0; i < size && i < sizeof(value); i++)
 		byte_write(m, port + i, value >> (8 * i));
 }
@@ -119,6 +129,8 @@ uint64_t machine_mmio_read(struct machine *m, uint64_t gpa, unsigned size)
 {
 	if (gpa - PLATFORM_IOAPIC_BASE < IOAPIC_BYTES)
 		return ioapic_read(&m->ioapic, gpa - PLATFORM_IOAPIC_BASE, size);
+	if (pci_host_owns_address(gpa))
+		return pci_host_mmio_read(&m->pci, gpa, size);
 	return size >= 8 ? ~0ull : (1ull << (8 * size)) - 1;
 }
 
@@ -126,6 +138,8 @@ void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t
 {
 	if (gpa - PLATFORM_IOAPIC_BASE < IOAPIC_BYTES)
 		ioapic_write(&m->ioapic, gpa - PLATFORM_IOAPIC_BASE, size, (uint32_t)value);
+	else if (pci_host_owns_address(gpa))
+		pci_host_mmio_write(&m->pci, gpa, size, value);
 }
 
 void machine_timer(struct machine *m, unsigned id)
@@ -144,6 +158,10 @@ void machine_timer(struct machine *m, unsigned id)
 	case MODEL_TIMER_RTC_SECOND:
 		rtc_timer(&m->rtc);
 		break;
+	case MODEL_TIMER_CONSOLE:
+		if (m->config.virtio_console)
+			virtio_console_timer(&m->virtio_console);
+		break;
 	}
 }
 
@@ -151,6 +169,8 @@ size_t machine_console_input(struct machine *m, unsigned console, const uint8_t 
 {
 	if (console == MACHINE_CONSOLE_SERIAL && m->config.serial)
 		return uart16550_input(&m->uart, bytes, count);
+	if (console == MACHINE_CONSOLE_VIRTIO && m->config.virtio_console)
+		return virtio_console_input(&m->virtio_console, bytes, count);
 	return count;
 }
 
@@ -179,6 +199,17 @@ void machine_reset(struct machine *m)
 		m->host->set_intr_line(m->host->ctx, false);
 	pic_init(&m->pic, m->host);
 	ioapic_reset(&m->ioapic);
+	pci_host_reset(&m->pci);
+}
+
+static void pci_init(struct machine *m)
+{
+	pci_host_init(&m->pci);
+	if (!m->config.virtio_console)
+		return;
+	virtio_console_init(&m->virtio_console, m->host, MACHINE_CONSOLE_VIRTIO, MODEL_TIMER_CONSOLE,
+			    TERMINAL_COLS, TERMINAL_ROWS);
+	pci_host_plug(&m->pci, CONSOLE_PCI_DEVICE, &m->virtio_console.device.function);
 }
 
 void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host)
@@ -197,4 +228,5 @@ void machine_init(struct machine *m, const struct machine_config *config, const 
 	irq.irq = PLATFORM_RTC_IRQ;
 	rtc_init(&m->rtc, host, irq, (int64_t)config->rtc_epoch_seconds);
 	acpi_pm_init(&m->acpi_pm, host);
+	pci_init(m);
 }

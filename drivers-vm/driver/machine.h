@@ -8,10 +8,12 @@
 #include "drivers-vm/driver/acpi_pm.h"
 #include "drivers-vm/driver/ioapic.h"
 #include "drivers-vm/driver/model_host.h"
+#include "drivers-vm/driver/pci_host.h"
 #include "drivers-vm/driver/pic.h"
 #include "drivers-vm/driver/pit.h"
 #include "drivers-vm/driver/rtc.h"
 #include "drivers-vm/driver/uart16550.h"
+#include "drivers-vm/driver/virtio_console.h"
 
 /* Console numbers of a machine, as in model_host's console_write and console_ready. */
 #define MACHINE_CONSOLE_SERIAL 0u
@@ -34,6 +36,8 @@ struct machine {
 	struct pit pit;
 	struct rtc rtc;
 	struct acpi_pm acpi_pm;
+	struct pci_host pci;
+	struct virtio_console virtio_console;
 };
 
 /* Sets up the power-on state; `host` must outlive the machine. */

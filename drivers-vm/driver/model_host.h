@@ -19,6 +19,7 @@ enum model_timer {
 	MODEL_TIMER_PIT,	  /* next rising edge of channel 0's output */
 	MODEL_TIMER_RTC_PERIODIC, /* register A's rate */
 	MODEL_TIMER_RTC_SECOND,	  /* update-ended and alarm */
+	MODEL_TIMER_CONSOLE,	  /* the virtio console's next slice of output */
 	MODEL_TIMER_COUNT
 };
 
