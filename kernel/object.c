@@ -22,7 +22,7 @@ static void object_free(struct object *object)
 		break;
 	case OBJECT_MEMORY: {
 		struct memory_object *m = container_of(object, struct memory_object, object);
-		memory_unref(m->memory);
+		memory_destroy(m->memory);
 		pool_free_page(m->pool_page);
 		pool_free(m, sizeof(*m));
 		break;
@@ -41,7 +41,7 @@ struct memory_object *memory_object_of_page(void *page)
 
 	if (m == NULL)
 		return NULL;
-	if (memory_wrap_pool_page(page, &m->memory) != STATUS_OK) {
+	if (memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, &m->memory) != STATUS_OK) {
 		pool_free(m, sizeof(*m));
 		return NULL;
 	}

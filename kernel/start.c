@@ -93,13 +93,13 @@ static void memory_fill(struct memory *memory, uint64_t offset, hpa_t from, uint
 {
 	for (uint64_t done = 0; done < bytes;) {
 		hpa_t frame;
-		unsigned order;
+		uint64_t block_bytes;
 		uint64_t n = PAGE_SIZE - ((offset + done) & PAGE_MASK);
 		if (n > bytes - done)
 			n = bytes - done;
-		if (memory_get(memory, (offset + done) >> PAGE_SHIFT, false, &frame, &order) != STATUS_OK)
+		if (memory_get(memory, offset + done, FRAME_ORDER_4K, &frame, &block_bytes) != STATUS_OK)
 			panic("fresh memory has a hole");
-		frames_copy(frame + ((offset + done) & PAGE_MASK), from + done, n);
+		frames_copy(frame, from + done, n);
 		done += n;
 	}
 }

@@ -46,7 +46,7 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 		goto no_memory;
 	shared_memory = memory_object_of_page(shared);
 	if (shared_memory == NULL) {
-		nested_pt_destroy(&vm->npt);
+		nested_pt_destroy(&vm->npt, NULL, NULL);
 		goto no_memory;
 	}
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
@@ -116,7 +116,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	if (vm->status_event != NULL)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
-	nested_pt_destroy(&vm->npt);
+	nested_pt_destroy(&vm->npt, NULL, NULL);
 	for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++)
 		object_unref(&((struct memory_object *)vm->regions->range[i].target)->object);
 	range_map_free(vm->regions);
@@ -143,6 +143,16 @@ static bool page_aligned(uint64_t a, uint64_t b, uint64_t c)
 	return ((a | b | c) & PAGE_MASK) == 0;
 }
 
+/* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */
+static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
+{
+	struct nested_pt_garbage garbage = { 0 };
+
+	nested_pt_unmap(&vm->npt, gpa, bytes, &garbage);
+	object_quiesce(self);
+	nested_pt_garbage_free(&vm->npt, &garbage);
+}
+
 enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint32_t rights,
 		   struct cpu *self)
 {
@@ -159,6 +169,7 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 		return status;
 	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, rights);
 	if (status != STATUS_OK) {
+		unmap_pages(vm, gpa, bytes, self);
 		range_map_free(map);
 		return status;
 	}
@@ -177,7 +188,6 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	const struct range *r = range_find(vm->regions, gpa);
 	struct range removed;
 	struct range_map *map;
-	struct nested_pt_garbage garbage = { 0 };
 
 	if (r == NULL || r->first != gpa || r->last - r->first + 1 != bytes)
 		return STATUS_NOT_FOUND;
@@ -186,17 +196,9 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 		return status;
 	struct range_map *old = vm->regions;
 	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
-	object_quiesce(self); /* no fault handler populates the range any more */
-	status = nested_pt_unmap(&vm->npt, gpa, bytes, &garbage);
-	if (status != STATUS_OK) { /* no memory to split a page that reaches beyond the range */
-		__atomic_store_n(&vm->regions, old, __ATOMIC_RELEASE);
-		object_quiesce(self);
-		range_map_free(map);
-		return status;
-	}
 	vm->mapped_bytes -= bytes;
-	object_quiesce(self); /* every core has left the guest, and enters it again with a new tag: see npt.generation */
-	nested_pt_garbage_free(&vm->npt, &garbage);
+	object_quiesce(self); /* no core populates the range any more */
+	unmap_pages(vm, gpa, bytes, self);
 	range_map_free(old);
 	object_unref(&((struct memory_object *)removed.target)->object);
 	return STATUS_OK;

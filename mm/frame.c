@@ -69,18 +69,6 @@ static void list_remove(struct zone *z, uint32_t number, unsigned order)
 		z->nonempty &= ~(1u << order);
 }
 
-static uint32_t list_pop(struct zone *z, unsigned order)
-{
-	uint32_t number = z->first[order], next = entry(number)->next;
-
-	z->first[order] = next;
-	if (next)
-		entry(next)->prev = 0;
-	else
-		z->nonempty &= ~(1u << order);
-	return number;
-}
-
 /* Whether the block at `number` is free in z with exactly this order, so that its buddy can merge with it. */
 static bool is_free_block(const struct zone *z, uint32_t number, unsigned order)
 {
@@ -113,8 +101,9 @@ static uint32_t block_take(struct zone *z, unsigned order)
 	if (!fitting)
 		return 0;
 	unsigned from = (unsigned)__builtin_ctz(fitting);
-	uint32_t number = list_pop(z, from);
+	uint32_t number = z->first[from];
 
+	list_remove(z, number, from);
 	while (from > order) {
 		from--;
 		list_push(z, number | 1u << from, from);
@@ -132,20 +121,11 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-/* Ends a use. The entry's type must change before the lock is given back: no block may be freed twice. */
-static void block_disclaim(uint32_t number, unsigned order, enum frame_type type, uint32_t owner)
+enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
 {
-	const struct frame *f = entry(number);
+	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
-	assert(f->type == type && f->order == order);
-	assert(f->owner == owner || type == FRAME_SLAB);
-	assert(f->refs == 1);
-	counts[type] -= 1ull << order;
-}
-
-static enum status zone_alloc(struct zone *z, unsigned order, enum frame_type type, uint32_t owner,
-			      hpa_t *out)
-{
+	assert(order <= z->order_max && type > FRAME_POOL_FREE && type < FRAME_TYPE_COUNT);
 	spin_lock(&frame_lock);
 	uint32_t number = block_take(z, order);
 
@@ -158,36 +138,24 @@ static enum status zone_alloc(struct zone *z, unsigned order, enum frame_type ty
 	return STATUS_OK;
 }
 
+/* The entry's type must change before the lock is given back: no block may be freed twice. */
 static void zone_free(struct zone *z, hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner)
 {
 	uint32_t number = (uint32_t)(hpa >> PAGE_SHIFT);
 
 	assert(frame_has_gib(hpa) && order <= z->order_max);
 	spin_lock(&frame_lock);
-	block_disclaim(number, order, type, owner);
+	const struct frame *f = entry(number);
+
+	assert(f->type == type && f->order == order && f->owner == owner && f->refs == 1);
+	counts[type] -= 1ull << order;
 	block_release(z, number, order);
 	spin_unlock(&frame_lock);
 }
 
-enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
-{
-	assert(order <= FRAME_ORDER_MAX && type > FRAME_POOL_FREE && type < FRAME_TYPE_COUNT);
-	return zone_alloc(&general, order, type, owner, out);
-}
-
 void frame_free(hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner)
 {
-	zone_free(&general, hpa, order, type, owner);
-}
-
-enum status frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out)
-{
-	return zone_alloc(&pool, order, type, FRAME_OWNER_KERNEL, out);
-}
-
-void frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type)
-{
-	zone_free(&pool, hpa, order, type, FRAME_OWNER_KERNEL);
+	zone_free(type == FRAME_POOL ? &pool : &general, hpa, order, type, owner);
 }
 
 void frame_pool_donate(hpa_t hpa, unsigned order)
@@ -220,24 +188,14 @@ struct frame *frame_lookup(hpa_t hpa, hpa_t *head)
 	return number ? entry(number) : NULL;
 }
 
-static void add_refs(hpa_t hpa, int step)
+void frame_add_refs(hpa_t hpa, int step)
 {
 	struct frame *f = frame_entry(hpa);
 
 	spin_lock(&frame_lock);
-	assert(f->type > FRAME_POOL_FREE && f->refs > (step < 0 ? 1 : 0) && f->refs < UINT16_MAX);
+	assert(f->type > FRAME_POOL_FREE && f->refs + step > 0 && f->refs + step <= UINT16_MAX);
 	f->refs = (uint16_t)(f->refs + step);
 	spin_unlock(&frame_lock);
-}
-
-void frame_ref(hpa_t hpa)
-{
-	add_refs(hpa, 1);
-}
-
-void frame_unref(hpa_t hpa)
-{
-	add_refs(hpa, -1);
 }
 
 uint64_t frame_count(enum frame_type type)
@@ -316,35 +274,19 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 	}
 }
 
-/* A FREE range, but for what was taken from it. */
-static void add_free_range(hpa_t base, hpa_t end, const struct frame_taken *taken, unsigned count)
-{
-	while (base < end) {
-		enum frame_type type = FRAME_FREE;
-		hpa_t stop = end;
-
-		for (unsigned i = 0; i < count; i++) {
-			if (taken[i].base <= base && base < taken[i].end) {
-				type = FRAME_KERNEL;
-				stop = taken[i].end;
-			} else if (taken[i].base > base && taken[i].base < stop) {
-				stop = taken[i].base;
-			}
-		}
-		add_range(base, stop, type);
-		base = stop;
-	}
-}
-
-void frame_init(const struct boot_info *info, const struct frame_taken *taken, unsigned count)
+void frame_init(const struct boot_info *info, hpa_t taken, hpa_t taken_end)
 {
 	for (uint32_t i = 0; i < info->range_count; i++) {
 		const struct boot_range *r = &info->ranges[i];
 		enum frame_type type = type_of_range(r);
+		hpa_t base = r->base, end = range_end(r);
 
-		if (type == FRAME_FREE)
-			add_free_range(r->base, range_end(r), taken, count);
-		else if (type != FRAME_ABSENT)
-			add_range(r->base, range_end(r), type);
+		if (type == FRAME_FREE && taken >= base && taken < end) {
+			add_range(base, taken, FRAME_FREE);
+			add_range(taken, taken_end, FRAME_KERNEL);
+			base = taken_end;
+		}
+		if (type != FRAME_ABSENT)
+			add_range(base, end, type);
 	}
 }

@@ -30,7 +30,6 @@ enum frame_type {
 	FRAME_FREE,
 	FRAME_POOL_FREE, /* taken by the pool, mapped, not in use */
 	FRAME_POOL,	 /* pages of the pool in use */
-	FRAME_SLAB,	 /* a page of the pool that holds small objects */
 	FRAME_KERNEL,	 /* image, trampoline, frame table */
 	FRAME_GUEST,	 /* memory object's */
 	FRAME_MODULE,	 /* boot module's */
@@ -53,9 +52,10 @@ struct frame {
 static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
 
 /*
- * Takes a block of 2^order frames (order <= FRAME_ORDER_MAX) and records type (one of those in use) and
- * owner, with one reference. *out is its host-physical address. Contents are stale: zero it before a VM can
- * see it. STATUS_NO_MEMORY: no free block is large enough.
+ * Takes a block of 2^order frames (order <= FRAME_ORDER_MAX; FRAME_ORDER_2M for FRAME_POOL, which comes from
+ * what the pool has) and records type (one of those in use) and owner, with one reference. *out is its
+ * host-physical address. Contents are stale: zero it before a VM can see it. STATUS_NO_MEMORY: no free block
+ * is large enough.
  */
 must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
 
@@ -69,10 +69,9 @@ void frame_free(hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner)
  * that we know. */
 struct frame *frame_lookup(hpa_t hpa, hpa_t *head);
 
-/* One user more, or less, of the block in use whose head is hpa. The last reference goes by frame_free only.
- */
-void frame_ref(hpa_t hpa);
-void frame_unref(hpa_t hpa);
+/* `step` users more (fewer, if negative) of the block in use whose head is hpa. The last one goes by
+ * frame_free only. */
+void frame_add_refs(hpa_t hpa, int step);
 
 /* Frames (4 KiB each) that are of this type now. FRAME_TAIL and FRAME_ABSENT give 0: a tail counts as its
  * head's type. */
@@ -86,11 +85,6 @@ uint64_t frame_total(void);
 /* The entry of one frame of RAM that is known to exist. */
 struct frame *frame_entry(hpa_t hpa);
 
-/* A part of a FREE range that was taken before the allocator existed. */
-struct frame_taken {
-	hpa_t base, end; /* page-aligned */
-};
-
 /* Whether the frames of a boot range belong in the table: RAM, and below FRAME_HPA_LIMIT. */
 bool frame_knows_range(const struct boot_range *range);
 
@@ -99,17 +93,12 @@ void frame_note_ranges(const struct boot_info *info);
 
 /*
  * Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the
- * allocator, without what is in taken[count], each within one of them and disjoint: that is KERNEL.
+ * allocator, without [taken, taken_end), which lies in one of them: that is KERNEL.
  */
-void frame_init(const struct boot_info *info, const struct frame_taken *taken, unsigned count);
+void frame_init(const struct boot_info *info, hpa_t taken, hpa_t taken_end);
 
 /* True if any frame of the GiB that hpa lies in is RAM known to us; the frame table is mapped there then. */
 bool frame_has_gib(hpa_t hpa);
-
-/* The pool's zone: as frame_alloc and frame_free for FRAME_POOL or FRAME_SLAB blocks of order <=
- * FRAME_ORDER_2M in it. */
-must_check enum status frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out);
-void frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type);
 
 /* Turns a block of FRAME_KERNEL frames that the pool has mapped (2 MiB, or a page of the first block) into
  * free pool memory. */

@@ -20,33 +20,33 @@
 #define PT_ADDRESS  0x000FFFFFFFFFF000ull
 #define PT_ENTRIES  512u
 #define LARGE_BYTES (1ull << 21)
+#define EARLY_BYTES LARGE_BYTES	 /* of the seed, for the tables built before CR3 is loaded */
 #define MMIO_BYTES  (1ull << 39) /* of address space: one PML4 slot */
 
 static struct spinlock host_lock = SPINLOCK_INIT(LOCK_RANK_HOST);
 static hpa_t root;
 static uint64_t mmio_next = MMIO_BASE;
 static hpa_t seed_next, seed_end; /* rest of the seed; empty once the pool works */
-static bool live;		  /* CR3 is loaded: tables are reached through POOL_BASE */
+static uint64_t tables_va;	  /* tables are reached at this + hpa */
 
 static uint64_t *table_at(hpa_t hpa)
 {
-	return live ? pool_va(hpa) : early_map(hpa, PAGE_SIZE);
+	return (uint64_t *)(tables_va + hpa);
 }
 
-/* A zeroed page for a table; 0: no memory. */
-static hpa_t table_alloc(void)
+hpa_t host_pt_alloc_page(void)
 {
-	if (seed_end) {
-		hpa_t hpa = seed_next;
+	if (!seed_end) {
+		void *page = pool_alloc_page();
 
-		assert(hpa < seed_end);
-		seed_next += PAGE_SIZE;
-		memset(table_at(hpa), 0, PAGE_SIZE);
-		return hpa;
+		return page ? pool_hpa(page) : 0;
 	}
-	void *page = pool_alloc_page();
+	hpa_t hpa = seed_next;
 
-	return page ? pool_hpa(page) : 0;
+	assert(hpa < seed_end);
+	seed_next += PAGE_SIZE;
+	memset(table_at(hpa), 0, PAGE_SIZE);
+	return hpa;
 }
 
 static unsigned index_at(uint64_t va, unsigned level)
@@ -62,7 +62,7 @@ uint64_t *host_pt_entry(uint64_t va, unsigned level)
 		uint64_t *entry = &table[index_at(va, l)];
 
 		if (!*entry) {
-			hpa_t next = table_alloc();
+			hpa_t next = host_pt_alloc_page();
 
 			if (!next)
 				return NULL;
@@ -113,15 +113,20 @@ static void map_image_part(const uint8_t *start, const uint8_t *end, uint64_t fl
 
 void host_pt_init(hpa_t seed, uint64_t seed_bytes)
 {
+	uint8_t *early = early_map(seed, EARLY_BYTES);
+
+	assert(early && seed_bytes >= EARLY_BYTES);
+	tables_va = (uint64_t)early - seed;
 	seed_next = seed;
 	seed_end = seed + seed_bytes;
-	root = table_alloc();
+	root = host_pt_alloc_page();
 	map_image_part(kernel_text_start, kernel_text_end, 0);
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
 	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
 		host_pt_map_pool_block(at);
-	live = true;
+	assert(seed_next - seed <= EARLY_BYTES);
+	tables_va = POOL_BASE;
 	cpu_write_cr3(root);
 }
 

@@ -28,11 +28,14 @@
 /* The rest is for mm/ alone: boot/hooks.h declares what others call. */
 
 /*
- * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks below 4 GiB, contents
- * irrelevant) at POOL_BASE, and loads CR3. Tables come from the seed, upwards, until host_pt_use_pool; it
- * must be large enough.
+ * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks, contents irrelevant) at
+ * POOL_BASE, and loads CR3. Tables come from the seed, upwards, until host_pt_use_pool; it must be large
+ * enough.
  */
 void host_pt_init(hpa_t seed, uint64_t seed_bytes);
+
+/* A zeroed page of the pool, or of the seed; 0: no memory. */
+must_check hpa_t host_pt_alloc_page(void);
 
 /* From now on tables come from the pool. Returns the end of the part of the seed that is in use,
  * page-aligned. */

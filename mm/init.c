@@ -12,61 +12,12 @@
 #include "mm/host_pt.h"
 #include "mm/window.h"
 
-#define SEED_ALIGN (1ull << 21)
-#define SEED_LIMIT (1ull << 32) /* the first tables reach it without early_map's help */
-#define GIB	   (1ull << 30)
+#define BLOCK_BYTES (1ull << 21)
+#define GIB	    (1ull << 30)
 #define ENTRY_SPAN                                                                                           \
 	(PAGE_SIZE / sizeof(struct frame) * PAGE_SIZE) /* RAM that one page of the table describes */
 #define TABLES_FIXED 64u /* image, windows, first stacks, roots of the regions */
 #define TABLES_A_GIB 4u	 /* its frame table's entries, its directory in the pool's region */
-
-static hpa_t end_of(const struct boot_range *r, hpa_t limit)
-{
-	return r->base + r->bytes < limit ? r->base + r->bytes : limit;
-}
-
-/* The highest aligned place in free RAM below 4 GiB for the first host tables. */
-static struct frame_taken choose_seed(const struct boot_info *info)
-{
-	uint64_t bytes = TABLES_FIXED * PAGE_SIZE;
-
-	for (hpa_t at = 0; at < FRAME_HPA_LIMIT; at += GIB)
-		bytes += frame_has_gib(at) * TABLES_A_GIB * PAGE_SIZE;
-	bytes = ALIGN_UP(bytes, SEED_ALIGN);
-	for (uint32_t i = info->range_count; i-- > 0;) {
-		const struct boot_range *r = &info->ranges[i];
-		hpa_t end = ALIGN_DOWN(end_of(r, SEED_LIMIT), SEED_ALIGN);
-
-		if (r->type == BOOT_RANGE_FREE && end >= bytes && end - bytes >= r->base)
-			return (struct frame_taken){end - bytes, end};
-	}
-	boot_refuse("no %llu MiB of free memory in one piece below 4 GiB", (unsigned long long)(bytes >> 20));
-}
-
-/* Room for the frame table, and at most two pages a range more: the largest free range, below the seed if
- * that lies in it. */
-static struct frame_taken choose_table(const struct boot_info *info, const struct frame_taken *seed)
-{
-	struct frame_taken best = {0, 0};
-	uint64_t bytes = 0;
-
-	for (uint32_t i = 0; i < info->range_count; i++) {
-		const struct boot_range *r = &info->ranges[i];
-		hpa_t end = end_of(r, FRAME_HPA_LIMIT);
-
-		if (frame_knows_range(r))
-			bytes += ((end - r->base) / ENTRY_SPAN + 2) * PAGE_SIZE;
-		if (seed->base >= r->base && seed->base < end)
-			end = seed->base;
-		if (r->type == BOOT_RANGE_FREE && end > r->base && end - r->base > best.end - best.base)
-			best = (struct frame_taken){r->base, end};
-	}
-	if (best.end - best.base < bytes)
-		boot_refuse("no %llu KiB of free memory in one piece for the frame table",
-			    (unsigned long long)(bytes >> 10));
-	best.base = best.end - bytes;
-	return best;
-}
 
 static bool holds_ram(const struct boot_info *info, hpa_t base, uint64_t bytes)
 {
@@ -79,56 +30,69 @@ static bool holds_ram(const struct boot_info *info, hpa_t base, uint64_t bytes)
 	return false;
 }
 
-/* Maps the table's page for RAM at `at` to hpa, zeroed; to the one page of zeroes if hpa is 0: buddies are
- * looked up anywhere in a GiB. */
-static void map_table_page(hpa_t at, hpa_t hpa)
+/* What the first host tables and the frame table take, in whole blocks. */
+static uint64_t seed_bytes(const struct boot_info *info)
 {
-	static const uint8_t no_ram[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-	void *page = (struct frame *)FRAME_TABLE_BASE + (at >> PAGE_SHIFT);
-	enum status status = host_pt_map_page((uint64_t)page, hpa ? hpa : kernel_virt_to_hpa(no_ram),
-					      HOST_PT_NO_EXECUTE | (hpa ? HOST_PT_WRITE : 0));
+	uint64_t pages = TABLES_FIXED;
 
-	if (status != STATUS_OK)
-		panic("no memory for the frame table's page tables");
-	if (hpa)
-		memset(page, 0, PAGE_SIZE);
+	for (hpa_t at = 0; at < FRAME_HPA_LIMIT; at += frame_has_gib(at) ? ENTRY_SPAN : GIB) {
+		if (frame_has_gib(at))
+			pages += (at % GIB == 0) * TABLES_A_GIB + holds_ram(info, at, ENTRY_SPAN);
+	}
+	return ALIGN_UP(pages * PAGE_SIZE, BLOCK_BYTES);
+}
+
+/* The highest place in free RAM for it. */
+static hpa_t choose_seed(const struct boot_info *info, uint64_t bytes)
+{
+	for (uint32_t i = info->range_count; i-- > 0;) {
+		const struct boot_range *r = &info->ranges[i];
+		hpa_t end = r->base + r->bytes;
+
+		end = ALIGN_DOWN(end < FRAME_HPA_LIMIT ? end : FRAME_HPA_LIMIT, BLOCK_BYTES);
+		if (r->type == BOOT_RANGE_FREE && end >= bytes && end - bytes >= r->base)
+			return end - bytes;
+	}
+	boot_refuse("no %llu MiB of free memory in one piece", (unsigned long long)(bytes >> 20));
 }
 
 /* Maps the table for every GiB with RAM, and makes the pool's directories there, so that it can grow by one
- * entry. */
-static void map_regions(const struct boot_info *info, struct frame_taken *table)
+ * entry. Where there is no RAM the table is one page of zeroes: buddies are looked up anywhere in a GiB. */
+static void map_regions(const struct boot_info *info)
 {
-	hpa_t next = table->base;
+	static const uint8_t no_ram[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	enum status status;
 
 	for (hpa_t at = 0; at < FRAME_HPA_LIMIT; at += frame_has_gib(at) ? ENTRY_SPAN : GIB) {
 		if (!frame_has_gib(at))
 			continue;
-		if (at % GIB == 0 && !host_pt_entry(POOL_BASE + at, 2))
-			panic("no memory for the pool's page tables");
-		if (holds_ram(info, at, ENTRY_SPAN)) {
-			map_table_page(at, next);
-			next += PAGE_SIZE;
-		} else {
-			map_table_page(at, 0);
-		}
+		uint64_t *directory = at % GIB ? NULL : host_pt_entry(POOL_BASE + at, 2);
+
+		assert(at % GIB || directory);
+		uint64_t page = FRAME_TABLE_BASE + (at >> PAGE_SHIFT) * sizeof(struct frame);
+
+		if (holds_ram(info, at, ENTRY_SPAN))
+			status = host_pt_map_page(page, host_pt_alloc_page(),
+						  HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+		else
+			status = host_pt_map_page(page, kernel_virt_to_hpa(no_ram), HOST_PT_NO_EXECUTE);
+		assert(status == STATUS_OK); /* seed_bytes has counted them */
 	}
-	table->end = next;
 }
 
 void mm_init(const struct boot_info *info, const struct acpi_info *acpi)
 {
-	struct frame_taken taken[2]; /* seed, frame table */
-
 	(void)acpi;
 	frame_note_ranges(info);
-	taken[0] = choose_seed(info);
-	taken[1] = choose_table(info, &taken[0]);
-	host_pt_init(taken[0].base, taken[0].end - taken[0].base);
-	map_regions(info, &taken[1]);
-	frame_init(info, taken, ARRAY_SIZE(taken));
+	uint64_t bytes = seed_bytes(info);
+	hpa_t seed = choose_seed(info, bytes);
+
+	host_pt_init(seed, bytes);
+	map_regions(info);
+	frame_init(info, seed, seed + bytes);
 	if (!window_init())
 		panic("no memory for the windows' page tables");
-	for (hpa_t at = host_pt_use_pool(); at < taken[0].end; at += PAGE_SIZE)
+	for (hpa_t at = host_pt_use_pool(); at < seed + bytes; at += PAGE_SIZE)
 		frame_pool_donate(at, FRAME_ORDER_4K);
 	log_info("memory: %llu MiB, %llu MiB free", (unsigned long long)(frame_total() * PAGE_SIZE >> 20),
 		 (unsigned long long)(frame_count(FRAME_FREE) * PAGE_SIZE >> 20));

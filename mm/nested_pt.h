@@ -9,13 +9,15 @@
  * each entry changes by one 64-bit store, a table is complete before it is linked, and a table that was
  * linked is not reused before its owner has flushed every TLB (struct nested_pt_garbage).
  *
- * Concurrency: map, unmap, protect and destroy of one nested_pt exclude each other by a lock of the caller.
+ * Concurrency: map, unmap and destroy of one nested_pt exclude each other by a lock of the caller.
  * nested_pt_install and nested_pt_lookup may run beside map, and beside each other, on any core; beside unmap
- * and protect only for addresses outside their range: a caller that populates must exclude the unmapping of
- * the same mapping (it could install a page after unmap has passed). Entries change by compare-and-swap where
- * two cores can meet; the loser's table is freed. A lookup reads tables that an unmap may just have taken
- * out: the shoot-down before nested_pt_garbage_free must wait until every core that looks up in this tree has
+ * only for addresses outside its range: a caller that populates must exclude the unmapping of the same
+ * mapping (it could install a page after unmap has passed). Entries change by compare-and-swap where two
+ * cores can meet; the loser's table is freed. A lookup reads tables that an unmap may just have taken out:
+ * the shoot-down before nested_pt_garbage_free must wait until every core that looks up in this tree has
  * passed a point outside any lookup, not only until it has left the guest.
+ *
+ * Memory objects (mm/memory.h) are such trees too, which no hardware walks: offset to host-physical.
  */
 #ifndef MM_NESTED_PT_H
 #define MM_NESTED_PT_H
@@ -41,8 +43,6 @@ struct nested_pt_format {
 			     and 3 */
 	uint64_t flip;	  /* bits that grant by being 0 (NX) */
 	uint64_t need[8]; /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
-	uint64_t kept;	  /* bits that hardware sets (accessed, dirty): carried over when a leaf is changed or
-			     split */
 };
 extern struct nested_pt_format nested_pt_format; /* read-only after nested_pt_set_format */
 
@@ -69,63 +69,39 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 /* Makes an empty tree. STATUS_NO_MEMORY: no pool page. */
 must_check enum status nested_pt_init(struct nested_pt *npt);
 
-/* Frees all tables (not what they map). No CPU may use the tree any more, TLBs included. */
-void nested_pt_destroy(struct nested_pt *npt);
+/*
+ * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No
+ * CPU may use the tree any more, TLBs included.
+ */
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order),
+		       void *context);
 
 /*
  * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least), by the largest pages that
- * alignment, the format and what is there allow. All multiples of 4 KiB, bytes > 0, end <=
- * NESTED_PT_GPA_LIMIT. On error nothing is mapped: STATUS_INVALID (see above), STATUS_EXISTS (some page of it
- * is mapped), STATUS_NO_MEMORY (tables). Needs no shoot-down.
+ * alignment, the format and what is there allow. All multiples of 4 KiB, end <= NESTED_PT_GPA_LIMIT; trusted.
+ * Needs no shoot-down. STATUS_EXISTS (some page of it is mapped), STATUS_NO_MEMORY (tables): a part may be
+ * mapped then, and the caller unmaps the range.
  */
 must_check enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t bytes,
 				     unsigned rights);
 
 /*
- * Maps one page of 2^order frames (order 0, 9, 18) at gpa, both aligned to it; for the fault path. The
- * arguments are trusted. STATUS_EXISTS: something is there: a leaf (another core was faster), or for order >
- * 0 a table. STATUS_NO_MEMORY: a table's page.
+ * Maps one page of 2^order frames (order 0, 9, 18) at gpa, both aligned to it. The arguments are trusted.
+ * STATUS_EXISTS: something is there: a leaf (another core was faster), or for order > 0 a table.
+ * STATUS_NO_MEMORY: a table's page.
  */
 must_check enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order,
 					 unsigned rights);
 
 /*
- * Removes whatever is mapped in [gpa, gpa + bytes); splits large pages that reach over its ends. Tables that
- * served nothing but the range go to *garbage. Afterwards the generation is higher, and the caller flushes
- * all TLBs before it frees garbage or frames. On error nothing has changed: STATUS_INVALID (alignment,
- * range), STATUS_NO_MEMORY (a split needs at most four pages).
+ * Removes whatever is mapped in [gpa, gpa + bytes), into which no leaf may reach from outside. The arguments
+ * are trusted. Tables that served nothing but the range go to *garbage. Afterwards the generation is higher,
+ * and the caller flushes all TLBs before it frees garbage or frames.
  */
-must_check enum status nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes,
-				       struct nested_pt_garbage *garbage);
-
-/*
- * Sets the rights of whatever is mapped in [gpa, gpa + bytes); what is not mapped stays so. Splits, errors,
- * generation and flush as for unmap.
- */
-must_check enum status nested_pt_protect(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, unsigned rights);
+void nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, struct nested_pt_garbage *garbage);
 
 /* Frees the tables in *garbage, and empties it. Only after the shoot-down. */
 void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *garbage);
-
-/* ---- For mm/ alone: a map in steps, so that many pieces succeed or fail as one ---- */
-
-/*
- * Zero-initialise; add every piece, in rising order; fill; map every piece; end. add: STATUS_EXISTS as
- * nested_pt_map. fill: STATUS_NO_MEMORY, and the plan is empty again. map: false if a piece was not planned
- * and the pages are used up, or something is there by now; a part of the piece may be mapped then.
- */
-struct nested_pt_plan {
-	uint64_t *pages; /* zeroed but for the first word, the link */
-	uint32_t needed; /* tables still to be allocated */
-	gpa_t noted[5];	 /* by level: a missing table below an entry of that level is counted up to here */
-};
-must_check enum status nested_pt_check(gpa_t gpa, uint64_t bytes, unsigned rights);
-must_check enum status nested_pt_plan_add(struct nested_pt_plan *plan, const struct nested_pt *npt, gpa_t gpa,
-					  hpa_t hpa, uint64_t bytes);
-must_check enum status nested_pt_plan_fill(struct nested_pt_plan *plan);
-must_check bool nested_pt_plan_map(struct nested_pt_plan *plan, struct nested_pt *npt, gpa_t gpa, hpa_t hpa,
-				   uint64_t bytes, unsigned rights);
-void nested_pt_plan_end(struct nested_pt_plan *plan);
 
 /* ---- The fast path ---- */
 

@@ -47,7 +47,7 @@ static inline void *pool_va(hpa_t hpa)
 	return (void *)(POOL_BASE + hpa);
 }
 
-/* Bytes the pool has taken from the machine, and those of them not in use (free room inside slab pages not
+/* Bytes the pool has taken from the machine, and those of them not in use (free small objects not
  * counted). */
 uint64_t pool_bytes(void);
 uint64_t pool_free_bytes(void);

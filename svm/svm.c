@@ -85,7 +85,6 @@ static enum status svm_init(void)
 			[HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
 			[HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
 		},
-		.kept = 0x60,
 	};
 
 	svm_msr_bitmap = pool_alloc_pages(1);

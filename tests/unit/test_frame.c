@@ -110,7 +110,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 		if (n < ARRAY_SIZE(held) && r & 1) {
 			bool pool = r >> 8 & 1;
 			unsigned order = (unsigned)(r >> 16) % (pool ? 4 : r >> 40 & 63 ? 10 : 19);
-			enum status s = pool ? frame_pool_alloc(order, FRAME_POOL, &block)
+			enum status s = pool ? frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, &block)
 					     : frame_alloc(order, FRAME_GUEST, 5, &block);
 
 			if (s != STATUS_OK)
@@ -123,7 +123,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 			unsigned i = (unsigned)(r >> 16) % n;
 
 			if (held[i].pool)
-				frame_pool_free(held[i].hpa, held[i].order, FRAME_POOL);
+				frame_free(held[i].hpa, held[i].order, FRAME_POOL, FRAME_OWNER_KERNEL);
 			else
 				frame_free(held[i].hpa, held[i].order, FRAME_GUEST, 5);
 			held[i] = held[--n];
@@ -133,7 +133,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 	}
 	while (n--) {
 		if (held[n].pool)
-			frame_pool_free(held[n].hpa, held[n].order, FRAME_POOL);
+			frame_free(held[n].hpa, held[n].order, FRAME_POOL, FRAME_OWNER_KERNEL);
 		else
 			frame_free(held[n].hpa, held[n].order, FRAME_GUEST, 5);
 	}
@@ -153,10 +153,10 @@ static void frame_free__wrong_order_owner_type_or_twice__panics(void **state)
 	expect_panic(frame_free(hpa, 2, FRAME_GUEST, 5));
 	expect_panic(frame_free(hpa + PAGE_SIZE, 0, FRAME_GUEST, 5));
 	expect_panic(frame_free(3ull << 30, 0, FRAME_GUEST, 5));
-	frame_ref(hpa);
+	frame_add_refs(hpa, 1);
 	expect_panic(frame_free(hpa, 3, FRAME_GUEST, 5));
-	frame_unref(hpa);
-	expect_panic(frame_unref(hpa));
+	frame_add_refs(hpa, -1);
+	expect_panic(frame_add_refs(hpa, -1));
 	frame_free(hpa, 3, FRAME_GUEST, 5);
 	expect_panic(frame_free(hpa, 3, FRAME_GUEST, 5));
 	assert_true(audit_frames());

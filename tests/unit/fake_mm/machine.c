@@ -58,7 +58,7 @@ void fake_machine_boot(void)
 {
 	fake_machine_reserve();
 	frame_note_ranges(&fake_boot_info);
-	frame_init(&fake_boot_info, NULL, 0);
+	frame_init(&fake_boot_info, 0, 0);
 }
 
 uint64_t fake_random(void)
@@ -73,7 +73,7 @@ uint64_t fake_random(void)
 
 void *early_map(hpa_t hpa, uint64_t bytes)
 {
-	assert_true(hpa + bytes <= 4 * GIB);
+	assert_true(hpa + bytes <= FAKE_RAM_BYTES);
 	return fake_ram + hpa;
 }
 
