@@ -341,13 +341,19 @@ void svm_run(struct vcpu *v)
 	struct vmcb *c = svm_vmcb(v);
 	struct cpu *cpu = v->cpu;
 
-	while (v->state == VCPU_READY && ready_to_enter(v, c)) {
+	while (v->state == VCPU_READY) {
+		/*
+		 * The quiescent point comes before ready_to_enter looks at the nested tables' generation, and is a locked operation: a
+		 * core that has seen this one pass it (object_quiesce) knows that the entry below uses no older translations.
+		 */
+		__atomic_fetch_add(&cpu->epoch, 1, __ATOMIC_SEQ_CST);
+		if (!ready_to_enter(v, c))
+			break;
 		c->rax = v->gpr[0];
 		c->rsp = v->gpr[4];
 		c->rip = v->rip;
 		c->rflags = v->rflags;
 		c->interrupt_shadow = v->shadow;
-		cpu->epoch++;
 		svm_enter(v, v->backend_hpa);
 		v->gpr[0] = c->rax;
 		v->gpr[4] = c->rsp;
