@@ -179,14 +179,9 @@ static void init_time(void)
 
 static void report(void)
 {
-	uint64_t ram = 0;
-
-	for (uint32_t i = 0; i < info.range_count; i++)
-		if (info.ranges[i].type >= BOOT_RANGE_FREE && info.ranges[i].type <= BOOT_RANGE_KERNEL)
-			ram += info.ranges[i].bytes;
 	log_info("%s", cpu_features.name[0] ? cpu_features.name : "unnamed CPU");
-	log_info("%u core%s, %lu MiB of RAM, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s",
-		 ram >> 20, info.module_count, info.module_count == 1 ? "" : "s");
+	log_info("%u core%s, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s",
+		 info.module_count, info.module_count == 1 ? "" : "s");
 }
 
 /* The boot core on its own stack, all tables final. */

@@ -1,32 +1,8 @@
 /* See memory_map.h. */
 #include "boot/memory_map.h"
+#include "arch/x86_64/string.h"
 
 #define HPA_LIMIT (1ull << 52)
-
-/* A map under construction, appended to in address order. `count` may pass the array's end: the map did not
- * fit. */
-struct builder {
-	struct boot_range ranges[BOOT_RANGES_MAX];
-	uint32_t count;
-};
-
-static struct builder work; /* too large for the stack; boot is single-threaded */
-
-static void append(hpa_t base, hpa_t end, enum boot_range_type type)
-{
-	struct boot_range *last =
-		work.count && work.count <= BOOT_RANGES_MAX ? &work.ranges[work.count - 1] : NULL;
-
-	if (base >= end)
-		return;
-	if (last && last->type == type && last->base + last->bytes == base) {
-		last->bytes += end - base;
-		return;
-	}
-	if (work.count < BOOT_RANGES_MAX)
-		work.ranges[work.count] = (struct boot_range){base, end - base, type};
-	work.count++;
-}
 
 static hpa_t max_hpa(hpa_t a, hpa_t b)
 {
@@ -38,32 +14,33 @@ static hpa_t min_hpa(hpa_t a, hpa_t b)
 	return a < b ? a : b;
 }
 
-/* Appends `old` with the new range laid over it; *at, the new range's first byte not yet appended, moves past
- * both. */
-static void append_overlaid(const struct boot_range *old, hpa_t *at, hpa_t end, enum boot_range_type type)
+/* The greatest type that the map and `added` give to `at`, and where that may change next. */
+static enum boot_range_type type_at(const struct boot_info *info, const struct boot_range *added, hpa_t at,
+				    hpa_t *next)
 {
-	hpa_t old_end = old->base + old->bytes;
+	enum boot_range_type type = BOOT_RANGE_NONE;
 
-	append(old->base, min_hpa(old_end, *at), old->type);
-	append(*at, min_hpa(end, old->base), type);
-	*at = max_hpa(*at, min_hpa(end, old->base));
-	if (old_end > *at && old->base <= *at) {
-		append(*at, min_hpa(end, old_end), type > old->type ? type : old->type);
-		hpa_t rest = max_hpa(*at, min_hpa(end, old_end));
+	*next = HPA_LIMIT;
+	for (uint32_t i = 0; i <= info->range_count; i++) {
+		const struct boot_range *r = i < info->range_count ? &info->ranges[i] : added;
+		hpa_t end = r->base + r->bytes;
 
-		append(rest, old_end, old->type);
-		*at = rest;
-	} else if (old->base > *at) {
-		append(old->base, old_end, old->type);
+		if (r->base > at) {
+			*next = min_hpa(*next, r->base);
+		} else if (end > at) {
+			*next = min_hpa(*next, end);
+			type = r->type > type ? r->type : type;
+		}
 	}
+	return type;
 }
 
 enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, enum boot_range_type type)
 {
-	hpa_t end = base + bytes;
+	static struct boot_range map[BOOT_RANGES_MAX]; /* too large for the stack; boot is single-threaded */
+	hpa_t end = base + bytes < base ? HPA_LIMIT : min_hpa(base + bytes, HPA_LIMIT);
+	uint32_t count = 0;
 
-	if (end < base || end > HPA_LIMIT)
-		end = HPA_LIMIT;
 	if (type == BOOT_RANGE_FREE) {
 		base = ALIGN_UP(base, PAGE_SIZE);
 		end = ALIGN_DOWN(end, PAGE_SIZE);
@@ -73,15 +50,23 @@ enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, e
 	}
 	if (!bytes || base >= end)
 		return STATUS_OK;
-	work.count = 0;
-	for (uint32_t i = 0; i < info->range_count; i++)
-		append_overlaid(&info->ranges[i], &base, end, type);
-	append(base, end, type);
-	if (work.count > BOOT_RANGES_MAX)
-		return STATUS_NO_MEMORY;
-	for (uint32_t i = 0; i < work.count; i++)
-		info->ranges[i] = work.ranges[i];
-	info->range_count = work.count;
+	const struct boot_range added = {base, end - base, type};
+
+	for (hpa_t at = 0, next; at < HPA_LIMIT; at = next) {
+		struct boot_range *last = count ? &map[count - 1] : NULL;
+
+		type = type_at(info, &added, at, &next);
+		if (type == BOOT_RANGE_NONE)
+			continue;
+		if (last && last->type == type && last->base + last->bytes == at)
+			last->bytes += next - at;
+		else if (count == BOOT_RANGES_MAX)
+			return STATUS_NO_MEMORY;
+		else
+			map[count++] = (struct boot_range){at, next - at, type};
+	}
+	memcpy(info->ranges, map, sizeof(map));
+	info->range_count = count;
 	return STATUS_OK;
 }
 

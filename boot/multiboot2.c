@@ -25,15 +25,6 @@ struct tag {
 	uint32_t type, bytes;
 };
 
-/* Little-endian field; the caller has checked that it lies inside. */
-static uint64_t get(const uint8_t *p, size_t bytes)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, p, bytes);
-	return v;
-}
-
 static enum status fail(const char **defect, const char *what, enum status status)
 {
 	*defect = what;
@@ -60,13 +51,13 @@ static enum status read_memory_map(const struct tag *t, struct boot_info *info, 
 {
 	uint32_t entry_bytes;
 
-	if (t->bytes < 16 || (entry_bytes = (uint32_t)get(t->data + 8, 4)) < 20)
+	if (t->bytes < 16 || (entry_bytes = (uint32_t)load_le(t->data + 8, 4)) < 20)
 		return fail(defect, "its memory map is malformed", STATUS_INVALID);
 	for (uint64_t at = 16; at + entry_bytes <= t->bytes; at += entry_bytes) {
 		const uint8_t *e = t->data + at;
 
-		if (memory_map_add(info, get(e, 8), get(e + 8, 8), range_type((uint32_t)get(e + 16, 4))) !=
-		    STATUS_OK)
+		if (memory_map_add(info, load_le(e, 8), load_le(e + 8, 8),
+				   range_type((uint32_t)load_le(e + 16, 4))) != STATUS_OK)
 			return fail(defect, "its memory map has too many ranges", STATUS_NO_MEMORY);
 	}
 	return STATUS_OK;
@@ -81,8 +72,8 @@ static enum status read_module(const struct tag *t, struct boot_info *info, cons
 		return fail(defect, "a module's entry is too short", STATUS_INVALID);
 	if (info->module_count == BOOT_MODULES_MAX)
 		return fail(defect, "there are too many modules", STATUS_NO_MEMORY);
-	start = (uint32_t)get(t->data + 8, 4);
-	end = (uint32_t)get(t->data + 12, 4);
+	start = (uint32_t)load_le(t->data + 8, 4);
+	end = (uint32_t)load_le(t->data + 12, 4);
 	if (end < start)
 		return fail(defect, "a module ends before it starts", STATUS_INVALID);
 	m->base = start;
@@ -98,10 +89,10 @@ static void read_framebuffer(const struct tag *t, struct boot_info *info)
 
 	if (t->bytes < 30)
 		return;
-	s.base = get(t->data + 8, 8);
-	s.pitch_bytes = (uint32_t)get(t->data + 16, 4);
-	s.width = (uint32_t)get(t->data + 20, 4);
-	s.height = (uint32_t)get(t->data + 24, 4);
+	s.base = load_le(t->data + 8, 8);
+	s.pitch_bytes = (uint32_t)load_le(t->data + 16, 4);
+	s.width = (uint32_t)load_le(t->data + 20, 4);
+	s.height = (uint32_t)load_le(t->data + 24, 4);
 	s.bits_per_pixel = t->data[28];
 	if (t->data[29] == FRAMEBUFFER_RGB)
 		s.type = BOOT_SCREEN_RGB;
@@ -170,7 +161,7 @@ static enum status claim_modules(struct boot_info *info, const char **defect)
 
 uint32_t multiboot2_size(const void *mbi)
 {
-	uint32_t bytes = (uint32_t)get(mbi, 4);
+	uint32_t bytes = (uint32_t)load_le(mbi, 4);
 
 	return bytes < INFO_HEADER_BYTES + TAG_HEADER_BYTES || bytes > MULTIBOOT2_MBI_MAX ? 0 : bytes;
 }
@@ -187,7 +178,7 @@ enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *in
 
 		if (at > bytes || bytes - at < TAG_HEADER_BYTES)
 			return fail(defect, "it has no end tag", STATUS_INVALID);
-		t = (struct tag){p + at, (uint32_t)get(p + at, 4), (uint32_t)get(p + at + 4, 4)};
+		t = (struct tag){p + at, (uint32_t)load_le(p + at, 4), (uint32_t)load_le(p + at + 4, 4)};
 		if (t.bytes < TAG_HEADER_BYTES || t.bytes > bytes - at)
 			return fail(defect, "a tag's length is impossible", STATUS_INVALID);
 		if (t.type == TAG_END)

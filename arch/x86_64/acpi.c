@@ -9,22 +9,6 @@
 #define ROOT_ENTRIES  256u
 #define HPA_LIMIT     (1ull << 52)
 
-static uint32_t get_u32(const uint8_t *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
 static uint8_t sum(const uint8_t *p, size_t bytes)
 {
 	uint8_t s = 0;
@@ -45,7 +29,7 @@ static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, c
 		access->complain(name, "its address cannot be read");
 		return NULL;
 	}
-	*bytes = get_u32(t + 4);
+	*bytes = (uint32_t)load_le(t + 4, 4);
 	if (*bytes < HEADER_BYTES || *bytes > TABLE_MAX || !(t = access->map(base, *bytes))) {
 		access->complain(name, "its length is impossible");
 		return NULL;
@@ -73,7 +57,7 @@ struct known_table {
 static const struct known_table known_tables[] = {
 	KNOWN("APIC", madt, acpi_parse_madt),
 	KNOWN("FACP", fadt, acpi_parse_fadt),
-	KNOWN("MCFG", mcfg, acpi_parse_mcfg),
+	KNOWN("MCFG", mcfg, NULL),
 	KNOWN("HPET", hpet, acpi_parse_hpet),
 	KNOWN("DMAR", dmar, NULL),
 	KNOWN("IVRS", ivrs, NULL),
@@ -137,14 +121,14 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 		return STATUS_INVALID;
 	}
 	/* 5.2.5.3: from revision 2 on the XSDT counts, if the extended checksum is right. */
-	xsdt = r[15] >= 2 && bytes >= RSDP_V2_BYTES && !sum(r, RSDP_V2_BYTES) && get_u64(r + 24);
+	xsdt = r[15] >= 2 && bytes >= RSDP_V2_BYTES && !sum(r, RSDP_V2_BYTES) && load_le(r + 24, 8);
 	width = xsdt ? 8 : 4;
-	root = open_table(access, xsdt ? get_u64(r + 24) : get_u32(r + 16), xsdt ? "XSDT" : "RSDT",
-			  &root_bytes);
+	root = open_table(access, xsdt ? load_le(r + 24, 8) : (uint32_t)load_le(r + 16, 4),
+			  xsdt ? "XSDT" : "RSDT", &root_bytes);
 	if (!root || strncmp((const char *)root, xsdt ? "XSDT" : "RSDT", 4))
 		return STATUS_INVALID;
 	for (size_t at = HEADER_BYTES, n = 0; at + width <= root_bytes && n < ROOT_ENTRIES; at += width, n++)
-		read_table(access, xsdt ? get_u64(root + at) : get_u32(root + at), out);
+		read_table(access, load_le(root + at, width), out);
 	verify_dsdt(access, out);
 	return STATUS_OK;
 }

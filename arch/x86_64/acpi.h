@@ -11,7 +11,6 @@
 
 #define ACPI_IOAPICS_MAX   8u
 #define ACPI_OVERRIDES_MAX 24u
-#define ACPI_MCFG_MAX	   8u
 
 struct acpi_table_ref {
 	hpa_t base;	/* 0: not present */
@@ -30,39 +29,27 @@ struct acpi_override { /* an ISA interrupt that is not identity-mapped, or not e
 	uint32_t gsi;
 };
 
-struct acpi_ecam {
-	hpa_t base; /* of bus 0, even where bus_first is greater */
-	uint16_t segment;
-	uint8_t bus_first, bus_last;
-};
-
 /* Generic Address Structure (5.2.3.2), space 0 memory, 1 port; base 0: absent. */
 struct acpi_gas {
 	hpa_t base;
-	uint8_t space, width_bits;
+	uint8_t space;
 };
 
 struct acpi_info {
 	uint32_t cpu_count; /* usable entries of apic_ids */
 	uint32_t cpus_over; /* enabled cores beyond CPU_MAX, left asleep */
 	uint32_t apic_ids[CPU_MAX];
-	hpa_t lapic_base;
-	bool has_8259;
 	uint32_t ioapic_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
 	uint32_t override_count;
 	struct acpi_override overrides[ACPI_OVERRIDES_MAX];
-	uint32_t ecam_count;
-	struct acpi_ecam ecams[ACPI_MCFG_MAX];
-	bool hw_reduced;
-	uint16_t sci_irq;
 	uint16_t pm1a_control, pm1b_control; /* I/O ports; 0: absent */
 	struct acpi_gas pm_timer;
 	bool pm_timer_32bit;
 	struct acpi_gas reset;
 	uint8_t reset_value;
 	hpa_t hpet_base; /* 0: absent */
-	struct acpi_table_ref rsdt, madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
+	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
 };
 
 struct acpi_access {
@@ -83,7 +70,6 @@ must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct ac
  * STATUS_INVALID: malformed. */
 must_check enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out);
-must_check enum status acpi_parse_mcfg(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out);
 
 /* Where ISA interrupt `irq` arrives: its global system interrupt and signal. */

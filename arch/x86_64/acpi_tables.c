@@ -1,22 +1,12 @@
-/* Contents of MADT, FADT, MCFG and HPET. Pure; each field is read only after the length that covers it was
+/* Contents of MADT, FADT and HPET. Pure; each field is read only after the length that covers it was
  * checked. */
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/string.h"
 
-/* Little-endian field of `bytes` bytes, zero-extended. The caller has checked that it lies in the table. */
-static uint64_t get(const uint8_t *p, size_t bytes)
-{
-	uint64_t v = 0;
-
-	memcpy(&v, p, bytes);
-	return v;
-}
-
 /* 5.2.12 Multiple APIC Description Table */
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_LAPIC_ADDRESS = 5, MADT_X2APIC = 9 };
+enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_X2APIC = 9 };
 
 #define MADT_ENTRIES	   44u
-#define MADT_PCAT_COMPAT   1u
 #define MADT_CPU_ENABLED   1u
 #define XAPIC_ID_BROADCAST 0xFFu
 
@@ -37,8 +27,8 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 {
 	if (out->ioapic_count < ACPI_IOAPICS_MAX)
 		out->ioapics[out->ioapic_count++] = (struct acpi_ioapic){
-			.base = get(e + 4, 4),
-			.gsi_base = (uint32_t)get(e + 8, 4),
+			.base = load_le(e + 4, 4),
+			.gsi_base = (uint32_t)load_le(e + 8, 4),
 			.id = e[2],
 		};
 }
@@ -47,13 +37,13 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
  * high. */
 static void add_override(struct acpi_info *out, const uint8_t *e)
 {
-	uint32_t flags = (uint32_t)get(e + 8, 2);
+	uint32_t flags = (uint32_t)load_le(e + 8, 2);
 
 	if (e[2] || e[3] > 15 || out->override_count == ACPI_OVERRIDES_MAX)
 		return;
 	out->overrides[out->override_count++] = (struct acpi_override){
 		.isa_irq = e[3],
-		.gsi = (uint32_t)get(e + 4, 4),
+		.gsi = (uint32_t)load_le(e + 4, 4),
 		.active_low = (flags & 3) == 3,
 		.level = (flags >> 2 & 3) == 3,
 	};
@@ -62,8 +52,10 @@ static void add_override(struct acpi_info *out, const uint8_t *e)
 static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
 	static const uint8_t need[] = {
-		[MADT_LAPIC] = 8,	   [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10,
-		[MADT_LAPIC_ADDRESS] = 12, [MADT_X2APIC] = 16,
+		[MADT_LAPIC] = 8,
+		[MADT_IOAPIC] = 12,
+		[MADT_OVERRIDE] = 10,
+		[MADT_X2APIC] = 16,
 	};
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
@@ -71,19 +63,16 @@ static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *o
 	switch (e[0]) {
 	case MADT_LAPIC:
 		if (e[3] != XAPIC_ID_BROADCAST)
-			add_cpu(out, e[3], (uint32_t)get(e + 4, 4));
+			add_cpu(out, e[3], (uint32_t)load_le(e + 4, 4));
 		break;
 	case MADT_X2APIC:
-		add_cpu(out, (uint32_t)get(e + 4, 4), (uint32_t)get(e + 8, 4));
+		add_cpu(out, (uint32_t)load_le(e + 4, 4), (uint32_t)load_le(e + 8, 4));
 		break;
 	case MADT_IOAPIC:
 		add_ioapic(out, e);
 		break;
 	case MADT_OVERRIDE:
 		add_override(out, e);
-		break;
-	case MADT_LAPIC_ADDRESS:
-		out->lapic_base = get(e + 4, 8);
 		break;
 	default: /* NMI wiring is the same everywhere (LINT1); the rest is for other architectures or hot plug
 		  */
@@ -96,8 +85,6 @@ enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info
 {
 	if (bytes < MADT_ENTRIES)
 		return STATUS_INVALID;
-	out->lapic_base = get(table + 36, 4);
-	out->has_8259 = get(table + 40, 4) & MADT_PCAT_COMPAT;
 	for (size_t at = MADT_ENTRIES; at < bytes; at += table[at + 1]) {
 		if (bytes - at < 2 || table[at + 1] < 2 || table[at + 1] > bytes - at)
 			return STATUS_INVALID;
@@ -110,7 +97,6 @@ enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info
 /* 5.2.9 Fixed ACPI Description Table: offsets */
 enum {
 	FADT_DSDT = 40,
-	FADT_SCI_INT = 46,
 	FADT_PM1A_CNT = 64,
 	FADT_PM1B_CNT = 68,
 	FADT_PM_TMR = 76,
@@ -134,9 +120,9 @@ enum {
 /* A register's extended form counts where the table is long enough and it is not zero (5.2.9, X_ fields). */
 static struct acpi_gas get_gas(const uint8_t *table, size_t bytes, size_t offset)
 {
-	if (offset + GAS_BYTES > bytes || !get(table + offset + 4, 8))
-		return (struct acpi_gas){0, 0, 0};
-	return (struct acpi_gas){get(table + offset + 4, 8), table[offset], table[offset + 1]};
+	if (offset + GAS_BYTES > bytes || !load_le(table + offset + 4, 8))
+		return (struct acpi_gas){0, 0};
+	return (struct acpi_gas){load_le(table + offset + 4, 8), table[offset]};
 }
 
 static uint16_t get_port(const uint8_t *table, size_t bytes, size_t offset, size_t extended)
@@ -145,7 +131,7 @@ static uint16_t get_port(const uint8_t *table, size_t bytes, size_t offset, size
 
 	if (gas.base && gas.space == GAS_PORT && gas.base <= 0xFFFF)
 		return (uint16_t)gas.base;
-	return get(table + offset, 4) <= 0xFFFF ? (uint16_t)get(table + offset, 2) : 0;
+	return load_le(table + offset, 4) <= 0xFFFF ? (uint16_t)load_le(table + offset, 2) : 0;
 }
 
 enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out)
@@ -154,44 +140,22 @@ enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info
 
 	if (bytes < FADT_MIN_BYTES)
 		return STATUS_INVALID;
-	flags = (uint32_t)get(table + FADT_FLAGS, 4);
-	out->hw_reduced = flags & FADT_HW_REDUCED;
-	out->sci_irq = (uint16_t)get(table + FADT_SCI_INT, 2);
-	out->dsdt.base = get(table + FADT_DSDT, 4);
-	if (bytes >= FADT_X_DSDT + 8 && get(table + FADT_X_DSDT, 8))
-		out->dsdt.base = get(table + FADT_X_DSDT, 8);
+	flags = (uint32_t)load_le(table + FADT_FLAGS, 4);
+	out->dsdt.base = load_le(table + FADT_DSDT, 4);
+	if (bytes >= FADT_X_DSDT + 8 && load_le(table + FADT_X_DSDT, 8))
+		out->dsdt.base = load_le(table + FADT_X_DSDT, 8);
 	if (bytes > FADT_RESET_VALUE && flags & FADT_RESET_SUPPORTED) {
 		out->reset = get_gas(table, bytes, FADT_RESET_REG);
 		out->reset_value = table[FADT_RESET_VALUE];
 	}
-	if (out->hw_reduced)
+	if (flags & FADT_HW_REDUCED)
 		return STATUS_OK;
 	out->pm1a_control = get_port(table, bytes, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
 	out->pm1b_control = get_port(table, bytes, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
 	out->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
 	out->pm_timer = get_gas(table, bytes, FADT_X_PM_TMR);
 	if (!out->pm_timer.base && table[FADT_PM_TMR_LEN] == 4)
-		out->pm_timer = (struct acpi_gas){get(table + FADT_PM_TMR, 4), GAS_PORT, 32};
-	return STATUS_OK;
-}
-
-/* PCI Firmware Specification 3.3, 4.1.2 MCFG Table Description */
-#define MCFG_ENTRIES	 44u
-#define MCFG_ENTRY_BYTES 16u
-
-enum status acpi_parse_mcfg(const uint8_t *table, size_t bytes, struct acpi_info *out)
-{
-	if (bytes < MCFG_ENTRIES)
-		return STATUS_INVALID;
-	for (size_t at = MCFG_ENTRIES; bytes - at >= MCFG_ENTRY_BYTES; at += MCFG_ENTRY_BYTES) {
-		const uint8_t *e = table + at;
-		struct acpi_ecam ecam = {get(e, 8), (uint16_t)get(e + 8, 2), e[10], e[11]};
-
-		if (!ecam.base || ecam.base & 0xFFFFF || ecam.bus_last < ecam.bus_first)
-			return STATUS_INVALID;
-		if (out->ecam_count < ACPI_MCFG_MAX)
-			out->ecams[out->ecam_count++] = ecam;
-	}
+		out->pm_timer = (struct acpi_gas){load_le(table + FADT_PM_TMR, 4), GAS_PORT};
 	return STATUS_OK;
 }
 

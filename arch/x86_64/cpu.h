@@ -20,8 +20,6 @@ struct cpu_arch {
 	uint64_t stack_top; /* address just above its stack */
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
 	bool online;	    /* it reached kernel_main */
-	uint64_t nmi_count;
-	uint64_t irq_count;
 	struct desc_tables desc;
 };
 
@@ -55,19 +53,6 @@ static inline void cpu_irq_disable(void)
 static inline void cpu_irq_enable(void)
 {
 	__asm__ volatile("sti" ::: "memory");
-}
-
-/* Enables interrupts and halts until one has come, then disables them: none is lost between, as STI holds off
- * one instruction. */
-static inline void cpu_irq_wait(void)
-{
-	__asm__ volatile("sti; hlt; cli" ::: "memory");
-}
-
-/* Takes pending interrupts now: STI's shadow covers the NOP, they arrive after it. */
-static inline void cpu_irq_window(void)
-{
-	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
 #define RFLAGS_IF 0x200ull
@@ -111,18 +96,6 @@ must_check static inline enum status rdmsr_safe(uint32_t msr, uint64_t *value)
 		return STATUS_UNSUPPORTED;
 	*value = hi << 32 | (uint32_t)lo;
 	return STATUS_OK;
-}
-
-/* As wrmsr, but STATUS_UNSUPPORTED where MSR or value raises #GP. */
-must_check static inline enum status wrmsr_safe(uint32_t msr, uint64_t value)
-{
-	uint64_t failed = 0;
-
-	__asm__ volatile(CPU_FIXUP("wrmsr")
-			 : "+S"(failed)
-			 : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
-	return failed ? STATUS_UNSUPPORTED : STATUS_OK;
 }
 
 /* As xsetbv, but STATUS_INVALID where the value raises #GP. CR4.OSXSAVE must be set. */
@@ -197,11 +170,6 @@ static inline void cpu_invlpg(uint64_t va)
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
-static inline void cpu_clts(void)
-{
-	__asm__ volatile("clts" ::: "memory");
-}
-
 static inline uint8_t inb(uint16_t port)
 {
 	uint8_t v;
@@ -226,11 +194,6 @@ static inline void outb(uint16_t port, uint8_t v)
 static inline void outw(uint16_t port, uint16_t v)
 {
 	__asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-
-static inline void outl(uint16_t port, uint32_t v)
-{
-	__asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
 }
 
 #endif

@@ -34,11 +34,6 @@ void desc_init_idt(void)
 	}
 }
 
-uint64_t desc_idt_base(void)
-{
-	return (uint64_t)idt;
-}
-
 static void load_segments(void)
 {
 	__asm__ volatile("pushq %0\n"

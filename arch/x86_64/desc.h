@@ -43,7 +43,4 @@ void desc_init_core(struct desc_tables *t);
 /* Fills the IDT that all cores share; once, before the first desc_init_core. */
 void desc_init_idt(void);
 
-/* For VMX's host-state area. */
-uint64_t desc_idt_base(void);
-
 #endif

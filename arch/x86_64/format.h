@@ -1,5 +1,5 @@
-/* printf's formatting without floating point, locale or allocation: %d %i %u %x %X %p %s %c %%, hh h l ll z,
- * flags - 0 # (0 prints as 0x0), width and precision (also *). */
+/* printf's formatting as far as the log needs it: %d %u %x %s %%, l and ll, flags 0 and # (0 prints as 0x0),
+ * width of a non-negative number or string. */
 #ifndef ARCH_X86_64_FORMAT_H
 #define ARCH_X86_64_FORMAT_H
 

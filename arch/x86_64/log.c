@@ -7,7 +7,6 @@
 
 #define LINE_MAX    256u
 #define SERIAL_PORT 0x3F8u
-#define SERIAL_BAUD 115200u
 
 /* Protects the ring's writer side, both sinks and serial_port. */
 static struct spinlock log_lock = SPINLOCK_INIT(LOCK_RANK_LOG);
@@ -17,7 +16,6 @@ static struct log_ring ring __attribute__((aligned(4096))) = {
 	.size = LOG_RING_DATA_BYTES,
 };
 static uint16_t serial_port; /* 0: none */
-static uint32_t serial_baud;
 static bool serial_released;
 static bool panicking;
 
@@ -67,44 +65,26 @@ static void log_line(const char *severity, const char *fmt, va_list args)
 
 LOG_FUNCTION(log_info, "")
 LOG_FUNCTION(log_warn, "warning: ")
-LOG_FUNCTION(log_error, "error: ")
 
-static uint32_t parse_number(const char **at)
+static bool is_hex(char c)
 {
-	const char *s = *at;
-	uint32_t base = s[0] == '0' && (s[1] == 'x' || s[1] == 'X') ? 16 : 10, value = 0;
-
-	for (s += base == 16 ? 2 : 0;; s++) {
-		uint32_t digit =
-			*s >= '0' && *s <= '9' ? (uint32_t)(*s - '0') : ((uint32_t)*s | 0x20) - 'a' + 10;
-
-		if (digit >= base)
-			break;
-		value = value * base + digit;
-	}
-	*at = s;
-	return value;
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
 void log_init_serial(const char *option)
 {
 	uint32_t port = SERIAL_PORT;
 
-	serial_baud = SERIAL_BAUD;
 	if (option && !strncmp(option, "none", 4))
 		return;
 	if (option && *option) {
-		port = parse_number(&option);
-		if (*option++ == ',')
-			serial_baud = parse_number(&option);
+		option += strncmp(option, "0x", 2) ? 0 : 2;
+		for (port = 0; is_hex(*option) && port <= 0xFFFF; option++)
+			port = port * 16 +
+			       (uint32_t)(*option <= '9' ? *option - '0' : (*option | 0x20) - 'a' + 10);
 	}
-	if (port && port <= 0xFFF8 && log_serial_open((uint16_t)port, serial_baud))
+	if (port && port <= 0xFFF8 && log_serial_open((uint16_t)port))
 		serial_port = (uint16_t)port;
-}
-
-void log_init_screen(const struct boot_screen *screen, void *fb)
-{
-	log_screen_open(screen, fb);
 }
 
 void log_serial_release(void)
@@ -135,6 +115,6 @@ void log_enter_panic(void)
 	if (!serial_port || !serial_released)
 		return;
 	serial_released = false;
-	if (!log_serial_open(serial_port, serial_baud))
+	if (!log_serial_open(serial_port))
 		serial_port = 0;
 }

@@ -13,16 +13,16 @@
 
 /* One line each; a newline is added. Formats: format_text's (no floating point). */
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* adds "warning: " */
-void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* adds "error: " */
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* adds "warning: " */
 
 /*
- * Opens the serial port named by the option value `serial` ("0x3f8,115200"; NULL: that default; "none": no
- * port). A port that fails a loop-back test is left alone.
+ * Opens the serial port at the hexadecimal address `serial` ("0x2f8"; NULL: 0x3f8; "none": no port), 115200
+ * baud. A port that fails a loop-back test is left alone.
  */
 void log_init_serial(const char *serial);
 
-/* Starts drawing on the screen; `fb` is its address in the current tables. Called again with the final
+/* Takes a 32, 24 or 16-bit RGB or EGA text screen over and clears it; other kinds are left dark. `fb` is its
+ * address in the current tables. Called again with the final
  * tables' address; between, while other tables than that call's are loaded, nothing is drawn. */
 void log_init_screen(const struct boot_screen *screen, void *fb);
 

@@ -4,6 +4,7 @@
  */
 #include "arch/x86_64/log_sink.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
 
 #define CELL_WIDTH  8u
@@ -66,7 +67,7 @@ static uint32_t at_most(uint32_t value, uint32_t limit)
 	return value < limit ? value : limit;
 }
 
-void log_screen_open(const struct boot_screen *mode, void *fb)
+void log_init_screen(const struct boot_screen *mode, void *fb)
 {
 	bool rgb = mode->type == BOOT_SCREEN_RGB &&
 		   (mode->bits_per_pixel == 32 || mode->bits_per_pixel == 24 || mode->bits_per_pixel == 16);

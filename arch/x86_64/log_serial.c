@@ -11,18 +11,17 @@ enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UA
 #define MCR_LOOP      0x10u
 #define LSR_DATA      0x01u
 #define LSR_THR_EMPTY 0x20u
-#define CLOCK_HZ      115200u /* at divisor 1 */
+#define DIVISOR	      1u /* 115200 baud */
 #define WAIT_ROUNDS   200000u
 
-bool log_serial_open(uint16_t port, uint32_t baud)
+bool log_serial_open(uint16_t port)
 {
-	uint32_t divisor = baud && baud <= CLOCK_HZ ? CLOCK_HZ / baud : 1;
 	bool echoed = false;
 
 	outb(port + UART_IER, 0);
 	outb(port + UART_LCR, LCR_DLAB);
-	outb(port + UART_DATA, (uint8_t)divisor);
-	outb(port + UART_IER, (uint8_t)(divisor >> 8));
+	outb(port + UART_DATA, DIVISOR);
+	outb(port + UART_IER, 0);
 	outb(port + UART_LCR, LCR_8N1);
 	outb(port + UART_FCR, FCR_ENABLE);
 	outb(port + UART_MCR, MCR_LOOP | MCR_DTR_RTS);

@@ -6,13 +6,11 @@
 #include "arch/x86_64/types.h"
 #include "boot/boot_info.h"
 
-/* Opens a 16550-compatible UART, 8n1, interrupts off. False: none answers there. */
-bool log_serial_open(uint16_t port, uint32_t baud);
+/* Opens a 16550-compatible UART, 115200 baud, 8n1, interrupts off. False: none answers there. */
+bool log_serial_open(uint16_t port);
 /* Waits for room, though not for ever. */
 void log_serial_put(uint16_t port, char c);
 
-/* Takes a 32, 24 or 16-bit RGB or EGA text screen over and clears it; other kinds are left dark. */
-void log_screen_open(const struct boot_screen *screen, void *fb);
 void log_screen_put(char c);
 
 #define FONT_FIRST 0x20u

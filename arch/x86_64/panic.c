@@ -83,8 +83,6 @@ static void print_registers(const struct trap_frame *f)
 	log_info("r8  %016lx  r9  %016lx  r10 %016lx  r11 %016lx", f->r8, f->r9, f->r10, f->r11);
 	log_info("r12 %016lx  r13 %016lx  r14 %016lx  r15 %016lx", f->r12, f->r13, f->r14, f->r15);
 	log_info("rip %016lx  flags %08lx  cs %02lx  ss %02lx", f->rip, f->rflags, f->cs, f->ss);
-	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(),
-		 cpu_read_cr3(), cpu_read_cr4());
 }
 
 static _Noreturn void finish(void)
@@ -106,15 +104,17 @@ static void print_message(const char *fmt, va_list args)
 	char text[200];
 	const struct cpu_arch *cpu = cpu_arch_self();
 
+	enter();
 	format_text_va(text, sizeof(text), fmt, args);
 	log_info("panic: %s (core %u)", text, cpu->id);
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(),
+		 cpu_read_cr3(), cpu_read_cr4());
 }
 
 void panic_at(const struct trap_frame *frame, const char *fmt, ...)
 {
 	va_list args;
 
-	enter();
 	va_start(args, fmt);
 	print_message(fmt, args);
 	va_end(args);
@@ -127,12 +127,9 @@ void panic(const char *fmt, ...)
 {
 	va_list args;
 
-	enter();
 	va_start(args, fmt);
 	print_message(fmt, args);
 	va_end(args);
-	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(),
-		 cpu_read_cr3(), cpu_read_cr4());
 	print_backtrace((uint64_t)__builtin_return_address(0) - 1,
 			*(const uint64_t *)__builtin_frame_address(0));
 	finish();

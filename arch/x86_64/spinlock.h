@@ -12,13 +12,6 @@
 
 /* Each lock's definition names the fields it protects. Leave gaps: ranks are compared, never counted. */
 enum lock_rank {
-	LOCK_RANK_NONE = 0,
-	LOCK_RANK_OBJECT = 10, /* handle tables, object life cycle */
-	LOCK_RANK_VM = 20,
-	LOCK_RANK_NPT = 30, /* nested tables and memory objects */
-	LOCK_RANK_VCPU = 40,
-	LOCK_RANK_EVENT = 50,
-	LOCK_RANK_SCHED = 60, /* run queues */
 	LOCK_RANK_HOST = 70,  /* host page tables */
 	LOCK_RANK_FRAME = 80, /* frame allocator, frame table */
 	LOCK_RANK_IRQ = 90,   /* interrupt routing */
@@ -35,11 +28,6 @@ struct spinlock {
 		0, 0, (lock_rank), 0                                                                         \
 	}
 
-static inline void spin_init(struct spinlock *l, enum lock_rank rank)
-{
-	*l = (struct spinlock)SPINLOCK_INIT((uint8_t)rank);
-}
-
 /* Waits until the lock is this core's. Interrupts must be off. */
 static inline void spin_lock(struct spinlock *l)
 {
@@ -53,18 +41,6 @@ static inline void spin_lock(struct spinlock *l)
 		cpu_pause();
 	l->holder_rank = held;
 	cpu->lock_rank = l->rank;
-}
-
-/* For two locks of one rank, the order of which the caller guarantees (by address, say). Interrupts must be
- * off. */
-static inline void spin_lock_second(struct spinlock *l)
-{
-	struct cpu_arch *cpu = cpu_arch_self();
-
-	assert(cpu->lock_rank == l->rank);
-	cpu->lock_rank = (uint8_t)(l->rank - 1);
-	spin_lock(l);
-	l->holder_rank = l->rank;
 }
 
 /* Gives back the lock taken last. */

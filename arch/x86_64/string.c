@@ -11,18 +11,6 @@ void *memcpy(void *restrict to, const void *restrict from, size_t bytes)
 	return to;
 }
 
-void *memmove(void *to, const void *from, size_t bytes)
-{
-	if ((uintptr_t)to - (uintptr_t)from >= bytes)
-		return memcpy(to, from, bytes);
-
-	char *d = (char *)to + bytes - 1;
-	const char *s = (const char *)from + bytes - 1;
-
-	__asm__ volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(bytes)::"memory");
-	return to;
-}
-
 void *memset(void *to, int value, size_t bytes)
 {
 	void *d = to;
@@ -32,16 +20,6 @@ void *memset(void *to, int value, size_t bytes)
 	__asm__ volatile("rep stosq" : "+D"(d), "+c"(words) : "a"(pattern) : "memory");
 	__asm__ volatile("rep stosb" : "+D"(d), "+c"(rest) : "a"(pattern) : "memory");
 	return to;
-}
-
-int memcmp(const void *a, const void *b, size_t bytes)
-{
-	const uint8_t *x = a, *y = b;
-
-	for (size_t i = 0; i < bytes; i++)
-		if (x[i] != y[i])
-			return x[i] - y[i];
-	return 0;
 }
 
 size_t strlen(const char *s)

@@ -9,7 +9,10 @@
 void timer_init_core(unsigned vector)
 {
 	lapic_timer_setup(vector, cpu_features.tsc_deadline);
-	timer_stop();
+	if (cpu_features.tsc_deadline)
+		wrmsr(MSR_TSC_DEADLINE, 0);
+	else
+		lapic_timer_start(0);
 }
 
 void timer_set_deadline_tsc(uint64_t tsc)
@@ -23,12 +26,4 @@ void timer_set_deadline_tsc(uint64_t tsc)
 	uint64_t ticks = left > 0 ? tsc_scale_by((uint64_t)left, tsc_scale.lapic_mul) + 1 : 1;
 
 	lapic_timer_start(ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX);
-}
-
-void timer_stop(void)
-{
-	if (cpu_features.tsc_deadline)
-		wrmsr(MSR_TSC_DEADLINE, 0);
-	else
-		lapic_timer_start(0);
 }

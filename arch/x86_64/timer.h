@@ -16,7 +16,4 @@ void timer_init_core(unsigned vector);
  */
 void timer_set_deadline_tsc(uint64_t tsc);
 
-/* No interrupt after this, except one already pending. */
-void timer_stop(void);
-
 #endif

@@ -7,7 +7,6 @@
 
 #define VECTOR_NMI 2u
 #define VECTOR_GP  13u
-#define VECTOR_PF  14u
 
 struct fixup {
 	int32_t fault, resume; /* each relative to its own address */
@@ -18,29 +17,10 @@ extern const struct fixup kernel_fixup_start[], kernel_fixup_end[]; /* linker.ld
 static irq_handler_fn irq_handlers[256];
 static bool irq_complained[256];
 
-static const char *const exception_names[] = {
-	"#DE divide error",
-	"#DB debug",
-	"NMI",
-	"#BP breakpoint",
-	"#OF overflow",
-	"#BR bound range",
-	"#UD invalid opcode",
-	"#NM no FPU",
-	"#DF double fault",
-	"coprocessor overrun",
-	"#TS invalid TSS",
-	"#NP segment not present",
-	"#SS stack fault",
-	"#GP general protection",
-	"#PF page fault",
-	"reserved",
-	"#MF x87 error",
-	"#AC alignment check",
-	"#MC machine check",
-	"#XM SIMD error",
-	"#VE virtualization",
-	"#CP control protection",
+/* SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; empty: reserved. */
+static const char exception_names[32][4] = {
+	"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "",    "#TS",
+	"#NP", "#SS", "#GP", "#PF", "",	   "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
 };
 
 static bool resume_by_fixup(struct trap_frame *frame)
@@ -57,7 +37,6 @@ static bool resume_by_fixup(struct trap_frame *frame)
 
 static void handle_nmi(void)
 {
-	cpu_arch_self()->nmi_count++;
 	while (panic_is_active()) {
 		cpu_irq_disable();
 		cpu_halt();
@@ -70,12 +49,7 @@ static void handle_exception(struct trap_frame *frame)
 
 	if (vector == VECTOR_GP && resume_by_fixup(frame))
 		return;
-	const char *name =
-		vector < ARRAY_SIZE(exception_names) ? exception_names[vector] : "reserved exception";
-
-	if (vector == VECTOR_PF)
-		panic_at(frame, "%s, error 0x%lx, address %016lx", name, frame->error, cpu_read_cr2());
-	panic_at(frame, "%s, error 0x%lx", name, frame->error);
+	panic_at(frame, "exception %lu %s, error 0x%lx", vector, exception_names[vector & 31], frame->error);
 }
 
 void irq_set_handler(unsigned vector, irq_handler_fn fn)
@@ -88,7 +62,6 @@ void irq_dispatch(unsigned vector)
 {
 	irq_handler_fn fn = __atomic_load_n(&irq_handlers[vector & 0xFF], __ATOMIC_ACQUIRE);
 
-	cpu_arch_self()->irq_count++;
 	if (vector > TRAP_IRQ_LAST) /* spurious: nothing is in service */
 		return;
 	if (fn) {

@@ -1,7 +1,6 @@
 /*
  * Measures the TSC against whatever independent clocks the machine has. See tsc.h.
- * ACPI 6.5, 4.8.3.3 Power Management Timer; IA-PC HPET 1.0a, 2.3.4; Intel 8254 datasheet, Counter Latch
- * Command.
+ * ACPI 6.5, 4.8.3.3 Power Management Timer; IA-PC HPET 1.0a, 2.3.4.
  */
 #include "arch/x86_64/tsc.h"
 #include "arch/x86_64/acpi.h"
@@ -16,13 +15,9 @@ struct tsc_scale tsc_scale;
 #define HPET_COUNTER	  0xF0u
 #define HPET_PERIOD_MAX	  100000000u /* femtoseconds */
 #define PM_TIMER_HZ	  3579545u
-#define PIT_HZ		  1193182u
-#define PIT_CHANNEL2	  0x42u
-#define PIT_COMMAND	  0x43u
-#define PIT_GATE_PORT	  0x61u
 
 #define SAMPLE_TRIES	  8u
-#define WINDOW_PER_SECOND 40u /* measure for 25 ms: under half the PIT's 16-bit period */
+#define WINDOW_PER_SECOND 40u /* measure for 25 ms: far below either clock's period */
 #define ATTEMPTS	  3u
 #define TOLERANCE	  200u /* references agree within 1/200 */
 
@@ -45,15 +40,6 @@ static uint64_t read_hpet(void)
 static uint64_t read_pm_timer(void)
 {
 	return inl(pm_timer_port);
-}
-
-static uint64_t read_pit(void)
-{
-	uint32_t low;
-
-	outb(PIT_COMMAND, 0x80); /* latch channel 2 */
-	low = inb(PIT_CHANNEL2);
-	return 0 - (uint64_t)(low | (uint32_t)inb(PIT_CHANNEL2) << 8); /* it counts down */
 }
 
 static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
@@ -97,27 +83,21 @@ static uint32_t find_references(struct reference *refs, const struct acpi_info *
 
 		if (period && period <= HPET_PERIOD_MAX) {
 			*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
-			refs[n++] = (struct reference){
-				"HPET", 1000000000000000ull / period, UINT32_MAX, read_hpet, 0, 0, 0};
+			refs[n++] = (struct reference){.name = "HPET",
+						       .hz = 1000000000000000ull / period,
+						       .mask = UINT32_MAX,
+						       .read = read_hpet};
 		}
 	}
 	if (acpi->pm_timer.base && acpi->pm_timer.space == 1 && acpi->pm_timer.base <= 0xFFFC) {
 		pm_timer_port = (uint16_t)acpi->pm_timer.base;
 		refs[n++] = (struct reference){
-			"ACPI PM timer",
-			PM_TIMER_HZ,
-			acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF,
-			read_pm_timer,
-			0,
-			0,
-			0,
+			.name = "ACPI PM timer",
+			.hz = PM_TIMER_HZ,
+			.mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF,
+			.read = read_pm_timer,
 		};
 	}
-	outb(PIT_GATE_PORT, (inb(PIT_GATE_PORT) & ~2u) | 1); /* gate on, speaker off */
-	outb(PIT_COMMAND, 0xB4);			     /* channel 2, both bytes, mode 2 */
-	outb(PIT_CHANNEL2, 0);
-	outb(PIT_CHANNEL2, 0);
-	refs[n++] = (struct reference){"PIT", PIT_HZ, 0xFFFF, read_pit, 0, 0, 0};
 	return n;
 }
 
@@ -172,20 +152,6 @@ static bool agree(uint64_t a, uint64_t b)
 	return (a > b ? a - b : b - a) <= b / TOLERANCE;
 }
 
-/* The median of up to three; of two, the first. */
-static uint64_t choose(const struct reference *refs, uint32_t count)
-{
-	uint64_t a = refs[0].measured_hz;
-
-	if (count < 3)
-		return a;
-	uint64_t b = refs[1].measured_hz, c = refs[2].measured_hz;
-
-	if ((a <= b) == (b <= c))
-		return b;
-	return (a <= b) == (a >= c) ? a : c;
-}
-
 static void set_scales(uint64_t hz, uint64_t lapic_hz)
 {
 	tsc_scale.hz = hz;
@@ -197,25 +163,19 @@ static void set_scales(uint64_t hz, uint64_t lapic_hz)
 
 void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet)
 {
-	struct reference refs[3];
-	uint32_t count = drop_stopped(refs, find_references(refs, acpi, hpet)), disagreeing = 0;
-	uint64_t ticks, ticks_tsc, hz = 0;
+	struct reference refs[2];
+	uint32_t count = drop_stopped(refs, find_references(refs, acpi, hpet));
+	uint64_t ticks, ticks_tsc, hz = 0, other = 0;
 
 	if (!count)
-		boot_refuse("no working clock: HPET, ACPI PM timer and PIT all stand still");
-	for (uint32_t attempt = 0; attempt < ATTEMPTS; attempt++) {
+		boot_refuse("no working clock: neither HPET nor ACPI PM timer counts");
+	for (uint32_t attempt = 0; attempt < ATTEMPTS && (!attempt || !agree(hz, other)); attempt++) {
 		measure(refs, count, &ticks, &ticks_tsc);
-		hz = choose(refs, count);
-		disagreeing = 0;
-		for (uint32_t i = 0; i < count; i++)
-			disagreeing += !agree(refs[i].measured_hz, hz);
-		if (!disagreeing)
-			break;
+		hz = refs[0].measured_hz;
+		other = refs[count - 1].measured_hz;
 	}
-	for (uint32_t i = 0; disagreeing && i < count; i++)
-		if (!agree(refs[i].measured_hz, hz))
-			log_warn("by the %s the TSC runs at %lu kHz, not %lu", refs[i].name,
-				 refs[i].measured_hz / 1000, hz / 1000);
+	if (!agree(hz, other))
+		log_warn("by the %s the TSC runs at %lu kHz, not %lu", refs[1].name, other / 1000, hz / 1000);
 	if (hz < 1000000)
 		boot_refuse("the time stamp counter runs at %lu Hz, which cannot be right", hz);
 	set_scales(hz, mul_div(ticks, hz, ticks_tsc));

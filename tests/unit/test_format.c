@@ -23,41 +23,25 @@
 static void format_text__numbers__match_the_c_library(void **state)
 {
 	(void)state;
-	SAME("%d %i %u", 0, -1, 4000000000u);
+	SAME("%d %u", -1, 4000000000u);
 	SAME("%d %d", INT32_MIN, INT32_MAX);
 	SAME("%ld %lu %lx", INT64_MIN, UINT64_MAX, UINT64_MAX);
-	SAME("%lld %llu %zu", -5ll, 6ull, (size_t)7);
-	SAME("%hhu %hx", 200, 0xABC);
-	SAME("%x %X", 0xBEEFu, 0xBEEFu);
-	SAME("%#x %#lx", 0xBEEFu, 1ul << 40);
+	SAME("%lld %llu", -5ll, 6ull);
+	SAME("%x %#x %#lx", 0xBEEFu, 0xBEEFu, 1ul << 40);
 }
 
-static void format_text__width_zero_and_precision__match_the_c_library(void **state)
+static void format_text__width_and_zero__match_the_c_library(void **state)
 {
 	(void)state;
-	SAME("[%5d][%-5d][%05d][%5d]", 42, 42, 42, -42);
-	SAME("[%05d][%-5d]", -42, 7);
-	SAME("[%.3d][%8.3d][%08x]", 5, 5, 0xABu);
-	SAME("[%*d][%-*d]", 6, 1, 6, 2);
+	SAME("[%5d][%05d][%12u]", 42, 42, 42u);
+	SAME("[%08x][%016lx]", 0xABu, 0xABul);
 	SAME("[%3d]", 12345);
 }
 
 static void format_text__strings__match_the_c_library(void **state)
 {
 	(void)state;
-	SAME("[%s][%8s][%-8s]", "abc", "abc", "abc");
-	SAME("[%.2s][%.*s][%10.2s]", "abc", 1, "abc", "abc");
-	SAME("%c%c 100%%", 'x', 'y');
-	SAME("[%3c][%-3c]", 'x', 'y');
-}
-
-static void format_text__pointer__sixteen_digits(void **state)
-{
-	char out[32];
-
-	(void)state;
-	format_text(out, sizeof(out), "%p", (void *)0x1234);
-	assert_string_equal(out, "0000000000001234");
+	SAME("[%s][%8s] 100%%", "abc", "abc");
 }
 
 static void format_text__null_string__named(void **state)
@@ -100,9 +84,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(format_text__numbers__match_the_c_library),
-		cmocka_unit_test(format_text__width_zero_and_precision__match_the_c_library),
+		cmocka_unit_test(format_text__width_and_zero__match_the_c_library),
 		cmocka_unit_test(format_text__strings__match_the_c_library),
-		cmocka_unit_test(format_text__pointer__sixteen_digits),
 		cmocka_unit_test(format_text__null_string__named),
 		cmocka_unit_test(format_text__too_long__cut_with_nul),
 		cmocka_unit_test(format_text__unknown_or_cut_directive__no_harm),

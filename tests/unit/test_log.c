@@ -112,16 +112,16 @@ static void log_init_serial__no_uart__no_port(void **state)
 	assert_string_equal(ring_tail(25), "hilum: to the ring alone\n");
 }
 
-static void log_init_serial__option__port_and_speed(void **state)
+static void log_init_serial__option__port(void **state)
 {
 	(void)state;
 	uart_port = 0x2F8;
 	uart_echo = -1;
 	log_init_serial("none");
 	assert_int_equal(log_serial_port(), 0);
-	log_init_serial("0x2f8,9600 debug");
+	log_init_serial("0x2F8 debug");
 	assert_int_equal(log_serial_port(), 0x2F8);
-	assert_int_equal(uart_divisor, 12);
+	assert_int_equal(uart_divisor, 1);
 	assert_int_equal(uart_mcr & 0x10, 0);
 }
 
@@ -130,8 +130,7 @@ static void log_info__line__prefix_and_line_end_on_serial(void **state)
 	(void)state;
 	log_info("%d cores", 4);
 	log_warn("odd");
-	log_error("bad");
-	assert_string_equal(serial_text, "hilum: 4 cores\r\nhilum: warning: odd\r\nhilum: error: bad\r\n");
+	assert_string_equal(serial_text, "hilum: 4 cores\r\nhilum: warning: odd\r\n");
 }
 
 static void log_info__too_long__cut_but_ended(void **state)
@@ -228,11 +227,11 @@ static void log_serial_release__then_panic__silent_until_reclaimed(void **state)
 	log_info("unseen");
 	assert_string_equal(serial_text, "");
 	assert_string_equal(ring_tail(14), "hilum: unseen\n");
-	uart_divisor = 1;
+	uart_divisor = 12;
 	fake_cpu.lock_rank = 200; /* as in the middle of anything: a panic takes no lock */
 	log_enter_panic();
 	log_info("panic: x");
-	assert_int_equal(uart_divisor, 12);
+	assert_int_equal(uart_divisor, 1);
 	assert_string_equal(serial_text, "hilum: panic: x\r\n");
 }
 
@@ -240,7 +239,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(log_init_serial__no_uart__no_port, clear_text),
-		cmocka_unit_test_setup(log_init_serial__option__port_and_speed, clear_text),
+		cmocka_unit_test_setup(log_init_serial__option__port, clear_text),
 		cmocka_unit_test_setup(log_info__line__prefix_and_line_end_on_serial, clear_text),
 		cmocka_unit_test_setup(log_info__too_long__cut_but_ended, clear_text),
 		cmocka_unit_test_setup(log_info__interrupts_on__on_again_and_lock_released, clear_text),

@@ -33,9 +33,9 @@ static int reset(void **state)
 {
 	(void)state;
 	fake_cpu.lock_rank = 0;
-	spin_init(&low, LOCK_RANK_VM);
-	spin_init(&middle, LOCK_RANK_SCHED);
-	spin_init(&high, LOCK_RANK_LOG);
+	low = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_HOST);
+	middle = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_IRQ);
+	high = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_LOG);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ static void spin_lock__rising_ranks__taken_and_restored(void **state)
 	spin_unlock(&high);
 	spin_lock(&middle);
 	spin_unlock(&middle);
-	assert_int_equal(fake_cpu.lock_rank, LOCK_RANK_VM);
+	assert_int_equal(fake_cpu.lock_rank, LOCK_RANK_HOST);
 	spin_unlock(&low);
 	assert_int_equal(fake_cpu.lock_rank, 0);
 	assert_int_equal(low.next, low.serving);
@@ -59,28 +59,12 @@ static void spin_lock__falling_or_equal_rank__panics(void **state)
 	struct spinlock twin;
 
 	(void)state;
-	spin_init(&twin, LOCK_RANK_SCHED);
+	twin = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_IRQ);
 	spin_lock(&middle);
 	EXPECT_PANIC(spin_lock(&low));
 	EXPECT_PANIC(spin_lock(&twin));
 	EXPECT_PANIC(spin_lock(&middle));
 	assert_int_equal(low.next, 0);
-}
-
-static void spin_lock_second__equal_rank__taken_and_restored(void **state)
-{
-	struct spinlock twin;
-
-	(void)state;
-	spin_init(&twin, LOCK_RANK_SCHED);
-	spin_lock(&middle);
-	spin_lock_second(&twin);
-	EXPECT_PANIC(spin_lock(&low));
-	spin_unlock(&twin);
-	assert_int_equal(fake_cpu.lock_rank, LOCK_RANK_SCHED);
-	spin_unlock(&middle);
-	assert_int_equal(fake_cpu.lock_rank, 0);
-	EXPECT_PANIC(spin_lock_second(&twin));
 }
 
 static void spin_unlock__not_the_last_taken__panics(void **state)
@@ -112,7 +96,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(spin_lock__rising_ranks__taken_and_restored, reset),
 		cmocka_unit_test_setup(spin_lock__falling_or_equal_rank__panics, reset),
-		cmocka_unit_test_setup(spin_lock_second__equal_rank__taken_and_restored, reset),
 		cmocka_unit_test_setup(spin_unlock__not_the_last_taken__panics, reset),
 		cmocka_unit_test_setup(spin_lock__ticket_counter_wraps__still_free, reset),
 	};
