@@ -100,6 +100,18 @@ static void state_of(const struct load_vcpu *v, struct hilum_vcpu_state *s)
 	s->xcr0 = 1;
 }
 
+/*
+ * What a real-mode jump to F000:FFF0 finds, where a PC has its firmware's start: the write to RESET_REG. Linux restarts so on
+ * hardware-reduced ACPI without EFI.
+ */
+#define RESET_VECTOR_GPA 0xFFFF0ull
+static const uint8_t reset_code[] = {
+	0xBA, PLATFORM_RESET_PORT & 0xFF, PLATFORM_RESET_PORT >> 8, /* mov dx, RESET_REG */
+	0xB0, PLATFORM_RESET_VALUE,                                 /* mov al, RESET_VALUE */
+	0xEE,                                                       /* out dx, al */
+	0xF4, 0xEB, 0xFD,                                           /* hlt; jmp to it */
+};
+
 static bool load_image(struct guest *g)
 {
 	const struct config_vm *c = g->config;
@@ -126,6 +138,7 @@ static bool load_image(struct guest *g)
 		service_log("vm %s: its ACPI tables do not fit", c->name);
 		return false;
 	}
+	memcpy(guest_ram(g, RESET_VECTOR_GPA, sizeof(reset_code)), reset_code, sizeof(reset_code));
 	state_of(&result.vcpu, &scratch_state);
 	service_log("vm %s: %s, %u vCPU%s, %lu MiB", c->name, loader_format_name(result.format), c->vcpus,
 		    c->vcpus == 1 ? "" : "s", (unsigned long)(c->memory_bytes >> 20));
