@@ -18,6 +18,8 @@ import harness  # noqa: E402
 
 TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness that hangs
 UNIT_LIMIT_S = 300
+OUTPUT_LINES = 80
+COMPILING = re.compile(r"  [A-Z]+ +\S")  # what make says of each step
 BUILDS = {  # in order; the first that fails leaves the rest to fail by themselves
     "build/hilum": ["make", "-s", "kernel", "services"],
     "build/guests": ["make", "-s", "-k", "guests"],
@@ -97,7 +99,8 @@ class Report:
             self.failed += not passed
             print(f"{'ok  ' if passed else 'FAIL'} {name}{note} {seconds:.1f} s", flush=True)
             if not passed:
-                print("".join(f"     | {line}\n" for line in output.rstrip().splitlines()[-80:]), end="", flush=True)
+                kept = [line for line in output.rstrip().splitlines() if not COMPILING.match(line)]
+                print("".join(f"     | {line}\n" for line in kept[-OUTPUT_LINES:]), end="", flush=True)
 
     def run(self, test):
         start = time.monotonic()

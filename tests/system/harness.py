@@ -18,7 +18,7 @@ import machine  # noqa: E402
 
 BOOT_S = 120  # from power-on to a Linux prompt; generous, for hosts that do several things at once
 COMMAND_S = 30
-PROMPT = r"linux:[^\r\n]*# "
+PROMPT = r"[a-z]+:[^\r\n]*# "
 LOG_TAIL_LINES = 40
 
 
@@ -128,11 +128,11 @@ class Machine:
 
     def shell(self, command, within_s=COMMAND_S):
         """Runs a command at the guest's prompt and returns what it printed; a non-zero status is a failure."""
-        # The mark is put together by the shell, so that the echo of the line does not match it.
-        self.send(f"{command}; echo MA''RK $?\n")
-        self.expect(r"MA''RK \$\?\r?\n", within_s)
+        # The marks are put together by the shell, so that the echo of the line, which may be folded, does not match them.
+        self.send(f"echo BE''GIN; {command}; echo E''ND $?\n")
+        self.expect(r"BEGIN\r?\n", within_s)
         start = self.seen
-        status = self.expect(r"MARK (\d+)\r?\n", within_s, never="Kernel panic")
+        status = self.expect(r"END (\d+)\r?\n", within_s, never="Kernel panic")
         output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text[start:status.start()]).replace("\r", "").strip()
         self.prompt(within_s)
         if status.group(1) != "0":
@@ -142,12 +142,11 @@ class Machine:
     def finish(self, within_s=COMMAND_S):
         """Waits until the machine is off and returns the status that scripts/run would end with."""
         deadline = time.monotonic() + within_s
-        while self.read(deadline - time.monotonic()):
-            if self.verdict.halted:
-                self.settle()
-                break
+        while not self.verdict.halted and self.read(min(1, deadline - time.monotonic())):
             if time.monotonic() > deadline:
                 raise Failed(f"the machine still runs after {within_s} s")
+        if self.verdict.halted:
+            self.settle()
         return self.verdict.status()
 
 

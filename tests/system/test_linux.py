@@ -51,8 +51,8 @@ def test_shell_commands():
         m.shell("sleep 5")
         elapsed = time.monotonic() - start
         true(4.5 < elapsed < 15, f"sleep 5 took {elapsed:.1f} s")
-        # Nothing that Linux complains of.
-        complaints = m.shell("dmesg | grep -iE 'BUG:|WARNING:|Oops|soft lockup|rcu.*stall|TSC.*unstable|irq .*nobody cared' || true")
+        # Nothing that Linux complains of, but that a CPU without an invariant TSC may not promise one.
+        complaints = m.shell("dmesg | grep -iE 'BUG:|WARNING:|Oops|soft lockup|rcu.*stall|irq .*nobody cared' || true")
         equal(complaints, "", "complaints in the kernel's log")
         m.send("poweroff\n")
         equal(m.finish(), 0, "status")

@@ -1,0 +1,73 @@
+"""scripts/bench: runs the measurements and prints their figures."""
+import os
+import re
+import subprocess
+import sys
+
+import bootcost
+import guestconfig
+import machine
+import size
+
+LIMIT_S = 240
+
+
+def show(name, value, unit):
+    print(name, value, unit, flush=True)
+
+
+def exits(scratch):
+    """The figures of tests/guest/bench, under Hilum on one core."""
+    guest = os.path.join(machine.BUILD, "guest", "bench.elf")
+    config = os.path.join(scratch, "hilum.toml")
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(guestconfig.config_text(guestconfig.vm_table("bench", "bench", memory="64M", debug_exit=0xF4)))
+    image = machine.make_image(os.path.join(scratch, "bench.iso"), config, {"bench": guest})
+    try:
+        done = subprocess.run(machine.qemu_command(image, scratch, smp=1, counted=True), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        raise machine.Failure(f"the bench guest is not done after {LIMIT_S} s") from error
+    text = done.stdout.decode(errors="replace")
+    verdict = machine.Verdict()
+    verdict.feed(done.stdout)
+    for name, value, unit in re.findall(r"^bench: (\S+) (\S+) ([^\r\n]+)", text, re.MULTILINE):
+        show(name, value, unit)
+    for skipped in re.findall(r"^SKIP ([^\r\n]+)", text, re.MULTILINE):
+        print(f"bench: not measured: {skipped}", file=sys.stderr)
+    if verdict.status() != 0:
+        raise machine.Failure(f"the bench guest ended with status {verdict.status()}: {text[-800:]}")
+
+
+def linux(scratch):
+    kernel, initrd = bootcost.prepare(scratch)
+    bare = {name: bootcost.bare(kind, kernel, initrd) for name, kind in bootcost.BARE_MACHINES.items()}
+    for name, value in bare.items():
+        show(f"linux_to_init_bare_{name}", value, "instructions")
+    hilum = bootcost.hilum(kernel, initrd, scratch)
+    show("linux_to_init", hilum, "instructions")
+    show("linux_to_init_ratio", f"{hilum / min(bare.values()):.4f}", "of the least bare")
+
+
+def root_mode(_):
+    allowed = size.budget()
+    for name, value in size.measure().items():
+        show(f"root_mode_{name}", value, name.rpartition("_")[2])
+        show(f"root_mode_{name}_budget", allowed[name], name.rpartition("_")[2])
+
+
+def main():
+    measurements = {"exits": exits, "linux": linux, "size": root_mode}
+    failed = False
+    for name in sys.argv[1:] or measurements:
+        with machine.Scratch() as scratch:
+            try:
+                measurements[name](scratch)
+            except (machine.Failure, OSError, subprocess.CalledProcessError) as error:
+                print(f"bench: {name}: {error}", file=sys.stderr)
+                failed = True
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
