@@ -181,7 +181,6 @@ static void show(struct console_mux *mux, unsigned source)
 	part_forget(mux);
 	mux->input_out = mux->input_in;
 	announce(mux);
-	ring_replay(mux, &mux->source[source]);
 }
 
 static void show_next(struct console_mux *mux)
@@ -190,6 +189,7 @@ static void show_next(struct console_mux *mux)
 
 	name_copy(mux->wanted, mux->source[next].name);
 	show(mux, next);
+	ring_replay(mux, &mux->source[next]);
 }
 
 void console_mux_init(struct console_mux *mux, const char *wanted, console_mux_write line_write, void *ctx)
@@ -220,7 +220,7 @@ void console_mux_add(struct console_mux *mux, unsigned guest, const char *name)
 	if (mux->wanted[0] == 0)
 		name_copy(mux->wanted, source->name);
 	if (guest == mux->shown || (mux->shown == CONSOLE_MUX_LOG && strcmp(mux->wanted, source->name) == 0))
-		show(mux, guest);
+		show(mux, guest); /* it has no output yet */
 }
 
 void console_mux_remove(struct console_mux *mux, unsigned guest)
@@ -228,6 +228,7 @@ void console_mux_remove(struct console_mux *mux, unsigned guest)
 	if (guest >= CONSOLE_MUX_GUESTS || !mux->source[guest].present)
 		return;
 	mux->source[guest].present = false;
+	/* The log's lines have been shown as they came. */
 	if (guest == mux->shown)
 		show(mux, CONSOLE_MUX_LOG);
 }

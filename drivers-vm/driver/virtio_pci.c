@@ -1,8 +1,6 @@
-/*
- * Registers of the transport. A driver that sets a register at the wrong moment or with the wrong width is
- * ignored; one that sets up or fills a queue wrongly finds NEEDS_RESET in the status.
- */
-#include "drivers-vm/driver/virtio_pci.h"
+/* The transport as a PCI function: BARs, capabilities, and the window into the BARs that configuration space
+ * has. */
+#include "drivers-vm/driver/virtio_private.h"
 
 #include <assert.h>
 #include <string.h>
@@ -14,267 +12,6 @@ static_assert(PCI_MSIX_VECTORS_MAX >= VIRTIO_PCI_QUEUES_MAX + 1,
 static struct virtio_pci *device_of(struct pci_function *function)
 {
 	return (struct virtio_pci *)function;
-}
-
-/* ---- State ---- */
-
-static void queues_reset(struct virtio_pci *device)
-{
-	for (unsigned i = 0; i < device->identity.queues; i++) {
-		virtqueue_init(&device->queue[i], device->host, device->identity.queue_size);
-		device->queue_vector[i] = VIRTIO_NO_VECTOR;
-	}
-}
-
-/* 2.4 Device Reset. The MSI-X table is PCI's and stays. */
-static void device_reset(struct virtio_pci *device)
-{
-	device->negotiated = 0;
-	device->device_feature_select = device->driver_feature_select = 0;
-	device->queue_select = 0;
-	device->config_vector = VIRTIO_NO_VECTOR;
-	device->status = device->generation = device->isr = 0;
-	queues_reset(device);
-	device->ops->reset(device);
-}
-
-/* With MSI-X the ISR register is not used; without, the driver has to poll it: 4.1.5.1.2. */
-static void interrupt(struct virtio_pci *device, uint16_t vector, uint8_t cause)
-{
-	if (pci_msix_is_enabled(&device->msix))
-		pci_msix_notify(&device->msix, vector);
-	else
-		device->isr |= cause;
-}
-
-static void needs_reset(struct virtio_pci *device)
-{
-	if (device->status & VIRTIO_STATUS_NEEDS_RESET)
-		return;
-	device->status |= VIRTIO_STATUS_NEEDS_RESET;
-	/* 2.1.2: the driver is told only once it is ready. */
-	if (device->status & VIRTIO_STATUS_DRIVER_OK)
-		interrupt(device, device->config_vector, VIRTIO_ISR_CONFIG);
-}
-
-bool virtio_pci_is_live(const struct virtio_pci *device)
-{
-	return (device->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_NEEDS_RESET)) ==
-		       VIRTIO_STATUS_DRIVER_OK &&
-	       pci_function_is_master(&device->function);
-}
-
-bool virtio_pci_pop(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain)
-{
-	enum virtqueue_result result;
-
-	if (!virtio_pci_is_live(device))
-		return false;
-	result = virtqueue_pop(&device->queue[queue], chain);
-	if (result == VIRTQUEUE_BROKEN)
-		needs_reset(device);
-	return result == VIRTQUEUE_CHAIN;
-}
-
-void virtio_pci_signal(struct virtio_pci *device, unsigned queue)
-{
-	if (virtqueue_should_signal(&device->queue[queue]))
-		interrupt(device, device->queue_vector[queue], VIRTIO_ISR_QUEUE);
-}
-
-void virtio_pci_config_changed(struct virtio_pci *device)
-{
-	device->generation++;
-	if (device->status & VIRTIO_STATUS_DRIVER_OK)
-		interrupt(device, device->config_vector, VIRTIO_ISR_CONFIG);
-}
-
-void virtio_pci_notify(struct virtio_pci *device, unsigned queue)
-{
-	if (queue < device->identity.queues && device->queue[queue].enabled && virtio_pci_is_live(device))
-		device->ops->queue_notify(device, queue);
-}
-
-/* ---- Common configuration ---- */
-
-static struct virtqueue *selected_queue(struct virtio_pci *device)
-{
-	return device->queue_select < device->identity.queues ? &device->queue[device->queue_select] : NULL;
-}
-
-static uint64_t *queue_address(struct virtqueue *queue, uint32_t offset)
-{
-	switch (offset & ~7u) {
-	case VIRTIO_COMMON_QUEUE_DESC:
-		return &queue->desc_gpa;
-	case VIRTIO_COMMON_QUEUE_DRIVER:
-		return &queue->driver_gpa;
-	default:
-		return &queue->device_gpa;
-	}
-}
-
-/* 4.1.4.3: a queue that does not exist has size 0. */
-static uint32_t queue_register_read(struct virtio_pci *device, uint32_t offset)
-{
-	struct virtqueue *queue = selected_queue(device);
-
-	if (queue == NULL)
-		return offset == VIRTIO_COMMON_QUEUE_MSIX_VECTOR ? VIRTIO_NO_VECTOR : 0;
-	switch (offset) {
-	case VIRTIO_COMMON_QUEUE_SIZE:
-		return queue->size;
-	case VIRTIO_COMMON_QUEUE_MSIX_VECTOR:
-		return device->queue_vector[device->queue_select];
-	case VIRTIO_COMMON_QUEUE_ENABLE:
-		return queue->enabled;
-	case VIRTIO_COMMON_QUEUE_NOTIFY_OFF:
-		return device->queue_select;
-	default:
-		return (uint32_t)(*queue_address(queue, offset) >> (offset & 4 ? 32 : 0));
-	}
-}
-
-static uint32_t common_read(struct virtio_pci *device, uint32_t offset)
-{
-	switch (offset) {
-	case VIRTIO_COMMON_DEVICE_FEATURE_SELECT:
-		return device->device_feature_select;
-	case VIRTIO_COMMON_DEVICE_FEATURE:
-		return device->device_feature_select < 2
-			       ? device->offered >> (32 * device->device_feature_select)
-			       : 0;
-	case VIRTIO_COMMON_DRIVER_FEATURE_SELECT:
-		return device->driver_feature_select;
-	case VIRTIO_COMMON_DRIVER_FEATURE:
-		return device->driver_feature_select < 2
-			       ? device->negotiated >> (32 * device->driver_feature_select)
-			       : 0;
-	case VIRTIO_COMMON_CONFIG_MSIX_VECTOR:
-		return device->config_vector;
-	case VIRTIO_COMMON_NUM_QUEUES:
-		return device->identity.queues;
-	case VIRTIO_COMMON_DEVICE_STATUS:
-		return device->status;
-	case VIRTIO_COMMON_CONFIG_GENERATION:
-		return device->generation;
-	case VIRTIO_COMMON_QUEUE_SELECT:
-		return device->queue_select;
-	default:
-		return queue_register_read(device, offset);
-	}
-}
-
-static void features_write(struct virtio_pci *device, uint32_t value)
-{
-	unsigned shift = 32 * device->driver_feature_select;
-
-	if (device->driver_feature_select < 2 && !(device->status & VIRTIO_STATUS_FEATURES_OK))
-		device->negotiated = (device->negotiated & ~(0xFFFFFFFFull << shift)) | (uint64_t)value
-												<< shift;
-}
-
-/* 3.1.1 and 2.2.2: FEATURES_OK sticks only to a set of features that the device can work with. */
-static void status_write(struct virtio_pci *device, uint8_t value)
-{
-	uint8_t added = value & ~device->status;
-
-	if (value == 0) {
-		device_reset(device);
-		return;
-	}
-	if ((added & VIRTIO_STATUS_FEATURES_OK) &&
-	    ((device->negotiated & ~device->offered) || !(device->negotiated & VIRTIO_F_VERSION_1)))
-		added &= ~VIRTIO_STATUS_FEATURES_OK;
-	if (!((device->status | added) & VIRTIO_STATUS_FEATURES_OK))
-		added &= ~VIRTIO_STATUS_DRIVER_OK;
-	/* Bits go only by a reset. */
-	device->status |= added & ~VIRTIO_STATUS_NEEDS_RESET;
-	if ((added & VIRTIO_STATUS_DRIVER_OK) && device->ops->started != NULL)
-		device->ops->started(device);
-}
-
-static void queue_enable(struct virtio_pci *device, struct virtqueue *queue)
-{
-	if (!(device->status & VIRTIO_STATUS_FEATURES_OK))
-		return;
-	queue->event_idx = device->negotiated & VIRTIO_F_EVENT_IDX;
-	queue->indirect = device->negotiated & VIRTIO_F_INDIRECT_DESC;
-	if (!virtqueue_enable(queue))
-		needs_reset(device);
-}
-
-static uint16_t vector_check(const struct virtio_pci *device, uint32_t vector)
-{
-	return vector < device->msix.vectors ? (uint16_t)vector : VIRTIO_NO_VECTOR;
-}
-
-static void queue_register_write(struct virtio_pci *device, uint32_t offset, uint32_t value)
-{
-	struct virtqueue *queue = selected_queue(device);
-	uint64_t *address;
-	unsigned shift = offset & 4 ? 32 : 0;
-
-	if (queue == NULL)
-		return;
-	if (offset == VIRTIO_COMMON_QUEUE_MSIX_VECTOR)
-		device->queue_vector[device->queue_select] = vector_check(device, value);
-	/* The rest stands still while the queue runs. */
-	if (queue->enabled || offset == VIRTIO_COMMON_QUEUE_MSIX_VECTOR ||
-	    offset == VIRTIO_COMMON_QUEUE_NOTIFY_OFF)
-		return;
-	if (offset == VIRTIO_COMMON_QUEUE_SIZE) {
-		/* A wrong size is found when the queue is enabled; none may be larger than offered. */
-		if (value <= device->identity.queue_size)
-			queue->size = (uint16_t)value;
-	} else if (offset == VIRTIO_COMMON_QUEUE_ENABLE) {
-		if (value == 1)
-			queue_enable(device, queue);
-	} else {
-		address = queue_address(queue, offset);
-		*address = (*address & ~(0xFFFFFFFFull << shift)) | (uint64_t)value << shift;
-	}
-}
-
-static void common_write(struct virtio_pci *device, uint32_t offset, uint32_t value)
-{
-	switch (offset) {
-	case VIRTIO_COMMON_DEVICE_FEATURE_SELECT:
-		device->device_feature_select = value;
-		break;
-	case VIRTIO_COMMON_DRIVER_FEATURE_SELECT:
-		device->driver_feature_select = value;
-		break;
-	case VIRTIO_COMMON_DRIVER_FEATURE:
-		features_write(device, value);
-		break;
-	case VIRTIO_COMMON_CONFIG_MSIX_VECTOR:
-		device->config_vector = vector_check(device, value);
-		break;
-	case VIRTIO_COMMON_DEVICE_STATUS:
-		status_write(device, (uint8_t)value);
-		break;
-	case VIRTIO_COMMON_QUEUE_SELECT:
-		device->queue_select = (uint16_t)value;
-		break;
-	case VIRTIO_COMMON_DEVICE_FEATURE:
-	case VIRTIO_COMMON_NUM_QUEUES:
-	case VIRTIO_COMMON_CONFIG_GENERATION:
-		break;
-	default:
-		queue_register_write(device, offset, value);
-	}
-}
-
-/* The width of the field that begins at `offset`, 0 if none does. 4.1.3.1: drivers use exactly that, 4 for 8.
- */
-static unsigned common_field_bytes(uint32_t offset)
-{
-	if (offset == VIRTIO_COMMON_DEVICE_STATUS || offset == VIRTIO_COMMON_CONFIG_GENERATION)
-		return 1;
-	if (offset >= VIRTIO_COMMON_CONFIG_MSIX_VECTOR && offset < VIRTIO_COMMON_QUEUE_DESC)
-		return offset % 2 == 0 ? 2 : 0;
-	return offset % 4 == 0 ? 4 : 0;
 }
 
 /* ---- BARs ---- */
@@ -295,7 +32,7 @@ static uint32_t memory_read(struct virtio_pci *device, uint32_t offset, unsigned
 	if (in_device_config(device, offset, size))
 		return device->ops->config_read(device, offset - VIRTIO_PCI_DEVICE_OFFSET, size);
 	if (offset < VIRTIO_COMMON_BYTES)
-		return common_field_bytes(offset) == size ? common_read(device, offset) : 0;
+		return virtio_common_read(device, offset, size);
 	if (offset != VIRTIO_PCI_ISR_OFFSET)
 		return 0;
 	device->isr = 0;
@@ -308,8 +45,8 @@ static void memory_write(struct virtio_pci *device, uint32_t offset, unsigned si
 		pci_msix_write(&device->msix, offset - VIRTIO_PCI_MSIX_OFFSET, size, value);
 	else if (in_device_config(device, offset, size))
 		device->ops->config_write(device, offset - VIRTIO_PCI_DEVICE_OFFSET, size, value);
-	else if (offset < VIRTIO_COMMON_BYTES && common_field_bytes(offset) == size)
-		common_write(device, offset, value);
+	else if (offset < VIRTIO_COMMON_BYTES)
+		virtio_common_write(device, offset, size, value);
 }
 
 static uint32_t bar_read(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size)
@@ -385,7 +122,7 @@ static void function_reset(struct pci_function *function)
 	struct virtio_pci *device = device_of(function);
 
 	pci_msix_reset(&device->msix);
-	device_reset(device);
+	virtio_device_reset(device);
 	notify_port_update(device);
 }
 
@@ -460,7 +197,7 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 	pci_msix_init(&device->msix, &device->function, host, identity->queues + 1, VIRTIO_PCI_BAR_MEMORY,
 		      VIRTIO_PCI_MSIX_OFFSET);
 	add_capabilities(device);
-	device_reset(device);
+	virtio_device_reset(device);
 }
 
 size_t virtio_pci_doorbells(const struct virtio_pci *device, struct virtio_doorbell *list, size_t limit)

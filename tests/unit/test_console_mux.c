@@ -122,6 +122,22 @@ static void console_mux_add__guest_restarts__comes_on_show_again(void **state)
 	expect_input(5, "");
 }
 
+static void console_mux_remove__guest_on_show__log_takes_over_without_repeating(void **state)
+{
+	(void)state;
+	start_two();
+	log_text("hilum: old\n");
+	line_clear();
+	console_mux_remove(&mux, 0);
+	log_text("hilum: new\n");
+	assert_string_equal(
+		line, "(hilum) showing Hilum's log; Ctrl-A three times shows VM \"two\"\r\nhilum: new\r\n");
+	type("\x01\x01\x01");
+	line_clear();
+	type("\x01\x01\x01");
+	assert_non_null(strstr(line, "\r\nhilum: old\r\nhilum: new\r\n"));
+}
+
 static void console_mux_output__guest_not_on_show__kept_and_shown_at_switch(void **state)
 {
 	(void)state;
@@ -317,6 +333,7 @@ int main(void)
 		cmocka_unit_test(console_mux_add__log_is_wanted__log_stays),
 		cmocka_unit_test(console_mux_add__hostile_name_and_number__printed_plain_or_ignored),
 		cmocka_unit_test(console_mux_add__guest_restarts__comes_on_show_again),
+		cmocka_unit_test(console_mux_remove__guest_on_show__log_takes_over_without_repeating),
 		cmocka_unit_test(console_mux_output__guest_not_on_show__kept_and_shown_at_switch),
 		cmocka_unit_test(console_mux_output__more_than_a_screen_unseen__last_lines_shown),
 		cmocka_unit_test(console_mux_output__one_line_longer_than_the_ring__last_bytes_shown),
