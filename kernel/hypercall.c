@@ -335,6 +335,7 @@ static int64_t call_vcpu_create(struct vcpu *v, const uint64_t *a)
 	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
 	if (a[1] > UINT32_MAX || a[2] > UINT32_MAX || a[3] > UINT32_MAX)
 		return HILUM_E_INVALID;
+	TRY(handle_reserve(&v->vm->handles)); /* there is no way back once the VM has it */
 	TRY(vcpu_create(vm, (uint32_t)a[1], (uint32_t)a[2], (uint32_t)a[3], &vcpu));
 	object_ref(&vcpu->object); /* the VM keeps the first */
 	return name_object(v, &vcpu->object, HILUM_RIGHT_ALL);
