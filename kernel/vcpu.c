@@ -317,11 +317,11 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 	v->xsave = xsave;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
-	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC);
 	if (virt->create_vcpu(v) != STATUS_OK) {
 		object_unref(&vm->object);
 		goto no_memory;
 	}
+	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
@@ -332,10 +332,12 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 	*out = v;
 	return STATUS_OK;
 no_memory:
-	if (trap_memory != NULL)
+	if (trap_memory != NULL) {
 		object_unref(&trap_memory->object); /* and the trap page with it */
-	else
+		vm->kernel_bytes -= PAGE_SIZE;
+	} else {
 		vm_free_pages(vm, trap, 0);
+	}
 	vm_free_pages(vm, xsave, 0);
 	vm_free_pages(vm, v, 0);
 	return STATUS_NO_MEMORY;
