@@ -208,7 +208,8 @@ enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, st
 	struct range_map **place = range->kind == HILUM_TRAP_RANGE_PORT ? &vm->ports : &vm->mmio;
 	struct range_map *map, *old = *place;
 
-	if (range->kind > HILUM_TRAP_RANGE_MMIO || (range->kind == HILUM_TRAP_RANGE_PORT && range->last > 0xFFFF))
+	if (range->kind > HILUM_TRAP_RANGE_MMIO || (range->kind == HILUM_TRAP_RANGE_PORT && range->last > 0xFFFF) ||
+	    (range->kind == HILUM_TRAP_RANGE_MMIO && !page_aligned(range->first, range->last + 1, 0)))
 		return STATUS_INVALID;
 	enum status status = range_copy_insert(old, &added, &map);
 	if (status != STATUS_OK)

@@ -435,6 +435,272 @@ static void each_call__nth_allocation_fails__leaves_nothing_and_works_again(void
 				;
 }
 
+/* ---- Structures in memory ---- */
+
+static void vm_create__bad_config__is_invalid(void **state)
+{
+	static const struct {
+		struct hilum_vm_config config;
+		int64_t result;
+	} rows[] = {
+		{{.flags = 8}, HILUM_E_INVALID},
+		{{.reserved = 1}, HILUM_E_INVALID},
+		{{.reserved2 = 1}, HILUM_E_INVALID},
+		{{.name = "a\nb"}, HILUM_E_INVALID},
+		{{.name = "a\x7f"}, HILUM_E_INVALID},
+		{{.name = "a\xFF"}, HILUM_E_INVALID},
+		{{.status_event = 0x1234}, HILUM_E_BAD_HANDLE},
+		{{.status_event = HOST_HANDLE}, HILUM_E_BAD_HANDLE},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		memcpy(at(CONFIG_AT), &rows[i].config, sizeof(rows[i].config));
+		assert_int_equal(CALL(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT), rows[i].result);
+	}
+}
+
+static void vm_create__name_without_end__is_cut(void **state)
+{
+	struct hilum_vm_config config = {0};
+
+	(void)state;
+	memset(config.name, 'n', sizeof(config.name));
+	memcpy(at(CONFIG_AT), &config, sizeof(config));
+	hilum_handle_t h = CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT);
+	assert_int_equal(strlen(vm_of(h)->name), sizeof(config.name) - 1);
+}
+
+static void vm_bind_trap__bad_range__is_refused(void **state)
+{
+	static const struct {
+		struct hilum_trap_range range;
+		int64_t result;
+	} rows[] = {
+		{{2, 0, 0, 0}, HILUM_E_INVALID},
+		{{UINT32_MAX, 0, 0, 0}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_PORT, 0, 0, 0x10000}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_PORT, 0, 5, 4}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_PORT, HOST_HANDLE, 0, 1}, HILUM_E_BAD_HANDLE},
+		{{HILUM_TRAP_RANGE_MMIO, 0, 0x1000, 0xFFF}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_MMIO, 0, 0x800, 0x17FF}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_MMIO, 0, 0x1000, 0x1800}, HILUM_E_INVALID},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		memcpy(at(TRAP_AT), &rows[i].range, sizeof(rows[i].range));
+		if (CALL(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT) != rows[i].result)
+			fail_msg("row %u", i);
+	}
+}
+
+static void vm_bind_trap__overlap__exists(void **state)
+{
+	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, 0, 0x64, 0x70};
+
+	(void)state;
+	CALL_OK(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT); /* 0x60 .. 0x64 */
+	memcpy(at(TRAP_AT), &range, sizeof(range));
+	assert_int_equal(CALL(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT), HILUM_E_EXISTS);
+	CALL_OK(HC_VM_BIND_TRAP, place[OTHER_PLACE], TRAP_AT);
+}
+
+static void vm_set_cpuid__bad_table__is_invalid(void **state)
+{
+	static const struct hilum_cpuid_entry rows[][2] = {
+		{{.leaf = 1}, {.leaf = 0}},
+		{{.leaf = 1}, {.leaf = 1}},
+		{{.leaf = 1, .subleaf = 1}, {.leaf = 1}},
+		{{.leaf = 0}, {.leaf = 32}},
+		{{.leaf = 0}, {.leaf = 0x40000200}},
+		{{.leaf = 0}, {.leaf = 0xC0000000}},
+		{{.leaf = 0}, {.leaf = 1, .flags = 2}},
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		memcpy(at(CPUID_AT), rows[i], sizeof(rows[i]));
+		if (CALL(HC_VM_SET_CPUID, place[VM_PLACE], CPUID_AT, 2) != HILUM_E_INVALID)
+			fail_msg("row %u", i);
+	}
+	assert_int_equal(vm_of(place[VM_PLACE])->cpuid_count, 0);
+}
+
+static void vm_set_cpuid__after_first_run__is_busy(void **state)
+{
+	(void)state;
+	CALL_OK(HC_VCPU_RUN, place[VCPU_PLACE]);
+	assert_int_equal(CALL(HC_VM_SET_CPUID, place[VM_PLACE], CPUID_AT, 2), HILUM_E_BUSY);
+}
+
+static void memory_map__read_only_memory_writable__is_denied(void **state)
+{
+	struct memory_object *m = pool_alloc(sizeof(*m));
+	hilum_handle_t handle;
+
+	(void)state;
+	assert_int_equal(memory_wrap_frames(8 * MIB, 2 * PAGE_SIZE, false, &m->memory), STATUS_OK);
+	m->object = (struct object){.type = OBJECT_MEMORY, .refs = 1};
+	assert_int_equal(handle_insert(&control->handles, &m->object, HILUM_RIGHT_ALL, &handle), STATUS_OK);
+	object_unref(&m->object);
+	assert_int_equal(CALL(HC_MEMORY_MAP, place[VM_PLACE], handle, 0, 0, PAGE_SIZE, RIGHTS_RW), HILUM_E_DENIED);
+	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], handle, 0, 0, PAGE_SIZE, HILUM_MAP_READ);
+}
+
+static void irq_bind__event_of_a_destroyed_vm__is_not_found(void **state)
+{
+	(void)state;
+	CALL_OK(HC_VM_DESTROY, place[VM_PLACE]);
+	CALL_OK(HC_HANDLE_CLOSE, place[VCPU_PLACE]);
+	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, 0, place[EVENT_PLACE]), HILUM_E_NOT_FOUND);
+	assert_int_equal(CALL(HC_IRQ_ACK, place[EVENT_PLACE]), HILUM_E_NOT_FOUND);
+	CALL_OK(HC_EVENT_SIGNAL, place[EVENT_PLACE]);
+}
+
+/* ---- Batches ---- */
+
+static struct hilum_call *batch(void)
+{
+	memset(at(BATCH_AT), 0, 0x1000);
+	return at(BATCH_AT);
+}
+
+static void batch__mixed__each_has_its_result(void **state)
+{
+	struct hilum_call *b = batch();
+
+	(void)state;
+	b[0] = (struct hilum_call){.number = HC_NOP, .result = 5};
+	b[1] = (struct hilum_call){.number = HC_VM_DESTROY, .arg = {SELF_HANDLE}};
+	b[2] = (struct hilum_call){.number = HC_WAIT};
+	b[3] = (struct hilum_call){.number = HC_BATCH};
+	b[4] = (struct hilum_call){.number = HC_MEMORY_CREATE, .arg = {HOST_HANDLE, PAGE_SIZE}};
+	b[5] = (struct hilum_call){.number = HILUM_KVM_HC_KICK_CPU};
+	CALL_OK(HC_BATCH, BATCH_AT, 6);
+	assert_int_equal(b[0].result, 0);
+	assert_int_equal(b[1].result, HILUM_E_BUSY);
+	assert_int_equal(b[2].result, HILUM_E_INVALID);
+	assert_int_equal(b[3].result, HILUM_E_INVALID);
+	assert_true(b[4].result > 0);
+	assert_int_equal(b[5].result, HILUM_E_UNSUPPORTED);
+}
+
+static void batch__ends_outside_memory__is_fault_after_what_could_be_read(void **state)
+{
+	uint64_t gpa = CONTROL_BYTES - sizeof(struct hilum_call);
+	struct hilum_call *b = at(gpa);
+
+	(void)state;
+	*b = (struct hilum_call){.number = HC_EVENT_SIGNAL, .arg = {place[EVENT_PLACE]}, .result = 9};
+	assert_int_equal(CALL(HC_BATCH, gpa, 2), HILUM_E_FAULT);
+	assert_int_equal(b->result, 0);
+}
+
+/* ---- The object lock ---- */
+
+static void locked_call__lock_taken__is_executed_again(void **state)
+{
+	uint64_t rip = caller->rip;
+
+	(void)state;
+	assert_true(object_lock_try());
+	caller->gpr[0] = HC_MEMORY_CREATE;
+	caller->gpr[7] = HOST_HANDLE;
+	caller->gpr[6] = PAGE_SIZE;
+	hypercall_handle(caller, 3);
+	assert_int_equal(caller->rip, rip);
+	assert_int_equal(caller->gpr[0], HC_MEMORY_CREATE);
+	assert_int_equal(CALL(HC_EVENT_SIGNAL, place[EVENT_PLACE]), 0); /* needs no lock */
+	object_unlock(fake_self);
+	assert_true(CALL(HC_MEMORY_CREATE, HOST_HANDLE, PAGE_SIZE, 0) > 0);
+}
+
+static void batch__lock_taken__goes_on_where_it_stopped(void **state)
+{
+	struct hilum_call *b = batch();
+	uint64_t rip = caller->rip;
+
+	(void)state;
+	b[0] = (struct hilum_call){.number = HC_EVENT_SIGNAL, .arg = {place[EVENT_PLACE]}, .result = 9};
+	b[1] = (struct hilum_call){.number = HC_MEMORY_CREATE, .arg = {HOST_HANDLE, PAGE_SIZE}};
+	assert_true(object_lock_try());
+	caller->gpr[0] = HC_BATCH;
+	caller->gpr[7] = BATCH_AT;
+	caller->gpr[6] = 2;
+	hypercall_handle(caller, 3);
+	assert_int_equal(caller->rip, rip);
+	assert_int_equal(b[0].result, 0);
+	b[0].result = 9;
+	object_unlock(fake_self);
+	hypercall_handle(caller, 3);
+	assert_int_equal(caller->rip, rip + 3);
+	assert_int_equal(caller->gpr[0], 0);
+	assert_int_equal(b[0].result, 9); /* not made twice */
+	assert_true(b[1].result > 0);
+}
+
+/* ---- Random calls ---- */
+
+static uint64_t random_argument(void)
+{
+	static const uint64_t special[] = {0, 1, 2, 255, 256, 4095, 4096, 0x10000, UINT32_MAX, 1ull << 32, UINT64_MAX, 1ull << 47};
+
+	switch (fake_random() % 8) {
+	case 0:
+		return special[fake_random() % ARRAY_SIZE(special)];
+	case 1:
+		return fake_random();
+	case 2: /* addresses of the prepared structures */
+		return (1 + fake_random() % 10) << 12;
+	case 3:
+		return fake_random() % 128;
+	case 4:
+		return PAGE_SIZE << fake_random() % 11;
+	default: /* handles that are likely to exist */
+		return (1 + fake_random() % 40) | (fake_random() % 4 == 0 ? (fake_random() % 3) << 16 : 0);
+	}
+}
+
+static void random_call(void)
+{
+	uint64_t words[7] = {HILUM_CALL_BASE + fake_random() % (HC_CALL_END - HILUM_CALL_BASE + 1)};
+	unsigned rounds = fake_random() % 4 == 0;
+
+	for (unsigned i = 1; i < 7; i++)
+		words[i] = random_argument();
+	if (words[0] == HC_HOST_POWER || words[0] == HC_WAIT) /* a reset ends the test; waiting has tests of its own */
+		return;
+	if (words[0] == HC_MEMORY_CREATE && fake_random() % 2)
+		words[1] = HOST_HANDLE;
+	for (unsigned i = 1; i < 3 && rounds; i++) /* a call that is right but for what the world has become */
+		memcpy(words, valid_calls[fake_random() % ARRAY_SIZE(valid_calls)].words, sizeof(words));
+	if (words[0] == HC_HOST_POWER)
+		return;
+	put_handles(words);
+	failing_after = fake_random() % 4 == 0 ? (int)(fake_random() % 6) : FAILING_NONE;
+	int64_t result = call(words);
+	failing_after = FAILING_NONE;
+	assert_true(result >= HILUM_E_FAULT);
+}
+
+static void random_calls__many__leave_nothing(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 60; round++) {
+		set_up(NULL);
+		for (unsigned i = 0; i < 400; i++) {
+			random_call();
+			if (i % 8 == 0)
+				fake_run(1, 3);
+			if (i % 64 == 0)
+				fill_arguments();
+			fake_tsc += 10000;
+		}
+		tear_down(NULL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -445,6 +711,19 @@ int main(void)
 		TEST(each_call__guest_user_mode__is_denied),
 		TEST(each_call__wrong_value__is_refused),
 		cmocka_unit_test(each_call__nth_allocation_fails__leaves_nothing_and_works_again),
+		TEST(vm_create__bad_config__is_invalid),
+		TEST(vm_create__name_without_end__is_cut),
+		TEST(vm_bind_trap__bad_range__is_refused),
+		TEST(vm_bind_trap__overlap__exists),
+		TEST(vm_set_cpuid__bad_table__is_invalid),
+		TEST(vm_set_cpuid__after_first_run__is_busy),
+		TEST(memory_map__read_only_memory_writable__is_denied),
+		TEST(irq_bind__event_of_a_destroyed_vm__is_not_found),
+		TEST(batch__mixed__each_has_its_result),
+		TEST(batch__ends_outside_memory__is_fault_after_what_could_be_read),
+		TEST(locked_call__lock_taken__is_executed_again),
+		TEST(batch__lock_taken__goes_on_where_it_stopped),
+		cmocka_unit_test(random_calls__many__leave_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
