@@ -348,7 +348,7 @@ static int64_t call_vcpu_set_state(struct vcpu *v, const uint64_t *a)
 	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_CONTROL);
 	if (a[2] & ~(uint64_t)HILUM_STATE_ALL)
 		return HILUM_E_INVALID;
-	if (!__atomic_load_n(&vcpu->stopped, __ATOMIC_ACQUIRE))
+	if (!vcpu_is_stopped(vcpu))
 		return HILUM_E_BUSY;
 	TRY(vm_copy_in(v->vm, a[1], state, sizeof(*state)));
 	TRY(vcpu_set_state(vcpu, state, (uint32_t)a[2]));
@@ -362,7 +362,7 @@ static int64_t call_vcpu_get_state(struct vcpu *v, const uint64_t *a)
 	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_READ);
 	if (a[2] & ~(uint64_t)HILUM_STATE_ALL)
 		return HILUM_E_INVALID;
-	if (!__atomic_load_n(&vcpu->stopped, __ATOMIC_ACQUIRE))
+	if (!vcpu_is_stopped(vcpu))
 		return HILUM_E_BUSY;
 	memset(state, 0, sizeof(*state));
 	vcpu_get_state(vcpu, state, (uint32_t)a[2]);

@@ -83,6 +83,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 		return; /* whoever raised them has kicked */
 	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
 		struct cpu *cpu = v->cpu;
+		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */
 		v->inbox_next = __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
 		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE,
 						    __ATOMIC_RELAXED))
@@ -208,6 +209,8 @@ static void vcpu_park(struct vcpu *v)
 
 	timer_park(cpu, &v->apic_timer, &v->parked_apic_timer);
 	timer_park(cpu, &v->wait_timer, &v->parked_wait_timer);
+	if (cpu->charged == v)
+		sched_account(cpu, rdtsc());
 	if (cpu->loaded == v) {
 		virt->unload(v);
 		cpu->loaded = NULL;
@@ -217,11 +220,13 @@ static void vcpu_park(struct vcpu *v)
 
 bool vcpu_prepare(struct vcpu *v)
 {
-	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) | v->deferred;
+	bool starts = v->stopped && (v->requests & VCPU_REQUEST_RUN);
 
+	if (starts)
+		v->stopped = 0; /* before the request goes: see vcpu_is_stopped */
+	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL) | v->deferred;
 	v->deferred = 0;
-	if ((r & VCPU_REQUEST_RUN) && v->stopped) {
-		v->stopped = 0;
+	if (starts) {
 		timer_unpark(v->cpu, &v->apic_timer, v->parked_apic_timer);
 		timer_unpark(v->cpu, &v->wait_timer, v->parked_wait_timer);
 	}
@@ -343,19 +348,26 @@ no_memory:
 	return STATUS_NO_MEMORY;
 }
 
+/* A vCPU that was told to run and whose core has not looked yet is as good as running. Pairs with the exchange in vcpu_prepare. */
+bool vcpu_is_stopped(const struct vcpu *v)
+{
+	return !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & VCPU_REQUEST_RUN) &&
+	       __atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE);
+}
+
 void vcpu_stop(struct vcpu *v, struct cpu *self)
 {
 	if (v->cpu == self) {
 		sched_remove(self, v);
-		v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE);
+		v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) & ~VCPU_REQUEST_RUN;
 		if (!v->stopped)
 			vcpu_park(v);
 		return;
 	}
-	if (__atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE))
+	if (vcpu_is_stopped(v))
 		return;
 	vcpu_request(v, VCPU_REQUEST_STOP);
-	while (!__atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE))
+	while (!vcpu_is_stopped(v))
 		cpu_pause();
 }
 

@@ -151,6 +151,10 @@ static void end_vms(void)
 	handle_table_clear(&control->handles);
 	vm_destroy(control, fake_self);
 	object_unlock(fake_self);
+	for (unsigned i = 0; i < cpu_count; i++)
+		fake_run(i, 1); /* kicks that are still under way hold references */
+	assert_true(object_lock_try());
+	object_unlock(fake_self);
 }
 
 void fake_check_clean(void)

@@ -67,12 +67,8 @@ void fake_others_run(void)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		if (cpu_table[i] == self || way_out[i] != NULL)
 			continue;
-		if (fake_others_are_late) {
-			cpu_table[i]->epoch++;
-			fake_others_are_late = false;
-			continue;
-		}
-		fake_run(i, 1);
+		if (!fake_others_are_late)
+			fake_run(i, 1);
 		cpu_table[i]->epoch++;
 	}
 	fake_self = self;
