@@ -69,6 +69,7 @@ static void kick_interrupt(unsigned vector)
 		struct vcpu *next = v->inbox_next;
 		__atomic_store_n(&v->in_inbox, 0, __ATOMIC_RELEASE);
 		sched_wake(cpu, v, now);
+		object_unref(&v->object);
 		v = next;
 	}
 }

@@ -27,7 +27,7 @@ struct cpu {
 
 	/* shared */
 	uint64_t epoch;      /* quiescent points passed; written by this core only */
-	struct vcpu *inbox;  /* vCPUs that other cores want looked at: a stack, taken whole */
+	struct vcpu *inbox;  /* vCPUs that other cores want looked at, referenced: a stack, taken whole */
 
 	/* scheduler */
 	struct vcpu *current; /* being run, or NULL while idle */

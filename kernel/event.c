@@ -81,6 +81,8 @@ enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
 {
 	if (flags & ~(uint64_t)(HILUM_IRQ_LEVEL | HILUM_IRQ_ACTIVE_LOW) || gsi > UINT32_MAX)
 		return STATUS_INVALID;
+	if (event->vm->object.dead)
+		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
 	if (irq_find(gsi) >= 0)
 		return STATUS_BUSY;
 	for (unsigned i = 0; i < IRQ_VECTORS; i++) {

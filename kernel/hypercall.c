@@ -342,6 +342,7 @@ static int64_t call_vcpu_create(struct vcpu *v, const uint64_t *a)
 	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
 	if (a[1] > UINT32_MAX || a[2] > UINT32_MAX || a[3] > UINT32_MAX)
 		return HILUM_E_INVALID;
+	TRY(handle_reserve(&v->vm->handles)); /* there is no way back once the VM has it */
 	TRY(vcpu_create(vm, (uint32_t)a[1], (uint32_t)a[2], (uint32_t)a[3], &vcpu));
 	object_ref(&vcpu->object); /* the VM keeps the first */
 	return name_object(v, &vcpu->object, HILUM_RIGHT_ALL);
@@ -354,7 +355,7 @@ static int64_t call_vcpu_set_state(struct vcpu *v, const uint64_t *a)
 	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_CONTROL);
 	if (a[2] & ~(uint64_t)HILUM_STATE_ALL)
 		return HILUM_E_INVALID;
-	if (!__atomic_load_n(&vcpu->stopped, __ATOMIC_ACQUIRE))
+	if (!vcpu_is_stopped(vcpu))
 		return HILUM_E_BUSY;
 	TRY(vm_copy_in(v->vm, a[1], state, sizeof(*state)));
 	TRY(vcpu_set_state(vcpu, state, (uint32_t)a[2]));
@@ -368,7 +369,7 @@ static int64_t call_vcpu_get_state(struct vcpu *v, const uint64_t *a)
 	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_READ);
 	if (a[2] & ~(uint64_t)HILUM_STATE_ALL)
 		return HILUM_E_INVALID;
-	if (!__atomic_load_n(&vcpu->stopped, __ATOMIC_ACQUIRE))
+	if (!vcpu_is_stopped(vcpu))
 		return HILUM_E_BUSY;
 	memset(state, 0, sizeof(*state));
 	vcpu_get_state(vcpu, state, (uint32_t)a[2]);

@@ -121,15 +121,23 @@ static struct object *object_named(const struct handle_table *table, uint64_t ha
 	return object;
 }
 
+/* The page of entries that `index` lies in, made if need be. */
+static struct handle_entry *page_for(struct handle_table *table, uint32_t index)
+{
+	struct handle_entry **page = &table->page[index / HANDLES_PER_PAGE];
+
+	if (*page == NULL)
+		*page = pool_alloc_page();
+	return *page;
+}
+
 enum status handle_insert_at(struct handle_table *table, uint32_t index, struct object *object, uint32_t rights)
 {
 	assert(index != 0 && index < HANDLES_MAX);
-	struct handle_entry **page = &table->page[index / HANDLES_PER_PAGE];
-	if (*page == NULL)
-		*page = pool_alloc_page();
-	if (*page == NULL)
+	struct handle_entry *page = page_for(table, index);
+	if (page == NULL)
 		return STATUS_NO_MEMORY;
-	struct handle_entry *entry = &(*page)[index % HANDLES_PER_PAGE];
+	struct handle_entry *entry = &page[index % HANDLES_PER_PAGE];
 	if (entry->object != NULL)
 		return STATUS_EXISTS;
 	entry->rights = (uint16_t)rights;
@@ -138,20 +146,27 @@ enum status handle_insert_at(struct handle_table *table, uint32_t index, struct 
 	return STATUS_OK;
 }
 
+enum status handle_reserve(struct handle_table *table)
+{
+	uint32_t index = table->hint != 0 ? table->hint : 1;
+	struct handle_entry *entry;
+
+	while ((entry = entry_at(table, index)) != NULL && entry->object != NULL)
+		index++;
+	table->hint = index;
+	return index < HANDLES_MAX && page_for(table, index) != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
 enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out)
 {
-	for (uint32_t index = table->hint != 0 ? table->hint : 1; index < HANDLES_MAX; index++) {
-		struct handle_entry *entry = entry_at(table, index);
-		if (entry != NULL && entry->object != NULL)
-			continue;
-		enum status status = handle_insert_at(table, index, object, rights);
-		if (status == STATUS_OK) {
-			table->hint = index + 1;
-			*out = index | (uint32_t)entry_at(table, index)->generation << 16;
-		}
+	enum status status = handle_reserve(table);
+
+	if (status != STATUS_OK)
 		return status;
-	}
-	return STATUS_NO_MEMORY;
+	uint32_t index = table->hint++;
+	status = handle_insert_at(table, index, object, rights);
+	*out = index | (uint32_t)entry_at(table, index)->generation << 16;
+	return status;
 }
 
 enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,

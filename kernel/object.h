@@ -91,7 +91,10 @@ struct handle_table {
  */
 must_check enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out);
 
-/* The same at a fixed index that must be free (the control VM's first handles). */
+/* Make sure that the next handle_insert succeeds. Errors as there. Object lock held. */
+must_check enum status handle_reserve(struct handle_table *table);
+
+/* handle_insert at a fixed index that must be free (the control VM's first handles). */
 must_check enum status handle_insert_at(struct handle_table *table, uint32_t index, struct object *object, uint32_t rights);
 
 /*

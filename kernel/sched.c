@@ -14,6 +14,33 @@ static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 		cpu_timer_set(cpu, &cpu->slice, deadline_tsc);
 }
 
+/* The one that pays for the core's time has used it up to now. */
+static void charge(struct cpu *cpu, uint64_t now_tsc)
+{
+	struct vcpu *v = cpu->charged;
+
+	if (v == NULL)
+		return;
+	uint64_t ran = now_tsc - cpu->switched_tsc;
+	v->stats.run_tsc += ran;
+	v->virtual_time += ran * SCHED_WEIGHT_DEFAULT / v->weight;
+	cpu->switched_tsc = now_tsc;
+}
+
+/* The core's virtual time: that of whoever is furthest behind. One that runs alone takes it along, though it is never picked anew. */
+static void virtual_time_advance(struct cpu *cpu)
+{
+	const struct heap_node *first = heap_first(&cpu->fair);
+
+	if (cpu->charged == NULL || cpu->charged->realtime)
+		return;
+	uint64_t least = cpu->charged->virtual_time;
+	if (first != NULL && first->key < least)
+		least = first->key;
+	if (least > cpu->virtual_time)
+		cpu->virtual_time = least;
+}
+
 void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 {
 	if (v == cpu->current || v == cpu->next || heap_contains(&v->run_node))
@@ -27,6 +54,8 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 			slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_REALTIME_DELAY_NS));
 		return;
 	}
+	charge(cpu, now_tsc); /* perhaps to `v` itself, which has just run */
+	virtual_time_advance(cpu);
 	/* A sleeper comes back with the core's virtual time: it neither owes nor is owed for the time it slept. */
 	if ((int64_t)(v->virtual_time - cpu->virtual_time) < 0)
 		v->virtual_time = cpu->virtual_time;
@@ -44,13 +73,7 @@ void sched_remove(struct cpu *cpu, struct vcpu *v)
 
 void sched_account(struct cpu *cpu, uint64_t now_tsc)
 {
-	struct vcpu *v = cpu->charged;
-
-	if (v == NULL)
-		return;
-	uint64_t ran = now_tsc - cpu->switched_tsc;
-	v->stats.run_tsc += ran;
-	v->virtual_time += ran * SCHED_WEIGHT_DEFAULT / v->weight;
+	charge(cpu, now_tsc);
 	cpu->charged = NULL;
 }
 

@@ -99,6 +99,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 		return; /* whoever raised them has kicked */
 	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
 		struct cpu *cpu = v->cpu;
+		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */
 		v->inbox_next = __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
 		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE,
 						    __ATOMIC_RELAXED))
@@ -224,6 +225,8 @@ static void vcpu_park(struct vcpu *v)
 
 	timer_park(cpu, &v->apic_timer, &v->parked_apic_timer);
 	timer_park(cpu, &v->wait_timer, &v->parked_wait_timer);
+	if (cpu->charged == v)
+		sched_account(cpu, rdtsc());
 	if (cpu->loaded == v) {
 		virt->unload(v);
 		cpu->loaded = NULL;
@@ -233,11 +236,13 @@ static void vcpu_park(struct vcpu *v)
 
 bool vcpu_prepare(struct vcpu *v)
 {
-	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) | v->deferred;
+	bool starts = v->stopped && (v->requests & VCPU_REQUEST_RUN);
 
+	if (starts)
+		v->stopped = 0; /* before the request goes: see vcpu_is_stopped */
+	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL) | v->deferred;
 	v->deferred = 0;
-	if ((r & VCPU_REQUEST_RUN) && v->stopped) {
-		v->stopped = 0;
+	if (starts) {
 		timer_unpark(v->cpu, &v->apic_timer, v->parked_apic_timer);
 		timer_unpark(v->cpu, &v->wait_timer, v->parked_wait_timer);
 	}
@@ -333,11 +338,11 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 	v->xsave = xsave;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
-	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC);
 	if (virt->create_vcpu(v) != STATUS_OK) {
 		object_unref(&vm->object);
 		goto no_memory;
 	}
+	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
@@ -348,28 +353,37 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 	*out = v;
 	return STATUS_OK;
 no_memory:
-	if (trap_memory != NULL)
+	if (trap_memory != NULL) {
 		object_unref(&trap_memory->object); /* and the trap page with it */
-	else
+		vm->kernel_bytes -= PAGE_SIZE;
+	} else {
 		vm_free_pages(vm, trap, 0);
+	}
 	vm_free_pages(vm, xsave, 0);
 	vm_free_pages(vm, v, 0);
 	return STATUS_NO_MEMORY;
+}
+
+/* A vCPU that was told to run and whose core has not looked yet is as good as running. Pairs with the exchange in vcpu_prepare. */
+bool vcpu_is_stopped(const struct vcpu *v)
+{
+	return !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & VCPU_REQUEST_RUN) &&
+	       __atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE);
 }
 
 void vcpu_stop(struct vcpu *v, struct cpu *self)
 {
 	if (v->cpu == self) {
 		sched_remove(self, v);
-		v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE);
+		v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) & ~VCPU_REQUEST_RUN;
 		if (!v->stopped)
 			vcpu_park(v);
 		return;
 	}
-	if (__atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE))
+	if (vcpu_is_stopped(v))
 		return;
 	vcpu_request(v, VCPU_REQUEST_STOP);
-	while (!__atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE))
+	while (!vcpu_is_stopped(v))
 		cpu_pause();
 }
 

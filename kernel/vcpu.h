@@ -218,6 +218,9 @@ must_check enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core,
 void vcpu_destroy(struct vcpu *v); /* stopped */
 void vcpu_free(struct vcpu *v);
 
+/* Whether its core has let go of it and will not take it up again by itself: its state may be read and changed. */
+bool vcpu_is_stopped(const struct vcpu *v);
+
 /* Stop it and wait until its core has let go. Must not be the caller's own vCPU. */
 void vcpu_stop(struct vcpu *v, struct cpu *self);
 

@@ -1,0 +1,87 @@
+/*
+ * The cores as the tests of kernel/ see them: plain variables instead of privileged instructions, and a test chooses which core it
+ * is. Stands in for the real header by include order.
+ */
+#ifndef ARCH_X86_64_CPU_H
+#define ARCH_X86_64_CPU_H
+
+#include "arch/x86_64/desc.h"
+#include "arch/x86_64/layout.h"
+#include "arch/x86_64/status.h"
+
+struct cpu;
+
+struct cpu_arch {
+	cpu_id_t id;
+	uint32_t apic_id;
+	uint8_t lock_rank;
+};
+
+struct cpuid_regs {
+	uint32_t eax, ebx, ecx, edx;
+};
+
+extern struct cpu *fake_self;
+extern uint64_t fake_tsc, fake_msr_value, fake_xcr0, fake_port_value;
+extern uint32_t fake_msr, fake_port;
+
+/* What the machine's CPUID says. */
+struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf);
+
+/* Called wherever root mode spins: the other cores go on. */
+void fake_others_run(void);
+
+static inline struct cpu *cpu_self(void)
+{
+	return fake_self;
+}
+
+static inline struct cpu_arch *cpu_arch_self(void)
+{
+	return (struct cpu_arch *)fake_self;
+}
+
+static inline void cpu_pause(void)
+{
+	fake_others_run();
+}
+
+static inline uint64_t rdtsc(void)
+{
+	return fake_tsc;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+	fake_msr = msr;
+	fake_msr_value = value;
+}
+
+must_check static inline enum status xsetbv_safe(uint32_t index, uint64_t value)
+{
+	if (index != 0 || !(value & 1) || ((value & 4) && !(value & 2)))
+		return STATUS_INVALID;
+	fake_xcr0 = value;
+	return STATUS_OK;
+}
+
+static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	return fake_cpuid(leaf, subleaf);
+}
+
+static inline void fake_port_write(uint16_t port, uint32_t v)
+{
+	fake_port = port;
+	fake_port_value = v;
+}
+
+#define RFLAGS_IF 0x200ull
+
+#define inb(port)     fake_inb(port)
+#define outb(port, v) fake_port_write((port), (v))
+#define outw(port, v) fake_port_write((port), (v))
+
+uint8_t fake_inb(uint16_t port);
+
+#endif

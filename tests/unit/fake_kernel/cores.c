@@ -1,0 +1,334 @@
+/* The fake machine's cores: each runs the real main loop, whose backend pretends to enter guests. */
+#include "tests/unit/fake_kernel/machine.h"
+
+#define SPINS_MAX 1000000u
+
+uint64_t (*fake_guest)(struct vcpu *v);
+bool fake_others_are_late;
+
+static jmp_buf *way_out[CORES_MAX]; /* of the core's main loop while it is in it */
+static unsigned entries_left[CORES_MAX], spins;
+
+static unsigned id_of(const struct cpu *cpu)
+{
+	return cpu->arch.id;
+}
+
+void fake_become(unsigned id)
+{
+	fake_self = cpu_table[id];
+}
+
+static bool interrupt_pending(unsigned id)
+{
+	return fake_kick_pending[id] || (fake_deadline[id] != 0 && fake_deadline[id] <= fake_tsc);
+}
+
+static void take_interrupts(unsigned id)
+{
+	while (interrupt_pending(id)) {
+		bool timer = fake_deadline[id] != 0 && fake_deadline[id] <= fake_tsc;
+		if (timer)
+			fake_deadline[id] = 0;
+		else
+			fake_kick_pending[id] = false;
+		fake_irq[timer ? CPU_IRQ_TIMER : CPU_IRQ_KICK](timer ? CPU_IRQ_TIMER : CPU_IRQ_KICK);
+	}
+}
+
+void fake_run(unsigned id, unsigned entries)
+{
+	struct cpu *self = fake_self;
+	jmp_buf here;
+
+	assert_null(way_out[id]);
+	fake_become(id);
+	take_interrupts(id);
+	way_out[id] = &here;
+	entries_left[id] = entries;
+	if (setjmp(here) == 0)
+		cpu_loop(fake_self);
+	way_out[id] = NULL;
+	fake_self = self;
+}
+
+_Noreturn static void leave(struct cpu *cpu)
+{
+	cpu->epoch++;
+	longjmp(*way_out[id_of(cpu)], 1);
+}
+
+void fake_others_run(void)
+{
+	struct cpu *self = fake_self;
+
+	if (++spins > SPINS_MAX)
+		fail_msg("core %u spins for ever", id_of(self));
+	for (unsigned i = 0; i < cpu_count; i++) {
+		if (cpu_table[i] == self || way_out[i] != NULL)
+			continue;
+		if (!fake_others_are_late)
+			fake_run(i, 1);
+		cpu_table[i]->epoch++;
+	}
+	fake_self = self;
+}
+
+static bool core_has_work(unsigned id)
+{
+	struct cpu *cpu = cpu_table[id];
+
+	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.root != NULL || cpu->realtime.root != NULL;
+}
+
+void fake_settle(void)
+{
+	for (unsigned round = 0, busy = 1; busy; round++) {
+		busy = 0;
+		for (unsigned i = 0; i < cpu_count; i++)
+			if (core_has_work(i)) {
+				fake_run(i, 100);
+				busy = 1;
+			}
+		if (round > 1000)
+			fail_msg("the machine does not settle");
+	}
+	spins = 0;
+}
+
+void fake_advance(uint64_t ticks)
+{
+	struct cpu *self = fake_self;
+	uint64_t end = fake_tsc + ticks;
+
+	for (;;) {
+		unsigned first = cpu_count;
+		for (unsigned i = 0; i < cpu_count; i++)
+			if (fake_deadline[i] != 0 && fake_deadline[i] <= end &&
+			    (first == cpu_count || fake_deadline[i] < fake_deadline[first]))
+				first = i;
+		if (first == cpu_count)
+			break;
+		if (fake_deadline[first] > fake_tsc)
+			fake_tsc = fake_deadline[first];
+		fake_become(first);
+		take_interrupts(first);
+	}
+	fake_tsc = end;
+	fake_self = self;
+}
+
+/* ---- The backend ---- */
+
+static bool ready_to_enter(struct vcpu *v)
+{
+	struct fake_backend *b = v->backend;
+
+	if (v->requests != 0 && !vcpu_prepare(v))
+		return false;
+	if (v->cpu->resched)
+		return false;
+	b->event = 0;
+	if (v->check_interrupts || v->pending_event != 0)
+		b->event = vcpu_next_event(v, (v->rflags & 0x200) && !v->shadow, &b->window);
+	return true;
+}
+
+/* Let the guest have its ticks, or as many as there are before the core's timer. */
+static void pass_time(unsigned id, uint64_t ticks)
+{
+	if (fake_deadline[id] != 0 && fake_deadline[id] > fake_tsc && fake_deadline[id] - fake_tsc < ticks)
+		ticks = fake_deadline[id] - fake_tsc;
+	fake_tsc += ticks;
+}
+
+static void backend_run(struct vcpu *v)
+{
+	struct cpu *cpu = v->cpu;
+	unsigned id = id_of(cpu);
+
+	assert_ptr_equal(cpu, fake_self);
+	assert_ptr_equal(cpu->loaded, v);
+	while (v->state == VCPU_READY && ready_to_enter(v)) {
+		assert_false(v->stopped);
+		cpu->epoch++;
+		backend_of(v)->entries++;
+		v->valid = 0;
+		pass_time(id, fake_guest != NULL ? fake_guest(v) : 1000);
+		take_interrupts(id);
+		if (--entries_left[id] != 0)
+			continue;
+		cpu->current = NULL; /* as the main loop does */
+		if ((v->state == VCPU_READY && !v->stopped) || v->requests != 0)
+			sched_wake(cpu, v, fake_tsc);
+		leave(cpu);
+	}
+}
+
+static void backend_idle(struct cpu *cpu)
+{
+	if (!interrupt_pending(id_of(cpu)))
+		leave(cpu);
+	take_interrupts(id_of(cpu));
+}
+
+static enum status backend_create_vcpu(struct vcpu *v)
+{
+	v->backend = vm_alloc_pages(v->vm, 2);
+	return v->backend != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static void backend_destroy_vcpu(struct vcpu *v)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		assert_ptr_not_equal(cpu_table[i]->loaded, v);
+		assert_ptr_not_equal(cpu_table[i]->next, v);
+		for (struct vcpu *w = cpu_table[i]->inbox; w != NULL; w = w->inbox_next)
+			assert_ptr_not_equal(w, v);
+	}
+	assert_false(heap_contains(&v->run_node));
+	assert_false(heap_contains(&v->apic_timer.node));
+	assert_false(heap_contains(&v->wait_timer.node));
+	pool_free_pages(v->backend, 2);
+}
+
+static void backend_reset(struct vcpu *v, bool power_up)
+{
+	struct fake_backend *b = v->backend;
+
+	(void)power_up;
+	b->paging = (struct vcpu_paging){.cs_base = 0xFFFF0000};
+	b->resets++;
+}
+
+static void backend_start_at(struct vcpu *v, uint8_t page)
+{
+	backend_of(v)->start_page = page;
+	v->rip = 0;
+}
+
+static void backend_load(struct vcpu *v)
+{
+	assert_null(v->cpu->loaded);
+	backend_of(v)->loads++;
+}
+
+static void backend_unload(struct vcpu *v)
+{
+	assert_ptr_equal(v->cpu->loaded, v);
+	backend_of(v)->unloads++;
+	v->cpu->loaded = NULL;
+}
+
+static void backend_fetch(struct vcpu *v, uint32_t groups)
+{
+	if (groups & VCPU_GROUP_PAGING)
+		v->paging = backend_of(v)->paging;
+}
+
+static void backend_fill_trap(struct vcpu *v, struct hilum_trap *t)
+{
+	t->cr0 = backend_of(v)->paging.cr0;
+}
+
+static void backend_set_cr2(struct vcpu *v, uint64_t value)
+{
+	backend_of(v)->cr2 = value;
+}
+
+static void backend_note_single_step(struct vcpu *v)
+{
+	backend_of(v)->single_steps++;
+}
+
+static uint64_t backend_get_efer(struct vcpu *v)
+{
+	return backend_of(v)->paging.efer;
+}
+
+static void backend_set_efer(struct vcpu *v, uint64_t value)
+{
+	backend_of(v)->paging.efer = value;
+}
+
+static void backend_nothing(struct vcpu *v)
+{
+	(void)v;
+}
+
+static void backend_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
+{
+	*s = backend_of(v)->state;
+}
+
+static void backend_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
+{
+	backend_of(v)->state = *s;
+	backend_of(v)->state_mask = mask;
+}
+
+static void backend_update_ports(struct vm *vm)
+{
+	assert_non_null(vm->io_bitmap);
+}
+
+static void backend_dump(struct vcpu *v)
+{
+	backend_of(v)->dumps++;
+}
+
+static struct virt_ops backend = {
+	.name = "fake",
+	.create_vcpu = backend_create_vcpu,
+	.destroy_vcpu = backend_destroy_vcpu,
+	.reset = backend_reset,
+	.start_at = backend_start_at,
+	.load = backend_load,
+	.unload = backend_unload,
+	.run = backend_run,
+	.fetch = backend_fetch,
+	.fill_trap = backend_fill_trap,
+	.set_cr2 = backend_set_cr2,
+	.note_single_step = backend_note_single_step,
+	.get_efer = backend_get_efer,
+	.set_efer = backend_set_efer,
+	.set_tsc_offset = backend_nothing,
+	.set_pat = backend_nothing,
+	.get_state = backend_get_state,
+	.set_state = backend_set_state,
+	.update_ports = backend_update_ports,
+	.dump = backend_dump,
+	.idle = backend_idle,
+};
+struct virt_ops *virt = &backend;
+
+void fake_cores_boot(unsigned cores)
+{
+	assert_true(cores <= CORES_MAX);
+	fake_guest = NULL;
+	fake_others_are_late = false;
+	spins = 0;
+	cpu_count = cores;
+	for (unsigned i = 0; i < cores; i++) {
+		cpu_table[i] = calloc(1, sizeof(struct cpu));
+		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
+		cpu_table[i]->scratch = calloc(1, CPU_SCRATCH_BYTES);
+		way_out[i] = NULL;
+	}
+	cpu_init_interrupts();
+	fake_become(0);
+}
+
+void fake_cores_end(void)
+{
+	for (unsigned i = 0; i < cpu_count; i++) {
+		assert_null(cpu_table[i]->timers.root == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.root);
+		assert_null(cpu_table[i]->fair.root);
+		assert_null(cpu_table[i]->realtime.root);
+		free(cpu_table[i]->scratch);
+		free(cpu_table[i]);
+		cpu_table[i] = NULL;
+	}
+	cpu_count = 0;
+	fake_self = NULL;
+}

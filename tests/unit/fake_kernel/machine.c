@@ -1,0 +1,278 @@
+/* The fake machine's hardware: memory, cores, timers, interrupts, and what kernel/ calls in arch/, boot/ and mm/. */
+#include "tests/unit/fake_kernel/machine.h"
+
+#include <sanitizer/asan_interface.h>
+#include <sys/mman.h>
+
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/ioapic.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/timer.h"
+#include "arch/x86_64/trap.h"
+#include "boot/boot.h"
+#include "mm/frame.h"
+#include "mm/host_pt.h"
+#include "mm/window.h"
+
+#define GIB	  (1ull << 30)
+#define RAM_BASE  (4 * MIB)
+#define RAM_BYTES (252 * MIB)
+
+uint8_t *fake_ram, *fake_frame_table;
+uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
+struct cpu *fake_self;
+uint64_t fake_tsc, fake_msr_value, fake_xcr0, fake_port_value;
+uint32_t fake_msr, fake_port;
+unsigned fake_kicks[CORES_MAX], fake_powered, fake_log_lines;
+bool fake_kick_pending[CORES_MAX];
+uint64_t fake_deadline[CORES_MAX];
+char fake_log_last[256];
+uint32_t fake_gsi_unmasked, fake_gsi_masked, fake_gsi_routed;
+struct cpu_features cpu_features;
+struct tsc_scale tsc_scale;
+irq_handler_fn fake_irq[256];
+static struct log_ring ring;
+
+const struct boot_info fake_boot_info = {
+	.ranges = {{RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE}},
+	.range_count = 1,
+};
+
+static void *reserve(uint64_t bytes)
+{
+	uint8_t *p = mmap(NULL, bytes + GIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(p != MAP_FAILED);
+	return p + (GIB - (uint64_t)p % GIB) % GIB;
+}
+
+void fake_machine_boot(void)
+{
+	if (fake_ram == NULL) {
+		fake_ram = reserve(GIB);
+		fake_frame_table = reserve(GIB / PAGE_SIZE * sizeof(struct frame));
+		frame_note_ranges(&fake_boot_info);
+		frame_init(&fake_boot_info, NULL, 0);
+	}
+	tsc_scale = (struct tsc_scale){.hz = TSC_HZ, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32};
+	cpu_features = (struct cpu_features){
+		.vendor = CPU_VENDOR_AMD, .phys_bits = 40, .xsave = true, .rdtscp = true, .tsc_deadline = true};
+	fake_tsc = 1000000;
+	memset(fake_kicks, 0, sizeof(fake_kicks));
+	memset(fake_kick_pending, 0, sizeof(fake_kick_pending));
+	memset(fake_deadline, 0, sizeof(fake_deadline));
+	fake_powered = fake_log_lines = 0;
+	fake_log_last[0] = '\0';
+	fake_gsi_unmasked = fake_gsi_masked = fake_gsi_routed = 0;
+}
+
+uint64_t fake_random(void)
+{
+	static uint64_t state = 0x9E3779B97F4A7C15ull;
+
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return state;
+}
+
+/* ---- Memory ---- */
+
+void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame)
+{
+	assert_int_equal(cpu, fake_self->arch.id);
+	assert_true(slot < WINDOW_SLOTS);
+	assert_true(frame % PAGE_SIZE == 0 && frame >= RAM_BASE && frame < RAM_BASE + RAM_BYTES);
+	return fake_ram + frame;
+}
+
+void window_clear(cpu_id_t cpu)
+{
+	assert_int_equal(cpu, fake_self->arch.id);
+}
+
+void window_zero_frames(hpa_t hpa, unsigned order)
+{
+	memset(fake_ram + hpa, 0, PAGE_SIZE << order);
+}
+
+void host_pt_map_pool_block(hpa_t hpa)
+{
+	(void)hpa;
+}
+
+void fake_frames_taken(hpa_t hpa, unsigned order)
+{
+	(void)hpa;
+	(void)order;
+}
+
+void __real_pool_free(void *object, size_t bytes);
+enum status __real_frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out);
+void __real_frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type);
+
+void __wrap_pool_free(void *object, size_t bytes)
+{
+	if (object != NULL)
+		memset(object, 0xDB, bytes); /* an object that is used again looks wrong */
+	__real_pool_free(object, bytes);
+}
+
+enum status __wrap_frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out)
+{
+	enum status status = __real_frame_pool_alloc(order, type, out);
+
+	if (status == STATUS_OK)
+		ASAN_UNPOISON_MEMORY_REGION(fake_ram + *out, PAGE_SIZE << order);
+	return status;
+}
+
+void __wrap_frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type)
+{
+	__real_frame_pool_free(hpa, order, type);
+	ASAN_POISON_MEMORY_REGION(fake_ram + hpa, PAGE_SIZE << order);
+}
+
+/* ---- Processor ---- */
+
+struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
+{
+	(void)subleaf;
+	switch (leaf) {
+	case 0:
+		return (struct cpuid_regs){0x20, 0x68747541, 0x444D4163, 0x69746E65};
+	case 0xD:
+		return subleaf == 0 ? (struct cpuid_regs){7, 832, 832, 0} : (struct cpuid_regs){0xF, 64, 0, 0};
+	case 0x80000000:
+		return (struct cpuid_regs){0x80000020, 0, 0, 0};
+	default:
+		return (struct cpuid_regs){0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF};
+	}
+}
+
+/* A clock that shows 2026-02-28 23:59:58, binary, 24 hours. */
+uint8_t fake_inb(uint16_t port)
+{
+	static const uint8_t cmos[] = {[0] = 58, [2] = 59, [4] = 23, [7] = 28, [8] = 2, [9] = 26, [0xB] = 6};
+	uint8_t at = fake_port_value & 0x7F;
+
+	assert_int_equal(port, 0x71);
+	return at < sizeof(cmos) ? cmos[at] : 0;
+}
+
+void timer_set_deadline_tsc(uint64_t tsc)
+{
+	fake_deadline[fake_self->arch.id] = tsc;
+}
+
+void lapic_send_ipi(uint32_t apic_id, unsigned vector)
+{
+	assert_int_equal(vector, CPU_IRQ_KICK);
+	assert_true(apic_id < cpu_count);
+	fake_kick_pending[apic_id] = true;
+	fake_kicks[apic_id]++;
+}
+
+void irq_set_handler(unsigned vector, irq_handler_fn fn)
+{
+	assert_true(vector >= TRAP_IRQ_FIRST && vector <= TRAP_IRQ_LAST);
+	fake_irq[vector] = fn;
+}
+
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low)
+{
+	(void)level;
+	(void)active_low;
+	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && apic_id < cpu_count);
+	if (gsi >= FAKE_GSIS)
+		return STATUS_NOT_FOUND;
+	fake_gsi_routed |= 1u << gsi;
+	return STATUS_OK;
+}
+
+enum status ioapic_mask(uint32_t gsi)
+{
+	fake_gsi_masked |= 1u << gsi;
+	return STATUS_OK;
+}
+
+enum status ioapic_unmask(uint32_t gsi)
+{
+	fake_gsi_unmasked |= 1u << gsi;
+	return STATUS_OK;
+}
+
+void tsc_delay_us(uint64_t us)
+{
+	fake_tsc += us * (TSC_HZ / 1000000);
+}
+
+_Noreturn void machine_reset(void)
+{
+	fail_msg("the machine was reset");
+	abort();
+}
+
+/* ---- Boot and log ---- */
+
+const struct acpi_info *boot_acpi_get(void)
+{
+	static const struct acpi_info acpi = {.pm1a_control = 0x604};
+
+	return &acpi;
+}
+
+struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq)
+{
+	(void)info;
+	return (struct acpi_override){.isa_irq = irq, .gsi = irq};
+}
+
+static void log_line(const char *fmt, va_list args)
+{
+	vsnprintf(fake_log_last, sizeof(fake_log_last), fmt, args);
+	fake_log_lines++;
+	ring.write_seq++;
+}
+
+#define LOG_FUNCTION(name)                                                                                   \
+	void name(const char *fmt, ...)                                                                      \
+	{                                                                                                    \
+		va_list args;                                                                                \
+		va_start(args, fmt);                                                                         \
+		log_line(fmt, args);                                                                         \
+		va_end(args);                                                                                \
+	}
+LOG_FUNCTION(log_info)
+LOG_FUNCTION(log_warn)
+LOG_FUNCTION(log_error)
+
+void log_serial_release(void)
+{
+}
+
+uint16_t log_serial_port(void)
+{
+	return 0x3F8;
+}
+
+const struct log_ring *log_ring_get(void)
+{
+	return &ring;
+}
+
+void panic(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	fputc('\n', stderr);
+	abort();
+}
+
+void *early_map(hpa_t hpa, uint64_t bytes)
+{
+	(void)bytes;
+	return fake_ram + hpa;
+}

@@ -1,0 +1,21 @@
+/* Between the parts of the fake machine. */
+#ifndef TESTS_UNIT_FAKE_KERNEL_MACHINE_H
+#define TESTS_UNIT_FAKE_KERNEL_MACHINE_H
+
+#include "tests/unit/fake_kernel/fake.h"
+
+#include "arch/x86_64/trap.h"
+
+#define FAKE_GSIS 24u
+
+/* Memory the first time; everything else as after power-up each time. */
+void fake_machine_boot(void);
+
+void fake_cores_boot(unsigned cores);
+/* Nothing may be left in their queues. */
+void fake_cores_end(void);
+
+extern bool fake_kick_pending[CORES_MAX];
+extern irq_handler_fn fake_irq[256];
+
+#endif
