@@ -67,17 +67,19 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 	enum status populated = x->memory.present ? STATUS_NOT_FOUND : vm_populate(v->vm, gpa, rights);
 
 	if (populated != STATUS_NOT_FOUND) {
+		v->stats.exits[HILUM_EXIT_MMIO]--; /* it was none */
 		v->stats.exits[HILUM_EXIT_PAGE_FAULT]++;
 		if (populated != STATUS_OK)
 			vm_crash(v, HILUM_CRASH_NO_MEMORY, gpa);
 		return;
 	}
 	if (v->apic.mode == VLAPIC_XAPIC && ALIGN_DOWN(gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic)) {
-		v->stats.exits[HILUM_EXIT_APIC]++;
-		if (exit_apic(v, x))
+		if (exit_apic(v, x)) {
+			v->stats.exits[HILUM_EXIT_MMIO]--;
+			v->stats.exits[HILUM_EXIT_APIC]++;
 			return;
+		}
 	}
-	v->stats.exits[HILUM_EXIT_MMIO]++;
 	struct forward f = {
 		.kind = HILUM_TRAP_MMIO,
 		.write = x->memory.write,
@@ -121,8 +123,7 @@ bool exit_xsetbv(struct vcpu *v)
 
 void exit_handle(struct vcpu *v, const struct vexit *x)
 {
-	if (x->kind != HILUM_EXIT_MMIO)
-		v->stats.exits[x->kind]++;
+	v->stats.exits[x->kind]++;
 	switch (x->kind) {
 	case HILUM_EXIT_CPUID:
 		cpuid_handle(v);

@@ -90,8 +90,10 @@ static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
 /* Complete an instruction exit of `kind`, once its length is known. */
 static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 {
-	struct vexit x = { .kind = kind, .length = insn_length_of(v, c) };
+	struct vexit x; /* of which exits of instructions have these two fields only */
 
+	x.kind = kind;
+	x.length = insn_length_of(v, c);
 	if (unlikely(x.length == 0)) { /* the guest took its own code away */
 		VCPU_RAISE_UD(v);
 		return;

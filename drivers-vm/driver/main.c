@@ -200,19 +200,21 @@ static uint64_t duties(void)
 		print_log();
 	if (events & 1ull << CHANNEL_EVENT_SERIAL)
 		serial_event();
+	for (uint64_t rung = service_take_events(0, 1); rung != 0; rung &= rung - 1)
+		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
 	offer_input();
 	return slots_run_timers();
 }
 
 _Noreturn void service_start(uint32_t vcpu)
 {
-	const volatile uint64_t *pending = &service_shared()->pending[vcpu][0];
+	const volatile uint64_t *pending = service_shared()->pending[vcpu];
 	struct hypercall_trap trap;
 	int64_t why = HILUM_WAIT_EVENT;
 	uint64_t flags = 0, deadline = 0;
 
 	for (;;) {
-		if (vcpu == 0 && (why != HILUM_WAIT_TRAP || *pending != 0)) {
+		if (vcpu == 0 && (why != HILUM_WAIT_TRAP || (pending[0] | pending[1]) != 0)) {
 			timer_deadline = 1; /* awake: nobody needs to wake us */
 			deadline = duties();
 			timer_deadline = deadline;

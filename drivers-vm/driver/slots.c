@@ -72,6 +72,14 @@ static void host_console_ready(void *ctx, unsigned console)
 	console_room(s->index, console);
 }
 
+/* Acted on once the machine's call has returned. */
+static void host_doorbells_changed(void *ctx)
+{
+	struct slot *s = ctx;
+
+	s->doorbells_changed = true;
+}
+
 static void host_request(void *ctx, enum model_request request, uint32_t value)
 {
 	struct slot *s = ctx;
@@ -112,6 +120,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	s->vm_handle = m->attach.vm_handle;
 	s->vcpus = m->attach.vcpus;
 	s->physical_bits = m->attach.physical_bits;
+	s->doorbell_event = m->attach.doorbell_event;
 	s->ram = m->attach.ram_gpa;
 	s->low_bytes = m->attach.low_bytes;
 	s->high_bytes = m->attach.high_bytes;
@@ -120,7 +129,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	s->host = (struct model_host){
 		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
 		.guest_ram = host_ram, .console_write = host_console_write, .console_ready = host_console_ready,
-		.request = host_request, .log = host_log,
+		.doorbells_changed = host_doorbells_changed, .request = host_request, .log = host_log,
 	};
 	const struct machine_config config = {
 		.vcpus = s->vcpus,
@@ -143,8 +152,10 @@ void slot_detach(uint32_t index)
 	bool attached = s->attached;
 	s->attached = false;
 	service_unlock(&s->lock);
-	if (attached)
-		hc(HC_HANDLE_CLOSE, s->vm_handle);
+	if (!attached)
+		return;
+	hc(HC_HANDLE_CLOSE, s->vm_handle);
+	hc(HC_HANDLE_CLOSE, s->doorbell_event);
 }
 
 /* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */
@@ -192,6 +203,32 @@ static void emulate(struct slot *s, struct hilum_trap *page)
 		service_log("vm %s: instruction at %#lx cannot be emulated: #UD", s->name, (unsigned long)rip);
 }
 
+/* Let the kernel know which ports are doorbells now. One that cannot be bound is a trap, and works as such. */
+static void rebind_doorbells(struct slot *s)
+{
+	s->doorbells_changed = false;
+	for (unsigned i = 0; i < s->doorbell_count; i++)
+		hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, s->doorbell[i].port);
+	s->doorbell_count = (unsigned)virtio_pci_doorbells(&s->machine.virtio_console.device, s->doorbell, SLOT_DOORBELLS);
+	for (unsigned i = 0; i < s->doorbell_count; i++) {
+		const struct hilum_trap_range range = {
+			.kind = HILUM_TRAP_RANGE_DOORBELL, .event = s->doorbell_event,
+			.first = s->doorbell[i].port, .last = s->doorbell[i].port + 1u,
+		};
+		hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
+	}
+}
+
+void slot_doorbell(uint32_t index)
+{
+	struct slot *s = &slots[index];
+
+	service_lock(&s->lock);
+	for (unsigned i = 0; s->attached && !s->ending && i < s->doorbell_count; i++)
+		virtio_pci_notify(&s->machine.virtio_console.device, s->doorbell[i].queue);
+	service_unlock(&s->lock);
+}
+
 bool slot_trap(const struct hypercall_trap *t)
 {
 	struct slot *s = &slots[t->badge % CHANNEL_SLOTS];
@@ -222,6 +259,8 @@ bool slot_trap(const struct hypercall_trap *t)
 	default:
 		break;
 	}
+	if (s->doorbells_changed)
+		rebind_doorbells(s);
 	bool answer = !s->ending;
 	service_unlock(&s->lock);
 	return answer;

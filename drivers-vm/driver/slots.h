@@ -6,6 +6,8 @@
 #include "drivers-vm/lib/channel.h"
 #include "drivers-vm/runtime/service.h"
 
+#define SLOT_DOORBELLS VIRTIO_PCI_QUEUES_MAX
+
 struct slot {
 	struct service_lock lock; /* machine, deadline, blocked */
 	bool attached;
@@ -15,6 +17,10 @@ struct slot {
 	unsigned unsupported; /* instructions that could not be emulated */
 	unsigned console; /* where typed input goes: MACHINE_CONSOLE_* */
 	uint64_t ram, low_bytes, high_bytes;
+	uint32_t doorbell_event;
+	bool doorbells_changed;
+	unsigned doorbell_count; /* bound in the kernel */
+	struct virtio_doorbell doorbell[SLOT_DOORBELLS];
 	uint64_t start_tsc;
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
 	struct machine machine;
@@ -32,6 +38,9 @@ void slot_detach(uint32_t index);
 
 /* Answer one trap; false: it gets no answer (the guest is ending). Any vCPU. */
 bool slot_trap(const struct hypercall_trap *t);
+
+/* A notification port of the guest was written: its queues may have buffers. vCPU 0. */
+void slot_doorbell(uint32_t index);
 
 /* Typed input for the guest's console: how many bytes were taken. vCPU 0. */
 size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
