@@ -229,7 +229,8 @@ static struct vcpu *reply_current(struct vcpu *h)
 		vcpu_request(g, VCPU_REQUEST_REPLY);
 	}
 	object_unref(&g->object);
-	return here && g->state == VCPU_READY && !g->stopped ? g : NULL;
+	/* The answer may have raised a request (a crash): the run queue has it then. */
+	return here && g->state == VCPU_READY && g->requests == 0 ? g : NULL;
 }
 
 bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
