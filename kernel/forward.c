@@ -1,7 +1,8 @@
 /*
  * The trap path. A trapping vCPU G keeps what it needs to complete the instruction in its own struct, out of the handler's
  * reach; the trap page carries the question and the answer and is believed in nothing else. While G is in a handler's inbox, queue
- * or hand, that place holds a reference to it.
+ * or hand, that place holds a reference to it. It is in one inbox or queue at most (trap_queued), even if its handler is replaced or
+ * the control VM makes it run and trap again meanwhile: whoever finds it there looks whose it is now.
  */
 #include "kernel/forward.h"
 #include "arch/x86_64/features.h"
@@ -76,6 +77,8 @@ static void hand_over(struct vcpu *g)
 		h = vm->vcpu[0];
 	if (h == NULL)
 		return; /* stays trapped until a handler is set */
+	if (__atomic_load_n(&g->trap_queued, __ATOMIC_ACQUIRE))
+		return; /* whoever has it there finds this trap */
 	object_ref(&g->object);
 	if (h->cpu == cpu && h->state == VCPU_WAITING && h->requests == 0 && !h->stopped) {
 		wait_return_trap(h, g);
@@ -84,6 +87,7 @@ static void hand_over(struct vcpu *g)
 		cpu->next = h;
 		return;
 	}
+	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
 	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
@@ -176,7 +180,7 @@ void forward_complete(struct vcpu *v)
 	}
 }
 
-/* Move the inbox to the queue's end, oldest first. */
+/* Make the inbox the queue, which is empty: oldest first. */
 static void queue_refill(struct vcpu *h)
 {
 	struct vcpu *g = __atomic_exchange_n(&h->trap_inbox, NULL, __ATOMIC_ACQUIRE);
@@ -188,22 +192,39 @@ static void queue_refill(struct vcpu *h)
 		oldest = g;
 		g = next;
 	}
-	struct vcpu **end = &h->trap_queue;
-	while (*end != NULL)
-		end = &(*end)->trap_next;
-	*end = oldest;
+	h->trap_queue = oldest;
+}
+
+/* The oldest in the queue, with the queue's reference, or NULL. */
+static struct vcpu *queue_take(struct vcpu *h)
+{
+	if (h->trap_queue == NULL && __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED) != NULL)
+		queue_refill(h);
+	struct vcpu *g = h->trap_queue;
+	if (g != NULL) {
+		h->trap_queue = g->trap_next;
+		__atomic_store_n(&g->trap_queued, false, __ATOMIC_SEQ_CST); /* before its trap is looked at */
+	}
+	return g;
+}
+
+static bool is_handler_of(const struct vcpu *h, const struct vcpu *g)
+{
+	return __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE) == h->vm;
 }
 
 /* Something to return for HC_WAIT? */
 static bool wait_poll(struct vcpu *h)
 {
-	if (h->trap_queue == NULL && __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED) != NULL)
-		queue_refill(h);
-	if (h->trap_queue != NULL) {
-		struct vcpu *g = h->trap_queue;
-		h->trap_queue = g->trap_next;
-		wait_return_trap(h, g);
-		return true;
+	struct vcpu *g;
+
+	while ((g = queue_take(h)) != NULL) {
+		if (is_handler_of(h, g)) {
+			wait_return_trap(h, g);
+			return true;
+		}
+		vcpu_request(g, VCPU_REQUEST_RETRAP); /* to the handler that it has now */
+		object_unref(&g->object);
 	}
 	uint64_t *pending = h->vm->shared->pending[h->index];
 	if ((__atomic_load_n(&pending[0], __ATOMIC_ACQUIRE) | __atomic_load_n(&pending[1], __ATOMIC_ACQUIRE)) != 0) {
@@ -221,6 +242,10 @@ static struct vcpu *reply_current(struct vcpu *h)
 	if (g == NULL)
 		return NULL;
 	h->trap_current = NULL;
+	if (!is_handler_of(h, g)) { /* not any more */
+		object_unref(&g->object);
+		return NULL;
+	}
 	bool here = g->cpu == h->cpu && (g->requests | g->deferred | g->stopped) == 0 && g->state == VCPU_TRAPPED;
 	if (here) {
 		sched_remove(h->cpu, g);
@@ -229,7 +254,8 @@ static struct vcpu *reply_current(struct vcpu *h)
 		vcpu_request(g, VCPU_REQUEST_REPLY);
 	}
 	object_unref(&g->object);
-	return here && g->state == VCPU_READY && !g->stopped ? g : NULL;
+	/* The answer may have raised a request (a crash): the run queue has it then. */
+	return here && g->state == VCPU_READY && g->requests == 0 ? g : NULL;
 }
 
 bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
@@ -277,9 +303,6 @@ void forward_abandon(struct vcpu *v)
 	v->trap_current = NULL;
 	if (g != NULL)
 		object_unref(&g->object);
-	queue_refill(v);
-	while ((g = v->trap_queue) != NULL) {
-		v->trap_queue = g->trap_next;
+	while ((g = queue_take(v)) != NULL)
 		object_unref(&g->object);
-	}
 }

@@ -119,8 +119,8 @@ struct vcpu {
 	/* synchronous traps: as the one who traps ... */
 	struct hilum_trap *trap; /* shared with the handler: hostile */
 	struct memory_object *trap_memory;
-	struct vcpu *trap_handler; /* whose inbox or hand it is in, for the address only */
-	struct vcpu *trap_next;
+	struct vcpu *trap_next; /* in a handler's inbox or queue ... */
+	bool trap_queued;       /* ... which it is in: shared */
 	uint32_t trap_kind, trap_size;
 	uint64_t trap_address, trap_value, trap_next_rip;
 	bool trap_write;

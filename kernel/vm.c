@@ -277,6 +277,8 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 	__atomic_store_n(&vm->handler, handler, __ATOMIC_RELEASE);
 	if (old != NULL)
 		object_unref(&old->object);
+	if (handler != NULL)
+		object_quiesce(cpu_self()); /* whoever traps from here on sees the new one; who has trapped is TRAPPED */
 	for (unsigned i = 0; handler != NULL && i < HILUM_MAX_VCPUS; i++)
 		if (vm->vcpu[i] != NULL && vm->vcpu[i]->state == VCPU_TRAPPED)
 			vcpu_request(vm->vcpu[i], VCPU_REQUEST_RETRAP);
