@@ -1,11 +1,3 @@
-# Instruction bytes assembled for the decoder's tests: nasm is their independent witness of length.
-$(B)/unit/insn_%_cases.o: tests/unit/insn_%_cases.asm
-	@mkdir -p $(@D)
-	@echo "  NASM  $<"
-	$(Q)$(NASM) -f elf64 -o $@ $<
-
-.PRECIOUS: $(B)/unit/insn_%_cases.o
-
 ## make fuzz-insn        fuzz the instruction decoder and emulator (FUZZ_RUNS inputs)
 FUZZ_RUNS ?= 1000000
 FUZZ_INSN_SOURCES := tests/fuzz/fuzz_insn.c $(sort $(wildcard drivers-vm/lib/insn_*.c)) drivers-vm/lib/guest_walk.c

@@ -1,6 +1,6 @@
 /*
- * Length of one x86 instruction, for exits on CPUs that save no next RIP. Pure: reads only the bytes it is
- * given, which come from a guest and may be anything.
+ * Length of one x86 instruction that exits, for CPUs that save no next RIP, and the pieces of the format that
+ * root mode needs. Pure: reads only the bytes it is given, which come from a guest and may be anything.
  */
 #ifndef ARCH_X86_64_INSN_LENGTH_H
 #define ARCH_X86_64_INSN_LENGTH_H
@@ -12,11 +12,22 @@
 /* Code size: CS.L in long mode, else CS.D. The value is the default address size in bytes. */
 enum insn_mode { INSN_MODE_16 = 2, INSN_MODE_32 = 4, INSN_MODE_64 = 8 };
 
+struct insn_prefixes {
+	unsigned bytes;		/* of all prefixes: the opcode's place */
+	unsigned address_bytes; /* 2, 4 or 8 */
+	uint8_t rex;		/* 0: none directly before the opcode */
+	bool operand;		/* 66 */
+	bool lock_or_repeat;	/* F0, F2, F3 */
+};
+
+/* Reads the prefixes at `bytes`, of which `count` may be read. False: no opcode follows within them. */
+bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn_prefixes *out);
+
 /*
- * Returns the length in bytes, 1 to 15, of the instruction at `bytes`, of which `count` may be read. Returns
- * 0 when it does not end within them or within 15 bytes, or when its opcode is not defined in `mode`. Lengths
- * of near branches with an operand-size prefix in 64-bit code follow Intel. Source: SDM vol. 2, "Instruction
- * Format" and appendix A, "Opcode Map".
+ * Returns the length in bytes, 1 to 15, of the instruction at `bytes`, of which `count` may be read, if it is
+ * one of HLT, PAUSE, CPUID, RDMSR, WRMSR, INVD, WBINVD, MOV to and from control and debug registers, and what
+ * 0F 01 encodes without memory (XSETBV, VMMCALL). Returns 0 for any other, and when it does not end within
+ * them or within 15 bytes. Source: SDM vol. 2, "Instruction Format" and appendix A, "Opcode Map".
  */
 unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode);
 
