@@ -193,7 +193,7 @@ void frame_add_refs(hpa_t hpa, int step)
 	struct frame *f = frame_entry(hpa);
 
 	spin_lock(&frame_lock);
-	assert(f->type > FRAME_POOL_FREE && f->refs + step > 0 && f->refs + step <= UINT16_MAX);
+	assert(f->type > FRAME_POOL_FREE && f->refs + step > 0 && f->refs + step <= (int)UINT16_MAX);
 	f->refs = (uint16_t)(f->refs + step);
 	spin_unlock(&frame_lock);
 }

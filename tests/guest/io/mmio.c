@@ -158,8 +158,6 @@ void mmio_string(void)
 void mmio_bits(void)
 {
 	uint8_t carry;
-	uint32_t wide;
-	int32_t sign;
 
 	*INDEX = 0x10;
 	__asm__ volatile("btsl $2, %0; setc %1" : "+m"(*INDEX), "=q"(carry) : : "cc");
