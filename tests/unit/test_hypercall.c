@@ -44,7 +44,7 @@ static void fill_arguments(void)
 {
 	struct hilum_vm_config config = {.status_event = place[EVENT_PLACE], .name = "new"};
 	struct hilum_cpuid_entry cpuid[2] = {{.leaf = 0, .eax = 1}, {.leaf = 1, .edx = 1}};
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, place[EVENT_PLACE], 0x60, 0x64};
+	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x60, 0x64};
 	struct hilum_vcpu_state state = {.rip = 0x1234, .rflags = 2, .pat = 6};
 
 	memcpy(at(CONFIG_AT), &config, sizeof(config));
@@ -57,6 +57,8 @@ static void fill_arguments(void)
 /* A VM with a vCPU on the other core, mapped memory, and an event of it; another VM; a memory object of 4 MiB. */
 static int set_up(void **state)
 {
+	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, 0, 0x70, 0x77};
+
 	(void)state;
 	fake_boot(2);
 	place[HOST_PLACE] = HOST_HANDLE;
@@ -67,6 +69,8 @@ static int set_up(void **state)
 	place[EVENT_PLACE] = CALL_HANDLE(HC_EVENT_CREATE, place[VM_PLACE], 0, 5, 0);
 	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], place[MEMORY_PLACE], MAPPED_GPA, 0, MAPPED_BYTES, RIGHTS_RW);
 	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 9, 0, place[EVENT_PLACE]);
+	memcpy(at(TRAP_AT), &range, sizeof(range));
+	CALL_OK(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT);
 	fill_arguments();
 	return 0;
 }
@@ -93,6 +97,7 @@ struct valid {
 #define R_S HILUM_RIGHT_SIGNAL
 #define R_R HILUM_RIGHT_READ
 #define R_G HILUM_RIGHT_GRANT
+#define R_B HILUM_RIGHT_BIND
 
 static const struct valid valid_calls[] = {
 	{{HC_HANDLE_CLOSE, EVENT}, {0}, 0},
@@ -105,7 +110,8 @@ static const struct valid valid_calls[] = {
 	{{HC_VM_CREATE, HOST, CONFIG_AT}, {0, R_C}, HANDLE},
 	{{HC_VM_DESTROY, VM}, {0, R_C}, 0},
 	{{HC_VM_SET_CPUID, VM, CPUID_AT, 2}, {0, R_C}, 0},
-	{{HC_VM_BIND_TRAP, VM, TRAP_AT}, {0, R_C}, 0},
+	{{HC_VM_BIND_TRAP, VM, TRAP_AT}, {0, R_B}, 0},
+	{{HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_PORT, 0x70}, {0, R_C}, 0},
 	{{HC_VM_SET_HANDLER, VM, OTHER, 7}, {0, R_C, R_C}, 0},
 	{{HC_VM_SET_HANDLER, VM, 0, 7}, {0, R_C}, 0},
 	{{HC_VM_SHARED_MEMORY, VM}, {0, R_C}, HANDLE},
@@ -326,6 +332,9 @@ static const struct wrong wrong_calls[] = {
 	{{HC_VM_SET_CPUID, VM, CPUID_AT, 1ull << 32 | 1}, HILUM_E_INVALID},
 	{{HC_VM_SET_CPUID, VM, NOWHERE, 2}, HILUM_E_FAULT},
 	{{HC_VM_BIND_TRAP, VM, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_PORT, 0x71}, HILUM_E_NOT_FOUND},
+	{{HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x70}, HILUM_E_NOT_FOUND},
+	{{HC_VM_UNBIND_TRAP, VM, 2, 0x70}, HILUM_E_INVALID},
 	{{HC_VM_SET_HANDLER, VM, VM, 0}, HILUM_E_INVALID},
 	{{HC_VM_STATUS, VM, NOWHERE}, HILUM_E_FAULT},
 	{{HC_VM_INJECT_MSI, VM, 0xFEE00000, 1ull << 32 | 0x31}, HILUM_E_INVALID},
@@ -482,9 +491,8 @@ static void vm_bind_trap__bad_range__is_refused(void **state)
 		{{HILUM_TRAP_RANGE_PORT, 0, 0, 0x10000}, HILUM_E_INVALID},
 		{{HILUM_TRAP_RANGE_PORT, 0, 5, 4}, HILUM_E_INVALID},
 		{{HILUM_TRAP_RANGE_PORT, HOST_HANDLE, 0, 1}, HILUM_E_BAD_HANDLE},
-		{{HILUM_TRAP_RANGE_MMIO, 0, 0x1000, 0xFFF}, HILUM_E_INVALID},
-		{{HILUM_TRAP_RANGE_MMIO, 0, 0x800, 0x17FF}, HILUM_E_INVALID},
-		{{HILUM_TRAP_RANGE_MMIO, 0, 0x1000, 0x1800}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_DOORBELL, 0, 0, 1}, HILUM_E_INVALID},
+		{{HILUM_TRAP_RANGE_PORT, 0, 0x77, 0x80}, HILUM_E_EXISTS},
 	};
 
 	(void)state;
@@ -495,15 +503,27 @@ static void vm_bind_trap__bad_range__is_refused(void **state)
 	}
 }
 
-static void vm_bind_trap__overlap__exists(void **state)
+static void vm_bind_trap__event_for_a_port__is_invalid(void **state)
 {
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, 0, 0x64, 0x70};
+	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, place[EVENT_PLACE], 0, 1};
+
+	(void)state;
+	memcpy(at(TRAP_AT), &range, sizeof(range));
+	assert_int_equal(CALL(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT), HILUM_E_INVALID);
+}
+
+static void vm_bind_trap__overlap__exists_until_unbound(void **state)
+{
+	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x64, 0x70};
 
 	(void)state;
 	CALL_OK(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT); /* 0x60 .. 0x64 */
 	memcpy(at(TRAP_AT), &range, sizeof(range));
 	assert_int_equal(CALL(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT), HILUM_E_EXISTS);
 	CALL_OK(HC_VM_BIND_TRAP, place[OTHER_PLACE], TRAP_AT);
+	assert_int_equal(CALL(HC_VM_UNBIND_TRAP, place[VM_PLACE], HILUM_TRAP_RANGE_DOORBELL, 0x61), HILUM_E_NOT_FOUND);
+	CALL_OK(HC_VM_UNBIND_TRAP, place[VM_PLACE], HILUM_TRAP_RANGE_DOORBELL, 0x60);
+	CALL_OK(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT);
 }
 
 static void vm_set_cpuid__bad_table__is_invalid(void **state)
@@ -714,7 +734,8 @@ int main(void)
 		TEST(vm_create__bad_config__is_invalid),
 		TEST(vm_create__name_without_end__is_cut),
 		TEST(vm_bind_trap__bad_range__is_refused),
-		TEST(vm_bind_trap__overlap__exists),
+		TEST(vm_bind_trap__event_for_a_port__is_invalid),
+		TEST(vm_bind_trap__overlap__exists_until_unbound),
 		TEST(vm_set_cpuid__bad_table__is_invalid),
 		TEST(vm_set_cpuid__after_first_run__is_busy),
 		TEST(memory_map__read_only_memory_writable__is_denied),

@@ -8,12 +8,7 @@ struct vm *control;
 struct vcpu *caller;
 
 static struct memory_object *control_ram;
-static uint64_t pool_pages_before, guest_before, host_refs_before;
-
-static uint64_t pool_pages(void)
-{
-	return frame_count(FRAME_POOL) + frame_count(FRAME_SLAB);
-}
+static uint64_t pages_before, objects_before, guest_before, host_refs_before;
 
 static void set_format(void)
 {
@@ -22,7 +17,6 @@ static void set_format(void)
 		.leaf = {[1] = 1ull << 63 | 0x5, [3] = 1ull << 63 | 0x7, [5] = 0x5, [7] = 0x7},
 		.flip = 1ull << 63,
 		.need = {0x1, 0x1, 0x3, 0x3, 0x1 | 1ull << 63, 0x1 | 1ull << 63, 0x3 | 1ull << 63, 0x3 | 1ull << 63},
-		.kept = 0x60,
 	};
 
 	nested_pt_set_format(&format, 2);
@@ -47,7 +41,8 @@ void fake_boot(unsigned cores)
 	fake_cores_boot(cores);
 	set_format();
 	cpuid_init();
-	pool_pages_before = pool_pages();
+	pages_before = fake_pages_used;
+	objects_before = fake_objects_used;
 	guest_before = frame_count(FRAME_GUEST);
 	host_refs_before = host_object.refs;
 	if (!object_lock_try()) {
@@ -163,13 +158,13 @@ static void end_vms(void)
 void fake_check_clean(void)
 {
 	failing_after = FAILING_NONE;
-	failing_order_min = FAILING_NONE;
 	fake_become(0);
 	end_vms();
 	assert_null(vm_list);
 	assert_int_equal(vm_count, 0);
 	assert_int_equal(host_object.refs, host_refs_before);
-	assert_int_equal(pool_pages(), pool_pages_before);
+	assert_int_equal(fake_pages_used, pages_before);
+	assert_int_equal(fake_objects_used, objects_before);
 	assert_int_equal(frame_count(FRAME_GUEST), guest_before);
 	fake_cores_end();
 }

@@ -24,7 +24,6 @@
 #include "kernel/virt_ops.h"
 #include "mm/memory.h"
 #include "mm/pool.h"
-#include "tests/unit/fake_mm/fail.h"
 
 #define CORES_MAX 4u
 #define TSC_HZ	  1000000000ull /* a tick is a nanosecond */
@@ -101,6 +100,11 @@ static inline struct fake_backend *backend_of(const struct vcpu *v)
 {
 	return v->backend;
 }
+
+/* Allocations of pages, objects and guest frames: so many succeed, the next one fails, later ones succeed. */
+extern int failing_after;
+#define FAILING_NONE (-1)
+#define FAILING_DONE (-2) /* the failure has happened */
 
 /* Repeatable. */
 uint64_t fake_random(void);

@@ -1,7 +1,6 @@
 /* The fake machine's hardware: memory, cores, timers, interrupts, and what kernel/ calls in arch/, boot/ and mm/. */
 #include "tests/unit/fake_kernel/machine.h"
 
-#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include "arch/x86_64/features.h"
@@ -52,7 +51,7 @@ void fake_machine_boot(void)
 		fake_ram = reserve(GIB);
 		fake_frame_table = reserve(GIB / PAGE_SIZE * sizeof(struct frame));
 		frame_note_ranges(&fake_boot_info);
-		frame_init(&fake_boot_info, NULL, 0);
+		frame_init(&fake_boot_info, 0, 0);
 	}
 	tsc_scale = (struct tsc_scale){.hz = TSC_HZ, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32};
 	cpu_features = (struct cpu_features){
@@ -99,38 +98,6 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 void host_pt_map_pool_block(hpa_t hpa)
 {
 	(void)hpa;
-}
-
-void fake_frames_taken(hpa_t hpa, unsigned order)
-{
-	(void)hpa;
-	(void)order;
-}
-
-void __real_pool_free(void *object, size_t bytes);
-enum status __real_frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out);
-void __real_frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type);
-
-void __wrap_pool_free(void *object, size_t bytes)
-{
-	if (object != NULL)
-		memset(object, 0xDB, bytes); /* an object that is used again looks wrong */
-	__real_pool_free(object, bytes);
-}
-
-enum status __wrap_frame_pool_alloc(unsigned order, enum frame_type type, hpa_t *out)
-{
-	enum status status = __real_frame_pool_alloc(order, type, out);
-
-	if (status == STATUS_OK)
-		ASAN_UNPOISON_MEMORY_REGION(fake_ram + *out, PAGE_SIZE << order);
-	return status;
-}
-
-void __wrap_frame_pool_free(hpa_t hpa, unsigned order, enum frame_type type)
-{
-	__real_frame_pool_free(hpa, order, type);
-	ASAN_POISON_MEMORY_REGION(fake_ram + hpa, PAGE_SIZE << order);
 }
 
 /* ---- Processor ---- */

@@ -15,6 +15,9 @@ void fake_cores_boot(unsigned cores);
 /* Nothing may be left in their queues. */
 void fake_cores_end(void);
 
+/* Of the pool, in use. */
+extern uint64_t fake_pages_used, fake_objects_used;
+
 extern bool fake_kick_pending[CORES_MAX];
 extern irq_handler_fn fake_irq[256];
 
