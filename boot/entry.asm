@@ -29,7 +29,7 @@ boot_entry:
 	cld
 	mov	esp, PHYS(boot_stack.end)
 	mov	esi, eax                    ; magic and information survive in ESI, EBX
-	mov	edi, 'M'
+	mov	edi, PHYS(text_multiboot)
 	cmp	eax, MULTIBOOT2_LOADED
 	jne	refuse
 
@@ -37,14 +37,13 @@ boot_entry:
 	push	ebx
 	mov	eax, 0x80000000
 	cpuid
-	mov	edi, 'L'
+	mov	edi, PHYS(text_cpu)
 	cmp	eax, 0x80000001
 	jb	refuse
 	mov	eax, 0x80000001
 	cpuid
 	bt	edx, 29
 	jnc	refuse
-	mov	edi, 'N'
 	bt	edx, 20
 	jnc	refuse
 	pop	ebx
@@ -125,19 +124,12 @@ bits 64
 	jmp	rax
 .end:
 
-; Says why the kernel cannot run on COM1 and the text screen: "hilum: cannot start: ..." chosen by EDI.
-;   in:      EDI 'M' not loaded by Multiboot2, 'L' no long mode, 'N' no no-execute
+; Says why the kernel cannot run on COM1 and the text screen.
+;   in:      EDI the sentence
 ;   clobber: everything; halts
 bits 32
 refuse:
-	mov	esi, PHYS(text_multiboot)
-	cmp	edi, 'M'
-	je	.print
-	mov	esi, PHYS(text_long_mode)
-	cmp	edi, 'L'
-	je	.print
-	mov	esi, PHYS(text_no_execute)
-.print:
+	mov	esi, edi
 	mov	edi, 0xB8000
 .next:
 	lodsb
@@ -164,8 +156,7 @@ refuse:
 
 section .boot.rodata progbits alloc noexec nowrite align=8
 text_multiboot:  db "hilum: cannot start: not loaded by a Multiboot2 boot loader (GRUB 2: use the multiboot2 command)", 13, 10, 0
-text_long_mode:  db "hilum: cannot start: this CPU has no 64-bit mode", 13, 10, 0
-text_no_execute: db "hilum: cannot start: this CPU has no no-execute pages, or the firmware has switched them off", 13, 10, 0
+text_cpu:        db "hilum: cannot start: this CPU lacks 64-bit mode or no-execute pages, or the firmware has switched them off", 13, 10, 0
 
 align 8
 global boot_gdt

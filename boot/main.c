@@ -100,10 +100,10 @@ void core_init(struct cpu_arch *arch)
 static void read_multiboot(uint32_t magic, uint32_t mbi)
 {
 	const void *p = (const void *)(uint64_t)mbi;
-	const char *defect = "its length is impossible";
 	uint32_t bytes = magic == MULTIBOOT2_LOADED ? multiboot2_size(p) : 0;
+	const char *defect = bytes ? multiboot2_parse(p, bytes, &info) : "its length is impossible";
 
-	if (!bytes || multiboot2_parse(p, bytes, &info, &defect) != STATUS_OK) {
+	if (defect) {
 		log_init_serial(NULL);
 		boot_refuse("the boot loader's Multiboot2 information is unusable: %s", defect);
 	}
@@ -179,7 +179,6 @@ static void init_time(void)
 
 static void report(void)
 {
-	log_info("%s", cpu_features.name[0] ? cpu_features.name : "unnamed CPU");
 	log_info("%u core%s, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s",
 		 info.module_count, info.module_count == 1 ? "" : "s");
 }

@@ -25,62 +25,55 @@ struct tag {
 	uint32_t type, bytes;
 };
 
-static enum status fail(const char **defect, const char *what, enum status status)
-{
-	*defect = what;
-	return status;
-}
+static const uint8_t range_types[] = {
+	[MEMORY_FREE] = BOOT_RANGE_FREE,
+	[MEMORY_ACPI] = BOOT_RANGE_ACPI,
+	[MEMORY_NVS] = BOOT_RANGE_NVS,
+	[MEMORY_BAD] = BOOT_RANGE_BAD,
+};
 
-static enum boot_range_type range_type(uint32_t multiboot_type)
-{
-	switch (multiboot_type) {
-	case MEMORY_FREE:
-		return BOOT_RANGE_FREE;
-	case MEMORY_ACPI:
-		return BOOT_RANGE_ACPI;
-	case MEMORY_NVS:
-		return BOOT_RANGE_NVS;
-	case MEMORY_BAD:
-		return BOOT_RANGE_BAD;
-	default:
-		return BOOT_RANGE_RESERVED;
-	}
-}
+/* Those that can fail return what is wrong in a few words, or NULL. */
 
-static enum status read_memory_map(const struct tag *t, struct boot_info *info, const char **defect)
+static const char too_many_ranges[] = "its memory map has too many ranges";
+
+static const char *read_memory_map(const struct tag *t, struct boot_info *info)
 {
 	uint32_t entry_bytes;
 
 	if (t->bytes < 16 || (entry_bytes = (uint32_t)load_le(t->data + 8, 4)) < 20)
-		return fail(defect, "its memory map is malformed", STATUS_INVALID);
+		return "its memory map is malformed";
 	for (uint64_t at = 16; at + entry_bytes <= t->bytes; at += entry_bytes) {
 		const uint8_t *e = t->data + at;
+		uint64_t kind = load_le(e + 16, 4);
+		enum boot_range_type type =
+			kind < ARRAY_SIZE(range_types) ? range_types[kind] : BOOT_RANGE_NONE;
 
-		if (memory_map_add(info, load_le(e, 8), load_le(e + 8, 8),
-				   range_type((uint32_t)load_le(e + 16, 4))) != STATUS_OK)
-			return fail(defect, "its memory map has too many ranges", STATUS_NO_MEMORY);
+		if (type == BOOT_RANGE_NONE)
+			type = BOOT_RANGE_RESERVED;
+		if (memory_map_add(info, load_le(e, 8), load_le(e + 8, 8), type) != STATUS_OK)
+			return too_many_ranges;
 	}
-	return STATUS_OK;
+	return NULL;
 }
 
-static enum status read_module(const struct tag *t, struct boot_info *info, const char **defect)
+static const char *read_module(const struct tag *t, struct boot_info *info)
 {
 	struct boot_module *m = &info->modules[info->module_count];
 	uint32_t start, end;
 
 	if (t->bytes < 17)
-		return fail(defect, "a module's entry is too short", STATUS_INVALID);
+		return "a module's entry is too short";
 	if (info->module_count == BOOT_MODULES_MAX)
-		return fail(defect, "there are too many modules", STATUS_NO_MEMORY);
+		return "there are too many modules";
 	start = (uint32_t)load_le(t->data + 8, 4);
 	end = (uint32_t)load_le(t->data + 12, 4);
 	if (end < start)
-		return fail(defect, "a module ends before it starts", STATUS_INVALID);
+		return "a module ends before it starts";
 	m->base = start;
 	m->bytes = end - start;
 	string_copy(m->name, sizeof(m->name), (const char *)t->data + 16, t->bytes - 16);
 	info->module_count++;
-	return STATUS_OK;
+	return NULL;
 }
 
 static void read_framebuffer(const struct tag *t, struct boot_info *info)
@@ -118,16 +111,16 @@ static void read_rsdp(const struct tag *t, struct boot_info *info)
 	info->has_rsdp = true;
 }
 
-static enum status read_tag(const struct tag *t, struct boot_info *info, const char **defect)
+static const char *read_tag(const struct tag *t, struct boot_info *info)
 {
 	const char *text = (const char *)t->data + TAG_HEADER_BYTES;
 	uint32_t text_bytes = t->bytes - TAG_HEADER_BYTES;
 
 	switch (t->type) {
 	case TAG_MEMORY_MAP:
-		return read_memory_map(t, info, defect);
+		return read_memory_map(t, info);
 	case TAG_MODULE:
-		return read_module(t, info, defect);
+		return read_module(t, info);
 	case TAG_CMDLINE:
 		string_copy(info->cmdline, sizeof(info->cmdline), text, text_bytes);
 		break;
@@ -144,19 +137,19 @@ static enum status read_tag(const struct tag *t, struct boot_info *info, const c
 	default:
 		break;
 	}
-	return STATUS_OK;
+	return NULL;
 }
 
 /* Modules are laid over the memory map last: their tags may come before it. */
-static enum status claim_modules(struct boot_info *info, const char **defect)
+static const char *claim_modules(struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->module_count; i++) {
 		const struct boot_module *m = &info->modules[i];
 
 		if (memory_map_add(info, m->base, m->bytes, BOOT_RANGE_MODULE) != STATUS_OK)
-			return fail(defect, "its memory map has too many ranges", STATUS_NO_MEMORY);
+			return too_many_ranges;
 	}
-	return STATUS_OK;
+	return NULL;
 }
 
 uint32_t multiboot2_size(const void *mbi)
@@ -166,7 +159,7 @@ uint32_t multiboot2_size(const void *mbi)
 	return bytes < INFO_HEADER_BYTES + TAG_HEADER_BYTES || bytes > MULTIBOOT2_MBI_MAX ? 0 : bytes;
 }
 
-enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info, const char **defect)
+const char *multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info)
 {
 	const uint8_t *p = mbi;
 	size_t at = INFO_HEADER_BYTES;
@@ -174,21 +167,21 @@ enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *in
 	memset(info, 0, sizeof(*info));
 	for (;;) {
 		struct tag t;
-		enum status status;
 
 		if (at > bytes || bytes - at < TAG_HEADER_BYTES)
-			return fail(defect, "it has no end tag", STATUS_INVALID);
+			return "it has no end tag";
 		t = (struct tag){p + at, (uint32_t)load_le(p + at, 4), (uint32_t)load_le(p + at + 4, 4)};
 		if (t.bytes < TAG_HEADER_BYTES || t.bytes > bytes - at)
-			return fail(defect, "a tag's length is impossible", STATUS_INVALID);
+			return "a tag's length is impossible";
 		if (t.type == TAG_END)
 			break;
-		status = read_tag(&t, info, defect);
-		if (status != STATUS_OK)
-			return status;
+		const char *defect = read_tag(&t, info);
+
+		if (defect)
+			return defect;
 		at += ALIGN_UP((size_t)t.bytes, 8);
 	}
 	if (!info->range_count)
-		return fail(defect, "it has no memory map", STATUS_NOT_FOUND);
-	return claim_modules(info, defect);
+		return "it has no memory map";
+	return claim_modules(info);
 }

@@ -14,11 +14,9 @@ uint32_t multiboot2_size(const void *mbi);
 
 /*
  * Fills *info (zeroed first) from `bytes` bytes at `mbi`: memory map with modules laid over it, modules,
- * RSDP, screen, strings. STATUS_INVALID: malformed; STATUS_NO_MEMORY: more modules or memory ranges than
- * boot_info holds; STATUS_NOT_FOUND: no memory map. *defect then says in a few words what is wrong. Overlong
- * strings are cut.
+ * RSDP, screen, strings. Returns NULL, or in a few words what is wrong: malformed, without memory map, or
+ * more modules or memory ranges than boot_info holds. Overlong strings are cut.
  */
-must_check enum status multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info,
-					const char **defect);
+must_check const char *multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *info);
 
 #endif

@@ -62,7 +62,7 @@ static void irq_device_interrupt(unsigned vector)
 {
 	unsigned i = vector - CPU_IRQ_DEVICE_FIRST;
 	struct event *event = __atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE);
-	enum status masked = ioapic_mask(irq_table[i].gsi);
+	enum status masked = ioapic_set_mask(irq_table[i].gsi, true);
 
 	(void)masked; /* the pin exists: it was routed */
 	if (event != NULL)
@@ -107,7 +107,7 @@ enum status irq_ack(const struct event *event)
 {
 	for (unsigned i = 0; i < IRQ_VECTORS; i++)
 		if (__atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE) == event)
-			return ioapic_unmask(irq_table[i].gsi);
+			return ioapic_set_mask(irq_table[i].gsi, false);
 	return STATUS_NOT_FOUND;
 }
 
@@ -117,7 +117,7 @@ void irq_unbind_vm(const struct vm *vm)
 		struct event *event = irq_table[i].event;
 		if (event == NULL || event->vm != vm)
 			continue;
-		enum status masked = ioapic_mask(irq_table[i].gsi);
+		enum status masked = ioapic_set_mask(irq_table[i].gsi, true);
 		(void)masked; /* the pin exists: it was routed */
 		__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
 		object_unref(&event->object);

@@ -417,6 +417,6 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 		v->xcr0 = 1;
 		v->pat = 0x0007040600070406ull;
 	}
-	vlapic_reset(&v->apic, power_up ? VLAPIC_RESET_POWER_UP : VLAPIC_RESET_INIT);
+	vlapic_reset(&v->apic, power_up);
 	virt->reset(v, power_up);
 }

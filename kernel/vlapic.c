@@ -34,7 +34,7 @@ const uint32_t vlapic_writable[APIC_REGISTER_COUNT] = {
 	[APIC_DIVIDE] = 0xB,
 };
 
-static const uint32_t power_up[APIC_REGISTER_COUNT] = {
+static const uint32_t reset_values[APIC_REGISTER_COUNT] = {
 	[APIC_VERSION] = 0x14 | (APIC_LVT_LAST - APIC_LVT_FIRST) << 16, /* no EOI-broadcast suppression */
 	[APIC_DFR] = 0xFFFFFFFF,
 	[APIC_SVR] = 0xFF,
@@ -296,7 +296,7 @@ void vlapic_clear(struct vlapic *v)
 	vlapic_set_tpr(v, 0);
 	PUBLISH(v->errors, 0);
 	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
-		PUBLISH(v->reg[reg], power_up[reg]);
+		PUBLISH(v->reg[reg], reset_values[reg]);
 	v->divide_shift = 1; /* what DCR = 0 means */
 	set_identity(v);
 }
@@ -322,9 +322,9 @@ void vlapic_set_base(struct vlapic *v, uint64_t base)
 	set_identity(v);
 }
 
-void vlapic_reset(struct vlapic *v, enum vlapic_reset_kind kind)
+void vlapic_reset(struct vlapic *v, bool power_up)
 {
-	if (kind == VLAPIC_RESET_POWER_UP)
+	if (power_up)
 		vlapic_set_base(v, VLAPIC_DEFAULT_BASE | APIC_BASE_EN);
 	vlapic_clear(v);
 }
@@ -332,7 +332,7 @@ void vlapic_reset(struct vlapic *v, enum vlapic_reset_kind kind)
 void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed)
 {
 	*v = (struct vlapic){.id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus};
-	vlapic_reset(v, VLAPIC_RESET_POWER_UP);
+	vlapic_reset(v, true);
 	bus->apic[apic_id] = v;
 	__atomic_fetch_or(&bus->present, 1ull << apic_id, __ATOMIC_RELEASE);
 }

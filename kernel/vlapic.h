@@ -29,7 +29,8 @@
 #define MSR_X2APIC_LAST	      0x8FFu
 
 enum vlapic_mode {
-	VLAPIC_DISABLED, /* IA32_APIC_BASE.EN = 0: accepts nothing; INTR and NMI lines reach the CPU directly */
+	VLAPIC_DISABLED, /* IA32_APIC_BASE.EN = 0: accepts nothing; INTR and NMI lines reach the CPU directly
+			  */
 	VLAPIC_XAPIC,
 	VLAPIC_X2APIC,
 };
@@ -74,9 +75,9 @@ struct vlapic {
 
 /* ---- What the kernel supplies ---- */
 enum vlapic_notice {
-	VLAPIC_NOTIFY_INTR,   /* IRR has a new bit: wake or interrupt the vCPU, it looks at vlapic_pending */
+	VLAPIC_NOTIFY_INTR, /* IRR has a new bit: wake or interrupt the vCPU, it looks at vlapic_pending */
 	VLAPIC_NOTIFY_NMI,
-	VLAPIC_NOTIFY_INIT,   /* the vCPU calls vlapic_reset(v, VLAPIC_RESET_INIT); all but the BSP await a SIPI */
+	VLAPIC_NOTIFY_INIT,   /* the vCPU calls vlapic_reset(v, false); all but the BSP await a SIPI */
 	VLAPIC_NOTIFY_SIPI,   /* start at v->sipi_vector << 12, if awaiting a SIPI */
 	VLAPIC_NOTIFY_EXTINT, /* one ExtINT message: acknowledge the 8259A as for its INTR line */
 };
@@ -108,11 +109,8 @@ void vlapic_eoi_level(struct vlapic *v, uint8_t vector);
  */
 void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed);
 
-enum vlapic_reset_kind {
-	VLAPIC_RESET_POWER_UP,
-	VLAPIC_RESET_INIT, /* keeps IA32_APIC_BASE, and so the mode */
-};
-void vlapic_reset(struct vlapic *v, enum vlapic_reset_kind kind);
+/* Power-up state; without `power_up` that after INIT, which keeps IA32_APIC_BASE, and so the mode. */
+void vlapic_reset(struct vlapic *v, bool power_up);
 
 /*
  * Fills the APIC's fields of `state`: apic_base, apic_tsc_deadline, apic_timer_remaining, apic_page. Not
@@ -165,12 +163,6 @@ must_check enum status vlapic_deliver_msi(struct vlapic_bus *bus, uint64_t addre
  */
 int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t low, uint64_t high,
 			   uint32_t icr);
-
-/*
- * An edge on pin LINT0 or LINT1 (`pin` 0 or 1), delivered as its local vector says; a disabled APIC passes
- * them to INTR and NMI.
- */
-void vlapic_pulse_lint(struct vlapic *v, unsigned pin);
 
 /* True if the 8259A's INTR reaches the CPU: the APIC is disabled, or LINT0 is unmasked in ExtINT mode. */
 bool vlapic_accepts_extint(const struct vlapic *v);
@@ -236,8 +228,9 @@ static inline int vlapic_highest(const uint64_t *from)
 static inline int vlapic_pending(const struct vlapic *v)
 {
 	const uint64_t *irr = v->irr;
-	uint64_t any = __atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
-		       __atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
+	uint64_t any =
+		__atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
+		__atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
 	int vector;
 
 	if (likely(!any))

@@ -64,14 +64,6 @@ void vlapic_fire_lvt(struct vlapic *v, enum vlapic_register reg)
 		vlapic_accept(v, (enum apic_delivery)(lvt >> APIC_LVT_MODE_SHIFT & 7), lvt & 0xFF, false);
 }
 
-void vlapic_pulse_lint(struct vlapic *v, unsigned pin)
-{
-	if (v->mode != VLAPIC_DISABLED)
-		vlapic_fire_lvt(v, pin ? APIC_LVT_LINT1 : APIC_LVT_LINT0);
-	else
-		vlapic_notify(v, pin ? VLAPIC_NOTIFY_NMI : VLAPIC_NOTIFY_EXTINT);
-}
-
 bool vlapic_accepts_extint(const struct vlapic *v)
 {
 	uint32_t lvt = v->reg[APIC_LVT_LINT0];
@@ -157,8 +149,9 @@ static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned
 	return ties & -ties;
 }
 
-static __attribute__((noinline)) int send_many(const struct vlapic_bus *bus, uint64_t set,
-					       enum apic_delivery mode, unsigned vector, bool level)
+/* Returns how many APICs took it. */
+static int send(const struct vlapic_bus *bus, uint64_t set, enum apic_delivery mode, unsigned vector,
+		bool level)
 {
 	int taken = 0;
 
@@ -167,15 +160,6 @@ static __attribute__((noinline)) int send_many(const struct vlapic_bus *bus, uin
 	for (; set; set &= set - 1)
 		taken += vlapic_accept(bus->apic[__builtin_ctzll(set)], mode, vector, level);
 	return taken;
-}
-
-/* Returns how many APICs took it. */
-static inline int send(const struct vlapic_bus *bus, uint64_t set, enum apic_delivery mode, unsigned vector,
-		       bool level)
-{
-	if (unlikely(!set || (set & (set - 1))))
-		return send_many(bus, set, mode, vector, level);
-	return vlapic_accept(bus->apic[__builtin_ctzll(set)], mode, vector, level);
 }
 
 static uint64_t find_icr(const struct vlapic *v, uint64_t icr)

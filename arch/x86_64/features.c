@@ -1,7 +1,6 @@
 /* See features.h. */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/string.h"
 
 struct cpu_features cpu_features;
 
@@ -19,23 +18,6 @@ static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
 static struct cpuid_regs leaf(uint32_t number, uint32_t max)
 {
 	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){0, 0, 0, 0};
-}
-
-static void read_name(struct cpu_features *f)
-{
-	char text[48];
-	const char *s = text;
-
-	for (uint32_t i = 0; i < 3; i++) {
-		struct cpuid_regs r = leaf(0x80000002 + i, f->max_ext_leaf);
-
-		memcpy(text + i * sizeof(r), &r, sizeof(r));
-	}
-	while (s < text + sizeof(text) && *s == ' ')
-		s++;
-	string_copy(f->name, sizeof(f->name), s, (size_t)(text + sizeof(text) - s));
-	for (size_t n = strlen(f->name); n && f->name[n - 1] == ' '; n--)
-		f->name[n - 1] = 0;
 }
 
 static void read_basic(struct cpu_features *f)
@@ -76,7 +58,6 @@ void features_detect(void)
 	f->max_ext_leaf = r.eax;
 	read_basic(f);
 	read_extended(f);
-	read_name(f);
 }
 
 void features_enable(void)

@@ -14,7 +14,6 @@ struct cpu_features {
 	bool nx, smep, smap, umip, pge, page_1g;
 	bool x2apic, tsc_deadline;
 	bool xsave, rdtscp, svm, vmx;
-	char name[49]; /* brand string, outer spaces cut */
 };
 
 /* Filled by features_detect; read-only afterwards. */

@@ -98,7 +98,7 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool l
 	return STATUS_OK;
 }
 
-static enum status set_mask(uint32_t gsi, uint32_t mask)
+enum status ioapic_set_mask(uint32_t gsi, bool masked)
 {
 	uint32_t pin;
 	struct ioapic *io = find(gsi, &pin);
@@ -107,17 +107,8 @@ static enum status set_mask(uint32_t gsi, uint32_t mask)
 		return STATUS_NOT_FOUND;
 	spin_lock(&ioapic_lock);
 	write_register(io, REG_REDIRECT(pin),
-		       (read_register(io, REG_REDIRECT(pin)) & ~REDIRECT_MASKED) | mask);
+		       (read_register(io, REG_REDIRECT(pin)) & ~REDIRECT_MASKED) |
+			       (masked ? REDIRECT_MASKED : 0));
 	spin_unlock(&ioapic_lock);
 	return STATUS_OK;
-}
-
-enum status ioapic_mask(uint32_t gsi)
-{
-	return set_mask(gsi, REDIRECT_MASKED);
-}
-
-enum status ioapic_unmask(uint32_t gsi)
-{
-	return set_mask(gsi, 0);
 }

@@ -20,7 +20,6 @@ void ioapic_disable_8259(void);
 must_check enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level,
 				    bool active_low);
 
-must_check enum status ioapic_mask(uint32_t gsi);
-must_check enum status ioapic_unmask(uint32_t gsi);
+must_check enum status ioapic_set_mask(uint32_t gsi, bool masked);
 
 #endif

@@ -371,31 +371,6 @@ static void vlapic_send_ipi_bitmap__bits__reach_their_ids(void **state)
 	assert_int_equal(collect(0x41), 0);
 }
 
-static void vlapic_pulse_lint__local_vector__decides(void **state)
-{
-	struct vlapic *v = &m.apic[0];
-
-	machine_init(1, false);
-	vlapic_pulse_lint(v, 0);
-	vlapic_pulse_lint(v, 1);
-	assert_int_equal(m.notices, 0); /* masked */
-	wr(v, 0x36, 0x00400);
-	vlapic_pulse_lint(v, 1);
-	assert_int_equal(m.notified[VLAPIC_NOTIFY_NMI], 1);
-	wr(v, 0x35, 0x00045);
-	vlapic_pulse_lint(v, 0);
-	assert_int_equal(vlapic_pending(v), 0x45);
-	forget();
-	wr(v, 0x35, 0x00700);
-	vlapic_pulse_lint(v, 0);
-	assert_int_equal(m.notified[VLAPIC_NOTIFY_EXTINT], 1);
-	enter_mode(v, VLAPIC_DISABLED);
-	forget();
-	vlapic_pulse_lint(v, 0);
-	vlapic_pulse_lint(v, 1);
-	assert_int_equal(m.notified[VLAPIC_NOTIFY_EXTINT] & m.notified[VLAPIC_NOTIFY_NMI], 1);
-}
-
 static void vlapic_accepts_extint__lint0_and_modes__decide(void **state)
 {
 	struct vlapic *v = &m.apic[0];
@@ -432,7 +407,6 @@ int main(void)
 		cmocka_unit_test(vlapic_deliver_msi__address_elsewhere__fails),
 		cmocka_unit_test(vlapic_deliver_msi__lowest_priority__reaches_one_of_lowest_ppr),
 		cmocka_unit_test(vlapic_send_ipi_bitmap__bits__reach_their_ids),
-		cmocka_unit_test(vlapic_pulse_lint__local_vector__decides),
 		cmocka_unit_test(vlapic_accepts_extint__lint0_and_modes__decide),
 	};
 

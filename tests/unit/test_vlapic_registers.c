@@ -46,7 +46,7 @@ static const struct {
 static void vlapic_mmio_read__after_reset__gives_documented_values(void **state)
 {
 	machine_init(2, false);
-	vlapic_reset(W, VLAPIC_RESET_POWER_UP);
+	vlapic_reset(W, true);
 	for (unsigned i = 0; i < ARRAY_SIZE(page); i++)
 		if (vlapic_mmio_read(W, page[i].reg * 16u) != page[i].reset)
 			fail_msg("register %02x: %08x", page[i].reg, vlapic_mmio_read(W, page[i].reg * 16u));
@@ -288,7 +288,7 @@ static void vlapic_reset__init__keeps_base_and_id_clears_the_rest(void **state)
 	assert_int_equal(vlapic_deliver_msi(&m.bus, 0xFEE02000, 0x80), STATUS_OK);
 	accept_next(v);
 	assert_int_equal(vlapic_deliver_msi(&m.bus, 0xFEE02000, 0x81), STATUS_OK);
-	vlapic_reset(v, VLAPIC_RESET_INIT);
+	vlapic_reset(v, false);
 	check_invariants(v);
 	assert_int_equal(vlapic_pending(v), -1);
 	assert_int_equal(rdmsr_of(v, 0x1B), 0xFEE00C00);
@@ -296,7 +296,7 @@ static void vlapic_reset__init__keeps_base_and_id_clears_the_rest(void **state)
 	assert_int_equal(rdmsr_of(v, 0x808), 0);
 	assert_int_equal(rdmsr_of(v, 0x80F), 0xFF);
 	assert_int_equal(rdmsr_of(v, 0x837), 0x10000);
-	vlapic_reset(v, VLAPIC_RESET_POWER_UP);
+	vlapic_reset(v, true);
 	assert_int_equal(rdmsr_of(v, 0x1B), 0xFEE00800);
 }
 

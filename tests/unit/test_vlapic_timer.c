@@ -196,7 +196,7 @@ static void vlapic_timer__stopped_by_zero_or_software_disable__does_not_fire(voi
 	wr(V, APIC_SVR, 0x1FF);
 	wr(V, APIC_LVT_TIMER, ONE_SHOT);
 	wr(V, APIC_INITIAL_COUNT, 1000);
-	vlapic_reset(V, VLAPIC_RESET_INIT);
+	vlapic_reset(V, false);
 	assert_int_equal(m.timer[0], 0);
 }
 
