@@ -215,7 +215,7 @@ _Noreturn void service_start(uint32_t vcpu)
 
 	for (;;) {
 		if (vcpu == 0 && (why != HILUM_WAIT_TRAP || (pending[0] | pending[1]) != 0)) {
-			timer_deadline = 1; /* awake: nobody needs to wake us */
+			timer_deadline = 0; /* whatever another vCPU arms from here on is not seen below: it must say so */
 			deadline = duties();
 			timer_deadline = deadline;
 		}

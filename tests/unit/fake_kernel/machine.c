@@ -157,15 +157,12 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool l
 	return STATUS_OK;
 }
 
-enum status ioapic_mask(uint32_t gsi)
+enum status ioapic_set_mask(uint32_t gsi, bool masked)
 {
-	fake_gsi_masked |= 1u << gsi;
-	return STATUS_OK;
-}
-
-enum status ioapic_unmask(uint32_t gsi)
-{
-	fake_gsi_unmasked |= 1u << gsi;
+	if (masked)
+		fake_gsi_masked |= 1u << gsi;
+	else
+		fake_gsi_unmasked |= 1u << gsi;
 	return STATUS_OK;
 }
 
