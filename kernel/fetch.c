@@ -180,12 +180,14 @@ unsigned fetch_instruction(struct vcpu *v, uint8_t bytes[INSN_MAX_BYTES])
 unsigned fetch_insn_length(struct vcpu *v)
 {
 	const struct vcpu_paging *p = vcpu_paging(v);
-	unsigned count;
-	const uint8_t *at = fetch_bytes(v, p, fetch_address(v, p), &count);
+	enum insn_mode mode = fetch_mode(p);
+	gva_t va = mode == INSN_MODE_64 ? v->rip : fetch_address(v, p);
+	const uint8_t *code = memo_find(v, p, ALIGN_DOWN(va, PAGE_SIZE));
+	uint64_t offset = va & PAGE_MASK;
 
-	if (likely(at != NULL && count == INSN_MAX_BYTES))
-		return insn_length(at, count, fetch_mode(p)); /* may change under us: only the guest's own RIP depends on it */
+	if (likely(code != NULL && offset <= PAGE_SIZE - INSN_MAX_BYTES))
+		return insn_length(code + offset, INSN_MAX_BYTES, mode); /* may change under us: only the guest's RIP depends on it */
 	uint8_t bytes[INSN_MAX_BYTES];
-	count = fetch_instruction(v, bytes);
-	return insn_length(bytes, count, fetch_mode(p));
+	unsigned count = fetch_instruction(v, bytes);
+	return insn_length(bytes, count, mode);
 }

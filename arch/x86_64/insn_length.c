@@ -101,6 +101,9 @@ unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode)
 {
 	struct insn_prefixes p = {0};
 
+	/* The frequent ones: CPUID, WRMSR, RDMSR */
+	if (likely(count >= 2 && bytes[0] == 0x0F && (bytes[1] == 0xA2 || (bytes[1] & 0xFD) == 0x30)))
+		return 2;
 	if (count > INSN_MAX_BYTES)
 		count = INSN_MAX_BYTES;
 	if (unlikely(count == 0 || bytes[0] != 0x0F) && !insn_read_prefixes(bytes, count, mode, &p))
