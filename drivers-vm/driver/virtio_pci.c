@@ -1,5 +1,4 @@
-/* The transport as a PCI function: BARs, capabilities, and the window into the BARs that configuration space
- * has. */
+/* The transport as a PCI function: BARs, capabilities, and the window into the BARs in configuration space. */
 #include "drivers-vm/driver/virtio_private.h"
 
 #include <assert.h>
