@@ -373,6 +373,8 @@ static void pci_msix_notify__address_that_is_no_interrupt__nothing_is_written(vo
 	msix_start(PCI_MSIX_ENABLE);
 	entry_write(0, PCI_MSIX_ADDRESS, 0x1000);
 	pci_msix_notify(&msix, 0);
+	entry_write(0, PCI_MSIX_ADDRESS, 0xFED00000);
+	pci_msix_notify(&msix, 0);
 	entry_write(0, PCI_MSIX_ADDRESS, 0xFEE00000);
 	entry_write(0, PCI_MSIX_ADDRESS_HI, 1);
 	pci_msix_notify(&msix, 0);
