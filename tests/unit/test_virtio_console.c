@@ -258,6 +258,7 @@ static void doorbells__io_bar_on_moved_off__one_port_a_queue(void **state)
 	struct virtio_doorbell list[4];
 
 	(void)state;
+	console.device.identity.doorbell_queues = 3;
 	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 0);
 	config_set(PCI_COMMAND, 2, PCI_COMMAND_IO);
 	assert_int_equal(doorbell_changes, 1);
@@ -272,6 +273,17 @@ static void doorbells__io_bar_on_moved_off__one_port_a_queue(void **state)
 	config_set(PCI_COMMAND, 2, 0);
 	assert_int_equal(doorbell_changes, 3);
 	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 0);
+}
+
+static void doorbells__of_the_console__none_for_the_queue_that_the_driver_waits_for(void **state)
+{
+	struct virtio_doorbell list[4];
+
+	(void)state;
+	start();
+	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 1);
+	assert_int_equal(list[0].queue, VIRTIO_CONSOLE_RECEIVE);
+	assert_int_equal(list[0].port, NOTIFY);
 }
 
 /* ---- Negotiation ---- */
@@ -607,6 +619,7 @@ int main(void)
 		CASE(device_config__emergency_write__goes_out_without_a_driver),
 		CASE(config_window__structures_without_bars__same_registers),
 		CASE(doorbells__io_bar_on_moved_off__one_port_a_queue),
+		CASE(doorbells__of_the_console__none_for_the_queue_that_the_driver_waits_for),
 		CASE(status__features_with_version_1__accepted),
 		CASE(status__features_without_version_1_or_not_offered__refused),
 		CASE(status__bits_written__only_a_reset_clears_and_only_the_device_sets_needs_reset),
