@@ -175,6 +175,8 @@ void virtio_console_init(struct virtio_console *console, const struct model_host
 		.config_bytes = VIRTIO_CONSOLE_CONFIG_BYTES,
 		.queues = VIRTIO_CONSOLE_QUEUES,
 		.queue_size = VIRTIO_CONSOLE_QUEUE_SIZE,
+		/* Not the transmit queue: Linux waits for each piece of output, with interrupts off. */
+		.doorbell_queues = 1u << VIRTIO_CONSOLE_RECEIVE,
 	};
 
 	console->console = number;

@@ -1,5 +1,5 @@
-/* The transport as a PCI function: BARs, capabilities, and the window into the BARs that configuration space
- * has. */
+/* The transport as a PCI function: BARs, capabilities, and the window into the BARs in configuration space.
+ */
 #include "drivers-vm/driver/virtio_private.h"
 
 #include <assert.h>
@@ -94,7 +94,8 @@ static void config_reading(struct pci_function *function, unsigned offset, unsig
 static void notify_port_update(struct virtio_pci *device)
 {
 	const struct pci_bar *bar = &device->function.bar[VIRTIO_PCI_BAR_NOTIFY];
-	uint16_t port = bar->decodes && bar->base <= 0xFFFF ? (uint16_t)bar->base : 0;
+	bool rings = device->identity.doorbell_queues != 0 && bar->decodes && bar->base <= 0xFFFF;
+	uint16_t port = rings ? (uint16_t)bar->base : 0;
 
 	if (port == device->notify_port)
 		return;
@@ -204,10 +205,13 @@ size_t virtio_pci_doorbells(const struct virtio_pci *device, struct virtio_doorb
 {
 	size_t count = 0;
 
-	for (unsigned i = 0; device->notify_port != 0 && i < device->identity.queues && count < limit; i++)
+	for (unsigned i = 0; device->notify_port != 0 && i < device->identity.queues && count < limit; i++) {
+		if (!(device->identity.doorbell_queues & 1u << i))
+			continue;
 		list[count++] = (struct virtio_doorbell){
 			.port = (uint16_t)(device->notify_port + i * VIRTIO_PCI_NOTIFY_MULTIPLIER),
 			.queue = (uint16_t)i,
 		};
+	}
 	return count;
 }

@@ -103,6 +103,12 @@ struct virtio_identity {
 	uint32_t config_bytes; /* at most VIRTIO_PCI_DEVICE_BYTES */
 	unsigned queues;       /* at most VIRTIO_PCI_QUEUES_MAX */
 	uint16_t queue_size;   /* largest, of each */
+	/*
+	 * Queues, one bit each, whose notifications may be bound as doorbells: the driver does something else
+	 * until the interrupt. Not those where it spins until the buffer is back: being served within the
+	 * port write is quicker.
+	 */
+	uint32_t doorbell_queues;
 };
 
 struct virtio_pci {
@@ -118,7 +124,7 @@ struct virtio_pci {
 	uint16_t queue_vector[VIRTIO_PCI_QUEUES_MAX];
 	uint8_t status, generation, isr;
 	uint8_t access_capability; /* VIRTIO_PCI_CAP_PCI */
-	uint16_t notify_port;	   /* first of the notification ports, 0 while they do not answer */
+	uint16_t notify_port;	   /* first of the doorbells, 0 while there are none */
 	struct virtqueue queue[VIRTIO_PCI_QUEUES_MAX];
 };
 

@@ -1,11 +1,13 @@
 /*
  * The whole machine of a guest: dispatch, wires between models, power-off and resets.
- * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/acpi_pm.c drivers-vm/driver/ioapic.c
- * UNIT_SOURCES: drivers-vm/driver/pic.c drivers-vm/driver/pit.c drivers-vm/driver/rtc.c
- * UNIT_SOURCES: drivers-vm/driver/uart16550.c
- * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
- * UNIT_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
- * UNIT_SOURCES: drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c
+ * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/acpi_pm.c
+ * UNIT_SOURCES: drivers-vm/driver/ioapic.c drivers-vm/driver/pic.c
+ * UNIT_SOURCES: drivers-vm/driver/pit.c drivers-vm/driver/rtc.c
+ * UNIT_SOURCES: drivers-vm/driver/uart16550.c drivers-vm/driver/pci_host.c
+ * UNIT_SOURCES: drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_common.c drivers-vm/driver/virtio_console.c
+ * UNIT_SOURCES: drivers-vm/driver/virtqueue.c
  * UNIT_FLAGS: -Itests/unit/fake_model
  */
 #include "model_fake.h"
