@@ -86,6 +86,7 @@ static void set_events(struct vcpu *v, const struct hilum_vcpu_state *s)
 	v->nmi_blocked = s->shadow >> 1 & 1;
 	v->state = s->activity == HILUM_ACTIVITY_HALT ? VCPU_HALTED :
 		   s->activity == HILUM_ACTIVITY_WAIT_SIPI ? VCPU_WAIT_SIPI : VCPU_READY;
+	v->intack_pending = false;
 	v->check_interrupts = true;
 	v->deferred |= VCPU_REQUEST_INTERRUPT;
 }

@@ -69,7 +69,7 @@ void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_
 	}
 	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_EXCEPTION)) {
 		unsigned first = old & 0xFF;
-		if (first == 8) {
+		if (first == 8 && (vector == 14 || vector_contributes(vector))) {
 			vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, v->rip);
 			return;
 		}
@@ -285,6 +285,7 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 		uint64_t event = v->pending_event;
 		v->pending_event = 0;
 		v->check_interrupts = true;
+		*window = v->extint_vector >= 0 || vlapic_pending(&v->apic) >= 0 || extint_waits(v);
 		return event;
 	}
 	v->check_interrupts = false;
@@ -311,6 +312,13 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 	}
 	*window = vector >= 0 || extint_waits(v);
 	return 0;
+}
+
+void vcpu_window_opened(struct vcpu *v)
+{
+	v->check_interrupts = true;
+	if (extint_waits(v))
+		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* its vector must be asked for before the next entry */
 }
 
 enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out)
@@ -407,6 +415,8 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->pending_event = 0;
 	v->nmi_pending = false;
 	v->nmi_blocked = false;
+	v->nmi_stepping = false;
+	v->extint_message = false;
 	v->extint_vector = VCPU_NO_VECTOR;
 	v->valid = 0;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));

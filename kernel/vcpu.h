@@ -208,6 +208,9 @@ static inline bool vcpu_has_wake_up(const struct vcpu *v)
  */
 uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window);
 
+/* The window that vcpu_next_event asked for is open. */
+void vcpu_window_opened(struct vcpu *v);
+
 /* ---- Any core ------------------------------------------------------------------------------------------------------------------ */
 
 /* Raise requests and make the vCPU's core look at them. */

@@ -233,7 +233,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
 		window_set(c, false);
-		v->check_interrupts = true;
+		vcpu_window_opened(v);
 		return;
 	case VMEXIT_EXCP(1):
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
