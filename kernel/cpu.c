@@ -95,11 +95,12 @@ _Noreturn void cpu_loop(struct cpu *cpu)
 	for (;;) {
 		struct vcpu *v = cpu->next;
 
-		cpu->resched = false;
-		if (v != NULL) {
-			cpu->next = NULL; /* runs on charged's time */
-		} else {
+		cpu->next = NULL;
+		if (v == NULL || unlikely(cpu->resched)) { /* else: a direct switch, on charged's time */
 			uint64_t now = rdtsc();
+			cpu->resched = false;
+			if (v != NULL)
+				sched_wake(cpu, v, now); /* the slice is over: it waits for its turn as others do */
 			sched_account(cpu, now);
 			v = sched_pick(cpu, now);
 		}
