@@ -7,6 +7,7 @@
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"
+#include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/start.h"
 #include "kernel/virt_ops.h"
@@ -103,6 +104,8 @@ _Noreturn void cpu_loop(struct cpu *cpu)
 				sched_wake(cpu, v, now); /* the slice is over: it waits for its turn as others do */
 			sched_account(cpu, now);
 			v = sched_pick(cpu, now);
+			if (v != NULL && (v->kvm_steal_time & 1))
+				pvclock_update_steal(v);
 		}
 		if (v == NULL) {
 			virt->idle(cpu);

@@ -78,11 +78,9 @@ enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 		return STATUS_NOT_FOUND;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
-	case MSR_KVM_WALL_CLOCK_OLD:
 		*value = v->kvm_wall_clock;
 		return STATUS_OK;
 	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_SYSTEM_TIME_OLD:
 		*value = v->kvm_system_time;
 		return STATUS_OK;
 	case MSR_KVM_STEAL_TIME:
@@ -99,11 +97,9 @@ enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 		return STATUS_NOT_FOUND;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
-	case MSR_KVM_WALL_CLOCK_OLD:
 		v->kvm_wall_clock = value;
 		return write_wall_clock(v, value) == STATUS_OK ? STATUS_OK : STATUS_INVALID;
 	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_SYSTEM_TIME_OLD:
 		v->kvm_system_time = value;
 		if (!(value & 1))
 			return STATUS_OK;

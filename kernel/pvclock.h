@@ -7,8 +7,6 @@
 
 #include "kernel/vcpu.h"
 
-#define MSR_KVM_WALL_CLOCK_OLD  0x11u
-#define MSR_KVM_SYSTEM_TIME_OLD 0x12u
 #define MSR_KVM_WALL_CLOCK      0x4B564D00u
 #define MSR_KVM_SYSTEM_TIME     0x4B564D01u
 #define MSR_KVM_STEAL_TIME      0x4B564D03u
@@ -17,7 +15,7 @@
 must_check enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 must_check enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
-/* The vCPU gets a core again: bring its stolen time up to date. From the scheduler's loop, when it asked for that. */
+/* Bring the vCPU's stolen time up to date; it has asked for that. From the core's loop, when it waited for the core. */
 void pvclock_update_steal(struct vcpu *v);
 
 /* Seconds since 1970 and the host TSC of that moment, read from the CMOS clock once at boot. */

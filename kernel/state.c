@@ -141,9 +141,6 @@ void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 	s->pat = v->pat;
 	s->tsc_offset = v->apic.tsc_offset;
 	s->tsc_aux = v->tsc_aux;
-	s->kvm_system_time = v->kvm_system_time;
-	s->kvm_wall_clock = v->kvm_wall_clock;
-	s->kvm_steal_time = v->kvm_steal_time;
 	s->pending_event = v->pending_event;
 	s->activity = v->state == VCPU_HALTED ? HILUM_ACTIVITY_HALT :
 		      v->state == VCPU_WAIT_SIPI ? HILUM_ACTIVITY_WAIT_SIPI : HILUM_ACTIVITY_RUN;

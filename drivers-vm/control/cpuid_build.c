@@ -4,7 +4,6 @@
  */
 #include "drivers-vm/control/control.h"
 
-#define KVM_CLOCKSOURCE        (1u << 0)
 #define KVM_NOP_IO_DELAY       (1u << 1)
 #define KVM_CLOCKSOURCE2       (1u << 3)
 #define KVM_STEAL_TIME         (1u << 5)
@@ -84,7 +83,7 @@ unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struc
 	if (kvm_leaves) {
 		add_literal(&b, 0x40000000, 0x40000001, 0x4B4D564B, 0x564B4D56, 0x0000004D); /* "KVMKVMKVM" */
 		add_literal(&b, 0x40000001,
-			    KVM_CLOCKSOURCE | KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_UNHALT |
+			    KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_UNHALT |
 				    KVM_PV_SEND_IPI | KVM_CLOCKSOURCE_STABLE, 0, 0, 0);
 	} else {
 		uint32_t r[4];

@@ -296,7 +296,7 @@ struct hilum_vcpu_state {
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t pat, tsc_offset, tsc_aux;
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
+	uint64_t reserved_msr[3];
 	uint64_t pending_event; /* VMCB EVENTINJ layout; 0 if none */
 	uint32_t activity;      /* HILUM_ACTIVITY_* */
 	uint32_t shadow;        /* bit 0: interrupt shadow, bit 1: NMI blocked */
