@@ -22,7 +22,4 @@ const char *boot_option(const char *key);
 const struct boot_info *boot_info_get(void);
 const struct acpi_info *boot_acpi_get(void);
 
-/* Cores started, the boot core included. Final once the boot core enters kernel_main. */
-uint32_t boot_cpu_count(void);
-
 #endif

@@ -54,7 +54,6 @@ struct boot_info {
 	uint32_t module_count;
 	struct boot_module modules[BOOT_MODULES_MAX];
 	char cmdline[BOOT_CMDLINE_MAX];
-	char loader[64];
 	bool has_rsdp;
 	uint8_t rsdp[BOOT_RSDP_BYTES]; /* revision 0: 20 bytes, the rest 0 */
 	struct boot_screen screen;

@@ -177,12 +177,6 @@ static void init_time(void)
 	tsc_calibrate(&acpi, hpet);
 }
 
-static void report(void)
-{
-	log_info("%u core%s, %u module%s", boot_cpu_count(), boot_cpu_count() == 1 ? "" : "s",
-		 info.module_count, info.module_count == 1 ? "" : "s");
-}
-
 /* The boot core on its own stack, all tables final. */
 static void boot_late(struct cpu *cpu)
 {
@@ -196,7 +190,6 @@ static void boot_late(struct cpu *cpu)
 	arch->apic_id = lapic_id();
 	arch->online = true;
 	smp_start();
-	report();
 	kernel_main(cpu);
 }
 
@@ -207,7 +200,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	desc_init_idt();
 	read_multiboot(magic, mbi);
 	open_log();
-	log_info("Hilum for x86-64, loaded by %s", info.loader[0] ? info.loader : "an unnamed boot loader");
+	log_info("Hilum for x86-64");
 	features_detect();
 	core_init(&boot_cpu);
 	claim_kernel();

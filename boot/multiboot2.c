@@ -6,7 +6,6 @@
 enum {
 	TAG_END = 0,
 	TAG_CMDLINE = 1,
-	TAG_LOADER = 2,
 	TAG_MODULE = 3,
 	TAG_MEMORY_MAP = 6,
 	TAG_FRAMEBUFFER = 8,
@@ -123,9 +122,6 @@ static const char *read_tag(const struct tag *t, struct boot_info *info)
 		return read_module(t, info);
 	case TAG_CMDLINE:
 		string_copy(info->cmdline, sizeof(info->cmdline), text, text_bytes);
-		break;
-	case TAG_LOADER:
-		string_copy(info->loader, sizeof(info->loader), text, text_bytes);
 		break;
 	case TAG_FRAMEBUFFER:
 		read_framebuffer(t, info);

@@ -1,4 +1,5 @@
-; The Multiboot2 header: asks GRUB for nothing but page-aligned modules and a screen if there is one.
+; The Multiboot2 header: asks GRUB for nothing but page-aligned modules and a screen if there is one; the rest it
+; passes unasked.
 ; Multiboot2 Specification 2.0, 3.1 OS image format.
 MB2_MAGIC    equ 0xE85250D6
 MB2_ARCH_386 equ 0
@@ -9,11 +10,6 @@ header:
 	dd MB2_ARCH_386
 	dd header.end - header
 	dd -(MB2_MAGIC + MB2_ARCH_386 + (header.end - header)) & 0xFFFFFFFF
-.information_request:           ; optional: memory map, both RSDPs, modules, screen, names
-	dw 1, 1
-	dd .console - .information_request
-	dd 1, 2, 3, 6, 8, 14, 15
-	align 8, db 0
 .console:                       ; flags bit 1: EGA text is supported, bit 0 clear: no console is required
 	dw 4, 1
 	dd 12

@@ -31,11 +31,6 @@ struct cpu *ap_start_cpu;
 static hpa_t trampoline; /* 0: none */
 static uint32_t cpu_count = 1;
 
-uint32_t boot_cpu_count(void)
-{
-	return cpu_count;
-}
-
 bool smp_prepare(struct boot_info *info)
 {
 	hpa_t page = memory_map_find_page(info, LOW_FIRST, LOW_LIMIT);

@@ -109,7 +109,7 @@ static never_inline void exit_cr8(struct vcpu *v, const struct vexit *x)
 		vlapic_set_tpr(&v->apic, (uint8_t)(value << 4));
 		vcpu_apic_changed(v);
 	} else {
-		v->gpr[x->cr8.reg] = vlapic_get_tpr(&v->apic) >> 4;
+		v->gpr[x->cr8.reg] = v->apic.tpr >> 4;
 	}
 	vcpu_skip(v, x->length);
 }

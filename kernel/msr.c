@@ -11,7 +11,6 @@
 #define MSR_PAT         0x277u
 #define MSR_EFER        0xC0000080u
 #define MSR_TSC_AUX     0xC0000103u
-#define MSR_MISC_ENABLE 0x1A0u
 
 /* Read as the value here, writes dropped: nothing that a guest could rely on. */
 static const struct {

@@ -198,11 +198,6 @@ static inline void vlapic_update_ppr(struct vlapic *v)
 }
 
 /* The whole register; CR8 is its bits 7:4. */
-static inline uint8_t vlapic_get_tpr(const struct vlapic *v)
-{
-	return v->tpr;
-}
-
 static inline void vlapic_set_tpr(struct vlapic *v, uint8_t tpr)
 {
 	__atomic_store_n(&v->tpr, tpr, __ATOMIC_RELAXED);

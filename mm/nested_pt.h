@@ -28,7 +28,6 @@
 #include <hilum/abi.h>
 
 #define NESTED_PT_GPA_LIMIT (1ull << 48)
-#define NESTED_PT_RIGHTS    (HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE)
 
 /* Bits that both vendors' formats share. APM vol. 2, 15.25 "Nested Paging"; SDM vol. 3C, 29.3 "The Extended
  * Page Table Mechanism". */

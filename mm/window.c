@@ -6,6 +6,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/string.h"
 #include "mm/entry.h"
 #include "mm/host_pt.h"
 
@@ -16,21 +17,16 @@ static uint64_t slot_address(cpu_id_t cpu, unsigned slot)
 	return WINDOW_BASE + cpu * WINDOW_CORE_BYTES + slot * PAGE_SIZE;
 }
 
-static inline void *show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
+void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
 {
 	uint64_t va = slot_address(cpu, slot);
 
+	assert(slot < WINDOW_SLOTS && !(frame & PAGE_MASK));
 	entry_write(&w->entry[slot], frame | HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	cpu_invlpg(va);
 	w->shown[slot] = frame;
 	w->used |= 1u << slot;
 	return (void *)va;
-}
-
-void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t frame)
-{
-	assert(slot < WINDOW_SLOTS && !(frame & PAGE_MASK));
-	return show(w, cpu, slot, frame);
 }
 
 void window_clear(cpu_id_t cpu)
@@ -47,19 +43,13 @@ void window_clear(cpu_id_t cpu)
 	}
 }
 
-static void zero_page(void *page)
-{
-	uint64_t words = PAGE_SIZE / 8;
-
-	__asm__ volatile("rep stosq" : "+D"(page), "+c"(words) : "a"(0ull) : "memory");
-}
-
 void window_zero_frames(hpa_t hpa, unsigned order)
 {
 	cpu_id_t cpu = cpu_arch_self()->id;
 
 	for (uint64_t i = 0; i < 1ull << order; i++)
-		zero_page(show(&window_cores[cpu], cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE));
+		memset(window_show(&window_cores[cpu], cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE), 0,
+		       PAGE_SIZE);
 }
 
 bool window_init(void)

@@ -17,8 +17,6 @@
 /* 00Ch */
 #define INTERCEPT_INTR     (1u << 0)
 #define INTERCEPT_NMI      (1u << 1)
-#define INTERCEPT_SMI      (1u << 2)
-#define INTERCEPT_INIT     (1u << 3)
 #define INTERCEPT_VINTR    (1u << 4)
 #define INTERCEPT_RDPMC    (1u << 15)
 #define INTERCEPT_CPUID    (1u << 18)
@@ -29,7 +27,6 @@
 #define INTERCEPT_INVLPGA  (1u << 26)
 #define INTERCEPT_IOIO     (1u << 27)
 #define INTERCEPT_MSR      (1u << 28)
-#define INTERCEPT_FERR     (1u << 30)
 #define INTERCEPT_SHUTDOWN (1u << 31)
 
 /* 010h */
@@ -48,23 +45,18 @@
 /* 05Ch TLB_CONTROL */
 #define TLB_CONTROL_NONE       0u
 #define TLB_CONTROL_FLUSH_ALL  1u
-#define TLB_CONTROL_FLUSH_ASID 3u /* only with the FlushByAsid feature */
 
 /* 060h */
-#define V_TPR_MASK          0xFFull
 #define V_IRQ               (1ull << 8)
 #define V_INTR_PRIO_SHIFT   16
-#define V_INTR_PRIO_MASK    (0xFull << 16)
 #define V_IGN_TPR           (1ull << 20)
 #define V_INTR_MASKING      (1ull << 24)
-#define V_INTR_VECTOR_SHIFT 32
 
 #define INTERRUPT_SHADOW (1ull << 0) /* 068h */
 
 #define NP_ENABLE (1ull << 0) /* 090h */
 
 /* 0A8h EVENTINJ and 088h EXITINTINFO */
-#define EVENT_TYPE_INTR      (0ull << 8)
 #define EVENT_TYPE_NMI       (2ull << 8)
 #define EVENT_TYPE_EXCEPTION (3ull << 8)
 #define EVENT_TYPE_SOFTWARE  (4ull << 8)
@@ -73,8 +65,6 @@
 #define EVENT_VALID          (1ull << 31)
 
 /* 0B8h */
-#define LBR_VIRTUALIZATION   (1ull << 0)
-#define VIRTUAL_VMLOADSAVE   (1ull << 1)
 
 /* 0C0h VMCB clean bits; a set bit says the group is unchanged since the last VMRUN of this VMCB on this core */
 #define CLEAN_INTERCEPTS (1u << 0)
@@ -84,22 +74,16 @@
 #define CLEAN_NP         (1u << 4)
 #define CLEAN_CR         (1u << 5)
 #define CLEAN_DR         (1u << 6)
-#define CLEAN_DT         (1u << 7)
 #define CLEAN_SEG        (1u << 8)
 #define CLEAN_CR2        (1u << 9)
-#define CLEAN_LBR        (1u << 10)
 #define CLEAN_ALL        0x7FFu
 
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
 #define VMEXIT_CR_WRITE(n) (0x10u + (n))
-#define VMEXIT_DR_READ(n)  (0x20u + (n))
-#define VMEXIT_DR_WRITE(n) (0x30u + (n))
 #define VMEXIT_EXCP(n)     (0x40u + (n))
 #define VMEXIT_INTR        0x60u
 #define VMEXIT_NMI         0x61u
-#define VMEXIT_SMI         0x62u
-#define VMEXIT_INIT        0x63u
 #define VMEXIT_VINTR       0x64u
 #define VMEXIT_RDPMC       0x6Fu
 #define VMEXIT_CPUID       0x72u

@@ -15,7 +15,6 @@
 #define STACK_BASE	 0xFFFFD00000000000ull /* kernel stacks, each above an unmapped guard */
 #define KERNEL_BASE	 0xFFFFFFFF80000000ull /* + hpa; the kernel image only */
 
-#define KERNEL_IMAGE_HPA 0x200000ull /* where GRUB loads the image */
 
 /*
  * A kernel stack is 16 KiB, aligned to 16 KiB; its lowest eight bytes hold the address of its core's struct

@@ -73,51 +73,46 @@ static uint64_t sample(uint64_t (*read)(void), uint64_t *tsc)
 	return value;
 }
 
+/* A clock that stands still is no reference. */
+static uint32_t add_reference(struct reference *refs, uint32_t count, const struct reference *added)
+{
+	uint64_t start = added->read();
+
+	for (uint32_t round = 0; round < 100000; round++) {
+		if (added->read() != start) {
+			refs[count] = *added;
+			return count + 1;
+		}
+	}
+	log_warn("%s does not count", added->name);
+	return count;
+}
+
 static uint32_t find_references(struct reference *refs, const struct acpi_info *acpi, volatile void *hpet)
 {
+	struct reference by_hpet = {.name = "HPET", .mask = UINT32_MAX, .read = read_hpet};
+	const struct reference by_pm_timer = {
+		.name = "ACPI PM timer",
+		.hz = PM_TIMER_HZ,
+		.mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF,
+		.read = read_pm_timer,
+	};
 	uint32_t n = 0;
 
 	if (hpet) {
 		hpet_registers = hpet;
 		uint32_t period = *(volatile uint32_t *)(hpet_registers + HPET_CAPABILITIES + 4);
 
-		if (period && period <= HPET_PERIOD_MAX) {
-			*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
-			refs[n++] = (struct reference){.name = "HPET",
-						       .hz = 1000000000000000ull / period,
-						       .mask = UINT32_MAX,
-						       .read = read_hpet};
-		}
+		*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
+		by_hpet.hz = period && period <= HPET_PERIOD_MAX ? 1000000000000000ull / period : 0;
+		if (by_hpet.hz)
+			n = add_reference(refs, n, &by_hpet);
 	}
 	if (acpi->pm_timer.base && acpi->pm_timer.space == 1 && acpi->pm_timer.base <= 0xFFFC) {
 		pm_timer_port = (uint16_t)acpi->pm_timer.base;
-		refs[n++] = (struct reference){
-			.name = "ACPI PM timer",
-			.hz = PM_TIMER_HZ,
-			.mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF,
-			.read = read_pm_timer,
-		};
+		n = add_reference(refs, n, &by_pm_timer);
 	}
 	return n;
-}
-
-/* A clock that stands still is no reference. */
-static uint32_t drop_stopped(struct reference *refs, uint32_t count)
-{
-	uint32_t kept = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t start = refs[i].read();
-		bool runs = false;
-
-		for (uint32_t round = 0; round < 100000 && !runs; round++)
-			runs = refs[i].read() != start;
-		if (runs)
-			refs[kept++] = refs[i];
-		else
-			log_warn("%s does not count", refs[i].name);
-	}
-	return kept;
 }
 
 static uint64_t read_lapic(void)
@@ -164,7 +159,7 @@ static void set_scales(uint64_t hz, uint64_t lapic_hz)
 void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet)
 {
 	struct reference refs[2];
-	uint32_t count = drop_stopped(refs, find_references(refs, acpi, hpet));
+	uint32_t count = find_references(refs, acpi, hpet);
 	uint64_t ticks, ticks_tsc, hz = 0, other = 0;
 
 	if (!count)

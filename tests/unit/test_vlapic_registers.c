@@ -353,7 +353,7 @@ static void vlapic_set_tpr__each_value__blocks_its_class_and_below(void **state)
 	for (unsigned tpr = 0; tpr < 256; tpr++) {
 		vlapic_set_tpr(V, (uint8_t)tpr);
 		check_invariants(V);
-		assert_int_equal(vlapic_get_tpr(V), tpr);
+		assert_int_equal(V->tpr, tpr);
 		for (unsigned vector = 16; vector < 256; vector += 7) {
 			assert_int_equal(vlapic_deliver_msi(&m.bus, 0xFEE00000, vector), STATUS_OK);
 			assert_int_equal(vlapic_pending(V), vector >> 4 > tpr >> 4 ? (int)vector : -1);
