@@ -11,14 +11,13 @@
 #include "boot/boot_info.h"
 
 struct cpu;
-struct acpi_info;
 
 /*
  * Builds the allocator and the final page tables and loads CR3 on this core (the other cores load the same
  * value later). On entry the first tables are live: identity for [0, 4 GiB), early_map() beyond, the image at
- * KERNEL_BASE. The final tables need no identity map. `info` and `acpi` live in the image for ever.
+ * KERNEL_BASE. The final tables need no identity map. `info` lives in the image for ever.
  */
-void mm_init(const struct boot_info *info, const struct acpi_info *acpi);
+void mm_init(const struct boot_info *info);
 
 /* Maps [base, base + bytes) uncached in the MMIO region, for ever. Any alignment; NULL when it cannot. */
 void *mm_map_mmio(hpa_t base, uint64_t bytes);

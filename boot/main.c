@@ -206,7 +206,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	claim_kernel();
 	smp_prepare(&info);
 	read_acpi();
-	mm_init(&info, &acpi);
+	mm_init(&info);
 	arch = core_create(0, 0);
 	if (!arch)
 		boot_refuse("no memory left for the boot core");

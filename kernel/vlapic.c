@@ -224,15 +224,12 @@ static __attribute__((noinline)) enum status write_base(struct vlapic *v, uint64
  * Status bits that only the APIC sets may be written back as they were read: here they always read 0, and so
  * what is set is dropped.
  */
-static inline uint32_t droppable(unsigned reg)
-{
-	return is_lvt(reg) ? APIC_LVT_STATUS | APIC_LVT_REMOTE_IRR : 0;
-}
-
 static __attribute__((noinline)) enum status write_msr_register(struct vlapic *v, unsigned reg,
 								uint64_t value)
 {
-	if (!(WRITABLE_AS_MSR >> reg & 1) || (value & ~(uint64_t)(vlapic_writable[reg] | droppable(reg))))
+	uint32_t droppable = is_lvt(reg) ? APIC_LVT_STATUS | APIC_LVT_REMOTE_IRR : 0;
+
+	if (!(WRITABLE_AS_MSR >> reg & 1) || (value & ~(uint64_t)(vlapic_writable[reg] | droppable)))
 		return STATUS_INVALID;
 	if (reg == APIC_LVT_TIMER && vlapic_timer_mode((uint32_t)value) == APIC_TIMER_RESERVED)
 		return STATUS_INVALID;

@@ -80,9 +80,8 @@ static void map_regions(const struct boot_info *info)
 	}
 }
 
-void mm_init(const struct boot_info *info, const struct acpi_info *acpi)
+void mm_init(const struct boot_info *info)
 {
-	(void)acpi;
 	frame_note_ranges(info);
 	uint64_t bytes = seed_bytes(info);
 	hpa_t seed = choose_seed(info, bytes);

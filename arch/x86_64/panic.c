@@ -162,10 +162,6 @@ void machine_reset(void)
 	outb(0xCF9, 0x02);
 	outb(0xCF9, 0x06);
 	tsc_delay_us(50000);
-	for (uint32_t i = 0; i < 10000 && (inb(0x64) & 2); i++)
-		cpu_pause();
-	outb(0x64, 0xFE);
-	tsc_delay_us(50000);
 	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
 	halt_for_ever();
 }

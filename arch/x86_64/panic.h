@@ -23,7 +23,7 @@ _Noreturn void boot_refuse(const char *fmt, ...) __attribute__((format(printf, 1
 /* True from the first line of a panic: NMI handlers halt their core. */
 bool panic_is_active(void);
 
-/* Resets the machine by whatever works: ACPI's register, port 0xCF9, the keyboard controller, a triple fault.
+/* Resets the machine by whatever works: ACPI's register, port 0xCF9, a triple fault.
  */
 _Noreturn void machine_reset(void);
 

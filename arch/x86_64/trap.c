@@ -2,7 +2,6 @@
 #include "arch/x86_64/trap.h"
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/lapic.h"
-#include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 
 #define VECTOR_NMI 2u
@@ -15,7 +14,6 @@ struct fixup {
 extern const struct fixup kernel_fixup_start[], kernel_fixup_end[]; /* linker.ld */
 
 static irq_handler_fn irq_handlers[256];
-static bool irq_complained[256];
 
 /* SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; empty: reserved. */
 static const char exception_names[32][4] = {
@@ -64,12 +62,8 @@ void irq_dispatch(unsigned vector)
 
 	if (vector > TRAP_IRQ_LAST) /* spurious: nothing is in service */
 		return;
-	if (fn) {
+	if (fn) /* else nobody routed it: acknowledged and forgotten */
 		fn(vector);
-	} else if (!irq_complained[vector & 0xFF]) {
-		irq_complained[vector & 0xFF] = true;
-		log_warn("interrupt 0x%x has no handler", vector);
-	}
 	lapic_eoi();
 }
 

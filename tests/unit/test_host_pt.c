@@ -186,15 +186,15 @@ static void mm_init__too_little_memory__refuses(void **state)
 		.range_count = 2};
 
 	(void)state;
-	expect_panic(mm_init(&none, NULL));
-	expect_panic(mm_init(&small, NULL));
+	expect_panic(mm_init(&none));
+	expect_panic(mm_init(&small));
 }
 
 static int boot(void **state)
 {
 	(void)state;
 	fake_machine_reserve();
-	mm_init(&fake_boot_info, NULL);
+	mm_init(&fake_boot_info);
 	return 0;
 }
 
