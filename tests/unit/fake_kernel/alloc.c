@@ -9,6 +9,7 @@
 #include "mm/frame.h"
 
 int failing_after = FAILING_NONE;
+bool failing_on;
 uint64_t fake_pages_used, fake_objects_used;
 
 void *__real_pool_alloc(size_t bytes);
@@ -24,7 +25,13 @@ static bool fails_now(void)
 {
 	if (failing_after < 0)
 		return false;
-	return failing_after-- == 0 ? (failing_after = FAILING_DONE, true) : false;
+	if (failing_after > 0) {
+		failing_after--;
+		return false;
+	}
+	if (!failing_on)
+		failing_after = FAILING_DONE;
+	return true;
 }
 
 void *__wrap_pool_alloc(size_t bytes)

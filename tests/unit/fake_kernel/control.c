@@ -37,6 +37,7 @@ void fake_boot(unsigned cores)
 	const struct hilum_vm_config config = {.flags = HILUM_VM_REALTIME, .name = "control"};
 
 	failing_after = FAILING_NONE;
+	failing_on = false;
 	fake_machine_boot();
 	fake_cores_boot(cores);
 	set_format();
@@ -158,6 +159,7 @@ static void end_vms(void)
 void fake_check_clean(void)
 {
 	failing_after = FAILING_NONE;
+	failing_on = false;
 	fake_become(0);
 	end_vms();
 	assert_null(vm_list);

@@ -101,8 +101,10 @@ static inline struct fake_backend *backend_of(const struct vcpu *v)
 	return v->backend;
 }
 
-/* Allocations of pages, objects and guest frames: so many succeed, the next one fails, later ones succeed. */
+/* Allocations of pages, objects and guest frames: so many succeed, the next one fails, later ones succeed or, with failing_on, do
+ * not. */
 extern int failing_after;
+extern bool failing_on;
 #define FAILING_NONE (-1)
 #define FAILING_DONE (-2) /* the failure has happened */
 

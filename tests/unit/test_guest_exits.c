@@ -1,0 +1,493 @@
+/*
+ * What a guest gets to see and to set: MSRs, CPUID, CR8, XSETBV, ports, the paravirtual clock, lazy memory.
+ */
+/* clang-format off */
+/* UNIT_SOURCES: build/unit/kernel_fake.a */
+/* UNIT_FLAGS: @tests/unit/fake_kernel/fake.flags @tests/unit/fake_kernel/fake.wrap */
+/* clang-format on */
+#include "tests/unit/fake_kernel/fake.h"
+
+#include "arch/x86_64/features.h"
+#include "kernel/pvclock.h"
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+#define GP	  (1ull << 31 | 1ull << 11 | 3 << 8 | 13)
+#define MSR_TSC	  0x10u
+#define MSR_PAT	  0x277u
+#define MSR_EFER  0xC0000080u
+#define RAM_BYTES (2 * MIB)
+
+static hilum_handle_t vm, plain_vm;
+static struct vcpu *v;
+
+/* `v` of a VM with KVM's leaves and 2 MiB of lazy memory; plain_vm has neither. */
+static int set_up(void **state)
+{
+	(void)state;
+	fake_boot(1);
+	vm = make_vm(HILUM_VM_KVM_LEAVES | HILUM_VM_X2APIC);
+	plain_vm = make_vm(0);
+	v = make_vcpu(vm, 0, 0, NULL);
+	v->stopped = 0;
+	hilum_handle_t memory = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, RAM_BYTES, HILUM_MEMORY_LAZY);
+	CALL_OK(HC_MEMORY_MAP, vm, memory, 0, 0, RAM_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fake_check_clean();
+	return 0;
+}
+
+static void do_exit(struct vexit x)
+{
+	fake_self->current = v;
+	v->valid = 0;
+	v->pending_event = 0;
+	exit_handle(v, &x);
+	fake_self->current = NULL;
+}
+
+/* True: #GP was raised and the instruction not completed. */
+static bool write_msr(uint32_t msr, uint64_t value)
+{
+	uint64_t rip = v->rip;
+
+	v->gpr[1] = msr | 0xABCD00000000ull; /* the upper halves do not count */
+	v->gpr[0] = (uint32_t)value | 0xABCD00000000ull;
+	v->gpr[2] = value >> 32 | 0xABCD00000000ull;
+	do_exit((struct vexit){.kind = HILUM_EXIT_WRMSR, .length = 2});
+	bool faulted = v->pending_event == GP;
+	assert_int_equal(v->rip, faulted ? rip : rip + 2);
+	return faulted;
+}
+
+static bool read_msr(uint32_t msr, uint64_t *value)
+{
+	v->gpr[1] = msr;
+	do_exit((struct vexit){.kind = HILUM_EXIT_RDMSR, .length = 2});
+	if (v->pending_event == GP)
+		return true;
+	assert_int_equal((v->gpr[0] | v->gpr[2]) >> 32, 0);
+	*value = v->gpr[2] << 32 | v->gpr[0];
+	return false;
+}
+
+static uint8_t *guest(gpa_t gpa)
+{
+	hpa_t hpa;
+	uint64_t bytes;
+
+	assert_true(nested_pt_lookup(&v->vm->npt, gpa, HILUM_MAP_READ, &hpa, &bytes));
+	return fake_ram + hpa;
+}
+
+/* ---- MSRs ---- */
+
+static void msr__unknown__general_protection(void **state)
+{
+	static const uint32_t unknown[] = {0, 0x3A, 0x48, 0x49, 0x174 + 0x1000, 0x480, 0x570, 0xC0010114, 0xC0010117, 0xC0011020,
+					   0x40000000, UINT32_MAX};
+	uint64_t value;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(unknown); i++) {
+		assert_true(write_msr(unknown[i], 0));
+		assert_true(read_msr(unknown[i], &value));
+	}
+}
+
+static void msr__each_number_with_random_values__value_or_general_protection(void **state)
+{
+	static const uint32_t first[] = {0, 0x400, 0x800, 0xC0000000, 0xC0010000, 0xC0011000, 0x4B564D00, 0x40000000};
+	uint64_t value;
+
+	(void)state;
+	for (unsigned range = 0; range < ARRAY_SIZE(first); range++)
+		for (uint32_t i = 0; i < 0x400; i++)
+			for (unsigned n = 0; n < 4; n++) {
+				(void)write_msr(first[range] + i, fake_random() >> fake_random() % 64);
+				(void)read_msr(first[range] + i, &value);
+			}
+	assert_int_equal(v->vm->crash, 0);
+}
+
+static void efer__reserved_bits_and_svme__general_protection(void **state)
+{
+	(void)state;
+	for (unsigned bit = 0; bit < 64; bit++) {
+		bool known = bit == 0 || bit == 8 || bit == 10 || bit == 11;
+		assert_int_equal(write_msr(MSR_EFER, 1ull << bit), !known);
+	}
+}
+
+static void efer__lme_while_paging__general_protection_and_lma_is_the_cpus(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	backend_of(v)->paging.efer = EFER_LME | EFER_LMA;
+	backend_of(v)->paging.cr0 = CR0_PE | CR0_PG;
+	assert_true(write_msr(MSR_EFER, 0));
+	assert_false(write_msr(MSR_EFER, EFER_LME | EFER_NXE | EFER_SCE));
+	assert_false(read_msr(MSR_EFER, &value));
+	assert_int_equal(value, EFER_LME | EFER_LMA | EFER_NXE | EFER_SCE);
+	backend_of(v)->paging.cr0 = CR0_PE;
+	backend_of(v)->paging.efer = 0;
+	assert_false(write_msr(MSR_EFER, EFER_LMA));
+	assert_int_equal(backend_of(v)->paging.efer, 0);
+}
+
+static void pat__each_type__only_those_that_exist(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	for (unsigned type = 0; type < 256; type++) {
+		bool valid = type <= 7 && type != 2 && type != 3;
+		for (unsigned at = 0; at < 64; at += 8)
+			assert_int_equal(write_msr(MSR_PAT, (uint64_t)type << at), !valid);
+	}
+	assert_false(write_msr(MSR_PAT, 0x0007040600070406));
+	assert_false(read_msr(MSR_PAT, &value));
+	assert_int_equal(value, 0x0007040600070406);
+}
+
+static void tsc__written__counts_from_there(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	assert_false(write_msr(MSR_TSC, 5));
+	fake_tsc += 1000;
+	assert_false(read_msr(MSR_TSC, &value));
+	assert_int_equal(value, 1005);
+}
+
+static void tsc_aux__without_rdtscp__general_protection(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	assert_false(write_msr(0xC0000103, 7));
+	assert_int_equal(fake_msr_value, 7);
+	assert_true(write_msr(0xC0000103, 1ull << 32));
+	cpu_features.rdtscp = false;
+	assert_true(write_msr(0xC0000103, 7));
+	assert_true(read_msr(0xC0000103, &value));
+}
+
+/* ---- KVM's clock ---- */
+
+static void pvclock__system_time__page_is_written(void **state)
+{
+	struct {
+		uint32_t version, pad;
+		uint64_t tsc, ns;
+		uint32_t mul;
+		int8_t shift;
+		uint8_t flags, pad2[2];
+	} t;
+	static const uint64_t rates[] = {1000000, 999999999, 1000000000, 2000000000, 2400000000, 3700000000, 10000000000};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
+		tsc_scale.hz = rates[i];
+		assert_false(write_msr(MSR_KVM_SYSTEM_TIME, 0x1FF0 | 1)); /* across two pages */
+		memcpy(&t, guest(0x1FF0), 16);
+		memcpy((uint8_t *)&t + 16, guest(0x2000), 16);
+		assert_int_equal(t.version & 1, 0);
+		assert_true(t.version != 0);
+		uint64_t second = t.shift >= 0 ? rates[i] << t.shift : rates[i] >> -t.shift;
+		uint64_t ns = (uint64_t)((unsigned __int128)second * t.mul >> 32);
+		assert_true(ns > 999999990 && ns <= 1000000000);
+	}
+}
+
+static void pvclock__address_without_memory__general_protection(void **state)
+{
+	static const uint64_t nowhere[] = {RAM_BYTES, RAM_BYTES - 8, 1ull << 47, 1ull << 48, 1ull << 63, UINT64_MAX & ~0x3Eull};
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
+		assert_true(write_msr(MSR_KVM_SYSTEM_TIME, nowhere[i] | 1));
+		assert_true(write_msr(MSR_KVM_WALL_CLOCK, nowhere[i]));
+		(void)write_msr(MSR_KVM_STEAL_TIME, nowhere[i] | 1);
+	}
+	assert_false(write_msr(MSR_KVM_SYSTEM_TIME, RAM_BYTES)); /* off: no page */
+}
+
+static void pvclock__vm_without_the_leaves__general_protection(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	v->vm->flags &= ~HILUM_VM_KVM_LEAVES;
+	assert_true(write_msr(MSR_KVM_SYSTEM_TIME, 0x1001));
+	assert_true(read_msr(MSR_KVM_WALL_CLOCK_OLD, &value));
+}
+
+static void pvclock__wall_clock__boot_time_and_what_passed(void **state)
+{
+	uint32_t wall[3];
+
+	(void)state;
+	pvclock_init();
+	assert_int_equal(pvclock_boot_seconds, 1772323198); /* 2026-02-28 23:59:58 */
+	fake_tsc += 5 * TSC_HZ;
+	assert_false(write_msr(MSR_TSC, 0)); /* the guest starts now */
+	assert_false(write_msr(MSR_KVM_WALL_CLOCK, 0x1000));
+	memcpy(wall, guest(0x1000), sizeof(wall));
+	assert_int_equal(wall[1], 1772323203);
+}
+
+/* ---- CPUID ---- */
+
+static struct hilum_cpuid_entry ask(uint32_t leaf, uint32_t subleaf)
+{
+	v->gpr[0] = leaf | 0xABCD00000000ull;
+	v->gpr[1] = subleaf | 0xABCD00000000ull;
+	do_exit((struct vexit){.kind = HILUM_EXIT_CPUID, .length = 2});
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(v->gpr[i] >> 32, 0);
+	return (struct hilum_cpuid_entry){.eax = (uint32_t)v->gpr[0], .ebx = (uint32_t)v->gpr[3], .ecx = (uint32_t)v->gpr[1],
+					  .edx = (uint32_t)v->gpr[2]};
+}
+
+static void cpuid__machine_with_every_bit__hides_what_is_not_virtualised(void **state)
+{
+	(void)state;
+	struct hilum_cpuid_entry one = ask(1, 0), seven = ask(7, 0), ext = ask(0x80000001, 0);
+	assert_int_equal(one.ecx & (1u << 3 | 1u << 5 | 1u << 6), 0); /* MONITOR VMX SMX */
+	assert_int_equal(one.ecx >> 31, 1);			      /* hypervisor */
+	assert_int_equal(one.edx & (1u << 7 | 1u << 12 | 1u << 14 | 1u << 21 | 1u << 22 | 1u << 29), 0); /* MCE MTRR MCA DS ACPI TM */
+	assert_int_equal(seven.ebx & (1u << 2 | 1u << 4 | 1u << 11 | 1u << 12 | 1u << 25), 0); /* SGX HLE RTM PQM PT */
+	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0); /* PKU SHSTK LA57 */
+	assert_int_equal(seven.edx & (1u << 20 | 1u << 26 | 1u << 29), 0); /* IBT IBRS ARCH_CAPABILITIES */
+	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0); /* SVM IBS SKINIT */
+	assert_true(ask(0, 0).eax <= 0xD);
+	assert_true(ask(0x80000000, 0).eax <= 0x80000008);
+	struct hilum_cpuid_entry gap = ask(0x12, 0);
+	assert_int_equal(gap.eax | gap.ebx | gap.ecx | gap.edx, 0);
+}
+
+static void cpuid__random_tables__never_more_than_the_kernel_allows(void **state)
+{
+	static const uint32_t leaves[] = {1, 7, 0xD, 0x80000001};
+	struct hilum_cpuid_entry limit[4], e[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		limit[i] = ask(leaves[i], 0);
+	for (unsigned n = 0; n < 200; n++) {
+		for (unsigned i = 0; i < 4; i++)
+			e[i] = (struct hilum_cpuid_entry){leaves[i], 0, HILUM_CPUID_SUBLEAF, (uint32_t)fake_random(),
+							  (uint32_t)fake_random(), (uint32_t)fake_random(),
+							  (uint32_t)fake_random(), 0};
+		memcpy(control_memory(), e, sizeof(e));
+		CALL_OK(HC_VM_SET_CPUID, vm, 0, 4);
+		for (unsigned i = 0; i < 4; i++) {
+			struct hilum_cpuid_entry got = ask(leaves[i], 0);
+			if (leaves[i] != 0xD) {
+				assert_int_equal(got.ecx & ~limit[i].ecx & ~(1u << 27), 0);
+				assert_int_equal(got.edx & ~limit[i].edx, 0);
+			} else {
+				assert_int_equal(got.eax & ~limit[i].eax, 0);
+			}
+			if (leaves[i] == 7 || leaves[i] == 0x80000001)
+				assert_int_equal(got.ebx & ~limit[i].ebx, 0);
+			struct hilum_cpuid_entry other = ask(leaves[i], 9); /* a subleaf that the table does not have */
+			assert_int_equal(other.eax, 0);
+		}
+	}
+}
+
+static void cpuid__full_table__each_entry_found(void **state)
+{
+	static struct hilum_cpuid_entry e[HILUM_CPUID_MAX];
+	unsigned n = 0;
+
+	(void)state;
+	for (uint32_t leaf = 2; leaf < 32; leaf++)
+		if (leaf != 7 && leaf != 0xB && leaf != 0xD)
+			e[n++] = (struct hilum_cpuid_entry){.leaf = leaf, .eax = leaf * 3};
+	for (uint32_t leaf = 0x400000F0; n < HILUM_CPUID_MAX - 10; leaf++)
+		e[n++] = (struct hilum_cpuid_entry){.leaf = leaf, .eax = leaf * 3};
+	for (uint32_t leaf = 0x80000002; n < HILUM_CPUID_MAX; leaf++)
+		e[n++] = (struct hilum_cpuid_entry){.leaf = leaf, .eax = leaf * 3};
+	memcpy(control_memory(), e, sizeof(e));
+	CALL_OK(HC_VM_SET_CPUID, vm, 0, HILUM_CPUID_MAX);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(ask(e[i].leaf, fake_random() & 0xFFFF).eax, e[i].leaf * 3);
+	assert_int_equal(ask(0, 0).eax, 0);
+	assert_int_equal(ask(0x40000000, 0).eax, 0);
+	assert_int_equal(ask(0x80000022, 0).eax, 0);
+	for (unsigned i = 0; i < 10000; i++)
+		(void)ask((uint32_t)fake_random(), (uint32_t)fake_random());
+}
+
+static void cpuid__state_of_the_vcpu__shows(void **state)
+{
+	(void)state;
+	assert_int_equal(ask(1, 0).ecx >> 27 & 1, 0);
+	backend_of(v)->paging.cr4 = CR4_OSXSAVE;
+	assert_int_equal(ask(1, 0).ecx >> 27 & 1, 1);
+	assert_int_equal(ask(1, 0).ebx >> 24, 0);
+	v = make_vcpu(vm, 5, 0, NULL);
+	assert_int_equal(ask(1, 0).ebx >> 24, 5);
+	assert_int_equal(ask(0xB, 0).edx, 5);
+}
+
+/* ---- Registers ---- */
+
+static void cr8__write_and_read__task_priority(void **state)
+{
+	(void)state;
+	for (uint64_t value = 0; value < 20; value++) {
+		v->gpr[9] = value;
+		do_exit((struct vexit){.kind = HILUM_EXIT_CR, .length = 4, .cr8 = {.reg = 9, .write = true}});
+		assert_int_equal(v->pending_event == GP, value > 15);
+		v->gpr[3] = UINT64_MAX;
+		do_exit((struct vexit){.kind = HILUM_EXIT_CR, .length = 3, .cr8 = {.reg = 3}});
+		assert_int_equal(v->gpr[3], value > 15 ? 15 : value);
+	}
+	v->gpr[9] = 1ull << 60;
+	do_exit((struct vexit){.kind = HILUM_EXIT_CR, .length = 4, .cr8 = {.reg = 9, .write = true}});
+	assert_int_equal(v->pending_event, GP);
+}
+
+static bool set_xcr(uint64_t index, uint64_t value)
+{
+	v->gpr[1] = index;
+	v->gpr[0] = (uint32_t)value;
+	v->gpr[2] = value >> 32;
+	return exit_xsetbv(v);
+}
+
+static void xsetbv__combinations__only_valid_ones_reach_the_cpu(void **state)
+{
+	(void)state;
+	assert_true(set_xcr(0, 1) && set_xcr(0, 3) && set_xcr(0, 7));
+	fake_xcr0 = 0;
+	for (unsigned bit = 3; bit < 64; bit++)
+		assert_false(set_xcr(0, 7 | 1ull << bit));
+	assert_false(set_xcr(1, 7) || set_xcr(0, 0) || set_xcr(0, 2) || set_xcr(0, 5));
+	assert_int_equal(fake_xcr0, 0);
+}
+
+static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **state)
+{
+	(void)state;
+	do_exit((struct vexit){.kind = HILUM_EXIT_INVALID_OPCODE});
+	assert_int_equal(v->pending_event, 1ull << 31 | 3 << 8 | 6);
+}
+
+static void unknown_exit__crashes_the_vm_alone(void **state)
+{
+	(void)state;
+	v->vm->state = HILUM_VM_RUNNING;
+	do_exit((struct vexit){.kind = HILUM_EXIT_OTHER, .detail = 0x1234});
+	assert_int_equal(v->vm->crash, HILUM_CRASH_UNKNOWN_EXIT);
+	assert_int_equal(v->vm->crash_detail, 0x1234);
+}
+
+/* ---- Memory and doorbells ---- */
+
+static void lazy_memory__touched__populated_and_counted(void **state)
+{
+	hpa_t hpa;
+	uint64_t bytes;
+
+	(void)state;
+	assert_false(nested_pt_lookup(&v->vm->npt, 0x5000, HILUM_MAP_READ, &hpa, &bytes));
+	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x5123, .write = true}});
+	assert_true(nested_pt_lookup(&v->vm->npt, 0x5000, HILUM_MAP_WRITE, &hpa, &bytes));
+	assert_int_equal(v->stats.exits[HILUM_EXIT_PAGE_FAULT], 1);
+	assert_int_equal(v->stats.exits[HILUM_EXIT_MMIO], 0);
+}
+
+static void lazy_memory__no_frame_left__crashes_the_vm(void **state)
+{
+	(void)state;
+	v->vm->state = HILUM_VM_RUNNING;
+	failing_after = 0;
+	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x1000, .write = true}});
+	assert_int_equal(v->vm->crash, 0); /* a large frame failed, a small one was there */
+	failing_after = 0;
+	failing_on = true;
+	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x2000, .write = true}});
+	assert_int_equal(v->vm->crash, HILUM_CRASH_NO_MEMORY);
+}
+
+static void doorbell__write__signals_and_goes_on(void **state)
+{
+	hilum_handle_t event = CALL_HANDLE(HC_EVENT_CREATE, SELF_HANDLE, 0, 70, 0);
+	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, event, 0x100, 0x10F};
+
+	(void)state;
+	memcpy(control_memory(), &range, sizeof(range));
+	CALL_OK(HC_VM_BIND_TRAP, vm, 0);
+	v->rip = 0x1000;
+	do_exit((struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = 0x10F, .size = 2, .next_rip = 0x1001}});
+	assert_int_equal(v->rip, 0x1001);
+	assert_int_equal(control->shared->pending[0][1], 1ull << 6);
+	assert_true(caller->requests & VCPU_REQUEST_EVENT);
+	control->shared->pending[0][1] = 0;
+	do_exit((struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = 0x110, .size = 2, .next_rip = 0x1002}});
+	assert_int_equal(control->shared->pending[0][1], 0);
+	v->gpr[0] = 0x1122334455667788;
+	do_exit((struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = 0x100, .size = 1, .in = true, .next_rip = 0x1003}});
+	assert_int_equal(v->gpr[0], 0x11223344556677FF);
+	assert_int_equal(control->shared->pending[0][1], 0);
+}
+
+/* ---- KVM's calls ---- */
+
+static void kvm_call__unknown_or_of_a_plain_vm__refused(void **state)
+{
+	(void)state;
+	v->gpr[0] = 99;
+	do_exit((struct vexit){.kind = HILUM_EXIT_HYPERCALL, .length = 3});
+	assert_int_equal(v->gpr[0], (uint64_t)-1000);
+	v->gpr[0] = HILUM_KVM_HC_KICK_CPU;
+	v->gpr[1] = UINT64_MAX;
+	do_exit((struct vexit){.kind = HILUM_EXIT_HYPERCALL, .length = 3});
+	assert_int_equal(v->gpr[0], 0);
+	v->vm->flags = 0;
+	v->gpr[0] = HILUM_KVM_HC_KICK_CPU;
+	do_exit((struct vexit){.kind = HILUM_EXIT_HYPERCALL, .length = 3});
+	assert_int_equal(v->gpr[0], (uint64_t)HILUM_E_UNSUPPORTED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(msr__unknown__general_protection),
+		TEST(msr__each_number_with_random_values__value_or_general_protection),
+		TEST(efer__reserved_bits_and_svme__general_protection),
+		TEST(efer__lme_while_paging__general_protection_and_lma_is_the_cpus),
+		TEST(pat__each_type__only_those_that_exist),
+		TEST(tsc__written__counts_from_there),
+		TEST(tsc_aux__without_rdtscp__general_protection),
+		TEST(pvclock__system_time__page_is_written),
+		TEST(pvclock__address_without_memory__general_protection),
+		TEST(pvclock__vm_without_the_leaves__general_protection),
+		TEST(pvclock__wall_clock__boot_time_and_what_passed),
+		TEST(cpuid__machine_with_every_bit__hides_what_is_not_virtualised),
+		TEST(cpuid__random_tables__never_more_than_the_kernel_allows),
+		TEST(cpuid__full_table__each_entry_found),
+		TEST(cpuid__state_of_the_vcpu__shows),
+		TEST(cr8__write_and_read__task_priority),
+		TEST(xsetbv__combinations__only_valid_ones_reach_the_cpu),
+		TEST(invalid_opcode__instruction_the_vm_does_not_have__is_raised),
+		TEST(unknown_exit__crashes_the_vm_alone),
+		TEST(lazy_memory__touched__populated_and_counted),
+		TEST(lazy_memory__no_frame_left__crashes_the_vm),
+		TEST(doorbell__write__signals_and_goes_on),
+		TEST(kvm_call__unknown_or_of_a_plain_vm__refused),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
