@@ -172,14 +172,14 @@ static void handle_cr8(struct vcpu *v)
 	exit_handle(v, &x);
 }
 
-/* QEMU answers a guest's write of reserved CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run. */
+/* QEMU answers a guest's write of reserved CR3 or CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run. */
 static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 {
 	uint8_t reg;
 	unsigned cr;
 	bool write;
 
-	if (decode_mov_cr(v, &reg, &cr, &write) != 0 && write && cr == 4)
+	if (decode_mov_cr(v, &reg, &cr, &write) != 0 && write && (cr == 3 || cr == 4))
 		VCPU_RAISE_GP(v);
 	else
 		vm_crash(v, HILUM_CRASH_INVALID_STATE, c->exitcode);
