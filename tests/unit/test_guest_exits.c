@@ -227,7 +227,7 @@ static void pvclock__vm_without_the_leaves__general_protection(void **state)
 	(void)state;
 	v->vm->flags &= ~HILUM_VM_KVM_LEAVES;
 	assert_true(write_msr(MSR_KVM_SYSTEM_TIME, 0x1001));
-	assert_true(read_msr(MSR_KVM_WALL_CLOCK_OLD, &value));
+	assert_true(read_msr(MSR_KVM_WALL_CLOCK, &value));
 }
 
 static void pvclock__wall_clock__boot_time_and_what_passed(void **state)

@@ -73,7 +73,7 @@ static const struct row refused[] = {
 	FIELD(CR, cr2, NOT_CANONICAL),
 	FIELD(CR, cr3, 1ull << 40), /* the fake machine has 40 bits */
 	FIELD(CR, cr3, 1ull << 63),
-	FIELD(CR, cr4, CR4_VMXE),
+	FIELD(CR, cr4, 1ull << 13), /* VMXE */
 	FIELD(CR, cr4, CR4_LA57),
 	FIELD(CR, cr4, 1ull << 32),
 	FIELD(CR, cr4, 1ull << 23),
