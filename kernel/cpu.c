@@ -69,7 +69,13 @@ static void kick_interrupt(unsigned vector)
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
 		__atomic_store_n(&v->in_inbox, 0, __ATOMIC_RELEASE);
-		sched_wake(cpu, v, now);
+		if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
+			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
+			bool runs = vcpu_prepare(v);
+			assert(!runs);
+		} else {
+			sched_wake(cpu, v, now);
+		}
 		object_unref(&v->object);
 		v = next;
 	}

@@ -24,7 +24,10 @@ void event_free(struct event *event);
 /* Any core, any context. Nothing happens if the target VM is gone. */
 void event_signal(struct event *event);
 
-/* Route GSI to `event` (object lock held). Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such GSI, or the event's VM is gone), STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors). */
+/*
+ * Route GSI to `event` (object lock held). Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such GSI, or the event's VM is gone),
+ * STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors).
+ */
 must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
 /* Let the interrupt bound to `event` come again. STATUS_NOT_FOUND: none is. Any context. */
 must_check enum status irq_ack(const struct event *event);

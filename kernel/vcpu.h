@@ -218,7 +218,6 @@ void vcpu_request(struct vcpu *v, uint32_t requests);
 
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
 must_check enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out);
-void vcpu_destroy(struct vcpu *v); /* stopped */
 void vcpu_free(struct vcpu *v);
 
 /* Whether its core has let go of it and will not take it up again by itself: its state may be read and changed. */

@@ -98,6 +98,22 @@ static void pause__and_run_again__goes_on(void **state)
 	}
 }
 
+/* Core 0 waits in root mode: it must not depend on when core 1 gets round to that vCPU. */
+static void pause__behind_a_busy_real_time_vcpu__stops(void **state)
+{
+	hilum_handle_t busy;
+
+	(void)state;
+	make_vcpu(make_vm(HILUM_VM_REALTIME), 0, 1, &busy);
+	CALL_OK(HC_VCPU_RUN, there);
+	fake_run(1, 1);
+	CALL_OK(HC_VCPU_RUN, busy);
+	fake_run(1, 1000);
+	CALL_OK(HC_VCPU_PAUSE, there);
+	assert_true(vcpu_is_stopped(remote));
+	assert_int_equal(backend_of(remote)->loads, backend_of(remote)->unloads);
+}
+
 static void state__run_not_yet_seen__is_busy(void **state)
 {
 	(void)state;
@@ -242,6 +258,7 @@ int main(void)
 		TEST(pause__running__stops_and_unloads),
 		TEST(pause__run_not_yet_seen__does_not_run_afterwards),
 		TEST(pause__and_run_again__goes_on),
+		TEST(pause__behind_a_busy_real_time_vcpu__stops),
 		TEST(state__run_not_yet_seen__is_busy),
 		TEST(pause__own_vm__is_busy),
 		TEST(vm_destroy__run_not_yet_seen__never_runs),
