@@ -93,7 +93,8 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)
 {
 	vcpu_skip(v, x->length);
-	v->state = VCPU_HALTED;
+	v->state = v->kicked ? VCPU_READY : VCPU_HALTED;
+	v->kicked = false;
 	if (vcpu_has_wake_up(v))
 		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* decides whether it sleeps */
 }

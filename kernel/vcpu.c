@@ -267,8 +267,10 @@ bool vcpu_prepare(struct vcpu *v)
 		prepare_eoi(v);
 	else
 		v->deferred |= r & VCPU_REQUEST_EOI;
-	if ((r & VCPU_REQUEST_KICK) && v->state == VCPU_HALTED)
-		v->state = VCPU_READY;
+	if (r & VCPU_REQUEST_KICK) {
+		v->kicked = v->state != VCPU_HALTED;
+		v->state = v->kicked ? v->state : VCPU_READY;
+	}
 	if (r & VCPU_REQUEST_EXTINT)
 		v->extint_message = true;
 	if (r & (VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_APIC_TIMER | VCPU_REQUEST_EXTINT)) {
@@ -413,6 +415,7 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->rflags = 2;
 	v->shadow = false;
 	v->pending_event = 0;
+	v->kicked = false;
 	v->nmi_pending = false;
 	v->nmi_blocked = false;
 	v->nmi_stepping = false;

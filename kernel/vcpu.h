@@ -93,6 +93,7 @@ struct vcpu {
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */
 	bool nmi_pending, nmi_blocked, nmi_stepping;
 	bool intack_pending;    /* an INTACK trap is under way */
+	bool kicked;            /* by a paravirtual wake-up before it halted: the next HLT does not sleep */
 	bool extint_message;    /* an ExtINT message asks for one */
 	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */

@@ -317,6 +317,18 @@ static void halt__kick__wakes(void **state)
 	assert_true(prepare(VCPU_REQUEST_KICK));
 }
 
+/* A paravirtual spinlock's wake-up may overtake the HLT that it is meant for. */
+static void halt__kicked_before__does_not_sleep(void **state)
+{
+	(void)state;
+	v->rflags = 2;
+	assert_true(prepare(VCPU_REQUEST_KICK));
+	halt();
+	assert_int_equal(v->state, VCPU_READY);
+	halt(); /* one kick, one HLT */
+	assert_int_equal(v->state, VCPU_HALTED);
+}
+
 static void halt__single_step__debug_exception_wakes(void **state)
 {
 	(void)state;
@@ -424,6 +436,7 @@ int main(void)
 		TEST(halt__if_clear__interrupt_does_not_wake_but_nmi_does),
 		TEST(halt__blocked_nmi__does_not_wake),
 		TEST(halt__kick__wakes),
+		TEST(halt__kicked_before__does_not_sleep),
 		TEST(halt__single_step__debug_exception_wakes),
 		TEST(halt__after_sti__shadow_ends),
 		TEST(init__bootstrap_processor__starts_at_the_reset_vector),
