@@ -81,7 +81,7 @@ struct vcpu {
 	uint32_t deferred; /* requests that came while it was stopped */
 	struct cpu *cpu;
 	struct vm *vm;
-	void *backend; /* VMCB or VMCS */
+	void *backend; /* the vendor's control block */
 	hpa_t backend_hpa;
 	uint32_t index; /* = APIC id */
 	uint32_t asid;
