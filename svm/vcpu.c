@@ -1,11 +1,8 @@
 /* A vCPU's VMCB: creation, reset values, and the state that is switched with the vCPU rather than at each exit. */
 #include "arch/x86_64/features.h"
-#include "kernel/exit.h"
-#include "kernel/fetch.h"
+#include "kernel/backend.h"
 #include "mm/pool.h"
 #include "svm/svm.h"
-
-#define MSR_TSC_AUX 0xC0000103u
 
 static void intercepts_init(struct vmcb *c)
 {
@@ -31,7 +28,6 @@ enum status svm_create_vcpu(struct vcpu *v)
 	if (c == NULL)
 		return STATUS_NO_MEMORY;
 	intercepts_init(c);
-	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
 	c->msrpm_base_pa = pool_hpa(svm_msr_bitmap);
 	c->virtual_interrupt = V_INTR_MASKING;
 	c->np_enable = NP_ENABLE;
@@ -66,6 +62,7 @@ void svm_reset(struct vcpu *v, bool power_up)
 	c->eventinj = 0;
 	if (power_up)
 		c->g_pat = v->pat;
+	v->asid_generation = 0; /* what the TLB holds is from another life */
 	vmcb_dirty(c, CLEAN_ALL);
 }
 
@@ -79,50 +76,18 @@ void svm_start_at(struct vcpu *v, uint8_t page)
 	v->rip = 0;
 }
 
-static void fpu_restore(const struct vcpu *v)
-{
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
-		return;
-	}
-	enum status bad;
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
-	__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-	bad = xsetbv_safe(0, v->xcr0);
-	(void)bad; /* validated when it was set, or read back from the CPU */
-}
-
-static void fpu_save(struct vcpu *v)
-{
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
-		return;
-	}
-	v->xcr0 = xgetbv(0);
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
-	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-}
-
 void svm_load(struct vcpu *v)
 {
+	struct vmcb *c = svm_vmcb(v);
+
 	svm_vmload(v->backend_hpa);
-	fpu_restore(v);
-	cpu_write_dr0(v->dr[0]);
-	cpu_write_dr1(v->dr[1]);
-	cpu_write_dr2(v->dr[2]);
-	cpu_write_dr3(v->dr[3]);
-	if (cpu_features.rdtscp)
-		wrmsr(MSR_TSC_AUX, v->tsc_aux);
-	vmcb_dirty(svm_vmcb(v), CLEAN_ALL); /* another VMCB may have run here since */
-	fetch_forget(v);
+	backend_load_vcpu(v);
+	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
 }
 
 void svm_unload(struct vcpu *v)
 {
-	fpu_save(v);
-	v->dr[0] = cpu_read_dr0();
-	v->dr[1] = cpu_read_dr1();
-	v->dr[2] = cpu_read_dr2();
-	v->dr[3] = cpu_read_dr3();
+	backend_unload_vcpu(v);
 	svm_vmsave(v->backend_hpa);
 }

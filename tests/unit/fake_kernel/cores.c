@@ -267,11 +267,6 @@ static void backend_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, 
 	backend_of(v)->state_mask = mask;
 }
 
-static void backend_update_ports(struct vm *vm)
-{
-	assert_non_null(vm->io_bitmap);
-}
-
 static void backend_dump(struct vcpu *v)
 {
 	backend_of(v)->dumps++;
@@ -296,7 +291,6 @@ static struct virt_ops backend = {
 	.set_pat = backend_nothing,
 	.get_state = backend_get_state,
 	.set_state = backend_set_state,
-	.update_ports = backend_update_ports,
 	.dump = backend_dump,
 	.idle = backend_idle,
 };
