@@ -288,6 +288,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 	case VMEXIT_INTR:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
 		host_interrupt_window();
+		if (c->virtual_interrupt & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
+			v->check_interrupts = true;
 		break;
 	case VMEXIT_CPUID:
 		handle_insn(v, c, HILUM_EXIT_CPUID);
