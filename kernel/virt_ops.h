@@ -19,10 +19,7 @@ struct virt_ops {
 	enum status (*enable_core)(struct cpu *cpu);
 	enum status (*create_vcpu)(struct vcpu *v);
 	void (*destroy_vcpu)(struct vcpu *v);
-	/* Power-up or INIT values of what the backend holds; then a start-up IPI's first instruction. Not loaded. */
-	void (*reset)(struct vcpu *v, bool power_up);
-	void (*start_at)(struct vcpu *v, uint8_t page);
-	/* Put this vCPU's switched state onto the core, its VM's port permissions among it, or take it back off. */
+	/* Put this vCPU's switched state onto the core, with its PAT, TSC offset and port permissions, or take it back off. */
 	void (*load)(struct vcpu *v);
 	void (*unload)(struct vcpu *v);
 	/* Enter the guest again and again until it has to give the core away. `v` is loaded. */

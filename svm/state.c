@@ -112,8 +112,6 @@ static void set_msrs(struct vmcb *c, const struct hilum_vcpu_state *s)
 	c->sysenter_cs = s->sysenter_cs;
 	c->sysenter_esp = s->sysenter_esp;
 	c->sysenter_eip = s->sysenter_eip;
-	c->g_pat = s->pat;
-	c->tsc_offset = s->tsc_offset;
 }
 
 void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)

@@ -35,8 +35,6 @@ void svm_enter(struct vcpu *v, hpa_t vmcb);
 /* vcpu.c */
 enum status svm_create_vcpu(struct vcpu *v);
 void svm_destroy_vcpu(struct vcpu *v);
-void svm_reset(struct vcpu *v, bool power_up);
-void svm_start_at(struct vcpu *v, uint8_t page);
 void svm_load(struct vcpu *v);
 void svm_unload(struct vcpu *v);
 

@@ -42,40 +42,6 @@ void svm_destroy_vcpu(struct vcpu *v)
 	pool_free_page(v->backend);
 }
 
-/* SDM vol. 3A, table 9-1, which AMD's INIT follows too. */
-void svm_reset(struct vcpu *v, bool power_up)
-{
-	struct vmcb *c = svm_vmcb(v);
-	const struct vmcb_segment data = { 0, 0x93, 0xFFFF, 0 };
-
-	c->cs = (struct vmcb_segment){ 0xF000, 0x9B, 0xFFFF, 0xFFFF0000 };
-	c->ds = c->es = c->fs = c->gs = c->ss = data;
-	c->ldtr = (struct vmcb_segment){ 0, 0x82, 0xFFFF, 0 };
-	c->tr = (struct vmcb_segment){ 0, 0x8B, 0xFFFF, 0 };
-	c->gdtr = c->idtr = (struct vmcb_segment){ 0, 0, 0xFFFF, 0 };
-	c->cpl = 0;
-	c->cr0 = power_up ? CR0_CD | CR0_NW | CR0_ET : (c->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
-	c->cr2 = c->cr3 = c->cr4 = 0;
-	c->efer = EFER_SVME;
-	c->dr6 = 0xFFFF0FF0;
-	c->dr7 = 0x400;
-	c->eventinj = 0;
-	if (power_up)
-		c->g_pat = v->pat;
-	v->asid_generation = 0; /* what the TLB holds is from another life */
-	vmcb_dirty(c, CLEAN_ALL);
-}
-
-void svm_start_at(struct vcpu *v, uint8_t page)
-{
-	struct vmcb *c = svm_vmcb(v);
-
-	c->cs.selector = (uint16_t)(page << 8);
-	c->cs.base = (uint64_t)page << 12;
-	vmcb_dirty(c, CLEAN_SEG);
-	v->rip = 0;
-}
-
 void svm_load(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
@@ -83,6 +49,8 @@ void svm_load(struct vcpu *v)
 	svm_vmload(v->backend_hpa);
 	backend_load_vcpu(v);
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	c->g_pat = v->pat;
+	c->tsc_offset = v->apic.tsc_offset;
 	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
 }
 

@@ -48,9 +48,6 @@ static inline bool vmx_make_current(hpa_t vmcs)
 	return ok;
 }
 
-#define INVALIDATE_SINGLE 1u
-#define INVALIDATE_ALL    2u
-
 /* Types that the capability MSR offers: they cannot fail. */
 static inline void vmx_invept(uint64_t type, uint64_t ept_pointer)
 {

@@ -1,6 +1,7 @@
 /* Moving register state between the VMCS and the vendor-neutral forms. */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/string.h"
 #include "kernel/backend.h"
 #include "vmx/vmx.h"
 
@@ -29,6 +30,10 @@ static uint16_t attributes_of(uint64_t access)
 	return (uint16_t)((access & (access & ACCESS_UNUSABLE ? 0x7F : 0xFF)) | (access >> 4 & 0xF00));
 }
 
+_Static_assert(offsetof(struct hilum_vcpu_state, tr) - offsetof(struct hilum_vcpu_state, es) == 7 * sizeof(struct hilum_segment) &&
+	       offsetof(struct hilum_trap, gs) - offsetof(struct hilum_trap, es) == 5 * sizeof(struct hilum_segment),
+	       "segments lie in the order of their fields");
+
 static void read_segments(struct hilum_segment *s, unsigned count)
 {
 	for (unsigned n = 0; n < count; n++)
@@ -41,7 +46,7 @@ static void read_segments(struct hilum_segment *s, unsigned count)
 }
 
 /* 27.3.1.2 wants accessed segments and a busy TSS, which is what a CPU makes of them when it loads them. */
-void vmx_write_segment(unsigned n, const struct hilum_segment *s)
+static void write_segment(unsigned n, const struct hilum_segment *s)
 {
 	uint32_t access = (s->attributes & 0xFFu) | (s->attributes & 0xF00u) << 4;
 
@@ -73,7 +78,7 @@ static uint64_t read_cr4(const struct vmx_vcpu *x)
 	return seen(VMCS_GUEST_CR4, vmx_controls.cr4_mask, x->cr4_shadow);
 }
 
-void vmx_write_control(struct vmx_vcpu *x, uint64_t cr0, uint64_t cr4, uint64_t efer)
+static void write_control(struct vmx_vcpu *x, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
 	const struct vmx_controls *c = &vmx_controls;
 	bool long_mode = (efer & EFER_LME) && (cr0 & CR0_PG);
@@ -119,7 +124,6 @@ void vmx_fetch_rsp(struct vcpu *v)
 void vmx_fill_trap(struct vcpu *v, struct hilum_trap *t)
 {
 	struct vmx_vcpu *x = vmx_of(v);
-	struct hilum_segment segments[6];
 	bool borrowed = vmx_borrow(v);
 
 	vmx_fetch_rsp(v);
@@ -129,18 +133,9 @@ void vmx_fill_trap(struct vcpu *v, struct hilum_trap *t)
 	t->cr3 = vmx_read(VMCS_GUEST_CR3);
 	t->cr4 = read_cr4(x);
 	t->efer = vmx_read(VMCS_GUEST_EFER);
-	read_segments(segments, 6);
-	t->es = segments[0];
-	t->cs = segments[1];
-	t->ss = segments[2];
-	t->ds = segments[3];
-	t->fs = segments[4];
-	t->gs = segments[5];
+	read_segments(&t->es, 6);
 	vmx_return(v, borrowed);
 }
-
-_Static_assert(offsetof(struct hilum_vcpu_state, tr) - offsetof(struct hilum_vcpu_state, es) == 7 * sizeof(struct hilum_segment),
-	       "read_segments");
 
 void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
 {
@@ -157,22 +152,12 @@ void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
 	s->efer = vmx_read(VMCS_GUEST_EFER);
 	s->cr2 = x->cr2;
 	s->dr6 = x->dr6;
-	s->star = x->msr[VMX_MSR_STAR];
-	s->lstar = x->msr[VMX_MSR_LSTAR];
-	s->cstar = x->msr[VMX_MSR_CSTAR];
-	s->sfmask = x->msr[VMX_MSR_SFMASK];
-	s->kernel_gs_base = x->msr[VMX_MSR_KERNEL_GS_BASE];
+	memcpy(&s->star, x->msr, sizeof(x->msr));
 	vmx_return(v, borrowed);
 }
 
-static void set_msrs(struct vmx_vcpu *x, const struct hilum_vcpu_state *s)
-{
-	x->msr[VMX_MSR_STAR] = s->star;
-	x->msr[VMX_MSR_LSTAR] = s->lstar;
-	x->msr[VMX_MSR_CSTAR] = s->cstar;
-	x->msr[VMX_MSR_SFMASK] = s->sfmask & UINT32_MAX;
-	x->msr[VMX_MSR_KERNEL_GS_BASE] = s->kernel_gs_base;
-}
+_Static_assert(offsetof(struct hilum_vcpu_state, kernel_gs_base) - offsetof(struct hilum_vcpu_state, star) ==
+	       (VMX_MSR_COUNT - 1) * sizeof(uint64_t), "MSRs that are copied as one");
 
 void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
 {
@@ -180,7 +165,7 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	bool borrowed = vmx_borrow(v);
 
 	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
-		vmx_write_segment(n, &s->es + n);
+		write_segment(n, &s->es + n);
 	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)
 		if (mask & plain_fields[i].group)
 			vmx_write(plain_fields[i].field, *plain_value((struct hilum_vcpu_state *)(uintptr_t)s, i));
@@ -189,14 +174,16 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 		vmx_write(VMCS_GUEST_IDTR_LIMIT, s->idtr_limit);
 	}
 	if (mask & HILUM_STATE_CR) {
-		vmx_write_control(x, s->cr0, s->cr4, s->efer);
+		write_control(x, s->cr0, s->cr4, s->efer);
 		x->cr2 = s->cr2;
 		x->pdptes_stale = (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE) && !(s->efer & EFER_LME);
 	}
 	if (mask & HILUM_STATE_DR)
 		x->dr6 = s->dr6;
-	if (mask & HILUM_STATE_MSR)
-		set_msrs(x, s);
+	if (mask & HILUM_STATE_MSR) {
+		memcpy(x->msr, &s->star, sizeof(x->msr));
+		x->msr[3] &= UINT32_MAX; /* the upper half of SFMASK does not exist */
+	}
 	vmx_write(VMCS_GUEST_RSP, v->gpr[4]);
 	x->rsp = v->gpr[4];
 	x->rsp_known = true;

@@ -103,58 +103,6 @@ void vmx_destroy_vcpu(struct vcpu *v)
 	pool_free_pages(pool_va(v->backend_hpa), 1);
 }
 
-static void write_reset_values(struct vmx_vcpu *x, bool power_up)
-{
-	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
-	const uint64_t cached = x->cr0_shadow & (CR0_CD | CR0_NW);
-
-	for (unsigned n = 0; n < 6; n++)
-		vmx_write_segment(n, &data);
-	vmx_write_segment(SEGMENT_CS, &(struct hilum_segment){ 0xFFFF0000, 0xFFFF, 0xF000, 0x9B });
-	vmx_write_segment(SEGMENT_TR - 1, &(struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 });
-	vmx_write_segment(SEGMENT_TR, &(struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B });
-	vmx_write(VMCS_GUEST_GDTR_BASE, 0);
-	vmx_write(VMCS_GUEST_IDTR_BASE, 0);
-	vmx_write(VMCS_GUEST_GDTR_LIMIT, 0xFFFF);
-	vmx_write(VMCS_GUEST_IDTR_LIMIT, 0xFFFF);
-	vmx_write_control(x, CR0_ET | (power_up ? CR0_CD | CR0_NW : cached), 0, 0);
-	vmx_write(VMCS_GUEST_CR3, 0);
-	vmx_write(VMCS_GUEST_DR7, 0x400);
-	vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
-	vmx_write(VMCS_ENTRY_EVENT, 0);
-}
-
-/* SDM vol. 3A, table 10-1. */
-void vmx_reset(struct vcpu *v, bool power_up)
-{
-	struct vmx_vcpu *x = vmx_of(v);
-	bool borrowed = vmx_borrow(v);
-
-	write_reset_values(x, power_up);
-	vmx_write(VMCS_GUEST_RSP, 0);
-	x->rsp = 0;
-	x->rsp_known = true;
-	v->asid_generation = 0; /* what the TLB holds is from another life */
-	if (borrowed) {
-		x->cr2 = 0;
-		x->dr6 = DR6_INIT;
-	} else {
-		cpu_write_cr2(0);
-		cpu_write_dr6(DR6_INIT);
-	}
-	vmx_return(v, borrowed);
-}
-
-void vmx_start_at(struct vcpu *v, uint8_t page)
-{
-	bool borrowed = vmx_borrow(v);
-
-	vmx_write(VMCS_GUEST_SELECTOR(SEGMENT_CS), (uint64_t)page << 8);
-	vmx_write(VMCS_GUEST_BASE(SEGMENT_CS), (uint64_t)page << 12);
-	vmx_return(v, borrowed);
-	v->rip = 0;
-}
-
 /* 27.2.2 and 27.2.3. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
 static void write_host_state(struct cpu *cpu)
 {

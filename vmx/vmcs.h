@@ -96,51 +96,30 @@ enum vmcs_field {
 #define PIN_NMI                (1u << 3)
 #define PIN_VIRTUAL_NMI        (1u << 5)
 #define PIN_PREEMPTION_TIMER   (1u << 6)
-#define PIN_POSTED_INTERRUPTS  (1u << 7)
 
 /* Primary processor-based controls */
 #define PRIMARY_INTERRUPT_WINDOW (1u << 2)
 #define PRIMARY_TSC_OFFSETTING   (1u << 3)
 #define PRIMARY_HLT              (1u << 7)
-#define PRIMARY_INVLPG           (1u << 9)
 #define PRIMARY_MWAIT            (1u << 10)
 #define PRIMARY_RDPMC            (1u << 11)
-#define PRIMARY_RDTSC            (1u << 12)
-#define PRIMARY_CR3_LOAD         (1u << 15)
-#define PRIMARY_CR3_STORE        (1u << 16)
 #define PRIMARY_CR8_LOAD         (1u << 19)
 #define PRIMARY_CR8_STORE        (1u << 20)
-#define PRIMARY_TPR_SHADOW       (1u << 21)
 #define PRIMARY_NMI_WINDOW       (1u << 22)
-#define PRIMARY_MOV_DR           (1u << 23)
-#define PRIMARY_UNCONDITIONAL_IO (1u << 24)
 #define PRIMARY_IO_BITMAPS       (1u << 25)
-#define PRIMARY_MONITOR_TRAP     (1u << 27)
 #define PRIMARY_MSR_BITMAPS      (1u << 28)
 #define PRIMARY_MONITOR          (1u << 29)
-#define PRIMARY_PAUSE            (1u << 30)
 #define PRIMARY_SECONDARY        (1u << 31)
 
 /* Secondary processor-based controls */
-#define SECONDARY_APIC_ACCESSES      (1u << 0)
 #define SECONDARY_EPT                (1u << 1)
-#define SECONDARY_DESCRIPTOR_TABLES  (1u << 2)
 #define SECONDARY_RDTSCP             (1u << 3)
-#define SECONDARY_X2APIC             (1u << 4)
 #define SECONDARY_VPID               (1u << 5)
 #define SECONDARY_WBINVD             (1u << 6)
 #define SECONDARY_UNRESTRICTED       (1u << 7)
-#define SECONDARY_APIC_REGISTERS     (1u << 8)
-#define SECONDARY_INTERRUPT_DELIVERY (1u << 9)
 #define SECONDARY_PAUSE_LOOP         (1u << 10)
-#define SECONDARY_RDRAND             (1u << 11)
 #define SECONDARY_INVPCID            (1u << 12)
-#define SECONDARY_VM_FUNCTIONS       (1u << 13)
-#define SECONDARY_SHADOWING          (1u << 14)
 #define SECONDARY_ENCLS              (1u << 15)
-#define SECONDARY_RDSEED             (1u << 16)
-#define SECONDARY_PML                (1u << 17)
-#define SECONDARY_EPT_VE             (1u << 18)
 #define SECONDARY_XSAVES             (1u << 20)
 
 /* Exit and entry controls */
@@ -153,10 +132,14 @@ enum vmcs_field {
 #define EXIT_LOAD_EFER             (1u << 21)
 #define ENTRY_LOAD_DEBUG           (1u << 2)
 #define ENTRY_IA32E                (1u << 9)
-#define ENTRY_SMM                  (1u << 10)
-#define ENTRY_DUAL_MONITOR         (1u << 11)
 #define ENTRY_LOAD_PAT             (1u << 14)
 #define ENTRY_LOAD_EFER            (1u << 15)
+
+/* EPT pointer, INVEPT and INVVPID */
+#define EPTP_WALK_4       (3u << 3)
+#define EPTP_DIRTY        (1u << 6)
+#define INVALIDATE_SINGLE 1u
+#define INVALIDATE_ALL    2u
 
 /* Segment access rights: VMCB attributes 7:0 lie in the same place, 11:8 in 15:12. */
 #define ACCESS_ACCESSED 0x01u
@@ -175,7 +158,6 @@ enum vmcs_field {
 #define EVENT_TYPE_MASK       (7u << 8)
 #define EVENT_TYPE_NMI        (2u << 8)
 #define EVENT_TYPE_EXCEPTION  (3u << 8)
-#define EVENT_TYPE_SOFTWARE   (4u << 8) /* and above: INT1, INT3 and INTO, which are instructions too */
 #define EVENT_TYPE_ICEBP      (5u << 8)
 #define EVENT_ERROR_VALID     (1u << 11)
 #define EVENT_NMI_UNBLOCKED   (1u << 12) /* by the IRET that the exit interrupted */
@@ -232,6 +214,5 @@ enum vmcs_field {
 
 #define DR7_GD (1u << 13)
 #define DR6_BS (1u << 14)
-#define DR6_INIT 0xFFFF0FF0ull
 
 #endif

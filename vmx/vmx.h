@@ -11,8 +11,8 @@ extern struct vmx_controls vmx_controls;
 extern uint8_t *vmx_msr_bitmap; /* one page, shared by all guests */
 extern uint8_t *vmx_io_bitmap;  /* two pages, all ports intercepted */
 
-/* MSRs that are the guest's while its vCPU is loaded, beside those in the VMCS. */
-enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_KERNEL_GS_BASE, VMX_MSR_COUNT };
+/* MSRs that are the guest's while its vCPU is loaded, beside those in the VMCS: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE. */
+#define VMX_MSR_COUNT 5
 
 /*
  * What belongs to a vCPU beside its VMCS: what the VMCS is known to hold, so that only changes are written, and the registers
@@ -45,8 +45,6 @@ void vmx_exit(void);
 /* vcpu.c */
 enum status vmx_create_vcpu(struct vcpu *v);
 void vmx_destroy_vcpu(struct vcpu *v);
-void vmx_reset(struct vcpu *v, bool power_up);
-void vmx_start_at(struct vcpu *v, uint8_t page);
 void vmx_load(struct vcpu *v);
 void vmx_unload(struct vcpu *v);
 /* Make the VMCS of `v`, whether loaded or not, current; _return undoes it. Returns what _return wants. */
@@ -60,9 +58,6 @@ void vmx_fill_trap(struct vcpu *v, struct hilum_trap *trap);
 void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *state);
 void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
 void vmx_dump(struct vcpu *v);
-/* VMCS current. Segments from and to the neutral form; LMA follows the value. */
-void vmx_write_segment(unsigned n, const struct hilum_segment *segment);
-void vmx_write_control(struct vmx_vcpu *x, uint64_t cr0, uint64_t cr4, uint64_t efer);
 
 /* run.c */
 void vmx_run(struct vcpu *v);
