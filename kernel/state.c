@@ -24,7 +24,7 @@ static bool control_valid(const struct hilum_vcpu_state *s)
 		return false;
 	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG) && !(s->cr4 & CR4_PAE))
 		return false;
-	return s->xcr0 == 0 || ((s->xcr0 & 1) && !(s->xcr0 & ~cpuid_xcr0_mask) && !((s->xcr0 & 4) && !(s->xcr0 & 2)) &&
+	return s->xcr0 <= 1 || ((s->xcr0 & 1) && !(s->xcr0 & ~cpuid_xcr0_mask) && !((s->xcr0 & 4) && !(s->xcr0 & 2)) &&
 				!((s->xcr0 & 0xE0) && (s->xcr0 & 0xE6) != 0xE6));
 }
 
