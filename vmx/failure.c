@@ -25,7 +25,7 @@ void vmx_entry_refused(struct vcpu *v)
 	vm_crash(v, HILUM_CRASH_INVALID_STATE, error);
 }
 
-/* 27.3.1.2, the rule for limits and granularity, and those that every usable segment keeps. */
+/* 27.3.1.2: the rules that every usable segment keeps. */
 static bool segment_is_odd(unsigned n)
 {
 	uint64_t access = vmx_read(VMCS_GUEST_ACCESS(n)), limit = vmx_read(VMCS_GUEST_LIMIT(n));
@@ -33,7 +33,7 @@ static bool segment_is_odd(unsigned n)
 
 	if (access & ACCESS_UNUSABLE)
 		return n == SEGMENT_TR || n == SEGMENT_CS;
-	return !(access & ACCESS_PRESENT) || (access & 0xF00) != 0 || ((limit & 0xFFF) != 0xFFF && pages) ||
+	return !(access & ACCESS_PRESENT) || (access & 0xF00) != 0 || (access >> 13 & 3) == 3 || ((limit & 0xFFF) != 0xFFF && pages) ||
 	       ((limit >> 20) != 0 && !pages);
 }
 
