@@ -12,36 +12,26 @@
 /* Flags that an emulated instruction may change: status flags, DF, and what POPF-like instructions are not emulated for stays. */
 #define RFLAGS_REPLY_MASK 0xCD5ull
 
-static void trap_page_fill_state(struct vcpu *g)
+/* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
+static never_inline void trap_page_fill(struct vcpu *g, const uint8_t *insn, uint32_t insn_bytes)
 {
 	struct hilum_trap *t = g->trap;
 
+	t->kind = g->trap_kind;
+	t->size = g->trap_size;
+	t->write = g->trap_write;
+	t->address = g->trap_address;
+	t->value = g->trap_value;
+	t->next_rip = g->trap_next_rip;
+	t->reply = 0;
+	t->insn_bytes = insn != NULL ? insn_bytes : 0;
+	for (unsigned i = 0; insn != NULL && i < insn_bytes && i < sizeof(t->insn); i++)
+		t->insn[i] = insn[i];
 	for (unsigned i = 0; i < 16; i++)
 		t->gpr[i] = g->gpr[i];
 	t->rip = g->rip;
 	t->rflags = g->rflags;
 	virt->fill_trap(g, t);
-}
-
-static void trap_page_fill(struct vcpu *g, const struct forward *f)
-{
-	struct hilum_trap *t = g->trap;
-
-	t->kind = f->kind;
-	t->size = f->size;
-	t->write = f->write;
-	t->address = f->address;
-	t->value = f->value;
-	t->next_rip = f->next_rip;
-	t->reply = 0;
-	t->insn_bytes = 0;
-	if (f->kind == HILUM_TRAP_STRING || f->kind == HILUM_TRAP_MMIO)
-		trap_page_fill_state(g);
-	if (f->insn != NULL) {
-		for (unsigned i = 0; i < f->insn_bytes && i < sizeof(t->insn); i++)
-			t->insn[i] = f->insn[i];
-		t->insn_bytes = f->insn_bytes;
-	}
 }
 
 /* HC_WAIT of handler `h` returns with the trap of `g`, for which it already holds a reference. */
@@ -59,15 +49,17 @@ static void wait_return_trap(struct vcpu *h, struct vcpu *g)
 	h->gpr[10] = g->trap_value;
 }
 
-static void wait_end(struct vcpu *h)
+static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
 {
-	if (heap_contains(&h->wait_timer.node))
-		cpu_timer_cancel(h->cpu, &h->wait_timer);
-	h->state = VCPU_READY;
+	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
+	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	vcpu_request(h, VCPU_REQUEST_TRAP);
 }
 
 /* Give the trap of `g` to the handler VM's vCPU for this core. */
-static void hand_over(struct vcpu *g)
+static inline void hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -80,33 +72,25 @@ static void hand_over(struct vcpu *g)
 	if (__atomic_load_n(&g->trap_queued, __ATOMIC_ACQUIRE))
 		return; /* whoever has it there finds this trap */
 	object_ref(&g->object);
-	if (h->cpu == cpu && h->state == VCPU_WAITING && h->requests == 0 && !h->stopped) {
+	if (h->cpu == cpu && h->state == VCPU_WAITING && (h->requests | h->stopped) == 0) {
 		wait_return_trap(h, g);
-		wait_end(h);
-		sched_remove(cpu, h);
+		h->state = VCPU_READY;
+		if (unlikely(heap_contains(&h->run_node)))
+			sched_remove(cpu, h);
 		cpu->next = h;
 		return;
 	}
-	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
-	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		;
-	vcpu_request(h, VCPU_REQUEST_TRAP);
+	inbox_put(h, g);
 }
 
-void forward_trap(struct vcpu *v, const struct forward *f)
+void forward_trap(struct vcpu *v, const uint8_t *insn, uint32_t insn_bytes)
 {
 	if (v->vm->handler == NULL) {
-		vm_crash(v, HILUM_CRASH_NO_HANDLER, f->address);
+		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trap_address);
 		return;
 	}
-	v->trap_kind = f->kind;
-	v->trap_size = f->size;
-	v->trap_write = f->write;
-	v->trap_address = f->address;
-	v->trap_value = f->value;
-	v->trap_next_rip = f->next_rip;
-	trap_page_fill(v, f);
+	if (v->trap_kind == HILUM_TRAP_STRING || v->trap_kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v, insn, insn_bytes);
 	v->state = VCPU_TRAPPED;
 	hand_over(v);
 }
@@ -214,7 +198,7 @@ static bool is_handler_of(const struct vcpu *h, const struct vcpu *g)
 }
 
 /* Something to return for HC_WAIT? */
-static bool wait_poll(struct vcpu *h)
+static never_inline bool wait_poll_slowly(struct vcpu *h)
 {
 	struct vcpu *g;
 
@@ -234,6 +218,16 @@ static bool wait_poll(struct vcpu *h)
 	return false;
 }
 
+static inline bool wait_poll(struct vcpu *h)
+{
+	const uint64_t *pending = h->vm->shared->pending[h->index];
+
+	if ((__atomic_load_n(&pending[0], __ATOMIC_RELAXED) | __atomic_load_n(&pending[1], __ATOMIC_RELAXED)) == 0 &&
+	    h->trap_queue == NULL && __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED) == NULL)
+		return false;
+	return wait_poll_slowly(h);
+}
+
 /* Answer the trap that `h` took last. Returns its vCPU if it may run on this core at once. */
 static struct vcpu *reply_current(struct vcpu *h)
 {
@@ -248,7 +242,8 @@ static struct vcpu *reply_current(struct vcpu *h)
 	}
 	bool here = g->cpu == h->cpu && (g->requests | g->deferred | g->stopped) == 0 && g->state == VCPU_TRAPPED;
 	if (here) {
-		sched_remove(h->cpu, g);
+		if (unlikely(heap_contains(&g->run_node)))
+			sched_remove(h->cpu, g);
 		forward_complete(g);
 	} else {
 		vcpu_request(g, VCPU_REQUEST_REPLY);
@@ -270,7 +265,11 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 	}
 	if (answered != NULL)
 		cpu->next = answered; /* before the deadline check: it costs nobody */
-	if (deadline_tsc != 0) {
+	bool armed = heap_contains(&v->wait_timer.node); /* by an earlier call: one that ends otherwise leaves it so */
+	if (deadline_tsc == 0) {
+		if (armed)
+			cpu_timer_cancel(cpu, &v->wait_timer);
+	} else if (!armed || v->wait_timer.node.key != deadline_tsc) {
 		if (deadline_tsc <= rdtsc()) {
 			if (answered != NULL) {
 				cpu->next = NULL;
@@ -292,7 +291,7 @@ bool forward_wake(struct vcpu *v, uint32_t requests)
 			return false;
 		v->gpr[0] = HILUM_WAIT_TIMEOUT;
 	}
-	wait_end(v);
+	v->state = VCPU_READY;
 	return true;
 }
 

@@ -87,6 +87,18 @@ static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
 	return fetch_insn_length(v);
 }
 
+/* The ABI knows VMMCALL without prefixes only: its length is no question. */
+static inline void handle_vmmcall(struct vcpu *v, const struct vmcb *c)
+{
+	struct vexit x;
+
+	x.kind = HILUM_EXIT_HYPERCALL;
+	x.length = 3;
+	v->cpl = c->cpl;
+	v->valid |= VCPU_GROUP_CPL;
+	exit_handle(v, &x);
+}
+
 /* Complete an instruction exit of `kind`, once its length is known. */
 static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 {
@@ -104,16 +116,14 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 static never_inline void handle_io(struct vcpu *v, const struct vmcb *c)
 {
 	uint32_t info = (uint32_t)c->exitinfo1;
-	struct vexit x = {
-		.kind = HILUM_EXIT_PORT,
-		.port = {
-			.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
-			.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK,
-			.in = info & IOIO_IN,
-			.string = info & (IOIO_STRING | IOIO_REP),
-			.next_rip = c->exitinfo2,
-		},
-	};
+	struct vexit x; /* its other fields have no meaning here */
+
+	x.kind = HILUM_EXIT_PORT;
+	x.port.port = (uint16_t)(info >> IOIO_PORT_SHIFT);
+	x.port.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK;
+	x.port.in = info & IOIO_IN;
+	x.port.string = info & (IOIO_STRING | IOIO_REP);
+	x.port.next_rip = c->exitinfo2;
 	exit_handle(v, &x);
 }
 
@@ -285,6 +295,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		x.kind = HILUM_EXIT_INVALID_OPCODE;
 		break;
 	default:
+		if (code - VMEXIT_DR < 32) {
+			svm_dr_take(v);
+			return;
+		}
 		break;
 	}
 	exit_handle(v, &x);
@@ -312,8 +326,7 @@ static void classify(struct vcpu *v, struct vmcb *c)
 		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
 		break;
 	case VMEXIT_VMMCALL:
-		/* The ABI knows VMMCALL without prefixes only: its length is no question. */
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
+		handle_vmmcall(v, c);
 		break;
 	case VMEXIT_NPF:
 		handle_npf(v, c);

@@ -15,8 +15,9 @@ void svm_fetch(struct vcpu *v, uint32_t groups)
 		v->paging.efer = c->efer;
 		v->paging.cs_base = c->cs.base;
 		v->paging.cs_attributes = c->cs.attributes;
-		v->paging.cpl = c->cpl;
 	}
+	if (groups & VCPU_GROUP_CPL)
+		v->cpl = c->cpl;
 }
 
 static struct hilum_segment segment_out(const struct vmcb_segment *s)
@@ -132,6 +133,7 @@ void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	if (mask & HILUM_STATE_DR) {
 		c->dr6 = s->dr6;
 		c->dr7 = s->dr7;
+		svm_dr_take(v);
 	}
 	if (mask & HILUM_STATE_MSR)
 		set_msrs(c, s);

@@ -13,6 +13,7 @@
 #define INTERCEPT_CR_READ(n)   (1u << (n))
 #define INTERCEPT_CR_WRITE(n)  (1u << (16 + (n)))
 #define INTERCEPT_EXCEPTION(n) (1u << (n))
+#define INTERCEPT_DR_ADDRESSES 0x008F000Fu /* reads and writes of DR0 to DR3; writes of DR7, which would enable them */
 
 /* 00Ch */
 #define INTERCEPT_INTR     (1u << 0)
@@ -81,6 +82,7 @@
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
 #define VMEXIT_CR_WRITE(n) (0x10u + (n))
+#define VMEXIT_DR          0x20u /* reads, then writes */
 #define VMEXIT_EXCP(n)     (0x40u + (n))
 #define VMEXIT_INTR        0x60u
 #define VMEXIT_NMI         0x61u
