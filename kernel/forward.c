@@ -85,7 +85,7 @@ static inline void hand_over(struct vcpu *g)
 
 void forward_trap(struct vcpu *v, const uint8_t *insn, uint32_t insn_bytes)
 {
-	if (v->vm->handler == NULL) {
+	if (unlikely(v->vm->handler == NULL)) {
 		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trap_address);
 		return;
 	}

@@ -553,7 +553,7 @@ void hypercall_handle(struct vcpu *v, unsigned length)
 	if (likely(number == HC_NOP)) {
 		v->gpr[0] = 0;
 		vcpu_skip(v, length);
-	} else if (vcpu_cpl(v) != 0) { /* a guest's programs do not speak for its kernel */
+	} else if (v->cpl != 0) { /* a guest's programs do not speak for its kernel */
 		v->gpr[0] = (uint64_t)HILUM_E_DENIED;
 		vcpu_skip(v, length);
 	} else if (number == HC_WAIT) {

@@ -39,7 +39,6 @@ enum vcpu_state {
 
 /* Register groups for valid and dirty. */
 #define VCPU_GROUP_PAGING (1u << 0) /* struct vcpu_paging */
-#define VCPU_GROUP_CPL    (1u << 1) /* cpl */
 
 /* Where and how the guest executes: what the software walk of its page tables needs. */
 struct vcpu_paging {
@@ -99,7 +98,7 @@ struct vcpu {
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
 	uint64_t eoi_pending[4];
 
-	uint8_t cpl;
+	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;
 	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
@@ -157,13 +156,6 @@ static inline const struct vcpu_paging *vcpu_paging(struct vcpu *v)
 	if (unlikely(!(v->valid & VCPU_GROUP_PAGING)))
 		vcpu_fetch_groups(v, VCPU_GROUP_PAGING);
 	return &v->paging;
-}
-
-static inline unsigned vcpu_cpl(struct vcpu *v)
-{
-	if (unlikely(!(v->valid & VCPU_GROUP_CPL)))
-		vcpu_fetch_groups(v, VCPU_GROUP_CPL);
-	return v->cpl;
 }
 
 /* Continue after an instruction of `length` bytes: RIP, interrupt shadow, single-step trap. */

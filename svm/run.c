@@ -95,7 +95,6 @@ static inline void handle_vmmcall(struct vcpu *v, const struct vmcb *c)
 	x.kind = HILUM_EXIT_HYPERCALL;
 	x.length = 3;
 	v->cpl = c->cpl;
-	v->valid |= VCPU_GROUP_CPL;
 	exit_handle(v, &x);
 }
 

@@ -16,8 +16,6 @@ void svm_fetch(struct vcpu *v, uint32_t groups)
 		v->paging.cs_base = c->cs.base;
 		v->paging.cs_attributes = c->cs.attributes;
 	}
-	if (groups & VCPU_GROUP_CPL)
-		v->cpl = c->cpl;
 }
 
 static struct hilum_segment segment_out(const struct vmcb_segment *s)

@@ -17,7 +17,7 @@ def show(name, value, unit):
     print(name, value, unit, flush=True)
 
 
-def exits_image(scratch, cmdline=""):
+def exits_image(scratch, cmdline="", driver=None):
     """The bench guest under Hilum."""
     config = os.path.join(scratch, "hilum.toml")
     with open(config, "w", encoding="utf-8") as file:
@@ -25,12 +25,11 @@ def exits_image(scratch, cmdline=""):
         file.write(guestconfig.config_text(guestconfig.vm_table("bench", "bench", cmdline=cmdline, memory="64M", debug_exit=0xF4,
                                                                 console="virtio", prefault=False, hugepages=False)))
     return machine.make_image(os.path.join(scratch, "bench.iso"), config,
-                              {"bench": os.path.join(machine.BUILD, "guest", "bench.elf")})
+                              {"bench": os.path.join(machine.BUILD, "guest", "bench.elf")}, driver=driver)
 
 
-def exits(scratch):
+def run_guest(image, scratch):
     """The figures of tests/guest/bench, on one core."""
-    image = exits_image(scratch)
     try:
         done = subprocess.run(machine.qemu_command(image, scratch, smp=1, counted=True), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LIMIT_S)
@@ -47,11 +46,22 @@ def exits(scratch):
         raise machine.Failure(f"the bench guest ended with status {verdict.status()}: {text[-800:]}")
 
 
+NULL_HANDLER = os.path.join(machine.BUILD, "null-handler")
+VM_CALL = "only=vm_call vm_call=1"
+
+
+def exits(scratch):
+    run_guest(exits_image(scratch), scratch)
+    run_guest(exits_image(scratch, VM_CALL, NULL_HANDLER + ".bin"), scratch)
+
+
 def exit_phases(scratch):
     """Where the instructions of the most important exits go, and that they add up to the figures."""
-    found = []
-    for name, places, printed in phases.measure(exits_image(scratch, f"count={phases.ROUNDS}"), scratch):
-        found.append((name, places))
+    rounds = f"count={phases.ROUNDS}"
+    found = [*phases.measure(exits_image(scratch, rounds), scratch, phases.OPERATIONS, "driver.elf"),
+             *phases.measure(exits_image(scratch, f"{rounds} {VM_CALL}", NULL_HANDLER + ".bin"), scratch, phases.VM_CALL,
+                             "null-handler.elf")]
+    for name, places, printed in found:
         for phase, times in phases.by_phase(places).items():
             show(f"phase_{name}_{phase}", times, "instructions")
         if places.total() != printed:

@@ -6,6 +6,7 @@ of the kernel, the driver VM or the guest, and each function to a phase. Of each
 the figure that the guest itself has printed."""
 import bisect
 import collections
+import contextlib
 import os
 import re
 import subprocess
@@ -31,6 +32,7 @@ OPERATIONS = {
     "op_self_ipi_mmio": ("self_ipi", "self_ipi"),
     "op_touch": ("npf", "npf"),
 }
+VM_CALL = {"op_vm_call": ("vm_call", "vm_call")}
 
 # The first that matches a kernel function's name; the rest is "handle".
 KERNEL_PHASES = [(phase, re.compile(pattern)) for phase, pattern in (
@@ -60,9 +62,9 @@ class Symbols:
 
 
 class Images:
-    def __init__(self):
+    def __init__(self, driver):
         self.kernel = Symbols(os.path.join(machine.BUILD, "hilum.elf"))
-        self.driver = Symbols(os.path.join(machine.BUILD, "driver.elf"))
+        self.driver = Symbols(os.path.join(machine.BUILD, driver))
         self.guest = Symbols(os.path.join(machine.BUILD, "guest", "bench.elf64"))
 
     def place(self, address):
@@ -81,6 +83,8 @@ def trace(image, scratch, images):
     command = machine.qemu_command(image, scratch, smp=1, counted=True,
                                    extra=["-S", "-gdb", f"unix:{port},server=on,wait=off", "-D", log])
     output = os.path.join(scratch, "serial")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(log)
     with open(output, "wb") as serial:
         qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=serial, stderr=subprocess.DEVNULL)
         try:
@@ -149,19 +153,19 @@ def cheapest(rounds, images):
     return least
 
 
-def measure(image, scratch):
-    """Yields (operation, Counter by (phase, function), what the guest has printed of it) for each of OPERATIONS. What timing itself takes
+def measure(image, scratch, operations, driver):
+    """Yields (operation, Counter by (phase, function), what the guest has printed of it) for each of the operations. What timing itself takes
     is off the guest's phase, as it is off the guest's figures."""
-    images = Images()
+    images = Images(driver)
     log, text = trace(image, scratch, images)
     least = cheapest(read_rounds(log, images), images)
-    empty = least["op_empty"]
-    for function, (name, figure) in OPERATIONS.items():
+    timing = least["op_empty"].total()
+    for function, (name, figure) in operations.items():
         printed = re.search(rf"^bench: {figure} (\d+) instructions", text, re.MULTILINE)
         if function not in least or printed is None:
             raise machine.Failure(f"no trace of {name}: {text[-800:]}")
         places = least[function]
-        places[("guest", "op_empty")] -= empty.total()
+        places[("guest", "bench_round")] -= timing
         yield name, places, int(printed.group(1))
 
 
@@ -172,9 +176,9 @@ def by_phase(places):
 
 def table(found):
     """For a person: an operation a column and a phase a row; below, the functions that cost most."""
-    columns = [{"": name, **by_phase(places), "sum": places.total()} for name, places in found]
+    columns = [{"": name, **by_phase(places), "sum": places.total()} for name, places, _ in found]
     lines = [f"{row:11}" + "".join(f"{column[row]:>11}" for column in columns) for row in columns[0]]
-    for name, places in found:
-        dearest = [f"{function} {times}" for (_, function), times in places.most_common(FUNCTIONS_SHOWN)]
+    for name, places, _ in found:
+        dearest = [f"{function} {times}" for (phase, function), times in places.most_common(FUNCTIONS_SHOWN) if phase != "guest"]
         lines.append(f"{name}: {', '.join(dearest)}")
     return "\n".join(lines)

@@ -33,6 +33,7 @@ extern const struct bench_op bench_xapic_ops[]; /* apic_ops.c, in xAPIC mode */
 extern const struct bench_op bench_x2apic_ops[];
 
 extern const struct bench_op bench_fresh_page;
+extern const struct bench_op bench_vm_call; /* where the handler is tests/service/null_handler.c */
 
 void bench_tsc_deadline(unsigned count); /* apic_ops.c */
 

@@ -2,7 +2,7 @@
  * What exits cost, as a guest sees it: TSC ticks per operation. With QEMU's -icount shift=0 a tick is one
  * instruction, host's and guest's alike, and the figures repeat exactly; otherwise they are just ticks.
  * Options: count=N rounds per operation, only=TEXT operations whose names contain TEXT, doorbell=PORT for the
- * doorbell write.
+ * doorbell write, vm_call=1 where the handler knows its port.
  */
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/lib/cpu.h"
@@ -64,11 +64,14 @@ static void bench_cpu(void)
 static void bench_ports(void)
 {
 	bench_all(bench_port_ops);
+	if (test_option("vm_call", 0))
+		bench_measure(&bench_vm_call, rounds);
 }
 
 static void bench_fresh_pages(void)
 {
-	bench_measure(&bench_fresh_page, rounds);
+	if (test_wants(bench_fresh_page.name))
+		bench_measure(&bench_fresh_page, rounds);
 }
 
 static void bench_xapic(void)
@@ -76,7 +79,8 @@ static void bench_xapic(void)
 	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC)
 		lapic_enter_xapic();
 	bench_all(bench_xapic_ops);
-	bench_tsc_deadline(rounds);
+	if (test_wants("tsc_deadline"))
+		bench_tsc_deadline(rounds);
 }
 
 static void bench_x2apic(void)
@@ -87,7 +91,8 @@ static void bench_x2apic(void)
 	}
 	lapic_enter_x2apic();
 	bench_all(bench_x2apic_ops);
-	bench_tsc_deadline(rounds);
+	if (test_wants("tsc_deadline"))
+		bench_tsc_deadline(rounds);
 }
 
 void guest_main(void)
