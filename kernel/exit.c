@@ -110,25 +110,13 @@ bool exit_xsetbv(struct vcpu *v)
 	return (uint32_t)v->gpr[1] == 0 && !(value & ~cpuid_xcr0_mask) && xsetbv_safe(0, value) == STATUS_OK;
 }
 
-static never_inline void exit_cpuid(struct vcpu *v, const struct vexit *x)
-{
-	cpuid_handle(v);
-	vcpu_skip(v, x->length);
-}
-
-static never_inline void exit_pause(struct vcpu *v, const struct vexit *x)
-{
-	vcpu_skip(v, x->length);
-	v->cpu->resched = true;
-}
-
 /* Every case ends in a jump, so that none pays for a stack frame here. */
 void exit_handle(struct vcpu *v, const struct vexit *x)
 {
 	v->stats.exits[x->kind]++;
 	switch (x->kind) {
 	case HILUM_EXIT_CPUID:
-		exit_cpuid(v, x);
+		cpuid_handle(v, x->length);
 		break;
 	case HILUM_EXIT_HYPERCALL:
 		hypercall_handle(v, x->length);
@@ -152,7 +140,8 @@ void exit_handle(struct vcpu *v, const struct vexit *x)
 		exit_cr8(v, x);
 		break;
 	case HILUM_EXIT_PAUSE:
-		exit_pause(v, x);
+		v->cpu->resched = true;
+		vcpu_skip(v, x->length);
 		break;
 	case HILUM_EXIT_INVALID_OPCODE:
 		VCPU_RAISE_UD(v);

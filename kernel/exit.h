@@ -40,7 +40,7 @@ void exit_handle(struct vcpu *v, const struct vexit *x);
 bool exit_xsetbv(struct vcpu *v);
 
 /* ---- The parts, each in its own file -------------------------------------------------------------------------------------------- */
-void cpuid_handle(struct vcpu *v);          /* cpuid.c: registers only */
+void cpuid_handle(struct vcpu *v, unsigned length);
 void msr_handle_read(struct vcpu *v, unsigned length);
 void msr_handle_write(struct vcpu *v, unsigned length);
 void hypercall_handle(struct vcpu *v, unsigned length);

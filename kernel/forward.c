@@ -265,12 +265,10 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 	}
 	if (answered != NULL)
 		cpu->next = answered; /* before the deadline check: it costs nobody */
-	bool armed = heap_contains(&v->wait_timer.node); /* by an earlier call: one that ends otherwise leaves it so */
-	if (deadline_tsc == 0) {
-		if (armed)
-			cpu_timer_cancel(cpu, &v->wait_timer);
-	} else if (!armed || v->wait_timer.node.key != deadline_tsc) {
-		if (deadline_tsc <= rdtsc()) {
+	/* A call that ends otherwise leaves its timer armed: the next one mostly has the same deadline. */
+	uint64_t armed = heap_contains(&v->wait_timer.node) ? v->wait_timer.node.key : 0;
+	if (unlikely(deadline_tsc != armed)) {
+		if (deadline_tsc != 0 && deadline_tsc <= rdtsc()) {
 			if (answered != NULL) {
 				cpu->next = NULL;
 				sched_wake(cpu, answered, rdtsc());
@@ -278,7 +276,9 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 			v->gpr[0] = HILUM_WAIT_TIMEOUT;
 			return true;
 		}
-		cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
+		cpu_timer_cancel(cpu, &v->wait_timer);
+		if (deadline_tsc != 0)
+			cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
 	}
 	v->state = VCPU_WAITING;
 	return false;

@@ -550,11 +550,8 @@ void hypercall_handle(struct vcpu *v, unsigned length)
 {
 	uint64_t number = v->gpr[0];
 
-	if (likely(number == HC_NOP)) {
-		v->gpr[0] = 0;
-		vcpu_skip(v, length);
-	} else if (v->cpl != 0) { /* a guest's programs do not speak for its kernel */
-		v->gpr[0] = (uint64_t)HILUM_E_DENIED;
+	if (number == HC_NOP || v->cpl != 0) { /* a guest's programs do not speak for its kernel */
+		v->gpr[0] = number == HC_NOP ? 0 : (uint64_t)HILUM_E_DENIED;
 		vcpu_skip(v, length);
 	} else if (number == HC_WAIT) {
 		vcpu_skip(v, length);

@@ -158,10 +158,9 @@ static void prepare_eoi(struct vcpu *v)
 		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
 		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
 		v->deferred |= VCPU_REQUEST_EOI;
-		if (v->vm->handler == NULL)
-			return;
 		forward_describe(v, HILUM_TRAP_EOI, 0, 0, false, vector, 0);
-		forward_trap(v, NULL, 0);
+		if (v->vm->handler != NULL)
+			forward_trap(v, NULL, 0);
 		return;
 	}
 }

@@ -40,14 +40,7 @@ static inline void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame)
 
 /* Unmaps every slot in use on the calling core: at each change of vCPU, so that no window outlives its
  * guest's turn. */
-void window_clear_used(struct window_core *w, cpu_id_t cpu);
-static inline void window_clear(cpu_id_t cpu)
-{
-	struct window_core *w = &window_cores[cpu];
-
-	if (unlikely(w->used != 0))
-		window_clear_used(w, cpu);
-}
+void window_clear(cpu_id_t cpu);
 
 /* Zeroes 2^order frames from hpa (not mapped otherwise) through WINDOW_SLOT_ZERO of the calling core. */
 void window_zero_frames(hpa_t hpa, unsigned order);

@@ -87,17 +87,6 @@ static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
 	return fetch_insn_length(v);
 }
 
-/* The ABI knows VMMCALL without prefixes only: its length is no question. */
-static inline void handle_vmmcall(struct vcpu *v, const struct vmcb *c)
-{
-	struct vexit x;
-
-	x.kind = HILUM_EXIT_HYPERCALL;
-	x.length = 3;
-	v->cpl = c->cpl;
-	exit_handle(v, &x);
-}
-
 /* Complete an instruction exit of `kind`, once its length is known. */
 static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 {
@@ -293,11 +282,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	case VMEXIT_MWAIT:
 		x.kind = HILUM_EXIT_INVALID_OPCODE;
 		break;
+	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
+		svm_dr_take(v);
+		return;
 	default:
-		if (code - VMEXIT_DR < 32) {
-			svm_dr_take(v);
-			return;
-		}
 		break;
 	}
 	exit_handle(v, &x);
@@ -305,6 +293,8 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 
 static void classify(struct vcpu *v, struct vmcb *c)
 {
+	/* The ABI knows VMMCALL without prefixes only: its length is no question. */
+	static const struct vexit vmmcall = { .kind = HILUM_EXIT_HYPERCALL, .length = 3 };
 	uint32_t code = (uint32_t)c->exitcode;
 
 	switch (code) {
@@ -325,7 +315,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
 		break;
 	case VMEXIT_VMMCALL:
-		handle_vmmcall(v, c);
+		v->cpl = c->cpl;
+		exit_handle(v, &vmmcall);
 		break;
 	case VMEXIT_NPF:
 		handle_npf(v, c);

@@ -131,7 +131,7 @@ void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	if (mask & HILUM_STATE_DR) {
 		c->dr6 = s->dr6;
 		c->dr7 = s->dr7;
-		svm_dr_take(v);
+		c->intercept_dr = 0;
 	}
 	if (mask & HILUM_STATE_MSR)
 		set_msrs(c, s);

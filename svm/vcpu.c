@@ -110,8 +110,9 @@ static void fpu_save(struct vcpu *v)
 	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
 }
 
-static void dr_load(const struct vcpu *v)
+void svm_dr_take(struct vcpu *v)
 {
+	vmcb_set_intercept_dr(svm_vmcb(v), 0);
 	cpu_write_dr0(v->dr[0]);
 	cpu_write_dr1(v->dr[1]);
 	cpu_write_dr2(v->dr[2]);
@@ -128,13 +129,6 @@ static void dr_unload(struct vcpu *v, struct vmcb *c)
 		vmcb_set_intercept_dr(c, INTERCEPT_DR_ADDRESSES);
 }
 
-void svm_dr_take(struct vcpu *v)
-{
-	vmcb_set_intercept_dr(svm_vmcb(v), 0);
-	if (v->cpu->loaded == v)
-		dr_load(v);
-}
-
 void svm_load(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
@@ -142,7 +136,7 @@ void svm_load(struct vcpu *v)
 	svm_vmload(v->backend_hpa);
 	fpu_restore(v);
 	if (unlikely(c->intercept_dr == 0))
-		dr_load(v);
+		svm_dr_take(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */

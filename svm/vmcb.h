@@ -82,7 +82,8 @@
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
 #define VMEXIT_CR_WRITE(n) (0x10u + (n))
-#define VMEXIT_DR          0x20u /* reads, then writes */
+#define VMEXIT_DR_FIRST    0x20u /* reads, then writes */
+#define VMEXIT_DR_LAST     0x3Fu
 #define VMEXIT_EXCP(n)     (0x40u + (n))
 #define VMEXIT_INTR        0x60u
 #define VMEXIT_NMI         0x61u
