@@ -35,19 +35,25 @@ static void object_free(struct object *object)
 	}
 }
 
-struct memory_object *memory_object_of_page(void *page)
+struct memory_object *memory_object_create(struct memory *memory, void *pool_page)
 {
 	struct memory_object *m = pool_alloc(sizeof(*m));
 
-	if (m == NULL)
-		return NULL;
-	if (memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, &m->memory) != STATUS_OK) {
-		pool_free(m, sizeof(*m));
+	if (m == NULL) {
+		memory_destroy(memory);
 		return NULL;
 	}
-	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
-	m->pool_page = page;
+	*m = (struct memory_object){ .object = { .type = OBJECT_MEMORY, .refs = 1 }, .memory = memory, .pool_page = pool_page };
 	return m;
+}
+
+struct memory_object *memory_object_of_page(void *page)
+{
+	struct memory *memory;
+
+	if (page == NULL || memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, &memory) != STATUS_OK)
+		return NULL;
+	return memory_object_create(memory, page);
 }
 
 void object_unref(struct object *object)

@@ -41,9 +41,12 @@ struct memory_object {
 };
 
 /*
- * A memory object over one page of the pool, which belongs to it from now on, with one reference. NULL: no memory; the page is
- * still the caller's.
+ * A memory object with one reference, which `memory` and, if not NULL, `pool_page` belong to from now on. NULL: no memory; `memory`
+ * was destroyed, the page is still the caller's.
  */
+struct memory_object *memory_object_create(struct memory *memory, void *pool_page);
+
+/* The same over one page of the pool. NULL also where `page` is. */
 struct memory_object *memory_object_of_page(void *page);
 
 static inline void object_ref(struct object *object)

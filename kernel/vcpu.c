@@ -323,7 +323,7 @@ void vcpu_window_opened(struct vcpu *v)
 		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* its vector must be asked for before the next entry */
 }
 
-enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out)
+enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out)
 {
 	if (index >= HILUM_MAX_VCPUS || weight == 0 || weight > SCHED_WEIGHT_MAX || (core >= cpu_count && core != HILUM_CORE_ANY))
 		return STATUS_INVALID;
@@ -338,9 +338,9 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
 	v->vm = vm;
 	object_ref(&vm->object);
-	v->index = index;
+	v->index = (uint32_t)index;
 	v->cpu = cpu_table[core != HILUM_CORE_ANY ? core : (vm->id + index) % cpu_count];
-	v->weight = weight;
+	v->weight = (uint32_t)weight;
 	v->realtime = vm->flags & HILUM_VM_REALTIME;
 	v->stopped = 1;
 	v->trap = trap;
@@ -352,7 +352,7 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 		object_unref(&vm->object);
 		goto no_memory;
 	}
-	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
+	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
@@ -372,6 +372,14 @@ no_memory:
 	vm_free_pages(vm, xsave, 0);
 	vm_free_pages(vm, v, 0);
 	return STATUS_NO_MEMORY;
+}
+
+void vcpu_run(struct vcpu *v)
+{
+	v->vm->started = true;
+	if (v->vm->state == HILUM_VM_STOPPED)
+		v->vm->state = HILUM_VM_RUNNING;
+	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 
 /* A vCPU that was told to run and whose core has not looked yet is as good as running. Pairs with the exchange in vcpu_prepare. */

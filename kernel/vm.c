@@ -153,21 +153,21 @@ static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *se
 	nested_pt_garbage_free(&vm->npt, &garbage);
 }
 
-enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint32_t rights,
+enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint64_t rights,
 		   struct cpu *self)
 {
 	const uint64_t limit = 1ull << 47; /* of guest-physical space, whatever the CPU's width */
 
 	if (!page_aligned(gpa, offset, bytes) || bytes == 0 || bytes > limit || gpa > limit - bytes || offset > limit ||
 	    offset + bytes > memory_bytes(object->memory) || !(rights & HILUM_MAP_READ) ||
-	    rights & ~(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
+	    rights & ~(uint64_t)(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
 		return STATUS_INVALID;
 	struct range added = { gpa, gpa + bytes - 1, object, offset | rights };
 	struct range_map *map;
 	enum status status = range_copy_insert(vm->regions, &added, &map);
 	if (status != STATUS_OK)
 		return status;
-	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, rights);
+	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
 		range_map_free(map);
@@ -264,6 +264,16 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 	for (uint64_t port = first; port < first + count; port++)
 		bits[port >> 3] &= (uint8_t)~(1u << (port & 7));
 	virt->update_ports(vm);
+	return STATUS_OK;
+}
+
+enum status vm_set_extint(struct vm *vm, uint64_t level)
+{
+	if (level > 1)
+		return STATUS_INVALID;
+	__atomic_store_n(&vm->extint, level, __ATOMIC_RELEASE);
+	if (level != 0 && vm->vcpu[0] != NULL)
+		vcpu_request(vm->vcpu[0], VCPU_REQUEST_INTERRUPT);
 	return STATUS_OK;
 }
 
