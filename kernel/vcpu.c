@@ -125,20 +125,12 @@ void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
 {
 	struct vcpu *v = container_of(apic, struct vcpu, apic);
 
-	if (v->stopped)
-		v->parked_apic_timer = host_tsc; /* perhaps on another core than its own */
-	else
-		cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
+	cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
 }
 
 void vlapic_timer_cancel(struct vlapic *apic)
 {
-	struct vcpu *v = container_of(apic, struct vcpu, apic);
-
-	if (v->stopped)
-		v->parked_apic_timer = 0;
-	else
-		cpu_timer_cancel(v->cpu, &v->apic_timer);
+	cpu_timer_cancel(&container_of(apic, struct vcpu, apic)->apic_timer);
 }
 
 void vlapic_eoi_level(struct vlapic *apic, uint8_t vector)
@@ -205,17 +197,10 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 	}
 }
 
-/* A parked vCPU is in no heap of its core; its timers' deadlines are kept. */
-static void timer_park(struct cpu *cpu, struct cpu_timer *timer, uint64_t *kept)
+static void timer_unpark(struct vcpu *v, struct cpu_timer *timer)
 {
-	*kept = heap_contains(&timer->node) ? timer->node.key : 0;
-	cpu_timer_cancel(cpu, timer);
-}
-
-static void timer_unpark(struct cpu *cpu, struct cpu_timer *timer, uint64_t kept)
-{
-	if (kept != 0)
-		cpu_timer_set(cpu, timer, kept);
+	if (timer->node.key != 0)
+		cpu_timer_set(v->cpu, timer, timer->node.key);
 }
 
 /* Let go of the core, then let the others see that it has. */
@@ -223,8 +208,8 @@ static void vcpu_park(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 
-	timer_park(cpu, &v->apic_timer, &v->parked_apic_timer);
-	timer_park(cpu, &v->wait_timer, &v->parked_wait_timer);
+	queue_remove(&v->apic_timer.node);
+	queue_remove(&v->wait_timer.node);
 	if (cpu->charged == v)
 		sched_account(cpu, rdtsc());
 	if (cpu->loaded == v) {
@@ -243,8 +228,8 @@ bool vcpu_prepare(struct vcpu *v)
 	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL) | v->deferred;
 	v->deferred = 0;
 	if (starts) {
-		timer_unpark(v->cpu, &v->apic_timer, v->parked_apic_timer);
-		timer_unpark(v->cpu, &v->wait_timer, v->parked_wait_timer);
+		timer_unpark(v, &v->apic_timer);
+		timer_unpark(v, &v->wait_timer);
 	}
 	if (r & VCPU_REQUEST_STOP || v->stopped) {
 		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN);

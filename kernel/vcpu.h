@@ -106,10 +106,9 @@ struct vcpu {
 	struct vlapic apic;
 	struct cpu_timer apic_timer;
 	struct cpu_timer wait_timer;
-	uint64_t parked_apic_timer, parked_wait_timer; /* their deadlines while it is stopped; 0: not armed */
 
 	/* scheduling */
-	struct heap_node run_node; /* key: virtual time, or arrival for real-time VMs */
+	struct queue_node run_node; /* key: virtual time, or arrival for real-time VMs */
 	struct vcpu *inbox_next;
 	uint32_t in_inbox; /* shared */
 	uint32_t weight;   /* 1 .. 65535, 256 is usual */

@@ -186,9 +186,9 @@ static void backend_destroy_vcpu(struct vcpu *v)
 		for (struct vcpu *w = cpu_table[i]->inbox; w != NULL; w = w->inbox_next)
 			assert_ptr_not_equal(w, v);
 	}
-	assert_false(heap_contains(&v->run_node));
-	assert_false(heap_contains(&v->apic_timer.node));
-	assert_false(heap_contains(&v->wait_timer.node));
+	assert_false(queue_contains(&v->run_node));
+	assert_false(queue_contains(&v->apic_timer.node));
+	assert_false(queue_contains(&v->wait_timer.node));
 	pool_free_pages(v->backend, 2);
 }
 
