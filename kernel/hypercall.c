@@ -202,7 +202,7 @@ static int64_t bind_trap(struct vcpu *v, struct vm *vm, const uint64_t *a)
 	TRY(vm_copy_in(v->vm, a[1], &range, sizeof(range)));
 	TRY(may_bind(v, a[0], range.kind));
 	TRY(resolve_event(v, range.event, &event));
-	return vm_bind_trap(vm, &range, as_event(event), v->cpu);
+	return vm_bind_trap(vm, &range, event, v->cpu);
 }
 
 static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint64_t badge)

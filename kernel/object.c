@@ -47,18 +47,23 @@ struct memory_object *memory_object_create(struct memory *memory, void *pool_pag
 	return m;
 }
 
-struct memory_object *memory_object_of_page(void *page)
+struct memory_object *memory_object_of_page(void **page)
 {
+	void *fresh = pool_alloc_page();
+	struct memory_object *m = NULL;
 	struct memory *memory;
 
-	if (page == NULL || memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, &memory) != STATUS_OK)
-		return NULL;
-	return memory_object_create(memory, page);
+	if (fresh != NULL && memory_wrap_frames(pool_hpa(fresh), PAGE_SIZE, true, &memory) == STATUS_OK)
+		m = memory_object_create(memory, fresh);
+	if (m == NULL)
+		pool_free_page(fresh);
+	*page = fresh;
+	return m;
 }
 
 void object_unref(struct object *object)
 {
-	if (__atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
+	if (object == NULL || __atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	object->next_dead = __atomic_load_n(&graveyard, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&graveyard, &object->next_dead, object, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))

@@ -46,8 +46,8 @@ struct memory_object {
  */
 struct memory_object *memory_object_create(struct memory *memory, void *pool_page);
 
-/* The same over one page of the pool. NULL also where `page` is. */
-struct memory_object *memory_object_of_page(void *page);
+/* The same over a fresh page of the pool, which is handed back in `page` for the kernel's own use. */
+struct memory_object *memory_object_of_page(void **page);
 
 static inline void object_ref(struct object *object)
 {
@@ -55,7 +55,7 @@ static inline void object_ref(struct object *object)
 }
 
 /*
- * Drop a reference, in any context. An object without references is freed at the end of the next control call, after a grace
+ * Drop a reference, in any context; NULL is allowed. An object without references is freed at the end of the next control call, after a grace
  * period: pointers that were looked up without a lock stay good until their handler returns.
  */
 void object_unref(struct object *object);

@@ -314,12 +314,9 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	struct vcpu *v = vm_alloc_pages(vm, 0);
-	struct hilum_trap *trap = vm_alloc_pages(vm, 0);
-	void *xsave = vm_alloc_pages(vm, 0);
-	struct memory_object *trap_memory = trap != NULL ? memory_object_of_page(trap) : NULL;
-	if (v == NULL || xsave == NULL || trap_memory == NULL)
-		goto no_memory;
+	struct vcpu *v = pool_alloc_page();
+	if (v == NULL)
+		return STATUS_NO_MEMORY;
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
 	v->vm = vm;
 	object_ref(&vm->object);
@@ -328,15 +325,15 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	v->weight = (uint32_t)weight;
 	v->realtime = vm->flags & HILUM_VM_REALTIME;
 	v->stopped = 1;
-	v->trap = trap;
-	v->trap_memory = trap_memory;
-	v->xsave = xsave;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
-	if (virt->create_vcpu(v) != STATUS_OK) {
-		object_unref(&vm->object);
-		goto no_memory;
+	v->trap_memory = memory_object_of_page((void **)&v->trap);
+	v->xsave = pool_alloc_page();
+	if (v->trap_memory == NULL || v->xsave == NULL || virt->create_vcpu(v) != STATUS_OK) {
+		object_unref(&v->object);
+		return STATUS_NO_MEMORY;
 	}
+	vm->kernel_bytes += 3 * PAGE_SIZE;
 	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
@@ -347,16 +344,6 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		vm->by_core[v->cpu->arch.id] = v;
 	*out = v;
 	return STATUS_OK;
-no_memory:
-	if (trap_memory != NULL) {
-		object_unref(&trap_memory->object); /* and the trap page with it */
-		vm->kernel_bytes -= PAGE_SIZE;
-	} else {
-		vm_free_pages(vm, trap, 0);
-	}
-	vm_free_pages(vm, xsave, 0);
-	vm_free_pages(vm, v, 0);
-	return STATUS_NO_MEMORY;
 }
 
 void vcpu_run(struct vcpu *v)
@@ -390,14 +377,16 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 		cpu_pause();
 }
 
+/* Also of one that vcpu_create could not complete. */
 void vcpu_free(struct vcpu *v)
 {
-	virt->destroy_vcpu(v);
+	if (v->backend != NULL)
+		virt->destroy_vcpu(v);
 	pool_free_page(v->xsave);
-	object_unref(&v->trap_memory->object);
-	struct vm *vm = v->vm;
+	if (v->trap_memory != NULL)
+		object_unref(&v->trap_memory->object);
+	object_unref(&v->vm->object);
 	pool_free_page(v);
-	object_unref(&vm->object);
 }
 
 void vcpu_reset(struct vcpu *v, bool power_up)

@@ -389,7 +389,7 @@ static void wait__deadline__times_out_then(void **state)
 	fake_advance(1);
 	fake_run(0, 2);
 	assert_int_equal(seen.timeouts, 1);
-	assert_null(fake_self->timers.root);
+	assert_null(fake_self->timers.first);
 }
 
 static void wait__deadline_passed__times_out_at_once(void **state)
