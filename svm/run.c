@@ -43,10 +43,10 @@ static void window_set(struct vmcb *c, bool open)
 		return;
 	if (open) {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_VINTR);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
 	} else {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_VINTR);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR));
 	}
 }
 
@@ -57,7 +57,7 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_IRET);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
 	window_set(c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
@@ -188,7 +188,7 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 /* The NMI handler is about to end. If the next NMI waits, one step is made first: it may only come after the IRET. */
 static void handle_iret(struct vcpu *v, struct vmcb *c)
 {
-	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_IRET);
+	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_IRET));
 	if (!v->nmi_pending) {
 		v->nmi_blocked = false;
 		return;
