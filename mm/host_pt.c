@@ -94,9 +94,9 @@ enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags)
 	return status;
 }
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
-	uint64_t *entry = host_pt_entry(POOL_BASE + hpa, 2);
+	uint64_t *entry = host_pt_entry(va, 2);
 
 	assert(entry && !*entry);
 	entry_write(entry, hpa | HOST_PT_LEAF | PT_LARGE | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
@@ -124,7 +124,7 @@ void host_pt_init(hpa_t seed, uint64_t seed_bytes)
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
 	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
-		host_pt_map_pool_block(at);
+		host_pt_map_block(POOL_BASE + at, at);
 	assert(seed_next - seed <= EARLY_BYTES);
 	tables_va = POOL_BASE;
 	cpu_write_cr3(root);

@@ -50,8 +50,7 @@ must_check enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags);
  */
 must_check uint64_t *host_pt_entry(uint64_t va, unsigned level);
 
-/* Maps a 2 MiB block at POOL_BASE + hpa; host_pt_entry was called for the place at boot. Any core, no lock.
- */
-void host_pt_map_pool_block(hpa_t hpa);
+/* Maps a 2 MiB block, writable; the place must be empty. No lock: at boot, or where the tables exist since then. */
+void host_pt_map_block(uint64_t va, hpa_t hpa);
 
 #endif

@@ -32,7 +32,7 @@ static bool pool_grow(void)
 
 	if (frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, &block) != STATUS_OK)
 		return false;
-	host_pt_map_pool_block(block);
+	host_pt_map_block(POOL_BASE + block, block);
 	frame_pool_donate(block, FRAME_ORDER_2M);
 	return true;
 }

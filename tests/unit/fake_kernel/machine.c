@@ -95,8 +95,9 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	memset(fake_ram + hpa, 0, PAGE_SIZE << order);
 }
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
+	(void)va;
 	(void)hpa;
 }
 
