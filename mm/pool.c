@@ -20,7 +20,7 @@ struct free_object {
 	struct free_object *next;
 };
 
-static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_FRAME - 5);
+static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_POOL);
 static struct free_object *free_objects[CLASS_COUNT]; /* under pool_lock */
 
 /* ---- Pages ---- */
