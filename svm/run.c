@@ -273,18 +273,9 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	case VMEXIT_PAUSE:
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
-	case VMEXIT_INVLPGA:
-	case VMEXIT_VMRUN:
-	case VMEXIT_VMLOAD:
-	case VMEXIT_VMSAVE:
-	case VMEXIT_STGI:
-	case VMEXIT_CLGI:
-	case VMEXIT_SKINIT:
-	case VMEXIT_MONITOR:
-	case VMEXIT_MWAIT:
-		x.kind = HILUM_EXIT_INVALID_OPCODE;
-		break;
-	default:
+	default: /* of the others that are intercepted, these are instructions that the VM does not have */
+		if ((code >= VMEXIT_VMRUN && code <= VMEXIT_MWAIT) || code == VMEXIT_INVLPGA)
+			x.kind = HILUM_EXIT_INVALID_OPCODE;
 		break;
 	}
 	exit_handle(v, &x);

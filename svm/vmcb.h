@@ -52,32 +52,15 @@
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
 #define VMEXIT_CR_WRITE(n) (0x10u + (n))
 #define VMEXIT_EXCP(n)     (0x40u + (n))
-#define VMEXIT_INTR        0x60u
-#define VMEXIT_NMI         0x61u
-#define VMEXIT_VINTR       0x64u
-#define VMEXIT_RDPMC       0x6Fu
-#define VMEXIT_CPUID       0x72u
-#define VMEXIT_IRET        0x74u
-#define VMEXIT_INVD        0x76u
-#define VMEXIT_PAUSE       0x77u
-#define VMEXIT_HLT         0x78u
-#define VMEXIT_INVLPGA     0x7Au
-#define VMEXIT_IOIO        0x7Bu
-#define VMEXIT_MSR         0x7Cu
-#define VMEXIT_SHUTDOWN    0x7Fu
-#define VMEXIT_VMRUN       0x80u
-#define VMEXIT_VMMCALL     0x81u
-#define VMEXIT_VMLOAD      0x82u
-#define VMEXIT_VMSAVE      0x83u
-#define VMEXIT_STGI        0x84u
-#define VMEXIT_CLGI        0x85u
-#define VMEXIT_SKINIT      0x86u
-#define VMEXIT_WBINVD      0x89u
-#define VMEXIT_MONITOR     0x8Au
-#define VMEXIT_MWAIT       0x8Bu
-#define VMEXIT_XSETBV      0x8Du
-#define VMEXIT_NPF         0x400u
 #define VMEXIT_INVALID     0xFFFFFFFFu /* the low 32 bits of -1: QEMU zero-extends */
+enum {
+	VMEXIT_INTR = 0x60, VMEXIT_NMI, VMEXIT_VINTR = 0x64, VMEXIT_RDPMC = 0x6F,
+	VMEXIT_CPUID = 0x72, VMEXIT_IRET = 0x74, VMEXIT_INVD = 0x76, VMEXIT_PAUSE, VMEXIT_HLT,
+	VMEXIT_INVLPGA = 0x7A, VMEXIT_IOIO, VMEXIT_MSR, VMEXIT_SHUTDOWN = 0x7F,
+	VMEXIT_VMRUN, VMEXIT_VMMCALL, VMEXIT_VMLOAD, VMEXIT_VMSAVE, VMEXIT_STGI, VMEXIT_CLGI, VMEXIT_SKINIT,
+	VMEXIT_WBINVD = 0x89, VMEXIT_MONITOR, VMEXIT_MWAIT, VMEXIT_XSETBV = 0x8D,
+	VMEXIT_NPF = 0x400,
+};
 
 /* EXITINFO1 of IOIO, 15.10.2 */
 #define IOIO_IN         (1u << 0)
