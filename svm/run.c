@@ -271,6 +271,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* the NMI was held by GIF = 0 */
 		return;
 	case VMEXIT_PAUSE:
+		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
 	case VMEXIT_INVLPGA:
