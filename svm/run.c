@@ -271,6 +271,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* the NMI was held by GIF = 0 */
 		return;
 	case VMEXIT_PAUSE:
+		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
 	default: /* of the others that are intercepted, these are instructions that the VM does not have */
@@ -289,6 +290,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 	case VMEXIT_INTR:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
 		host_interrupt_window();
+		if (c->virtual_interrupt & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
+			v->check_interrupts = true;
 		break;
 	case VMEXIT_CPUID:
 		handle_insn(v, c, HILUM_EXIT_CPUID);
