@@ -75,7 +75,7 @@ static inline void hand_over(struct vcpu *g)
 	if (h->cpu == cpu && h->state == VCPU_WAITING && (h->requests | h->stopped) == 0) {
 		wait_return_trap(h, g);
 		h->state = VCPU_READY;
-		if (unlikely(heap_contains(&h->run_node)))
+		if (unlikely(queue_contains(&h->run_node)))
 			sched_remove(cpu, h);
 		cpu->next = h;
 		return;
@@ -242,7 +242,7 @@ static struct vcpu *reply_current(struct vcpu *h)
 	}
 	bool here = g->cpu == h->cpu && (g->requests | g->deferred | g->stopped) == 0 && g->state == VCPU_TRAPPED;
 	if (here) {
-		if (unlikely(heap_contains(&g->run_node)))
+		if (unlikely(queue_contains(&g->run_node)))
 			sched_remove(h->cpu, g);
 		forward_complete(g);
 	} else {
@@ -266,8 +266,7 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 	if (answered != NULL)
 		cpu->next = answered; /* before the deadline check: it costs nobody */
 	/* A call that ends otherwise leaves its timer armed: the next one mostly has the same deadline. */
-	uint64_t armed = heap_contains(&v->wait_timer.node) ? v->wait_timer.node.key : 0;
-	if (unlikely(deadline_tsc != armed)) {
+	if (unlikely(v->wait_timer.node.key != deadline_tsc)) {
 		if (deadline_tsc != 0 && deadline_tsc <= rdtsc()) {
 			if (answered != NULL) {
 				cpu->next = NULL;
@@ -276,7 +275,7 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 			v->gpr[0] = HILUM_WAIT_TIMEOUT;
 			return true;
 		}
-		cpu_timer_cancel(cpu, &v->wait_timer);
+		cpu_timer_cancel(&v->wait_timer);
 		if (deadline_tsc != 0)
 			cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
 	}

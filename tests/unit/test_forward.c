@@ -389,7 +389,7 @@ static void wait__deadline__times_out_then(void **state)
 	fake_advance(1);
 	fake_run(0, 2);
 	assert_int_equal(seen.timeouts, 1);
-	assert_null(fake_self->timers.root);
+	assert_null(fake_self->timers.first);
 }
 
 static void wait__deadline_passed__times_out_at_once(void **state)
@@ -413,7 +413,7 @@ static void wait__same_deadline_after_a_trap__timer_stays_armed(void **state)
 	start(0);
 	fake_run(0, 3);
 	assert_int_equal(seen.count, 1);
-	assert_true(heap_contains(&h->wait_timer.node));
+	assert_true(queue_contains(&h->wait_timer.node));
 	assert_int_equal(h->wait_timer.node.key, wait_deadline);
 	assert_int_equal(seen.timeouts, 0);
 }
@@ -425,12 +425,12 @@ static void wait__deadline_while_the_handler_runs__next_call_times_out(void **st
 	h->vm->shared->pending[0][0] = 1;
 	vcpu_request(h, VCPU_REQUEST_EVENT);
 	fake_run(0, 1);
-	cpu_timer_cancel(h->cpu, &h->wait_timer); /* it has fired while the handler was busy */
+	cpu_timer_cancel(&h->wait_timer); /* it has fired while the handler was busy */
 	fake_tsc = wait_deadline;
 	start(0);
 	fake_run(0, 3);
 	assert_int_equal(seen.timeouts, 1);
-	assert_false(heap_contains(&h->wait_timer.node));
+	assert_false(queue_contains(&h->wait_timer.node));
 }
 
 static void wait__trap_before_deadline__timer_is_forgotten(void **state)
@@ -444,7 +444,7 @@ static void wait__trap_before_deadline__timer_is_forgotten(void **state)
 	start(0);
 	fake_run(0, 3);
 	assert_int_equal(seen.count, 1);
-	assert_false(heap_contains(&h->wait_timer.node));
+	assert_false(queue_contains(&h->wait_timer.node));
 }
 
 /* ---- Death and replacement ---- */
