@@ -37,6 +37,15 @@ void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_t
 	timer_program(cpu);
 }
 
+void cpu_timer_tick(struct cpu *cpu, bool on)
+{
+	if (!timer_set_ticking(on))
+		return;
+	cpu->armed = 0;
+	timer_set_deadline_tsc(INT64_MAX);
+	timer_program(cpu);
+}
+
 static void timer_interrupt(unsigned vector)
 {
 	struct cpu *cpu = cpu_self();
