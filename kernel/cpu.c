@@ -75,7 +75,7 @@ static void kick_interrupt(unsigned vector)
 	(void)vector;
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
-		__atomic_store_n(&v->in_inbox, 0, __ATOMIC_RELEASE);
+		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its requests are read */
 		if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
 			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
 			bool runs = vcpu_prepare(v);
