@@ -143,12 +143,16 @@ void svm_load(struct vcpu *v)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
 	fetch_forget(v);
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
 
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 	fpu_save(v);
 	if (unlikely(c->intercept_dr == 0))
 		dr_unload(v, c);
