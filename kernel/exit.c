@@ -10,9 +10,9 @@
 static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 {
 	struct vm *vm = v->vm;
-	const struct range *doorbell = range_find(vm->doorbells, x->port.port);
+	const struct range *doorbell = x->port.in || x->port.string ? NULL : range_find(vm->doorbells, x->port.port);
 
-	if (doorbell != NULL && !x->port.in && !x->port.string) {
+	if (doorbell != NULL) {
 		event_signal(container_of(doorbell->target, struct event, object));
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;

@@ -151,10 +151,10 @@ void svm_unload(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
 
-	if (unlikely(c->virtual_interrupt & V_IRQ))
-		cpu_timer_tick(v->cpu, false);
 	fpu_save(v);
 	if (unlikely(c->intercept_dr == 0))
 		dr_unload(v, c);
 	svm_vmsave(v->backend_hpa);
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 }
