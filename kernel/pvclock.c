@@ -72,48 +72,49 @@ void pvclock_update_steal(struct vcpu *v)
 		v->kvm_steal_time = 0; /* the guest took the page away: nothing to tell any more */
 }
 
-enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+static uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
 {
 	if (!(v->vm->flags & HILUM_VM_KVM_LEAVES))
-		return STATUS_NOT_FOUND;
+		return NULL;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
-		*value = v->kvm_wall_clock;
-		return STATUS_OK;
+		return &v->kvm_wall_clock;
 	case MSR_KVM_SYSTEM_TIME:
-		*value = v->kvm_system_time;
-		return STATUS_OK;
+		return &v->kvm_system_time;
 	case MSR_KVM_STEAL_TIME:
-		*value = v->kvm_steal_time;
-		return STATUS_OK;
+		return &v->kvm_steal_time;
 	default:
-		return STATUS_NOT_FOUND;
+		return NULL;
 	}
+}
+
+enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	const uint64_t *reg = pvclock_register(v, msr);
+
+	if (reg == NULL)
+		return STATUS_NOT_FOUND;
+	*value = *reg;
+	return STATUS_OK;
 }
 
 enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	if (!(v->vm->flags & HILUM_VM_KVM_LEAVES))
+	uint64_t *reg = pvclock_register(v, msr);
+
+	if (reg == NULL)
 		return STATUS_NOT_FOUND;
-	switch (msr) {
-	case MSR_KVM_WALL_CLOCK:
-		v->kvm_wall_clock = value;
-		return write_wall_clock(v, value) == STATUS_OK ? STATUS_OK : STATUS_INVALID;
-	case MSR_KVM_SYSTEM_TIME:
-		v->kvm_system_time = value;
-		if (!(value & 1))
-			return STATUS_OK;
-		return write_system_time(v, value) == STATUS_OK ? STATUS_OK : STATUS_INVALID;
-	case MSR_KVM_STEAL_TIME:
-		if (value & 0x3E)
-			return STATUS_INVALID;
-		v->kvm_steal_time = value;
-		if (value & 1)
-			pvclock_update_steal(v);
+	if (msr == MSR_KVM_STEAL_TIME && (value & 0x3E))
+		return STATUS_INVALID;
+	*reg = value;
+	if (msr == MSR_KVM_WALL_CLOCK)
+		return write_wall_clock(v, value);
+	if (!(value & 1))
 		return STATUS_OK;
-	default:
-		return STATUS_NOT_FOUND;
-	}
+	if (msr == MSR_KVM_SYSTEM_TIME)
+		return write_system_time(v, value);
+	pvclock_update_steal(v);
+	return STATUS_OK;
 }
 
 /* ---- The CMOS clock, once -------------------------------------------------------------------------------------------------- */
