@@ -8,7 +8,6 @@
 #include "boot/hooks.h"
 #include "kernel/exit.h"
 #include "kernel/host.h"
-#include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 #include "mm/memory.h"
@@ -231,7 +230,6 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		choose_backend();
 		cpu_init_interrupts();
 		cpuid_init();
-		pvclock_init();
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);

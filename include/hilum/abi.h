@@ -170,6 +170,7 @@ struct hilum_vm_config {
 	hilum_handle_t status_event; /* signalled whenever the VM's status changes; may be zero */
 	uint32_t reserved2;
 	char name[32]; /* NUL-terminated, for the log */
+	uint64_t wall_clock_ns; /* since 1970 at host TSC 0: what KVM's wall clock tells the VM */
 };
 
 struct hilum_cpuid_entry {
@@ -361,8 +362,6 @@ struct hilum_host_info {
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
 	uint32_t vm_count;
-	uint64_t wall_clock_seconds; /* since 1970, at host TSC wall_clock_tsc */
-	uint64_t wall_clock_tsc;
 };
 #define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
 #define HILUM_HOST_TSC_DEADLINE (1u << 1)
