@@ -23,7 +23,6 @@ static struct event *log_event;
 void host_get_info(struct hilum_host_info *out)
 {
 	uint16_t port = log_serial_port();
-	struct acpi_override route = acpi_isa_route(boot_acpi_get(), port == 0x2F8 ? 3 : 4);
 
 	*out = (struct hilum_host_info){
 		.abi_version = HILUM_ABI_VERSION,
@@ -36,7 +35,7 @@ void host_get_info(struct hilum_host_info *out)
 		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
 		.xcr0_mask = cpuid_xcr0_mask,
 		.serial_port = port,
-		.serial_gsi = route.gsi,
+		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
 		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0),
 		.vm_count = vm_count,
 	};

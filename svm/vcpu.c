@@ -9,16 +9,18 @@
 
 static void intercepts_init(struct vmcb *c)
 {
-	c->intercept_cr = INTERCEPT_CR_READ(8) | INTERCEPT_CR_WRITE(8);
+	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8));
 	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
-	c->intercept_exceptions = INTERCEPT_EXCEPTION(1) | INTERCEPT_EXCEPTION(17);
-	c->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
-			     INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
-	c->intercept_misc2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
-			     INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
-			     INTERCEPT_XSETBV;
+	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
+	c->intercept_misc1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
+			     INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) | INTERCEPT(VMEXIT_IOIO) |
+			     INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_SHUTDOWN);
+	c->intercept_misc2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) |
+			     INTERCEPT(VMEXIT_VMSAVE) | INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) |
+			     INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) | INTERCEPT(VMEXIT_MONITOR) |
+			     INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
 	if (svm_features.pause_filter) {
-		c->intercept_misc1 |= INTERCEPT_PAUSE;
+		c->intercept_misc1 |= INTERCEPT(VMEXIT_PAUSE);
 		c->pause_filter_count = 3000;
 		c->pause_filter_threshold = svm_features.pause_threshold ? 128 : 0;
 	}
@@ -115,10 +117,14 @@ void svm_load(struct vcpu *v)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vmcb_dirty(svm_vmcb(v), CLEAN_ALL); /* another VMCB may have run here since */
 	fetch_forget(v);
+	if (unlikely(svm_vmcb(v)->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
+	if (unlikely(svm_vmcb(v)->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 	fpu_save(v);
 	v->dr[0] = cpu_read_dr0();
 	v->dr[1] = cpu_read_dr1();

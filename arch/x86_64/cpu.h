@@ -19,6 +19,7 @@ struct cpu_arch {
 	uint32_t apic_id;
 	uint64_t stack_top; /* address just above its stack */
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
+	bool timer_ticks;   /* see timer_set_ticking */
 	bool online;	    /* it reached kernel_main */
 	struct desc_tables desc;
 };
@@ -50,20 +51,7 @@ static inline void cpu_irq_disable(void)
 	__asm__ volatile("cli" ::: "memory");
 }
 
-static inline void cpu_irq_enable(void)
-{
-	__asm__ volatile("sti" ::: "memory");
-}
-
 #define RFLAGS_IF 0x200ull
-
-static inline uint64_t cpu_read_flags(void)
-{
-	uint64_t v;
-
-	__asm__ volatile("pushfq; pop %0" : "=r"(v)::"memory");
-	return v;
-}
 
 static inline uint64_t rdmsr(uint32_t msr)
 {
