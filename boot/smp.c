@@ -75,13 +75,13 @@ static bool start_core(uint32_t apic_id)
 	ap_start_cr3 = cpu_read_cr3();
 	ap_start_stack_top = arch->stack_top;
 	ap_start_cpu = (struct cpu *)arch;
-	lapic_send_startup(apic_id, (unsigned)(trampoline >> PAGE_SHIFT));
+	lapic_send(apic_id, LAPIC_STARTUP | (uint32_t)(trampoline >> PAGE_SHIFT));
 	if (wait_online(arch, SIPI_RETRY_US))
 		return true;
-	lapic_send_startup(apic_id, (unsigned)(trampoline >> PAGE_SHIFT));
+	lapic_send(apic_id, LAPIC_STARTUP | (uint32_t)(trampoline >> PAGE_SHIFT));
 	if (wait_online(arch, START_TIMEOUT_US))
 		return true;
-	lapic_send_init(apic_id); /* whatever it is doing, it must not use these variables any more */
+	lapic_send(apic_id, LAPIC_INIT); /* whatever it is doing, it must not use these variables any more */
 	log_warn("core with APIC id %u does not start", apic_id);
 	return false;
 }
@@ -101,7 +101,7 @@ void smp_start(void)
 	}
 	for (uint32_t i = 0; i < acpi->cpu_count; i++)
 		if (wanted(acpi->apic_ids[i]))
-			lapic_send_init(acpi->apic_ids[i]);
+			lapic_send(acpi->apic_ids[i], LAPIC_INIT);
 	tsc_delay_us(INIT_DELAY_US);
 	for (uint32_t i = 0; i < acpi->cpu_count && cpu_count < CPU_MAX; i++)
 		if (wanted(acpi->apic_ids[i]) && start_core(acpi->apic_ids[i]))
