@@ -44,11 +44,13 @@ void host_get_info(struct hilum_host_info *out)
 	};
 }
 
-enum status host_power(bool off, uint32_t slp_typ)
+enum status host_power(uint64_t what, uint64_t slp_typ)
 {
 	const struct acpi_info *acpi = boot_acpi_get();
 
-	if (!off)
+	if (what > HILUM_POWER_RESET || slp_typ > 0xFFFF)
+		return STATUS_INVALID;
+	if (what == HILUM_POWER_RESET)
 		machine_reset();
 	if (acpi->pm1a_control == 0)
 		return STATUS_UNSUPPORTED;

@@ -35,12 +35,13 @@ static never_inline void asid_assign(struct vcpu *v)
 	vmcb_set_guest_asid(c, cpu->asid_next++);
 }
 
-static void window_set(struct vmcb *c, bool open)
+static void window_set(struct vcpu *v, struct vmcb *c, bool open)
 {
 	bool is_open = c->virtual_interrupt & V_IRQ;
 
 	if (open == is_open)
 		return;
+	cpu_timer_tick(v->cpu, open);
 	if (open) {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
 		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
@@ -58,7 +59,7 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
 		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
-	window_set(c, window);
+	window_set(v, c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
 }
@@ -229,7 +230,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	switch (code) {
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
-		window_set(c, false);
+		window_set(v, c, false);
 		vcpu_window_opened(v);
 		return;
 	case VMEXIT_EXCP(1):
@@ -268,6 +269,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* the NMI was held by GIF = 0 */
 		return;
 	case VMEXIT_PAUSE:
+		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
 	default: /* of the others that are intercepted, these are instructions that the VM does not have */
@@ -286,6 +288,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 	case VMEXIT_INTR:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
 		host_interrupt_window();
+		if (c->virtual_interrupt & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
+			v->check_interrupts = true;
 		break;
 	case VMEXIT_CPUID:
 		handle_insn(v, c, HILUM_EXIT_CPUID);

@@ -34,6 +34,7 @@ void lapic_send(uint32_t apic_id, uint32_t command);
 /* Raw one-shot timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. */
 void lapic_timer_setup(unsigned vector, bool tsc_deadline);
 void lapic_timer_start(uint32_t initial);
+void lapic_timer_set_periodic(bool periodic);
 uint32_t lapic_timer_count(void);
 
 #endif

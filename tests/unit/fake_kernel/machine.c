@@ -133,6 +133,12 @@ void timer_set_deadline_tsc(uint64_t tsc)
 	fake_deadline[fake_self->arch.id] = tsc;
 }
 
+bool timer_set_ticking(bool on)
+{
+	(void)on;
+	return false;
+}
+
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
 {
 	assert_int_equal(vector, CPU_IRQ_KICK);
