@@ -143,8 +143,10 @@ static void prepare_eoi(struct vcpu *v)
 		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
 		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
 		v->deferred |= VCPU_REQUEST_EOI;
-		if (v->vm->handler != NULL)
-			forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_EOI, .value = vector });
+		if (v->vm->handler != NULL) {
+			v->trapped = (struct forward){ .kind = HILUM_TRAP_EOI, .value = vector };
+			forward_trap(v);
+		}
 		return;
 	}
 }
@@ -170,7 +172,8 @@ static void prepare_interrupts(struct vcpu *v)
 	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
 		v->intack_pending = true;
 		v->extint_message = false;
-		forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_INTACK });
+		v->trapped = (struct forward){ .kind = HILUM_TRAP_INTACK };
+		forward_trap(v);
 	}
 }
 
