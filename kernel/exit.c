@@ -23,9 +23,15 @@ static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-	forward_describe(v, x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT, x->port.port, x->port.size, !x->port.in,
-			 x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size)), x->port.next_rip);
-	forward_trap(v, NULL, 0);
+	v->trapped = (struct forward){
+		.kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT,
+		.size = x->port.size,
+		.write = !x->port.in,
+		.address = x->port.port,
+		.value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size)),
+		.next_rip = x->port.next_rip,
+	};
+	forward_trap(v);
 }
 
 /* A plain move to or from the local APIC's page. False: not one; the full emulator of the handler must do it. */
@@ -74,8 +80,14 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 			return;
 		}
 	}
-	forward_describe(v, HILUM_TRAP_MMIO, gpa, 0, x->memory.write, 0, 0);
-	forward_trap(v, x->memory.insn, x->memory.insn_bytes);
+	v->trapped = (struct forward){
+		.kind = HILUM_TRAP_MMIO,
+		.write = x->memory.write,
+		.address = gpa,
+		.insn = x->memory.insn,
+		.insn_bytes = x->memory.insn_bytes,
+	};
+	forward_trap(v);
 }
 
 static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)

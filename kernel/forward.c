@@ -6,6 +6,7 @@
  */
 #include "kernel/forward.h"
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/string.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 
@@ -13,22 +14,24 @@
 #define RFLAGS_REPLY_MASK 0xCD5ull
 
 /* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
-static never_inline void trap_page_fill(struct vcpu *g, const uint8_t *insn, uint32_t insn_bytes)
+static never_inline void trap_page_fill(struct vcpu *g)
 {
+	const struct forward *f = &g->trapped;
 	struct hilum_trap *t = g->trap;
 
-	t->kind = g->trap_kind;
-	t->size = g->trap_size;
-	t->write = g->trap_write;
-	t->address = g->trap_address;
-	t->value = g->trap_value;
-	t->next_rip = g->trap_next_rip;
+	t->kind = f->kind;
+	t->size = f->size;
+	t->write = f->write;
+	t->address = f->address;
+	t->value = f->value;
+	t->next_rip = f->next_rip;
 	t->reply = 0;
-	t->insn_bytes = insn != NULL ? insn_bytes : 0;
-	for (unsigned i = 0; insn != NULL && i < insn_bytes && i < sizeof(t->insn); i++)
-		t->insn[i] = insn[i];
-	for (unsigned i = 0; i < 16; i++)
-		t->gpr[i] = g->gpr[i];
+	t->insn_bytes = 0;
+	if (f->insn != NULL) {
+		memcpy(t->insn, f->insn, f->insn_bytes); /* at most 15 */
+		t->insn_bytes = f->insn_bytes;
+	}
+	memcpy(t->gpr, g->gpr, sizeof(t->gpr));
 	t->rip = g->rip;
 	t->rflags = g->rflags;
 	virt->fill_trap(g, t);
@@ -43,10 +46,10 @@ static void wait_return_trap(struct vcpu *h, struct vcpu *g)
 	h->gpr[0] = HILUM_WAIT_TRAP;
 	h->gpr[2] = g->vm->badge;
 	h->gpr[6] = g->index;
-	h->gpr[7] = g->trap_kind;
-	h->gpr[8] = g->trap_address;
-	h->gpr[9] = g->trap_size | (uint32_t)g->trap_write << 8;
-	h->gpr[10] = g->trap_value;
+	h->gpr[7] = g->trapped.kind;
+	h->gpr[8] = g->trapped.address;
+	h->gpr[9] = g->trapped.size | (uint32_t)g->trapped.write << 8;
+	h->gpr[10] = g->trapped.value;
 }
 
 static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
@@ -83,14 +86,14 @@ static inline void hand_over(struct vcpu *g)
 	inbox_put(h, g);
 }
 
-void forward_trap(struct vcpu *v, const uint8_t *insn, uint32_t insn_bytes)
+void forward_trap(struct vcpu *v)
 {
 	if (unlikely(v->vm->handler == NULL)) {
-		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trap_address);
+		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trapped.address);
 		return;
 	}
-	if (v->trap_kind == HILUM_TRAP_STRING || v->trap_kind == HILUM_TRAP_MMIO)
-		trap_page_fill(v, insn, insn_bytes);
+	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v);
 	v->state = VCPU_TRAPPED;
 	hand_over(v);
 }
@@ -104,15 +107,15 @@ static void complete_port(struct vcpu *v)
 {
 	uint64_t value = v->trap->value;
 
-	if (!v->trap_write) {
-		if (v->trap_size == 4)
+	if (!v->trapped.write) {
+		if (v->trapped.size == 4)
 			v->gpr[0] = (uint32_t)value;
-		else if (v->trap_size == 2)
+		else if (v->trapped.size == 2)
 			v->gpr[0] = (v->gpr[0] & ~0xFFFFull) | (value & 0xFFFF);
 		else
 			v->gpr[0] = (v->gpr[0] & ~0xFFull) | (value & 0xFF);
 	}
-	vcpu_skip(v, (unsigned)(v->trap_next_rip - v->rip));
+	vcpu_skip(v, (unsigned)(v->trapped.next_rip - v->rip));
 }
 
 static void complete_emulated(struct vcpu *v, uint32_t reply)
@@ -121,8 +124,7 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 
 	if (reply & HILUM_REPLY_STATE) {
 		v->shadow = false;
-		for (unsigned i = 0; i < 16; i++)
-			v->gpr[i] = t->gpr[i];
+		memcpy(v->gpr, t->gpr, sizeof(v->gpr));
 		v->rip = t->rip;
 		v->rflags = (v->rflags & ~RFLAGS_REPLY_MASK) | (t->rflags & RFLAGS_REPLY_MASK);
 		v->check_interrupts = true;
@@ -144,7 +146,7 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 void forward_complete(struct vcpu *v)
 {
 	v->state = VCPU_READY;
-	switch (v->trap_kind) {
+	switch (v->trapped.kind) {
 	case HILUM_TRAP_PORT:
 		complete_port(v);
 		break;

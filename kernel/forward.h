@@ -7,23 +7,8 @@
 
 #include "kernel/vcpu.h"
 
-/* What the next forward_trap is about. `next_rip`: after the instruction, 0 if not known. */
-static inline void forward_describe(struct vcpu *v, uint32_t kind, uint64_t address, uint32_t size, bool write, uint64_t value,
-				    uint64_t next_rip)
-{
-	v->trap_kind = kind;
-	v->trap_size = size;
-	v->trap_write = write;
-	v->trap_address = address;
-	v->trap_value = value;
-	v->trap_next_rip = next_rip;
-}
-
-/*
- * Block `v` and hand the trap described to its handler; the VM crashes if it has none. The caller must leave the run loop. `insn`:
- * instruction bytes that the CPU delivered, or NULL.
- */
-void forward_trap(struct vcpu *v, const uint8_t *insn, uint32_t insn_bytes);
+/* Block `v` and hand the trap in v->trapped to its handler; the VM crashes if it has none. The caller must leave the run loop. */
+void forward_trap(struct vcpu *v);
 
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);

@@ -140,22 +140,19 @@ static unsigned decode_mov_cr(struct vcpu *v, uint8_t *reg, unsigned *cr, bool *
 {
 	uint8_t bytes[INSN_MAX_BYTES];
 	unsigned n = fetch_instruction(v, bytes);
-	unsigned length = insn_length(bytes, n, fetch_mode(vcpu_paging(v)));
-	unsigned rex = 0, lock = 0;
+	enum insn_mode mode = fetch_mode(vcpu_paging(v));
+	unsigned length = insn_length(bytes, n, mode);
+	struct insn_prefixes p;
 
-	for (unsigned i = 0; i + 2 < length; i++) {
-		if (bytes[i] == 0x0F && (bytes[i + 1] & 0xFD) == 0x20) {
-			uint8_t modrm = bytes[i + 2];
-			*write = bytes[i + 1] == 0x22;
-			*reg = (modrm & 7) | (rex & 1) << 3;
-			*cr = (modrm >> 3 & 7) | (rex & 4) << 1 | lock << 3;
-			return length;
-		}
-		bool is_rex = fetch_mode(&v->paging) == INSN_MODE_64 && (bytes[i] & 0xF0) == 0x40;
-		rex = is_rex ? bytes[i] : 0;
-		lock |= bytes[i] == 0xF0;
-	}
-	return 0;
+	if (length == 0 || !insn_read_prefixes(bytes, length, mode, &p) || length - p.bytes != 3)
+		return 0;
+	const uint8_t *op = bytes + p.bytes;
+	if (op[0] != 0x0F || (op[1] & 0xFD) != 0x20)
+		return 0;
+	*write = op[1] == 0x22;
+	*reg = (op[2] & 7) | (p.rex & 1) << 3;
+	*cr = (op[2] >> 3 & 7) | (p.rex & 4) << 1 | (p.lock_or_repeat ? 8 : 0);
+	return length;
 }
 
 static void handle_cr8(struct vcpu *v)
