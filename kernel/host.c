@@ -8,7 +8,6 @@
 #include "kernel/cpu.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
-#include "kernel/pvclock.h"
 #include "kernel/virt_ops.h"
 #include "kernel/vm.h"
 #include "mm/frame.h"
@@ -39,8 +38,6 @@ void host_get_info(struct hilum_host_info *out)
 		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
 		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0),
 		.vm_count = vm_count,
-		.wall_clock_seconds = pvclock_boot_seconds,
-		.wall_clock_tsc = pvclock_boot_tsc,
 	};
 }
 

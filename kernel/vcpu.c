@@ -111,14 +111,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 /* The local APIC model's way to its vCPU. */
 void vlapic_notify(struct vlapic *target, enum vlapic_notice what)
 {
-	static const uint32_t request[] = {
-		[VLAPIC_NOTIFY_INTR] = VCPU_REQUEST_INTERRUPT,
-		[VLAPIC_NOTIFY_NMI] = VCPU_REQUEST_NMI,
-		[VLAPIC_NOTIFY_INIT] = VCPU_REQUEST_INIT,
-		[VLAPIC_NOTIFY_SIPI] = VCPU_REQUEST_SIPI,
-		[VLAPIC_NOTIFY_EXTINT] = VCPU_REQUEST_EXTINT,
-	};
-	vcpu_request(container_of(target, struct vcpu, apic), request[what]);
+	vcpu_request(container_of(target, struct vcpu, apic), 1u << what);
 }
 
 void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
@@ -150,8 +143,10 @@ static void prepare_eoi(struct vcpu *v)
 		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
 		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
 		v->deferred |= VCPU_REQUEST_EOI;
-		if (v->vm->handler != NULL)
-			forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_EOI, .value = vector });
+		if (v->vm->handler != NULL) {
+			v->trapped = (struct forward){ .kind = HILUM_TRAP_EOI, .value = vector };
+			forward_trap(v);
+		}
 		return;
 	}
 }
@@ -177,7 +172,8 @@ static void prepare_interrupts(struct vcpu *v)
 	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
 		v->intack_pending = true;
 		v->extint_message = false;
-		forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_INTACK });
+		v->trapped = (struct forward){ .kind = HILUM_TRAP_INTACK };
+		forward_trap(v);
 	}
 }
 

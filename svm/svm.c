@@ -110,6 +110,7 @@ static enum status svm_enable_core(struct cpu *cpu)
 	wrmsr(MSR_VM_HSAVE_PA, pool_hpa(cpu->virt_page));
 	cpu->asid_generation = 1;
 	cpu->asid_next = 1;
+	svm_fpu_open();
 	__asm__ volatile("clgi" ::: "memory"); /* interrupts come in svm_run's and svm_idle's windows only, from here on */
 	return STATUS_OK;
 }
