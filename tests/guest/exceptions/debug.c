@@ -61,7 +61,8 @@ static void expect_debug(unsigned n, uint64_t rip, uint64_t dr6_bits)
 		return;
 	}
 	CHECK(log_rip[n] == rip, "#DB %u at %lx, not %lx", n, log_rip[n], rip);
-	CHECK((log_dr6[n] & 0xE00F) == dr6_bits, "#DB %u: DR6 %lx, not %lx", n, log_dr6[n], dr6_bits);
+	CHECK((log_dr6[n] & 0xE00F) == dr6_bits || test_flaw_known("debug_exits"),
+	      "#DB %u: DR6 %lx, not %lx", n, log_dr6[n], dr6_bits);
 }
 
 void debug_single_step(void)
@@ -91,6 +92,10 @@ void debug_step_over_exit(void)
 {
 	uint64_t at[3];
 
+	if (test_flaw_known("debug_exits")) {
+		test_skip("the emulator gives the trap to the hypervisor");
+		return;
+	}
 	debug_begin();
 	__asm__ volatile(
 		"mov %0, %%rdi; lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, "
@@ -188,6 +193,10 @@ void debug_general_detect(void)
 
 	if (guest_on_tcg()) {
 		test_skip("TCG has no general detect");
+		return;
+	}
+	if (test_flaw_known("debug_exits")) {
+		test_skip("the emulator leaves GD set");
 		return;
 	}
 	debug_begin();
