@@ -17,7 +17,7 @@ static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-	if (vm->handler == NULL || range_find(vm->ports, x->port.port) == NULL) { /* nobody there: the bus floats high */
+	if (vm->handler == NULL) { /* nobody there: the bus floats high */
 		if (x->port.in && !x->port.string)
 			v->gpr[0] = x->port.size == 4 ? 0xFFFFFFFF : v->gpr[0] | (x->port.size == 2 ? 0xFFFF : 0xFF);
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));

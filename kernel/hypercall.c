@@ -186,21 +186,12 @@ static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t coun
 	return vm_set_cpuid(vm, entries, (uint32_t)count);
 }
 
-/* Doorbells have a right of their own. */
-static enum status may_bind(struct vcpu *v, uint64_t vm_handle, uint64_t kind)
-{
-	uint32_t right = kind == HILUM_TRAP_RANGE_DOORBELL ? HILUM_RIGHT_BIND : HILUM_RIGHT_CONTROL;
-
-	return handle_rights(&v->vm->handles, vm_handle) & right ? STATUS_OK : STATUS_DENIED;
-}
-
 static int64_t bind_trap(struct vcpu *v, struct vm *vm, const uint64_t *a)
 {
 	struct hilum_trap_range range;
 	struct object *event;
 
 	TRY(vm_copy_in(v->vm, a[1], &range, sizeof(range)));
-	TRY(may_bind(v, a[0], range.kind));
 	TRY(resolve_event(v, range.event, &event));
 	return vm_bind_trap(vm, &range, event, v->cpu);
 }
@@ -253,7 +244,6 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	case HC_VM_BIND_TRAP:
 		return bind_trap(v, vm, a);
 	case HC_VM_UNBIND_TRAP:
-		TRY(may_bind(v, a[0], a[1]));
 		return vm_unbind_trap(vm, a[1], a[2], v->cpu);
 	case HC_VM_SET_HANDLER:
 		return set_handler(v, vm, a[1], a[2]);
@@ -338,8 +328,8 @@ static const struct {
 	CALL(HC_VM_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_DESTROY, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_SET_CPUID, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
-	CALL(HC_VM_BIND_TRAP, OBJECT_VM, 0, true),   /* see may_bind */
-	CALL(HC_VM_UNBIND_TRAP, OBJECT_VM, 0, true),
+	CALL(HC_VM_BIND_TRAP, OBJECT_VM, HILUM_RIGHT_BIND, true),
+	CALL(HC_VM_UNBIND_TRAP, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_VM_SET_HANDLER, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_SHARED_MEMORY, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_STATUS, OBJECT_VM, HILUM_RIGHT_READ, false),

@@ -95,7 +95,6 @@ struct vcpu {
 	void *backend; /* the vendor's control block */
 	hpa_t backend_hpa;
 	uint32_t index; /* = APIC id */
-	uint32_t asid;
 	uint64_t asid_generation;
 	uint64_t npt_generation; /* of the nested tables at the last entry */
 
@@ -148,7 +147,6 @@ struct vcpu {
 	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
 
 	struct object object;
-	uint32_t injected_vector;
 	struct hilum_vcpu_stats stats;
 };
 

@@ -182,8 +182,7 @@ struct hilum_cpuid_entry {
 };
 #define HILUM_CPUID_SUBLEAF (1u << 0)
 
-#define HILUM_TRAP_RANGE_PORT     (0u) /* I/O ports that go to the VM's handler; all others read ones and ignore writes */
-#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; looked at first */
+#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; all other accesses go to the handler */
 
 struct hilum_trap_range {
 	uint32_t kind; /* HILUM_TRAP_RANGE_* */

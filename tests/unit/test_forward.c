@@ -96,7 +96,6 @@ static struct vexit mmio(bool write)
 
 static int set_up(void **state)
 {
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, 0, 0, 0xFFFF};
 
 	(void)state;
 	fake_boot(2);
@@ -113,8 +112,6 @@ static int set_up(void **state)
 		g[i]->rip = 0x1000;
 		plan[i] = port_in(4);
 	}
-	memcpy(control_memory(), &range, sizeof(range));
-	CALL_OK(HC_VM_BIND_TRAP, guest_vm, 0);
 	CALL_OK(HC_VM_SET_HANDLER, guest_vm, handler_vm, BADGE);
 	fake_guest = step;
 	CALL_OK(HC_VCPU_RUN, handler_vcpu);
