@@ -12,37 +12,21 @@ const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS] = {
 	0x174, 0x175, 0x176, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
 };
 
-static void fpu_restore(const struct vcpu *v)
+void backend_open_fpu(void)
 {
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
-		return;
-	}
-	enum status bad;
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
-	__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-	bad = xsetbv_safe(0, v->xcr0);
-	(void)bad; /* validated when it was set, or read back from the CPU */
-}
-
-static void fpu_save(struct vcpu *v)
-{
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
-		return;
-	}
-	v->xcr0 = xgetbv(0);
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
-	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+	if (cpu_features.xsave)
+		__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
 }
 
 void backend_load_vcpu(struct vcpu *v)
 {
-	fpu_restore(v);
-	cpu_write_dr0(v->dr[0]);
-	cpu_write_dr1(v->dr[1]);
-	cpu_write_dr2(v->dr[2]);
-	cpu_write_dr3(v->dr[3]);
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
+	} else {
+		__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+		enum status bad = xsetbv_safe(0, v->xcr0);
+		(void)bad; /* validated when it was set, or read back from the CPU */
+	}
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	fetch_forget(v);
@@ -50,7 +34,25 @@ void backend_load_vcpu(struct vcpu *v)
 
 void backend_unload_vcpu(struct vcpu *v)
 {
-	fpu_save(v);
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
+		return;
+	}
+	v->xcr0 = xgetbv(0);
+	backend_open_fpu();
+	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+}
+
+void backend_load_debug(const struct vcpu *v)
+{
+	cpu_write_dr0(v->dr[0]);
+	cpu_write_dr1(v->dr[1]);
+	cpu_write_dr2(v->dr[2]);
+	cpu_write_dr3(v->dr[3]);
+}
+
+void backend_unload_debug(struct vcpu *v)
+{
 	v->dr[0] = cpu_read_dr0();
 	v->dr[1] = cpu_read_dr1();
 	v->dr[2] = cpu_read_dr2();

@@ -8,9 +8,14 @@
 #define BACKEND_PASSED_MSRS 10
 extern const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS];
 
-/* FPU, XCR0, DR0 to DR3 and TSC_AUX of `v` onto the core, and back off. */
+/* XCR0 as it is while no vCPU is loaded: every component that guests may use. */
+void backend_open_fpu(void);
+
+/* FPU, XCR0 and TSC_AUX of `v` onto the core, and back off; then DR0 to DR3, which only a vCPU that uses them needs. */
 void backend_load_vcpu(struct vcpu *v);
 void backend_unload_vcpu(struct vcpu *v);
+void backend_load_debug(const struct vcpu *v);
+void backend_unload_debug(struct vcpu *v);
 
 /* The registers and the bytes at RIP, into the log. */
 void backend_log_vcpu(struct vcpu *v);

@@ -4,18 +4,23 @@
 #include "mm/pool.h"
 #include "svm/svm.h"
 
+#define DR7_ENABLES 0xFFu
+
 static void intercepts_init(struct vmcb *c)
 {
-	c->intercept_cr = INTERCEPT_CR_READ(8) | INTERCEPT_CR_WRITE(8);
+	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8));
+	c->intercept_dr = INTERCEPT_DR_ADDRESSES;
 	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
-	c->intercept_exceptions = INTERCEPT_EXCEPTION(1) | INTERCEPT_EXCEPTION(17);
-	c->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
-			     INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
-	c->intercept_misc2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
-			     INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
-			     INTERCEPT_XSETBV;
+	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
+	c->intercept_misc1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
+			     INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) | INTERCEPT(VMEXIT_IOIO) |
+			     INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_SHUTDOWN);
+	c->intercept_misc2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) |
+			     INTERCEPT(VMEXIT_VMSAVE) | INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) |
+			     INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) | INTERCEPT(VMEXIT_MONITOR) |
+			     INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
 	if (svm_features.pause_filter) {
-		c->intercept_misc1 |= INTERCEPT_PAUSE;
+		c->intercept_misc1 |= INTERCEPT(VMEXIT_PAUSE);
 		c->pause_filter_count = 3000;
 		c->pause_filter_threshold = svm_features.pause_threshold ? 128 : 0;
 	}
@@ -42,20 +47,43 @@ void svm_destroy_vcpu(struct vcpu *v)
 	pool_free_page(v->backend);
 }
 
+void svm_dr_take(struct vcpu *v)
+{
+	vmcb_set_intercept_dr(svm_vmcb(v), 0);
+	backend_load_debug(v);
+}
+
+static void dr_unload(struct vcpu *v, struct vmcb *c)
+{
+	backend_unload_debug(v);
+	if (!(c->dr7 & DR7_ENABLES))
+		vmcb_set_intercept_dr(c, INTERCEPT_DR_ADDRESSES);
+}
+
 void svm_load(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
 
 	svm_vmload(v->backend_hpa);
 	backend_load_vcpu(v);
+	if (unlikely(c->intercept_dr == 0))
+		svm_dr_take(v);
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
 	c->g_pat = v->pat;
 	c->tsc_offset = v->apic.tsc_offset;
 	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
+	struct vmcb *c = svm_vmcb(v);
+
 	backend_unload_vcpu(v);
+	if (unlikely(c->intercept_dr == 0))
+		dr_unload(v, c);
 	svm_vmsave(v->backend_hpa);
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 }

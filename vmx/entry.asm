@@ -9,6 +9,8 @@
 ;   state:    IF = 0 throughout, the guest's exits included; CR2, DR0-3, DR6 and the system-call MSRs stay the guest's until the
 ;             vCPU is unloaded
 
+%include "arch/x86_64/registers.inc"
+
 HOST_RSP equ 0x6C14
 
 bits 64
@@ -17,13 +19,7 @@ section .text
 global vmx_enter:function (vmx_enter.end - vmx_enter)
 global vmx_exit
 vmx_enter:
-	push	rbp
-	push	rbx
-	push	r12
-	push	r13
-	push	r14
-	push	r15
-	push	rdi
+	push_each rbp, rbx, r12, r13, r14, r15, rdi
 	cmp	rsp, [rsi]
 	je	.depth_known
 	mov	eax, HOST_RSP
@@ -31,20 +27,7 @@ vmx_enter:
 	mov	[rsi], rsp
 .depth_known:
 	test	dl, dl                      ; the moves below keep ZF
-	mov	rax, [rdi]
-	mov	rcx, [rdi + 8 * 1]
-	mov	rdx, [rdi + 8 * 2]
-	mov	rbx, [rdi + 8 * 3]
-	mov	rbp, [rdi + 8 * 5]
-	mov	rsi, [rdi + 8 * 6]
-	mov	r8, [rdi + 8 * 8]
-	mov	r9, [rdi + 8 * 9]
-	mov	r10, [rdi + 8 * 10]
-	mov	r11, [rdi + 8 * 11]
-	mov	r12, [rdi + 8 * 12]
-	mov	r13, [rdi + 8 * 13]
-	mov	r14, [rdi + 8 * 14]
-	mov	r15, [rdi + 8 * 15]
+	load_each rdi, 0, rax, 1, rcx, 2, rdx, 3, rbx, 5, rbp, 6, rsi, 8, r8, 9, r9, 10, r10, 11, r11, 12, r12, 13, r13, 14, r14, 15, r15
 	mov	rdi, [rdi + 8 * 7]
 	jz	.launch
 	vmresume
@@ -58,30 +41,12 @@ vmx_enter:
 vmx_exit:                                   ; HOST_RIP; RSP as at the push of RDI
 	push	rax
 	mov	rax, [rsp + 8]
-	mov	[rax + 8 * 1], rcx
-	mov	[rax + 8 * 2], rdx
-	mov	[rax + 8 * 3], rbx
-	mov	[rax + 8 * 5], rbp
-	mov	[rax + 8 * 6], rsi
-	mov	[rax + 8 * 7], rdi
-	mov	[rax + 8 * 8], r8
-	mov	[rax + 8 * 9], r9
-	mov	[rax + 8 * 10], r10
-	mov	[rax + 8 * 11], r11
-	mov	[rax + 8 * 12], r12
-	mov	[rax + 8 * 13], r13
-	mov	[rax + 8 * 14], r14
-	mov	[rax + 8 * 15], r15
+	store_each rax, 1, rcx, 2, rdx, 3, rbx, 5, rbp, 6, rsi, 7, rdi, 8, r8, 9, r9, 10, r10, 11, r11, 12, r12, 13, r13, 14, r14, 15, r15
 	pop	qword [rax]
 	pop	rax
 	mov	eax, 1
 vmx_enter.restore:
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	rbx
-	pop	rbp
+	pop_each r15, r14, r13, r12, rbx, rbp
 	ret
 vmx_enter.end:
 

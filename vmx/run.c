@@ -61,6 +61,8 @@ static never_inline void inject(struct vcpu *v, struct vmx_vcpu *x)
 		primary |= PRIMARY_INTERRUPT_WINDOW;
 	if (v->nmi_pending)
 		primary |= PRIMARY_NMI_WINDOW;
+	if (unlikely(x->debug_taken))
+		primary &= ~PRIMARY_MOV_DR;
 	if (primary != x->primary)
 		vmx_write(VMCS_PRIMARY_CONTROLS, primary);
 	x->primary = primary;
@@ -158,6 +160,8 @@ static void handle_debug(struct vcpu *v, uint32_t event)
 {
 	uint32_t causes = (uint32_t)vmx_read(VMCS_QUALIFICATION) & DEBUG_CAUSES;
 
+	if (!vmx_of(v)->debug_taken)
+		vmx_take_debug(v);
 	cpu_write_dr6((cpu_read_dr6() & ~15ull) | causes);
 	if (causes & DEBUG_BD)
 		vmx_write(VMCS_GUEST_DR7, vmx_read(VMCS_GUEST_DR7) & ~(uint64_t)DR7_GD);
@@ -213,6 +217,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_CR:
 		handle_cr(v, x);
+		return;
+	case REASON_DR: /* executed again, with the registers in place */
+		v->stats.exits[HILUM_EXIT_DR]++;
+		vmx_take_debug(v);
 		return;
 	case REASON_XSETBV:
 		if (exit_xsetbv(v))
@@ -275,6 +283,7 @@ static void classify(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 		handle_insn(v, HILUM_EXIT_WRMSR);
 		break;
 	case REASON_VMCALL:
+		v->cpl = vmx_read(VMCS_GUEST_ACCESS(SEGMENT_SS)) >> 5 & 3;
 		/* The ABI knows VMCALL without prefixes only: its length is no question. */
 		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
 		break;

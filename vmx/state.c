@@ -107,7 +107,6 @@ void vmx_fetch(struct vcpu *v, uint32_t groups)
 	p->efer = vmx_read(VMCS_GUEST_EFER);
 	p->cs_base = vmx_read(VMCS_GUEST_BASE(SEGMENT_CS));
 	p->cs_attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(SEGMENT_CS)));
-	p->cpl = vmx_read(VMCS_GUEST_ACCESS(SEGMENT_SS)) >> 5 & 3;
 	vmx_return(v, borrowed);
 }
 
@@ -178,8 +177,10 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 		x->cr2 = s->cr2;
 		x->pdptes_stale = (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE) && !(s->efer & EFER_LME);
 	}
-	if (mask & HILUM_STATE_DR)
+	if (mask & HILUM_STATE_DR) {
 		x->dr6 = s->dr6;
+		x->debug_taken = true;
+	}
 	if (mask & HILUM_STATE_MSR) {
 		memcpy(x->msr, &s->star, sizeof(x->msr));
 		x->msr[3] &= UINT32_MAX; /* the upper half of SFMASK does not exist */

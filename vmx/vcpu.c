@@ -137,6 +137,14 @@ static void load_pdptes(struct vcpu *v)
 		vmx_write(VMCS_GUEST_PDPTE(i), entries[i]);
 }
 
+void vmx_take_debug(struct vcpu *v)
+{
+	backend_load_debug(v);
+	cpu_write_dr6(vmx_of(v)->dr6);
+	vmx_of(v)->debug_taken = true;
+	v->check_interrupts = true; /* which writes the controls */
+}
+
 void vmx_load(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
@@ -155,8 +163,9 @@ void vmx_load(struct vcpu *v)
 		load_pdptes(v);
 	x->pdptes_stale = false;
 	backend_load_vcpu(v);
+	if (unlikely(x->debug_taken))
+		vmx_take_debug(v);
 	cpu_write_cr2(x->cr2);
-	cpu_write_dr6(x->dr6);
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		wrmsr(msr_of[i], x->msr[i]);
 }
@@ -168,7 +177,12 @@ void vmx_unload(struct vcpu *v)
 	backend_unload_vcpu(v);
 	vmx_fetch_rsp(v);
 	x->cr2 = cpu_read_cr2();
-	x->dr6 = cpu_read_dr6();
+	if (unlikely(x->debug_taken)) {
+		backend_unload_debug(v);
+		x->dr6 = cpu_read_dr6();
+		x->debug_taken = vmx_read(VMCS_GUEST_DR7) & DR7_ENABLES;
+		v->check_interrupts = true; /* which writes the controls */
+	}
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		x->msr[i] = rdmsr(msr_of[i]);
 	vmcs_release(v);

@@ -106,6 +106,7 @@ enum vmcs_field {
 #define PRIMARY_CR8_LOAD         (1u << 19)
 #define PRIMARY_CR8_STORE        (1u << 20)
 #define PRIMARY_NMI_WINDOW       (1u << 22)
+#define PRIMARY_MOV_DR           (1u << 23)
 #define PRIMARY_IO_BITMAPS       (1u << 25)
 #define PRIMARY_MSR_BITMAPS      (1u << 28)
 #define PRIMARY_MONITOR          (1u << 29)
@@ -179,6 +180,7 @@ enum vmcs_field {
 #define REASON_VMCLEAR            19u
 #define REASON_VMXON              27u
 #define REASON_CR                 28u
+#define REASON_DR                 29u
 #define REASON_IO                 30u
 #define REASON_RDMSR              31u
 #define REASON_WRMSR              32u
@@ -213,6 +215,7 @@ enum vmcs_field {
 #define DEBUG_BD          (1u << 13)
 
 #define DR7_GD (1u << 13)
+#define DR7_ENABLES 0xFFu
 #define DR6_BS (1u << 14)
 
 #endif

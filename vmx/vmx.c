@@ -90,9 +90,8 @@ static enum status vmx_enable_core(struct cpu *cpu)
 	cpu_write_cr4(vmx_fix_bits(cpu_read_cr4() | CR4_VMXE, cap[CAP_CR4_FIXED0], cap[CAP_CR4_FIXED1]));
 	cpu->asid_generation = 1;
 	cpu->asid_next = 1;
-	if (!vmx_on(pool_hpa(cpu->virt_page)))
-		return STATUS_UNSUPPORTED;
-	return STATUS_OK;
+	backend_open_fpu();
+	return vmx_on(pool_hpa(cpu->virt_page)) ? STATUS_OK : STATUS_UNSUPPORTED;
 }
 
 static bool vmx_is_loaded(const struct vcpu *v)
@@ -110,7 +109,7 @@ static void vmx_set_cr2(struct vcpu *v, uint64_t value)
 
 static void vmx_note_single_step(struct vcpu *v)
 {
-	if (vmx_is_loaded(v))
+	if (vmx_is_loaded(v) && vmx_of(v)->debug_taken)
 		cpu_write_dr6(cpu_read_dr6() | DR6_BS);
 	else
 		vmx_of(v)->dr6 |= DR6_BS;

@@ -23,6 +23,7 @@ struct vmx_vcpu {
 	uint64_t rip, rsp, rflags;
 	bool rsp_known;    /* rsp, and the vCPU's gpr[4], hold the guest's */
 	bool launched;
+	bool debug_taken;  /* the guest uses DR0 to DR3 and DR6: they are the CPU's while it is loaded; else their use exits */
 	bool pdptes_stale; /* the four PAE entries must be read from the guest's memory */
 	uint32_t interruptibility;
 	uint32_t primary;  /* controls */
@@ -47,6 +48,7 @@ enum status vmx_create_vcpu(struct vcpu *v);
 void vmx_destroy_vcpu(struct vcpu *v);
 void vmx_load(struct vcpu *v);
 void vmx_unload(struct vcpu *v);
+void vmx_take_debug(struct vcpu *v); /* loaded */
 /* Make the VMCS of `v`, whether loaded or not, current; _return undoes it. Returns what _return wants. */
 bool vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, bool borrowed);

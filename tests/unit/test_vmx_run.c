@@ -129,6 +129,12 @@ void vmx_fetch_rsp(struct vcpu *w)
 	backend.rsp_known = true;
 }
 
+void vmx_take_debug(struct vcpu *w)
+{
+	backend.debug_taken = true;
+	w->check_interrupts = true;
+}
+
 void log_warn(const char *fmt, ...)
 {
 	va_list args;
@@ -191,7 +197,7 @@ static void run__frequent_exits__counts_stay(void **state)
 		uint32_t reason;
 		unsigned reads, writes;
 	} table[] = {
-		{ REASON_INTERRUPT, 5, 0 }, { REASON_VMCALL, 4, 0 }, { REASON_RDMSR, 5, 0 }, { REASON_WRMSR, 5, 0 },
+		{ REASON_INTERRUPT, 5, 0 }, { REASON_VMCALL, 5, 0 }, { REASON_RDMSR, 5, 0 }, { REASON_WRMSR, 5, 0 },
 		{ REASON_HLT, 5, 0 }, { REASON_IO, 6, 0 }, { REASON_EPT_VIOLATION, 8, 0 }, { REASON_INTERRUPT_WINDOW, 4, 0 },
 		{ REASON_PAUSE, 5, 0 },
 	};
@@ -424,6 +430,15 @@ static void cr0__guest_sets_ne__shadow_follows_and_instruction_runs_again(void *
 	assert_int_equal(raised, 0);
 }
 
+static void debug_register__used__taken_once(void **state)
+{
+	(void)state;
+	vmx_controls.primary = backend.primary = 0x80000000 | PRIMARY_MOV_DR;
+	run(REASON_DR);
+	assert_int_equal(v->rip, 0x1000);
+	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000);
+}
+
 static void cr0__nw_without_cd__faults(void **state)
 {
 	(void)state;
@@ -524,6 +539,7 @@ int main(void)
 		TEST(tlb__new_here__gets_a_fresh_tag),
 		TEST(tlb__tags_used_up__all_flushed_and_begun_again),
 		TEST(cr0__guest_sets_ne__shadow_follows_and_instruction_runs_again),
+		TEST(debug_register__used__taken_once),
 		TEST(cr0__nw_without_cd__faults),
 		TEST(cr4__bit_that_the_vm_has_not__faults),
 		TEST(entry__refused__logged_with_the_error_and_vm_stopped),
