@@ -228,3 +228,32 @@ void debug_register_alias(void)
 	write_dr0(0);
 	write_dr3(0);
 }
+
+static void expect_addresses(const char *when)
+{
+	CHECK(read_dr0() == 0x1110 && read_dr1() == 0x2220 && read_dr2() == 0x3330 && read_dr3() == 0x4440,
+	      "%s: DR0 to DR3 %lx %lx %lx %lx", when, read_dr0(), read_dr1(), read_dr2(), read_dr3());
+}
+
+/* A port of a device model: the core may run another VM until it is answered. */
+void debug_registers_kept(void)
+{
+	write_dr0(0x1110);
+	write_dr1(0x2220);
+	write_dr2(0x3330);
+	write_dr3(0x4440);
+	(void)inb(0x3FD);
+	expect_addresses("no breakpoint enabled");
+	write_dr7(DR7_RESET | DR7_G1 | DR7_RW_WRITE(1) | DR7_LEN4(1));
+	(void)inb(0x3FD);
+	(void)inb(0x3FD);
+	expect_addresses("one enabled");
+	CHECK_EQ(read_dr7(), DR7_RESET | DR7_G1 | DR7_RW_WRITE(1) | DR7_LEN4(1));
+	write_dr7(DR7_RESET);
+	(void)inb(0x3FD);
+	expect_addresses("disabled again");
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
+	write_dr3(0);
+}
