@@ -17,6 +17,7 @@ class Platform:
 
 PLATFORMS = {
     "ryzen": Platform("SVM", "ryzen", SVM_FLAWS),
+    "icelake": Platform("VMX", "corei7_icelake_u"),
 }
 
 
