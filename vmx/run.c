@@ -208,6 +208,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_PREEMPTION_TIMER:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
+		vmx_write_timer();
 		host_interrupt_window();
 		return;
 	case REASON_INTERRUPT_WINDOW:
@@ -236,6 +237,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		VCPU_RAISE_GP(v);
 		return;
 	case REASON_PAUSE:
+		host_interrupt_window();
 		handle_insn(v, HILUM_EXIT_PAUSE);
 		return;
 	case REASON_TRIPLE_FAULT:
