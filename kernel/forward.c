@@ -59,7 +59,7 @@ static void wait_end(struct vcpu *h)
 }
 
 /* Give the trap of `g` to the handler VM's vCPU for this core. */
-static void hand_over(struct vcpu *g)
+void forward_hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -95,12 +95,7 @@ void forward_trap(struct vcpu *v, const struct forward *f)
 	v->trapped = *f;
 	trap_page_fill(v, f);
 	v->state = VCPU_TRAPPED;
-	hand_over(v);
-}
-
-void forward_again(struct vcpu *v)
-{
-	hand_over(v);
+	forward_hand_over(v);
 }
 
 static void complete_port(struct vcpu *v)
