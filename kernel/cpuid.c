@@ -214,7 +214,7 @@ static void cpuid_dynamic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
 	}
 }
 
-void cpuid_handle(struct vcpu *v)
+void cpuid_handle(struct vcpu *v, unsigned length)
 {
 	uint32_t leaf = (uint32_t)v->gpr[0], subleaf = (uint32_t)v->gpr[1];
 	struct cpuid_regs r = { 0 };
@@ -232,4 +232,5 @@ void cpuid_handle(struct vcpu *v)
 	v->gpr[3] = r.ebx;
 	v->gpr[1] = r.ecx;
 	v->gpr[2] = r.edx;
+	vcpu_skip(v, length);
 }

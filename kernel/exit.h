@@ -6,7 +6,8 @@
 
 /*
  * A VM exit in vendor-neutral terms. `length` is the instruction's length in bytes where the kind has an instruction that is
- * completed here; the backend has verified it to be 1 .. 15.
+ * completed here; the backend has verified it to be 1 .. 15. Of a hypercall the backend has put the privilege level into the
+ * vCPU's `cpl`.
  */
 struct vexit {
 	uint32_t kind; /* enum hilum_exit */
@@ -39,7 +40,7 @@ void exit_handle(struct vcpu *v, const struct vexit *x);
 bool exit_xsetbv(struct vcpu *v);
 
 /* ---- The parts, each in its own file -------------------------------------------------------------------------------------------- */
-void cpuid_handle(struct vcpu *v);          /* cpuid.c: registers only */
+void cpuid_handle(struct vcpu *v, unsigned length);
 void msr_handle_read(struct vcpu *v, unsigned length);
 void msr_handle_write(struct vcpu *v, unsigned length);
 void hypercall_handle(struct vcpu *v, unsigned length);

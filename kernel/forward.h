@@ -7,14 +7,14 @@
 
 #include "kernel/vcpu.h"
 
-/* Block `v` and hand the trap to its handler; the VM crashes if it has none. The caller must leave the run loop. */
-void forward_trap(struct vcpu *v, const struct forward *f);
+/* Block `v` and hand the trap in v->trapped to its handler; the VM crashes if it has none. The caller must leave the run loop. */
+void forward_trap(struct vcpu *v);
 
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);
 
-/* Give the trap that `v` is blocked in to its handler VM, perhaps again, to a new one. From vcpu_prepare. */
-void forward_hand_over(struct vcpu *v);
+/* The handler VM was replaced: hand the pending trap over again. From vcpu_prepare. */
+void forward_again(struct vcpu *v);
 
 /* HC_WAIT of `v`. True: an answer is in its registers and it goes on; false: it waits, leave the run loop. */
 bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc);

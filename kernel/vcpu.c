@@ -143,8 +143,10 @@ static void prepare_eoi(struct vcpu *v)
 		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
 		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
 		v->deferred |= VCPU_REQUEST_EOI;
-		if (v->vm->handler != NULL)
-			forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_EOI, .value = vector });
+		if (v->vm->handler != NULL) {
+			v->trapped = (struct forward){ .kind = HILUM_TRAP_EOI, .value = vector };
+			forward_trap(v);
+		}
 		return;
 	}
 }
@@ -170,7 +172,8 @@ static void prepare_interrupts(struct vcpu *v)
 	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
 		v->intack_pending = true;
 		v->extint_message = false;
-		forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_INTACK });
+		v->trapped = (struct forward){ .kind = HILUM_TRAP_INTACK };
+		forward_trap(v);
 	}
 }
 
@@ -233,7 +236,7 @@ bool vcpu_prepare(struct vcpu *v)
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
 		forward_complete(v);
 	if ((r & VCPU_REQUEST_RETRAP) && v->state == VCPU_TRAPPED)
-		forward_hand_over(v);
+		forward_again(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
 	prepare_startup(v, r);

@@ -105,16 +105,14 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 static never_inline void handle_io(struct vcpu *v, const struct vmcb *c)
 {
 	uint32_t info = (uint32_t)c->exitinfo1;
-	struct vexit x = {
-		.kind = HILUM_EXIT_PORT,
-		.port = {
-			.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
-			.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK,
-			.in = info & IOIO_IN,
-			.string = info & (IOIO_STRING | IOIO_REP),
-			.next_rip = c->exitinfo2,
-		},
-	};
+	struct vexit x; /* its other fields have no meaning here */
+
+	x.kind = HILUM_EXIT_PORT;
+	x.port.port = (uint16_t)(info >> IOIO_PORT_SHIFT);
+	x.port.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK;
+	x.port.in = info & IOIO_IN;
+	x.port.string = info & (IOIO_STRING | IOIO_REP);
+	x.port.next_rip = c->exitinfo2;
 	exit_handle(v, &x);
 }
 
@@ -142,22 +140,19 @@ static unsigned decode_mov_cr(struct vcpu *v, uint8_t *reg, unsigned *cr, bool *
 {
 	uint8_t bytes[INSN_MAX_BYTES];
 	unsigned n = fetch_instruction(v, bytes);
-	unsigned length = insn_length(bytes, n, fetch_mode(vcpu_paging(v)));
-	unsigned rex = 0, lock = 0;
+	enum insn_mode mode = fetch_mode(vcpu_paging(v));
+	unsigned length = insn_length(bytes, n, mode);
+	struct insn_prefixes p;
 
-	for (unsigned i = 0; i + 2 < length; i++) {
-		if (bytes[i] == 0x0F && (bytes[i + 1] & 0xFD) == 0x20) {
-			uint8_t modrm = bytes[i + 2];
-			*write = bytes[i + 1] == 0x22;
-			*reg = (modrm & 7) | (rex & 1) << 3;
-			*cr = (modrm >> 3 & 7) | (rex & 4) << 1 | lock << 3;
-			return length;
-		}
-		bool is_rex = fetch_mode(&v->paging) == INSN_MODE_64 && (bytes[i] & 0xF0) == 0x40;
-		rex = is_rex ? bytes[i] : 0;
-		lock |= bytes[i] == 0xF0;
-	}
-	return 0;
+	if (length == 0 || !insn_read_prefixes(bytes, length, mode, &p) || length - p.bytes != 3)
+		return 0;
+	const uint8_t *op = bytes + p.bytes;
+	if (op[0] != 0x0F || (op[1] & 0xFD) != 0x20)
+		return 0;
+	*write = op[1] == 0x22;
+	*reg = (op[2] & 7) | (p.rex & 1) << 3;
+	*cr = (op[2] >> 3 & 7) | (p.rex & 4) << 1 | (p.lock_or_repeat ? 8 : 0);
+	return length;
 }
 
 static void handle_cr8(struct vcpu *v)
@@ -275,6 +270,9 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
+	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
+		svm_dr_take(v);
+		return;
 	default: /* of the others that are intercepted, these are instructions that the VM does not have */
 		if ((code >= VMEXIT_VMRUN && code <= VMEXIT_MWAIT) || code == VMEXIT_INVLPGA)
 			x.kind = HILUM_EXIT_INVALID_OPCODE;
@@ -285,6 +283,8 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 
 static void classify(struct vcpu *v, struct vmcb *c)
 {
+	/* The ABI knows VMMCALL without prefixes only: its length is no question. */
+	static const struct vexit vmmcall = { .kind = HILUM_EXIT_HYPERCALL, .length = 3 };
 	uint32_t code = (uint32_t)c->exitcode;
 
 	switch (code) {
@@ -307,8 +307,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
 		break;
 	case VMEXIT_VMMCALL:
-		/* The ABI knows VMMCALL without prefixes only: its length is no question. */
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
+		v->cpl = c->cpl;
+		exit_handle(v, &vmmcall);
 		break;
 	case VMEXIT_NPF:
 		handle_npf(v, c);

@@ -15,7 +15,6 @@ void svm_fetch(struct vcpu *v, uint32_t groups)
 		v->paging.efer = c->efer;
 		v->paging.cs_base = c->cs.base;
 		v->paging.cs_attributes = c->cs.attributes;
-		v->paging.cpl = c->cpl;
 	}
 }
 
@@ -112,6 +111,7 @@ void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	if (mask & HILUM_STATE_DR) {
 		c->dr6 = s->dr6;
 		c->dr7 = s->dr7;
+		c->intercept_dr = 0;
 	}
 	if (mask & HILUM_STATE_MSR) {
 		msrs_copy(&c->star, &s->star);

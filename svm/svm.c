@@ -40,8 +40,6 @@ static enum status svm_probe(const char **why)
 		.decode_assists = r.edx >> 7 & 1,
 		.pause_filter = r.edx >> 10 & 1,
 		.pause_threshold = r.edx >> 12 & 1,
-		.vloadsave = r.edx >> 15 & 1,
-		.vgif = r.edx >> 16 & 1,
 	};
 	if (svm_features.asids < 2) {
 		*why = "this CPU's SVM offers no address space identifiers";
@@ -112,6 +110,7 @@ static enum status svm_enable_core(struct cpu *cpu)
 	wrmsr(MSR_VM_HSAVE_PA, pool_hpa(cpu->virt_page));
 	cpu->asid_generation = 1;
 	cpu->asid_next = 1;
+	svm_fpu_open();
 	__asm__ volatile("clgi" ::: "memory"); /* interrupts come in svm_run's and svm_idle's windows only, from here on */
 	return STATUS_OK;
 }

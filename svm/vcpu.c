@@ -6,10 +6,12 @@
 #include "svm/svm.h"
 
 #define MSR_TSC_AUX 0xC0000103u
+#define DR7_ENABLES 0xFFu
 
 static void intercepts_init(struct vmcb *c)
 {
 	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8));
+	c->intercept_dr = INTERCEPT_DR_ADDRESSES;
 	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
 	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
 	c->intercept_misc1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
@@ -81,6 +83,12 @@ void svm_start_at(struct vcpu *v, uint8_t page)
 	v->rip = 0;
 }
 
+void svm_fpu_open(void)
+{
+	if (cpu_features.xsave)
+		__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
+}
+
 static void fpu_restore(const struct vcpu *v)
 {
 	if (!cpu_features.xsave) {
@@ -88,7 +96,6 @@ static void fpu_restore(const struct vcpu *v)
 		return;
 	}
 	enum status bad;
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
 	__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
 	bad = xsetbv_safe(0, v->xcr0);
 	(void)bad; /* validated when it was set, or read back from the CPU */
@@ -101,34 +108,53 @@ static void fpu_save(struct vcpu *v)
 		return;
 	}
 	v->xcr0 = xgetbv(0);
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
+	svm_fpu_open();
 	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
 }
 
-void svm_load(struct vcpu *v)
+void svm_dr_take(struct vcpu *v)
 {
-	svm_vmload(v->backend_hpa);
-	fpu_restore(v);
+	vmcb_set_intercept_dr(svm_vmcb(v), 0);
 	cpu_write_dr0(v->dr[0]);
 	cpu_write_dr1(v->dr[1]);
 	cpu_write_dr2(v->dr[2]);
 	cpu_write_dr3(v->dr[3]);
+}
+
+static void dr_unload(struct vcpu *v, struct vmcb *c)
+{
+	v->dr[0] = cpu_read_dr0();
+	v->dr[1] = cpu_read_dr1();
+	v->dr[2] = cpu_read_dr2();
+	v->dr[3] = cpu_read_dr3();
+	if (!(c->dr7 & DR7_ENABLES))
+		vmcb_set_intercept_dr(c, INTERCEPT_DR_ADDRESSES);
+}
+
+void svm_load(struct vcpu *v)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	svm_vmload(v->backend_hpa);
+	fpu_restore(v);
+	if (unlikely(c->intercept_dr == 0))
+		svm_dr_take(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
-	vmcb_dirty(svm_vmcb(v), CLEAN_ALL); /* another VMCB may have run here since */
+	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
 	fetch_forget(v);
-	if (unlikely(svm_vmcb(v)->virtual_interrupt & V_IRQ))
+	if (unlikely(c->virtual_interrupt & V_IRQ))
 		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
-	if (unlikely(svm_vmcb(v)->virtual_interrupt & V_IRQ))
-		cpu_timer_tick(v->cpu, false);
+	struct vmcb *c = svm_vmcb(v);
+
 	fpu_save(v);
-	v->dr[0] = cpu_read_dr0();
-	v->dr[1] = cpu_read_dr1();
-	v->dr[2] = cpu_read_dr2();
-	v->dr[3] = cpu_read_dr3();
+	if (unlikely(c->intercept_dr == 0))
+		dr_unload(v, c);
 	svm_vmsave(v->backend_hpa);
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 }

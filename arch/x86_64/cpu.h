@@ -155,30 +155,21 @@ static inline void cpu_invlpg(uint64_t va)
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t v;
+/* inb, outb, ...: one access to an I/O port. */
+#define CPU_PORT_ACCESSORS(suffix, type)                                                                     \
+	static inline type in##suffix(uint16_t port)                                                         \
+	{                                                                                                    \
+		type v;                                                                                      \
+		__asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory");                  \
+		return v;                                                                                    \
+	}                                                                                                    \
+	static inline void out##suffix(uint16_t port, type v)                                                \
+	{                                                                                                    \
+		__asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory");                   \
+	}
 
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-	return v;
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-	uint32_t v;
-
-	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-	return v;
-}
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-
-static inline void outw(uint16_t port, uint16_t v)
-{
-	__asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
+CPU_PORT_ACCESSORS(b, uint8_t)
+CPU_PORT_ACCESSORS(w, uint16_t)
+CPU_PORT_ACCESSORS(l, uint32_t)
 
 #endif

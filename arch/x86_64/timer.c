@@ -24,6 +24,7 @@ bool timer_set_ticking(bool on)
 	if (!cpu_features.tcg || cpu_features.tsc_deadline || cpu->timer_ticks == on)
 		return false;
 	cpu->timer_ticks = on;
+	lapic_timer_start(UINT32_MAX); /* a short count must never become a period: QEMU would make up for each one that passes */
 	lapic_timer_set_periodic(on);
 	return true;
 }

@@ -248,7 +248,10 @@ struct hilum_segment {
 	uint16_t attributes; /* bits 55:52 and 47:40 of the descriptor joined, as in the VMCB (APM vol. 2, 15.5.1) */
 };
 
-/* Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order. */
+/*
+ * The page of a trapped vCPU. The question is there for STRING and MMIO only: of the other kinds HC_WAIT's registers say it all.
+ * Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order.
+ */
 struct hilum_trap {
 	uint32_t kind;  /* HILUM_TRAP_* */
 	uint32_t size;  /* bytes accessed; 0 if not known (MMIO) */

@@ -280,11 +280,11 @@ static void each_call__only_needed_rights__succeeds(void **state)
 static void each_call__guest_user_mode__is_denied(void **state)
 {
 	(void)state;
-	backend_of(caller)->paging.cpl = 3;
+	caller->cpl = 3;
 	for (unsigned i = 0; i < ARRAY_SIZE(valid_calls); i++)
 		assert_int_equal(call_with(valid_calls[i].words), HILUM_E_DENIED);
 	CALL_OK(HC_NOP);
-	backend_of(caller)->paging.cpl = 0;
+	caller->cpl = 0;
 }
 
 /* ---- Wrong values ---- */
