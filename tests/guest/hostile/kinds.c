@@ -28,6 +28,8 @@ static uint64_t hypercall_number(void)
 void hostile_hypercall(void)
 {
 	uint64_t number = hypercall_number();
+	/* Seven times of eight the instruction that this CPU has. */
+	bool amd = (cpuid(0, 0).ebx != 0x756E6547) == ((hostile_random() & 7) != 0);
 	register uint64_t r10 __asm__("r10") = hostile_value();
 	register uint64_t r8 __asm__("r8") = hostile_value();
 	register uint64_t r9 __asm__("r9") = hostile_value();
@@ -37,7 +39,7 @@ void hostile_hypercall(void)
 	/* A guest that asks to wait for ever gets what it asked for. */
 	if (number == HC_WAIT)
 		rsi = rdtsc() + (rsi & 0xFFFF);
-	if (hostile_random() & 7)
+	if (amd)
 		__asm__ volatile("vmmcall"
 				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),
 				   "+r"(r9), "+b"(rbx), "+c"(rcx)
@@ -102,7 +104,7 @@ void hostile_control(void)
 		write_cr8(value);
 		break;
 	case 3:
-		write_dr7(value);
+		write_dr7(value & ~(1ull << 13)); /* GD would trap our own way back */
 		break;
 	case 4:
 		write_xcr((uint32_t)(keep & 1), value);
