@@ -206,8 +206,8 @@ static void cpuid_dynamic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
 		r->edx = v->index;
 		break;
 	case 0xD:
-		if (subleaf == 0 && r->eax != 0)
-			r->ebx = cpuid(0xD, 0).ebx; /* of the XCR0 in force, which is the guest's */
+		if (subleaf <= 1 && r->eax != 0)
+			r->ebx = cpuid(0xD, subleaf).ebx; /* sizes for the XCR0 in force, which is the guest's */
 		break;
 	default:
 		break;
