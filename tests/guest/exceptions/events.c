@@ -73,6 +73,12 @@ static void end_pending(uint64_t expected_rip)
 	CHECK(seen_rip == expected_rip, "interrupt at %lx, not %lx", seen_rip, expected_rip);
 }
 
+/* The VMRUN of QEMU 7.2 does not load the interrupt shadow: it is lost where a host interrupt follows STI. Not each time. */
+static unsigned shadow_attempts(void)
+{
+	return guest_on_tcg() ? 3 : 1;
+}
+
 void events_sti_shadow(void)
 {
 	uint64_t at = 0;
@@ -82,12 +88,6 @@ void events_sti_shadow(void)
 		__asm__ volatile("lea 1f(%%rip), %0; sti; nop; 1: nop; nop; cli" : "=&r"(at) : : "memory");
 	}
 	end_pending(at);
-}
-
-/* The VMRUN of QEMU 7.2 does not load the interrupt shadow: it is lost where a host interrupt follows STI. Not each time. */
-static unsigned shadow_attempts(void)
-{
-	return guest_on_tcg() ? 3 : 1;
 }
 
 void events_sti_cli(void)
