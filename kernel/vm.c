@@ -223,7 +223,6 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)
 		bits[port >> 3] &= (uint8_t)~(1u << (port & 7));
-	virt->update_ports(vm);
 	return STATUS_OK;
 }
 

@@ -3,6 +3,7 @@
  * Nothing here trusts what the guest left in a register; the VMCB's exit fields are the CPU's own.
  */
 #include "arch/x86_64/features.h"
+#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "svm/svm.h"
@@ -62,17 +63,6 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 	window_set(v, c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
-}
-
-/* An event whose delivery the exit interrupted is delivered again; software interrupts are executed again instead. */
-static never_inline void requeue(struct vcpu *v, uint64_t info)
-{
-	uint64_t type = info & EVENT_TYPE_MASK;
-	unsigned vector = info & 0xFF;
-
-	if (type == EVENT_TYPE_SOFTWARE || (type == EVENT_TYPE_EXCEPTION && (vector == 3 || vector == 4)))
-		return;
-	v->pending_event = info;
 }
 
 static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
@@ -362,7 +352,7 @@ void svm_run(struct vcpu *v)
 			c->clean = CLEAN_ALL;
 		c->tlb_control = TLB_CONTROL_NONE;
 		if (unlikely(c->exitintinfo & EVENT_VALID))
-			requeue(v, c->exitintinfo);
+			backend_requeue_event(v, c->exitintinfo);
 		classify(v, c);
 	}
 }

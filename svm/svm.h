@@ -35,11 +35,8 @@ void svm_enter(struct vcpu *v, hpa_t vmcb);
 /* vcpu.c */
 enum status svm_create_vcpu(struct vcpu *v);
 void svm_destroy_vcpu(struct vcpu *v);
-void svm_reset(struct vcpu *v, bool power_up);
-void svm_start_at(struct vcpu *v, uint8_t page);
 void svm_load(struct vcpu *v);
 void svm_unload(struct vcpu *v);
-void svm_fpu_open(void); /* XCR0 as svm_load expects it: everything may be saved and restored */
 void svm_dr_take(struct vcpu *v); /* loaded: DR0 to DR3 are its own until it is unloaded with no breakpoint enabled */
 
 /* state.c */

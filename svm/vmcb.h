@@ -33,7 +33,6 @@
 /* 0A8h EVENTINJ and 088h EXITINTINFO */
 #define EVENT_TYPE_NMI       (2ull << 8)
 #define EVENT_TYPE_EXCEPTION (3ull << 8)
-#define EVENT_TYPE_SOFTWARE  (4ull << 8)
 #define EVENT_TYPE_MASK      (7ull << 8)
 #define EVENT_VALID          (1ull << 31)
 
