@@ -2,8 +2,10 @@
 #include "kernel/event.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/trap.h"
+#include "kernel/device.h"
 #include "kernel/vcpu.h"
 #include "kernel/vm.h"
+#include "mm/iommu.h"
 #include "mm/pool.h"
 
 enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t vector, struct event **out)
@@ -54,27 +56,66 @@ void event_signal(struct event *event)
 
 static struct {
 	struct event *event; /* referenced */
-	uint32_t gsi;
+	struct device *device; /* its MSI, or NULL: a pin. device_free unbinds it */
+	uint32_t number;       /* of the MSI, or GSI */
 } irq_table[IRQ_VECTORS];
+
+static void mask_pin(uint32_t gsi)
+{
+	enum status masked = ioapic_set_mask(gsi, true);
+
+	(void)masked; /* the pin exists: it was routed */
+}
 
 /* Mask, so that the line cannot storm; the service VM's HC_IRQ_ACK opens it again. */
 static void irq_device_interrupt(unsigned vector)
 {
 	unsigned i = vector - CPU_IRQ_DEVICE_FIRST;
 	struct event *event = __atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE);
-	enum status masked = ioapic_set_mask(irq_table[i].gsi, true);
 
-	(void)masked; /* the pin exists: it was routed */
+	if (irq_table[i].device == NULL)
+		mask_pin(irq_table[i].number);
 	if (event != NULL)
 		event_signal(event);
 }
 
-static int irq_find(uint64_t gsi)
+/* The entry of a bound interrupt, or with `event` NULL a free one; IRQ_VECTORS: there is none. */
+static unsigned irq_find(bool bound, const struct device *device, uint64_t number)
+{
+	unsigned i = 0;
+
+	while (i < IRQ_VECTORS && ((irq_table[i].event != NULL) != bound ||
+				   (bound && (irq_table[i].device != device || irq_table[i].number != number))))
+		i++;
+	return i;
+}
+
+static void irq_publish(unsigned i, struct device *device, uint32_t number, struct event *event)
+{
+	irq_table[i].device = device;
+	irq_table[i].number = number;
+	object_ref(&event->object);
+	__atomic_store_n(&irq_table[i].event, event, __ATOMIC_RELEASE);
+}
+
+static void irq_unbind(unsigned i)
+{
+	struct event *event = irq_table[i].event;
+
+	if (irq_table[i].device != NULL)
+		iommu_unbind_msi(irq_table[i].device->rid, CPU_IRQ_DEVICE_FIRST + i);
+	else
+		mask_pin(irq_table[i].number);
+	__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
+	object_unref(&event->object);
+}
+
+void irq_unbind_device(const struct device *device, uint64_t index)
 {
 	for (unsigned i = 0; i < IRQ_VECTORS; i++)
-		if (irq_table[i].event != NULL && irq_table[i].gsi == gsi)
-			return (int)i;
-	return -1;
+		if (irq_table[i].event != NULL && irq_table[i].device == device &&
+		    (index == DEVICE_IRQS_MAX || irq_table[i].number == index))
+			irq_unbind(i);
 }
 
 enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
@@ -83,31 +124,45 @@ enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
 		return STATUS_INVALID;
 	if (event->vm->object.dead)
 		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
-	if (irq_find(gsi) >= 0)
+	if (irq_find(true, NULL, gsi) < IRQ_VECTORS)
 		return STATUS_BUSY;
-	for (unsigned i = 0; i < IRQ_VECTORS; i++) {
-		if (irq_table[i].event != NULL)
-			continue;
-		unsigned vector = CPU_IRQ_DEVICE_FIRST + i;
-		irq_set_handler(vector, irq_device_interrupt);
-		struct cpu *cpu = event->vm->vcpu[event->vcpu]->cpu;
-		enum status status = ioapic_route((uint32_t)gsi, vector, cpu->arch.apic_id, flags & HILUM_IRQ_LEVEL,
-						  flags & HILUM_IRQ_ACTIVE_LOW);
-		if (status != STATUS_OK)
-			return status;
-		irq_table[i].gsi = (uint32_t)gsi;
-		object_ref(&event->object);
-		__atomic_store_n(&irq_table[i].event, event, __ATOMIC_RELEASE);
-		return STATUS_OK;
-	}
-	return STATUS_NO_MEMORY;
+	unsigned i = irq_find(false, NULL, 0), vector = CPU_IRQ_DEVICE_FIRST + i;
+	if (i == IRQ_VECTORS)
+		return STATUS_NO_MEMORY;
+	struct cpu *cpu = event->vm->vcpu[event->vcpu]->cpu;
+	uint32_t high;
+	enum status status = iommu_route_gsi((uint32_t)gsi, vector, cpu->arch.apic_id, flags & HILUM_IRQ_LEVEL, &high);
+	if (status == STATUS_OK)
+		status = ioapic_route((uint32_t)gsi, vector, high, flags & HILUM_IRQ_LEVEL, flags & HILUM_IRQ_ACTIVE_LOW);
+	if (status != STATUS_OK)
+		return status;
+	irq_set_handler(vector, irq_device_interrupt);
+	irq_publish(i, NULL, (uint32_t)gsi, event);
+	return STATUS_OK;
+}
+
+enum status irq_bind_device(struct device *device, uint32_t index, struct event *event, uint64_t *message)
+{
+	unsigned i = irq_find(false, NULL, 0), vector = CPU_IRQ_DEVICE_FIRST + i;
+
+	if (event->vm->object.dead)
+		return STATUS_NOT_FOUND;
+	if (i == IRQ_VECTORS)
+		return STATUS_NO_MEMORY;
+	struct cpu *cpu = event->vm->vcpu[event->vcpu]->cpu;
+	irq_set_handler(vector, irq_device_interrupt);
+	irq_publish(i, device, index, event);
+	enum status status = iommu_bind_msi(device->rid, vector, cpu->arch.apic_id, message);
+	if (status != STATUS_OK)
+		irq_unbind(i);
+	return status;
 }
 
 enum status irq_ack(const struct event *event)
 {
 	for (unsigned i = 0; i < IRQ_VECTORS; i++)
 		if (__atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE) == event)
-			return ioapic_set_mask(irq_table[i].gsi, false);
+			return irq_table[i].device != NULL ? STATUS_OK : ioapic_set_mask(irq_table[i].number, false);
 	return STATUS_NOT_FOUND;
 }
 
@@ -117,9 +172,6 @@ void irq_unbind_vm(const struct vm *vm)
 		struct event *event = irq_table[i].event;
 		if (event == NULL || event->vm != vm)
 			continue;
-		enum status masked = ioapic_set_mask(irq_table[i].gsi, true);
-		(void)masked; /* the pin exists: it was routed */
-		__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
-		object_unref(&event->object);
+		irq_unbind(i);
 	}
 }

@@ -8,6 +8,7 @@
 #include "kernel/object.h"
 
 struct vm;
+struct device;
 
 struct event {
 	struct object object;
@@ -29,6 +30,13 @@ void event_signal(struct event *event);
  * STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors).
  */
 must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
+/*
+ * The same for MSI number `index` of a device. *message: what its MSI has to write, address in bits 31:0 and data above. Errors:
+ * STATUS_NOT_FOUND, STATUS_NO_MEMORY as there, STATUS_UNSUPPORTED (the event's core cannot be reached).
+ */
+must_check enum status irq_bind_device(struct device *device, uint32_t index, struct event *event, uint64_t *message);
+/* Forget MSI number `index` of a device, or all from DEVICE_IRQS_MAX on. */
+void irq_unbind_device(const struct device *device, uint64_t index);
 /* Let the interrupt bound to `event` come again. STATUS_NOT_FOUND: none is. Any context. */
 must_check enum status irq_ack(const struct event *event);
 /* Forget every binding to events of `vm`. */

@@ -12,6 +12,7 @@
 #include "kernel/virt_ops.h"
 #include "kernel/vm.h"
 #include "mm/frame.h"
+#include "mm/iommu.h"
 #include "mm/pool.h"
 
 #define PM1_SLP_EN        (1u << 13) /* ACPI 6.5, 4.8.3.2.1 PM1 Control Registers */
@@ -38,7 +39,9 @@ void host_get_info(struct hilum_host_info *out)
 		.xcr0_mask = cpuid_xcr0_mask,
 		.serial_port = port,
 		.serial_gsi = route.gsi,
-		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0),
+		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0) |
+			    (iommu_is_present() ? HILUM_HOST_IOMMU : 0) |
+			    (iommu_has_irq_remapping() ? HILUM_HOST_IRQ_REMAPPING : 0),
 		.vm_count = vm_count,
 		.wall_clock_seconds = pvclock_boot_seconds,
 		.wall_clock_tsc = pvclock_boot_tsc,

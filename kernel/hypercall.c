@@ -6,11 +6,13 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
+#include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
 #include "kernel/virt_ops.h"
+#include "mm/iommu.h"
 #include "mm/memory.h"
 #include "mm/pool.h"
 
@@ -50,6 +52,7 @@ static enum status resolve(struct vcpu *v, uint64_t handle, enum object_type typ
 #define RESOLVE_VCPU(var, handle, rights)  RESOLVE(var, handle, OBJECT_VCPU, rights, vcpu)
 #define RESOLVE_EVENT(var, handle, rights) RESOLVE(var, handle, OBJECT_EVENT, rights, event)
 #define RESOLVE_MEMORY(var, handle, rights) RESOLVE(var, handle, OBJECT_MEMORY, rights, memory_object)
+#define RESOLVE_DEVICE(var, handle, rights) RESOLVE(var, handle, OBJECT_DEVICE, rights, device)
 #define RESOLVE_HOST(handle)                                                                                 \
 	do {                                                                                                 \
 		struct object *host_object_found;                                                            \
@@ -202,7 +205,8 @@ static int64_t call_memory_create(struct vcpu *v, const uint64_t *a)
 	struct memory_object *m = pool_alloc(sizeof(*m));
 	if (m == NULL)
 		return HILUM_E_NO_MEMORY;
-	enum status status = memory_create(a[1], (uint32_t)a[2], v->vm->id, &m->memory);
+	enum status status = a[2] == HILUM_MEMORY_DEVICE ? memory_wrap_device(a[3], a[1], &m->memory)
+							 : memory_create(a[1], (uint32_t)a[2], v->vm->id, &m->memory);
 	if (status != STATUS_OK) {
 		pool_free(m, sizeof(*m));
 		return error_code[status];
@@ -237,7 +241,7 @@ static int64_t call_vm_create(struct vcpu *v, const uint64_t *a)
 	RESOLVE_HOST(a[0]);
 	TRY(vm_copy_in(v->vm, a[1], &config, sizeof(config)));
 	config.name[sizeof(config.name) - 1] = '\0';
-	if (config.flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC) || config.reserved || config.reserved2)
+	if (config.flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES) || config.reserved || config.reserved2)
 		return HILUM_E_INVALID;
 	for (char *c = config.name; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
@@ -401,7 +405,7 @@ static int64_t call_event_create(struct vcpu *v, const uint64_t *a)
 {
 	struct event *event;
 
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
+	RESOLVE_VM(vm, a[0], HILUM_RIGHT_BIND);
 	TRY(event_create(vm, a[1], a[2], a[3], &event));
 	return name_object(v, &event->object, HILUM_RIGHT_ALL);
 }
@@ -412,6 +416,62 @@ static int64_t call_irq_bind(struct vcpu *v, const uint64_t *a)
 	RESOLVE_EVENT(event, a[3], HILUM_RIGHT_SIGNAL);
 	TRY(irq_bind(a[1], a[2], event));
 	return 0;
+}
+
+static int64_t call_device_create(struct vcpu *v, const uint64_t *a)
+{
+	struct object *event = NULL;
+	struct device *device;
+
+	RESOLVE_HOST(a[0]);
+	if (a[2] != 0)
+		TRY(resolve(v, a[2], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
+	TRY(device_create(a[1], event != NULL ? container_of(event, struct event, object) : NULL, &device));
+	return name_object(v, &device->object, HILUM_RIGHT_ALL);
+}
+
+static int64_t call_device_assign(struct vcpu *v, const uint64_t *a)
+{
+	struct object *vm = NULL;
+
+	RESOLVE_DEVICE(device, a[0], HILUM_RIGHT_CONTROL);
+	if (a[1] != 0)
+		TRY(resolve(v, a[1], OBJECT_VM, HILUM_RIGHT_CONTROL, &vm));
+	TRY(device_assign(device, vm != NULL ? container_of(vm, struct vm, object) : NULL, a[2]));
+	return 0;
+}
+
+static int64_t call_device_bind_irq(struct vcpu *v, const uint64_t *a)
+{
+	struct object *event = NULL;
+	uint64_t message;
+
+	RESOLVE_DEVICE(device, a[0], HILUM_RIGHT_BIND);
+	if (a[2] != 0)
+		TRY(resolve(v, a[2], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
+	TRY(device_bind_irq(device, a[1], event != NULL ? container_of(event, struct event, object) : NULL, &message));
+	return (int64_t)message;
+}
+
+static int64_t call_device_status(struct vcpu *v, const uint64_t *a)
+{
+	RESOLVE_DEVICE(device, a[0], HILUM_RIGHT_READ);
+	TRY(vm_copy_out(v->vm, a[1], &device->status, sizeof(device->status)));
+	return 0;
+}
+
+/* With an IOMMU a VM's devices use its own addresses. Without one they use the machine's: the VM has to ask for each page. */
+static int64_t call_device_dma_address(struct vcpu *v, const uint64_t *a)
+{
+	uint64_t page_bytes;
+	hpa_t hpa;
+
+	RESOLVE_DEVICE(device, a[0], HILUM_RIGHT_BIND);
+	if (device->vm != v->vm)
+		return HILUM_E_DENIED;
+	if (!nested_pt_lookup(&v->vm->npt, a[1], HILUM_MAP_READ, &hpa, &page_bytes))
+		return HILUM_E_FAULT;
+	return (int64_t)(iommu_is_present() ? a[1] : hpa);
 }
 
 static const struct {
@@ -451,6 +511,11 @@ static const struct {
 	CALL(HC_HOST_INFO, call_host_info, false),
 	CALL(HC_HOST_POWER, call_host_power, false),
 	CALL(HC_HOST_LOG_TAKE, call_host_log_take, true),
+	CALL(HC_DEVICE_CREATE, call_device_create, true),
+	CALL(HC_DEVICE_ASSIGN, call_device_assign, true),
+	CALL(HC_DEVICE_BIND_IRQ, call_device_bind_irq, true),
+	CALL(HC_DEVICE_STATUS, call_device_status, false),
+	CALL(HC_DEVICE_DMA_ADDRESS, call_device_dma_address, false),
 #undef CALL
 };
 

@@ -6,6 +6,7 @@
 #include "arch/x86_64/timer.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
+#include "kernel/device.h"
 #include "kernel/exit.h"
 #include "kernel/host.h"
 #include "kernel/pvclock.h"
@@ -183,12 +184,15 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 
 static void give_acpi(struct vm *vm, struct hilum_boot_info *out)
 {
-	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt;
+	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt, *mcfg = &boot_acpi_get()->mcfg;
 
 	if (dsdt->base == 0)
 		return;
-	struct memory_object *copy = new_memory(ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE));
+	uint64_t dsdt_bytes = ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE);
+	struct memory_object *copy = new_memory(dsdt_bytes + ALIGN_UP((uint64_t)mcfg->bytes, PAGE_SIZE));
 	memory_fill(copy->memory, 0, dsdt->base, dsdt->bytes);
+	memory_fill(copy->memory, dsdt_bytes, mcfg->base, mcfg->bytes);
+	out->mcfg_bytes = mcfg->bytes;
 	give(vm, HILUM_HANDLE_ACPI, &copy->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP);
 	out->acpi_bytes = dsdt->bytes;
 }
@@ -263,6 +267,7 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		pvclock_init();
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
+		device_init();
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)

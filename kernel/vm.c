@@ -4,11 +4,13 @@
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 #include "kernel/cpu.h"
+#include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
+#include "mm/iommu.h"
 #include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
@@ -44,8 +46,10 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 
 	if (vm == NULL || shared == NULL || cpuid_page == NULL || nested_pt_init(&vm->npt) != STATUS_OK)
 		goto no_memory;
-	shared_memory = memory_object_of_page(shared);
+	if (!(config->flags & HILUM_VM_DEVICES) || iommu_domain_create(&vm->domain) == STATUS_OK)
+		shared_memory = memory_object_of_page(shared);
 	if (shared_memory == NULL) {
+		iommu_domain_destroy(vm->domain);
 		nested_pt_destroy(&vm->npt, NULL, NULL);
 		goto no_memory;
 	}
@@ -103,6 +107,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 		vm->vcpu[i]->object.dead = true;
 	}
 	irq_unbind_vm(vm);
+	device_release_all(vm);
 	object_quiesce(self); /* nobody signals, forwards to or traps in it any more */
 	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (vm->vcpu[i] != NULL)
@@ -117,6 +122,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
 	nested_pt_destroy(&vm->npt, NULL, NULL);
+	iommu_domain_destroy(vm->domain);
 	for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++)
 		object_unref(&((struct memory_object *)vm->regions->range[i].target)->object);
 	range_map_free(vm->regions);
@@ -149,6 +155,7 @@ static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *se
 	struct nested_pt_garbage garbage = { 0 };
 
 	nested_pt_unmap(&vm->npt, gpa, bytes, &garbage);
+	iommu_unmap(vm->domain, gpa, bytes);
 	object_quiesce(self);
 	nested_pt_garbage_free(&vm->npt, &garbage);
 }
@@ -168,6 +175,8 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	if (status != STATUS_OK)
 		return status;
 	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, rights);
+	if (status == STATUS_OK)
+		status = iommu_map(vm->domain, object->memory, gpa, offset, bytes, rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
 		range_map_free(map);
@@ -339,7 +348,8 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
 		.rights = r->aux & PAGE_MASK,
 	};
-	return memory_populate_fault(&vm->npt, &m, gpa);
+	enum status status = iommu_populate(vm->domain, &m, gpa); /* first: whoever sees the page may hand it to a device */
+	return status == STATUS_OK ? memory_populate_fault(&vm->npt, &m, gpa) : status;
 }
 
 /* Byte-wise walk over guest-physical pages; `write` says the direction. */

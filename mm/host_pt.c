@@ -12,6 +12,7 @@
 #include "boot/hooks.h"
 #include "mm/entry.h"
 #include "mm/frame.h"
+#include "mm/mmio.h"
 #include "mm/pool.h"
 
 /* APM vol. 2, 5.3 "Long-Mode Page Translation". */
@@ -138,22 +139,12 @@ hpa_t host_pt_use_pool(void)
 
 /* ---- What boot asks for ---- */
 
-/* No RAM that we know of lies in [first, last]. */
-static bool is_no_ram(hpa_t first, hpa_t last)
-{
-	for (hpa_t at = first & ~PAGE_MASK; at <= last; at += PAGE_SIZE) {
-		if (frame_lookup(at, NULL))
-			return false;
-	}
-	return true;
-}
-
 void *mm_map_mmio(hpa_t base, uint64_t bytes)
 {
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
 	void *result = NULL;
 
-	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_BYTES / 2 || !is_no_ram(first, last))
+	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_BYTES / 2 || !mmio_claim(first, last))
 		return NULL;
 	spin_lock(&host_lock);
 	uint64_t va = mmio_next, end = va + ALIGN_UP(last + 1 - first, PAGE_SIZE);

@@ -59,8 +59,8 @@ static const struct known_table known_tables[] = {
 	KNOWN("FACP", fadt, acpi_parse_fadt),
 	KNOWN("MCFG", mcfg, NULL),
 	KNOWN("HPET", hpet, acpi_parse_hpet),
-	KNOWN("DMAR", dmar, NULL),
-	KNOWN("IVRS", ivrs, NULL),
+	KNOWN("DMAR", dmar, acpi_parse_dmar),
+	KNOWN("IVRS", ivrs, acpi_parse_ivrs),
 };
 
 static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)

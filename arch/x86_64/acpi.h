@@ -11,6 +11,9 @@
 
 #define ACPI_IOAPICS_MAX   8u
 #define ACPI_OVERRIDES_MAX 24u
+#define ACPI_IOMMUS_MAX	   32u
+#define ACPI_RESERVED_MAX  32u
+#define ACPI_PATH_HOPS	   6u
 
 struct acpi_table_ref {
 	hpa_t base;	/* 0: not present */
@@ -35,6 +38,25 @@ struct acpi_gas {
 	uint8_t space;
 };
 
+/* A PCI function as firmware names it: from a bus down through bridges. DMAR: device scope; IVRS: no hops but one. */
+struct acpi_path {
+	uint8_t bus, hops; /* hops 0: none */
+	uint8_t devfn[ACPI_PATH_HOPS];
+};
+
+struct acpi_iommu {
+	hpa_t base;
+	uint16_t segment;
+	uint16_t rid, capability; /* AMD: of its own PCI function */
+};
+
+/* Memory that firmware lets a device use for ever (RMRR, IVMD). */
+struct acpi_reserved {
+	hpa_t first, last;
+	struct acpi_path path;	 /* the device, or without hops: */
+	uint16_t first_rid, last_rid;
+};
+
 struct acpi_info {
 	uint32_t cpu_count; /* usable entries of apic_ids */
 	uint32_t cpus_over; /* enabled cores beyond CPU_MAX, left asleep */
@@ -49,6 +71,16 @@ struct acpi_info {
 	struct acpi_gas reset;
 	uint8_t reset_value;
 	hpa_t hpet_base; /* 0: absent */
+	uint32_t iommu_count;
+	struct acpi_iommu iommus[ACPI_IOMMUS_MAX];
+	uint32_t reserved_count;
+	struct acpi_reserved reserved[ACPI_RESERVED_MAX];
+	uint32_t ioapic_path_count; /* IOAPICs whose interrupts the IOMMU can tell apart */
+	struct {
+		uint8_t ioapic_id;
+		struct acpi_path path;
+	} ioapic_paths[ACPI_IOAPICS_MAX];
+	uint32_t iommu_skipped, iommu_skipped_type; /* entries of DMAR or IVRS: how many, the first one's type */
 	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
 };
 
@@ -70,6 +102,10 @@ must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct ac
  * STATUS_INVALID: malformed. */
 must_check enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out);
+/* Direct Memory Access Remapping Reporting (VT-d specification 4.1, 8) and I/O Virtualization Reporting Structure (AMD
+ * I/O Virtualization Technology Specification 3.08, 5.2). Also STATUS_INVALID: more IOMMUs than ACPI_IOMMUS_MAX. */
+must_check enum status acpi_parse_dmar(const uint8_t *table, size_t bytes, struct acpi_info *out);
+must_check enum status acpi_parse_ivrs(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out);
 
 /* Where ISA interrupt `irq` arrives: its global system interrupt and signal. */

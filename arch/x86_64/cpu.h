@@ -167,6 +167,12 @@ static inline void cpu_invlpg(uint64_t va)
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
+/* Writes the line back to RAM, for hardware that does not look into the caches. */
+static inline void cpu_flush_line(const void *p)
+{
+	__asm__ volatile("clflush %0" ::"m"(*(const char *)p) : "memory");
+}
+
 static inline uint8_t inb(uint16_t port)
 {
 	uint8_t v;
@@ -186,6 +192,11 @@ static inline uint32_t inl(uint16_t port)
 static inline void outb(uint16_t port, uint8_t v)
 {
 	__asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
+}
+
+static inline void outl(uint16_t port, uint32_t v)
+{
+	__asm__ volatile("outl %0, %1" ::"a"(v), "Nd"(port) : "memory");
 }
 
 static inline void outw(uint16_t port, uint16_t v)

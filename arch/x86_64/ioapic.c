@@ -79,18 +79,18 @@ static struct ioapic *find(uint32_t gsi, uint32_t *pin)
 	return NULL;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
 {
 	uint32_t pin;
 	struct ioapic *io = find(gsi, &pin);
 
 	if (!io)
 		return STATUS_NOT_FOUND;
-	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST || apic_id > 0xFF)
+	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST)
 		return STATUS_INVALID;
 	spin_lock(&ioapic_lock);
 	write_register(io, REG_REDIRECT(pin), REDIRECT_MASKED);
-	write_register(io, REG_REDIRECT(pin) + 1, apic_id << 24);
+	write_register(io, REG_REDIRECT(pin) + 1, high);
 	write_register(io, REG_REDIRECT(pin),
 		       REDIRECT_MASKED | vector | (level ? REDIRECT_LEVEL : 0) |
 			       (active_low ? REDIRECT_LOW : 0));

@@ -41,6 +41,11 @@ static inline struct cpu_arch *cpu_arch_self(void)
 	return (struct cpu_arch *)fake_self;
 }
 
+static inline void cpu_flush_line(const void *p)
+{
+	(void)p;
+}
+
 static inline void cpu_pause(void)
 {
 	fake_others_run();
