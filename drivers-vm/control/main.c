@@ -3,6 +3,7 @@
  * loop; it owns no device.
  */
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/device.h"
 #include "drivers-vm/control/s5.h"
 #include <stdlib.h>
 #include <string.h>
@@ -39,8 +40,8 @@ static bool read_config(void)
 static uint32_t soft_off_type(void)
 {
 	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	const uint64_t here = 0x91000000ull;
-	uint64_t bytes = (info->acpi_bytes + 4095) & ~4095ull;
+	const uint64_t here = DEVICE_ACPI_GPA;
+	uint64_t bytes = ((info->acpi_bytes + 4095) & ~4095ull) + ((info->mcfg_bytes + 4095) & ~4095ull);
 	struct s5 s5 = { 5, 5 };
 
 	if (bytes != 0 && bytes < 0x1000000 &&
@@ -94,6 +95,8 @@ static void handle_events(uint64_t events)
 	if ((events & 1ull << CONTROL_EVENT_DRIVER_STATUS) && hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) >= 0 &&
 	    status.state == HILUM_VM_CRASHED)
 		service_log("the driver VM has crashed: guests wait for their devices");
+	if (events & 1ull << CONTROL_EVENT_DEVICE)
+		devices_report_faults();
 	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
 		if (events >> (CONTROL_EVENT_GUEST + slot) & 1)
 			guest_check_status(slot);
@@ -107,7 +110,10 @@ _Noreturn void service_start(uint32_t vcpu)
 	modules_init();
 	uint32_t soft_off = soft_off_type();
 	bool configured = read_config();
+	devices_find(&config);
 	bool driver = driver_start(config.console);
+	if (driver)
+		devices_give(driver_vm);
 	tell_memory();
 	if (driver && configured)
 		start_guests();

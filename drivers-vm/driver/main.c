@@ -3,6 +3,7 @@
  * serial line, the kernel's log and the models' timers. It holds devices and guests' memory, but no power over other VMs.
  */
 #include "drivers-vm/driver/console_mux.h"
+#include "drivers-vm/driver/host_pci.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
@@ -134,11 +135,21 @@ static void setup(const struct channel_message *m)
 	control_event = m->setup.control_event;
 	wall_clock_seconds = m->setup.wall_clock_seconds;
 	wall_clock_tsc = m->setup.wall_clock_tsc;
+	host_pci_init(m->setup.self);
 	serial_init((uint16_t)m->setup.serial_port, m->setup.serial_event);
 	console_mux_init(&mux, m->setup.show, line_write, NULL);
 	log_position = m->setup.log_position;
 	set_up = true;
 	print_log();
+}
+
+static void add_device(const struct channel_message *m)
+{
+	const struct host_pci *pci = host_pci_add(m);
+
+	if (pci != NULL)
+		service_log("device %02x:%02x.%x: %04x:%04x, class 0x%06x: no driver for it", pci->rid >> 8, pci->rid >> 3 & 31, pci->rid & 7,
+			    host_pci_read(pci, 0, 2), host_pci_read(pci, 2, 2), host_pci_read(pci, 8, 4) >> 8);
 }
 
 static void command(const struct channel_message *m)
@@ -150,6 +161,9 @@ static void command(const struct channel_message *m)
 	switch (m->kind) {
 	case CHANNEL_SETUP:
 		setup(m);
+		return;
+	case CHANNEL_DEVICE:
+		add_device(m);
 		return;
 	case CHANNEL_ATTACH:
 		if (!slot_attach(m->slot, m))
