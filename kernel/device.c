@@ -10,8 +10,8 @@
 #include "mm/iommu.h"
 #include "mm/pool.h"
 
-#define FAULT_WINDOW_NS 1000000000ull
-#define FAULTS_A_WINDOW 100u /* a device with more is cut off */
+#define FAULT_WINDOW_NS 10000000000ull
+#define FAULTS_A_WINDOW 32u /* a device with more is cut off */
 #define FAULT_BATCH     16u
 
 static struct device *device_list;

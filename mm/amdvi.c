@@ -103,7 +103,7 @@ static volatile uint64_t wait_done;
 /* 2.2.3: the level that an entry leads to is in bits 11:9; bits 8:7 are ignored, so nested_pt's LARGE may stay. */
 static struct nested_pt_format format = {
 	.table = 1 | 3ull << 61,
-	.leaf = {[1] = 1 | 5ull << 60, [3] = 1 | 7ull << 60, [5] = 1 | 5ull << 60, [7] = 1 | 7ull << 60},
+	.leaf = {[1] = 1 | 3ull << 60, [3] = 1 | 7ull << 60, [5] = 1 | 3ull << 60, [7] = 1 | 7ull << 60},
 	.level = 1ull << 9,
 	.levels = 4,
 	.max_leaf_level = 3,
