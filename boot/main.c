@@ -103,10 +103,12 @@ static void read_multiboot(uint32_t magic, uint32_t mbi)
 	uint32_t bytes = magic == MULTIBOOT2_LOADED ? multiboot2_size(p) : 0;
 	const char *defect = bytes ? multiboot2_parse(p, bytes, &info) : "its length is impossible";
 
-	if (defect) {
-		log_init_serial(NULL);
-		boot_refuse("the boot loader's Multiboot2 information is unusable: %s", defect);
-	}
+	if (magic == MULTIBOOT2_LOADED && !defect)
+		return;
+	log_init_serial(NULL);
+	if (magic != MULTIBOOT2_LOADED)
+		boot_refuse("not loaded by a Multiboot2 boot loader (GRUB 2: use the multiboot2 command)");
+	boot_refuse("the boot loader's Multiboot2 information is unusable: %s", defect);
 }
 
 static void claim_kernel(void)
@@ -136,14 +138,9 @@ static void complain(const char *name, const char *what)
 	log_warn("ACPI table %s is skipped: %s", name, what);
 }
 
-static const void *map_table(hpa_t base, uint64_t bytes)
-{
-	return early_map(base, bytes);
-}
-
 static void read_acpi(void)
 {
-	const struct acpi_access access = {map_table, complain};
+	const struct acpi_access access = {early_map, complain};
 
 	if (!info.has_rsdp)
 		log_warn("the boot loader passes no ACPI root pointer: one core, no IOAPIC, no PCIe");
@@ -158,8 +155,7 @@ static void init_ioapics(void)
 		void *mmio = mm_map_mmio(acpi.ioapics[i].base, PAGE_SIZE);
 
 		if (!mmio || ioapic_add(mmio, acpi.ioapics[i].gsi_base) != STATUS_OK)
-			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id,
-				 acpi.ioapics[i].base);
+			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id, acpi.ioapics[i].base);
 	}
 }
 

@@ -19,7 +19,7 @@ uint32_t cpu_count;
 /* The hardware timer only ever moves to an earlier point; one that turns out to be too early is set again when it fires. */
 static void timer_program(struct cpu *cpu)
 {
-	struct heap_node *first = heap_first(&cpu->timers);
+	const struct queue_node *first = cpu->timers.first;
 
 	if (first != NULL && (cpu->armed == 0 || first->key < cpu->armed)) {
 		cpu->armed = first->key;
@@ -29,27 +29,25 @@ static void timer_program(struct cpu *cpu)
 
 void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_tsc)
 {
-	heap_remove(&cpu->timers, &timer->node);
-	heap_insert(&cpu->timers, &timer->node, deadline_tsc);
+	queue_remove(&timer->node);
+	timer->node.key = deadline_tsc;
+	if (timer->vcpu != NULL && timer->vcpu->stopped)
+		return;
+	queue_insert(&cpu->timers, &timer->node, deadline_tsc);
 	timer_program(cpu);
-}
-
-void cpu_timer_cancel(struct cpu *cpu, struct cpu_timer *timer)
-{
-	heap_remove(&cpu->timers, &timer->node);
 }
 
 static void timer_interrupt(unsigned vector)
 {
 	struct cpu *cpu = cpu_self();
 	uint64_t now = rdtsc();
-	struct heap_node *node;
+	struct queue_node *node;
 
 	(void)vector;
 	cpu->armed = 0;
-	while ((node = heap_first(&cpu->timers)) != NULL && node->key <= now) {
+	while ((node = cpu->timers.first) != NULL && node->key <= now) {
 		struct cpu_timer *timer = container_of(node, struct cpu_timer, node);
-		heap_remove(&cpu->timers, node);
+		cpu_timer_cancel(timer);
 		if (timer->vcpu != NULL)
 			vcpu_request(timer->vcpu, timer->request);
 		else

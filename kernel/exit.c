@@ -13,7 +13,7 @@ static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 	const struct range *doorbell = range_find(vm->doorbells, x->port.port);
 
 	if (doorbell != NULL && !x->port.in && !x->port.string) {
-		event_signal(doorbell->target);
+		event_signal(container_of(doorbell->target, struct event, object));
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}

@@ -61,8 +61,7 @@ static void wait_return_trap(struct vcpu *h, struct vcpu *g)
 
 static void wait_end(struct vcpu *h)
 {
-	if (heap_contains(&h->wait_timer.node))
-		cpu_timer_cancel(h->cpu, &h->wait_timer);
+	cpu_timer_cancel(&h->wait_timer);
 	h->state = VCPU_READY;
 }
 

@@ -71,12 +71,10 @@ static void frames_copy(hpa_t to, hpa_t from, uint64_t bytes)
 
 static struct memory_object *object_of(struct memory *memory)
 {
-	struct memory_object *m = pool_alloc(sizeof(*m));
+	struct memory_object *m = memory_object_create(memory, NULL);
 
 	if (m == NULL)
 		boot_refuse("no memory left to start the control VM");
-	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
-	m->memory = memory;
 	return m;
 }
 
@@ -231,8 +229,8 @@ void control_vm_start(void)
 	const struct boot_info *info = boot_info_get();
 	const struct boot_module *module = find_control(info);
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "control" };
-	struct hilum_boot_info *boot = pool_alloc_page();
-	struct memory_object *boot_page = boot != NULL ? memory_object_of_page(boot) : NULL;
+	struct hilum_boot_info *boot;
+	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
 	struct hilum_image_header header;
 	struct vm *vm;
 	struct vcpu *v;
@@ -253,9 +251,7 @@ void control_vm_start(void)
 	give_acpi(vm, boot);
 	give_modules(vm, info, boot);
 	start_state(v, &header);
-	vm->state = HILUM_VM_RUNNING;
-	vm->started = true;
-	vcpu_request(v, VCPU_REQUEST_RUN);
+	vcpu_run(v);
 }
 
 _Noreturn void kernel_main(struct cpu *cpu)

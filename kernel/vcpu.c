@@ -125,20 +125,12 @@ void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
 {
 	struct vcpu *v = container_of(apic, struct vcpu, apic);
 
-	if (v->stopped)
-		v->parked_apic_timer = host_tsc; /* perhaps on another core than its own */
-	else
-		cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
+	cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
 }
 
 void vlapic_timer_cancel(struct vlapic *apic)
 {
-	struct vcpu *v = container_of(apic, struct vcpu, apic);
-
-	if (v->stopped)
-		v->parked_apic_timer = 0;
-	else
-		cpu_timer_cancel(v->cpu, &v->apic_timer);
+	cpu_timer_cancel(&container_of(apic, struct vcpu, apic)->apic_timer);
 }
 
 void vlapic_eoi_level(struct vlapic *apic, uint8_t vector)
@@ -205,17 +197,10 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 	}
 }
 
-/* A parked vCPU is in no heap of its core; its timers' deadlines are kept. */
-static void timer_park(struct cpu *cpu, struct cpu_timer *timer, uint64_t *kept)
+static void timer_unpark(struct vcpu *v, struct cpu_timer *timer)
 {
-	*kept = heap_contains(&timer->node) ? timer->node.key : 0;
-	cpu_timer_cancel(cpu, timer);
-}
-
-static void timer_unpark(struct cpu *cpu, struct cpu_timer *timer, uint64_t kept)
-{
-	if (kept != 0)
-		cpu_timer_set(cpu, timer, kept);
+	if (timer->node.key != 0)
+		cpu_timer_set(v->cpu, timer, timer->node.key);
 }
 
 /* Let go of the core, then let the others see that it has. */
@@ -223,8 +208,8 @@ static void vcpu_park(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 
-	timer_park(cpu, &v->apic_timer, &v->parked_apic_timer);
-	timer_park(cpu, &v->wait_timer, &v->parked_wait_timer);
+	queue_remove(&v->apic_timer.node);
+	queue_remove(&v->wait_timer.node);
 	if (cpu->charged == v)
 		sched_account(cpu, rdtsc());
 	if (cpu->loaded == v) {
@@ -243,8 +228,8 @@ bool vcpu_prepare(struct vcpu *v)
 	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL) | v->deferred;
 	v->deferred = 0;
 	if (starts) {
-		timer_unpark(v->cpu, &v->apic_timer, v->parked_apic_timer);
-		timer_unpark(v->cpu, &v->wait_timer, v->parked_wait_timer);
+		timer_unpark(v, &v->apic_timer);
+		timer_unpark(v, &v->wait_timer);
 	}
 	if (r & VCPU_REQUEST_STOP || v->stopped) {
 		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN);
@@ -323,36 +308,33 @@ void vcpu_window_opened(struct vcpu *v)
 		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* its vector must be asked for before the next entry */
 }
 
-enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out)
+enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out)
 {
 	if (index >= HILUM_MAX_VCPUS || weight == 0 || weight > SCHED_WEIGHT_MAX || (core >= cpu_count && core != HILUM_CORE_ANY))
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	struct vcpu *v = vm_alloc_pages(vm, 0);
-	struct hilum_trap *trap = vm_alloc_pages(vm, 0);
-	void *xsave = vm_alloc_pages(vm, 0);
-	struct memory_object *trap_memory = trap != NULL ? memory_object_of_page(trap) : NULL;
-	if (v == NULL || xsave == NULL || trap_memory == NULL)
-		goto no_memory;
+	struct vcpu *v = pool_alloc_page();
+	if (v == NULL)
+		return STATUS_NO_MEMORY;
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
 	v->vm = vm;
 	object_ref(&vm->object);
-	v->index = index;
+	v->index = (uint32_t)index;
 	v->cpu = cpu_table[core != HILUM_CORE_ANY ? core : (vm->id + index) % cpu_count];
-	v->weight = weight;
+	v->weight = (uint32_t)weight;
 	v->realtime = vm->flags & HILUM_VM_REALTIME;
 	v->stopped = 1;
-	v->trap = trap;
-	v->trap_memory = trap_memory;
-	v->xsave = xsave;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
-	if (virt->create_vcpu(v) != STATUS_OK) {
-		object_unref(&vm->object);
-		goto no_memory;
+	v->trap_memory = memory_object_of_page((void **)&v->trap);
+	v->xsave = pool_alloc_page();
+	if (v->trap_memory == NULL || v->xsave == NULL || virt->create_vcpu(v) != STATUS_OK) {
+		object_unref(&v->object);
+		return STATUS_NO_MEMORY;
 	}
-	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
+	vm->kernel_bytes += 3 * PAGE_SIZE;
+	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
@@ -362,16 +344,14 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 		vm->by_core[v->cpu->arch.id] = v;
 	*out = v;
 	return STATUS_OK;
-no_memory:
-	if (trap_memory != NULL) {
-		object_unref(&trap_memory->object); /* and the trap page with it */
-		vm->kernel_bytes -= PAGE_SIZE;
-	} else {
-		vm_free_pages(vm, trap, 0);
-	}
-	vm_free_pages(vm, xsave, 0);
-	vm_free_pages(vm, v, 0);
-	return STATUS_NO_MEMORY;
+}
+
+void vcpu_run(struct vcpu *v)
+{
+	v->vm->started = true;
+	if (v->vm->state == HILUM_VM_STOPPED)
+		v->vm->state = HILUM_VM_RUNNING;
+	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 
 /* A vCPU that was told to run and whose core has not looked yet is as good as running. Pairs with the exchange in vcpu_prepare. */
@@ -397,14 +377,16 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 		cpu_pause();
 }
 
+/* Also of one that vcpu_create could not complete. */
 void vcpu_free(struct vcpu *v)
 {
-	virt->destroy_vcpu(v);
+	if (v->backend != NULL)
+		virt->destroy_vcpu(v);
 	pool_free_page(v->xsave);
-	object_unref(&v->trap_memory->object);
-	struct vm *vm = v->vm;
+	if (v->trap_memory != NULL)
+		object_unref(&v->trap_memory->object);
+	object_unref(&v->vm->object);
 	pool_free_page(v);
-	object_unref(&vm->object);
 }
 
 void vcpu_reset(struct vcpu *v, bool power_up)

@@ -106,10 +106,9 @@ struct vcpu {
 	struct vlapic apic;
 	struct cpu_timer apic_timer;
 	struct cpu_timer wait_timer;
-	uint64_t parked_apic_timer, parked_wait_timer; /* their deadlines while it is stopped; 0: not armed */
 
 	/* scheduling */
-	struct heap_node run_node; /* key: virtual time, or arrival for real-time VMs */
+	struct queue_node run_node; /* key: virtual time, or arrival for real-time VMs */
 	struct vcpu *inbox_next;
 	uint32_t in_inbox; /* shared */
 	uint32_t weight;   /* 1 .. 65535, 256 is usual */
@@ -218,8 +217,11 @@ void vcpu_window_opened(struct vcpu *v);
 void vcpu_request(struct vcpu *v, uint32_t requests);
 
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
-must_check enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out);
+must_check enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out);
 void vcpu_free(struct vcpu *v);
+
+/* Let it run; its VM's CPUID table is fixed from now on. */
+void vcpu_run(struct vcpu *v);
 
 /* Whether its core has let go of it and will not take it up again by itself: its state may be read and changed. */
 bool vcpu_is_stopped(const struct vcpu *v);

@@ -1,12 +1,10 @@
 /*
  * The host's page tables. All tables are pages of the pool, or of the seed that becomes the pool's first
- * part. Must never map guest memory, nor anything both writable and executable. Lock: host_lock (rank HOST)
- * covers the tables and mmio_next; the exceptions are in host_pt.h.
+ * part. Must never map guest memory, nor anything both writable and executable. No lock: see host_pt.h.
  */
 #include "mm/host_pt.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/string.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
@@ -22,9 +20,8 @@
 #define PT_ENTRIES  512u
 #define LARGE_BYTES (1ull << 21)
 #define EARLY_BYTES LARGE_BYTES	 /* of the seed, for the tables built before CR3 is loaded */
-#define MMIO_BYTES  (1ull << 39) /* of address space: one PML4 slot */
+#define MMIO_END    (MMIO_BASE + (1ull << 39)) /* of its PML4 slot */
 
-static struct spinlock host_lock = SPINLOCK_INIT(LOCK_RANK_HOST);
 static hpa_t root;
 static uint64_t mmio_next = MMIO_BASE;
 static hpa_t seed_next, seed_end; /* rest of the seed; empty once the pool works */
@@ -75,7 +72,7 @@ uint64_t *host_pt_entry(uint64_t va, unsigned level)
 	return &table[index_at(va, level)];
 }
 
-static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
+enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags)
 {
 	uint64_t *entry = host_pt_entry(va, 1);
 
@@ -86,18 +83,9 @@ static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
 	return STATUS_OK;
 }
 
-enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
-	spin_lock(&host_lock);
-	enum status status = map_page(va, hpa, flags);
-
-	spin_unlock(&host_lock);
-	return status;
-}
-
-void host_pt_map_pool_block(hpa_t hpa)
-{
-	uint64_t *entry = host_pt_entry(POOL_BASE + hpa, 2);
+	uint64_t *entry = host_pt_entry(va, 2);
 
 	assert(entry && !*entry);
 	entry_write(entry, hpa | HOST_PT_LEAF | PT_LARGE | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
@@ -106,7 +94,7 @@ void host_pt_map_pool_block(hpa_t hpa)
 static void map_image_part(const uint8_t *start, const uint8_t *end, uint64_t flags)
 {
 	for (; start < end; start += PAGE_SIZE) {
-		enum status status = map_page((uint64_t)start, kernel_virt_to_hpa(start), flags);
+		enum status status = host_pt_map_page((uint64_t)start, kernel_virt_to_hpa(start), flags);
 
 		assert(status == STATUS_OK);
 	}
@@ -125,7 +113,7 @@ void host_pt_init(hpa_t seed, uint64_t seed_bytes)
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
 	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
-		host_pt_map_pool_block(at);
+		host_pt_map_block(POOL_BASE + at, at);
 	assert(seed_next - seed <= EARLY_BYTES);
 	tables_va = POOL_BASE;
 	cpu_write_cr3(root);
@@ -142,23 +130,17 @@ hpa_t host_pt_use_pool(void)
 void *mm_map_mmio(hpa_t base, uint64_t bytes)
 {
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
-	void *result = NULL;
+	uint64_t va = mmio_next;
 
-	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_BYTES / 2 || !mmio_claim(first, last))
+	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
+	    !mmio_claim(first, last))
 		return NULL;
-	spin_lock(&host_lock);
-	uint64_t va = mmio_next, end = va + ALIGN_UP(last + 1 - first, PAGE_SIZE);
-	enum status status = end <= MMIO_BASE + MMIO_BYTES ? STATUS_OK : STATUS_NO_MEMORY;
-
-	for (uint64_t at = va; at < end && status == STATUS_OK; at += PAGE_SIZE) {
-		status = map_page(at, first + (at - va),
-				  HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE);
-		mmio_next = at + PAGE_SIZE; /* what was mapped in vain stays so */
+	for (hpa_t at = first; at <= last; at += PAGE_SIZE, mmio_next += PAGE_SIZE) {
+		/* What was mapped in vain stays so. */
+		if (host_pt_map_page(mmio_next, at, HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE) != STATUS_OK)
+			return NULL;
 	}
-	if (status == STATUS_OK)
-		result = (void *)(va + (base & PAGE_MASK));
-	spin_unlock(&host_lock);
-	return result;
+	return (void *)(va + (base & PAGE_MASK));
 }
 
 enum status mm_map_stack(cpu_id_t id)

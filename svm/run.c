@@ -43,10 +43,10 @@ static void window_set(struct vmcb *c, bool open)
 		return;
 	if (open) {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_VINTR);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
 	} else {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_VINTR);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR));
 	}
 }
 
@@ -57,7 +57,7 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_IRET);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
 	window_set(c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
@@ -188,7 +188,7 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 /* The NMI handler is about to end. If the next NMI waits, one step is made first: it may only come after the IRET. */
 static void handle_iret(struct vcpu *v, struct vmcb *c)
 {
-	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_IRET);
+	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_IRET));
 	if (!v->nmi_pending) {
 		v->nmi_blocked = false;
 		return;
@@ -271,20 +271,12 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* the NMI was held by GIF = 0 */
 		return;
 	case VMEXIT_PAUSE:
+		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
-	case VMEXIT_INVLPGA:
-	case VMEXIT_VMRUN:
-	case VMEXIT_VMLOAD:
-	case VMEXIT_VMSAVE:
-	case VMEXIT_STGI:
-	case VMEXIT_CLGI:
-	case VMEXIT_SKINIT:
-	case VMEXIT_MONITOR:
-	case VMEXIT_MWAIT:
-		x.kind = HILUM_EXIT_INVALID_OPCODE;
-		break;
-	default:
+	default: /* of the others that are intercepted, these are instructions that the VM does not have */
+		if ((code >= VMEXIT_VMRUN && code <= VMEXIT_MWAIT) || code == VMEXIT_INVLPGA)
+			x.kind = HILUM_EXIT_INVALID_OPCODE;
 		break;
 	}
 	exit_handle(v, &x);
@@ -298,6 +290,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 	case VMEXIT_INTR:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
 		host_interrupt_window();
+		if (c->virtual_interrupt & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
+			v->check_interrupts = true;
 		break;
 	case VMEXIT_CPUID:
 		handle_insn(v, c, HILUM_EXIT_CPUID);

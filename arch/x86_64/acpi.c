@@ -41,26 +41,17 @@ static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, c
 	return t;
 }
 
-typedef enum status (*parse_fn)(const uint8_t *table, size_t bytes, struct acpi_info *out);
-
-struct known_table {
+static const struct known_table {
 	char signature[5];
 	size_t ref; /* offset of its struct acpi_table_ref in struct acpi_info */
-	parse_fn parse;
-};
-
-#define KNOWN(sig, field, fn)                                                                                \
-	{                                                                                                    \
-		sig, offsetof(struct acpi_info, field), fn                                                   \
-	}
-
-static const struct known_table known_tables[] = {
-	KNOWN("APIC", madt, acpi_parse_madt),
-	KNOWN("FACP", fadt, acpi_parse_fadt),
-	KNOWN("MCFG", mcfg, NULL),
-	KNOWN("HPET", hpet, acpi_parse_hpet),
-	KNOWN("DMAR", dmar, acpi_parse_dmar),
-	KNOWN("IVRS", ivrs, acpi_parse_ivrs),
+	enum status (*parse)(const uint8_t *table, size_t bytes, struct acpi_info *out);
+} known_tables[] = {
+	{"APIC", offsetof(struct acpi_info, madt), acpi_parse_madt},
+	{"FACP", offsetof(struct acpi_info, fadt), acpi_parse_fadt},
+	{"MCFG", offsetof(struct acpi_info, mcfg), NULL},
+	{"HPET", offsetof(struct acpi_info, hpet), acpi_parse_hpet},
+	{"DMAR", offsetof(struct acpi_info, dmar), acpi_parse_dmar},
+	{"IVRS", offsetof(struct acpi_info, ivrs), acpi_parse_ivrs},
 };
 
 static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)
@@ -116,6 +107,8 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 	uint32_t root_bytes;
 
 	memset(out, 0, sizeof(*out));
+	for (uint32_t irq = 0; irq < ACPI_ISA_IRQS; irq++)
+		out->isa_gsi[irq] = irq;
 	if (bytes < RSDP_V1_BYTES || strncmp((const char *)r, "RSD PTR ", 8) || sum(r, RSDP_V1_BYTES)) {
 		access->complain("RSDP", "signature or checksum is wrong");
 		return STATUS_INVALID;

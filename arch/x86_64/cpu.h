@@ -50,20 +50,7 @@ static inline void cpu_irq_disable(void)
 	__asm__ volatile("cli" ::: "memory");
 }
 
-static inline void cpu_irq_enable(void)
-{
-	__asm__ volatile("sti" ::: "memory");
-}
-
 #define RFLAGS_IF 0x200ull
-
-static inline uint64_t cpu_read_flags(void)
-{
-	uint64_t v;
-
-	__asm__ volatile("pushfq; pop %0" : "=r"(v)::"memory");
-	return v;
-}
 
 static inline uint64_t rdmsr(uint32_t msr)
 {

@@ -152,12 +152,12 @@ void boot_refuse(const char *fmt, ...)
 /* Tries the ways from the most to the least civil, with time for each to work. */
 void machine_reset(void)
 {
-	const struct acpi_gas *reset = &boot_acpi_get()->reset;
+	const struct acpi_info *acpi = boot_acpi_get();
 	struct desc_pointer no_idt = {0, 0};
 
 	cpu_irq_disable();
-	if (reset->base && reset->space == 1 && reset->base <= 0xFFFF)
-		outb((uint16_t)reset->base, boot_acpi_get()->reset_value);
+	if (acpi->reset)
+		outb(acpi->reset, acpi->reset_value);
 	tsc_delay_us(50000);
 	outb(0xCF9, 0x02);
 	outb(0xCF9, 0x06);

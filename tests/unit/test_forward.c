@@ -389,7 +389,7 @@ static void wait__deadline__times_out_then(void **state)
 	fake_advance(1);
 	fake_run(0, 2);
 	assert_int_equal(seen.timeouts, 1);
-	assert_null(fake_self->timers.root);
+	assert_null(fake_self->timers.first);
 }
 
 static void wait__deadline_passed__times_out_at_once(void **state)
@@ -413,7 +413,7 @@ static void wait__trap_before_deadline__timer_is_forgotten(void **state)
 	start(0);
 	fake_run(0, 3);
 	assert_int_equal(seen.count, 1);
-	assert_false(heap_contains(&h->wait_timer.node));
+	assert_false(queue_contains(&h->wait_timer.node));
 }
 
 /* ---- Death and replacement ---- */

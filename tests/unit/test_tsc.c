@@ -123,7 +123,7 @@ static int reset(void **state)
 {
 	(void)state;
 	memset(&acpi, 0, sizeof(acpi));
-	acpi.pm_timer = (struct acpi_gas){0x608, 1};
+	acpi.pm_timer = 0x608;
 	now_ns = 123456789;
 	true_hz = 2596098765;
 	true_lapic_hz = 1000000000;

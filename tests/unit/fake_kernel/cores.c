@@ -78,7 +78,7 @@ static bool core_has_work(unsigned id)
 {
 	struct cpu *cpu = cpu_table[id];
 
-	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.root != NULL || cpu->realtime.root != NULL;
+	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.first != NULL || cpu->realtime.first != NULL;
 }
 
 void fake_settle(void)
@@ -186,9 +186,9 @@ static void backend_destroy_vcpu(struct vcpu *v)
 		for (struct vcpu *w = cpu_table[i]->inbox; w != NULL; w = w->inbox_next)
 			assert_ptr_not_equal(w, v);
 	}
-	assert_false(heap_contains(&v->run_node));
-	assert_false(heap_contains(&v->apic_timer.node));
-	assert_false(heap_contains(&v->wait_timer.node));
+	assert_false(queue_contains(&v->run_node));
+	assert_false(queue_contains(&v->apic_timer.node));
+	assert_false(queue_contains(&v->wait_timer.node));
 	pool_free_pages(v->backend, 2);
 }
 
@@ -322,9 +322,9 @@ void fake_cores_boot(unsigned cores)
 void fake_cores_end(void)
 {
 	for (unsigned i = 0; i < cpu_count; i++) {
-		assert_null(cpu_table[i]->timers.root == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.root);
-		assert_null(cpu_table[i]->fair.root);
-		assert_null(cpu_table[i]->realtime.root);
+		assert_null(cpu_table[i]->timers.first == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.first);
+		assert_null(cpu_table[i]->fair.first);
+		assert_null(cpu_table[i]->realtime.first);
 		free(cpu_table[i]->scratch);
 		free(cpu_table[i]);
 		cpu_table[i] = NULL;

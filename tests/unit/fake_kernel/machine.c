@@ -95,8 +95,9 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	memset(fake_ram + hpa, 0, PAGE_SIZE << order);
 }
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
+	(void)va;
 	(void)hpa;
 }
 
@@ -181,15 +182,9 @@ _Noreturn void machine_reset(void)
 
 const struct acpi_info *boot_acpi_get(void)
 {
-	static const struct acpi_info acpi = {.pm1a_control = 0x604};
+	static const struct acpi_info acpi = {.pm1a_control = 0x604, .isa_gsi = {[3] = 3, [4] = 4}};
 
 	return &acpi;
-}
-
-struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq)
-{
-	(void)info;
-	return (struct acpi_override){.isa_irq = irq, .gsi = irq};
 }
 
 static void log_line(const char *fmt, va_list args)
