@@ -2,7 +2,6 @@
 #include "kernel/device.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/trap.h"
-#include "arch/x86_64/tsc.h"
 #include "boot/boot.h"
 #include "kernel/cpu.h"
 #include "kernel/event.h"
@@ -10,9 +9,8 @@
 #include "mm/iommu.h"
 #include "mm/pool.h"
 
-#define FAULT_WINDOW_NS 10000000000ull
-#define FAULTS_A_WINDOW 32u /* a device with more is cut off */
-#define FAULT_BATCH     16u
+#define FAULTS_MAX  32u /* since it was assigned: a device with more is cut off, for no working driver causes any */
+#define FAULT_BATCH 16u
 
 static struct device *device_list;
 
@@ -23,6 +21,13 @@ static struct device *device_find(uint16_t rid)
 	while (d != NULL && d->rid != rid)
 		d = __atomic_load_n(&d->next, __ATOMIC_ACQUIRE);
 	return d;
+}
+
+static void block(uint16_t rid, bool quiet)
+{
+	enum status status = iommu_set_device(rid, NULL, quiet);
+
+	(void)status; /* without memory for its table it is blocked as it was */
 }
 
 enum status device_create(uint64_t rid, struct event *event, struct device **out)
@@ -43,14 +48,14 @@ enum status device_create(uint64_t rid, struct event *event, struct device **out
 		object_ref(&event->object);
 	d->next = device_list;
 	__atomic_store_n(&device_list, d, __ATOMIC_RELEASE);
-	iommu_detach(d->rid, false); /* its faults count from now on */
+	block(d->rid, false); /* its faults count from now on */
 	*out = d;
 	return STATUS_OK;
 }
 
 static void device_release(struct device *d)
 {
-	iommu_detach(d->rid, false);
+	block(d->rid, false);
 	irq_unbind_device(d, DEVICE_IRQS_MAX);
 	d->vm = NULL;
 	d->status.state = HILUM_DEVICE_BLOCKED;
@@ -82,11 +87,11 @@ enum status device_assign(struct device *device, struct vm *vm, uint64_t flags)
 		return STATUS_BUSY;
 	if (!iommu_is_present() && !(flags & HILUM_DEVICE_UNPROTECTED))
 		return STATUS_UNSUPPORTED;
-	device->window_faults = 0;
-	enum status status = iommu_attach(device->rid, vm->domain);
+	enum status status = iommu_set_device(device->rid, vm->domain, false);
 	if (status != STATUS_OK)
 		return status;
 	device->vm = vm;
+	device->faults_before = device->status.faults;
 	device->status.state = HILUM_DEVICE_ASSIGNED;
 	return STATUS_OK;
 }
@@ -109,35 +114,23 @@ void device_release_all(const struct vm *vm)
 
 /* ---- Faults -------------------------------------------------------------------------------------------------------------------- */
 
-static void cut_off(struct device *d)
-{
-	log_warn("device %02x:%02x.%x is cut off: %lu faults", d->rid >> 8, d->rid >> 3 & 31, d->rid & 7, d->status.faults);
-	iommu_detach(d->rid, true);
-	d->status.state = HILUM_DEVICE_CUT_OFF;
-}
-
 static void account(const struct iommu_fault *f)
 {
 	struct device *d = device_find(f->rid);
-	uint64_t now = rdtsc();
+	bool flood = d == NULL || ++d->status.faults - d->faults_before == FAULTS_MAX;
 
-	if (d == NULL) { /* one line for each such device: it stays blocked, and its further faults are not recorded */
-		log_warn("device %02x:%02x.%x is nobody's and was stopped at 0x%lx", f->rid >> 8, f->rid >> 3 & 31, f->rid & 7,
+	if (flood) { /* also one that is nobody's, and should not try: one line, and it is heard of no more */
+		log_warn("device %02x:%02x.%x is cut off after an access to 0x%lx", f->rid >> 8, f->rid >> 3 & 31, f->rid & 7,
 			 f->address);
-		iommu_detach(f->rid, true);
-		return;
+		block(f->rid, true);
 	}
-	d->status.faults++;
+	if (d == NULL)
+		return;
+	d->status.state = flood ? HILUM_DEVICE_CUT_OFF : d->status.state;
 	d->status.fault_kind = f->kind;
 	d->status.fault_reason = f->reason;
 	d->status.fault_write = f->write;
 	d->status.fault_address = f->address;
-	if (now - d->window_tsc > tsc_from_ns(FAULT_WINDOW_NS)) {
-		d->window_tsc = now;
-		d->window_faults = 0;
-	}
-	if (++d->window_faults == FAULTS_A_WINDOW)
-		cut_off(d);
 	if (d->event != NULL)
 		event_signal(d->event);
 }
@@ -146,7 +139,7 @@ static void account(const struct iommu_fault *f)
 static void fault_interrupt(unsigned vector)
 {
 	struct iommu_fault faults[FAULT_BATCH];
-	unsigned n, rounds = FAULTS_A_WINDOW;
+	unsigned n, rounds = FAULTS_MAX;
 
 	(void)vector;
 	do {

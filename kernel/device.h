@@ -18,8 +18,7 @@ struct device {
 	struct event *event; /* referenced, or NULL: signalled at its faults */
 	struct vm *vm;       /* whose it is, or NULL; vm_destroy takes it away */
 	uint16_t rid;        /* bus << 8 | device << 3 | function */
-	uint64_t window_tsc; /* faults are counted in windows, to find a flood */
-	uint32_t window_faults;
+	uint64_t faults_before; /* status.faults when it was assigned */
 	struct hilum_device_status status; /* written by the fault interrupt */
 };
 
@@ -38,7 +37,7 @@ void device_free(struct device *device);
 must_check enum status device_assign(struct device *device, struct vm *vm, uint64_t flags);
 
 /* Its MSI number `index` signals `event`, or (NULL) nothing. *message as in HC_DEVICE_BIND_IRQ. STATUS_INVALID: index, or the event
- * is not of the device's VM; others as irq_bind_device. */
+ * is not of the device's VM; the others as irq_bind_device. */
 must_check enum status device_bind_irq(struct device *device, uint64_t index, struct event *event, uint64_t *message);
 
 /* Take all its devices from a VM that ends. */

@@ -60,54 +60,81 @@ static struct {
 	uint32_t number;       /* of the MSI, or GSI */
 } irq_table[IRQ_VECTORS];
 
-static void mask_pin(uint32_t gsi)
-{
-	enum status masked = ioapic_set_mask(gsi, true);
-
-	(void)masked; /* the pin exists: it was routed */
-}
-
 /* Mask, so that the line cannot storm; the service VM's HC_IRQ_ACK opens it again. */
 static void irq_device_interrupt(unsigned vector)
 {
 	unsigned i = vector - CPU_IRQ_DEVICE_FIRST;
 	struct event *event = __atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE);
+	enum status masked = irq_table[i].device == NULL ? ioapic_set_mask(irq_table[i].number, true) : STATUS_OK;
 
-	if (irq_table[i].device == NULL)
-		mask_pin(irq_table[i].number);
+	(void)masked; /* the pin exists: it was routed */
 	if (event != NULL)
 		event_signal(event);
-}
-
-/* The entry of a bound interrupt, or with `event` NULL a free one; IRQ_VECTORS: there is none. */
-static unsigned irq_find(bool bound, const struct device *device, uint64_t number)
-{
-	unsigned i = 0;
-
-	while (i < IRQ_VECTORS && ((irq_table[i].event != NULL) != bound ||
-				   (bound && (irq_table[i].device != device || irq_table[i].number != number))))
-		i++;
-	return i;
-}
-
-static void irq_publish(unsigned i, struct device *device, uint32_t number, struct event *event)
-{
-	irq_table[i].device = device;
-	irq_table[i].number = number;
-	object_ref(&event->object);
-	__atomic_store_n(&irq_table[i].event, event, __ATOMIC_RELEASE);
 }
 
 static void irq_unbind(unsigned i)
 {
 	struct event *event = irq_table[i].event;
+	const struct device *device = irq_table[i].device;
+	uint64_t unused;
+	enum status done = device == NULL ? ioapic_set_mask(irq_table[i].number, true)
+					  : iommu_bind_irq(device->rid, CPU_IRQ_DEVICE_FIRST + i, IOMMU_NO_CORE, false, &unused);
 
-	if (irq_table[i].device != NULL)
-		iommu_unbind_msi(irq_table[i].device->rid, CPU_IRQ_DEVICE_FIRST + i);
-	else
-		mask_pin(irq_table[i].number);
+	(void)done; /* what was bound can be masked */
 	__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
 	object_unref(&event->object);
+}
+
+/* Lets requester `rid` raise a vector that signals `event`: the one of the free entry *i, which is taken. */
+static enum status irq_take(struct device *device, uint32_t number, uint16_t rid, bool level, struct event *event, unsigned *i,
+			    uint64_t *message)
+{
+	if (event->vm->object.dead)
+		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
+	for (*i = 0; irq_table[*i].event != NULL; ++*i)
+		if (*i + 1 == IRQ_VECTORS)
+			return STATUS_NO_MEMORY;
+	unsigned vector = CPU_IRQ_DEVICE_FIRST + *i;
+	enum status status = iommu_bind_irq(rid, vector, event->vm->vcpu[event->vcpu]->cpu->arch.apic_id, level, message);
+	if (status != STATUS_OK)
+		return status;
+	irq_set_handler(vector, irq_device_interrupt);
+	irq_table[*i].device = device;
+	irq_table[*i].number = number;
+	object_ref(&event->object);
+	__atomic_store_n(&irq_table[*i].event, event, __ATOMIC_RELEASE);
+	return STATUS_OK;
+}
+
+enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
+{
+	bool level = flags & HILUM_IRQ_LEVEL;
+	uint64_t message;
+	uint16_t rid;
+	unsigned i;
+
+	if (flags & ~(uint64_t)(HILUM_IRQ_LEVEL | HILUM_IRQ_ACTIVE_LOW) || gsi > UINT32_MAX)
+		return STATUS_INVALID;
+	for (i = 0; i < IRQ_VECTORS; i++)
+		if (irq_table[i].event != NULL && irq_table[i].device == NULL && irq_table[i].number == gsi)
+			return STATUS_BUSY;
+	enum status status = iommu_rid_of_gsi((uint32_t)gsi, &rid);
+	if (status == STATUS_OK)
+		status = irq_take(NULL, (uint32_t)gsi, rid, level, event, &i, &message);
+	if (status != STATUS_OK)
+		return status;
+	status = ioapic_route((uint32_t)gsi, CPU_IRQ_DEVICE_FIRST + i, ((uint32_t)message >> 4 & 0xFFFF) << 16, level,
+			      flags & HILUM_IRQ_ACTIVE_LOW);
+	if (status != STATUS_OK)
+		irq_unbind(i);
+	return status;
+}
+
+enum status irq_bind_device(struct device *device, uint32_t index, struct event *event, uint64_t *message)
+{
+	unsigned i;
+
+	return irq_take(device, index, device->rid, false, event, &i, message);
 }
 
 void irq_unbind_device(const struct device *device, uint64_t index)
@@ -116,46 +143,6 @@ void irq_unbind_device(const struct device *device, uint64_t index)
 		if (irq_table[i].event != NULL && irq_table[i].device == device &&
 		    (index == DEVICE_IRQS_MAX || irq_table[i].number == index))
 			irq_unbind(i);
-}
-
-enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
-{
-	if (flags & ~(uint64_t)(HILUM_IRQ_LEVEL | HILUM_IRQ_ACTIVE_LOW) || gsi > UINT32_MAX)
-		return STATUS_INVALID;
-	if (event->vm->object.dead)
-		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
-	if (irq_find(true, NULL, gsi) < IRQ_VECTORS)
-		return STATUS_BUSY;
-	unsigned i = irq_find(false, NULL, 0), vector = CPU_IRQ_DEVICE_FIRST + i;
-	if (i == IRQ_VECTORS)
-		return STATUS_NO_MEMORY;
-	struct cpu *cpu = event->vm->vcpu[event->vcpu]->cpu;
-	uint32_t high;
-	enum status status = iommu_route_gsi((uint32_t)gsi, vector, cpu->arch.apic_id, flags & HILUM_IRQ_LEVEL, &high);
-	if (status == STATUS_OK)
-		status = ioapic_route((uint32_t)gsi, vector, high, flags & HILUM_IRQ_LEVEL, flags & HILUM_IRQ_ACTIVE_LOW);
-	if (status != STATUS_OK)
-		return status;
-	irq_set_handler(vector, irq_device_interrupt);
-	irq_publish(i, NULL, (uint32_t)gsi, event);
-	return STATUS_OK;
-}
-
-enum status irq_bind_device(struct device *device, uint32_t index, struct event *event, uint64_t *message)
-{
-	unsigned i = irq_find(false, NULL, 0), vector = CPU_IRQ_DEVICE_FIRST + i;
-
-	if (event->vm->object.dead)
-		return STATUS_NOT_FOUND;
-	if (i == IRQ_VECTORS)
-		return STATUS_NO_MEMORY;
-	struct cpu *cpu = event->vm->vcpu[event->vcpu]->cpu;
-	irq_set_handler(vector, irq_device_interrupt);
-	irq_publish(i, device, index, event);
-	enum status status = iommu_bind_msi(device->rid, vector, cpu->arch.apic_id, message);
-	if (status != STATUS_OK)
-		irq_unbind(i);
-	return status;
 }
 
 enum status irq_ack(const struct event *event)

@@ -3,7 +3,7 @@
  * a second tree of tables beside a VM's nested page table, with the same memory at the same addresses, which nested_pt keeps in
  * the IOMMU's own format. Devices are named by requester id (bus << 8 | device << 3 | function), in PCI segment 0 only.
  *
- * All functions may be called where there is no IOMMU: iommu_domain_create then gives no domain, the rest does nothing.
+ * All functions may be called where there is no IOMMU: domains are NULL then, and interrupts are not remapped.
  * Lock: iommu_lock (rank IOMMU) covers device, context and interrupt tables, and the units' queues and registers. Domains' trees
  * are guarded as nested tables are (mm/nested_pt.h).
  */
@@ -13,14 +13,15 @@
 #include "arch/x86_64/acpi.h"
 #include "mm/memory.h"
 
-struct iommu_domain;
+#define IOMMU_DOMAINS_MAX 15u /* fits the smallest VT-d unit: CAP.ND */
+#define IOMMU_PATIENCE	  100000000u /* looks at a register before the machine is given up */
 
-enum iommu_fault_kind { IOMMU_FAULT_DMA, IOMMU_FAULT_INTERRUPT, IOMMU_FAULT_OTHER };
+struct iommu_domain;
 
 struct iommu_fault {
 	uint16_t rid;
 	uint8_t reason; /* the vendor's code */
-	uint8_t kind;	/* enum iommu_fault_kind */
+	uint8_t kind;	/* HILUM_FAULT_* */
 	bool write;
 	uint64_t address;
 };
@@ -36,8 +37,7 @@ bool iommu_has_irq_remapping(void);
 
 /* ---- Domains ---- */
 
-/* Makes an empty domain; *out is NULL where there is no IOMMU. STATUS_NO_MEMORY: pool, or more than IOMMU_DOMAINS_MAX. */
-#define IOMMU_DOMAINS_MAX 15u
+/* Makes an empty domain; *out is unchanged where there is no IOMMU. STATUS_NO_MEMORY: pool, or more than IOMMU_DOMAINS_MAX. */
 must_check enum status iommu_domain_create(struct iommu_domain **out);
 /* No device is attached to it. NULL is ignored here and below. */
 void iommu_domain_destroy(struct iommu_domain *domain);
@@ -54,24 +54,25 @@ void iommu_unmap(struct iommu_domain *domain, gpa_t gpa, uint64_t bytes);
 
 /* True if a domain, or its lack, cannot change what this function reaches: firmware keeps memory for it, or it is an IOMMU. */
 bool iommu_device_is_reserved(uint16_t rid);
-/* STATUS_NO_MEMORY: pool. STATUS_DENIED: it is reserved. */
-must_check enum status iommu_attach(uint16_t rid, struct iommu_domain *domain);
-/* Blocks it again; `quiet`: its faults are not even recorded. Any context. */
-void iommu_detach(uint16_t rid, bool quiet);
+/*
+ * Gives the device to a domain; NULL: blocks it, which a reserved one ignores; `quiet`: not even its faults are recorded. What it
+ * had before is out of its reach when this returns. Any context. STATUS_NO_MEMORY: pool; STATUS_DENIED: it is reserved. Both say
+ * that nothing has changed.
+ */
+must_check enum status iommu_set_device(uint16_t rid, const struct iommu_domain *domain, bool quiet);
 
 /* ---- Interrupts: one remapping entry for each vector, tied to one requester ---- */
 
 /*
- * Lets `rid` raise `vector` on core `apic_id`. *message: what to program into it, address in bits 31:0, data above.
- * STATUS_NO_MEMORY: pool; STATUS_UNSUPPORTED: no such core for this IOMMU.
+ * Lets `rid` raise `vector` on core `apic_id`. *message: what it has to write for that, address in bits 31:0, data above. In an
+ * IOAPIC's entry, bits 19:4 of the address are bits 63:48. STATUS_NO_MEMORY: pool; STATUS_UNSUPPORTED: no such core for this IOMMU.
  */
-must_check enum status iommu_bind_msi(uint16_t rid, unsigned vector, uint32_t apic_id, uint64_t *message);
-void iommu_unbind_msi(uint16_t rid, unsigned vector);
+must_check enum status iommu_bind_irq(uint16_t rid, unsigned vector, uint32_t apic_id, bool level, uint64_t *message);
+/* With this for apic_id it may raise it no more; that cannot fail. */
+#define IOMMU_NO_CORE UINT32_MAX
 
-/* The same for pin `gsi` of an IOAPIC: *high is bits 63:32 of its redirection entry. Also STATUS_UNSUPPORTED: firmware does not
- * say which requester that IOAPIC is. */
-must_check enum status iommu_route_gsi(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level,
-				       uint32_t *high);
+/* The requester that the pins of the IOAPIC with `gsi` are. STATUS_UNSUPPORTED: firmware does not say. */
+must_check enum status iommu_rid_of_gsi(uint32_t gsi, uint16_t *rid);
 
 /* ---- Faults ---- */
 

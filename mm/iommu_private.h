@@ -4,36 +4,53 @@
 
 #include "mm/iommu.h"
 
-#define IOMMU_VECTORS 256u /* entries of an interrupt remapping table: the index is the vector */
+#define IOMMU_QUEUE_ENTRIES 256u /* of 16 bytes: one page */
 
 struct iommu_domain {
 	struct nested_pt tree;
-	uint16_t id; /* 1 .. IOMMU_DOMAINS_MAX + 1, tags cached translations; 0: not in use */
+	uint16_t id; /* from 1, tags cached translations; 0: not in use */
+};
+
+struct iommu_unit {
+	volatile uint8_t *regs;
+	uint64_t (*queue)[2];  /* commands */
+	uint64_t (*events)[2]; /* AMD: the event log */
+	uint32_t tail;	       /* of the queue */
+	const struct acpi_iommu *acpi;
+	uint64_t capabilities; /* Intel: register CAP */
 };
 
 struct iommu_backend {
 	const char *name;
-	struct nested_pt_format *format; /* filled in by `find` */
-	/* Maps all units and makes empty tables. *why: one sentence, if it fails: the machine has no usable IOMMU then. */
-	enum status (*find)(const struct acpi_info *acpi, const char **why);
-	/* Turns translation on, with what set_device has written by then. */
-	void (*enable)(unsigned vector, uint32_t apic_id);
+	uint32_t register_bytes, tail_register;
+	struct nested_pt_format format;
+	bool flush_on_map; /* absent translations are cached too */
+	bool remaps_irqs;
+	uint64_t wait[2]; /* command that stores a 1 at iommu_wait_done; written by prepare */
+	bool (*is_present)(const struct acpi_info *acpi);
+	/* Looks at all units, which do nothing yet, and makes empty tables. NULL, or one sentence: this cannot be used. */
+	const char *(*prepare)(void);
+	/* Turns translation on, with what set_device has written by then; faults raise `vector`. */
+	void (*enable)(struct iommu_unit *unit, unsigned vector, uint32_t apic_id);
 	/* domain NULL: blocked. Caches included. STATUS_NO_MEMORY: pool. */
 	enum status (*set_device)(uint16_t rid, const struct iommu_domain *domain, bool quiet);
 	void (*flush_domain)(uint16_t id);
-	/* As iommu_bind_msi; for an IOAPIC's pin the caller wants the destination half only. clear: apic_id and level unused. */
+	/* As iommu_bind_irq; *message comes as it is without remapping. */
 	enum status (*set_irq)(uint16_t rid, unsigned vector, uint32_t apic_id, bool level, uint64_t *message);
-	void (*clear_irq)(uint16_t rid, unsigned vector);
-	/* High half of an IOAPIC entry that uses remapping entry `vector`. */
-	uint32_t (*ioapic_high)(unsigned vector, uint32_t apic_id);
-	unsigned (*take_faults)(struct iommu_fault *out, unsigned max);
-	bool flush_on_map;  /* absent entries are cached too */
-	bool remaps_irqs;
+	/* Appends at most max to out; returns how many. */
+	unsigned (*take_faults)(struct iommu_unit *unit, struct iommu_fault *out, unsigned max);
 };
 
 extern struct iommu_backend *const iommu_backends[]; /* NULL ends it */
 
-/* PCI configuration space by ports 0xCF8 and 0xCFC, for boot: PCI Local Bus Specification 3.0, 3.2.2.3.2. */
+extern struct iommu_unit iommu_units[ACPI_IOMMUS_MAX];
+extern uint32_t iommu_unit_count;
+extern volatile uint64_t iommu_wait_done;
+
+/* One command, by all units, done when it returns. Nothing before translation is on. */
+void iommu_execute(uint64_t low, uint64_t high);
+
+/* Of PCI configuration space by ports 0xCF8 and 0xCFC: PCI Local Bus Specification 3.0, 3.2.2.3.2. Boot only. */
 uint32_t iommu_pci_read(uint16_t rid, unsigned offset);
 void iommu_pci_write(uint16_t rid, unsigned offset, uint32_t value);
 

@@ -12,7 +12,6 @@
 #define ACPI_IOAPICS_MAX   8u
 #define ACPI_IOMMUS_MAX	   32u
 #define ACPI_RESERVED_MAX  32u
-#define ACPI_PATH_HOPS	   6u
 #define ACPI_ISA_IRQS	16u
 
 struct acpi_table_ref {
@@ -26,23 +25,22 @@ struct acpi_ioapic {
 	uint8_t id;
 };
 
-/* A PCI function as firmware names it: from a bus down through bridges. DMAR: device scope; IVRS: no hops but one. */
-struct acpi_path {
-	uint8_t bus, hops; /* hops 0: none */
-	uint8_t devfn[ACPI_PATH_HOPS];
-};
-
+/* PCI functions are named by requester id: bus << 8 | device << 3 | function. */
 struct acpi_iommu {
 	hpa_t base;
 	uint16_t segment;
-	uint16_t rid, capability; /* AMD: of its own PCI function */
+	uint16_t rid, capability; /* AMD: its own PCI function, and the capability block in it */
 };
 
-/* Memory that firmware lets a device use for ever (RMRR, IVMD). */
+/* Memory that firmware lets devices use for ever (RMRR, IVMD), page-aligned. */
 struct acpi_reserved {
 	hpa_t first, last;
-	struct acpi_path path;	 /* the device, or without hops: */
 	uint16_t first_rid, last_rid;
+};
+
+struct acpi_ioapic_rid {
+	uint8_t ioapic_id;
+	uint16_t rid; /* what the IOAPIC's interrupts come as */
 };
 
 struct acpi_info {
@@ -61,11 +59,8 @@ struct acpi_info {
 	struct acpi_iommu iommus[ACPI_IOMMUS_MAX];
 	uint32_t reserved_count;
 	struct acpi_reserved reserved[ACPI_RESERVED_MAX];
-	uint32_t ioapic_path_count; /* IOAPICs whose interrupts the IOMMU can tell apart */
-	struct {
-		uint8_t ioapic_id;
-		struct acpi_path path;
-	} ioapic_paths[ACPI_IOAPICS_MAX];
+	uint32_t ioapic_rid_count;
+	struct acpi_ioapic_rid ioapic_rids[ACPI_IOAPICS_MAX];
 	uint32_t iommu_skipped, iommu_skipped_type; /* entries of DMAR or IVRS: how many, the first one's type */
 	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
 };

@@ -4,24 +4,16 @@
 
 #include "arch/x86_64/types.h"
 
-static inline uint32_t mmio_read32(const volatile void *p)
-{
-	return *(const volatile uint32_t *)p;
-}
-
-static inline uint64_t mmio_read64(const volatile void *p)
-{
-	return *(const volatile uint64_t *)p;
-}
-
-static inline void mmio_write32(volatile void *p, uint32_t value)
-{
-	*(volatile uint32_t *)p = value;
-}
-
-static inline void mmio_write64(volatile void *p, uint64_t value)
-{
-	*(volatile uint64_t *)p = value;
-}
+#define MMIO_ACCESSORS(type, bits)                                                                           \
+	static inline type mmio_read##bits(const volatile void *p)                                           \
+	{                                                                                                    \
+		return *(const volatile type *)p;                                                            \
+	}                                                                                                    \
+	static inline void mmio_write##bits(volatile void *p, type value)                                    \
+	{                                                                                                    \
+		*(volatile type *)p = value;                                                                 \
+	}
+MMIO_ACCESSORS(uint32_t, 32)
+MMIO_ACCESSORS(uint64_t, 64)
 
 #endif
