@@ -3,7 +3,6 @@
  * ones before it established; the layers above are called through boot/hooks.h.
  */
 #include "boot/boot.h"
-#include "boot/core.h"
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
 #include "boot/multiboot2.h"
@@ -73,28 +72,6 @@ const char *boot_option(const char *key)
 			s++;
 	}
 	return NULL;
-}
-
-struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
-{
-	static struct cpu_arch *created[CPU_MAX];
-
-	if (!created[id]) {
-		created[id] = (struct cpu_arch *)cpu_create(id);
-		if (!created[id] || mm_map_stack(id) != STATUS_OK)
-			return NULL;
-	}
-	created[id]->id = id;
-	created[id]->apic_id = apic_id;
-	created[id]->stack_top = STACK_OF_CPU(id) + STACK_BYTES;
-	*(struct cpu_arch **)STACK_OF_CPU(id) = created[id];
-	return created[id];
-}
-
-void core_init(struct cpu_arch *arch)
-{
-	desc_init_core(&arch->desc);
-	features_enable();
 }
 
 static void read_multiboot(uint32_t magic, uint32_t mbi)

@@ -37,6 +37,15 @@ void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_t
 	timer_program(cpu);
 }
 
+void cpu_timer_tick(struct cpu *cpu, bool on)
+{
+	if (!timer_set_ticking(on))
+		return;
+	cpu->armed = 0;
+	timer_set_deadline_tsc(INT64_MAX);
+	timer_program(cpu);
+}
+
 static void timer_interrupt(unsigned vector)
 {
 	struct cpu *cpu = cpu_self();
@@ -66,7 +75,7 @@ static void kick_interrupt(unsigned vector)
 	(void)vector;
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
-		__atomic_store_n(&v->in_inbox, 0, __ATOMIC_RELEASE);
+		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its requests are read */
 		if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
 			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
 			bool runs = vcpu_prepare(v);

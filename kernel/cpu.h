@@ -72,6 +72,9 @@ static inline void cpu_timer_cancel(struct cpu_timer *timer)
 	timer->node.key = 0;
 }
 
+/* While `on`, no interrupt of this core stays lost: see timer_set_ticking. For the backend, while a guest awaits an interrupt window. */
+void cpu_timer_tick(struct cpu *cpu, bool on);
+
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)
 {

@@ -44,7 +44,7 @@ void msr_handle_read(struct vcpu *v, unsigned length);
 void msr_handle_write(struct vcpu *v, unsigned length);
 void hypercall_handle(struct vcpu *v, unsigned length);
 
-/* MSRs that the kernel answers itself. STATUS_INVALID or STATUS_NOT_FOUND: #GP. */
+/* MSRs that the kernel answers itself. An error: #GP. */
 must_check enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 must_check enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 

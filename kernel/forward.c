@@ -6,22 +6,12 @@
  */
 #include "kernel/forward.h"
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/string.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 
 /* Flags that an emulated instruction may change: status flags, DF, and what POPF-like instructions are not emulated for stays. */
 #define RFLAGS_REPLY_MASK 0xCD5ull
-
-static void trap_page_fill_state(struct vcpu *g)
-{
-	struct hilum_trap *t = g->trap;
-
-	for (unsigned i = 0; i < 16; i++)
-		t->gpr[i] = g->gpr[i];
-	t->rip = g->rip;
-	t->rflags = g->rflags;
-	virt->fill_trap(g, t);
-}
 
 static void trap_page_fill(struct vcpu *g, const struct forward *f)
 {
@@ -35,11 +25,14 @@ static void trap_page_fill(struct vcpu *g, const struct forward *f)
 	t->next_rip = f->next_rip;
 	t->reply = 0;
 	t->insn_bytes = 0;
-	if (f->kind == HILUM_TRAP_STRING || f->kind == HILUM_TRAP_MMIO)
-		trap_page_fill_state(g);
+	if (f->kind == HILUM_TRAP_STRING || f->kind == HILUM_TRAP_MMIO) {
+		memcpy(t->gpr, g->gpr, sizeof(t->gpr));
+		t->rip = g->rip;
+		t->rflags = g->rflags;
+		virt->fill_trap(g, t);
+	}
 	if (f->insn != NULL) {
-		for (unsigned i = 0; i < f->insn_bytes && i < sizeof(t->insn); i++)
-			t->insn[i] = f->insn[i];
+		memcpy(t->insn, f->insn, f->insn_bytes); /* at most 15 */
 		t->insn_bytes = f->insn_bytes;
 	}
 }
@@ -53,10 +46,10 @@ static void wait_return_trap(struct vcpu *h, struct vcpu *g)
 	h->gpr[0] = HILUM_WAIT_TRAP;
 	h->gpr[2] = g->vm->badge;
 	h->gpr[6] = g->index;
-	h->gpr[7] = g->trap_kind;
-	h->gpr[8] = g->trap_address;
-	h->gpr[9] = g->trap_size | (uint32_t)g->trap_write << 8;
-	h->gpr[10] = g->trap_value;
+	h->gpr[7] = g->trapped.kind;
+	h->gpr[8] = g->trapped.address;
+	h->gpr[9] = g->trapped.size | (uint32_t)g->trapped.write << 8;
+	h->gpr[10] = g->trapped.value;
 }
 
 static void wait_end(struct vcpu *h)
@@ -99,12 +92,7 @@ void forward_trap(struct vcpu *v, const struct forward *f)
 		vm_crash(v, HILUM_CRASH_NO_HANDLER, f->address);
 		return;
 	}
-	v->trap_kind = f->kind;
-	v->trap_size = f->size;
-	v->trap_write = f->write;
-	v->trap_address = f->address;
-	v->trap_value = f->value;
-	v->trap_next_rip = f->next_rip;
+	v->trapped = *f;
 	trap_page_fill(v, f);
 	v->state = VCPU_TRAPPED;
 	hand_over(v);
@@ -119,15 +107,15 @@ static void complete_port(struct vcpu *v)
 {
 	uint64_t value = v->trap->value;
 
-	if (!v->trap_write) {
-		if (v->trap_size == 4)
+	if (!v->trapped.write) {
+		if (v->trapped.size == 4)
 			v->gpr[0] = (uint32_t)value;
-		else if (v->trap_size == 2)
+		else if (v->trapped.size == 2)
 			v->gpr[0] = (v->gpr[0] & ~0xFFFFull) | (value & 0xFFFF);
 		else
 			v->gpr[0] = (v->gpr[0] & ~0xFFull) | (value & 0xFF);
 	}
-	vcpu_skip(v, (unsigned)(v->trap_next_rip - v->rip));
+	vcpu_skip(v, (unsigned)(v->trapped.next_rip - v->rip));
 }
 
 static void complete_emulated(struct vcpu *v, uint32_t reply)
@@ -136,8 +124,7 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 
 	if (reply & HILUM_REPLY_STATE) {
 		v->shadow = false;
-		for (unsigned i = 0; i < 16; i++)
-			v->gpr[i] = t->gpr[i];
+		memcpy(v->gpr, t->gpr, sizeof(v->gpr));
 		v->rip = t->rip;
 		v->rflags = (v->rflags & ~RFLAGS_REPLY_MASK) | (t->rflags & RFLAGS_REPLY_MASK);
 		v->check_interrupts = true;
@@ -159,7 +146,7 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 void forward_complete(struct vcpu *v)
 {
 	v->state = VCPU_READY;
-	switch (v->trap_kind) {
+	switch (v->trapped.kind) {
 	case HILUM_TRAP_PORT:
 		complete_port(v);
 		break;

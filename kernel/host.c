@@ -8,7 +8,6 @@
 #include "kernel/cpu.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
-#include "kernel/pvclock.h"
 #include "kernel/virt_ops.h"
 #include "kernel/vm.h"
 #include "mm/frame.h"
@@ -42,8 +41,6 @@ void host_get_info(struct hilum_host_info *out)
 			    (iommu_is_present() ? HILUM_HOST_IOMMU : 0) |
 			    (iommu_has_irq_remapping() ? HILUM_HOST_IRQ_REMAPPING : 0),
 		.vm_count = vm_count,
-		.wall_clock_seconds = pvclock_boot_seconds,
-		.wall_clock_tsc = pvclock_boot_tsc,
 	};
 }
 

@@ -111,14 +111,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 /* The local APIC model's way to its vCPU. */
 void vlapic_notify(struct vlapic *target, enum vlapic_notice what)
 {
-	static const uint32_t request[] = {
-		[VLAPIC_NOTIFY_INTR] = VCPU_REQUEST_INTERRUPT,
-		[VLAPIC_NOTIFY_NMI] = VCPU_REQUEST_NMI,
-		[VLAPIC_NOTIFY_INIT] = VCPU_REQUEST_INIT,
-		[VLAPIC_NOTIFY_SIPI] = VCPU_REQUEST_SIPI,
-		[VLAPIC_NOTIFY_EXTINT] = VCPU_REQUEST_EXTINT,
-	};
-	vcpu_request(container_of(target, struct vcpu, apic), request[what]);
+	vcpu_request(container_of(target, struct vcpu, apic), 1u << what);
 }
 
 void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)

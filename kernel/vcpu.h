@@ -20,12 +20,12 @@ enum vcpu_state {
 	VCPU_TRAPPED,   /* until its handler has answered */
 };
 
-/* Requests; raised from any core with vcpu_request. */
-#define VCPU_REQUEST_INTERRUPT  (1u << 0) /* something may be deliverable */
-#define VCPU_REQUEST_NMI        (1u << 1)
-#define VCPU_REQUEST_INIT       (1u << 2)
-#define VCPU_REQUEST_SIPI       (1u << 3)
-#define VCPU_REQUEST_APIC_TIMER (1u << 4)
+/* Requests; raised from any core with vcpu_request. The lowest are the local APIC's notices. */
+#define VCPU_REQUEST_INTERRUPT  (1u << VLAPIC_NOTIFY_INTR) /* something may be deliverable */
+#define VCPU_REQUEST_NMI        (1u << VLAPIC_NOTIFY_NMI)
+#define VCPU_REQUEST_INIT       (1u << VLAPIC_NOTIFY_INIT)
+#define VCPU_REQUEST_SIPI       (1u << VLAPIC_NOTIFY_SIPI)
+#define VCPU_REQUEST_EXTINT     (1u << VLAPIC_NOTIFY_EXTINT) /* an ExtINT message */
 #define VCPU_REQUEST_WAIT_TIMER (1u << 5)
 #define VCPU_REQUEST_EVENT      (1u << 6) /* bits in the shared page */
 #define VCPU_REQUEST_TRAP       (1u << 7) /* a vCPU in trap_inbox wants an answer */
@@ -33,7 +33,7 @@ enum vcpu_state {
 #define VCPU_REQUEST_RETRAP     (1u << 9) /* the handler changed: hand the trap over again */
 #define VCPU_REQUEST_RUN        (1u << 10)
 #define VCPU_REQUEST_STOP       (1u << 11)
-#define VCPU_REQUEST_EXTINT     (1u << 13) /* an ExtINT message */
+#define VCPU_REQUEST_APIC_TIMER (1u << 13)
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
 
@@ -66,6 +66,18 @@ struct vcpu_fetch_memo {
 	unsigned levels;
 	const uint64_t *entry[VCPU_FETCH_SLOTS - 1];
 	uint64_t value[VCPU_FETCH_SLOTS - 1];
+};
+
+/* An access that a handler VM answers (kernel/forward.h). */
+struct forward {
+	uint32_t kind; /* HILUM_TRAP_* */
+	uint32_t size; /* bytes */
+	bool write;
+	uint64_t address;
+	uint64_t value;
+	uint64_t next_rip; /* 0: not known */
+	const uint8_t *insn; /* instruction bytes that the CPU delivered, or NULL; good until forward_trap returns */
+	uint32_t insn_bytes;
 };
 
 #define VCPU_NO_VECTOR (-1)
@@ -121,9 +133,7 @@ struct vcpu {
 	struct memory_object *trap_memory;
 	struct vcpu *trap_next; /* in a handler's inbox or queue ... */
 	bool trap_queued;       /* ... which it is in: shared */
-	uint32_t trap_kind, trap_size;
-	uint64_t trap_address, trap_value, trap_next_rip;
-	bool trap_write;
+	struct forward trapped; /* what it asked */
 	/* ... and as the handler */
 	struct vcpu *trap_inbox;  /* shared: a stack */
 	struct vcpu *trap_queue;  /* oldest first */

@@ -39,6 +39,7 @@ struct vm {
 
 	struct vm *handler; /* who answers synchronous traps */
 	uint64_t badge;
+	uint64_t wall_clock_ns; /* since 1970 at host TSC 0 */
 
 	struct hilum_shared_page *shared;
 	struct memory_object *shared_memory;

@@ -53,8 +53,6 @@ static_assert(sizeof(struct dte) == 32, "2.2.2.1");
 
 static struct dte *table, *empty_table;
 
-struct iommu_backend iommu_amdvi; /* below */
-
 static void put(uint64_t *place, uint64_t value)
 {
 	__atomic_store_n(place, value, __ATOMIC_RELEASE);
@@ -140,11 +138,6 @@ static struct dte *new_table(void)
 	return t;
 }
 
-static bool amdvi_is_present(const struct acpi_info *acpi)
-{
-	return acpi->ivrs.base != 0;
-}
-
 static const char *amdvi_prepare(void)
 {
 	table = empty_table = new_table();
@@ -201,7 +194,6 @@ struct iommu_backend iommu_amdvi = {
 		   .max_leaf_level = 3},
 	.flush_on_map = true, /* 3.2.1 NpCache, which few have */
 	.remaps_irqs = true,
-	.is_present = amdvi_is_present,
 	.prepare = amdvi_prepare,
 	.enable = amdvi_enable,
 	.set_device = amdvi_set_device,

@@ -124,9 +124,8 @@ void iommu_init(const struct acpi_info *acpi, unsigned vector, uint32_t apic_id)
 	if (acpi->iommu_skipped)
 		log_info("IOMMU: %u entries of firmware's table are skipped, the first of type 0x%x", acpi->iommu_skipped,
 			 acpi->iommu_skipped_type);
-	for (unsigned i = 0; iommu_backends[i] && !backend; i++)
-		if (iommu_backends[i]->is_present(acpi) && acpi->iommu_count)
-			start(iommu_backends[i], vector, apic_id);
+	if (acpi->iommu_count)
+		start(acpi->dmar.base ? &iommu_vtd : &iommu_amdvi, vector, apic_id);
 	if (!backend)
 		log_warn("no IOMMU is in use: devices reach all memory");
 }

@@ -27,7 +27,6 @@ struct iommu_backend {
 	bool flush_on_map; /* absent translations are cached too */
 	bool remaps_irqs;
 	uint64_t wait[2]; /* command that stores a 1 at iommu_wait_done; written by prepare */
-	bool (*is_present)(const struct acpi_info *acpi);
 	/* Looks at all units, which do nothing yet, and makes empty tables. NULL, or one sentence: this cannot be used. */
 	const char *(*prepare)(void);
 	/* Turns translation on, with what set_device has written by then; faults raise `vector`. */
@@ -41,7 +40,7 @@ struct iommu_backend {
 	unsigned (*take_faults)(struct iommu_unit *unit, struct iommu_fault *out, unsigned max);
 };
 
-extern struct iommu_backend *const iommu_backends[]; /* NULL ends it */
+extern struct iommu_backend iommu_vtd, iommu_amdvi;
 
 extern struct iommu_unit iommu_units[ACPI_IOMMUS_MAX];
 extern uint32_t iommu_unit_count;

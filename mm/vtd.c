@@ -65,8 +65,6 @@ static_assert(sizeof(struct pair) == 16, "root, context and interrupt entries");
 static bool coherent, x2apic;
 static struct pair *root, *empty_root, *irt;
 
-struct iommu_backend iommu_vtd; /* below */
-
 /* An entry is never present with half of its contents. */
 static void store(struct pair *entry, uint64_t low, uint64_t high)
 {
@@ -156,11 +154,6 @@ static void command(const struct iommu_unit *u, uint32_t bit, bool on)
 			panic("the IOMMU does not take command 0x%x", bit);
 }
 
-static bool vtd_is_present(const struct acpi_info *acpi)
-{
-	return acpi->dmar.base != 0;
-}
-
 static const char *vtd_prepare(void)
 {
 	uint64_t cap = UINT64_MAX, ecap = UINT64_MAX;
@@ -220,7 +213,6 @@ struct iommu_backend iommu_vtd = {
 	.register_bytes = REGISTER_BYTES,
 	.tail_register = REG_IQT,
 	.format = {.table = 3, .leaf = {[1] = 1, [3] = 3, [5] = 1, [7] = 3}}, /* 9.8: R, W */
-	.is_present = vtd_is_present,
 	.prepare = vtd_prepare,
 	.enable = vtd_enable,
 	.set_device = vtd_set_device,

@@ -35,12 +35,13 @@ static never_inline void asid_assign(struct vcpu *v)
 	vmcb_set_guest_asid(c, cpu->asid_next++);
 }
 
-static void window_set(struct vmcb *c, bool open)
+static void window_set(struct vcpu *v, struct vmcb *c, bool open)
 {
 	bool is_open = c->virtual_interrupt & V_IRQ;
 
 	if (open == is_open)
 		return;
+	cpu_timer_tick(v->cpu, open);
 	if (open) {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
 		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
@@ -58,7 +59,7 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
 		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
-	window_set(c, window);
+	window_set(v, c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
 }
@@ -141,22 +142,19 @@ static unsigned decode_mov_cr(struct vcpu *v, uint8_t *reg, unsigned *cr, bool *
 {
 	uint8_t bytes[INSN_MAX_BYTES];
 	unsigned n = fetch_instruction(v, bytes);
-	unsigned length = insn_length(bytes, n, fetch_mode(vcpu_paging(v)));
-	unsigned rex = 0, lock = 0;
+	enum insn_mode mode = fetch_mode(vcpu_paging(v));
+	unsigned length = insn_length(bytes, n, mode);
+	struct insn_prefixes p;
 
-	for (unsigned i = 0; i + 2 < length; i++) {
-		if (bytes[i] == 0x0F && (bytes[i + 1] & 0xFD) == 0x20) {
-			uint8_t modrm = bytes[i + 2];
-			*write = bytes[i + 1] == 0x22;
-			*reg = (modrm & 7) | (rex & 1) << 3;
-			*cr = (modrm >> 3 & 7) | (rex & 4) << 1 | lock << 3;
-			return length;
-		}
-		bool is_rex = fetch_mode(&v->paging) == INSN_MODE_64 && (bytes[i] & 0xF0) == 0x40;
-		rex = is_rex ? bytes[i] : 0;
-		lock |= bytes[i] == 0xF0;
-	}
-	return 0;
+	if (length == 0 || !insn_read_prefixes(bytes, length, mode, &p) || length - p.bytes != 3)
+		return 0;
+	const uint8_t *op = bytes + p.bytes;
+	if (op[0] != 0x0F || (op[1] & 0xFD) != 0x20)
+		return 0;
+	*write = op[1] == 0x22;
+	*reg = (op[2] & 7) | (p.rex & 1) << 3;
+	*cr = (op[2] >> 3 & 7) | (p.rex & 4) << 1 | (p.lock_or_repeat ? 8 : 0);
+	return length;
 }
 
 static void handle_cr8(struct vcpu *v)
@@ -232,7 +230,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	switch (code) {
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
-		window_set(c, false);
+		window_set(v, c, false);
 		vcpu_window_opened(v);
 		return;
 	case VMEXIT_EXCP(1):

@@ -40,8 +40,6 @@ static enum status svm_probe(const char **why)
 		.decode_assists = r.edx >> 7 & 1,
 		.pause_filter = r.edx >> 10 & 1,
 		.pause_threshold = r.edx >> 12 & 1,
-		.vloadsave = r.edx >> 15 & 1,
-		.vgif = r.edx >> 16 & 1,
 	};
 	if (svm_features.asids < 2) {
 		*why = "this CPU's SVM offers no address space identifiers";

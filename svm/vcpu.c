@@ -117,10 +117,14 @@ void svm_load(struct vcpu *v)
 		wrmsr(MSR_TSC_AUX, v->tsc_aux);
 	vmcb_dirty(svm_vmcb(v), CLEAN_ALL); /* another VMCB may have run here since */
 	fetch_forget(v);
+	if (unlikely(svm_vmcb(v)->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
+	if (unlikely(svm_vmcb(v)->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 	fpu_save(v);
 	v->dr[0] = cpu_read_dr0();
 	v->dr[1] = cpu_read_dr1();

@@ -26,6 +26,7 @@ static void read_basic(struct cpu_features *f)
 
 	f->pge = r.edx >> 13 & 1;
 	f->vmx = r.ecx >> 5 & 1;
+	f->tcg = (r.ecx >> 31 & 1) && cpuid(0x40000000, 0).ebx == 0x54474354; /* "TCGT", QEMU's signature */
 	f->x2apic = r.ecx >> 21 & 1;
 	f->tsc_deadline = r.ecx >> 24 & 1;
 	f->xsave = r.ecx >> 26 & 1;

@@ -14,6 +14,7 @@ struct cpu_features {
 	bool nx, smep, smap, umip, pge, page_1g;
 	bool x2apic, tsc_deadline;
 	bool xsave, rdtscp, svm, vmx;
+	bool tcg; /* QEMU's software emulation of a CPU */
 };
 
 /* Filled by features_detect; read-only afterwards. */

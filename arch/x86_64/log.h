@@ -21,8 +21,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* ad
  */
 void log_init_serial(const char *serial);
 
-/* Takes a 32, 24 or 16-bit RGB or EGA text screen over and clears it; other kinds are left dark. `fb` is its
- * address in the current tables. Called again with the final
+/* Takes the screen over and clears it. `fb` is its address in the current tables; NULL: no screen. Called again with the final
  * tables' address; between, while other tables than that call's are loaded, nothing is drawn. */
 void log_init_screen(const struct boot_screen *screen, void *fb);
 

@@ -60,7 +60,7 @@ static void complain(const struct host_device *d, const char *what, int64_t erro
 static bool find_ecam(void)
 {
 	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	const uint8_t *mcfg = (const uint8_t *)DEVICE_ACPI_GPA + ((info->acpi_bytes + 4095) & ~4095ull);
+	const uint8_t *mcfg = (const uint8_t *)HILUM_SERVICE_ACPI_GPA + ((info->acpi_bytes + 4095) & ~4095ull);
 
 	for (uint64_t at = 44; at + 16 <= info->mcfg_bytes; at += 16) {
 		uint16_t segment;

@@ -9,9 +9,6 @@
 
 #include <hilum/abi.h>
 
-/* Firmware's tables as the kernel copied them; main.c maps them there. */
-#define DEVICE_ACPI_GPA 0x91000000ull
-
 /*
  * Find the devices that `config` lets the driver VM have. Nothing is changed but for the moment in which BARs are sized. Says in the
  * log why there are none, where that is not what the configuration asks for.

@@ -247,6 +247,7 @@ static bool create(struct guest *g, uint32_t slot)
 		return fail(g, "its memory map", HILUM_E_INVALID);
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
+	config.wall_clock_ns = driver_wall_clock_ns;
 	snprintf(config.name, sizeof(config.name), "%s", c->name);
 	int64_t vm = event < 0 ? event : hc(HC_VM_CREATE, HILUM_HANDLE_HOST, (uintptr_t)&config);
 	if (event > 0)

@@ -38,7 +38,8 @@ enum channel_kind {
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first three answer the command of the same slot */
+	/* driver -> control: the first four answer the command of the same slot */
+	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
 	CHANNEL_DETACHED,
 	CHANNEL_FLUSHED,
@@ -65,7 +66,6 @@ struct channel_message {
 			uint32_t control_event; /* signal it after a message */
 			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE */
 			uint32_t reserved;
-			uint64_t wall_clock_seconds, wall_clock_tsc;
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;

@@ -104,7 +104,6 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_HANDLE_SELF     1u
 #define HILUM_HANDLE_HOST     2u
 #define HILUM_HANDLE_LOG      3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
-#define HILUM_HANDLE_ACPI     4u /* memory: copies of the firmware's DSDT, for \_S5_, and MCFG */
 #define HILUM_HANDLE_MODULE_0 8u
 
 struct hilum_call {
@@ -128,6 +127,7 @@ struct hilum_image_header {
 /* Where a service VM finds what it is given; EBX holds the vCPU's index at entry. */
 #define HILUM_SERVICE_SHARED_GPA    0x80000000ull /* struct hilum_shared_page */
 #define HILUM_SERVICE_BOOT_INFO_GPA 0x80001000ull /* control VM: struct hilum_boot_info */
+#define HILUM_SERVICE_ACPI_GPA      0x91000000ull /* control VM: copies of the firmware's DSDT, for \_S5_, and MCFG */
 
 struct hilum_boot_module {
 	hilum_handle_t memory;
@@ -141,8 +141,8 @@ struct hilum_boot_module {
 struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
-	uint64_t acpi_bytes; /* of the DSDT in HILUM_HANDLE_ACPI's memory; zero if the firmware has none */
-	uint64_t mcfg_bytes; /* of the MCFG that follows it, from the next page on; zero if there is none */
+	uint64_t acpi_bytes; /* of the DSDT at HILUM_SERVICE_ACPI_GPA; zero if the firmware has none */
+	uint64_t mcfg_bytes; /* of the MCFG, which follows it from the next page on; zero if there is none */
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
 
@@ -179,6 +179,7 @@ struct hilum_vm_config {
 	hilum_handle_t status_event; /* signalled whenever the VM's status changes; may be zero */
 	uint32_t reserved2;
 	char name[32]; /* NUL-terminated, for the log */
+	uint64_t wall_clock_ns; /* since 1970 at host TSC 0: what KVM's wall clock tells the VM */
 };
 
 struct hilum_cpuid_entry {
@@ -390,8 +391,6 @@ struct hilum_host_info {
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
 	uint32_t vm_count;
-	uint64_t wall_clock_seconds; /* since 1970, at host TSC wall_clock_tsc */
-	uint64_t wall_clock_tsc;
 };
 #define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
 #define HILUM_HOST_TSC_DEADLINE (1u << 1)

@@ -14,7 +14,7 @@
 #include "arch/x86_64/panic.h"
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags, fake_cr3;
+uint64_t fake_cr3;
 
 static uint16_t uart_port; /* 0: none there */
 static uint32_t uart_divisor;

@@ -10,7 +10,7 @@
 #undef assert
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags, fake_cr3;
+uint64_t fake_cr3;
 static jmp_buf after_panic;
 
 void panic(const char *fmt, ...)

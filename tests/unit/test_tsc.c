@@ -19,7 +19,7 @@
 #undef assert
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags, fake_cr3;
+uint64_t fake_cr3;
 
 static double now_ns;
 static uint64_t true_hz, true_lapic_hz;

@@ -250,7 +250,7 @@ static void extint__window_opens__vector_is_asked_for(void **state)
 	assert_true(v->requests != 0); /* or the loop would enter again */
 	assert_false(prepare(0));
 	assert_int_equal(v->state, VCPU_TRAPPED);
-	assert_int_equal(v->trap_kind, HILUM_TRAP_INTACK);
+	assert_int_equal(v->trapped.kind, HILUM_TRAP_INTACK);
 }
 
 /* ---- Halt ---- */

@@ -258,6 +258,8 @@ _Noreturn void service_start(uint32_t vcpu)
 				serial_port = (uint16_t)m.setup.serial_port;
 				log_position = m.setup.log_position;
 				host_pci_init(m.setup.self);
+				channel_put(&channel->to_control, &(struct channel_message){ .kind = CHANNEL_READY });
+				hc(HC_EVENT_SIGNAL, m.setup.control_event);
 			} else if (m.kind == CHANNEL_DEVICE) {
 				const struct host_pci *pci = host_pci_add(&m);
 				if (pci != NULL && host_pci_read(pci, 0, 4) == EDU_ID) {

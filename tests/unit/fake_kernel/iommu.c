@@ -1,4 +1,4 @@
-/* No IOMMU, until a test makes one. */
+/* No IOMMU: nothing of these is used. */
 #include "mm/iommu_private.h"
 
-struct iommu_backend *const iommu_backends[] = {NULL};
+struct iommu_backend iommu_vtd, iommu_amdvi;

@@ -118,19 +118,15 @@ struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
 	}
 }
 
-/* A clock that shows 2026-02-28 23:59:58, binary, 24 hours. */
-uint8_t fake_inb(uint16_t port)
-{
-	static const uint8_t cmos[] = {[0] = 58, [2] = 59, [4] = 23, [7] = 28, [8] = 2, [9] = 26, [0xB] = 6};
-	uint8_t at = fake_port_value & 0x7F;
-
-	assert_int_equal(port, 0x71);
-	return at < sizeof(cmos) ? cmos[at] : 0;
-}
-
 void timer_set_deadline_tsc(uint64_t tsc)
 {
 	fake_deadline[fake_self->arch.id] = tsc;
+}
+
+bool timer_set_ticking(bool on)
+{
+	(void)on;
+	return false;
 }
 
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
