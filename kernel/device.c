@@ -12,6 +12,8 @@
 #define FAULTS_MAX  32u /* since it was assigned: a device with more is cut off, for no working driver causes any */
 #define FAULT_BATCH 16u
 
+uint64_t device_fault_message;
+
 static struct device *device_list;
 
 static struct device *device_find(uint16_t rid)
@@ -85,7 +87,7 @@ enum status device_assign(struct device *device, struct vm *vm, uint64_t flags)
 	}
 	if (device->vm != NULL)
 		return STATUS_BUSY;
-	if (!iommu_is_present() && !(flags & HILUM_DEVICE_UNPROTECTED))
+	if (!(iommu_features & HILUM_HOST_IOMMU) && !(flags & HILUM_DEVICE_UNPROTECTED))
 		return STATUS_UNSUPPORTED;
 	enum status status = iommu_set_device(device->rid, vm->domain, false);
 	if (status != STATUS_OK)
@@ -94,15 +96,6 @@ enum status device_assign(struct device *device, struct vm *vm, uint64_t flags)
 	device->faults_before = device->status.faults;
 	device->status.state = HILUM_DEVICE_ASSIGNED;
 	return STATUS_OK;
-}
-
-enum status device_bind_irq(struct device *device, uint64_t index, struct event *event, uint64_t *message)
-{
-	if (index >= DEVICE_IRQS_MAX || (event != NULL && (device->vm == NULL || event->vm != device->vm)))
-		return STATUS_INVALID;
-	irq_unbind_device(device, index);
-	*message = 0;
-	return event != NULL ? irq_bind_device(device, (uint32_t)index, event, message) : STATUS_OK;
 }
 
 void device_release_all(const struct vm *vm)
@@ -121,16 +114,13 @@ static void account(const struct iommu_fault *f)
 
 	if (flood) { /* also one that is nobody's, and should not try: one line, and it is heard of no more */
 		log_warn("device %02x:%02x.%x is cut off after an access to 0x%lx", f->rid >> 8, f->rid >> 3 & 31, f->rid & 7,
-			 f->address);
+			 f->what.address);
 		block(f->rid, true);
 	}
 	if (d == NULL)
 		return;
 	d->status.state = flood ? HILUM_DEVICE_CUT_OFF : d->status.state;
-	d->status.fault_kind = f->kind;
-	d->status.fault_reason = f->reason;
-	d->status.fault_write = f->write;
-	d->status.fault_address = f->address;
+	d->status.last = f->what;
 	if (d->event != NULL)
 		event_signal(d->event);
 }
@@ -152,5 +142,6 @@ static void fault_interrupt(unsigned vector)
 void device_init(void)
 {
 	irq_set_handler(CPU_IRQ_FAULT, fault_interrupt);
-	iommu_init(boot_acpi_get(), CPU_IRQ_FAULT, cpu_self()->arch.apic_id);
+	device_fault_message = 0xFEE00000u | (cpu_self()->arch.apic_id & 0xFF) << 12 | (uint64_t)CPU_IRQ_FAULT << 32;
+	iommu_init(boot_acpi_get(), device_fault_message);
 }

@@ -36,14 +36,11 @@ void device_free(struct device *device);
  */
 must_check enum status device_assign(struct device *device, struct vm *vm, uint64_t flags);
 
-/* Its MSI number `index` signals `event`, or (NULL) nothing. *message as in HC_DEVICE_BIND_IRQ. STATUS_INVALID: index, or the event
- * is not of the device's VM; the others as irq_bind_device. */
-must_check enum status device_bind_irq(struct device *device, uint64_t index, struct event *event, uint64_t *message);
-
 /* Take all its devices from a VM that ends. */
 void device_release_all(const struct vm *vm);
 
 /* ---- Any context ---- */
+extern uint64_t device_fault_message; /* of an IOMMU whose fault interrupt is set up in configuration space */
 void device_init(void); /* the IOMMU, and its fault interrupt on this core */
 
 #endif

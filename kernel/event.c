@@ -130,19 +130,23 @@ enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
 	return status;
 }
 
-enum status irq_bind_device(struct device *device, uint32_t index, struct event *event, uint64_t *message)
-{
-	unsigned i;
-
-	return irq_take(device, index, device->rid, false, event, &i, message);
-}
-
 void irq_unbind_device(const struct device *device, uint64_t index)
 {
 	for (unsigned i = 0; i < IRQ_VECTORS; i++)
 		if (irq_table[i].event != NULL && irq_table[i].device == device &&
 		    (index == DEVICE_IRQS_MAX || irq_table[i].number == index))
 			irq_unbind(i);
+}
+
+enum status irq_bind_device(struct device *device, uint64_t index, struct event *event, uint64_t *message)
+{
+	unsigned i;
+
+	if (index >= DEVICE_IRQS_MAX || (event != NULL && event->vm != device->vm))
+		return STATUS_INVALID;
+	irq_unbind_device(device, index);
+	*message = 0;
+	return event != NULL ? irq_take(device, (uint32_t)index, device->rid, false, event, &i, message) : STATUS_OK;
 }
 
 enum status irq_ack(const struct event *event)

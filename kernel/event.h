@@ -31,11 +31,12 @@ void event_signal(struct event *event);
  */
 must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
 /*
- * The same for MSI number `index` of a device. *message: what its MSI has to write, address in bits 31:0 and data above. Errors:
- * STATUS_NOT_FOUND, STATUS_NO_MEMORY as there, STATUS_UNSUPPORTED (the event's core cannot be reached).
+ * The same for MSI number `index` of a device; `event` NULL: it signals nothing any more. *message as HC_DEVICE_BIND_IRQ returns it.
+ * Errors: STATUS_INVALID (index, or the event is not of the device's VM), STATUS_NO_MEMORY, STATUS_UNSUPPORTED (its core is out of
+ * reach).
  */
-must_check enum status irq_bind_device(struct device *device, uint32_t index, struct event *event, uint64_t *message);
-/* Forget MSI number `index` of a device, or all from DEVICE_IRQS_MAX on. */
+must_check enum status irq_bind_device(struct device *device, uint64_t index, struct event *event, uint64_t *message);
+/* Forget MSI number `index` of a device; DEVICE_IRQS_MAX: all. */
 void irq_unbind_device(const struct device *device, uint64_t index);
 /* Let the interrupt bound to `event` come again. STATUS_NOT_FOUND: none is. Any context. */
 must_check enum status irq_ack(const struct event *event);

@@ -6,6 +6,7 @@
 #include "arch/x86_64/tsc.h"
 #include "boot/boot.h"
 #include "kernel/cpu.h"
+#include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
 #include "kernel/virt_ops.h"
@@ -38,8 +39,8 @@ void host_get_info(struct hilum_host_info *out)
 		.serial_port = port,
 		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
 		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0) |
-			    (iommu_is_present() ? HILUM_HOST_IOMMU : 0) |
-			    (iommu_has_irq_remapping() ? HILUM_HOST_IRQ_REMAPPING : 0),
+			    iommu_features,
+		.fault_message = device_fault_message,
 		.vm_count = vm_count,
 	};
 }

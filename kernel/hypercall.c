@@ -343,7 +343,7 @@ static int64_t dma_address(const struct vm *vm, const struct device *device, gpa
 		return STATUS_DENIED;
 	if (!nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes))
 		return STATUS_FAULT;
-	return (int64_t)(iommu_is_present() ? gpa : hpa);
+	return (int64_t)(iommu_features & HILUM_HOST_IOMMU ? gpa : hpa);
 }
 
 static int64_t call_on_device(struct vcpu *v, struct device *device, uint64_t number, const uint64_t *a)
@@ -358,7 +358,7 @@ static int64_t call_on_device(struct vcpu *v, struct device *device, uint64_t nu
 		return device_assign(device, o != NULL ? container_of(o, struct vm, object) : NULL, a[2]);
 	case HC_DEVICE_BIND_IRQ:
 		TRY(resolve_event(v, a[2], &o));
-		TRY(device_bind_irq(device, a[1], as_event(o), &message));
+		TRY(irq_bind_device(device, a[1], as_event(o), &message));
 		return (int64_t)message;
 	case HC_DEVICE_STATUS:
 		return vm_copy_out(v->vm, a[1], &device->status, sizeof(device->status));

@@ -42,16 +42,7 @@ enum { REG_STATUS = 0x2020, REGISTER_BYTES = 0x4000 };
 #define COMMAND_INTERRUPT COMMAND(5)
 #define COMMAND_CLEAR	  COMMAND(8)
 
-/* 3.2.4, 3.3: the next capability after the IOMMU's in its PCI function is its MSI. PCI Local Bus Specification 3.0, 6.8.1 */
-#define PCI_CAPABILITY_MSI 5u
-#define MSI_ENABLE	   (1u << 16)
-
-struct dte {
-	uint64_t q[4];
-};
-static_assert(sizeof(struct dte) == 32, "2.2.2.1");
-
-static struct dte *table, *empty_table;
+static uint64_t (*table)[4], (*empty_table)[4];
 
 static void put(uint64_t *place, uint64_t value)
 {
@@ -65,7 +56,7 @@ static void amdvi_flush_domain(uint16_t id)
 
 static enum status amdvi_set_device(uint16_t rid, const struct iommu_domain *domain, bool quiet)
 {
-	uint64_t *q = table[rid].q;
+	uint64_t *q = table[rid];
 	uint16_t old = (uint16_t)q[1];
 
 	put(&q[0], DTE0_BLOCKED);
@@ -82,7 +73,7 @@ static enum status amdvi_set_device(uint16_t rid, const struct iommu_domain *dom
 /* The requester's table is made at the first use, and kept. */
 static enum status amdvi_set_irq(uint16_t rid, unsigned vector, uint32_t apic_id, bool level, uint64_t *message)
 {
-	uint64_t *q = &table[rid].q[2];
+	uint64_t *q = &table[rid][2];
 
 	(void)level; /* the IOAPIC knows */
 	(void)message;
@@ -115,8 +106,8 @@ static unsigned amdvi_take_faults(struct iommu_unit *u, struct iommu_fault *out,
 		uint8_t code = (uint8_t)(low >> 60), kind = low >> 51 & 1 ? HILUM_FAULT_INTERRUPT : HILUM_FAULT_DMA;
 
 		if (code >= 1 && code <= 4)
-			out[n++] = (struct iommu_fault){(uint16_t)low, code, code == 2 ? kind : HILUM_FAULT_OTHER, low >> 53 & 1,
-							event[1]};
+			out[n++] = (struct iommu_fault){
+				(uint16_t)low, {code == 2 ? kind : HILUM_FAULT_OTHER, code, low >> 53 & 1, 0, event[1]}};
 	}
 	mmio_write64(u->regs + REG_EVENT_HEAD, head);
 	mmio_write32(u->regs + REG_STATUS, STATUS_OVERFLOW | STATUS_EVENT);
@@ -129,13 +120,15 @@ static unsigned amdvi_take_faults(struct iommu_unit *u, struct iommu_fault *out,
 
 /* ---- Boot ---- */
 
-static struct dte *new_table(void)
+static void *new_table(void)
 {
-	struct dte *t = pool_alloc_pages(DTE_ORDER);
+	uint64_t *q = pool_alloc_pages(DTE_ORDER);
 
-	for (uint32_t i = 0; t && i < DTE_ENTRIES; i++)
-		t[i] = (struct dte){{DTE0_BLOCKED, 0, DTE2_BLOCKED, 0}};
-	return t;
+	for (uint32_t i = 0; q && i < DTE_ENTRIES * 4; i += 4) {
+		q[i] = DTE0_BLOCKED;
+		q[i + 2] = DTE2_BLOCKED;
+	}
+	return q;
 }
 
 static const char *amdvi_prepare(void)
@@ -153,22 +146,10 @@ static const char *amdvi_prepare(void)
 	return NULL;
 }
 
-/* An ordinary MSI with a 64-bit address, which no IOMMU remaps. */
-static void enable_event_msi(const struct acpi_iommu *acpi, unsigned vector, uint32_t apic_id)
+/* The event log's interrupt is an MSI of the unit's PCI function: whoever has configuration space sets it up. */
+static void amdvi_enable(struct iommu_unit *u, uint64_t fault_message)
 {
-	unsigned msi = iommu_pci_read(acpi->rid, acpi->capability) >> 8 & 0xFC;
-	uint32_t header = iommu_pci_read(acpi->rid, msi);
-
-	if (acpi->segment || (header & 0xFF) != PCI_CAPABILITY_MSI)
-		return;
-	iommu_pci_write(acpi->rid, msi + 4, 0xFEE00000u | (apic_id & 0xFF) << 12);
-	iommu_pci_write(acpi->rid, msi + 8, 0);
-	iommu_pci_write(acpi->rid, msi + 12, vector);
-	iommu_pci_write(acpi->rid, msi, header | MSI_ENABLE);
-}
-
-static void amdvi_enable(struct iommu_unit *u, unsigned vector, uint32_t apic_id)
-{
+	(void)fault_message;
 	mmio_write64(u->regs + REG_CONTROL, 0);
 	mmio_write64(u->regs + REG_DEVICE_TABLE,
 		     pool_hpa(u->acpi->segment ? empty_table : table) | ((1u << DTE_ORDER) - 1));
@@ -176,7 +157,6 @@ static void amdvi_enable(struct iommu_unit *u, unsigned vector, uint32_t apic_id
 	mmio_write64(u->regs + REG_EVENT_BASE, pool_hpa(u->events) | RING_256);
 	for (unsigned reg = REG_COMMAND_HEAD; reg <= REG_EVENT_TAIL; reg += 8)
 		mmio_write64(u->regs + reg, 0);
-	enable_event_msi(u->acpi, vector, apic_id);
 	mmio_write64(u->regs + REG_CONTROL, CONTROL_ALL);
 	if (mmio_read64(u->regs + REG_FEATURES) & FEATURES_CLEAR) /* of what firmware's use may have left */
 		iommu_execute(COMMAND_CLEAR, 0);

@@ -10,11 +10,9 @@
 #include "mm/mmio.h"
 #include "mm/pool.h"
 
-#define PCI_ADDRESS 0xCF8u
-#define PCI_DATA    0xCFCu
-#define PCI_ENABLE  (1u << 31)
 #define MSI_ADDRESS 0xFEE00000u /* SDM vol. 3A, 11.11 Message Signalled Interrupts */
 
+uint32_t iommu_features;
 struct iommu_unit iommu_units[ACPI_IOMMUS_MAX];
 uint32_t iommu_unit_count;
 volatile uint64_t iommu_wait_done;
@@ -24,16 +22,6 @@ static struct iommu_backend *backend;			   /* NULL: none */
 static uint32_t units_on;				   /* that take commands */
 static struct iommu_domain domains[IOMMU_DOMAINS_MAX + 1]; /* the first is for reserved devices; under the object lock */
 static const struct acpi_info *tables;
-
-bool iommu_is_present(void)
-{
-	return backend != NULL;
-}
-
-bool iommu_has_irq_remapping(void)
-{
-	return backend != NULL && backend->remaps_irqs;
-}
 
 void iommu_execute(uint64_t low, uint64_t high)
 {
@@ -54,18 +42,6 @@ void iommu_execute(uint64_t low, uint64_t high)
 }
 
 /* ---- Boot ---- */
-
-uint32_t iommu_pci_read(uint16_t rid, unsigned offset)
-{
-	outl(PCI_ADDRESS, PCI_ENABLE | (uint32_t)rid << 8 | (offset & 0xFC));
-	return inl(PCI_DATA);
-}
-
-void iommu_pci_write(uint16_t rid, unsigned offset, uint32_t value)
-{
-	outl(PCI_ADDRESS, PCI_ENABLE | (uint32_t)rid << 8 | (offset & 0xFC));
-	outl(PCI_DATA, value);
-}
 
 static const char *find_units(struct iommu_backend *b)
 {
@@ -96,7 +72,7 @@ static enum status reserve(const struct acpi_reserved *r)
 	return status;
 }
 
-static void start(struct iommu_backend *b, unsigned vector, uint32_t apic_id)
+static void start(struct iommu_backend *b, uint64_t fault_message)
 {
 	const char *why = find_units(b);
 
@@ -112,20 +88,21 @@ static void start(struct iommu_backend *b, unsigned vector, uint32_t apic_id)
 				 r->first, r->last, r->first_rid);
 	while (units_on < iommu_unit_count) {
 		units_on++;
-		b->enable(&iommu_units[units_on - 1], vector, apic_id);
+		b->enable(&iommu_units[units_on - 1], fault_message);
 	}
+	iommu_features = HILUM_HOST_IOMMU | (b->remaps_irqs ? HILUM_HOST_IRQ_REMAPPING : 0);
 	log_info("%s: %u units, %u-level tables%s%s", b->name, units_on, b->format.levels,
 		 b->remaps_irqs ? ", interrupt remapping" : "", b->format.flush ? ", walks past the caches" : "");
 }
 
-void iommu_init(const struct acpi_info *acpi, unsigned vector, uint32_t apic_id)
+void iommu_init(const struct acpi_info *acpi, uint64_t fault_message)
 {
 	tables = acpi;
 	if (acpi->iommu_skipped)
 		log_info("IOMMU: %u entries of firmware's table are skipped, the first of type 0x%x", acpi->iommu_skipped,
 			 acpi->iommu_skipped_type);
 	if (acpi->iommu_count)
-		start(acpi->dmar.base ? &iommu_vtd : &iommu_amdvi, vector, apic_id);
+		start(acpi->dmar.base ? &iommu_vtd : &iommu_amdvi, fault_message);
 	if (!backend)
 		log_warn("no IOMMU is in use: devices reach all memory");
 }
@@ -235,7 +212,7 @@ enum status iommu_set_device(uint16_t rid, const struct iommu_domain *domain, bo
 enum status iommu_bind_irq(uint16_t rid, unsigned vector, uint32_t apic_id, bool level, uint64_t *message)
 {
 	*message = MSI_ADDRESS | (apic_id & 0xFF) << 12 | (uint64_t)vector << 32;
-	if (!iommu_has_irq_remapping())
+	if (!(iommu_features & HILUM_HOST_IRQ_REMAPPING))
 		return apic_id <= 0xFF || apic_id == IOMMU_NO_CORE ? STATUS_OK : STATUS_UNSUPPORTED;
 	spin_lock(&iommu_lock);
 	enum status status = backend->set_irq(rid, vector, apic_id, level, message);
@@ -249,7 +226,7 @@ enum status iommu_rid_of_gsi(uint32_t gsi, uint16_t *rid)
 	const struct acpi_ioapic *io = NULL;
 
 	*rid = 0;
-	for (uint32_t i = 0; iommu_has_irq_remapping() && i < tables->ioapic_count; i++)
+	for (uint32_t i = 0; iommu_features & HILUM_HOST_IRQ_REMAPPING && i < tables->ioapic_count; i++)
 		if (tables->ioapics[i].gsi_base <= gsi && (!io || tables->ioapics[i].gsi_base > io->gsi_base))
 			io = &tables->ioapics[i];
 	for (uint32_t i = 0; io && i < tables->ioapic_rid_count; i++) {
@@ -257,7 +234,7 @@ enum status iommu_rid_of_gsi(uint32_t gsi, uint16_t *rid)
 		if (tables->ioapic_rids[i].ioapic_id == io->id)
 			return STATUS_OK;
 	}
-	return iommu_has_irq_remapping() ? STATUS_UNSUPPORTED : STATUS_OK;
+	return iommu_features & HILUM_HOST_IRQ_REMAPPING ? STATUS_UNSUPPORTED : STATUS_OK;
 }
 
 unsigned iommu_take_faults(struct iommu_fault *out, unsigned max)

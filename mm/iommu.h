@@ -20,20 +20,16 @@ struct iommu_domain;
 
 struct iommu_fault {
 	uint16_t rid;
-	uint8_t reason; /* the vendor's code */
-	uint8_t kind;	/* HILUM_FAULT_* */
-	bool write;
-	uint64_t address;
+	struct hilum_device_fault what;
 };
+
+extern uint32_t iommu_features; /* HILUM_HOST_IOMMU, HILUM_HOST_IRQ_REMAPPING, once they work */
 
 /*
  * Finds the machine's IOMMUs, blocks every device, and turns DMA and interrupt remapping on; what it finds, and what is missing,
- * goes to the log. Their fault interrupts come as `vector` to core `apic_id`. Boot core, once.
+ * goes to the log. Their fault interrupts write `fault_message` (address in bits 31:0, data above). Boot core, once.
  */
-void iommu_init(const struct acpi_info *acpi, unsigned vector, uint32_t apic_id);
-
-bool iommu_is_present(void);
-bool iommu_has_irq_remapping(void);
+void iommu_init(const struct acpi_info *acpi, uint64_t fault_message);
 
 /* ---- Domains ---- */
 

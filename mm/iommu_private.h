@@ -29,8 +29,8 @@ struct iommu_backend {
 	uint64_t wait[2]; /* command that stores a 1 at iommu_wait_done; written by prepare */
 	/* Looks at all units, which do nothing yet, and makes empty tables. NULL, or one sentence: this cannot be used. */
 	const char *(*prepare)(void);
-	/* Turns translation on, with what set_device has written by then; faults raise `vector`. */
-	void (*enable)(struct iommu_unit *unit, unsigned vector, uint32_t apic_id);
+	/* Turns translation on, with what set_device has written by then; faults write iommu_init's message. */
+	void (*enable)(struct iommu_unit *unit, uint64_t fault_message);
 	/* domain NULL: blocked. Caches included. STATUS_NO_MEMORY: pool. */
 	enum status (*set_device)(uint16_t rid, const struct iommu_domain *domain, bool quiet);
 	void (*flush_domain)(uint16_t id);
@@ -48,9 +48,5 @@ extern volatile uint64_t iommu_wait_done;
 
 /* One command, by all units, done when it returns. Nothing before translation is on. */
 void iommu_execute(uint64_t low, uint64_t high);
-
-/* Of PCI configuration space by ports 0xCF8 and 0xCFC: PCI Local Bus Specification 3.0, 3.2.2.3.2. Boot only. */
-uint32_t iommu_pci_read(uint16_t rid, unsigned offset);
-void iommu_pci_write(uint16_t rid, unsigned offset, uint32_t value);
 
 #endif

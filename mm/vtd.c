@@ -57,46 +57,41 @@ enum { REG_IQT = 0x88, REG_IQA = 0x90, REG_IRTA = 0xB8, REGISTER_BYTES = 0x1000 
 #define FAULT_READ (1ull << 62)
 #define REASON_IR 0x20u /* and above: interrupt remapping */
 
-struct pair {
-	uint64_t low, high;
-};
-static_assert(sizeof(struct pair) == 16, "root, context and interrupt entries");
-
 static bool coherent, x2apic;
-static struct pair *root, *empty_root, *irt;
+static uint64_t (*root)[2], (*empty_root)[2], (*irt)[2];
 
 /* An entry is never present with half of its contents. */
-static void store(struct pair *entry, uint64_t low, uint64_t high)
+static void store(uint64_t *entry, uint64_t low, uint64_t high)
 {
-	__atomic_store_n(&entry->low, 0, __ATOMIC_RELEASE);
-	__atomic_store_n(&entry->high, high, __ATOMIC_RELEASE);
-	__atomic_store_n(&entry->low, low, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry[0], 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry[1], high, __ATOMIC_RELEASE);
+	__atomic_store_n(&entry[0], low, __ATOMIC_RELEASE);
 	if (!coherent)
 		cpu_flush_line(entry);
 }
 
-static struct pair *new_table(void)
+static void *new_table(void)
 {
-	struct pair *table = pool_alloc_page();
+	uint8_t *table = pool_alloc_page();
 
-	for (unsigned i = 0; table && !coherent && i < PAGE_SIZE / sizeof(*table); i++)
-		cpu_flush_line(&table[i]);
+	for (unsigned i = 0; table && !coherent && i < PAGE_SIZE; i += 64)
+		cpu_flush_line(table + i);
 	return table;
 }
 
 static enum status vtd_set_device(uint16_t rid, const struct iommu_domain *domain, bool quiet)
 {
-	struct pair *bus = &root[rid >> 8], *table = bus->low ? pool_va(bus->low & ~PAGE_MASK) : new_table();
+	uint64_t *bus = root[rid >> 8], (*table)[2] = bus[0] ? pool_va(bus[0] & ~PAGE_MASK) : new_table();
 
 	if (!table)
 		return STATUS_NO_MEMORY;
-	if (!bus->low)
+	if (!bus[0])
 		store(bus, pool_hpa(table) | ENTRY_PRESENT, 0);
 	if (domain)
-		store(&table[rid & 0xFF], domain->tree.root | ENTRY_PRESENT,
+		store(table[rid & 0xFF], domain->tree.root | ENTRY_PRESENT,
 		      (iommu_vtd.format.levels - 2) | (uint64_t)domain->id << 8);
 	else
-		store(&table[rid & 0xFF], quiet ? CONTEXT_FPD : 0, 0);
+		store(table[rid & 0xFF], quiet ? CONTEXT_FPD : 0, 0);
 	iommu_execute(QI_CONTEXT_GLOBAL, 0);
 	iommu_execute(QI_IOTLB_GLOBAL, 0);
 	return STATUS_OK;
@@ -112,11 +107,11 @@ static enum status vtd_set_irq(uint16_t rid, unsigned vector, uint32_t apic_id, 
 	uint64_t to = x2apic ? apic_id : apic_id << 8;
 
 	if (apic_id == IOMMU_NO_CORE)
-		store(&irt[vector], 0, 0);
+		store(irt[vector], 0, 0);
 	else if (apic_id > 0xFF && !x2apic)
 		return STATUS_UNSUPPORTED;
 	else
-		store(&irt[vector], ENTRY_PRESENT | (level ? IRTE_LEVEL : 0) | vector << 16 | to << 32, IRTE_SVT_SID | rid);
+		store(irt[vector], ENTRY_PRESENT | (level ? IRTE_LEVEL : 0) | vector << 16 | to << 32, IRTE_SVT_SID | rid);
 	iommu_execute(QI_IEC_GLOBAL, 0);
 	*message = 0xFEE00010u | vector << 5; /* 5.1.2.2: remappable format, the entry's index, no data */
 	return STATUS_OK;
@@ -133,9 +128,9 @@ static unsigned vtd_take_faults(struct iommu_unit *u, struct iommu_fault *out, u
 
 		if (!(high & FAULT_F))
 			continue;
-		out[n++] = (struct iommu_fault){(uint16_t)high, reason,
-						reason < REASON_IR ? HILUM_FAULT_DMA : HILUM_FAULT_INTERRUPT,
-						!(high & FAULT_READ), mmio_read64(record) & ~PAGE_MASK};
+		out[n++] = (struct iommu_fault){(uint16_t)high,
+						{reason < REASON_IR ? HILUM_FAULT_DMA : HILUM_FAULT_INTERRUPT, reason,
+						 !(high & FAULT_READ), 0, mmio_read64(record) & ~PAGE_MASK}};
 		mmio_write32(record + 12, FAULT_F >> 32);
 	}
 	mmio_write32(u->regs + REG_FSTS, FSTS_CLEAR); /* overflow, too */
@@ -183,7 +178,7 @@ static const char *vtd_prepare(void)
 }
 
 /* Firmware may have left translation on: it stays on, over the new root table. */
-static void vtd_enable(struct iommu_unit *u, unsigned vector, uint32_t apic_id)
+static void vtd_enable(struct iommu_unit *u, uint64_t fault_message)
 {
 	command(u, GCMD_QIE, false);
 	mmio_write64(u->regs + REG_IQT, 0);
@@ -200,9 +195,9 @@ static void vtd_enable(struct iommu_unit *u, unsigned vector, uint32_t apic_id)
 		iommu_execute(QI_IEC_GLOBAL, 0);
 		command(u, GCMD_IRE, true);
 	}
-	mmio_write32(u->regs + REG_FEDATA, vector);
-	mmio_write32(u->regs + REG_FEADDR, 0xFEE00000u | (apic_id & 0xFF) << 12);
-	mmio_write32(u->regs + REG_FEUADDR, apic_id & ~0xFFu);
+	mmio_write32(u->regs + REG_FEDATA, fault_message >> 32);
+	mmio_write32(u->regs + REG_FEADDR, (uint32_t)fault_message);
+	mmio_write32(u->regs + REG_FEUADDR, 0);
 	mmio_write32(u->regs + REG_FECTL, 0);
 	command(u, GCMD_TE, true);
 	mmio_write32(u->regs + REG_PMEN, 0); /* ranges that firmware protected would be closed to domains, too */

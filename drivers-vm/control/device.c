@@ -11,12 +11,17 @@
 #define BUS_BYTES     0x100000u
 #define FUNCTION(rid) (ECAM_GPA + ((uint64_t)(rid) << 12))
 
-enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, PCI_BUSES = 0x18 };
+enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, PCI_BUSES = 0x18, PCI_CAPABILITIES = 0x34 };
 #define COMMAND_DECODE 3u /* memory and I/O */
 #define BAR_IO	       1u
 #define BAR_64	       4u
 #define CLASS_STORAGE  0x01u
 #define CLASS_NETWORK  0x02u
+#define CLASS_IOMMU    0x0806u
+#define CAPABILITY_MSI 5u
+#define MSI_ENABLE     (1u << 16)
+#define MSI_MULTIPLE   (7u << 20)
+#define MSI_64BIT      (1u << 23)
 
 struct host_device {
 	uint16_t rid;
@@ -141,9 +146,28 @@ static void add_endpoint(uint16_t rid)
 
 static void scan_bus(uint8_t bus, unsigned depth);
 
+/* An IOMMU of AMD's (class 08h, 06h): the interrupt that tells of faults. PCI Local Bus Specification 3.0, 6.8.1. */
+static void set_fault_message(uint16_t rid)
+{
+	unsigned at = read32(rid, PCI_CAPABILITIES) & 0xFC;
+
+	for (unsigned i = 0; at >= 0x40 && i < 48; i++, at = read32(rid, at) >> 8 & 0xFC) {
+		uint32_t header = read32(rid, at);
+		if ((header & 0xFF) != CAPABILITY_MSI)
+			continue;
+		write32(rid, at + 4, (uint32_t)control_host.fault_message);
+		if (header & MSI_64BIT)
+			write32(rid, at + 8, 0);
+		write32(rid, at + (header & MSI_64BIT ? 12 : 8), (uint32_t)(control_host.fault_message >> 32));
+		write32(rid, at, (header & ~MSI_MULTIPLE) | MSI_ENABLE);
+	}
+}
+
 static void scan_function(uint16_t rid, unsigned depth)
 {
-	if ((read32(rid, PCI_HEADER) >> 16 & 0x7F) == 1)
+	if (read32(rid, PCI_CLASS) >> 16 == CLASS_IOMMU)
+		set_fault_message(rid);
+	else if ((read32(rid, PCI_HEADER) >> 16 & 0x7F) == 1)
 		scan_bus(read32(rid, PCI_BUSES) >> 8 & 0xFF, depth + 1);
 	else
 		add_endpoint(rid);
@@ -256,8 +280,8 @@ void devices_report_faults(void)
 			continue;
 		if (d->faults == 0 || s.state == HILUM_DEVICE_CUT_OFF)
 			service_log("device %02x:%02x.%x: %lu accesses stopped, the last a %s at 0x%lx (reason 0x%x)%s", d->rid >> 8,
-				    d->rid >> 3 & 31, d->rid & 7, (unsigned long)s.faults, s.fault_write ? "write" : "read",
-				    (unsigned long)s.fault_address, s.fault_reason,
+				    d->rid >> 3 & 31, d->rid & 7, (unsigned long)s.faults, s.last.write ? "write" : "read",
+				    (unsigned long)s.last.address, s.last.reason,
 				    s.state == HILUM_DEVICE_CUT_OFF ? "; it is cut off" : "");
 		d->faults = s.faults;
 	}

@@ -361,13 +361,19 @@ struct hilum_vcpu_stats {
 #define HILUM_FAULT_INTERRUPT 1u
 #define HILUM_FAULT_OTHER     2u
 
+struct hilum_device_fault {
+	uint32_t kind;   /* HILUM_FAULT_* */
+	uint32_t reason; /* the IOMMU's own code */
+	uint32_t write;  /* 1: the device wrote */
+	uint32_t reserved;
+	uint64_t address;
+};
+
 struct hilum_device_status {
-	uint32_t state;      /* HILUM_DEVICE_* */
-	uint32_t fault_kind; /* HILUM_FAULT_*, of the last one */
-	uint64_t faults;     /* accesses that the IOMMU stopped and recorded */
-	uint64_t fault_address;
-	uint32_t fault_reason; /* the IOMMU's own code */
-	uint32_t fault_write;
+	uint32_t state; /* HILUM_DEVICE_* */
+	uint32_t reserved;
+	uint64_t faults; /* accesses that the IOMMU stopped and recorded */
+	struct hilum_device_fault last;
 };
 
 /* ---- Host ------------------------------------------------------------------------------------------------------------------------ */
@@ -391,6 +397,7 @@ struct hilum_host_info {
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
 	uint32_t vm_count;
+	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
 #define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
 #define HILUM_HOST_TSC_DEADLINE (1u << 1)

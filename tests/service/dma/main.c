@@ -142,7 +142,7 @@ static void test_blocked_write(uint64_t address, const volatile uint8_t *watched
 		same &= before[i] == watched[i];
 	check(same, what);
 	service_log("dma: faults %lu for a write to 0x%lx, last at 0x%lx kind %u write %u", (unsigned long)(status().faults - faults),
-		    (unsigned long)address, (unsigned long)status().fault_address, status().fault_kind, status().fault_write);
+		    (unsigned long)address, (unsigned long)status().last.address, status().last.kind, status().last.write);
 	print_log();
 }
 
