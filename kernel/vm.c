@@ -41,6 +41,8 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->cpuid = pool_alloc_page();
 	if (vm->shared_memory == NULL || vm->cpuid == NULL || nested_pt_init(&vm->npt) != STATUS_OK ||
 	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK)) {
+		if (vm->npt.root != 0)
+			nested_pt_destroy(&vm->npt, NULL, NULL);
 		object_unref(&vm->object);
 		return STATUS_NO_MEMORY;
 	}

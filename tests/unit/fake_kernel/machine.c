@@ -132,7 +132,7 @@ bool timer_set_ticking(bool on)
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
 {
 	assert_int_equal(vector, CPU_IRQ_KICK);
-	assert_true(high >> 24 < cpu_count);
+	assert_true(apic_id < cpu_count);
 	fake_kick_pending[apic_id] = true;
 	fake_kicks[apic_id]++;
 }
@@ -147,7 +147,7 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool leve
 {
 	(void)level;
 	(void)active_low;
-	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && apic_id < cpu_count);
+	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && high >> 24 < cpu_count);
 	if (gsi >= FAKE_GSIS)
 		return STATUS_NOT_FOUND;
 	fake_gsi_routed |= 1u << gsi;
@@ -175,13 +175,6 @@ _Noreturn void machine_reset(void)
 }
 
 /* ---- Boot and log ---- */
-
-const struct acpi_info *boot_acpi_get(void)
-{
-	static const struct acpi_info acpi = {.pm1a_control = 0x604, .isa_gsi = {[3] = 3, [4] = 4}};
-
-	return &acpi;
-}
 
 static void log_line(const char *fmt, va_list args)
 {
