@@ -20,7 +20,7 @@ enum { REG_STATUS = 0x2020, REGISTER_BYTES = 0x4000 };
 #define STATUS_EVENT	  2u
 #define FEATURES_CLEAR	  (1ull << 6) /* has COMMAND_CLEAR */
 #define RING_256	  (8ull << 56)
-#define RING_BYTES	  (IOMMU_QUEUE_ENTRIES * 16)
+#define RING_MASK	  (IOMMU_QUEUE_ENTRIES * 16 - 16)
 
 /* 2.2.2.1 Device Table Entry Format: bits of its four quadwords */
 #define DTE_ENTRIES  65536u
@@ -97,12 +97,13 @@ static enum status amdvi_set_irq(uint16_t rid, unsigned vector, uint32_t apic_id
 /* 2.5: codes 1 to 4 tell the device in bits 15:0; of 2, a page fault, bit 51 says interrupt and 53 write. */
 static unsigned amdvi_take_faults(struct iommu_unit *u, struct iommu_fault *out, unsigned max)
 {
-	uint64_t head = mmio_read64(u->regs + REG_EVENT_HEAD), control = mmio_read64(u->regs + REG_CONTROL);
+	uint32_t head = mmio_read32(u->regs + REG_EVENT_HEAD) & RING_MASK, tail = mmio_read32(u->regs + REG_EVENT_TAIL) & RING_MASK;
+	uint64_t control = mmio_read64(u->regs + REG_CONTROL);
 	bool overflow = mmio_read32(u->regs + REG_STATUS) & STATUS_OVERFLOW;
 	unsigned n = 0;
 
-	for (; n < max && head != mmio_read64(u->regs + REG_EVENT_TAIL); head = (head + 16) % RING_BYTES) {
-		uint64_t *event = u->events[head % RING_BYTES / 16], low = __atomic_load_n(&event[0], __ATOMIC_ACQUIRE);
+	for (; n < max && head != tail; head = (head + 16) & RING_MASK) {
+		uint64_t *event = u->events[head / 16], low = __atomic_load_n(&event[0], __ATOMIC_ACQUIRE);
 		uint8_t code = (uint8_t)(low >> 60), kind = low >> 51 & 1 ? HILUM_FAULT_INTERRUPT : HILUM_FAULT_DMA;
 
 		if (code >= 1 && code <= 4)
