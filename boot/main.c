@@ -20,6 +20,7 @@
 #define LARGE_PAGE   0x200000ull
 #define PTE_LARGE_RW 0x83ull
 #define HPET_BYTES   0x400u
+#define LOW_BYTES    0x8000ull /* the BIOS's and the boot loader's low areas are left alone */
 
 extern uint64_t boot_pd_early[EARLY_PAGES]; /* entry.asm */
 _Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top,
@@ -92,12 +93,13 @@ static void claim_kernel(void)
 {
 	uint64_t bytes = (uint64_t)(kernel_image_end - kernel_image_start);
 
-	if (memory_map_add(&info, 0, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK ||
+	if (memory_map_add(&info, 0, LOW_BYTES, BOOT_RANGE_KERNEL) != STATUS_OK ||
 	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) !=
 		    STATUS_OK)
 		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
 }
 
+/* 0: there is none, and both maps give NULL for it. */
 static uint64_t screen_bytes(void)
 {
 	return (uint64_t)info.screen.height * info.screen.pitch_bytes;
@@ -106,8 +108,7 @@ static uint64_t screen_bytes(void)
 static void open_log(void)
 {
 	log_init_serial(boot_option("serial"));
-	if (info.screen.type != BOOT_SCREEN_NONE)
-		log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
+	log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
 }
 
 static void complain(const char *name, const char *what)
@@ -156,8 +157,7 @@ static void boot_late(struct cpu *cpu)
 	struct cpu_arch *arch = (struct cpu_arch *)cpu;
 
 	core_init(arch);
-	if (info.screen.type != BOOT_SCREEN_NONE)
-		log_init_screen(&info.screen, mm_map_mmio(info.screen.base, screen_bytes()));
+	log_init_screen(&info.screen, mm_map_mmio(info.screen.base, screen_bytes()));
 	init_ioapics();
 	init_time();
 	arch->apic_id = lapic_id();

@@ -15,7 +15,6 @@
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 
-#define LOW_FIRST	 0x8000ull /* leaves the BIOS's and the boot loader's low areas alone */
 #define LOW_LIMIT	 0xA0000ull
 #define INIT_DELAY_US	 10000u
 #define XAPIC_ID_MAX	 0xFEu
@@ -31,7 +30,7 @@ static uint32_t cpu_count = 1;
 
 bool smp_prepare(struct boot_info *info)
 {
-	hpa_t page = memory_map_find_page(info, LOW_FIRST, LOW_LIMIT);
+	hpa_t page = memory_map_find(info, PAGE_SIZE, PAGE_SIZE, LOW_LIMIT);
 
 	if (page == HPA_INVALID || memory_map_add(info, page, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK)
 		return false;

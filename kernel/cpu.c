@@ -96,10 +96,9 @@ void cpu_init_interrupts(void)
 
 static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 {
-	if (cpu->loaded != NULL) {
+	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
-		window_clear(cpu->arch.id);
-	}
+	window_clear(cpu->arch.id);
 	virt->load(v);
 	cpu->loaded = v;
 }

@@ -206,15 +206,15 @@ static void cpuid_dynamic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
 		r->edx = v->index;
 		break;
 	case 0xD:
-		if (subleaf == 0 && r->eax != 0)
-			r->ebx = cpuid(0xD, 0).ebx; /* of the XCR0 in force, which is the guest's */
+		if (subleaf <= 1 && r->eax != 0)
+			r->ebx = cpuid(0xD, subleaf).ebx; /* sizes for the XCR0 in force, which is the guest's */
 		break;
 	default:
 		break;
 	}
 }
 
-void cpuid_handle(struct vcpu *v)
+void cpuid_handle(struct vcpu *v, unsigned length)
 {
 	uint32_t leaf = (uint32_t)v->gpr[0], subleaf = (uint32_t)v->gpr[1];
 	struct cpuid_regs r = { 0 };
@@ -232,4 +232,5 @@ void cpuid_handle(struct vcpu *v)
 	v->gpr[3] = r.ebx;
 	v->gpr[1] = r.ecx;
 	v->gpr[2] = r.edx;
+	vcpu_skip(v, length);
 }

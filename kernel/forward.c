@@ -13,8 +13,10 @@
 /* Flags that an emulated instruction may change: status flags, DF, and what POPF-like instructions are not emulated for stays. */
 #define RFLAGS_REPLY_MASK 0xCD5ull
 
-static void trap_page_fill(struct vcpu *g, const struct forward *f)
+/* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
+static never_inline void trap_page_fill(struct vcpu *g)
 {
+	const struct forward *f = &g->trapped;
 	struct hilum_trap *t = g->trap;
 
 	t->kind = f->kind;
@@ -25,16 +27,14 @@ static void trap_page_fill(struct vcpu *g, const struct forward *f)
 	t->next_rip = f->next_rip;
 	t->reply = 0;
 	t->insn_bytes = 0;
-	if (f->kind == HILUM_TRAP_STRING || f->kind == HILUM_TRAP_MMIO) {
-		memcpy(t->gpr, g->gpr, sizeof(t->gpr));
-		t->rip = g->rip;
-		t->rflags = g->rflags;
-		virt->fill_trap(g, t);
-	}
 	if (f->insn != NULL) {
 		memcpy(t->insn, f->insn, f->insn_bytes); /* at most 15 */
 		t->insn_bytes = f->insn_bytes;
 	}
+	memcpy(t->gpr, g->gpr, sizeof(t->gpr));
+	t->rip = g->rip;
+	t->rflags = g->rflags;
+	virt->fill_trap(g, t);
 }
 
 /* HC_WAIT of handler `h` returns with the trap of `g`, for which it already holds a reference. */
@@ -52,14 +52,17 @@ static void wait_return_trap(struct vcpu *h, struct vcpu *g)
 	h->gpr[10] = g->trapped.value;
 }
 
-static void wait_end(struct vcpu *h)
+static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
 {
-	cpu_timer_cancel(&h->wait_timer);
-	h->state = VCPU_READY;
+	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
+	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	vcpu_request(h, VCPU_REQUEST_TRAP);
 }
 
 /* Give the trap of `g` to the handler VM's vCPU for this core. */
-static void hand_over(struct vcpu *g)
+static inline void hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -72,28 +75,25 @@ static void hand_over(struct vcpu *g)
 	if (__atomic_load_n(&g->trap_queued, __ATOMIC_ACQUIRE))
 		return; /* whoever has it there finds this trap */
 	object_ref(&g->object);
-	if (h->cpu == cpu && h->state == VCPU_WAITING && h->requests == 0 && !h->stopped) {
+	if (h->cpu == cpu && h->state == VCPU_WAITING && (h->requests | h->stopped) == 0) {
 		wait_return_trap(h, g);
-		wait_end(h);
-		sched_remove(cpu, h);
+		h->state = VCPU_READY;
+		if (unlikely(queue_contains(&h->run_node)))
+			sched_remove(cpu, h);
 		cpu->next = h;
 		return;
 	}
-	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
-	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		;
-	vcpu_request(h, VCPU_REQUEST_TRAP);
+	inbox_put(h, g);
 }
 
-void forward_trap(struct vcpu *v, const struct forward *f)
+void forward_trap(struct vcpu *v)
 {
-	if (v->vm->handler == NULL) {
-		vm_crash(v, HILUM_CRASH_NO_HANDLER, f->address);
+	if (unlikely(v->vm->handler == NULL)) {
+		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trapped.address);
 		return;
 	}
-	v->trapped = *f;
-	trap_page_fill(v, f);
+	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v);
 	v->state = VCPU_TRAPPED;
 	hand_over(v);
 }
@@ -200,7 +200,7 @@ static bool is_handler_of(const struct vcpu *h, const struct vcpu *g)
 }
 
 /* Something to return for HC_WAIT? */
-static bool wait_poll(struct vcpu *h)
+static never_inline bool wait_poll_slowly(struct vcpu *h)
 {
 	struct vcpu *g;
 
@@ -220,6 +220,16 @@ static bool wait_poll(struct vcpu *h)
 	return false;
 }
 
+static inline bool wait_poll(struct vcpu *h)
+{
+	const uint64_t *pending = h->vm->shared->pending[h->index];
+
+	if ((__atomic_load_n(&pending[0], __ATOMIC_RELAXED) | __atomic_load_n(&pending[1], __ATOMIC_RELAXED)) == 0 &&
+	    h->trap_queue == NULL && __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED) == NULL)
+		return false;
+	return wait_poll_slowly(h);
+}
+
 /* Answer the trap that `h` took last. Returns its vCPU if it may run on this core at once. */
 static struct vcpu *reply_current(struct vcpu *h)
 {
@@ -234,7 +244,8 @@ static struct vcpu *reply_current(struct vcpu *h)
 	}
 	bool here = g->cpu == h->cpu && (g->requests | g->deferred | g->stopped) == 0 && g->state == VCPU_TRAPPED;
 	if (here) {
-		sched_remove(h->cpu, g);
+		if (unlikely(queue_contains(&g->run_node)))
+			sched_remove(h->cpu, g);
 		forward_complete(g);
 	} else {
 		vcpu_request(g, VCPU_REQUEST_REPLY);
@@ -256,8 +267,9 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 	}
 	if (answered != NULL)
 		cpu->next = answered; /* before the deadline check: it costs nobody */
-	if (deadline_tsc != 0) {
-		if (deadline_tsc <= rdtsc()) {
+	/* A call that ends otherwise leaves its timer armed: the next one mostly has the same deadline. */
+	if (unlikely(v->wait_timer.node.key != deadline_tsc)) {
+		if (deadline_tsc != 0 && deadline_tsc <= rdtsc()) {
 			if (answered != NULL) {
 				cpu->next = NULL;
 				sched_wake(cpu, answered, rdtsc());
@@ -265,7 +277,9 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 			v->gpr[0] = HILUM_WAIT_TIMEOUT;
 			return true;
 		}
-		cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
+		cpu_timer_cancel(&v->wait_timer);
+		if (deadline_tsc != 0)
+			cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
 	}
 	v->state = VCPU_WAITING;
 	return false;
@@ -278,7 +292,7 @@ bool forward_wake(struct vcpu *v, uint32_t requests)
 			return false;
 		v->gpr[0] = HILUM_WAIT_TIMEOUT;
 	}
-	wait_end(v);
+	v->state = VCPU_READY;
 	return true;
 }
 

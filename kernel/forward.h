@@ -7,8 +7,8 @@
 
 #include "kernel/vcpu.h"
 
-/* Block `v` and hand the trap to its handler; the VM crashes if it has none. The caller must leave the run loop. */
-void forward_trap(struct vcpu *v, const struct forward *f);
+/* Block `v` and hand the trap in v->trapped to its handler; the VM crashes if it has none. The caller must leave the run loop. */
+void forward_trap(struct vcpu *v);
 
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);

@@ -143,8 +143,10 @@ static void prepare_eoi(struct vcpu *v)
 		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
 		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
 		v->deferred |= VCPU_REQUEST_EOI;
-		if (v->vm->handler != NULL)
-			forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_EOI, .value = vector });
+		if (v->vm->handler != NULL) {
+			v->trapped = (struct forward){ .kind = HILUM_TRAP_EOI, .value = vector };
+			forward_trap(v);
+		}
 		return;
 	}
 }
@@ -170,8 +172,35 @@ static void prepare_interrupts(struct vcpu *v)
 	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
 		v->intack_pending = true;
 		v->extint_message = false;
-		forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_INTACK });
+		v->trapped = (struct forward){ .kind = HILUM_TRAP_INTACK };
+		forward_trap(v);
 	}
+}
+
+static void vcpu_unload(struct vcpu *v)
+{
+	if (v->cpu->loaded != v)
+		return;
+	virt->unload(v);
+	v->cpu->loaded = NULL;
+}
+
+/* What the backend holds, as a reset (CS F000h) or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
+static void write_start(struct vcpu *v, uint64_t cr0, unsigned cs)
+{
+	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
+
+	memset(s, 0, sizeof(*s));
+	s->ds = s->es = s->fs = s->gs = s->ss = data;
+	s->cs = (struct hilum_segment){ cs == 0xF000 ? 0xFFFF0000 : cs << 4, 0xFFFF, (uint16_t)cs, 0x9B };
+	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
+	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
+	s->gdtr_limit = s->idtr_limit = 0xFFFF;
+	s->cr0 = (cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
+	s->dr6 = 0xFFFF0FF0;
+	s->dr7 = 0x400;
+	virt->set_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_DR);
 }
 
 static void prepare_startup(struct vcpu *v, uint32_t requests)
@@ -181,11 +210,14 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		return;
 	}
 	if (requests & VCPU_REQUEST_INIT) {
+		v->cpu->resched |= v->cpu->loaded == v; /* a bootstrap processor must be loaded anew */
+		vcpu_unload(v);
 		vcpu_reset(v, false);
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
 	if ((requests & VCPU_REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
-		virt->start_at(v, (uint8_t)v->apic.sipi_vector);
+		write_start(v, vcpu_paging(v)->cr0, v->apic.sipi_vector << 8);
+		v->rip = 0;
 		v->state = VCPU_READY;
 	}
 }
@@ -205,10 +237,7 @@ static void vcpu_park(struct vcpu *v)
 	queue_remove(&v->wait_timer.node);
 	if (cpu->charged == v)
 		sched_account(cpu, rdtsc());
-	if (cpu->loaded == v) {
-		virt->unload(v);
-		cpu->loaded = NULL;
-	}
+	vcpu_unload(v);
 	__atomic_store_n(&v->stopped, 1, __ATOMIC_RELEASE);
 }
 
@@ -384,6 +413,8 @@ void vcpu_free(struct vcpu *v)
 
 void vcpu_reset(struct vcpu *v, bool power_up)
 {
+	uint64_t cr0 = power_up ? CR0_CD | CR0_NW : vcpu_paging(v)->cr0;
+
 	memset(v->gpr, 0, sizeof(v->gpr));
 	v->gpr[2] = 0x600; /* EDX: family 6 or later; the CPUID table says more */
 	v->rip = 0xFFF0;
@@ -406,5 +437,5 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 		v->pat = 0x0007040600070406ull;
 	}
 	vlapic_reset(&v->apic, power_up);
-	virt->reset(v, power_up);
+	write_start(v, cr0, 0xF000);
 }

@@ -45,7 +45,6 @@ struct vcpu_paging {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t cs_base;
 	uint16_t cs_attributes;
-	uint8_t cpl;
 };
 
 /* Translations of the last instruction fetch, one for each level of the walk and one for the page itself. */
@@ -96,7 +95,6 @@ struct vcpu {
 	void *backend; /* the vendor's control block */
 	hpa_t backend_hpa;
 	uint32_t index; /* = APIC id */
-	uint32_t asid;
 	uint64_t asid_generation;
 	uint64_t npt_generation; /* of the nested tables at the last entry */
 
@@ -111,6 +109,7 @@ struct vcpu {
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
 	uint64_t eoi_pending[4];
 
+	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;
 	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
@@ -148,7 +147,6 @@ struct vcpu {
 	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
 
 	struct object object;
-	uint32_t injected_vector;
 	struct hilum_vcpu_stats stats;
 };
 

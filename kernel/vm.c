@@ -97,7 +97,6 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	VM_EACH_VCPU(vm, v)
 		forward_abandon(v);
 	handle_table_clear(&vm->handles);
-	release_targets(&vm->ports);
 	release_targets(&vm->doorbells);
 	vm_set_handler(vm, NULL, 0);
 	if (vm->status_event != NULL)
@@ -193,33 +192,29 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self)
 {
 	struct range added = { range->first, range->last, event, 0 };
-	bool doorbell = range->kind == HILUM_TRAP_RANGE_DOORBELL;
-	struct range_map **place = doorbell ? &vm->doorbells : &vm->ports;
 	struct range_map *map;
 
-	if (range->kind > HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || doorbell != (event != NULL))
+	if (range->kind != HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || event == NULL)
 		return STATUS_INVALID;
-	enum status status = range_copy_insert(*place, &added, &map);
+	enum status status = range_copy_insert(vm->doorbells, &added, &map);
 	if (status != STATUS_OK)
 		return status;
-	if (event != NULL)
-		object_ref(event);
-	publish(place, map, self);
+	object_ref(event);
+	publish(&vm->doorbells, map, self);
 	return STATUS_OK;
 }
 
 enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self)
 {
-	struct range_map **place = kind == HILUM_TRAP_RANGE_DOORBELL ? &vm->doorbells : &vm->ports;
 	struct range_map *map;
 	struct range removed;
 
-	if (kind > HILUM_TRAP_RANGE_DOORBELL)
+	if (kind != HILUM_TRAP_RANGE_DOORBELL)
 		return STATUS_INVALID;
-	enum status status = range_copy_remove(*place, first, &removed, &map);
+	enum status status = range_copy_remove(vm->doorbells, first, &removed, &map);
 	if (status != STATUS_OK)
 		return status;
-	publish(place, map, self);
+	publish(&vm->doorbells, map, self);
 	object_unref(removed.target);
 	return STATUS_OK;
 }
@@ -238,7 +233,6 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)
 		bits[port >> 3] &= (uint8_t)~(1u << (port & 7));
-	virt->update_ports(vm);
 	return STATUS_OK;
 }
 

@@ -22,7 +22,6 @@ struct vm {
 	struct nested_pt npt;
 	struct iommu_domain *domain; /* of its devices: the same memory as npt; or NULL */
 	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
-	struct range_map *ports;     /* the handler's */
 	struct range_map *doorbells; /* target: struct event * */
 	struct handle_table handles;
 

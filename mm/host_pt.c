@@ -32,7 +32,8 @@ static uint64_t *table_at(hpa_t hpa)
 	return (uint64_t *)(tables_va + hpa);
 }
 
-hpa_t host_pt_alloc_page(void)
+/* A zeroed page of the pool, or of the seed; 0: no memory. */
+static hpa_t alloc_page(void)
 {
 	if (!seed_end) {
 		void *page = pool_alloc_page();
@@ -60,7 +61,7 @@ uint64_t *host_pt_entry(uint64_t va, unsigned level)
 		uint64_t *entry = &table[index_at(va, l)];
 
 		if (!*entry) {
-			hpa_t next = host_pt_alloc_page();
+			hpa_t next = alloc_page();
 
 			if (!next)
 				return NULL;
@@ -72,7 +73,8 @@ uint64_t *host_pt_entry(uint64_t va, unsigned level)
 	return &table[index_at(va, level)];
 }
 
-enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags)
+/* The place must be empty. STATUS_NO_MEMORY: no page for a table. */
+static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
 {
 	uint64_t *entry = host_pt_entry(va, 1);
 
@@ -94,7 +96,7 @@ void host_pt_map_block(uint64_t va, hpa_t hpa)
 static void map_image_part(const uint8_t *start, const uint8_t *end, uint64_t flags)
 {
 	for (; start < end; start += PAGE_SIZE) {
-		enum status status = host_pt_map_page((uint64_t)start, kernel_virt_to_hpa(start), flags);
+		enum status status = map_page((uint64_t)start, kernel_virt_to_hpa(start), flags);
 
 		assert(status == STATUS_OK);
 	}
@@ -108,7 +110,7 @@ void host_pt_init(hpa_t seed, uint64_t seed_bytes)
 	tables_va = (uint64_t)early - seed;
 	seed_next = seed;
 	seed_end = seed + seed_bytes;
-	root = host_pt_alloc_page();
+	root = alloc_page();
 	map_image_part(kernel_text_start, kernel_text_end, 0);
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
 	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
@@ -137,7 +139,7 @@ void *mm_map_mmio(hpa_t base, uint64_t bytes)
 		return NULL;
 	for (hpa_t at = first; at <= last; at += PAGE_SIZE, mmio_next += PAGE_SIZE) {
 		/* What was mapped in vain stays so. */
-		if (host_pt_map_page(mmio_next, at, HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE) != STATUS_OK)
+		if (map_page(mmio_next, at, HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE) != STATUS_OK)
 			return NULL;
 	}
 	return (void *)(va + (base & PAGE_MASK));
@@ -153,7 +155,7 @@ enum status mm_map_stack(cpu_id_t id)
 		return STATUS_NO_MEMORY;
 	for (uint64_t at = 0; at < STACK_BYTES; at += PAGE_SIZE) {
 		enum status status =
-			host_pt_map_page(va + at, pool_hpa(pages + at), HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+			map_page(va + at, pool_hpa(pages + at), HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 
 		/* The pages that are mapped by now cannot go back, and boot leaves this core out anyway. */
 		if (status != STATUS_OK)

@@ -34,15 +34,9 @@
  */
 void host_pt_init(hpa_t seed, uint64_t seed_bytes);
 
-/* A zeroed page of the pool, or of the seed; 0: no memory. */
-must_check hpa_t host_pt_alloc_page(void);
-
 /* From now on tables come from the pool. Returns the end of the part of the seed that is in use,
  * page-aligned. */
 hpa_t host_pt_use_pool(void);
-
-/* Maps one 4 KiB page; the place must be empty. STATUS_NO_MEMORY: no page for a table. */
-must_check enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags);
 
 /*
  * Makes the tables down to the one that holds the entry for va at `level` (1: 4 KiB, 2: 2 MiB). Returns that

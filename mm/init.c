@@ -4,6 +4,7 @@
  * machine has too little memory.
  */
 #include "boot/hooks.h"
+#include "boot/memory_map.h"
 
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
@@ -19,20 +20,6 @@
 #define TABLES_A_GIB 2u	 /* its frame table's directory, its own in the pool's region */
 
 static_assert(TABLE_A_GIB % BLOCK_BYTES == 0, "mapped in blocks");
-
-/* The highest place in free RAM for it. */
-static hpa_t choose_seed(const struct boot_info *info, uint64_t bytes)
-{
-	for (uint32_t i = info->range_count; i-- > 0;) {
-		const struct boot_range *r = &info->ranges[i];
-		hpa_t end = r->base + r->bytes;
-
-		end = ALIGN_DOWN(end < FRAME_HPA_LIMIT ? end : FRAME_HPA_LIMIT, BLOCK_BYTES);
-		if (r->type == BOOT_RANGE_FREE && end >= bytes && end - bytes >= r->base)
-			return end - bytes;
-	}
-	boot_refuse("no %lu MiB of free memory in one piece", bytes >> 20);
-}
 
 /*
  * Maps and empties the frame table, from `table` on, for each GiB with RAM, whole: buddies are looked up anywhere in a GiB. Makes
@@ -59,14 +46,19 @@ void mm_init(const struct boot_info *info)
 	uint64_t gibs = frame_note_ranges(info);
 	uint64_t tables = ALIGN_UP((TABLES_FIXED + gibs * TABLES_A_GIB) * PAGE_SIZE, BLOCK_BYTES);
 	uint64_t bytes = tables + gibs * TABLE_A_GIB;
-	hpa_t seed = choose_seed(info, bytes);
+	hpa_t seed = memory_map_find(info, bytes, BLOCK_BYTES, FRAME_HPA_LIMIT);
 
+	if (seed == HPA_INVALID)
+		boot_refuse("no %lu MiB of free memory in one piece", (unsigned long)(bytes >> 20));
 	host_pt_init(seed, bytes);
 	map_regions(seed + tables);
 	frame_init(info, seed, seed + bytes);
 	if (!window_init())
 		panic("no memory for the windows' page tables");
-	for (hpa_t at = host_pt_use_pool(); at < seed + tables; at += PAGE_SIZE)
+	hpa_t rest = host_pt_use_pool();
+
+	assert(rest <= seed + tables);
+	for (hpa_t at = rest; at < seed + tables; at += PAGE_SIZE)
 		frame_pool_donate(at, FRAME_ORDER_4K);
 	log_info("memory: %lu MiB, %lu MiB free", frame_total() >> (20 - PAGE_SHIFT),
 		 frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));

@@ -3,6 +3,7 @@
  * Nothing here trusts what the guest left in a register; the VMCB's exit fields are the CPU's own.
  */
 #include "arch/x86_64/features.h"
+#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "svm/svm.h"
@@ -64,17 +65,6 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 		vcpu_step_for_nmi(v); /* held by a shadow */
 }
 
-/* An event whose delivery the exit interrupted is delivered again; software interrupts are executed again instead. */
-static never_inline void requeue(struct vcpu *v, uint64_t info)
-{
-	uint64_t type = info & EVENT_TYPE_MASK;
-	unsigned vector = info & 0xFF;
-
-	if (type == EVENT_TYPE_SOFTWARE || (type == EVENT_TYPE_EXCEPTION && (vector == 3 || vector == 4)))
-		return;
-	v->pending_event = info;
-}
-
 static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
 {
 	if (svm_features.nrip) {
@@ -105,16 +95,14 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 static never_inline void handle_io(struct vcpu *v, const struct vmcb *c)
 {
 	uint32_t info = (uint32_t)c->exitinfo1;
-	struct vexit x = {
-		.kind = HILUM_EXIT_PORT,
-		.port = {
-			.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
-			.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK,
-			.in = info & IOIO_IN,
-			.string = info & (IOIO_STRING | IOIO_REP),
-			.next_rip = c->exitinfo2,
-		},
-	};
+	struct vexit x; /* its other fields have no meaning here */
+
+	x.kind = HILUM_EXIT_PORT;
+	x.port.port = (uint16_t)(info >> IOIO_PORT_SHIFT);
+	x.port.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK;
+	x.port.in = info & IOIO_IN;
+	x.port.string = info & (IOIO_STRING | IOIO_REP);
+	x.port.next_rip = c->exitinfo2;
 	exit_handle(v, &x);
 }
 
@@ -272,6 +260,9 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
+	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
+		svm_dr_take(v);
+		return;
 	default: /* of the others that are intercepted, these are instructions that the VM does not have */
 		if ((code >= VMEXIT_VMRUN && code <= VMEXIT_MWAIT) || code == VMEXIT_INVLPGA)
 			x.kind = HILUM_EXIT_INVALID_OPCODE;
@@ -282,6 +273,8 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 
 static void classify(struct vcpu *v, struct vmcb *c)
 {
+	/* The ABI knows VMMCALL without prefixes only: its length is no question. */
+	static const struct vexit vmmcall = { .kind = HILUM_EXIT_HYPERCALL, .length = 3 };
 	uint32_t code = (uint32_t)c->exitcode;
 
 	switch (code) {
@@ -304,8 +297,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
 		break;
 	case VMEXIT_VMMCALL:
-		/* The ABI knows VMMCALL without prefixes only: its length is no question. */
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
+		v->cpl = c->cpl;
+		exit_handle(v, &vmmcall);
 		break;
 	case VMEXIT_NPF:
 		handle_npf(v, c);
@@ -359,7 +352,7 @@ void svm_run(struct vcpu *v)
 			c->clean = CLEAN_ALL;
 		c->tlb_control = TLB_CONTROL_NONE;
 		if (unlikely(c->exitintinfo & EVENT_VALID))
-			requeue(v, c->exitintinfo);
+			backend_requeue_event(v, c->exitintinfo);
 		classify(v, c);
 	}
 }

@@ -1,7 +1,7 @@
 /* Moving register state between the VMCB and the vendor-neutral forms. */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
-#include "kernel/fetch.h"
+#include "kernel/backend.h"
 #include "svm/svm.h"
 
 void svm_fetch(struct vcpu *v, uint32_t groups)
@@ -15,7 +15,6 @@ void svm_fetch(struct vcpu *v, uint32_t groups)
 		v->paging.efer = c->efer;
 		v->paging.cs_base = c->cs.base;
 		v->paging.cs_attributes = c->cs.attributes;
-		v->paging.cpl = c->cpl;
 	}
 }
 
@@ -112,39 +111,20 @@ void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	if (mask & HILUM_STATE_DR) {
 		c->dr6 = s->dr6;
 		c->dr7 = s->dr7;
+		c->intercept_dr = 0;
 	}
-	if (mask & HILUM_STATE_MSR) {
+	if (mask & HILUM_STATE_MSR)
 		msrs_copy(&c->star, &s->star);
-		c->g_pat = s->pat;
-		c->tsc_offset = s->tsc_offset;
-	}
 	c->eventinj = 0;
+	v->asid_generation = 0; /* what the TLB holds may be from another life */
 	vmcb_dirty(c, CLEAN_ALL);
-}
-
-static void dump_code(struct vcpu *v)
-{
-	uint8_t bytes[INSN_MAX_BYTES];
-	unsigned n = v->cpu == cpu_self() ? fetch_instruction(v, bytes) : 0;
-
-	if (n >= 8)
-		log_info("  code %02x %02x %02x %02x %02x %02x %02x %02x", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
-			 bytes[5], bytes[6], bytes[7]);
 }
 
 void svm_dump(struct vcpu *v)
 {
 	const struct vmcb *c = svm_vmcb(v);
-	const uint64_t *g = v->gpr;
 
-	sync_loaded(v);
-	log_info("  rip %#lx rflags %#lx cs %#x ss %#x cpl %u", v->rip, v->rflags, c->cs.selector, c->ss.selector, c->cpl);
-	log_info("  rax %#lx rcx %#lx rdx %#lx rbx %#lx", g[0], g[1], g[2], g[3]);
-	log_info("  rsp %#lx rbp %#lx rsi %#lx rdi %#lx", g[4], g[5], g[6], g[7]);
-	log_info("  r8 %#lx r9 %#lx r10 %#lx r11 %#lx", g[8], g[9], g[10], g[11]);
-	log_info("  r12 %#lx r13 %#lx r14 %#lx r15 %#lx", g[12], g[13], g[14], g[15]);
-	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", c->cr0, c->cr2, c->cr3, c->cr4, (unsigned long)(c->efer & ~EFER_SVME));
+	backend_log_vcpu(v);
 	log_info("  gdt %#lx/%#x idt %#lx/%#x exit %#lx %#lx %#lx", c->gdtr.base, c->gdtr.limit, c->idtr.base, c->idtr.limit,
 		 c->exitcode, c->exitinfo1, c->exitinfo2);
-	dump_code(v);
 }

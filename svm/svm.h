@@ -35,10 +35,9 @@ void svm_enter(struct vcpu *v, hpa_t vmcb);
 /* vcpu.c */
 enum status svm_create_vcpu(struct vcpu *v);
 void svm_destroy_vcpu(struct vcpu *v);
-void svm_reset(struct vcpu *v, bool power_up);
-void svm_start_at(struct vcpu *v, uint8_t page);
 void svm_load(struct vcpu *v);
 void svm_unload(struct vcpu *v);
+void svm_dr_take(struct vcpu *v); /* loaded: DR0 to DR3 are its own until it is unloaded with no breakpoint enabled */
 
 /* state.c */
 void svm_fetch(struct vcpu *v, uint32_t groups);

@@ -14,6 +14,7 @@
  * CR accesses, DR accesses, exceptions, misc1 (codes from 60h), misc2 (from 80h).
  */
 #define INTERCEPT(code) (1u << ((code) & 31))
+#define INTERCEPT_DR_ADDRESSES 0x008F000Fu /* reads and writes of DR0 to DR3; writes of DR7, which would enable them */
 
 /* 05Ch TLB_CONTROL */
 #define TLB_CONTROL_NONE       0u
@@ -32,7 +33,6 @@
 /* 0A8h EVENTINJ and 088h EXITINTINFO */
 #define EVENT_TYPE_NMI       (2ull << 8)
 #define EVENT_TYPE_EXCEPTION (3ull << 8)
-#define EVENT_TYPE_SOFTWARE  (4ull << 8)
 #define EVENT_TYPE_MASK      (7ull << 8)
 #define EVENT_VALID          (1ull << 31)
 
@@ -51,6 +51,8 @@
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
 #define VMEXIT_CR_WRITE(n) (0x10u + (n))
+#define VMEXIT_DR_FIRST    0x20u /* reads, then writes */
+#define VMEXIT_DR_LAST     0x3Fu
 #define VMEXIT_EXCP(n)     (0x40u + (n))
 #define VMEXIT_INVALID     0xFFFFFFFFu /* the low 32 bits of -1: QEMU zero-extends */
 enum {
@@ -191,6 +193,7 @@ static inline void vmcb_dirty(struct vmcb *vmcb, uint32_t mask)
 		vmcb_dirty(vmcb, group);                                                                     \
 	}
 
+VMCB_SETTER(uint32_t, intercept_dr, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint32_t, intercept_misc1, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint64_t, tsc_offset, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint64_t, iopm_base_pa, CLEAN_IOPM_MSRPM)

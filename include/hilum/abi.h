@@ -191,8 +191,7 @@ struct hilum_cpuid_entry {
 };
 #define HILUM_CPUID_SUBLEAF (1u << 0)
 
-#define HILUM_TRAP_RANGE_PORT     (0u) /* I/O ports that go to the VM's handler; all others read ones and ignore writes */
-#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; looked at first */
+#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; all other accesses go to the handler */
 
 struct hilum_trap_range {
 	uint32_t kind; /* HILUM_TRAP_RANGE_* */
@@ -258,7 +257,10 @@ struct hilum_segment {
 	uint16_t attributes; /* bits 55:52 and 47:40 of the descriptor joined, as in the VMCB (APM vol. 2, 15.5.1) */
 };
 
-/* Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order. */
+/*
+ * The page of a trapped vCPU. The question is there for STRING and MMIO only: of the other kinds HC_WAIT's registers say it all.
+ * Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order.
+ */
 struct hilum_trap {
 	uint32_t kind;  /* HILUM_TRAP_* */
 	uint32_t size;  /* bytes accessed; 0 if not known (MMIO) */

@@ -55,8 +55,8 @@ def configuration(image, scratch, path, port, *, smp, memory, cpu, paced=False, 
              f"com1: enabled=1, mode=socket-client, dev=127.0.0.1:{port}",
              "panic: action=fatal", "error: action=ignore", "info: action=ignore", "debug: action=ignore",
              f"log: {os.path.join(scratch, 'bochs.log')}"]
-    if is_debian(path):  # built with plug-ins, ncurses and the debugger
-        return "\n".join(["config_interface: textconfig", "display_library: term",
+    if is_debian(path):  # built with plug-ins, the debugger, and no display but ncurses, which knows no graphics
+        return "\n".join(["config_interface: textconfig", "display_library: term", "vga: extension=none",
                           "plugin_ctrl: unmapped=1, biosdev=1, serial=1", *lines, ""])
     return "\n".join(["display_library: nogui", *lines, ""])
 

@@ -18,6 +18,7 @@ import guestconfig  # noqa: E402
 import machine  # noqa: E402
 
 BOOT_S = 120  # from power-on to a Linux prompt; generous, for hosts that do several things at once
+START_S = 60  # to Hilum's first lines
 COMMAND_S = 30
 PROMPT = r"[a-z]+:[^\r\n]*# "
 LOG_TAIL_LINES = 40

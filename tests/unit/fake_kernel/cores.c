@@ -192,21 +192,6 @@ static void backend_destroy_vcpu(struct vcpu *v)
 	pool_free_pages(v->backend, 2);
 }
 
-static void backend_reset(struct vcpu *v, bool power_up)
-{
-	struct fake_backend *b = v->backend;
-
-	(void)power_up;
-	b->paging = (struct vcpu_paging){.cs_base = 0xFFFF0000};
-	b->resets++;
-}
-
-static void backend_start_at(struct vcpu *v, uint8_t page)
-{
-	backend_of(v)->start_page = page;
-	v->rip = 0;
-}
-
 static void backend_load(struct vcpu *v)
 {
 	assert_null(v->cpu->loaded);
@@ -263,13 +248,11 @@ static void backend_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
 
 static void backend_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
 {
+	assert_ptr_not_equal(v->cpu->loaded, v);
 	backend_of(v)->state = *s;
 	backend_of(v)->state_mask = mask;
-}
-
-static void backend_update_ports(struct vm *vm)
-{
-	assert_non_null(vm->io_bitmap);
+	if (mask & HILUM_STATE_CR)
+		backend_of(v)->paging = (struct vcpu_paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
 }
 
 static void backend_dump(struct vcpu *v)
@@ -281,8 +264,6 @@ static struct virt_ops backend = {
 	.name = "fake",
 	.create_vcpu = backend_create_vcpu,
 	.destroy_vcpu = backend_destroy_vcpu,
-	.reset = backend_reset,
-	.start_at = backend_start_at,
 	.load = backend_load,
 	.unload = backend_unload,
 	.run = backend_run,
@@ -296,7 +277,6 @@ static struct virt_ops backend = {
 	.set_pat = backend_nothing,
 	.get_state = backend_get_state,
 	.set_state = backend_set_state,
-	.update_ports = backend_update_ports,
 	.dump = backend_dump,
 	.idle = backend_idle,
 };
