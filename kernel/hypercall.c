@@ -324,14 +324,16 @@ static int64_t call_on_event(struct event *event, uint64_t number)
 /* ---- Calls on a device ---------------------------------------------------------------------------------------------------------- */
 
 /* With an IOMMU a VM's devices use its own addresses. Without one they use the machine's: the VM has to ask for each page. */
-static int64_t dma_address(const struct vm *vm, const struct device *device, gpa_t gpa)
+static int64_t dma_address(struct vm *vm, const struct device *device, gpa_t gpa)
 {
 	uint64_t page_bytes;
 	hpa_t hpa;
 
 	if (device->vm != vm)
 		return STATUS_DENIED;
-	if (!nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes))
+	if (!nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes) &&
+	    (vm_populate(vm, gpa, HILUM_MAP_READ) != STATUS_OK ||
+	     !nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes)))
 		return STATUS_FAULT;
 	return (int64_t)(iommu_features & HILUM_HOST_IOMMU ? gpa : hpa);
 }

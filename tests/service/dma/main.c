@@ -232,6 +232,11 @@ static void run_tests(void)
 
 	host_pci_enable(edu, true, true);
 	test_inside();
+	if (address_of(page[0]) != (uintptr_t)page[0]) { /* no IOMMU: what follows would hit somebody */
+		service_log("dma: addresses are the machine's; %u failures", failures);
+		print_log();
+		return;
+	}
 	test_blocked_write(0x7F000000, NULL, "DMA outside the domain harms nothing");
 	test_blocked_write(0x3FE00000, NULL, "DMA to the kernel's pool harms nothing");
 	test_blocked_write(CHANNEL_LOG_GPA, log, "DMA to kernel memory that is read-only here changes nothing");
