@@ -99,10 +99,8 @@ static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags,
 
 	if (flags > UINT32_MAX)
 		return STATUS_INVALID;
-	if (flags == HILUM_MEMORY_DEVICE)
-		TRY(memory_wrap_device(base, bytes, &memory));
-	else
-		TRY(memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
+	TRY(flags == HILUM_MEMORY_DEVICE ? memory_wrap_device(base, bytes, &memory)
+					 : memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
 	struct memory_object *m = memory_object_create(memory, NULL);
 	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }

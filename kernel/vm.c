@@ -39,10 +39,10 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
 	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
 	vm->cpuid = pool_alloc_page();
-	if (vm->shared_memory == NULL || vm->cpuid == NULL || nested_pt_init(&vm->npt) != STATUS_OK ||
-	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK)) {
-		if (vm->npt.root != 0)
-			nested_pt_destroy(&vm->npt, NULL, NULL);
+	if (vm->shared_memory == NULL || vm->cpuid == NULL ||
+	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
+	    nested_pt_init(&vm->npt) != STATUS_OK) {
+		iommu_domain_destroy(vm->domain);
 		object_unref(&vm->object);
 		return STATUS_NO_MEMORY;
 	}

@@ -43,20 +43,6 @@ void iommu_execute(uint64_t low, uint64_t high)
 
 /* ---- Boot ---- */
 
-static const char *find_units(struct iommu_backend *b)
-{
-	for (iommu_unit_count = 0; iommu_unit_count < tables->iommu_count; iommu_unit_count++) {
-		struct iommu_unit *u = &iommu_units[iommu_unit_count];
-
-		u->acpi = &tables->iommus[iommu_unit_count];
-		u->regs = mm_map_mmio(u->acpi->base, b->register_bytes);
-		u->queue = pool_alloc_page();
-		if (!u->regs || !u->queue || mmio_read64(u->regs + 8) == UINT64_MAX)
-			return "its registers do not answer";
-	}
-	return b->prepare();
-}
-
 /* What firmware says its devices need for ever. It must be no RAM of ours, or a forged table would open that. */
 static enum status reserve(const struct acpi_reserved *r)
 {
@@ -72,20 +58,30 @@ static enum status reserve(const struct acpi_reserved *r)
 	return status;
 }
 
-static void start(struct iommu_backend *b, uint64_t fault_message)
+/* NULL, or why it cannot be used. */
+static const char *start(struct iommu_backend *b, uint64_t fault_message)
 {
-	const char *why = find_units(b);
+	const char *why;
 
-	if (why || nested_pt_init_as(&domains[0].tree, &b->format) != STATUS_OK) {
-		log_warn("%s is not used: %s", b->name, why ? why : "no memory is left");
-		return;
+	for (uint32_t i = 0; i < tables->iommu_count; i++) {
+		struct iommu_unit *u = &iommu_units[i];
+
+		u->acpi = &tables->iommus[i];
+		u->regs = mm_map_mmio(u->acpi->base, b->register_bytes);
+		u->queue = pool_alloc_page();
+		if (!u->regs || !u->queue || mmio_read64(u->regs + 8) == UINT64_MAX)
+			return "its registers do not answer";
 	}
+	iommu_unit_count = tables->iommu_count;
+	why = b->prepare();
+	if (why || nested_pt_init_as(&domains[0].tree, &b->format) != STATUS_OK)
+		return why ? why : "no memory is left for its tables";
 	backend = b;
 	domains[0].id = 1;
 	for (const struct acpi_reserved *r = tables->reserved; r < tables->reserved + tables->reserved_count; r++)
 		if (reserve(r) != STATUS_OK)
-			log_warn("%s: memory 0x%lx to 0x%lx of device 0x%x is not reserved: it is RAM, or too high", b->name,
-				 r->first, r->last, r->first_rid);
+			log_warn("memory 0x%lx to 0x%lx of device 0x%x is not reserved: it is RAM, or too high", r->first, r->last,
+				 r->first_rid);
 	while (units_on < iommu_unit_count) {
 		units_on++;
 		b->enable(&iommu_units[units_on - 1], fault_message);
@@ -93,18 +89,21 @@ static void start(struct iommu_backend *b, uint64_t fault_message)
 	iommu_features = HILUM_HOST_IOMMU | (b->remaps_irqs ? HILUM_HOST_IRQ_REMAPPING : 0);
 	log_info("%s: %u units, %u-level tables%s%s", b->name, units_on, b->format.levels,
 		 b->remaps_irqs ? ", interrupt remapping" : "", b->format.flush ? ", walks past the caches" : "");
+	return NULL;
 }
 
 void iommu_init(const struct acpi_info *acpi, uint64_t fault_message)
 {
+	const char *why = "this machine has none";
+
 	tables = acpi;
 	if (acpi->iommu_skipped)
-		log_info("IOMMU: %u entries of firmware's table are skipped, the first of type 0x%x", acpi->iommu_skipped,
+		log_info("%u entries of firmware's IOMMU table are skipped, the first of type 0x%x", acpi->iommu_skipped,
 			 acpi->iommu_skipped_type);
 	if (acpi->iommu_count)
-		start(acpi->dmar.base ? &iommu_vtd : &iommu_amdvi, fault_message);
-	if (!backend)
-		log_warn("no IOMMU is in use: devices reach all memory");
+		why = start(acpi->dmar.base ? &iommu_vtd : &iommu_amdvi, fault_message);
+	if (why)
+		log_warn("no IOMMU is in use, so devices reach all memory: %s", why);
 }
 
 /* ---- Domains ---- */
@@ -226,7 +225,9 @@ enum status iommu_rid_of_gsi(uint32_t gsi, uint16_t *rid)
 	const struct acpi_ioapic *io = NULL;
 
 	*rid = 0;
-	for (uint32_t i = 0; iommu_features & HILUM_HOST_IRQ_REMAPPING && i < tables->ioapic_count; i++)
+	if (!(iommu_features & HILUM_HOST_IRQ_REMAPPING))
+		return STATUS_OK;
+	for (uint32_t i = 0; i < tables->ioapic_count; i++)
 		if (tables->ioapics[i].gsi_base <= gsi && (!io || tables->ioapics[i].gsi_base > io->gsi_base))
 			io = &tables->ioapics[i];
 	for (uint32_t i = 0; io && i < tables->ioapic_rid_count; i++) {
@@ -234,7 +235,7 @@ enum status iommu_rid_of_gsi(uint32_t gsi, uint16_t *rid)
 		if (tables->ioapic_rids[i].ioapic_id == io->id)
 			return STATUS_OK;
 	}
-	return iommu_features & HILUM_HOST_IRQ_REMAPPING ? STATUS_UNSUPPORTED : STATUS_OK;
+	return STATUS_UNSUPPORTED;
 }
 
 unsigned iommu_take_faults(struct iommu_fault *out, unsigned max)
