@@ -50,6 +50,9 @@ void hypercall_handle(struct vcpu *v, unsigned length);
 must_check enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 must_check enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
+/* Eight memory types that a CPU knows: SDM vol. 3A, table 12-10. */
+bool msr_pat_valid(uint64_t value);
+
 /* Build what a VM without a table of its own sees, and what every table is limited by. Boot core, once. */
 void cpuid_init(void);
 

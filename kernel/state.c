@@ -40,12 +40,7 @@ static bool segments_valid(const struct hilum_vcpu_state *s)
 
 static bool msrs_valid(const struct hilum_vcpu_state *s)
 {
-	for (unsigned i = 0; i < 64; i += 8) {
-		uint8_t type = (uint8_t)(s->pat >> i);
-		if (type > 7 || type == 2 || type == 3)
-			return false;
-	}
-	return canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
+	return msr_pat_valid(s->pat) && canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
 	       canonical(s->sysenter_eip) && s->tsc_aux <= UINT32_MAX;
 }
 
