@@ -3,6 +3,7 @@
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
+#include "kernel/backend.h"
 #include "kernel/cpu.h"
 #include "kernel/event.h"
 #include "kernel/forward.h"
@@ -289,7 +290,7 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	vm->crash_vcpu = v->index;
 	vm->crash_detail = detail;
 	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
-	virt->dump(v);
+	backend_log_vcpu(v);
 	host_log_notify();
 	if (vm->status_event != NULL)
 		event_signal(vm->status_event);

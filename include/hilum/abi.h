@@ -331,6 +331,10 @@ enum hilum_exit {
 	HILUM_EXIT_EXCEPTION,
 	HILUM_EXIT_APIC,
 	HILUM_EXIT_INVALID_OPCODE, /* an instruction that the VM does not have: SVM, VMX, MONITOR ... */
+	HILUM_EXIT_XSETBV,
+	HILUM_EXIT_CACHE,          /* INVD, WBINVD */
+	HILUM_EXIT_RDPMC,
+	HILUM_EXIT_SHUTDOWN,       /* a triple fault */
 	HILUM_EXIT_OTHER,
 	HILUM_EXIT_COUNT
 };

@@ -83,7 +83,7 @@ int64_t call(const uint64_t words[7])
 	caller->gpr[10] = words[4];
 	caller->gpr[8] = words[5];
 	caller->gpr[9] = words[6];
-	caller->valid = 0;
+	caller->paging_valid = false;
 	cpu->current = caller;
 	hypercall_handle(caller, 3);
 	cpu->current = NULL;
