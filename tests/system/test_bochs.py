@@ -29,6 +29,8 @@ def test_guest_quick(platform):
 
 @each(**cases(HOSTILE))
 def test_hostile_guest(platform, seed, end, *outcomes):
+    if bochs.is_debian(bochs.program()):  # 2.7 stops at a guest's triple fault
+        end, outcomes = "exit", ("debug-exit", "crash")
     hostile_beside_neighbour(seed, end, *outcomes, seconds=8, words=platform.cmdline(), **platform.hardware)
 
 
