@@ -100,11 +100,10 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_RIGHT_BIND    (1u << 6) /* VM: bind and unbind doorbells */
 #define HILUM_RIGHT_ALL     0x7Fu
 
-/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); modules follow from MODULE_0. */
+/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the modules. */
 #define HILUM_HANDLE_SELF     1u
 #define HILUM_HANDLE_HOST     2u
 #define HILUM_HANDLE_LOG      3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
-#define HILUM_HANDLE_MODULE_0 8u
 
 struct hilum_call {
 	uint64_t number;
