@@ -150,6 +150,12 @@ void vmx_take_debug(struct vcpu *v)
 	v->check_interrupts = true; /* which writes the controls */
 }
 
+void vmx_write_offset_and_pat(struct vcpu *v)
+{
+	vmx_write(VMCS_TSC_OFFSET, v->apic.tsc_offset);
+	vmx_write(VMCS_GUEST_PAT, v->pat);
+}
+
 void vmx_load(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
@@ -162,8 +168,7 @@ void vmx_load(struct vcpu *v)
 	x->host = v->cpu;
 	vmx_write(VMCS_IO_BITMAP_A, pool_hpa(ports));
 	vmx_write(VMCS_IO_BITMAP_B, pool_hpa(ports) + PAGE_SIZE);
-	vmx_write(VMCS_TSC_OFFSET, v->apic.tsc_offset);
-	vmx_write(VMCS_GUEST_PAT, v->pat);
+	vmx_write_offset_and_pat(v);
 	if (x->pdptes_stale)
 		load_pdptes(v);
 	x->pdptes_stale = false;

@@ -110,12 +110,6 @@ void irq_dispatch(unsigned vector)
 	irqs = vector;
 }
 
-bool exit_xsetbv(struct vcpu *w)
-{
-	(void)w;
-	return false;
-}
-
 void vm_crash(struct vcpu *w, enum hilum_crash why, uint64_t detail)
 {
 	crash = why;
