@@ -46,6 +46,8 @@ static const struct config_field vm_fields[] = {
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
 	{VM(debug_exit, debug_exit), .set = config_set_port},
+	{VM(packed, packed), .set = config_set_boolean},
+	{VM(disk, disk), .set = config_set_disks},
 	{VM(profile, profile), .set = config_set_choice, .choices = profile_words},
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
@@ -96,9 +98,7 @@ static void fail_unknown(struct config_reader *reader, const struct config_field
 		config_fail(reader, value->key_line, path, "unknown key");
 }
 
-/* Fills `target` from a table: every key must be a field, every required field there. False if anything was
- * reported. */
-static bool read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
+bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
 		       const char *prefix, const struct toml_value *table, void *target)
 {
 	unsigned before = reader->errors;
@@ -171,7 +171,7 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 		config_fail(reader, table->line, "vm", "must be a table, [[vm]]");
 		return;
 	}
-	bool keys_valid = read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
+	bool keys_valid = config_read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
 
 	if (!check_vm(reader, vms, table, &vm) || !keys_valid)
 		return;
@@ -211,7 +211,7 @@ static void read_global(struct config_reader *reader, const struct toml_value *r
 		config_fail(reader, table->key_line, "hilum", "must be a table, [hilum]");
 		return;
 	}
-	read_table(reader, global_fields, COUNT(global_fields), "hilum.", table, out);
+	config_read_table(reader, global_fields, COUNT(global_fields), "hilum.", table, out);
 	if (out->console != NULL && strcmp(out->console, CONFIG_LOG_NAME) != 0 &&
 	    !has_vm_named(toml_find(root, "vm"), out->console)) {
 		config_fail(reader, toml_find(table, "console")->key_line, "hilum.console",

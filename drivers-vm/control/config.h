@@ -15,6 +15,11 @@
 #define CONFIG_VMS_MAX	    32u
 #define CONFIG_NAME_BYTES   32u /* with the NUL; the kernel's limit for a VM's name */
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
+#define CONFIG_DISKS_MAX    8u
+#define CONFIG_NICS_MAX	    4u
+#define CONFIG_NIC_IPS_MAX  4u /* of each kind */
+#define CONFIG_SERIAL_BYTES 21u /* with the NUL; virtio's limit */
+#define CONFIG_LABEL_BYTES  37u /* with the NUL; GPT's limit, and just a GUID's length */
 #define CONFIG_MESSAGE_MAX  240
 #define CONFIG_LOG_NAME	    "hilum" /* the log's name among the consoles; no VM may have it */
 
@@ -42,6 +47,19 @@ enum config_action {
 	CONFIG_ACTION_PRESERVE,
 };
 
+/* [[vm.disk]] */
+struct config_disk {
+	const char *module; /* boot module that is the medium */
+	bool readonly;
+	const char *serial;   /* or NULL */
+	uint32_t partition;   /* its number, or zero */
+	const char *partlabel, *partuuid; /* or NULL */
+	uint32_t num_queues;
+	uint32_t iops;		/* limit, or zero */
+	uint64_t bandwidth;	/* limit in bytes a second, or zero */
+	uint32_t line;
+};
+
 struct config_vm {
 	char name[CONFIG_NAME_BYTES];
 	const char *kernel;  /* module name */
@@ -58,6 +76,9 @@ struct config_vm {
 	uint32_t debug_exit; /* port, or zero */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
+	bool packed; /* virtio devices offer packed rings */
+	unsigned disk_count;
+	struct config_disk disk[CONFIG_DISKS_MAX];
 	uint32_t line; /* of its [[vm]] */
 };
 

@@ -151,9 +151,13 @@ static void command(const struct channel_message *m)
 	case CHANNEL_SETUP:
 		setup(m);
 		return;
+	case CHANNEL_DISK:
+		slot_add_disk(m->slot, m);
+		return;
 	case CHANNEL_ATTACH:
+		answer.kind = CHANNEL_REFUSED;
 		if (!slot_attach(m->slot, m))
-			return;
+			break;
 		service_lock(&console_lock);
 		console_mux_add(&mux, m->slot, m->attach.name);
 		service_unlock(&console_lock);

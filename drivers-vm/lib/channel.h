@@ -13,7 +13,7 @@
 #define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
 #define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
 #define CHANNEL_TRAP_STRIDE 0x40000ull
-#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM from here up, each from a 1 GiB boundary */
+#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
 
 #define CHANNEL_SLOTS 32u
 
@@ -28,12 +28,14 @@ enum channel_kind {
 	CHANNEL_NONE,
 	/* control -> driver */
 	CHANNEL_SETUP,  /* once: what the driver VM has */
+	CHANNEL_DISK,   /* a disk of the machine that the next ATTACH of the slot makes; in their order */
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first three answer the command of the same slot */
+	/* driver -> control: the first four answer the command of the same slot */
 	CHANNEL_ATTACHED,
+	CHANNEL_REFUSED, /* instead of ATTACHED: the machine cannot be made; the log says why */
 	CHANNEL_DETACHED,
 	CHANNEL_FLUSHED,
 	CHANNEL_REQUEST, /* the guest wants `value` of enum channel_request */
@@ -46,6 +48,17 @@ enum channel_request {
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
+
+/* What CHANNEL_DISK shows of the medium: all, or the GPT partition of that number, label or GUID. */
+enum channel_part {
+	CHANNEL_PART_WHOLE,
+	CHANNEL_PART_NUMBER,
+	CHANNEL_PART_LABEL,
+	CHANNEL_PART_UUID,
+};
+
+#define CHANNEL_DISK_READ_ONLY 1u
+#define CHANNEL_DISK_PACKED    2u /* offer packed rings */
 
 struct channel_message {
 	uint32_t kind; /* enum channel_kind */
@@ -61,6 +74,17 @@ struct channel_message {
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;
+		struct {
+			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM */
+			uint64_t bytes_per_second; /* limits; 0: none */
+			uint32_t operations_per_second;
+			uint32_t flags;      /* CHANNEL_DISK_* */
+			uint16_t queues;
+			uint16_t part;       /* enum channel_part */
+			uint32_t part_number;
+			char serial[20];     /* NUL-padded */
+			char part_name[40];  /* label, or GUID in its text form */
+		} disk;
 		struct {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */

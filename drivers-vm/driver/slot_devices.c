@@ -1,0 +1,95 @@
+/* What a machine's devices are made of: memory for the models, and what stands behind them. */
+#include "drivers-vm/driver/slot_devices.h"
+
+#include "drivers-vm/driver/blk_ram.h"
+#include "drivers-vm/runtime/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DISK_REQUESTS 2u /* a RAM disk finishes each at once; one may be held by the limits */
+
+struct slot_disk {
+	struct channel_message message;
+	struct blk_ram ram;
+	struct virtio_blk_request *request;
+};
+
+void slot_devices_add_disk(struct slot_devices *devices, const struct channel_message *m)
+{
+	struct slot_disk *disk = devices->disks < MODEL_DISKS ? calloc(1, sizeof(*disk)) : NULL;
+
+	if (disk == NULL) {
+		devices->incomplete = true;
+		return;
+	}
+	disk->message = *m;
+	devices->disk[devices->disks++] = disk;
+}
+
+static bool disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
+{
+	const struct channel_message *m = &disk->message;
+
+	disk->request = calloc(DISK_REQUESTS, sizeof(*disk->request));
+	if (disk->request == NULL || !service_map_memory(m->disk.gpa, m->disk.bytes))
+		return false;
+	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes, m->disk.flags & CHANNEL_DISK_READ_ONLY);
+	*config = (struct virtio_blk_config){
+		.device = &disk->ram.device,
+		.queues = m->disk.queues >= 1 && m->disk.queues <= VIRTIO_BLK_QUEUES_MAX ? m->disk.queues : 1,
+		.packed = m->disk.flags & CHANNEL_DISK_PACKED,
+		.operations_per_second = m->disk.operations_per_second,
+		.bytes_per_second = m->disk.bytes_per_second,
+		.request = disk->request,
+		.requests = DISK_REQUESTS,
+	};
+	memcpy(config->serial, m->disk.serial, sizeof(config->serial));
+	return true;
+}
+
+static bool disks_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+{
+	static struct virtio_blk_config disk_config[MODEL_DISKS];
+
+	if (devices->disks == 0)
+		return true;
+	devices->blk = calloc(devices->disks, sizeof(*devices->blk));
+	for (unsigned i = 0; i < devices->disks; i++)
+		if (devices->blk == NULL || !disk_make(devices->disk[i], &disk_config[i])) {
+			service_log("vm %s: disk %u: no memory for it in the driver VM", name, i);
+			return false;
+		}
+	config->disks = devices->disks;
+	config->disk = devices->blk;
+	config->disk_config = disk_config;
+	return true;
+}
+
+bool slot_devices_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+{
+	if (devices->incomplete) {
+		service_log("vm %s: no memory for its devices in the driver VM", name);
+		return false;
+	}
+	return disks_make(devices, name, config);
+}
+
+void slot_devices_poll(struct slot_devices *devices)
+{
+	for (unsigned i = 0; i < devices->disks; i++) {
+		struct blk_device *device = &devices->disk[i]->ram.device;
+		if (device->ops->poll != NULL)
+			device->ops->poll(device);
+	}
+}
+
+void slot_devices_free(struct slot_devices *devices)
+{
+	for (unsigned i = 0; i < devices->disks; i++) {
+		free(devices->disk[i]->request);
+		free(devices->disk[i]);
+	}
+	free(devices->blk);
+	memset(devices, 0, sizeof(*devices));
+}

@@ -1,0 +1,31 @@
+/*
+ * The virtio devices of a guest's machine: collected from the control VM's messages, made when the machine is, gone with it. All on
+ * vCPU 0.
+ */
+#ifndef DRIVERS_VM_DRIVER_SLOT_DEVICES_H
+#define DRIVERS_VM_DRIVER_SLOT_DEVICES_H
+
+#include "drivers-vm/driver/machine.h"
+#include "drivers-vm/lib/channel.h"
+
+struct slot_disk;
+
+struct slot_devices {
+	unsigned disks;
+	struct slot_disk *disk[MODEL_DISKS];
+	struct virtio_blk *blk; /* of all disks */
+	bool incomplete;	/* a message could not be kept */
+};
+
+/* Keep what the next slot_devices_make makes. */
+void slot_devices_add_disk(struct slot_devices *devices, const struct channel_message *m);
+
+/* Fill in the machine's devices; false: not all of them can be made, and the log says so, of VM `name`. */
+bool slot_devices_make(struct slot_devices *devices, const char *name, struct machine_config *config);
+
+/* Let real devices finish what they do for the machine. */
+void slot_devices_poll(struct slot_devices *devices);
+
+void slot_devices_free(struct slot_devices *devices);
+
+#endif
