@@ -48,6 +48,7 @@ static const struct config_field vm_fields[] = {
 	{VM(debug_exit, debug_exit), .set = config_set_port},
 	{VM(packed, packed), .set = config_set_boolean},
 	{VM(disk, disk), .set = config_set_disks},
+	{VM(nic, nic), .set = config_set_nics},
 	{VM(profile, profile), .set = config_set_choice, .choices = profile_words},
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
@@ -175,10 +176,14 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 
 	if (!check_vm(reader, vms, table, &vm) || !keys_valid)
 		return;
-	if (out->vm_count == CONFIG_VMS_MAX)
+	config_name_nics(&vm);
+	if (out->vm_count == CONFIG_VMS_MAX) {
 		config_fail(reader, table->line, "vm", "more than %u VMs", CONFIG_VMS_MAX);
-	else
-		out->vm[out->vm_count++] = vm;
+		return;
+	}
+	out->vm[out->vm_count] = vm;
+	if (config_check_macs(reader, out->vm, out->vm_count + 1))
+		out->vm_count++;
 }
 
 static void read_vms(struct config_reader *reader, const struct toml_value *vms, struct config *out)

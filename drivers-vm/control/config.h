@@ -17,10 +17,11 @@
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
 #define CONFIG_DISKS_MAX    8u
 #define CONFIG_NICS_MAX	    4u
-#define CONFIG_NIC_IPS_MAX  4u /* of each kind */
+#define CONFIG_NIC_IPS_MAX  3u /* of each kind */
 #define CONFIG_SERIAL_BYTES 21u /* with the NUL; virtio's limit */
 #define CONFIG_LABEL_BYTES  37u /* with the NUL; GPT's limit, and just a GUID's length */
 #define CONFIG_MESSAGE_MAX  240
+#define CONFIG_BRIDGE_NAME  "default" /* of the switch that a card is joined to that names none */
 #define CONFIG_LOG_NAME	    "hilum" /* the log's name among the consoles; no VM may have it */
 
 /* A value takes at most 72 bytes of arena and at least two of text; strings take as much as they have. */
@@ -60,6 +61,22 @@ struct config_disk {
 	uint32_t line;
 };
 
+/* [[vm.nic]] */
+struct config_nic {
+	uint8_t mac[6]; /* given, or made from the VM's name and the card's place */
+	const char *bridge; /* name of the switch that it is joined to */
+	const char *tenant; /* or NULL */
+	uint32_t vlan;	    /* or zero */
+	bool trunk, spoof;
+	uint32_t ip4s, ip6s;
+	uint8_t ip4[CONFIG_NIC_IPS_MAX][4], ip6[CONFIG_NIC_IPS_MAX][16];
+	uint64_t rate; /* limit in bytes a second, or zero */
+	uint32_t mtu;
+	uint32_t num_queues; /* pairs */
+	bool has_mac;
+	uint32_t line;
+};
+
 struct config_vm {
 	char name[CONFIG_NAME_BYTES];
 	const char *kernel;  /* module name */
@@ -79,6 +96,8 @@ struct config_vm {
 	bool packed; /* virtio devices offer packed rings */
 	unsigned disk_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
+	unsigned nic_count;
+	struct config_nic nic[CONFIG_NICS_MAX];
 	uint32_t line; /* of its [[vm]] */
 };
 

@@ -49,6 +49,19 @@ config_set_fn config_set_port;	  /* uint32_t */
 config_set_fn config_set_rate;	  /* uint64_t, bytes a second */
 config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
 
+config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
+
+/* After all keys of a VM are read: cards without an address get one. */
+void config_name_nics(struct config_vm *vm);
+
+/* Each two cards of [vm, vm + count) have different addresses; false after reporting. */
+bool config_check_macs(struct config_reader *reader, const struct config_vm *vm, unsigned count);
+
+/* Addresses in their text forms; false: it is none. */
+bool config_parse_mac(const char *text, uint8_t mac[6]);
+bool config_parse_ip4(const char *text, uint8_t ip[4]);
+bool config_parse_ip6(const char *text, uint8_t ip[16]);
+
 /* Whether `text` is a GUID in its text form. */
 bool config_is_uuid(const char *text);
 

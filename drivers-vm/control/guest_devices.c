@@ -1,10 +1,12 @@
 /*
- * The disks of the guests: memory for RAM disks, and the messages by which the driver VM learns of them. A RAM disk keeps what was
+ * The disks and network cards of the guests: memory for RAM disks, and the messages by which the driver VM learns of them. A RAM disk keeps what was
  * written when its guest restarts, and goes when the guest does.
  */
 #include "drivers-vm/control/control.h"
 #include <stdio.h>
 #include <string.h>
+
+_Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as they are");
 
 #define BIG_PAGE 0x200000ull
 
@@ -95,11 +97,46 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 	return true;
 }
 
+/* Bridges and tenants have names in the configuration, and numbers beyond: from 1, in the order of their first use. */
+static uint32_t number_of(const char *name)
+{
+	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX]; /* of the configuration, which stays */
+	uint32_t i = 0;
+
+	while (names[i] != NULL && strcmp(names[i], name) != 0)
+		i++;
+	names[i] = name;
+	return i + 1;
+}
+
+static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
+{
+	const struct config_nic *nic = &c->nic[index];
+	struct channel_message m = { .kind = CHANNEL_NIC, .slot = slot };
+
+	m.nic.bytes_per_second = nic->rate;
+	m.nic.bridge = number_of(nic->bridge);
+	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant) : 0;
+	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
+		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0);
+	m.nic.vlan = (uint16_t)nic->vlan;
+	m.nic.mtu = (uint16_t)nic->mtu;
+	m.nic.pairs = (uint16_t)nic->num_queues;
+	m.nic.ip4s = (uint8_t)nic->ip4s;
+	m.nic.ip6s = (uint8_t)nic->ip6s;
+	memcpy(m.nic.mac, nic->mac, sizeof(m.nic.mac));
+	memcpy(m.nic.ip4, nic->ip4, sizeof(m.nic.ip4));
+	memcpy(m.nic.ip6, nic->ip6, sizeof(m.nic.ip6));
+	driver_send(&m);
+}
+
 bool guest_devices_send(const struct config_vm *config, uint32_t slot)
 {
 	for (unsigned i = 0; i < config->disk_count; i++)
 		if (!send_disk(config, slot, i))
 			return false;
+	for (unsigned i = 0; i < config->nic_count; i++)
+		send_nic(config, slot, i);
 	return true;
 }
 

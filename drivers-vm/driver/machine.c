@@ -167,6 +167,8 @@ void machine_timer(struct machine *m, unsigned id)
 	default:
 		if (id - MODEL_TIMER_DISK < m->config.disks)
 			virtio_blk_timer(&m->config.disk[id - MODEL_TIMER_DISK]);
+		else if (id - MODEL_TIMER_NIC < m->config.nics)
+			virtio_net_timer(&m->config.nic[id - MODEL_TIMER_NIC]);
 	}
 }
 
@@ -180,6 +182,9 @@ bool machine_is_busy(const struct machine *m)
 {
 	for (unsigned i = 0; i < m->config.disks; i++)
 		if (virtio_blk_is_busy(&m->config.disk[i]))
+			return true;
+	for (unsigned i = 0; i < m->config.nics; i++)
+		if (virtio_net_is_busy(&m->config.nic[i]))
 			return true;
 	return false;
 }
@@ -239,6 +244,12 @@ static void pci_init(struct machine *m)
 		virtio_blk_init(&m->config.disk[i], m->host, &m->config.disk_config[i], MODEL_TIMER_DISK + i);
 		plug(m, &m->config.disk[i].device);
 	}
+	for (unsigned i = 0; i < m->config.nics; i++) {
+		virtio_net_init(&m->config.nic[i], m->host, &m->config.nic_config[i], MODEL_TIMER_NIC + i);
+		plug(m, &m->config.nic[i].device);
+	}
+	m->config.disk_config = NULL;
+	m->config.nic_config = NULL;
 }
 
 void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host)

@@ -15,6 +15,7 @@
 #include "drivers-vm/driver/uart16550.h"
 #include "drivers-vm/driver/virtio_blk.h"
 #include "drivers-vm/driver/virtio_console.h"
+#include "drivers-vm/driver/virtio_net.h"
 
 /* Console numbers of a machine, as in model_host's console_write and console_ready. */
 #define MACHINE_CONSOLE_SERIAL 0u
@@ -32,6 +33,10 @@ struct machine_config {
 	unsigned disks;
 	struct virtio_blk *disk;
 	const struct virtio_blk_config *disk_config; /* read by machine_init only */
+	/* Virtio network cards, at most MODEL_NICS, likewise. Joining them to the switch is the caller's. */
+	unsigned nics;
+	struct virtio_net *nic;
+	const struct virtio_net_config *nic_config;
 };
 
 struct machine {

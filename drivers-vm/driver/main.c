@@ -152,7 +152,8 @@ static void command(const struct channel_message *m)
 		setup(m);
 		return;
 	case CHANNEL_DISK:
-		slot_add_disk(m->slot, m);
+	case CHANNEL_NIC:
+		slot_add_device(m->slot, m);
 		return;
 	case CHANNEL_ATTACH:
 		answer.kind = CHANNEL_REFUSED;

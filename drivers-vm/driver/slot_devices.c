@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NIC_FRAMES 16u	  /* a guest's card takes each at once; a host's may hold some */
 #define DISK_REQUESTS 2u /* a RAM disk finishes each at once; one may be held by the limits */
 
 struct slot_disk {
@@ -25,6 +26,25 @@ void slot_devices_add_disk(struct slot_devices *devices, const struct channel_me
 	}
 	disk->message = *m;
 	devices->disk[devices->disks++] = disk;
+}
+
+struct slot_nic {
+	struct channel_message message;
+	struct virtio_net_frame *frame;
+};
+
+static struct net_switch net;
+
+void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m)
+{
+	struct slot_nic *nic = devices->nics < MODEL_NICS ? calloc(1, sizeof(*nic)) : NULL;
+
+	if (nic == NULL) {
+		devices->incomplete = true;
+		return;
+	}
+	nic->message = *m;
+	devices->nic[devices->nics++] = nic;
 }
 
 static bool disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
@@ -66,13 +86,80 @@ static bool disks_make(struct slot_devices *devices, const char *name, struct ma
 	return true;
 }
 
+static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
+{
+	const struct channel_message *m = &nic->message;
+
+	nic->frame = calloc(NIC_FRAMES, sizeof(*nic->frame));
+	if (nic->frame == NULL || m->nic.ip4s > CHANNEL_NIC_IPS || m->nic.ip6s > CHANNEL_NIC_IPS)
+		return false;
+	*config = (struct virtio_net_config){
+		.net = &net,
+		.policy = {
+			.bridge = m->nic.bridge,
+			.tenant = m->nic.tenant,
+			.vlan = m->nic.vlan,
+			.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
+			.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
+			.ip4s = m->nic.ip4s,
+			.ip6s = m->nic.ip6s,
+		},
+		.pairs = m->nic.pairs >= 1 && m->nic.pairs <= VIRTIO_NET_PAIRS_MAX ? m->nic.pairs : 1,
+		.mtu = m->nic.mtu,
+		.packed = m->nic.flags & CHANNEL_NIC_PACKED,
+		.bytes_per_second = m->nic.bytes_per_second,
+		.frame = nic->frame,
+		.frames = NIC_FRAMES,
+	};
+	memcpy(config->policy.mac, m->nic.mac, sizeof(config->policy.mac));
+	memcpy(config->policy.ip4, m->nic.ip4, sizeof(m->nic.ip4));
+	memcpy(config->policy.ip6, m->nic.ip6, sizeof(m->nic.ip6));
+	return true;
+}
+
+static bool nics_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+{
+	static struct virtio_net_config nic_config[MODEL_NICS];
+
+	if (devices->nics == 0)
+		return true;
+	devices->net = calloc(devices->nics, sizeof(*devices->net));
+	for (unsigned i = 0; i < devices->nics; i++)
+		if (devices->net == NULL || !nic_make(devices->nic[i], &nic_config[i])) {
+			service_log("vm %s: network card %u: no memory for it in the driver VM", name, i);
+			return false;
+		}
+	config->nics = devices->nics;
+	config->nic = devices->net;
+	config->nic_config = nic_config;
+	return true;
+}
+
+bool slot_devices_join(struct slot_devices *devices, const char *name)
+{
+	devices->joined = true;
+	for (unsigned i = 0; i < devices->nics; i++)
+		if (!net_switch_add(&net, &devices->net[i].port)) {
+			service_log("vm %s: network card %u: the switch has no port left", name, i);
+			return false;
+		}
+	return true;
+}
+
+void slot_devices_leave(struct slot_devices *devices)
+{
+	for (unsigned i = 0; devices->joined && i < devices->nics; i++)
+		net_switch_remove(&net, &devices->net[i].port);
+	devices->joined = false;
+}
+
 bool slot_devices_make(struct slot_devices *devices, const char *name, struct machine_config *config)
 {
 	if (devices->incomplete) {
 		service_log("vm %s: no memory for its devices in the driver VM", name);
 		return false;
 	}
-	return disks_make(devices, name, config);
+	return disks_make(devices, name, config) && nics_make(devices, name, config);
 }
 
 void slot_devices_poll(struct slot_devices *devices)
@@ -91,5 +178,10 @@ void slot_devices_free(struct slot_devices *devices)
 		free(devices->disk[i]);
 	}
 	free(devices->blk);
+	for (unsigned i = 0; i < devices->nics; i++) {
+		free(devices->nic[i]->frame);
+		free(devices->nic[i]);
+	}
+	free(devices->net);
 	memset(devices, 0, sizeof(*devices));
 }

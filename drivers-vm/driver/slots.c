@@ -141,12 +141,16 @@ static void host_log(void *ctx, const char *format, ...)
 
 /* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
 
-void slot_add_disk(uint32_t index, const struct channel_message *m)
+void slot_add_device(uint32_t index, const struct channel_message *m)
 {
 	struct slot *s = &slots[index];
 
-	if (!s->attached)
+	if (s->attached)
+		return;
+	if (m->kind == CHANNEL_DISK)
 		slot_devices_add_disk(&s->devices, m);
+	else
+		slot_devices_add_nic(&s->devices, m);
 }
 
 static void slot_clear(struct slot *s, const struct channel_message *m)
@@ -173,6 +177,14 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	};
 }
 
+static void slot_forget(struct slot *s)
+{
+	slot_devices_leave(&s->devices);
+	slot_devices_free(&s->devices);
+	hc(HC_HANDLE_CLOSE, s->vm_handle);
+	hc(HC_HANDLE_CLOSE, s->doorbell_event);
+}
+
 bool slot_attach(uint32_t index, const struct channel_message *m)
 {
 	struct slot *s = &slots[index];
@@ -188,13 +200,15 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		return false;
 	slot_clear(s, m);
 	if (!service_map_memory(s->ram, s->low_bytes + s->high_bytes) || !slot_devices_make(&s->devices, s->name, &config)) {
-		hc(HC_HANDLE_CLOSE, s->vm_handle);
-		hc(HC_HANDLE_CLOSE, s->doorbell_event);
-		slot_devices_free(&s->devices);
+		slot_forget(s);
 		return false;
 	}
 	s->console = config.virtio_console ? MACHINE_CONSOLE_VIRTIO : MACHINE_CONSOLE_SERIAL;
 	machine_init(&s->machine, &config, &s->host);
+	if (!slot_devices_join(&s->devices, s->name)) {
+		slot_forget(s);
+		return false;
+	}
 	s->attached = true;
 	return true;
 }
@@ -211,11 +225,10 @@ void slot_detach(uint32_t index)
 		slot_devices_free(&s->devices);
 		return;
 	}
+	slot_devices_leave(&s->devices);
 	while (machine_is_busy(&s->machine))
 		slot_devices_poll(&s->devices);
-	slot_devices_free(&s->devices);
-	hc(HC_HANDLE_CLOSE, s->vm_handle);
-	hc(HC_HANDLE_CLOSE, s->doorbell_event);
+	slot_forget(s);
 }
 
 /* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */

@@ -40,8 +40,8 @@ uint64_t slots_wall_clock(void);
 void slot_enter(struct slot *s);
 void slot_leave(struct slot *s);
 
-/* Commands of the control VM; vCPU 0. A disk is for the next slot_attach. */
-void slot_add_disk(uint32_t index, const struct channel_message *m);
+/* Commands of the control VM; vCPU 0. A device is for the next slot_attach. */
+void slot_add_device(uint32_t index, const struct channel_message *m);
 bool slot_attach(uint32_t index, const struct channel_message *m);
 void slot_detach(uint32_t index);
 

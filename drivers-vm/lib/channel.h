@@ -29,6 +29,7 @@ enum channel_kind {
 	/* control -> driver */
 	CHANNEL_SETUP,  /* once: what the driver VM has */
 	CHANNEL_DISK,   /* a disk of the machine that the next ATTACH of the slot makes; in their order */
+	CHANNEL_NIC,    /* likewise a network card */
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
@@ -56,6 +57,11 @@ enum channel_part {
 	CHANNEL_PART_LABEL,
 	CHANNEL_PART_UUID,
 };
+
+#define CHANNEL_NIC_PACKED 1u
+#define CHANNEL_NIC_TRUNK  2u
+#define CHANNEL_NIC_SPOOF  4u
+#define CHANNEL_NIC_IPS    3u /* of each kind */
 
 #define CHANNEL_DISK_READ_ONLY 1u
 #define CHANNEL_DISK_PACKED    2u /* offer packed rings */
@@ -85,6 +91,16 @@ struct channel_message {
 			char serial[20];     /* NUL-padded */
 			char part_name[40];  /* label, or GUID in its text form */
 		} disk;
+		struct {
+			uint64_t bytes_per_second; /* limit; 0: none */
+			uint32_t bridge, tenant;
+			uint32_t flags; /* CHANNEL_NIC_* */
+			uint16_t vlan, mtu;
+			uint16_t pairs; /* of queues */
+			uint8_t mac[6];
+			uint8_t ip4s, ip6s; /* how many addresses it may send from */
+			uint8_t ip4[CHANNEL_NIC_IPS][4], ip6[CHANNEL_NIC_IPS][16];
+		} nic;
 		struct {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */
