@@ -46,6 +46,8 @@ static const struct config_field vm_fields[] = {
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
 	{VM(debug_exit, debug_exit), .set = config_set_port},
+	{VM(rng, rng), .set = config_set_boolean},
+	{VM(balloon, balloon_bytes), .set = config_set_size},
 	{VM(packed, packed), .set = config_set_boolean},
 	{VM(disk, disk), .set = config_set_disks},
 	{VM(nic, nic), .set = config_set_nics},
@@ -145,6 +147,9 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *vms,
 		valid = config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
 				    "\"%s\" is taken by the VM on line %u", vm->name,
 				    (unsigned)same->key_line);
+	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
+		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
+				    "is not smaller than memory");
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)
@@ -164,6 +169,7 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 		.prefault = true,
 		.hugepages = true,
 		.serial = true,
+		.balloon_bytes = CONFIG_NO_BALLOON,
 		.on_reboot = CONFIG_ACTION_RESTART,
 		.line = table->line,
 	};

@@ -22,6 +22,7 @@
 #define CONFIG_LABEL_BYTES  37u /* with the NUL; GPT's limit, and just a GUID's length */
 #define CONFIG_MESSAGE_MAX  240
 #define CONFIG_BRIDGE_NAME  "default" /* of the switch that a card is joined to that names none */
+#define CONFIG_NO_BALLOON   UINT64_MAX
 #define CONFIG_LOG_NAME	    "hilum" /* the log's name among the consoles; no VM may have it */
 
 /* A value takes at most 72 bytes of arena and at least two of text; strings take as much as they have. */
@@ -68,6 +69,7 @@ struct config_nic {
 	const char *tenant; /* or NULL */
 	uint32_t vlan;	    /* or zero */
 	bool trunk, spoof;
+	bool offload; /* checksums and TCP segmentation are left to whoever can do them */
 	uint32_t ip4s, ip6s;
 	uint8_t ip4[CONFIG_NIC_IPS_MAX][4], ip6[CONFIG_NIC_IPS_MAX][16];
 	uint64_t rate; /* limit in bytes a second, or zero */
@@ -93,7 +95,9 @@ struct config_vm {
 	uint32_t debug_exit; /* port, or zero */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
-	bool packed; /* virtio devices offer packed rings */
+	bool packed;		/* virtio devices offer packed rings */
+	bool rng;		/* a virtio entropy device */
+	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */
 	unsigned disk_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	unsigned nic_count;

@@ -83,6 +83,7 @@ static const struct config_field nic_fields[] = {
 	{NIC(vlan), .set = config_set_uint32, .low = 1, .high = 4094},
 	{NIC(trunk), .set = config_set_boolean},
 	{NIC(spoof), .set = config_set_boolean},
+	{NIC(offload), .set = config_set_boolean},
 	{.path = "vm.nic.ip", .key = "ip", .set = set_ips},
 	{NIC(rate), .set = config_set_rate},
 	{NIC(mtu), .set = config_set_uint32, .low = 576, .high = 65535},
@@ -194,6 +195,7 @@ static bool read_nic(struct config_reader *reader, const struct toml_value *tabl
 		.bridge = CONFIG_BRIDGE_NAME,
 		.mtu = 1500,
 		.num_queues = 1,
+		.offload = true,
 		.line = table->line,
 	};
 	if (!config_read_table(reader, nic_fields, COUNT(nic_fields), "vm.nic.", table, nic))

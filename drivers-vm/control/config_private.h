@@ -44,6 +44,7 @@ config_set_fn config_set_choice;
 config_set_fn config_set_text;	  /* const char * */
 config_set_fn config_set_vm_name; /* char[CONFIG_NAME_BYTES] */
 config_set_fn config_set_memory;  /* uint64_t, bytes */
+config_set_fn config_set_size;	  /* uint64_t, bytes; any multiple of 4 KiB */
 config_set_fn config_set_cores;	  /* uint64_t, mask */
 config_set_fn config_set_port;	  /* uint32_t */
 config_set_fn config_set_rate;	  /* uint64_t, bytes a second */

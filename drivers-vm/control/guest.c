@@ -224,6 +224,9 @@ static bool attach(struct guest *g, uint32_t slot)
 	m.attach.serial = c->serial;
 	m.attach.console = c->console == CONFIG_CONSOLE_VIRTIO ? CHANNEL_CONSOLE_VIRTIO : 0;
 	m.attach.debug_exit = c->debug_exit;
+	m.attach.flags = (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
+			 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
+	m.attach.balloon_pages = (uint32_t)(c->balloon_bytes / 4096);
 	uint32_t r[4];
 	host_cpuid(0x80000008, 0, r);
 	m.attach.physical_bits = r[0] & 0xFF;

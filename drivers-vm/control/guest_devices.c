@@ -118,7 +118,7 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	m.nic.bridge = number_of(nic->bridge);
 	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant) : 0;
 	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
-		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0);
+		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0) | (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
 	m.nic.vlan = (uint16_t)nic->vlan;
 	m.nic.mtu = (uint16_t)nic->mtu;
 	m.nic.pairs = (uint16_t)nic->num_queues;

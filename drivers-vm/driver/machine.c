@@ -237,7 +237,7 @@ static void pci_init(struct machine *m)
 	pci_host_init(&m->pci);
 	if (m->config.virtio_console) {
 		virtio_console_init(&m->virtio_console, m->host, MACHINE_CONSOLE_VIRTIO, MODEL_TIMER_CONSOLE,
-				    TERMINAL_COLS, TERMINAL_ROWS);
+				    TERMINAL_COLS, TERMINAL_ROWS, m->config.packed);
 		plug(m, &m->virtio_console.device);
 	}
 	for (unsigned i = 0; i < m->config.disks; i++) {
@@ -247,6 +247,14 @@ static void pci_init(struct machine *m)
 	for (unsigned i = 0; i < m->config.nics; i++) {
 		virtio_net_init(&m->config.nic[i], m->host, &m->config.nic_config[i], MODEL_TIMER_NIC + i);
 		plug(m, &m->config.nic[i].device);
+	}
+	if (m->config.rng != NULL) {
+		virtio_rng_init(m->config.rng, m->host, m->config.packed);
+		plug(m, &m->config.rng->device);
+	}
+	if (m->config.balloon != NULL) {
+		virtio_balloon_init(m->config.balloon, m->host, m->config.balloon_pages, m->config.packed);
+		plug(m, &m->config.balloon->device);
 	}
 	m->config.disk_config = NULL;
 	m->config.nic_config = NULL;

@@ -14,8 +14,10 @@
 #include "drivers-vm/driver/rtc.h"
 #include "drivers-vm/driver/uart16550.h"
 #include "drivers-vm/driver/virtio_blk.h"
+#include "drivers-vm/driver/virtio_balloon.h"
 #include "drivers-vm/driver/virtio_console.h"
 #include "drivers-vm/driver/virtio_net.h"
+#include "drivers-vm/driver/virtio_rng.h"
 
 /* Console numbers of a machine, as in model_host's console_write and console_ready. */
 #define MACHINE_CONSOLE_SERIAL 0u
@@ -37,6 +39,10 @@ struct machine_config {
 	unsigned nics;
 	struct virtio_net *nic;
 	const struct virtio_net_config *nic_config;
+	struct virtio_rng *rng;		/* room for one; NULL: none */
+	struct virtio_balloon *balloon; /* likewise */
+	uint32_t balloon_pages;
+	bool packed; /* these two, and the console, offer packed rings */
 };
 
 struct machine {

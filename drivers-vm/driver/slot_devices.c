@@ -2,6 +2,8 @@
 #include "drivers-vm/driver/slot_devices.h"
 
 #include "drivers-vm/driver/blk_ram.h"
+#include "drivers-vm/driver/entropy.h"
+#include "drivers-vm/driver/gpt.h"
 #include "drivers-vm/runtime/service.h"
 
 #include <stdlib.h>
@@ -13,6 +15,8 @@
 struct slot_disk {
 	struct channel_message message;
 	struct blk_ram ram;
+	struct blk_part part;
+	struct blk_device *device; /* what the guest sees of it */
 	struct virtio_blk_request *request;
 };
 
@@ -47,16 +51,44 @@ void slot_devices_add_nic(struct slot_devices *devices, const struct channel_mes
 	devices->nic[devices->nics++] = nic;
 }
 
-static bool disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
+/* NULL, or what is wrong in words. */
+static const char *part_find(struct slot_disk *disk)
 {
 	const struct channel_message *m = &disk->message;
+	const struct gpt_wanted wanted = {
+		.number = m->disk.part == CHANNEL_PART_NUMBER ? m->disk.part_number : 0,
+		.label = m->disk.part == CHANNEL_PART_LABEL ? m->disk.part_name : NULL,
+		.uuid = m->disk.part == CHANNEL_PART_UUID ? m->disk.part_name : NULL,
+	};
+	uint64_t first, sectors;
+	const char *error;
 
+	if (m->disk.part == CHANNEL_PART_WHOLE)
+		return NULL;
+	error = gpt_find(disk->device, &wanted, &first, &sectors);
+	if (error != NULL)
+		return error;
+	blk_part_init(&disk->part, disk->device, first, sectors);
+	disk->device = &disk->part.device;
+	return NULL;
+}
+
+static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
+{
+	struct channel_message *m = &disk->message;
+	const char *error;
+
+	m->disk.part_name[sizeof(m->disk.part_name) - 1] = '\0';
 	disk->request = calloc(DISK_REQUESTS, sizeof(*disk->request));
 	if (disk->request == NULL || !service_map_memory(m->disk.gpa, m->disk.bytes))
-		return false;
+		return "no memory for it in the driver VM";
 	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes, m->disk.flags & CHANNEL_DISK_READ_ONLY);
+	disk->device = &disk->ram.device;
+	error = part_find(disk);
+	if (error != NULL)
+		return error;
 	*config = (struct virtio_blk_config){
-		.device = &disk->ram.device,
+		.device = disk->device,
 		.queues = m->disk.queues >= 1 && m->disk.queues <= VIRTIO_BLK_QUEUES_MAX ? m->disk.queues : 1,
 		.packed = m->disk.flags & CHANNEL_DISK_PACKED,
 		.operations_per_second = m->disk.operations_per_second,
@@ -65,7 +97,7 @@ static bool disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
 		.requests = DISK_REQUESTS,
 	};
 	memcpy(config->serial, m->disk.serial, sizeof(config->serial));
-	return true;
+	return NULL;
 }
 
 static bool disks_make(struct slot_devices *devices, const char *name, struct machine_config *config)
@@ -75,11 +107,14 @@ static bool disks_make(struct slot_devices *devices, const char *name, struct ma
 	if (devices->disks == 0)
 		return true;
 	devices->blk = calloc(devices->disks, sizeof(*devices->blk));
-	for (unsigned i = 0; i < devices->disks; i++)
-		if (devices->blk == NULL || !disk_make(devices->disk[i], &disk_config[i])) {
-			service_log("vm %s: disk %u: no memory for it in the driver VM", name, i);
+	for (unsigned i = 0; i < devices->disks; i++) {
+		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], &disk_config[i])
+							 : "no memory for it in the driver VM";
+		if (error != NULL) {
+			service_log("vm %s: disk %u: %s", name, i, error);
 			return false;
 		}
+	}
 	config->disks = devices->disks;
 	config->disk = devices->blk;
 	config->disk_config = disk_config;
@@ -107,6 +142,7 @@ static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
 		.pairs = m->nic.pairs >= 1 && m->nic.pairs <= VIRTIO_NET_PAIRS_MAX ? m->nic.pairs : 1,
 		.mtu = m->nic.mtu,
 		.packed = m->nic.flags & CHANNEL_NIC_PACKED,
+		.plain = m->nic.flags & CHANNEL_NIC_PLAIN,
 		.bytes_per_second = m->nic.bytes_per_second,
 		.frame = nic->frame,
 		.frames = NIC_FRAMES,
@@ -153,9 +189,28 @@ void slot_devices_leave(struct slot_devices *devices)
 	devices->joined = false;
 }
 
-bool slot_devices_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+/* Entropy and balloon. False: no memory. */
+static bool others_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
 {
-	if (devices->incomplete) {
+	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
+	if ((m->attach.flags & CHANNEL_VM_RNG) && !entropy_is_available())
+		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND", m->attach.name);
+	else if (m->attach.flags & CHANNEL_VM_RNG)
+		devices->rng = calloc(1, sizeof(*devices->rng));
+	if (m->attach.flags & CHANNEL_VM_BALLOON)
+		devices->balloon = calloc(1, sizeof(*devices->balloon));
+	config->rng = devices->rng;
+	config->balloon = devices->balloon;
+	config->balloon_pages = m->attach.balloon_pages;
+	return (devices->rng != NULL || !(m->attach.flags & CHANNEL_VM_RNG) || !entropy_is_available()) &&
+	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
+}
+
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+{
+	const char *name = m->attach.name;
+
+	if (devices->incomplete || !others_make(devices, m, config)) {
 		service_log("vm %s: no memory for its devices in the driver VM", name);
 		return false;
 	}
@@ -165,8 +220,8 @@ bool slot_devices_make(struct slot_devices *devices, const char *name, struct ma
 void slot_devices_poll(struct slot_devices *devices)
 {
 	for (unsigned i = 0; i < devices->disks; i++) {
-		struct blk_device *device = &devices->disk[i]->ram.device;
-		if (device->ops->poll != NULL)
+		struct blk_device *device = devices->disk[i]->device;
+		if (device != NULL && device->ops->poll != NULL)
 			device->ops->poll(device);
 	}
 }
@@ -183,5 +238,7 @@ void slot_devices_free(struct slot_devices *devices)
 		free(devices->nic[i]);
 	}
 	free(devices->net);
+	free(devices->rng);
+	free(devices->balloon);
 	memset(devices, 0, sizeof(*devices));
 }

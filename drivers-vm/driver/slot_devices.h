@@ -19,6 +19,8 @@ struct slot_devices {
 	struct slot_nic *nic[MODEL_NICS];
 	struct virtio_net *net; /* of all cards */
 	bool joined;		/* to the switch */
+	struct virtio_rng *rng;
+	struct virtio_balloon *balloon;
 	bool incomplete;	/* a message could not be kept */
 };
 
@@ -27,8 +29,8 @@ void slot_devices_add_disk(struct slot_devices *devices, const struct channel_me
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m);
 
-/* Fill in the machine's devices; false: not all of them can be made, and the log says so, of VM `name`. */
-bool slot_devices_make(struct slot_devices *devices, const char *name, struct machine_config *config);
+/* Fill in the devices of the machine that ATTACH message `m` asks for; false: not all can be made, and the log says so. */
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config);
 
 /* After machine_init: the cables. */
 bool slot_devices_join(struct slot_devices *devices, const char *name);

@@ -1,5 +1,6 @@
 /* Traps and timers of the guests' machines. A guest's bytes reach nothing but its own slot. */
 #include "drivers-vm/driver/slots.h"
+#include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/lib/insn_guest.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -112,6 +113,12 @@ static void host_leave(void *ctx)
 	slot_leave(ctx);
 }
 
+static size_t host_entropy(void *ctx, void *to, size_t count)
+{
+	(void)ctx;
+	return entropy_read(to, count);
+}
+
 static void host_request(void *ctx, enum model_request request, uint32_t value)
 {
 	struct slot *s = ctx;
@@ -173,7 +180,7 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
 		.guest_ram = host_ram, .console_write = host_console_write, .console_ready = host_console_ready,
 		.doorbells_changed = host_doorbells_changed, .kick = host_kick, .enter = host_enter, .leave = host_leave,
-		.request = host_request, .log = host_log,
+		.entropy = host_entropy, .request = host_request, .log = host_log,
 	};
 }
 
@@ -199,7 +206,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	if (s->attached)
 		return false;
 	slot_clear(s, m);
-	if (!service_map_memory(s->ram, s->low_bytes + s->high_bytes) || !slot_devices_make(&s->devices, s->name, &config)) {
+	if (!service_map_memory(s->ram, s->low_bytes + s->high_bytes) || !slot_devices_make(&s->devices, m, &config)) {
 		slot_forget(s);
 		return false;
 	}

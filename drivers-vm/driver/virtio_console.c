@@ -138,7 +138,7 @@ static void reset(struct virtio_pci *device)
 }
 
 void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
-			 unsigned timer, uint16_t cols, uint16_t rows)
+			 unsigned timer, uint16_t cols, uint16_t rows, bool packed)
 {
 	static const struct virtio_device_ops ops = {
 		.config_read = config_read,
@@ -146,13 +146,14 @@ void virtio_console_init(struct virtio_console *console, const struct model_host
 		.queue_notify = queue_notify,
 		.reset = reset,
 	};
-	static const struct virtio_identity identity = {
+	const struct virtio_identity identity = {
 		.type = VIRTIO_CONSOLE_TYPE,
 		.class_code = VIRTIO_CONSOLE_CLASS,
 		.features = VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_EMERG_WRITE,
 		.config_bytes = VIRTIO_CONSOLE_CONFIG_BYTES,
 		.queues = VIRTIO_CONSOLE_QUEUES,
 		.queue_size = VIRTIO_CONSOLE_QUEUE_SIZE,
+		.packed = packed,
 	};
 
 	console->console = number;

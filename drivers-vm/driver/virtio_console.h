@@ -45,7 +45,7 @@ struct virtio_console {
  * `cols` by `rows` characters.
  */
 void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
-			 unsigned timer, uint16_t cols, uint16_t rows);
+			 unsigned timer, uint16_t cols, uint16_t rows, bool packed);
 
 /* The timer has expired. */
 void virtio_console_timer(struct virtio_console *console);

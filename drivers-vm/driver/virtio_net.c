@@ -440,9 +440,8 @@ void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
 	const struct virtio_identity identity = {
 		.type = VIRTIO_NET_TYPE,
 		.class_code = VIRTIO_NET_CLASS,
-		.features = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC |
-			    VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 | VIRTIO_NET_F_HOST_TSO4 |
-			    VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |
+		.features = VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |
+			    (config->plain ? 0 : VIRTIO_NET_F_OFFLOADS) |
 			    (config->pairs > 1 ? VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_MQ : 0),
 		.config_bytes = VIRTIO_NET_CONFIG_BYTES,
 		.queues = config->pairs > 1 ? 2 * config->pairs + 1 : 2,

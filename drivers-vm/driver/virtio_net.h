@@ -23,6 +23,9 @@
 #define VIRTIO_NET_F_GUEST_TSO6 (1ull << 8)
 #define VIRTIO_NET_F_HOST_TSO4	(1ull << 11)
 #define VIRTIO_NET_F_HOST_TSO6	(1ull << 12)
+#define VIRTIO_NET_F_OFFLOADS                                                                                \
+	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 |   \
+	 VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6)
 #define VIRTIO_NET_F_MRG_RXBUF	(1ull << 15)
 #define VIRTIO_NET_F_STATUS	(1ull << 16)
 #define VIRTIO_NET_F_CTRL_VQ	(1ull << 17)
@@ -74,6 +77,7 @@ struct virtio_net_config {
 	unsigned pairs; /* 1 to VIRTIO_NET_PAIRS_MAX */
 	uint16_t mtu;
 	bool packed;
+	bool plain; /* offers neither checksums nor TCP segmentation */
 	uint64_t bytes_per_second; /* that it may send; 0: no limit */
 	/* How many frames may be under way, and room for them. */
 	struct virtio_net_frame *frame;

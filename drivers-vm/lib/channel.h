@@ -58,9 +58,14 @@ enum channel_part {
 	CHANNEL_PART_UUID,
 };
 
+#define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
+#define CHANNEL_VM_RNG	   2u
+#define CHANNEL_VM_BALLOON 4u
+
 #define CHANNEL_NIC_PACKED 1u
 #define CHANNEL_NIC_TRUNK  2u
 #define CHANNEL_NIC_SPOOF  4u
+#define CHANNEL_NIC_PLAIN  8u /* without offloads */
 #define CHANNEL_NIC_IPS    3u /* of each kind */
 
 #define CHANNEL_DISK_READ_ONLY 1u
@@ -111,6 +116,8 @@ struct channel_message {
 			uint32_t console;    /* CHANNEL_CONSOLE_* or 0 */
 			uint32_t debug_exit; /* port or 0 */
 			uint32_t physical_bits;
+			uint32_t flags; /* CHANNEL_VM_* */
+			uint32_t balloon_pages; /* of 4 KiB, to begin with */
 			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot */
 		} attach;
 		struct {

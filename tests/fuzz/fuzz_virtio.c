@@ -150,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(ram, data, in_ram);
 	output = messages = 0;
 	pci_host_init(&bus);
-	virtio_console_init(&console, &host, 1, MODEL_TIMER_CONSOLE, 80, 24);
+	virtio_console_init(&console, &host, 1, MODEL_TIMER_CONSOLE, 80, 24, false);
 	if (!pci_host_plug(&bus, 1, &console.device.function))
 		abort();
 	start(&bus);

@@ -47,7 +47,7 @@ static int set_up(void **state)
 	memset(ram, 0, sizeof(ram));
 	doorbell_changes = 0;
 	pci_host_init(&bus);
-	virtio_console_init(&console, &fake.host, 1, TIMER, 80, 24);
+	virtio_console_init(&console, &fake.host, 1, TIMER, 80, 24, false);
 	assert_true(pci_host_plug(&bus, DEVICE, &console.device.function));
 	return 0;
 }
