@@ -4,8 +4,6 @@
 ; tables' identity map carries the core to the kernel image, whose variables say where to go on.
 %include "arch/x86_64/layout.inc"
 
-%define PHYS(x) ((x) - KERNEL_BASE)
-
 extern enter_long_mode, boot_gdt, ap_main
 extern ap_start_cr3, ap_start_stack_top, ap_start_cpu
 
@@ -42,12 +40,9 @@ ap_start_32:
 	mov	ds, eax
 	mov	es, eax
 	mov	ss, eax
-	mov	ebp, PHYS(.long_mode)
+	mov	ebp, LOW32(.high)
 	jmp	enter_long_mode
 bits 64
-.long_mode:
-	mov	rax, .high
-	jmp	rax
 .high:
 	mov	rax, [ap_start_cr3]         ; the final tables: the identity map ends here
 	mov	cr3, rax

@@ -19,7 +19,7 @@ enum boot_range_type {
 	BOOT_RANGE_FREE,     /* RAM that nobody uses: whole pages only */
 	BOOT_RANGE_ACPI,     /* RAM holding ACPI tables */
 	BOOT_RANGE_MODULE,   /* RAM holding a Multiboot2 module */
-	BOOT_RANGE_KERNEL,   /* RAM holding the kernel's image or the AP trampoline, or page 0 */
+	BOOT_RANGE_KERNEL,   /* RAM holding the kernel's image or the AP trampoline, or the lowest 32 KiB */
 	BOOT_RANGE_NVS,	     /* firmware's, must be preserved */
 	BOOT_RANGE_BAD,	     /* defective RAM */
 	BOOT_RANGE_RESERVED, /* firmware or device; may be absent altogether */

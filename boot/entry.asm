@@ -5,9 +5,6 @@
 ; directory for early_map. Application processors pass through the same tables (ap_start.asm).
 %include "arch/x86_64/layout.inc"
 
-%define PHYS(x) ((x) - KERNEL_BASE)
-
-MULTIBOOT2_LOADED equ 0x36D76289
 CR0_PG_WP         equ (1 << 31) | (1 << 16)
 CR4_PAE           equ 1 << 5
 EFER_MSR          equ 0xC0000080
@@ -27,17 +24,12 @@ global boot_entry:function (boot_entry.end - boot_entry)
 boot_entry:
 	cli
 	cld
-	mov	esp, PHYS(boot_stack.end)
-	mov	esi, eax                    ; magic and information survive in ESI, EBX
-	mov	edi, PHYS(text_multiboot)
-	cmp	eax, MULTIBOOT2_LOADED
-	jne	refuse
+	mov	edi, eax                    ; boot_main's arguments, from here to there
+	mov	esi, ebx
 
 	; Long mode and no-execute, or nothing. CPUID itself exists on every CPU that GRUB's EFI or i386-pc reach with PAE.
-	push	ebx
 	mov	eax, 0x80000000
 	cpuid
-	mov	edi, PHYS(text_cpu)
 	cmp	eax, 0x80000001
 	jb	refuse
 	mov	eax, 0x80000001
@@ -46,53 +38,22 @@ boot_entry:
 	jnc	refuse
 	bt	edx, 20
 	jnc	refuse
-	pop	ebx
 
-	; Four directories of 2 MiB pages for [0, 4 GiB).
-	mov	edi, PHYS(boot_pd)
-	mov	eax, PTE_P_RW_PS
-	xor	edx, edx
-.fill:
-	mov	[edi], eax
-	mov	[edi + 4], edx
-	add	eax, 0x200000
-	add	edi, 8
-	cmp	edi, PHYS(boot_pd) + 4 * 4096
-	jb	.fill
-	mov	eax, PHYS(boot_pd) + PTE_P_RW
-	mov	[PHYS(boot_pdpt)], eax
-	mov	[PHYS(boot_pdpt_high) + 510 * 8], eax
-	add	eax, 0x1000
-	mov	[PHYS(boot_pdpt) + 8], eax
-	mov	[PHYS(boot_pdpt_high) + 511 * 8], eax
-	add	eax, 0x1000
-	mov	[PHYS(boot_pdpt) + 16], eax
-	add	eax, 0x1000
-	mov	[PHYS(boot_pdpt) + 24], eax
-	mov	dword [PHYS(boot_pdpt) + 32], PHYS(boot_pd_early) + PTE_P_RW
-	mov	dword [PHYS(boot_pml4)], PHYS(boot_pdpt) + PTE_P_RW
-	mov	dword [PHYS(boot_pml4) + 511 * 8], PHYS(boot_pdpt_high) + PTE_P_RW
-
-	mov	ebp, PHYS(.long_mode)
+	mov	ebp, LOW32(.high)
 	jmp	enter_long_mode
 bits 64
-.long_mode:
-	mov	rax, .high
-	jmp	rax
 .high:
 	mov	rsp, boot_stack.end
 	xor	ebp, ebp                    ; ends backtraces
 	mov	rax, boot_cpu
 	mov	[rsp - STACK_BYTES], rax    ; cpu_self's slot
-	mov	edi, esi
-	mov	esi, ebx
 	call	boot_main
 	ud2
 .end:
 
-; Turns paging and long mode on and goes to EBP in 64-bit code.
-;   in:      EBP physical address of 64-bit code; 32-bit code with flat segments; boot_pml4 filled
-;   out:     64-bit mode through boot_gdt; ESI, EBX, ESP kept
+; Turns paging and long mode on and goes to 64-bit code of the image at its linked address.
+;   in:      EBP LOW32 of that code; 32-bit code with flat segments
+;   out:     64-bit mode through boot_gdt; ESI, EDI kept
 ;   clobber: EAX, ECX, EDX
 bits 32
 global enter_long_mode:function (enter_long_mode.end - enter_long_mode)
@@ -120,16 +81,15 @@ bits 64
 	xor	eax, eax
 	mov	fs, eax
 	mov	gs, eax
-	mov	eax, ebp
+	movsxd	rax, ebp
 	jmp	rax
 .end:
 
-; Says why the kernel cannot run on COM1 and the text screen.
-;   in:      EDI the sentence
+; Says on COM1 and the text screen that this CPU cannot run the kernel.
 ;   clobber: everything; halts
 bits 32
 refuse:
-	mov	esi, edi
+	mov	esi, PHYS(text_cpu)
 	mov	edi, 0xB8000
 .next:
 	lodsb
@@ -155,7 +115,6 @@ refuse:
 	jmp	.halt
 
 section .boot.rodata progbits alloc noexec nowrite align=8
-text_multiboot:  db "hilum: cannot start: not loaded by a Multiboot2 boot loader (GRUB 2: use the multiboot2 command)", 13, 10, 0
 text_cpu:        db "hilum: cannot start: this CPU lacks 64-bit mode or no-execute pages, or the firmware has switched them off", 13, 10, 0
 
 align 8
@@ -170,13 +129,32 @@ boot_gdt:
 	dw .end - boot_gdt - 1
 	dq PHYS(boot_gdt)
 
-section .bss.page_tables nobits alloc noexec write align=4096
-global boot_pml4, boot_pd_early
-boot_pml4:       resb 4096
-boot_pdpt:       resb 4096
-boot_pdpt_high:  resb 4096
-boot_pd:         resb 4 * 4096
-boot_pd_early:   resb 4096
+section .data.page_tables progbits alloc noexec write align=4096
+global boot_pd_early
+boot_pml4:
+	dq PHYS(boot_pdpt) + PTE_P_RW
+	times 510 dq 0
+	dq PHYS(boot_pdpt_high) + PTE_P_RW
+boot_pdpt:
+%assign gib 0
+%rep 4
+	dq PHYS(boot_pd) + gib * 4096 + PTE_P_RW
+%assign gib gib + 1
+%endrep
+	dq PHYS(boot_pd_early) + PTE_P_RW
+	times 507 dq 0
+boot_pdpt_high:
+	times 510 dq 0
+	dq PHYS(boot_pd) + PTE_P_RW
+	dq PHYS(boot_pd) + 4096 + PTE_P_RW
+boot_pd:
+%assign page 0
+%rep 2048
+	dq page * 0x200000 + PTE_P_RW_PS
+%assign page page + 1
+%endrep
+boot_pd_early:
+	times 512 dq 0
 
 section .bss nobits alloc noexec write align=16384
 boot_stack:      resb STACK_BYTES

@@ -3,7 +3,6 @@
  * ones before it established; the layers above are called through boot/hooks.h.
  */
 #include "boot/boot.h"
-#include "boot/core.h"
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
 #include "boot/multiboot2.h"
@@ -21,6 +20,7 @@
 #define LARGE_PAGE   0x200000ull
 #define PTE_LARGE_RW 0x83ull
 #define HPET_BYTES   0x400u
+#define LOW_BYTES    0x8000ull /* the BIOS's and the boot loader's low areas are left alone */
 
 extern uint64_t boot_pd_early[EARLY_PAGES]; /* entry.asm */
 _Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top,
@@ -75,50 +75,31 @@ const char *boot_option(const char *key)
 	return NULL;
 }
 
-struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
-{
-	static struct cpu_arch *created[CPU_MAX];
-
-	if (!created[id]) {
-		created[id] = (struct cpu_arch *)cpu_create(id);
-		if (!created[id] || mm_map_stack(id) != STATUS_OK)
-			return NULL;
-	}
-	created[id]->id = id;
-	created[id]->apic_id = apic_id;
-	created[id]->stack_top = STACK_OF_CPU(id) + STACK_BYTES;
-	*(struct cpu_arch **)STACK_OF_CPU(id) = created[id];
-	return created[id];
-}
-
-void core_init(struct cpu_arch *arch)
-{
-	desc_init_core(&arch->desc);
-	features_enable();
-}
-
 static void read_multiboot(uint32_t magic, uint32_t mbi)
 {
 	const void *p = (const void *)(uint64_t)mbi;
 	uint32_t bytes = magic == MULTIBOOT2_LOADED ? multiboot2_size(p) : 0;
 	const char *defect = bytes ? multiboot2_parse(p, bytes, &info) : "its length is impossible";
 
-	if (defect) {
-		log_init_serial(NULL);
-		boot_refuse("the boot loader's Multiboot2 information is unusable: %s", defect);
-	}
+	if (magic == MULTIBOOT2_LOADED && !defect)
+		return;
+	log_init_serial(NULL);
+	if (magic != MULTIBOOT2_LOADED)
+		boot_refuse("not loaded by a Multiboot2 boot loader (GRUB 2: use the multiboot2 command)");
+	boot_refuse("the boot loader's Multiboot2 information is unusable: %s", defect);
 }
 
 static void claim_kernel(void)
 {
 	uint64_t bytes = (uint64_t)(kernel_image_end - kernel_image_start);
 
-	if (memory_map_add(&info, 0, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK ||
+	if (memory_map_add(&info, 0, LOW_BYTES, BOOT_RANGE_KERNEL) != STATUS_OK ||
 	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) !=
 		    STATUS_OK)
 		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
 }
 
+/* 0: there is none, and both maps give NULL for it. */
 static uint64_t screen_bytes(void)
 {
 	return (uint64_t)info.screen.height * info.screen.pitch_bytes;
@@ -127,8 +108,7 @@ static uint64_t screen_bytes(void)
 static void open_log(void)
 {
 	log_init_serial(boot_option("serial"));
-	if (info.screen.type != BOOT_SCREEN_NONE)
-		log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
+	log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
 }
 
 static void complain(const char *name, const char *what)
@@ -136,14 +116,9 @@ static void complain(const char *name, const char *what)
 	log_warn("ACPI table %s is skipped: %s", name, what);
 }
 
-static const void *map_table(hpa_t base, uint64_t bytes)
-{
-	return early_map(base, bytes);
-}
-
 static void read_acpi(void)
 {
-	const struct acpi_access access = {map_table, complain};
+	const struct acpi_access access = {early_map, complain};
 
 	if (!info.has_rsdp)
 		log_warn("the boot loader passes no ACPI root pointer: one core, no IOAPIC, no PCIe");
@@ -158,8 +133,7 @@ static void init_ioapics(void)
 		void *mmio = mm_map_mmio(acpi.ioapics[i].base, PAGE_SIZE);
 
 		if (!mmio || ioapic_add(mmio, acpi.ioapics[i].gsi_base) != STATUS_OK)
-			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id,
-				 acpi.ioapics[i].base);
+			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id, acpi.ioapics[i].base);
 	}
 }
 
@@ -183,8 +157,7 @@ static void boot_late(struct cpu *cpu)
 	struct cpu_arch *arch = (struct cpu_arch *)cpu;
 
 	core_init(arch);
-	if (info.screen.type != BOOT_SCREEN_NONE)
-		log_init_screen(&info.screen, mm_map_mmio(info.screen.base, screen_bytes()));
+	log_init_screen(&info.screen, mm_map_mmio(info.screen.base, screen_bytes()));
 	init_ioapics();
 	init_time();
 	arch->apic_id = lapic_id();

@@ -4,11 +4,6 @@
 
 #define HPA_LIMIT (1ull << 52)
 
-static hpa_t max_hpa(hpa_t a, hpa_t b)
-{
-	return a > b ? a : b;
-}
-
 static hpa_t min_hpa(hpa_t a, hpa_t b)
 {
 	return a < b ? a : b;
@@ -70,15 +65,14 @@ enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, e
 	return STATUS_OK;
 }
 
-hpa_t memory_map_find_page(const struct boot_info *info, hpa_t first, hpa_t limit)
+hpa_t memory_map_find(const struct boot_info *info, uint64_t bytes, uint64_t align, hpa_t limit)
 {
 	for (uint32_t i = info->range_count; i-- > 0;) {
 		const struct boot_range *r = &info->ranges[i];
-		hpa_t end = min_hpa(r->base + r->bytes, limit);
+		hpa_t end = ALIGN_DOWN(min_hpa(r->base + r->bytes, limit), align);
 
-		if (r->type == BOOT_RANGE_FREE && end >= PAGE_SIZE &&
-		    end - PAGE_SIZE >= max_hpa(r->base, first))
-			return end - PAGE_SIZE;
+		if (r->type == BOOT_RANGE_FREE && end >= bytes && end - bytes >= r->base)
+			return end - bytes;
 	}
 	return HPA_INVALID;
 }

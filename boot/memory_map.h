@@ -13,7 +13,8 @@
 must_check enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes,
 				      enum boot_range_type type);
 
-/* Base of the highest free page in [first, limit); HPA_INVALID: none. */
-hpa_t memory_map_find_page(const struct boot_info *info, hpa_t first, hpa_t limit);
+/* Base of the highest free place for `bytes` bytes below `limit`, both multiples of `align`, which it is aligned to (a power of
+ * two, a page at least); HPA_INVALID: none. */
+hpa_t memory_map_find(const struct boot_info *info, uint64_t bytes, uint64_t align, hpa_t limit);
 
 #endif

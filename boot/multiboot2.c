@@ -75,28 +75,29 @@ static const char *read_module(const struct tag *t, struct boot_info *info)
 	return NULL;
 }
 
+/* One that does not hold its own rows, or is absurdly small or large, is none. */
 static void read_framebuffer(const struct tag *t, struct boot_info *info)
 {
-	struct boot_screen s = {.type = BOOT_SCREEN_NONE};
+	const uint8_t *data = t->data;
+	uint32_t bits_per_cell = 16;
+	struct boot_screen s = {.type = BOOT_SCREEN_TEXT};
 
 	if (t->bytes < 30)
 		return;
-	s.base = load_le(t->data + 8, 8);
-	s.pitch_bytes = (uint32_t)load_le(t->data + 16, 4);
-	s.width = (uint32_t)load_le(t->data + 20, 4);
-	s.height = (uint32_t)load_le(t->data + 24, 4);
-	s.bits_per_pixel = t->data[28];
-	if (t->data[29] == FRAMEBUFFER_RGB)
+	s.base = load_le(data + 8, 8);
+	s.pitch_bytes = (uint32_t)load_le(data + 16, 4);
+	s.width = (uint32_t)load_le(data + 20, 4);
+	s.height = (uint32_t)load_le(data + 24, 4);
+	s.bits_per_pixel = data[28];
+	if (data[29] == FRAMEBUFFER_RGB && (data[28] == 32 || data[28] == 24 || data[28] == 16)) {
 		s.type = BOOT_SCREEN_RGB;
-	else if (t->data[29] == FRAMEBUFFER_TEXT)
-		s.type = BOOT_SCREEN_TEXT;
-	/* One that does not hold its own rows, or is absurdly large, is none. */
-	uint64_t row = s.type == BOOT_SCREEN_TEXT ? s.width * 2ull : (uint64_t)s.width * s.bits_per_pixel / 8;
-
-	if (s.type == BOOT_SCREEN_NONE || row > s.pitch_bytes || s.width > 16384 || s.height > 16384 ||
-	    s.pitch_bytes > 1u << 17)
+		bits_per_cell = data[28];
+	} else if (data[29] != FRAMEBUFFER_TEXT) {
 		return;
-	info->screen = s;
+	}
+	if (s.width >= 8 && s.width <= 16384 && s.height >= 16 && s.height <= 16384 &&
+	    s.pitch_bytes <= 1u << 17 && s.width * bits_per_cell / 8 <= s.pitch_bytes)
+		info->screen = s;
 }
 
 static void read_rsdp(const struct tag *t, struct boot_info *info)

@@ -7,19 +7,16 @@
 #include "boot/boot.h"
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
-#include "boot/core.h"
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 
-#define LOW_FIRST	 0x8000ull /* leaves the BIOS's and the boot loader's low areas alone */
 #define LOW_LIMIT	 0xA0000ull
 #define INIT_DELAY_US	 10000u
-#define SIPI_RETRY_US	 20000u /* the SDM's 200 microseconds are too short for emulators */
-#define START_TIMEOUT_US 1000000u
 #define XAPIC_ID_MAX	 0xFEu
 
 extern const uint8_t ap_trampoline[], ap_trampoline_end[]; /* ap_start.asm */
@@ -33,13 +30,35 @@ static uint32_t cpu_count = 1;
 
 bool smp_prepare(struct boot_info *info)
 {
-	hpa_t page = memory_map_find_page(info, LOW_FIRST, LOW_LIMIT);
+	hpa_t page = memory_map_find(info, PAGE_SIZE, PAGE_SIZE, LOW_LIMIT);
 
 	if (page == HPA_INVALID || memory_map_add(info, page, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK)
 		return false;
 	memcpy(early_map(page, PAGE_SIZE), ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
 	trampoline = page;
 	return true;
+}
+
+struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
+{
+	static struct cpu_arch *created[CPU_MAX];
+
+	if (!created[id]) {
+		created[id] = (struct cpu_arch *)cpu_create(id);
+		if (!created[id] || mm_map_stack(id) != STATUS_OK)
+			return NULL;
+	}
+	created[id]->id = id;
+	created[id]->apic_id = apic_id;
+	created[id]->stack_top = STACK_OF_CPU(id) + STACK_BYTES;
+	*(struct cpu_arch **)STACK_OF_CPU(id) = created[id];
+	return created[id];
+}
+
+void core_init(struct cpu_arch *arch)
+{
+	desc_init_core(&arch->desc);
+	features_enable();
 }
 
 /* First C of an application processor, on its own stack and the final tables. */
@@ -66,6 +85,9 @@ static bool wait_online(const struct cpu_arch *arch, uint64_t us)
 	return false;
 }
 
+/* For each start-up IPI; the SDM's 200 microseconds before the second are too short for emulators. */
+static const uint32_t start_timeouts_us[] = {20000, 1000000};
+
 static bool start_core(uint32_t apic_id)
 {
 	struct cpu_arch *arch = core_create(cpu_count, apic_id);
@@ -75,13 +97,12 @@ static bool start_core(uint32_t apic_id)
 	ap_start_cr3 = cpu_read_cr3();
 	ap_start_stack_top = arch->stack_top;
 	ap_start_cpu = (struct cpu *)arch;
-	lapic_send_startup(apic_id, (unsigned)(trampoline >> PAGE_SHIFT));
-	if (wait_online(arch, SIPI_RETRY_US))
-		return true;
-	lapic_send_startup(apic_id, (unsigned)(trampoline >> PAGE_SHIFT));
-	if (wait_online(arch, START_TIMEOUT_US))
-		return true;
-	lapic_send_init(apic_id); /* whatever it is doing, it must not use these variables any more */
+	for (unsigned try = 0; try < ARRAY_SIZE(start_timeouts_us); try++) {
+		lapic_send(apic_id, LAPIC_STARTUP | (uint32_t)(trampoline >> PAGE_SHIFT));
+		if (wait_online(arch, start_timeouts_us[try]))
+			return true;
+	}
+	lapic_send(apic_id, LAPIC_INIT); /* whatever it is doing, it must not use these variables any more */
 	log_warn("core with APIC id %u does not start", apic_id);
 	return false;
 }
@@ -101,7 +122,7 @@ void smp_start(void)
 	}
 	for (uint32_t i = 0; i < acpi->cpu_count; i++)
 		if (wanted(acpi->apic_ids[i]))
-			lapic_send_init(acpi->apic_ids[i]);
+			lapic_send(acpi->apic_ids[i], LAPIC_INIT);
 	tsc_delay_us(INIT_DELAY_US);
 	for (uint32_t i = 0; i < acpi->cpu_count && cpu_count < CPU_MAX; i++)
 		if (wanted(acpi->apic_ids[i]) && start_core(acpi->apic_ids[i]))

@@ -1,8 +1,16 @@
-/* Starting the other cores. */
+/* Making cores' structures and starting the other cores. */
 #ifndef BOOT_SMP_H
 #define BOOT_SMP_H
 
+#include "arch/x86_64/cpu.h"
 #include "boot/boot_info.h"
+
+/* Creates struct cpu and stack of core `id`. NULL: no memory. A core that failed to start leaves its number
+ * to the next. */
+struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id);
+
+/* Descriptor tables and CPU features of the calling core. */
+void core_init(struct cpu_arch *arch);
 
 /*
  * Claims a page below 1 MiB in info's map and copies the trampoline there through the identity map. Before

@@ -19,7 +19,7 @@ uint32_t cpu_count;
 /* The hardware timer only ever moves to an earlier point; one that turns out to be too early is set again when it fires. */
 static void timer_program(struct cpu *cpu)
 {
-	struct heap_node *first = heap_first(&cpu->timers);
+	const struct queue_node *first = cpu->timers.first;
 
 	if (first != NULL && (cpu->armed == 0 || first->key < cpu->armed)) {
 		cpu->armed = first->key;
@@ -29,27 +29,34 @@ static void timer_program(struct cpu *cpu)
 
 void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_tsc)
 {
-	heap_remove(&cpu->timers, &timer->node);
-	heap_insert(&cpu->timers, &timer->node, deadline_tsc);
+	queue_remove(&timer->node);
+	timer->node.key = deadline_tsc;
+	if (timer->vcpu != NULL && timer->vcpu->stopped)
+		return;
+	queue_insert(&cpu->timers, &timer->node, deadline_tsc);
 	timer_program(cpu);
 }
 
-void cpu_timer_cancel(struct cpu *cpu, struct cpu_timer *timer)
+void cpu_timer_tick(struct cpu *cpu, bool on)
 {
-	heap_remove(&cpu->timers, &timer->node);
+	if (!timer_set_ticking(on))
+		return;
+	cpu->armed = 0;
+	timer_set_deadline_tsc(INT64_MAX);
+	timer_program(cpu);
 }
 
 static void timer_interrupt(unsigned vector)
 {
 	struct cpu *cpu = cpu_self();
 	uint64_t now = rdtsc();
-	struct heap_node *node;
+	struct queue_node *node;
 
 	(void)vector;
 	cpu->armed = 0;
-	while ((node = heap_first(&cpu->timers)) != NULL && node->key <= now) {
+	while ((node = cpu->timers.first) != NULL && node->key <= now) {
 		struct cpu_timer *timer = container_of(node, struct cpu_timer, node);
-		heap_remove(&cpu->timers, node);
+		cpu_timer_cancel(timer);
 		if (timer->vcpu != NULL)
 			vcpu_request(timer->vcpu, timer->request);
 		else
@@ -68,7 +75,7 @@ static void kick_interrupt(unsigned vector)
 	(void)vector;
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
-		__atomic_store_n(&v->in_inbox, 0, __ATOMIC_RELEASE);
+		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its requests are read */
 		if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
 			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
 			bool runs = vcpu_prepare(v);
@@ -89,10 +96,9 @@ void cpu_init_interrupts(void)
 
 static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 {
-	if (cpu->loaded != NULL) {
+	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
-		window_clear(cpu->arch.id);
-	}
+	window_clear(cpu->arch.id);
 	virt->load(v);
 	cpu->loaded = v;
 }

@@ -4,7 +4,7 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/lapic.h"
-#include "kernel/heap.h"
+#include "kernel/queue.h"
 
 struct vcpu;
 
@@ -15,9 +15,12 @@ enum cpu_irq {
 	CPU_IRQ_KICK = 0xE9,
 };
 
-/* A point in TSC time at which `request` (VCPU_REQUEST_*) is raised on `vcpu`, or the slice ends (vcpu NULL). */
+/*
+ * A point in TSC time at which `request` (VCPU_REQUEST_*) is raised on `vcpu`, or the slice ends (vcpu NULL). While the vCPU is
+ * stopped the timer is in no queue, but keeps its deadline.
+ */
 struct cpu_timer {
-	struct heap_node node; /* key: host TSC */
+	struct queue_node node; /* key: host TSC; 0: not armed */
 	struct vcpu *vcpu;
 	uint32_t request;
 };
@@ -33,8 +36,8 @@ struct cpu {
 	struct vcpu *current; /* being run, or NULL while idle */
 	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
 	struct vcpu *loaded;  /* whose registers (FPU, MSRs) the core holds */
-	struct heap realtime; /* ready vCPUs of real-time VMs, keyed by arrival */
-	struct heap fair;     /* the others, keyed by virtual time */
+	struct queue realtime; /* ready vCPUs of real-time VMs, keyed by arrival */
+	struct queue fair;     /* the others, keyed by virtual time */
 	uint64_t arrival;     /* next key of `realtime` */
 	uint64_t virtual_time;
 	struct vcpu *charged; /* pays for the time since switched_tsc: a handler runs on the trapping vCPU's time */
@@ -42,7 +45,7 @@ struct cpu {
 	bool resched;          /* leave the run loop and choose again */
 
 	/* time */
-	struct heap timers;
+	struct queue timers;
 	struct cpu_timer slice;
 	uint64_t armed; /* deadline in the hardware timer; 0 if stopped */
 
@@ -59,9 +62,17 @@ struct cpu {
 extern struct cpu *cpu_table[CPU_MAX];
 extern uint32_t cpu_count;
 
-/* Arm or change a timer of this core. */
+/* Arm or change a timer of this core, or of a stopped vCPU. */
 void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_tsc);
-void cpu_timer_cancel(struct cpu *cpu, struct cpu_timer *timer);
+
+static inline void cpu_timer_cancel(struct cpu_timer *timer)
+{
+	queue_remove(&timer->node);
+	timer->node.key = 0;
+}
+
+/* While `on`, no interrupt of this core stays lost: see timer_set_ticking. For the backend, while a guest awaits an interrupt window. */
+void cpu_timer_tick(struct cpu *cpu, bool on);
 
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)

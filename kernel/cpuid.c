@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/string.h"
 #include "kernel/exit.h"
 #include "kernel/vm.h"
 
@@ -38,56 +39,72 @@ static uint32_t xsave_bytes(void)
 	return end;
 }
 
+#define ALL 0xFFFFFFFFu
+
+/* Leaves that pass, ANDed with these words. All others are hidden. */
+static const struct {
+	uint32_t leaf;
+	struct cpuid_regs mask;
+} passed[] = {
+	{ 0, { ALL, ALL, ALL, ALL } },
+	{ 1, { ALL, 0x0000FF00, LEAF1_ECX, LEAF1_EDX } },
+	{ 2, { ALL, ALL, ALL, ALL } },
+	{ 4, { ALL, ALL, ALL, ALL } },
+	{ 7, { 0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX } },
+	{ 0xD, { ALL, ALL, ALL, ALL } }, /* see limit_xsave */
+	{ 0x80000000, { ALL, ALL, ALL, ALL } },
+	{ 0x80000001, { ALL, 0, EXT1_ECX, EXT1_EDX } },
+	{ 0x80000002, { ALL, ALL, ALL, ALL } },
+	{ 0x80000003, { ALL, ALL, ALL, ALL } },
+	{ 0x80000004, { ALL, ALL, ALL, ALL } },
+	{ 0x80000005, { ALL, ALL, ALL, ALL } },
+	{ 0x80000006, { ALL, ALL, ALL, ALL } },
+	{ 0x80000007, { 0, 0, 0, 1u << 8 } },
+	{ 0x80000008, { 0xFFFF, 0, 0, 0 } },
+};
+
+static struct cpuid_regs limit_xsave(struct cpuid_regs r, uint32_t subleaf)
+{
+	if (subleaf == 0 && cpuid_xcr0_mask != 0)
+		return (struct cpuid_regs){ r.eax & (uint32_t)cpuid_xcr0_mask, r.ebx, xsave_bytes(), 0 };
+	if (subleaf == 1 && cpuid_xcr0_mask != 0)
+		return (struct cpuid_regs){ r.eax & LEAFD1_EAX, 0, 0, 0 };
+	return subleaf < 63 && (cpuid_xcr0_mask >> subleaf & 1) ? r : (struct cpuid_regs){ 0 };
+}
+
 static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
 {
-	struct cpuid_regs r = cpuid(leaf, subleaf);
-	struct cpuid_regs none = { 0 };
+	struct cpuid_regs r = { 0 };
 
+	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++) {
+		const struct cpuid_regs *mask = &passed[i].mask;
+		if (passed[i].leaf != leaf)
+			continue;
+		r = cpuid(leaf, subleaf);
+		r = (struct cpuid_regs){ r.eax & mask->eax, r.ebx & mask->ebx, r.ecx & mask->ecx, r.edx & mask->edx };
+	}
 	switch (leaf) {
 	case 0:
 		r.eax = r.eax < 0xD ? r.eax : 0xD;
 		return r;
 	case 1:
-		r.ecx = (r.ecx & LEAF1_ECX) | LEAF1_ECX_X2APIC | LEAF1_ECX_DEADLINE | LEAF1_ECX_HYPERVISOR;
-		r.edx = (r.edx & LEAF1_EDX) | LEAF1_EDX_APIC;
-		r.ebx = (r.ebx & 0x0000FF00) | 1u << 16;
+		r.ebx |= 1u << 16;
+		r.ecx |= LEAF1_ECX_X2APIC | LEAF1_ECX_DEADLINE | LEAF1_ECX_HYPERVISOR;
+		r.edx |= LEAF1_EDX_APIC;
 		return r;
-	case 2:
-	case 4:
-		return cpu_features.vendor == CPU_VENDOR_INTEL ? r : none;
 	case 7:
-		if (subleaf != 0)
-			return none;
-		return (struct cpuid_regs){ 0, r.ebx & LEAF7_EBX, r.ecx & LEAF7_ECX, r.edx & LEAF7_EDX };
+		return subleaf == 0 ? r : (struct cpuid_regs){ 0 };
 	case 0xD:
-		if (cpuid_xcr0_mask == 0)
-			return none;
-		if (subleaf == 0)
-			return (struct cpuid_regs){ r.eax & (uint32_t)cpuid_xcr0_mask, r.ebx, xsave_bytes(), 0 };
-		if (subleaf == 1)
-			return (struct cpuid_regs){ r.eax & LEAFD1_EAX, 0, 0, 0 };
-		return subleaf < 63 && (cpuid_xcr0_mask >> subleaf & 1) ? r : none;
+		return limit_xsave(r, subleaf);
 	case 0x80000000:
 		r.eax = r.eax < 0x80000008 ? r.eax : 0x80000008;
-		return r;
-	case 0x80000001:
-		return (struct cpuid_regs){ r.eax, 0, r.ecx & EXT1_ECX, r.edx & EXT1_EDX };
-	case 0x80000007:
-		return (struct cpuid_regs){ 0, 0, 0, r.edx & 1u << 8 };
-	case 0x80000008:
-		return (struct cpuid_regs){ r.eax & 0xFFFF, 0, 0, 0 };
-	case 0x80000002:
-	case 0x80000003:
-	case 0x80000004:
-	case 0x80000005:
-	case 0x80000006:
 		return r;
 	case HILUM_CPUID_BASE:
 		return (struct cpuid_regs){ HILUM_CPUID_FEATURES, 0x756C6948, 0x6C69486D, 0x69486D75 }; /* "HilumHilumHi" */
 	case HILUM_CPUID_FEATURES:
 		return (struct cpuid_regs){ HILUM_ABI_VERSION, (uint32_t)(tsc_hz() / 1000), 0, 0 };
 	default:
-		return none;
+		return r;
 	}
 }
 
@@ -111,35 +128,26 @@ static void entry_limit(struct hilum_cpuid_entry *e)
 {
 	struct cpuid_regs max = limit(e->leaf, e->subleaf);
 
-	switch (e->leaf) {
-	case 1:
+	if (e->leaf == 1 || e->leaf == 7 || e->leaf == 0x80000001) {
 		e->ecx &= max.ecx;
 		e->edx &= max.edx;
-		break;
-	case 7:
-	case 0x80000001:
-		e->ebx &= max.ebx;
-		e->ecx &= max.ecx;
-		e->edx &= max.edx;
-		break;
-	case 0xD:
-		e->eax &= max.eax;
-		break;
-	default:
-		break;
 	}
+	if (e->leaf == 7 || e->leaf == 0x80000001)
+		e->ebx &= max.ebx;
+	if (e->leaf == 0xD)
+		e->eax &= max.eax;
 }
 
-/* Page layout: entries, then 3 x 32 first indices for the basic, hypervisor and extended ranges. */
+/* Page layout: entries, then first indices of leaves by range (basic, hypervisor, extended) and low bits. */
 struct cpuid_page {
 	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX];
-	uint8_t first[3][32]; /* index + 1, 0: no such leaf */
+	uint8_t first[4 * 32]; /* index + 1, 0: no such leaf */
 };
 _Static_assert(sizeof(struct cpuid_page) <= PAGE_SIZE, "one page");
 
-static inline unsigned leaf_range(uint32_t leaf)
+static inline unsigned first_slot(uint32_t leaf)
 {
-	return (leaf >> 30) & 3; /* 0 basic, 1 hypervisor, 2 extended, 3 none */
+	return leaf >> 30 << 5 | (leaf & 31);
 }
 
 enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count)
@@ -148,22 +156,18 @@ enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries,
 
 	if (vm->started)
 		return STATUS_BUSY;
-	if (count == 0 || count > HILUM_CPUID_MAX)
-		return STATUS_INVALID;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct hilum_cpuid_entry *e = &entries[i];
 		bool known_range = (e->leaf & 0x3FFFFFFF) < 32 || leaf_is_hypervisor(e->leaf);
-		if (leaf_range(e->leaf) == 3 || !known_range || (e->flags & ~HILUM_CPUID_SUBLEAF) ||
+		if (e->leaf >> 30 == 3 || !known_range || (e->flags & ~HILUM_CPUID_SUBLEAF) ||
 		    (i > 0 && (e->leaf < e[-1].leaf || (e->leaf == e[-1].leaf && e->subleaf <= e[-1].subleaf))))
 			return STATUS_INVALID;
 	}
-	for (unsigned r = 0; r < 3; r++)
-		for (unsigned i = 0; i < 32; i++)
-			page->first[r][i] = 0;
+	memset(page->first, 0, sizeof(page->first));
 	for (uint32_t i = 0; i < count; i++) {
 		page->entry[i] = entries[i];
 		entry_limit(&page->entry[i]);
-		uint8_t *first = &page->first[leaf_range(entries[i].leaf)][entries[i].leaf & 31];
+		uint8_t *first = &page->first[first_slot(entries[i].leaf)];
 		if (*first == 0)
 			*first = (uint8_t)(i + 1);
 	}
@@ -174,12 +178,9 @@ enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries,
 static const struct hilum_cpuid_entry *cpuid_find(const struct vm *vm, uint32_t leaf, uint32_t subleaf)
 {
 	const struct cpuid_page *page = (const struct cpuid_page *)vm->cpuid;
-	unsigned range = leaf_range(leaf);
 
-	if (range == 3)
-		return NULL;
 	/* Leaves past 31 of a range (only the hypervisor's own at +100h) share a slot by their low bits: walk on from there. */
-	for (unsigned i = page->first[range][leaf & 31]; i != 0 && i <= vm->cpuid_count; i++) {
+	for (unsigned i = page->first[first_slot(leaf)]; i != 0 && i <= vm->cpuid_count; i++) {
 		const struct hilum_cpuid_entry *e = &page->entry[i - 1];
 		if (e->leaf == leaf && (!(e->flags & HILUM_CPUID_SUBLEAF) || e->subleaf == subleaf))
 			return e;
@@ -205,15 +206,15 @@ static void cpuid_dynamic(struct vcpu *v, uint32_t leaf, uint32_t subleaf, struc
 		r->edx = v->index;
 		break;
 	case 0xD:
-		if (subleaf == 0 && r->eax != 0)
-			r->ebx = cpuid(0xD, 0).ebx; /* of the XCR0 in force, which is the guest's */
+		if (subleaf <= 1 && r->eax != 0)
+			r->ebx = cpuid(0xD, subleaf).ebx; /* sizes for the XCR0 in force, which is the guest's */
 		break;
 	default:
 		break;
 	}
 }
 
-void cpuid_handle(struct vcpu *v)
+void cpuid_handle(struct vcpu *v, unsigned length)
 {
 	uint32_t leaf = (uint32_t)v->gpr[0], subleaf = (uint32_t)v->gpr[1];
 	struct cpuid_regs r = { 0 };
@@ -231,4 +232,5 @@ void cpuid_handle(struct vcpu *v)
 	v->gpr[3] = r.ebx;
 	v->gpr[1] = r.ecx;
 	v->gpr[2] = r.edx;
+	vcpu_skip(v, length);
 }

@@ -10,20 +10,20 @@
 static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 {
 	struct vm *vm = v->vm;
-	const struct range *doorbell = range_find(vm->doorbells, x->port.port);
+	const struct range *doorbell = x->port.in || x->port.string ? NULL : range_find(vm->doorbells, x->port.port);
 
-	if (doorbell != NULL && !x->port.in && !x->port.string) {
-		event_signal(doorbell->target);
+	if (doorbell != NULL) {
+		event_signal(container_of(doorbell->target, struct event, object));
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-	if (vm->handler == NULL || range_find(vm->ports, x->port.port) == NULL) { /* nobody there: the bus floats high */
+	if (vm->handler == NULL) { /* nobody there: the bus floats high */
 		if (x->port.in && !x->port.string)
 			v->gpr[0] = x->port.size == 4 ? 0xFFFFFFFF : v->gpr[0] | (x->port.size == 2 ? 0xFFFF : 0xFF);
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-	struct forward f = {
+	v->trapped = (struct forward){
 		.kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT,
 		.size = x->port.size,
 		.write = !x->port.in,
@@ -31,7 +31,7 @@ static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 		.value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size)),
 		.next_rip = x->port.next_rip,
 	};
-	forward_trap(v, &f);
+	forward_trap(v);
 }
 
 /* A plain move to or from the local APIC's page. False: not one; the full emulator of the handler must do it. */
@@ -80,14 +80,14 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 			return;
 		}
 	}
-	struct forward f = {
+	v->trapped = (struct forward){
 		.kind = HILUM_TRAP_MMIO,
 		.write = x->memory.write,
 		.address = gpa,
 		.insn = x->memory.insn,
 		.insn_bytes = x->memory.insn_bytes,
 	};
-	forward_trap(v, &f);
+	forward_trap(v);
 }
 
 static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)
@@ -122,13 +122,13 @@ bool exit_xsetbv(struct vcpu *v)
 	return (uint32_t)v->gpr[1] == 0 && !(value & ~cpuid_xcr0_mask) && xsetbv_safe(0, value) == STATUS_OK;
 }
 
+/* Every case ends in a jump, so that none pays for a stack frame here. */
 void exit_handle(struct vcpu *v, const struct vexit *x)
 {
 	v->stats.exits[x->kind]++;
 	switch (x->kind) {
 	case HILUM_EXIT_CPUID:
-		cpuid_handle(v);
-		vcpu_skip(v, x->length);
+		cpuid_handle(v, x->length);
 		break;
 	case HILUM_EXIT_HYPERCALL:
 		hypercall_handle(v, x->length);
@@ -152,8 +152,8 @@ void exit_handle(struct vcpu *v, const struct vexit *x)
 		exit_cr8(v, x);
 		break;
 	case HILUM_EXIT_PAUSE:
-		vcpu_skip(v, x->length);
 		v->cpu->resched = true;
+		vcpu_skip(v, x->length);
 		break;
 	case HILUM_EXIT_INVALID_OPCODE:
 		VCPU_RAISE_UD(v);

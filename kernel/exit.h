@@ -2,11 +2,13 @@
 #ifndef KERNEL_EXIT_H
 #define KERNEL_EXIT_H
 
+#include "arch/x86_64/features.h"
 #include "kernel/vcpu.h"
 
 /*
  * A VM exit in vendor-neutral terms. `length` is the instruction's length in bytes where the kind has an instruction that is
- * completed here; the backend has verified it to be 1 .. 15.
+ * completed here; the backend has verified it to be 1 .. 15. Of a hypercall the backend has put the privilege level into the
+ * vCPU's `cpl`.
  */
 struct vexit {
 	uint32_t kind; /* enum hilum_exit */
@@ -39,19 +41,24 @@ void exit_handle(struct vcpu *v, const struct vexit *x);
 bool exit_xsetbv(struct vcpu *v);
 
 /* ---- The parts, each in its own file -------------------------------------------------------------------------------------------- */
-void cpuid_handle(struct vcpu *v);          /* cpuid.c: registers only */
+void cpuid_handle(struct vcpu *v, unsigned length);
 void msr_handle_read(struct vcpu *v, unsigned length);
 void msr_handle_write(struct vcpu *v, unsigned length);
 void hypercall_handle(struct vcpu *v, unsigned length);
 
-/* MSRs that the kernel answers itself. STATUS_INVALID or STATUS_NOT_FOUND: #GP. */
+/* MSRs that the kernel answers itself. An error: #GP. */
 must_check enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 must_check enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+
+/* Eight memory types that a CPU knows: SDM vol. 3A, table 12-10. */
+bool msr_pat_valid(uint64_t value);
 
 /* Build what a VM without a table of its own sees, and what every table is limited by. Boot core, once. */
 void cpuid_init(void);
 
-/* XCR0 bits that guests may set. */
+/* XCR0 and CR4 bits that guests may set. */
 extern uint64_t cpuid_xcr0_mask;
+#define CR4_GUEST (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
+		   CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
 
 #endif

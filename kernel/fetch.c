@@ -17,12 +17,6 @@
 
 #define SLOT_PAGE (VCPU_FETCH_SLOTS - 1)
 
-void fetch_forget(struct vcpu *v)
-{
-	v->fetch_generation = ~0ull; /* no real one */
-	v->fetch_memo.page = ~0ull;
-}
-
 enum insn_mode fetch_mode(const struct vcpu_paging *p)
 {
 	if ((p->efer & EFER_LMA) && (p->cs_attributes & SEGMENT_LONG))

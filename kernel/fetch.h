@@ -20,6 +20,10 @@ unsigned fetch_instruction(struct vcpu *v, uint8_t bytes[INSN_MAX_BYTES]);
 unsigned fetch_insn_length(struct vcpu *v);
 
 /* Forget the windows; from the backend's load. */
-void fetch_forget(struct vcpu *v);
+static inline void fetch_forget(struct vcpu *v)
+{
+	v->fetch_generation = ~0ull; /* no real one */
+	v->fetch_memo.page = ~0ull;
+}
 
 #endif

@@ -6,25 +6,17 @@
  */
 #include "kernel/forward.h"
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/string.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 
 /* Flags that an emulated instruction may change: status flags, DF, and what POPF-like instructions are not emulated for stays. */
 #define RFLAGS_REPLY_MASK 0xCD5ull
 
-static void trap_page_fill_state(struct vcpu *g)
+/* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
+static never_inline void trap_page_fill(struct vcpu *g)
 {
-	struct hilum_trap *t = g->trap;
-
-	for (unsigned i = 0; i < 16; i++)
-		t->gpr[i] = g->gpr[i];
-	t->rip = g->rip;
-	t->rflags = g->rflags;
-	virt->fill_trap(g, t);
-}
-
-static void trap_page_fill(struct vcpu *g, const struct forward *f)
-{
+	const struct forward *f = &g->trapped;
 	struct hilum_trap *t = g->trap;
 
 	t->kind = f->kind;
@@ -35,13 +27,14 @@ static void trap_page_fill(struct vcpu *g, const struct forward *f)
 	t->next_rip = f->next_rip;
 	t->reply = 0;
 	t->insn_bytes = 0;
-	if (f->kind == HILUM_TRAP_STRING || f->kind == HILUM_TRAP_MMIO)
-		trap_page_fill_state(g);
 	if (f->insn != NULL) {
-		for (unsigned i = 0; i < f->insn_bytes && i < sizeof(t->insn); i++)
-			t->insn[i] = f->insn[i];
+		memcpy(t->insn, f->insn, f->insn_bytes); /* at most 15 */
 		t->insn_bytes = f->insn_bytes;
 	}
+	memcpy(t->gpr, g->gpr, sizeof(t->gpr));
+	t->rip = g->rip;
+	t->rflags = g->rflags;
+	virt->fill_trap(g, t);
 }
 
 /* HC_WAIT of handler `h` returns with the trap of `g`, for which it already holds a reference. */
@@ -53,21 +46,23 @@ static void wait_return_trap(struct vcpu *h, struct vcpu *g)
 	h->gpr[0] = HILUM_WAIT_TRAP;
 	h->gpr[2] = g->vm->badge;
 	h->gpr[6] = g->index;
-	h->gpr[7] = g->trap_kind;
-	h->gpr[8] = g->trap_address;
-	h->gpr[9] = g->trap_size | (uint32_t)g->trap_write << 8;
-	h->gpr[10] = g->trap_value;
+	h->gpr[7] = g->trapped.kind;
+	h->gpr[8] = g->trapped.address;
+	h->gpr[9] = g->trapped.size | (uint32_t)g->trapped.write << 8;
+	h->gpr[10] = g->trapped.value;
 }
 
-static void wait_end(struct vcpu *h)
+static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
 {
-	if (heap_contains(&h->wait_timer.node))
-		cpu_timer_cancel(h->cpu, &h->wait_timer);
-	h->state = VCPU_READY;
+	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
+	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	vcpu_request(h, VCPU_REQUEST_TRAP);
 }
 
 /* Give the trap of `g` to the handler VM's vCPU for this core. */
-static void hand_over(struct vcpu *g)
+static inline void hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -80,33 +75,25 @@ static void hand_over(struct vcpu *g)
 	if (__atomic_load_n(&g->trap_queued, __ATOMIC_ACQUIRE))
 		return; /* whoever has it there finds this trap */
 	object_ref(&g->object);
-	if (h->cpu == cpu && h->state == VCPU_WAITING && h->requests == 0 && !h->stopped) {
+	if (h->cpu == cpu && h->state == VCPU_WAITING && (h->requests | h->stopped) == 0) {
 		wait_return_trap(h, g);
-		wait_end(h);
-		sched_remove(cpu, h);
+		h->state = VCPU_READY;
+		if (unlikely(queue_contains(&h->run_node)))
+			sched_remove(cpu, h);
 		cpu->next = h;
 		return;
 	}
-	__atomic_store_n(&g->trap_queued, true, __ATOMIC_RELAXED);
-	g->trap_next = __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED);
-	while (!__atomic_compare_exchange_n(&h->trap_inbox, &g->trap_next, g, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-		;
-	vcpu_request(h, VCPU_REQUEST_TRAP);
+	inbox_put(h, g);
 }
 
-void forward_trap(struct vcpu *v, const struct forward *f)
+void forward_trap(struct vcpu *v)
 {
-	if (v->vm->handler == NULL) {
-		vm_crash(v, HILUM_CRASH_NO_HANDLER, f->address);
+	if (unlikely(v->vm->handler == NULL)) {
+		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trapped.address);
 		return;
 	}
-	v->trap_kind = f->kind;
-	v->trap_size = f->size;
-	v->trap_write = f->write;
-	v->trap_address = f->address;
-	v->trap_value = f->value;
-	v->trap_next_rip = f->next_rip;
-	trap_page_fill(v, f);
+	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v);
 	v->state = VCPU_TRAPPED;
 	hand_over(v);
 }
@@ -120,15 +107,15 @@ static void complete_port(struct vcpu *v)
 {
 	uint64_t value = v->trap->value;
 
-	if (!v->trap_write) {
-		if (v->trap_size == 4)
+	if (!v->trapped.write) {
+		if (v->trapped.size == 4)
 			v->gpr[0] = (uint32_t)value;
-		else if (v->trap_size == 2)
+		else if (v->trapped.size == 2)
 			v->gpr[0] = (v->gpr[0] & ~0xFFFFull) | (value & 0xFFFF);
 		else
 			v->gpr[0] = (v->gpr[0] & ~0xFFull) | (value & 0xFF);
 	}
-	vcpu_skip(v, (unsigned)(v->trap_next_rip - v->rip));
+	vcpu_skip(v, (unsigned)(v->trapped.next_rip - v->rip));
 }
 
 static void complete_emulated(struct vcpu *v, uint32_t reply)
@@ -137,8 +124,7 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 
 	if (reply & HILUM_REPLY_STATE) {
 		v->shadow = false;
-		for (unsigned i = 0; i < 16; i++)
-			v->gpr[i] = t->gpr[i];
+		memcpy(v->gpr, t->gpr, sizeof(v->gpr));
 		v->rip = t->rip;
 		v->rflags = (v->rflags & ~RFLAGS_REPLY_MASK) | (t->rflags & RFLAGS_REPLY_MASK);
 		v->check_interrupts = true;
@@ -160,7 +146,7 @@ static void complete_emulated(struct vcpu *v, uint32_t reply)
 void forward_complete(struct vcpu *v)
 {
 	v->state = VCPU_READY;
-	switch (v->trap_kind) {
+	switch (v->trapped.kind) {
 	case HILUM_TRAP_PORT:
 		complete_port(v);
 		break;
@@ -214,7 +200,7 @@ static bool is_handler_of(const struct vcpu *h, const struct vcpu *g)
 }
 
 /* Something to return for HC_WAIT? */
-static bool wait_poll(struct vcpu *h)
+static never_inline bool wait_poll_slowly(struct vcpu *h)
 {
 	struct vcpu *g;
 
@@ -234,6 +220,16 @@ static bool wait_poll(struct vcpu *h)
 	return false;
 }
 
+static inline bool wait_poll(struct vcpu *h)
+{
+	const uint64_t *pending = h->vm->shared->pending[h->index];
+
+	if ((__atomic_load_n(&pending[0], __ATOMIC_RELAXED) | __atomic_load_n(&pending[1], __ATOMIC_RELAXED)) == 0 &&
+	    h->trap_queue == NULL && __atomic_load_n(&h->trap_inbox, __ATOMIC_RELAXED) == NULL)
+		return false;
+	return wait_poll_slowly(h);
+}
+
 /* Answer the trap that `h` took last. Returns its vCPU if it may run on this core at once. */
 static struct vcpu *reply_current(struct vcpu *h)
 {
@@ -248,7 +244,8 @@ static struct vcpu *reply_current(struct vcpu *h)
 	}
 	bool here = g->cpu == h->cpu && (g->requests | g->deferred | g->stopped) == 0 && g->state == VCPU_TRAPPED;
 	if (here) {
-		sched_remove(h->cpu, g);
+		if (unlikely(queue_contains(&g->run_node)))
+			sched_remove(h->cpu, g);
 		forward_complete(g);
 	} else {
 		vcpu_request(g, VCPU_REQUEST_REPLY);
@@ -270,8 +267,9 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 	}
 	if (answered != NULL)
 		cpu->next = answered; /* before the deadline check: it costs nobody */
-	if (deadline_tsc != 0) {
-		if (deadline_tsc <= rdtsc()) {
+	/* A call that ends otherwise leaves its timer armed: the next one mostly has the same deadline. */
+	if (unlikely(v->wait_timer.node.key != deadline_tsc)) {
+		if (deadline_tsc != 0 && deadline_tsc <= rdtsc()) {
 			if (answered != NULL) {
 				cpu->next = NULL;
 				sched_wake(cpu, answered, rdtsc());
@@ -279,7 +277,9 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc)
 			v->gpr[0] = HILUM_WAIT_TIMEOUT;
 			return true;
 		}
-		cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
+		cpu_timer_cancel(&v->wait_timer);
+		if (deadline_tsc != 0)
+			cpu_timer_set(cpu, &v->wait_timer, deadline_tsc);
 	}
 	v->state = VCPU_WAITING;
 	return false;
@@ -292,7 +292,7 @@ bool forward_wake(struct vcpu *v, uint32_t requests)
 			return false;
 		v->gpr[0] = HILUM_WAIT_TIMEOUT;
 	}
-	wait_end(v);
+	v->state = VCPU_READY;
 	return true;
 }
 

@@ -7,19 +7,8 @@
 
 #include "kernel/vcpu.h"
 
-struct forward {
-	uint32_t kind; /* HILUM_TRAP_* */
-	uint32_t size; /* bytes */
-	bool write;
-	uint64_t address;
-	uint64_t value;
-	uint64_t next_rip; /* 0: not known */
-	const uint8_t *insn; /* instruction bytes that the CPU delivered, or NULL */
-	uint32_t insn_bytes;
-};
-
-/* Block `v` and hand the trap to its handler; the VM crashes if it has none. The caller must leave the run loop. */
-void forward_trap(struct vcpu *v, const struct forward *f);
+/* Block `v` and hand the trap in v->trapped to its handler; the VM crashes if it has none. The caller must leave the run loop. */
+void forward_trap(struct vcpu *v);
 
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);

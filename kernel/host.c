@@ -8,7 +8,6 @@
 #include "kernel/cpu.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
-#include "kernel/pvclock.h"
 #include "kernel/virt_ops.h"
 #include "kernel/vm.h"
 #include "mm/frame.h"
@@ -24,7 +23,6 @@ static struct event *log_event;
 void host_get_info(struct hilum_host_info *out)
 {
 	uint16_t port = log_serial_port();
-	struct acpi_override route = acpi_isa_route(boot_acpi_get(), port == 0x2F8 ? 3 : 4);
 
 	*out = (struct hilum_host_info){
 		.abi_version = HILUM_ABI_VERSION,
@@ -37,19 +35,19 @@ void host_get_info(struct hilum_host_info *out)
 		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
 		.xcr0_mask = cpuid_xcr0_mask,
 		.serial_port = port,
-		.serial_gsi = route.gsi,
+		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
 		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0),
 		.vm_count = vm_count,
-		.wall_clock_seconds = pvclock_boot_seconds,
-		.wall_clock_tsc = pvclock_boot_tsc,
 	};
 }
 
-enum status host_power(bool off, uint32_t slp_typ)
+enum status host_power(uint64_t what, uint64_t slp_typ)
 {
 	const struct acpi_info *acpi = boot_acpi_get();
 
-	if (!off)
+	if (what > HILUM_POWER_RESET || slp_typ > 0xFFFF)
+		return STATUS_INVALID;
+	if (what == HILUM_POWER_RESET)
 		machine_reset();
 	if (acpi->pm1a_control == 0)
 		return STATUS_UNSUPPORTED;

@@ -12,465 +12,379 @@
 #include "kernel/host.h"
 #include "kernel/virt_ops.h"
 #include "mm/memory.h"
-#include "mm/pool.h"
 
-typedef int64_t (*call_fn)(struct vcpu *v, const uint64_t *a);
-
-static const int8_t error_code[STATUS_COUNT] = {
-	[STATUS_OK] = HILUM_OK,
-	[STATUS_INVALID] = HILUM_E_INVALID,
-	[STATUS_NO_MEMORY] = HILUM_E_NO_MEMORY,
-	[STATUS_BAD_HANDLE] = HILUM_E_BAD_HANDLE,
-	[STATUS_DENIED] = HILUM_E_DENIED,
-	[STATUS_EXISTS] = HILUM_E_EXISTS,
-	[STATUS_NOT_FOUND] = HILUM_E_NOT_FOUND,
-	[STATUS_BUSY] = HILUM_E_BUSY,
-	[STATUS_UNSUPPORTED] = HILUM_E_UNSUPPORTED,
-	[STATUS_FAULT] = HILUM_E_FAULT,
-};
-
+/* Results and errors are what RAX gets: the values of enum status are the ABI's. */
 #define TRY(expression)                                                                                      \
 	do {                                                                                                 \
 		enum status try_status = (expression);                                                       \
 		if (try_status != STATUS_OK)                                                                 \
-			return error_code[try_status];                                                       \
+			return try_status;                                                                   \
 	} while (0)
+
+static struct event *as_event(struct object *o)
+{
+	return o != NULL ? container_of(o, struct event, object) : NULL;
+}
 
 static enum status resolve(struct vcpu *v, uint64_t handle, enum object_type type, uint32_t rights, struct object **out)
 {
 	return handle_resolve(&v->vm->handles, handle, type, rights, out);
 }
 
-#define RESOLVE(var, handle, type, rights, struct_name)                                                      \
-	struct object *var##_object;                                                                         \
-	TRY(resolve(v, (handle), (type), (rights), &var##_object));                                          \
-	struct struct_name *var = container_of(var##_object, struct struct_name, object)
-
-#define RESOLVE_VM(var, handle, rights)    RESOLVE(var, handle, OBJECT_VM, rights, vm)
-#define RESOLVE_VCPU(var, handle, rights)  RESOLVE(var, handle, OBJECT_VCPU, rights, vcpu)
-#define RESOLVE_EVENT(var, handle, rights) RESOLVE(var, handle, OBJECT_EVENT, rights, event)
-#define RESOLVE_MEMORY(var, handle, rights) RESOLVE(var, handle, OBJECT_MEMORY, rights, memory_object)
-#define RESOLVE_HOST(handle)                                                                                 \
-	do {                                                                                                 \
-		struct object *host_object_found;                                                            \
-		TRY(resolve(v, (handle), OBJECT_HOST, HILUM_RIGHT_CONTROL, &host_object_found));             \
-	} while (0)
+/* An argument that may be 0 for none. */
+static enum status resolve_event(struct vcpu *v, uint64_t handle, struct object **out)
+{
+	*out = NULL;
+	return handle != 0 ? resolve(v, handle, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, out) : STATUS_OK;
+}
 
 /* A new object's first reference becomes the handle's; on failure the object goes. */
-static int64_t name_object(struct vcpu *v, struct object *object, uint32_t rights)
+static int64_t name_new(struct vcpu *v, struct object *object)
 {
 	hilum_handle_t handle;
-	enum status status = handle_insert(&v->vm->handles, object, rights, &handle);
+	enum status status = handle_insert(&v->vm->handles, object, HILUM_RIGHT_ALL, &handle);
 
 	object_unref(object);
-	return status == STATUS_OK ? (int64_t)handle : error_code[status];
+	return status == STATUS_OK ? (int64_t)handle : status;
 }
 
-/* ---- Without the object lock -------------------------------------------------------------------------------------------------- */
-
-static int64_t call_nop(struct vcpu *v, const uint64_t *a)
+/* A handle for an object that has an owner. */
+static int64_t name_owned(struct vcpu *v, struct object *object)
 {
-	(void)v;
-	(void)a;
-	return 0;
+	object_ref(object);
+	return name_new(v, object);
 }
 
-static int64_t call_log_write(struct vcpu *v, const uint64_t *a)
+/* ---- Calls without an object -------------------------------------------------------------------------------------------------- */
+
+static int64_t log_write(struct vcpu *v, gpa_t gpa, uint64_t bytes)
 {
 	char text[HILUM_LOG_LINE_MAX + 1];
 
-	if (a[1] == 0 || a[1] > HILUM_LOG_LINE_MAX)
-		return HILUM_E_INVALID;
+	if (bytes == 0 || bytes > HILUM_LOG_LINE_MAX)
+		return STATUS_INVALID;
 	if (handle_rights(&v->vm->handles, HILUM_HANDLE_SELF) == 0)
-		return HILUM_E_DENIED; /* only service VMs were given their own name */
-	TRY(vm_copy_in(v->vm, a[0], text, a[1]));
-	for (uint64_t i = 0; i < a[1]; i++)
+		return STATUS_DENIED; /* only service VMs were given their own name */
+	TRY(vm_copy_in(v->vm, gpa, text, bytes));
+	for (uint64_t i = 0; i < bytes; i++)
 		if (text[i] < ' ' || text[i] > '~')
 			text[i] = '.';
-	text[a[1]] = '\0';
+	text[bytes] = '\0';
 	log_info("%s", text);
 	host_log_notify();
-	return 0;
+	return STATUS_OK;
 }
 
-static int64_t call_event_signal(struct vcpu *v, const uint64_t *a)
+static int64_t call_without_object(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
-	RESOLVE_EVENT(event, a[0], HILUM_RIGHT_SIGNAL);
-	event_signal(event);
-	return 0;
-}
-
-static int64_t call_inject_msi(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_SIGNAL);
-	if (a[2] > UINT32_MAX)
-		return HILUM_E_INVALID;
-	TRY(vlapic_deliver_msi(&vm->bus, a[1], (uint32_t)a[2]));
-	return 0;
-}
-
-static int64_t call_set_extint(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_SIGNAL);
-	if (a[1] > 1)
-		return HILUM_E_INVALID;
-	__atomic_store_n(&vm->extint, a[1] != 0, __ATOMIC_RELEASE);
-	if (a[1] != 0 && vm->vcpu[0] != NULL)
-		vcpu_request(vm->vcpu[0], VCPU_REQUEST_INTERRUPT);
-	return 0;
-}
-
-static int64_t call_irq_ack(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_EVENT(event, a[0], HILUM_RIGHT_SIGNAL);
-	TRY(irq_ack(event));
-	return 0;
-}
-
-static int64_t call_vm_status(struct vcpu *v, const uint64_t *a)
-{
-	struct hilum_vm_status status;
-
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_READ);
-	vm_get_status(vm, &status);
-	TRY(vm_copy_out(v->vm, a[1], &status, sizeof(status)));
-	return 0;
-}
-
-static int64_t call_vcpu_stats(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_READ);
-	TRY(vm_copy_out(v->vm, a[1], &vcpu->stats, sizeof(vcpu->stats)));
-	return 0;
-}
-
-static int64_t call_host_info(struct vcpu *v, const uint64_t *a)
-{
-	struct hilum_host_info info;
-
-	RESOLVE_HOST(a[0]);
-	host_get_info(&info);
-	TRY(vm_copy_out(v->vm, a[1], &info, sizeof(info)));
-	return 0;
-}
-
-static int64_t call_host_power(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_HOST(a[0]);
-	if (a[1] > HILUM_POWER_RESET || a[2] > 0xFFFF)
-		return HILUM_E_INVALID;
-	TRY(host_power(a[1] == HILUM_POWER_OFF, (uint32_t)a[2]));
-	return 0;
-}
-
-static int64_t call_host_log_take(struct vcpu *v, const uint64_t *a)
-{
-	struct object *event = NULL;
-
-	RESOLVE_HOST(a[0]);
-	if (a[1] != 0)
-		TRY(resolve(v, a[1], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
-	return (int64_t)host_log_take(event != NULL ? container_of(event, struct event, object) : NULL);
-}
-
-/* ---- Under the object lock ---------------------------------------------------------------------------------------------------- */
-
-static int64_t call_handle_close(struct vcpu *v, const uint64_t *a)
-{
-	TRY(handle_close(&v->vm->handles, a[0]));
-	return 0;
-}
-
-static int64_t call_handle_grant(struct vcpu *v, const uint64_t *a)
-{
-	struct object *object;
-	hilum_handle_t handle;
-
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	TRY(resolve(v, a[1], OBJECT_NONE, HILUM_RIGHT_GRANT, &object));
-	if (a[2] == 0 || (a[2] & ~(uint64_t)handle_rights(&v->vm->handles, a[1])))
-		return HILUM_E_DENIED;
-	TRY(handle_insert(&vm->handles, object, (uint32_t)a[2], &handle));
-	return handle;
-}
-
-static int64_t call_memory_create(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_HOST(a[0]);
-	if (a[2] > UINT32_MAX)
-		return HILUM_E_INVALID;
-	struct memory_object *m = pool_alloc(sizeof(*m));
-	if (m == NULL)
-		return HILUM_E_NO_MEMORY;
-	enum status status = memory_create(a[1], (uint32_t)a[2], v->vm->id, &m->memory);
-	if (status != STATUS_OK) {
-		pool_free(m, sizeof(*m));
-		return error_code[status];
+	switch (number) {
+	case HC_NOP:
+		return STATUS_OK;
+	case HC_LOG_WRITE:
+		return log_write(v, a[0], a[1]);
+	case HC_HANDLE_CLOSE:
+		return handle_close(&v->vm->handles, a[0]); /* also of what was destroyed */
+	default:
+		return STATUS_UNSUPPORTED;
 	}
-	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
-	return name_object(v, &m->object, HILUM_RIGHT_ALL);
 }
 
-static int64_t call_memory_map(struct vcpu *v, const uint64_t *a)
+/* ---- Calls on the host -------------------------------------------------------------------------------------------------------- */
+
+static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags)
 {
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_MAP);
-	RESOLVE_MEMORY(memory, a[1], HILUM_RIGHT_MAP | (a[5] & HILUM_MAP_WRITE ? HILUM_RIGHT_WRITE : 0));
-	if (a[5] > UINT32_MAX)
-		return HILUM_E_INVALID;
-	TRY(vm_map(vm, memory, a[2], a[3], a[4], (uint32_t)a[5], v->cpu));
-	return 0;
+	struct memory *memory;
+
+	if (flags > UINT32_MAX)
+		return STATUS_INVALID;
+	TRY(memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
+	struct memory_object *m = memory_object_create(memory, NULL);
+	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }
 
-static int64_t call_memory_unmap(struct vcpu *v, const uint64_t *a)
+static bool config_valid(const struct hilum_vm_config *config)
 {
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_MAP);
-	TRY(vm_unmap(vm, a[1], a[2], v->cpu));
-	return 0;
+	for (const char *c = config->name; *c != '\0'; c++)
+		if (*c < ' ' || *c > '~')
+			return false;
+	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC)) && !config->reserved &&
+	       !config->reserved2;
 }
 
-static int64_t call_vm_create(struct vcpu *v, const uint64_t *a)
+static int64_t vm_new(struct vcpu *v, gpa_t config_gpa)
 {
 	struct hilum_vm_config config;
-	struct object *event = NULL;
+	struct object *event;
 	struct vm *vm;
 
-	RESOLVE_HOST(a[0]);
-	TRY(vm_copy_in(v->vm, a[1], &config, sizeof(config)));
+	TRY(vm_copy_in(v->vm, config_gpa, &config, sizeof(config)));
 	config.name[sizeof(config.name) - 1] = '\0';
-	if (config.flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC) || config.reserved || config.reserved2)
-		return HILUM_E_INVALID;
-	for (char *c = config.name; *c != '\0'; c++)
-		if (*c < ' ' || *c > '~')
-			return HILUM_E_INVALID;
-	if (config.status_event != 0)
-		TRY(resolve(v, config.status_event, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
-	TRY(vm_create(&config, event != NULL ? container_of(event, struct event, object) : NULL, &vm));
-	object_ref(&vm->object); /* a VM keeps the first until it is destroyed */
-	int64_t handle = name_object(v, &vm->object, HILUM_RIGHT_ALL);
+	if (!config_valid(&config))
+		return STATUS_INVALID;
+	TRY(resolve_event(v, config.status_event, &event));
+	TRY(vm_create(&config, as_event(event), &vm));
+	int64_t handle = name_owned(v, &vm->object);
 	if (handle < 0)
 		vm_destroy(vm, v->cpu);
 	return handle;
 }
 
-static int64_t call_vm_destroy(struct vcpu *v, const uint64_t *a)
+static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	if (vm == v->vm)
-		return HILUM_E_BUSY;
-	vm_destroy(vm, v->cpu);
-	TRY(handle_close(&v->vm->handles, a[0]));
-	return 0;
+	struct hilum_host_info info;
+	struct object *event;
+
+	switch (number) {
+	case HC_MEMORY_CREATE:
+		return memory_object_new(v, a[1], a[2]);
+	case HC_VM_CREATE:
+		return vm_new(v, a[1]);
+	case HC_IRQ_BIND:
+		TRY(resolve(v, a[3], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
+		return irq_bind(a[1], a[2], as_event(event));
+	case HC_HOST_INFO:
+		host_get_info(&info);
+		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
+	case HC_HOST_POWER:
+		return host_power(a[1], a[2]);
+	default: /* HC_HOST_LOG_TAKE */
+		TRY(resolve_event(v, a[1], &event));
+		return (int64_t)host_log_take(as_event(event));
+	}
 }
 
-static int64_t call_vm_set_cpuid(struct vcpu *v, const uint64_t *a)
+/* ---- Calls on a VM ------------------------------------------------------------------------------------------------------------ */
+
+static int64_t handle_grant(struct vcpu *v, struct vm *to, uint64_t handle, uint64_t rights)
+{
+	struct object *object;
+	hilum_handle_t granted;
+
+	TRY(resolve(v, handle, OBJECT_NONE, HILUM_RIGHT_GRANT, &object));
+	if (rights == 0 || (rights & ~(uint64_t)handle_rights(&v->vm->handles, handle)))
+		return STATUS_DENIED;
+	TRY(handle_insert(&to->handles, object, (uint32_t)rights, &granted));
+	return granted;
+}
+
+static int64_t map_memory(struct vcpu *v, struct vm *vm, const uint64_t *a)
+{
+	struct object *memory;
+
+	TRY(resolve(v, a[1], OBJECT_MEMORY, HILUM_RIGHT_MAP | (a[5] & HILUM_MAP_WRITE ? HILUM_RIGHT_WRITE : 0), &memory));
+	return vm_map(vm, container_of(memory, struct memory_object, object), a[2], a[3], a[4], a[5], v->cpu);
+}
+
+static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t count)
 {
 	struct hilum_cpuid_entry *entries = (struct hilum_cpuid_entry *)v->cpu->scratch;
 
 	_Static_assert(HILUM_CPUID_MAX * sizeof(*entries) <= CPU_SCRATCH_BYTES, "scratch");
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	if (a[2] == 0 || a[2] > HILUM_CPUID_MAX)
-		return HILUM_E_INVALID;
-	TRY(vm_copy_in(v->vm, a[1], entries, a[2] * sizeof(*entries)));
-	TRY(vm_set_cpuid(vm, entries, (uint32_t)a[2]));
-	return 0;
+	if (count == 0 || count > HILUM_CPUID_MAX)
+		return STATUS_INVALID;
+	TRY(vm_copy_in(v->vm, gpa, entries, count * sizeof(*entries)));
+	return vm_set_cpuid(vm, entries, (uint32_t)count);
 }
 
-static int64_t call_vm_bind_trap(struct vcpu *v, const uint64_t *a)
+static int64_t bind_trap(struct vcpu *v, struct vm *vm, const uint64_t *a)
 {
 	struct hilum_trap_range range;
-	struct object *event = NULL;
+	struct object *event;
 
 	TRY(vm_copy_in(v->vm, a[1], &range, sizeof(range)));
-	RESOLVE_VM(vm, a[0], range.kind == HILUM_TRAP_RANGE_DOORBELL ? HILUM_RIGHT_BIND : HILUM_RIGHT_CONTROL);
-	if (range.event != 0)
-		TRY(resolve(v, range.event, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
-	TRY(vm_bind_trap(vm, &range, event != NULL ? container_of(event, struct event, object) : NULL, v->cpu));
-	return 0;
+	TRY(resolve_event(v, range.event, &event));
+	return vm_bind_trap(vm, &range, event, v->cpu);
 }
 
-static int64_t call_vm_unbind_trap(struct vcpu *v, const uint64_t *a)
+static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint64_t badge)
 {
-	RESOLVE_VM(vm, a[0], a[1] == HILUM_TRAP_RANGE_DOORBELL ? HILUM_RIGHT_BIND : HILUM_RIGHT_CONTROL);
-	TRY(vm_unbind_trap(vm, a[1], a[2], v->cpu));
-	return 0;
+	struct object *o = NULL;
+
+	if (handle != 0)
+		TRY(resolve(v, handle, OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
+	if (o == &vm->object)
+		return STATUS_INVALID;
+	vm_set_handler(vm, o != NULL ? container_of(o, struct vm, object) : NULL, badge);
+	return STATUS_OK;
 }
 
-static int64_t call_vm_set_handler(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	if (a[1] == 0) {
-		vm_set_handler(vm, NULL, 0);
-		return 0;
-	}
-	RESOLVE_VM(handler, a[1], HILUM_RIGHT_CONTROL);
-	if (handler == vm)
-		return HILUM_E_INVALID;
-	vm_set_handler(vm, handler, a[2]);
-	return 0;
-}
-
-static int64_t name_memory(struct vcpu *v, struct memory_object *memory)
-{
-	object_ref(&memory->object);
-	return name_object(v, &memory->object, HILUM_RIGHT_ALL);
-}
-
-static int64_t call_vm_shared_memory(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	return name_memory(v, vm->shared_memory);
-}
-
-static int64_t call_vcpu_trap_memory(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_CONTROL);
-	return name_memory(v, vcpu->trap_memory);
-}
-
-static int64_t call_vm_grant_ports(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	RESOLVE_HOST(a[1]);
-	TRY(vm_grant_ports(vm, a[2], a[3]));
-	return 0;
-}
-
-static int64_t call_vcpu_create(struct vcpu *v, const uint64_t *a)
+static int64_t vcpu_new(struct vcpu *v, struct vm *vm, const uint64_t *a)
 {
 	struct vcpu *vcpu;
 
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	if (a[1] > UINT32_MAX || a[2] > UINT32_MAX || a[3] > UINT32_MAX)
-		return HILUM_E_INVALID;
 	TRY(handle_reserve(&v->vm->handles)); /* there is no way back once the VM has it */
-	TRY(vcpu_create(vm, (uint32_t)a[1], (uint32_t)a[2], (uint32_t)a[3], &vcpu));
-	object_ref(&vcpu->object); /* the VM keeps the first */
-	return name_object(v, &vcpu->object, HILUM_RIGHT_ALL);
+	TRY(vcpu_create(vm, a[1], a[2], a[3], &vcpu));
+	return name_owned(v, &vcpu->object);
 }
 
-static int64_t call_vcpu_set_state(struct vcpu *v, const uint64_t *a)
+static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const uint64_t *a)
 {
-	struct hilum_vcpu_state *state = (struct hilum_vcpu_state *)v->cpu->scratch;
-
-	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_CONTROL);
-	if (a[2] & ~(uint64_t)HILUM_STATE_ALL)
-		return HILUM_E_INVALID;
-	if (!vcpu_is_stopped(vcpu))
-		return HILUM_E_BUSY;
-	TRY(vm_copy_in(v->vm, a[1], state, sizeof(*state)));
-	TRY(vcpu_set_state(vcpu, state, (uint32_t)a[2]));
-	return 0;
-}
-
-static int64_t call_vcpu_get_state(struct vcpu *v, const uint64_t *a)
-{
-	struct hilum_vcpu_state *state = (struct hilum_vcpu_state *)v->cpu->scratch;
-
-	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_READ);
-	if (a[2] & ~(uint64_t)HILUM_STATE_ALL)
-		return HILUM_E_INVALID;
-	if (!vcpu_is_stopped(vcpu))
-		return HILUM_E_BUSY;
-	memset(state, 0, sizeof(*state));
-	vcpu_get_state(vcpu, state, (uint32_t)a[2]);
-	TRY(vm_copy_out(v->vm, a[1], state, sizeof(*state)));
-	return 0;
-}
-
-static int64_t call_vcpu_run(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_CONTROL);
-	struct vm *vm = vcpu->vm;
-	vm->started = true;
-	if (vm->state == HILUM_VM_STOPPED)
-		vm->state = HILUM_VM_RUNNING;
-	vcpu_request(vcpu, VCPU_REQUEST_RUN);
-	return 0;
-}
-
-static int64_t call_vcpu_pause(struct vcpu *v, const uint64_t *a)
-{
-	RESOLVE_VCPU(vcpu, a[0], HILUM_RIGHT_CONTROL);
-	if (vcpu->vm == v->vm)
-		return HILUM_E_BUSY;
-	vcpu_stop(vcpu, v->cpu);
-	return 0;
-}
-
-static int64_t call_event_create(struct vcpu *v, const uint64_t *a)
-{
+	struct hilum_vm_status status;
+	struct object *host;
 	struct event *event;
 
-	RESOLVE_VM(vm, a[0], HILUM_RIGHT_CONTROL);
-	TRY(event_create(vm, a[1], a[2], a[3], &event));
-	return name_object(v, &event->object, HILUM_RIGHT_ALL);
+	switch (number) {
+	case HC_VM_INJECT_MSI:
+		return a[2] > UINT32_MAX ? STATUS_INVALID : vlapic_deliver_msi(&vm->bus, a[1], (uint32_t)a[2]);
+	case HC_VM_SET_EXTINT:
+		return vm_set_extint(vm, a[1]);
+	case HC_HANDLE_GRANT:
+		return handle_grant(v, vm, a[1], a[2]);
+	case HC_MEMORY_MAP:
+		return map_memory(v, vm, a);
+	case HC_MEMORY_UNMAP:
+		return vm_unmap(vm, a[1], a[2], v->cpu);
+	case HC_VM_DESTROY:
+		if (vm == v->vm)
+			return STATUS_BUSY;
+		vm_destroy(vm, v->cpu);
+		return handle_close(&v->vm->handles, a[0]);
+	case HC_VM_SET_CPUID:
+		return set_cpuid(v, vm, a[1], a[2]);
+	case HC_VM_BIND_TRAP:
+		return bind_trap(v, vm, a);
+	case HC_VM_UNBIND_TRAP:
+		return vm_unbind_trap(vm, a[1], a[2], v->cpu);
+	case HC_VM_SET_HANDLER:
+		return set_handler(v, vm, a[1], a[2]);
+	case HC_VM_SHARED_MEMORY:
+		return name_owned(v, &vm->shared_memory->object);
+	case HC_VM_STATUS:
+		vm_get_status(vm, &status);
+		return vm_copy_out(v->vm, a[1], &status, sizeof(status));
+	case HC_VM_GRANT_PORTS:
+		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &host));
+		return vm_grant_ports(vm, a[2], a[3]);
+	case HC_VCPU_CREATE:
+		return vcpu_new(v, vm, a);
+	default: /* HC_EVENT_CREATE */
+		TRY(event_create(vm, a[1], a[2], a[3], &event));
+		return name_new(v, &event->object);
+	}
 }
 
-static int64_t call_irq_bind(struct vcpu *v, const uint64_t *a)
+/* ---- Calls on a vCPU or an event ---------------------------------------------------------------------------------------------- */
+
+static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa, uint64_t mask)
 {
-	RESOLVE_HOST(a[0]);
-	RESOLVE_EVENT(event, a[3], HILUM_RIGHT_SIGNAL);
-	TRY(irq_bind(a[1], a[2], event));
-	return 0;
+	struct hilum_vcpu_state *state = (struct hilum_vcpu_state *)v->cpu->scratch;
+
+	if (mask & ~(uint64_t)HILUM_STATE_ALL)
+		return STATUS_INVALID;
+	if (!vcpu_is_stopped(vcpu))
+		return STATUS_BUSY;
+	if (set) {
+		TRY(vm_copy_in(v->vm, gpa, state, sizeof(*state)));
+		return vcpu_set_state(vcpu, state, (uint32_t)mask);
+	}
+	memset(state, 0, sizeof(*state));
+	vcpu_get_state(vcpu, state, (uint32_t)mask);
+	return vm_copy_out(v->vm, gpa, state, sizeof(*state));
 }
 
+static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, const uint64_t *a)
+{
+	switch (number) {
+	case HC_VCPU_SET_STATE:
+	case HC_VCPU_GET_STATE:
+		return vcpu_state(v, vcpu, number == HC_VCPU_SET_STATE, a[1], a[2]);
+	case HC_VCPU_RUN:
+		vcpu_run(vcpu);
+		return STATUS_OK;
+	case HC_VCPU_PAUSE:
+		if (vcpu->vm == v->vm)
+			return STATUS_BUSY;
+		vcpu_stop(vcpu, v->cpu);
+		return STATUS_OK;
+	case HC_VCPU_TRAP_MEMORY:
+		return name_owned(v, &vcpu->trap_memory->object);
+	default: /* HC_VCPU_STATS */
+		return vm_copy_out(v->vm, a[1], &vcpu->stats, sizeof(vcpu->stats));
+	}
+}
+
+static int64_t call_on_event(struct event *event, uint64_t number)
+{
+	if (number == HC_IRQ_ACK)
+		return irq_ack(event);
+	event_signal(event);
+	return STATUS_OK;
+}
+
+/* ---- Dispatch ----------------------------------------------------------------------------------------------------------------- */
+
+/* What argument 0 must name, with which rights. OBJECT_NONE: no object. */
 static const struct {
-	call_fn fn;
-	bool locked;
+	uint8_t type;
+	uint8_t rights;
+	bool locked; /* runs under the object lock */
 } calls[HC_CALL_END - HILUM_CALL_BASE] = {
-#define CALL(number, function, lock) [(number) - HILUM_CALL_BASE] = { (function), (lock) }
-	CALL(HC_NOP, call_nop, false),
-	CALL(HC_LOG_WRITE, call_log_write, false),
-	CALL(HC_HANDLE_CLOSE, call_handle_close, true),
-	CALL(HC_HANDLE_GRANT, call_handle_grant, true),
-	CALL(HC_MEMORY_CREATE, call_memory_create, true),
-	CALL(HC_MEMORY_MAP, call_memory_map, true),
-	CALL(HC_MEMORY_UNMAP, call_memory_unmap, true),
-	CALL(HC_VM_CREATE, call_vm_create, true),
-	CALL(HC_VM_DESTROY, call_vm_destroy, true),
-	CALL(HC_VM_SET_CPUID, call_vm_set_cpuid, true),
-	CALL(HC_VM_BIND_TRAP, call_vm_bind_trap, true),
-	CALL(HC_VM_UNBIND_TRAP, call_vm_unbind_trap, true),
-	CALL(HC_VM_SET_HANDLER, call_vm_set_handler, true),
-	CALL(HC_VM_SHARED_MEMORY, call_vm_shared_memory, true),
-	CALL(HC_VM_STATUS, call_vm_status, false),
-	CALL(HC_VM_INJECT_MSI, call_inject_msi, false),
-	CALL(HC_VM_SET_EXTINT, call_set_extint, false),
-	CALL(HC_VM_GRANT_PORTS, call_vm_grant_ports, true),
-	CALL(HC_VCPU_CREATE, call_vcpu_create, true),
-	CALL(HC_VCPU_SET_STATE, call_vcpu_set_state, true),
-	CALL(HC_VCPU_GET_STATE, call_vcpu_get_state, true),
-	CALL(HC_VCPU_RUN, call_vcpu_run, true),
-	CALL(HC_VCPU_PAUSE, call_vcpu_pause, true),
-	CALL(HC_VCPU_TRAP_MEMORY, call_vcpu_trap_memory, true),
-	CALL(HC_VCPU_STATS, call_vcpu_stats, false),
-	CALL(HC_EVENT_CREATE, call_event_create, true),
-	CALL(HC_EVENT_SIGNAL, call_event_signal, false),
-	CALL(HC_IRQ_BIND, call_irq_bind, true),
-	CALL(HC_IRQ_ACK, call_irq_ack, false),
-	CALL(HC_HOST_INFO, call_host_info, false),
-	CALL(HC_HOST_POWER, call_host_power, false),
-	CALL(HC_HOST_LOG_TAKE, call_host_log_take, true),
+#define CALL(number, type, rights, lock) [(number) - HILUM_CALL_BASE] = { (type), (rights), (lock) }
+	CALL(HC_HANDLE_CLOSE, OBJECT_NONE, 0, true),
+	CALL(HC_HANDLE_GRANT, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_MEMORY_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_MEMORY_MAP, OBJECT_VM, HILUM_RIGHT_MAP, true),
+	CALL(HC_MEMORY_UNMAP, OBJECT_VM, HILUM_RIGHT_MAP, true),
+	CALL(HC_VM_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VM_DESTROY, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VM_SET_CPUID, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VM_BIND_TRAP, OBJECT_VM, HILUM_RIGHT_BIND, true),
+	CALL(HC_VM_UNBIND_TRAP, OBJECT_VM, HILUM_RIGHT_BIND, true),
+	CALL(HC_VM_SET_HANDLER, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VM_SHARED_MEMORY, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VM_STATUS, OBJECT_VM, HILUM_RIGHT_READ, false),
+	CALL(HC_VM_INJECT_MSI, OBJECT_VM, HILUM_RIGHT_SIGNAL, false),
+	CALL(HC_VM_SET_EXTINT, OBJECT_VM, HILUM_RIGHT_SIGNAL, false),
+	CALL(HC_VM_GRANT_PORTS, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_CREATE, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_SET_STATE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_GET_STATE, OBJECT_VCPU, HILUM_RIGHT_READ, true),
+	CALL(HC_VCPU_RUN, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_PAUSE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_TRAP_MEMORY, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_STATS, OBJECT_VCPU, HILUM_RIGHT_READ, false),
+	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_EVENT_SIGNAL, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
+	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
+	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_POWER, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 #undef CALL
 };
+
+static int64_t call_execute(struct vcpu *v, uint64_t number, enum object_type type, uint32_t rights, const uint64_t *a)
+{
+	struct object *o;
+
+	if (type == OBJECT_NONE)
+		return call_without_object(v, number, a);
+	TRY(resolve(v, a[0], type, rights, &o));
+	switch (type) {
+	case OBJECT_HOST:
+		return call_on_host(v, number, a);
+	case OBJECT_VM:
+		return call_on_vm(v, container_of(o, struct vm, object), number, a);
+	case OBJECT_VCPU:
+		return call_on_vcpu(v, container_of(o, struct vcpu, object), number, a);
+	default:
+		return call_on_event(as_event(o), number);
+	}
+}
 
 /* One call that neither waits nor is a batch. False: the lock was taken, try again. */
 static bool call_dispatch(struct vcpu *v, uint64_t number, const uint64_t *a, int64_t *result)
 {
 	uint64_t index = number - HILUM_CALL_BASE;
 
-	if (index >= ARRAY_SIZE(calls) || calls[index].fn == NULL) {
-		*result = HILUM_E_UNSUPPORTED;
+	*result = STATUS_UNSUPPORTED;
+	if (index >= ARRAY_SIZE(calls))
 		return true;
-	}
-	if (!calls[index].locked) {
-		*result = calls[index].fn(v, a);
-		return true;
-	}
-	if (!object_lock_try())
+	if (calls[index].locked && !object_lock_try())
 		return false;
-	*result = calls[index].fn(v, a);
-	object_unlock(v->cpu);
+	*result = call_execute(v, number, calls[index].type, calls[index].rights, a);
+	if (calls[index].locked)
+		object_unlock(v->cpu);
 	return true;
 }
 
@@ -525,27 +439,12 @@ static int64_t call_kvm(struct vcpu *v, uint64_t number)
 	return -1000;
 }
 
-void hypercall_handle(struct vcpu *v, unsigned length)
+/* Apart from hypercall_handle, whose short ways do not pay for the registers that this one saves. */
+static never_inline void call(struct vcpu *v, uint64_t number, unsigned length)
 {
-	uint64_t number = v->gpr[0];
+	uint64_t a[6] = { v->gpr[7], v->gpr[6], v->gpr[2], v->gpr[10], v->gpr[8], v->gpr[9] };
 	int64_t result;
 
-	if (likely(number == HC_NOP)) {
-		v->gpr[0] = 0;
-		vcpu_skip(v, length);
-		return;
-	}
-	if (vcpu_paging(v)->cpl != 0) { /* a guest's programs do not speak for its kernel */
-		v->gpr[0] = (uint64_t)HILUM_E_DENIED;
-		vcpu_skip(v, length);
-		return;
-	}
-	uint64_t a[6] = { v->gpr[7], v->gpr[6], v->gpr[2], v->gpr[10], v->gpr[8], v->gpr[9] };
-	if (number == HC_WAIT) {
-		vcpu_skip(v, length);
-		forward_wait(v, a[0], a[1]);
-		return;
-	}
 	if (number == HC_BATCH) {
 		if (!call_batch(v, a, &result))
 			return;
@@ -559,4 +458,19 @@ void hypercall_handle(struct vcpu *v, unsigned length)
 	}
 	v->gpr[0] = (uint64_t)result;
 	vcpu_skip(v, length);
+}
+
+void hypercall_handle(struct vcpu *v, unsigned length)
+{
+	uint64_t number = v->gpr[0];
+
+	if (number == HC_NOP || v->cpl != 0) { /* a guest's programs do not speak for its kernel */
+		v->gpr[0] = number == HC_NOP ? 0 : (uint64_t)HILUM_E_DENIED;
+		vcpu_skip(v, length);
+	} else if (number == HC_WAIT) {
+		vcpu_skip(v, length);
+		forward_wait(v, v->gpr[7], v->gpr[6]);
+	} else {
+		call(v, number, length);
+	}
 }

@@ -68,7 +68,7 @@ enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	return status;
 }
 
-static bool pat_valid(uint64_t value)
+bool msr_pat_valid(uint64_t value)
 {
 	for (unsigned i = 0; i < 64; i += 8) {
 		uint8_t type = (uint8_t)(value >> i);
@@ -101,7 +101,7 @@ enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 		virt->set_tsc_offset(v);
 		return STATUS_OK;
 	case MSR_PAT:
-		if (!pat_valid(value))
+		if (!msr_pat_valid(value))
 			return STATUS_INVALID;
 		v->pat = value;
 		virt->set_pat(v);

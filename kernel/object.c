@@ -35,24 +35,35 @@ static void object_free(struct object *object)
 	}
 }
 
-struct memory_object *memory_object_of_page(void *page)
+struct memory_object *memory_object_create(struct memory *memory, void *pool_page)
 {
 	struct memory_object *m = pool_alloc(sizeof(*m));
 
-	if (m == NULL)
-		return NULL;
-	if (memory_wrap_frames(pool_hpa(page), PAGE_SIZE, true, &m->memory) != STATUS_OK) {
-		pool_free(m, sizeof(*m));
+	if (m == NULL) {
+		memory_destroy(memory);
 		return NULL;
 	}
-	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
-	m->pool_page = page;
+	*m = (struct memory_object){ .object = { .type = OBJECT_MEMORY, .refs = 1 }, .memory = memory, .pool_page = pool_page };
+	return m;
+}
+
+struct memory_object *memory_object_of_page(void **page)
+{
+	void *fresh = pool_alloc_page();
+	struct memory_object *m = NULL;
+	struct memory *memory;
+
+	if (fresh != NULL && memory_wrap_frames(pool_hpa(fresh), PAGE_SIZE, true, &memory) == STATUS_OK)
+		m = memory_object_create(memory, fresh);
+	if (m == NULL)
+		pool_free_page(fresh);
+	*page = fresh;
 	return m;
 }
 
 void object_unref(struct object *object)
 {
-	if (__atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
+	if (object == NULL || __atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	object->next_dead = __atomic_load_n(&graveyard, __ATOMIC_RELAXED);
 	while (!__atomic_compare_exchange_n(&graveyard, &object->next_dead, object, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))

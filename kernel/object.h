@@ -41,10 +41,13 @@ struct memory_object {
 };
 
 /*
- * A memory object over one page of the pool, which belongs to it from now on, with one reference. NULL: no memory; the page is
- * still the caller's.
+ * A memory object with one reference, which `memory` and, if not NULL, `pool_page` belong to from now on. NULL: no memory; `memory`
+ * was destroyed, the page is still the caller's.
  */
-struct memory_object *memory_object_of_page(void *page);
+struct memory_object *memory_object_create(struct memory *memory, void *pool_page);
+
+/* The same over a fresh page of the pool, which is handed back in `page` for the kernel's own use. */
+struct memory_object *memory_object_of_page(void **page);
 
 static inline void object_ref(struct object *object)
 {
@@ -52,7 +55,7 @@ static inline void object_ref(struct object *object)
 }
 
 /*
- * Drop a reference, in any context. An object without references is freed at the end of the next control call, after a grace
+ * Drop a reference, in any context; NULL is allowed. An object without references is freed at the end of the next control call, after a grace
  * period: pointers that were looked up without a lock stay good until their handler returns.
  */
 void object_unref(struct object *object);

@@ -2,8 +2,6 @@
 #include "kernel/pvclock.h"
 #include "kernel/vm.h"
 
-uint64_t pvclock_boot_seconds, pvclock_boot_tsc;
-
 struct pvclock_time {
 	uint32_t version; /* odd while it changes */
 	uint32_t pad;
@@ -58,7 +56,7 @@ static enum status write_system_time(struct vcpu *v, uint64_t msr)
 static enum status write_wall_clock(struct vcpu *v, gpa_t gpa)
 {
 	uint64_t guest_start_tsc = 0 - v->apic.tsc_offset; /* host TSC at guest TSC 0 */
-	uint64_t ns = pvclock_boot_seconds * 1000000000ull + tsc_to_ns(guest_start_tsc - pvclock_boot_tsc);
+	uint64_t ns = v->vm->wall_clock_ns + tsc_to_ns(guest_start_tsc);
 	struct pvclock_wall w = { 2, (uint32_t)(ns / 1000000000ull), (uint32_t)(ns % 1000000000ull) };
 
 	return vm_copy_out(v->vm, gpa, &w, sizeof(w));
@@ -72,86 +70,47 @@ void pvclock_update_steal(struct vcpu *v)
 		v->kvm_steal_time = 0; /* the guest took the page away: nothing to tell any more */
 }
 
-enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+static uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
 {
 	if (!(v->vm->flags & HILUM_VM_KVM_LEAVES))
-		return STATUS_NOT_FOUND;
+		return NULL;
 	switch (msr) {
 	case MSR_KVM_WALL_CLOCK:
-		*value = v->kvm_wall_clock;
-		return STATUS_OK;
+		return &v->kvm_wall_clock;
 	case MSR_KVM_SYSTEM_TIME:
-		*value = v->kvm_system_time;
-		return STATUS_OK;
+		return &v->kvm_system_time;
 	case MSR_KVM_STEAL_TIME:
-		*value = v->kvm_steal_time;
-		return STATUS_OK;
+		return &v->kvm_steal_time;
 	default:
-		return STATUS_NOT_FOUND;
+		return NULL;
 	}
+}
+
+enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+{
+	const uint64_t *reg = pvclock_register(v, msr);
+
+	if (reg == NULL)
+		return STATUS_NOT_FOUND;
+	*value = *reg;
+	return STATUS_OK;
 }
 
 enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
-	if (!(v->vm->flags & HILUM_VM_KVM_LEAVES))
+	uint64_t *reg = pvclock_register(v, msr);
+
+	if (reg == NULL)
 		return STATUS_NOT_FOUND;
-	switch (msr) {
-	case MSR_KVM_WALL_CLOCK:
-		v->kvm_wall_clock = value;
-		return write_wall_clock(v, value) == STATUS_OK ? STATUS_OK : STATUS_INVALID;
-	case MSR_KVM_SYSTEM_TIME:
-		v->kvm_system_time = value;
-		if (!(value & 1))
-			return STATUS_OK;
-		return write_system_time(v, value) == STATUS_OK ? STATUS_OK : STATUS_INVALID;
-	case MSR_KVM_STEAL_TIME:
-		if (value & 0x3E)
-			return STATUS_INVALID;
-		v->kvm_steal_time = value;
-		if (value & 1)
-			pvclock_update_steal(v);
+	if (msr == MSR_KVM_STEAL_TIME && (value & 0x3E))
+		return STATUS_INVALID;
+	*reg = value;
+	if (msr == MSR_KVM_WALL_CLOCK)
+		return write_wall_clock(v, value);
+	if (!(value & 1))
 		return STATUS_OK;
-	default:
-		return STATUS_NOT_FOUND;
-	}
-}
-
-/* ---- The CMOS clock, once -------------------------------------------------------------------------------------------------- */
-
-static unsigned cmos_read(uint8_t reg)
-{
-	outb(0x70, 0x80 | reg);
-	return inb(0x71);
-}
-
-static unsigned from_bcd(unsigned value, unsigned status_b)
-{
-	return status_b & 4 ? value : (value & 15) + (value >> 4) * 10;
-}
-
-/* Days since 1970-01-01 of a date of the Gregorian calendar. */
-static uint64_t days_of(unsigned year, unsigned month, unsigned day)
-{
-	unsigned y = month <= 2 ? year - 1 : year;
-	unsigned m = month <= 2 ? month + 9 : month - 3; /* March is 0 */
-
-	return 365ull * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
-}
-
-void pvclock_init(void)
-{
-	unsigned b = cmos_read(0x0B);
-	unsigned tries = 100000;
-
-	while ((cmos_read(0x0A) & 0x80) && --tries != 0)
-		; /* an update is under way */
-	pvclock_boot_tsc = rdtsc();
-	unsigned second = from_bcd(cmos_read(0), b), minute = from_bcd(cmos_read(2), b);
-	unsigned raw_hour = cmos_read(4), hour = from_bcd(raw_hour & 0x7F, b);
-	unsigned day = from_bcd(cmos_read(7), b), month = from_bcd(cmos_read(8), b), year = 2000 + from_bcd(cmos_read(9), b);
-	if (!(b & 2))
-		hour = hour % 12 + (raw_hour & 0x80 ? 12 : 0);
-	if (second > 59 || minute > 59 || hour > 23 || day - 1 > 30 || month - 1 > 11 || year > 2099)
-		return; /* no clock, or nonsense: time starts at 1970 */
-	pvclock_boot_seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+	if (msr == MSR_KVM_SYSTEM_TIME)
+		return write_system_time(v, value);
+	pvclock_update_steal(v);
+	return STATUS_OK;
 }

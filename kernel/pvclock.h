@@ -11,15 +11,11 @@
 #define MSR_KVM_SYSTEM_TIME     0x4B564D01u
 #define MSR_KVM_STEAL_TIME      0x4B564D03u
 
-/* STATUS_NOT_FOUND: not one of these MSRs; STATUS_INVALID: #GP. */
+/* STATUS_NOT_FOUND: not one of these MSRs; any other error: #GP. */
 must_check enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 must_check enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
 
 /* Bring the vCPU's stolen time up to date; it has asked for that. From the core's loop, when it waited for the core. */
 void pvclock_update_steal(struct vcpu *v);
-
-/* Seconds since 1970 and the host TSC of that moment, read from the CMOS clock once at boot. */
-void pvclock_init(void);
-extern uint64_t pvclock_boot_seconds, pvclock_boot_tsc;
 
 #endif

@@ -8,10 +8,12 @@
 #include "arch/x86_64/status.h"
 #include "arch/x86_64/types.h"
 
+struct object;
+
 struct range {
 	uint64_t first;
 	uint64_t last; /* inclusive */
-	void *target;
+	struct object *target; /* referenced, or NULL */
 	uint64_t aux;
 };
 

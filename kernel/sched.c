@@ -2,7 +2,7 @@
 #include "kernel/sched.h"
 #include "kernel/vcpu.h"
 
-static struct vcpu *vcpu_of(struct heap_node *node)
+static struct vcpu *vcpu_of(struct queue_node *node)
 {
 	return container_of(node, struct vcpu, run_node);
 }
@@ -10,7 +10,7 @@ static struct vcpu *vcpu_of(struct heap_node *node)
 /* The one that runs may go on until `deadline_tsc`. */
 static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 {
-	if (!heap_contains(&cpu->slice.node) || cpu->slice.node.key > deadline_tsc)
+	if (!queue_contains(&cpu->slice.node) || cpu->slice.node.key > deadline_tsc)
 		cpu_timer_set(cpu, &cpu->slice, deadline_tsc);
 }
 
@@ -30,7 +30,7 @@ static void charge(struct cpu *cpu, uint64_t now_tsc)
 /* The core's virtual time: that of whoever is furthest behind. One that runs alone takes it along, though it is never picked anew. */
 static void virtual_time_advance(struct cpu *cpu)
 {
-	const struct heap_node *first = heap_first(&cpu->fair);
+	const struct queue_node *first = cpu->fair.first;
 
 	if (cpu->charged == NULL || cpu->charged->realtime)
 		return;
@@ -43,13 +43,13 @@ static void virtual_time_advance(struct cpu *cpu)
 
 void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 {
-	if (v == cpu->current || v == cpu->next || heap_contains(&v->run_node))
+	if (v == cpu->current || v == cpu->next || queue_contains(&v->run_node))
 		return;
 	if (v->stopped && !(v->requests & VCPU_REQUEST_RUN))
 		return; /* it may be freed at any time */
 	v->ready_tsc = now_tsc;
 	if (v->realtime) {
-		heap_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
+		queue_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
 		if (cpu->current != NULL && !cpu->current->realtime)
 			slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_REALTIME_DELAY_NS));
 		return;
@@ -59,14 +59,14 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 	/* A sleeper comes back with the core's virtual time: it neither owes nor is owed for the time it slept. */
 	if ((int64_t)(v->virtual_time - cpu->virtual_time) < 0)
 		v->virtual_time = cpu->virtual_time;
-	heap_insert(&cpu->fair, &v->run_node, v->virtual_time);
+	queue_insert(&cpu->fair, &v->run_node, v->virtual_time);
 	if (cpu->current != NULL)
 		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 }
 
 void sched_remove(struct cpu *cpu, struct vcpu *v)
 {
-	heap_remove(v->realtime ? &cpu->realtime : &cpu->fair, &v->run_node);
+	queue_remove(&v->run_node);
 	if (cpu->next == v)
 		cpu->next = NULL;
 }
@@ -79,12 +79,11 @@ void sched_account(struct cpu *cpu, uint64_t now_tsc)
 
 struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 {
-	struct heap *heap = cpu->realtime.root != NULL ? &cpu->realtime : &cpu->fair;
-	struct heap_node *node = heap_first(heap);
+	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : cpu->fair.first;
 
 	if (node == NULL)
 		return NULL;
-	heap_remove(heap, node);
+	queue_remove(node);
 	struct vcpu *v = vcpu_of(node);
 	if (!v->realtime)
 		cpu->virtual_time = v->virtual_time;
@@ -92,9 +91,9 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	v->stats.switches++;
 	cpu->charged = v;
 	cpu->switched_tsc = now_tsc;
-	if (heap_first(&cpu->fair) != NULL || heap_first(&cpu->realtime) != NULL)
+	if (cpu->fair.first != NULL || cpu->realtime.first != NULL)
 		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
-	else if (heap_contains(&cpu->slice.node))
-		cpu_timer_cancel(cpu, &cpu->slice);
+	else
+		cpu_timer_cancel(&cpu->slice);
 	return v;
 }

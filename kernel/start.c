@@ -8,12 +8,13 @@
 #include "boot/hooks.h"
 #include "kernel/exit.h"
 #include "kernel/host.h"
-#include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 #include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
+
+#define SOURCE_WINDOW 9u /* slot; vm_copy_out has 8 */
 
 struct virt_ops *virt;
 static uint32_t cores_ready;
@@ -48,20 +49,16 @@ static void choose_backend(void)
 	boot_refuse("%s", why);
 }
 
-/* Copy between host frames, and out of frames into kernel memory, through this core's windows. */
-static void frames_copy(hpa_t to, hpa_t from, uint64_t bytes)
+/* Copy from host frames into memory that `vm` may write. */
+static void copy_to_vm(struct vm *vm, gpa_t to, hpa_t from, uint64_t bytes)
 {
-	cpu_id_t id = cpu_self()->arch.id;
-
 	while (bytes != 0) {
 		uint64_t n = PAGE_SIZE - (from & PAGE_MASK);
-		if (n > PAGE_SIZE - (to & PAGE_MASK))
-			n = PAGE_SIZE - (to & PAGE_MASK);
 		if (n > bytes)
 			n = bytes;
-		uint8_t *t = window_map(id, 8, ALIGN_DOWN(to, PAGE_SIZE));
-		uint8_t *f = window_map(id, 9, ALIGN_DOWN(from, PAGE_SIZE));
-		memcpy(t + (to & PAGE_MASK), f + (from & PAGE_MASK), n);
+		const uint8_t *page = window_map(cpu_self()->arch.id, SOURCE_WINDOW, ALIGN_DOWN(from, PAGE_SIZE));
+		if (vm_copy_out(vm, to, page + (from & PAGE_MASK), n) != STATUS_OK)
+			panic("the control VM's fresh memory has a hole");
 		to += n;
 		from += n;
 		bytes -= n;
@@ -70,12 +67,10 @@ static void frames_copy(hpa_t to, hpa_t from, uint64_t bytes)
 
 static struct memory_object *object_of(struct memory *memory)
 {
-	struct memory_object *m = pool_alloc(sizeof(*m));
+	struct memory_object *m = memory_object_create(memory, NULL);
 
 	if (m == NULL)
 		boot_refuse("no memory left to start the control VM");
-	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
-	m->memory = memory;
 	return m;
 }
 
@@ -86,22 +81,6 @@ static struct memory_object *new_memory(uint64_t bytes)
 	if (memory_create(bytes, 0, FRAME_OWNER_KERNEL, &memory) != STATUS_OK)
 		boot_refuse("the control VM needs %lu KiB of memory, and there is not so much left", bytes >> 10);
 	return object_of(memory);
-}
-
-/* Fill a fresh memory object from host frames. */
-static void memory_fill(struct memory *memory, uint64_t offset, hpa_t from, uint64_t bytes)
-{
-	for (uint64_t done = 0; done < bytes;) {
-		hpa_t frame;
-		uint64_t block_bytes;
-		uint64_t n = PAGE_SIZE - ((offset + done) & PAGE_MASK);
-		if (n > bytes - done)
-			n = bytes - done;
-		if (memory_get(memory, offset + done, FRAME_ORDER_4K, &frame, &block_bytes) != STATUS_OK)
-			panic("fresh memory has a hole");
-		frames_copy(frame, from + done, n);
-		done += n;
-	}
 }
 
 /* A module's name is the first word of its Multiboot2 string. */
@@ -134,7 +113,7 @@ static void read_header(const struct boot_module *module, struct hilum_image_hea
 
 	if (module->bytes < sizeof(*h))
 		boot_refuse("boot module 'control' is no service image: it has %lu bytes only", module->bytes);
-	memcpy(h, window_map(cpu_self()->arch.id, 8, module->base), sizeof(*h));
+	memcpy(h, window_map(cpu_self()->arch.id, SOURCE_WINDOW, module->base), sizeof(*h));
 	if (h->magic != HILUM_IMAGE_MAGIC)
 		boot_refuse("boot module 'control' is no service image: use the control.bin that was built with this kernel");
 	if (h->abi_version != HILUM_ABI_VERSION)
@@ -157,27 +136,32 @@ static void give(struct vm *vm, uint32_t index, struct object *object, uint32_t 
 		boot_refuse("no memory left to start the control VM");
 }
 
+/* Frames of the kernel's or the boot loader's, to be read. */
+static void give_frames(struct vm *vm, uint32_t index, hpa_t hpa, uint64_t bytes)
+{
+	struct memory *memory;
+
+	if (memory_wrap_frames(hpa, bytes, false, &memory) != STATUS_OK)
+		boot_refuse("no memory left to start the control VM");
+	give(vm, index, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
+}
+
 static void give_modules(struct vm *vm, const struct boot_info *info, struct hilum_boot_info *out)
 {
 	for (uint32_t i = 0; i < info->module_count && i < HILUM_BOOT_MODULES_MAX; i++) {
 		const struct boot_module *module = &info->modules[i];
 		struct hilum_boot_module *entry = &out->module[out->module_count];
-		struct memory *memory;
 		uint64_t bytes = ALIGN_UP(module->bytes, PAGE_SIZE);
 		if (bytes == 0)
 			continue;
 		if (bytes != module->bytes) { /* what follows in the last page is not the module's */
-			uint8_t *last = window_map(cpu_self()->arch.id, 8, module->base + bytes - PAGE_SIZE);
+			uint8_t *last = window_map(cpu_self()->arch.id, SOURCE_WINDOW, module->base + bytes - PAGE_SIZE);
 			memset(last + (module->bytes & PAGE_MASK), 0, bytes - module->bytes);
 		}
-		if (memory_wrap_frames(module->base, bytes, false, &memory) != STATUS_OK)
-			boot_refuse("no memory left to start the control VM");
-		uint32_t index = HILUM_HANDLE_MODULE_0 + out->module_count;
-		give(vm, index, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
-		entry->memory = index;
+		entry->memory = HILUM_HANDLE_MODULE_0 + out->module_count++;
 		entry->bytes = module->bytes;
 		module_name(module, entry->name, sizeof(entry->name));
-		out->module_count++;
+		give_frames(vm, entry->memory, module->base, bytes);
 	}
 }
 
@@ -187,20 +171,9 @@ static void give_acpi(struct vm *vm, struct hilum_boot_info *out)
 
 	if (dsdt->base == 0)
 		return;
-	struct memory_object *copy = new_memory(ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE));
-	memory_fill(copy->memory, 0, dsdt->base, dsdt->bytes);
-	give(vm, HILUM_HANDLE_ACPI, &copy->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP);
+	map_at(vm, new_memory(ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE)), HILUM_SERVICE_ACPI_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
+	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA, dsdt->base, dsdt->bytes);
 	out->acpi_bytes = dsdt->bytes;
-}
-
-static void give_log(struct vm *vm)
-{
-	const struct log_ring *ring = log_ring_get();
-	struct memory *memory;
-
-	if (memory_wrap_frames(kernel_virt_to_hpa(ring), sizeof(*ring), false, &memory) != STATUS_OK)
-		boot_refuse("no memory left to start the control VM");
-	give(vm, HILUM_HANDLE_LOG, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
 }
 
 /* 32-bit protected mode, flat, paging off: SDM vol. 3A, 9.8. */
@@ -227,8 +200,8 @@ void control_vm_start(void)
 	const struct boot_info *info = boot_info_get();
 	const struct boot_module *module = find_control(info);
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "control" };
-	struct hilum_boot_info *boot = pool_alloc_page();
-	struct memory_object *boot_page = boot != NULL ? memory_object_of_page(boot) : NULL;
+	struct hilum_boot_info *boot;
+	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
 	struct hilum_image_header header;
 	struct vm *vm;
 	struct vcpu *v;
@@ -237,21 +210,18 @@ void control_vm_start(void)
 	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK ||
 	    vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
-	struct memory_object *ram = new_memory(header.memory_bytes);
-	memory_fill(ram->memory, header.load_gpa, module->base, header.image_bytes);
-	map_at(vm, ram, 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
+	map_at(vm, new_memory(header.memory_bytes), 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
+	copy_to_vm(vm, header.load_gpa, module->base, header.image_bytes);
 	map_at(vm, vm->shared_memory, HILUM_SERVICE_SHARED_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
 	give(vm, HILUM_HANDLE_SELF, &vm->object, HILUM_RIGHT_ALL);
 	give(vm, HILUM_HANDLE_HOST, &host_object, HILUM_RIGHT_ALL);
-	give_log(vm);
+	give_frames(vm, HILUM_HANDLE_LOG, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
 	give_acpi(vm, boot);
 	give_modules(vm, info, boot);
 	start_state(v, &header);
-	vm->state = HILUM_VM_RUNNING;
-	vm->started = true;
-	vcpu_request(v, VCPU_REQUEST_RUN);
+	vcpu_run(v);
 }
 
 _Noreturn void kernel_main(struct cpu *cpu)
@@ -260,7 +230,6 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		choose_backend();
 		cpu_init_interrupts();
 		cpuid_init();
-		pvclock_init();
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);

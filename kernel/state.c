@@ -8,9 +8,6 @@
 #include "kernel/forward.h"
 #include "kernel/virt_ops.h"
 
-#define CR4_GUEST (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
-		   CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
-
 static bool canonical(uint64_t address)
 {
 	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
@@ -27,7 +24,7 @@ static bool control_valid(const struct hilum_vcpu_state *s)
 		return false;
 	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG) && !(s->cr4 & CR4_PAE))
 		return false;
-	return s->xcr0 == 0 || ((s->xcr0 & 1) && !(s->xcr0 & ~cpuid_xcr0_mask) && !((s->xcr0 & 4) && !(s->xcr0 & 2)) &&
+	return s->xcr0 <= 1 || ((s->xcr0 & 1) && !(s->xcr0 & ~cpuid_xcr0_mask) && !((s->xcr0 & 4) && !(s->xcr0 & 2)) &&
 				!((s->xcr0 & 0xE0) && (s->xcr0 & 0xE6) != 0xE6));
 }
 
@@ -43,12 +40,7 @@ static bool segments_valid(const struct hilum_vcpu_state *s)
 
 static bool msrs_valid(const struct hilum_vcpu_state *s)
 {
-	for (unsigned i = 0; i < 64; i += 8) {
-		uint8_t type = (uint8_t)(s->pat >> i);
-		if (type > 7 || type == 2 || type == 3)
-			return false;
-	}
-	return canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
+	return msr_pat_valid(s->pat) && canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
 	       canonical(s->sysenter_eip) && s->tsc_aux <= UINT32_MAX;
 }
 

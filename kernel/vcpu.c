@@ -111,34 +111,19 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 /* The local APIC model's way to its vCPU. */
 void vlapic_notify(struct vlapic *target, enum vlapic_notice what)
 {
-	static const uint32_t request[] = {
-		[VLAPIC_NOTIFY_INTR] = VCPU_REQUEST_INTERRUPT,
-		[VLAPIC_NOTIFY_NMI] = VCPU_REQUEST_NMI,
-		[VLAPIC_NOTIFY_INIT] = VCPU_REQUEST_INIT,
-		[VLAPIC_NOTIFY_SIPI] = VCPU_REQUEST_SIPI,
-		[VLAPIC_NOTIFY_EXTINT] = VCPU_REQUEST_EXTINT,
-	};
-	vcpu_request(container_of(target, struct vcpu, apic), request[what]);
+	vcpu_request(container_of(target, struct vcpu, apic), 1u << what);
 }
 
 void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
 {
 	struct vcpu *v = container_of(apic, struct vcpu, apic);
 
-	if (v->stopped)
-		v->parked_apic_timer = host_tsc; /* perhaps on another core than its own */
-	else
-		cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
+	cpu_timer_set(v->cpu, &v->apic_timer, host_tsc);
 }
 
 void vlapic_timer_cancel(struct vlapic *apic)
 {
-	struct vcpu *v = container_of(apic, struct vcpu, apic);
-
-	if (v->stopped)
-		v->parked_apic_timer = 0;
-	else
-		cpu_timer_cancel(v->cpu, &v->apic_timer);
+	cpu_timer_cancel(&container_of(apic, struct vcpu, apic)->apic_timer);
 }
 
 void vlapic_eoi_level(struct vlapic *apic, uint8_t vector)
@@ -158,8 +143,10 @@ static void prepare_eoi(struct vcpu *v)
 		unsigned vector = i * 64 + (unsigned)__builtin_ctzll(v->eoi_pending[i]);
 		v->eoi_pending[i] &= v->eoi_pending[i] - 1;
 		v->deferred |= VCPU_REQUEST_EOI;
-		if (v->vm->handler != NULL)
-			forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_EOI, .value = vector });
+		if (v->vm->handler != NULL) {
+			v->trapped = (struct forward){ .kind = HILUM_TRAP_EOI, .value = vector };
+			forward_trap(v);
+		}
 		return;
 	}
 }
@@ -185,8 +172,35 @@ static void prepare_interrupts(struct vcpu *v)
 	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
 		v->intack_pending = true;
 		v->extint_message = false;
-		forward_trap(v, &(struct forward){ .kind = HILUM_TRAP_INTACK });
+		v->trapped = (struct forward){ .kind = HILUM_TRAP_INTACK };
+		forward_trap(v);
 	}
+}
+
+static void vcpu_unload(struct vcpu *v)
+{
+	if (v->cpu->loaded != v)
+		return;
+	virt->unload(v);
+	v->cpu->loaded = NULL;
+}
+
+/* What the backend holds, as a reset (CS F000h) or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
+static void write_start(struct vcpu *v, uint64_t cr0, unsigned cs)
+{
+	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
+
+	memset(s, 0, sizeof(*s));
+	s->ds = s->es = s->fs = s->gs = s->ss = data;
+	s->cs = (struct hilum_segment){ cs == 0xF000 ? 0xFFFF0000 : cs << 4, 0xFFFF, (uint16_t)cs, 0x9B };
+	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
+	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
+	s->gdtr_limit = s->idtr_limit = 0xFFFF;
+	s->cr0 = (cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
+	s->dr6 = 0xFFFF0FF0;
+	s->dr7 = 0x400;
+	virt->set_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_DR);
 }
 
 static void prepare_startup(struct vcpu *v, uint32_t requests)
@@ -196,26 +210,22 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		return;
 	}
 	if (requests & VCPU_REQUEST_INIT) {
+		v->cpu->resched |= v->cpu->loaded == v; /* a bootstrap processor must be loaded anew */
+		vcpu_unload(v);
 		vcpu_reset(v, false);
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
 	if ((requests & VCPU_REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
-		virt->start_at(v, (uint8_t)v->apic.sipi_vector);
+		write_start(v, vcpu_paging(v)->cr0, v->apic.sipi_vector << 8);
+		v->rip = 0;
 		v->state = VCPU_READY;
 	}
 }
 
-/* A parked vCPU is in no heap of its core; its timers' deadlines are kept. */
-static void timer_park(struct cpu *cpu, struct cpu_timer *timer, uint64_t *kept)
+static void timer_unpark(struct vcpu *v, struct cpu_timer *timer)
 {
-	*kept = heap_contains(&timer->node) ? timer->node.key : 0;
-	cpu_timer_cancel(cpu, timer);
-}
-
-static void timer_unpark(struct cpu *cpu, struct cpu_timer *timer, uint64_t kept)
-{
-	if (kept != 0)
-		cpu_timer_set(cpu, timer, kept);
+	if (timer->node.key != 0)
+		cpu_timer_set(v->cpu, timer, timer->node.key);
 }
 
 /* Let go of the core, then let the others see that it has. */
@@ -223,14 +233,11 @@ static void vcpu_park(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 
-	timer_park(cpu, &v->apic_timer, &v->parked_apic_timer);
-	timer_park(cpu, &v->wait_timer, &v->parked_wait_timer);
+	queue_remove(&v->apic_timer.node);
+	queue_remove(&v->wait_timer.node);
 	if (cpu->charged == v)
 		sched_account(cpu, rdtsc());
-	if (cpu->loaded == v) {
-		virt->unload(v);
-		cpu->loaded = NULL;
-	}
+	vcpu_unload(v);
 	__atomic_store_n(&v->stopped, 1, __ATOMIC_RELEASE);
 }
 
@@ -243,8 +250,8 @@ bool vcpu_prepare(struct vcpu *v)
 	uint32_t r = __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQ_REL) | v->deferred;
 	v->deferred = 0;
 	if (starts) {
-		timer_unpark(v->cpu, &v->apic_timer, v->parked_apic_timer);
-		timer_unpark(v->cpu, &v->wait_timer, v->parked_wait_timer);
+		timer_unpark(v, &v->apic_timer);
+		timer_unpark(v, &v->wait_timer);
 	}
 	if (r & VCPU_REQUEST_STOP || v->stopped) {
 		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN);
@@ -323,36 +330,33 @@ void vcpu_window_opened(struct vcpu *v)
 		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* its vector must be asked for before the next entry */
 }
 
-enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out)
+enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out)
 {
 	if (index >= HILUM_MAX_VCPUS || weight == 0 || weight > SCHED_WEIGHT_MAX || (core >= cpu_count && core != HILUM_CORE_ANY))
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	struct vcpu *v = vm_alloc_pages(vm, 0);
-	struct hilum_trap *trap = vm_alloc_pages(vm, 0);
-	void *xsave = vm_alloc_pages(vm, 0);
-	struct memory_object *trap_memory = trap != NULL ? memory_object_of_page(trap) : NULL;
-	if (v == NULL || xsave == NULL || trap_memory == NULL)
-		goto no_memory;
+	struct vcpu *v = pool_alloc_page();
+	if (v == NULL)
+		return STATUS_NO_MEMORY;
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
 	v->vm = vm;
 	object_ref(&vm->object);
-	v->index = index;
+	v->index = (uint32_t)index;
 	v->cpu = cpu_table[core != HILUM_CORE_ANY ? core : (vm->id + index) % cpu_count];
-	v->weight = weight;
+	v->weight = (uint32_t)weight;
 	v->realtime = vm->flags & HILUM_VM_REALTIME;
 	v->stopped = 1;
-	v->trap = trap;
-	v->trap_memory = trap_memory;
-	v->xsave = xsave;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
-	if (virt->create_vcpu(v) != STATUS_OK) {
-		object_unref(&vm->object);
-		goto no_memory;
+	v->trap_memory = memory_object_of_page((void **)&v->trap);
+	v->xsave = pool_alloc_page();
+	if (v->trap_memory == NULL || v->xsave == NULL || virt->create_vcpu(v) != STATUS_OK) {
+		object_unref(&v->object);
+		return STATUS_NO_MEMORY;
 	}
-	vlapic_init(&v->apic, &vm->bus, index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
+	vm->kernel_bytes += 3 * PAGE_SIZE;
+	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
@@ -362,16 +366,14 @@ enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t w
 		vm->by_core[v->cpu->arch.id] = v;
 	*out = v;
 	return STATUS_OK;
-no_memory:
-	if (trap_memory != NULL) {
-		object_unref(&trap_memory->object); /* and the trap page with it */
-		vm->kernel_bytes -= PAGE_SIZE;
-	} else {
-		vm_free_pages(vm, trap, 0);
-	}
-	vm_free_pages(vm, xsave, 0);
-	vm_free_pages(vm, v, 0);
-	return STATUS_NO_MEMORY;
+}
+
+void vcpu_run(struct vcpu *v)
+{
+	v->vm->started = true;
+	if (v->vm->state == HILUM_VM_STOPPED)
+		v->vm->state = HILUM_VM_RUNNING;
+	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 
 /* A vCPU that was told to run and whose core has not looked yet is as good as running. Pairs with the exchange in vcpu_prepare. */
@@ -397,18 +399,22 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 		cpu_pause();
 }
 
+/* Also of one that vcpu_create could not complete. */
 void vcpu_free(struct vcpu *v)
 {
-	virt->destroy_vcpu(v);
+	if (v->backend != NULL)
+		virt->destroy_vcpu(v);
 	pool_free_page(v->xsave);
-	object_unref(&v->trap_memory->object);
-	struct vm *vm = v->vm;
+	if (v->trap_memory != NULL)
+		object_unref(&v->trap_memory->object);
+	object_unref(&v->vm->object);
 	pool_free_page(v);
-	object_unref(&vm->object);
 }
 
 void vcpu_reset(struct vcpu *v, bool power_up)
 {
+	uint64_t cr0 = power_up ? CR0_CD | CR0_NW : vcpu_paging(v)->cr0;
+
 	memset(v->gpr, 0, sizeof(v->gpr));
 	v->gpr[2] = 0x600; /* EDX: family 6 or later; the CPUID table says more */
 	v->rip = 0xFFF0;
@@ -431,5 +437,5 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 		v->pat = 0x0007040600070406ull;
 	}
 	vlapic_reset(&v->apic, power_up);
-	virt->reset(v, power_up);
+	write_start(v, cr0, 0xF000);
 }

@@ -20,12 +20,12 @@ enum vcpu_state {
 	VCPU_TRAPPED,   /* until its handler has answered */
 };
 
-/* Requests; raised from any core with vcpu_request. */
-#define VCPU_REQUEST_INTERRUPT  (1u << 0) /* something may be deliverable */
-#define VCPU_REQUEST_NMI        (1u << 1)
-#define VCPU_REQUEST_INIT       (1u << 2)
-#define VCPU_REQUEST_SIPI       (1u << 3)
-#define VCPU_REQUEST_APIC_TIMER (1u << 4)
+/* Requests; raised from any core with vcpu_request. The lowest are the local APIC's notices. */
+#define VCPU_REQUEST_INTERRUPT  (1u << VLAPIC_NOTIFY_INTR) /* something may be deliverable */
+#define VCPU_REQUEST_NMI        (1u << VLAPIC_NOTIFY_NMI)
+#define VCPU_REQUEST_INIT       (1u << VLAPIC_NOTIFY_INIT)
+#define VCPU_REQUEST_SIPI       (1u << VLAPIC_NOTIFY_SIPI)
+#define VCPU_REQUEST_EXTINT     (1u << VLAPIC_NOTIFY_EXTINT) /* an ExtINT message */
 #define VCPU_REQUEST_WAIT_TIMER (1u << 5)
 #define VCPU_REQUEST_EVENT      (1u << 6) /* bits in the shared page */
 #define VCPU_REQUEST_TRAP       (1u << 7) /* a vCPU in trap_inbox wants an answer */
@@ -33,7 +33,7 @@ enum vcpu_state {
 #define VCPU_REQUEST_RETRAP     (1u << 9) /* the handler changed: hand the trap over again */
 #define VCPU_REQUEST_RUN        (1u << 10)
 #define VCPU_REQUEST_STOP       (1u << 11)
-#define VCPU_REQUEST_EXTINT     (1u << 13) /* an ExtINT message */
+#define VCPU_REQUEST_APIC_TIMER (1u << 13)
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
 
@@ -45,7 +45,6 @@ struct vcpu_paging {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t cs_base;
 	uint16_t cs_attributes;
-	uint8_t cpl;
 };
 
 /* Translations of the last instruction fetch, one for each level of the walk and one for the page itself. */
@@ -68,6 +67,18 @@ struct vcpu_fetch_memo {
 	uint64_t value[VCPU_FETCH_SLOTS - 1];
 };
 
+/* An access that a handler VM answers (kernel/forward.h). */
+struct forward {
+	uint32_t kind; /* HILUM_TRAP_* */
+	uint32_t size; /* bytes */
+	bool write;
+	uint64_t address;
+	uint64_t value;
+	uint64_t next_rip; /* 0: not known */
+	const uint8_t *insn; /* instruction bytes that the CPU delivered, or NULL; good until forward_trap returns */
+	uint32_t insn_bytes;
+};
+
 #define VCPU_NO_VECTOR (-1)
 
 struct vcpu {
@@ -84,7 +95,6 @@ struct vcpu {
 	void *backend; /* the vendor's control block */
 	hpa_t backend_hpa;
 	uint32_t index; /* = APIC id */
-	uint32_t asid;
 	uint64_t asid_generation;
 	uint64_t npt_generation; /* of the nested tables at the last entry */
 
@@ -99,6 +109,7 @@ struct vcpu {
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
 	uint64_t eoi_pending[4];
 
+	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;
 	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
@@ -106,10 +117,9 @@ struct vcpu {
 	struct vlapic apic;
 	struct cpu_timer apic_timer;
 	struct cpu_timer wait_timer;
-	uint64_t parked_apic_timer, parked_wait_timer; /* their deadlines while it is stopped; 0: not armed */
 
 	/* scheduling */
-	struct heap_node run_node; /* key: virtual time, or arrival for real-time VMs */
+	struct queue_node run_node; /* key: virtual time, or arrival for real-time VMs */
 	struct vcpu *inbox_next;
 	uint32_t in_inbox; /* shared */
 	uint32_t weight;   /* 1 .. 65535, 256 is usual */
@@ -122,9 +132,7 @@ struct vcpu {
 	struct memory_object *trap_memory;
 	struct vcpu *trap_next; /* in a handler's inbox or queue ... */
 	bool trap_queued;       /* ... which it is in: shared */
-	uint32_t trap_kind, trap_size;
-	uint64_t trap_address, trap_value, trap_next_rip;
-	bool trap_write;
+	struct forward trapped; /* what it asked */
 	/* ... and as the handler */
 	struct vcpu *trap_inbox;  /* shared: a stack */
 	struct vcpu *trap_queue;  /* oldest first */
@@ -139,7 +147,6 @@ struct vcpu {
 	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
 
 	struct object object;
-	uint32_t injected_vector;
 	struct hilum_vcpu_stats stats;
 };
 
@@ -218,8 +225,11 @@ void vcpu_window_opened(struct vcpu *v);
 void vcpu_request(struct vcpu *v, uint32_t requests);
 
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
-must_check enum status vcpu_create(struct vm *vm, uint32_t index, uint32_t core, uint32_t weight, struct vcpu **out);
+must_check enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out);
 void vcpu_free(struct vcpu *v);
+
+/* Let it run; its VM's CPUID table is fixed from now on. */
+void vcpu_run(struct vcpu *v);
 
 /* Whether its core has let go of it and will not take it up again by itself: its state may be read and changed. */
 bool vcpu_is_stopped(const struct vcpu *v);

@@ -19,10 +19,7 @@ struct virt_ops {
 	enum status (*enable_core)(struct cpu *cpu);
 	enum status (*create_vcpu)(struct vcpu *v);
 	void (*destroy_vcpu)(struct vcpu *v);
-	/* Power-up or INIT values of what the backend holds; then a start-up IPI's first instruction. Not loaded. */
-	void (*reset)(struct vcpu *v, bool power_up);
-	void (*start_at)(struct vcpu *v, uint8_t page);
-	/* Put this vCPU's switched state onto the core, or take it back off. */
+	/* Put this vCPU's switched state onto the core, with its PAT, TSC offset and port permissions, or take it back off. */
 	void (*load)(struct vcpu *v);
 	void (*unload)(struct vcpu *v);
 	/* Enter the guest again and again until it has to give the core away. `v` is loaded. */
@@ -42,8 +39,6 @@ struct virt_ops {
 	/* Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. */
 	void (*get_state)(struct vcpu *v, struct hilum_vcpu_state *state);
 	void (*set_state)(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
-	/* The VM's port permissions changed. */
-	void (*update_ports)(struct vm *vm);
 	/* The registers of a vCPU, into the log. */
 	void (*dump)(struct vcpu *v);
 	/* One host interrupt is pending: take it, and come back with none taken until the next call. */

@@ -27,39 +27,28 @@ void *vm_alloc_pages(struct vm *vm, unsigned order)
 	return page;
 }
 
-void vm_free_pages(struct vm *vm, void *page, unsigned order)
-{
-	if (page != NULL)
-		vm->kernel_bytes -= PAGE_SIZE << order;
-	pool_free_pages(page, order);
-}
-
 enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out)
 {
 	static uint32_t next_id;
 	struct vm *vm = pool_alloc_page();
-	void *shared = pool_alloc_page();
-	void *cpuid_page = pool_alloc_page();
-	struct memory_object *shared_memory = NULL;
 
-	if (vm == NULL || shared == NULL || cpuid_page == NULL || nested_pt_init(&vm->npt) != STATUS_OK)
-		goto no_memory;
-	shared_memory = memory_object_of_page(shared);
-	if (shared_memory == NULL) {
-		nested_pt_destroy(&vm->npt, NULL, NULL);
-		goto no_memory;
-	}
+	if (vm == NULL)
+		return STATUS_NO_MEMORY;
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
+	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
+	vm->cpuid = pool_alloc_page();
+	if (vm->shared_memory == NULL || vm->cpuid == NULL || nested_pt_init(&vm->npt) != STATUS_OK) {
+		object_unref(&vm->object);
+		return STATUS_NO_MEMORY;
+	}
 	vm->id = next_id++;
 	vm->bus.timer_min_period_tsc = tsc_from_ns(VLAPIC_TIMER_MIN_US * 1000);
 	vm->flags = config->flags;
+	vm->wall_clock_ns = config->wall_clock_ns;
 	memcpy(vm->name, config->name, sizeof(vm->name));
 	vm->kernel_bytes = 3 * PAGE_SIZE;
-	vm->shared = shared;
 	vm->shared->tsc_hz = tsc_hz();
 	vm->shared->vm_id = vm->id;
-	vm->shared_memory = shared_memory;
-	vm->cpuid = cpuid_page;
 	vm->status_event = status_event;
 	if (status_event != NULL)
 		object_ref(&status_event->object);
@@ -68,19 +57,16 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm_count++;
 	*out = vm;
 	return STATUS_OK;
-no_memory:
-	pool_free_page(cpuid_page);
-	pool_free_page(shared);
-	pool_free_page(vm);
-	return STATUS_NO_MEMORY;
 }
 
-static void trap_map_free(struct range_map *map)
+static void release_targets(struct range_map **place)
 {
+	struct range_map *map = *place;
+
 	for (uint32_t i = 0; map != NULL && i < map->count; i++)
-		if (map->range[i].target != NULL)
-			object_unref(&((struct event *)map->range[i].target)->object);
+		object_unref(map->range[i].target);
 	range_map_free(map);
+	*place = NULL;
 }
 
 static void vm_unlink(struct vm *vm)
@@ -96,51 +82,47 @@ static void vm_unlink(struct vm *vm)
 void vm_destroy(struct vm *vm, struct cpu *self)
 {
 	vm->object.dead = true;
-	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++) {
-		if (vm->vcpu[i] == NULL)
-			continue;
-		vcpu_stop(vm->vcpu[i], self);
-		vm->vcpu[i]->object.dead = true;
+	VM_EACH_VCPU(vm, v) {
+		vcpu_stop(v, self);
+		v->object.dead = true;
 	}
 	irq_unbind_vm(vm);
 	object_quiesce(self); /* nobody signals, forwards to or traps in it any more */
-	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-		if (vm->vcpu[i] != NULL)
-			forward_abandon(vm->vcpu[i]);
+	VM_EACH_VCPU(vm, v)
+		forward_abandon(v);
 	handle_table_clear(&vm->handles);
-	trap_map_free(vm->ports);
-	trap_map_free(vm->doorbells);
-	vm->ports = NULL;
-	vm->doorbells = NULL;
+	release_targets(&vm->doorbells);
 	vm_set_handler(vm, NULL, 0);
 	if (vm->status_event != NULL)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
 	nested_pt_destroy(&vm->npt, NULL, NULL);
-	for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++)
-		object_unref(&((struct memory_object *)vm->regions->range[i].target)->object);
-	range_map_free(vm->regions);
-	vm->regions = NULL;
+	release_targets(&vm->regions);
 	vm_unlink(vm);
-	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-		if (vm->vcpu[i] != NULL)
-			object_unref(&vm->vcpu[i]->object);
+	VM_EACH_VCPU(vm, v)
+		object_unref(&v->object);
 	object_unref(&vm->object);
 }
 
 /* The last reference is gone: what is left is only what pointers without a lock may still have read. */
 void vm_free(struct vm *vm)
 {
-	object_unref(&vm->shared_memory->object);
-	if (vm->io_bitmap != NULL)
-		pool_free_pages(vm->io_bitmap, 2);
+	if (vm->shared_memory != NULL)
+		object_unref(&vm->shared_memory->object);
+	pool_free_pages(vm->io_bitmap, 2);
 	pool_free_page(vm->cpuid);
 	pool_free_page(vm);
 }
 
-static bool page_aligned(uint64_t a, uint64_t b, uint64_t c)
+/* Readers without a lock find the new map from now on, and none has the old one in hand when this returns. */
+static void publish(struct range_map **place, struct range_map *map, struct cpu *self)
 {
-	return ((a | b | c) & PAGE_MASK) == 0;
+	struct range_map *old = *place;
+
+	__atomic_store_n(place, map, __ATOMIC_RELEASE);
+	if (old != NULL)
+		object_quiesce(self);
+	range_map_free(old);
 }
 
 /* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */
@@ -153,33 +135,29 @@ static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *se
 	nested_pt_garbage_free(&vm->npt, &garbage);
 }
 
-enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint32_t rights,
+enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint64_t rights,
 		   struct cpu *self)
 {
 	const uint64_t limit = 1ull << 47; /* of guest-physical space, whatever the CPU's width */
 
-	if (!page_aligned(gpa, offset, bytes) || bytes == 0 || bytes > limit || gpa > limit - bytes || offset > limit ||
+	if (((gpa | offset | bytes) & PAGE_MASK) || bytes == 0 || bytes > limit || gpa > limit - bytes || offset > limit ||
 	    offset + bytes > memory_bytes(object->memory) || !(rights & HILUM_MAP_READ) ||
-	    rights & ~(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
+	    rights & ~(uint64_t)(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
 		return STATUS_INVALID;
-	struct range added = { gpa, gpa + bytes - 1, object, offset | rights };
+	struct range added = { gpa, gpa + bytes - 1, &object->object, offset | rights };
 	struct range_map *map;
 	enum status status = range_copy_insert(vm->regions, &added, &map);
 	if (status != STATUS_OK)
 		return status;
-	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, rights);
+	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
 		range_map_free(map);
 		return status;
 	}
 	object_ref(&object->object);
-	struct range_map *old = vm->regions;
-	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
+	publish(&vm->regions, map, self);
 	vm->mapped_bytes += bytes;
-	if (old != NULL)
-		object_quiesce(self);
-	range_map_free(old);
 	return STATUS_OK;
 }
 
@@ -194,58 +172,40 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	enum status status = range_copy_remove(vm->regions, gpa, &removed, &map);
 	if (status != STATUS_OK)
 		return status;
-	struct range_map *old = vm->regions;
-	__atomic_store_n(&vm->regions, map, __ATOMIC_RELEASE);
+	publish(&vm->regions, map, self); /* no core populates the range any more */
 	vm->mapped_bytes -= bytes;
-	object_quiesce(self); /* no core populates the range any more */
 	unmap_pages(vm, gpa, bytes, self);
-	range_map_free(old);
-	object_unref(&((struct memory_object *)removed.target)->object);
+	object_unref(removed.target);
 	return STATUS_OK;
 }
 
-static void trap_map_publish(struct range_map **place, struct range_map *map, struct cpu *self)
-{
-	struct range_map *old = *place;
-
-	__atomic_store_n(place, map, __ATOMIC_RELEASE);
-	if (old != NULL)
-		object_quiesce(self);
-	range_map_free(old);
-}
-
-enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self)
+enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self)
 {
 	struct range added = { range->first, range->last, event, 0 };
-	bool doorbell = range->kind == HILUM_TRAP_RANGE_DOORBELL;
-	struct range_map **place = doorbell ? &vm->doorbells : &vm->ports;
 	struct range_map *map;
 
-	if (range->kind > HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || doorbell != (event != NULL))
+	if (range->kind != HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || event == NULL)
 		return STATUS_INVALID;
-	enum status status = range_copy_insert(*place, &added, &map);
+	enum status status = range_copy_insert(vm->doorbells, &added, &map);
 	if (status != STATUS_OK)
 		return status;
-	if (event != NULL)
-		object_ref(&event->object);
-	trap_map_publish(place, map, self);
+	object_ref(event);
+	publish(&vm->doorbells, map, self);
 	return STATUS_OK;
 }
 
 enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self)
 {
-	struct range_map **place = kind == HILUM_TRAP_RANGE_DOORBELL ? &vm->doorbells : &vm->ports;
 	struct range_map *map;
 	struct range removed;
 
-	if (kind > HILUM_TRAP_RANGE_DOORBELL)
+	if (kind != HILUM_TRAP_RANGE_DOORBELL)
 		return STATUS_INVALID;
-	enum status status = range_copy_remove(*place, first, &removed, &map);
+	enum status status = range_copy_remove(vm->doorbells, first, &removed, &map);
 	if (status != STATUS_OK)
 		return status;
-	trap_map_publish(place, map, self);
-	if (removed.target != NULL)
-		object_unref(&((struct event *)removed.target)->object);
+	publish(&vm->doorbells, map, self);
+	object_unref(removed.target);
 	return STATUS_OK;
 }
 
@@ -263,7 +223,16 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)
 		bits[port >> 3] &= (uint8_t)~(1u << (port & 7));
-	virt->update_ports(vm);
+	return STATUS_OK;
+}
+
+enum status vm_set_extint(struct vm *vm, uint64_t level)
+{
+	if (level > 1)
+		return STATUS_INVALID;
+	__atomic_store_n(&vm->extint, level, __ATOMIC_RELEASE);
+	if (level != 0 && vm->vcpu[0] != NULL)
+		vcpu_request(vm->vcpu[0], VCPU_REQUEST_INTERRUPT);
 	return STATUS_OK;
 }
 
@@ -279,9 +248,9 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 		object_unref(&old->object);
 	if (handler != NULL)
 		object_quiesce(cpu_self()); /* whoever traps from here on sees the new one; who has trapped is TRAPPED */
-	for (unsigned i = 0; handler != NULL && i < HILUM_MAX_VCPUS; i++)
-		if (vm->vcpu[i] != NULL && vm->vcpu[i]->state == VCPU_TRAPPED)
-			vcpu_request(vm->vcpu[i], VCPU_REQUEST_RETRAP);
+	VM_EACH_VCPU(vm, v)
+		if (handler != NULL && v->state == VCPU_TRAPPED)
+			vcpu_request(v, VCPU_REQUEST_RETRAP);
 }
 
 void vm_get_status(const struct vm *vm, struct hilum_vm_status *out)
@@ -333,7 +302,7 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 	if (r == NULL || (r->aux & rights) != rights)
 		return STATUS_NOT_FOUND;
 	const struct memory_mapping m = {
-		.memory = ((struct memory_object *)r->target)->memory,
+		.memory = container_of(r->target, struct memory_object, object)->memory,
 		.gpa = r->first,
 		.bytes = r->last - r->first + 1,
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),

@@ -20,7 +20,6 @@ struct vm {
 
 	struct nested_pt npt;
 	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
-	struct range_map *ports;     /* the handler's */
 	struct range_map *doorbells; /* target: struct event * */
 	struct handle_table handles;
 
@@ -37,6 +36,7 @@ struct vm {
 
 	struct vm *handler; /* who answers synchronous traps */
 	uint64_t badge;
+	uint64_t wall_clock_ns; /* since 1970 at host TSC 0 */
 
 	struct hilum_shared_page *shared;
 	struct memory_object *shared_memory;
@@ -50,6 +50,10 @@ struct vm {
 	struct vlapic_bus bus;
 };
 
+#define VM_EACH_VCPU(vm, v)                                                                                  \
+	for (struct vcpu **v##_at = (vm)->vcpu, *v; v##_at != (vm)->vcpu + HILUM_MAX_VCPUS; v##_at++)        \
+		if ((v = *v##_at) != NULL)
+
 /* Copy between kernel memory and guest-physical memory of `vm`. Errors: STATUS_FAULT (not all mapped, or not writable). */
 must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t bytes);
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
@@ -60,18 +64,20 @@ must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, u
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
-/* Pool memory charged to `vm`; NULL when exhausted. */
+/* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */
+must_check enum status vm_set_extint(struct vm *vm, uint64_t level);
+
+/* Pool memory charged to `vm`, which will have it until its end; NULL when exhausted. */
 void *vm_alloc_pages(struct vm *vm, unsigned order);
-void vm_free_pages(struct vm *vm, void *page, unsigned order);
 
 /* The rest runs under the object lock. `config->name` is NUL-terminated. */
 must_check enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out);
 void vm_destroy(struct vm *vm, struct cpu *self); /* not the VM of the calling vCPU */
 void vm_free(struct vm *vm);
 must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
-			      uint32_t rights, struct cpu *self);
+			      uint64_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
-must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct event *event, struct cpu *self);
+must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self);
 must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);

@@ -231,21 +231,21 @@ static hpa_t range_end(const struct boot_range *r)
 	return end < FRAME_HPA_LIMIT ? end : FRAME_HPA_LIMIT;
 }
 
-bool frame_knows_range(const struct boot_range *range)
+uint64_t frame_note_ranges(const struct boot_info *info)
 {
-	return type_of_range(range) != FRAME_ABSENT;
-}
+	uint64_t gibs = 0;
 
-void frame_note_ranges(const struct boot_info *info)
-{
 	for (uint32_t i = 0; i < info->range_count; i++) {
 		const struct boot_range *r = &info->ranges[i];
 
-		if (!frame_knows_range(r))
+		if (type_of_range(r) == FRAME_ABSENT)
 			continue;
-		for (uint64_t g = r->base >> GIB_SHIFT; g <= (range_end(r) - 1) >> GIB_SHIFT; g++)
+		for (uint64_t g = r->base >> GIB_SHIFT; g <= (range_end(r) - 1) >> GIB_SHIFT; g++) {
+			gibs += !frame_has_gib(g << GIB_SHIFT);
 			has_gib[g >> 6] |= 1ull << (g & 63);
+		}
 	}
+	return gibs;
 }
 
 /* Cuts [base, end) into naturally aligned blocks and gives each its state; KERNEL ranges into single frames

@@ -85,11 +85,9 @@ uint64_t frame_total(void);
 /* The entry of one frame of RAM that is known to exist. */
 struct frame *frame_entry(hpa_t hpa);
 
-/* Whether the frames of a boot range belong in the table: RAM, and below FRAME_HPA_LIMIT. */
-bool frame_knows_range(const struct boot_range *range);
-
-/* First step: notes the GiBs that known ranges touch, as frame_has_gib tells then. */
-void frame_note_ranges(const struct boot_info *info);
+/* First step: notes the GiBs that known RAM below FRAME_HPA_LIMIT touches, as frame_has_gib tells then, and
+ * returns their number. */
+uint64_t frame_note_ranges(const struct boot_info *info);
 
 /*
  * Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the

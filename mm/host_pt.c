@@ -1,12 +1,10 @@
 /*
  * The host's page tables. All tables are pages of the pool, or of the seed that becomes the pool's first
- * part. Must never map guest memory, nor anything both writable and executable. Lock: host_lock (rank HOST)
- * covers the tables and mmio_next; the exceptions are in host_pt.h.
+ * part. Must never map guest memory, nor anything both writable and executable. No lock: see host_pt.h.
  */
 #include "mm/host_pt.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/string.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
@@ -21,9 +19,8 @@
 #define PT_ENTRIES  512u
 #define LARGE_BYTES (1ull << 21)
 #define EARLY_BYTES LARGE_BYTES	 /* of the seed, for the tables built before CR3 is loaded */
-#define MMIO_BYTES  (1ull << 39) /* of address space: one PML4 slot */
+#define MMIO_END    (MMIO_BASE + (1ull << 39)) /* of its PML4 slot */
 
-static struct spinlock host_lock = SPINLOCK_INIT(LOCK_RANK_HOST);
 static hpa_t root;
 static uint64_t mmio_next = MMIO_BASE;
 static hpa_t seed_next, seed_end; /* rest of the seed; empty once the pool works */
@@ -34,7 +31,8 @@ static uint64_t *table_at(hpa_t hpa)
 	return (uint64_t *)(tables_va + hpa);
 }
 
-hpa_t host_pt_alloc_page(void)
+/* A zeroed page of the pool, or of the seed; 0: no memory. */
+static hpa_t alloc_page(void)
 {
 	if (!seed_end) {
 		void *page = pool_alloc_page();
@@ -62,7 +60,7 @@ uint64_t *host_pt_entry(uint64_t va, unsigned level)
 		uint64_t *entry = &table[index_at(va, l)];
 
 		if (!*entry) {
-			hpa_t next = host_pt_alloc_page();
+			hpa_t next = alloc_page();
 
 			if (!next)
 				return NULL;
@@ -74,6 +72,7 @@ uint64_t *host_pt_entry(uint64_t va, unsigned level)
 	return &table[index_at(va, level)];
 }
 
+/* The place must be empty. STATUS_NO_MEMORY: no page for a table. */
 static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
 {
 	uint64_t *entry = host_pt_entry(va, 1);
@@ -85,18 +84,9 @@ static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
 	return STATUS_OK;
 }
 
-enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
-	spin_lock(&host_lock);
-	enum status status = map_page(va, hpa, flags);
-
-	spin_unlock(&host_lock);
-	return status;
-}
-
-void host_pt_map_pool_block(hpa_t hpa)
-{
-	uint64_t *entry = host_pt_entry(POOL_BASE + hpa, 2);
+	uint64_t *entry = host_pt_entry(va, 2);
 
 	assert(entry && !*entry);
 	entry_write(entry, hpa | HOST_PT_LEAF | PT_LARGE | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
@@ -119,12 +109,12 @@ void host_pt_init(hpa_t seed, uint64_t seed_bytes)
 	tables_va = (uint64_t)early - seed;
 	seed_next = seed;
 	seed_end = seed + seed_bytes;
-	root = host_pt_alloc_page();
+	root = alloc_page();
 	map_image_part(kernel_text_start, kernel_text_end, 0);
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
 	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
-		host_pt_map_pool_block(at);
+		host_pt_map_block(POOL_BASE + at, at);
 	assert(seed_next - seed <= EARLY_BYTES);
 	tables_va = POOL_BASE;
 	cpu_write_cr3(root);
@@ -151,23 +141,17 @@ static bool is_no_ram(hpa_t first, hpa_t last)
 void *mm_map_mmio(hpa_t base, uint64_t bytes)
 {
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
-	void *result = NULL;
+	uint64_t va = mmio_next;
 
-	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_BYTES / 2 || !is_no_ram(first, last))
+	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
+	    !is_no_ram(first, last))
 		return NULL;
-	spin_lock(&host_lock);
-	uint64_t va = mmio_next, end = va + ALIGN_UP(last + 1 - first, PAGE_SIZE);
-	enum status status = end <= MMIO_BASE + MMIO_BYTES ? STATUS_OK : STATUS_NO_MEMORY;
-
-	for (uint64_t at = va; at < end && status == STATUS_OK; at += PAGE_SIZE) {
-		status = map_page(at, first + (at - va),
-				  HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE);
-		mmio_next = at + PAGE_SIZE; /* what was mapped in vain stays so */
+	for (hpa_t at = first; at <= last; at += PAGE_SIZE, mmio_next += PAGE_SIZE) {
+		/* What was mapped in vain stays so. */
+		if (map_page(mmio_next, at, HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE) != STATUS_OK)
+			return NULL;
 	}
-	if (status == STATUS_OK)
-		result = (void *)(va + (base & PAGE_MASK));
-	spin_unlock(&host_lock);
-	return result;
+	return (void *)(va + (base & PAGE_MASK));
 }
 
 enum status mm_map_stack(cpu_id_t id)
@@ -180,7 +164,7 @@ enum status mm_map_stack(cpu_id_t id)
 		return STATUS_NO_MEMORY;
 	for (uint64_t at = 0; at < STACK_BYTES; at += PAGE_SIZE) {
 		enum status status =
-			host_pt_map_page(va + at, pool_hpa(pages + at), HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+			map_page(va + at, pool_hpa(pages + at), HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 
 		/* The pages that are mapped by now cannot go back, and boot leaves this core out anyway. */
 		if (status != STATUS_OK)

@@ -9,8 +9,8 @@
  * and loads this CR3 there; its stack lies in the STACK region then.
  *
  * mm_init, mm_map_mmio and mm_map_stack are declared in boot/hooks.h.
- * Lock: host_lock (rank HOST) covers the tables; entries for the pool's growth and for windows are written
- * without it, each by the one core that owns the place.
+ * No lock: everything is mapped by the boot core during boot, but for the pool's growth and the windows, whose
+ * entries are written each by the one core that owns the place, in tables that exist since boot.
  */
 #ifndef MM_HOST_PT_H
 #define MM_HOST_PT_H
@@ -34,24 +34,17 @@
  */
 void host_pt_init(hpa_t seed, uint64_t seed_bytes);
 
-/* A zeroed page of the pool, or of the seed; 0: no memory. */
-must_check hpa_t host_pt_alloc_page(void);
-
 /* From now on tables come from the pool. Returns the end of the part of the seed that is in use,
  * page-aligned. */
 hpa_t host_pt_use_pool(void);
 
-/* Maps one 4 KiB page; the place must be empty. STATUS_NO_MEMORY: no page for a table. */
-must_check enum status host_pt_map_page(uint64_t va, hpa_t hpa, uint64_t flags);
-
 /*
  * Makes the tables down to the one that holds the entry for va at `level` (1: 4 KiB, 2: 2 MiB). Returns that
- * entry; NULL: no memory. The caller is alone (boot), or has host_lock.
+ * entry; NULL: no memory.
  */
 must_check uint64_t *host_pt_entry(uint64_t va, unsigned level);
 
-/* Maps a 2 MiB block at POOL_BASE + hpa; host_pt_entry was called for the place at boot. Any core, no lock.
- */
-void host_pt_map_pool_block(hpa_t hpa);
+/* Maps a 2 MiB block, writable; the place must be empty. No lock: at boot, or where the tables exist since then. */
+void host_pt_map_block(uint64_t va, hpa_t hpa);
 
 #endif

@@ -4,6 +4,7 @@
  * machine has too little memory.
  */
 #include "boot/hooks.h"
+#include "boot/memory_map.h"
 
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
@@ -14,85 +15,51 @@
 
 #define BLOCK_BYTES (1ull << 21)
 #define GIB	    (1ull << 30)
-#define ENTRY_SPAN                                                                                           \
-	(PAGE_SIZE / sizeof(struct frame) * PAGE_SIZE) /* RAM that one page of the table describes */
-#define TABLES_FIXED 64u /* image, windows, first stacks, roots of the regions */
-#define TABLES_A_GIB 4u	 /* its frame table's entries, its directory in the pool's region */
+#define TABLE_A_GIB  (GIB / PAGE_SIZE * sizeof(struct frame)) /* frame table: whole blocks */
+#define TABLES_FIXED 64u /* page tables: image, windows, first stacks, roots of the regions */
+#define TABLES_A_GIB 2u	 /* its frame table's directory, its own in the pool's region */
 
-static bool holds_ram(const struct boot_info *info, hpa_t base, uint64_t bytes)
+static_assert(TABLE_A_GIB % BLOCK_BYTES == 0, "mapped in blocks");
+
+/*
+ * Maps and empties the frame table, from `table` on, for each GiB with RAM, whole: buddies are looked up anywhere in a GiB. Makes
+ * the pool's directories there, so that it can grow by one entry.
+ */
+static void map_regions(hpa_t table)
 {
-	for (uint32_t i = 0; i < info->range_count; i++) {
-		const struct boot_range *r = &info->ranges[i];
-
-		if (frame_knows_range(r) && r->base < base + bytes && r->base + r->bytes > base)
-			return true;
-	}
-	return false;
-}
-
-/* What the first host tables and the frame table take, in whole blocks. */
-static uint64_t seed_bytes(const struct boot_info *info)
-{
-	uint64_t pages = TABLES_FIXED;
-
-	for (hpa_t at = 0; at < FRAME_HPA_LIMIT; at += frame_has_gib(at) ? ENTRY_SPAN : GIB) {
-		if (frame_has_gib(at))
-			pages += (at % GIB == 0) * TABLES_A_GIB + holds_ram(info, at, ENTRY_SPAN);
-	}
-	return ALIGN_UP(pages * PAGE_SIZE, BLOCK_BYTES);
-}
-
-/* The highest place in free RAM for it. */
-static hpa_t choose_seed(const struct boot_info *info, uint64_t bytes)
-{
-	for (uint32_t i = info->range_count; i-- > 0;) {
-		const struct boot_range *r = &info->ranges[i];
-		hpa_t end = r->base + r->bytes;
-
-		end = ALIGN_DOWN(end < FRAME_HPA_LIMIT ? end : FRAME_HPA_LIMIT, BLOCK_BYTES);
-		if (r->type == BOOT_RANGE_FREE && end >= bytes && end - bytes >= r->base)
-			return end - bytes;
-	}
-	boot_refuse("no %llu MiB of free memory in one piece", (unsigned long long)(bytes >> 20));
-}
-
-/* Maps the table for every GiB with RAM, and makes the pool's directories there, so that it can grow by one
- * entry. Where there is no RAM the table is one page of zeroes: buddies are looked up anywhere in a GiB. */
-static void map_regions(const struct boot_info *info)
-{
-	static const uint8_t no_ram[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
-	enum status status;
-
-	for (hpa_t at = 0; at < FRAME_HPA_LIMIT; at += frame_has_gib(at) ? ENTRY_SPAN : GIB) {
+	for (hpa_t at = 0; at < FRAME_HPA_LIMIT; at += GIB) {
 		if (!frame_has_gib(at))
 			continue;
-		uint64_t *directory = at % GIB ? NULL : host_pt_entry(POOL_BASE + at, 2);
+		uint64_t *directory = host_pt_entry(POOL_BASE + at, 2);
+		uint64_t entries = (uint64_t)frame_entry(at);
 
-		assert(at % GIB || directory);
-		uint64_t page = FRAME_TABLE_BASE + (at >> PAGE_SHIFT) * sizeof(struct frame);
-
-		if (holds_ram(info, at, ENTRY_SPAN))
-			status = host_pt_map_page(page, host_pt_alloc_page(),
-						  HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
-		else
-			status = host_pt_map_page(page, kernel_virt_to_hpa(no_ram), HOST_PT_NO_EXECUTE);
-		assert(status == STATUS_OK); /* seed_bytes has counted them */
+		assert(directory); /* mm_init has counted them */
+		for (uint64_t i = 0; i < TABLE_A_GIB; i += BLOCK_BYTES)
+			host_pt_map_block(entries + i, table + i);
+		table += TABLE_A_GIB;
+		memset((void *)entries, 0, TABLE_A_GIB);
 	}
 }
 
 void mm_init(const struct boot_info *info)
 {
-	frame_note_ranges(info);
-	uint64_t bytes = seed_bytes(info);
-	hpa_t seed = choose_seed(info, bytes);
+	uint64_t gibs = frame_note_ranges(info);
+	uint64_t tables = ALIGN_UP((TABLES_FIXED + gibs * TABLES_A_GIB) * PAGE_SIZE, BLOCK_BYTES);
+	uint64_t bytes = tables + gibs * TABLE_A_GIB;
+	hpa_t seed = memory_map_find(info, bytes, BLOCK_BYTES, FRAME_HPA_LIMIT);
 
+	if (seed == HPA_INVALID)
+		boot_refuse("no %lu MiB of free memory in one piece", (unsigned long)(bytes >> 20));
 	host_pt_init(seed, bytes);
-	map_regions(info);
+	map_regions(seed + tables);
 	frame_init(info, seed, seed + bytes);
 	if (!window_init())
 		panic("no memory for the windows' page tables");
-	for (hpa_t at = host_pt_use_pool(); at < seed + bytes; at += PAGE_SIZE)
+	hpa_t rest = host_pt_use_pool();
+
+	assert(rest <= seed + tables);
+	for (hpa_t at = rest; at < seed + tables; at += PAGE_SIZE)
 		frame_pool_donate(at, FRAME_ORDER_4K);
-	log_info("memory: %llu MiB, %llu MiB free", (unsigned long long)(frame_total() * PAGE_SIZE >> 20),
-		 (unsigned long long)(frame_count(FRAME_FREE) * PAGE_SIZE >> 20));
+	log_info("memory: %lu MiB, %lu MiB free", frame_total() >> (20 - PAGE_SHIFT),
+		 frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
 }

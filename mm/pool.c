@@ -20,7 +20,7 @@ struct free_object {
 	struct free_object *next;
 };
 
-static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_FRAME - 5);
+static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_POOL);
 static struct free_object *free_objects[CLASS_COUNT]; /* under pool_lock */
 
 /* ---- Pages ---- */
@@ -32,7 +32,7 @@ static bool pool_grow(void)
 
 	if (frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, &block) != STATUS_OK)
 		return false;
-	host_pt_map_pool_block(block);
+	host_pt_map_block(POOL_BASE + block, block);
 	frame_pool_donate(block, FRAME_ORDER_2M);
 	return true;
 }

@@ -3,7 +3,7 @@
  *
  * The pool grows by 2 MiB blocks from the frame allocator; a page that was in the pool once stays in it.
  * Growing adds one entry to tables that exist since boot, so it needs neither memory nor a TLB shoot-down.
- * Locks: pool_lock (rank between HOST and FRAME) covers the lists of small objects; the frame lock is taken inside. Any
+ * Locks: pool_lock (rank POOL) covers the lists of small objects; the frame lock is taken inside. Any
  * context but NMI.
  */
 #ifndef MM_POOL_H

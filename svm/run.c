@@ -3,6 +3,7 @@
  * Nothing here trusts what the guest left in a register; the VMCB's exit fields are the CPU's own.
  */
 #include "arch/x86_64/features.h"
+#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "svm/svm.h"
@@ -35,18 +36,19 @@ static never_inline void asid_assign(struct vcpu *v)
 	vmcb_set_guest_asid(c, cpu->asid_next++);
 }
 
-static void window_set(struct vmcb *c, bool open)
+static void window_set(struct vcpu *v, struct vmcb *c, bool open)
 {
 	bool is_open = c->virtual_interrupt & V_IRQ;
 
 	if (open == is_open)
 		return;
+	cpu_timer_tick(v->cpu, open);
 	if (open) {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_VINTR);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
 	} else {
 		vmcb_set_virtual_interrupt(c, V_INTR_MASKING);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_VINTR);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR));
 	}
 }
 
@@ -57,21 +59,10 @@ static never_inline void inject(struct vcpu *v, struct vmcb *c)
 
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT_IRET);
-	window_set(c, window);
+		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
+	window_set(v, c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
-}
-
-/* An event whose delivery the exit interrupted is delivered again; software interrupts are executed again instead. */
-static never_inline void requeue(struct vcpu *v, uint64_t info)
-{
-	uint64_t type = info & EVENT_TYPE_MASK;
-	unsigned vector = info & 0xFF;
-
-	if (type == EVENT_TYPE_SOFTWARE || (type == EVENT_TYPE_EXCEPTION && (vector == 3 || vector == 4)))
-		return;
-	v->pending_event = info;
 }
 
 static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
@@ -104,16 +95,14 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 static never_inline void handle_io(struct vcpu *v, const struct vmcb *c)
 {
 	uint32_t info = (uint32_t)c->exitinfo1;
-	struct vexit x = {
-		.kind = HILUM_EXIT_PORT,
-		.port = {
-			.port = (uint16_t)(info >> IOIO_PORT_SHIFT),
-			.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK,
-			.in = info & IOIO_IN,
-			.string = info & (IOIO_STRING | IOIO_REP),
-			.next_rip = c->exitinfo2,
-		},
-	};
+	struct vexit x; /* its other fields have no meaning here */
+
+	x.kind = HILUM_EXIT_PORT;
+	x.port.port = (uint16_t)(info >> IOIO_PORT_SHIFT);
+	x.port.size = info >> IOIO_SIZE_SHIFT & IOIO_SIZE_MASK;
+	x.port.in = info & IOIO_IN;
+	x.port.string = info & (IOIO_STRING | IOIO_REP);
+	x.port.next_rip = c->exitinfo2;
 	exit_handle(v, &x);
 }
 
@@ -141,22 +130,19 @@ static unsigned decode_mov_cr(struct vcpu *v, uint8_t *reg, unsigned *cr, bool *
 {
 	uint8_t bytes[INSN_MAX_BYTES];
 	unsigned n = fetch_instruction(v, bytes);
-	unsigned length = insn_length(bytes, n, fetch_mode(vcpu_paging(v)));
-	unsigned rex = 0, lock = 0;
+	enum insn_mode mode = fetch_mode(vcpu_paging(v));
+	unsigned length = insn_length(bytes, n, mode);
+	struct insn_prefixes p;
 
-	for (unsigned i = 0; i + 2 < length; i++) {
-		if (bytes[i] == 0x0F && (bytes[i + 1] & 0xFD) == 0x20) {
-			uint8_t modrm = bytes[i + 2];
-			*write = bytes[i + 1] == 0x22;
-			*reg = (modrm & 7) | (rex & 1) << 3;
-			*cr = (modrm >> 3 & 7) | (rex & 4) << 1 | lock << 3;
-			return length;
-		}
-		bool is_rex = fetch_mode(&v->paging) == INSN_MODE_64 && (bytes[i] & 0xF0) == 0x40;
-		rex = is_rex ? bytes[i] : 0;
-		lock |= bytes[i] == 0xF0;
-	}
-	return 0;
+	if (length == 0 || !insn_read_prefixes(bytes, length, mode, &p) || length - p.bytes != 3)
+		return 0;
+	const uint8_t *op = bytes + p.bytes;
+	if (op[0] != 0x0F || (op[1] & 0xFD) != 0x20)
+		return 0;
+	*write = op[1] == 0x22;
+	*reg = (op[2] & 7) | (p.rex & 1) << 3;
+	*cr = (op[2] >> 3 & 7) | (p.rex & 4) << 1 | (p.lock_or_repeat ? 8 : 0);
+	return length;
 }
 
 static void handle_cr8(struct vcpu *v)
@@ -188,7 +174,7 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 /* The NMI handler is about to end. If the next NMI waits, one step is made first: it may only come after the IRET. */
 static void handle_iret(struct vcpu *v, struct vmcb *c)
 {
-	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT_IRET);
+	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_IRET));
 	if (!v->nmi_pending) {
 		v->nmi_blocked = false;
 		return;
@@ -232,7 +218,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	switch (code) {
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
-		window_set(c, false);
+		window_set(v, c, false);
 		vcpu_window_opened(v);
 		return;
 	case VMEXIT_EXCP(1):
@@ -271,20 +257,15 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		host_interrupt_window(); /* the NMI was held by GIF = 0 */
 		return;
 	case VMEXIT_PAUSE:
+		host_interrupt_window(); /* Bochs makes no exit for one where the guest was entered with IF clear */
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
-	case VMEXIT_INVLPGA:
-	case VMEXIT_VMRUN:
-	case VMEXIT_VMLOAD:
-	case VMEXIT_VMSAVE:
-	case VMEXIT_STGI:
-	case VMEXIT_CLGI:
-	case VMEXIT_SKINIT:
-	case VMEXIT_MONITOR:
-	case VMEXIT_MWAIT:
-		x.kind = HILUM_EXIT_INVALID_OPCODE;
-		break;
-	default:
+	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
+		svm_dr_take(v);
+		return;
+	default: /* of the others that are intercepted, these are instructions that the VM does not have */
+		if ((code >= VMEXIT_VMRUN && code <= VMEXIT_MWAIT) || code == VMEXIT_INVLPGA)
+			x.kind = HILUM_EXIT_INVALID_OPCODE;
 		break;
 	}
 	exit_handle(v, &x);
@@ -292,12 +273,16 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 
 static void classify(struct vcpu *v, struct vmcb *c)
 {
+	/* The ABI knows VMMCALL without prefixes only: its length is no question. */
+	static const struct vexit vmmcall = { .kind = HILUM_EXIT_HYPERCALL, .length = 3 };
 	uint32_t code = (uint32_t)c->exitcode;
 
 	switch (code) {
 	case VMEXIT_INTR:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
 		host_interrupt_window();
+		if (c->virtual_interrupt & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
+			v->check_interrupts = true;
 		break;
 	case VMEXIT_CPUID:
 		handle_insn(v, c, HILUM_EXIT_CPUID);
@@ -312,8 +297,8 @@ static void classify(struct vcpu *v, struct vmcb *c)
 		handle_insn(v, c, c->exitinfo1 & 1 ? HILUM_EXIT_WRMSR : HILUM_EXIT_RDMSR);
 		break;
 	case VMEXIT_VMMCALL:
-		/* The ABI knows VMMCALL without prefixes only: its length is no question. */
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
+		v->cpl = c->cpl;
+		exit_handle(v, &vmmcall);
 		break;
 	case VMEXIT_NPF:
 		handle_npf(v, c);
@@ -367,7 +352,7 @@ void svm_run(struct vcpu *v)
 			c->clean = CLEAN_ALL;
 		c->tlb_control = TLB_CONTROL_NONE;
 		if (unlikely(c->exitintinfo & EVENT_VALID))
-			requeue(v, c->exitintinfo);
+			backend_requeue_event(v, c->exitintinfo);
 		classify(v, c);
 	}
 }

@@ -1,7 +1,7 @@
 /* Moving register state between the VMCB and the vendor-neutral forms. */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
-#include "kernel/fetch.h"
+#include "kernel/backend.h"
 #include "svm/svm.h"
 
 void svm_fetch(struct vcpu *v, uint32_t groups)
@@ -15,18 +15,33 @@ void svm_fetch(struct vcpu *v, uint32_t groups)
 		v->paging.efer = c->efer;
 		v->paging.cs_base = c->cs.base;
 		v->paging.cs_attributes = c->cs.attributes;
-		v->paging.cpl = c->cpl;
 	}
 }
 
-static struct hilum_segment segment_out(const struct vmcb_segment *s)
+/* The ABI's segments, ES to TR, lie in one row, and so do the MSRs from STAR to SYSENTER_EIP, in the VMCB too. */
+static const uint8_t segment_places[] = { VMCB_ES, VMCB_CS, VMCB_SS, VMCB_DS, VMCB_FS, VMCB_GS, VMCB_LDTR, VMCB_TR };
+#define TRAP_SEGMENTS 6u /* ES to GS */
+#define STATE_MSRS    8u
+
+_Static_assert(offsetof(struct hilum_trap, gs) == offsetof(struct hilum_trap, es) + (TRAP_SEGMENTS - 1) * 16, "one row");
+_Static_assert(offsetof(struct hilum_vcpu_state, tr) == offsetof(struct hilum_vcpu_state, es) +
+	       (ARRAY_SIZE(segment_places) - 1) * 16, "one row");
+_Static_assert(offsetof(struct hilum_vcpu_state, sysenter_eip) == offsetof(struct hilum_vcpu_state, star) +
+	       (STATE_MSRS - 1) * 8, "one row");
+_Static_assert(offsetof(struct vmcb, sysenter_eip) == offsetof(struct vmcb, star) + (STATE_MSRS - 1) * 8, "one row");
+
+static void segments_out(struct hilum_segment *to, const struct vmcb *c, unsigned count)
 {
-	return (struct hilum_segment){ s->base, s->limit, s->selector, s->attributes };
+	for (unsigned i = 0; i < count; i++) {
+		const struct vmcb_segment *s = &c->segments[segment_places[i]];
+		to[i] = (struct hilum_segment){ s->base, s->limit, s->selector, s->attributes };
+	}
 }
 
-static struct vmcb_segment segment_in(const struct hilum_segment *s)
+static void msrs_copy(uint64_t *to, const uint64_t *from)
 {
-	return (struct vmcb_segment){ s->selector, s->attributes, s->limit, s->base };
+	for (unsigned i = 0; i < STATE_MSRS; i++)
+		to[i] = from[i];
 }
 
 /* FS and GS of a loaded vCPU live in the CPU, not in the VMCB. */
@@ -46,26 +61,14 @@ void svm_fill_trap(struct vcpu *v, struct hilum_trap *t)
 	t->cr3 = c->cr3;
 	t->cr4 = c->cr4;
 	t->efer = c->efer & ~EFER_SVME;
-	t->es = segment_out(&c->es);
-	t->cs = segment_out(&c->cs);
-	t->ss = segment_out(&c->ss);
-	t->ds = segment_out(&c->ds);
-	t->fs = segment_out(&c->fs);
-	t->gs = segment_out(&c->gs);
+	segments_out(&t->es, c, TRAP_SEGMENTS);
 }
 
 void svm_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
 {
 	const struct vmcb *c = svm_vmcb(v);
 
-	s->es = segment_out(&c->es);
-	s->cs = segment_out(&c->cs);
-	s->ss = segment_out(&c->ss);
-	s->ds = segment_out(&c->ds);
-	s->fs = segment_out(&c->fs);
-	s->gs = segment_out(&c->gs);
-	s->ldtr = segment_out(&c->ldtr);
-	s->tr = segment_out(&c->tr);
+	segments_out(&s->es, c, ARRAY_SIZE(segment_places));
 	s->gdtr_base = c->gdtr.base;
 	s->gdtr_limit = c->gdtr.limit;
 	s->idtr_base = c->idtr.base;
@@ -77,43 +80,19 @@ void svm_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
 	s->efer = c->efer & ~EFER_SVME;
 	s->dr6 = c->dr6;
 	s->dr7 = c->dr7;
-	s->star = c->star;
-	s->lstar = c->lstar;
-	s->cstar = c->cstar;
-	s->sfmask = c->sfmask;
-	s->kernel_gs_base = c->kernel_gs_base;
-	s->sysenter_cs = c->sysenter_cs;
-	s->sysenter_esp = c->sysenter_esp;
-	s->sysenter_eip = c->sysenter_eip;
+	msrs_copy(&s->star, &c->star);
 }
 
 static void set_segments(struct vmcb *c, const struct hilum_vcpu_state *s)
 {
-	c->es = segment_in(&s->es);
-	c->cs = segment_in(&s->cs);
-	c->ss = segment_in(&s->ss);
-	c->ds = segment_in(&s->ds);
-	c->fs = segment_in(&s->fs);
-	c->gs = segment_in(&s->gs);
-	c->ldtr = segment_in(&s->ldtr);
-	c->tr = segment_in(&s->tr);
+	const struct hilum_segment *from = &s->es;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(segment_places); i++)
+		c->segments[segment_places[i]] =
+			(struct vmcb_segment){ from[i].selector, from[i].attributes, from[i].limit, from[i].base };
 	c->gdtr = (struct vmcb_segment){ .limit = s->gdtr_limit, .base = s->gdtr_base };
 	c->idtr = (struct vmcb_segment){ .limit = s->idtr_limit, .base = s->idtr_base };
 	c->cpl = s->ss.attributes >> 5 & 3;
-}
-
-static void set_msrs(struct vmcb *c, const struct hilum_vcpu_state *s)
-{
-	c->star = s->star;
-	c->lstar = s->lstar;
-	c->cstar = s->cstar;
-	c->sfmask = s->sfmask;
-	c->kernel_gs_base = s->kernel_gs_base;
-	c->sysenter_cs = s->sysenter_cs;
-	c->sysenter_esp = s->sysenter_esp;
-	c->sysenter_eip = s->sysenter_eip;
-	c->g_pat = s->pat;
-	c->tsc_offset = s->tsc_offset;
 }
 
 void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
@@ -132,36 +111,20 @@ void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	if (mask & HILUM_STATE_DR) {
 		c->dr6 = s->dr6;
 		c->dr7 = s->dr7;
+		c->intercept_dr = 0;
 	}
 	if (mask & HILUM_STATE_MSR)
-		set_msrs(c, s);
+		msrs_copy(&c->star, &s->star);
 	c->eventinj = 0;
+	v->asid_generation = 0; /* what the TLB holds may be from another life */
 	vmcb_dirty(c, CLEAN_ALL);
-}
-
-static void dump_code(struct vcpu *v)
-{
-	uint8_t bytes[INSN_MAX_BYTES];
-	unsigned n = v->cpu == cpu_self() ? fetch_instruction(v, bytes) : 0;
-
-	if (n >= 8)
-		log_info("  code %02x %02x %02x %02x %02x %02x %02x %02x", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4],
-			 bytes[5], bytes[6], bytes[7]);
 }
 
 void svm_dump(struct vcpu *v)
 {
 	const struct vmcb *c = svm_vmcb(v);
-	const uint64_t *g = v->gpr;
 
-	sync_loaded(v);
-	log_info("  rip %#lx rflags %#lx cs %#x ss %#x cpl %u", v->rip, v->rflags, c->cs.selector, c->ss.selector, c->cpl);
-	log_info("  rax %#lx rcx %#lx rdx %#lx rbx %#lx", g[0], g[1], g[2], g[3]);
-	log_info("  rsp %#lx rbp %#lx rsi %#lx rdi %#lx", g[4], g[5], g[6], g[7]);
-	log_info("  r8 %#lx r9 %#lx r10 %#lx r11 %#lx", g[8], g[9], g[10], g[11]);
-	log_info("  r12 %#lx r13 %#lx r14 %#lx r15 %#lx", g[12], g[13], g[14], g[15]);
-	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", c->cr0, c->cr2, c->cr3, c->cr4, (unsigned long)(c->efer & ~EFER_SVME));
+	backend_log_vcpu(v);
 	log_info("  gdt %#lx/%#x idt %#lx/%#x exit %#lx %#lx %#lx", c->gdtr.base, c->gdtr.limit, c->idtr.base, c->idtr.limit,
 		 c->exitcode, c->exitinfo1, c->exitinfo2);
-	dump_code(v);
 }

@@ -3,6 +3,7 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
+#include "kernel/backend.h"
 #include "mm/pool.h"
 
 #define MSR_VM_CR       0xC0010114u
@@ -40,8 +41,6 @@ static enum status svm_probe(const char **why)
 		.decode_assists = r.edx >> 7 & 1,
 		.pause_filter = r.edx >> 10 & 1,
 		.pause_threshold = r.edx >> 12 & 1,
-		.vloadsave = r.edx >> 15 & 1,
-		.vgif = r.edx >> 16 & 1,
 	};
 	if (svm_features.asids < 2) {
 		*why = "this CPU's SVM offers no address space identifiers";
@@ -60,11 +59,6 @@ static void msr_pass(uint32_t msr)
 
 static enum status svm_init(void)
 {
-	static const uint32_t passed[] = {
-		0x174, 0x175, 0x176,                            /* SYSENTER_* */
-		0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, /* STAR, LSTAR, CSTAR, SFMASK */
-		0xC0000100, 0xC0000101, 0xC0000102,             /* FS.base, GS.base, KernelGSbase */
-	};
 	/* APM vol. 2, 5.3 and 15.25.5: nested walks are user accesses, so U/S is set everywhere. */
 	static const struct nested_pt_format format = {
 		.table = 0x7,
@@ -93,8 +87,8 @@ static enum status svm_init(void)
 		return STATUS_NO_MEMORY;
 	memset(svm_msr_bitmap, 0xFF, 2 * PAGE_SIZE);
 	memset(svm_io_bitmap, 0xFF, 3 * PAGE_SIZE);
-	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
-		msr_pass(passed[i]);
+	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
+		msr_pass(backend_passed_msrs[i]);
 	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
 	virt->has_insn_length = svm_features.nrip;
 	log_info("SVM: %u ASIDs%s%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
@@ -112,6 +106,7 @@ static enum status svm_enable_core(struct cpu *cpu)
 	wrmsr(MSR_VM_HSAVE_PA, pool_hpa(cpu->virt_page));
 	cpu->asid_generation = 1;
 	cpu->asid_next = 1;
+	backend_open_fpu();
 	__asm__ volatile("clgi" ::: "memory"); /* interrupts come in svm_run's and svm_idle's windows only, from here on */
 	return STATUS_OK;
 }
@@ -148,13 +143,6 @@ static void svm_set_pat(struct vcpu *v)
 	vmcb_set_g_pat(svm_vmcb(v), v->pat);
 }
 
-static void svm_update_ports(struct vm *vm)
-{
-	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-		if (vm->vcpu[i] != NULL && vm->vcpu[i]->stopped)
-			vmcb_set_iopm_base_pa(svm_vmcb(vm->vcpu[i]), pool_hpa(vm->io_bitmap));
-}
-
 struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,
@@ -162,8 +150,6 @@ struct virt_ops svm_ops = {
 	.enable_core = svm_enable_core,
 	.create_vcpu = svm_create_vcpu,
 	.destroy_vcpu = svm_destroy_vcpu,
-	.reset = svm_reset,
-	.start_at = svm_start_at,
 	.load = svm_load,
 	.unload = svm_unload,
 	.run = svm_run,
@@ -177,7 +163,6 @@ struct virt_ops svm_ops = {
 	.set_pat = svm_set_pat,
 	.get_state = svm_get_state,
 	.set_state = svm_set_state,
-	.update_ports = svm_update_ports,
 	.dump = svm_dump,
 	.idle = svm_idle,
 };

@@ -8,7 +8,7 @@
 /* CPUID Fn8000_000A_EDX: each is used where offered and done without elsewhere. */
 struct svm_features {
 	uint32_t asids;
-	bool nrip, clean, flush_by_asid, decode_assists, pause_filter, pause_threshold, vgif, vloadsave;
+	bool nrip, clean, flush_by_asid, decode_assists, pause_filter, pause_threshold;
 };
 extern struct svm_features svm_features;
 
@@ -35,10 +35,9 @@ void svm_enter(struct vcpu *v, hpa_t vmcb);
 /* vcpu.c */
 enum status svm_create_vcpu(struct vcpu *v);
 void svm_destroy_vcpu(struct vcpu *v);
-void svm_reset(struct vcpu *v, bool power_up);
-void svm_start_at(struct vcpu *v, uint8_t page);
 void svm_load(struct vcpu *v);
 void svm_unload(struct vcpu *v);
+void svm_dr_take(struct vcpu *v); /* loaded: DR0 to DR3 are its own until it is unloaded with no breakpoint enabled */
 
 /* state.c */
 void svm_fetch(struct vcpu *v, uint32_t groups);

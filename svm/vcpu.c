@@ -1,24 +1,26 @@
 /* A vCPU's VMCB: creation, reset values, and the state that is switched with the vCPU rather than at each exit. */
 #include "arch/x86_64/features.h"
-#include "kernel/exit.h"
-#include "kernel/fetch.h"
+#include "kernel/backend.h"
 #include "mm/pool.h"
 #include "svm/svm.h"
 
-#define MSR_TSC_AUX 0xC0000103u
+#define DR7_ENABLES 0xFFu
 
 static void intercepts_init(struct vmcb *c)
 {
-	c->intercept_cr = INTERCEPT_CR_READ(8) | INTERCEPT_CR_WRITE(8);
+	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8));
+	c->intercept_dr = INTERCEPT_DR_ADDRESSES;
 	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
-	c->intercept_exceptions = INTERCEPT_EXCEPTION(1) | INTERCEPT_EXCEPTION(17);
-	c->intercept_misc1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_RDPMC | INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT |
-			     INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
-	c->intercept_misc2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
-			     INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_WBINVD | INTERCEPT_MONITOR | INTERCEPT_MWAIT |
-			     INTERCEPT_XSETBV;
+	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
+	c->intercept_misc1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
+			     INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) | INTERCEPT(VMEXIT_IOIO) |
+			     INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_SHUTDOWN);
+	c->intercept_misc2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) |
+			     INTERCEPT(VMEXIT_VMSAVE) | INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) |
+			     INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) | INTERCEPT(VMEXIT_MONITOR) |
+			     INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
 	if (svm_features.pause_filter) {
-		c->intercept_misc1 |= INTERCEPT_PAUSE;
+		c->intercept_misc1 |= INTERCEPT(VMEXIT_PAUSE);
 		c->pause_filter_count = 3000;
 		c->pause_filter_threshold = svm_features.pause_threshold ? 128 : 0;
 	}
@@ -31,7 +33,6 @@ enum status svm_create_vcpu(struct vcpu *v)
 	if (c == NULL)
 		return STATUS_NO_MEMORY;
 	intercepts_init(c);
-	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
 	c->msrpm_base_pa = pool_hpa(svm_msr_bitmap);
 	c->virtual_interrupt = V_INTR_MASKING;
 	c->np_enable = NP_ENABLE;
@@ -46,83 +47,43 @@ void svm_destroy_vcpu(struct vcpu *v)
 	pool_free_page(v->backend);
 }
 
-/* SDM vol. 3A, table 9-1, which AMD's INIT follows too. */
-void svm_reset(struct vcpu *v, bool power_up)
+void svm_dr_take(struct vcpu *v)
 {
-	struct vmcb *c = svm_vmcb(v);
-	const struct vmcb_segment data = { 0, 0x93, 0xFFFF, 0 };
-
-	c->cs = (struct vmcb_segment){ 0xF000, 0x9B, 0xFFFF, 0xFFFF0000 };
-	c->ds = c->es = c->fs = c->gs = c->ss = data;
-	c->ldtr = (struct vmcb_segment){ 0, 0x82, 0xFFFF, 0 };
-	c->tr = (struct vmcb_segment){ 0, 0x8B, 0xFFFF, 0 };
-	c->gdtr = c->idtr = (struct vmcb_segment){ 0, 0, 0xFFFF, 0 };
-	c->cpl = 0;
-	c->cr0 = power_up ? CR0_CD | CR0_NW | CR0_ET : (c->cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
-	c->cr2 = c->cr3 = c->cr4 = 0;
-	c->efer = EFER_SVME;
-	c->dr6 = 0xFFFF0FF0;
-	c->dr7 = 0x400;
-	c->eventinj = 0;
-	if (power_up)
-		c->g_pat = v->pat;
-	vmcb_dirty(c, CLEAN_ALL);
+	vmcb_set_intercept_dr(svm_vmcb(v), 0);
+	backend_load_debug(v);
 }
 
-void svm_start_at(struct vcpu *v, uint8_t page)
+static void dr_unload(struct vcpu *v, struct vmcb *c)
 {
-	struct vmcb *c = svm_vmcb(v);
-
-	c->cs.selector = (uint16_t)(page << 8);
-	c->cs.base = (uint64_t)page << 12;
-	vmcb_dirty(c, CLEAN_SEG);
-	v->rip = 0;
-}
-
-static void fpu_restore(const struct vcpu *v)
-{
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
-		return;
-	}
-	enum status bad;
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
-	__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-	bad = xsetbv_safe(0, v->xcr0);
-	(void)bad; /* validated when it was set, or read back from the CPU */
-}
-
-static void fpu_save(struct vcpu *v)
-{
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
-		return;
-	}
-	v->xcr0 = xgetbv(0);
-	__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
-	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+	backend_unload_debug(v);
+	if (!(c->dr7 & DR7_ENABLES))
+		vmcb_set_intercept_dr(c, INTERCEPT_DR_ADDRESSES);
 }
 
 void svm_load(struct vcpu *v)
 {
+	struct vmcb *c = svm_vmcb(v);
+
 	svm_vmload(v->backend_hpa);
-	fpu_restore(v);
-	cpu_write_dr0(v->dr[0]);
-	cpu_write_dr1(v->dr[1]);
-	cpu_write_dr2(v->dr[2]);
-	cpu_write_dr3(v->dr[3]);
-	if (cpu_features.rdtscp)
-		wrmsr(MSR_TSC_AUX, v->tsc_aux);
-	vmcb_dirty(svm_vmcb(v), CLEAN_ALL); /* another VMCB may have run here since */
-	fetch_forget(v);
+	backend_load_vcpu(v);
+	if (unlikely(c->intercept_dr == 0))
+		svm_dr_take(v);
+	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	c->g_pat = v->pat;
+	c->tsc_offset = v->apic.tsc_offset;
+	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
-	fpu_save(v);
-	v->dr[0] = cpu_read_dr0();
-	v->dr[1] = cpu_read_dr1();
-	v->dr[2] = cpu_read_dr2();
-	v->dr[3] = cpu_read_dr3();
+	struct vmcb *c = svm_vmcb(v);
+
+	backend_unload_vcpu(v);
+	if (unlikely(c->intercept_dr == 0))
+		dr_unload(v, c);
 	svm_vmsave(v->backend_hpa);
+	if (unlikely(c->virtual_interrupt & V_IRQ))
+		cpu_timer_tick(v->cpu, false);
 }

@@ -9,38 +9,12 @@
 #include <hilum/abi.h>
 #include "arch/x86_64/types.h"
 
-/* Intercept words, byte offsets 000h to 014h */
-#define INTERCEPT_CR_READ(n)   (1u << (n))
-#define INTERCEPT_CR_WRITE(n)  (1u << (16 + (n)))
-#define INTERCEPT_EXCEPTION(n) (1u << (n))
-
-/* 00Ch */
-#define INTERCEPT_INTR     (1u << 0)
-#define INTERCEPT_NMI      (1u << 1)
-#define INTERCEPT_VINTR    (1u << 4)
-#define INTERCEPT_RDPMC    (1u << 15)
-#define INTERCEPT_CPUID    (1u << 18)
-#define INTERCEPT_IRET     (1u << 20)
-#define INTERCEPT_INVD     (1u << 22)
-#define INTERCEPT_PAUSE    (1u << 23)
-#define INTERCEPT_HLT      (1u << 24)
-#define INTERCEPT_INVLPGA  (1u << 26)
-#define INTERCEPT_IOIO     (1u << 27)
-#define INTERCEPT_MSR      (1u << 28)
-#define INTERCEPT_SHUTDOWN (1u << 31)
-
-/* 010h */
-#define INTERCEPT_VMRUN   (1u << 0)
-#define INTERCEPT_VMMCALL (1u << 1)
-#define INTERCEPT_VMLOAD  (1u << 2)
-#define INTERCEPT_VMSAVE  (1u << 3)
-#define INTERCEPT_STGI    (1u << 4)
-#define INTERCEPT_CLGI    (1u << 5)
-#define INTERCEPT_SKINIT  (1u << 6)
-#define INTERCEPT_WBINVD  (1u << 9)
-#define INTERCEPT_MONITOR (1u << 10)
-#define INTERCEPT_MWAIT   (1u << 11)
-#define INTERCEPT_XSETBV  (1u << 13)
+/*
+ * The bit that intercepts what exits with `code`, in the word of 32 codes that it belongs to, byte offsets 000h to 014h:
+ * CR accesses, DR accesses, exceptions, misc1 (codes from 60h), misc2 (from 80h).
+ */
+#define INTERCEPT(code) (1u << ((code) & 31))
+#define INTERCEPT_DR_ADDRESSES 0x008F000Fu /* reads and writes of DR0 to DR3; writes of DR7, which would enable them */
 
 /* 05Ch TLB_CONTROL */
 #define TLB_CONTROL_NONE       0u
@@ -59,12 +33,8 @@
 /* 0A8h EVENTINJ and 088h EXITINTINFO */
 #define EVENT_TYPE_NMI       (2ull << 8)
 #define EVENT_TYPE_EXCEPTION (3ull << 8)
-#define EVENT_TYPE_SOFTWARE  (4ull << 8)
 #define EVENT_TYPE_MASK      (7ull << 8)
-#define EVENT_ERROR_VALID    (1ull << 11)
 #define EVENT_VALID          (1ull << 31)
-
-/* 0B8h */
 
 /* 0C0h VMCB clean bits; a set bit says the group is unchanged since the last VMRUN of this VMCB on this core */
 #define CLEAN_INTERCEPTS (1u << 0)
@@ -81,33 +51,18 @@
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
 #define VMEXIT_CR_WRITE(n) (0x10u + (n))
+#define VMEXIT_DR_FIRST    0x20u /* reads, then writes */
+#define VMEXIT_DR_LAST     0x3Fu
 #define VMEXIT_EXCP(n)     (0x40u + (n))
-#define VMEXIT_INTR        0x60u
-#define VMEXIT_NMI         0x61u
-#define VMEXIT_VINTR       0x64u
-#define VMEXIT_RDPMC       0x6Fu
-#define VMEXIT_CPUID       0x72u
-#define VMEXIT_IRET        0x74u
-#define VMEXIT_INVD        0x76u
-#define VMEXIT_PAUSE       0x77u
-#define VMEXIT_HLT         0x78u
-#define VMEXIT_INVLPGA     0x7Au
-#define VMEXIT_IOIO        0x7Bu
-#define VMEXIT_MSR         0x7Cu
-#define VMEXIT_SHUTDOWN    0x7Fu
-#define VMEXIT_VMRUN       0x80u
-#define VMEXIT_VMMCALL     0x81u
-#define VMEXIT_VMLOAD      0x82u
-#define VMEXIT_VMSAVE      0x83u
-#define VMEXIT_STGI        0x84u
-#define VMEXIT_CLGI        0x85u
-#define VMEXIT_SKINIT      0x86u
-#define VMEXIT_WBINVD      0x89u
-#define VMEXIT_MONITOR     0x8Au
-#define VMEXIT_MWAIT       0x8Bu
-#define VMEXIT_XSETBV      0x8Du
-#define VMEXIT_NPF         0x400u
 #define VMEXIT_INVALID     0xFFFFFFFFu /* the low 32 bits of -1: QEMU zero-extends */
+enum {
+	VMEXIT_INTR = 0x60, VMEXIT_NMI, VMEXIT_VINTR = 0x64, VMEXIT_RDPMC = 0x6F,
+	VMEXIT_CPUID = 0x72, VMEXIT_IRET = 0x74, VMEXIT_INVD = 0x76, VMEXIT_PAUSE, VMEXIT_HLT,
+	VMEXIT_INVLPGA = 0x7A, VMEXIT_IOIO, VMEXIT_MSR, VMEXIT_SHUTDOWN = 0x7F,
+	VMEXIT_VMRUN, VMEXIT_VMMCALL, VMEXIT_VMLOAD, VMEXIT_VMSAVE, VMEXIT_STGI, VMEXIT_CLGI, VMEXIT_SKINIT,
+	VMEXIT_WBINVD = 0x89, VMEXIT_MONITOR, VMEXIT_MWAIT, VMEXIT_XSETBV = 0x8D,
+	VMEXIT_NPF = 0x400,
+};
 
 /* EXITINFO1 of IOIO, 15.10.2 */
 #define IOIO_IN         (1u << 0)
@@ -121,6 +76,15 @@
 #define NPF_PRESENT  (1ull << 0)
 #define NPF_WRITE    (1ull << 1)
 #define NPF_FETCH    (1ull << 4)
+
+/* Places in vmcb.segments */
+enum { VMCB_ES, VMCB_CS, VMCB_SS, VMCB_DS, VMCB_FS, VMCB_GS, VMCB_GDTR, VMCB_LDTR, VMCB_IDTR, VMCB_TR };
+
+struct vmcb_segment {
+	uint16_t selector, attributes;
+	uint32_t limit;
+	uint64_t base;
+};
 
 struct vmcb {
 	/* control area */
@@ -156,12 +120,12 @@ struct vmcb {
 	uint8_t insn_bytes[15];          /* 0D1 */
 	uint8_t reserved_0e0[0x400 - 0xE0];
 	/* state save area, offsets relative to 400h */
-	struct vmcb_segment {
-		uint16_t selector;
-		uint16_t attributes;
-		uint32_t limit;
-		uint64_t base;
-	} es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr; /* 000 .. 09F */
+	union { /* 000 .. 09F */
+		struct vmcb_segment segments[10];
+		struct {
+			struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
+		};
+	};
 	uint8_t reserved_4a0[0xCB - 0xA0];
 	uint8_t cpl;                     /* 0CB */
 	uint32_t reserved_4cc;
@@ -203,8 +167,8 @@ _Static_assert(offsetof(struct vmcb, exitcode) == 0x70, "VMCB");
 _Static_assert(offsetof(struct vmcb, eventinj) == 0xA8, "VMCB");
 _Static_assert(offsetof(struct vmcb, clean) == 0xC0, "VMCB");
 _Static_assert(offsetof(struct vmcb, insn_bytes) == 0xD1, "VMCB");
-_Static_assert(offsetof(struct vmcb, es) == 0x400, "VMCB");
-_Static_assert(offsetof(struct vmcb, tr) == 0x490, "VMCB");
+_Static_assert(offsetof(struct vmcb, segments[VMCB_ES]) == 0x400, "VMCB");
+_Static_assert(offsetof(struct vmcb, tr) == offsetof(struct vmcb, segments[VMCB_TR]), "VMCB");
 _Static_assert(offsetof(struct vmcb, cpl) == 0x4CB, "VMCB");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4D0, "VMCB");
 _Static_assert(offsetof(struct vmcb, cr4) == 0x548, "VMCB");
@@ -229,27 +193,15 @@ static inline void vmcb_dirty(struct vmcb *vmcb, uint32_t mask)
 		vmcb_dirty(vmcb, group);                                                                     \
 	}
 
-VMCB_SETTER(uint32_t, intercept_cr, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint32_t, intercept_dr, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint32_t, intercept_exceptions, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint32_t, intercept_misc1, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint32_t, intercept_misc2, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint16_t, pause_filter_threshold, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint16_t, pause_filter_count, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint64_t, tsc_offset, CLEAN_INTERCEPTS)
 VMCB_SETTER(uint64_t, iopm_base_pa, CLEAN_IOPM_MSRPM)
-VMCB_SETTER(uint64_t, msrpm_base_pa, CLEAN_IOPM_MSRPM)
 VMCB_SETTER(uint32_t, guest_asid, CLEAN_ASID)
 VMCB_SETTER(uint64_t, virtual_interrupt, CLEAN_TPR)
-VMCB_SETTER(uint64_t, np_enable, CLEAN_NP)
-VMCB_SETTER(uint64_t, n_cr3, CLEAN_NP)
 VMCB_SETTER(uint64_t, g_pat, CLEAN_NP)
-VMCB_SETTER(uint64_t, cr0, CLEAN_CR)
-VMCB_SETTER(uint64_t, cr3, CLEAN_CR)
-VMCB_SETTER(uint64_t, cr4, CLEAN_CR)
 VMCB_SETTER(uint64_t, efer, CLEAN_CR)
 VMCB_SETTER(uint64_t, dr6, CLEAN_DR)
-VMCB_SETTER(uint64_t, dr7, CLEAN_DR)
 VMCB_SETTER(uint64_t, cr2, CLEAN_CR2)
 
 #endif

@@ -18,55 +18,49 @@ static uint8_t sum(const uint8_t *p, size_t bytes)
 	return s;
 }
 
-/* Maps the table at `base`, header first. NULL, and a complaint under `name`, unless length and checksum are
- * right. */
-static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name,
-				 uint32_t *bytes)
+static const uint8_t *refuse_table(const struct acpi_access *access, const char *name, const char *what)
 {
-	const uint8_t *t;
+	access->complain(name, what);
+	return NULL;
+}
 
-	if (!base || base >= HPA_LIMIT || !(t = access->map(base, HEADER_BYTES))) {
-		access->complain(name, "its address cannot be read");
-		return NULL;
-	}
-	*bytes = (uint32_t)load_le(t + 4, 4);
-	if (*bytes < HEADER_BYTES || *bytes > TABLE_MAX || !(t = access->map(base, *bytes))) {
-		access->complain(name, "its length is impossible");
-		return NULL;
-	}
-	if (sum(t, *bytes)) {
-		access->complain(name, "its checksum is wrong");
-		return NULL;
-	}
+/* Maps the table at `base`, header first. NULL, and a complaint under `name`, unless signature, length and
+ * checksum are right. */
+static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name,
+				 struct acpi_table_ref *ref)
+{
+	const uint8_t *t = base && base < HPA_LIMIT ? access->map(base, HEADER_BYTES) : NULL;
+
+	if (!t)
+		return refuse_table(access, name, "its address cannot be read");
+	uint32_t bytes = (uint32_t)load_le(t + 4, 4);
+
+	if (strncmp((const char *)t, name, 4))
+		return refuse_table(access, name, "its signature is wrong");
+	if (bytes < HEADER_BYTES || bytes > TABLE_MAX || !(t = access->map(base, bytes)))
+		return refuse_table(access, name, "its length is impossible");
+	if (sum(t, bytes))
+		return refuse_table(access, name, "its checksum is wrong");
+	*ref = (struct acpi_table_ref){base, bytes};
 	return t;
 }
 
-typedef enum status (*parse_fn)(const uint8_t *table, size_t bytes, struct acpi_info *out);
-
-struct known_table {
+static const struct known_table {
 	char signature[5];
 	size_t ref; /* offset of its struct acpi_table_ref in struct acpi_info */
-	parse_fn parse;
-};
-
-#define KNOWN(sig, field, fn)                                                                                \
-	{                                                                                                    \
-		sig, offsetof(struct acpi_info, field), fn                                                   \
-	}
-
-static const struct known_table known_tables[] = {
-	KNOWN("APIC", madt, acpi_parse_madt),
-	KNOWN("FACP", fadt, acpi_parse_fadt),
-	KNOWN("MCFG", mcfg, NULL),
-	KNOWN("HPET", hpet, acpi_parse_hpet),
-	KNOWN("DMAR", dmar, NULL),
-	KNOWN("IVRS", ivrs, NULL),
+	enum status (*parse)(const uint8_t *table, size_t bytes, struct acpi_info *out);
+} known_tables[] = {
+	{"APIC", offsetof(struct acpi_info, madt), acpi_parse_madt},
+	{"FACP", offsetof(struct acpi_info, fadt), acpi_parse_fadt},
+	{"MCFG", offsetof(struct acpi_info, mcfg), NULL},
+	{"HPET", offsetof(struct acpi_info, hpet), acpi_parse_hpet},
+	{"DMAR", offsetof(struct acpi_info, dmar), NULL},
+	{"IVRS", offsetof(struct acpi_info, ivrs), NULL},
 };
 
 static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)
 {
 	const uint8_t *t = base && base < HPA_LIMIT ? access->map(base, HEADER_BYTES) : NULL;
-	uint32_t bytes;
 
 	if (!t) {
 		access->complain("?", "an entry of the root table points nowhere");
@@ -78,17 +72,13 @@ static void read_table(const struct acpi_access *access, hpa_t base, struct acpi
 
 		if (strncmp((const char *)t, k->signature, 4) || ref->base)
 			continue;
-		t = open_table(access, base, k->signature, &bytes);
-		if (!t)
-			return;
 		const struct acpi_info before = *out;
 
-		if (k->parse && k->parse(t, bytes, out) != STATUS_OK) {
+		t = open_table(access, base, k->signature, ref);
+		if (t && k->parse && k->parse(t, ref->bytes, out) != STATUS_OK) {
 			*out = before; /* nothing of a table that cannot be believed */
 			access->complain(k->signature, "its contents are malformed");
-			return;
 		}
-		*ref = (struct acpi_table_ref){base, bytes};
 		return;
 	}
 }
@@ -97,25 +87,22 @@ static void read_table(const struct acpi_access *access, hpa_t base, struct acpi
 static void verify_dsdt(const struct acpi_access *access, struct acpi_info *out)
 {
 	hpa_t base = out->dsdt.base;
-	uint32_t bytes;
-	const uint8_t *t;
 
 	out->dsdt.base = 0;
-	if (!base)
-		return;
-	t = open_table(access, base, "DSDT", &bytes);
-	if (t && !strncmp((const char *)t, "DSDT", 4))
-		out->dsdt = (struct acpi_table_ref){base, bytes};
+	if (base)
+		(void)open_table(access, base, "DSDT", &out->dsdt);
 }
 
 enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out)
 {
 	const uint8_t *r = rsdp, *root;
+	struct acpi_table_ref ref;
 	bool xsdt;
 	size_t width;
-	uint32_t root_bytes;
 
 	memset(out, 0, sizeof(*out));
+	for (uint32_t irq = 0; irq < ACPI_ISA_IRQS; irq++)
+		out->isa_gsi[irq] = irq;
 	if (bytes < RSDP_V1_BYTES || strncmp((const char *)r, "RSD PTR ", 8) || sum(r, RSDP_V1_BYTES)) {
 		access->complain("RSDP", "signature or checksum is wrong");
 		return STATUS_INVALID;
@@ -123,11 +110,10 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 	/* 5.2.5.3: from revision 2 on the XSDT counts, if the extended checksum is right. */
 	xsdt = r[15] >= 2 && bytes >= RSDP_V2_BYTES && !sum(r, RSDP_V2_BYTES) && load_le(r + 24, 8);
 	width = xsdt ? 8 : 4;
-	root = open_table(access, xsdt ? load_le(r + 24, 8) : (uint32_t)load_le(r + 16, 4),
-			  xsdt ? "XSDT" : "RSDT", &root_bytes);
-	if (!root || strncmp((const char *)root, xsdt ? "XSDT" : "RSDT", 4))
+	root = open_table(access, load_le(xsdt ? r + 24 : r + 16, width), xsdt ? "XSDT" : "RSDT", &ref);
+	if (!root)
 		return STATUS_INVALID;
-	for (size_t at = HEADER_BYTES, n = 0; at + width <= root_bytes && n < ROOT_ENTRIES; at += width, n++)
+	for (size_t at = HEADER_BYTES, n = 0; at + width <= ref.bytes && n < ROOT_ENTRIES; at += width, n++)
 		read_table(access, load_le(root + at, width), out);
 	verify_dsdt(access, out);
 	return STATUS_OK;

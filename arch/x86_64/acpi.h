@@ -10,7 +10,7 @@
 #include "arch/x86_64/status.h"
 
 #define ACPI_IOAPICS_MAX   8u
-#define ACPI_OVERRIDES_MAX 24u
+#define ACPI_ISA_IRQS	16u
 
 struct acpi_table_ref {
 	hpa_t base;	/* 0: not present */
@@ -23,30 +23,16 @@ struct acpi_ioapic {
 	uint8_t id;
 };
 
-struct acpi_override { /* an ISA interrupt that is not identity-mapped, or not edge and active high */
-	uint8_t isa_irq;
-	bool level, active_low;
-	uint32_t gsi;
-};
-
-/* Generic Address Structure (5.2.3.2), space 0 memory, 1 port; base 0: absent. */
-struct acpi_gas {
-	hpa_t base;
-	uint8_t space;
-};
-
 struct acpi_info {
 	uint32_t cpu_count; /* usable entries of apic_ids */
 	uint32_t cpus_over; /* enabled cores beyond CPU_MAX, left asleep */
 	uint32_t apic_ids[CPU_MAX];
 	uint32_t ioapic_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
-	uint32_t override_count;
-	struct acpi_override overrides[ACPI_OVERRIDES_MAX];
-	uint16_t pm1a_control, pm1b_control; /* I/O ports; 0: absent */
-	struct acpi_gas pm_timer;
+	uint32_t isa_gsi[ACPI_ISA_IRQS]; /* where each ISA interrupt arrives: its global system interrupt */
+	/* I/O ports; 0: absent, or no ports. 5.2.9 Fixed ACPI Description Table. */
+	uint16_t pm1a_control, pm1b_control, pm_timer, reset;
 	bool pm_timer_32bit;
-	struct acpi_gas reset;
 	uint8_t reset_value;
 	hpa_t hpet_base; /* 0: absent */
 	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
@@ -54,7 +40,7 @@ struct acpi_info {
 
 struct acpi_access {
 	/* Makes `bytes` at `base` readable; NULL if that is impossible. */
-	const void *(*map)(hpa_t base, uint64_t bytes);
+	void *(*map)(hpa_t base, uint64_t bytes);
 	/* One defect of the table with this four-character name. */
 	void (*complain)(const char *name, const char *what);
 };
@@ -71,8 +57,5 @@ must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct ac
 must_check enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out);
-
-/* Where ISA interrupt `irq` arrives: its global system interrupt and signal. */
-struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq);
 
 #endif

@@ -33,30 +33,9 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 		};
 }
 
-/* 5.2.12.5: bus 0 is ISA; polarity 1 active high, 3 low; trigger 1 edge, 3 level; 0 as the bus has it: edge,
- * high. */
-static void add_override(struct acpi_info *out, const uint8_t *e)
-{
-	uint32_t flags = (uint32_t)load_le(e + 8, 2);
-
-	if (e[2] || e[3] > 15 || out->override_count == ACPI_OVERRIDES_MAX)
-		return;
-	out->overrides[out->override_count++] = (struct acpi_override){
-		.isa_irq = e[3],
-		.gsi = (uint32_t)load_le(e + 4, 4),
-		.active_low = (flags & 3) == 3,
-		.level = (flags >> 2 & 3) == 3,
-	};
-}
-
 static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
-	static const uint8_t need[] = {
-		[MADT_LAPIC] = 8,
-		[MADT_IOAPIC] = 12,
-		[MADT_OVERRIDE] = 10,
-		[MADT_X2APIC] = 16,
-	};
+	static const uint8_t need[] = {[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10, [MADT_X2APIC] = 16};
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
 		return false;
@@ -72,10 +51,10 @@ static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *o
 		add_ioapic(out, e);
 		break;
 	case MADT_OVERRIDE:
-		add_override(out, e);
+		if (!e[2] && e[3] < ACPI_ISA_IRQS) /* 5.2.12.5: bus 0 is ISA */
+			out->isa_gsi[e[3]] = (uint32_t)load_le(e + 4, 4);
 		break;
-	default: /* NMI wiring is the same everywhere (LINT1); the rest is for other architectures or hot plug
-		  */
+	default: /* NMI wiring is the same everywhere (LINT1); other architectures, hot plug */
 		break;
 	}
 	return true;
@@ -100,7 +79,6 @@ enum {
 	FADT_PM1A_CNT = 64,
 	FADT_PM1B_CNT = 68,
 	FADT_PM_TMR = 76,
-	FADT_PM_TMR_LEN = 91,
 	FADT_FLAGS = 112,
 	FADT_RESET_REG = 116,
 	FADT_RESET_VALUE = 128,
@@ -117,21 +95,15 @@ enum {
 #define GAS_BYTES	     12u
 #define GAS_PORT	     1u
 
-/* A register's extended form counts where the table is long enough and it is not zero (5.2.9, X_ fields). */
-static struct acpi_gas get_gas(const uint8_t *table, size_t bytes, size_t offset)
+/*
+ * The port of a register that has two forms: a port's number, and a Generic Address Structure (5.2.3.2), which counts where the
+ * table is long enough for it and it names a port.
+ */
+static uint16_t get_port(const uint8_t *table, size_t bytes, size_t extended, uint64_t number)
 {
-	if (offset + GAS_BYTES > bytes || !load_le(table + offset + 4, 8))
-		return (struct acpi_gas){0, 0};
-	return (struct acpi_gas){load_le(table + offset + 4, 8), table[offset]};
-}
-
-static uint16_t get_port(const uint8_t *table, size_t bytes, size_t offset, size_t extended)
-{
-	struct acpi_gas gas = get_gas(table, bytes, extended);
-
-	if (gas.base && gas.space == GAS_PORT && gas.base <= 0xFFFF)
-		return (uint16_t)gas.base;
-	return load_le(table + offset, 4) <= 0xFFFF ? (uint16_t)load_le(table + offset, 2) : 0;
+	if (extended + GAS_BYTES <= bytes && table[extended] == GAS_PORT && load_le(table + extended + 4, 8))
+		number = load_le(table + extended + 4, 8);
+	return number <= UINT16_MAX ? (uint16_t)number : 0;
 }
 
 enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out)
@@ -145,38 +117,23 @@ enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info
 	if (bytes >= FADT_X_DSDT + 8 && load_le(table + FADT_X_DSDT, 8))
 		out->dsdt.base = load_le(table + FADT_X_DSDT, 8);
 	if (bytes > FADT_RESET_VALUE && flags & FADT_RESET_SUPPORTED) {
-		out->reset = get_gas(table, bytes, FADT_RESET_REG);
+		out->reset = get_port(table, bytes, FADT_RESET_REG, 0);
 		out->reset_value = table[FADT_RESET_VALUE];
 	}
 	if (flags & FADT_HW_REDUCED)
 		return STATUS_OK;
-	out->pm1a_control = get_port(table, bytes, FADT_PM1A_CNT, FADT_X_PM1A_CNT);
-	out->pm1b_control = get_port(table, bytes, FADT_PM1B_CNT, FADT_X_PM1B_CNT);
+	out->pm1a_control = get_port(table, bytes, FADT_X_PM1A_CNT, load_le(table + FADT_PM1A_CNT, 4));
+	out->pm1b_control = get_port(table, bytes, FADT_X_PM1B_CNT, load_le(table + FADT_PM1B_CNT, 4));
+	out->pm_timer = get_port(table, bytes, FADT_X_PM_TMR, load_le(table + FADT_PM_TMR, 4));
 	out->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
-	out->pm_timer = get_gas(table, bytes, FADT_X_PM_TMR);
-	if (!out->pm_timer.base && table[FADT_PM_TMR_LEN] == 4)
-		out->pm_timer = (struct acpi_gas){load_le(table + FADT_PM_TMR, 4), GAS_PORT};
 	return STATUS_OK;
 }
 
 /* IA-PC HPET Specification 1.0a, 3.2.4: the base is a GAS at offset 40. */
 enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out)
 {
-	struct acpi_gas gas;
-
-	if (bytes < 56)
+	if (bytes < 56 || table[40] || table[44] & 0xFF || table[45] & 3)
 		return STATUS_INVALID;
-	gas = get_gas(table, bytes, 40);
-	if (gas.space || gas.base & 0x3FF)
-		return STATUS_INVALID;
-	out->hpet_base = gas.base;
+	out->hpet_base = load_le(table + 44, 8);
 	return STATUS_OK;
-}
-
-struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq)
-{
-	for (uint32_t i = 0; i < info->override_count; i++)
-		if (info->overrides[i].isa_irq == irq)
-			return info->overrides[i];
-	return (struct acpi_override){.isa_irq = irq, .gsi = irq};
 }

@@ -19,6 +19,7 @@ struct cpu_arch {
 	uint32_t apic_id;
 	uint64_t stack_top; /* address just above its stack */
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
+	bool timer_ticks;   /* see timer_set_ticking */
 	bool online;	    /* it reached kernel_main */
 	struct desc_tables desc;
 };
@@ -50,20 +51,7 @@ static inline void cpu_irq_disable(void)
 	__asm__ volatile("cli" ::: "memory");
 }
 
-static inline void cpu_irq_enable(void)
-{
-	__asm__ volatile("sti" ::: "memory");
-}
-
 #define RFLAGS_IF 0x200ull
-
-static inline uint64_t cpu_read_flags(void)
-{
-	uint64_t v;
-
-	__asm__ volatile("pushfq; pop %0" : "=r"(v)::"memory");
-	return v;
-}
 
 static inline uint64_t rdmsr(uint32_t msr)
 {
@@ -161,36 +149,28 @@ CPU_REGISTER_ACCESSORS(dr0)
 CPU_REGISTER_ACCESSORS(dr1)
 CPU_REGISTER_ACCESSORS(dr2)
 CPU_REGISTER_ACCESSORS(dr3)
+CPU_REGISTER_ACCESSORS(dr6)
 
 static inline void cpu_invlpg(uint64_t va)
 {
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t v;
+/* inb, outb, ...: one access to an I/O port. */
+#define CPU_PORT_ACCESSORS(suffix, type)                                                                     \
+	static inline type in##suffix(uint16_t port)                                                         \
+	{                                                                                                    \
+		type v;                                                                                      \
+		__asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory");                  \
+		return v;                                                                                    \
+	}                                                                                                    \
+	static inline void out##suffix(uint16_t port, type v)                                                \
+	{                                                                                                    \
+		__asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory");                   \
+	}
 
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-	return v;
-}
-
-static inline uint32_t inl(uint16_t port)
-{
-	uint32_t v;
-
-	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port) : "memory");
-	return v;
-}
-
-static inline void outb(uint16_t port, uint8_t v)
-{
-	__asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
-
-static inline void outw(uint16_t port, uint16_t v)
-{
-	__asm__ volatile("outw %0, %1" ::"a"(v), "Nd"(port) : "memory");
-}
+CPU_PORT_ACCESSORS(b, uint8_t)
+CPU_PORT_ACCESSORS(w, uint16_t)
+CPU_PORT_ACCESSORS(l, uint32_t)
 
 #endif

@@ -34,24 +34,6 @@ void desc_init_idt(void)
 	}
 }
 
-static void load_segments(void)
-{
-	__asm__ volatile("pushq %0\n"
-			 "leaq 1f(%%rip), %%rax\n"
-			 "pushq %%rax\n"
-			 "lretq\n"
-			 "1: movl %1, %%eax\n"
-			 "movl %%eax, %%ds\n"
-			 "movl %%eax, %%es\n"
-			 "movl %%eax, %%ss\n"
-			 "xorl %%eax, %%eax\n"
-			 "movl %%eax, %%fs\n"
-			 "movl %%eax, %%gs\n"
-			 "lldt %%ax\n" ::"i"(SELECTOR_CODE),
-			 "i"(SELECTOR_DATA)
-			 : "rax", "memory");
-}
-
 void desc_init_core(struct desc_tables *t)
 {
 	uint64_t tss = (uint64_t)&t->tss;
@@ -66,7 +48,8 @@ void desc_init_core(struct desc_tables *t)
 		TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);
 	t->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
 	__asm__ volatile("lgdt %0" ::"m"(gdtr) : "memory");
-	load_segments();
+	/* The segment registers need no load: their descriptors are those of the boot GDT (entry.asm). */
+	__asm__ volatile("lldt %w0" ::"r"(0) : "memory");
 	__asm__ volatile("ltr %w0" ::"r"(SELECTOR_TSS) : "memory");
 	__asm__ volatile("lidt %0" ::"m"(idtr) : "memory");
 }

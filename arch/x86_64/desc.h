@@ -36,8 +36,7 @@ struct desc_pointer {
 
 _Static_assert(sizeof(struct desc_pointer) == 10, "pseudo-descriptor");
 
-/* Fills `t` and loads GDTR, segment registers, TR and IDTR on this core. Also repairs TR and LDTR after a
- * guest ran. */
+/* Fills `t` and loads GDTR, LDTR (none), TR and IDTR on this core. */
 void desc_init_core(struct desc_tables *t);
 
 /* Fills the IDT that all cores share; once, before the first desc_init_core. */

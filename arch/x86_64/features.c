@@ -26,6 +26,7 @@ static void read_basic(struct cpu_features *f)
 
 	f->pge = r.edx >> 13 & 1;
 	f->vmx = r.ecx >> 5 & 1;
+	f->tcg = (r.ecx >> 31 & 1) && cpuid(0x40000000, 0).ebx == 0x54474354; /* "TCGT", QEMU's signature */
 	f->x2apic = r.ecx >> 21 & 1;
 	f->tsc_deadline = r.ecx >> 24 & 1;
 	f->xsave = r.ecx >> 26 & 1;
@@ -41,7 +42,6 @@ static void read_extended(struct cpu_features *f)
 	uint8_t phys = (uint8_t)r8.eax;
 
 	f->svm = f->vendor == CPU_VENDOR_AMD && (r1.ecx >> 2 & 1);
-	f->nx = r1.edx >> 20 & 1;
 	f->page_1g = r1.edx >> 26 & 1;
 	f->rdtscp = r1.edx >> 27 & 1;
 	f->phys_bits = phys < 36 ? 36 : phys > 52 ? 52 : phys;
@@ -65,7 +65,7 @@ void features_enable(void)
 	const struct cpu_features *f = &cpu_features;
 	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
-	wrmsr(EFER_MSR, EFER_LME | EFER_LMA | (f->nx ? EFER_NXE : 0));
+	wrmsr(EFER_MSR, EFER_LME | EFER_LMA | EFER_NXE);
 	cpu_write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	cr4 |= (f->pge ? CR4_PGE : 0) | (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0);
 	cr4 |= (f->umip ? CR4_UMIP : 0) | (f->xsave ? CR4_OSXSAVE : 0);

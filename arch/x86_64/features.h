@@ -11,9 +11,10 @@ struct cpu_features {
 	enum cpu_vendor vendor;
 	uint32_t max_leaf, max_ext_leaf;
 	uint8_t phys_bits; /* 52 at most are used */
-	bool nx, smep, smap, umip, pge, page_1g;
+	bool smep, smap, umip, pge, page_1g;
 	bool x2apic, tsc_deadline;
 	bool xsave, rdtscp, svm, vmx;
+	bool tcg; /* QEMU's software emulation of a CPU */
 };
 
 /* Filled by features_detect; read-only afterwards. */
@@ -23,7 +24,7 @@ extern struct cpu_features cpu_features;
 void features_detect(void);
 
 /*
- * On every core: EFER.NXE, CR0.WP, CR4's PGE, SMEP, SMAP, UMIP, OSFXSR, OSXSAVE and MCE where offered;
+ * On every core: EFER.NXE (entry.asm has asked for it), CR0.WP, CR4's PGE, SMEP, SMAP, UMIP, OSFXSR, OSXSAVE and MCE where offered;
  * everything that guests could inherit unwanted is cleared.
  */
 void features_enable(void);

@@ -1,5 +1,6 @@
 /* See format.h. Pure; every directive it does not know is copied as it stands. */
 #include "arch/x86_64/format.h"
+#include "arch/x86_64/string.h"
 
 struct output {
 	char *at, *end; /* end: place of the final NUL */
@@ -36,11 +37,6 @@ static void put_number(struct output *o, const struct directive *d, uint64_t val
 	put_padded(o, d->zero ? '0' : ' ', d->width, text + at, sizeof(text) - at);
 }
 
-/* va_list by pointer, as an array type cannot be passed on and used again. */
-struct arguments {
-	va_list list;
-};
-
 static const char *parse_directive(const char *f, struct directive *d)
 {
 	*d = (struct directive){0};
@@ -57,77 +53,49 @@ static const char *parse_directive(const char *f, struct directive *d)
 
 static void put_string(struct output *o, const struct directive *d, const char *s)
 {
-	size_t n = 0;
-
 	if (!s)
 		s = "(null)";
-	while (s[n])
-		n++;
-	put_padded(o, ' ', d->width, s, n);
-}
-
-static void put_directive(struct output *o, const struct directive *d, char kind, struct arguments *a)
-{
-	switch (kind) {
-	case 'd': {
-		int64_t v = d->is_long ? va_arg(a->list, int64_t) : va_arg(a->list, int);
-
-		if (v < 0)
-			put(o, '-');
-		put_number(o, d, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, 10);
-		break;
-	}
-	case 'u':
-	case 'x': {
-		uint64_t v = d->is_long ? va_arg(a->list, uint64_t) : va_arg(a->list, unsigned);
-
-		if (d->prefix) {
-			put(o, '0');
-			put(o, 'x');
-		}
-		put_number(o, d, v, kind == 'u' ? 10 : 16);
-		break;
-	}
-	case 's':
-		put_string(o, d, va_arg(a->list, const char *));
-		break;
-	default:
-		put(o, '%');
-		if (kind != '%')
-			put(o, kind);
-	}
+	put_padded(o, ' ', d->width, s, strlen(s));
 }
 
 size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
 {
 	struct output o = {out, out + size - 1};
 	struct directive d;
-	struct arguments a;
+	uint64_t value;
 
-	va_copy(a.list, args);
-	while (*fmt) {
+	for (; *fmt; fmt++) {
 		if (*fmt != '%') {
-			put(&o, *fmt++);
+			put(&o, *fmt);
 			continue;
 		}
 		fmt = parse_directive(fmt + 1, &d);
-		if (!*fmt)
+		switch (*fmt) {
+		case 'd':
+			value = d.is_long ? va_arg(args, uint64_t) : (uint64_t)va_arg(args, int);
+			if ((int64_t)value < 0) {
+				put(&o, '-');
+				value = 0 - value;
+			}
+			put_number(&o, &d, value, 10);
 			break;
-		put_directive(&o, &d, *fmt++, &a);
+		case 'u':
+		case 'x':
+			value = d.is_long ? va_arg(args, uint64_t) : va_arg(args, unsigned);
+			put_padded(&o, ' ', 0, "0x", d.prefix ? 2 : 0);
+			put_number(&o, &d, value, *fmt == 'u' ? 10 : 16);
+			break;
+		case 's':
+			put_string(&o, &d, va_arg(args, const char *));
+			break;
+		case 0: /* a lone % at the end */
+			fmt--;
+			break;
+		default:
+			put_padded(&o, ' ', 0, "%", *fmt != '%');
+			put(&o, *fmt);
+		}
 	}
-	va_end(a.list);
 	*o.at = 0;
 	return (size_t)(o.at - out);
-}
-
-size_t format_text(char *out, size_t size, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-
-	size_t n = format_text_va(out, size, fmt, args);
-
-	va_end(args);
-	return n;
 }

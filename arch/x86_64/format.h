@@ -9,6 +9,5 @@
 /* Writes at most `size` bytes with a NUL always (size > 0). Returns the bytes written, without the NUL. */
 size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
 	__attribute__((format(printf, 3, 0)));
-size_t format_text(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

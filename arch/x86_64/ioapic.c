@@ -23,16 +23,11 @@ static struct spinlock ioapic_lock = SPINLOCK_INIT(LOCK_RANK_IRQ);
 static struct ioapic ioapics[ACPI_IOAPICS_MAX];
 static uint32_t ioapic_count;
 
-static uint32_t read_register(const struct ioapic *io, uint32_t reg)
+/* The register `reg`, as long as no other one is selected. */
+static volatile uint32_t *select_register(const struct ioapic *io, uint32_t reg)
 {
 	*(volatile uint32_t *)(io->mmio + IOREGSEL) = reg;
-	return *(volatile uint32_t *)(io->mmio + IOWIN);
-}
-
-static void write_register(const struct ioapic *io, uint32_t reg, uint32_t value)
-{
-	*(volatile uint32_t *)(io->mmio + IOREGSEL) = reg;
-	*(volatile uint32_t *)(io->mmio + IOWIN) = value;
+	return (volatile uint32_t *)(io->mmio + IOWIN);
 }
 
 enum status ioapic_add(volatile void *mmio, uint32_t gsi_base)
@@ -42,14 +37,12 @@ enum status ioapic_add(volatile void *mmio, uint32_t gsi_base)
 
 	if (ioapic_count == ARRAY_SIZE(ioapics))
 		return STATUS_NO_MEMORY;
-	version = read_register(&io, REG_VERSION);
+	version = *select_register(&io, REG_VERSION);
 	io.pins = (version >> 16 & 0xFF) + 1;
 	if (version == UINT32_MAX || !version || io.pins > PINS_MAX)
 		return STATUS_INVALID;
-	for (uint32_t pin = 0; pin < io.pins; pin++) {
-		write_register(&io, REG_REDIRECT(pin), REDIRECT_MASKED);
-		write_register(&io, REG_REDIRECT(pin) + 1, 0);
-	}
+	for (uint32_t pin = 0; pin < io.pins; pin++)
+		*select_register(&io, REG_REDIRECT(pin)) = REDIRECT_MASKED;
 	ioapics[ioapic_count++] = io;
 	return STATUS_OK;
 }
@@ -68,47 +61,38 @@ void ioapic_disable_8259(void)
 	outb(0xA1, 0xFF);
 }
 
-static struct ioapic *find(uint32_t gsi, uint32_t *pin)
+/* Changes bits of the low half of a pin's entry; `destination` is the high half, NULL: it stays. */
+static enum status change(uint32_t gsi, uint32_t clear, uint32_t set, const uint32_t *destination)
 {
 	for (uint32_t i = 0; i < ioapic_count; i++) {
-		if (gsi - ioapics[i].gsi_base >= ioapics[i].pins)
+		const struct ioapic *io = &ioapics[i];
+		uint32_t reg = REG_REDIRECT(gsi - io->gsi_base);
+
+		if (gsi - io->gsi_base >= io->pins)
 			continue;
-		*pin = gsi - ioapics[i].gsi_base;
-		return &ioapics[i];
+		spin_lock(&ioapic_lock);
+		uint32_t low = *select_register(io, reg);
+
+		if (destination)
+			*select_register(io, reg + 1) = *destination;
+		*select_register(io, reg) = (low & ~clear) | set;
+		spin_unlock(&ioapic_lock);
+		return STATUS_OK;
 	}
-	return NULL;
+	return STATUS_NOT_FOUND;
 }
 
 enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low)
 {
-	uint32_t pin;
-	struct ioapic *io = find(gsi, &pin);
+	uint32_t destination = apic_id << 24;
+	uint32_t low = vector | (level ? REDIRECT_LEVEL : 0) | (active_low ? REDIRECT_LOW : 0);
 
-	if (!io)
-		return STATUS_NOT_FOUND;
 	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST || apic_id > 0xFF)
 		return STATUS_INVALID;
-	spin_lock(&ioapic_lock);
-	write_register(io, REG_REDIRECT(pin), REDIRECT_MASKED);
-	write_register(io, REG_REDIRECT(pin) + 1, apic_id << 24);
-	write_register(io, REG_REDIRECT(pin),
-		       REDIRECT_MASKED | vector | (level ? REDIRECT_LEVEL : 0) |
-			       (active_low ? REDIRECT_LOW : 0));
-	spin_unlock(&ioapic_lock);
-	return STATUS_OK;
+	return change(gsi, UINT32_MAX, low | REDIRECT_MASKED, &destination);
 }
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)
 {
-	uint32_t pin;
-	struct ioapic *io = find(gsi, &pin);
-
-	if (!io)
-		return STATUS_NOT_FOUND;
-	spin_lock(&ioapic_lock);
-	write_register(io, REG_REDIRECT(pin),
-		       (read_register(io, REG_REDIRECT(pin)) & ~REDIRECT_MASKED) |
-			       (masked ? REDIRECT_MASKED : 0));
-	spin_unlock(&ioapic_lock);
-	return STATUS_OK;
+	return change(gsi, REDIRECT_MASKED, masked ? REDIRECT_MASKED : 0, NULL);
 }

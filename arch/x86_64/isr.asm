@@ -1,4 +1,5 @@
 ; Interrupt and exception entries: one 16-byte stub per vector, then isr_common. Root mode only; no stack switch ever happens.
+%include "arch/x86_64/registers.inc"
 
 extern trap_handle
 
@@ -28,42 +29,14 @@ isr_stubs:
 ;   clobber: nothing
 global isr_common:function (isr_common.end - isr_common)
 isr_common:
-	push	rax
-	push	rbx
-	push	rcx
-	push	rdx
-	push	rsi
-	push	rdi
-	push	rbp
-	push	r8
-	push	r9
-	push	r10
-	push	r11
-	push	r12
-	push	r13
-	push	r14
-	push	r15
+	push_each rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15
 	cld
 	mov	rdi, rsp
 	mov	rbx, rsp                    ; the frame may be 8 off the ABI's 16-byte alignment
 	and	rsp, -16
 	call	trap_handle
 	mov	rsp, rbx
-	pop	r15
-	pop	r14
-	pop	r13
-	pop	r12
-	pop	r11
-	pop	r10
-	pop	r9
-	pop	r8
-	pop	rbp
-	pop	rdi
-	pop	rsi
-	pop	rdx
-	pop	rcx
-	pop	rbx
-	pop	rax
+	pop_each r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax
 	add	rsp, 16
 	iretq
 .end:

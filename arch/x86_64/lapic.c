@@ -30,13 +30,10 @@ enum {
 #define LVT_MASKED	 0x10000u
 #define LVT_NMI		 0x400u
 #define LVT_TSC_DEADLINE 0x40000u
+#define LVT_PERIODIC	 (1u << 17)
 #define DIVIDE_BY_1	 0xBu
-#define ICR_NMI		 0x400u
-#define ICR_INIT	 0x500u
-#define ICR_STARTUP	 0x600u
 #define ICR_PENDING	 0x1000u
 #define ICR_ASSERT	 0x4000u
-#define ICR_ALL_BUT_SELF 0xC0000u
 #define ICR_WAIT_ROUNDS	 1000000u
 
 static volatile uint8_t *registers; /* NULL: x2APIC, or not yet initialised */
@@ -69,14 +66,14 @@ void lapic_init(volatile void *mmio)
 void lapic_init_core(void)
 {
 	uint64_t base = rdmsr(MSR_APIC_BASE);
-	static const uint16_t lvts[] = {APIC_LVT_TIMER, APIC_LVT_LINT0, APIC_LVT_ERROR};
 
 	wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
 	if (lapic_is_x2apic())
 		wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
 	apic_write(APIC_SVR, SVR_ENABLE | TRAP_LAPIC_SPURIOUS);
-	for (unsigned i = 0; i < ARRAY_SIZE(lvts); i++)
-		apic_write(lvts[i], LVT_MASKED);
+	apic_write(APIC_LVT_TIMER, LVT_MASKED);
+	apic_write(APIC_LVT_LINT0, LVT_MASKED);
+	apic_write(APIC_LVT_ERROR, LVT_MASKED);
 	/* Thermal and performance entries keep what firmware set (they may be SMIs). The NMI button is wired
 	 * to LINT1. */
 	apic_write(APIC_LVT_LINT1, LVT_NMI);
@@ -96,7 +93,7 @@ void lapic_eoi(void)
 	apic_write(APIC_EOI, 0);
 }
 
-static void send(uint32_t apic_id, uint32_t command)
+void lapic_send(uint32_t apic_id, uint32_t command)
 {
 	if (!ready)
 		return;
@@ -115,22 +112,7 @@ static void send(uint32_t apic_id, uint32_t command)
 
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
 {
-	send(apic_id, ICR_ASSERT | vector);
-}
-
-void lapic_send_nmi_others(void)
-{
-	send(0, ICR_ASSERT | ICR_NMI | ICR_ALL_BUT_SELF);
-}
-
-void lapic_send_init(uint32_t apic_id)
-{
-	send(apic_id, ICR_ASSERT | ICR_INIT);
-}
-
-void lapic_send_startup(uint32_t apic_id, unsigned page)
-{
-	send(apic_id, ICR_ASSERT | ICR_STARTUP | (page & 0xFF));
+	lapic_send(apic_id, ICR_ASSERT | vector);
 }
 
 void lapic_timer_setup(unsigned vector, bool tsc_deadline)
@@ -139,6 +121,13 @@ void lapic_timer_setup(unsigned vector, bool tsc_deadline)
 	apic_write(APIC_LVT_TIMER, vector ? vector | (tsc_deadline ? LVT_TSC_DEADLINE : 0) : LVT_MASKED);
 	/* The mode must be in place before the first write of the deadline MSR. SDM vol. 3A, 11.5.4.1. */
 	__asm__ volatile("mfence" ::: "memory");
+}
+
+void lapic_timer_set_periodic(bool periodic)
+{
+	uint32_t lvt = apic_read(APIC_LVT_TIMER);
+
+	apic_write(APIC_LVT_TIMER, periodic ? lvt | LVT_PERIODIC : lvt & ~LVT_PERIODIC);
 }
 
 void lapic_timer_start(uint32_t initial)

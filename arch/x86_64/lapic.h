@@ -24,14 +24,17 @@ void lapic_eoi(void);
 
 /* Fixed, edge interrupt `vector` to one core; it may be the caller. */
 void lapic_send_ipi(uint32_t apic_id, unsigned vector);
-void lapic_send_nmi_others(void);
-void lapic_send_init(uint32_t apic_id);
-/* `page`: start address / 4096, below 0x100. */
-void lapic_send_startup(uint32_t apic_id, unsigned page);
+
+/* Sends a command to one core, or to those that the command names. Does nothing before lapic_init. */
+void lapic_send(uint32_t apic_id, uint32_t command);
+#define LAPIC_NMI_OTHERS 0xC4400u /* to all but this core */
+#define LAPIC_INIT	 0x4500u
+#define LAPIC_STARTUP	 0x4600u /* + start address / 4096, below 0x100 */
 
 /* Raw one-shot timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. */
 void lapic_timer_setup(unsigned vector, bool tsc_deadline);
 void lapic_timer_start(uint32_t initial);
+void lapic_timer_set_periodic(bool periodic);
 uint32_t lapic_timer_count(void);
 
 #endif

@@ -5,7 +5,7 @@
 #include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/string.h"
 
-#define LINE_MAX    256u
+#define TEXT_MAX    240u /* of a line; the rest is cut */
 #define SERIAL_PORT 0x3F8u
 
 /* Protects the ring's writer side, both sinks and serial_port. */
@@ -32,39 +32,45 @@ static void put(char c)
 	log_serial_put(serial_port, c);
 }
 
-static void log_line(const char *severity, const char *fmt, va_list args)
-	__attribute__((format(printf, 2, 0)));
-static void log_line(const char *severity, const char *fmt, va_list args)
+static void put_text(const char *s)
 {
-	char line[LINE_MAX];
-	uint64_t flags = cpu_read_flags();
-	size_t n = format_text(line, sizeof(line) - 1, "hilum: %s", severity);
-
-	n += format_text_va(line + n, sizeof(line) - 1 - n, fmt, args);
-	line[n++] = '\n';
-	cpu_irq_disable();
-	if (!panicking)
-		spin_lock(&log_lock);
-	for (size_t i = 0; i < n; i++)
-		put(line[i]);
-	if (!panicking)
-		spin_unlock(&log_lock);
-	if (flags & RFLAGS_IF)
-		cpu_irq_enable();
+	while (*s)
+		put(*s++);
 }
 
-#define LOG_FUNCTION(name, severity)                                                                         \
-	void name(const char *fmt, ...)                                                                      \
-	{                                                                                                    \
-		va_list args;                                                                                \
-                                                                                                             \
-		va_start(args, fmt);                                                                         \
-		log_line(severity, fmt, args);                                                               \
-		va_end(args);                                                                                \
-	}
+static void log_line(const char *severity, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+static void log_line(const char *severity, const char *fmt, va_list args)
+{
+	char text[TEXT_MAX];
 
-LOG_FUNCTION(log_info, "")
-LOG_FUNCTION(log_warn, "warning: ")
+	format_text_va(text, sizeof(text), fmt, args);
+	if (!panicking)
+		spin_lock(&log_lock);
+	put_text("hilum: ");
+	put_text(severity);
+	put_text(text);
+	put('\n');
+	if (!panicking)
+		spin_unlock(&log_lock);
+}
+
+void log_info(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	log_line("", fmt, args);
+	va_end(args);
+}
+
+void log_warn(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	log_line("warning: ", fmt, args);
+	va_end(args);
+}
 
 static bool is_hex(char c)
 {
@@ -89,14 +95,9 @@ void log_init_serial(const char *option)
 
 void log_serial_release(void)
 {
-	uint64_t flags = cpu_read_flags();
-
-	cpu_irq_disable();
 	spin_lock(&log_lock);
 	serial_released = true;
 	spin_unlock(&log_lock);
-	if (flags & RFLAGS_IF)
-		cpu_irq_enable();
 }
 
 uint16_t log_serial_port(void)
@@ -112,9 +113,7 @@ const struct log_ring *log_ring_get(void)
 void log_enter_panic(void)
 {
 	panicking = true;
-	if (!serial_port || !serial_released)
-		return;
-	serial_released = false;
-	if (!log_serial_open(serial_port))
+	if (serial_released && !log_serial_open(serial_port))
 		serial_port = 0;
+	serial_released = false;
 }

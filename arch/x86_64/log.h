@@ -1,6 +1,6 @@
 /*
  * The kernel's log: polled serial port, screen and a ring that a service VM can read. Lines begin with
- * "hilum: ". Callable from any core with interrupts in any state, but not from an NMI handler. Lock: log_lock
+ * "hilum: ". Callable from any core, interrupts off as ever in root mode, but not from an NMI handler. Lock: log_lock
  * (rank LOG, the highest).
  */
 #ifndef ARCH_X86_64_LOG_H
@@ -11,7 +11,7 @@
 
 #include <hilum/log_ring.h>
 
-/* One line each; a newline is added. Formats: format_text's (no floating point). */
+/* One line each; a newline is added. Formats: format.h's. */
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* adds "warning: " */
 
@@ -21,8 +21,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* ad
  */
 void log_init_serial(const char *serial);
 
-/* Takes a 32, 24 or 16-bit RGB or EGA text screen over and clears it; other kinds are left dark. `fb` is its
- * address in the current tables. Called again with the final
+/* Takes the screen over and clears it. `fb` is its address in the current tables; NULL: no screen. Called again with the final
  * tables' address; between, while other tables than that call's are loaded, nothing is drawn. */
 void log_init_screen(const struct boot_screen *screen, void *fb);
 

@@ -62,32 +62,23 @@ static void scroll(void)
 			draw(column, row, row + 1 < screen.rows ? screen.cells[row + 1][column] : ' ');
 }
 
-static uint32_t at_most(uint32_t value, uint32_t limit)
-{
-	return value < limit ? value : limit;
-}
-
 void log_init_screen(const struct boot_screen *mode, void *fb)
 {
-	bool rgb = mode->type == BOOT_SCREEN_RGB &&
-		   (mode->bits_per_pixel == 32 || mode->bits_per_pixel == 24 || mode->bits_per_pixel == 16);
-	bool again = screen.fb; /* the final tables' address of the same screen: keep what it shows */
+	bool rgb = mode->type == BOOT_SCREEN_RGB;
+	uint32_t columns = rgb ? mode->width / CELL_WIDTH : mode->width;
+	uint32_t rows = rgb ? mode->height / CELL_HEIGHT : mode->height;
+	bool again = fb && screen.fb; /* the final tables' address of the same screen: keep what it shows */
 
-	screen.fb = NULL;
-	if (!fb || !(rgb || mode->type == BOOT_SCREEN_TEXT))
-		return;
-	screen.mode = *mode;
-	screen.columns = at_most(rgb ? mode->width / CELL_WIDTH : mode->width, COLUMNS_MAX);
-	screen.rows = at_most(rgb ? mode->height / CELL_HEIGHT : mode->height, ROWS_MAX);
-	if (!screen.columns || !screen.rows)
-		return;
 	screen.fb = fb;
 	screen.cr3 = cpu_read_cr3();
-	if (again)
+	if (!fb || again)
 		return;
-	memset(screen.cells, 0, sizeof(screen.cells));
+	screen.mode = *mode;
+	screen.columns = columns < COLUMNS_MAX ? columns : COLUMNS_MAX;
+	screen.rows = rows < ROWS_MAX ? rows : ROWS_MAX;
 	screen.x = 0;
 	screen.y = 0;
+	memset(screen.cells, 0, sizeof(screen.cells));
 	for (uint32_t row = 0; row < screen.rows; row++)
 		for (uint32_t column = 0; column < screen.columns; column++)
 			draw(column, row, ' ');
@@ -106,11 +97,8 @@ void log_screen_put(char c)
 {
 	if (!screen.fb || screen.cr3 != cpu_read_cr3())
 		return;
-	if (c == '\n') {
+	if (c == '\n' || screen.x == screen.columns)
 		new_line();
-		return;
-	}
-	if (screen.x == screen.columns)
-		new_line();
-	draw(screen.x++, screen.y, (uint8_t)c >= FONT_FIRST && (uint8_t)c <= FONT_LAST ? c : '?');
+	if (c != '\n')
+		draw(screen.x++, screen.y, (uint8_t)c >= FONT_FIRST && (uint8_t)c <= FONT_LAST ? c : '?');
 }

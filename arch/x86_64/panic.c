@@ -11,6 +11,7 @@
 #include "boot/boot.h"
 
 #define BACKTRACE_MAX	  24u
+#define TEXT_MAX	  200u
 #define RESET_DELAY_US	  5000000u
 #define STOP_DELAY_ROUNDS 100000u /* for the other cores to take their NMI: about a millisecond */
 
@@ -32,16 +33,15 @@ static _Noreturn void halt_for_ever(void)
 /* One core prints; a second one that panics stops, a panic within the panic resets at once. */
 static void enter(void)
 {
-	uint32_t nobody = 0, me = cpu_arch_self()->id + 1;
+	uint32_t owner = 0, me = cpu_arch_self()->id + 1;
 
 	cpu_irq_disable();
-	if (!__atomic_compare_exchange_n(&panic_owner, &nobody, me, false, __ATOMIC_ACQ_REL,
-					 __ATOMIC_ACQUIRE)) {
-		if (nobody == me)
+	if (!__atomic_compare_exchange_n(&panic_owner, &owner, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		if (owner == me)
 			machine_reset();
 		halt_for_ever();
 	}
-	lapic_send_nmi_others();
+	lapic_send(0, LAPIC_NMI_OTHERS);
 	for (uint32_t i = 0; i < STOP_DELAY_ROUNDS; i++)
 		cpu_pause();
 	log_enter_panic();
@@ -49,23 +49,20 @@ static void enter(void)
 
 static void print_address(uint64_t address)
 {
-	uint64_t offset;
+	uint64_t offset = 0;
 	const char *name = symbols_find(address, &offset);
 
-	log_info("  %016lx %s+0x%lx", address, name ? name : "?", name ? offset : 0);
+	log_info("  %016lx %s+0x%lx", address, name ? name : "?", offset);
 }
 
 /* Follows saved frame pointers as long as they stay on this stack and rise. */
 static void print_backtrace(uint64_t rip, uint64_t rbp)
 {
-	uint64_t low = (uint64_t)__builtin_frame_address(0),
-		 limit = ALIGN_DOWN(low, STACK_BYTES) + STACK_BYTES;
+	uint64_t low = (uint64_t)__builtin_frame_address(0), limit = ALIGN_DOWN(low, STACK_BYTES) + STACK_BYTES;
 
 	log_info("called from:");
 	print_address(rip);
-	for (uint32_t i = 0; i < BACKTRACE_MAX; i++) {
-		if (rbp & 7 || rbp < low || rbp + 16 > limit)
-			break;
+	for (uint32_t i = 0; i < BACKTRACE_MAX && !(rbp & 7) && rbp >= low && rbp + 16 <= limit; i++) {
 		const uint64_t *frame = (const uint64_t *)rbp;
 
 		if (!frame[1])
@@ -85,10 +82,16 @@ static void print_registers(const struct trap_frame *f)
 	log_info("rip %016lx  flags %08lx  cs %02lx  ss %02lx", f->rip, f->rflags, f->cs, f->ss);
 }
 
-static _Noreturn void finish(void)
+/* Everything after the first line of a panic; `frame`: NULL if there is none. */
+static _Noreturn void dump(const struct trap_frame *frame, uint64_t rip, uint64_t rbp)
 {
 	const char *option = boot_option("panic");
 
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
+		 cpu_read_cr4());
+	if (frame)
+		print_registers(frame);
+	print_backtrace(rip, rbp);
 	if (option && !strncmp(option, "halt", 4)) {
 		log_info("halted");
 		halt_for_ever();
@@ -98,66 +101,56 @@ static _Noreturn void finish(void)
 	machine_reset();
 }
 
-static void print_message(const char *fmt, va_list args) __attribute__((format(printf, 1, 0)));
-static void print_message(const char *fmt, va_list args)
-{
-	char text[200];
-	const struct cpu_arch *cpu = cpu_arch_self();
-
-	enter();
-	format_text_va(text, sizeof(text), fmt, args);
-	log_info("panic: %s (core %u)", text, cpu->id);
-	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(),
-		 cpu_read_cr3(), cpu_read_cr4());
-}
+/* For functions with `fmt` and arguments after it. */
+#define FORMAT_ARGUMENTS(text)                                                                               \
+	do {                                                                                                 \
+		va_list args;                                                                                \
+                                                                                                             \
+		va_start(args, fmt);                                                                         \
+		format_text_va(text, sizeof(text), fmt, args);                                               \
+		va_end(args);                                                                                \
+	} while (0)
 
 void panic_at(const struct trap_frame *frame, const char *fmt, ...)
 {
-	va_list args;
+	char text[TEXT_MAX];
 
-	va_start(args, fmt);
-	print_message(fmt, args);
-	va_end(args);
-	print_registers(frame);
-	print_backtrace(frame->rip, frame->rbp);
-	finish();
+	enter();
+	FORMAT_ARGUMENTS(text);
+	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
+	dump(frame, frame->rip, frame->rbp);
 }
 
 void panic(const char *fmt, ...)
 {
-	va_list args;
+	char text[TEXT_MAX];
 
-	va_start(args, fmt);
-	print_message(fmt, args);
-	va_end(args);
-	print_backtrace((uint64_t)__builtin_return_address(0) - 1,
-			*(const uint64_t *)__builtin_frame_address(0));
-	finish();
+	enter();
+	FORMAT_ARGUMENTS(text);
+	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
+	dump(NULL, (uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0));
 }
 
 void boot_refuse(const char *fmt, ...)
 {
-	char text[200];
-	va_list args;
+	char text[TEXT_MAX];
 
-	va_start(args, fmt);
-	format_text_va(text, sizeof(text), fmt, args);
-	va_end(args);
+	FORMAT_ARGUMENTS(text);
 	log_info("cannot start: %s", text);
 	__atomic_store_n(&panic_owner, cpu_arch_self()->id + 1, __ATOMIC_RELEASE);
-	lapic_send_nmi_others();
+	lapic_send(0, LAPIC_NMI_OTHERS);
 	halt_for_ever();
 }
 
 /* Tries the ways from the most to the least civil, with time for each to work. */
 void machine_reset(void)
 {
-	const struct acpi_gas *reset = &boot_acpi_get()->reset;
+	const struct acpi_info *acpi = boot_acpi_get();
 	struct desc_pointer no_idt = {0, 0};
 
 	cpu_irq_disable();
-	if (reset->base && reset->space == 1 && reset->base <= 0xFFFF)
-		outb((uint16_t)reset->base, boot_acpi_get()->reset_value);
+	if (acpi->reset)
+		outb(acpi->reset, acpi->reset_value);
 	tsc_delay_us(50000);
 	outb(0xCF9, 0x02);
 	outb(0xCF9, 0x06);

@@ -16,4 +16,12 @@ void timer_init_core(unsigned vector);
  */
 void timer_set_deadline_tsc(uint64_t tsc);
 
+/*
+ * Under QEMU's TCG a host interrupt that is raised by another thread just as VMRUN notes a virtual interrupt may be lost: VMRUN changes
+ * the CPU's interrupt_request without the lock that guards it (helper_vmrun in QEMU's svm_helper.c), and the local APIC's IRR keeps the
+ * vector until the APIC accepts another. So on that machine the timer of a core whose guest awaits an interrupt window ticks, at each
+ * deadline and from then on: every 50 us to 1 ms. Returns whether that changed: then the deadline must be set anew.
+ */
+bool timer_set_ticking(bool on);
+
 #endif

@@ -17,16 +17,17 @@ struct tsc_scale tsc_scale;
 #define PM_TIMER_HZ	  3579545u
 
 #define SAMPLE_TRIES	  8u
-#define WINDOW_PER_SECOND 40u /* measure for 25 ms: far below either clock's period */
+#define WINDOW_PER_SECOND 40u /* measure for 25 ms: far below any clock's period */
 #define ATTEMPTS	  3u
 #define TOLERANCE	  200u /* references agree within 1/200 */
 
-struct reference {
+/* A counter beside the TSC: a reference, whose rate is known, or the local APIC's timer. */
+struct clock {
 	const char *name;
-	uint64_t hz, mask;
 	uint64_t (*read)(void);
-	uint64_t first, first_tsc;
-	uint64_t measured_hz; /* of the TSC */
+	uint64_t mask, hz;
+	uint64_t value, at_tsc;		   /* the last reading */
+	uint64_t passed, passed_tsc; /* between the last two */
 };
 
 static volatile uint8_t *hpet_registers;
@@ -42,6 +43,15 @@ static uint64_t read_pm_timer(void)
 	return inl(pm_timer_port);
 }
 
+static uint64_t read_lapic(void)
+{
+	return UINT32_MAX - lapic_timer_count();
+}
+
+static struct clock hpet_clock = {.name = "HPET", .read = read_hpet, .mask = UINT32_MAX};
+static struct clock pm_timer = {.name = "ACPI PM timer", .read = read_pm_timer, .hz = PM_TIMER_HZ};
+static struct clock lapic = {.read = read_lapic, .mask = UINT32_MAX};
+
 static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
 {
 	uint64_t low, high;
@@ -52,94 +62,77 @@ static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
 	return low;
 }
 
-/* The reading among a few that took the TSC the least time, so that an interruption between the two does not
- * count. */
-static uint64_t sample(uint64_t (*read)(void), uint64_t *tsc)
+/* Reads the clock: the reading among a few that took the TSC the least time, so that an interruption between
+ * the two does not count. */
+static void clock_read(struct clock *c)
 {
-	uint64_t best = UINT64_MAX, value = 0;
+	uint64_t best = UINT64_MAX, value = 0, at_tsc = 0;
 
-	*tsc = 0;
 	for (uint32_t i = 0; i < SAMPLE_TRIES; i++) {
 		uint64_t before = tsc_read_ordered();
-		uint64_t v = read();
-		uint64_t after = tsc_read_ordered();
+		uint64_t v = c->read();
+		uint64_t took = tsc_read_ordered() - before;
 
-		if (after - before >= best)
+		if (took >= best)
 			continue;
-		best = after - before;
+		best = took;
 		value = v;
-		*tsc = before + best / 2;
+		at_tsc = before + took / 2;
 	}
-	return value;
+	c->passed = (value - c->value) & c->mask;
+	c->passed_tsc = at_tsc - c->at_tsc;
+	c->value = value;
+	c->at_tsc = at_tsc;
 }
 
 /* A clock that stands still is no reference. */
-static uint32_t add_reference(struct reference *refs, uint32_t count, const struct reference *added)
+static bool clock_counts(const struct clock *c)
 {
-	uint64_t start = added->read();
+	uint64_t start = c->read();
 
-	for (uint32_t round = 0; round < 100000; round++) {
-		if (added->read() != start) {
-			refs[count] = *added;
-			return count + 1;
-		}
-	}
-	log_warn("%s does not count", added->name);
-	return count;
+	for (uint32_t round = 0; round < 100000; round++)
+		if (c->read() != start)
+			return true;
+	log_warn("%s does not count", c->name);
+	return false;
 }
 
-static uint32_t find_references(struct reference *refs, const struct acpi_info *acpi, volatile void *hpet)
+static bool hpet_start(volatile void *registers)
 {
-	struct reference by_hpet = {.name = "HPET", .mask = UINT32_MAX, .read = read_hpet};
-	const struct reference by_pm_timer = {
-		.name = "ACPI PM timer",
-		.hz = PM_TIMER_HZ,
-		.mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF,
-		.read = read_pm_timer,
-	};
-	uint32_t n = 0;
+	hpet_registers = registers;
+	uint32_t period = *(volatile uint32_t *)(hpet_registers + HPET_CAPABILITIES + 4);
 
-	if (hpet) {
-		hpet_registers = hpet;
-		uint32_t period = *(volatile uint32_t *)(hpet_registers + HPET_CAPABILITIES + 4);
-
-		*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
-		by_hpet.hz = period && period <= HPET_PERIOD_MAX ? 1000000000000000ull / period : 0;
-		if (by_hpet.hz)
-			n = add_reference(refs, n, &by_hpet);
-	}
-	if (acpi->pm_timer.base && acpi->pm_timer.space == 1 && acpi->pm_timer.base <= 0xFFFC) {
-		pm_timer_port = (uint16_t)acpi->pm_timer.base;
-		n = add_reference(refs, n, &by_pm_timer);
-	}
-	return n;
+	if (!period || period > HPET_PERIOD_MAX)
+		return false;
+	hpet_clock.hz = 1000000000000000ull / period;
+	*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
+	return clock_counts(&hpet_clock);
 }
 
-static uint64_t read_lapic(void)
+static bool pm_timer_start(const struct acpi_info *acpi)
 {
-	return lapic_timer_count();
+	pm_timer_port = acpi->pm_timer;
+	pm_timer.mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF;
+	return clock_counts(&pm_timer);
 }
 
-static void measure(struct reference *refs, uint32_t count, uint64_t *lapic_ticks, uint64_t *lapic_tsc)
+/* Two readings of each clock, by the first of them 25 ms apart. */
+static void measure(struct clock *const *clocks, uint32_t count)
 {
-	uint64_t start_tsc, end_tsc, start, end, now;
-
 	lapic_timer_setup(0, false);
 	lapic_timer_start(UINT32_MAX);
 	for (uint32_t i = 0; i < count; i++)
-		refs[i].first = sample(refs[i].read, &refs[i].first_tsc);
-	start = sample(read_lapic, &start_tsc);
-	while (((refs[0].read() - refs[0].first) & refs[0].mask) < refs[0].hz / WINDOW_PER_SECOND)
+		clock_read(clocks[i]);
+	while (((clocks[0]->read() - clocks[0]->value) & clocks[0]->mask) < clocks[0]->hz / WINDOW_PER_SECOND)
 		cpu_pause();
-	end = sample(read_lapic, &end_tsc);
+	for (uint32_t i = 0; i < count; i++)
+		clock_read(clocks[i]);
 	lapic_timer_start(0);
-	*lapic_ticks = start - end;
-	*lapic_tsc = end_tsc - start_tsc;
-	for (uint32_t i = 0; i < count; i++) {
-		uint64_t ticks = (sample(refs[i].read, &now) - refs[i].first) & refs[i].mask;
+}
 
-		refs[i].measured_hz = ticks ? mul_div(now - refs[i].first_tsc, refs[i].hz, ticks) : 0;
-	}
+static uint64_t hz_by(const struct clock *c)
+{
+	return c->passed ? mul_div(c->passed_tsc, c->hz, c->passed) : 0;
 }
 
 static bool agree(uint64_t a, uint64_t b)
@@ -158,24 +151,29 @@ static void set_scales(uint64_t hz, uint64_t lapic_hz)
 
 void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet)
 {
-	struct reference refs[2];
-	uint32_t count = find_references(refs, acpi, hpet);
-	uint64_t ticks, ticks_tsc, hz = 0, other = 0;
+	struct clock *clocks[3];
+	uint32_t count = 0, attempt = 0;
+	uint64_t hz, other;
 
+	if (hpet && hpet_start(hpet))
+		clocks[count++] = &hpet_clock;
+	if (acpi->pm_timer && pm_timer_start(acpi))
+		clocks[count++] = &pm_timer;
 	if (!count)
 		boot_refuse("no working clock: neither HPET nor ACPI PM timer counts");
-	for (uint32_t attempt = 0; attempt < ATTEMPTS && (!attempt || !agree(hz, other)); attempt++) {
-		measure(refs, count, &ticks, &ticks_tsc);
-		hz = refs[0].measured_hz;
-		other = refs[count - 1].measured_hz;
-	}
+	clocks[count] = &lapic;
+	do {
+		measure(clocks, count + 1);
+		hz = hz_by(clocks[0]);
+		other = hz_by(clocks[count - 1]);
+	} while (!agree(hz, other) && ++attempt < ATTEMPTS);
 	if (!agree(hz, other))
-		log_warn("by the %s the TSC runs at %lu kHz, not %lu", refs[1].name, other / 1000, hz / 1000);
+		log_warn("by the %s the TSC runs at %lu kHz, not %lu", clocks[1]->name, other / 1000, hz / 1000);
 	if (hz < 1000000)
 		boot_refuse("the time stamp counter runs at %lu Hz, which cannot be right", hz);
-	set_scales(hz, mul_div(ticks, hz, ticks_tsc));
+	set_scales(hz, mul_div(lapic.passed, hz, lapic.passed_tsc));
 	log_info("TSC %lu.%03lu MHz, local APIC timer %lu.%03lu MHz, by %s", hz / 1000000, hz / 1000 % 1000,
-		 tsc_scale.lapic_hz / 1000000, tsc_scale.lapic_hz / 1000 % 1000, refs[0].name);
+		 tsc_scale.lapic_hz / 1000000, tsc_scale.lapic_hz / 1000 % 1000, clocks[0]->name);
 }
 
 void tsc_delay_us(uint64_t us)

@@ -41,6 +41,7 @@ void control_unmap_here(uint8_t *at, uint64_t bytes);
 /* Create and start it; false (and a line in the log) if that fails: no guest can run then. */
 bool driver_start(const char *show);
 extern hilum_handle_t driver_vm;
+extern uint64_t driver_wall_clock_ns; /* since 1970 at host TSC 0, as the driver VM told it */
 
 /* Send a command; waits while the ring is full. */
 void driver_send(const struct channel_message *message);

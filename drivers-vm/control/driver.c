@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CMOS_PORT_INDEX 0x70u /* and the data port after it */
+
 hilum_handle_t driver_vm;
+uint64_t driver_wall_clock_ns;
 static struct channel *channel;
 static uint32_t channel_taken;
 static hilum_handle_t command_event;
@@ -145,12 +148,9 @@ static bool setup(const char *show)
 	}
 	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, timer, HILUM_RIGHT_SIGNAL);
 	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, answer, HILUM_RIGHT_SIGNAL);
-	m.setup.wall_clock_seconds = control_host.wall_clock_seconds;
-	m.setup.wall_clock_tsc = control_host.wall_clock_tsc;
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
 	m.setup.log_position = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, log);
-	driver_send(&m);
-	return true;
+	return driver_call(&m, CHANNEL_READY, 10000000000ull) || fail("setting it up", HILUM_E_BUSY);
 }
 
 bool driver_start(const char *show)
@@ -170,6 +170,7 @@ bool driver_start(const char *show)
 		return false;
 	if (control_host.serial_port != 0)
 		hc(HC_VM_GRANT_PORTS, driver_vm, HILUM_HANDLE_HOST, control_host.serial_port, 8);
+	hc(HC_VM_GRANT_PORTS, driver_vm, HILUM_HANDLE_HOST, CMOS_PORT_INDEX, 2);
 	p.vcpus = control_host.core_count < HILUM_MAX_VCPUS ? control_host.core_count : HILUM_MAX_VCPUS;
 	for (uint32_t i = 0; i < p.vcpus; i++)
 		if (!start_vcpu(&p, i))
@@ -199,6 +200,8 @@ static void message_handle(const struct channel_message *m)
 		arrived = true;
 	if (awaited != NULL && m->kind == CHANNEL_REFUSED && m->slot == awaited->slot)
 		refused = true;
+	if (m->kind == CHANNEL_READY)
+		driver_wall_clock_ns = m->request.value;
 	if (m->kind == CHANNEL_REQUEST)
 		guest_request(m->slot, m->request.value, m->request.value2);
 }

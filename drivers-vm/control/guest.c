@@ -154,20 +154,6 @@ static bool load_guest(struct guest *g)
 	return loaded;
 }
 
-static bool bind_traps(struct guest *g)
-{
-	static const struct hilum_trap_range ranges[] = {
-		{ .kind = HILUM_TRAP_RANGE_PORT, .first = 0, .last = 0xFFFF }, /* the machine model knows which are there */
-	};
-
-	for (unsigned i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-		int64_t error = hc(HC_VM_BIND_TRAP, g->vm, (uintptr_t)&ranges[i]);
-		if (error < 0)
-			return fail(g, "binding its traps", error);
-	}
-	return true;
-}
-
 static uint32_t choose_core(const struct config_vm *c)
 {
 	for (uint32_t tries = 0; tries < control_host.core_count; tries++) {
@@ -249,6 +235,7 @@ static bool create(struct guest *g, uint32_t slot)
 		return fail(g, "its memory map", HILUM_E_INVALID);
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
+	config.wall_clock_ns = driver_wall_clock_ns;
 	snprintf(config.name, sizeof(config.name), "%s", c->name);
 	int64_t vm = event < 0 ? event : hc(HC_VM_CREATE, HILUM_HANDLE_HOST, (uintptr_t)&config);
 	if (event > 0)
@@ -269,7 +256,7 @@ static bool create(struct guest *g, uint32_t slot)
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
-	if (!load_guest(g) || !map_ram(g) || !bind_traps(g) || !make_vcpus(g, slot) || !attach(g, slot))
+	if (!load_guest(g) || !map_ram(g) || !make_vcpus(g, slot) || !attach(g, slot))
 		return false;
 	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0; i++)

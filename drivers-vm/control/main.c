@@ -39,13 +39,9 @@ static bool read_config(void)
 static uint32_t soft_off_type(void)
 {
 	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	const uint64_t here = 0x91000000ull;
-	uint64_t bytes = (info->acpi_bytes + 4095) & ~4095ull;
 	struct s5 s5 = { 5, 5 };
 
-	if (bytes != 0 && bytes < 0x1000000 &&
-	    hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, HILUM_HANDLE_ACPI, here, 0, bytes, HILUM_MAP_READ) >= 0 &&
-	    !s5_find((const uint8_t *)here, info->acpi_bytes, &s5))
+	if (info->acpi_bytes != 0 && !s5_find((const uint8_t *)HILUM_SERVICE_ACPI_GPA, info->acpi_bytes, &s5))
 		service_log("the firmware's \\_S5_ is not to be found: trying type 5");
 	return s5.slp_typ_a | (uint32_t)s5.slp_typ_b << 8;
 }

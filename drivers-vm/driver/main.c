@@ -2,6 +2,7 @@
  * The driver VM: one vCPU on each core answers traps of the guests there; vCPU 0 also serves the control VM's commands, the host's
  * serial line, the kernel's log and the models' timers. It holds devices and guests' memory, but no power over other VMs.
  */
+#include "drivers-vm/driver/cmos.h"
 #include "drivers-vm/driver/console_mux.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
@@ -14,7 +15,7 @@ static struct service_lock console_lock; /* mux and serial line */
 static struct console_mux mux;
 static uint32_t channel_taken;
 static uint32_t control_event, timer_event;
-static uint64_t wall_clock_seconds, wall_clock_tsc;
+static uint64_t wall_clock_ns; /* since 1970 at TSC 0 */
 static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
 static uint64_t log_position; /* bytes of the kernel's log printed */
 static bool set_up;
@@ -37,7 +38,7 @@ void control_request(uint32_t slot, enum channel_request request, uint64_t value
 
 uint64_t slots_wall_clock(void)
 {
-	return wall_clock_seconds + service_tsc_to_ns(service_tsc() - wall_clock_tsc) / 1000000000;
+	return (wall_clock_ns + service_tsc_to_ns(service_tsc())) / 1000000000;
 }
 
 void timers_changed(uint64_t deadline_tsc)
@@ -128,12 +129,20 @@ static void offer_input(void)
 
 /* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
 
+static uint8_t cmos_register(uint8_t reg)
+{
+	uint8_t value;
+
+	__asm__ volatile("outb %0, %1" ::"a"((uint8_t)(0x80 | reg)), "Nd"((uint16_t)CMOS_PORT_INDEX)); /* bit 7: NMI stays masked */
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"((uint16_t)CMOS_PORT_DATA));
+	return value;
+}
+
 static void setup(const struct channel_message *m)
 {
 	timer_event = m->setup.timer_event;
 	control_event = m->setup.control_event;
-	wall_clock_seconds = m->setup.wall_clock_seconds;
-	wall_clock_tsc = m->setup.wall_clock_tsc;
+	wall_clock_ns = cmos_read_seconds(cmos_register) * 1000000000 - service_tsc_to_ns(service_tsc());
 	serial_init((uint16_t)m->setup.serial_port, m->setup.serial_event);
 	console_mux_init(&mux, m->setup.show, line_write, NULL);
 	log_position = m->setup.log_position;
@@ -150,7 +159,9 @@ static void command(const struct channel_message *m)
 	switch (m->kind) {
 	case CHANNEL_SETUP:
 		setup(m);
-		return;
+		answer.kind = CHANNEL_READY;
+		answer.request.value = wall_clock_ns;
+		break;
 	case CHANNEL_DISK:
 	case CHANNEL_NIC:
 		slot_add_device(m->slot, m);

@@ -9,11 +9,12 @@
 #define UART_MCR  4u
 #define UART_LSR  5u
 
-#define IER_RECEIVE  0x01u
-#define IER_TRANSMIT 0x02u
-#define LSR_RECEIVED 0x01u
-#define LSR_THRE     0x20u
-#define FIFO_BYTES   16u
+#define IER_RECEIVE      0x01u
+#define IER_TRANSMIT     0x02u
+#define IIR_NONE_PENDING 0x01u
+#define LSR_RECEIVED     0x01u
+#define LSR_THRE         0x20u
+#define FIFO_BYTES       16u
 
 #define QUEUE_BYTES 16384u
 
@@ -86,12 +87,17 @@ size_t serial_interrupt(uint8_t *bytes, size_t size)
 
 	if (uart == 0)
 		return 0;
-	(void)reg_read(UART_IIR);
-	while (n < size && (reg_read(UART_LSR) & LSR_RECEIVED))
-		bytes[n++] = reg_read(UART_DATA);
-	pump();
-	if (irq_event != 0)
-		hc(HC_IRQ_ACK, irq_event);
+	/*
+	 * The line is an edge-triggered one and masked until the acknowledgement: what rose before that has to be found by looking,
+	 * and a line that has not fallen since never rises again.
+	 */
+	do {
+		while (n < size && (reg_read(UART_LSR) & LSR_RECEIVED))
+			bytes[n++] = reg_read(UART_DATA);
+		pump();
+		if (irq_event != 0)
+			hc(HC_IRQ_ACK, irq_event);
+	} while (n < size && !(reg_read(UART_IIR) & IIR_NONE_PENDING));
 	return n;
 }
 

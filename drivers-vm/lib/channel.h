@@ -34,7 +34,8 @@ enum channel_kind {
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first four answer the command of the same slot */
+	/* driver -> control: the first five answer the command of the same slot */
+	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
 	CHANNEL_REFUSED, /* instead of ATTACHED: the machine cannot be made; the log says why */
 	CHANNEL_DETACHED,
@@ -81,7 +82,6 @@ struct channel_message {
 			uint32_t serial_event;  /* bound to its interrupt: HC_IRQ_ACK */
 			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
-			uint64_t wall_clock_seconds, wall_clock_tsc;
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;

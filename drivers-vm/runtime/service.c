@@ -21,7 +21,8 @@ static void cpuid(uint32_t leaf, uint32_t out[4])
 	__asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(0));
 }
 
-static void init_once(void)
+/* By each vCPU: whoever comes second changes nothing, and nobody waits for another. */
+static void init_constants(void)
 {
 	uint32_t r[4];
 	uint64_t hz = service_shared()->tsc_hz;
@@ -30,13 +31,13 @@ static void init_once(void)
 	hypercall_is_intel = r[1] == 0x756E6547; /* "Genu" of GenuineIntel */
 	ns_mul = (1000000000ull << 32) / hz;
 	tsc_mul = ((hz / 1000000000) << 32) + ((hz % 1000000000) << 32) / 1000000000;
-	heap_init_global(_end, (size_t)__heap_bytes);
 }
 
 void service_main(uint32_t vcpu)
 {
+	init_constants();
 	if (vcpu == 0)
-		init_once();
+		heap_init_global(_end, (size_t)__heap_bytes);
 	service_start(vcpu);
 }
 

@@ -99,7 +99,6 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_HANDLE_SELF     1u
 #define HILUM_HANDLE_HOST     2u
 #define HILUM_HANDLE_LOG      3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
-#define HILUM_HANDLE_ACPI     4u /* memory: copy of the firmware's DSDT, for \_S5_ */
 #define HILUM_HANDLE_MODULE_0 8u
 
 struct hilum_call {
@@ -123,6 +122,7 @@ struct hilum_image_header {
 /* Where a service VM finds what it is given; EBX holds the vCPU's index at entry. */
 #define HILUM_SERVICE_SHARED_GPA    0x80000000ull /* struct hilum_shared_page */
 #define HILUM_SERVICE_BOOT_INFO_GPA 0x80001000ull /* control VM: struct hilum_boot_info */
+#define HILUM_SERVICE_ACPI_GPA      0x91000000ull /* control VM: a copy of the firmware's DSDT, for \_S5_ */
 
 struct hilum_boot_module {
 	hilum_handle_t memory;
@@ -136,7 +136,7 @@ struct hilum_boot_module {
 struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
-	uint64_t acpi_bytes; /* of HILUM_HANDLE_ACPI's content; zero if the firmware has none */
+	uint64_t acpi_bytes; /* of the DSDT at HILUM_SERVICE_ACPI_GPA; zero if the firmware has none */
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
 
@@ -170,6 +170,7 @@ struct hilum_vm_config {
 	hilum_handle_t status_event; /* signalled whenever the VM's status changes; may be zero */
 	uint32_t reserved2;
 	char name[32]; /* NUL-terminated, for the log */
+	uint64_t wall_clock_ns; /* since 1970 at host TSC 0: what KVM's wall clock tells the VM */
 };
 
 struct hilum_cpuid_entry {
@@ -181,8 +182,7 @@ struct hilum_cpuid_entry {
 };
 #define HILUM_CPUID_SUBLEAF (1u << 0)
 
-#define HILUM_TRAP_RANGE_PORT     (0u) /* I/O ports that go to the VM's handler; all others read ones and ignore writes */
-#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; looked at first */
+#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; all other accesses go to the handler */
 
 struct hilum_trap_range {
 	uint32_t kind; /* HILUM_TRAP_RANGE_* */
@@ -248,7 +248,10 @@ struct hilum_segment {
 	uint16_t attributes; /* bits 55:52 and 47:40 of the descriptor joined, as in the VMCB (APM vol. 2, 15.5.1) */
 };
 
-/* Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order. */
+/*
+ * The page of a trapped vCPU. The question is there for STRING and MMIO only: of the other kinds HC_WAIT's registers say it all.
+ * Order of gpr[]: RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15, the encoding order.
+ */
 struct hilum_trap {
 	uint32_t kind;  /* HILUM_TRAP_* */
 	uint32_t size;  /* bytes accessed; 0 if not known (MMIO) */
@@ -361,8 +364,6 @@ struct hilum_host_info {
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
 	uint32_t vm_count;
-	uint64_t wall_clock_seconds; /* since 1970, at host TSC wall_clock_tsc */
-	uint64_t wall_clock_tsc;
 };
 #define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
 #define HILUM_HOST_TSC_DEADLINE (1u << 1)

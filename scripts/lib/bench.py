@@ -7,6 +7,7 @@ import sys
 import bootcost
 import guestconfig
 import machine
+import phases
 import size
 
 LIMIT_S = 240
@@ -16,15 +17,19 @@ def show(name, value, unit):
     print(name, value, unit, flush=True)
 
 
-def exits(scratch):
-    """The figures of tests/guest/bench, under Hilum on one core."""
-    guest = os.path.join(machine.BUILD, "guest", "bench.elf")
+def exits_image(scratch, cmdline="", driver=None):
+    """The bench guest under Hilum."""
     config = os.path.join(scratch, "hilum.toml")
     with open(config, "w", encoding="utf-8") as file:
         # A virtio device for the doorbell; memory that comes page by page for the nested page fault.
-        file.write(guestconfig.config_text(guestconfig.vm_table("bench", "bench", memory="64M", debug_exit=0xF4, console="virtio",
-                                                                prefault=False, hugepages=False)))
-    image = machine.make_image(os.path.join(scratch, "bench.iso"), config, {"bench": guest})
+        file.write(guestconfig.config_text(guestconfig.vm_table("bench", "bench", cmdline=cmdline, memory="64M", debug_exit=0xF4,
+                                                                console="virtio", prefault=False, hugepages=False)))
+    return machine.make_image(os.path.join(scratch, "bench.iso"), config,
+                              {"bench": os.path.join(machine.BUILD, "guest", "bench.elf")}, driver=driver)
+
+
+def run_guest(image, scratch):
+    """The figures of tests/guest/bench, on one core."""
     try:
         done = subprocess.run(machine.qemu_command(image, scratch, smp=1, counted=True), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LIMIT_S)
@@ -39,6 +44,29 @@ def exits(scratch):
         print(f"bench: not measured: {skipped}", file=sys.stderr)
     if verdict.status() != 0:
         raise machine.Failure(f"the bench guest ended with status {verdict.status()}: {text[-800:]}")
+
+
+NULL_HANDLER = os.path.join(machine.BUILD, "null-handler")
+VM_CALL = "only=vm_call vm_call=1"
+
+
+def exits(scratch):
+    run_guest(exits_image(scratch), scratch)
+    run_guest(exits_image(scratch, VM_CALL, NULL_HANDLER + ".bin"), scratch)
+
+
+def exit_phases(scratch):
+    """Where the instructions of the most important exits go, and that they add up to the figures."""
+    rounds = f"count={phases.ROUNDS}"
+    found = [*phases.measure(exits_image(scratch, rounds), scratch, phases.OPERATIONS, "driver.elf"),
+             *phases.measure(exits_image(scratch, f"{rounds} {VM_CALL}", NULL_HANDLER + ".bin"), scratch, phases.VM_CALL,
+                             "null-handler.elf")]
+    for name, places, printed in found:
+        for phase, times in phases.by_phase(places).items():
+            show(f"phase_{name}_{phase}", times, "instructions")
+        if places.total() != printed:
+            raise machine.Failure(f"the phases of {name} add up to {places.total()}, but it costs {printed}")
+    print(phases.table(found), file=sys.stderr)
 
 
 def linux(scratch):
@@ -77,7 +105,7 @@ def root_mode(_):
 
 
 def main():
-    measurements = {"exits": exits, "linux": linux, "memory": memory, "size": root_mode}
+    measurements = {"exits": exits, "phases": exit_phases, "linux": linux, "memory": memory, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

@@ -158,28 +158,51 @@ class Verdict:
         return ""
 
 
-def start(command):
-    """Starts QEMU with its serial line on pipes. In a session of its own, so that a Ctrl-C at the user's terminal reaches only
-    us; and it dies with us, however we end."""
+def spawn(command, **keywords):
+    """Starts an emulator in a session of its own, so that a Ctrl-C at the user's terminal reaches only us; and it dies with us,
+    however we end."""
     def child():
         os.setsid()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=child)
+    return subprocess.Popen(command, preexec_fn=child, **keywords)
 
 
-def stop(qemu):
-    """Ends QEMU if it still runs. It has no file that outlives the run, so it needs no orderly end."""
-    try:
-        qemu.wait(0.5)
-    except subprocess.TimeoutExpired:
-        qemu.kill()
-        qemu.wait()
-    for pipe in (qemu.stdin, qemu.stdout):
+class Running:
+    """A machine that runs: stdin and stdout are its serial line, as binary files without buffers."""
+
+    name = "QEMU"
+
+    def __init__(self, process):
+        self.process, self.stdin, self.stdout = process, process.stdin, process.stdout
+
+    def read(self):
+        """What the machine has printed, once select() says that there is something; nothing when it is off."""
         try:
-            pipe.close()
-        except OSError:
-            pass
+            return os.read(self.stdout.fileno(), 65536)
+        except ConnectionResetError:  # an emulator that ends with keys not taken
+            return b""
+
+    def complaint(self):
+        """Why the emulator, not the machine in it, has ended; None if it did as it should."""
+        return f"QEMU ended with status {self.process.returncode}" if self.process.returncode else None
+
+    def stop(self):
+        """Ends the emulator if it still runs. It has no file that outlives the run, so it needs no orderly end."""
+        try:
+            self.process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for pipe in (self.stdin, self.stdout):
+            try:
+                pipe.close()
+            except OSError:
+                pass
+
+
+def start_qemu(command):
+    return Running(spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
 
 
 class Scratch(tempfile.TemporaryDirectory):

@@ -1,10 +1,12 @@
 """scripts/run: reads the options (described in scripts/run itself), makes the boot medium and runs the machine."""
 import argparse
+import functools
 import os
 import re
 import shlex
 import sys
 
+import bochs
 import guestconfig
 import machine
 import terminal
@@ -74,7 +76,8 @@ def parse(arguments):
     add("--headless", action="store_true")
     add("--timeout", type=seconds)
     add("--log")
-    add("--cpu", default="max")
+    add("--emulator", choices=("qemu", "bochs"), default="qemu")
+    add("--cpu")
     add("--icount", action="store_true")
     add("--hilum-cmdline", default="")
     add("--gdb", action="store_true")
@@ -90,6 +93,11 @@ def parse(arguments):
     if options.config and (options.guest or options.cmdline or options.vcpus or options.memory
                            or options.debug_exit is not None):
         parser.error("--config says what runs; it excludes --guest, --cmdline, --vcpus, --memory and --debug-exit")
+    if options.emulator == "bochs":
+        for name, wanted in (("--firmware", options.firmware != "bios"), ("--boot", options.boot != "cd"),
+                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor)):
+            if wanted:
+                parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
     return options
 
 
@@ -129,16 +137,24 @@ def main():
         image = os.path.join(scratch, "pxe" if pxe else "hilum.iso")
         machine.make_image(image, config, modules, pxe, options.hilum_cmdline, options.kernel_elf, options.control_elf,
                            options.driver_elf)
-        command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
-                                       memory=options.mem, cpu=options.cpu, counted=options.icount, gdb=options.gdb,
-                                       monitor=options.monitor)
+        interactive = not options.headless and sys.stdin.isatty()
+        if options.emulator == "bochs":
+            hardware = {"smp": options.smp, "memory": options.mem, "cpu": options.cpu or bochs.DEFAULT_CPU, "paced": interactive}
+            described = bochs.configuration(image, scratch, bochs.program(), 0, **hardware)
+            start = functools.partial(bochs.start, image, scratch, **hardware)
+        else:
+            command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
+                                           memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
+                                           gdb=options.gdb, monitor=options.monitor)
+            described = shlex.join(command)
+            start = functools.partial(machine.start_qemu, command)
         if options.print:
-            print(shlex.join(command))
+            print(described)
             return 0
-        if not options.headless and sys.stdin.isatty():
+        if interactive:
             print("run: Ctrl-] ends the run; every other key goes to the machine", file=sys.stderr, flush=True)
         log = open(options.log, "wb") if options.log else None
-        status, sentence = terminal.Session(command, interactive=not options.headless, timeout_s=options.timeout,
+        status, sentence = terminal.Session(start, interactive=not options.headless, timeout_s=options.timeout,
                                             log=log).run()
         if sentence:
             print(f"run: {sentence}", file=sys.stderr)

@@ -8,7 +8,7 @@ import termios
 import time
 import tty
 
-from machine import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TIMEOUT, Verdict, start, stop
+from machine import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_TIMEOUT, Verdict
 
 QUIT_KEY = 0x1D  # Ctrl-]
 HALT_LINGER_S = 2.0  # this long after the last character of a Hilum that has given up, the run is over
@@ -44,8 +44,10 @@ class Keyboard:
 
 
 class Session:
-    def __init__(self, command, *, interactive, timeout_s=None, log=None, output=None):
-        self.command = command
+    """One run. start() starts the machine and returns it (machine.Running)."""
+
+    def __init__(self, start, *, interactive, timeout_s=None, log=None, output=None):
+        self.start = start
         self.interactive = interactive
         self.timeout_s = timeout_s
         self.log = log
@@ -61,27 +63,28 @@ class Session:
         """Starts the machine, joins the terminal to it until it stops, and returns (exit status, sentence for the user)."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: sys.exit(EXIT_INTERRUPTED))
-        qemu = start(self.command)
+        running = self.start()
         try:
             with Keyboard(self.interactive) as keyboard:
-                os.set_blocking(qemu.stdin.fileno(), False)
-                result = self.pump(qemu, keyboard)
+                os.set_blocking(running.stdin.fileno(), False)
+                result = self.pump(running, keyboard)
         except KeyboardInterrupt:
             result = EXIT_INTERRUPTED, "interrupted"
         finally:
-            stop(qemu)
+            running.stop()
         if not self.at_line_start:
             os.write(self.output, b"\n")
         if result is not None:
             return result
-        if not self.verdict.booted and qemu.returncode:
-            return EXIT_FAILED, f"QEMU ended with status {qemu.returncode}"
+        complaint = running.complaint()
+        if complaint and not self.verdict.halted and (not self.verdict.booted or not self.verdict.ends):
+            return EXIT_FAILED, complaint
         return self.verdict.status(), self.verdict.sentence()
 
-    def pump(self, qemu, keyboard):
+    def pump(self, running, keyboard):
         """Moves bytes until the machine stops by itself (None) or the run is over for another reason (status, sentence)."""
         deadline = time.monotonic() + self.timeout_s if self.timeout_s else None
-        source, sink = qemu.stdout.fileno(), qemu.stdin.fileno()
+        source, sink = running.stdout.fileno(), running.stdin.fileno()
         keys = keyboard.fd
         while True:
             wait = self.next_wait(deadline)
@@ -92,7 +95,7 @@ class Session:
             readable, writable, _ = select.select([source] + ([keys] if keys is not None and len(self.pending) < 4096 else []),
                                                   [sink] if self.pending else [], [], wait)
             if source in readable:
-                data = os.read(source, 65536)
+                data = running.read()
                 if not data:
                     return None
                 self.show(data, keyboard)
@@ -106,7 +109,7 @@ class Session:
             if sink in writable:
                 try:
                     self.pending = self.pending[os.write(sink, self.pending):]
-                except BrokenPipeError:
+                except (BrokenPipeError, ConnectionResetError):
                     self.pending = b""
 
     def next_wait(self, deadline):

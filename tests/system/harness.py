@@ -13,10 +13,12 @@ import traceback
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "scripts", "lib"))
 
+import bochs  # noqa: E402
 import guestconfig  # noqa: E402
 import machine  # noqa: E402
 
 BOOT_S = 120  # from power-on to a Linux prompt; generous, for hosts that do several things at once
+START_S = 60  # to Hilum's first lines
 COMMAND_S = 30
 PROMPT = r"[a-z]+:[^\r\n]*# "
 LOG_TAIL_LINES = 40
@@ -46,10 +48,10 @@ def each(**cases):
 
 class Machine:
     """A running machine, as a context manager. config: text of hilum.toml, or None for none on the medium; modules: name -> file,
-    beside Debian's kernel and initramfs; without: names left out of the medium ("control", "driver"); further keywords as
-    machine.qemu_command."""
+    beside Debian's kernel and initramfs; without: names left out of the medium ("control", "driver"); emulator: "qemu" or "bochs";
+    further keywords as machine.qemu_command or bochs.start."""
 
-    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", **qemu):
+    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", **hardware):
         self.scratch = machine.Scratch()
         self.text = ""
         self.seen = 0  # how much of the text has been matched
@@ -64,14 +66,17 @@ class Machine:
         modules = {**(guestconfig.DEFAULT_GUEST if linux else {}), **(modules or {})}
         services = {name: "none" for name in without}
         image = machine.make_image(os.path.join(path, "image"), config_file, modules, boot == "pxe", hilum_cmdline, **services)
-        self.qemu = machine.start(machine.qemu_command(image, path, boot=boot, **qemu))
-        os.set_blocking(self.qemu.stdin.fileno(), False)
+        if emulator == "bochs":
+            self.running = bochs.start(image, path, **hardware)
+        else:
+            self.running = machine.start_qemu(machine.qemu_command(image, path, boot=boot, **hardware))
+        os.set_blocking(self.running.stdin.fileno(), False)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        machine.stop(self.qemu)
+        self.running.stop()
         if error is not None:
             tail = re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", self.text).replace("\r", "").splitlines()[-LOG_TAIL_LINES:]
             print("--- end of the serial log ---", *tail, "-----------------------------", sep="\n")
@@ -79,10 +84,10 @@ class Machine:
 
     def read(self, wait_s):
         """Takes in what has come; False when the machine is off."""
-        ready, _, _ = select.select([self.qemu.stdout], [], [], max(0, wait_s))
+        ready, _, _ = select.select([self.running.stdout], [], [], max(0, wait_s))
         if not ready:
             return True
-        data = os.read(self.qemu.stdout.fileno(), 65536)
+        data = self.running.read()
         self.verdict.feed(data)
         self.text += data.decode("utf-8", "replace")
         return bool(data)
@@ -104,10 +109,16 @@ class Machine:
                 self.settle()
                 raise Failed(f"Hilum panicked before '{pattern}'")
             if not alive:
-                raise Failed(f"the machine stopped before '{pattern}'")
+                raise Failed(f"the machine stopped before '{pattern}'" + self.complaint())
             if time.monotonic() > deadline:
                 raise Failed(f"no '{pattern}' within {within_s} s")
             alive = self.read(min(1, deadline - time.monotonic()))
+
+    def complaint(self):
+        """What the emulator itself stopped for, as the end of a sentence."""
+        self.running.process.wait(COMMAND_S)
+        complaint = self.running.complaint()
+        return f" ({complaint})" if complaint else ""
 
     def settle(self, quiet_s=1.5):
         """Takes in what comes until nothing does."""
@@ -120,8 +131,8 @@ class Machine:
     def send(self, keys):
         data = keys.encode()
         while data:
-            select.select([], [self.qemu.stdin], [], COMMAND_S)
-            data = data[os.write(self.qemu.stdin.fileno(), data):]
+            select.select([], [self.running.stdin], [], COMMAND_S)
+            data = data[os.write(self.running.stdin.fileno(), data):]
 
     def prompt(self, within_s=BOOT_S):
         self.expect(PROMPT, within_s, never="Kernel panic")

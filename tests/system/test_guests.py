@@ -14,9 +14,18 @@ def table(name, module=None, **keywords):
     return guestconfig.vm_table(name, module or name, debug_exit=0xF4, **keywords)
 
 
-def passes(name, vcpus, cores, memory="256M", cmdline=""):
+# name of the test -> guest, vCPUs, cores
+SUITE = {
+    "exceptions": ("exceptions", 1, 1), "lapic": ("lapic", 2, 2), "cpuid_msr": ("cpuid_msr", 1, 1), "paging": ("paging", 1, 1),
+    "io": ("io", 1, 1), "fpu_4_vcpus_on_2_cores": ("fpu", 4, 2), "fpu_4_vcpus_on_1_core": ("fpu", 4, 1),
+    "smp_tsc_4_vcpus_on_4_cores": ("smp_tsc", 4, 4), "smp_tsc_4_vcpus_on_2_cores": ("smp_tsc", 4, 2),
+    "lapic_4_vcpus_on_1_core": ("lapic", 4, 1),
+}
+
+
+def passes(name, vcpus, cores, memory="256M", cmdline="", **hardware):
     config = guestconfig.config_text(table(name, vcpus=vcpus, memory=memory, cmdline=cmdline))
-    with Machine(config, {name: guest(name)}, linux=False, smp=cores) as m:
+    with Machine(config, {name: guest(name)}, linux=False, smp=cores, **hardware) as m:
         totals = m.expect(r"guest: (\d+) passed, (\d+) failed", GUEST_S)
         status = m.finish()
         failures = [line.strip() for line in m.text.splitlines() if "FAIL " in line]
@@ -26,10 +35,7 @@ def passes(name, vcpus, cores, memory="256M", cmdline=""):
         equal(status, 0, "status")
 
 
-@each(exceptions=("exceptions", 1, 1), lapic=("lapic", 2, 2), cpuid_msr=("cpuid_msr", 1, 1), paging=("paging", 1, 1),
-      io=("io", 1, 1), fpu_4_vcpus_on_2_cores=("fpu", 4, 2), fpu_4_vcpus_on_1_core=("fpu", 4, 1),
-      smp_tsc_4_vcpus_on_4_cores=("smp_tsc", 4, 4), smp_tsc_4_vcpus_on_2_cores=("smp_tsc", 4, 2),
-      lapic_4_vcpus_on_1_core=("lapic", 4, 1))
+@each(**SUITE)
 def test_guest(name, vcpus, cores):
     passes(name, vcpus, cores)
 
@@ -39,13 +45,14 @@ def test_guest_quick():
     passes("exceptions", 1, 2)
 
 
-def hostile_beside_neighbour(seed, end, *outcomes):
+def hostile_beside_neighbour(seed, end, *outcomes, seconds=25, words="", **hardware):
     """However a hostile guest behaves and ends, its neighbour's memory and time are its own."""
-    config = guestconfig.config_text(table("neighbour", vcpus=1, memory="64M", cmdline="seconds=25"),
-                                     table("hostile", vcpus=1, memory="64M", cmdline=f"seed={seed} count=2000 end={end}"))
-    with Machine(config, {name: guest(name) for name in ("neighbour", "hostile")}, linux=False) as m:
+    config = guestconfig.config_text(table("neighbour", vcpus=1, memory="64M", cmdline=f"seconds={seconds}"),
+                                     table("hostile", vcpus=1, memory="64M", cmdline=f"seed={seed} count=2000 end={end} {words}".strip()))
+    with Machine(config, {name: guest(name) for name in ("neighbour", "hostile")}, linux=False,
+                 **hardware) as m:
         m.expect("hilum: vm hostile ended", GUEST_S)
-        m.expect(r"neighbour: second 25 of 25", GUEST_S)
+        m.expect(f"neighbour: second {seconds} of {seconds}", GUEST_S)
         m.expect(r"hilum: vm neighbour ended", GUEST_S)
         m.finish()
         equal(m.verdict.ends["neighbour"], ("debug-exit", "0"), "the neighbour's end")

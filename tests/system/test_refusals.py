@@ -1,9 +1,7 @@
 """What Hilum says when it cannot start, or cannot start one of its guests: one sentence that names the cause."""
 import os
 
-from harness import BOOT_S, Machine, each, equal, guestconfig, linux, machine, quick, true
-
-START_S = 60
+from harness import BOOT_S, START_S, Machine, each, equal, guestconfig, linux, machine, quick, true
 
 
 def refused(sentence, config="", **keywords):

@@ -2,6 +2,7 @@
 import gzip
 import os
 import subprocess
+import tempfile
 
 from harness import ROOT, equal, guestconfig, machine, quick, true
 
@@ -79,3 +80,38 @@ def test_initramfs_is_an_archive_that_cpio_reads():
     equal(names[-1], "TRAILER!!!")
     for name in ("init", "bin/busybox", "dev/console", "etc/profile", "sbin/debug-exit"):
         true(name in names, f"{name} is missing")
+
+
+def trace_line(address):
+    return f"Trace 0: 0x7f0000000100 [0000000000000000/{address:016x}/0030c2b0/ff020201] \n"
+
+
+class FewSymbols:
+    """Two labels, and nothing else."""
+
+    guest = None
+
+    def __init__(self):
+        self.guest = self
+
+    @staticmethod
+    def of(name):
+        return {"bench_round_start": 0x1000, "bench_round_end": 0x1010}[name]
+
+
+@quick
+def test_phases_count_what_completes_between_the_labels():
+    import phases
+    kernel = 0xFFFFFFFF80200000
+    lines = [trace_line(a) for a in (0x900, 0x1000, 0x1001, 0x1002, kernel, kernel + 4)]
+    lines.append("cpu_io_recompile: rewound execution of TB to ffffffff80200004\n")
+    lines += [trace_line(a) for a in (kernel + 4, 0x1003, 0x1010, 0x1011)]
+    with tempfile.NamedTemporaryFile("w", suffix=".trace") as file:
+        file.writelines(lines)
+        file.flush()
+        rounds = list(phases.read_rounds(file.name, FewSymbols()))
+    equal(len(rounds), 1)
+    # 1001, the kernel's two, 1003, the end: not 1002, which left the guest, nor the one that was taken back
+    equal(rounds[0].total(), 5)
+    equal(rounds[0][b"%016x" % 0x1002], 0)
+    equal(rounds[0][b"%016x" % (kernel + 4)], 1)

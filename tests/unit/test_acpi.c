@@ -23,7 +23,7 @@ static unsigned table_count;
 static char complaints[1024];
 static struct acpi_info info;
 
-static const void *map(hpa_t base, uint64_t bytes)
+static void *map(hpa_t base, uint64_t bytes)
 {
 	for (unsigned i = 0; i < table_count; i++)
 		if (tables[i].base == base && bytes <= tables[i].bytes)
@@ -98,7 +98,9 @@ static uint8_t *make_madt(hpa_t base)
 		9, 16, 0,    0, 3,    0, 0,    0,    1,	   0, 0, 0, 1, 0, 0, 0, /* id 3 again */
 		1, 12, 7,    0, 0,    0, 0xC0, 0xFE, 0,	   0, 0, 0,		/* IOAPIC */
 		2, 10, 0,    0, 2,    0, 0,    0,    0,	   0,			/* IRQ 0 -> GSI 2 */
-		2, 10, 0,    9, 9,    0, 0,    0,    0x0F, 0,			/* IRQ 9 level, low */
+		2, 10, 0,    3, 23,   0, 0,    0,    0x0F, 0,			/* IRQ 3 -> GSI 23 */
+		2, 10, 1,    5, 9,    0, 0,    0,    0,	   0,			/* of another bus */
+		2, 10, 0,    16, 9,   0, 0,    0,    0,	   0,			/* no ISA interrupt */
 		4, 6,  0xFF, 0, 0,    1,					/* LINT1 NMI */
 	};
 	uint8_t *t = table(base, "APIC", 44 + sizeof(entries));
@@ -123,11 +125,8 @@ static void acpi_parse_madt__mixed_entries__usable_cores_once(void **state)
 	assert_int_equal(info.ioapic_count, 1);
 	assert_int_equal(info.ioapics[0].base, 0xFEC00000);
 	assert_int_equal(info.ioapics[0].id, 7);
-	assert_int_equal(acpi_isa_route(&info, 0).gsi, 2);
-	assert_false(acpi_isa_route(&info, 0).level);
-	assert_true(acpi_isa_route(&info, 9).level);
-	assert_true(acpi_isa_route(&info, 9).active_low);
-	assert_int_equal(acpi_isa_route(&info, 4).gsi, 4);
+	assert_int_equal(info.isa_gsi[0], 2);
+	assert_int_equal(info.isa_gsi[3], 23);
 }
 
 static void acpi_parse_madt__entry_length_0_1_or_beyond_end__invalid(void **state)
@@ -202,10 +201,9 @@ static void acpi_parse_fadt__revision_1__short_fields(void **state)
 	assert_int_equal(acpi_parse_fadt(t, 116, &info), STATUS_OK);
 	assert_int_equal(info.dsdt.base, 0x5000);
 	assert_int_equal(info.pm1a_control, 0x604);
-	assert_int_equal(info.pm_timer.base, 0x608);
-	assert_int_equal(info.pm_timer.space, 1);
+	assert_int_equal(info.pm_timer, 0x608);
 	assert_true(info.pm_timer_32bit);
-	assert_int_equal(info.reset.base, 0);
+	assert_int_equal(info.reset, 0);
 }
 
 static void acpi_parse_fadt__revision_6__extended_fields_win(void **state)
@@ -216,7 +214,7 @@ static void acpi_parse_fadt__revision_6__extended_fields_win(void **state)
 	assert_int_equal(acpi_parse_fadt(t, 276, &info), STATUS_OK);
 	assert_int_equal(info.dsdt.base, 0x100005000);
 	assert_int_equal(info.pm1a_control, 0x1604);
-	assert_int_equal(info.reset.base, 0xCF9);
+	assert_int_equal(info.reset, 0xCF9);
 	assert_int_equal(info.reset_value, 0xF);
 }
 
@@ -228,8 +226,8 @@ static void acpi_parse_fadt__hardware_reduced__no_pm_registers(void **state)
 	put(t, 112, 1u << 20, 4);
 	assert_int_equal(acpi_parse_fadt(t, 276, &info), STATUS_OK);
 	assert_int_equal(info.pm1a_control, 0);
-	assert_int_equal(info.pm_timer.base, 0);
-	assert_int_equal(info.reset.base, 0);
+	assert_int_equal(info.pm_timer, 0);
+	assert_int_equal(info.reset, 0);
 }
 
 static void acpi_parse_fadt__every_length__reads_only_inside(void **state)
@@ -287,6 +285,7 @@ static void acpi_scan__whole_machine__every_table_found(void **state)
 	make_machine();
 	assert_int_equal(acpi_scan(rsdp, sizeof(rsdp), &access_hooks, &info), STATUS_OK);
 	assert_string_equal(complaints, "");
+	assert_int_equal(info.isa_gsi[4], 4);
 	assert_int_equal(info.madt.base, MADT_AT);
 	assert_int_equal(info.fadt.base, FADT_AT);
 	assert_int_equal(info.dsdt.base, DSDT_AT);

@@ -10,6 +10,18 @@
 
 #include "arch/x86_64/format.h"
 
+static size_t format_text(char *out, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static size_t format_text(char *out, size_t size, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	size_t n = format_text_va(out, size, fmt, args);
+
+	va_end(args);
+	return n;
+}
+
 /* Formats with both and demands the same text and length. */
 #define SAME(...)                                                                                            \
 	do {                                                                                                 \

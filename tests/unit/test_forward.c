@@ -96,7 +96,6 @@ static struct vexit mmio(bool write)
 
 static int set_up(void **state)
 {
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, 0, 0, 0xFFFF};
 
 	(void)state;
 	fake_boot(2);
@@ -113,8 +112,6 @@ static int set_up(void **state)
 		g[i]->rip = 0x1000;
 		plan[i] = port_in(4);
 	}
-	memcpy(control_memory(), &range, sizeof(range));
-	CALL_OK(HC_VM_BIND_TRAP, guest_vm, 0);
 	CALL_OK(HC_VM_SET_HANDLER, guest_vm, handler_vm, BADGE);
 	fake_guest = step;
 	CALL_OK(HC_VCPU_RUN, handler_vcpu);
@@ -389,7 +386,7 @@ static void wait__deadline__times_out_then(void **state)
 	fake_advance(1);
 	fake_run(0, 2);
 	assert_int_equal(seen.timeouts, 1);
-	assert_null(fake_self->timers.root);
+	assert_null(fake_self->timers.first);
 }
 
 static void wait__deadline_passed__times_out_at_once(void **state)
@@ -400,6 +397,37 @@ static void wait__deadline_passed__times_out_at_once(void **state)
 	vcpu_request(h, VCPU_REQUEST_EVENT);
 	fake_run(0, 3);
 	assert_int_equal(seen.timeouts, 1);
+}
+
+/* A handler that is called again and again pays for its timer once. */
+static void wait__same_deadline_after_a_trap__timer_stays_armed(void **state)
+{
+	(void)state;
+	wait_deadline = fake_tsc + 1000000;
+	h->vm->shared->pending[0][0] = 1;
+	vcpu_request(h, VCPU_REQUEST_EVENT);
+	fake_run(0, 1);
+	start(0);
+	fake_run(0, 3);
+	assert_int_equal(seen.count, 1);
+	assert_true(queue_contains(&h->wait_timer.node));
+	assert_int_equal(h->wait_timer.node.key, wait_deadline);
+	assert_int_equal(seen.timeouts, 0);
+}
+
+static void wait__deadline_while_the_handler_runs__next_call_times_out(void **state)
+{
+	(void)state;
+	wait_deadline = fake_tsc + 1000000;
+	h->vm->shared->pending[0][0] = 1;
+	vcpu_request(h, VCPU_REQUEST_EVENT);
+	fake_run(0, 1);
+	cpu_timer_cancel(&h->wait_timer); /* it has fired while the handler was busy */
+	fake_tsc = wait_deadline;
+	start(0);
+	fake_run(0, 3);
+	assert_int_equal(seen.timeouts, 1);
+	assert_false(queue_contains(&h->wait_timer.node));
 }
 
 static void wait__trap_before_deadline__timer_is_forgotten(void **state)
@@ -413,7 +441,7 @@ static void wait__trap_before_deadline__timer_is_forgotten(void **state)
 	start(0);
 	fake_run(0, 3);
 	assert_int_equal(seen.count, 1);
-	assert_false(heap_contains(&h->wait_timer.node));
+	assert_false(queue_contains(&h->wait_timer.node));
 }
 
 /* ---- Death and replacement ---- */
@@ -581,7 +609,7 @@ static void init__while_trapped__waits_for_the_answer(void **state)
 
 static bool answer_vector_20(struct hilum_trap *t)
 {
-	t->value = t->kind == HILUM_TRAP_INTACK ? 0x20 : 0;
+	t->value = seen.kind == HILUM_TRAP_INTACK ? 0x20 : 0;
 	return true;
 }
 
@@ -674,6 +702,8 @@ int main(void)
 		TEST(port__reply_asks_for_state__is_ignored),
 		TEST(wait__deadline__times_out_then),
 		TEST(wait__deadline_passed__times_out_at_once),
+		TEST(wait__same_deadline_after_a_trap__timer_stays_armed),
+		TEST(wait__deadline_while_the_handler_runs__next_call_times_out),
 		TEST(wait__trap_before_deadline__timer_is_forgotten),
 		TEST(handler_dies__trap_in_hand__the_next_one_answers),
 		TEST(set_handler__again_while_queued__delivered_once),

@@ -43,8 +43,9 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	memset(&is_zeroed[hpa / PAGE_SIZE], 1, 1ull << order);
 }
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
+	(void)va;
 	(void)hpa;
 }
 

@@ -149,16 +149,19 @@ static void memory_map_add__random_ranges__as_the_plain_model(void **state)
 	}
 }
 
-static void memory_map_find_page__several_free__highest_below_limit(void **state)
+static void memory_map_find__several_free__highest_below_limit(void **state)
 {
 	(void)state;
 	add(1, 5, BOOT_RANGE_FREE);
 	add(20, 10, BOOT_RANGE_FREE);
 	add(8, 2, BOOT_RANGE_RESERVED);
-	assert_int_equal(memory_map_find_page(&info, 0, 25 << 12), 24 << 12);
-	assert_int_equal(memory_map_find_page(&info, 0, 20 << 12), 5 << 12);
-	assert_int_equal(memory_map_find_page(&info, 0, 1 << 12), HPA_INVALID);
-	assert_int_equal(memory_map_find_page(&info, 6 << 12, 20 << 12), HPA_INVALID);
+	assert_int_equal(memory_map_find(&info, PAGE_SIZE, PAGE_SIZE, 25 << 12), 24 << 12);
+	assert_int_equal(memory_map_find(&info, PAGE_SIZE, PAGE_SIZE, 20 << 12), 5 << 12);
+	assert_int_equal(memory_map_find(&info, PAGE_SIZE, PAGE_SIZE, 1 << 12), HPA_INVALID);
+	assert_int_equal(memory_map_find(&info, 6 << 12, PAGE_SIZE, 64 << 12), 24 << 12);
+	assert_int_equal(memory_map_find(&info, 11 << 12, PAGE_SIZE, 64 << 12), HPA_INVALID);
+	assert_int_equal(memory_map_find(&info, 4 << 12, 4 << 12, 28 << 12), 24 << 12);
+	assert_int_equal(memory_map_find(&info, 8 << 12, 8 << 12, 32 << 12), HPA_INVALID);
 }
 
 int main(void)
@@ -173,7 +176,7 @@ int main(void)
 		cmocka_unit_test_setup(memory_map_add__empty__nothing, reset),
 		cmocka_unit_test_setup(memory_map_add__too_many_ranges__refused_and_unchanged, reset),
 		cmocka_unit_test_setup(memory_map_add__random_ranges__as_the_plain_model, reset),
-		cmocka_unit_test_setup(memory_map_find_page__several_free__highest_below_limit, reset),
+		cmocka_unit_test_setup(memory_map_find__several_free__highest_below_limit, reset),
 	};
 
 	return cmocka_run_group_tests_name("memory_map", tests, NULL, NULL);

@@ -60,8 +60,9 @@ void *__wrap_pool_alloc_page(void)
 	return __real_pool_alloc_page();
 }
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
+	(void)va;
 	(void)hpa;
 }
 

@@ -14,9 +14,10 @@
 
 static unsigned blocks_mapped;
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
 	assert_int_equal(hpa & ((2ull << 20) - 1), 0);
+	assert_int_equal(va, POOL_BASE + hpa);
 	blocks_mapped++;
 }
 

@@ -10,7 +10,7 @@
 #undef assert
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags, fake_cr3;
+uint64_t fake_cr3;
 static jmp_buf after_panic;
 
 void panic(const char *fmt, ...)
@@ -33,7 +33,7 @@ static int reset(void **state)
 {
 	(void)state;
 	fake_cpu.lock_rank = 0;
-	low = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_HOST);
+	low = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_POOL);
 	middle = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_IRQ);
 	high = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_LOG);
 	return 0;
@@ -48,7 +48,7 @@ static void spin_lock__rising_ranks__taken_and_restored(void **state)
 	spin_unlock(&high);
 	spin_lock(&middle);
 	spin_unlock(&middle);
-	assert_int_equal(fake_cpu.lock_rank, LOCK_RANK_HOST);
+	assert_int_equal(fake_cpu.lock_rank, LOCK_RANK_POOL);
 	spin_unlock(&low);
 	assert_int_equal(fake_cpu.lock_rank, 0);
 	assert_int_equal(low.next, low.serving);

@@ -19,7 +19,7 @@
 #undef assert
 
 struct cpu_arch fake_cpu;
-uint64_t fake_flags, fake_cr3;
+uint64_t fake_cr3;
 
 static double now_ns;
 static uint64_t true_hz, true_lapic_hz;
@@ -123,7 +123,7 @@ static int reset(void **state)
 {
 	(void)state;
 	memset(&acpi, 0, sizeof(acpi));
-	acpi.pm_timer = (struct acpi_gas){0x608, 1};
+	acpi.pm_timer = 0x608;
 	now_ns = 123456789;
 	true_hz = 2596098765;
 	true_lapic_hz = 1000000000;

@@ -250,7 +250,7 @@ static void extint__window_opens__vector_is_asked_for(void **state)
 	assert_true(v->requests != 0); /* or the loop would enter again */
 	assert_false(prepare(0));
 	assert_int_equal(v->state, VCPU_TRAPPED);
-	assert_int_equal(v->trap_kind, HILUM_TRAP_INTACK);
+	assert_int_equal(v->trapped.kind, HILUM_TRAP_INTACK);
 }
 
 /* ---- Halt ---- */
@@ -364,7 +364,8 @@ static void init__bootstrap_processor__starts_at_the_reset_vector(void **state)
 	assert_int_equal(v->rip, 0xFFF0);
 	assert_int_equal(v->rflags, 2);
 	assert_int_equal(v->gpr[3], 0);
-	assert_int_equal(backend_of(v)->resets, 2);
+	assert_int_equal(backend_of(v)->state.cs.base, 0xFFFF0000);
+	assert_int_equal(backend_of(v)->state.cr0, CR0_CD | CR0_NW | CR0_ET);
 }
 
 static void init__other__waits_for_sipi_and_ignores_the_second(void **state)
@@ -380,13 +381,13 @@ static void init__other__waits_for_sipi_and_ignores_the_second(void **state)
 	assert_false(prepare(VCPU_REQUEST_NMI | VCPU_REQUEST_KICK));
 	v->apic.sipi_vector = 0x9A;
 	assert_true(prepare(VCPU_REQUEST_SIPI));
-	assert_int_equal(backend_of(v)->start_page, 0x9A);
+	assert_int_equal(backend_of(v)->state.cs.base, 0x9A << 12);
 	assert_int_equal(v->rip, 0);
 	v->rip = 0x77;
 	v->apic.sipi_vector = 0x10;
 	assert_true(prepare(VCPU_REQUEST_SIPI));
 	assert_int_equal(v->rip, 0x77);
-	assert_int_equal(backend_of(v)->start_page, 0x9A);
+	assert_int_equal(backend_of(v)->state.cs.base, 0x9A << 12);
 }
 
 static void init_and_sipi__at_once__starts(void **state)
@@ -399,7 +400,7 @@ static void init_and_sipi__at_once__starts(void **state)
 	v->state = VCPU_READY;
 	v->apic.sipi_vector = 8;
 	assert_true(prepare(VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI));
-	assert_int_equal(backend_of(v)->start_page, 8);
+	assert_int_equal(backend_of(v)->state.cs.base, 8 << 12);
 }
 
 static void init__event_pending__is_forgotten(void **state)

@@ -230,7 +230,7 @@ static void apic_timer__parked_meanwhile__fires_after_run(void **state)
 	uint64_t deadline = local->apic.deadline_tsc;
 	assert_true(deadline > fake_tsc);
 	CALL_OK(HC_VCPU_PAUSE, here);
-	assert_null(fake_self->timers.root);
+	assert_null(fake_self->timers.first);
 	fake_advance(2 * (deadline - fake_tsc));
 	assert_int_equal(local->requests, 0);
 	CALL_OK(HC_VCPU_RUN, here);

@@ -130,6 +130,7 @@ static void set__impossible_value__refused_and_nothing_changed(void **state)
 		const struct row *r = &refused[i];
 		good_state();
 		s.rip = 0x77;
+		backend_of(v)->state_mask = 0;
 		put(r->offset, r->bytes, r->value);
 		if (vcpu_set_state(v, &s, r->mask | HILUM_STATE_GPR) != STATUS_INVALID)
 			fail_msg("row %u was taken", i);

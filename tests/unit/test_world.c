@@ -115,13 +115,9 @@ static uint64_t step(struct vcpu *v)
 
 static void make(unsigned i)
 {
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_PORT, 0, 0, 0x7F};
-
 	w[i].vm = make_vm(i < 2 ? HILUM_VM_REALTIME : HILUM_VM_KVM_LEAVES);
 	for (unsigned n = 0; n < VCPUS; n++)
 		make_vcpu(w[i].vm, n, pick(cpu_count), &w[i].vcpu[n]);
-	memcpy(control_memory(), &range, sizeof(range));
-	CALL_OK(HC_VM_BIND_TRAP, w[i].vm, 0);
 	w[i].event = CALL_HANDLE(HC_EVENT_CREATE, w[i].vm, pick(VCPUS), pick(128), pick(2) ? 0x40 + pick(100) : 0);
 	if (i >= 2 && w[i % 2].vm != 0)
 		CALL_OK(HC_VM_SET_HANDLER, w[i].vm, w[i % 2].vm, i);

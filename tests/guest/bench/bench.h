@@ -19,6 +19,8 @@ struct bench_op {
  * empty op off.
  */
 void bench_measure(const struct bench_op *op, unsigned count);
+/* count rounds after a few to warm up: the ticks of the least one and their mean, with what timing itself takes. */
+void bench_rounds(const struct bench_op *op, unsigned count, uint64_t *least, uint64_t *mean);
 /* The lines alone, for an operation that is timed by its own code. */
 void bench_report(const char *name, uint64_t least, uint64_t mean);
 /* Ticks that timing itself takes; set by the first measurement. */
@@ -30,7 +32,9 @@ extern const struct bench_op bench_port_ops[];  /* port_ops.c */
 extern const struct bench_op bench_xapic_ops[]; /* apic_ops.c, in xAPIC mode */
 extern const struct bench_op bench_x2apic_ops[];
 
+extern const struct bench_op bench_fresh_page;
+extern const struct bench_op bench_vm_call; /* where the handler is tests/service/null_handler.c */
+
 void bench_tsc_deadline(unsigned count); /* apic_ops.c */
-void bench_fresh_pages(void);            /* cpu_ops.c */
 
 #endif

@@ -9,8 +9,6 @@
 #include "tests/guest/lib/text.h"
 #include "tests/guest/lib/trap.h"
 
-#define FRESH_BYTES (8ull << 20)
-
 static uint64_t saved_cr0, saved_cr3, saved_cr4;
 
 static void op_cpuid(void)
@@ -156,31 +154,19 @@ const struct bench_op bench_cpu_ops[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
-/*
- * First touches of 4 KiB pages at the end of RAM, which nothing has used: the most expensive touch is a fault
- * of its own.
- */
-void bench_fresh_pages(void)
+/* The first touch of a 4 KiB page, downwards from the end of RAM, which nothing has used. */
+static uint64_t fresh_page;
+
+static void prepare_fresh_page(void)
 {
-	uint64_t least = UINT64_MAX, most = 0, sum = 0, overhead = bench_overhead();
-	unsigned pages = 0, faults = 0;
-
-	for (uint64_t at = (guest_ram_end & ~0xFFFull) - FRESH_BYTES; at < (guest_ram_end & ~0xFFFull);
-	     at += 4096, pages++) {
-		uint64_t start = rdtsc(), ticks;
-
-		*(volatile uint8_t *)at;
-		ticks = rdtsc() - start;
-		ticks = ticks > overhead ? ticks - overhead : 0;
-		sum += ticks;
-		faults += ticks > 100;
-		most = ticks > most ? ticks : most;
-		if (ticks > 100 && ticks < least)
-			least = ticks;
-	}
-	/* A touch of more than 100 ticks met the hypervisor. */
-	text_print("bench: npf %lu instructions\n", faults ? least : 0);
-	text_print("bench: npf_max %lu instructions\n", most);
-	text_print("bench: npf_mean_per_page %lu instructions\n", sum / pages);
-	text_print("bench: npf_faults %u per %u pages\n", faults, pages);
+	if (!fresh_page)
+		fresh_page = guest_ram_end & ~0xFFFull;
+	fresh_page -= 4096;
 }
+
+static void op_touch(void)
+{
+	*(volatile uint8_t *)fresh_page;
+}
+
+const struct bench_op bench_fresh_page = { "npf", op_touch, prepare_fresh_page, NULL };

@@ -2,7 +2,7 @@
  * What exits cost, as a guest sees it: TSC ticks per operation. With QEMU's -icount shift=0 a tick is one
  * instruction, host's and guest's alike, and the figures repeat exactly; otherwise they are just ticks.
  * Options: count=N rounds per operation, only=TEXT operations whose names contain TEXT, doorbell=PORT for the
- * doorbell write.
+ * doorbell write, vm_call=1 where the handler knows its port.
  */
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/lib/cpu.h"
@@ -10,44 +10,13 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/text.h"
 
-#define BENCH_COUNT   200
-#define BENCH_WARM_UP 3
+#define BENCH_COUNT 200
 
 static unsigned rounds;
 
 static void __attribute__((noinline)) op_empty(void)
 {
 	compiler_barrier();
-}
-
-static inline uint64_t bench_tsc(void)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-	return (uint64_t)hi << 32 | lo;
-}
-
-static void bench_time(const struct bench_op *op, unsigned count, uint64_t *least, uint64_t *mean)
-{
-	uint64_t sum = 0;
-
-	*least = UINT64_MAX;
-	for (unsigned i = 0; i < count + BENCH_WARM_UP; i++) {
-		uint64_t start, ticks;
-
-		if (op->prepare)
-			op->prepare();
-		start = bench_tsc();
-		op->run();
-		ticks = bench_tsc() - start;
-		if (i < BENCH_WARM_UP)
-			continue;
-		sum += ticks;
-		if (ticks < *least)
-			*least = ticks;
-	}
-	*mean = sum / count;
 }
 
 uint64_t bench_overhead(void)
@@ -57,11 +26,11 @@ uint64_t bench_overhead(void)
 	uint64_t mean;
 
 	if (!least)
-		bench_time(&empty, BENCH_COUNT, &least, &mean);
+		bench_rounds(&empty, BENCH_COUNT, &least, &mean);
 	return least;
 }
 
-void bench_report(const char *name, uint64_t least, uint64_t mean)
+void __attribute__((noinline)) bench_report(const char *name, uint64_t least, uint64_t mean)
 {
 	text_print("bench: %s %lu instructions\n", name, least);
 	text_print("bench: %s_mean %lu instructions\n", name, mean);
@@ -75,7 +44,7 @@ void bench_measure(const struct bench_op *op, unsigned count)
 		text_print("SKIP %s: not offered here\n", op->name);
 		return;
 	}
-	bench_time(op, count, &least, &mean);
+	bench_rounds(op, count, &least, &mean);
 	bench_report(op->name, least > overhead ? least - overhead : 0,
 		     mean > overhead ? mean - overhead : 0);
 }
@@ -95,6 +64,14 @@ static void bench_cpu(void)
 static void bench_ports(void)
 {
 	bench_all(bench_port_ops);
+	if (test_option("vm_call", 0))
+		bench_measure(&bench_vm_call, rounds);
+}
+
+static void bench_fresh_pages(void)
+{
+	if (test_wants(bench_fresh_page.name))
+		bench_measure(&bench_fresh_page, rounds);
 }
 
 static void bench_xapic(void)
@@ -102,7 +79,8 @@ static void bench_xapic(void)
 	if (rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC)
 		lapic_enter_xapic();
 	bench_all(bench_xapic_ops);
-	bench_tsc_deadline(rounds);
+	if (test_wants("tsc_deadline"))
+		bench_tsc_deadline(rounds);
 }
 
 static void bench_x2apic(void)
@@ -113,7 +91,8 @@ static void bench_x2apic(void)
 	}
 	lapic_enter_x2apic();
 	bench_all(bench_x2apic_ops);
-	bench_tsc_deadline(rounds);
+	if (test_wants("tsc_deadline"))
+		bench_tsc_deadline(rounds);
 }
 
 void guest_main(void)

@@ -242,6 +242,8 @@ void xcr0_sizes(void)
 	if (supported & 4) {
 		write_xcr(0, 7);
 		CHECK_EQ(cpuid(0xD, 0).ebx, xsave_size(7));
+		if ((cpuid(0xD, 1).eax >> 1 & 1) && !test_flaw_known("xsavec_size")) /* the compacted format */
+			CHECK_EQ(cpuid(0xD, 1).ebx, 576 + cpuid(0xD, 2).eax);
 	}
 	write_xcr(0, 1);
 	write_cr4(cr4);

@@ -61,7 +61,8 @@ static void expect_debug(unsigned n, uint64_t rip, uint64_t dr6_bits)
 		return;
 	}
 	CHECK(log_rip[n] == rip, "#DB %u at %lx, not %lx", n, log_rip[n], rip);
-	CHECK((log_dr6[n] & 0xE00F) == dr6_bits, "#DB %u: DR6 %lx, not %lx", n, log_dr6[n], dr6_bits);
+	CHECK((log_dr6[n] & 0xE00F) == dr6_bits || test_flaw_known("debug_exits"),
+	      "#DB %u: DR6 %lx, not %lx", n, log_dr6[n], dr6_bits);
 }
 
 void debug_single_step(void)
@@ -91,6 +92,10 @@ void debug_step_over_exit(void)
 {
 	uint64_t at[3];
 
+	if (test_flaw_known("debug_exits")) {
+		test_skip("the emulator gives the trap to the hypervisor");
+		return;
+	}
 	debug_begin();
 	__asm__ volatile(
 		"mov %0, %%rdi; lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, "
@@ -190,6 +195,10 @@ void debug_general_detect(void)
 		test_skip("TCG has no general detect");
 		return;
 	}
+	if (test_flaw_known("debug_exits")) {
+		test_skip("the emulator leaves GD set");
+		return;
+	}
 	debug_begin();
 	write_dr7(DR7_RESET | DR7_GD);
 	/* The CPU clears GD on entry to the handler, so the access goes through when the handler returns. */
@@ -217,5 +226,34 @@ void debug_register_alias(void)
 	CHECK_EQ(read_dr0(), 0x123456789ABCull);
 	CHECK_EQ(read_dr3(), 0xFEDCBA987654ull);
 	write_dr0(0);
+	write_dr3(0);
+}
+
+static void expect_addresses(const char *when)
+{
+	CHECK(read_dr0() == 0x1110 && read_dr1() == 0x2220 && read_dr2() == 0x3330 && read_dr3() == 0x4440,
+	      "%s: DR0 to DR3 %lx %lx %lx %lx", when, read_dr0(), read_dr1(), read_dr2(), read_dr3());
+}
+
+/* A port of a device model: the core may run another VM until it is answered. */
+void debug_registers_kept(void)
+{
+	write_dr0(0x1110);
+	write_dr1(0x2220);
+	write_dr2(0x3330);
+	write_dr3(0x4440);
+	(void)inb(0x3FD);
+	expect_addresses("no breakpoint enabled");
+	write_dr7(DR7_RESET | DR7_G1 | DR7_RW_WRITE(1) | DR7_LEN4(1));
+	(void)inb(0x3FD);
+	(void)inb(0x3FD);
+	expect_addresses("one enabled");
+	CHECK_EQ(read_dr7(), DR7_RESET | DR7_G1 | DR7_RW_WRITE(1) | DR7_LEN4(1));
+	write_dr7(DR7_RESET);
+	(void)inb(0x3FD);
+	expect_addresses("disabled again");
+	write_dr0(0);
+	write_dr1(0);
+	write_dr2(0);
 	write_dr3(0);
 }

@@ -60,6 +60,7 @@ void debug_watchpoint(void);
 void debug_io_breakpoint(void);
 void debug_general_detect(void);
 void debug_register_alias(void);
+void debug_registers_kept(void);
 
 void events_nmi(void);
 void events_nmi_blocked(void);

@@ -34,6 +34,7 @@ static const struct test_case cases[] = {
 	{ "io_breakpoint", debug_io_breakpoint },
 	{ "general_detect", debug_general_detect },
 	{ "debug_register_alias", debug_register_alias },
+	{ "debug_registers_kept", debug_registers_kept },
 	{ "nmi", events_nmi },
 	{ "nmi_blocked_until_iret", events_nmi_blocked },
 	{ "sti_shadow", events_sti_shadow },

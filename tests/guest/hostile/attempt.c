@@ -19,16 +19,24 @@ void hostile_prepare(void)
 	apic_base = rdmsr(MSR_APIC_BASE);
 }
 
+static void reset_dr7(void *unused)
+{
+	(void)unused;
+	write_dr7(0x400);
+}
+
 void hostile_restore(void)
 {
+	struct trap_record r;
 	uint64_t value;
 
 	irq_disable();
 	write_cr4(cr4);
 	write_cr0(cr0);
 	write_cr3(cr3);
-	write_dr7(0x400);
 	trap_reload_tables(guest_cpu_self());
+	if (trap_catch(reset_dr7, NULL, &r)) /* general detection; the CPU has cleared it before the handler ran */
+		reset_dr7(NULL);
 	(void)trap_wrmsr(MSR_EFER, efer, NULL);
 	if (trap_rdmsr(MSR_APIC_BASE, &value, NULL) && value != apic_base) {
 		(void)trap_wrmsr(MSR_APIC_BASE, apic_base & ~(APIC_BASE_ENABLE | APIC_BASE_X2APIC), NULL);

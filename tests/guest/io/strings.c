@@ -147,17 +147,22 @@ static void ins_to_first(void *unused)
 	__asm__ volatile("cld; insb" : "+D"(at) : "d"(SCRATCH) : "memory");
 }
 
+static bool cr2_is(const struct trap_record *r, uint64_t address)
+{
+	return r->cr2 == address || test_flaw_known("cr2_not_loaded");
+}
+
 void strings_read_only(void)
 {
 	struct trap_record r;
 
 	vm_map(FIRST, (uint64_t)guest_alloc_pages(1), PTE_P);
 	REQUIRE(trap_catch(ins_to_first, NULL, &r), "no exception");
-	CHECK(r.vector == VEC_PF && r.error == 3 && r.cr2 == VM_BASE + FIRST, "vector %lu error %lx cr2 %lx",
+	CHECK(r.vector == VEC_PF && r.error == 3 && cr2_is(&r, VM_BASE + FIRST), "vector %lu error %lx cr2 %lx",
 	      r.vector, r.error, r.cr2);
 	vm_map(FIRST, 0, 0);
 	REQUIRE(trap_catch(ins_to_first, NULL, &r), "no exception");
-	CHECK(r.vector == VEC_PF && r.error == 2 && r.cr2 == VM_BASE + FIRST, "vector %lu error %lx cr2 %lx",
+	CHECK(r.vector == VEC_PF && r.error == 2 && cr2_is(&r, VM_BASE + FIRST), "vector %lu error %lx cr2 %lx",
 	      r.vector, r.error, r.cr2);
 }
 

@@ -71,6 +71,19 @@ bool test_option_is(const char *name, const char *value)
 	return s && !memcmp(s, value, n) && (!s[n] || s[n] == ' ');
 }
 
+bool test_flaw_known(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *s = test_find_option("flaws"); s && *s && *s != ' ';) {
+		if (!memcmp(s, name, n) && (!s[n] || s[n] == ' ' || s[n] == ','))
+			return true;
+		while (*s && *s != ' ' && *s++ != ',')
+			;
+	}
+	return false;
+}
+
 static bool guest_has_signature(uint32_t leaf, const char *signature)
 {
 	struct cpuid_regs r = cpuid(leaf, 0);

@@ -71,6 +71,12 @@ uint64_t test_option(const char *name, uint64_t otherwise);
 /* Whether the word NAME=value or NAME stands on the command line. */
 bool test_option_is(const char *name, const char *value);
 
+/*
+ * Whether NAME stands in the list flaws=NAME,NAME on the command line: what the emulator below is known to do wrong, however
+ * right the hypervisor is. tests/system/platforms.py says which emulator has which.
+ */
+bool test_flaw_known(const char *name);
+
 /* Upper end of usable RAM below 4 GiB in bytes, as the boot loader says. */
 extern uint64_t guest_ram_end;
 

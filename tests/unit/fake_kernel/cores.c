@@ -78,7 +78,7 @@ static bool core_has_work(unsigned id)
 {
 	struct cpu *cpu = cpu_table[id];
 
-	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.root != NULL || cpu->realtime.root != NULL;
+	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.first != NULL || cpu->realtime.first != NULL;
 }
 
 void fake_settle(void)
@@ -186,25 +186,10 @@ static void backend_destroy_vcpu(struct vcpu *v)
 		for (struct vcpu *w = cpu_table[i]->inbox; w != NULL; w = w->inbox_next)
 			assert_ptr_not_equal(w, v);
 	}
-	assert_false(heap_contains(&v->run_node));
-	assert_false(heap_contains(&v->apic_timer.node));
-	assert_false(heap_contains(&v->wait_timer.node));
+	assert_false(queue_contains(&v->run_node));
+	assert_false(queue_contains(&v->apic_timer.node));
+	assert_false(queue_contains(&v->wait_timer.node));
 	pool_free_pages(v->backend, 2);
-}
-
-static void backend_reset(struct vcpu *v, bool power_up)
-{
-	struct fake_backend *b = v->backend;
-
-	(void)power_up;
-	b->paging = (struct vcpu_paging){.cs_base = 0xFFFF0000};
-	b->resets++;
-}
-
-static void backend_start_at(struct vcpu *v, uint8_t page)
-{
-	backend_of(v)->start_page = page;
-	v->rip = 0;
 }
 
 static void backend_load(struct vcpu *v)
@@ -263,13 +248,11 @@ static void backend_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
 
 static void backend_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
 {
+	assert_ptr_not_equal(v->cpu->loaded, v);
 	backend_of(v)->state = *s;
 	backend_of(v)->state_mask = mask;
-}
-
-static void backend_update_ports(struct vm *vm)
-{
-	assert_non_null(vm->io_bitmap);
+	if (mask & HILUM_STATE_CR)
+		backend_of(v)->paging = (struct vcpu_paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
 }
 
 static void backend_dump(struct vcpu *v)
@@ -281,8 +264,6 @@ static struct virt_ops backend = {
 	.name = "fake",
 	.create_vcpu = backend_create_vcpu,
 	.destroy_vcpu = backend_destroy_vcpu,
-	.reset = backend_reset,
-	.start_at = backend_start_at,
 	.load = backend_load,
 	.unload = backend_unload,
 	.run = backend_run,
@@ -296,7 +277,6 @@ static struct virt_ops backend = {
 	.set_pat = backend_nothing,
 	.get_state = backend_get_state,
 	.set_state = backend_set_state,
-	.update_ports = backend_update_ports,
 	.dump = backend_dump,
 	.idle = backend_idle,
 };
@@ -322,9 +302,9 @@ void fake_cores_boot(unsigned cores)
 void fake_cores_end(void)
 {
 	for (unsigned i = 0; i < cpu_count; i++) {
-		assert_null(cpu_table[i]->timers.root == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.root);
-		assert_null(cpu_table[i]->fair.root);
-		assert_null(cpu_table[i]->realtime.root);
+		assert_null(cpu_table[i]->timers.first == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.first);
+		assert_null(cpu_table[i]->fair.first);
+		assert_null(cpu_table[i]->realtime.first);
 		free(cpu_table[i]->scratch);
 		free(cpu_table[i]);
 		cpu_table[i] = NULL;

@@ -35,10 +35,9 @@
 struct fake_backend {
 	struct vcpu_paging paging;
 	uint64_t cr2;
-	unsigned resets, loads, unloads, single_steps, dumps, entries;
+	unsigned loads, unloads, single_steps, dumps, entries;
 	uint64_t event; /* injected at the last entry, and whether a window was open */
 	bool window;
-	uint8_t start_page;
 	struct hilum_vcpu_state state; /* as set_state left it */
 	uint32_t state_mask;
 };

@@ -95,8 +95,9 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	memset(fake_ram + hpa, 0, PAGE_SIZE << order);
 }
 
-void host_pt_map_pool_block(hpa_t hpa)
+void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
+	(void)va;
 	(void)hpa;
 }
 
@@ -117,19 +118,15 @@ struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
 	}
 }
 
-/* A clock that shows 2026-02-28 23:59:58, binary, 24 hours. */
-uint8_t fake_inb(uint16_t port)
-{
-	static const uint8_t cmos[] = {[0] = 58, [2] = 59, [4] = 23, [7] = 28, [8] = 2, [9] = 26, [0xB] = 6};
-	uint8_t at = fake_port_value & 0x7F;
-
-	assert_int_equal(port, 0x71);
-	return at < sizeof(cmos) ? cmos[at] : 0;
-}
-
 void timer_set_deadline_tsc(uint64_t tsc)
 {
 	fake_deadline[fake_self->arch.id] = tsc;
+}
+
+bool timer_set_ticking(bool on)
+{
+	(void)on;
+	return false;
 }
 
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
@@ -181,15 +178,9 @@ _Noreturn void machine_reset(void)
 
 const struct acpi_info *boot_acpi_get(void)
 {
-	static const struct acpi_info acpi = {.pm1a_control = 0x604};
+	static const struct acpi_info acpi = {.pm1a_control = 0x604, .isa_gsi = {[3] = 3, [4] = 4}};
 
 	return &acpi;
-}
-
-struct acpi_override acpi_isa_route(const struct acpi_info *info, uint8_t irq)
-{
-	(void)info;
-	return (struct acpi_override){.isa_irq = irq, .gsi = irq};
 }
 
 static void log_line(const char *fmt, va_list args)

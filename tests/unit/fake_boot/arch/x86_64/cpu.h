@@ -12,14 +12,12 @@ struct cpu_arch {
 };
 
 extern struct cpu_arch fake_cpu;
-extern uint64_t fake_flags, fake_cr3;
+extern uint64_t fake_cr3;
 
 uint64_t rdtsc(void);
 uint8_t inb(uint16_t port);
 uint32_t inl(uint16_t port);
 void outb(uint16_t port, uint8_t v);
-
-#define RFLAGS_IF 0x200ull
 
 static inline struct cpu_arch *cpu_arch_self(void)
 {
@@ -33,21 +31,6 @@ static inline uint64_t cpu_read_cr3(void)
 
 static inline void cpu_pause(void)
 {
-}
-
-static inline uint64_t cpu_read_flags(void)
-{
-	return fake_flags;
-}
-
-static inline void cpu_irq_disable(void)
-{
-	fake_flags &= ~RFLAGS_IF;
-}
-
-static inline void cpu_irq_enable(void)
-{
-	fake_flags |= RFLAGS_IF;
 }
 
 #endif

@@ -78,10 +78,7 @@ static inline void fake_port_write(uint16_t port, uint32_t v)
 
 #define RFLAGS_IF 0x200ull
 
-#define inb(port)     fake_inb(port)
 #define outb(port, v) fake_port_write((port), (v))
 #define outw(port, v) fake_port_write((port), (v))
-
-uint8_t fake_inb(uint16_t port);
 
 #endif

@@ -1,0 +1,75 @@
+/* See backend.h. */
+#include "kernel/backend.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/log.h"
+#include "kernel/exit.h"
+#include "kernel/fetch.h"
+#include "kernel/virt_ops.h"
+
+#define MSR_TSC_AUX 0xC0000103u
+
+const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS] = {
+	0x174, 0x175, 0x176, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
+};
+
+void backend_open_fpu(void)
+{
+	if (cpu_features.xsave)
+		__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
+}
+
+void backend_load_vcpu(struct vcpu *v)
+{
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
+	} else {
+		__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+		enum status bad = xsetbv_safe(0, v->xcr0);
+		(void)bad; /* validated when it was set, or read back from the CPU */
+	}
+	if (cpu_features.rdtscp)
+		wrmsr(MSR_TSC_AUX, v->tsc_aux);
+	fetch_forget(v);
+}
+
+void backend_unload_vcpu(struct vcpu *v)
+{
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
+		return;
+	}
+	v->xcr0 = xgetbv(0);
+	backend_open_fpu();
+	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+}
+
+void backend_load_debug(const struct vcpu *v)
+{
+	cpu_write_dr0(v->dr[0]);
+	cpu_write_dr1(v->dr[1]);
+	cpu_write_dr2(v->dr[2]);
+	cpu_write_dr3(v->dr[3]);
+}
+
+void backend_unload_debug(struct vcpu *v)
+{
+	v->dr[0] = cpu_read_dr0();
+	v->dr[1] = cpu_read_dr1();
+	v->dr[2] = cpu_read_dr2();
+	v->dr[3] = cpu_read_dr3();
+}
+
+void backend_log_vcpu(struct vcpu *v)
+{
+	uint64_t *g = v->gpr;
+	struct hilum_trap t = { 0 };
+	uint8_t b[INSN_MAX_BYTES];
+
+	virt->fill_trap(v, &t);
+	log_info("  rip %#lx rflags %#lx cs %#x ss %#x", v->rip, v->rflags, t.cs.selector, t.ss.selector);
+	for (unsigned i = 0; i < 16; i += 4) /* RAX RCX RDX RBX, RSP RBP RSI RDI, R8 .. */
+		log_info("  r%u.. %#lx %#lx %#lx %#lx", i, g[i], g[i + 1], g[i + 2], g[i + 3]);
+	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", t.cr0, t.cr2, t.cr3, t.cr4, t.efer);
+	if (v->cpu == cpu_self() && fetch_instruction(v, b) >= 8)
+		log_info("  code %02x %02x %02x %02x %02x %02x %02x %02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
+}

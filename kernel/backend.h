@@ -1,0 +1,32 @@
+/* What the vendors' backends do alike. Own core only. */
+#ifndef KERNEL_BACKEND_H
+#define KERNEL_BACKEND_H
+
+#include "kernel/vcpu.h"
+
+/* MSRs that guests read and write without an exit: SYSENTER_*, STAR, LSTAR, CSTAR, SFMASK, and the bases of FS and GS. */
+#define BACKEND_PASSED_MSRS 10
+extern const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS];
+
+/* XCR0 as it is while no vCPU is loaded: every component that guests may use. */
+void backend_open_fpu(void);
+
+/* FPU, XCR0 and TSC_AUX of `v` onto the core, and back off; then DR0 to DR3, which only a vCPU that uses them needs. */
+void backend_load_vcpu(struct vcpu *v);
+void backend_unload_vcpu(struct vcpu *v);
+void backend_load_debug(const struct vcpu *v);
+void backend_unload_debug(struct vcpu *v);
+
+/* The registers and the bytes at RIP, into the log. */
+void backend_log_vcpu(struct vcpu *v);
+
+/* An event that an exit interrupted, in EVENTINJ layout: delivered again, but for instructions, which are executed again. */
+static inline void backend_requeue_event(struct vcpu *v, uint64_t event)
+{
+	unsigned type = event >> 8 & 7, vector = event & 0xFF;
+
+	if (type < 4 && !(type == 3 && (vector == 3 || vector == 4)))
+		v->pending_event = event;
+}
+
+#endif

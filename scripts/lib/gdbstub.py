@@ -1,0 +1,77 @@
+"""A small client of QEMU's debugger port (the GDB remote serial protocol): breakpoints and monitor commands, no more."""
+import socket
+import time
+
+from machine import Failure
+
+CONNECT_S = 20
+ANSWER_S = 120
+
+
+class Stub:
+    """The machine stands still while connected, unless it is told to run."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(ANSWER_S)
+        self.buffer = b""
+        until = time.monotonic() + CONNECT_S
+        while True:
+            try:
+                self.socket.connect(path)
+                return
+            except OSError as error:
+                if time.monotonic() > until:
+                    raise Failure(f"QEMU's debugger port does not answer: {error}") from error
+                time.sleep(0.05)
+
+    def close(self):
+        self.socket.close()
+
+    def send(self, text):
+        data = text.encode()
+        self.socket.sendall(b"$" + data + b"#%02x" % (sum(data) & 0xFF))
+
+    def receive(self):
+        """The next packet's content; acknowledgements are skipped."""
+        while True:
+            start, end = self.buffer.find(b"$"), self.buffer.find(b"#")
+            if start >= 0 and 0 <= end <= len(self.buffer) - 3:
+                packet = self.buffer[start + 1:end].decode()
+                self.buffer = self.buffer[end + 3:]
+                self.socket.sendall(b"+")
+                return packet
+            data = self.socket.recv(4096)
+            if not data:
+                return None
+            self.buffer += data
+
+    def command(self, text):
+        """Sends one and fails unless the answer is OK; what a monitor command prints comes before and is dropped."""
+        self.send(text)
+        answer = self.receive()
+        while answer is not None and answer.startswith("O") and answer != "OK":
+            answer = self.receive()
+        if answer != "OK":
+            raise Failure(f"QEMU's debugger port answers {answer!r} to {text!r}")
+
+    def breakpoint(self, address, wanted=True):
+        self.command(f"{'Z' if wanted else 'z'}0,{address:x},1")
+
+    def monitor(self, line):
+        self.command("qRcmd," + line.encode().hex())
+
+    def run(self):
+        """Lets the machine run to a breakpoint. False: it has ended instead."""
+        self.send("c")
+        try:
+            answer = self.receive()
+        except ConnectionError:
+            return False
+        return answer is not None and answer.startswith("T")
+
+    def program_counter(self):
+        """RIP: the seventeenth of the registers that `g` hands out, eight bytes each, least byte first."""
+        self.send("g")
+        answer = self.receive()
+        return int.from_bytes(bytes.fromhex(answer[16 * 16:17 * 16]), "little")

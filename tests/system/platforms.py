@@ -1,0 +1,26 @@
+"""The emulated machines, beside QEMU's, that the test guests and Linux run on: one line each."""
+
+# What an emulator does wrong, by the name under which the test guests know it (flaws= on their command lines). All were seen in
+# Bochs 2.7 and 3.0, and are explained in docs/lab.md.
+SVM_FLAWS = ("paging_without_protection", "cr2_not_loaded", "debug_exits", "xsavec_size")
+
+
+class Platform:
+    def __init__(self, backend, cpu, flaws=()):
+        self.backend, self.flaws = backend, flaws  # "SVM" or "VMX", as Hilum's log names it
+        self.hardware = {"emulator": "bochs", "cpu": cpu}
+
+    def cmdline(self, words=""):
+        """A test guest's command line."""
+        return f"{words} flaws={','.join(self.flaws)}".strip() if self.flaws else words
+
+
+PLATFORMS = {
+    "ryzen": Platform("SVM", "ryzen", SVM_FLAWS),
+}
+
+
+def cases(table):
+    """platform/case -> (platform, *arguments), for harness.each."""
+    return {f"{name}/{case}" if case else name: (platform, *arguments)
+            for name, platform in PLATFORMS.items() for case, arguments in table.items()}

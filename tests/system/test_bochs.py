@@ -1,0 +1,83 @@
+"""The same tests in a second, independent emulator: Bochs, on each of the platforms of platforms.py.
+
+Bochs counts time in instructions, so that a machine that is slow or busy changes no result; and all cores take turns in one
+thread, so that a test with several costs their sum."""
+import os
+
+import pexpect
+
+from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, machine, quick, true
+from platforms import cases
+from test_guests import SUITE, hostile_beside_neighbour, passes
+
+# Of the kernel's: an AMD CPU of old microcode, and Bochs's CPUID, which knows no size of the compacted XSAVE area without XSAVES.
+KNOWN_COMPLAINTS = "Speculative|xstate.c"
+LINUX_S = 240  # Bochs needs 10 s on an idle host, Debian's four times as long
+HOSTILE = {"seed_1": (1, "triple", "crash"), "seed_2": (2, "triple", "crash"), "seed_4": (4, "exit", "debug-exit", "crash")}
+
+
+@each(**cases(SUITE))
+def test_guest(platform, name, vcpus, cores):
+    passes(name, vcpus, cores, cmdline=platform.cmdline(), **platform.hardware)
+
+
+@quick
+@each(**cases({"": ()}))
+def test_guest_quick(platform):
+    passes("exceptions", 1, 2, cmdline=platform.cmdline(), **platform.hardware)
+
+
+@each(**cases(HOSTILE))
+def test_hostile_guest(platform, seed, end, *outcomes):
+    hostile_beside_neighbour(seed, end, *outcomes, seconds=8, words=platform.cmdline(), **platform.hardware)
+
+
+@each(**cases({"1-vcpu_1-core": (1, 1), "2-vcpus_2-cores": (2, 2), "4-vcpus_2-cores": (4, 2)}))
+def test_boots_to_a_shell(platform, vcpus, cores):
+    with Machine(linux(vcpus=vcpus), smp=cores, **platform.hardware) as m:
+        m.expect(f"hilum: {platform.backend} root mode on {cores} core", START_S)
+        m.prompt(LINUX_S)
+        equal(m.shell("nproc"), str(vcpus), "nproc")
+        timer = m.shell("grep -i 'LOC:' /proc/interrupts").split()
+        true(all(int(count) > 0 for count in timer[1:1 + vcpus]), f"a vCPU without timer interrupts: {timer}")
+        equal(m.shell("dd if=/dev/urandom of=/tmp/a bs=1M count=4 2>/dev/null; cp /tmp/a /tmp/b; cmp /tmp/a /tmp/b && echo same",
+                      LINUX_S), "same")
+        complaints = m.shell("dmesg | grep -iE 'BUG:|WARNING:|Oops|soft lockup|rcu.*stall|irq .*nobody cared' | "
+                             f"grep -vE '{KNOWN_COMPLAINTS}' || true")
+        equal(complaints, "", "complaints in the kernel's log")
+        m.send("poweroff\n")
+        m.expect(r"hilum: vm linux ended: poweroff", COMMAND_S)
+        equal(m.finish(), 0, "status")
+
+
+def test_cpu_without_virtualization():
+    with Machine(linux(), linux=False, emulator="bochs", cpu="athlon64_venice") as m:
+        m.expect(r"hilum: cannot start: [^\r\n]*does not offer SVM", START_S)
+        equal(m.finish(), machine.EXIT_FAILED, "status")
+
+
+@each(**cases({"": ()}))
+def test_run_on_a_terminal(platform):
+    run = pexpect.spawn(os.path.join(ROOT, "scripts", "run"), ["--no-build", "--emulator", "bochs", "--cpu", platform.hardware["cpu"]],
+                        cwd=ROOT, timeout=COMMAND_S * 4, encoding="utf-8", codec_errors="replace", dimensions=(30, 100))
+    try:
+        run.expect(PROMPT, timeout=LINUX_S)
+        run.send("stty size; nproc\n")
+        run.expect(r"30 100\r+\n2\r+\n")
+        run.expect(PROMPT)
+        run.send("cat\n")
+        run.send("\x03")  # to the guest, not to run
+        run.expect(PROMPT)
+        run.send("poweroff\n")
+        run.expect("hilum: vm linux ended: poweroff")
+        run.expect(pexpect.EOF)
+    finally:
+        run.close(force=True)
+    equal(run.exitstatus, 0, "status")
+
+
+@each(**cases({"": ()}))
+def test_debians_own_bochs(platform):
+    """What the older one can, it does; the tests above run on the newer one where that was built."""
+    os.environ["HILUM_BOCHS"] = bochs.DEBIAN
+    passes("exceptions", 1, 2, cmdline=platform.cmdline(), **platform.hardware)

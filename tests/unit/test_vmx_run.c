@@ -1,0 +1,550 @@
+/*
+ * The run loop against a VMCS that counts its accesses: what each exit costs, what is injected, how shadows and NMI blocking come
+ * and go, when translations are flushed, and what becomes of an entry that fails.
+ *
+ * UNIT_SOURCES: vmx/run.c vmx/failure.c
+ * UNIT_FLAGS: -iquote tests/unit/fake_vmx
+ */
+#include "tests/unit/cmocka_all.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/trap.h"
+#include "kernel/exit.h"
+#include "vmx/vmx.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+uint64_t fake_vmcs[0x8000];
+unsigned fake_reads, fake_writes, fake_invepts, fake_invvpids;
+struct vmx_controls vmx_controls;
+
+static struct vmx_vcpu backend;
+static struct cpu cpu;
+static struct vm vm = { .name = "victim" };
+static struct vcpu vcpu, *const v = &vcpu;
+
+static struct vexit seen; /* the first exit, and what waited for delivery then */
+static uint64_t seen_event;
+static unsigned exits, irqs, raised, windows, crash;
+static uint64_t crash_detail, event;
+static bool window, refuse, prepare_answer;
+static char line[512];
+
+/* What the guest does at the next entry, and the counts over it. */
+static uint32_t reason;
+static unsigned entries, reads, writes;
+static uint32_t injected;
+
+void exit_handle(struct vcpu *w, const struct vexit *x)
+{
+	if (exits++ == 0) {
+		bool whole = x->kind == HILUM_EXIT_PORT || x->kind == HILUM_EXIT_MMIO || x->kind == HILUM_EXIT_CR;
+		memcpy(&seen, x, whole ? sizeof(*x) : offsetof(struct vexit, port));
+		seen_event = w->pending_event;
+	}
+	if (x->kind == HILUM_EXIT_CPUID)
+		vcpu_skip(w, x->length);
+}
+
+bool vmx_enter(struct vcpu *w, struct vmx_vcpu *x, bool launched)
+{
+	(void)w;
+	assert_int_equal(launched, x->launched);
+	if (refuse)
+		return false;
+	/* One round of exit and entry: from here, the exit, to the next entry. */
+	if (entries++ == 0) {
+		fake_reads = fake_writes = 0;
+	} else {
+		reads = fake_reads;
+		writes = fake_writes;
+		w->state = VCPU_HALTED; /* leave the loop after this one */
+	}
+	injected = (uint32_t)fake_vmcs[VMCS_ENTRY_EVENT];
+	fake_vmcs[VMCS_ENTRY_EVENT] = 0;
+	fake_vmcs[VMCS_EXIT_REASON] = entries == 1 ? reason : REASON_MWAIT;
+	return true;
+}
+
+bool vcpu_prepare(struct vcpu *w)
+{
+	w->requests = 0;
+	return prepare_answer;
+}
+
+uint64_t vcpu_next_event(struct vcpu *w, bool interruptible, bool *open)
+{
+	uint64_t e = event;
+
+	(void)interruptible;
+	event = 0;
+	w->pending_event = 0;
+	w->check_interrupts = false;
+	*open = window;
+	return e;
+}
+
+void vcpu_raise(struct vcpu *w, unsigned vector, bool has_error, uint32_t error)
+{
+	(void)w;
+	(void)has_error;
+	(void)error;
+	raised = vector;
+}
+
+void vcpu_skip_slow(struct vcpu *w)
+{
+	w->shadow = false;
+}
+
+void vcpu_window_opened(struct vcpu *w)
+{
+	w->check_interrupts = true;
+	windows++;
+}
+
+void irq_dispatch(unsigned vector)
+{
+	irqs = vector;
+}
+
+bool exit_xsetbv(struct vcpu *w)
+{
+	(void)w;
+	return false;
+}
+
+void vm_crash(struct vcpu *w, enum hilum_crash why, uint64_t detail)
+{
+	crash = why;
+	crash_detail = detail;
+	w->state = VCPU_HALTED;
+}
+
+void vmx_fetch_rsp(struct vcpu *w)
+{
+	w->gpr[4] = backend.rsp = vmx_read(VMCS_GUEST_RSP);
+	backend.rsp_known = true;
+}
+
+void vmx_take_debug(struct vcpu *w)
+{
+	backend.debug_taken = true;
+	w->check_interrupts = true;
+}
+
+void log_warn(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(line, sizeof(line), fmt, args);
+	va_end(args);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(fake_vmcs, 0, sizeof(fake_vmcs));
+	memset(&backend, 0, sizeof(backend));
+	memset(&vcpu, 0, sizeof(vcpu));
+	memset(&seen, 0, sizeof(seen));
+	cpu = (struct cpu){ .asid_generation = 1, .asid_next = 5 };
+	vm.npt.generation = 3;
+	vmx_controls = (struct vmx_controls){ .primary = 0x80000000, .secondary = SECONDARY_VPID, .cr0_mask = CR0_NE | CR0_CD | CR0_NW,
+					      .cr4_mask = ~0x370FBFull, .invept_type = 1 };
+	vcpu.backend = &backend;
+	vcpu.cpu = &cpu;
+	vcpu.vm = &vm;
+	vcpu.asid_generation = 1;
+	vcpu.npt_generation = 3;
+	vcpu.rip = fake_vmcs[VMCS_GUEST_RIP] = 0x1000;
+	vcpu.rflags = fake_vmcs[VMCS_GUEST_RFLAGS] = 2;
+	backend.primary = vmx_controls.primary;
+	backend.rip = 0x1000;
+	backend.rflags = 2;
+	fake_vmcs[VMCS_INSN_LENGTH] = 2;
+	exits = irqs = raised = windows = crash = entries = reads = writes = fake_invepts = fake_invvpids = 0;
+	event = injected = 0;
+	window = refuse = false;
+	prepare_answer = true;
+	line[0] = '\0';
+	return 0;
+}
+
+static void run(uint32_t why)
+{
+	reason = why;
+	v->state = VCPU_READY;
+	vmx_run(v);
+}
+
+static void run__cpuid__five_reads_and_rip_written(void **state)
+{
+	(void)state;
+	run(REASON_CPUID);
+	assert_int_equal(exits, 2); /* and the MWAIT that ends the round */
+	assert_int_equal(reads, 5);  /* RIP, RFLAGS, interruptibility, reason, length */
+	assert_int_equal(writes, 1);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_RIP], 0x1002);
+}
+
+static void run__frequent_exits__counts_stay(void **state)
+{
+	static const struct {
+		uint32_t reason;
+		unsigned reads, writes;
+	} table[] = {
+		{ REASON_INTERRUPT, 5, 0 }, { REASON_VMCALL, 5, 0 }, { REASON_RDMSR, 5, 0 }, { REASON_WRMSR, 5, 0 },
+		{ REASON_HLT, 5, 0 }, { REASON_IO, 6, 0 }, { REASON_EPT_VIOLATION, 8, 0 }, { REASON_INTERRUPT_WINDOW, 4, 0 },
+		{ REASON_PAUSE, 5, 0 },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		run(table[i].reason);
+		if (reads > table[i].reads || writes > table[i].writes)
+			fail_msg("reason %u: %u reads, %u writes", table[i].reason, reads, writes);
+	}
+}
+
+static void run__interrupt__acknowledged_vector_dispatched(void **state)
+{
+	(void)state;
+	fake_vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | 0xE8;
+	run(REASON_INTERRUPT);
+	assert_int_equal(irqs, 0xE8);
+	assert_int_equal(v->stats.exits[HILUM_EXIT_INTERRUPT], 1);
+}
+
+static void run__io__decoded(void **state)
+{
+	(void)state;
+	fake_vmcs[VMCS_QUALIFICATION] = 0x3F8u << 16 | IO_IN | 3;
+	run(REASON_IO);
+	assert_int_equal(seen.kind, HILUM_EXIT_PORT);
+	assert_int_equal(seen.port.port, 0x3F8);
+	assert_int_equal(seen.port.size, 4);
+	assert_true(seen.port.in);
+	assert_false(seen.port.string);
+	assert_int_equal(seen.port.next_rip, 0x1002);
+	set_up(state);
+	fake_vmcs[VMCS_QUALIFICATION] = 0xFFFFu << 16 | IO_STRING;
+	run(REASON_IO);
+	assert_int_equal(seen.port.port, 0xFFFF);
+	assert_int_equal(seen.port.size, 1);
+	assert_false(seen.port.in);
+	assert_true(seen.port.string);
+}
+
+static void run__ept_violation__told_apart(void **state)
+{
+	(void)state;
+	fake_vmcs[VMCS_QUALIFICATION] = EPT_FETCH | 1 << 3;
+	fake_vmcs[VMCS_GUEST_PHYSICAL] = 0x12345;
+	fake_vmcs[VMCS_GUEST_RSP] = 0x7000;
+	run(REASON_EPT_VIOLATION);
+	assert_int_equal(seen.memory.gpa, 0x12345);
+	assert_true(seen.memory.fetch);
+	assert_true(seen.memory.present);
+	assert_false(seen.memory.write);
+	assert_null(seen.memory.insn);
+	assert_int_equal(v->gpr[4], 0x7000);
+}
+
+/* ---- Injection ---- */
+
+static void inject__page_fault__with_error_code_in_protected_mode_only(void **state)
+{
+	for (unsigned pe = 0; pe < 2; pe++) {
+		set_up(state);
+		fake_vmcs[VMCS_GUEST_CR0] = pe;
+		v->check_interrupts = true;
+		event = EVENT_VALID | EVENT_ERROR_VALID | EVENT_TYPE_EXCEPTION | 14 | 7ull << 32;
+		run(REASON_CPUID);
+		assert_int_equal(fake_vmcs[VMCS_ENTRY_ERROR_CODE], pe ? 7 : 0);
+	}
+}
+
+static void entry_event(uint64_t e)
+{
+	v->check_interrupts = true;
+	event = e;
+	fake_vmcs[VMCS_GUEST_CR0] = CR0_PE;
+	refuse = true; /* look at what would have been injected */
+	run(REASON_CPUID);
+	injected = (uint32_t)fake_vmcs[VMCS_ENTRY_EVENT];
+}
+
+static void inject__any_event__in_the_form_that_entries_check(void **state)
+{
+	static const struct {
+		uint64_t event;
+		uint32_t written;
+	} table[] = {
+		{ EVENT_VALID | 0x41, EVENT_VALID | 0x41 },
+		{ EVENT_VALID | EVENT_TYPE_NMI | 9, EVENT_VALID | EVENT_TYPE_NMI | 2 },
+		{ EVENT_VALID | EVENT_TYPE_EXCEPTION | 6 | EVENT_ERROR_VALID, EVENT_VALID | EVENT_TYPE_EXCEPTION | 6 },
+		{ EVENT_VALID | EVENT_TYPE_EXCEPTION | 13, EVENT_VALID | EVENT_TYPE_EXCEPTION | EVENT_ERROR_VALID | 13 },
+		{ EVENT_VALID | EVENT_TYPE_EXCEPTION | 8, EVENT_VALID | EVENT_TYPE_EXCEPTION | EVENT_ERROR_VALID | 8 },
+		{ EVENT_VALID | EVENT_TYPE_EXCEPTION | 30, EVENT_VALID | EVENT_TYPE_EXCEPTION | 30 },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		entry_event(table[i].event);
+		assert_int_equal(injected, table[i].written);
+	}
+}
+
+static void inject__nmi__entered_unblocked(void **state)
+{
+	(void)state;
+	v->nmi_blocked = true;
+	entry_event(EVENT_VALID | EVENT_TYPE_NMI | 2);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
+}
+
+static void inject__waiting__windows_opened_and_closed(void **state)
+{
+	(void)state;
+	v->check_interrupts = true;
+	v->nmi_pending = true;
+	window = true;
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000 | PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW);
+	entries = 0;
+	window = v->nmi_pending = false;
+	run(REASON_INTERRUPT_WINDOW);
+	assert_int_equal(windows, 1);
+	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000);
+}
+
+/* ---- Interrupted deliveries ---- */
+
+static void ept_violation__in_a_delivery__event_comes_again(void **state)
+{
+	(void)state;
+	fake_vmcs[VMCS_VECTORING_EVENT] = EVENT_VALID | EVENT_ERROR_VALID | EVENT_TYPE_EXCEPTION | 14;
+	fake_vmcs[VMCS_VECTORING_ERROR_CODE] = 2;
+	fake_vmcs[VMCS_QUALIFICATION] = EPT_WRITE;
+	fake_vmcs[VMCS_GUEST_PHYSICAL] = 0x5000;
+	run(REASON_EPT_VIOLATION);
+	assert_int_equal(seen_event, EVENT_VALID | EVENT_ERROR_VALID | EVENT_TYPE_EXCEPTION | 14 | 2ull << 32);
+}
+
+static void ept_violation__software_interrupt__executed_again(void **state)
+{
+	static const uint32_t instructions[] = { 4u << 8 | 0x80, 5u << 8 | 1, 6u << 8 | 3 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(instructions); i++) {
+		set_up(state);
+		fake_vmcs[VMCS_VECTORING_EVENT] = EVENT_VALID | instructions[i];
+		run(REASON_EPT_VIOLATION);
+		assert_int_equal(seen_event, 0);
+	}
+}
+
+static void ept_violation__of_iret__nmis_stay_blocked(void **state)
+{
+	(void)state;
+	fake_vmcs[VMCS_QUALIFICATION] = EPT_NMI_UNBLOCKED;
+	run(REASON_EPT_VIOLATION);
+	assert_int_equal(backend.interruptibility & BLOCKING_BY_NMI, BLOCKING_BY_NMI);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY], BLOCKING_BY_NMI);
+}
+
+/* ---- Shadows ---- */
+
+static void shadow__left_by_the_exit__ends_with_the_instruction(void **state)
+{
+	(void)state;
+	v->shadow = true;
+	v->rflags = fake_vmcs[VMCS_GUEST_RFLAGS] = 0x202;
+	fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY] = BLOCKING_BY_STI;
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY], 0);
+}
+
+static void shadow__given_from_outside__in_the_form_that_if_allows(void **state)
+{
+	(void)state;
+	v->shadow = true;
+	refuse = true;
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY], BLOCKING_BY_MOV_SS);
+	set_up(state);
+	v->shadow = refuse = true;
+	v->rflags = 0x302; /* IF, TF */
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPTIBILITY], BLOCKING_BY_STI);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_PENDING_DEBUG], DR6_BS);
+}
+
+/* ---- Translations ---- */
+
+static void tlb__nested_tables_changed__flushed_before_the_entry(void **state)
+{
+	(void)state;
+	vm.npt.generation = 4;
+	run(REASON_CPUID);
+	assert_int_equal(fake_invepts, 1);
+	assert_int_equal(v->npt_generation, 4);
+	assert_int_equal(fake_vmcs[VMCS_VPID], 0); /* the tag stays */
+}
+
+static void tlb__new_here__gets_a_fresh_tag(void **state)
+{
+	(void)state;
+	v->asid_generation = 0;
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_VPID], 5);
+	assert_int_equal(cpu.asid_next, 6);
+	assert_int_equal(fake_invepts, 1);
+	assert_int_equal(fake_invvpids, 0);
+}
+
+static void tlb__tags_used_up__all_flushed_and_begun_again(void **state)
+{
+	(void)state;
+	v->asid_generation = 0;
+	cpu.asid_next = 0x10000;
+	run(REASON_CPUID);
+	assert_int_equal(fake_invvpids, 1);
+	assert_int_equal(fake_vmcs[VMCS_VPID], 1);
+	assert_int_equal(v->asid_generation, 2);
+}
+
+/* ---- Control registers ---- */
+
+static void cr0__guest_sets_ne__shadow_follows_and_instruction_runs_again(void **state)
+{
+	(void)state;
+	v->gpr[1] = CR0_PE | CR0_NE | CR0_PG;
+	fake_vmcs[VMCS_QUALIFICATION] = 1 << CR_REGISTER_SHIFT;
+	run(REASON_CR);
+	assert_int_equal(fake_vmcs[VMCS_CR0_SHADOW], CR0_NE);
+	assert_int_equal(v->rip, 0x1000);
+	assert_int_equal(raised, 0);
+}
+
+static void debug_register__used__taken_once(void **state)
+{
+	(void)state;
+	vmx_controls.primary = backend.primary = 0x80000000 | PRIMARY_MOV_DR;
+	run(REASON_DR);
+	assert_int_equal(v->rip, 0x1000);
+	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000);
+}
+
+static void cr0__nw_without_cd__faults(void **state)
+{
+	(void)state;
+	v->gpr[1] = CR0_PE | CR0_NW;
+	fake_vmcs[VMCS_QUALIFICATION] = 1 << CR_REGISTER_SHIFT;
+	run(REASON_CR);
+	assert_int_equal(raised, 13);
+	assert_int_equal(fake_vmcs[VMCS_CR0_SHADOW], 0);
+}
+
+static void cr4__bit_that_the_vm_has_not__faults(void **state)
+{
+	(void)state;
+	v->gpr[1] = 1u << 13; /* VMXE */
+	fake_vmcs[VMCS_QUALIFICATION] = 1 << CR_REGISTER_SHIFT | 4;
+	run(REASON_CR);
+	assert_int_equal(raised, 13);
+	set_up(state);
+	v->gpr[1] = CR4_MCE | CR4_PAE;
+	fake_vmcs[VMCS_QUALIFICATION] = 1 << CR_REGISTER_SHIFT | 4;
+	run(REASON_CR);
+	assert_int_equal(raised, 0);
+	assert_int_equal(fake_vmcs[VMCS_CR4_SHADOW], CR4_MCE);
+}
+
+/* ---- Entries that fail ---- */
+
+static void entry__refused__logged_with_the_error_and_vm_stopped(void **state)
+{
+	(void)state;
+	refuse = true;
+	fake_vmcs[VMCS_INSTRUCTION_ERROR] = 7;
+	run(REASON_CPUID);
+	assert_int_equal(crash, HILUM_CRASH_INVALID_STATE);
+	assert_int_equal(crash_detail, 7);
+	assert_non_null(strstr(line, "control fields"));
+}
+
+static void entry__failed__group_named_and_vm_stopped(void **state)
+{
+	static const struct {
+		uint32_t field;
+		uint64_t value;
+		const char *group;
+	} table[] = {
+		{ VMCS_GUEST_RIP, 1ull << 40, "RIP" },
+		{ VMCS_GUEST_RFLAGS, 0, "RFLAGS" },
+		{ VMCS_GUEST_CR0, CR0_PG, "control registers" },
+		{ VMCS_GUEST_ACCESS(3), 0x93 | 0x8000, "DS" },
+		{ VMCS_GUEST_ACCESS(7), ACCESS_UNUSABLE, "TR" },
+		{ VMCS_GUEST_ACCESS(2), 0x93 | 3 << 5, "CS and SS" },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		fake_vmcs[VMCS_GUEST_CR0] = CR0_PE;
+		for (unsigned n = 0; n < 8; n++)
+			fake_vmcs[VMCS_GUEST_ACCESS(n)] = 0x93;
+		fake_vmcs[table[i].field] = table[i].value;
+		run(REASON_ENTRY_FAILED | REASON_BAD_GUEST_STATE);
+		assert_int_equal(crash, HILUM_CRASH_INVALID_STATE);
+		if (strstr(line, table[i].group) == NULL)
+			fail_msg("row %u: %s", i, line);
+	}
+	set_up(state);
+	fake_vmcs[VMCS_QUALIFICATION] = 2;
+	run(REASON_ENTRY_FAILED | REASON_BAD_GUEST_STATE);
+	assert_non_null(strstr(line, "page-directory"));
+}
+
+static void run__unknown_exit__told_to_the_kernel(void **state)
+{
+	(void)state;
+	run(9); /* task switch */
+	assert_int_equal(seen.kind, HILUM_EXIT_OTHER);
+}
+
+#define TEST(f) cmocka_unit_test_setup(f, set_up)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(run__cpuid__five_reads_and_rip_written),
+		TEST(run__frequent_exits__counts_stay),
+		TEST(run__interrupt__acknowledged_vector_dispatched),
+		TEST(run__io__decoded),
+		TEST(run__ept_violation__told_apart),
+		TEST(inject__page_fault__with_error_code_in_protected_mode_only),
+		TEST(inject__any_event__in_the_form_that_entries_check),
+		TEST(inject__nmi__entered_unblocked),
+		TEST(inject__waiting__windows_opened_and_closed),
+		TEST(ept_violation__in_a_delivery__event_comes_again),
+		TEST(ept_violation__software_interrupt__executed_again),
+		TEST(ept_violation__of_iret__nmis_stay_blocked),
+		TEST(shadow__left_by_the_exit__ends_with_the_instruction),
+		TEST(shadow__given_from_outside__in_the_form_that_if_allows),
+		TEST(tlb__nested_tables_changed__flushed_before_the_entry),
+		TEST(tlb__new_here__gets_a_fresh_tag),
+		TEST(tlb__tags_used_up__all_flushed_and_begun_again),
+		TEST(cr0__guest_sets_ne__shadow_follows_and_instruction_runs_again),
+		TEST(debug_register__used__taken_once),
+		TEST(cr0__nw_without_cd__faults),
+		TEST(cr4__bit_that_the_vm_has_not__faults),
+		TEST(entry__refused__logged_with_the_error_and_vm_stopped),
+		TEST(entry__failed__group_named_and_vm_stopped),
+		TEST(run__unknown_exit__told_to_the_kernel),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

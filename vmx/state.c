@@ -1,0 +1,205 @@
+/* Moving register state between the VMCS and the vendor-neutral forms. */
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/string.h"
+#include "kernel/backend.h"
+#include "vmx/vmx.h"
+
+/* Each field of the VMCS that is one of struct hilum_vcpu_state as it stands, and the groups to write it for. */
+#define FIELD(encoding, member, group) { encoding, offsetof(struct hilum_vcpu_state, member), group }
+static const struct {
+	uint16_t field, offset;
+	uint32_t group;
+} plain_fields[] = {
+	FIELD(VMCS_GUEST_GDTR_BASE, gdtr_base, HILUM_STATE_SEGMENTS),
+	FIELD(VMCS_GUEST_IDTR_BASE, idtr_base, HILUM_STATE_SEGMENTS),
+	FIELD(VMCS_GUEST_CR3, cr3, HILUM_STATE_CR),
+	FIELD(VMCS_GUEST_DR7, dr7, HILUM_STATE_DR),
+	FIELD(VMCS_GUEST_SYSENTER_CS, sysenter_cs, HILUM_STATE_MSR),
+	FIELD(VMCS_GUEST_SYSENTER_ESP, sysenter_esp, HILUM_STATE_MSR),
+	FIELD(VMCS_GUEST_SYSENTER_EIP, sysenter_eip, HILUM_STATE_MSR),
+};
+
+static uint64_t *plain_value(struct hilum_vcpu_state *s, unsigned i)
+{
+	return (uint64_t *)((uint8_t *)s + plain_fields[i].offset);
+}
+
+static uint16_t attributes_of(uint64_t access)
+{
+	return (uint16_t)((access & (access & ACCESS_UNUSABLE ? 0x7F : 0xFF)) | (access >> 4 & 0xF00));
+}
+
+_Static_assert(offsetof(struct hilum_vcpu_state, tr) - offsetof(struct hilum_vcpu_state, es) == 7 * sizeof(struct hilum_segment) &&
+	       offsetof(struct hilum_trap, gs) - offsetof(struct hilum_trap, es) == 5 * sizeof(struct hilum_segment),
+	       "segments lie in the order of their fields");
+
+static void read_segments(struct hilum_segment *s, unsigned count)
+{
+	for (unsigned n = 0; n < count; n++)
+		s[n] = (struct hilum_segment){
+			.base = vmx_read(VMCS_GUEST_BASE(n)),
+			.limit = (uint32_t)vmx_read(VMCS_GUEST_LIMIT(n)),
+			.selector = (uint16_t)vmx_read(VMCS_GUEST_SELECTOR(n)),
+			.attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(n))),
+		};
+}
+
+/* 27.3.1.2 wants accessed segments and a busy TSS, which is what a CPU makes of them when it loads them. */
+static void write_segment(unsigned n, const struct hilum_segment *s)
+{
+	uint32_t access = (s->attributes & 0xFFu) | (s->attributes & 0xF00u) << 4;
+
+	if (!(access & ACCESS_PRESENT))
+		access |= ACCESS_UNUSABLE;
+	if (access & ACCESS_S)
+		access |= ACCESS_ACCESSED;
+	if (n == SEGMENT_TR)
+		access |= ACCESS_BUSY;
+	vmx_write(VMCS_GUEST_SELECTOR(n), s->selector);
+	vmx_write(VMCS_GUEST_LIMIT(n), s->limit);
+	vmx_write(VMCS_GUEST_ACCESS(n), access);
+	vmx_write(VMCS_GUEST_BASE(n), s->base);
+}
+
+/* Where the guest does not own a bit it reads the shadow, and the CPU runs with what VMX operation wants. */
+static uint64_t seen(uint32_t field, uint64_t mask, uint64_t shadow)
+{
+	return (vmx_read(field) & ~mask) | (shadow & mask);
+}
+
+static uint64_t read_cr0(const struct vmx_vcpu *x)
+{
+	return seen(VMCS_GUEST_CR0, vmx_controls.cr0_mask, x->cr0_shadow);
+}
+
+static uint64_t read_cr4(const struct vmx_vcpu *x)
+{
+	return seen(VMCS_GUEST_CR4, vmx_controls.cr4_mask, x->cr4_shadow);
+}
+
+static void write_control(struct vmx_vcpu *x, uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	const struct vmx_controls *c = &vmx_controls;
+	bool long_mode = (efer & EFER_LME) && (cr0 & CR0_PG);
+
+	x->cr0_shadow = cr0;
+	x->cr4_shadow = cr4;
+	vmx_write(VMCS_CR0_SHADOW, cr0);
+	vmx_write(VMCS_CR4_SHADOW, cr4);
+	vmx_write(VMCS_GUEST_CR0, (cr0 & ~c->cr0_mask) | c->cr0_ones);
+	vmx_write(VMCS_GUEST_CR4, (cr4 & ~c->cr4_mask) | c->cr4_ones);
+	vmx_write(VMCS_GUEST_EFER, (efer & ~EFER_LMA) | (long_mode ? EFER_LMA : 0));
+	vmx_write(VMCS_ENTRY_CONTROLS, c->entry | (long_mode ? ENTRY_IA32E : 0));
+}
+
+void vmx_fetch(struct vcpu *v, uint32_t groups)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+	struct vcpu_paging *p = &v->paging;
+
+	if (!(groups & VCPU_GROUP_PAGING))
+		return;
+	bool borrowed = vmx_borrow(v);
+	p->cr0 = read_cr0(x);
+	p->cr3 = vmx_read(VMCS_GUEST_CR3);
+	p->cr4 = read_cr4(x);
+	p->efer = vmx_read(VMCS_GUEST_EFER);
+	p->cs_base = vmx_read(VMCS_GUEST_BASE(SEGMENT_CS));
+	p->cs_attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(SEGMENT_CS)));
+	vmx_return(v, borrowed);
+}
+
+void vmx_fetch_rsp(struct vcpu *v)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+
+	if (x->rsp_known)
+		return;
+	v->gpr[4] = x->rsp = vmx_read(VMCS_GUEST_RSP);
+	x->rsp_known = true;
+}
+
+void vmx_fill_trap(struct vcpu *v, struct hilum_trap *t)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+	bool borrowed = vmx_borrow(v);
+
+	vmx_fetch_rsp(v);
+	t->gpr[4] = v->gpr[4];
+	t->cr0 = read_cr0(x);
+	t->cr2 = borrowed ? x->cr2 : cpu_read_cr2();
+	t->cr3 = vmx_read(VMCS_GUEST_CR3);
+	t->cr4 = read_cr4(x);
+	t->efer = vmx_read(VMCS_GUEST_EFER);
+	read_segments(&t->es, 6);
+	vmx_return(v, borrowed);
+}
+
+void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+	bool borrowed = vmx_borrow(v);
+
+	read_segments(&s->es, 8);
+	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)
+		*plain_value(s, i) = vmx_read(plain_fields[i].field);
+	s->gdtr_limit = (uint32_t)vmx_read(VMCS_GUEST_GDTR_LIMIT);
+	s->idtr_limit = (uint32_t)vmx_read(VMCS_GUEST_IDTR_LIMIT);
+	s->cr0 = read_cr0(x);
+	s->cr4 = read_cr4(x);
+	s->efer = vmx_read(VMCS_GUEST_EFER);
+	s->cr2 = x->cr2;
+	s->dr6 = x->dr6;
+	memcpy(&s->star, x->msr, sizeof(x->msr));
+	vmx_return(v, borrowed);
+}
+
+_Static_assert(offsetof(struct hilum_vcpu_state, kernel_gs_base) - offsetof(struct hilum_vcpu_state, star) ==
+	       (VMX_MSR_COUNT - 1) * sizeof(uint64_t), "MSRs that are copied as one");
+
+void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+	bool borrowed = vmx_borrow(v);
+
+	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
+		write_segment(n, &s->es + n);
+	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)
+		if (mask & plain_fields[i].group)
+			vmx_write(plain_fields[i].field, *plain_value((struct hilum_vcpu_state *)(uintptr_t)s, i));
+	if (mask & HILUM_STATE_SEGMENTS) {
+		vmx_write(VMCS_GUEST_GDTR_LIMIT, s->gdtr_limit);
+		vmx_write(VMCS_GUEST_IDTR_LIMIT, s->idtr_limit);
+	}
+	if (mask & HILUM_STATE_CR) {
+		write_control(x, s->cr0, s->cr4, s->efer);
+		x->cr2 = s->cr2;
+		x->pdptes_stale = (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE) && !(s->efer & EFER_LME);
+	}
+	if (mask & HILUM_STATE_DR) {
+		x->dr6 = s->dr6;
+		x->debug_taken = true;
+	}
+	if (mask & HILUM_STATE_MSR) {
+		memcpy(x->msr, &s->star, sizeof(x->msr));
+		x->msr[3] &= UINT32_MAX; /* the upper half of SFMASK does not exist */
+	}
+	vmx_write(VMCS_GUEST_RSP, v->gpr[4]);
+	x->rsp = v->gpr[4];
+	x->rsp_known = true;
+	vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmx_write(VMCS_ENTRY_EVENT, 0);
+	v->asid_generation = 0; /* what the TLB holds may be from another life */
+	vmx_return(v, borrowed);
+}
+
+void vmx_dump(struct vcpu *v)
+{
+	backend_log_vcpu(v);
+	bool borrowed = vmx_borrow(v);
+	log_info("  gdt %#lx/%#lx idt %#lx/%#lx exit %#lx %#lx %#lx", vmx_read(VMCS_GUEST_GDTR_BASE), vmx_read(VMCS_GUEST_GDTR_LIMIT),
+		 vmx_read(VMCS_GUEST_IDTR_BASE), vmx_read(VMCS_GUEST_IDTR_LIMIT), vmx_read(VMCS_EXIT_REASON),
+		 vmx_read(VMCS_QUALIFICATION), vmx_read(VMCS_GUEST_PHYSICAL));
+	vmx_return(v, borrowed);
+}

@@ -1,0 +1,168 @@
+/* VMX: what the machine offers, the shared permission maps, and entering root operation. SDM vol. 3C, chapters 24 and 25. */
+#include "vmx/vmx.h"
+#include "arch/x86_64/features.h"
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
+#include "arch/x86_64/string.h"
+#include "kernel/backend.h"
+#include "kernel/exit.h"
+#include "mm/pool.h"
+
+#define CR4_VMXE (1ull << 13)
+#define EPT_WRITE_BACK (6u << 3)
+
+struct vmx_controls vmx_controls;
+uint8_t *vmx_msr_bitmap;
+uint8_t *vmx_io_bitmap;
+static uint64_t capabilities[CAP_COUNT];
+
+void vmx_write_failed(uint32_t field)
+{
+	panic("VMCS field %#x cannot be written (error %lu): this CPU, or the hypervisor under Hilum, lacks what its VMX capability "
+	      "registers promise", field, vmx_read(VMCS_INSTRUCTION_ERROR));
+}
+
+static enum status vmx_probe(const char **why)
+{
+	if (!cpu_features.vmx) {
+		if (cpu_features.vendor == CPU_VENDOR_INTEL)
+			*why = "this Intel CPU does not offer VMX (VT-x), or the firmware has switched it off: look in its set-up";
+		return STATUS_UNSUPPORTED;
+	}
+	for (unsigned i = 0; i < CAP_COUNT; i++)
+		if (rdmsr_safe(MSR_VMX_FIRST + i, &capabilities[i]) != STATUS_OK)
+			capabilities[i] = 0;
+	return vmx_choose_controls(capabilities, rdmsr(MSR_FEATURE_CONTROL), CR4_GUEST, &vmx_controls, why);
+}
+
+/* 25.6.9: reads of low, reads of high, writes of low, writes of high MSRs, 1 KiB each. */
+static void msr_pass(uint32_t msr)
+{
+	uint32_t at = (msr >= 0xC0000000 ? 0x400 : 0) + ((msr & 0x1FFF) >> 3);
+
+	vmx_msr_bitmap[at] &= (uint8_t)~(1u << (msr & 7));
+	vmx_msr_bitmap[at + 0x800] &= (uint8_t)~(1u << (msr & 7));
+}
+
+static enum status vmx_init(void)
+{
+	/* 29.3.2: HILUM_MAP_READ, WRITE and EXECUTE are EPT's bits too. The guest's PAT decides within write-back. */
+	struct nested_pt_format format = { .table = 0x7 };
+	const struct vmx_controls *c = &vmx_controls;
+
+	_Static_assert(HILUM_MAP_READ == 1 && HILUM_MAP_WRITE == 2 && HILUM_MAP_EXECUTE == 4, "bits 2:0 of an EPT entry");
+	for (unsigned i = 0; i < 8; i++) {
+		format.leaf[i] = i | EPT_WRITE_BACK;
+		format.need[i] = i;
+	}
+	vmx_msr_bitmap = pool_alloc_page();
+	vmx_io_bitmap = pool_alloc_pages(1);
+	if (vmx_msr_bitmap == NULL || vmx_io_bitmap == NULL)
+		return STATUS_NO_MEMORY;
+	memset(vmx_msr_bitmap, 0xFF, PAGE_SIZE);
+	memset(vmx_io_bitmap, 0xFF, 2 * PAGE_SIZE);
+	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
+		msr_pass(backend_passed_msrs[i]);
+	nested_pt_set_format(&format, c->ept_levels);
+	virt->has_insn_length = true;
+	log_info("VMX: revision %#x, EPT with %s pages%s%s%s%s", c->revision, c->ept_levels == 3 ? "1 GiB" : "2 MiB",
+		 c->ept_flags & EPTP_DIRTY ? ", dirty bits" : "", c->secondary & SECONDARY_VPID ? ", VPID" : "",
+		 c->secondary & SECONDARY_PAUSE_LOOP ? ", pause loops" : "", c->pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "");
+	return STATUS_OK;
+}
+
+static enum status vmx_enable_core(struct cpu *cpu)
+{
+	const uint64_t *cap = capabilities;
+	uint64_t control = rdmsr(MSR_FEATURE_CONTROL);
+
+	if (!(control & FEATURE_CONTROL_LOCKED)) {
+		control |= FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX;
+		wrmsr(MSR_FEATURE_CONTROL, control);
+	}
+	if (!(control & FEATURE_CONTROL_VMX) || rdmsr(MSR_VMX_FIRST) != cap[CAP_BASIC])
+		return STATUS_UNSUPPORTED;
+	cpu->virt_page = pool_alloc_page();
+	if (cpu->virt_page == NULL)
+		return STATUS_NO_MEMORY;
+	*(uint32_t *)cpu->virt_page = vmx_controls.revision;
+	cpu_write_cr0(vmx_fix_bits(cpu_read_cr0(), cap[CAP_CR0_FIXED0], cap[CAP_CR0_FIXED1]));
+	cpu_write_cr4(vmx_fix_bits(cpu_read_cr4() | CR4_VMXE, cap[CAP_CR4_FIXED0], cap[CAP_CR4_FIXED1]));
+	cpu->asid_generation = 1;
+	cpu->asid_next = 1;
+	backend_open_fpu();
+	return vmx_on(pool_hpa(cpu->virt_page)) ? STATUS_OK : STATUS_UNSUPPORTED;
+}
+
+static bool vmx_is_loaded(const struct vcpu *v)
+{
+	return cpu_self()->loaded == v;
+}
+
+static void vmx_set_cr2(struct vcpu *v, uint64_t value)
+{
+	if (vmx_is_loaded(v))
+		cpu_write_cr2(value);
+	else
+		vmx_of(v)->cr2 = value;
+}
+
+static void vmx_note_single_step(struct vcpu *v)
+{
+	if (vmx_is_loaded(v) && vmx_of(v)->debug_taken)
+		cpu_write_dr6(cpu_read_dr6() | DR6_BS);
+	else
+		vmx_of(v)->dr6 |= DR6_BS;
+}
+
+static uint64_t vmx_get_efer(struct vcpu *v)
+{
+	(void)v;
+	return vmx_read(VMCS_GUEST_EFER);
+}
+
+static void vmx_set_efer(struct vcpu *v, uint64_t value)
+{
+	(void)v;
+	vmx_write(VMCS_GUEST_EFER, value);
+}
+
+static void vmx_set_tsc_offset(struct vcpu *v)
+{
+	vmx_write(VMCS_TSC_OFFSET, v->apic.tsc_offset);
+}
+
+static void vmx_set_pat(struct vcpu *v)
+{
+	vmx_write(VMCS_GUEST_PAT, v->pat);
+}
+
+static void vmx_idle(struct cpu *cpu)
+{
+	(void)cpu;
+	__asm__ volatile("sti; hlt; cli" ::: "memory"); /* STI's shadow: no interrupt slips in before HLT */
+}
+
+struct virt_ops vmx_ops = {
+	.name = "VMX",
+	.probe = vmx_probe,
+	.init = vmx_init,
+	.enable_core = vmx_enable_core,
+	.create_vcpu = vmx_create_vcpu,
+	.destroy_vcpu = vmx_destroy_vcpu,
+	.load = vmx_load,
+	.unload = vmx_unload,
+	.run = vmx_run,
+	.fetch = vmx_fetch,
+	.fill_trap = vmx_fill_trap,
+	.set_cr2 = vmx_set_cr2,
+	.note_single_step = vmx_note_single_step,
+	.get_efer = vmx_get_efer,
+	.set_efer = vmx_set_efer,
+	.set_tsc_offset = vmx_set_tsc_offset,
+	.set_pat = vmx_set_pat,
+	.get_state = vmx_get_state,
+	.set_state = vmx_set_state,
+	.dump = vmx_dump,
+	.idle = vmx_idle,
+};

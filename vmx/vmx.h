@@ -1,0 +1,71 @@
+/* The VMX backend's own declarations; nothing outside vmx/ includes this. */
+#ifndef VMX_VMX_H
+#define VMX_VMX_H
+
+#include "kernel/virt_ops.h"
+#include "vmx/access.h"
+#include "vmx/control.h"
+#include "vmx/vmcs.h"
+
+extern struct vmx_controls vmx_controls;
+extern uint8_t *vmx_msr_bitmap; /* one page, shared by all guests */
+extern uint8_t *vmx_io_bitmap;  /* two pages, all ports intercepted */
+
+/* MSRs that are the guest's while its vCPU is loaded, beside those in the VMCS: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE. */
+#define VMX_MSR_COUNT 5
+
+/*
+ * What belongs to a vCPU beside its VMCS: what the VMCS is known to hold, so that only changes are written, and the registers
+ * that are neither in it nor in struct vcpu. The VMCS is active on a core only while its vCPU is loaded there, or borrowed.
+ */
+struct vmx_vcpu {
+	uint64_t host_rsp; /* offset 0: entry.asm */
+	uint64_t rip, rsp, rflags;
+	bool rsp_known;    /* rsp, and the vCPU's gpr[4], hold the guest's */
+	bool launched;
+	bool debug_taken;  /* the guest uses DR0 to DR3 and DR6: they are the CPU's while it is loaded; else their use exits */
+	bool pdptes_stale; /* the four PAE entries must be read from the guest's memory */
+	uint32_t interruptibility;
+	uint32_t primary;  /* controls */
+	uint64_t cr0_shadow, cr4_shadow;
+	uint64_t ept_pointer;
+	struct cpu *host;  /* whose host state the VMCS holds */
+	uint64_t cr2, dr6, msr[VMX_MSR_COUNT]; /* while it is not loaded */
+};
+_Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 0, "entry.asm");
+
+static inline struct vmx_vcpu *vmx_of(const struct vcpu *v)
+{
+	return v->backend;
+}
+
+/* entry.asm. False: the CPU refused, and the guest has not run. */
+bool vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool launched);
+void vmx_exit(void);
+
+/* vcpu.c */
+enum status vmx_create_vcpu(struct vcpu *v);
+void vmx_destroy_vcpu(struct vcpu *v);
+void vmx_load(struct vcpu *v);
+void vmx_unload(struct vcpu *v);
+void vmx_take_debug(struct vcpu *v); /* loaded */
+/* Make the VMCS of `v`, whether loaded or not, current; _return undoes it. Returns what _return wants. */
+bool vmx_borrow(struct vcpu *v);
+void vmx_return(struct vcpu *v, bool borrowed);
+
+/* state.c */
+void vmx_fetch(struct vcpu *v, uint32_t groups);
+void vmx_fetch_rsp(struct vcpu *v); /* VMCS current */
+void vmx_fill_trap(struct vcpu *v, struct hilum_trap *trap);
+void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *state);
+void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
+void vmx_dump(struct vcpu *v);
+
+/* run.c */
+void vmx_run(struct vcpu *v);
+
+/* failure.c: an entry failed; the VM stops. */
+void vmx_entry_refused(struct vcpu *v);
+void vmx_entry_failed(struct vcpu *v, uint32_t reason);
+
+#endif
