@@ -88,6 +88,9 @@ static void submit(struct virtio_blk_request *r)
 	struct virtio_blk *disk = r->disk;
 	enum blk_status status = blk_request_check(disk->backend, &r->request);
 
+	if (r->request.sectors > VIRTIO_BLK_SEGMENTS * (VIRTIO_BLK_SEGMENT_BYTES / BLK_SECTOR_BYTES))
+		status = BLK_IO_ERROR;
+	disk->moved += r->request.sectors * BLK_SECTOR_BYTES;
 	if (status != BLK_OK) {
 		complete(r, status);
 		return;
@@ -245,12 +248,13 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 static void serve(struct virtio_blk *disk, unsigned queue)
 {
 	const struct model_host *host = disk->device.host;
-	unsigned served = 0;
+	unsigned left = VIRTIO_BLK_SLICE;
 
-	while (served < VIRTIO_BLK_SLICE && disk->held == NULL && serve_one(disk, queue))
-		served++;
+	disk->moved = 0;
+	while (left != 0 && disk->held == NULL && serve_one(disk, queue))
+		left = disk->moved < VIRTIO_BLK_SLICE_BYTES ? left - 1 : 0;
 	virtio_pci_signal(&disk->device, queue);
-	if (served == VIRTIO_BLK_SLICE)
+	if (left == 0)
 		host->timer_arm(host->ctx, disk->timer, model_now(host));
 }
 
@@ -307,6 +311,7 @@ static void config_fill(struct virtio_blk *disk)
 		segments = backend->segments_max;
 	memset(disk->config, 0, sizeof(disk->config));
 	config_set(disk, VIRTIO_BLK_CAPACITY, 8, backend->sectors);
+	config_set(disk, VIRTIO_BLK_SIZE_MAX, 4, VIRTIO_BLK_SEGMENT_BYTES);
 	config_set(disk, VIRTIO_BLK_SEG_MAX, 4, segments);
 	config_set(disk, VIRTIO_BLK_BLK_SIZE, 4, BLK_SECTOR_BYTES);
 	config_set(disk, VIRTIO_BLK_PHYSICAL_BLOCK_EXP, 1,
@@ -352,7 +357,7 @@ void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 	const struct virtio_identity identity = {
 		.type = VIRTIO_BLK_TYPE,
 		.class_code = VIRTIO_BLK_CLASS,
-		.features = VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ |
+		.features = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ |
 			    (backend->read_only ? VIRTIO_BLK_F_RO : 0) | (backend->flushes ? VIRTIO_BLK_F_FLUSH : 0) |
 			    (backend->discards ? VIRTIO_BLK_F_DISCARD : 0) |
 			    (backend->writes_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0),

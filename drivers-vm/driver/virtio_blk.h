@@ -16,6 +16,7 @@
 #define VIRTIO_BLK_SEGMENTS   (VIRTIO_BLK_QUEUE_SIZE - 2u) /* of data, beside header and status */
 
 /* Feature bits: 5.2.3. */
+#define VIRTIO_BLK_F_SIZE_MAX	  (1ull << 1)
 #define VIRTIO_BLK_F_SEG_MAX	  (1ull << 2)
 #define VIRTIO_BLK_F_RO		  (1ull << 5)
 #define VIRTIO_BLK_F_BLK_SIZE	  (1ull << 6)
@@ -27,6 +28,7 @@
 
 /* Configuration: 5.2.4. */
 #define VIRTIO_BLK_CAPACITY		    0u
+#define VIRTIO_BLK_SIZE_MAX		    8u
 #define VIRTIO_BLK_SEG_MAX		    12u
 #define VIRTIO_BLK_BLK_SIZE		    20u
 #define VIRTIO_BLK_PHYSICAL_BLOCK_EXP	    24u
@@ -65,7 +67,9 @@ struct virtio_blk_range {
 _Static_assert(sizeof(struct virtio_blk_range) == 16, "5.2.6");
 
 #define VIRTIO_BLK_RANGE_SECTORS 0x8000u /* discarded or zeroed by one request at most */
-#define VIRTIO_BLK_SLICE	 64u	 /* requests served at one go */
+#define VIRTIO_BLK_SEGMENT_BYTES 0x20000u /* so that one request moves 15.75 MiB at most */
+#define VIRTIO_BLK_SLICE	 64u	   /* requests served at one go, */
+#define VIRTIO_BLK_SLICE_BYTES	 0x400000u /* and after so many bytes no further one */
 
 struct virtio_blk;
 
@@ -101,6 +105,7 @@ struct virtio_blk {
 	struct virtio_blk_request *free, *all;
 	unsigned requests, pending;	 /* pending: the block device has them */
 	struct virtio_blk_request *held; /* by the limits */
+	uint64_t moved;			 /* bytes of data in this slice */
 	bool starved;			 /* buffers may wait for a free request */
 	char serial[BLK_SERIAL_BYTES];
 	uint8_t config[VIRTIO_BLK_CONFIG_BYTES];

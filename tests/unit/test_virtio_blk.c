@@ -240,6 +240,53 @@ static void request__outside_of_the_disk_or_no_whole_sectors__error(void **state
 	assert_int_equal(driver_status(&d), 0x0F);
 }
 
+static void slice__much_data_in_few_requests__rest_after_the_others(void **state)
+{
+	const uint32_t half = 512 * (VIRTIO_BLK_SLICE_BYTES / 512 / 2);
+	struct driver_part parts[12] = {{HEADER, 16, false}};
+	uint32_t written;
+
+	(void)state;
+	tear_down(state);
+	medium = calloc(1, half);
+	blk_ram_init(&ram_disk, medium, half, false);
+	make(&ram_disk.device, false, (struct virtio_blk_config){0});
+	driver_start(&d, 0);
+	header(VIRTIO_BLK_T_IN, 0);
+	for (unsigned i = 1; i <= 2; i++) /* the same memory twice: a disk of half a slice is more than the guest has */
+		parts[i] = (struct driver_part){BUFFER, half / 2, true};
+	parts[3] = (struct driver_part){STATUS, 1, true};
+	for (unsigned i = 0; i < 3; i++)
+		driver_offer(&d, 0, parts, 4);
+	driver_kick(&d, 0);
+	assert_true(driver_take(&d, 0, &written) >= 0);
+	assert_true(driver_take(&d, 0, &written) >= 0);
+	assert_int_equal(driver_take(&d, 0, &written), -1);
+	assert_int_equal(d.fake.deadline[TIMER], d.fake.now);
+	virtio_blk_timer(&disk);
+	assert_true(driver_take(&d, 0, &written) >= 0);
+	assert_int_equal(written, half + 1);
+}
+
+static void request__more_than_segments_of_the_largest_size__error(void **state)
+{
+	const uint64_t bytes = (uint64_t)VIRTIO_BLK_SEGMENTS * VIRTIO_BLK_SEGMENT_BYTES + 512;
+	struct driver_part parts[DRIVER_SIZE] = {{HEADER, 16, false}};
+	uint32_t written;
+
+	(void)state;
+	((struct blk_device *)&ram_disk)->sectors = bytes; /* of which nothing is touched */
+	for (unsigned i = 1; i < 14; i++)
+		parts[i] = (struct driver_part){BUFFER, (uint32_t)(bytes / 13 / 512 * 512), true};
+	parts[14] = (struct driver_part){BUFFER, (uint32_t)(bytes % (bytes / 13 / 512 * 512) + 512), true};
+	parts[15] = (struct driver_part){STATUS, 1, true};
+	header(VIRTIO_BLK_T_IN, 0);
+	driver_offer(&d, 0, parts, DRIVER_SIZE);
+	driver_kick(&d, 0);
+	assert_true(driver_take(&d, 0, &written) >= 0);
+	assert_int_equal(d.ram[STATUS], VIRTIO_BLK_S_IOERR);
+}
+
 static void request__unknown_kind_or_flag__unsupported(void **state)
 {
 	(void)state;
@@ -419,6 +466,8 @@ int main(void)
 		BOTH(request__data_of_a_write_behind_the_header_in_one_part__written),
 		BOTH(request__flush_id_discard_zeroes__as_the_specification_says),
 		BOTH(request__outside_of_the_disk_or_no_whole_sectors__error),
+		BOTH(request__more_than_segments_of_the_largest_size__error),
+		BOTH(slice__much_data_in_few_requests__rest_after_the_others),
 		BOTH(request__unknown_kind_or_flag__unsupported),
 		BOTH(request__header_too_short__error),
 		BOTH(request__no_place_for_the_status__device_needs_reset),
