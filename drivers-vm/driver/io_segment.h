@@ -1,6 +1,6 @@
 /*
- * A piece of a buffer in the driver VM's memory. The driver VM maps its guests' RAM at one address for its own code and for its
- * devices' DMA, so `bytes` is both. The contents are the guest's, who may change them at any time.
+ * A piece of a buffer in the driver VM's memory: the contents are the guest's, who may change them at any time. What a device has to be
+ * told to find it is host_pci_dma_address, page by page.
  */
 #ifndef DRIVERS_VM_DRIVER_IO_SEGMENT_H
 #define DRIVERS_VM_DRIVER_IO_SEGMENT_H

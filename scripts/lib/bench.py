@@ -3,11 +3,14 @@ import os
 import re
 import subprocess
 import sys
+import threading
 
+import bochs
 import bootcost
 import guestconfig
 import machine
 import phases
+import platforms
 import size
 
 LIMIT_S = 240
@@ -35,11 +38,16 @@ def run_guest(image, scratch):
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise machine.Failure(f"the bench guest is not done after {LIMIT_S} s") from error
-    text = done.stdout.decode(errors="replace")
+    show_guest(done.stdout)
+
+
+def show_guest(output, prefix=""):
+    """Prints what the bench guest has measured; a failure unless it came to its end."""
+    text = output.decode(errors="replace")
     verdict = machine.Verdict()
-    verdict.feed(done.stdout)
+    verdict.feed(output)
     for name, value, unit in re.findall(r"^bench: (\S+) (\S+) ([^\r\n]+)", text, re.MULTILINE):
-        show(name, value, unit)
+        show(prefix + name, value, unit)
     for skipped in re.findall(r"^SKIP ([^\r\n]+)", text, re.MULTILINE):
         print(f"bench: not measured: {skipped}", file=sys.stderr)
     if verdict.status() != 0:
@@ -53,6 +61,20 @@ VM_CALL = "only=vm_call vm_call=1"
 def exits(scratch):
     run_guest(exits_image(scratch), scratch)
     run_guest(exits_image(scratch, VM_CALL, NULL_HANDLER + ".bin"), scratch)
+
+
+def exits_in_bochs(scratch):
+    """The same guest on the CPUs that Bochs emulates, one of its instructions a tick."""
+    image = exits_image(scratch)
+    for platform in platforms.PLATFORMS.values():
+        running = bochs.start(image, scratch, smp=1, cpu=platform.hardware["cpu"], clock=bochs.FIXED_CLOCK)
+        watchdog = threading.Timer(LIMIT_S, running.process.kill)
+        watchdog.start()
+        try:
+            show_guest(b"".join(iter(running.read, b"")), platform.prefix)
+        finally:
+            watchdog.cancel()
+            running.stop()
 
 
 def exit_phases(scratch):
@@ -105,7 +127,7 @@ def root_mode(_):
 
 
 def main():
-    measurements = {"exits": exits, "phases": exit_phases, "linux": linux, "memory": memory, "size": root_mode}
+    measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

@@ -16,6 +16,7 @@ DEBIAN = "/usr/bin/bochs"
 ROMS = "/usr/share/bochs"
 DEFAULT_CPU = "tigerlake"
 IPS = 200_000_000
+FIXED_CLOCK = 1767225600  # 2026-01-01 00:00 UTC, for runs that are to repeat
 MEMORY_LIMIT_MIB = 2048
 CONNECT_S = 60
 UNITS = {"": 1 << 20, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}  # QEMU's: a plain number is MiB

@@ -98,6 +98,10 @@ def parse(arguments):
                              ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor)):
             if wanted:
                 parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
+        try:
+            bochs.mebibytes(options.mem)
+        except machine.Failure as failure:
+            parser.error(str(failure))
     return options
 
 

@@ -19,10 +19,14 @@ import harness  # noqa: E402
 TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness that hangs
 UNIT_LIMIT_S = 300
 OUTPUT_LINES = 80
+# QEMU 7.2's VMRUN now and then hands the host's own state back as the guest's, whose VM then crashes in the kernel's address range with the
+# kernel's IDT (docs/lab.md). Hilum cannot tell what the guest's state was; the test is run once more, and says so.
+EMULATOR_FAULT = re.compile(r"idt 0xffffffff80[0-9a-f]{6}/0xfff exit 0x400 ")
 COMPILING = re.compile(r"  [A-Z]+ +\S")  # what make says of each step
 BUILDS = {  # in order; the first that fails leaves the rest to fail by themselves
     "build/hilum": ["make", "-s", "kernel", "services"],
     "build/guests": ["make", "-s", "-k", "guests"],
+    "build/test-services": ["make", "-s", "test-services"],
     "build/tools": ["make", "-s", "tools"],
     "build/unit-tests": ["make", "-s", "-k", "unit-build"],
 }
@@ -105,6 +109,9 @@ class Report:
     def run(self, test):
         start = time.monotonic()
         passed, note, output = test.run()
+        if not passed and EMULATOR_FAULT.search(output):
+            passed, note, output = test.run()
+            note += " (second run: in the first, QEMU gave the host's state for a guest's)"
         self.result(test.name, passed, time.monotonic() - start, note, output)
         return passed
 

@@ -43,7 +43,9 @@ def test_exit_status_takes_the_last_word_about_a_vm_and_the_worst_of_all_vms():
 @quick
 def test_run_refuses_wrong_usage():
     for arguments in (["--bogus"], ["--vcpus", "none"], ["--firmware", "open"], ["--guest", "/no/such/file"],
-                      ["--initrd", RUN], ["--config", RUN, "--vcpus", "2"], ["--debug-exit", "70000"], ["--memory", "256X"]):
+                      ["--initrd", RUN], ["--config", RUN, "--vcpus", "2"], ["--debug-exit", "70000"], ["--memory", "256X"],
+                      ["--emulator", "vmware"], ["--emulator", "bochs", "--firmware", "uefi"],
+                      ["--emulator", "bochs", "--icount"], ["--emulator", "bochs", "--mem", "4G"]):
         done = subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=60)
         equal(done.returncode, machine.EXIT_USAGE, f"status of run {' '.join(arguments)}")
         true("usage" in done.stderr, f"no usage for {arguments}: {done.stderr}")

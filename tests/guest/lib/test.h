@@ -73,7 +73,7 @@ bool test_option_is(const char *name, const char *value);
 
 /*
  * Whether NAME stands in the list flaws=NAME,NAME on the command line: what the emulator below is known to do wrong, however
- * right the hypervisor is. tests/system/platforms.py says which emulator has which.
+ * right the hypervisor is. scripts/lib/platforms.py says which emulator has which.
  */
 bool test_flaw_known(const char *name);
 

@@ -1,4 +1,4 @@
-"""The emulated machines, beside QEMU's, that the test guests and Linux run on: one line each."""
+"""The emulated machines, beside QEMU's, that the tests and the bench guest run on: one line each."""
 
 # What an emulator does wrong, by the name under which the test guests know it (flaws= on their command lines). All were seen in
 # Bochs 2.7 and 3.0, and are explained in docs/lab.md.
@@ -6,8 +6,10 @@ SVM_FLAWS = ("paging_without_protection", "cr2_not_loaded", "debug_exits", "xsav
 
 
 class Platform:
-    def __init__(self, backend, cpu, flaws=()):
-        self.backend, self.flaws = backend, flaws  # "SVM" or "VMX", as Hilum's log names it
+    """backend: "SVM" or "VMX", as Hilum's log names it. prefix: of the figures in scripts/bench."""
+
+    def __init__(self, backend, cpu, prefix, flaws=()):
+        self.backend, self.prefix, self.flaws = backend, prefix, flaws
         self.hardware = {"emulator": "bochs", "cpu": cpu}
 
     def cmdline(self, words=""):
@@ -16,7 +18,8 @@ class Platform:
 
 
 PLATFORMS = {
-    "ryzen": Platform("SVM", "ryzen", SVM_FLAWS),
+    "ryzen": Platform("SVM", "ryzen", "svm_bochs_", SVM_FLAWS),
+    "icelake": Platform("VMX", "corei7_icelake_u", "vmx_"),
 }
 
 
