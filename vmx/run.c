@@ -236,6 +236,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		VCPU_RAISE_GP(v);
 		return;
 	case REASON_PAUSE:
+		host_interrupt_window(); /* as in svm/run.c: Bochs holds them back where the guest was entered with IF clear */
 		handle_insn(v, HILUM_EXIT_PAUSE);
 		return;
 	case REASON_TRIPLE_FAULT:
