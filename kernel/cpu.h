@@ -13,6 +13,7 @@ enum cpu_irq {
 	CPU_IRQ_DEVICE_LAST = 0xDF,
 	CPU_IRQ_TIMER = 0xE8,
 	CPU_IRQ_KICK = 0xE9,
+	CPU_IRQ_FAULT = 0xEA, /* the IOMMU stopped a device */
 };
 
 /*

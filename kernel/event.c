@@ -2,8 +2,10 @@
 #include "kernel/event.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/trap.h"
+#include "kernel/device.h"
 #include "kernel/vcpu.h"
 #include "kernel/vm.h"
+#include "mm/iommu.h"
 #include "mm/pool.h"
 
 enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t vector, struct event **out)
@@ -54,7 +56,8 @@ void event_signal(struct event *event)
 
 static struct {
 	struct event *event; /* referenced */
-	uint32_t gsi;
+	struct device *device; /* its MSI, or NULL: a pin. device_free unbinds it */
+	uint32_t number;       /* of the MSI, or GSI */
 } irq_table[IRQ_VECTORS];
 
 /* Mask, so that the line cannot storm; the service VM's HC_IRQ_ACK opens it again. */
@@ -62,52 +65,95 @@ static void irq_device_interrupt(unsigned vector)
 {
 	unsigned i = vector - CPU_IRQ_DEVICE_FIRST;
 	struct event *event = __atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE);
-	enum status masked = ioapic_set_mask(irq_table[i].gsi, true);
+	enum status masked = irq_table[i].device == NULL ? ioapic_set_mask(irq_table[i].number, true) : STATUS_OK;
 
 	(void)masked; /* the pin exists: it was routed */
 	if (event != NULL)
 		event_signal(event);
 }
 
-static int irq_find(uint64_t gsi)
+static void irq_unbind(unsigned i)
 {
-	for (unsigned i = 0; i < IRQ_VECTORS; i++)
-		if (irq_table[i].event != NULL && irq_table[i].gsi == gsi)
-			return (int)i;
-	return -1;
+	struct event *event = irq_table[i].event;
+	const struct device *device = irq_table[i].device;
+	uint64_t unused;
+	enum status done = device == NULL ? ioapic_set_mask(irq_table[i].number, true)
+					  : iommu_bind_irq(device->rid, CPU_IRQ_DEVICE_FIRST + i, IOMMU_NO_CORE, false, &unused);
+
+	(void)done; /* what was bound can be masked */
+	__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
+	object_unref(&event->object);
+}
+
+/* Lets requester `rid` raise a vector that signals `event`: the one of the free entry *i, which is taken. */
+static enum status irq_take(struct device *device, uint32_t number, uint16_t rid, bool level, struct event *event, unsigned *i,
+			    uint64_t *message)
+{
+	if (event->vm->object.dead)
+		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
+	for (*i = 0; irq_table[*i].event != NULL; ++*i)
+		if (*i + 1 == IRQ_VECTORS)
+			return STATUS_NO_MEMORY;
+	unsigned vector = CPU_IRQ_DEVICE_FIRST + *i;
+	enum status status = iommu_bind_irq(rid, vector, event->vm->vcpu[event->vcpu]->cpu->arch.apic_id, level, message);
+	if (status != STATUS_OK)
+		return status;
+	irq_set_handler(vector, irq_device_interrupt);
+	irq_table[*i].device = device;
+	irq_table[*i].number = number;
+	object_ref(&event->object);
+	__atomic_store_n(&irq_table[*i].event, event, __ATOMIC_RELEASE);
+	return STATUS_OK;
 }
 
 enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
 {
+	bool level = flags & HILUM_IRQ_LEVEL;
+	uint64_t message;
+	uint16_t rid;
+	unsigned i;
+
 	if (flags & ~(uint64_t)(HILUM_IRQ_LEVEL | HILUM_IRQ_ACTIVE_LOW) || gsi > UINT32_MAX)
 		return STATUS_INVALID;
-	if (event->vm->object.dead)
-		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
-	if (irq_find(gsi) >= 0)
-		return STATUS_BUSY;
-	for (unsigned i = 0; i < IRQ_VECTORS; i++) {
-		if (irq_table[i].event != NULL)
-			continue;
-		unsigned vector = CPU_IRQ_DEVICE_FIRST + i;
-		irq_set_handler(vector, irq_device_interrupt);
-		struct cpu *cpu = event->vm->vcpu[event->vcpu]->cpu;
-		enum status status = ioapic_route((uint32_t)gsi, vector, cpu->arch.apic_id, flags & HILUM_IRQ_LEVEL,
-						  flags & HILUM_IRQ_ACTIVE_LOW);
-		if (status != STATUS_OK)
-			return status;
-		irq_table[i].gsi = (uint32_t)gsi;
-		object_ref(&event->object);
-		__atomic_store_n(&irq_table[i].event, event, __ATOMIC_RELEASE);
-		return STATUS_OK;
-	}
-	return STATUS_NO_MEMORY;
+	for (i = 0; i < IRQ_VECTORS; i++)
+		if (irq_table[i].event != NULL && irq_table[i].device == NULL && irq_table[i].number == gsi)
+			return STATUS_BUSY;
+	enum status status = iommu_rid_of_gsi((uint32_t)gsi, &rid);
+	if (status == STATUS_OK)
+		status = irq_take(NULL, (uint32_t)gsi, rid, level, event, &i, &message);
+	if (status != STATUS_OK)
+		return status;
+	status = ioapic_route((uint32_t)gsi, CPU_IRQ_DEVICE_FIRST + i, ((uint32_t)message >> 4 & 0xFFFF) << 16, level,
+			      flags & HILUM_IRQ_ACTIVE_LOW);
+	if (status != STATUS_OK)
+		irq_unbind(i);
+	return status;
+}
+
+void irq_unbind_device(const struct device *device, uint64_t index)
+{
+	for (unsigned i = 0; i < IRQ_VECTORS; i++)
+		if (irq_table[i].event != NULL && irq_table[i].device == device &&
+		    (index == DEVICE_IRQS_MAX || irq_table[i].number == index))
+			irq_unbind(i);
+}
+
+enum status irq_bind_device(struct device *device, uint64_t index, struct event *event, uint64_t *message)
+{
+	unsigned i;
+
+	if (index >= DEVICE_IRQS_MAX || (event != NULL && event->vm != device->vm))
+		return STATUS_INVALID;
+	irq_unbind_device(device, index);
+	*message = 0;
+	return event != NULL ? irq_take(device, (uint32_t)index, device->rid, false, event, &i, message) : STATUS_OK;
 }
 
 enum status irq_ack(const struct event *event)
 {
 	for (unsigned i = 0; i < IRQ_VECTORS; i++)
 		if (__atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE) == event)
-			return ioapic_set_mask(irq_table[i].gsi, false);
+			return irq_table[i].device != NULL ? STATUS_OK : ioapic_set_mask(irq_table[i].number, false);
 	return STATUS_NOT_FOUND;
 }
 
@@ -117,9 +163,6 @@ void irq_unbind_vm(const struct vm *vm)
 		struct event *event = irq_table[i].event;
 		if (event == NULL || event->vm != vm)
 			continue;
-		enum status masked = ioapic_set_mask(irq_table[i].gsi, true);
-		(void)masked; /* the pin exists: it was routed */
-		__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
-		object_unref(&event->object);
+		irq_unbind(i);
 	}
 }

@@ -8,6 +8,7 @@
 #include "kernel/object.h"
 
 struct vm;
+struct device;
 
 struct event {
 	struct object object;
@@ -29,6 +30,14 @@ void event_signal(struct event *event);
  * STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors).
  */
 must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
+/*
+ * The same for MSI number `index` of a device; `event` NULL: it signals nothing any more. *message as HC_DEVICE_BIND_IRQ returns it.
+ * Errors: STATUS_INVALID (index, or the event is not of the device's VM), STATUS_NO_MEMORY, STATUS_UNSUPPORTED (its core is out of
+ * reach).
+ */
+must_check enum status irq_bind_device(struct device *device, uint64_t index, struct event *event, uint64_t *message);
+/* Forget MSI number `index` of a device; DEVICE_IRQS_MAX: all. */
+void irq_unbind_device(const struct device *device, uint64_t index);
 /* Let the interrupt bound to `event` come again. STATUS_NOT_FOUND: none is. Any context. */
 must_check enum status irq_ack(const struct event *event);
 /* Forget every binding to events of `vm`. */

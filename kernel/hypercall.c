@@ -6,11 +6,13 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
+#include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
 #include "kernel/virt_ops.h"
+#include "mm/iommu.h"
 #include "mm/memory.h"
 
 /* Results and errors are what RAX gets: the values of enum status are the ABI's. */
@@ -91,13 +93,14 @@ static int64_t call_without_object(struct vcpu *v, uint64_t number, const uint64
 
 /* ---- Calls on the host -------------------------------------------------------------------------------------------------------- */
 
-static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags)
+static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags, hpa_t base)
 {
 	struct memory *memory;
 
 	if (flags > UINT32_MAX)
 		return STATUS_INVALID;
-	TRY(memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
+	TRY(flags == HILUM_MEMORY_DEVICE ? memory_wrap_device(base, bytes, &memory)
+					 : memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
 	struct memory_object *m = memory_object_create(memory, NULL);
 	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }
@@ -107,7 +110,7 @@ static bool config_valid(const struct hilum_vm_config *config)
 	for (const char *c = config->name; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
 			return false;
-	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC)) && !config->reserved &&
+	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES)) && !config->reserved &&
 	       !config->reserved2;
 }
 
@@ -132,11 +135,12 @@ static int64_t vm_new(struct vcpu *v, gpa_t config_gpa)
 static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
 	struct hilum_host_info info;
+	struct device *device;
 	struct object *event;
 
 	switch (number) {
 	case HC_MEMORY_CREATE:
-		return memory_object_new(v, a[1], a[2]);
+		return memory_object_new(v, a[1], a[2], a[3]);
 	case HC_VM_CREATE:
 		return vm_new(v, a[1]);
 	case HC_IRQ_BIND:
@@ -147,6 +151,10 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
 	case HC_HOST_POWER:
 		return host_power(a[1], a[2]);
+	case HC_DEVICE_CREATE:
+		TRY(resolve_event(v, a[2], &event));
+		TRY(device_create(a[1], as_event(event), &device));
+		return name_new(v, &device->object);
 	default: /* HC_HOST_LOG_TAKE */
 		TRY(resolve_event(v, a[1], &event));
 		return (int64_t)host_log_take(as_event(event));
@@ -311,6 +319,44 @@ static int64_t call_on_event(struct event *event, uint64_t number)
 	return STATUS_OK;
 }
 
+/* ---- Calls on a device ---------------------------------------------------------------------------------------------------------- */
+
+/* With an IOMMU a VM's devices use its own addresses. Without one they use the machine's: the VM has to ask for each page. */
+static int64_t dma_address(struct vm *vm, const struct device *device, gpa_t gpa)
+{
+	uint64_t page_bytes;
+	hpa_t hpa;
+
+	if (device->vm != vm)
+		return STATUS_DENIED;
+	if (!nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes) &&
+	    (vm_populate(vm, gpa, HILUM_MAP_READ) != STATUS_OK ||
+	     !nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes)))
+		return STATUS_FAULT;
+	return (int64_t)(iommu_features & HILUM_HOST_IOMMU ? gpa : hpa);
+}
+
+static int64_t call_on_device(struct vcpu *v, struct device *device, uint64_t number, const uint64_t *a)
+{
+	struct object *o = NULL;
+	uint64_t message;
+
+	switch (number) {
+	case HC_DEVICE_ASSIGN:
+		if (a[1] != 0)
+			TRY(resolve(v, a[1], OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
+		return device_assign(device, o != NULL ? container_of(o, struct vm, object) : NULL, a[2]);
+	case HC_DEVICE_BIND_IRQ:
+		TRY(resolve_event(v, a[2], &o));
+		TRY(irq_bind_device(device, a[1], as_event(o), &message));
+		return (int64_t)message;
+	case HC_DEVICE_STATUS:
+		return vm_copy_out(v->vm, a[1], &device->status, sizeof(device->status));
+	default: /* HC_DEVICE_DMA_ADDRESS */
+		return dma_address(v->vm, device, a[1]);
+	}
+}
+
 /* ---- Dispatch ----------------------------------------------------------------------------------------------------------------- */
 
 /* What argument 0 must name, with which rights. OBJECT_NONE: no object. */
@@ -343,13 +389,18 @@ static const struct {
 	CALL(HC_VCPU_PAUSE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_TRAP_MEMORY, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_STATS, OBJECT_VCPU, HILUM_RIGHT_READ, false),
-	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_EVENT_SIGNAL, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_POWER, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_DEVICE_BIND_IRQ, OBJECT_DEVICE, HILUM_RIGHT_BIND, true),
+	CALL(HC_DEVICE_STATUS, OBJECT_DEVICE, HILUM_RIGHT_READ, false),
+	CALL(HC_DEVICE_DMA_ADDRESS, OBJECT_DEVICE, HILUM_RIGHT_BIND, false),
 #undef CALL
 };
 
@@ -367,6 +418,8 @@ static int64_t call_execute(struct vcpu *v, uint64_t number, enum object_type ty
 		return call_on_vm(v, container_of(o, struct vm, object), number, a);
 	case OBJECT_VCPU:
 		return call_on_vcpu(v, container_of(o, struct vcpu, object), number, a);
+	case OBJECT_DEVICE:
+		return call_on_device(v, container_of(o, struct device, object), number, a);
 	default:
 		return call_on_event(as_event(o), number);
 	}

@@ -2,6 +2,7 @@
 #include "kernel/object.h"
 #include "arch/x86_64/panic.h"
 #include "kernel/cpu.h"
+#include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/vcpu.h"
 #include "kernel/vm.h"
@@ -27,6 +28,9 @@ static void object_free(struct object *object)
 		pool_free(m, sizeof(*m));
 		break;
 	}
+	case OBJECT_DEVICE:
+		device_free(container_of(object, struct device, object));
+		break;
 	case OBJECT_EVENT:
 		event_free(container_of(object, struct event, object));
 		break;

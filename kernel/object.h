@@ -24,6 +24,7 @@ enum object_type {
 	OBJECT_VCPU,
 	OBJECT_MEMORY,
 	OBJECT_EVENT,
+	OBJECT_DEVICE,
 };
 
 struct object {

@@ -6,6 +6,7 @@
 #include "arch/x86_64/timer.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
+#include "kernel/device.h"
 #include "kernel/exit.h"
 #include "kernel/host.h"
 #include "kernel/sched.h"
@@ -167,12 +168,15 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 
 static void give_acpi(struct vm *vm, struct hilum_boot_info *out)
 {
-	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt;
+	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt, *mcfg = &boot_acpi_get()->mcfg;
 
 	if (dsdt->base == 0)
 		return;
-	map_at(vm, new_memory(ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE)), HILUM_SERVICE_ACPI_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
+	uint64_t mcfg_at = ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE), bytes = mcfg_at + ALIGN_UP((uint64_t)mcfg->bytes, PAGE_SIZE);
+	map_at(vm, new_memory(bytes), HILUM_SERVICE_ACPI_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
 	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA, dsdt->base, dsdt->bytes);
+	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA + mcfg_at, mcfg->base, mcfg->bytes);
+	out->mcfg_bytes = mcfg->bytes;
 	out->acpi_bytes = dsdt->bytes;
 }
 
@@ -232,6 +236,7 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		cpuid_init();
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
+		device_init();
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)

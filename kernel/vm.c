@@ -4,11 +4,13 @@
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 #include "kernel/cpu.h"
+#include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
+#include "mm/iommu.h"
 #include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
@@ -37,7 +39,10 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
 	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
 	vm->cpuid = pool_alloc_page();
-	if (vm->shared_memory == NULL || vm->cpuid == NULL || nested_pt_init(&vm->npt) != STATUS_OK) {
+	if (vm->shared_memory == NULL || vm->cpuid == NULL ||
+	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
+	    nested_pt_init(&vm->npt) != STATUS_OK) {
+		iommu_domain_destroy(vm->domain);
 		object_unref(&vm->object);
 		return STATUS_NO_MEMORY;
 	}
@@ -87,6 +92,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 		v->object.dead = true;
 	}
 	irq_unbind_vm(vm);
+	device_release_all(vm);
 	object_quiesce(self); /* nobody signals, forwards to or traps in it any more */
 	VM_EACH_VCPU(vm, v)
 		forward_abandon(v);
@@ -97,6 +103,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
 	nested_pt_destroy(&vm->npt, NULL, NULL);
+	iommu_domain_destroy(vm->domain);
 	release_targets(&vm->regions);
 	vm_unlink(vm);
 	VM_EACH_VCPU(vm, v)
@@ -131,6 +138,7 @@ static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *se
 	struct nested_pt_garbage garbage = { 0 };
 
 	nested_pt_unmap(&vm->npt, gpa, bytes, &garbage);
+	iommu_unmap(vm->domain, gpa, bytes);
 	object_quiesce(self);
 	nested_pt_garbage_free(&vm->npt, &garbage);
 }
@@ -150,6 +158,8 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	if (status != STATUS_OK)
 		return status;
 	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, (uint32_t)rights);
+	if (status == STATUS_OK)
+		status = iommu_map(vm->domain, object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
 		range_map_free(map);
@@ -308,7 +318,8 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
 		.rights = r->aux & PAGE_MASK,
 	};
-	return memory_populate_fault(&vm->npt, &m, gpa);
+	enum status status = iommu_populate(vm->domain, &m, gpa); /* first: whoever sees the page may hand it to a device */
+	return status == STATUS_OK ? memory_populate_fault(&vm->npt, &m, gpa) : status;
 }
 
 /* Byte-wise walk over guest-physical pages; `write` says the direction. */

@@ -10,6 +10,7 @@
 
 struct vcpu;
 struct event;
+struct iommu_domain;
 
 struct vm {
 	struct object object;
@@ -19,6 +20,7 @@ struct vm {
 	struct vm *next; /* list of all VMs */
 
 	struct nested_pt npt;
+	struct iommu_domain *domain; /* of its devices: the same memory as npt; or NULL */
 	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
 	struct range_map *doorbells; /* target: struct event * */
 	struct handle_table handles;

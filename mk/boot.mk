@@ -1,5 +1,5 @@
 ## make fuzz-boot        fuzz the readers of Multiboot2 information and ACPI tables (FUZZ_RUNS inputs)
-FUZZ_BOOT_SOURCES := tests/fuzz/fuzz_boot.c boot/multiboot2.c boot/memory_map.c arch/x86_64/acpi.c arch/x86_64/acpi_tables.c \
+FUZZ_BOOT_SOURCES := tests/fuzz/fuzz_boot.c boot/multiboot2.c boot/memory_map.c arch/x86_64/acpi.c arch/x86_64/acpi_tables.c arch/x86_64/acpi_iommu.c \
 	arch/x86_64/string_copy.c
 FUZZ_RUNS ?= 1000000
 .PHONY: fuzz-boot

@@ -10,6 +10,7 @@
 #include "boot/hooks.h"
 #include "mm/entry.h"
 #include "mm/frame.h"
+#include "mm/mmio.h"
 #include "mm/pool.h"
 
 /* APM vol. 2, 5.3 "Long-Mode Page Translation". */
@@ -128,23 +129,13 @@ hpa_t host_pt_use_pool(void)
 
 /* ---- What boot asks for ---- */
 
-/* No RAM that we know of lies in [first, last]. */
-static bool is_no_ram(hpa_t first, hpa_t last)
-{
-	for (hpa_t at = first & ~PAGE_MASK; at <= last; at += PAGE_SIZE) {
-		if (frame_lookup(at, NULL))
-			return false;
-	}
-	return true;
-}
-
 void *mm_map_mmio(hpa_t base, uint64_t bytes)
 {
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
 	uint64_t va = mmio_next;
 
 	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
-	    !is_no_ram(first, last))
+	    !mmio_claim(first, last))
 		return NULL;
 	for (hpa_t at = first; at <= last; at += PAGE_SIZE, mmio_next += PAGE_SIZE) {
 		/* What was mapped in vain stays so. */

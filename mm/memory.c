@@ -5,10 +5,12 @@
  */
 #include "mm/memory.h"
 
+#include "mm/mmio.h"
 #include "mm/pool.h"
 #include "mm/window.h"
 
 #define BLOCK_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
+#define HPA_LIMIT   (1ull << 52)
 
 struct memory {
 	struct nested_pt tree;
@@ -130,6 +132,26 @@ enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct 
 	return STATUS_OK;
 }
 
+enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory **out)
+{
+	if (!hpa || !bytes || (hpa | bytes) & PAGE_MASK || bytes > MEMORY_BYTES_MAX || hpa >= HPA_LIMIT)
+		return STATUS_INVALID;
+	if (!mmio_is_free(hpa, bytes))
+		return STATUS_DENIED;
+	struct memory *mem = pool_alloc(sizeof(*mem));
+
+	if (!mem)
+		return STATUS_NO_MEMORY;
+	*mem = (struct memory){.bytes = bytes, .writable = true, .base = hpa, .flags = HILUM_MEMORY_DEVICE};
+	*out = mem;
+	return STATUS_OK;
+}
+
+bool memory_is_device(const struct memory *mem)
+{
+	return mem->flags & HILUM_MEMORY_DEVICE;
+}
+
 static void release_block(void *context, hpa_t hpa, unsigned order)
 {
 	const struct memory *mem = context;
@@ -139,9 +161,9 @@ static void release_block(void *context, hpa_t hpa, unsigned order)
 
 void memory_destroy(struct memory *mem)
 {
-	if (mem->base)
+	if (mem->base && !memory_is_device(mem))
 		add_refs(mem->base, mem->bytes, -1);
-	else
+	else if (!mem->base)
 		nested_pt_destroy(&mem->tree, release_block, mem);
 	pool_free(mem, sizeof(*mem));
 }
@@ -162,7 +184,8 @@ enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gp
 	if (rights & HILUM_MAP_WRITE && !mem->writable)
 		return STATUS_DENIED;
 	if (mem->base)
-		return nested_pt_map(npt, gpa, mem->base + offset, bytes, rights);
+		return nested_pt_map(npt, gpa, mem->base + offset, bytes,
+				     rights | (memory_is_device(mem) ? NESTED_PT_UNCACHED : 0));
 	if (mem->flags & HILUM_MEMORY_LAZY)
 		return STATUS_OK;
 	for (uint64_t at = offset, piece; at < offset + bytes && status == STATUS_OK; at += piece) {

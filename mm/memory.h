@@ -32,6 +32,14 @@ must_check enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t ow
 must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory **out);
 
 /*
+ * An object over device registers at [hpa, hpa + bytes), page-aligned: mapped uncached, and invisible to devices.
+ * STATUS_DENIED: RAM, or registers that root mode uses (mm/mmio.h); STATUS_INVALID: alignment or size;
+ * STATUS_NO_MEMORY: pool.
+ */
+must_check enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory **out);
+bool memory_is_device(const struct memory *mem);
+
+/*
  * Frees object and frames: by then no VM maps it and no TLB or window knows its frames.
  */
 void memory_destroy(struct memory *mem);

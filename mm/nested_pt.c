@@ -4,16 +4,15 @@
  */
 #include "mm/nested_pt.h"
 
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/panic.h"
 #include "mm/entry.h"
 #include "mm/frame.h"
 #include "mm/pool.h"
 
-#define LEVEL_TOP 4u
-#define ENTRIES	  512u
+#define ENTRIES 512u
 
 struct nested_pt_format nested_pt_format;
-static unsigned max_leaf_level;
 
 static uint64_t level_bytes(unsigned level)
 {
@@ -38,7 +37,15 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 	nested_pt_format.flip ^= NESTED_PT_PRESENT; /* nested_pt_step hands entries over with it inverted */
 	for (unsigned i = 0; i < ARRAY_SIZE(format->need); i++)
 		nested_pt_format.need[i] |= NESTED_PT_PRESENT;
-	max_leaf_level = max_level;
+	nested_pt_format.levels = 4;
+	nested_pt_format.max_leaf_level = max_level;
+}
+
+/* Into RAM, for an IOMMU that walks past the caches. */
+static void flush(const struct nested_pt_format *format, const void *p, size_t bytes)
+{
+	for (size_t at = 0; format->flush && at < bytes; at += 64)
+		cpu_flush_line((const char *)p + at);
 }
 
 /* ---- Mapping ---- */
@@ -47,26 +54,29 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
  * Puts an empty table into an empty entry. Returns the entry as it is then: another core's table if that was
  * faster; 0: no memory.
  */
-static uint64_t link_table(struct nested_pt *npt, uint64_t *entry)
+static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, unsigned level)
 {
 	uint64_t *page = pool_alloc_page();
 	uint64_t there = 0;
 
 	if (!page)
 		return 0;
-	uint64_t value = pool_hpa(page) | nested_pt_format.table;
+	uint64_t value = pool_hpa(page) | npt->format->table | (level - 1) * npt->format->level;
 
+	flush(npt->format, page, PAGE_SIZE);
 	if (!entry_swap(entry, &there, value)) {
 		pool_free_page(page);
 		return there;
 	}
+	flush(npt->format, entry, sizeof(*entry));
 	__atomic_add_fetch(&npt->table_pages, 1, __ATOMIC_RELAXED);
 	return value;
 }
 
 enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights)
 {
-	unsigned level = LEVEL_TOP, last = 1 + order / 9;
+	const struct nested_pt_format *format = npt->format;
+	unsigned level = format->levels, last = 1 + order / 9;
 	hpa_t table = npt->root;
 	uint64_t there = 0;
 
@@ -75,23 +85,26 @@ enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsig
 		uint64_t e = entry_read(entry);
 
 		if (unlikely(!e))
-			e = link_table(npt, entry);
+			e = link_table(npt, entry, level);
 		if (!e)
 			return STATUS_NO_MEMORY;
 		if (e & NESTED_PT_LARGE)
 			return STATUS_EXISTS;
 		table = e & NESTED_PT_ADDRESS;
 	}
-	uint64_t value = hpa | nested_pt_format.leaf[rights] | (level > 1 ? NESTED_PT_LARGE : 0);
+	uint64_t value = (hpa | format->leaf[rights & 7] | (level > 1 ? NESTED_PT_LARGE : 0)) ^
+			 (rights & NESTED_PT_UNCACHED ? format->uncached : 0);
+	uint64_t *entry = entry_at(table, gpa, level);
 
-	return entry_swap(entry_at(table, gpa, level), &there, value) ? STATUS_OK : STATUS_EXISTS;
+	if (!entry_swap(entry, &there, value))
+		return STATUS_EXISTS;
+	flush(format, entry, sizeof(*entry));
+	return STATUS_OK;
 }
 
 /* The largest leaf that alignment and length allow. */
-static unsigned fitting_level(gpa_t gpa, hpa_t hpa, uint64_t bytes)
+static unsigned fitting_level(unsigned level, gpa_t gpa, hpa_t hpa, uint64_t bytes)
 {
-	unsigned level = max_leaf_level;
-
 	while (level > 1 && ((gpa | hpa) & (level_bytes(level) - 1) || bytes < level_bytes(level)))
 		level--;
 	return level;
@@ -100,7 +113,7 @@ static unsigned fitting_level(gpa_t gpa, hpa_t hpa, uint64_t bytes)
 enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t bytes, unsigned rights)
 {
 	for (uint64_t at = 0; at < bytes;) {
-		unsigned level = fitting_level(gpa + at, hpa + at, bytes - at);
+		unsigned level = fitting_level(npt->format->max_leaf_level, gpa + at, hpa + at, bytes - at);
 		enum status status;
 
 		/* An empty table may be where the large leaf would go: it stays, and smaller ones go into it.
@@ -127,8 +140,8 @@ static void discard_table(struct nested_pt_garbage *garbage, hpa_t table, unsign
 }
 
 /* Empties [first, last] in this table, which begins at `base`. */
-static void unmap_table(hpa_t table, unsigned level, gpa_t base, gpa_t first, gpa_t last,
-			struct nested_pt_garbage *garbage)
+static void unmap_table(const struct nested_pt *npt, hpa_t table, unsigned level, gpa_t base, gpa_t first,
+			gpa_t last, struct nested_pt_garbage *garbage)
 {
 	uint64_t step = level_bytes(level);
 	unsigned from = first > base ? (unsigned)((first - base) / step) : 0;
@@ -142,10 +155,11 @@ static void unmap_table(hpa_t table, unsigned level, gpa_t base, gpa_t first, gp
 			continue;
 		assert(whole || is_table(e, level));
 		if (!whole) {
-			unmap_table(e & NESTED_PT_ADDRESS, level - 1, at, first, last, garbage);
+			unmap_table(npt, e & NESTED_PT_ADDRESS, level - 1, at, first, last, garbage);
 			continue;
 		}
 		entry_write(entry, 0);
+		flush(npt->format, entry, sizeof(*entry));
 		if (is_table(e, level))
 			discard_table(garbage, e & NESTED_PT_ADDRESS, level - 1);
 	}
@@ -153,7 +167,7 @@ static void unmap_table(hpa_t table, unsigned level, gpa_t base, gpa_t first, gp
 
 void nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, struct nested_pt_garbage *garbage)
 {
-	unmap_table(npt->root, LEVEL_TOP, 0, gpa, gpa + bytes - 1, garbage);
+	unmap_table(npt, npt->root, npt->format->levels, 0, gpa, gpa + bytes - 1, garbage);
 	__atomic_add_fetch(&npt->generation, 1, __ATOMIC_RELEASE);
 }
 
@@ -187,18 +201,24 @@ void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *gar
 
 enum status nested_pt_init(struct nested_pt *npt)
 {
-	void *page = pool_alloc_page();
+	return nested_pt_init_as(npt, &nested_pt_format);
+}
+
+enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_format *format)
+{
+	uint64_t *page = pool_alloc_page();
 
 	if (!page)
 		return STATUS_NO_MEMORY;
-	*npt = (struct nested_pt){.root = pool_hpa(page), .generation = 1, .table_pages = 1};
+	flush(format, page, PAGE_SIZE);
+	*npt = (struct nested_pt){.format = format, .root = pool_hpa(page), .generation = 1, .table_pages = 1};
 	return STATUS_OK;
 }
 
 void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order),
 		       void *context)
 {
-	free_tables(npt, npt->root, LEVEL_TOP, leaf, context);
+	free_tables(npt, npt->root, npt->format->levels, leaf, context);
 	assert(npt->table_pages == 0);
 	npt->root = 0;
 }

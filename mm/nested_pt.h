@@ -35,6 +35,8 @@
 #define NESTED_PT_LARGE	  0x80ull /* leaf at level 2 or 3 */
 #define NESTED_PT_ADDRESS 0x000FFFFFFFFFF000ull
 
+#define NESTED_PT_UNCACHED 8u /* beside the rights: device registers */
+
 /* Entry values of one vendor. Rights index: HILUM_MAP_* bits; every index with READ must be filled. */
 struct nested_pt_format {
 	uint64_t table;	  /* bits of an entry that names a table, within bits 11:0, bit 7 clear, bit 0 set */
@@ -42,10 +44,17 @@ struct nested_pt_format {
 			     and 3 */
 	uint64_t flip;	  /* bits that grant by being 0 (NX) */
 	uint64_t need[8]; /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
+	uint64_t uncached; /* bits in which a leaf for device registers differs from one for RAM */
+	uint64_t level;	   /* times (its level - 1), added to an entry that names a table; 0: no such field */
+	/* The rest is for formats that are passed to nested_pt_init_as; nested_pt_set_format sets it itself. */
+	unsigned levels;	 /* 4, or 3: the root covers 512 GiB */
+	unsigned max_leaf_level; /* 1, 2 or 3 */
+	bool flush;		 /* the hardware walks RAM, past the caches */
 };
 extern struct nested_pt_format nested_pt_format; /* read-only after nested_pt_set_format */
 
 struct nested_pt {
+	const struct nested_pt_format *format;
 	hpa_t root; /* level-4 table, a pool page */
 	/* From 1, rises after each change that makes TLB entries stale; the flush code compares it (acquire).
 	 */
@@ -68,6 +77,9 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 /* Makes an empty tree. STATUS_NO_MEMORY: no pool page. */
 must_check enum status nested_pt_init(struct nested_pt *npt);
 
+/* The same in another format, which lives as long as the tree: for an IOMMU. nested_pt_lookup cannot read it. */
+must_check enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_format *format);
+
 /*
  * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No
  * CPU may use the tree any more, TLBs included.
@@ -76,7 +88,7 @@ void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t 
 		       void *context);
 
 /*
- * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least), by the largest pages that
+ * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least; NESTED_PT_UNCACHED), by the largest pages that
  * alignment, the format and what is there allow. All multiples of 4 KiB, end <= NESTED_PT_GPA_LIMIT; trusted.
  * Needs no shoot-down. STATUS_EXISTS (some page of it is mapped), STATUS_NO_MEMORY (tables): a part may be
  * mapped then, and the caller unmaps the range.

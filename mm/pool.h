@@ -12,7 +12,7 @@
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/status.h"
 
-#define POOL_ORDER_MAX 3u    /* of pool_alloc_pages */
+#define POOL_ORDER_MAX 9u    /* of pool_alloc_pages: 2 MiB, what the pool grows by */
 #define POOL_BYTES_MIN 32u   /* smallest small object */
 #define POOL_BYTES_MAX 2048u /* largest small object; above, take pages */
 

@@ -69,6 +69,7 @@ static enum status svm_init(void)
 			[HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x7,
 		},
 		.flip = 1ull << 63,
+		.uncached = 0x18, /* PCD, PWT: entry 3 of the host's PAT, UC */
 		.need = {
 			[0] = 0x1,
 			[HILUM_MAP_READ] = 0x1,

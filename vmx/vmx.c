@@ -47,7 +47,7 @@ static void msr_pass(uint32_t msr)
 static enum status vmx_init(void)
 {
 	/* 29.3.2: HILUM_MAP_READ, WRITE and EXECUTE are EPT's bits too. The guest's PAT decides within write-back. */
-	struct nested_pt_format format = { .table = 0x7 };
+	struct nested_pt_format format = { .table = 0x7, .uncached = EPT_WRITE_BACK }; /* UC is 0 */
 	const struct vmx_controls *c = &vmx_controls;
 
 	_Static_assert(HILUM_MAP_READ == 1 && HILUM_MAP_WRITE == 2 && HILUM_MAP_EXECUTE == 4, "bits 2:0 of an EPT entry");

@@ -54,8 +54,8 @@ static const struct known_table {
 	{"FACP", offsetof(struct acpi_info, fadt), acpi_parse_fadt},
 	{"MCFG", offsetof(struct acpi_info, mcfg), NULL},
 	{"HPET", offsetof(struct acpi_info, hpet), acpi_parse_hpet},
-	{"DMAR", offsetof(struct acpi_info, dmar), NULL},
-	{"IVRS", offsetof(struct acpi_info, ivrs), NULL},
+	{"DMAR", offsetof(struct acpi_info, dmar), acpi_parse_dmar},
+	{"IVRS", offsetof(struct acpi_info, ivrs), acpi_parse_ivrs},
 };
 
 static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)

@@ -10,6 +10,8 @@
 #include "arch/x86_64/status.h"
 
 #define ACPI_IOAPICS_MAX   8u
+#define ACPI_IOMMUS_MAX	   32u
+#define ACPI_RESERVED_MAX  32u
 #define ACPI_ISA_IRQS	16u
 
 struct acpi_table_ref {
@@ -21,6 +23,24 @@ struct acpi_ioapic {
 	hpa_t base;
 	uint32_t gsi_base;
 	uint8_t id;
+};
+
+/* PCI functions are named by requester id: bus << 8 | device << 3 | function. */
+struct acpi_iommu {
+	hpa_t base;
+	uint16_t segment;
+	uint16_t rid, capability; /* AMD: its own PCI function, and the capability block in it */
+};
+
+/* Memory that firmware lets devices use for ever (RMRR, IVMD), page-aligned. */
+struct acpi_reserved {
+	hpa_t first, last;
+	uint16_t first_rid, last_rid;
+};
+
+struct acpi_ioapic_rid {
+	uint8_t ioapic_id;
+	uint16_t rid; /* what the IOAPIC's interrupts come as */
 };
 
 struct acpi_info {
@@ -35,6 +55,13 @@ struct acpi_info {
 	bool pm_timer_32bit;
 	uint8_t reset_value;
 	hpa_t hpet_base; /* 0: absent */
+	uint32_t iommu_count;
+	struct acpi_iommu iommus[ACPI_IOMMUS_MAX];
+	uint32_t reserved_count;
+	struct acpi_reserved reserved[ACPI_RESERVED_MAX];
+	uint32_t ioapic_rid_count;
+	struct acpi_ioapic_rid ioapic_rids[ACPI_IOAPICS_MAX];
+	uint32_t iommu_skipped, iommu_skipped_type; /* entries of DMAR or IVRS: how many, the first one's type */
 	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
 };
 
@@ -56,6 +83,10 @@ must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct ac
  * STATUS_INVALID: malformed. */
 must_check enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info *out);
+/* Direct Memory Access Remapping Reporting (VT-d specification 4.1, 8) and I/O Virtualization Reporting Structure (AMD
+ * I/O Virtualization Technology Specification 3.08, 5.2). Also STATUS_INVALID: more IOMMUs than ACPI_IOMMUS_MAX. */
+must_check enum status acpi_parse_dmar(const uint8_t *table, size_t bytes, struct acpi_info *out);
+must_check enum status acpi_parse_ivrs(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out);
 
 #endif

@@ -156,6 +156,12 @@ static inline void cpu_invlpg(uint64_t va)
 	__asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
+/* Writes the line back to RAM, for hardware that does not look into the caches. */
+static inline void cpu_flush_line(const void *p)
+{
+	__asm__ volatile("clflush %0" ::"m"(*(const char *)p) : "memory");
+}
+
 /* inb, outb, ...: one access to an I/O port. */
 #define CPU_PORT_ACCESSORS(suffix, type)                                                                     \
 	static inline type in##suffix(uint16_t port)                                                         \

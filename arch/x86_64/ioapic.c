@@ -82,14 +82,13 @@ static enum status change(uint32_t gsi, uint32_t clear, uint32_t set, const uint
 	return STATUS_NOT_FOUND;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
 {
-	uint32_t destination = apic_id << 24;
 	uint32_t low = vector | (level ? REDIRECT_LEVEL : 0) | (active_low ? REDIRECT_LOW : 0);
 
-	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST || apic_id > 0xFF)
+	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST)
 		return STATUS_INVALID;
-	return change(gsi, UINT32_MAX, low | REDIRECT_MASKED, &destination);
+	return change(gsi, UINT32_MAX, low | REDIRECT_MASKED, &high);
 }
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)

@@ -12,6 +12,7 @@
 
 /* Each lock's definition names the fields it protects. Leave gaps: ranks are compared, never counted. */
 enum lock_rank {
+	LOCK_RANK_IOMMU = 60, /* device tables, invalidation */
 	LOCK_RANK_POOL = 70,  /* lists of small objects */
 	LOCK_RANK_FRAME = 80, /* frame allocator, frame table */
 	LOCK_RANK_IRQ = 90,   /* interrupt routing */

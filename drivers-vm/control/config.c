@@ -18,6 +18,7 @@ static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are store
 #define FIELDS_MAX	     24u
 
 static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
+static const char *const devices_words[] = {"auto", "all", "none", NULL};
 static const char *const console_words[] = {"serial", "virtio", NULL};
 static const char *const profile_words[] = {"kvm", "bare", NULL};
 static const char *const action_words[] = {"destroy", "restart", "preserve", NULL};
@@ -28,6 +29,7 @@ static const char *const action_words[] = {"destroy", "restart", "preserve", NUL
 static const struct config_field global_fields[] = {
 	{GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words},
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
+	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
 

@@ -26,6 +26,12 @@ enum config_last_exit {
 	CONFIG_LAST_EXIT_POWEROFF,
 };
 
+enum config_devices {
+	CONFIG_DEVICES_AUTO, /* disks and network cards */
+	CONFIG_DEVICES_ALL,
+	CONFIG_DEVICES_NONE,
+};
+
 enum config_console {
 	CONFIG_CONSOLE_SERIAL,
 	CONFIG_CONSOLE_VIRTIO,
@@ -64,6 +70,7 @@ struct config_vm {
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
+	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
 	unsigned vm_count;

@@ -9,6 +9,7 @@
 /* Event bits of the control VM. */
 #define CONTROL_EVENT_DRIVER        0u  /* a message from the driver VM */
 #define CONTROL_EVENT_DRIVER_STATUS 1u
+#define CONTROL_EVENT_DEVICE        2u  /* a device of the host's was stopped by the IOMMU */
 #define CONTROL_EVENT_GUEST         16u /* + slot: its VM's status has changed */
 
 /* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */

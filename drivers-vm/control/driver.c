@@ -148,6 +148,7 @@ static bool setup(const char *show)
 	}
 	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, timer, HILUM_RIGHT_SIGNAL);
 	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, answer, HILUM_RIGHT_SIGNAL);
+	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND);
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
 	m.setup.log_position = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, log);
 	return driver_call(&m, CHANNEL_READY, 10000000000ull) || fail("setting it up", HILUM_E_BUSY);
@@ -156,7 +157,7 @@ static bool setup(const char *show)
 bool driver_start(const char *show)
 {
 	struct driver_parts p = { .image = driver_image() };
-	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "driver" };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES, .name = "driver" };
 
 	if (p.image == NULL)
 		return false;

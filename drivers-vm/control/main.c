@@ -3,6 +3,7 @@
  * loop; it owns no device.
  */
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/device.h"
 #include "drivers-vm/control/s5.h"
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,8 @@ static void handle_events(uint64_t events)
 	if ((events & 1ull << CONTROL_EVENT_DRIVER_STATUS) && hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) >= 0 &&
 	    status.state == HILUM_VM_CRASHED)
 		service_log("the driver VM has crashed: guests wait for their devices");
+	if (events & 1ull << CONTROL_EVENT_DEVICE)
+		devices_report_faults();
 	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
 		if (events >> (CONTROL_EVENT_GUEST + slot) & 1)
 			guest_check_status(slot);
@@ -103,7 +106,10 @@ _Noreturn void service_start(uint32_t vcpu)
 	modules_init();
 	uint32_t soft_off = soft_off_type();
 	bool configured = read_config();
+	devices_find(&config);
 	bool driver = driver_start(config.console);
+	if (driver)
+		devices_give(driver_vm);
 	tell_memory();
 	if (driver && configured)
 		start_guests();

@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/driver/cmos.h"
 #include "drivers-vm/driver/console_mux.h"
+#include "drivers-vm/driver/host_pci.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
@@ -143,11 +144,21 @@ static void setup(const struct channel_message *m)
 	timer_event = m->setup.timer_event;
 	control_event = m->setup.control_event;
 	wall_clock_ns = cmos_read_seconds(cmos_register) * 1000000000 - service_tsc_to_ns(service_tsc());
+	host_pci_init(m->setup.self);
 	serial_init((uint16_t)m->setup.serial_port, m->setup.serial_event);
 	console_mux_init(&mux, m->setup.show, line_write, NULL);
 	log_position = m->setup.log_position;
 	set_up = true;
 	print_log();
+}
+
+static void add_device(const struct channel_message *m)
+{
+	const struct host_pci *pci = host_pci_add(m);
+
+	if (pci != NULL)
+		service_log("device %02x:%02x.%x: %04x:%04x, class 0x%06x: no driver for it", pci->rid >> 8, pci->rid >> 3 & 31, pci->rid & 7,
+			    host_pci_read(pci, 0, 2), host_pci_read(pci, 2, 2), host_pci_read(pci, 8, 4) >> 8);
 }
 
 static void command(const struct channel_message *m)
@@ -162,6 +173,9 @@ static void command(const struct channel_message *m)
 		answer.kind = CHANNEL_READY;
 		answer.request.value = wall_clock_ns;
 		break;
+	case CHANNEL_DEVICE:
+		add_device(m);
+		return;
 	case CHANNEL_ATTACH:
 		if (!slot_attach(m->slot, m))
 			return;

@@ -13,9 +13,14 @@
 #define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
 #define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
 #define CHANNEL_TRAP_STRIDE 0x40000ull
+#define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
+#define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
+#define CHANNEL_BAR_LIMIT   0xF0000000ull
 #define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM from here up, each from a 1 GiB boundary */
 
 #define CHANNEL_SLOTS 32u
+#define CHANNEL_DEVICES 64u
+#define CHANNEL_BARS    6u
 
 /* Event bits of the driver VM's vCPU 0. */
 #define CHANNEL_EVENT_COMMAND 0u
@@ -31,6 +36,7 @@ enum channel_kind {
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
+	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first four answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
@@ -58,6 +64,8 @@ struct channel_message {
 			uint32_t serial_event;  /* bound to its interrupt: HC_IRQ_ACK */
 			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
+			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE */
+			uint32_t reserved;
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;
@@ -73,6 +81,13 @@ struct channel_message {
 			uint32_t physical_bits;
 			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot */
 		} attach;
+		struct {
+			uint32_t rid;
+			uint32_t handle;     /* HC_DEVICE_BIND_IRQ, HC_DEVICE_STATUS, HC_DEVICE_DMA_ADDRESS */
+			uint64_t config_gpa; /* its 4 KiB of configuration space */
+			uint64_t bar[CHANNEL_BARS]; /* 0: none, or no memory BAR */
+			uint64_t bar_bytes[CHANNEL_BARS];
+		} device;
 		struct {
 			uint64_t value, value2;
 		} request;

@@ -28,7 +28,7 @@
 #define HC_LOG_WRITE         0x484C0003u /* (gpa of text, bytes <= HILUM_LOG_LINE_MAX): one line into the kernel's log ring */
 #define HC_HANDLE_CLOSE      0x484C0004u /* (handle) */
 #define HC_HANDLE_GRANT      0x484C0005u /* (vm, handle, rights mask) -> the handle in that VM's table */
-#define HC_MEMORY_CREATE     0x484C0006u /* (host, bytes, HILUM_MEMORY_* flags) -> memory */
+#define HC_MEMORY_CREATE     0x484C0006u /* (host, bytes, HILUM_MEMORY_* flags, address of the registers for HILUM_MEMORY_DEVICE) -> memory */
 #define HC_MEMORY_MAP        0x484C0007u /* (vm, memory, gpa, offset bytes, bytes, HILUM_MAP_* rights) */
 #define HC_MEMORY_UNMAP      0x484C0008u /* (vm, gpa, bytes): whole earlier mappings only */
 #define HC_VM_CREATE         0x484C0009u /* (host, gpa of struct hilum_vm_config) -> vm */
@@ -56,7 +56,12 @@
 #define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
 #define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
 #define HC_VM_UNBIND_TRAP    0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
-#define HC_CALL_END          0x484C0022u
+#define HC_DEVICE_CREATE     0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
+#define HC_DEVICE_ASSIGN     0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
+#define HC_DEVICE_BIND_IRQ   0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
+#define HC_DEVICE_STATUS     0x484C0025u /* (device, gpa of struct hilum_device_status) */
+#define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
+#define HC_CALL_END          0x484C0027u
 
 #define HILUM_BATCH_MAX    64u
 #define HILUM_LOG_LINE_MAX 240u
@@ -122,7 +127,7 @@ struct hilum_image_header {
 /* Where a service VM finds what it is given; EBX holds the vCPU's index at entry. */
 #define HILUM_SERVICE_SHARED_GPA    0x80000000ull /* struct hilum_shared_page */
 #define HILUM_SERVICE_BOOT_INFO_GPA 0x80001000ull /* control VM: struct hilum_boot_info */
-#define HILUM_SERVICE_ACPI_GPA      0x91000000ull /* control VM: a copy of the firmware's DSDT, for \_S5_ */
+#define HILUM_SERVICE_ACPI_GPA      0x91000000ull /* control VM: copies of the firmware's DSDT, for \_S5_, and MCFG */
 
 struct hilum_boot_module {
 	hilum_handle_t memory;
@@ -137,6 +142,7 @@ struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
 	uint64_t acpi_bytes; /* of the DSDT at HILUM_SERVICE_ACPI_GPA; zero if the firmware has none */
+	uint64_t mcfg_bytes; /* of the MCFG, which follows it from the next page on; zero if there is none */
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
 
@@ -155,6 +161,8 @@ struct hilum_shared_page {
 #define HILUM_MEMORY_LAZY     (1u << 0) /* populate on first access instead of now */
 #define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages (tests, later sharing) */
 
+#define HILUM_MEMORY_DEVICE   (1u << 2) /* device registers at a host-physical address; excludes the others */
+
 #define HILUM_MAP_READ    (1u << 0)
 #define HILUM_MAP_WRITE   (1u << 1)
 #define HILUM_MAP_EXECUTE (1u << 2)
@@ -163,6 +171,7 @@ struct hilum_shared_page {
 #define HILUM_VM_KVM_LEAVES (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
 #define HILUM_VM_REALTIME   (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
 #define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
+#define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */
@@ -343,6 +352,32 @@ struct hilum_vcpu_stats {
 	uint64_t exits[HILUM_EXIT_COUNT];
 };
 
+/* ---- Devices --------------------------------------------------------------------------------------------------------------------- */
+#define HILUM_DEVICE_UNPROTECTED (1u << 0) /* do without an IOMMU, if there is none: the device can reach all memory */
+
+#define HILUM_DEVICE_BLOCKED  0u
+#define HILUM_DEVICE_ASSIGNED 1u
+#define HILUM_DEVICE_CUT_OFF  2u /* blocked for too many faults, until it is assigned anew */
+
+#define HILUM_FAULT_DMA       0u /* to memory that its VM does not have, or may not write */
+#define HILUM_FAULT_INTERRUPT 1u
+#define HILUM_FAULT_OTHER     2u
+
+struct hilum_device_fault {
+	uint32_t kind;   /* HILUM_FAULT_* */
+	uint32_t reason; /* the IOMMU's own code */
+	uint32_t write;  /* 1: the device wrote */
+	uint32_t reserved;
+	uint64_t address;
+};
+
+struct hilum_device_status {
+	uint32_t state; /* HILUM_DEVICE_* */
+	uint32_t reserved;
+	uint64_t faults; /* accesses that the IOMMU stopped and recorded */
+	struct hilum_device_fault last;
+};
+
 /* ---- Host ------------------------------------------------------------------------------------------------------------------------ */
 #define HILUM_IRQ_LEVEL      (1u << 0)
 #define HILUM_IRQ_ACTIVE_LOW (1u << 1)
@@ -364,9 +399,12 @@ struct hilum_host_info {
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
 	uint32_t vm_count;
+	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
 #define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
 #define HILUM_HOST_TSC_DEADLINE (1u << 1)
+#define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */
+#define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
 
 _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");
 _Static_assert(sizeof(struct hilum_shared_page) == 4096, "one page");

@@ -26,6 +26,7 @@ COMPILING = re.compile(r"  [A-Z]+ +\S")  # what make says of each step
 BUILDS = {  # in order; the first that fails leaves the rest to fail by themselves
     "build/hilum": ["make", "-s", "kernel", "services"],
     "build/guests": ["make", "-s", "-k", "guests"],
+    "build/test-services": ["make", "-s", "test-services"],
     "build/tools": ["make", "-s", "tools"],
     "build/unit-tests": ["make", "-s", "-k", "unit-build"],
 }

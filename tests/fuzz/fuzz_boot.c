@@ -58,6 +58,7 @@ static void fuzz_acpi(const uint8_t *data, size_t bytes)
 	rsdp[8] = (uint8_t)-sum;
 	(void)!acpi_scan(rsdp, sizeof(rsdp), &access, &info);
 	assert(info.cpu_count <= CPU_MAX && info.ioapic_count <= ACPI_IOAPICS_MAX);
+	assert(info.iommu_count <= ACPI_IOMMUS_MAX && info.reserved_count <= ACPI_RESERVED_MAX);
 	while (mapped_count)
 		free(mapped[--mapped_count]);
 }

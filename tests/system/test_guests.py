@@ -1,7 +1,7 @@
 """The test guests of tests/guest, which check the architecture from inside, run under Hilum."""
 import os
 
-from harness import Failed, Machine, each, equal, guestconfig, machine, quick, true
+from harness import Failed, Machine, each, equal, guestconfig, long, machine, quick, true
 
 GUEST_S = 240
 
@@ -43,6 +43,11 @@ def test_guest(name, vcpus, cores):
 @quick
 def test_guest_quick():
     passes("exceptions", 1, 2)
+
+
+@long
+def test_guest_on_64_cores():
+    passes("exceptions", 1, 64)
 
 
 def hostile_beside_neighbour(seed, end, *outcomes, seconds=25, words="", **hardware):

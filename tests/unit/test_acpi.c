@@ -2,7 +2,7 @@
  * The ACPI table readers, on tables built here. acpi_scan's map hook hands out only what lies in one table's
  * allocation.
  *
- * UNIT_SOURCES: arch/x86_64/acpi.c arch/x86_64/acpi_tables.c
+ * UNIT_SOURCES: arch/x86_64/acpi.c arch/x86_64/acpi_tables.c arch/x86_64/acpi_iommu.c
  * UNIT_FLAGS: -Itests/unit
  */
 #include "cmocka_all.h"

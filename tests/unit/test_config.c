@@ -85,6 +85,7 @@ static void config_read__minimal_vm__has_the_defaults(void **state)
 	assert_int_equal(vm->line, 1);
 	assert_int_equal(config.on_last_guest_exit, CONFIG_LAST_EXIT_STAY);
 	assert_false(config.allow_no_iommu);
+	assert_int_equal(config.devices, CONFIG_DEVICES_AUTO);
 	assert_null(config.console);
 }
 
@@ -92,7 +93,7 @@ static void config_read__every_key__is_stored(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\nconsole = 'a'\n"
+		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\n"
 			  "[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
 			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\nserial = false\nconsole = 'virtio'\n"
 			  "debug_exit = 0xf4\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
@@ -103,6 +104,7 @@ static void config_read__every_key__is_stored(void **state)
 
 	assert_int_equal(config.on_last_guest_exit, CONFIG_LAST_EXIT_POWEROFF);
 	assert_true(config.allow_no_iommu);
+	assert_int_equal(config.devices, CONFIG_DEVICES_ALL);
 	assert_string_equal(config.console, "a");
 	assert_string_equal(vm->initrd, "i");
 	assert_string_equal(vm->cmdline, "x y");

@@ -2,7 +2,7 @@
  * The final host page tables, built by the real mm_init on a fake machine.
  */
 /* clang-format off */
-/* UNIT_SOURCES: mm/init.c boot/memory_map.c mm/host_pt.c mm/frame.c mm/pool.c mm/window.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/audit.c */
+/* UNIT_SOURCES: mm/init.c boot/memory_map.c mm/host_pt.c mm/mmio.c mm/frame.c mm/pool.c mm/window.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/audit.c */
 /* UNIT_FLAGS: -iquote tests/unit/fake_mm */
 /* clang-format on */
 #include "audit.h"

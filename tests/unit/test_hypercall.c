@@ -13,13 +13,14 @@
 /* Arguments that stand for handles of the test's objects; the control VM's memory from SCRATCH on is filled before each call. */
 #define PLACE(n)   (0xAA00000000000000ull + (n))
 #define IS_PLACE(x) ((x) - PLACE(0) < PLACES)
-enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE, PLACES };
+enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE, DEVICE_PLACE, PLACES };
 #define VM     PLACE(VM_PLACE)
 #define OTHER  PLACE(OTHER_PLACE)
 #define VCPU   PLACE(VCPU_PLACE)
 #define MEMORY PLACE(MEMORY_PLACE)
 #define EVENT  PLACE(EVENT_PLACE)
 #define HOST   PLACE(HOST_PLACE)
+#define DEVICE PLACE(DEVICE_PLACE)
 
 #define CONFIG_AT    0x1000ull
 #define CPUID_AT     0x2000ull
@@ -32,6 +33,8 @@ enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE,
 #define MAPPED_BYTES 0x200000ull
 #define RIGHTS_RW    (HILUM_MAP_READ | HILUM_MAP_WRITE)
 #define NOWHERE	     (CONTROL_BYTES - 8)
+#define DEVICE_RID   0x18
+#define REGISTERS    0xFD000000ull /* where the machine has no RAM */
 
 static hilum_handle_t place[PLACES];
 
@@ -62,11 +65,13 @@ static int set_up(void **state)
 	(void)state;
 	fake_boot(2);
 	place[HOST_PLACE] = HOST_HANDLE;
-	place[VM_PLACE] = make_vm(0);
+	place[VM_PLACE] = make_vm(HILUM_VM_DEVICES);
 	place[OTHER_PLACE] = make_vm(0);
 	make_vcpu(place[VM_PLACE], 0, 1, &place[VCPU_PLACE]);
 	place[MEMORY_PLACE] = make_memory(4 * MIB);
 	place[EVENT_PLACE] = CALL_HANDLE(HC_EVENT_CREATE, place[VM_PLACE], 0, 5, 0);
+	place[DEVICE_PLACE] = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, DEVICE_RID, 0);
+	CALL_OK(HC_DEVICE_ASSIGN, place[DEVICE_PLACE], place[VM_PLACE], HILUM_DEVICE_UNPROTECTED);
 	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], place[MEMORY_PLACE], MAPPED_GPA, 0, MAPPED_BYTES, RIGHTS_RW);
 	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 9, 0, place[EVENT_PLACE]);
 	range.event = place[EVENT_PLACE];
@@ -127,7 +132,7 @@ static const struct valid valid_calls[] = {
 	{{HC_VCPU_PAUSE, VCPU}, {0, R_C}, 0},
 	{{HC_VCPU_TRAP_MEMORY, VCPU}, {0, R_C}, HANDLE},
 	{{HC_VCPU_STATS, VCPU, OUT_AT}, {0, R_R}, 0},
-	{{HC_EVENT_CREATE, VM, 0, 127, 255}, {0, R_C}, HANDLE},
+	{{HC_EVENT_CREATE, VM, 0, 127, 255}, {0, R_B}, HANDLE},
 	{{HC_EVENT_SIGNAL, EVENT}, {0, R_S}, 0},
 	{{HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT}, {0, R_C, 0, 0, R_S}, 0},
 	{{HC_IRQ_ACK, EVENT}, {0, R_S}, 0},
@@ -135,6 +140,12 @@ static const struct valid valid_calls[] = {
 	{{HC_HOST_POWER, HOST, HILUM_POWER_OFF, 0x0505}, {0, R_C}, HILUM_E_BUSY}, /* the machine did not obey */
 	{{HC_HOST_LOG_TAKE, HOST, EVENT}, {0, R_C, R_S}, ANY},
 	{{HC_HOST_LOG_TAKE, HOST, 0}, {0, R_C}, ANY},
+	{{HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS}, {0, R_C}, HANDLE},
+	{{HC_DEVICE_CREATE, HOST, 0x20, EVENT}, {0, R_C, 0, R_S}, HANDLE},
+	{{HC_DEVICE_ASSIGN, DEVICE, 0, 0}, {0, R_C}, 0},
+	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, EVENT}, {0, R_B, 0, R_S}, ANY},
+	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, 0}, {0, R_B}, 0},
+	{{HC_DEVICE_STATUS, DEVICE, OUT_AT}, {0, R_R}, 0},
 };
 
 static void put_handles(uint64_t words[7])
@@ -205,6 +216,8 @@ static hilum_handle_t stale_handle(void)
 /* An optional handle may be zero: those calls have a row of their own. */
 static bool is_optional(const struct valid *v, unsigned word)
 {
+	if (word == 3)
+		return v->words[0] == HC_DEVICE_CREATE || v->words[0] == HC_DEVICE_BIND_IRQ;
 	return word == 2 && (v->words[0] == HC_VM_SET_HANDLER || v->words[0] == HC_HOST_LOG_TAKE);
 }
 
@@ -370,6 +383,26 @@ static const struct wrong wrong_calls[] = {
 	{{HC_IRQ_BIND, HOST, 24, 0, EVENT}, HILUM_E_NOT_FOUND},
 	{{HC_IRQ_BIND, HOST, 1ull << 32, 0, EVENT}, HILUM_E_INVALID},
 	{{HC_IRQ_BIND, HOST, 5, 4, EVENT}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS + 1}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, 0, HILUM_MEMORY_DEVICE, REGISTERS}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE | HILUM_MEMORY_LAZY, REGISTERS}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 1ull << 52}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0 - PAGE_SIZE}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 8 * MIB}, HILUM_E_DENIED},	/* RAM */
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0xFEE00000}, HILUM_E_DENIED}, /* interrupts */
+	{{HC_MEMORY_CREATE, HOST, MIB, HILUM_MEMORY_DEVICE, 0xFED80000}, HILUM_E_DENIED},
+	{{HC_DEVICE_CREATE, HOST, DEVICE_RID, 0}, HILUM_E_EXISTS},
+	{{HC_DEVICE_CREATE, HOST, 0, 0}, HILUM_E_DENIED}, /* the host bridge */
+	{{HC_DEVICE_CREATE, HOST, 0x10018, 0}, HILUM_E_UNSUPPORTED},
+	{{HC_DEVICE_ASSIGN, DEVICE, VM, HILUM_DEVICE_UNPROTECTED}, HILUM_E_BUSY},
+	{{HC_DEVICE_ASSIGN, DEVICE, OTHER, HILUM_DEVICE_UNPROTECTED}, HILUM_E_INVALID},
+	{{HC_DEVICE_ASSIGN, DEVICE, VM, 2}, HILUM_E_INVALID},
+	{{HC_DEVICE_ASSIGN, DEVICE, VM, 1ull << 32}, HILUM_E_INVALID},
+	{{HC_DEVICE_ASSIGN, DEVICE, MEMORY, 0}, HILUM_E_BAD_HANDLE},
+	{{HC_DEVICE_BIND_IRQ, DEVICE, 2048, EVENT}, HILUM_E_INVALID},
+	{{HC_DEVICE_STATUS, DEVICE, NOWHERE}, HILUM_E_FAULT},
+	{{HC_DEVICE_DMA_ADDRESS, DEVICE, 0}, HILUM_E_DENIED}, /* another VM's */
 	{{HC_HOST_INFO, HOST, NOWHERE}, HILUM_E_FAULT},
 	{{HC_HOST_POWER, HOST, 2, 0}, HILUM_E_INVALID},
 	{{HC_HOST_POWER, HOST, HILUM_POWER_OFF, 0x10000}, HILUM_E_INVALID},
@@ -454,7 +487,7 @@ static void vm_create__bad_config__is_invalid(void **state)
 		struct hilum_vm_config config;
 		int64_t result;
 	} rows[] = {
-		{{.flags = 8}, HILUM_E_INVALID},
+		{{.flags = 16}, HILUM_E_INVALID},
 		{{.reserved = 1}, HILUM_E_INVALID},
 		{{.reserved2 = 1}, HILUM_E_INVALID},
 		{{.name = "a\nb"}, HILUM_E_INVALID},

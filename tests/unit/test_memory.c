@@ -3,7 +3,7 @@
  * allocation failing.
  */
 /* clang-format off */
-/* UNIT_SOURCES: mm/memory.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/audit.c tests/unit/fake_mm/fail.c */
+/* UNIT_SOURCES: mm/memory.c mm/mmio.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/audit.c tests/unit/fake_mm/fail.c */
 /* UNIT_FLAGS: -iquote tests/unit/fake_mm @tests/unit/fake_mm/fail.wrap */
 /* clang-format on */
 #include "audit.h"

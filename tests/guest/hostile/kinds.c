@@ -30,8 +30,6 @@ static uint64_t hypercall_number(void)
 void hostile_hypercall(void)
 {
 	uint64_t number = hypercall_number();
-	/* Seven times of eight the instruction that this CPU has. */
-	bool amd = (cpuid(0, 0).ebx != 0x756E6547) == ((hostile_random() & 7) != 0);
 	register uint64_t r10 __asm__("r10") = hostile_value();
 	register uint64_t r8 __asm__("r8") = hostile_value();
 	register uint64_t r9 __asm__("r9") = hostile_value();
@@ -41,7 +39,7 @@ void hostile_hypercall(void)
 	/* A guest that asks to wait for ever gets what it asked for. */
 	if (number == HC_WAIT)
 		rsi = rdtsc() + (rsi & 0xFFFF);
-	if (amd)
+	if (hostile_random() & 7)
 		__asm__ volatile("vmmcall"
 				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),
 				   "+r"(r9), "+b"(rbx), "+c"(rcx)

@@ -143,11 +143,11 @@ void irq_set_handler(unsigned vector, irq_handler_fn fn)
 	fake_irq[vector] = fn;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t apic_id, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
 {
 	(void)level;
 	(void)active_low;
-	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && apic_id < cpu_count);
+	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && high >> 24 < cpu_count);
 	if (gsi >= FAKE_GSIS)
 		return STATUS_NOT_FOUND;
 	fake_gsi_routed |= 1u << gsi;
@@ -175,13 +175,6 @@ _Noreturn void machine_reset(void)
 }
 
 /* ---- Boot and log ---- */
-
-const struct acpi_info *boot_acpi_get(void)
-{
-	static const struct acpi_info acpi = {.pm1a_control = 0x604, .isa_gsi = {[3] = 3, [4] = 4}};
-
-	return &acpi;
-}
 
 static void log_line(const char *fmt, va_list args)
 {

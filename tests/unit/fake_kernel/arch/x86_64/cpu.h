@@ -41,6 +41,23 @@ static inline struct cpu_arch *cpu_arch_self(void)
 	return (struct cpu_arch *)fake_self;
 }
 
+static inline void outl(uint16_t port, uint32_t v)
+{
+	(void)port;
+	(void)v;
+}
+
+static inline uint32_t inl(uint16_t port)
+{
+	(void)port;
+	return UINT32_MAX;
+}
+
+static inline void cpu_flush_line(const void *p)
+{
+	(void)p;
+}
+
 static inline void cpu_pause(void)
 {
 	fake_others_run();

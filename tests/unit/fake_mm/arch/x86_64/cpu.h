@@ -19,6 +19,11 @@ static inline struct cpu_arch *cpu_arch_self(void)
 	return &fake_cpu;
 }
 
+static inline void cpu_flush_line(const void *p)
+{
+	(void)p;
+}
+
 static inline void cpu_pause(void)
 {
 }

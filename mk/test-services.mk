@@ -1,0 +1,9 @@
+## make test-services   build/dma-test.bin, which the system tests put in the driver VM's place
+DMA_TEST_SRC := $(RUNTIME_SRC) drivers-vm/driver/host_pci.c tests/service/dma/main.c
+
+.PHONY: test-services
+test-services: $(B)/dma-test.bin
+$(B)/dma-test.elf: $(call service_obj,$(DMA_TEST_SRC)) drivers-vm/runtime/service.ld
+	@echo "  LD    $@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=0x100000 -Wl,--gc-sections \
+		-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(DMA_TEST_SRC))

@@ -1,0 +1,132 @@
+/*
+ * What the models of both vendors' IOMMUs share: registers, a cache that forgets only what it is told to forget, and the machine
+ * around them. A test asks what a device's access comes to; the answer is the hardware's, from its tables in the fake memory.
+ */
+#ifndef TESTS_UNIT_FAKE_IOMMU_IOMMU_MODEL_H
+#define TESTS_UNIT_FAKE_IOMMU_IOMMU_MODEL_H
+
+#include "machine.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "arch/x86_64/log.h"
+#include "arch/x86_64/lapic.h"
+#include "boot/hooks.h"
+#include "mm/host_pt.h"
+#include "mm/iommu_private.h"
+#include "mm/pool.h"
+#include "mm/window.h"
+
+#define UNITS	   2u
+#define UNIT_BASE  0xFED90000ull
+#define UNIT_BYTES 0x4000u
+#define RID	   0x1234
+#define OTHER_RID  0x1235
+#define BLOCKED	   (~0ull)
+#define RW	   (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define MIB	   (1ull << 20)
+#define GIB	   (1ull << 30)
+
+static uint8_t model_regs[UNITS][UNIT_BYTES];
+static unsigned log_lines;
+static bool x2apic;
+
+/* One cached answer a page, for requester and domain. */
+static struct {
+	bool used;
+	unsigned unit;
+	uint16_t rid, domain;
+	uint64_t page, entry;
+} cache[64];
+
+static uint64_t reg(unsigned unit, unsigned offset)
+{
+	uint64_t v;
+
+	memcpy(&v, &model_regs[unit][offset], 8);
+	return v;
+}
+
+static void set_reg(unsigned unit, unsigned offset, uint64_t value, unsigned bytes)
+{
+	memcpy(&model_regs[unit][offset], &value, bytes);
+}
+
+static uint64_t phys(hpa_t hpa)
+{
+	uint64_t v;
+
+	assert_true(hpa % 8 == 0 && hpa + 8 <= FAKE_RAM_BYTES);
+	memcpy(&v, fake_ram + hpa, 8);
+	return v;
+}
+
+static void cache_forget(unsigned unit, bool all, uint16_t domain)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(cache); i++)
+		if (cache[i].unit == unit && (all || cache[i].domain == domain))
+			cache[i].used = false;
+}
+
+static uint64_t *cache_find(unsigned unit, uint16_t rid, uint64_t page)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(cache); i++)
+		if (cache[i].used && cache[i].unit == unit && cache[i].rid == rid && cache[i].page == page)
+			return &cache[i].entry;
+	return NULL;
+}
+
+static void cache_put(unsigned unit, uint16_t rid, uint16_t domain, uint64_t page, uint64_t entry)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(cache); i++) {
+		if (cache[i].used)
+			continue;
+		cache[i].used = true;
+		cache[i].unit = unit;
+		cache[i].rid = rid;
+		cache[i].domain = domain;
+		cache[i].page = page;
+		cache[i].entry = entry;
+		return;
+	}
+}
+
+static unsigned unit_of(const volatile void *p, unsigned *offset)
+{
+	size_t at = (size_t)((const volatile uint8_t *)p - model_regs[0]);
+
+	assert_true(at < sizeof(model_regs));
+	*offset = at % UNIT_BYTES;
+	return (unsigned)(at / UNIT_BYTES);
+}
+
+void *mm_map_mmio(hpa_t base, uint64_t bytes)
+{
+	assert_true(base >= UNIT_BASE && base < UNIT_BASE + UNITS * 0x1000 && bytes <= UNIT_BYTES);
+	return model_regs[(base - UNIT_BASE) / 0x1000];
+}
+
+void log_warn(const char *fmt, ...)
+{
+	(void)fmt;
+	log_lines++;
+}
+
+void window_zero_frames(hpa_t hpa, unsigned order)
+{
+	memset(fake_ram + hpa, 0, PAGE_SIZE << order);
+}
+
+bool lapic_is_x2apic(void)
+{
+	return x2apic;
+}
+
+void host_pt_map_block(uint64_t va, hpa_t hpa)
+{
+	(void)va;
+	(void)hpa;
+}
+
+#endif

@@ -1,0 +1,396 @@
+/*
+ * Devices on the real kernel core, over an IOMMU that records: what a device reaches is what its VM has, from the moment it is
+ * assigned to the moment it is taken away, and not longer.
+ */
+/* clang-format off */
+/* UNIT_SOURCES: build/unit/kernel_fake.a */
+/* UNIT_FLAGS: @tests/unit/fake_kernel/fake.flags @tests/unit/fake_kernel/fake.wrap */
+/* clang-format on */
+#include "tests/unit/fake_kernel/iommu_fake.h"
+
+#include "kernel/device.h"
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define RID	   0x20
+#define RAM_GPA	   0x100000ull
+#define RW	   (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define OUT_AT	   0x8000ull
+
+static hilum_handle_t vm, vcpu, memory, device, event;
+
+static int set_up(void **state)
+{
+	(void)state;
+	fake_boot(2);
+	memset(&fake_iommu, 0, sizeof(fake_iommu));
+	vm = make_vm(HILUM_VM_DEVICES);
+	make_vcpu(vm, 0, 1, &vcpu);
+	memory = make_memory(4 * MIB);
+	event = CALL_HANDLE(HC_EVENT_CREATE, vm, 0, 5, 0);
+	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	fake_iommu.fail = false;
+	fake_check_clean();
+	for (unsigned i = 0; i < 65536; i++)
+		assert_true(fake_iommu.domain[i] == 0 || i == FAKE_RESERVED_RID);
+	for (unsigned i = CPU_IRQ_DEVICE_FIRST; i <= CPU_IRQ_DEVICE_LAST; i++)
+		assert_true(fake_iommu.vector_rid[i] == 0 || fake_iommu.vector_rid[i] == FAKE_IOAPIC_RID);
+	return 0;
+}
+
+static void assign(void)
+{
+	CALL_OK(HC_DEVICE_ASSIGN, device, vm, 0);
+}
+
+/* What the device sees at gpa: the host address, or HPA_INVALID. */
+static hpa_t reach(gpa_t gpa, unsigned rights)
+{
+	uint64_t e = vm_of(vm)->domain->tree.root;
+
+	for (int shift = 30; shift >= 12; shift -= 9) {
+		const uint64_t *table = pool_va(e & NESTED_PT_ADDRESS);
+
+		e = table[gpa >> shift & 511];
+		if (!(e & 1) || ((rights & HILUM_MAP_WRITE) && !(e & 2)))
+			return HPA_INVALID;
+		if (shift == 12 || e & NESTED_PT_LARGE)
+			return (e & NESTED_PT_ADDRESS & ~((1ull << shift) - 1)) | (gpa & ((1ull << shift) - 1));
+	}
+	return HPA_INVALID;
+}
+
+static hpa_t backing(gpa_t gpa)
+{
+	uint64_t bytes;
+	hpa_t hpa = HPA_INVALID;
+
+	(void)nested_pt_lookup(&vm_of(vm)->npt, gpa, HILUM_MAP_READ, &hpa, &bytes);
+	return hpa;
+}
+
+static struct hilum_device_status status(void)
+{
+	struct hilum_device_status s;
+
+	CALL_OK(HC_DEVICE_STATUS, device, OUT_AT);
+	memcpy(&s, control_memory() + OUT_AT, sizeof(s));
+	return s;
+}
+
+static void fault(uint16_t rid, uint64_t address)
+{
+	fake_iommu.faults[fake_iommu.fault_count++] = (struct iommu_fault){rid, {HILUM_FAULT_DMA, 5, 1, 0, address}};
+}
+
+/* ---- Memory ---- */
+
+static void map__vm_with_devices__is_mirrored_with_its_rights(void **state)
+{
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, vm, memory, RAM_GPA, 0, MIB, RW);
+	CALL_OK(HC_MEMORY_MAP, vm, memory, 0x40000000, MIB, 0x3000, HILUM_MAP_READ);
+	for (gpa_t at = RAM_GPA; at < RAM_GPA + MIB; at += PAGE_SIZE)
+		assert_int_equal(reach(at, RW), backing(at));
+	assert_int_equal(reach(0x40002FFF, HILUM_MAP_READ), backing(0x40002FFF));
+	assert_int_equal(reach(0x40000000, RW), HPA_INVALID);
+	assert_int_equal(reach(RAM_GPA - 1, HILUM_MAP_READ), HPA_INVALID);
+	assert_int_equal(reach(RAM_GPA + MIB, HILUM_MAP_READ), HPA_INVALID);
+}
+
+static void map__large_page__is_mirrored_large(void **state)
+{
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, vm, memory, 0x200000, 0, 2 * MIB, RW);
+	uint32_t pages = vm_of(vm)->domain->tree.table_pages;
+	assert_int_equal(pages, 2);
+	assert_int_equal(reach(0x3FFFFF, RW), backing(0x3FFFFF));
+}
+
+static void unmap__mirrored_range__is_flushed_before_it_returns(void **state)
+{
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, vm, memory, RAM_GPA, 0, MIB, RW);
+	unsigned flushes = fake_iommu.flushes;
+	CALL_OK(HC_MEMORY_UNMAP, vm, RAM_GPA, MIB);
+	assert_int_equal(fake_iommu.flushes, flushes + 1);
+	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), HPA_INVALID);
+}
+
+static void map__lazy_memory__is_mirrored_as_it_is_populated(void **state)
+{
+	(void)state;
+	hilum_handle_t lazy = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
+	CALL_OK(HC_MEMORY_MAP, vm, lazy, RAM_GPA, 0, MIB, RW);
+	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), HPA_INVALID);
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + 0x5000, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(reach(RAM_GPA + 0x5123, RW), backing(RAM_GPA + 0x5123));
+	assert_int_equal(reach(RAM_GPA + 0x4000, HILUM_MAP_READ), HPA_INVALID);
+}
+
+static void map__device_registers__are_no_part_of_the_domain(void **state)
+{
+	(void)state;
+	hilum_handle_t registers = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, MIB, HILUM_MEMORY_DEVICE, 0xFD000000);
+	CALL_OK(HC_MEMORY_MAP, vm, registers, RAM_GPA, 0, MIB, RW);
+	assert_int_equal(backing(RAM_GPA), 0xFD000000);
+	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), HPA_INVALID);
+	CALL_OK(HC_MEMORY_UNMAP, vm, RAM_GPA, MIB);
+}
+
+static void map__beyond_the_iommus_addresses__is_refused_and_undone(void **state)
+{
+	(void)state;
+	assert_int_equal(CALL(HC_MEMORY_MAP, vm, memory, (1ull << 39) - PAGE_SIZE, 0, 2 * PAGE_SIZE, RW), HILUM_E_INVALID);
+	assert_int_equal(backing((1ull << 39) - PAGE_SIZE), HPA_INVALID);
+	CALL_OK(HC_MEMORY_MAP, vm, memory, (1ull << 39) - PAGE_SIZE, 0, PAGE_SIZE, RW);
+	assert_int_equal(reach((1ull << 39) - 1, RW), backing((1ull << 39) - 1));
+}
+
+static void map__vm_without_devices__has_no_domain(void **state)
+{
+	(void)state;
+	hilum_handle_t plain = make_vm(0);
+	assert_null(vm_of(plain)->domain);
+	assert_int_equal(CALL(HC_DEVICE_ASSIGN, device, plain, 0), HILUM_E_INVALID);
+}
+
+static void create_vm__no_domain_left__is_refused(void **state)
+{
+	(void)state;
+	struct hilum_vm_config config = {.flags = HILUM_VM_DEVICES, .name = "one"};
+	memcpy(control_memory(), &config, sizeof(config));
+	for (unsigned i = 0; i < IOMMU_DOMAINS_MAX - 1; i++)
+		CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, 0);
+	assert_int_equal(CALL(HC_VM_CREATE, HOST_HANDLE, 0), HILUM_E_NO_MEMORY);
+	CALL_OK(HC_VM_DESTROY, vm);
+	CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, 0);
+}
+
+/* ---- Life ---- */
+
+static void assign__device__reaches_that_vm_only(void **state)
+{
+	(void)state;
+	assert_int_equal(fake_iommu.domain[RID], 0);
+	assert_int_equal(status().state, HILUM_DEVICE_BLOCKED);
+	assign();
+	assert_int_equal(fake_iommu.domain[RID], vm_of(vm)->domain->id);
+	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+	assert_int_equal(CALL(HC_DEVICE_ASSIGN, device, make_vm(HILUM_VM_DEVICES), 0), HILUM_E_BUSY);
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	assert_int_equal(fake_iommu.domain[RID], 0);
+	assign();
+}
+
+static void destroy_vm__assigned_device__is_blocked_and_free_again(void **state)
+{
+	(void)state;
+	assign();
+	CALL(HC_DEVICE_BIND_IRQ, device, 0, event);
+	CALL_OK(HC_VM_DESTROY, vm);
+	assert_int_equal(fake_iommu.domain[RID], 0);
+	assert_int_equal(status().state, HILUM_DEVICE_BLOCKED);
+	for (unsigned i = 0; i < 256; i++)
+		assert_int_equal(fake_iommu.vector_rid[i], 0);
+	vm = make_vm(HILUM_VM_DEVICES);
+	assign();
+}
+
+static void close__last_handle__blocks_the_device(void **state)
+{
+	(void)state;
+	assign();
+	CALL_OK(HC_HANDLE_CLOSE, device);
+	assert_int_equal(fake_iommu.domain[RID], 0);
+	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
+}
+
+static void assign__no_memory_for_tables__stays_blocked(void **state)
+{
+	(void)state;
+	fake_iommu.fail = true;
+	assert_int_equal(CALL(HC_DEVICE_ASSIGN, device, vm, 0), HILUM_E_NO_MEMORY);
+	fake_iommu.fail = false;
+	assert_int_equal(status().state, HILUM_DEVICE_BLOCKED);
+	assign();
+}
+
+static void create__reserved_by_firmware__is_denied(void **state)
+{
+	(void)state;
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, FAKE_RESERVED_RID, 0), HILUM_E_DENIED);
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, FAKE_LIAR_RID, 0), HILUM_E_DENIED);
+}
+
+static void dma_address__own_device__is_the_vms_own(void **state)
+{
+	(void)state;
+	hilum_handle_t own = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, 0x28, 0);
+	CALL_OK(HC_MEMORY_MAP, vm, memory, RAM_GPA, 0, MIB, RW);
+	assign();
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, RAM_GPA), HILUM_E_DENIED); /* the caller is another VM */
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, own, 0), HILUM_E_DENIED);
+}
+
+/* ---- Interrupts ---- */
+
+static void bind_irq__event_of_its_vm__is_tied_to_the_device(void **state)
+{
+	(void)state;
+	assign();
+	int64_t message = CALL(HC_DEVICE_BIND_IRQ, device, 0, event);
+	unsigned vector = (unsigned)(message >> 32);
+	assert_int_equal(message & 0xFFFFFFFF, 0xFEE01010);
+	assert_int_equal(fake_iommu.vector_rid[vector], RID);
+	assert_int_equal(fake_iommu.vector_core[vector], 1);
+	fake_irq[vector](vector);
+	assert_int_equal(vm_of(vm)->shared->pending[0][0], 1u << 5);
+	CALL_OK(HC_IRQ_ACK, event);
+	CALL_OK(HC_DEVICE_BIND_IRQ, device, 0, 0);
+	assert_int_equal(fake_iommu.vector_rid[vector], 0);
+	vm_of(vm)->shared->pending[0][0] = 0;
+	fake_irq[vector](vector);
+	assert_int_equal(vm_of(vm)->shared->pending[0][0], 0);
+}
+
+static void bind_irq__same_index_again__leaves_one(void **state)
+{
+	(void)state;
+	assign();
+	for (unsigned i = 0; i < 1000; i++)
+		assert_true(CALL(HC_DEVICE_BIND_IRQ, device, 7, event) > 0);
+	assert_true(CALL(HC_DEVICE_BIND_IRQ, device, 8, event) > 0);
+	unsigned bound = 0;
+	for (unsigned i = 0; i < 256; i++)
+		bound += fake_iommu.vector_rid[i] == RID;
+	assert_int_equal(bound, 2);
+}
+
+static void bind_irq__not_its_vm_or_not_assigned__is_refused(void **state)
+{
+	(void)state;
+	hilum_handle_t other = make_vm(0);
+	make_vcpu(other, 0, 0, NULL);
+	hilum_handle_t foreign = CALL_HANDLE(HC_EVENT_CREATE, other, 0, 1, 0);
+	assert_int_equal(CALL(HC_DEVICE_BIND_IRQ, device, 0, event), HILUM_E_INVALID);
+	assign();
+	assert_int_equal(CALL(HC_DEVICE_BIND_IRQ, device, 0, foreign), HILUM_E_INVALID);
+}
+
+static void bind_irq__vectors_used_up__is_refused(void **state)
+{
+	(void)state;
+	assign();
+	unsigned n = 0;
+	while (CALL(HC_DEVICE_BIND_IRQ, device, n, event) > 0)
+		n++;
+	assert_int_equal(n, CPU_IRQ_DEVICE_LAST - CPU_IRQ_DEVICE_FIRST + 1);
+	assert_int_equal(CALL(HC_DEVICE_BIND_IRQ, device, n, event), HILUM_E_NO_MEMORY);
+	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, 0, event), HILUM_E_NO_MEMORY);
+}
+
+static void irq_bind__pin__comes_from_its_ioapic(void **state)
+{
+	(void)state;
+	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, HILUM_IRQ_LEVEL, event);
+	assert_int_equal(fake_iommu.vector_rid[CPU_IRQ_DEVICE_FIRST], FAKE_IOAPIC_RID);
+	assert_int_equal(fake_iommu.vector_core[CPU_IRQ_DEVICE_FIRST], 1);
+}
+
+/* ---- Faults ---- */
+
+static void faults__of_an_assigned_device__are_counted_and_told(void **state)
+{
+	(void)state;
+	CALL_OK(HC_HANDLE_CLOSE, device);
+	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, event);
+	assign();
+	fault(RID, 0x1000);
+	fault(RID, 0x2000);
+	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	struct hilum_device_status s = status();
+	assert_int_equal(s.faults, 2);
+	assert_int_equal(s.last.address, 0x1000);
+	assert_int_equal(s.last.write, 1);
+	assert_int_equal(s.last.reason, 5);
+	assert_int_equal(s.state, HILUM_DEVICE_ASSIGNED);
+	assert_int_equal(vm_of(vm)->shared->pending[0][0], 1u << 5);
+}
+
+static void faults__flood__cuts_the_device_off_until_it_is_assigned_anew(void **state)
+{
+	(void)state;
+	assign();
+	for (unsigned i = 0; i < 31; i++)
+		fault(RID, i);
+	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+	fault(RID, 31);
+	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	assert_int_equal(status().state, HILUM_DEVICE_CUT_OFF);
+	assert_int_equal(fake_iommu.domain[RID], 0);
+	assert_true(fake_iommu.quiet[RID]);
+	assert_int_equal(CALL(HC_DEVICE_ASSIGN, device, vm, 0), HILUM_E_BUSY);
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	assert_false(fake_iommu.quiet[RID]);
+	assign();
+	fault(RID, 0);
+	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+	assert_int_equal(status().faults, 33);
+}
+
+static void faults__of_nobodys_device__are_heard_once(void **state)
+{
+	(void)state;
+	unsigned lines = fake_log_lines;
+	fault(0x1234, 0x1000);
+	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	assert_int_equal(fake_log_lines, lines + 1);
+	assert_true(fake_iommu.quiet[0x1234]);
+	hilum_handle_t found = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, 0x1234, 0);
+	assert_false(fake_iommu.quiet[0x1234]);
+	CALL_OK(HC_HANDLE_CLOSE, found);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(map__vm_with_devices__is_mirrored_with_its_rights),
+		TEST(map__large_page__is_mirrored_large),
+		TEST(unmap__mirrored_range__is_flushed_before_it_returns),
+		TEST(map__lazy_memory__is_mirrored_as_it_is_populated),
+		TEST(map__device_registers__are_no_part_of_the_domain),
+		TEST(map__beyond_the_iommus_addresses__is_refused_and_undone),
+		TEST(map__vm_without_devices__has_no_domain),
+		TEST(create_vm__no_domain_left__is_refused),
+		TEST(assign__device__reaches_that_vm_only),
+		TEST(destroy_vm__assigned_device__is_blocked_and_free_again),
+		TEST(close__last_handle__blocks_the_device),
+		TEST(assign__no_memory_for_tables__stays_blocked),
+		TEST(create__reserved_by_firmware__is_denied),
+		TEST(dma_address__own_device__is_the_vms_own),
+		TEST(bind_irq__event_of_its_vm__is_tied_to_the_device),
+		TEST(bind_irq__same_index_again__leaves_one),
+		TEST(bind_irq__not_its_vm_or_not_assigned__is_refused),
+		TEST(bind_irq__vectors_used_up__is_refused),
+		TEST(irq_bind__pin__comes_from_its_ioapic),
+		TEST(faults__of_an_assigned_device__are_counted_and_told),
+		TEST(faults__flood__cuts_the_device_off_until_it_is_assigned_anew),
+		TEST(faults__of_nobodys_device__are_heard_once),
+	};
+
+	fake_iommu_start();
+	/* What firmware reserves is mapped for its device, except where it is RAM. */
+	assert_int_equal(fake_iommu.domain[FAKE_RESERVED_RID], 1);
+	assert_int_equal(fake_iommu.domain[FAKE_LIAR_RID], 0);
+	assert_int_equal(fake_iommu.fault_message, 0xFEE00000 | (uint64_t)CPU_IRQ_FAULT << 32);
+	assert_int_equal(iommu_features, HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
