@@ -17,7 +17,6 @@
 #include "mm/window.h"
 
 struct vm *vm_list;
-uint32_t vm_count;
 
 #define COPY_WINDOW 8u /* window slot; the lower ones belong to instruction fetch */
 
@@ -60,7 +59,6 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 		object_ref(&status_event->object);
 	vm->next = vm_list;
 	vm_list = vm;
-	vm_count++;
 	*out = vm;
 	return STATUS_OK;
 }
@@ -72,7 +70,6 @@ static void vm_unlink(struct vm *vm)
 	while (*link != vm)
 		link = &(*link)->next;
 	*link = vm->next;
-	vm_count--;
 }
 
 void vm_destroy(struct vm *vm, struct cpu *self)

@@ -90,6 +90,5 @@ void vm_get_status(const struct vm *vm, struct hilum_vm_status *out);
 void vm_crash(struct vcpu *vcpu, enum hilum_crash reason, uint64_t detail);
 
 extern struct vm *vm_list;
-extern uint32_t vm_count;
 
 #endif
