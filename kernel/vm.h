@@ -66,6 +66,9 @@ must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, u
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
+/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`. Any core. */
+must_check enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa);
+
 /* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */
 must_check enum status vm_set_extint(struct vm *vm, uint64_t level);
 

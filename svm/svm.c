@@ -37,7 +37,6 @@ static enum status svm_probe(const char **why)
 		.asids = r.ebx,
 		.nrip = r.edx >> 3 & 1,
 		.clean = r.edx >> 5 & 1,
-		.flush_by_asid = r.edx >> 6 & 1,
 		.decode_assists = r.edx >> 7 & 1,
 		.pause_filter = r.edx >> 10 & 1,
 		.pause_threshold = r.edx >> 12 & 1,
@@ -91,9 +90,9 @@ static enum status svm_init(void)
 	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
 		msr_pass(backend_passed_msrs[i]);
 	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
-	log_info("SVM: %u ASIDs%s%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
+	log_info("SVM: %u ASIDs%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
 		 svm_features.decode_assists ? ", decode assists" : "", svm_features.clean ? ", clean bits" : "",
-		 svm_features.flush_by_asid ? ", flush by ASID" : "", svm_features.pause_filter ? ", pause filter" : "");
+		 svm_features.pause_filter ? ", pause filter" : "");
 	return STATUS_OK;
 }
 

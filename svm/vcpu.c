@@ -60,10 +60,16 @@ static void dr_unload(struct vcpu *v, struct vmcb *c)
 		VMCB_SET(c, intercept_dr, INTERCEPT_DR_ADDRESSES);
 }
 
+static inline void write_offset_and_pat(const struct vcpu *v, struct vmcb *c)
+{
+	c->tsc_offset = v->apic.tsc_offset;
+	c->g_pat = v->pat;
+	c->clean = 0;
+}
+
 void svm_write_offset_and_pat(struct vcpu *v)
 {
-	VMCB_SET(svm_vmcb(v), tsc_offset, v->apic.tsc_offset);
-	VMCB_SET(svm_vmcb(v), g_pat, v->pat);
+	write_offset_and_pat(v, svm_vmcb(v));
 }
 
 void svm_load(struct vcpu *v)
@@ -75,8 +81,7 @@ void svm_load(struct vcpu *v)
 	if (unlikely(c->intercept_dr == 0))
 		svm_dr_take(v);
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
-	svm_write_offset_and_pat(v);
-	c->clean = 0; /* another VMCB may have run here since */
+	write_offset_and_pat(v, c); /* and nothing is clean: another VMCB may have run here since */
 	if (unlikely(c->virtual_interrupt & V_IRQ))
 		cpu_timer_tick(v->cpu, true);
 }
