@@ -23,14 +23,14 @@ static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-	v->trapped = (struct forward){
-		.kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT,
-		.size = x->port.size,
-		.write = !x->port.in,
-		.address = x->port.port,
-		.value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size)),
-		.next_rip = x->port.next_rip,
-	};
+	struct forward *f = &v->trapped; /* by its fields: a whole one is built on the stack first */
+	f->kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT;
+	f->size = x->port.size;
+	f->write = !x->port.in;
+	f->address = x->port.port;
+	f->value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size));
+	f->next_rip = x->port.next_rip;
+	f->insn = NULL;
 	forward_trap(v);
 }
 

@@ -73,7 +73,8 @@ static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
 	vcpu_request(h, VCPU_REQUEST_TRAP);
 }
 
-void forward_hand_over(struct vcpu *g)
+/* Give the trap of `g` to the handler VM's vCPU for this core. */
+static inline void hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -106,7 +107,12 @@ void forward_trap(struct vcpu *v)
 	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
 		trap_page_fill(v);
 	v->state = VCPU_TRAPPED;
-	forward_hand_over(v);
+	hand_over(v);
+}
+
+void forward_again(struct vcpu *v)
+{
+	hand_over(v);
 }
 
 static void complete_port(struct vcpu *v)
