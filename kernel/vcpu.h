@@ -107,6 +107,7 @@ struct vcpu {
 	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
 	uint64_t eoi_pending[4];
+	uint64_t eoi_exits[4]; /* shared: vectors whose end of interrupt the CPU tells, where it does the others itself */
 
 	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;
