@@ -87,6 +87,7 @@ struct vcpu {
 	uint32_t requests; /* shared; locked operations */
 	uint32_t state;    /* enum vcpu_state: what it waits for, if anything */
 	uint32_t stopped;  /* created, paused or crashed; stored with release order: other cores may then read its state */
+	uint32_t posting;  /* shared: it runs, and its core takes what is in IRR at CPU_IRQ_POSTED, without an exit */
 	uint32_t deferred; /* requests that came while it was stopped */
 	struct cpu *cpu;
 	struct vm *vm;

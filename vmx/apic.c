@@ -30,7 +30,12 @@ void vmx_write_apic_controls(struct vcpu *v)
 	vmx_write(VMCS_VIRTUAL_APIC, v->backend_hpa + 2 * PAGE_SIZE);
 	for (unsigned i = 0; i < 4; i++)
 		vmx_write(VMCS_EOI_EXIT(i), 0);
+	if (vmx_controls.pin & PIN_POSTED_INTERRUPTS) {
+		vmx_write(VMCS_POSTED_VECTOR, CPU_IRQ_POSTED);
+		vmx_write(VMCS_POSTED_DESCRIPTOR, pool_hpa(v->apic.irr)); /* 30.6: 256 bits, then the CPU's own */
+	}
 }
+_Static_assert(offsetof(struct vlapic, notification) - offsetof(struct vlapic, irr) == 32, "a posted-interrupt descriptor");
 
 static void page_enter(struct vcpu *v, struct vmx_vcpu *x)
 {

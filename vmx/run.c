@@ -334,7 +334,10 @@ static void commit(struct vcpu *v, struct vmx_vcpu *x)
 void vmx_run(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
+	bool posts = vmx_controls.pin & PIN_POSTED_INTERRUPTS;
 
+	if (posts)
+		(void)__atomic_exchange_n(&v->posting, 1, __ATOMIC_SEQ_CST);
 	while (v->state == VCPU_READY) {
 		v->check_interrupts |= !x->apic_in_page; /* it has to go there again */
 		if (!backend_ready_to_enter(v, inject, tlb_update))
@@ -354,4 +357,6 @@ void vmx_run(struct vcpu *v)
 		x->rsp_known = false;
 		classify(v, x, (uint32_t)vmx_read(VMCS_EXIT_REASON));
 	}
+	if (posts)
+		(void)__atomic_exchange_n(&v->posting, 0, __ATOMIC_SEQ_CST);
 }
