@@ -16,20 +16,18 @@
 #define EPT_CAP_INVEPT_ALL    (1ull << 26)
 #define VPID_CAP_NEEDED       (1ull << 32 | 1ull << 42) /* INVVPID, all contexts */
 
-#define SECONDARY_APIC (SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY)
-
 /* One control word: what Hilum cannot do without, what it takes where offered, and what may be forced on it (A.2: default1). */
 static const struct rule {
 	uint32_t required, wanted, tolerated;
 } rules[] = {
-	{ PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER | PIN_POSTED_INTERRUPTS, 0x16 },
+	{ PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER, 0x16 },
 	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE |
-		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY, PRIMARY_TPR_SHADOW, 0x04006172 },
+		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY, 0, 0x04006172 },
 	{ EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
 		  EXIT_LOAD_EFER, EXIT_SAVE_TIMER, 0x36DFF },
 	{ ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, 0x11FF },
 	{ SECONDARY_EPT | SECONDARY_UNRESTRICTED, SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP |
-		  SECONDARY_INVPCID | SECONDARY_ENCLS | SECONDARY_XSAVES | SECONDARY_APIC, 0 },
+		  SECONDARY_INVPCID | SECONDARY_ENCLS | SECONDARY_XSAVES, 0 },
 };
 
 /* A.3: the low half of the MSR must be 1, the high half may be. */
@@ -39,6 +37,19 @@ static bool choose_word(uint64_t msr, const struct rule *rule, uint32_t *out)
 
 	*out = must | rule->required | (rule->wanted & may);
 	return !(*out & ~may) && !(must & ~(rule->required | rule->wanted | rule->tolerated));
+}
+
+/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
+static void choose_apic(const uint64_t *word, uint64_t secondary, struct vmx_controls *out)
+{
+	const uint32_t needed = SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
+	const uint32_t exits = PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE;
+
+	if ((secondary >> 32 & needed) != needed || !(word[1] >> 32 & PRIMARY_TPR_SHADOW) || (word[1] & exits))
+		return;
+	out->pin |= word[0] >> 32 & PIN_POSTED_INTERRUPTS;
+	out->primary = (out->primary & ~exits) | PRIMARY_TPR_SHADOW;
+	out->secondary |= needed & ~SECONDARY_X2APIC; /* that one while the guest's APIC is in that mode */
 }
 
 static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
@@ -55,20 +66,8 @@ static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 	    !choose_word(cap[CAP_SECONDARY], &rules[4], &out->secondary) || (word[1] >> 32 & windows) != windows ||
 	    !(word[3] >> 32 & ENTRY_IA32E))
 		return "this CPU's VMX, or the hypervisor under Hilum, lacks a control that Hilum needs or forces one on it";
+	choose_apic(word, cap[CAP_SECONDARY], out);
 	return NULL;
-}
-
-/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Every CPU with one of these has the others. */
-static void choose_apic(struct vmx_controls *out)
-{
-	if ((out->secondary & SECONDARY_APIC) == SECONDARY_APIC && (out->primary & PRIMARY_TPR_SHADOW)) {
-		out->primary &= ~(PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE);
-		out->secondary &= ~SECONDARY_X2APIC; /* while the guest's APIC is in that mode */
-	} else {
-		out->primary &= ~PRIMARY_TPR_SHADOW;
-		out->secondary &= ~SECONDARY_APIC;
-		out->pin &= ~PIN_POSTED_INTERRUPTS;
-	}
 }
 
 static const char *choose_ept(uint64_t cap, struct vmx_controls *out)
@@ -100,7 +99,6 @@ enum status vmx_choose_controls(const uint64_t cap[CAP_COUNT], uint64_t feature_
 	}
 	out->revision = (uint32_t)basic & 0x7FFFFFFF;
 	out->timer_shift = cap[CAP_MISC] & 31;
-	choose_apic(out);
 	if ((cap[CAP_EPT_VPID] & VPID_CAP_NEEDED) != VPID_CAP_NEEDED)
 		out->secondary &= ~SECONDARY_VPID; /* tags could not be used again: every entry and exit flushes instead */
 	if (!(out->pin & PIN_PREEMPTION_TIMER))
