@@ -204,6 +204,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_PREEMPTION_TIMER:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
+		vmx_write_timer();
 		host_interrupt_window();
 		return;
 	case REASON_INTERRUPT_WINDOW:
@@ -229,6 +230,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		handle_insn(v, HILUM_EXIT_RDPMC);
 		return;
 	case REASON_PAUSE:
+		host_interrupt_window(); /* as in svm/run.c: Bochs holds them back where the guest was entered with IF clear */
 		handle_insn(v, HILUM_EXIT_PAUSE);
 		return;
 	case REASON_TRIPLE_FAULT:

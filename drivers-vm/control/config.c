@@ -48,6 +48,11 @@ static const struct config_field vm_fields[] = {
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
 	{VM(debug_exit, debug_exit), .set = config_set_port},
+	{VM(rng, rng), .set = config_set_boolean},
+	{VM(balloon, balloon_bytes), .set = config_set_size},
+	{VM(packed, packed), .set = config_set_boolean},
+	{VM(disk, disk), .set = config_set_disks},
+	{VM(nic, nic), .set = config_set_nics},
 	{VM(profile, profile), .set = config_set_choice, .choices = profile_words},
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
@@ -98,9 +103,7 @@ static void fail_unknown(struct config_reader *reader, const struct config_field
 		config_fail(reader, value->key_line, path, "unknown key");
 }
 
-/* Fills `target` from a table: every key must be a field, every required field there. False if anything was
- * reported. */
-static bool read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
+bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
 		       const char *prefix, const struct toml_value *table, void *target)
 {
 	unsigned before = reader->errors;
@@ -146,6 +149,9 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *vms,
 		valid = config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
 				    "\"%s\" is taken by the VM on line %u", vm->name,
 				    (unsigned)same->key_line);
+	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
+		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
+				    "is not smaller than memory");
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)
@@ -165,6 +171,7 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 		.prefault = true,
 		.hugepages = true,
 		.serial = true,
+		.balloon_bytes = CONFIG_NO_BALLOON,
 		.on_reboot = CONFIG_ACTION_RESTART,
 		.line = table->line,
 	};
@@ -173,14 +180,18 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 		config_fail(reader, table->line, "vm", "must be a table, [[vm]]");
 		return;
 	}
-	bool keys_valid = read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
+	bool keys_valid = config_read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
 
 	if (!check_vm(reader, vms, table, &vm) || !keys_valid)
 		return;
-	if (out->vm_count == CONFIG_VMS_MAX)
+	config_name_nics(&vm);
+	if (out->vm_count == CONFIG_VMS_MAX) {
 		config_fail(reader, table->line, "vm", "more than %u VMs", CONFIG_VMS_MAX);
-	else
-		out->vm[out->vm_count++] = vm;
+		return;
+	}
+	out->vm[out->vm_count] = vm;
+	if (config_check_macs(reader, out->vm, out->vm_count + 1))
+		out->vm_count++;
 }
 
 static void read_vms(struct config_reader *reader, const struct toml_value *vms, struct config *out)
@@ -213,7 +224,7 @@ static void read_global(struct config_reader *reader, const struct toml_value *r
 		config_fail(reader, table->key_line, "hilum", "must be a table, [hilum]");
 		return;
 	}
-	read_table(reader, global_fields, COUNT(global_fields), "hilum.", table, out);
+	config_read_table(reader, global_fields, COUNT(global_fields), "hilum.", table, out);
 	if (out->console != NULL && strcmp(out->console, CONFIG_LOG_NAME) != 0 &&
 	    !has_vm_named(toml_find(root, "vm"), out->console)) {
 		config_fail(reader, toml_find(table, "console")->key_line, "hilum.console",

@@ -15,7 +15,14 @@
 #define CONFIG_VMS_MAX	    32u
 #define CONFIG_NAME_BYTES   32u /* with the NUL; the kernel's limit for a VM's name */
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
+#define CONFIG_DISKS_MAX    8u
+#define CONFIG_NICS_MAX	    4u
+#define CONFIG_NIC_IPS_MAX  3u /* of each kind */
+#define CONFIG_SERIAL_BYTES 21u /* with the NUL; virtio's limit */
+#define CONFIG_LABEL_BYTES  37u /* with the NUL; GPT's limit, and just a GUID's length */
 #define CONFIG_MESSAGE_MAX  240
+#define CONFIG_BRIDGE_NAME  "default" /* of the switch that a card is joined to that names none */
+#define CONFIG_NO_BALLOON   UINT64_MAX
 #define CONFIG_LOG_NAME	    "hilum" /* the log's name among the consoles; no VM may have it */
 
 /* A value takes at most 72 bytes of arena and at least two of text; strings take as much as they have. */
@@ -48,6 +55,36 @@ enum config_action {
 	CONFIG_ACTION_PRESERVE,
 };
 
+/* [[vm.disk]] */
+struct config_disk {
+	const char *module; /* boot module that is the medium */
+	bool readonly;
+	const char *serial;   /* or NULL */
+	uint32_t partition;   /* its number, or zero */
+	const char *partlabel, *partuuid; /* or NULL */
+	uint32_t num_queues;
+	uint32_t iops;		/* limit, or zero */
+	uint64_t bandwidth;	/* limit in bytes a second, or zero */
+	uint32_t line;
+};
+
+/* [[vm.nic]] */
+struct config_nic {
+	uint8_t mac[6]; /* given, or made from the VM's name and the card's place */
+	const char *bridge; /* name of the switch that it is joined to */
+	const char *tenant; /* or NULL */
+	uint32_t vlan;	    /* or zero */
+	bool trunk, spoof;
+	bool offload; /* checksums and TCP segmentation are left to whoever can do them */
+	uint32_t ip4s, ip6s;
+	uint8_t ip4[CONFIG_NIC_IPS_MAX][4], ip6[CONFIG_NIC_IPS_MAX][16];
+	uint64_t rate; /* limit in bytes a second, or zero */
+	uint32_t mtu;
+	uint32_t num_queues; /* pairs */
+	bool has_mac;
+	uint32_t line;
+};
+
 struct config_vm {
 	char name[CONFIG_NAME_BYTES];
 	const char *kernel;  /* module name */
@@ -64,6 +101,13 @@ struct config_vm {
 	uint32_t debug_exit; /* port, or zero */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
+	bool packed;		/* virtio devices offer packed rings */
+	bool rng;		/* a virtio entropy device */
+	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */
+	unsigned disk_count;
+	struct config_disk disk[CONFIG_DISKS_MAX];
+	unsigned nic_count;
+	struct config_nic nic[CONFIG_NICS_MAX];
 	uint32_t line; /* of its [[vm]] */
 };
 

@@ -146,10 +146,10 @@ static unsigned unit_shift(char unit)
 	return unit == 'K' ? 10 : unit == 'M' ? 20 : unit == 'G' ? 30 : unit == 'T' ? 40 : 0;
 }
 
-bool config_set_memory(struct config_reader *reader, const struct config_field *field,
-		       const struct toml_value *value, void *target)
+/* "256M"; false after reporting. Saturates beyond what memory can be. */
+static bool read_size(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+		      uint64_t *bytes)
 {
-	struct guest_map map;
 	uint64_t count;
 
 	if (!check_text(reader, field, value))
@@ -162,10 +162,36 @@ bool config_set_memory(struct config_reader *reader, const struct config_field *
 		return config_fail(reader, value->key_line, field->path,
 				   "\"%.20s\" is not a size: write a number and K, M, G or T, as in \"256M\"",
 				   value->text.bytes);
-	if (count > GUEST_MAP_RAM_MAX >> shift || !guest_map_build(count << shift, &map))
+	*bytes = count > GUEST_MAP_RAM_MAX >> shift ? UINT64_MAX : count << shift;
+	return true;
+}
+
+bool config_set_memory(struct config_reader *reader, const struct config_field *field,
+		       const struct toml_value *value, void *target)
+{
+	struct guest_map map;
+	uint64_t bytes;
+
+	if (!read_size(reader, field, value, &bytes))
+		return false;
+	if (!guest_map_build(bytes, &map))
 		return config_fail(reader, value->key_line, field->path,
 				   "\"%.20s\" is not a multiple of 2M between 2M and 1T", value->text.bytes);
-	*(uint64_t *)place(field, target) = count << shift;
+	*(uint64_t *)place(field, target) = bytes;
+	return true;
+}
+
+bool config_set_size(struct config_reader *reader, const struct config_field *field,
+		     const struct toml_value *value, void *target)
+{
+	uint64_t bytes;
+
+	if (!read_size(reader, field, value, &bytes))
+		return false;
+	if (bytes > GUEST_MAP_RAM_MAX || bytes % 4096 != 0)
+		return config_fail(reader, value->key_line, field->path, "\"%.20s\" is not a multiple of 4K up to 1T",
+				   value->text.bytes);
+	*(uint64_t *)place(field, target) = bytes;
 	return true;
 }
 

@@ -31,14 +31,40 @@ struct config_field {
 bool config_fail(struct config_reader *reader, uint32_t line, const char *path, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/*
+ * Fills `target` from a table: every key must be a field, every required field there. `prefix` goes before unknown keys. False if
+ * anything was reported.
+ */
+bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
+		       const char *prefix, const struct toml_value *table, void *target);
+
 config_set_fn config_set_boolean;
 config_set_fn config_set_uint32;
 config_set_fn config_set_choice;
 config_set_fn config_set_text;	  /* const char * */
 config_set_fn config_set_vm_name; /* char[CONFIG_NAME_BYTES] */
 config_set_fn config_set_memory;  /* uint64_t, bytes */
+config_set_fn config_set_size;	  /* uint64_t, bytes; any multiple of 4 KiB */
 config_set_fn config_set_cores;	  /* uint64_t, mask */
 config_set_fn config_set_port;	  /* uint32_t */
+config_set_fn config_set_rate;	  /* uint64_t, bytes a second */
+config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
+
+config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
+
+/* After all keys of a VM are read: cards without an address get one. */
+void config_name_nics(struct config_vm *vm);
+
+/* Each two cards of [vm, vm + count) have different addresses; false after reporting. */
+bool config_check_macs(struct config_reader *reader, const struct config_vm *vm, unsigned count);
+
+/* Addresses in their text forms; false: it is none. */
+bool config_parse_mac(const char *text, uint8_t mac[6]);
+bool config_parse_ip4(const char *text, uint8_t ip[4]);
+bool config_parse_ip6(const char *text, uint8_t ip[16]);
+
+/* Whether `text` is a GUID in its text form. */
+bool config_is_uuid(const char *text);
 
 /* The word among `count` names that `key` was most likely meant to be, or NULL when none is close. */
 const char *config_suggest_name(struct toml_text key, const char *const *names, unsigned count);

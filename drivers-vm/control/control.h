@@ -15,6 +15,7 @@
 /* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */
 struct module {
 	const char *name;
+	hilum_handle_t memory;
 	const uint8_t *data; /* mapped read-only */
 	uint64_t bytes;
 };
@@ -63,6 +64,17 @@ void guest_run_requests(void);
 void guest_check_status(uint32_t slot);
 /* Guests that have not ended. */
 unsigned guest_count(void);
+
+/* ---- guest_devices.c: what stands behind the guests' devices --------------------------------------------------------------------------- */
+/* Tell the driver VM of the slot's devices, before ATTACH; false (and a line in the log): one of them cannot be had. */
+bool guest_devices_send(const struct config_vm *config, uint32_t slot);
+/* Give back what they had; after DETACH, when the slot is left. */
+void guest_devices_free(uint32_t slot);
+
+/* ---- driver_space.c: places above 4 GiB in the driver VM -------------------------------------------------------------------------------- */
+/* A place for `bytes`, at a 1 GiB boundary; 0: there is none. */
+uint64_t driver_space_take(uint64_t bytes);
+void driver_space_give(uint64_t gpa);
 
 /* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

@@ -191,7 +191,7 @@ void driver_send(const struct channel_message *message)
 }
 
 static const struct channel_message *awaited; /* the answer driver_call waits for, or NULL */
-static bool arrived;
+static bool arrived, refused;
 
 static void message_handle(const struct channel_message *m)
 {
@@ -199,6 +199,8 @@ static void message_handle(const struct channel_message *m)
 		return;
 	if (awaited != NULL && m->kind == awaited->kind && m->slot == awaited->slot)
 		arrived = true;
+	if (awaited != NULL && m->kind == CHANNEL_REFUSED && m->slot == awaited->slot)
+		refused = true;
 	if (m->kind == CHANNEL_READY)
 		driver_wall_clock_ns = m->request.value;
 	if (m->kind == CHANNEL_REQUEST)
@@ -220,9 +222,9 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	struct hypercall_trap none;
 
 	awaited = &answer;
-	arrived = false;
+	arrived = refused = false;
 	driver_send(message);
-	while (!arrived && service_tsc() < deadline) {
+	while (!arrived && !refused && service_tsc() < deadline) {
 		hypercall_wait(0, deadline, &none);
 		/* Only this event is taken here: the others stay pending for the main loop. */
 		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);

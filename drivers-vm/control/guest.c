@@ -24,7 +24,6 @@ struct guest {
 };
 
 static struct guest guests[CHANNEL_SLOTS];
-static uint64_t next_driver_ram = CHANNEL_RAM_GPA;
 static uint32_t next_core;
 
 static struct hilum_vcpu_state scratch_state;
@@ -189,13 +188,11 @@ static bool attach(struct guest *g, uint32_t slot)
 {
 	const struct config_vm *c = g->config;
 	struct channel_message m = { .kind = CHANNEL_ATTACH, .slot = slot };
-	uint64_t gib = 1ull << 30;
 
-	g->driver_ram = next_driver_ram;
-	int64_t error = driver_map(g->memory, g->driver_ram, c->memory_bytes);
+	g->driver_ram = driver_space_take(c->memory_bytes);
+	int64_t error = g->driver_ram == 0 ? HILUM_E_NO_MEMORY : driver_map(g->memory, g->driver_ram, c->memory_bytes);
 	if (error < 0)
 		return fail(g, "giving its memory to the driver VM", error);
-	next_driver_ram += (c->memory_bytes + gib - 1) & ~(gib - 1);
 	int64_t vm = hc(HC_HANDLE_GRANT, driver_vm, g->vm, HILUM_RIGHT_SIGNAL | HILUM_RIGHT_BIND);
 	if (vm < 0)
 		return fail(g, "giving its handle to the driver VM", vm);
@@ -213,11 +210,16 @@ static bool attach(struct guest *g, uint32_t slot)
 	m.attach.serial = c->serial;
 	m.attach.console = c->console == CONFIG_CONSOLE_VIRTIO ? CHANNEL_CONSOLE_VIRTIO : 0;
 	m.attach.debug_exit = c->debug_exit;
+	m.attach.flags = (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
+			 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
+	m.attach.balloon_pages = (uint32_t)(c->balloon_bytes / 4096);
 	uint32_t r[4];
 	host_cpuid(0x80000008, 0, r);
 	m.attach.physical_bits = r[0] & 0xFF;
+	if (!guest_devices_send(c, slot))
+		return false;
 	if (!driver_call(&m, CHANNEL_ATTACHED, 5000000000ull)) {
-		service_log("vm %s: the driver VM does not answer", c->name);
+		service_log("vm %s: the driver VM does not make its devices", c->name);
 		return false;
 	}
 	return true;
@@ -272,6 +274,7 @@ static void destroy(struct guest *g, uint32_t slot)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);
 	if (g->driver_ram != 0 && driver_call(&m, CHANNEL_DETACHED, 5000000000ull)) {
 		driver_unmap(g->driver_ram, g->config->memory_bytes);
+		driver_space_give(g->driver_ram);
 		for (uint32_t i = 0; i < g->config->vcpus; i++)
 			driver_unmap(CHANNEL_TRAP_GPA + slot * CHANNEL_TRAP_STRIDE + i * 4096ull, 4096);
 	}
@@ -310,6 +313,12 @@ static bool start_in(struct guest *g, uint32_t slot)
 	return g->running;
 }
 
+static void leave(struct guest *g, uint32_t slot)
+{
+	guest_devices_free(slot);
+	g->config = NULL;
+}
+
 bool guest_start(const struct config_vm *config)
 {
 	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
@@ -319,7 +328,7 @@ bool guest_start(const struct config_vm *config)
 		g->config = config;
 		if (start_in(g, slot))
 			return true;
-		g->config = NULL;
+		leave(g, slot);
 		return false;
 	}
 	service_log("vm %s: there is no room for more than %u VMs", config->name, CHANNEL_SLOTS);
@@ -342,7 +351,7 @@ static void end(struct guest *g, uint32_t slot, enum config_action action, const
 	destroy(g, slot);
 	if (action == CONFIG_ACTION_RESTART && start_in(g, slot))
 		return;
-	g->config = NULL;
+	leave(g, slot);
 }
 
 void guest_request(uint32_t slot, uint64_t request, uint64_t value)

@@ -38,7 +38,7 @@ void modules_init(void)
 			service_log("module %s: cannot be mapped: %s", m->name, control_error(error));
 			continue;
 		}
-		modules[module_count++] = (struct module){ m->name, (const uint8_t *)at, m->bytes };
+		modules[module_count++] = (struct module){ m->name, m->memory, (const uint8_t *)at, m->bytes };
 		at += (bytes + 0x1FFFFF) & ~0x1FFFFFull;
 	}
 }

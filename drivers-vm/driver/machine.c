@@ -10,7 +10,7 @@
 #define IOAPIC_TIMER_PIN 2u /* MADT: interrupt source override of IRQ 0 */
 #define NOBODY		 0xFFu
 
-#define CONSOLE_PCI_DEVICE 1u /* its place on bus 0 */
+#define FIRST_PCI_DEVICE   1u /* the virtio devices' places on bus 0, one after the other */
 #define TERMINAL_COLS	   80u
 #define TERMINAL_ROWS	   24u
 
@@ -170,7 +170,29 @@ void machine_timer(struct machine *m, unsigned id)
 		if (m->config.virtio_console)
 			virtio_console_timer(&m->virtio_console);
 		break;
+	default:
+		if (id - MODEL_TIMER_DISK < m->config.disks)
+			virtio_blk_timer(&m->config.disk[id - MODEL_TIMER_DISK]);
+		else if (id - MODEL_TIMER_NIC < m->config.nics)
+			virtio_net_timer(&m->config.nic[id - MODEL_TIMER_NIC]);
 	}
+}
+
+void machine_serve(struct machine *m)
+{
+	for (unsigned i = 0; i < m->virtios; i++)
+		virtio_pci_serve(m->virtio[i]);
+}
+
+bool machine_is_busy(const struct machine *m)
+{
+	for (unsigned i = 0; i < m->config.disks; i++)
+		if (virtio_blk_is_busy(&m->config.disk[i]))
+			return true;
+	for (unsigned i = 0; i < m->config.nics; i++)
+		if (virtio_net_is_busy(&m->config.nic[i]))
+			return true;
+	return false;
 }
 
 size_t machine_console_input(struct machine *m, unsigned console, const uint8_t *bytes, size_t count)
@@ -210,14 +232,38 @@ void machine_reset(struct machine *m)
 	pci_host_reset(&m->pci);
 }
 
+static void plug(struct machine *m, struct virtio_pci *device)
+{
+	if (pci_host_plug(&m->pci, FIRST_PCI_DEVICE + m->virtios, &device->function))
+		m->virtio[m->virtios++] = device;
+}
+
 static void pci_init(struct machine *m)
 {
 	pci_host_init(&m->pci);
-	if (!m->config.virtio_console)
-		return;
-	virtio_console_init(&m->virtio_console, m->host, MACHINE_CONSOLE_VIRTIO, MODEL_TIMER_CONSOLE,
-			    TERMINAL_COLS, TERMINAL_ROWS);
-	pci_host_plug(&m->pci, CONSOLE_PCI_DEVICE, &m->virtio_console.device.function);
+	if (m->config.virtio_console) {
+		virtio_console_init(&m->virtio_console, m->host, MACHINE_CONSOLE_VIRTIO, MODEL_TIMER_CONSOLE,
+				    TERMINAL_COLS, TERMINAL_ROWS, m->config.packed);
+		plug(m, &m->virtio_console.device);
+	}
+	for (unsigned i = 0; i < m->config.disks; i++) {
+		virtio_blk_init(&m->config.disk[i], m->host, &m->config.disk_config[i], MODEL_TIMER_DISK + i);
+		plug(m, &m->config.disk[i].device);
+	}
+	for (unsigned i = 0; i < m->config.nics; i++) {
+		virtio_net_init(&m->config.nic[i], m->host, &m->config.nic_config[i], MODEL_TIMER_NIC + i);
+		plug(m, &m->config.nic[i].device);
+	}
+	if (m->config.rng != NULL) {
+		virtio_rng_init(m->config.rng, m->host, m->config.packed);
+		plug(m, &m->config.rng->device);
+	}
+	if (m->config.balloon != NULL) {
+		virtio_balloon_init(m->config.balloon, m->host, m->config.balloon_pages, m->config.packed);
+		plug(m, &m->config.balloon->device);
+	}
+	m->config.disk_config = NULL;
+	m->config.nic_config = NULL;
 }
 
 void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host)

@@ -13,11 +13,17 @@
 #include "drivers-vm/driver/pit.h"
 #include "drivers-vm/driver/rtc.h"
 #include "drivers-vm/driver/uart16550.h"
+#include "drivers-vm/driver/virtio_blk.h"
+#include "drivers-vm/driver/virtio_balloon.h"
 #include "drivers-vm/driver/virtio_console.h"
+#include "drivers-vm/driver/virtio_net.h"
+#include "drivers-vm/driver/virtio_rng.h"
 
 /* Console numbers of a machine, as in model_host's console_write and console_ready. */
 #define MACHINE_CONSOLE_SERIAL 0u
 #define MACHINE_CONSOLE_VIRTIO 1u
+
+#define MACHINE_VIRTIOS (1u + MODEL_DISKS + MODEL_NICS + 2u) /* console, disks, cards, entropy, balloon */
 
 struct machine_config {
 	uint32_t vcpus; /* the IOAPIC's id follows the last vCPU's */
@@ -25,6 +31,18 @@ struct machine_config {
 	bool virtio_console;
 	uint16_t debug_exit_port;   /* isa-debug-exit; 0: none */
 	uint64_t rtc_epoch_seconds; /* calendar time at machine_init */
+	/* Virtio disks, at most MODEL_DISKS: room for them, which must outlive the machine, and what they are. */
+	unsigned disks;
+	struct virtio_blk *disk;
+	const struct virtio_blk_config *disk_config; /* read by machine_init only */
+	/* Virtio network cards, at most MODEL_NICS, likewise. Joining them to the switch is the caller's. */
+	unsigned nics;
+	struct virtio_net *nic;
+	const struct virtio_net_config *nic_config;
+	struct virtio_rng *rng;		/* room for one; NULL: none */
+	struct virtio_balloon *balloon; /* likewise */
+	uint32_t balloon_pages;
+	bool packed; /* these two, and the console, offer packed rings */
 };
 
 struct machine {
@@ -38,6 +56,8 @@ struct machine {
 	struct acpi_pm acpi_pm;
 	struct pci_host pci;
 	struct virtio_console virtio_console;
+	unsigned virtios;
+	struct virtio_pci *virtio[MACHINE_VIRTIOS]; /* all virtio devices, in the order of their places on the bus */
 };
 
 /* Sets up the power-on state; `host` must outlive the machine. */
@@ -59,6 +79,12 @@ void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t
 
 /* The timer `id` (enum model_timer) has reached its deadline. Unknown ids are ignored. */
 void machine_timer(struct machine *m, unsigned id);
+
+/* Does the work that virtqueues have: after model_host's kick, or when a doorbell has rung. */
+void machine_serve(struct machine *m);
+
+/* Whether a real device still uses the guest's memory. */
+bool machine_is_busy(const struct machine *m);
 
 /* Input for a console; returns how many bytes were taken. A console that does not exist swallows everything.
  */

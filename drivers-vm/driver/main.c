@@ -173,12 +173,17 @@ static void command(const struct channel_message *m)
 		answer.kind = CHANNEL_READY;
 		answer.request.value = wall_clock_ns;
 		break;
+	case CHANNEL_DISK:
+	case CHANNEL_NIC:
+		slot_add_device(m->slot, m);
+		return;
 	case CHANNEL_DEVICE:
 		add_device(m);
 		return;
 	case CHANNEL_ATTACH:
+		answer.kind = CHANNEL_REFUSED;
 		if (!slot_attach(m->slot, m))
-			return;
+			break;
 		service_lock(&console_lock);
 		console_mux_add(&mux, m->slot, m->attach.name);
 		service_unlock(&console_lock);

@@ -12,6 +12,9 @@
 
 #define MODEL_NS_PER_SECOND 1000000000ull
 
+#define MODEL_DISKS 8u /* a machine has at most */
+#define MODEL_NICS  4u
+
 /* Each timer is one-shot; arming it again replaces the earlier deadline. */
 enum model_timer {
 	MODEL_TIMER_UART_RX,	  /* receiver character time-out */
@@ -20,7 +23,9 @@ enum model_timer {
 	MODEL_TIMER_RTC_PERIODIC, /* register A's rate */
 	MODEL_TIMER_RTC_SECOND,	  /* update-ended and alarm */
 	MODEL_TIMER_CONSOLE,	  /* the virtio console's next slice of output */
-	MODEL_TIMER_COUNT
+	MODEL_TIMER_DISK,	  /* the first virtio disk's I/O limit lets the next request through */
+	MODEL_TIMER_NIC = MODEL_TIMER_DISK + MODEL_DISKS, /* likewise for the first network card */
+	MODEL_TIMER_COUNT = MODEL_TIMER_NIC + MODEL_NICS
 };
 
 enum model_request {
@@ -59,8 +64,21 @@ struct model_host {
 	void (*console_write)(void *ctx, unsigned console, const uint8_t *bytes, size_t count);
 	/* Optional. A console that took less input than it was offered has room again. */
 	void (*console_ready)(void *ctx, unsigned console);
-	/* Optional. The list that machine_doorbells gives has changed: bind the new one. */
+	/* Optional. What virtio_pci_doorbell says of some device has changed: bind the new one. */
 	void (*doorbells_changed)(void *ctx);
+	/*
+	 * Optional. A virtqueue may have work that is better not done within the guest's access: call machine_serve soon. Without
+	 * it the work is done at once.
+	 */
+	void (*kick)(void *ctx);
+	/*
+	 * Optional, for what comes from outside of machine_* calls, as completions of real devices do: between the two, no other
+	 * call on this machine runs. They nest.
+	 */
+	void (*enter)(void *ctx);
+	void (*leave)(void *ctx);
+	/* Random bytes for the guest; returns how many there are. */
+	size_t (*entropy)(void *ctx, void *to, size_t count);
 	/* The guest asks for a change of its VM's life. */
 	void (*request)(void *ctx, enum model_request request, uint32_t value);
 	/* Optional. One line for the operator, no newline; models call it at most a few times per guest life.

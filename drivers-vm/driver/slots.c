@@ -1,5 +1,6 @@
 /* Traps and timers of the guests' machines. A guest's bytes reach nothing but its own slot. */
 #include "drivers-vm/driver/slots.h"
+#include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/lib/insn_guest.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,8 +29,11 @@ static void host_timer_arm(void *ctx, unsigned timer, uint64_t deadline_ns)
 	struct slot *s = ctx;
 
 	s->deadline_ns[timer] = deadline_ns;
-	if (deadline_ns != 0)
-		timers_changed(tsc_of(s, deadline_ns));
+	if (deadline_ns == 0)
+		return;
+	if (s->next_ns == 0 || deadline_ns < s->next_ns)
+		s->next_ns = deadline_ns;
+	timers_changed(tsc_of(s, deadline_ns));
 }
 
 static void host_inject(void *ctx, uint64_t address, uint32_t data)
@@ -80,6 +84,41 @@ static void host_doorbells_changed(void *ctx)
 	s->doorbells_changed = true;
 }
 
+static void host_kick(void *ctx)
+{
+	struct slot *s = ctx;
+
+	hc(HC_EVENT_SIGNAL, s->doorbell_event);
+}
+
+void slot_enter(struct slot *s)
+{
+	if (s->entered++ == 0)
+		service_lock(&s->lock);
+}
+
+void slot_leave(struct slot *s)
+{
+	if (--s->entered == 0)
+		service_unlock(&s->lock);
+}
+
+static void host_enter(void *ctx)
+{
+	slot_enter(ctx);
+}
+
+static void host_leave(void *ctx)
+{
+	slot_leave(ctx);
+}
+
+static size_t host_entropy(void *ctx, void *to, size_t count)
+{
+	(void)ctx;
+	return entropy_read(to, count);
+}
+
 static void host_request(void *ctx, enum model_request request, uint32_t value)
 {
 	struct slot *s = ctx;
@@ -109,14 +148,25 @@ static void host_log(void *ctx, const char *format, ...)
 
 /* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
 
-bool slot_attach(uint32_t index, const struct channel_message *m)
+void slot_add_device(uint32_t index, const struct channel_message *m)
 {
 	struct slot *s = &slots[index];
 
-	if (s->attached || !service_map_memory(m->attach.ram_gpa, m->attach.low_bytes + m->attach.high_bytes))
-		return false;
+	if (s->attached)
+		return;
+	if (m->kind == CHANNEL_DISK)
+		slot_devices_add_disk(&s->devices, m);
+	else
+		slot_devices_add_nic(&s->devices, m);
+}
+
+static void slot_clear(struct slot *s, const struct channel_message *m)
+{
+	const struct slot_devices devices = s->devices;
+
 	memset(s, 0, sizeof(*s));
-	s->index = index;
+	s->devices = devices;
+	s->index = m->slot;
 	s->vm_handle = m->attach.vm_handle;
 	s->vcpus = m->attach.vcpus;
 	s->physical_bits = m->attach.physical_bits;
@@ -129,17 +179,43 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	s->host = (struct model_host){
 		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
 		.guest_ram = host_ram, .console_write = host_console_write, .console_ready = host_console_ready,
-		.doorbells_changed = host_doorbells_changed, .request = host_request, .log = host_log,
+		.doorbells_changed = host_doorbells_changed, .kick = host_kick, .enter = host_enter, .leave = host_leave,
+		.entropy = host_entropy, .request = host_request, .log = host_log,
 	};
-	const struct machine_config config = {
-		.vcpus = s->vcpus,
+}
+
+static void slot_forget(struct slot *s)
+{
+	slot_devices_leave(&s->devices);
+	slot_devices_free(&s->devices);
+	hc(HC_HANDLE_CLOSE, s->vm_handle);
+	hc(HC_HANDLE_CLOSE, s->doorbell_event);
+}
+
+bool slot_attach(uint32_t index, const struct channel_message *m)
+{
+	struct slot *s = &slots[index];
+	struct machine_config config = {
+		.vcpus = m->attach.vcpus,
 		.serial = m->attach.serial,
 		.virtio_console = m->attach.console == CHANNEL_CONSOLE_VIRTIO,
 		.debug_exit_port = (uint16_t)m->attach.debug_exit,
 		.rtc_epoch_seconds = slots_wall_clock(),
 	};
+
+	if (s->attached)
+		return false;
+	slot_clear(s, m);
+	if (!service_map_memory(s->ram, s->low_bytes + s->high_bytes) || !slot_devices_make(&s->devices, m, &config)) {
+		slot_forget(s);
+		return false;
+	}
 	s->console = config.virtio_console ? MACHINE_CONSOLE_VIRTIO : MACHINE_CONSOLE_SERIAL;
 	machine_init(&s->machine, &config, &s->host);
+	if (!slot_devices_join(&s->devices, s->name)) {
+		slot_forget(s);
+		return false;
+	}
 	s->attached = true;
 	return true;
 }
@@ -152,10 +228,14 @@ void slot_detach(uint32_t index)
 	bool attached = s->attached;
 	s->attached = false;
 	service_unlock(&s->lock);
-	if (!attached)
+	if (!attached) {
+		slot_devices_free(&s->devices);
 		return;
-	hc(HC_HANDLE_CLOSE, s->vm_handle);
-	hc(HC_HANDLE_CLOSE, s->doorbell_event);
+	}
+	slot_devices_leave(&s->devices);
+	while (machine_is_busy(&s->machine))
+		slot_devices_poll(&s->devices);
+	slot_forget(s);
 }
 
 /* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */
@@ -203,19 +283,23 @@ static void emulate(struct slot *s, struct hilum_trap *page)
 		service_log("vm %s: instruction at %#lx cannot be emulated: #UD", s->name, (unsigned long)rip);
 }
 
-/* Let the kernel know which ports are doorbells now. One that cannot be bound is a trap, and works as such. */
+/* Let the kernel know which ports are doorbells now. Ports that cannot be bound are traps, and work as such. */
 static void rebind_doorbells(struct slot *s)
 {
 	s->doorbells_changed = false;
-	for (unsigned i = 0; i < s->doorbell_count; i++)
-		hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, s->doorbell[i].port);
-	s->doorbell_count = (unsigned)virtio_pci_doorbells(&s->machine.virtio_console.device, s->doorbell, SLOT_DOORBELLS);
-	for (unsigned i = 0; i < s->doorbell_count; i++) {
+	for (unsigned i = 0; i < s->machine.virtios; i++) {
+		uint16_t port = virtio_pci_doorbell(s->machine.virtio[i]);
 		const struct hilum_trap_range range = {
 			.kind = HILUM_TRAP_RANGE_DOORBELL, .event = s->doorbell_event,
-			.first = s->doorbell[i].port, .last = s->doorbell[i].port + 1u,
+			.first = port, .last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
 		};
-		hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
+		if (port == s->doorbell[i])
+			continue;
+		if (s->doorbell[i] != 0)
+			hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, s->doorbell[i]);
+		s->doorbell[i] = port;
+		if (port != 0)
+			hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
 	}
 }
 
@@ -223,10 +307,10 @@ void slot_doorbell(uint32_t index)
 {
 	struct slot *s = &slots[index];
 
-	service_lock(&s->lock);
-	for (unsigned i = 0; s->attached && !s->ending && i < s->doorbell_count; i++)
-		virtio_pci_notify(&s->machine.virtio_console.device, s->doorbell[i].queue);
-	service_unlock(&s->lock);
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		machine_serve(&s->machine);
+	slot_leave(s);
 }
 
 bool slot_trap(const struct hypercall_trap *t)
@@ -280,8 +364,13 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count)
 
 static uint64_t run_timers_of(struct slot *s)
 {
-	uint64_t now = host_now(s), next = 0;
+	uint64_t now, next = 0;
 
+	if (s->next_ns == 0)
+		return 0;
+	now = host_now(s);
+	if (s->next_ns > now)
+		return tsc_of(s, s->next_ns);
 	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++) {
 		if (s->deadline_ns[i] != 0 && s->deadline_ns[i] <= now) {
 			s->deadline_ns[i] = 0;
@@ -291,6 +380,7 @@ static uint64_t run_timers_of(struct slot *s)
 	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++)
 		if (s->deadline_ns[i] != 0 && (next == 0 || s->deadline_ns[i] < next))
 			next = s->deadline_ns[i];
+	s->next_ns = next;
 	return next != 0 ? tsc_of(s, next) : 0;
 }
 
@@ -302,9 +392,9 @@ uint64_t slots_run_timers(void)
 		struct slot *s = &slots[i];
 		if (!s->attached)
 			continue;
-		service_lock(&s->lock);
+		slot_enter(s);
 		uint64_t deadline = s->attached && !s->ending ? run_timers_of(s) : 0;
-		service_unlock(&s->lock);
+		slot_leave(s);
 		if (deadline != 0 && (next == 0 || deadline < next))
 			next = deadline;
 	}

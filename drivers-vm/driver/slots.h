@@ -3,13 +3,13 @@
 #define DRIVERS_VM_DRIVER_SLOTS_H
 
 #include "drivers-vm/driver/machine.h"
+#include "drivers-vm/driver/slot_devices.h"
 #include "drivers-vm/lib/channel.h"
 #include "drivers-vm/runtime/service.h"
 
-#define SLOT_DOORBELLS VIRTIO_PCI_QUEUES_MAX
-
 struct slot {
 	struct service_lock lock; /* machine, deadline, blocked */
+	unsigned entered; /* how often vCPU 0 has taken the lock by slot_enter */
 	bool attached;
 	bool ending; /* the guest asked for its end: its vCPUs are not answered any more */
 	uint32_t index;
@@ -19,10 +19,11 @@ struct slot {
 	uint64_t ram, low_bytes, high_bytes;
 	uint32_t doorbell_event;
 	bool doorbells_changed;
-	unsigned doorbell_count; /* bound in the kernel */
-	struct virtio_doorbell doorbell[SLOT_DOORBELLS];
+	uint16_t doorbell[MACHINE_VIRTIOS]; /* bound in the kernel: first port of each device, 0: none */
 	uint64_t start_tsc;
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
+	uint64_t next_ns; /* none of them is before; 0: none is armed */
+	struct slot_devices devices;
 	struct machine machine;
 	struct model_host host;
 	char name[32];
@@ -32,7 +33,15 @@ extern struct slot slots[CHANNEL_SLOTS];
 /* Seconds since 1970 now. */
 uint64_t slots_wall_clock(void);
 
-/* Commands of the control VM. */
+/*
+ * The slot's lock, for vCPU 0 outside of slot_*; nests. vCPU 0 alone may hold two slots' locks: the others never wait for a second
+ * one.
+ */
+void slot_enter(struct slot *s);
+void slot_leave(struct slot *s);
+
+/* Commands of the control VM; vCPU 0. A device is for the next slot_attach. */
+void slot_add_device(uint32_t index, const struct channel_message *m);
 bool slot_attach(uint32_t index, const struct channel_message *m);
 void slot_detach(uint32_t index);
 

@@ -62,7 +62,7 @@ static uint32_t register_read(struct virtio_pci *device, uint32_t offset)
 	case VIRTIO_COMMON_NUM_QUEUES:
 		return device->identity.queues;
 	case VIRTIO_COMMON_DEVICE_STATUS:
-		return device->status;
+		return device->resetting ? VIRTIO_STATUS_ACKNOWLEDGE : device->status;
 	case VIRTIO_COMMON_CONFIG_GENERATION:
 		return device->generation;
 	case VIRTIO_COMMON_QUEUE_SELECT:
@@ -90,6 +90,8 @@ static void status_write(struct virtio_pci *device, uint8_t value)
 		virtio_device_reset(device);
 		return;
 	}
+	if (device->resetting)
+		return;
 	if ((added & VIRTIO_STATUS_FEATURES_OK) &&
 	    ((device->negotiated & ~device->offered) || !(device->negotiated & VIRTIO_F_VERSION_1)))
 		added &= ~VIRTIO_STATUS_FEATURES_OK;
@@ -97,8 +99,11 @@ static void status_write(struct virtio_pci *device, uint8_t value)
 		added &= ~VIRTIO_STATUS_DRIVER_OK;
 	/* Bits go only by a reset. */
 	device->status |= added & ~VIRTIO_STATUS_NEEDS_RESET;
-	if ((added & VIRTIO_STATUS_DRIVER_OK) && device->ops->started != NULL)
-		device->ops->started(device);
+	if (!(added & VIRTIO_STATUS_DRIVER_OK))
+		return;
+	virtio_device_update_doorbell(device);
+	for (unsigned i = 0; i < device->identity.queues; i++)
+		virtio_device_kick(device, i);
 }
 
 static void queue_enable(struct virtio_pci *device, struct virtqueue *queue)
@@ -107,8 +112,9 @@ static void queue_enable(struct virtio_pci *device, struct virtqueue *queue)
 		return;
 	queue->event_idx = device->negotiated & VIRTIO_F_EVENT_IDX;
 	queue->indirect = device->negotiated & VIRTIO_F_INDIRECT_DESC;
+	queue->packed = device->negotiated & VIRTIO_F_RING_PACKED;
 	if (!virtqueue_enable(queue))
-		virtio_device_fail(device);
+		virtio_pci_fail(device);
 }
 
 static uint16_t vector_check(const struct virtio_pci *device, uint32_t vector)

@@ -12,18 +12,6 @@ static struct virtio_console *console_of(struct virtio_pci *device)
 	return (struct virtio_console *)device;
 }
 
-/*
- * Takes the next buffer. If there is none, the driver is asked for a notification; what it added in between
- * is found by the second look.
- */
-static bool take(struct virtio_console *console, unsigned queue, struct virtqueue_chain *chain)
-{
-	struct virtio_pci *device = &console->device;
-
-	return virtio_pci_pop(device, queue, chain) ||
-	       (virtqueue_want_kicks(&device->queue[queue], true) && virtio_pci_pop(device, queue, chain));
-}
-
 /* ---- From the guest ---- */
 
 /* Writes out at most *budget bytes of the buffer at hand; true: all of it is out. */
@@ -49,7 +37,7 @@ static void transmit(struct virtio_console *console)
 
 	while (budget != 0 && virtio_pci_is_live(device)) {
 		if (!console->transmitting &&
-		    !take(console, VIRTIO_CONSOLE_TRANSMIT, &console->transmit_chain))
+		    !virtio_pci_take(device, VIRTIO_CONSOLE_TRANSMIT, &console->transmit_chain))
 			break;
 		if (!console->transmitting)
 			console->transmitted = 0;
@@ -57,7 +45,7 @@ static void transmit(struct virtio_console *console)
 		if (!transmit_part(console, &budget))
 			break;
 		console->transmitting = false;
-		virtqueue_push(&device->queue[VIRTIO_CONSOLE_TRANSMIT], console->transmit_chain.head, 0);
+		virtqueue_push(&device->queue[VIRTIO_CONSOLE_TRANSMIT], console->transmit_chain.buffer, 0);
 		/* Buffers that hold nothing must come to an end, too. */
 		if (budget != 0)
 			budget--;
@@ -84,9 +72,9 @@ size_t virtio_console_input(struct virtio_console *console, const uint8_t *bytes
 
 	/* A driver that offers empty buffers as fast as they come back does not hold this up. */
 	while (taken < count && buffers++ < VIRTIO_CONSOLE_QUEUE_SIZE &&
-	       take(console, VIRTIO_CONSOLE_RECEIVE, chain)) {
+	       virtio_pci_take(&console->device, VIRTIO_CONSOLE_RECEIVE, chain)) {
 		size_t part = virtqueue_write(chain, 0, bytes + taken, count - taken);
-		virtqueue_push(queue, chain->head, (uint32_t)part);
+		virtqueue_push(queue, chain->buffer, (uint32_t)part);
 		taken += part;
 	}
 	virtio_pci_signal(&console->device, VIRTIO_CONSOLE_RECEIVE);
@@ -117,12 +105,6 @@ static void queue_notify(struct virtio_pci *device, unsigned queue)
 		offer_input_again(console_of(device));
 }
 
-static void started(struct virtio_pci *device)
-{
-	transmit(console_of(device));
-	offer_input_again(console_of(device));
-}
-
 static uint32_t config_read(struct virtio_pci *device, uint32_t offset, unsigned size)
 {
 	const struct virtio_console *console = console_of(device);
@@ -133,11 +115,8 @@ static uint32_t config_read(struct virtio_pci *device, uint32_t offset, unsigned
 		[VIRTIO_CONSOLE_ROWS + 1] = (uint8_t)(console->rows >> 8),
 		[VIRTIO_CONSOLE_MAX_PORTS] = 1,
 	};
-	uint32_t value = 0;
 
-	for (unsigned i = 0; i < size; i++)
-		value |= (uint32_t)config[offset + i] << (8 * i);
-	return value;
+	return virtio_config_get(config, offset, size);
 }
 
 /* 5.3.4: works before the driver is ready, and without queues. */
@@ -159,24 +138,22 @@ static void reset(struct virtio_pci *device)
 }
 
 void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
-			 unsigned timer, uint16_t cols, uint16_t rows)
+			 unsigned timer, uint16_t cols, uint16_t rows, bool packed)
 {
 	static const struct virtio_device_ops ops = {
 		.config_read = config_read,
 		.config_write = config_write,
 		.queue_notify = queue_notify,
-		.started = started,
 		.reset = reset,
 	};
-	static const struct virtio_identity identity = {
+	const struct virtio_identity identity = {
 		.type = VIRTIO_CONSOLE_TYPE,
 		.class_code = VIRTIO_CONSOLE_CLASS,
 		.features = VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_EMERG_WRITE,
 		.config_bytes = VIRTIO_CONSOLE_CONFIG_BYTES,
 		.queues = VIRTIO_CONSOLE_QUEUES,
 		.queue_size = VIRTIO_CONSOLE_QUEUE_SIZE,
-		/* Not the transmit queue: Linux waits for each piece of output, with interrupts off. */
-		.doorbell_queues = 1u << VIRTIO_CONSOLE_RECEIVE,
+		.packed = packed,
 	};
 
 	console->console = number;
@@ -184,5 +161,7 @@ void virtio_console_init(struct virtio_console *console, const struct model_host
 	console->cols = cols;
 	console->rows = rows;
 	console->input_refused = false;
+	console->transmit_chain.segment = console->transmit_segment;
+	console->receive_chain.segment = console->receive_segment;
 	virtio_pci_init(&console->device, host, &identity, &ops);
 }

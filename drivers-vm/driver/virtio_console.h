@@ -36,6 +36,7 @@ struct virtio_console {
 	bool transmitting;    /* `transmit_chain` is not given back yet, */
 	uint64_t transmitted; /* and this much of it is out */
 	struct virtqueue_chain transmit_chain, receive_chain;
+	struct io_segment transmit_segment[VIRTIO_CONSOLE_QUEUE_SIZE], receive_segment[VIRTIO_CONSOLE_QUEUE_SIZE];
 };
 
 /*
@@ -44,7 +45,7 @@ struct virtio_console {
  * `cols` by `rows` characters.
  */
 void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
-			 unsigned timer, uint16_t cols, uint16_t rows);
+			 unsigned timer, uint16_t cols, uint16_t rows, bool packed);
 
 /* The timer has expired. */
 void virtio_console_timer(struct virtio_console *console);

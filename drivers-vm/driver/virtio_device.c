@@ -12,13 +12,20 @@ static void queues_reset(struct virtio_pci *device)
 
 void virtio_device_reset(struct virtio_pci *device)
 {
+	device->resetting = device->ops->busy != NULL && device->ops->busy(device);
 	device->negotiated = 0;
 	device->device_feature_select = device->driver_feature_select = 0;
 	device->queue_select = 0;
 	device->config_vector = VIRTIO_NO_VECTOR;
 	device->status = device->generation = device->isr = 0;
 	queues_reset(device);
+	virtio_device_update_doorbell(device);
 	device->ops->reset(device);
+}
+
+void virtio_pci_idle(struct virtio_pci *device)
+{
+	device->resetting = false;
 }
 
 /* With MSI-X the ISR register is not used; without, the driver has to poll it: 4.1.5.1.2. */
@@ -30,7 +37,7 @@ static void interrupt(struct virtio_pci *device, uint16_t vector, uint8_t cause)
 		device->isr |= cause;
 }
 
-void virtio_device_fail(struct virtio_pci *device)
+void virtio_pci_fail(struct virtio_pci *device)
 {
 	if (device->status & VIRTIO_STATUS_NEEDS_RESET)
 		return;
@@ -55,8 +62,14 @@ bool virtio_pci_pop(struct virtio_pci *device, unsigned queue, struct virtqueue_
 		return false;
 	result = virtqueue_pop(&device->queue[queue], chain);
 	if (result == VIRTQUEUE_BROKEN)
-		virtio_device_fail(device);
+		virtio_pci_fail(device);
 	return result == VIRTQUEUE_CHAIN;
+}
+
+bool virtio_pci_take(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain)
+{
+	return virtio_pci_pop(device, queue, chain) ||
+	       (virtqueue_want_kicks(&device->queue[queue], true) && virtio_pci_pop(device, queue, chain));
 }
 
 void virtio_pci_signal(struct virtio_pci *device, unsigned queue)
@@ -76,4 +89,18 @@ void virtio_pci_notify(struct virtio_pci *device, unsigned queue)
 {
 	if (queue < device->identity.queues && device->queue[queue].enabled && virtio_pci_is_live(device))
 		device->ops->queue_notify(device, queue);
+}
+
+void virtio_pci_serve(struct virtio_pci *device)
+{
+	for (unsigned i = 0; i < device->identity.queues; i++)
+		virtio_pci_notify(device, i);
+}
+
+void virtio_device_kick(struct virtio_pci *device, unsigned queue)
+{
+	if (device->host->kick != NULL)
+		device->host->kick(device->host->ctx);
+	else
+		virtio_pci_notify(device, queue);
 }

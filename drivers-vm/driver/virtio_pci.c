@@ -8,6 +8,7 @@
 static_assert(offsetof(struct virtio_pci, function) == 0, "a function is found in its device");
 static_assert(PCI_MSIX_VECTORS_MAX >= VIRTIO_PCI_QUEUES_MAX + 1,
 	      "a vector for each queue and one for changes");
+static_assert(VIRTIO_PCI_NOTIFY_BYTES >= VIRTIO_PCI_QUEUES_MAX * VIRTIO_PCI_NOTIFY_MULTIPLIER, "a port for each queue");
 
 static struct virtio_pci *device_of(struct pci_function *function)
 {
@@ -62,7 +63,7 @@ static void bar_write(struct pci_function *function, unsigned bar, uint32_t offs
 	if (bar == VIRTIO_PCI_BAR_MEMORY)
 		memory_write(device, offset, size, value);
 	else if (offset % VIRTIO_PCI_NOTIFY_MULTIPLIER == 0)
-		virtio_pci_notify(device, offset / VIRTIO_PCI_NOTIFY_MULTIPLIER);
+		virtio_device_kick(device, offset / VIRTIO_PCI_NOTIFY_MULTIPLIER);
 }
 
 /* ---- Configuration space ---- */
@@ -91,10 +92,11 @@ static void config_reading(struct pci_function *function, unsigned offset, unsig
 		pci_config_set(function, device->access_capability + VIRTIO_PCI_CAP_DATA, length, value);
 }
 
-static void notify_port_update(struct virtio_pci *device)
+/* Bound while the driver runs only: before, it moves its BARs about. */
+void virtio_device_update_doorbell(struct virtio_pci *device)
 {
 	const struct pci_bar *bar = &device->function.bar[VIRTIO_PCI_BAR_NOTIFY];
-	bool rings = device->identity.doorbell_queues != 0 && bar->decodes && bar->base <= 0xFFFF;
+	bool rings = (device->status & VIRTIO_STATUS_DRIVER_OK) && bar->decodes && bar->base <= 0xFFFF;
 	uint16_t port = rings ? (uint16_t)bar->base : 0;
 
 	if (port == device->notify_port)
@@ -114,7 +116,7 @@ static void config_written(struct pci_function *function, unsigned offset, unsig
 		value = pci_config_get(function, device->access_capability + VIRTIO_PCI_CAP_DATA, length);
 		pci_bar_write(function, bar, at, length, value);
 	}
-	notify_port_update(device);
+	virtio_device_update_doorbell(device);
 	pci_msix_config_written(&device->msix);
 }
 
@@ -124,7 +126,7 @@ static void function_reset(struct pci_function *function)
 
 	pci_msix_reset(&device->msix);
 	virtio_device_reset(device);
-	notify_port_update(device);
+	virtio_device_update_doorbell(device);
 }
 
 static uint8_t add_capability(struct virtio_pci *device, unsigned type, unsigned bar, uint32_t offset,
@@ -189,8 +191,10 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 	device->host = host;
 	device->ops = ops;
 	device->identity = *identity;
-	device->offered =
-		identity->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC;
+	device->offered = identity->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |
+			  (identity->packed ? VIRTIO_F_RING_PACKED : 0);
+	device->resetting = false;
+	device->status = 0;
 	device->notify_port = 0;
 	pci_function_init(&device->function, &pci, &function_ops);
 	pci_function_add_bar(&device->function, VIRTIO_PCI_BAR_NOTIFY, true, VIRTIO_PCI_NOTIFY_BYTES);
@@ -199,19 +203,4 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 		      VIRTIO_PCI_MSIX_OFFSET);
 	add_capabilities(device);
 	virtio_device_reset(device);
-}
-
-size_t virtio_pci_doorbells(const struct virtio_pci *device, struct virtio_doorbell *list, size_t limit)
-{
-	size_t count = 0;
-
-	for (unsigned i = 0; device->notify_port != 0 && i < device->identity.queues && count < limit; i++) {
-		if (!(device->identity.doorbell_queues & 1u << i))
-			continue;
-		list[count++] = (struct virtio_doorbell){
-			.port = (uint16_t)(device->notify_port + i * VIRTIO_PCI_NOTIFY_MULTIPLIER),
-			.queue = (uint16_t)i,
-		};
-	}
-	return count;
 }

@@ -1,6 +1,6 @@
 /*
  * The PCI transport of virtio devices: virtio 1.2, 4.1, without the legacy interface. One I/O BAR takes the
- * notifications, each queue's at a port of its own, so that a caller can bind those ports to events; one
+ * notifications, each queue's at a port of its own, so that a caller can bind those ports to an event; one
  * memory BAR holds the rest. Interrupts are MSI-X only.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTIO_PCI_H
@@ -14,7 +14,7 @@
 #define VIRTIO_PCI_DEVICE_ID  0x1040u /* + the device's type: 4.1.2 */
 #define VIRTIO_PCI_REVISION   1u
 #define VIRTIO_PCI_SUBSYSTEM  0x1100u
-#define VIRTIO_PCI_QUEUES_MAX 8u
+#define VIRTIO_PCI_QUEUES_MAX 9u
 #define VIRTIO_NO_VECTOR      0xFFFFu
 
 /* Device status: 2.1. */
@@ -29,6 +29,7 @@
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
 #define VIRTIO_F_EVENT_IDX     (1ull << 29)
 #define VIRTIO_F_VERSION_1     (1ull << 32)
+#define VIRTIO_F_RING_PACKED   (1ull << 34)
 
 /* Capabilities: 4.1.4. */
 #define VIRTIO_PCI_CAP_COMMON 1u
@@ -51,7 +52,7 @@
 #define VIRTIO_PCI_BAR_NOTIFY	     0u
 #define VIRTIO_PCI_BAR_MEMORY	     1u
 #define VIRTIO_PCI_NOTIFY_MULTIPLIER 4u
-#define VIRTIO_PCI_NOTIFY_BYTES	     (VIRTIO_PCI_QUEUES_MAX * VIRTIO_PCI_NOTIFY_MULTIPLIER)
+#define VIRTIO_PCI_NOTIFY_BYTES	     64u
 #define VIRTIO_PCI_COMMON_OFFSET     0x0000u
 #define VIRTIO_PCI_ISR_OFFSET	     0x0100u
 #define VIRTIO_PCI_DEVICE_OFFSET     0x0200u
@@ -88,12 +89,15 @@ struct virtio_device_ops {
 	/* Device-specific configuration, as 1, 2 or 4 bytes inside the declared length. */
 	uint32_t (*config_read)(struct virtio_pci *device, uint32_t offset, unsigned size);
 	void (*config_write)(struct virtio_pci *device, uint32_t offset, unsigned size, uint32_t value);
-	/* The driver has added buffers to an enabled queue of a device that is live. */
+	/* The driver may have added buffers to an enabled queue of a device that is live. */
 	void (*queue_notify)(struct virtio_pci *device, unsigned queue);
-	/* Optional. The driver has said DRIVER_OK. */
-	void (*started)(struct virtio_pci *device);
 	/* The device's own state to power-on; its queues are gone. */
 	void (*reset)(struct virtio_pci *device);
+	/*
+	 * Optional. Whether the device still uses buffers of its queues: the reset then ends later, by
+	 * virtio_pci_idle.
+	 */
+	bool (*busy)(struct virtio_pci *device);
 };
 
 struct virtio_identity {
@@ -103,12 +107,7 @@ struct virtio_identity {
 	uint32_t config_bytes; /* at most VIRTIO_PCI_DEVICE_BYTES */
 	unsigned queues;       /* at most VIRTIO_PCI_QUEUES_MAX */
 	uint16_t queue_size;   /* largest, of each */
-	/*
-	 * Queues, one bit each, whose notifications may be bound as doorbells: the driver does something else
-	 * until the interrupt. Not those where it spins until the buffer is back: being served within the
-	 * port write is quicker.
-	 */
-	uint32_t doorbell_queues;
+	bool packed;	       /* offer packed rings */
 };
 
 struct virtio_pci {
@@ -123,15 +122,10 @@ struct virtio_pci {
 	uint16_t config_vector;
 	uint16_t queue_vector[VIRTIO_PCI_QUEUES_MAX];
 	uint8_t status, generation, isr;
+	bool resetting; /* 4.1.4.3.2: the status reads 0 only when the reset is over */
 	uint8_t access_capability; /* VIRTIO_PCI_CAP_PCI */
-	uint16_t notify_port;	   /* first of the doorbells, 0 while there are none */
+	uint16_t notify_port;	   /* of the doorbells, 0 while there are none */
 	struct virtqueue queue[VIRTIO_PCI_QUEUES_MAX];
-};
-
-/* A port whose writes mean that a queue has buffers, whatever the value written. */
-struct virtio_doorbell {
-	uint16_t port;
-	uint16_t queue;
 };
 
 /* Sets up the power-on state, ready for pci_host_plug. `host` must outlive the device. */
@@ -139,10 +133,17 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 		     const struct virtio_identity *identity, const struct virtio_device_ops *ops);
 
 /*
- * The device's doorbells as they are now, at most `limit`; returns the count. host->doorbells_changed says
- * that they changed. A caller that binds them to an event calls virtio_pci_notify instead of the port write.
+ * The first of the VIRTIO_PCI_NOTIFY_BYTES ports whose writes mean that the device's queues may have buffers, whatever is written;
+ * 0: none now. host->doorbells_changed says that this has changed. A caller that binds them to an event calls virtio_pci_serve
+ * instead of passing the write on.
  */
-size_t virtio_pci_doorbells(const struct virtio_pci *device, struct virtio_doorbell *list, size_t limit);
+static inline uint16_t virtio_pci_doorbell(const struct virtio_pci *device)
+{
+	return device->notify_port;
+}
+
+/* Looks into all queues for buffers. */
+void virtio_pci_serve(struct virtio_pci *device);
 
 /* The driver notifies `queue`; ignored if there is none or the device is not live. */
 void virtio_pci_notify(struct virtio_pci *device, unsigned queue);
@@ -156,10 +157,29 @@ bool virtio_pci_is_live(const struct virtio_pci *device);
  * a reset. */
 bool virtio_pci_pop(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain);
 
+/* The same; if there is none, the driver is asked for a notification, and what it added in between is found. */
+bool virtio_pci_take(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain);
+
+/* The driver broke a rule: NEEDS_RESET, and nothing works until it resets the device. */
+void virtio_pci_fail(struct virtio_pci *device);
+
 /* Sends the queue's interrupt if the driver wants one for what was pushed. */
 void virtio_pci_signal(struct virtio_pci *device, unsigned queue);
 
+/* The device does not use its queues' buffers any more: what ops->busy announced is over. */
+void virtio_pci_idle(struct virtio_pci *device);
+
 /* Device-specific configuration has changed: new generation, and an interrupt once the driver is ready. */
 void virtio_pci_config_changed(struct virtio_pci *device);
+
+/* `size` bytes at `offset` of a configuration that is kept as the guest sees it. */
+static inline uint32_t virtio_config_get(const uint8_t *config, uint32_t offset, unsigned size)
+{
+	uint32_t value = 0;
+
+	for (unsigned i = 0; i < size; i++)
+		value |= (uint32_t)config[offset + i] << (8 * i);
+	return value;
+}
 
 #endif

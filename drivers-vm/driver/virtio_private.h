@@ -7,8 +7,11 @@
 /* 2.4 Device Reset. The MSI-X table is PCI's and stays. */
 void virtio_device_reset(struct virtio_pci *device);
 
-/* The driver broke a rule: NEEDS_RESET, and nothing works until it resets the device. */
-void virtio_device_fail(struct virtio_pci *device);
+/* The driver notifies a queue from its own vCPU: at once, or by the machine's next service where the host wants that. */
+void virtio_device_kick(struct virtio_pci *device, unsigned queue);
+
+/* The state that decides whether the notification ports are doorbells has changed. */
+void virtio_device_update_doorbell(struct virtio_pci *device);
 
 /* The common configuration structure; `offset` below VIRTIO_COMMON_BYTES. */
 uint32_t virtio_common_read(struct virtio_pci *device, uint32_t offset, unsigned size);

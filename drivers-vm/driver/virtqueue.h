@@ -1,11 +1,12 @@
 /*
- * The device's side of a split virtqueue: virtio 1.2, 2.7, with indirect descriptors (2.7.5.3) and EVENT_IDX
- * (2.7.10). All of it lies in guest memory that the guest may change at any time: each field is read once,
- * into a local, checked, and only then used. A queue that breaks a rule is broken until it is set up anew.
+ * The device's side of a virtqueue: virtio 1.2, 2.7 split and 2.8 packed, with indirect descriptors and EVENT_IDX. All of it lies
+ * in guest memory that the guest may change at any time: each field is read once, into a local, checked, and only then used. A
+ * queue that breaks a rule is broken until it is set up anew.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTQUEUE_H
 #define DRIVERS_VM_DRIVER_VIRTQUEUE_H
 
+#include "drivers-vm/driver/io_segment.h"
 #include "drivers-vm/driver/model_host.h"
 
 #define VIRTQUEUE_SIZE_MAX 256u
@@ -33,32 +34,61 @@ _Static_assert(sizeof(struct virtq_desc) == 16, "2.7.5");
 #define VIRTQ_AVAIL_ENTRY 2u
 #define VIRTQ_USED_ENTRY  8u
 
+/* 2.8.13: a descriptor of a packed ring has id and flags where a split one has flags and next. */
+struct virtq_packed_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t id;
+	uint16_t flags;
+};
+_Static_assert(sizeof(struct virtq_packed_desc) == 16, "2.8.13");
+
+#define VIRTQ_PACKED_F_AVAIL 0x0080u /* in flags: equals the driver's wrap counter, */
+#define VIRTQ_PACKED_F_USED  0x8000u /* and the device's */
+
+/* 2.8.14: the event suppression structures: offset and wrap counter of a descriptor; flags. */
+#define VIRTQ_EVENT_BYTES   4u
+#define VIRTQ_EVENT_WRAP    0x8000u
+#define VIRTQ_EVENT_ENABLE  0u
+#define VIRTQ_EVENT_DISABLE 1u
+#define VIRTQ_EVENT_DESC    2u
+
 struct virtqueue {
 	/* What the transport sets, while the queue is not enabled. */
-	uint16_t size; /* a power of two, at most VIRTQUEUE_SIZE_MAX */
-	uint64_t desc_gpa, driver_gpa, device_gpa;
-	bool event_idx; /* VIRTIO_F_EVENT_IDX was negotiated */
-	bool indirect;	/* VIRTIO_F_INDIRECT_DESC was */
+	uint16_t size;				   /* at most VIRTQUEUE_SIZE_MAX; a power of two if split */
+	uint64_t desc_gpa, driver_gpa, device_gpa; /* the ring, and event suppression, if packed */
+	bool event_idx;				   /* VIRTIO_F_EVENT_IDX was negotiated */
+	bool indirect;				   /* VIRTIO_F_INDIRECT_DESC was */
+	bool packed;				   /* VIRTIO_F_RING_PACKED was */
 	/* The queue's own. */
 	bool enabled, broken;
-	uint16_t next_avail; /* free-running, as in the rings */
+	bool avail_wrap, used_wrap; /* packed: the wrap counters */
+	uint16_t next_avail;	    /* split: free-running, as in the rings; packed: a place in the ring */
 	uint16_t next_used;
-	uint16_t signalled_used; /* next_used when the driver was last asked about */
+	uint16_t taken;	 /* packed: places in the ring that were taken and not given back */
+	uint32_t unsaid; /* used since the driver was last asked about: entries, or places in the ring */
 	const struct model_host *host;
 	uint8_t *desc, *driver, *device; /* in guest RAM */
 };
 
-struct virtqueue_segment {
-	uint8_t *bytes; /* in guest RAM */
-	uint32_t count;
+/* What a taken buffer is given back by. */
+struct virtqueue_buffer {
+	uint16_t id;
+	uint16_t places; /* packed: that it takes in the ring */
 };
 
 /* A buffer that the driver offers: first the segments that the device reads, then those that it writes. */
 struct virtqueue_chain {
-	uint16_t head;
+	struct virtqueue_buffer buffer;
 	unsigned readable, writable; /* segments */
 	uint64_t readable_bytes, writable_bytes;
-	struct virtqueue_segment segment[VIRTQUEUE_SEGMENTS_MAX];
+	struct io_segment *segment; /* the caller's, room for as many as the queue has descriptors */
+};
+
+/* What virtqueue_mark keeps. */
+struct virtqueue_place {
+	uint16_t next_avail, taken;
+	bool avail_wrap;
 };
 
 enum virtqueue_result {
@@ -80,8 +110,17 @@ bool virtqueue_enable(struct virtqueue *queue);
  */
 enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 
-/* Gives a buffer back; `written` bytes, from the first writable one on, hold data. */
-void virtqueue_push(struct virtqueue *queue, uint16_t head, uint32_t written);
+/*
+ * Gives a buffer back; `written` bytes, from the first writable one on, hold data. virtqueue_push_many gives back several that the
+ * driver must not see one by one.
+ */
+void virtqueue_push(struct virtqueue *queue, struct virtqueue_buffer buffer, uint32_t written);
+void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
+			 const uint32_t *written, unsigned count);
+
+/* The next buffer to take, and back there: what was taken since, with nothing pushed in between, is taken again. */
+struct virtqueue_place virtqueue_mark(const struct virtqueue *queue);
+void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_place place);
 
 /* After pushes: whether the driver wants an interrupt for what was pushed since the last call. */
 bool virtqueue_should_signal(struct virtqueue *queue);

@@ -16,7 +16,7 @@
 #define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
 #define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
-#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM from here up, each from a 1 GiB boundary */
+#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
 
 #define CHANNEL_SLOTS 32u
 #define CHANNEL_DEVICES 64u
@@ -33,14 +33,17 @@ enum channel_kind {
 	CHANNEL_NONE,
 	/* control -> driver */
 	CHANNEL_SETUP,  /* once: what the driver VM has */
+	CHANNEL_DISK,   /* a disk of the machine that the next ATTACH of the slot makes; in their order */
+	CHANNEL_NIC,    /* likewise a network card */
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first four answer the command of the same slot */
+	/* driver -> control: the first five answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
+	CHANNEL_REFUSED, /* instead of ATTACHED: the machine cannot be made; the log says why */
 	CHANNEL_DETACHED,
 	CHANNEL_FLUSHED,
 	CHANNEL_REQUEST, /* the guest wants `value` of enum channel_request */
@@ -53,6 +56,27 @@ enum channel_request {
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
+
+/* What CHANNEL_DISK shows of the medium: all, or the GPT partition of that number, label or GUID. */
+enum channel_part {
+	CHANNEL_PART_WHOLE,
+	CHANNEL_PART_NUMBER,
+	CHANNEL_PART_LABEL,
+	CHANNEL_PART_UUID,
+};
+
+#define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
+#define CHANNEL_VM_RNG	   2u
+#define CHANNEL_VM_BALLOON 4u
+
+#define CHANNEL_NIC_PACKED 1u
+#define CHANNEL_NIC_TRUNK  2u
+#define CHANNEL_NIC_SPOOF  4u
+#define CHANNEL_NIC_PLAIN  8u /* without offloads */
+#define CHANNEL_NIC_IPS    3u /* of each kind */
+
+#define CHANNEL_DISK_READ_ONLY 1u
+#define CHANNEL_DISK_PACKED    2u /* offer packed rings */
 
 struct channel_message {
 	uint32_t kind; /* enum channel_kind */
@@ -70,6 +94,27 @@ struct channel_message {
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;
 		struct {
+			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM */
+			uint64_t bytes_per_second; /* limits; 0: none */
+			uint32_t operations_per_second;
+			uint32_t flags;      /* CHANNEL_DISK_* */
+			uint16_t queues;
+			uint16_t part;       /* enum channel_part */
+			uint32_t part_number;
+			char serial[20];     /* NUL-padded */
+			char part_name[40];  /* label, or GUID in its text form */
+		} disk;
+		struct {
+			uint64_t bytes_per_second; /* limit; 0: none */
+			uint32_t bridge, tenant;
+			uint32_t flags; /* CHANNEL_NIC_* */
+			uint16_t vlan, mtu;
+			uint16_t pairs; /* of queues */
+			uint8_t mac[6];
+			uint8_t ip4s, ip6s; /* how many addresses it may send from */
+			uint8_t ip4[CHANNEL_NIC_IPS][4], ip6[CHANNEL_NIC_IPS][16];
+		} nic;
+		struct {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */
 			uint32_t vcpus;
@@ -79,6 +124,8 @@ struct channel_message {
 			uint32_t console;    /* CHANNEL_CONSOLE_* or 0 */
 			uint32_t debug_exit; /* port or 0 */
 			uint32_t physical_bits;
+			uint32_t flags; /* CHANNEL_VM_* */
+			uint32_t balloon_pages; /* of 4 KiB, to begin with */
 			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot */
 		} attach;
 		struct {

@@ -55,6 +55,7 @@ def modules_of(config_file, given):
         with open(config_file, "rb") as file:
             tables = tomllib.load(file).get("vm", [])
         names = [table.get(key) for table in tables for key in ("kernel", "initrd")]
+        names += [disk.get("module") for table in tables for disk in table.get("disk", [])]
     except OSError as error:
         raise Failure(f"{config_file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, AttributeError, TypeError):

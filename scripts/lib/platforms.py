@@ -19,6 +19,7 @@ class Platform:
 
 PLATFORMS = {
     "ryzen": Platform("SVM", "ryzen", "svm_bochs_", SVM_FLAWS),
+    "icelake": Platform("VMX", "corei7_icelake_u", "vmx_"),
 }
 
 

@@ -1,6 +1,7 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_address.c
  * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
  * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
  * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
@@ -302,6 +303,169 @@ static void config_read__very_long_key__is_reported_in_bounds(void **state)
 	assert_true(strlen(messages) < CONFIG_MESSAGE_MAX);
 }
 
+static void config_read__disks__every_key_and_the_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("[[vm.disk]]\nmodule = 'm'\n"
+				 "[[vm.disk]]\nmodule='n'\nreadonly=true\nserial='12345678901234567890'\npartition=128\n"
+				 "num_queues=8\niops=100\nbandwidth='2MB/s'\n"
+				 "[[vm.disk]]\nmodule='o'\npartlabel='root'\n"
+				 "[[vm.disk]]\nmodule='o'\npartuuid='0fc63daf-8483-4772-8E79-3d69d8477de4'\n"),
+			 0);
+	assert_int_equal(config.vm[0].disk_count, 4);
+	const struct config_disk *disk = config.vm[0].disk;
+	assert_string_equal(disk[0].module, "m");
+	assert_false(disk[0].readonly);
+	assert_null(disk[0].serial);
+	assert_null(disk[0].partlabel);
+	assert_int_equal(disk[0].num_queues, 1);
+	assert_int_equal(disk[0].iops + disk[0].bandwidth + disk[0].partition, 0);
+	assert_true(disk[1].readonly);
+	assert_string_equal(disk[1].serial, "12345678901234567890");
+	assert_int_equal(disk[1].partition, 128);
+	assert_int_equal(disk[1].num_queues, 8);
+	assert_int_equal(disk[1].iops, 100);
+	assert_int_equal(disk[1].bandwidth, 2000000);
+	assert_string_equal(disk[2].partlabel, "root");
+	assert_string_equal(disk[3].partuuid, "0fc63daf-8483-4772-8E79-3d69d8477de4");
+}
+
+static void config_read__disks__errors(void **state)
+{
+	(void)state;
+	assert_one_error(read_vm("[[vm.disk]]\n"), "hilum.toml:4: vm.disk.module: missing");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserail='x'\n"),
+			 "hilum.toml:6: vm.disk.serail: unknown key (did you mean serial?)");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserial='123456789012345678901'\n"),
+			 "hilum.toml:6: vm.disk.serial: has 21 bytes, must have 1 to 20");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\npartition=1\npartlabel='x'\n"),
+			 "hilum.toml:4: vm.disk: partition, partlabel and partuuid exclude each other");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\npartuuid='0fc63daf-8483-4772-8e79-3d69d8477de'\n"),
+			 "hilum.toml:6: vm.disk.partuuid: \"0fc63daf-8483-4772-8e79-3d69d8477de\" is not a GUID such as "
+			 "\"0fc63daf-8483-4772-8e79-3d69d8477de4\"");
+	assert_one_error(read_vm("disk = 'm'\n"), "hilum.toml:4: vm.disk: must be written [[vm.disk]], one for each");
+	assert_one_error(read_vm("disk = ['m']\n"), "hilum.toml:4: vm.disk: must be a table, [[vm.disk]]");
+	assert_one_error(read_vm("disk = [{module='a'},{module='a'},{module='a'},{module='a'},{module='a'},{module='a'},"
+				 "{module='a'},{module='a'},{module='a'}]\n"),
+			 "hilum.toml:4: vm.disk: more than 8");
+	assert_int_equal(config.vm_count, 0);
+}
+
+static void config_read__rates__as_xl_writes_them(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} rates[] = {
+		{"1B/s", 1},		  {"8b/s", 1},		  {"100KB/s", 100000},	{"10Mb/s", 1250000},
+		{"1Gb/s", 125000000},	  {"1000GB/s", 1000000000000}, {"7b/s", 0},		{"1001GB/s", 0},
+		{"1", 0},		  {"B/s", 0},		  {"1 MB/s", 0},	{"1TB/s", 0},
+		{"99999999999999999999GB/s", 0}, {"-1B/s", 0},	  {"1MB", 0},		{"0MB/s", 0},
+	};
+	char text[100];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(rates) / sizeof(*rates); i++) {
+		snprintf(text, sizeof(text), "[[vm.nic]]\nrate = '%s'\n", rates[i].text);
+		assert_int_equal(read_vm(text), rates[i].bytes == 0);
+		if (rates[i].bytes != 0)
+			assert_int_equal(config.vm[0].nic[0].rate, rates[i].bytes);
+	}
+	assert_int_equal(read_vm("[[vm.nic]]\nrate = 5\n"), 1);
+}
+
+static void config_read__nics__every_key_and_the_defaults(void **state)
+{
+	static const uint8_t mac[6] = {0x02, 0xAB, 0, 0, 0, 0xfe}, ip4[4] = {10, 0, 255, 5};
+	static const uint8_t ip6[16] = {0xFD, 0, 0, 1, [15] = 5}, any[16] = {0};
+
+	(void)state;
+	assert_int_equal(read_vm("[[vm.nic]]\n[[vm.nic]]\nmac='02:aB:00:00:00:fe'\nbridge='lan'\ntenant='blue'\nvlan=4094\n"
+				 "trunk=true\nip=['10.0.255.5', 'fd00:1::5', '::']\nmtu=9000\nnum_queues=4\noffload=false\n"),
+			 0);
+	const struct config_nic *nic = config.vm[0].nic;
+	assert_int_equal(config.vm[0].nic_count, 2);
+	assert_string_equal(nic[0].bridge, CONFIG_BRIDGE_NAME);
+	assert_null(nic[0].tenant);
+	assert_int_equal(nic[0].mtu, 1500);
+	assert_int_equal(nic[0].num_queues, 1);
+	assert_true(nic[0].offload);
+	assert_int_equal(nic[0].mac[0], 2);
+	assert_int_equal(nic[0].ip4s + nic[0].ip6s + nic[0].vlan + nic[0].rate + nic[0].trunk + nic[0].spoof, 0);
+	assert_memory_equal(nic[1].mac, mac, 6);
+	assert_string_equal(nic[1].bridge, "lan");
+	assert_string_equal(nic[1].tenant, "blue");
+	assert_int_equal(nic[1].vlan, 4094);
+	assert_true(nic[1].trunk);
+	assert_false(nic[1].offload);
+	assert_int_equal(nic[1].ip4s, 1);
+	assert_int_equal(nic[1].ip6s, 2);
+	assert_memory_equal(nic[1].ip4[0], ip4, 4);
+	assert_memory_equal(nic[1].ip6[0], ip6, 16);
+	assert_memory_equal(nic[1].ip6[1], any, 16);
+}
+
+static void config_read__addresses__good_and_bad(void **state)
+{
+	static const char *const good[] = {"0.0.0.0", "255.255.255.255", "::1", "1::", "1:2:3:4:5:6:7:8", "1::8", "ABCD:ef01::",
+					   "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8"};
+	static const char *const bad[] = {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", "1..2.3", ":", ":::", "1:2",
+					  "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", ":1::", "1:2:3:4:5:6:7:8::", "g::", "1:", "::1:",
+					  "::1.2.3.4", "1:2:3:4:5:6:7:"};
+	static const char *const macs[] = {"02:00:00:00:00", "02:00:00:00:00:00:00", "0200:00:00:00:00", "02:00:00:00:00:0", "2:0:0:0:0:0",
+					   "01:00:00:00:00:01", "02-00-00-00-00-01", "", "02:00:00:00:00:0g"};
+	char text[100];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		snprintf(text, sizeof(text), "[[vm.nic]]\nip = ['%s']\n", good[i]);
+		assert_int_equal(read_vm(text), 0);
+	}
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		snprintf(text, sizeof(text), "[[vm.nic]]\nip = ['%s']\n", bad[i]);
+		assert_int_equal(read_vm(text), 1);
+	}
+	for (unsigned i = 0; i < sizeof(macs) / sizeof(*macs); i++) {
+		snprintf(text, sizeof(text), "[[vm.nic]]\nmac = '%s'\n", macs[i]);
+		assert_int_equal(read_vm(text), 1);
+	}
+	assert_int_equal(read_vm("[[vm.nic]]\nip = ['1.1.1.1', '1.1.1.2', '1.1.1.3', '1.1.1.4']\n"), 1);
+	assert_int_equal(read_vm("[[vm.nic]]\nip = []\n"), 1);
+	assert_int_equal(read_vm("[[vm.nic]]\nip = ['1.1.1.1']\nspoof = true\n"), 1);
+}
+
+static void config_read__addresses_of_cards__fixed_and_each_only_once(void **state)
+{
+	uint8_t first[6];
+
+	(void)state;
+	assert_int_equal(read_vm("[[vm.nic]]\n[[vm.nic]]\n"), 0);
+	memcpy(first, config.vm[0].nic[0].mac, 6);
+	assert_memory_not_equal(first, config.vm[0].nic[1].mac, 6);
+	assert_int_equal(first[0] & 3, 2);
+	assert_int_equal(read_vm("memory = '64M'\n[[vm.nic]]\n"), 0);
+	assert_memory_equal(first, config.vm[0].nic[0].mac, 6);
+	assert_one_error(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\nmac='02:00:00:00:00:01'\n"
+				   "[[vm]]\nname='b'\nkernel='k'\n[[vm.nic]]\n[[vm.nic]]\nmac='02:00:00:00:00:01'\n"),
+			 "hilum.toml:10: vm.nic: VM \"a\" has a card with the same address: give this one another mac");
+	assert_int_equal(config.vm_count, 1);
+}
+
+static void config_read__rng_balloon_packed__stored_and_checked(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm(""), 0);
+	assert_true(config.vm[0].balloon_bytes == CONFIG_NO_BALLOON && !config.vm[0].rng && !config.vm[0].packed);
+	assert_int_equal(read_vm("rng = true\npacked = true\nballoon = '64M'\n"), 0);
+	assert_true(config.vm[0].balloon_bytes == 64ull << 20 && config.vm[0].rng && config.vm[0].packed);
+	assert_int_equal(read_vm("balloon = '0K'\n"), 0);
+	assert_int_equal(config.vm[0].balloon_bytes, 0);
+	assert_one_error(read_vm("balloon = '256M'\n"), "hilum.toml:4: vm.balloon: is not smaller than memory");
+	assert_one_error(read_vm("balloon = '5K'\n"), "hilum.toml:4: vm.balloon: \"5K\" is not a multiple of 4K up to 1T");
+	assert_one_error(read_vm("balloon = '64'\n"),
+			 "hilum.toml:4: vm.balloon: \"64\" is not a size: write a number and K, M, G or T, as in \"256M\"");
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -329,6 +493,13 @@ int main(void)
 		cmocka_unit_test(config_read__syntax_error__names_line_and_column_and_leaves_nothing),
 		cmocka_unit_test(config_read__too_many_vms__keeps_the_first),
 		cmocka_unit_test(config_read__very_long_key__is_reported_in_bounds),
+		cmocka_unit_test(config_read__disks__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__disks__errors),
+		cmocka_unit_test(config_read__rates__as_xl_writes_them),
+		cmocka_unit_test(config_read__nics__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__addresses__good_and_bad),
+		cmocka_unit_test(config_read__addresses_of_cards__fixed_and_each_only_once),
+		cmocka_unit_test(config_read__rng_balloon_packed__stored_and_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tear_down);

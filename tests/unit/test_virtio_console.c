@@ -4,7 +4,8 @@
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
  * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
- * UNIT_SOURCES: drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c drivers-vm/driver/virtqueue_split.c
+ * UNIT_SOURCES: drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
  * UNIT_FLAGS: -Itests/unit/fake_model
  */
 #include "model_fake.h"
@@ -46,7 +47,7 @@ static int set_up(void **state)
 	memset(ram, 0, sizeof(ram));
 	doorbell_changes = 0;
 	pci_host_init(&bus);
-	virtio_console_init(&console, &fake.host, 1, TIMER, 80, 24);
+	virtio_console_init(&console, &fake.host, 1, TIMER, 80, 24, false);
 	assert_true(pci_host_plug(&bus, DEVICE, &console.device.function));
 	return 0;
 }
@@ -253,37 +254,49 @@ static void config_window__structures_without_bars__same_registers(void **state)
 	assert_int_equal(console.device.status, 0x0F);
 }
 
-static void doorbells__io_bar_on_moved_off__one_port_a_queue(void **state)
+static void doorbell__driver_runs_io_bar_moved_off__follows(void **state)
 {
-	struct virtio_doorbell list[4];
-
 	(void)state;
-	console.device.identity.doorbell_queues = 3;
-	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 0);
-	config_set(PCI_COMMAND, 2, PCI_COMMAND_IO);
+	config_set(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	assert_int_equal(virtio_pci_doorbell(&console.device), 0);
+	assert_int_equal(doorbell_changes, 0);
+	start();
 	assert_int_equal(doorbell_changes, 1);
-	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 2);
-	assert_int_equal(list[1].port, NOTIFY + 4);
-	assert_int_equal(list[1].queue, 1);
-	assert_int_equal(virtio_pci_doorbells(&console.device, list, 1), 1);
+	assert_int_equal(virtio_pci_doorbell(&console.device), NOTIFY);
 	config_set(PCI_BAR0, 4, 0xD000);
 	assert_int_equal(doorbell_changes, 2);
-	virtio_pci_doorbells(&console.device, list, 4);
-	assert_int_equal(list[0].port, 0xD000);
-	config_set(PCI_COMMAND, 2, 0);
+	assert_int_equal(virtio_pci_doorbell(&console.device), 0xD000);
+	config_set(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	assert_int_equal(doorbell_changes, 3);
-	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 0);
+	assert_int_equal(virtio_pci_doorbell(&console.device), 0);
+	config_set(PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY);
+	set(VIRTIO_COMMON_DEVICE_STATUS, 1, 0);
+	assert_int_equal(doorbell_changes, 5);
+	assert_int_equal(virtio_pci_doorbell(&console.device), 0);
 }
 
-static void doorbells__of_the_console__none_for_the_queue_that_the_driver_waits_for(void **state)
-{
-	struct virtio_doorbell list[4];
+static unsigned kicks;
 
+static void count_kick(void *ctx)
+{
+	assert_ptr_equal(ctx, &fake);
+	kicks++;
+}
+
+static void kick__host_that_serves_later__served_then(void **state)
+{
 	(void)state;
+	fake.host.kick = count_kick;
+	kicks = 0;
 	start();
-	assert_int_equal(virtio_pci_doorbells(&console.device, list, 4), 1);
-	assert_int_equal(list[0].queue, VIRTIO_CONSOLE_RECEIVE);
-	assert_int_equal(list[0].port, NOTIFY);
+	assert_int_equal(kicks, VIRTIO_CONSOLE_QUEUES);
+	memcpy(ram + DATA, "later", 5);
+	offer(1, 0, DATA, 5, 0);
+	kick(1);
+	assert_int_equal(kicks, VIRTIO_CONSOLE_QUEUES + 1);
+	assert_int_equal(fake.output_count, 0);
+	virtio_pci_serve(&console.device);
+	assert_int_equal(fake.output_count, 5);
 }
 
 /* ---- Negotiation ---- */
@@ -618,8 +631,8 @@ int main(void)
 		CASE(device_config__read__size_of_the_terminal),
 		CASE(device_config__emergency_write__goes_out_without_a_driver),
 		CASE(config_window__structures_without_bars__same_registers),
-		CASE(doorbells__io_bar_on_moved_off__one_port_a_queue),
-		CASE(doorbells__of_the_console__none_for_the_queue_that_the_driver_waits_for),
+		CASE(doorbell__driver_runs_io_bar_moved_off__follows),
+		CASE(kick__host_that_serves_later__served_then),
 		CASE(status__features_with_version_1__accepted),
 		CASE(status__features_without_version_1_or_not_offered__refused),
 		CASE(status__bits_written__only_a_reset_clears_and_only_the_device_sets_needs_reset),

@@ -1,5 +1,8 @@
 /* virtqueue on fake guest memory: what a driver may do, everything it may not, and rings of random bytes. */
-/* UNIT_SOURCES: drivers-vm/driver/virtqueue.c */
+/*
+ * UNIT_SOURCES: drivers-vm/driver/virtqueue.c drivers-vm/driver/virtqueue_split.c
+ * UNIT_SOURCES: drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
+ */
 #include "drivers-vm/driver/virtqueue.h"
 
 #include <setjmp.h>
@@ -20,7 +23,8 @@
 static uint8_t *ram; /* exactly RAM_BYTES, so that the sanitizer sees each byte beyond */
 static struct model_host host;
 static struct virtqueue queue;
-static struct virtqueue_chain chain;
+static struct io_segment segments[SIZE];
+static struct virtqueue_chain chain = {.segment = segments};
 
 static void *guest_ram(void *ctx, uint64_t gpa, uint64_t bytes)
 {
@@ -99,7 +103,7 @@ static void expect_broken(void)
 	/* For good: also when the ring looks right again. */
 	put_desc(DESC, 0, DATA, 16, 0, 0);
 	assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_BROKEN);
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_int_equal(get16(USED + 2), 0);
 }
 
@@ -131,7 +135,7 @@ static void virtqueue_enable__ring_misaligned_or_outside_ram__refused(void **sta
 		queue.driver_gpa = places[i][1];
 		queue.device_gpa = places[i][2];
 		assert_false(virtqueue_enable(&queue));
-		virtqueue_push(&queue, 0, 0);
+		virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 		assert_false(virtqueue_should_signal(&queue));
 		assert_false(virtqueue_want_kicks(&queue, true));
 	}
@@ -147,7 +151,7 @@ static void virtqueue_enable__rings_end_with_ram__works_to_the_last_byte(void **
 	queue.event_idx = true;
 	assert_true(virtqueue_enable(&queue));
 	for (unsigned i = 0; i < SIZE; i++)
-		virtqueue_push(&queue, (uint16_t)i, 1);
+		virtqueue_push(&queue, (struct virtqueue_buffer){.id = (uint16_t)i}, 1);
 	assert_false(virtqueue_want_kicks(&queue, true));
 }
 
@@ -156,7 +160,7 @@ static void virtqueue_pop__not_enabled__empty(void **state)
 	(void)state;
 	virtqueue_init(&queue, &host, SIZE);
 	assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_EMPTY);
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_false(virtqueue_should_signal(&queue));
 }
 
@@ -174,7 +178,7 @@ static void virtqueue_pop__chain_of_both_kinds__segments_in_order(void **state)
 	put_desc(DESC, 0, DATA + 0x200, 8, VIRTQ_DESC_F_WRITE, 0);
 	offer(5);
 	assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_CHAIN);
-	assert_int_equal(chain.head, 5);
+	assert_int_equal(chain.buffer.id, 5);
 	assert_int_equal(chain.readable, 2);
 	assert_int_equal(chain.writable, 2);
 	assert_int_equal(chain.readable_bytes, 6);
@@ -212,9 +216,9 @@ static void virtqueue_pop__more_rounds_than_the_ring_and_its_index_hold__each_bu
 	for (unsigned i = 0; i < 0x10010; i++) {
 		offer(i % 2);
 		assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_CHAIN);
-		assert_int_equal(chain.head, i % 2);
+		assert_int_equal(chain.buffer.id, i % 2);
 		assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_EMPTY);
-		virtqueue_push(&queue, chain.head, i);
+		virtqueue_push(&queue, chain.buffer, i);
 		assert_int_equal(get16(USED + 2), (uint16_t)(i + 1));
 		assert_int_equal(get32(USED + 4 + 8 * (i % SIZE)), i % 2);
 		assert_int_equal(get32(USED + 8 + 8 * (i % SIZE)), i);
@@ -358,11 +362,11 @@ static void virtqueue_should_signal__flags__as_the_driver_says(void **state)
 {
 	(void)state;
 	assert_false(virtqueue_should_signal(&queue));
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_true(virtqueue_should_signal(&queue));
 	assert_false(virtqueue_should_signal(&queue));
 	put16(AVAIL, VIRTQ_AVAIL_F_NO_INTERRUPT);
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_false(virtqueue_should_signal(&queue));
 }
 
@@ -372,16 +376,16 @@ static void virtqueue_should_signal__event_index__once_it_is_passed(void **state
 	enable(true);
 	put16(AVAIL, VIRTQ_AVAIL_F_NO_INTERRUPT); /* means nothing here */
 	put16(AVAIL + 4 + 2 * SIZE, 2);
-	virtqueue_push(&queue, 0, 0);
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_false(virtqueue_should_signal(&queue));
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_true(virtqueue_should_signal(&queue));
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_false(virtqueue_should_signal(&queue));
 	put16(AVAIL + 4 + 2 * SIZE, 5);
-	virtqueue_push(&queue, 0, 0);
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_true(virtqueue_should_signal(&queue));
 }
 
@@ -390,10 +394,10 @@ static void virtqueue_should_signal__event_index_at_the_wrap__once_it_is_passed(
 	(void)state;
 	enable(true);
 	for (unsigned i = 0; i < 0xFFFF; i++)
-		virtqueue_push(&queue, 0, 0);
+		virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	virtqueue_should_signal(&queue);
 	put16(AVAIL + 4 + 2 * SIZE, 0xFFFF);
-	virtqueue_push(&queue, 0, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
 	assert_int_equal(get16(USED + 2), 0);
 	assert_true(virtqueue_should_signal(&queue));
 }
@@ -441,7 +445,7 @@ static void virtqueue_pop__descriptor_changes_after_the_check__first_reading_cou
 	host.guest_ram = guest_ram_that_changes;
 	assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_CHAIN);
 	host.guest_ram = guest_ram;
-	assert_int_equal(chain.head, 0);
+	assert_int_equal(chain.buffer.id, 0);
 	assert_int_equal(chain.readable_bytes, 4);
 	assert_ptr_equal(chain.segment[0].bytes, ram + DATA);
 	assert_int_equal(chain.segment[0].count, 4);
@@ -460,7 +464,7 @@ static void check_chain(void)
 	assert_true(chain.readable + chain.writable <= SIZE);
 	assert_true(chain.readable + chain.writable > 0);
 	for (unsigned i = 0; i < chain.readable + chain.writable; i++) {
-		const struct virtqueue_segment *s = &chain.segment[i];
+		const struct io_segment *s = &chain.segment[i];
 		assert_true(s->bytes >= ram && s->count > 0 && s->count <= RAM_BYTES);
 		assert_true((size_t)(s->bytes - ram) <= RAM_BYTES - s->count);
 		bytes[i >= chain.readable] += s->count;
@@ -492,7 +496,7 @@ static void virtqueue_pop__random_rings__every_chain_lies_in_ram(void **state)
 			check_chain();
 			chains++;
 			virtqueue_write(&chain, random_next(&seed) % 64, "some text", 9);
-			virtqueue_push(&queue, chain.head, 9);
+			virtqueue_push(&queue, chain.buffer, 9);
 			virtqueue_should_signal(&queue);
 			virtqueue_want_kicks(&queue, chains % 2);
 		}

@@ -1,0 +1,153 @@
+/*
+ * The disks and network cards of the guests: memory for RAM disks, and the messages by which the driver VM learns of them. A RAM disk keeps what was
+ * written when its guest restarts, and goes when the guest does.
+ */
+#include "drivers-vm/control/control.h"
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as they are");
+
+#define BIG_PAGE 0x200000ull
+
+struct ram_disk {
+	hilum_handle_t memory; /* 0: none yet */
+	uint64_t gpa, bytes;   /* in the driver VM; bytes of the mapping */
+};
+
+static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
+
+static bool fail(const struct config_vm *c, const struct config_disk *disk, const char *what)
+{
+	service_log("vm %s: disk '%s': %s", c->name, disk->module, what);
+	return false;
+}
+
+/* A copy of the module that can be written. */
+static int64_t copy_module(const struct module *m, uint64_t bytes)
+{
+	int64_t memory = control_memory_create(bytes, 0);
+	uint8_t *at;
+
+	if (memory < 0)
+		return memory;
+	if (!control_map_here((hilum_handle_t)memory, bytes, &at)) {
+		hc(HC_HANDLE_CLOSE, memory);
+		return HILUM_E_NO_MEMORY;
+	}
+	memcpy(at, m->data, m->bytes);
+	control_unmap_here(at, bytes);
+	return memory;
+}
+
+static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const struct config_disk *disk, const struct module *m)
+{
+	const uint32_t rights = HILUM_MAP_READ | (disk->readonly ? 0 : HILUM_MAP_WRITE);
+	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
+	uint64_t bytes = (m->bytes + page - 1) & ~(page - 1);
+	int64_t memory = disk->readonly ? (int64_t)m->memory : copy_module(m, bytes);
+
+	if (memory < 0)
+		return fail(c, disk, "not enough memory for a copy of the module: give the machine more, or set readonly = true");
+	uint64_t gpa = driver_space_take(bytes);
+	int64_t error = gpa == 0 ? HILUM_E_NO_MEMORY : hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, rights);
+	if (!disk->readonly)
+		hc(HC_HANDLE_CLOSE, memory); /* the mapping keeps it */
+	if (error < 0) {
+		driver_space_give(gpa);
+		return fail(c, disk, control_error(error));
+	}
+	*r = (struct ram_disk){ (hilum_handle_t)memory, gpa, bytes };
+	return true;
+}
+
+static void part_of(const struct config_disk *disk, struct channel_message *m)
+{
+	const char *name = disk->partlabel != NULL ? disk->partlabel : disk->partuuid;
+
+	m->disk.part = disk->partition != 0      ? CHANNEL_PART_NUMBER
+		       : disk->partlabel != NULL ? CHANNEL_PART_LABEL
+		       : disk->partuuid != NULL  ? CHANNEL_PART_UUID
+						 : CHANNEL_PART_WHOLE;
+	m->disk.part_number = disk->partition;
+	snprintf(m->disk.part_name, sizeof(m->disk.part_name), "%s", name != NULL ? name : "");
+}
+
+static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
+{
+	const struct config_disk *disk = &c->disk[index];
+	const struct module *m = module_find(disk->module);
+	struct ram_disk *r = &disks[slot][index];
+	struct channel_message message = { .kind = CHANNEL_DISK, .slot = slot };
+
+	if (m == NULL)
+		return fail(c, disk, "no boot module has that name");
+	if (r->memory == 0 && !make_ram_disk(r, c, disk, m))
+		return false;
+	message.disk.gpa = r->gpa;
+	message.disk.bytes = m->bytes;
+	message.disk.bytes_per_second = disk->bandwidth;
+	message.disk.operations_per_second = disk->iops;
+	message.disk.flags = (disk->readonly ? CHANNEL_DISK_READ_ONLY : 0) | (c->packed ? CHANNEL_DISK_PACKED : 0);
+	message.disk.queues = (uint16_t)disk->num_queues;
+	part_of(disk, &message);
+	if (disk->serial != NULL)
+		memcpy(message.disk.serial, disk->serial, strlen(disk->serial));
+	driver_send(&message);
+	return true;
+}
+
+/* Bridges and tenants have names in the configuration, and numbers beyond: from 1, in the order of their first use. */
+static uint32_t number_of(const char *name)
+{
+	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX]; /* of the configuration, which stays */
+	uint32_t i = 0;
+
+	while (names[i] != NULL && strcmp(names[i], name) != 0)
+		i++;
+	names[i] = name;
+	return i + 1;
+}
+
+static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
+{
+	const struct config_nic *nic = &c->nic[index];
+	struct channel_message m = { .kind = CHANNEL_NIC, .slot = slot };
+
+	m.nic.bytes_per_second = nic->rate;
+	m.nic.bridge = number_of(nic->bridge);
+	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant) : 0;
+	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
+		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0) | (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
+	m.nic.vlan = (uint16_t)nic->vlan;
+	m.nic.mtu = (uint16_t)nic->mtu;
+	m.nic.pairs = (uint16_t)nic->num_queues;
+	m.nic.ip4s = (uint8_t)nic->ip4s;
+	m.nic.ip6s = (uint8_t)nic->ip6s;
+	memcpy(m.nic.mac, nic->mac, sizeof(m.nic.mac));
+	memcpy(m.nic.ip4, nic->ip4, sizeof(m.nic.ip4));
+	memcpy(m.nic.ip6, nic->ip6, sizeof(m.nic.ip6));
+	driver_send(&m);
+}
+
+bool guest_devices_send(const struct config_vm *config, uint32_t slot)
+{
+	for (unsigned i = 0; i < config->disk_count; i++)
+		if (!send_disk(config, slot, i))
+			return false;
+	for (unsigned i = 0; i < config->nic_count; i++)
+		send_nic(config, slot, i);
+	return true;
+}
+
+void guest_devices_free(uint32_t slot)
+{
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
+		struct ram_disk *r = &disks[slot][i];
+		if (r->memory == 0)
+			continue;
+		driver_unmap(r->gpa, r->bytes);
+		driver_space_give(r->gpa);
+		memset(r, 0, sizeof(*r));
+	}
+}

@@ -1,0 +1,244 @@
+/* What a machine's devices are made of: memory for the models, and what stands behind them. */
+#include "drivers-vm/driver/slot_devices.h"
+
+#include "drivers-vm/driver/blk_ram.h"
+#include "drivers-vm/driver/entropy.h"
+#include "drivers-vm/driver/gpt.h"
+#include "drivers-vm/runtime/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define NIC_FRAMES 16u	  /* a guest's card takes each at once; a host's may hold some */
+#define DISK_REQUESTS 2u /* a RAM disk finishes each at once; one may be held by the limits */
+
+struct slot_disk {
+	struct channel_message message;
+	struct blk_ram ram;
+	struct blk_part part;
+	struct blk_device *device; /* what the guest sees of it */
+	struct virtio_blk_request *request;
+};
+
+void slot_devices_add_disk(struct slot_devices *devices, const struct channel_message *m)
+{
+	struct slot_disk *disk = devices->disks < MODEL_DISKS ? calloc(1, sizeof(*disk)) : NULL;
+
+	if (disk == NULL) {
+		devices->incomplete = true;
+		return;
+	}
+	disk->message = *m;
+	devices->disk[devices->disks++] = disk;
+}
+
+struct slot_nic {
+	struct channel_message message;
+	struct virtio_net_frame *frame;
+};
+
+static struct net_switch net;
+
+void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m)
+{
+	struct slot_nic *nic = devices->nics < MODEL_NICS ? calloc(1, sizeof(*nic)) : NULL;
+
+	if (nic == NULL) {
+		devices->incomplete = true;
+		return;
+	}
+	nic->message = *m;
+	devices->nic[devices->nics++] = nic;
+}
+
+/* NULL, or what is wrong in words. */
+static const char *part_find(struct slot_disk *disk)
+{
+	const struct channel_message *m = &disk->message;
+	const struct gpt_wanted wanted = {
+		.number = m->disk.part == CHANNEL_PART_NUMBER ? m->disk.part_number : 0,
+		.label = m->disk.part == CHANNEL_PART_LABEL ? m->disk.part_name : NULL,
+		.uuid = m->disk.part == CHANNEL_PART_UUID ? m->disk.part_name : NULL,
+	};
+	uint64_t first, sectors;
+	const char *error;
+
+	if (m->disk.part == CHANNEL_PART_WHOLE)
+		return NULL;
+	error = gpt_find(disk->device, &wanted, &first, &sectors);
+	if (error != NULL)
+		return error;
+	blk_part_init(&disk->part, disk->device, first, sectors);
+	disk->device = &disk->part.device;
+	return NULL;
+}
+
+static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
+{
+	struct channel_message *m = &disk->message;
+	const char *error;
+
+	m->disk.part_name[sizeof(m->disk.part_name) - 1] = '\0';
+	disk->request = calloc(DISK_REQUESTS, sizeof(*disk->request));
+	if (disk->request == NULL || !service_map_memory(m->disk.gpa, m->disk.bytes))
+		return "no memory for it in the driver VM";
+	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes, m->disk.flags & CHANNEL_DISK_READ_ONLY);
+	disk->device = &disk->ram.device;
+	error = part_find(disk);
+	if (error != NULL)
+		return error;
+	*config = (struct virtio_blk_config){
+		.device = disk->device,
+		.queues = m->disk.queues >= 1 && m->disk.queues <= VIRTIO_BLK_QUEUES_MAX ? m->disk.queues : 1,
+		.packed = m->disk.flags & CHANNEL_DISK_PACKED,
+		.operations_per_second = m->disk.operations_per_second,
+		.bytes_per_second = m->disk.bytes_per_second,
+		.request = disk->request,
+		.requests = DISK_REQUESTS,
+	};
+	memcpy(config->serial, m->disk.serial, sizeof(config->serial));
+	return NULL;
+}
+
+static bool disks_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+{
+	static struct virtio_blk_config disk_config[MODEL_DISKS];
+
+	if (devices->disks == 0)
+		return true;
+	devices->blk = calloc(devices->disks, sizeof(*devices->blk));
+	for (unsigned i = 0; i < devices->disks; i++) {
+		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], &disk_config[i])
+							 : "no memory for it in the driver VM";
+		if (error != NULL) {
+			service_log("vm %s: disk %u: %s", name, i, error);
+			return false;
+		}
+	}
+	config->disks = devices->disks;
+	config->disk = devices->blk;
+	config->disk_config = disk_config;
+	return true;
+}
+
+static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
+{
+	const struct channel_message *m = &nic->message;
+
+	nic->frame = calloc(NIC_FRAMES, sizeof(*nic->frame));
+	if (nic->frame == NULL || m->nic.ip4s > CHANNEL_NIC_IPS || m->nic.ip6s > CHANNEL_NIC_IPS)
+		return false;
+	*config = (struct virtio_net_config){
+		.net = &net,
+		.policy = {
+			.bridge = m->nic.bridge,
+			.tenant = m->nic.tenant,
+			.vlan = m->nic.vlan,
+			.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
+			.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
+			.ip4s = m->nic.ip4s,
+			.ip6s = m->nic.ip6s,
+		},
+		.pairs = m->nic.pairs >= 1 && m->nic.pairs <= VIRTIO_NET_PAIRS_MAX ? m->nic.pairs : 1,
+		.mtu = m->nic.mtu,
+		.packed = m->nic.flags & CHANNEL_NIC_PACKED,
+		.plain = m->nic.flags & CHANNEL_NIC_PLAIN,
+		.bytes_per_second = m->nic.bytes_per_second,
+		.frame = nic->frame,
+		.frames = NIC_FRAMES,
+	};
+	memcpy(config->policy.mac, m->nic.mac, sizeof(config->policy.mac));
+	memcpy(config->policy.ip4, m->nic.ip4, sizeof(m->nic.ip4));
+	memcpy(config->policy.ip6, m->nic.ip6, sizeof(m->nic.ip6));
+	return true;
+}
+
+static bool nics_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+{
+	static struct virtio_net_config nic_config[MODEL_NICS];
+
+	if (devices->nics == 0)
+		return true;
+	devices->net = calloc(devices->nics, sizeof(*devices->net));
+	for (unsigned i = 0; i < devices->nics; i++)
+		if (devices->net == NULL || !nic_make(devices->nic[i], &nic_config[i])) {
+			service_log("vm %s: network card %u: no memory for it in the driver VM", name, i);
+			return false;
+		}
+	config->nics = devices->nics;
+	config->nic = devices->net;
+	config->nic_config = nic_config;
+	return true;
+}
+
+bool slot_devices_join(struct slot_devices *devices, const char *name)
+{
+	devices->joined = true;
+	for (unsigned i = 0; i < devices->nics; i++)
+		if (!net_switch_add(&net, &devices->net[i].port)) {
+			service_log("vm %s: network card %u: the switch has no port left", name, i);
+			return false;
+		}
+	return true;
+}
+
+void slot_devices_leave(struct slot_devices *devices)
+{
+	for (unsigned i = 0; devices->joined && i < devices->nics; i++)
+		net_switch_remove(&net, &devices->net[i].port);
+	devices->joined = false;
+}
+
+/* Entropy and balloon. False: no memory. */
+static bool others_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+{
+	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
+	if ((m->attach.flags & CHANNEL_VM_RNG) && !entropy_is_available())
+		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND", m->attach.name);
+	else if (m->attach.flags & CHANNEL_VM_RNG)
+		devices->rng = calloc(1, sizeof(*devices->rng));
+	if (m->attach.flags & CHANNEL_VM_BALLOON)
+		devices->balloon = calloc(1, sizeof(*devices->balloon));
+	config->rng = devices->rng;
+	config->balloon = devices->balloon;
+	config->balloon_pages = m->attach.balloon_pages;
+	return (devices->rng != NULL || !(m->attach.flags & CHANNEL_VM_RNG) || !entropy_is_available()) &&
+	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
+}
+
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+{
+	const char *name = m->attach.name;
+
+	if (devices->incomplete || !others_make(devices, m, config)) {
+		service_log("vm %s: no memory for its devices in the driver VM", name);
+		return false;
+	}
+	return disks_make(devices, name, config) && nics_make(devices, name, config);
+}
+
+void slot_devices_poll(struct slot_devices *devices)
+{
+	for (unsigned i = 0; i < devices->disks; i++) {
+		struct blk_device *device = devices->disk[i]->device;
+		if (device != NULL && device->ops->poll != NULL)
+			device->ops->poll(device);
+	}
+}
+
+void slot_devices_free(struct slot_devices *devices)
+{
+	for (unsigned i = 0; i < devices->disks; i++) {
+		free(devices->disk[i]->request);
+		free(devices->disk[i]);
+	}
+	free(devices->blk);
+	for (unsigned i = 0; i < devices->nics; i++) {
+		free(devices->nic[i]->frame);
+		free(devices->nic[i]);
+	}
+	free(devices->net);
+	free(devices->rng);
+	free(devices->balloon);
+	memset(devices, 0, sizeof(*devices));
+}

@@ -1,0 +1,102 @@
+/* Page numbers are read in pieces, each once. One that is not the guest's RAM breaks the device. */
+#include "drivers-vm/driver/virtio_balloon.h"
+
+#include <assert.h>
+
+static_assert(offsetof(struct virtio_balloon, device) == 0, "the transport's callbacks find the device by it");
+
+#define PIECE_PAGES 64u
+
+static struct virtio_balloon *balloon_of(struct virtio_pci *device)
+{
+	return (struct virtio_balloon *)device;
+}
+
+static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_chain *chain, uint64_t *count)
+{
+	const struct model_host *host = balloon->device.host;
+	uint32_t page[PIECE_PAGES];
+	size_t bytes;
+
+	if (chain->readable_bytes > VIRTIO_BALLOON_REQUEST_BYTES || chain->readable_bytes % sizeof(*page) != 0)
+		return false;
+	for (uint64_t at = 0; (bytes = virtqueue_read(chain, at, page, sizeof(page))) != 0; at += bytes) {
+		for (size_t i = 0; i < bytes / sizeof(*page); i++) {
+			uint64_t gpa = (uint64_t)page[i] * VIRTIO_BALLOON_PAGE_BYTES;
+			if (host->guest_ram(host->ctx, gpa, VIRTIO_BALLOON_PAGE_BYTES) == NULL)
+				return false;
+			++*count;
+		}
+	}
+	return true;
+}
+
+static void queue_notify(struct virtio_pci *device, unsigned queue)
+{
+	struct virtio_balloon *balloon = balloon_of(device);
+	struct virtqueue_chain chain = {.segment = balloon->segment};
+	uint64_t *count = queue == VIRTIO_BALLOON_INFLATE ? &balloon->inflated : &balloon->deflated;
+	unsigned taken = 0;
+
+	while (taken++ < VIRTIO_BALLOON_SLICE && virtio_pci_take(device, queue, &chain)) {
+		if (!take_pages(balloon, &chain, count)) {
+			virtio_pci_fail(device);
+			return;
+		}
+		virtqueue_push(&device->queue[queue], chain.buffer, 0);
+	}
+	virtio_pci_signal(device, queue);
+}
+
+static uint32_t config_read(struct virtio_pci *device, uint32_t offset, unsigned size)
+{
+	const struct virtio_balloon *balloon = balloon_of(device);
+	const uint32_t words[2] = {balloon->target_pages, balloon->actual_pages};
+
+	return virtio_config_get((const uint8_t *)words, offset, size);
+}
+
+static void config_write(struct virtio_pci *device, uint32_t offset, unsigned size, uint32_t value)
+{
+	if (offset == VIRTIO_BALLOON_ACTUAL && size == 4)
+		balloon_of(device)->actual_pages = value;
+}
+
+static void reset(struct virtio_pci *device)
+{
+	struct virtio_balloon *balloon = balloon_of(device);
+
+	balloon->actual_pages = 0;
+	balloon->inflated = balloon->deflated = 0;
+}
+
+void virtio_balloon_set_target(struct virtio_balloon *balloon, uint32_t target_pages)
+{
+	if (balloon->target_pages == target_pages)
+		return;
+	balloon->target_pages = target_pages;
+	virtio_pci_config_changed(&balloon->device);
+}
+
+void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host *host, uint32_t target_pages,
+			 bool packed)
+{
+	static const struct virtio_device_ops ops = {
+		.config_read = config_read,
+		.config_write = config_write,
+		.queue_notify = queue_notify,
+		.reset = reset,
+	};
+	const struct virtio_identity identity = {
+		.type = VIRTIO_BALLOON_TYPE,
+		.class_code = VIRTIO_BALLOON_CLASS,
+		.features = VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
+		.config_bytes = VIRTIO_BALLOON_CONFIG_BYTES,
+		.queues = VIRTIO_BALLOON_QUEUES,
+		.queue_size = VIRTIO_BALLOON_QUEUE_SIZE,
+		.packed = packed,
+	};
+
+	balloon->target_pages = target_pages;
+	virtio_pci_init(&balloon->device, host, &identity, &ops);
+}

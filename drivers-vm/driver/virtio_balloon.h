@@ -1,0 +1,44 @@
+/*
+ * A virtio balloon: virtio 1.2, 5.5. The guest gives up as many pages as the target says, and takes them back when it goes down or
+ * when it runs out of memory. The model counts them; what becomes of the pages is the host's business.
+ */
+#ifndef DRIVERS_VM_DRIVER_VIRTIO_BALLOON_H
+#define DRIVERS_VM_DRIVER_VIRTIO_BALLOON_H
+
+#include "drivers-vm/driver/virtio_pci.h"
+
+#define VIRTIO_BALLOON_TYPE	  5u
+#define VIRTIO_BALLOON_CLASS	  0x00FF00u /* unclassified */
+#define VIRTIO_BALLOON_QUEUE_SIZE 128u
+
+#define VIRTIO_BALLOON_INFLATE 0u
+#define VIRTIO_BALLOON_DEFLATE 1u
+#define VIRTIO_BALLOON_QUEUES  2u
+
+#define VIRTIO_BALLOON_F_DEFLATE_ON_OOM (1ull << 2)
+
+/* Configuration: 5.5.4. Pages have 4 KiB whatever the guest's have. */
+#define VIRTIO_BALLOON_NUM_PAGES    0u
+#define VIRTIO_BALLOON_ACTUAL	    4u
+#define VIRTIO_BALLOON_CONFIG_BYTES 8u
+#define VIRTIO_BALLOON_PAGE_BYTES   4096u
+
+#define VIRTIO_BALLOON_REQUEST_BYTES 65536u /* of page numbers in one buffer; Linux sends 1024 */
+#define VIRTIO_BALLOON_SLICE	     64u    /* buffers at one go */
+
+struct virtio_balloon {
+	struct virtio_pci device; /* first */
+	uint32_t target_pages;	  /* what the guest shall give up, */
+	uint32_t actual_pages;	  /* and what it says that it has */
+	uint64_t inflated, deflated; /* pages that it has told of */
+	struct io_segment segment[VIRTIO_BALLOON_QUEUE_SIZE];
+};
+
+/* Sets up the power-on state, ready for pci_host_plug(&balloon->device.function). */
+void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host *host, uint32_t target_pages,
+			 bool packed);
+
+/* A new target; the guest is told. */
+void virtio_balloon_set_target(struct virtio_balloon *balloon, uint32_t target_pages);
+
+#endif

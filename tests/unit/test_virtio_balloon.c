@@ -1,0 +1,105 @@
+/*
+ * The balloon: target, pages given up and taken back, and pages that are none.
+ *
+ * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
+ * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_balloon.c drivers-vm/driver/virtqueue.c
+ * UNIT_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c
+ * UNIT_SOURCES: drivers-vm/driver/io_segment.c
+ * UNIT_FLAGS: -Itests/unit/fake_model
+ */
+#include "virtio_driver.h"
+#include "drivers-vm/driver/virtio_balloon.h"
+
+static struct driver d;
+static struct virtio_balloon balloon;
+
+static int set_up(void **state)
+{
+	(void)state;
+	driver_init(&d);
+	virtio_balloon_init(&balloon, &d.fake.host, 77, false);
+	driver_plug(&d, &balloon.device);
+	driver_start(&d, VIRTIO_BALLOON_F_DEFLATE_ON_OOM);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	driver_done(&d);
+	return 0;
+}
+
+/* Tells of `count` pages from `page` on, in a buffer of `bytes` bytes. */
+static bool tell(unsigned queue, uint32_t page, uint32_t count, uint32_t bytes)
+{
+	const struct driver_part parts[] = {{DRIVER_DATA, bytes / 2 / 4 * 4, false}, {DRIVER_DATA + bytes / 2 / 4 * 4, bytes - bytes / 2 / 4 * 4, false}};
+	uint32_t written;
+
+	for (uint32_t i = 0; i < count; i++, page++)
+		memcpy(d.ram + DRIVER_DATA + 4 * i, &page, 4);
+	driver_offer(&d, queue, bytes > 4 ? parts : parts + 1, bytes > 4 ? 2 : 1);
+	driver_kick(&d, queue);
+	return driver_take(&d, queue, &written) >= 0;
+}
+
+static void config__target_and_actual__each_side_its_own(void **state)
+{
+	const uint32_t at = VIRTIO_PCI_DEVICE_OFFSET;
+
+	(void)state;
+	assert_int_equal(driver_get(&d, at + VIRTIO_BALLOON_NUM_PAGES, 4), 77);
+	driver_set(&d, at + VIRTIO_BALLOON_NUM_PAGES, 4, 5);
+	assert_int_equal(driver_get(&d, at + VIRTIO_BALLOON_NUM_PAGES, 4), 77);
+	driver_set(&d, at + VIRTIO_BALLOON_ACTUAL, 4, 33);
+	assert_int_equal(driver_get(&d, at + VIRTIO_BALLOON_ACTUAL, 4), 33);
+	assert_int_equal(balloon.actual_pages, 33);
+	virtio_balloon_set_target(&balloon, 77);
+	assert_int_equal(d.fake.msi_count, 0);
+	virtio_balloon_set_target(&balloon, 100);
+	assert_int_equal(d.fake.msi_count, 1);
+	assert_int_equal(d.fake.msi[0].data, DRIVER_VECTOR);
+	assert_int_equal(driver_get(&d, at + VIRTIO_BALLOON_NUM_PAGES, 4), 100);
+}
+
+static void pages__given_up_and_taken_back__counted(void **state)
+{
+	(void)state;
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 16, 256, 1024));
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 1, 1, 4));
+	assert_true(tell(VIRTIO_BALLOON_DEFLATE, 16, 130, 520));
+	assert_int_equal(balloon.inflated, 257);
+	assert_int_equal(balloon.deflated, 130);
+	assert_int_equal(driver_status(&d), 0x0F);
+	driver_start(&d, 0);
+	assert_int_equal(balloon.inflated, 0);
+}
+
+static void pages__not_of_the_guest__device_needs_reset(void **state)
+{
+	(void)state;
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, DRIVER_RAM_BYTES / 4096 - 1, 1, 4));
+	assert_false(tell(VIRTIO_BALLOON_INFLATE, DRIVER_RAM_BYTES / 4096, 1, 4));
+	assert_true(driver_status(&d) & VIRTIO_STATUS_NEEDS_RESET);
+	driver_start(&d, 0);
+	assert_false(tell(VIRTIO_BALLOON_DEFLATE, 0xFFFFFFFF, 1, 4));
+	driver_start(&d, 0);
+	assert_false(tell(VIRTIO_BALLOON_INFLATE, 16, 2, 7));
+	driver_start(&d, 0);
+	assert_false(tell(VIRTIO_BALLOON_INFLATE, 16, 2, VIRTIO_BALLOON_REQUEST_BYTES + 4));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(config__target_and_actual__each_side_its_own),
+		CASE(pages__given_up_and_taken_back__counted),
+		CASE(pages__not_of_the_guest__device_needs_reset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
