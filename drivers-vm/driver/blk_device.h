@@ -51,7 +51,10 @@ struct blk_device_ops {
 	 * checked it with blk_request_check. A device without room keeps it in a list of its own.
 	 */
 	enum blk_status (*submit)(struct blk_device *device, struct blk_request *request);
-	/* Completes what is done without waiting for an interrupt. Optional for a device that never answers BLK_PENDING. */
+	/*
+	 * Completes what is done without waiting for an interrupt. Optional for a device that never answers BLK_PENDING. Called again
+	 * and again until all is done when a guest goes, so a device that hangs must be reset by its driver, its requests failed.
+	 */
 	void (*poll)(struct blk_device *device);
 };
 

@@ -66,6 +66,11 @@ struct net_port_ops {
 	void (*receive)(struct net_port *port, struct net_frame *frame);
 	/* Optional. No more frames come for now: time for the interrupt, or for the card's doorbell. */
 	void (*flush)(struct net_port *port);
+	/*
+	 * Of a port that holds frames: releases those that it has done with, without waiting for an interrupt. Called again and
+	 * again until all are back when a guest goes, so a card that hangs must be reset by its driver.
+	 */
+	void (*poll)(struct net_port *port);
 };
 
 #define NET_PORT_IPS 4u /* of each kind */

@@ -259,3 +259,10 @@ void net_switch_flush(struct net_switch *sw)
 		port->ops->flush(port);
 	}
 }
+
+void net_switch_poll(struct net_switch *sw)
+{
+	for (unsigned i = 0; i < sw->ports; i++)
+		if (sw->port[i]->ops->poll != NULL)
+			sw->port[i]->ops->poll(sw->port[i]);
+}

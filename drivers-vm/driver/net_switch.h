@@ -37,6 +37,9 @@ void net_switch_remove(struct net_switch *sw, struct net_port *port);
  */
 void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame, uint64_t now_ns);
 
+/* Has every port release the frames that it has done with. */
+void net_switch_poll(struct net_switch *sw);
+
 /* Ends a burst of frames: every port that got one is told. */
 void net_switch_flush(struct net_switch *sw);
 

@@ -37,7 +37,7 @@ struct slot_nic {
 	struct virtio_net_frame *frame;
 };
 
-static struct net_switch net;
+struct net_switch driver_switch;
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m)
 {
@@ -129,7 +129,7 @@ static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
 	if (nic->frame == NULL || m->nic.ip4s > CHANNEL_NIC_IPS || m->nic.ip6s > CHANNEL_NIC_IPS)
 		return false;
 	*config = (struct virtio_net_config){
-		.net = &net,
+		.net = &driver_switch,
 		.policy = {
 			.bridge = m->nic.bridge,
 			.tenant = m->nic.tenant,
@@ -175,7 +175,7 @@ bool slot_devices_join(struct slot_devices *devices, const char *name)
 {
 	devices->joined = true;
 	for (unsigned i = 0; i < devices->nics; i++)
-		if (!net_switch_add(&net, &devices->net[i].port)) {
+		if (!net_switch_add(&driver_switch, &devices->net[i].port)) {
 			service_log("vm %s: network card %u: the switch has no port left", name, i);
 			return false;
 		}
@@ -185,7 +185,7 @@ bool slot_devices_join(struct slot_devices *devices, const char *name)
 void slot_devices_leave(struct slot_devices *devices)
 {
 	for (unsigned i = 0; devices->joined && i < devices->nics; i++)
-		net_switch_remove(&net, &devices->net[i].port);
+		net_switch_remove(&driver_switch, &devices->net[i].port);
 	devices->joined = false;
 }
 
@@ -224,6 +224,7 @@ void slot_devices_poll(struct slot_devices *devices)
 		if (device != NULL && device->ops->poll != NULL)
 			device->ops->poll(device);
 	}
+	net_switch_poll(&driver_switch);
 }
 
 void slot_devices_free(struct slot_devices *devices)

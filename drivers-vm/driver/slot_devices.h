@@ -11,6 +11,9 @@
 struct slot_disk;
 struct slot_nic;
 
+/* Joins all cards of all guests; what leads to the world is added by its driver. vCPU 0's. */
+extern struct net_switch driver_switch;
+
 struct slot_devices {
 	unsigned disks;
 	struct slot_disk *disk[MODEL_DISKS];

@@ -55,7 +55,7 @@ static void flush(struct net_port *p)
 
 static int set_up(void **state)
 {
-	static const struct net_port_ops ops = {receive, flush};
+	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
 
 	(void)state;
 	memset(&sw, 0, sizeof(sw));

@@ -43,6 +43,14 @@ static void keep(struct net_port *port, struct net_frame *frame)
 	k->kept[k->count++] = frame;
 }
 
+static void poll(struct net_port *port)
+{
+	struct keeper *k = (struct keeper *)port;
+
+	while (k->count != 0)
+		net_frame_release(k->kept[--k->count]);
+}
+
 static void make(unsigned i, bool packed, uint64_t rate)
 {
 	struct virtio_net_config config = {
@@ -60,7 +68,7 @@ static void make(unsigned i, bool packed, uint64_t rate)
 
 static int set_up(bool packed)
 {
-	static const struct net_port_ops ops = {.receive = keep};
+	static const struct net_port_ops ops = {.receive = keep, .poll = poll};
 
 	memset(&sw, 0, sizeof(sw));
 	keeper = (struct keeper){.port = {.ops = &ops, .can = 7, .policy = {.bridge = 1, .uplink = true}}};
@@ -331,8 +339,9 @@ static void reset__frames_kept_by_a_port__over_only_when_released(void **state)
 	send(0, 100);
 	driver_set(&d[0], VIRTIO_COMMON_DEVICE_STATUS, 1, 0);
 	assert_int_not_equal(driver_status(&d[0]), 0);
-	net_frame_release(keeper.kept[0]);
+	net_switch_poll(&sw);
 	assert_int_equal(driver_status(&d[0]), 0);
+	assert_false(virtio_net_is_busy(&nic[0]));
 	driver_start(&d[0], 0);
 	assert_int_equal(driver_take(&d[0], 1, &written), -1);
 }
