@@ -62,14 +62,15 @@ void backend_unload_debug(struct vcpu *v)
 void backend_log_vcpu(struct vcpu *v)
 {
 	uint64_t *g = v->gpr;
-	struct hilum_trap t = { 0 };
+	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
 	uint8_t b[INSN_MAX_BYTES];
 
-	virt->fill_trap(v, &t);
-	log_info("  rip %#lx rflags %#lx cs %#x ss %#x", v->rip, v->rflags, t.cs.selector, t.ss.selector);
+	virt->get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
+	log_info("  rip %#lx rflags %#lx cs %#x ss %#x", v->rip, v->rflags, s->cs.selector, s->ss.selector);
 	for (unsigned i = 0; i < 16; i += 4) /* RAX RCX RDX RBX, RSP RBP RSI RDI, R8 .. */
 		log_info("  r%u.. %#lx %#lx %#lx %#lx", i, g[i], g[i + 1], g[i + 2], g[i + 3]);
-	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", t.cr0, t.cr2, t.cr3, t.cr4, t.efer);
+	log_info("  cr0 %#lx cr2 %#lx cr3 %#lx cr4 %#lx efer %#lx", s->cr0, s->cr2, s->cr3, s->cr4, s->efer);
+	log_info("  gdt %#lx/%#x idt %#lx/%#x", s->gdtr_base, s->gdtr_limit, s->idtr_base, s->idtr_limit);
 	if (v->cpu == cpu_self() && fetch_instruction(v, b) >= 8)
 		log_info("  code %02x %02x %02x %02x %02x %02x %02x %02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
 }

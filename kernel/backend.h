@@ -29,4 +29,27 @@ static inline void backend_requeue_event(struct vcpu *v, uint64_t event)
 		v->pending_event = event;
 }
 
+/*
+ * Before each entry: true when the guest may be entered; on false the core is wanted for something else, or the vCPU cannot go on.
+ * The vendor's `inject` asks vcpu_next_event; its `flush` makes the core forget what older nested tables said.
+ */
+static inline __attribute__((always_inline)) bool backend_ready_to_enter(struct vcpu *v, void (*inject)(struct vcpu *v),
+									 void (*flush)(struct vcpu *v))
+{
+	struct cpu *cpu = v->cpu;
+
+	/*
+	 * The quiescent point comes before the look at the nested tables' generation, and is a locked operation: a core that has seen
+	 * this one pass it (object_quiesce) knows that the coming entry uses no older translations.
+	 */
+	__atomic_fetch_add(&cpu->epoch, 1, __ATOMIC_SEQ_CST);
+	if ((unlikely(v->requests != 0) && !vcpu_prepare(v)) || unlikely(cpu->resched))
+		return false;
+	if (unlikely(v->check_interrupts || v->pending_event != 0))
+		inject(v);
+	if (unlikely(v->asid_generation != cpu->asid_generation || v->npt_generation != v->vm->npt.generation))
+		flush(v);
+	return true;
+}
+
 #endif

@@ -115,11 +115,14 @@ static never_inline void exit_cr8(struct vcpu *v, const struct vexit *x)
 	vcpu_skip(v, x->length);
 }
 
-bool exit_xsetbv(struct vcpu *v)
+static never_inline void exit_xsetbv(struct vcpu *v, const struct vexit *x)
 {
 	uint64_t value = v->gpr[2] << 32 | (uint32_t)v->gpr[0];
 
-	return (uint32_t)v->gpr[1] == 0 && !(value & ~cpuid_xcr0_mask) && xsetbv_safe(0, value) == STATUS_OK;
+	if ((uint32_t)v->gpr[1] != 0 || (value & ~cpuid_xcr0_mask) || xsetbv_safe(0, value) != STATUS_OK)
+		VCPU_RAISE_GP(v);
+	else
+		vcpu_skip(v, x->length);
 }
 
 /* Every case ends in a jump, so that none pays for a stack frame here. */
@@ -154,6 +157,18 @@ void exit_handle(struct vcpu *v, const struct vexit *x)
 	case HILUM_EXIT_PAUSE:
 		v->cpu->resched = true;
 		vcpu_skip(v, x->length);
+		break;
+	case HILUM_EXIT_XSETBV:
+		exit_xsetbv(v, x);
+		break;
+	case HILUM_EXIT_CACHE: /* no device of this VM is incoherent: nothing to write back, and never to be thrown away */
+		vcpu_skip(v, x->length);
+		break;
+	case HILUM_EXIT_RDPMC:
+		VCPU_RAISE_GP(v);
+		break;
+	case HILUM_EXIT_SHUTDOWN:
+		vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, 0);
 		break;
 	case HILUM_EXIT_INVALID_OPCODE:
 		VCPU_RAISE_UD(v);

@@ -37,9 +37,6 @@ struct vexit {
 /* Handle it. Afterwards the backend enters again unless requests or resched are up, or the vCPU is not ready any more. */
 void exit_handle(struct vcpu *v, const struct vexit *x);
 
-/* XSETBV in a loaded guest: false means #GP. */
-bool exit_xsetbv(struct vcpu *v);
-
 /* ---- The parts, each in its own file -------------------------------------------------------------------------------------------- */
 void cpuid_handle(struct vcpu *v, unsigned length);
 void msr_handle_read(struct vcpu *v, unsigned length);

@@ -13,12 +13,23 @@
 /* Flags that an emulated instruction may change: status flags, DF, and what POPF-like instructions are not emulated for stays. */
 #define RFLAGS_REPLY_MASK 0xCD5ull
 
+/* Two rows of registers that lie alike in the trap page and in a vCPU's state: CR0 to EFER, ES to GS. */
+#define TRAP_CONTROL_BYTES (5 * sizeof(uint64_t))
+#define TRAP_SEGMENT_BYTES (6 * sizeof(struct hilum_segment))
+#define ROW_BYTES(type, first, last) (offsetof(type, last) + sizeof(((type *)0)->last) - offsetof(type, first))
+_Static_assert(ROW_BYTES(struct hilum_trap, cr0, efer) == TRAP_CONTROL_BYTES &&
+	       ROW_BYTES(struct hilum_vcpu_state, cr0, efer) == TRAP_CONTROL_BYTES &&
+	       ROW_BYTES(struct hilum_trap, es, gs) == TRAP_SEGMENT_BYTES &&
+	       ROW_BYTES(struct hilum_vcpu_state, es, gs) == TRAP_SEGMENT_BYTES, "rows");
+
 /* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
 static never_inline void trap_page_fill(struct vcpu *g)
 {
 	const struct forward *f = &g->trapped;
+	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)g->cpu->scratch;
 	struct hilum_trap *t = g->trap;
 
+	virt->get_state(g, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
 	t->kind = f->kind;
 	t->size = f->size;
 	t->write = f->write;
@@ -34,7 +45,8 @@ static never_inline void trap_page_fill(struct vcpu *g)
 	memcpy(t->gpr, g->gpr, sizeof(t->gpr));
 	t->rip = g->rip;
 	t->rflags = g->rflags;
-	virt->fill_trap(g, t);
+	memcpy(&t->cr0, &s->cr0, TRAP_CONTROL_BYTES);
+	memcpy(&t->es, &s->es, TRAP_SEGMENT_BYTES);
 }
 
 /* HC_WAIT of handler `h` returns with the trap of `g`, for which it already holds a reference. */
@@ -61,8 +73,7 @@ static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
 	vcpu_request(h, VCPU_REQUEST_TRAP);
 }
 
-/* Give the trap of `g` to the handler VM's vCPU for this core. */
-static inline void hand_over(struct vcpu *g)
+void forward_hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -95,12 +106,7 @@ void forward_trap(struct vcpu *v)
 	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
 		trap_page_fill(v);
 	v->state = VCPU_TRAPPED;
-	hand_over(v);
-}
-
-void forward_again(struct vcpu *v)
-{
-	hand_over(v);
+	forward_hand_over(v);
 }
 
 static void complete_port(struct vcpu *v)

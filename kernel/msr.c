@@ -54,7 +54,7 @@ enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 		*value = v->pat;
 		return STATUS_OK;
 	case MSR_EFER:
-		*value = virt->get_efer(v);
+		*value = vcpu_paging(v)->efer;
 		return STATUS_OK;
 	case MSR_TSC_AUX:
 		*value = v->tsc_aux;
@@ -81,13 +81,13 @@ bool msr_pat_valid(uint64_t value)
 /* SDM vol. 3A, 2.2.1: LMA is the CPU's; LME may not change while paging is on. */
 static enum status write_efer(struct vcpu *v, uint64_t value)
 {
-	uint64_t old = virt->get_efer(v);
+	uint64_t old = vcpu_paging(v)->efer;
 	uint64_t allowed = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
 
-	if ((value & ~allowed) || (((value ^ old) & EFER_LME) && (vcpu_paging(v)->cr0 & CR0_PG)))
+	if ((value & ~allowed) || (((value ^ old) & EFER_LME) && (v->paging.cr0 & CR0_PG)))
 		return STATUS_INVALID;
 	virt->set_efer(v, (value & ~EFER_LMA) | (old & EFER_LMA));
-	v->valid &= ~VCPU_GROUP_PAGING;
+	v->paging_valid = false;
 	return STATUS_OK;
 }
 
@@ -98,13 +98,13 @@ enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	switch (msr) {
 	case MSR_TSC:
 		vlapic_set_tsc_offset(&v->apic, value - rdtsc());
-		virt->set_tsc_offset(v);
+		virt->write_offset_and_pat(v);
 		return STATUS_OK;
 	case MSR_PAT:
 		if (!msr_pat_valid(value))
 			return STATUS_INVALID;
 		v->pat = value;
-		virt->set_pat(v);
+		virt->write_offset_and_pat(v);
 		return STATUS_OK;
 	case MSR_EFER:
 		return write_efer(v, value);

@@ -112,23 +112,15 @@ void object_quiesce(struct cpu *self)
 
 /* ---- Handle tables: index in bits 15:0, generation in bits 31:16; a generation moves on at each close ------------------------- */
 
-#define HANDLES_MAX (HANDLES_PER_PAGE * HANDLE_PAGES_MAX)
-
-static struct handle_entry *entry_at(const struct handle_table *table, uint32_t index)
-{
-	struct handle_entry *page = index < HANDLES_MAX ? table->page[index / HANDLES_PER_PAGE] : NULL;
-
-	return page != NULL ? &page[index % HANDLES_PER_PAGE] : NULL;
-}
-
 /*
  * The object that `handle` names, or NULL. A close moves the generation on before it clears the pointer, and an insertion stores
  * the pointer last: whoever reads a newer object than the handle's also reads a newer generation.
  */
 static struct object *object_named(const struct handle_table *table, uint64_t handle, struct handle_entry **out)
 {
-	struct handle_entry *entry = handle <= UINT32_MAX ? entry_at(table, handle & 0xFFFF) : NULL;
-	struct object *object = entry != NULL ? __atomic_load_n(&entry->object, __ATOMIC_ACQUIRE) : NULL;
+	bool possible = table->entry != NULL && handle <= UINT32_MAX && (handle & 0xFFFF) < HANDLES_MAX;
+	struct handle_entry *entry = possible ? &table->entry[handle & 0xFFFF] : NULL;
+	struct object *object = possible ? __atomic_load_n(&entry->object, __ATOMIC_ACQUIRE) : NULL;
 
 	if (object == NULL || __atomic_load_n(&entry->generation, __ATOMIC_ACQUIRE) != handle >> 16)
 		return NULL;
@@ -136,40 +128,16 @@ static struct object *object_named(const struct handle_table *table, uint64_t ha
 	return object;
 }
 
-/* The page of entries that `index` lies in, made if need be. */
-static struct handle_entry *page_for(struct handle_table *table, uint32_t index)
-{
-	struct handle_entry **page = &table->page[index / HANDLES_PER_PAGE];
-
-	if (*page == NULL)
-		*page = pool_alloc_page();
-	return *page;
-}
-
-enum status handle_insert_at(struct handle_table *table, uint32_t index, struct object *object, uint32_t rights)
-{
-	assert(index != 0 && index < HANDLES_MAX);
-	struct handle_entry *page = page_for(table, index);
-	if (page == NULL)
-		return STATUS_NO_MEMORY;
-	struct handle_entry *entry = &page[index % HANDLES_PER_PAGE];
-	if (entry->object != NULL)
-		return STATUS_EXISTS;
-	entry->rights = (uint16_t)rights;
-	object_ref(object);
-	__atomic_store_n(&entry->object, object, __ATOMIC_RELEASE);
-	return STATUS_OK;
-}
-
 enum status handle_reserve(struct handle_table *table)
 {
 	uint32_t index = table->hint != 0 ? table->hint : 1;
-	struct handle_entry *entry;
 
-	while ((entry = entry_at(table, index)) != NULL && entry->object != NULL)
+	if (table->entry == NULL)
+		table->entry = pool_alloc_pages(HANDLE_TABLE_ORDER);
+	while (table->entry != NULL && index < HANDLES_MAX && table->entry[index].object != NULL)
 		index++;
 	table->hint = index;
-	return index < HANDLES_MAX && page_for(table, index) != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+	return table->entry != NULL && index < HANDLES_MAX ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
 enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out)
@@ -178,10 +146,12 @@ enum status handle_insert(struct handle_table *table, struct object *object, uin
 
 	if (status != STATUS_OK)
 		return status;
-	uint32_t index = table->hint++;
-	status = handle_insert_at(table, index, object, rights);
-	*out = index | (uint32_t)entry_at(table, index)->generation << 16;
-	return status;
+	struct handle_entry *entry = &table->entry[table->hint];
+	entry->rights = (uint16_t)rights;
+	object_ref(object);
+	__atomic_store_n(&entry->object, object, __ATOMIC_RELEASE);
+	*out = table->hint++ | (uint32_t)entry->generation << 16;
+	return STATUS_OK;
 }
 
 enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,
@@ -229,15 +199,10 @@ enum status handle_close(struct handle_table *table, uint64_t handle)
 
 void handle_table_clear(struct handle_table *table)
 {
-	for (unsigned p = 0; p < HANDLE_PAGES_MAX; p++) {
-		struct handle_entry *page = table->page[p];
-		if (page == NULL)
-			continue;
-		for (unsigned i = 0; i < HANDLES_PER_PAGE; i++)
-			if (page[i].object != NULL)
-				entry_close(&page[i]);
-		table->page[p] = NULL;
-		pool_free_page(page);
-	}
+	for (unsigned i = 1; table->entry != NULL && i < HANDLES_MAX; i++)
+		if (table->entry[i].object != NULL)
+			entry_close(&table->entry[i]);
+	pool_free_pages(table->entry, HANDLE_TABLE_ORDER);
+	table->entry = NULL;
 	table->hint = 0;
 }

@@ -74,8 +74,8 @@ void object_quiesce(struct cpu *self);
 
 /* ---- Handle tables ---------------------------------------------------------------------------------------------------- */
 
-#define HANDLES_PER_PAGE 256u
-#define HANDLE_PAGES_MAX 16u
+#define HANDLES_MAX        4096u
+#define HANDLE_TABLE_ORDER 4u /* pool pages: 1 << this */
 
 struct handle_entry {
 	struct object *object; /* NULL: free */
@@ -85,21 +85,19 @@ struct handle_entry {
 };
 
 struct handle_table {
-	struct handle_entry *page[HANDLE_PAGES_MAX];
+	struct handle_entry *entry; /* HANDLES_MAX, or NULL before the first */
 	uint32_t hint; /* no free index below it */
 };
+_Static_assert(HANDLES_MAX * sizeof(struct handle_entry) == PAGE_SIZE << HANDLE_TABLE_ORDER, "a full table");
 
 /*
- * Name `object` (whose new reference the table takes over) in `table`. Errors: STATUS_NO_MEMORY (pool, or table full).
+ * Name `object`, of which the table takes a reference, by the lowest free index. Errors: STATUS_NO_MEMORY (pool, or table full).
  * Object lock held.
  */
 must_check enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out);
 
 /* Make sure that the next handle_insert succeeds. Errors as there. Object lock held. */
 must_check enum status handle_reserve(struct handle_table *table);
-
-/* handle_insert at a fixed index that must be free (the control VM's first handles). */
-must_check enum status handle_insert_at(struct handle_table *table, uint32_t index, struct object *object, uint32_t rights);
 
 /*
  * Look up `handle`: it must name an object of `type` (OBJECT_NONE: any) that is not dead, with all of `rights`. No reference is

@@ -1,6 +1,6 @@
-/* Copy-on-write range maps. Never touches a published copy. */
+/* Copy-on-write range maps. A published copy changes by marks only. */
 #include "kernel/range.h"
-#include "arch/x86_64/string.h"
+#include "kernel/object.h"
 #include "mm/pool.h"
 
 static struct range_map *range_map_alloc(uint32_t count)
@@ -20,50 +20,64 @@ static struct range_map *range_map_alloc(uint32_t count)
 	return map;
 }
 
-enum status range_copy_insert(const struct range_map *map, const struct range *added, struct range_map **out)
+static bool is_hidden(const struct range *r)
 {
-	uint32_t count = map != NULL ? map->count : 0;
-	uint32_t at = 0;
+	return r->aux & RANGE_HIDDEN;
+}
+
+#define EACH_VISIBLE(map, r)                                                                                 \
+	for (struct range *r = (map) != NULL ? (map)->range : NULL; r != NULL && r < (map)->range + (map)->count; r++) \
+		if (!is_hidden(r))
+
+enum status range_insert(struct range_map **place, const struct range *added, struct cpu *self, struct range **out)
+{
+	struct range_map *old = *place;
+	uint32_t count = 1;
 
 	if (added->first > added->last)
 		return STATUS_INVALID;
-	while (at < count && map->range[at].last < added->first)
-		at++;
-	if (at < count && map->range[at].first <= added->last)
-		return STATUS_EXISTS;
-	struct range_map *copy = range_map_alloc(count + 1);
-	if (copy == NULL)
-		return STATUS_NO_MEMORY;
-	if (count != 0) {
-		memcpy(copy->range, map->range, at * sizeof(struct range));
-		memcpy(copy->range + at + 1, map->range + at, (count - at) * sizeof(struct range));
+	EACH_VISIBLE(old, r) {
+		if (r->first <= added->last && added->first <= r->last)
+			return STATUS_EXISTS;
+		count++;
 	}
-	copy->range[at] = *added;
-	*out = copy;
-	return STATUS_OK;
-}
-
-enum status range_copy_remove(const struct range_map *map, uint64_t first, struct range *removed, struct range_map **out)
-{
-	uint32_t count = map != NULL ? map->count : 0;
-	uint32_t at = 0;
-
-	while (at < count && map->range[at].first != first)
-		at++;
-	if (at == count)
-		return STATUS_NOT_FOUND;
-	struct range_map *copy = range_map_alloc(count - 1);
-	if (copy == NULL)
+	struct range_map *map = range_map_alloc(count);
+	if (map == NULL)
 		return STATUS_NO_MEMORY;
-	memcpy(copy->range, map->range, at * sizeof(struct range));
-	memcpy(copy->range + at, map->range + at + 1, (count - 1 - at) * sizeof(struct range));
-	*removed = map->range[at];
-	*out = copy;
+	struct range *to = map->range;
+	EACH_VISIBLE(old, r)
+		*to++ = *r;
+	for (; to > map->range && to[-1].first > added->first; to--)
+		*to = to[-1];
+	*to = *added;
+	*out = to;
+	__atomic_store_n(place, map, __ATOMIC_RELEASE);
+	if (old != NULL) {
+		object_quiesce(self);
+		pool_free_pages(old, old->order);
+	}
 	return STATUS_OK;
 }
 
-void range_map_free(struct range_map *map)
+void range_show(struct range *range)
 {
+	object_ref(range->target);
+	__atomic_and_fetch(&range->aux, ~RANGE_HIDDEN, __ATOMIC_RELEASE);
+}
+
+void range_remove(struct range *range, struct cpu *self)
+{
+	__atomic_or_fetch(&range->aux, RANGE_HIDDEN, __ATOMIC_RELEASE);
+	object_quiesce(self);
+}
+
+void range_clear(struct range_map **place)
+{
+	struct range_map *map = *place;
+
+	EACH_VISIBLE(map, r)
+		object_unref(r->target);
+	*place = NULL;
 	if (map != NULL)
 		pool_free_pages(map, map->order);
 }

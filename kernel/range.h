@@ -1,6 +1,7 @@
 /*
- * Sorted maps of disjoint ranges: memory regions, trapped ports, trapped MMIO. Readers on any core search without a lock; a writer
- * (under the object lock) builds a new copy, publishes it, waits for a grace period and frees the old one.
+ * Sorted maps of disjoint ranges: memory regions and doorbells. Readers on any core search without a lock. Writers hold the object
+ * lock: an insertion makes a new copy, publishes it, waits for a grace period and frees the old one. A range may be hidden: it is
+ * then found by nobody, in nobody's way, and left out of the next copy; so a removal cannot fail.
  */
 #ifndef KERNEL_RANGE_H
 #define KERNEL_RANGE_H
@@ -9,13 +10,15 @@
 #include "arch/x86_64/types.h"
 
 struct object;
+struct cpu;
 
 struct range {
 	uint64_t first;
 	uint64_t last; /* inclusive */
-	struct object *target; /* referenced, or NULL */
-	uint64_t aux;
+	struct object *target; /* referenced while it is not hidden */
+	uint64_t aux; /* what the owner wants, but for RANGE_HIDDEN */
 };
+#define RANGE_HIDDEN (1ull << 11)
 
 struct range_map {
 	uint32_t count;
@@ -27,37 +30,37 @@ struct range_map {
 #define RANGE_MAP_ORDER_MAX 3u
 
 /* The range that holds `key`, or NULL. `map` may be NULL (empty). */
-static inline const struct range *range_find(const struct range_map *map, uint64_t key)
+static inline struct range *range_find(struct range_map *map, uint64_t key)
 {
 	if (map == NULL)
 		return NULL;
 	uint32_t low = 0, high = map->count;
 	while (low < high) {
 		uint32_t middle = (low + high) / 2;
-		const struct range *r = &map->range[middle];
+		struct range *r = &map->range[middle];
 		if (key > r->last)
 			low = middle + 1;
 		else if (key < r->first)
 			high = middle;
 		else
-			return r;
+			return __atomic_load_n(&r->aux, __ATOMIC_ACQUIRE) & RANGE_HIDDEN ? NULL : r;
 	}
 	return NULL;
 }
 
 /*
- * Make a copy of `map` with `added` in it. Errors: STATUS_INVALID (first > last), STATUS_EXISTS (overlaps), STATUS_NO_MEMORY
- * (pool, or more than RANGE_MAP_ORDER_MAX pages).
+ * Insert `added`, which may be hidden at first; *out is its place until the next insertion. Errors: STATUS_INVALID (first > last),
+ * STATUS_EXISTS (overlaps), STATUS_NO_MEMORY (pool, or more than RANGE_MAP_ORDER_MAX pages).
  */
-must_check enum status range_copy_insert(const struct range_map *map, const struct range *added, struct range_map **out);
+must_check enum status range_insert(struct range_map **map, const struct range *added, struct cpu *self, struct range **out);
 
-/*
- * Make a copy of `map` without the range that starts at `first`, which is handed back in `removed`. Error: STATUS_NOT_FOUND,
- * STATUS_NO_MEMORY.
- */
-must_check enum status range_copy_remove(const struct range_map *map, uint64_t first, struct range *removed, struct range_map **out);
+/* Let everybody find a range that was inserted hidden, with a reference to its target. */
+void range_show(struct range *range);
 
-/* Free a copy that no core reads any more; NULL is allowed. */
-void range_map_free(struct range_map *map);
+/* Hide a range that range_find has given. No core has it in hand when this returns; the reference is the caller's. */
+void range_remove(struct range *range, struct cpu *self);
+
+/* Forget all ranges with their references. Nobody reads the map any more. */
+void range_clear(struct range_map **map);
 
 #endif

@@ -131,20 +131,24 @@ static void map_at(struct vm *vm, struct memory_object *m, gpa_t gpa, uint32_t r
 		boot_refuse("no memory left to start the control VM");
 }
 
-static void give(struct vm *vm, uint32_t index, struct object *object, uint32_t rights)
+/* The control VM's handles are numbered from 1 in the order in which they are given: HILUM_HANDLE_SELF and so on. */
+static hilum_handle_t give(struct vm *vm, struct object *object, uint32_t rights)
 {
-	if (handle_insert_at(&vm->handles, index, object, rights) != STATUS_OK)
+	hilum_handle_t handle;
+
+	if (handle_insert(&vm->handles, object, rights, &handle) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
+	return handle;
 }
 
 /* Frames of the kernel's or the boot loader's, to be read. */
-static void give_frames(struct vm *vm, uint32_t index, hpa_t hpa, uint64_t bytes)
+static hilum_handle_t give_frames(struct vm *vm, hpa_t hpa, uint64_t bytes)
 {
 	struct memory *memory;
 
 	if (memory_wrap_frames(hpa, bytes, false, &memory) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
-	give(vm, index, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
+	return give(vm, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
 }
 
 static void give_modules(struct vm *vm, const struct boot_info *info, struct hilum_boot_info *out)
@@ -159,10 +163,10 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 			uint8_t *last = window_map(cpu_self()->arch.id, SOURCE_WINDOW, module->base + bytes - PAGE_SIZE);
 			memset(last + (module->bytes & PAGE_MASK), 0, bytes - module->bytes);
 		}
-		entry->memory = HILUM_HANDLE_MODULE_0 + out->module_count++;
+		out->module_count++;
 		entry->bytes = module->bytes;
 		module_name(module, entry->name, sizeof(entry->name));
-		give_frames(vm, entry->memory, module->base, bytes);
+		entry->memory = give_frames(vm, module->base, bytes);
 	}
 }
 
@@ -218,9 +222,9 @@ void control_vm_start(void)
 	copy_to_vm(vm, header.load_gpa, module->base, header.image_bytes);
 	map_at(vm, vm->shared_memory, HILUM_SERVICE_SHARED_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
-	give(vm, HILUM_HANDLE_SELF, &vm->object, HILUM_RIGHT_ALL);
-	give(vm, HILUM_HANDLE_HOST, &host_object, HILUM_RIGHT_ALL);
-	give_frames(vm, HILUM_HANDLE_LOG, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
+	give(vm, &vm->object, HILUM_RIGHT_ALL);
+	give(vm, &host_object, HILUM_RIGHT_ALL);
+	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
 	give_acpi(vm, boot);
 	give_modules(vm, info, boot);

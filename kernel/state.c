@@ -117,14 +117,14 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 		memcpy(v->xsave, s->xsave, sizeof(s->xsave));
 	if (mask & HILUM_STATE_EVENTS)
 		set_events(v, s);
-	v->valid = 0;
+	v->paging_valid = false;
 	virt->set_state(v, s, mask);
 	return STATUS_OK;
 }
 
 void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 {
-	virt->get_state(v, s);
+	virt->get_state(v, s, mask);
 	memcpy(s->gpr, v->gpr, sizeof(s->gpr));
 	s->rip = v->rip;
 	s->rflags = v->rflags;

@@ -17,10 +17,10 @@
 
 #define RFLAGS_TF (1ull << 8)
 
-void vcpu_fetch_groups(struct vcpu *v, uint32_t groups)
+void vcpu_fetch_paging(struct vcpu *v)
 {
-	virt->fetch(v, groups & ~v->valid);
-	v->valid |= groups;
+	virt->fetch_paging(v);
+	v->paging_valid = true;
 }
 
 void vcpu_step_for_nmi(struct vcpu *v)
@@ -262,7 +262,7 @@ bool vcpu_prepare(struct vcpu *v)
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
 		forward_complete(v);
 	if ((r & VCPU_REQUEST_RETRAP) && v->state == VCPU_TRAPPED)
-		forward_again(v);
+		forward_hand_over(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
 	prepare_startup(v, r);
@@ -427,7 +427,7 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->nmi_stepping = false;
 	v->extint_message = false;
 	v->extint_vector = VCPU_NO_VECTOR;
-	v->valid = 0;
+	v->paging_valid = false;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
 	if (power_up) {
 		memset(v->xsave, 0, PAGE_SIZE);

@@ -1,6 +1,5 @@
 /*
- * The vCPU object. Its registers live in vendor-neutral fields; the vendor's backend says by `valid` which of them hold the
- * guest's current value, and takes back at the next entry those that `dirty` names. All fields belong to the vCPU's core, but for
+ * The vCPU object. General registers live in vendor-neutral fields, the others in the vendor's control block. All fields belong to the vCPU's core, but for
  * `requests` and the local APIC's IRR: other cores set a request bit and kick.
  */
 #ifndef KERNEL_VCPU_H
@@ -36,9 +35,6 @@ enum vcpu_state {
 #define VCPU_REQUEST_APIC_TIMER (1u << 13)
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
-
-/* Register groups for valid and dirty. */
-#define VCPU_GROUP_PAGING (1u << 0) /* struct vcpu_paging */
 
 /* Where and how the guest executes: what the software walk of its page tables needs. */
 struct vcpu_paging {
@@ -85,8 +81,6 @@ struct vcpu {
 	uint64_t gpr[16]; /* offset 0: entry.asm; RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15 */
 	uint64_t rip, rflags;
 	uint32_t requests; /* shared; locked operations */
-	uint32_t valid;    /* groups that hold the guest's value */
-	uint32_t dirty;    /* groups to take back at entry */
 	uint32_t state;    /* enum vcpu_state: what it waits for, if anything */
 	uint32_t stopped;  /* created, paused or crashed; stored with release order: other cores may then read its state */
 	uint32_t deferred; /* requests that came while it was stopped */
@@ -110,6 +104,7 @@ struct vcpu {
 	uint64_t eoi_pending[4];
 
 	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
+	bool paging_valid; /* `paging` holds the guest's values */
 	struct vcpu_paging paging;
 	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
@@ -155,13 +150,13 @@ _Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one pool page");
 
 /* ---- For the vendor's backend and the exit handlers: own core only -------------------------------------------------------- */
 
-/* Fill the groups in `groups` if they are not valid. */
-void vcpu_fetch_groups(struct vcpu *v, uint32_t groups);
+void vcpu_fetch_paging(struct vcpu *v);
 
+/* How the guest executes now. */
 static inline const struct vcpu_paging *vcpu_paging(struct vcpu *v)
 {
-	if (unlikely(!(v->valid & VCPU_GROUP_PAGING)))
-		vcpu_fetch_groups(v, VCPU_GROUP_PAGING);
+	if (unlikely(!v->paging_valid))
+		vcpu_fetch_paging(v);
 	return &v->paging;
 }
 

@@ -24,23 +24,21 @@ struct virt_ops {
 	void (*unload)(struct vcpu *v);
 	/* Enter the guest again and again until it has to give the core away. `v` is loaded. */
 	void (*run)(struct vcpu *v);
-	/* Fill register groups (VCPU_GROUP_*). The next three work on loaded and unloaded vCPUs. */
-	void (*fetch)(struct vcpu *v, uint32_t groups);
-	/* The trap page's cr0 to efer and segments. */
-	void (*fill_trap)(struct vcpu *v, struct hilum_trap *trap);
+	/* Fill v->paging. This and the next three work on loaded and unloaded vCPUs. */
+	void (*fetch_paging)(struct vcpu *v);
+	/*
+	 * At least those of segments, control, debug and system registers that `mask` (HILUM_STATE_*) names, and gpr[4] of the vCPU
+	 * itself; debug and system registers of an unloaded vCPU only.
+	 */
+	void (*get_state)(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
 	void (*set_cr2)(struct vcpu *v, uint64_t value);
 	/* A single-step trap is about to be raised: DR6.BS. */
 	void (*note_single_step)(struct vcpu *v);
-	/* Single registers of a loaded vCPU that the kernel guards. The offset is apic.tsc_offset, the PAT is v->pat. */
-	uint64_t (*get_efer)(struct vcpu *v);
+	/* Of a loaded vCPU: EFER, and that apic.tsc_offset or pat have changed. */
 	void (*set_efer)(struct vcpu *v, uint64_t value);
-	void (*set_tsc_offset)(struct vcpu *v);
-	void (*set_pat)(struct vcpu *v);
+	void (*write_offset_and_pat)(struct vcpu *v);
 	/* Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. */
-	void (*get_state)(struct vcpu *v, struct hilum_vcpu_state *state);
 	void (*set_state)(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
-	/* The registers of a vCPU, into the log. */
-	void (*dump)(struct vcpu *v);
 	/* One host interrupt is pending: take it, and come back with none taken until the next call. */
 	void (*idle)(struct cpu *cpu);
 };

@@ -3,6 +3,7 @@
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
+#include "kernel/backend.h"
 #include "kernel/cpu.h"
 #include "kernel/device.h"
 #include "kernel/event.h"
@@ -64,16 +65,6 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	return STATUS_OK;
 }
 
-static void release_targets(struct range_map **place)
-{
-	struct range_map *map = *place;
-
-	for (uint32_t i = 0; map != NULL && i < map->count; i++)
-		object_unref(map->range[i].target);
-	range_map_free(map);
-	*place = NULL;
-}
-
 static void vm_unlink(struct vm *vm)
 {
 	struct vm **link = &vm_list;
@@ -97,14 +88,14 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	VM_EACH_VCPU(vm, v)
 		forward_abandon(v);
 	handle_table_clear(&vm->handles);
-	release_targets(&vm->doorbells);
+	range_clear(&vm->doorbells);
 	vm_set_handler(vm, NULL, 0);
 	if (vm->status_event != NULL)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
 	nested_pt_destroy(&vm->npt, NULL, NULL);
 	iommu_domain_destroy(vm->domain);
-	release_targets(&vm->regions);
+	range_clear(&vm->regions);
 	vm_unlink(vm);
 	VM_EACH_VCPU(vm, v)
 		object_unref(&v->object);
@@ -119,17 +110,6 @@ void vm_free(struct vm *vm)
 	pool_free_pages(vm->io_bitmap, 2);
 	pool_free_page(vm->cpuid);
 	pool_free_page(vm);
-}
-
-/* Readers without a lock find the new map from now on, and none has the old one in hand when this returns. */
-static void publish(struct range_map **place, struct range_map *map, struct cpu *self)
-{
-	struct range_map *old = *place;
-
-	__atomic_store_n(place, map, __ATOMIC_RELEASE);
-	if (old != NULL)
-		object_quiesce(self);
-	range_map_free(old);
 }
 
 /* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */
@@ -152,9 +132,9 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	    offset + bytes > memory_bytes(object->memory) || !(rights & HILUM_MAP_READ) ||
 	    rights & ~(uint64_t)(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
 		return STATUS_INVALID;
-	struct range added = { gpa, gpa + bytes - 1, &object->object, offset | rights };
-	struct range_map *map;
-	enum status status = range_copy_insert(vm->regions, &added, &map);
+	const struct range added = { gpa, gpa + bytes - 1, &object->object, offset | rights | RANGE_HIDDEN };
+	struct range *region;
+	enum status status = range_insert(&vm->regions, &added, self, &region);
 	if (status != STATUS_OK)
 		return status;
 	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, (uint32_t)rights);
@@ -162,60 +142,49 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 		status = iommu_map(vm->domain, object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
-		range_map_free(map);
 		return status;
 	}
-	object_ref(&object->object);
-	publish(&vm->regions, map, self);
+	range_show(region); /* not before: what other cores populate must not be in memory_map's way */
 	vm->mapped_bytes += bytes;
 	return STATUS_OK;
 }
 
 enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 {
-	const struct range *r = range_find(vm->regions, gpa);
-	struct range removed;
-	struct range_map *map;
+	struct range *r = range_find(vm->regions, gpa);
 
-	if (r == NULL || r->first != gpa || r->last - r->first + 1 != bytes)
+	if (r == NULL || r->first != gpa || r->last - gpa + 1 != bytes)
 		return STATUS_NOT_FOUND;
-	enum status status = range_copy_remove(vm->regions, gpa, &removed, &map);
-	if (status != STATUS_OK)
-		return status;
-	publish(&vm->regions, map, self); /* no core populates the range any more */
-	vm->mapped_bytes -= bytes;
+	range_remove(r, self); /* no core populates it any more */
 	unmap_pages(vm, gpa, bytes, self);
-	object_unref(removed.target);
+	vm->mapped_bytes -= bytes;
+	object_unref(r->target);
 	return STATUS_OK;
 }
 
 enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self)
 {
-	struct range added = { range->first, range->last, event, 0 };
-	struct range_map *map;
+	const struct range added = { range->first, range->last, event, RANGE_HIDDEN };
+	struct range *doorbell;
 
 	if (range->kind != HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || event == NULL)
 		return STATUS_INVALID;
-	enum status status = range_copy_insert(vm->doorbells, &added, &map);
-	if (status != STATUS_OK)
-		return status;
-	object_ref(event);
-	publish(&vm->doorbells, map, self);
-	return STATUS_OK;
+	enum status status = range_insert(&vm->doorbells, &added, self, &doorbell);
+	if (status == STATUS_OK)
+		range_show(doorbell);
+	return status;
 }
 
 enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self)
 {
-	struct range_map *map;
-	struct range removed;
+	struct range *r = range_find(vm->doorbells, first);
 
 	if (kind != HILUM_TRAP_RANGE_DOORBELL)
 		return STATUS_INVALID;
-	enum status status = range_copy_remove(vm->doorbells, first, &removed, &map);
-	if (status != STATUS_OK)
-		return status;
-	publish(&vm->doorbells, map, self);
-	object_unref(removed.target);
+	if (r == NULL || r->first != first)
+		return STATUS_NOT_FOUND;
+	range_remove(r, self);
+	object_unref(r->target);
 	return STATUS_OK;
 }
 
@@ -299,7 +268,7 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	vm->crash_vcpu = v->index;
 	vm->crash_detail = detail;
 	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
-	virt->dump(v);
+	backend_log_vcpu(v);
 	host_log_notify();
 	if (vm->status_event != NULL)
 		event_signal(vm->status_event);
@@ -316,7 +285,7 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 		.gpa = r->first,
 		.bytes = r->last - r->first + 1,
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
-		.rights = r->aux & PAGE_MASK,
+		.rights = r->aux & (HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE),
 	};
 	enum status status = iommu_populate(vm->domain, &m, gpa); /* first: whoever sees the page may hand it to a device */
 	return status == STATUS_OK ? memory_populate_fault(&vm->npt, &m, gpa) : status;

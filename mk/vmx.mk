@@ -1,9 +1,8 @@
-## make test-services   build/bad_entry.bin, a control VM for tests/system (tests/service/)
+# build/bad_entry.bin, a control VM for tests/system (tests/service/), is made with the test guests.
 $(B)/bad_entry.elf: HEAP := 0x10000
 $(B)/bad_entry.elf: $(call service_obj,$(RUNTIME_SRC) tests/service/bad_entry.c) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(filter %.o,$^)
 
-.PHONY: test-services
-test-services: $(B)/bad_entry.bin
+guests: $(B)/bad_entry.bin

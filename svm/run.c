@@ -20,7 +20,7 @@ void svm_idle(struct cpu *cpu)
 }
 
 /* A fresh tag: translations of the old one are never used again. Tags run out: all are flushed and a new generation starts. */
-static never_inline void asid_assign(struct vcpu *v)
+static void asid_assign(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 	struct vmcb *c = svm_vmcb(v);
@@ -52,8 +52,9 @@ static void window_set(struct vcpu *v, struct vmcb *c, bool open)
 	}
 }
 
-static never_inline void inject(struct vcpu *v, struct vmcb *c)
+static void inject(struct vcpu *v)
 {
+	struct vmcb *c = svm_vmcb(v);
 	bool window;
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
 
@@ -71,9 +72,9 @@ static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
 		uint64_t length = c->nrip - v->rip;
 		return length - 1 < INSN_MAX_BYTES ? (unsigned)length : 0;
 	}
-	if (!(v->valid & VCPU_GROUP_PAGING)) { /* what vcpu_paging would do, without the indirect call */
-		svm_fetch(v, VCPU_GROUP_PAGING);
-		v->valid |= VCPU_GROUP_PAGING;
+	if (!v->paging_valid) { /* what vcpu_paging would do, without the indirect call */
+		svm_fetch_paging(v);
+		v->paging_valid = true;
 	}
 	return fetch_insn_length(v);
 }
@@ -191,30 +192,8 @@ static void handle_debug(struct vcpu *v)
 	vcpu_raise(v, 1, false, 0);
 }
 
-static void handle_xsetbv(struct vcpu *v, const struct vmcb *c)
-{
-	unsigned length = insn_length_of(v, c);
-
-	if (length == 0 || !exit_xsetbv(v))
-		VCPU_RAISE_GP(v);
-	else
-		vcpu_skip(v, length);
-}
-
-static void skip_or_ud(struct vcpu *v, const struct vmcb *c)
-{
-	unsigned length = insn_length_of(v, c);
-
-	if (length == 0)
-		VCPU_RAISE_UD(v);
-	else
-		vcpu_skip(v, length);
-}
-
 static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t code)
 {
-	struct vexit x = { .kind = HILUM_EXIT_OTHER, .detail = c->exitcode };
-
 	switch (code) {
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
@@ -237,17 +216,22 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		handle_iret(v, c);
 		return;
 	case VMEXIT_XSETBV:
-		handle_xsetbv(v, c);
+		handle_insn(v, c, HILUM_EXIT_XSETBV);
 		return;
-	case VMEXIT_INVD: /* no device of this VM is incoherent: nothing to write back, and never to be thrown away */
+	case VMEXIT_INVD:
 	case VMEXIT_WBINVD:
-		skip_or_ud(v, c);
+		handle_insn(v, c, HILUM_EXIT_CACHE);
 		return;
 	case VMEXIT_RDPMC:
-		VCPU_RAISE_GP(v);
+		handle_insn(v, c, HILUM_EXIT_RDPMC);
+		return;
+	case VMEXIT_INVLPGA: /* instructions that the VM does not have */
+	case VMEXIT_VMRUN ... VMEXIT_SKINIT:
+	case VMEXIT_MONITOR ... VMEXIT_MWAIT:
+		handle_insn(v, c, HILUM_EXIT_INVALID_OPCODE);
 		return;
 	case VMEXIT_SHUTDOWN:
-		vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, 0);
+		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_SHUTDOWN });
 		return;
 	case VMEXIT_INVALID:
 		handle_invalid(v, c);
@@ -263,12 +247,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
 		svm_dr_take(v);
 		return;
-	default: /* of the others that are intercepted, these are instructions that the VM does not have */
-		if ((code >= VMEXIT_VMRUN && code <= VMEXIT_MWAIT) || code == VMEXIT_INVLPGA)
-			x.kind = HILUM_EXIT_INVALID_OPCODE;
-		break;
+	default:
+		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_OTHER, .detail = c->exitcode });
+		return;
 	}
-	exit_handle(v, &x);
 }
 
 static void classify(struct vcpu *v, struct vmcb *c)
@@ -309,32 +291,12 @@ static void classify(struct vcpu *v, struct vmcb *c)
 	}
 }
 
-/* True when the guest may be entered; on false the core is wanted for something else, or the vCPU cannot go on. */
-static bool ready_to_enter(struct vcpu *v, struct vmcb *c)
-{
-	if (unlikely(v->requests != 0) && !vcpu_prepare(v))
-		return false;
-	if (unlikely(v->cpu->resched))
-		return false;
-	if (unlikely(v->check_interrupts || v->pending_event != 0))
-		inject(v, c);
-	if (unlikely(v->asid_generation != v->cpu->asid_generation || v->npt_generation != v->vm->npt.generation))
-		asid_assign(v);
-	return true;
-}
-
 void svm_run(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
-	struct cpu *cpu = v->cpu;
 
 	while (v->state == VCPU_READY) {
-		/*
-		 * The quiescent point comes before ready_to_enter looks at the nested tables' generation, and is a locked operation: a
-		 * core that has seen this one pass it (object_quiesce) knows that the entry below uses no older translations.
-		 */
-		__atomic_fetch_add(&cpu->epoch, 1, __ATOMIC_SEQ_CST);
-		if (!ready_to_enter(v, c))
+		if (!backend_ready_to_enter(v, inject, asid_assign))
 			break;
 		c->rax = v->gpr[0];
 		c->rsp = v->gpr[4];
@@ -347,7 +309,7 @@ void svm_run(struct vcpu *v)
 		v->rip = c->rip;
 		v->rflags = c->rflags;
 		v->shadow = c->interrupt_shadow & INTERRUPT_SHADOW;
-		v->valid = 0;
+		v->paging_valid = false;
 		if (svm_features.clean)
 			c->clean = CLEAN_ALL;
 		c->tlb_control = TLB_CONTROL_NONE;

@@ -124,24 +124,9 @@ static void svm_note_single_step(struct vcpu *v)
 	vmcb_set_dr6(c, c->dr6 | 1u << 14);
 }
 
-static uint64_t svm_get_efer(struct vcpu *v)
-{
-	return svm_vmcb(v)->efer & ~EFER_SVME;
-}
-
 static void svm_set_efer(struct vcpu *v, uint64_t value)
 {
 	vmcb_set_efer(svm_vmcb(v), value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
-}
-
-static void svm_set_tsc_offset(struct vcpu *v)
-{
-	vmcb_set_tsc_offset(svm_vmcb(v), v->apic.tsc_offset);
-}
-
-static void svm_set_pat(struct vcpu *v)
-{
-	vmcb_set_g_pat(svm_vmcb(v), v->pat);
 }
 
 struct virt_ops svm_ops = {
@@ -154,16 +139,12 @@ struct virt_ops svm_ops = {
 	.load = svm_load,
 	.unload = svm_unload,
 	.run = svm_run,
-	.fetch = svm_fetch,
-	.fill_trap = svm_fill_trap,
+	.fetch_paging = svm_fetch_paging,
 	.set_cr2 = svm_set_cr2,
 	.note_single_step = svm_note_single_step,
-	.get_efer = svm_get_efer,
 	.set_efer = svm_set_efer,
-	.set_tsc_offset = svm_set_tsc_offset,
-	.set_pat = svm_set_pat,
+	.write_offset_and_pat = svm_write_offset_and_pat,
 	.get_state = svm_get_state,
 	.set_state = svm_set_state,
-	.dump = svm_dump,
 	.idle = svm_idle,
 };

@@ -37,14 +37,13 @@ enum status svm_create_vcpu(struct vcpu *v);
 void svm_destroy_vcpu(struct vcpu *v);
 void svm_load(struct vcpu *v);
 void svm_unload(struct vcpu *v);
+void svm_write_offset_and_pat(struct vcpu *v);
 void svm_dr_take(struct vcpu *v); /* loaded: DR0 to DR3 are its own until it is unloaded with no breakpoint enabled */
 
 /* state.c */
-void svm_fetch(struct vcpu *v, uint32_t groups);
-void svm_fill_trap(struct vcpu *v, struct hilum_trap *trap);
-void svm_get_state(struct vcpu *v, struct hilum_vcpu_state *state);
+void svm_fetch_paging(struct vcpu *v);
+void svm_get_state(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
 void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
-void svm_dump(struct vcpu *v);
 
 /* run.c */
 void svm_run(struct vcpu *v);

@@ -60,6 +60,12 @@ static void dr_unload(struct vcpu *v, struct vmcb *c)
 		vmcb_set_intercept_dr(c, INTERCEPT_DR_ADDRESSES);
 }
 
+void svm_write_offset_and_pat(struct vcpu *v)
+{
+	vmcb_set_tsc_offset(svm_vmcb(v), v->apic.tsc_offset);
+	vmcb_set_g_pat(svm_vmcb(v), v->pat);
+}
+
 void svm_load(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
@@ -69,8 +75,7 @@ void svm_load(struct vcpu *v)
 	if (unlikely(c->intercept_dr == 0))
 		svm_dr_take(v);
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
-	c->g_pat = v->pat;
-	c->tsc_offset = v->apic.tsc_offset;
+	svm_write_offset_and_pat(v);
 	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
 	if (unlikely(c->virtual_interrupt & V_IRQ))
 		cpu_timer_tick(v->cpu, true);

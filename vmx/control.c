@@ -24,7 +24,7 @@ static const struct rule {
 	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE |
 		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY, 0, 0x04006172 },
 	{ EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-		  EXIT_LOAD_EFER, 0, 0x36DFF },
+		  EXIT_LOAD_EFER, EXIT_SAVE_TIMER, 0x36DFF },
 	{ ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, 0x11FF },
 	{ SECONDARY_EPT | SECONDARY_UNRESTRICTED, SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP |
 		  SECONDARY_INVPCID | SECONDARY_ENCLS | SECONDARY_XSAVES, 0 },
@@ -87,6 +87,8 @@ enum status vmx_choose_controls(const uint64_t cap[CAP_COUNT], uint64_t feature_
 	out->timer_shift = cap[CAP_MISC] & 31;
 	if ((cap[CAP_EPT_VPID] & VPID_CAP_NEEDED) != VPID_CAP_NEEDED)
 		out->secondary &= ~SECONDARY_VPID; /* tags could not be used again: every entry and exit flushes instead */
+	if (!(out->pin & PIN_PREEMPTION_TIMER))
+		out->exit &= ~EXIT_SAVE_TIMER; /* 27.2.1.2: not without the timer */
 	/* An unrestricted guest owns PE and PG (A.7). CD and NW are not loaded by entries: a guest's would slow the whole core down. */
 	out->cr0_ones = cr0_0 & ~(CR0_PE | CR0_PG);
 	out->cr0_mask = out->cr0_ones | CR0_CD | CR0_NW;

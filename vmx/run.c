@@ -15,7 +15,7 @@
 #define HAS_ERROR_CODE(vector) (0x27D00u >> (vector) & 1)
 
 /* The core's TLB forgets what the vCPU's nested tables said; a vCPU that is new here gets a tag that was never used since a flush. */
-static never_inline void tlb_update(struct vcpu *v, struct vmx_vcpu *x)
+static void tlb_update(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 
@@ -30,7 +30,7 @@ static never_inline void tlb_update(struct vcpu *v, struct vmx_vcpu *x)
 		v->asid_generation = cpu->asid_generation;
 	}
 	v->npt_generation = __atomic_load_n(&v->vm->npt.generation, __ATOMIC_ACQUIRE);
-	vmx_invept(vmx_controls.invept_type, x->ept_pointer);
+	vmx_invept(vmx_controls.invept_type, vmx_of(v)->ept_pointer);
 }
 
 static void event_write(struct vcpu *v, uint64_t event)
@@ -49,8 +49,9 @@ static void event_write(struct vcpu *v, uint64_t event)
 	v->shadow = false; /* the handler's first instruction is in nobody's shadow */
 }
 
-static never_inline void inject(struct vcpu *v, struct vmx_vcpu *x)
+static void inject(struct vcpu *v)
 {
+	struct vmx_vcpu *x = vmx_of(v);
 	bool window;
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
 	uint32_t primary = vmx_controls.primary;
@@ -195,11 +196,6 @@ static void host_interrupt_window(void)
 	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
-static void skip(struct vcpu *v)
-{
-	vcpu_skip(v, (unsigned)vmx_read(VMCS_INSN_LENGTH));
-}
-
 static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 {
 	switch (reason) {
@@ -208,6 +204,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_PREEMPTION_TIMER:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
+		vmx_write_timer();
 		host_interrupt_window();
 		return;
 	case REASON_INTERRUPT_WINDOW:
@@ -223,25 +220,23 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		vmx_take_debug(v);
 		return;
 	case REASON_XSETBV:
-		if (exit_xsetbv(v))
-			skip(v);
-		else
-			VCPU_RAISE_GP(v);
+		handle_insn(v, HILUM_EXIT_XSETBV);
 		return;
-	case REASON_INVD: /* no device of this VM is incoherent: nothing to write back, and never to be thrown away */
+	case REASON_INVD:
 	case REASON_WBINVD:
-		skip(v);
+		handle_insn(v, HILUM_EXIT_CACHE);
 		return;
 	case REASON_RDPMC:
-		VCPU_RAISE_GP(v);
+		handle_insn(v, HILUM_EXIT_RDPMC);
 		return;
 	case REASON_PAUSE:
+		host_interrupt_window(); /* as in svm/run.c: Bochs holds them back where the guest was entered with IF clear */
 		handle_insn(v, HILUM_EXIT_PAUSE);
 		return;
 	case REASON_TRIPLE_FAULT:
-		vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, 0);
+		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_SHUTDOWN });
 		return;
-	case REASON_GETSEC:
+	case REASON_GETSEC: /* instructions that the VM does not have */
 	case REASON_VMCLEAR ... REASON_VMXON:
 	case REASON_MWAIT:
 	case REASON_MONITOR:
@@ -296,20 +291,6 @@ static void classify(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 	}
 }
 
-/* True when the guest may be entered; on false the core is wanted for something else, or the vCPU cannot go on. */
-static bool ready_to_enter(struct vcpu *v, struct vmx_vcpu *x)
-{
-	if (unlikely(v->requests != 0) && !vcpu_prepare(v))
-		return false;
-	if (unlikely(v->cpu->resched))
-		return false;
-	if (unlikely(v->check_interrupts || v->pending_event != 0))
-		inject(v, x);
-	if (unlikely(v->asid_generation != v->cpu->asid_generation || v->npt_generation != v->vm->npt.generation))
-		tlb_update(v, x);
-	return true;
-}
-
 /* STI's shadow needs IF, MOV SS's does not; with TF set a shadow holds a single-step trap back (27.3.1.5). */
 static never_inline void write_interruptibility(struct vcpu *v, struct vmx_vcpu *x)
 {
@@ -340,15 +321,9 @@ static void commit(struct vcpu *v, struct vmx_vcpu *x)
 void vmx_run(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
-	struct cpu *cpu = v->cpu;
 
 	while (v->state == VCPU_READY) {
-		/*
-		 * The quiescent point comes before ready_to_enter looks at the nested tables' generation, and is a locked operation: a
-		 * core that has seen this one pass it (object_quiesce) knows that the entry below uses no older translations.
-		 */
-		__atomic_fetch_add(&cpu->epoch, 1, __ATOMIC_SEQ_CST);
-		if (!ready_to_enter(v, x))
+		if (!backend_ready_to_enter(v, inject, tlb_update))
 			break;
 		commit(v, x);
 		if (unlikely(!vmx_enter(v, x, x->launched))) {
@@ -361,7 +336,7 @@ void vmx_run(struct vcpu *v)
 		x->interruptibility = (uint32_t)vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
 		v->shadow = x->interruptibility & BLOCKING_SHADOW;
 		v->nmi_blocked = x->interruptibility & BLOCKING_BY_NMI;
-		v->valid = 0;
+		v->paging_valid = false;
 		x->rsp_known = false;
 		classify(v, x, (uint32_t)vmx_read(VMCS_EXIT_REASON));
 	}

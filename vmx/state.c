@@ -1,8 +1,6 @@
 /* Moving register state between the VMCS and the vendor-neutral forms. */
 #include "arch/x86_64/features.h"
-#include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
-#include "kernel/backend.h"
 #include "vmx/vmx.h"
 
 /* Each field of the VMCS that is one of struct hilum_vcpu_state as it stands, and the groups to write it for. */
@@ -30,20 +28,8 @@ static uint16_t attributes_of(uint64_t access)
 	return (uint16_t)((access & (access & ACCESS_UNUSABLE ? 0x7F : 0xFF)) | (access >> 4 & 0xF00));
 }
 
-_Static_assert(offsetof(struct hilum_vcpu_state, tr) - offsetof(struct hilum_vcpu_state, es) == 7 * sizeof(struct hilum_segment) &&
-	       offsetof(struct hilum_trap, gs) - offsetof(struct hilum_trap, es) == 5 * sizeof(struct hilum_segment),
+_Static_assert(offsetof(struct hilum_vcpu_state, tr) - offsetof(struct hilum_vcpu_state, es) == 7 * sizeof(struct hilum_segment),
 	       "segments lie in the order of their fields");
-
-static void read_segments(struct hilum_segment *s, unsigned count)
-{
-	for (unsigned n = 0; n < count; n++)
-		s[n] = (struct hilum_segment){
-			.base = vmx_read(VMCS_GUEST_BASE(n)),
-			.limit = (uint32_t)vmx_read(VMCS_GUEST_LIMIT(n)),
-			.selector = (uint16_t)vmx_read(VMCS_GUEST_SELECTOR(n)),
-			.attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(n))),
-		};
-}
 
 /* 27.3.1.2 wants accessed segments and a busy TSS, which is what a CPU makes of them when it loads them. */
 static void write_segment(unsigned n, const struct hilum_segment *s)
@@ -93,14 +79,12 @@ static void write_control(struct vmx_vcpu *x, uint64_t cr0, uint64_t cr4, uint64
 	vmx_write(VMCS_ENTRY_CONTROLS, c->entry | (long_mode ? ENTRY_IA32E : 0));
 }
 
-void vmx_fetch(struct vcpu *v, uint32_t groups)
+void vmx_fetch_paging(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 	struct vcpu_paging *p = &v->paging;
-
-	if (!(groups & VCPU_GROUP_PAGING))
-		return;
 	bool borrowed = vmx_borrow(v);
+
 	p->cr0 = read_cr0(x);
 	p->cr3 = vmx_read(VMCS_GUEST_CR3);
 	p->cr4 = read_cr4(x);
@@ -120,36 +104,28 @@ void vmx_fetch_rsp(struct vcpu *v)
 	x->rsp_known = true;
 }
 
-void vmx_fill_trap(struct vcpu *v, struct hilum_trap *t)
+void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 	bool borrowed = vmx_borrow(v);
 
 	vmx_fetch_rsp(v);
-	t->gpr[4] = v->gpr[4];
-	t->cr0 = read_cr0(x);
-	t->cr2 = borrowed ? x->cr2 : cpu_read_cr2();
-	t->cr3 = vmx_read(VMCS_GUEST_CR3);
-	t->cr4 = read_cr4(x);
-	t->efer = vmx_read(VMCS_GUEST_EFER);
-	read_segments(&t->es, 6);
-	vmx_return(v, borrowed);
-}
-
-void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
-{
-	struct vmx_vcpu *x = vmx_of(v);
-	bool borrowed = vmx_borrow(v);
-
-	read_segments(&s->es, 8);
+	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
+		(&s->es)[n] = (struct hilum_segment){
+			.base = vmx_read(VMCS_GUEST_BASE(n)),
+			.limit = (uint32_t)vmx_read(VMCS_GUEST_LIMIT(n)),
+			.selector = (uint16_t)vmx_read(VMCS_GUEST_SELECTOR(n)),
+			.attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(n))),
+		};
 	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)
-		*plain_value(s, i) = vmx_read(plain_fields[i].field);
+		if (mask & plain_fields[i].group)
+			*plain_value(s, i) = vmx_read(plain_fields[i].field);
 	s->gdtr_limit = (uint32_t)vmx_read(VMCS_GUEST_GDTR_LIMIT);
 	s->idtr_limit = (uint32_t)vmx_read(VMCS_GUEST_IDTR_LIMIT);
 	s->cr0 = read_cr0(x);
 	s->cr4 = read_cr4(x);
 	s->efer = vmx_read(VMCS_GUEST_EFER);
-	s->cr2 = x->cr2;
+	s->cr2 = borrowed ? x->cr2 : cpu_read_cr2();
 	s->dr6 = x->dr6;
 	memcpy(&s->star, x->msr, sizeof(x->msr));
 	vmx_return(v, borrowed);
@@ -191,15 +167,5 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 	v->asid_generation = 0; /* what the TLB holds may be from another life */
-	vmx_return(v, borrowed);
-}
-
-void vmx_dump(struct vcpu *v)
-{
-	backend_log_vcpu(v);
-	bool borrowed = vmx_borrow(v);
-	log_info("  gdt %#lx/%#lx idt %#lx/%#lx exit %#lx %#lx %#lx", vmx_read(VMCS_GUEST_GDTR_BASE), vmx_read(VMCS_GUEST_GDTR_LIMIT),
-		 vmx_read(VMCS_GUEST_IDTR_BASE), vmx_read(VMCS_GUEST_IDTR_LIMIT), vmx_read(VMCS_EXIT_REASON),
-		 vmx_read(VMCS_QUALIFICATION), vmx_read(VMCS_GUEST_PHYSICAL));
 	vmx_return(v, borrowed);
 }

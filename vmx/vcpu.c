@@ -6,7 +6,7 @@
 #include "vmx/vmx.h"
 
 #define MSR_PAT               0x277u
-#define PREEMPTION_TIMER_NS   1000000u /* Bochs loses interrupts while IF is 0 at an entry: look this often */
+#define PREEMPTION_TIMER_NS   1000000u /* of guest time: Bochs loses interrupts while IF is 0 at an entry, so look this often */
 #define EXCEPTION_BITMAP      (1u << 1 | 1u << 17 | 1u << 18) /* as run.c takes them */
 
 static const uint32_t msr_of[VMX_MSR_COUNT] = { 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000102 };
@@ -51,6 +51,12 @@ static const uint32_t zero_fields[] = {
 	VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
 };
 
+void vmx_write_timer(void)
+{
+	if (vmx_controls.pin & PIN_PREEMPTION_TIMER)
+		vmx_write(VMCS_PREEMPTION_TIMER, (tsc_from_ns(PREEMPTION_TIMER_NS) >> vmx_controls.timer_shift) + 1);
+}
+
 static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 {
 	const struct vmx_controls *c = &vmx_controls;
@@ -70,8 +76,7 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_LINK_POINTER, ~0ull);
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
 	vmx_write(VMCS_CR4_MASK, c->cr4_mask);
-	if (c->pin & PIN_PREEMPTION_TIMER) /* reloaded at each entry */
-		vmx_write(VMCS_PREEMPTION_TIMER, (tsc_from_ns(PREEMPTION_TIMER_NS) >> c->timer_shift) + 1);
+	vmx_write_timer();
 	if (c->secondary & SECONDARY_PAUSE_LOOP) {
 		vmx_write(VMCS_PLE_GAP, 128);
 		vmx_write(VMCS_PLE_WINDOW, 4096);
@@ -145,6 +150,12 @@ void vmx_take_debug(struct vcpu *v)
 	v->check_interrupts = true; /* which writes the controls */
 }
 
+void vmx_write_offset_and_pat(struct vcpu *v)
+{
+	vmx_write(VMCS_TSC_OFFSET, v->apic.tsc_offset);
+	vmx_write(VMCS_GUEST_PAT, v->pat);
+}
+
 void vmx_load(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
@@ -157,8 +168,7 @@ void vmx_load(struct vcpu *v)
 	x->host = v->cpu;
 	vmx_write(VMCS_IO_BITMAP_A, pool_hpa(ports));
 	vmx_write(VMCS_IO_BITMAP_B, pool_hpa(ports) + PAGE_SIZE);
-	vmx_write(VMCS_TSC_OFFSET, v->apic.tsc_offset);
-	vmx_write(VMCS_GUEST_PAT, v->pat);
+	vmx_write_offset_and_pat(v);
 	if (x->pdptes_stale)
 		load_pdptes(v);
 	x->pdptes_stale = false;

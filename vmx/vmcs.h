@@ -131,6 +131,7 @@ enum vmcs_field {
 #define EXIT_LOAD_PAT              (1u << 19)
 #define EXIT_SAVE_EFER             (1u << 20)
 #define EXIT_LOAD_EFER             (1u << 21)
+#define EXIT_SAVE_TIMER            (1u << 22)
 #define ENTRY_LOAD_DEBUG           (1u << 2)
 #define ENTRY_IA32E                (1u << 9)
 #define ENTRY_LOAD_PAT             (1u << 14)

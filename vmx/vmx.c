@@ -26,7 +26,7 @@ static enum status vmx_probe(const char **why)
 {
 	if (!cpu_features.vmx) {
 		if (cpu_features.vendor == CPU_VENDOR_INTEL)
-			*why = "this Intel CPU does not offer VMX (VT-x), or the firmware has switched it off: look in its set-up";
+			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its set-up";
 		return STATUS_UNSUPPORTED;
 	}
 	for (unsigned i = 0; i < CAP_COUNT; i++)
@@ -115,26 +115,10 @@ static void vmx_note_single_step(struct vcpu *v)
 		vmx_of(v)->dr6 |= DR6_BS;
 }
 
-static uint64_t vmx_get_efer(struct vcpu *v)
-{
-	(void)v;
-	return vmx_read(VMCS_GUEST_EFER);
-}
-
 static void vmx_set_efer(struct vcpu *v, uint64_t value)
 {
 	(void)v;
 	vmx_write(VMCS_GUEST_EFER, value);
-}
-
-static void vmx_set_tsc_offset(struct vcpu *v)
-{
-	vmx_write(VMCS_TSC_OFFSET, v->apic.tsc_offset);
-}
-
-static void vmx_set_pat(struct vcpu *v)
-{
-	vmx_write(VMCS_GUEST_PAT, v->pat);
 }
 
 static void vmx_idle(struct cpu *cpu)
@@ -153,16 +137,12 @@ struct virt_ops vmx_ops = {
 	.load = vmx_load,
 	.unload = vmx_unload,
 	.run = vmx_run,
-	.fetch = vmx_fetch,
-	.fill_trap = vmx_fill_trap,
+	.fetch_paging = vmx_fetch_paging,
 	.set_cr2 = vmx_set_cr2,
 	.note_single_step = vmx_note_single_step,
-	.get_efer = vmx_get_efer,
 	.set_efer = vmx_set_efer,
-	.set_tsc_offset = vmx_set_tsc_offset,
-	.set_pat = vmx_set_pat,
+	.write_offset_and_pat = vmx_write_offset_and_pat,
 	.get_state = vmx_get_state,
 	.set_state = vmx_set_state,
-	.dump = vmx_dump,
 	.idle = vmx_idle,
 };

@@ -48,18 +48,18 @@ enum status vmx_create_vcpu(struct vcpu *v);
 void vmx_destroy_vcpu(struct vcpu *v);
 void vmx_load(struct vcpu *v);
 void vmx_unload(struct vcpu *v);
+void vmx_write_offset_and_pat(struct vcpu *v);
 void vmx_take_debug(struct vcpu *v); /* loaded */
+void vmx_write_timer(void); /* the preemption timer starts again; VMCS current */
 /* Make the VMCS of `v`, whether loaded or not, current; _return undoes it. Returns what _return wants. */
 bool vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, bool borrowed);
 
 /* state.c */
-void vmx_fetch(struct vcpu *v, uint32_t groups);
+void vmx_fetch_paging(struct vcpu *v);
 void vmx_fetch_rsp(struct vcpu *v); /* VMCS current */
-void vmx_fill_trap(struct vcpu *v, struct hilum_trap *trap);
-void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *state);
+void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
 void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
-void vmx_dump(struct vcpu *v);
 
 /* run.c */
 void vmx_run(struct vcpu *v);

@@ -4,16 +4,9 @@
 
 #include "arch/x86_64/types.h"
 
-#define MMIO_ACCESSORS(type, bits)                                                                           \
-	static inline type mmio_read##bits(const volatile void *p)                                           \
-	{                                                                                                    \
-		return *(const volatile type *)p;                                                            \
-	}                                                                                                    \
-	static inline void mmio_write##bits(volatile void *p, type value)                                    \
-	{                                                                                                    \
-		*(volatile type *)p = value;                                                                 \
-	}
-MMIO_ACCESSORS(uint32_t, 32)
-MMIO_ACCESSORS(uint64_t, 64)
+#define mmio_read32(p)		(*(const volatile uint32_t *)(p))
+#define mmio_read64(p)		(*(const volatile uint64_t *)(p))
+#define mmio_write32(p, value)	(*(volatile uint32_t *)(p) = (uint32_t)(value))
+#define mmio_write64(p, value)	(*(volatile uint64_t *)(p) = (value))
 
 #endif

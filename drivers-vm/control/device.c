@@ -13,12 +13,17 @@
 
 enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, PCI_BUSES = 0x18, PCI_CAPABILITIES = 0x34 };
 #define COMMAND_DECODE 3u /* memory and I/O */
+#define COMMAND_MASTER 4u
+#define RESET_NS       100000000ull
 #define BAR_IO	       1u
 #define BAR_64	       4u
 #define CLASS_STORAGE  0x01u
 #define CLASS_NETWORK  0x02u
 #define CLASS_IOMMU    0x0806u
-#define CAPABILITY_MSI 5u
+#define CAPABILITY_MSI     0x05u
+#define CAPABILITY_EXPRESS 0x10u
+#define EXPRESS_HAS_FLR    (1u << 28) /* Device Capabilities, at 4 */
+#define EXPRESS_FLR        (1u << 15) /* Device Control, at 8 */
 #define MSI_ENABLE     (1u << 16)
 #define MSI_MULTIPLE   (7u << 20)
 #define MSI_64BIT      (1u << 23)
@@ -57,6 +62,17 @@ static int64_t device_memory(uint64_t hpa, uint64_t bytes)
 static void complain(const struct host_device *d, const char *what, int64_t error)
 {
 	service_log("device %02x:%02x.%x: %s: %s", d->rid >> 8, d->rid >> 3 & 31, d->rid & 7, what, control_error(error));
+}
+
+/* The first capability `id`; 0: none. */
+static unsigned find_capability(uint16_t rid, uint32_t id)
+{
+	unsigned at = read32(rid, PCI_CAPABILITIES) & 0xFC;
+
+	for (unsigned i = 0; at >= 0x40 && i < 48; i++, at = read32(rid, at) >> 8 & 0xFC)
+		if ((read32(rid, at) & 0xFF) == id)
+			return at;
+	return 0;
 }
 
 /* ---- Finding ---------------------------------------------------------------------------------------------------------------------- */
@@ -149,18 +165,16 @@ static void scan_bus(uint8_t bus, unsigned depth);
 /* An IOMMU of AMD's (class 08h, 06h): the interrupt that tells of faults. PCI Local Bus Specification 3.0, 6.8.1. */
 static void set_fault_message(uint16_t rid)
 {
-	unsigned at = read32(rid, PCI_CAPABILITIES) & 0xFC;
+	unsigned at = find_capability(rid, CAPABILITY_MSI);
+	uint32_t header = read32(rid, at);
 
-	for (unsigned i = 0; at >= 0x40 && i < 48; i++, at = read32(rid, at) >> 8 & 0xFC) {
-		uint32_t header = read32(rid, at);
-		if ((header & 0xFF) != CAPABILITY_MSI)
-			continue;
-		write32(rid, at + 4, (uint32_t)control_host.fault_message);
-		if (header & MSI_64BIT)
-			write32(rid, at + 8, 0);
-		write32(rid, at + (header & MSI_64BIT ? 12 : 8), (uint32_t)(control_host.fault_message >> 32));
-		write32(rid, at, (header & ~MSI_MULTIPLE) | MSI_ENABLE);
-	}
+	if (at == 0)
+		return;
+	write32(rid, at + 4, (uint32_t)control_host.fault_message);
+	if (header & MSI_64BIT)
+		write32(rid, at + 8, 0);
+	write32(rid, at + (header & MSI_64BIT ? 12 : 8), (uint32_t)(control_host.fault_message >> 32));
+	write32(rid, at, (header & ~MSI_MULTIPLE) | MSI_ENABLE);
 }
 
 static void scan_function(uint16_t rid, unsigned depth)
@@ -241,6 +255,29 @@ static int64_t map_bars(const struct host_device *d, uint64_t *next, struct chan
 	return 0;
 }
 
+/*
+ * What firmware, or a driver VM that is gone, had it do must not go on in a fresh VM's memory: no DMA, and a function-level reset of
+ * one that was at work and has it (PCI Express Base Specification 5.0, 6.6.2). Drivers reset the others before they let them do DMA.
+ */
+static void quiesce(uint16_t rid)
+{
+	uint32_t command = read32(rid, PCI_COMMAND) & 0xFFFF, bar[CHANNEL_BARS];
+	unsigned express = find_capability(rid, CAPABILITY_EXPRESS);
+	struct hypercall_trap none;
+
+	write32(rid, PCI_COMMAND, command & ~COMMAND_MASTER);
+	if (!(command & COMMAND_MASTER) || express == 0 || !(read32(rid, express + 4) & EXPRESS_HAS_FLR))
+		return;
+	for (unsigned i = 0; i < CHANNEL_BARS; i++)
+		bar[i] = read32(rid, PCI_BAR + 4 * i);
+	write32(rid, express + 8, (read32(rid, express + 8) & 0xFFFF) | EXPRESS_FLR);
+	for (uint64_t until = service_tsc() + service_ns_to_tsc(RESET_NS); service_tsc() < until;)
+		hypercall_wait(0, until, &none);
+	for (unsigned i = 0; i < CHANNEL_BARS; i++)
+		write32(rid, PCI_BAR + 4 * i, bar[i]);
+	write32(rid, PCI_COMMAND, command & ~COMMAND_MASTER);
+}
+
 static int64_t give(const struct host_device *d, hilum_handle_t vm, uint64_t config_gpa, uint64_t *next)
 {
 	struct channel_message m = { .kind = CHANNEL_DEVICE, .device = { .rid = d->rid, .config_gpa = config_gpa } };
@@ -248,6 +285,7 @@ static int64_t give(const struct host_device *d, hilum_handle_t vm, uint64_t con
 
 	if (error >= 0)
 		error = map_bars(d, next, &m);
+	quiesce(d->rid);
 	if (error >= 0)
 		error = hc(HC_DEVICE_ASSIGN, d->handle, vm, assign_flags);
 	if (error >= 0)

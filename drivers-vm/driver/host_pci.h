@@ -33,7 +33,8 @@ void host_pci_write(const struct host_pci *pci, unsigned offset, unsigned bytes,
 /* Offset of the first capability `id` at or after the one at `from` (0: from the start); 0: none. */
 unsigned host_pci_capability(const struct host_pci *pci, uint8_t id, unsigned from);
 
-/* Let it answer at its BARs and, with `dma`, read and write memory; or stop both. */
+/* Let it answer at its BARs and, with `dma`, read and write memory; or stop both. It comes without DMA, but in whatever state it was
+ * left: a driver resets it before it allows DMA. */
 void host_pci_enable(const struct host_pci *pci, bool decode, bool dma);
 
 /* Function-level reset, which takes at least 100 ms and leaves BARs and command register as after power-up: they are restored, with

@@ -100,11 +100,10 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_RIGHT_BIND    (1u << 6) /* VM: bind and unbind doorbells */
 #define HILUM_RIGHT_ALL     0x7Fu
 
-/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); modules follow from MODULE_0. */
+/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the modules. */
 #define HILUM_HANDLE_SELF     1u
 #define HILUM_HANDLE_HOST     2u
 #define HILUM_HANDLE_LOG      3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
-#define HILUM_HANDLE_MODULE_0 8u
 
 struct hilum_call {
 	uint64_t number;
@@ -340,6 +339,10 @@ enum hilum_exit {
 	HILUM_EXIT_EXCEPTION,
 	HILUM_EXIT_APIC,
 	HILUM_EXIT_INVALID_OPCODE, /* an instruction that the VM does not have: SVM, VMX, MONITOR ... */
+	HILUM_EXIT_XSETBV,
+	HILUM_EXIT_CACHE,          /* INVD, WBINVD */
+	HILUM_EXIT_RDPMC,
+	HILUM_EXIT_SHUTDOWN,       /* a triple fault */
 	HILUM_EXIT_OTHER,
 	HILUM_EXIT_COUNT
 };

@@ -72,7 +72,7 @@ static void set_mode(uint64_t cr0, uint64_t cr4, uint64_t efer, uint16_t cs, uin
 {
 	backend_of(v)->paging =
 		(struct vcpu_paging){.cr0 = cr0, .cr3 = cr3, .cr4 = cr4, .efer = efer, .cs_attributes = cs};
-	v->valid = 0;
+	v->paging_valid = false;
 }
 
 static void set_long_mode(bool five_levels)
@@ -131,7 +131,7 @@ static void no_paging__segment_base__added_in_32_bits(void **state)
 	backend_of(v)->paging.cs_base = CODE;
 	assert_fetches(0x123, CODE + 0x123);
 	backend_of(v)->paging.cs_base = 0xFFFF0000;
-	v->valid = 0;
+	v->paging_valid = false;
 	assert_fetches(CODE + 0x10000, CODE);
 	assert_fetches((7ull << 32) + CODE + 0x10000, CODE);
 }
@@ -212,7 +212,7 @@ static void long_mode__any_level_missing__nothing(void **state)
 		assert_fetches_nothing(0x5000);
 	}
 	backend_of(v)->paging.cr3 = 0x000FFFFFFFFFF000;
-	v->valid = 0;
+	v->paging_valid = false;
 	assert_fetches_nothing(0x5000);
 }
 
@@ -266,7 +266,7 @@ static void cr3_changes__other_space__is_walked(void **state)
 	put64(0x71000, 0x72000 | P);
 	put64(0x72000, P | PS);
 	backend_of(v)->paging.cr3 = 0x70000;
-	v->valid = 0;
+	v->paging_valid = false;
 	assert_fetches(CODE_2, CODE_2);
 	assert_fetches(0x5000, 0x5000);
 }
@@ -280,7 +280,7 @@ static void paging_turned_off__same_address__is_physical(void **state)
 	put64(TABLE(1) + 8 * (CODE_2 >> 12), CODE | P);
 	assert_fetches(CODE_2, CODE);
 	backend_of(v)->paging.cr0 = CR0_PE;
-	v->valid = 0;
+	v->paging_valid = false;
 	assert_fetches(CODE_2, CODE_2);
 }
 

@@ -45,7 +45,7 @@ static int tear_down(void **state)
 static void do_exit(struct vexit x)
 {
 	fake_self->current = v;
-	v->valid = 0;
+	v->paging_valid = false;
 	v->pending_event = 0;
 	exit_handle(v, &x);
 	fake_self->current = NULL;
@@ -363,7 +363,9 @@ static bool set_xcr(uint64_t index, uint64_t value)
 	v->gpr[1] = index;
 	v->gpr[0] = (uint32_t)value;
 	v->gpr[2] = value >> 32;
-	return exit_xsetbv(v);
+	do_exit((struct vexit){.kind = HILUM_EXIT_XSETBV, .length = 3});
+	assert_true(v->pending_event == 0 || v->pending_event == GP);
+	return v->pending_event == 0;
 }
 
 static void xsetbv__combinations__only_valid_ones_reach_the_cpu(void **state)
@@ -375,6 +377,22 @@ static void xsetbv__combinations__only_valid_ones_reach_the_cpu(void **state)
 		assert_false(set_xcr(0, 7 | 1ull << bit));
 	assert_false(set_xcr(1, 7) || set_xcr(0, 0) || set_xcr(0, 2) || set_xcr(0, 5));
 	assert_int_equal(fake_xcr0, 0);
+}
+
+static void cache_and_counter_instructions__from_the_guest__do_nothing_or_fault(void **state)
+{
+	uint64_t rip = v->rip;
+
+	(void)state;
+	do_exit((struct vexit){.kind = HILUM_EXIT_CACHE, .length = 2});
+	assert_int_equal(v->rip, rip + 2);
+	assert_int_equal(v->pending_event, 0);
+	do_exit((struct vexit){.kind = HILUM_EXIT_RDPMC, .length = 2});
+	assert_int_equal(v->rip, rip + 2);
+	assert_int_equal(v->pending_event, GP);
+	v->vm->state = HILUM_VM_RUNNING;
+	do_exit((struct vexit){.kind = HILUM_EXIT_SHUTDOWN});
+	assert_int_equal(v->vm->crash, HILUM_CRASH_TRIPLE_FAULT);
 }
 
 static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **state)
@@ -481,6 +499,7 @@ int main(void)
 		TEST(cpuid__state_of_the_vcpu__shows),
 		TEST(cr8__write_and_read__task_priority),
 		TEST(xsetbv__combinations__only_valid_ones_reach_the_cpu),
+		TEST(cache_and_counter_instructions__from_the_guest__do_nothing_or_fault),
 		TEST(invalid_opcode__instruction_the_vm_does_not_have__is_raised),
 		TEST(unknown_exit__crashes_the_vm_alone),
 		TEST(lazy_memory__touched__populated_and_counted),

@@ -9,8 +9,6 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-#define HANDLES_MAX (HANDLES_PER_PAGE * HANDLE_PAGES_MAX)
-
 static struct handle_table table;
 static struct object object[8];
 
@@ -87,13 +85,18 @@ static void reserve__then_the_pool_is_empty__insert_succeeds(void **state)
 	failing_after = FAILING_NONE;
 }
 
-static void insert_at__taken__exists(void **state)
+static void insert__no_memory__nothing_is_named(void **state)
 {
+	hilum_handle_t handle;
+	struct object *found;
+
 	(void)state;
-	assert_int_equal(handle_insert_at(&table, 300, &object[0], 1), STATUS_OK);
-	assert_int_equal(handle_insert_at(&table, 300, &object[1], 1), STATUS_EXISTS);
-	assert_int_equal(object[1].refs, 1);
-	assert_int_equal(handle_rights(&table, 300), 1);
+	failing_after = 0;
+	assert_int_equal(handle_insert(&table, &object[0], 1, &handle), STATUS_NO_MEMORY);
+	failing_after = FAILING_NONE;
+	assert_int_equal(object[0].refs, 1);
+	assert_int_equal(handle_resolve(&table, 1, OBJECT_NONE, 0, &found), STATUS_BAD_HANDLE);
+	assert_int_equal(insert(0, 1), 1);
 }
 
 static void resolve__dead_object__is_a_bad_handle(void **state)
@@ -153,7 +156,7 @@ int main(void)
 		TEST(insert__place_used_again__old_handle_is_stale),
 		TEST(insert__table_full__no_memory_until_one_is_closed),
 		TEST(reserve__then_the_pool_is_empty__insert_succeeds),
-		TEST(insert_at__taken__exists),
+		TEST(insert__no_memory__nothing_is_named),
 		TEST(resolve__dead_object__is_a_bad_handle),
 		TEST(random_use__against_a_list__agrees),
 		TEST(resolve__random_numbers__never_more_than_was_inserted),

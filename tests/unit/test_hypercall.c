@@ -431,14 +431,14 @@ static void each_call__wrong_value__is_refused(void **state)
 
 /* ---- Allocations that fail ---- */
 
-/* The handle table's first page is full, so that a new handle needs a page too. */
+/* The handle table is full but for one. */
 static void fill_handles(void)
 {
 	hilum_handle_t handle;
 
 	do
 		assert_int_equal(handle_insert(&control->handles, &host_object, HILUM_RIGHT_READ, &handle), STATUS_OK);
-	while (handle != HANDLES_PER_PAGE - 1);
+	while (handle != HANDLES_MAX - 2);
 }
 
 static bool succeeded(const struct valid *v, int64_t result)

@@ -1,5 +1,5 @@
 /*
- * Range maps: lookups and copies against a plain table of keys, overlaps, ends of the number line, exhaustion.
+ * Range maps: insertion and removal against a plain table of keys, overlaps, ends of the number line, exhaustion.
  * UNIT_SOURCES: kernel/range.c
  */
 #include <setjmp.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "kernel/object.h"
 #include "kernel/range.h"
 #include "mm/pool.h"
 
@@ -32,6 +33,20 @@ void pool_free_pages(void *pages, unsigned order)
 	free(pages);
 }
 
+static unsigned quiesces;
+static struct object target;
+
+void object_quiesce(struct cpu *self)
+{
+	(void)self;
+	quiesces++;
+}
+
+void object_unref(struct object *object)
+{
+	object->refs--;
+}
+
 static uint64_t random64(void)
 {
 	static uint64_t state = 88172645463325252ull;
@@ -47,34 +62,29 @@ static uint64_t owner[KEYS]; /* aux of the range that holds the key; 0: none */
 
 static enum status insert(uint64_t first, uint64_t last, uint64_t aux)
 {
-	const struct range added = {first, last, NULL, aux};
-	struct range_map *copy;
-	enum status status = range_copy_insert(map, &added, &copy);
+	const struct range added = {first, last, &target, aux << 12 | RANGE_HIDDEN};
+	struct range *place;
+	enum status status = range_insert(&map, &added, NULL, &place);
 
 	if (status == STATUS_OK) {
-		range_map_free(map);
-		map = copy;
+		assert_null(range_find(map, first));
+		range_show(place);
 	}
 	return status;
 }
 
-static enum status take_out(uint64_t first, struct range *removed)
+static uint64_t aux_of(uint64_t key)
 {
-	struct range_map *copy;
-	enum status status = range_copy_remove(map, first, removed, &copy);
+	const struct range *r = range_find(map, key);
 
-	if (status == STATUS_OK) {
-		range_map_free(map);
-		map = copy;
-	}
-	return status;
+	return r != NULL ? r->aux >> 12 : 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	range_map_free(map);
-	map = NULL;
+	range_clear(&map);
+	assert_int_equal(target.refs, 0);
 	pool_fails = false;
 	for (unsigned i = 0; i < KEYS; i++)
 		owner[i] = 0;
@@ -83,10 +93,8 @@ static int tear_down(void **state)
 
 static void check(void)
 {
-	for (unsigned i = 0; i < KEYS; i++) {
-		const struct range *r = range_find(map, i);
-		assert_int_equal(r != NULL ? r->aux : 0, owner[i]);
-	}
+	for (unsigned i = 0; i < KEYS; i++)
+		assert_int_equal(aux_of(i), owner[i]);
 	assert_null(range_find(map, KEYS));
 	assert_null(range_find(map, UINT64_MAX));
 	for (uint32_t i = 1; map != NULL && i < map->count; i++)
@@ -109,16 +117,15 @@ static void random_insert(uint64_t aux)
 
 static void random_remove(void)
 {
-	uint64_t first = random64() % KEYS;
-	const struct range *r = range_find(map, first);
-	struct range removed, expected = r != NULL ? *r : (struct range){0};
-	bool starts = r != NULL && r->first == first;
+	struct range *r = range_find(map, random64() % KEYS);
+	unsigned before = quiesces;
 
-	assert_int_equal(take_out(first, &removed), starts ? STATUS_OK : STATUS_NOT_FOUND);
-	if (!starts)
+	if (r == NULL)
 		return;
-	assert_int_equal(removed.aux, expected.aux);
-	for (uint64_t i = expected.first; i <= expected.last; i++)
+	range_remove(r, NULL);
+	assert_int_equal(quiesces, before + 1);
+	object_unref(r->target);
+	for (uint64_t i = r->first; i <= r->last; i++)
 		owner[i] = 0;
 }
 
@@ -134,55 +141,71 @@ static void random_use__against_a_table__agrees(void **state)
 	}
 }
 
-static void copy_insert__ends_of_the_number_line__found(void **state)
+static void insert__ends_of_the_number_line__found(void **state)
 {
 	(void)state;
 	assert_int_equal(insert(UINT64_MAX, UINT64_MAX, 1), STATUS_OK);
 	assert_int_equal(insert(0, 0, 2), STATUS_OK);
 	assert_int_equal(insert(1, UINT64_MAX - 1, 3), STATUS_OK);
-	assert_int_equal(range_find(map, UINT64_MAX)->aux, 1);
-	assert_int_equal(range_find(map, 0)->aux, 2);
-	assert_int_equal(range_find(map, UINT64_MAX - 1)->aux, 3);
+	assert_int_equal(aux_of(UINT64_MAX), 1);
+	assert_int_equal(aux_of(0), 2);
+	assert_int_equal(aux_of(UINT64_MAX - 1), 3);
 	assert_int_equal(insert(0, UINT64_MAX, 4), STATUS_EXISTS);
 	assert_int_equal(insert(5, 4, 4), STATUS_INVALID);
 }
 
-static void copy_insert__published_copy__is_not_touched(void **state)
+static void insert__hidden_one__is_in_nobodys_way(void **state)
 {
-	const struct range added = {10, 20, NULL, 7};
-	struct range_map *copy;
+	const struct range hidden = {10, 20, &target, RANGE_HIDDEN};
+	struct range *place;
+
+	(void)state;
+	assert_int_equal(range_insert(&map, &hidden, NULL, &place), STATUS_OK);
+	assert_null(range_find(map, 15));
+	assert_int_equal(insert(15, 16, 3), STATUS_OK);
+	assert_int_equal(map->count, 1);
+	assert_int_equal(aux_of(15), 3);
+}
+
+static void insert__map_that_a_reader_has__stays_until_the_grace_period(void **state)
+{
+	unsigned before;
 
 	(void)state;
 	assert_int_equal(insert(0, 5, 1), STATUS_OK);
-	assert_int_equal(range_copy_insert(map, &added, &copy), STATUS_OK);
-	assert_int_equal(map->count, 1);
-	assert_null(range_find(map, 15));
-	range_map_free(copy);
+	before = quiesces;
+	assert_int_equal(insert(10, 15, 2), STATUS_OK);
+	assert_int_equal(quiesces, before + 1);
+	assert_int_equal(maps, 1);
 }
 
-static void copies__no_memory__say_so(void **state)
+static void no_memory__insertion_fails_and_removal_does_not(void **state)
 {
-	struct range removed = {.aux = 99};
-
 	(void)state;
 	assert_int_equal(insert(0, 5, 1), STATUS_OK);
 	pool_fails = true;
 	assert_int_equal(insert(10, 15, 2), STATUS_NO_MEMORY);
-	assert_int_equal(take_out(0, &removed), STATUS_NO_MEMORY);
-	assert_int_equal(removed.aux, 99);
-	assert_int_equal(range_find(map, 3)->aux, 1);
+	assert_int_equal(target.refs, 1);
+	assert_int_equal(aux_of(3), 1);
+	range_remove(range_find(map, 3), NULL);
+	object_unref(&target);
+	assert_null(range_find(map, 3));
 }
 
-static void copy_insert__too_many_for_a_map__no_memory(void **state)
+static void insert__map_is_full__no_memory_until_one_is_removed(void **state)
 {
 	uint64_t most = ((PAGE_SIZE << RANGE_MAP_ORDER_MAX) - sizeof(struct range_map)) / sizeof(struct range);
 
 	(void)state;
 	for (uint64_t i = 0; i < most; i++)
-		assert_int_equal(insert(2 * i, 2 * i, i), STATUS_OK);
-	assert_int_equal(insert(2 * most, 2 * most, 0), STATUS_NO_MEMORY);
+		assert_int_equal(insert(2 * i, 2 * i, i + 1), STATUS_OK);
+	assert_int_equal(insert(2 * most, 2 * most, 1), STATUS_NO_MEMORY);
 	assert_int_equal(map->count, most);
-	assert_int_equal(range_find(map, 2 * most - 2)->aux, most - 1);
+	assert_int_equal(aux_of(2 * most - 2), most);
+	range_remove(range_find(map, 6), NULL);
+	object_unref(&target);
+	assert_int_equal(insert(2 * most, 2 * most, 1), STATUS_OK);
+	assert_int_equal(aux_of(6), 0);
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
@@ -191,10 +214,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(random_use__against_a_table__agrees),
-		TEST(copy_insert__ends_of_the_number_line__found),
-		TEST(copy_insert__published_copy__is_not_touched),
-		TEST(copies__no_memory__say_so),
-		TEST(copy_insert__too_many_for_a_map__no_memory),
+		TEST(insert__ends_of_the_number_line__found),
+		TEST(insert__hidden_one__is_in_nobodys_way),
+		TEST(insert__map_that_a_reader_has__stays_until_the_grace_period),
+		TEST(no_memory__insertion_fails_and_removal_does_not),
+		TEST(insert__map_is_full__no_memory_until_one_is_removed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

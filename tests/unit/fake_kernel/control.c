@@ -35,6 +35,7 @@ static void make_control_memory(void)
 void fake_boot(unsigned cores)
 {
 	const struct hilum_vm_config config = {.flags = HILUM_VM_REALTIME, .name = "control"};
+	hilum_handle_t handle;
 
 	failing_after = FAILING_NONE;
 	failing_on = false;
@@ -53,8 +54,10 @@ void fake_boot(unsigned cores)
 	assert_int_equal(vm_create(&config, NULL, &control), STATUS_OK);
 	assert_int_equal(vcpu_create(control, 0, 0, SCHED_WEIGHT_DEFAULT, &caller), STATUS_OK);
 	make_control_memory();
-	assert_int_equal(handle_insert_at(&control->handles, SELF_HANDLE, &control->object, HILUM_RIGHT_ALL), STATUS_OK);
-	assert_int_equal(handle_insert_at(&control->handles, HOST_HANDLE, &host_object, HILUM_RIGHT_ALL), STATUS_OK);
+	assert_int_equal(handle_insert(&control->handles, &control->object, HILUM_RIGHT_ALL, &handle), STATUS_OK);
+	assert_int_equal(handle, SELF_HANDLE);
+	assert_int_equal(handle_insert(&control->handles, &host_object, HILUM_RIGHT_ALL, &handle), STATUS_OK);
+	assert_int_equal(handle, HOST_HANDLE);
 	control->started = true;
 	control->state = HILUM_VM_RUNNING;
 	caller->stopped = 0;
@@ -83,7 +86,7 @@ int64_t call(const uint64_t words[7])
 	caller->gpr[10] = words[4];
 	caller->gpr[8] = words[5];
 	caller->gpr[9] = words[6];
-	caller->valid = 0;
+	caller->paging_valid = false;
 	cpu->current = caller;
 	hypercall_handle(caller, 3);
 	cpu->current = NULL;

@@ -153,7 +153,7 @@ static void backend_run(struct vcpu *v)
 		assert_false(v->stopped);
 		cpu->epoch++;
 		backend_of(v)->entries++;
-		v->valid = 0;
+		v->paging_valid = false;
 		pass_time(id, fake_guest != NULL ? fake_guest(v) : 1000);
 		take_interrupts(id);
 		if (--entries_left[id] != 0)
@@ -205,15 +205,9 @@ static void backend_unload(struct vcpu *v)
 	v->cpu->loaded = NULL;
 }
 
-static void backend_fetch(struct vcpu *v, uint32_t groups)
+static void backend_fetch_paging(struct vcpu *v)
 {
-	if (groups & VCPU_GROUP_PAGING)
-		v->paging = backend_of(v)->paging;
-}
-
-static void backend_fill_trap(struct vcpu *v, struct hilum_trap *t)
-{
-	t->cr0 = backend_of(v)->paging.cr0;
+	v->paging = backend_of(v)->paging;
 }
 
 static void backend_set_cr2(struct vcpu *v, uint64_t value)
@@ -226,11 +220,6 @@ static void backend_note_single_step(struct vcpu *v)
 	backend_of(v)->single_steps++;
 }
 
-static uint64_t backend_get_efer(struct vcpu *v)
-{
-	return backend_of(v)->paging.efer;
-}
-
 static void backend_set_efer(struct vcpu *v, uint64_t value)
 {
 	backend_of(v)->paging.efer = value;
@@ -241,8 +230,9 @@ static void backend_nothing(struct vcpu *v)
 	(void)v;
 }
 
-static void backend_get_state(struct vcpu *v, struct hilum_vcpu_state *s)
+static void backend_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 {
+	(void)mask;
 	*s = backend_of(v)->state;
 }
 
@@ -255,7 +245,7 @@ static void backend_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, 
 		backend_of(v)->paging = (struct vcpu_paging){ .cr0 = s->cr0, .cr3 = s->cr3, .cr4 = s->cr4, .efer = s->efer };
 }
 
-static void backend_dump(struct vcpu *v)
+void backend_log_vcpu(struct vcpu *v)
 {
 	backend_of(v)->dumps++;
 }
@@ -267,17 +257,13 @@ static struct virt_ops backend = {
 	.load = backend_load,
 	.unload = backend_unload,
 	.run = backend_run,
-	.fetch = backend_fetch,
-	.fill_trap = backend_fill_trap,
+	.fetch_paging = backend_fetch_paging,
 	.set_cr2 = backend_set_cr2,
 	.note_single_step = backend_note_single_step,
-	.get_efer = backend_get_efer,
 	.set_efer = backend_set_efer,
-	.set_tsc_offset = backend_nothing,
-	.set_pat = backend_nothing,
+	.write_offset_and_pat = backend_nothing,
 	.get_state = backend_get_state,
 	.set_state = backend_set_state,
-	.dump = backend_dump,
 	.idle = backend_idle,
 };
 struct virt_ops *virt = &backend;
