@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NIC_FRAMES 16u	  /* a guest's card takes each at once; a host's may hold some */
-#define DISK_REQUESTS 2u /* a RAM disk finishes each at once; one may be held by the limits */
+#define NIC_FRAMES    16u /* a guest's card takes each at once; a host's may hold some */
+#define DISK_REQUESTS 2u  /* a RAM disk finishes each at once; one may be held by the limits */
 
 struct slot_disk {
 	struct channel_message message;
@@ -82,7 +82,8 @@ static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *c
 	disk->request = calloc(DISK_REQUESTS, sizeof(*disk->request));
 	if (disk->request == NULL || !service_map_memory(m->disk.gpa, m->disk.bytes))
 		return "no memory for it in the driver VM";
-	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes, m->disk.flags & CHANNEL_DISK_READ_ONLY);
+	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes,
+		     m->disk.flags & CHANNEL_DISK_READ_ONLY);
 	disk->device = &disk->ram.device;
 	error = part_find(disk);
 	if (error != NULL)
@@ -130,15 +131,16 @@ static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
 		return false;
 	*config = (struct virtio_net_config){
 		.net = &driver_switch,
-		.policy = {
-			.bridge = m->nic.bridge,
-			.tenant = m->nic.tenant,
-			.vlan = m->nic.vlan,
-			.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
-			.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
-			.ip4s = m->nic.ip4s,
-			.ip6s = m->nic.ip6s,
-		},
+		.policy =
+			{
+				.bridge = m->nic.bridge,
+				.tenant = m->nic.tenant,
+				.vlan = m->nic.vlan,
+				.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
+				.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
+				.ip4s = m->nic.ip4s,
+				.ip6s = m->nic.ip6s,
+			},
 		.pairs = m->nic.pairs >= 1 && m->nic.pairs <= VIRTIO_NET_PAIRS_MAX ? m->nic.pairs : 1,
 		.mtu = m->nic.mtu,
 		.packed = m->nic.flags & CHANNEL_NIC_PACKED,
@@ -190,11 +192,13 @@ void slot_devices_leave(struct slot_devices *devices)
 }
 
 /* Entropy and balloon. False: no memory. */
-static bool others_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+static bool others_make(struct slot_devices *devices, const struct channel_message *m,
+			struct machine_config *config)
 {
 	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
 	if ((m->attach.flags & CHANNEL_VM_RNG) && !entropy_is_available())
-		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND", m->attach.name);
+		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND",
+			    m->attach.name);
 	else if (m->attach.flags & CHANNEL_VM_RNG)
 		devices->rng = calloc(1, sizeof(*devices->rng));
 	if (m->attach.flags & CHANNEL_VM_BALLOON)
@@ -206,7 +210,8 @@ static bool others_make(struct slot_devices *devices, const struct channel_messa
 	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
 }
 
-bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m,
+		       struct machine_config *config)
 {
 	const char *name = m->attach.name;
 
