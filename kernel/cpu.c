@@ -98,7 +98,8 @@ static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 {
 	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
-	window_clear(cpu->arch.id);
+	if (window_cores[cpu->arch.id].used)
+		window_clear(cpu->arch.id);
 	virt->load(v);
 	cpu->loaded = v;
 }

@@ -437,6 +437,7 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->rip = 0xFFF0;
 	v->rflags = 2;
 	v->shadow = v->kicked = v->nmi_pending = v->nmi_blocked = v->nmi_stepping = v->extint_message = v->paging_valid = false;
+	v->controls_stale = true;
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));

@@ -98,6 +98,7 @@ struct vcpu {
 	uint64_t npt_generation; /* of the nested tables at the last entry */
 
 	/* events */
+	bool controls_stale;   /* PAT, TSC offset or port bitmap changed: the backend takes them over when it loads the vCPU */
 	bool check_interrupts; /* look for something to inject before the next entry */
 	bool paging_valid;     /* `paging` holds the guest's values */
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */

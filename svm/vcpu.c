@@ -60,16 +60,20 @@ static void dr_unload(struct vcpu *v, struct vmcb *c)
 		VMCB_SET(c, intercept_dr, INTERCEPT_DR_ADDRESSES);
 }
 
-static inline void write_offset_and_pat(const struct vcpu *v, struct vmcb *c)
+void svm_write_offset_and_pat(struct vcpu *v)
 {
+	struct vmcb *c = svm_vmcb(v);
+
 	c->tsc_offset = v->apic.tsc_offset;
 	c->g_pat = v->pat;
 	c->clean = 0;
 }
 
-void svm_write_offset_and_pat(struct vcpu *v)
+static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
 {
-	write_offset_and_pat(v, svm_vmcb(v));
+	v->controls_stale = false;
+	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	svm_write_offset_and_pat(v);
 }
 
 void svm_load(struct vcpu *v)
@@ -80,8 +84,9 @@ void svm_load(struct vcpu *v)
 	backend_load_vcpu(v);
 	if (unlikely(c->intercept_dr == 0))
 		svm_dr_take(v);
-	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
-	write_offset_and_pat(v, c); /* and nothing is clean: another VMCB may have run here since */
+	c->clean = 0; /* another VMCB may have run here since */
+	if (unlikely(v->controls_stale))
+		take_controls(v, c);
 	if (unlikely(c->virtual_interrupt & V_IRQ))
 		cpu_timer_tick(v->cpu, true);
 }

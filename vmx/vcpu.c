@@ -158,16 +158,24 @@ void vmx_write_offset_and_pat(struct vcpu *v)
 	vmx_write(VMCS_GUEST_PAT, v->pat);
 }
 
-void vmx_load(struct vcpu *v)
+static never_inline void take_controls(struct vcpu *v)
 {
-	struct vmx_vcpu *x = vmx_of(v);
 	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : vmx_io_bitmap;
 
-	if (!vmx_make_current(v->backend_hpa))
-		panic("VMPTRLD refuses a control structure of ours");
+	v->controls_stale = false;
 	vmx_write(VMCS_IO_BITMAP_A, pool_hpa(ports));
 	vmx_write(VMCS_IO_BITMAP_B, pool_hpa(ports) + PAGE_SIZE);
 	vmx_write_offset_and_pat(v);
+}
+
+void vmx_load(struct vcpu *v)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+
+	if (!vmx_make_current(v->backend_hpa))
+		panic("VMPTRLD refuses a control structure of ours");
+	if (unlikely(v->controls_stale))
+		take_controls(v);
 	if (x->pdptes_stale)
 		load_pdptes(v);
 	x->pdptes_stale = false;

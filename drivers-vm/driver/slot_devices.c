@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NIC_FRAMES 16u	  /* a guest's card takes each at once; a host's may hold some */
-#define DISK_REQUESTS 2u /* a RAM disk finishes each at once; one may be held by the limits */
+#define NIC_FRAMES    16u /* a guest's card takes each at once; a host's may hold some */
+#define DISK_REQUESTS 2u  /* a RAM disk finishes each at once; one may be held by the limits */
 
 struct slot_disk {
 	struct channel_message message;
@@ -37,7 +37,7 @@ struct slot_nic {
 	struct virtio_net_frame *frame;
 };
 
-static struct net_switch net;
+struct net_switch driver_switch;
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m)
 {
@@ -82,7 +82,8 @@ static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *c
 	disk->request = calloc(DISK_REQUESTS, sizeof(*disk->request));
 	if (disk->request == NULL || !service_map_memory(m->disk.gpa, m->disk.bytes))
 		return "no memory for it in the driver VM";
-	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes, m->disk.flags & CHANNEL_DISK_READ_ONLY);
+	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes,
+		     m->disk.flags & CHANNEL_DISK_READ_ONLY);
 	disk->device = &disk->ram.device;
 	error = part_find(disk);
 	if (error != NULL)
@@ -129,16 +130,17 @@ static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
 	if (nic->frame == NULL || m->nic.ip4s > CHANNEL_NIC_IPS || m->nic.ip6s > CHANNEL_NIC_IPS)
 		return false;
 	*config = (struct virtio_net_config){
-		.net = &net,
-		.policy = {
-			.bridge = m->nic.bridge,
-			.tenant = m->nic.tenant,
-			.vlan = m->nic.vlan,
-			.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
-			.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
-			.ip4s = m->nic.ip4s,
-			.ip6s = m->nic.ip6s,
-		},
+		.net = &driver_switch,
+		.policy =
+			{
+				.bridge = m->nic.bridge,
+				.tenant = m->nic.tenant,
+				.vlan = m->nic.vlan,
+				.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
+				.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
+				.ip4s = m->nic.ip4s,
+				.ip6s = m->nic.ip6s,
+			},
 		.pairs = m->nic.pairs >= 1 && m->nic.pairs <= VIRTIO_NET_PAIRS_MAX ? m->nic.pairs : 1,
 		.mtu = m->nic.mtu,
 		.packed = m->nic.flags & CHANNEL_NIC_PACKED,
@@ -175,7 +177,7 @@ bool slot_devices_join(struct slot_devices *devices, const char *name)
 {
 	devices->joined = true;
 	for (unsigned i = 0; i < devices->nics; i++)
-		if (!net_switch_add(&net, &devices->net[i].port)) {
+		if (!net_switch_add(&driver_switch, &devices->net[i].port)) {
 			service_log("vm %s: network card %u: the switch has no port left", name, i);
 			return false;
 		}
@@ -185,16 +187,18 @@ bool slot_devices_join(struct slot_devices *devices, const char *name)
 void slot_devices_leave(struct slot_devices *devices)
 {
 	for (unsigned i = 0; devices->joined && i < devices->nics; i++)
-		net_switch_remove(&net, &devices->net[i].port);
+		net_switch_remove(&driver_switch, &devices->net[i].port);
 	devices->joined = false;
 }
 
 /* Entropy and balloon. False: no memory. */
-static bool others_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+static bool others_make(struct slot_devices *devices, const struct channel_message *m,
+			struct machine_config *config)
 {
 	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
 	if ((m->attach.flags & CHANNEL_VM_RNG) && !entropy_is_available())
-		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND", m->attach.name);
+		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND",
+			    m->attach.name);
 	else if (m->attach.flags & CHANNEL_VM_RNG)
 		devices->rng = calloc(1, sizeof(*devices->rng));
 	if (m->attach.flags & CHANNEL_VM_BALLOON)
@@ -206,7 +210,8 @@ static bool others_make(struct slot_devices *devices, const struct channel_messa
 	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
 }
 
-bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m,
+		       struct machine_config *config)
 {
 	const char *name = m->attach.name;
 
@@ -224,6 +229,7 @@ void slot_devices_poll(struct slot_devices *devices)
 		if (device != NULL && device->ops->poll != NULL)
 			device->ops->poll(device);
 	}
+	net_switch_poll(&driver_switch);
 }
 
 void slot_devices_free(struct slot_devices *devices)
