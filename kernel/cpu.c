@@ -98,8 +98,7 @@ static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 {
 	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
-	if (window_cores[cpu->arch.id].used)
-		window_clear(cpu->arch.id);
+	window_clear(cpu->arch.id);
 	virt->load(v);
 	cpu->loaded = v;
 }

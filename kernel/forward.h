@@ -7,8 +7,12 @@
 
 #include "kernel/vcpu.h"
 
-/* Block `v` and hand the trap in v->trapped to its handler; the VM crashes if it has none. The caller must leave the run loop. */
+/*
+ * Block `v` and hand the trap in v->trapped to its handler; without one it stays blocked until there is. The caller must leave the run
+ * loop. forward_trap_with_state is for what the handler emulates: the trap page gets the vCPU's state.
+ */
 void forward_trap(struct vcpu *v);
+void forward_trap_with_state(struct vcpu *v);
 
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);

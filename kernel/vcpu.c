@@ -175,8 +175,8 @@ static bool vcpu_interruptible(const struct vcpu *v)
 
 static bool extint_waits(struct vcpu *v)
 {
-	if (v->intack_pending || v->extint_vector != VCPU_NO_VECTOR)
-		return false;
+	if (v->intack_pending || v->extint_vector != VCPU_NO_VECTOR || v->vm->handler == NULL)
+		return false; /* asked already, or nobody to ask */
 	return v->extint_message || (v->index == 0 && v->vm->extint && vlapic_accepts_extint(&v->apic));
 }
 
