@@ -42,7 +42,7 @@ static void page_enter(struct vcpu *v, struct vmx_vcpu *x)
 	struct vlapic *a = &v->apic;
 	bool x2apic = a->mode == VLAPIC_X2APIC;
 
-	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
+	for (unsigned reg = 0; x2apic && reg < APIC_REGISTER_COUNT; reg++) /* else no read finds them there */
 		x->apic_page[reg * 4] = a->reg[reg];
 	for (unsigned i = 0; i < 4; i++)
 		page_put(x, APIC_ISR + 2 * i, a->isr[i]);
@@ -112,7 +112,7 @@ void vmx_fetch_apic(struct vcpu *v)
 	x->apic_in_page = false;
 }
 
-void vmx_handle_apic_msr(struct vcpu *v)
+void vmx_prepare_apic_wrmsr(struct vcpu *v)
 {
 	uint32_t msr = (uint32_t)v->gpr[1];
 
