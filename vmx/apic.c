@@ -5,6 +5,7 @@
  * somebody wants to look (vmx_fetch_apic). IRR in vcpu.apic then holds what has come since.
  */
 #include "kernel/vlapic_internal.h"
+#include "arch/x86_64/string.h"
 #include "mm/pool.h"
 #include "vmx/vmx.h"
 
@@ -42,9 +43,10 @@ static void page_enter(struct vcpu *v, struct vmx_vcpu *x)
 	struct vlapic *a = &v->apic;
 	bool x2apic = a->mode == VLAPIC_X2APIC;
 
-	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
-		x->apic_page[reg * 4] = a->reg[reg];
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned reg = 0; x2apic && reg < APIC_REGISTER_COUNT; reg++) /* else no read finds them there */
+		if (reg < APIC_ISR || reg >= APIC_ESR)
+			x->apic_page[reg * 4] = a->reg[reg];
+	for (unsigned i = 0; i < 4 && a->isrv != 0; i++)
 		page_put(x, APIC_ISR + 2 * i, a->isr[i]);
 	x->apic_page[APIC_TPR * 4] = a->tpr;
 	if (x2apic != x->x2apic) {
@@ -71,27 +73,29 @@ void vmx_commit_apic(struct vcpu *v)
 	struct vmx_vcpu *x = vmx_of(v);
 	struct vlapic *a = &v->apic;
 	bool was_in_page = x->apic_in_page;
-	uint64_t status = was_in_page ? vmx_read(VMCS_GUEST_INTERRUPT_STATUS) & 0xFF00 : (uint64_t)a->isrv << 8;
+	uint64_t old = was_in_page ? vmx_read(VMCS_GUEST_INTERRUPT_STATUS) : (uint64_t)a->isrv << 8, status = old;
 
 	if (!was_in_page)
 		page_enter(v, x);
 	for (unsigned i = 0; i < 4; i++) {
-		uint64_t irr = page_get(x, APIC_IRR + 2 * i);
-		if (PUBLISHED(a->irr[i]) != 0)
-			irr |= __atomic_exchange_n(&a->irr[i], 0, __ATOMIC_SEQ_CST);
+		if (PUBLISHED(a->irr[i]) != 0) {
+			uint64_t irr = __atomic_exchange_n(&a->irr[i], 0, __ATOMIC_SEQ_CST);
+			unsigned highest = i * 64 + 63 - (unsigned)__builtin_clzll(irr);
+			page_put(x, APIC_IRR + 2 * i, page_get(x, APIC_IRR + 2 * i) | irr);
+			if (highest > (status & 0xFF))
+				status = (status & 0xFF00) | highest;
+		}
 		uint64_t tmr = PUBLISHED(a->tmr[i]); /* after IRR: see vlapic_request */
-		page_put(x, APIC_IRR + 2 * i, irr);
-		page_put(x, APIC_TMR + 2 * i, tmr);
-		if (irr != 0)
-			status = (status & 0xFF00) | (i * 64 + 63 - (unsigned)__builtin_clzll(irr));
 		if (likely(tmr == v->eoi_exits[i]))
 			continue;
 		if (was_in_page)
-			tell_ends(v, i, tmr & ~(v->eoi_exits[i] | irr | page_get(x, APIC_ISR + 2 * i)));
+			tell_ends(v, i, tmr & ~(v->eoi_exits[i] | page_get(x, APIC_IRR + 2 * i) | page_get(x, APIC_ISR + 2 * i)));
+		page_put(x, APIC_TMR + 2 * i, tmr);
 		vmx_write(VMCS_EOI_EXIT(i), tmr);
 		PUBLISH(v->eoi_exits[i], tmr);
 	}
-	vmx_write(VMCS_GUEST_INTERRUPT_STATUS, status);
+	if (status != old || !was_in_page)
+		vmx_write(VMCS_GUEST_INTERRUPT_STATUS, status);
 }
 
 void vmx_fetch_apic(struct vcpu *v)
@@ -101,18 +105,22 @@ void vmx_fetch_apic(struct vcpu *v)
 
 	if (!vmx_has_apic() || !x->apic_in_page)
 		return;
-	for (unsigned i = 0; i < 4; i++) {
+	bool idle = vmx_read(VMCS_GUEST_INTERRUPT_STATUS) == 0; /* nothing waits and nothing is in service */
+	for (unsigned i = 0; i < 4 && !idle; i++) {
 		a->isr[i] = page_get(x, APIC_ISR + 2 * i);
+		page_put(x, APIC_ISR + 2 * i, 0);
 		__atomic_fetch_or(&a->irr[i], page_get(x, APIC_IRR + 2 * i), __ATOMIC_SEQ_CST);
 		page_put(x, APIC_IRR + 2 * i, 0);
 	}
+	if (idle)
+		memset(a->isr, 0, sizeof(a->isr));
 	int in_service = vlapic_highest(a->isr);
 	a->isrv = in_service < 0 ? 0 : (uint8_t)in_service;
 	vlapic_set_tpr(a, (uint8_t)x->apic_page[APIC_TPR * 4]);
 	x->apic_in_page = false;
 }
 
-void vmx_handle_apic_msr(struct vcpu *v)
+void vmx_prepare_apic_wrmsr(struct vcpu *v)
 {
 	uint32_t msr = (uint32_t)v->gpr[1];
 

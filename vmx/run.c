@@ -282,12 +282,11 @@ static void classify(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 	case REASON_IO:
 		handle_io(v);
 		break;
-	case REASON_RDMSR:
-		vmx_handle_apic_msr(v);
+	case REASON_RDMSR: /* what the CPU's local APIC changes is read without an exit */
 		handle_insn(v, HILUM_EXIT_RDMSR);
 		break;
 	case REASON_WRMSR:
-		vmx_handle_apic_msr(v);
+		vmx_prepare_apic_wrmsr(v);
 		handle_insn(v, HILUM_EXIT_WRMSR);
 		break;
 	case REASON_VMCALL:

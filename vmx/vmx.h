@@ -64,8 +64,8 @@ static inline bool vmx_has_apic(void)
 }
 void vmx_write_apic_controls(struct vcpu *v);
 void vmx_commit_apic(struct vcpu *v); /* before an entry: what is in vcpu.apic goes to the page. VMCS current */
-void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry */
-void vmx_handle_apic_msr(struct vcpu *v); /* RDMSR or WRMSR has exited: fetch what it may be about */
+void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry. VMCS current */
+void vmx_prepare_apic_wrmsr(struct vcpu *v); /* WRMSR has exited: fetch what it may be about */
 void vmx_handle_apic_write(struct vcpu *v, bool is_eoi);
 
 /* state.c */
