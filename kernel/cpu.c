@@ -41,8 +41,8 @@ void cpu_timer_tick(struct cpu *cpu, bool on)
 {
 	if (!timer_set_ticking(on))
 		return;
-	cpu->armed = 0;
-	timer_set_deadline_tsc(INT64_MAX);
+	cpu->armed = rdtsc() + tsc_from_ns(on ? 1000000 : 50000); /* once more after the end: the last entry may have lost one too */
+	timer_set_deadline_tsc(cpu->armed);
 	timer_program(cpu);
 }
 
