@@ -1,5 +1,5 @@
 /*
- * TSC frequency from PIT channel 2 (8254 datasheet, mode 0; gate and output at port 0x61).
+ * TSC frequency from PIT channel 2 (8254 datasheet, mode 0; gate at port 0x61), read by the counter latch command.
  */
 #include "tests/guest/lib/clock.h"
 #include "tests/guest/lib/cpu.h"
@@ -9,49 +9,69 @@
 #define PIT_CONTROL   0x43
 #define PORT_61       0x61
 #define PIT_TICKS     11932u /* 10 ms */
-#define PIT_MAX_POLLS 4000000u
-#define MEASUREMENTS  12
+#define PIT_MAX_POLLS 100000u
+#define SAMPLES       8
+#define MEASUREMENTS  5
 
 uint64_t clock_tsc_hz = 1000000000;
 
-/* TSC ticks in PIT_TICKS of the PIT; 0 if there is none. */
+/* The counter, and the TSC when it was latched: the sample that took the shortest of some, as the host may take the CPU away. */
+static uint16_t sample(uint64_t *tsc)
+{
+	uint64_t shortest = UINT64_MAX;
+	uint16_t count = 0;
+
+	for (unsigned n = 0; n < SAMPLES; n++) {
+		uint64_t before = rdtsc(), after;
+		uint16_t now;
+
+		outb(PIT_CONTROL, 0x80);
+		after = rdtsc();
+		now = inb(PIT_CHANNEL2);
+		now |= (uint16_t)(inb(PIT_CHANNEL2) << 8);
+		if (after - before >= shortest)
+			continue;
+		shortest = after - before;
+		*tsc = before + shortest / 2;
+		count = now;
+	}
+	return count;
+}
+
+/* The TSC's frequency by some 10 ms of the PIT; 0 if there is none. */
 static uint64_t measure(void)
 {
-	uint64_t start;
+	uint64_t start, end;
+	uint16_t first, last;
 	unsigned polls = 0;
 
 	outb(PORT_61, (inb(PORT_61) & 0xFC) | 0x01);
 	outb(PIT_CONTROL, 0xB0);
-	outb(PIT_CHANNEL2, (uint8_t)PIT_TICKS);
-	outb(PIT_CHANNEL2, (uint8_t)(PIT_TICKS >> 8));
-	start = rdtsc();
-	/* No PIT: the port reads all ones at once. */
-	if (inb(PORT_61) & 0x20)
-		return 0;
-	while (!(inb(PORT_61) & 0x20) && ++polls < PIT_MAX_POLLS)
-		;
-	return polls < PIT_MAX_POLLS ? rdtsc() - start : 0;
+	outb(PIT_CHANNEL2, 0xFF);
+	outb(PIT_CHANNEL2, 0xFF);
+	first = sample(&start);
+	do
+		last = sample(&end);
+	while ((uint16_t)(first - last) < PIT_TICKS && ++polls < PIT_MAX_POLLS);
+	return polls < PIT_MAX_POLLS ? (end - start) * PIT_HZ / (uint16_t)(first - last) : 0;
 }
 
-/*
- * The second shortest: a host that takes the CPU away makes measurements too long, often, or too short, when that falls between
- * the counter's start and the first reading, rarely.
- */
+/* The median: where the host was away for longer than the counter lasts, a measurement is far off. */
 void clock_init(void)
 {
 	uint64_t sorted[MEASUREMENTS];
 
 	for (unsigned n = 0; n < MEASUREMENTS; n++) {
-		uint64_t ticks = measure();
+		uint64_t hz = measure();
 		unsigned at = n;
 
-		if (!ticks)
+		if (!hz)
 			return;
-		for (; at > 0 && sorted[at - 1] > ticks; at--)
+		for (; at > 0 && sorted[at - 1] > hz; at--)
 			sorted[at] = sorted[at - 1];
-		sorted[at] = ticks;
+		sorted[at] = hz;
 	}
-	clock_tsc_hz = sorted[1] * PIT_HZ / PIT_TICKS;
+	clock_tsc_hz = sorted[MEASUREMENTS / 2];
 }
 
 uint64_t clock_after_us(uint64_t us)
