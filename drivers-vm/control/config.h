@@ -57,7 +57,8 @@ enum config_action {
 
 /* [[vm.disk]] */
 struct config_disk {
-	const char *module; /* boot module that is the medium */
+	const char *module; /* boot module that is the medium, or NULL */
+	const char *device; /* of the host's: PCI address or serial number; or NULL */
 	bool readonly;
 	const char *serial;   /* or NULL */
 	uint32_t partition;   /* its number, or zero */

@@ -26,7 +26,8 @@ static bool set_uuid(struct config_reader *reader, const struct config_field *fi
 }
 
 static const struct config_field disk_fields[] = {
-	{DISK(module), .set = config_set_text, .required = true, .low = 1, .high = CONFIG_MODULE_BYTES - 1},
+	{DISK(module), .set = config_set_text, .low = 1, .high = CONFIG_MODULE_BYTES - 1},
+	{DISK(device), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{DISK(readonly), .set = config_set_boolean},
 	{DISK(serial), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{DISK(partition), .set = config_set_uint32, .low = 1, .high = PARTITIONS_MAX},
@@ -168,6 +169,8 @@ static bool read_disk(struct config_reader *reader, const struct toml_value *tab
 	*disk = (struct config_disk){.num_queues = 1, .line = table->line};
 	if (!config_read_table(reader, disk_fields, COUNT(disk_fields), "vm.disk.", table, disk))
 		return false;
+	if ((disk->module != NULL) == (disk->device != NULL))
+		return config_fail(reader, table->line, "vm.disk", "needs one of module and device");
 	if ((disk->partition != 0) + (disk->partlabel != NULL) + (disk->partuuid != NULL) > 1)
 		return config_fail(reader, table->line, "vm.disk",
 				   "partition, partlabel and partuuid exclude each other");

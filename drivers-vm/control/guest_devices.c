@@ -76,16 +76,20 @@ static void part_of(const struct config_disk *disk, struct channel_message *m)
 static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 {
 	const struct config_disk *disk = &c->disk[index];
-	const struct module *m = module_find(disk->module);
+	const struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
 	struct ram_disk *r = &disks[slot][index];
 	struct channel_message message = { .kind = CHANNEL_DISK, .slot = slot };
 
-	if (m == NULL)
-		return fail(c, disk, "no boot module has that name");
-	if (r->memory == 0 && !make_ram_disk(r, c, disk, m))
-		return false;
-	message.disk.gpa = r->gpa;
-	message.disk.bytes = m->bytes;
+	if (disk->device != NULL) {
+		memcpy(message.disk.device, disk->device, strlen(disk->device));
+	} else {
+		if (m == NULL)
+			return fail(c, disk, "no boot module has that name");
+		if (r->memory == 0 && !make_ram_disk(r, c, disk, m))
+			return false;
+		message.disk.gpa = r->gpa;
+		message.disk.bytes = m->bytes;
+	}
 	message.disk.bytes_per_second = disk->bandwidth;
 	message.disk.operations_per_second = disk->iops;
 	message.disk.flags = (disk->readonly ? CHANNEL_DISK_READ_ONLY : 0) | (c->packed ? CHANNEL_DISK_PACKED : 0);

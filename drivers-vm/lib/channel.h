@@ -75,6 +75,8 @@ enum channel_part {
 #define CHANNEL_NIC_PLAIN  8u /* without offloads */
 #define CHANNEL_NIC_IPS    3u /* of each kind */
 
+#define CHANNEL_DEVICE_SAME_ADDRESSES 1u /* HC_DEVICE_DMA_ADDRESS changes nothing: there is an IOMMU */
+
 #define CHANNEL_DISK_READ_ONLY 1u
 #define CHANNEL_DISK_PACKED    2u /* offer packed rings */
 
@@ -94,7 +96,7 @@ struct channel_message {
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;
 		struct {
-			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM */
+			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM; unless `device` is given */
 			uint64_t bytes_per_second; /* limits; 0: none */
 			uint32_t operations_per_second;
 			uint32_t flags;      /* CHANNEL_DISK_* */
@@ -103,6 +105,7 @@ struct channel_message {
 			uint32_t part_number;
 			char serial[20];     /* NUL-padded */
 			char part_name[40];  /* label, or GUID in its text form */
+			char device[20];     /* of the host's: PCI address or serial number, NUL-padded */
 		} disk;
 		struct {
 			uint64_t bytes_per_second; /* limit; 0: none */
@@ -134,6 +137,8 @@ struct channel_message {
 			uint64_t config_gpa; /* its 4 KiB of configuration space */
 			uint64_t bar[CHANNEL_BARS]; /* 0: none, or no memory BAR */
 			uint64_t bar_bytes[CHANNEL_BARS];
+			uint32_t flags; /* CHANNEL_DEVICE_* */
+			uint32_t reserved;
 		} device;
 		struct {
 			uint64_t value, value2;

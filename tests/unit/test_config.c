@@ -330,10 +330,23 @@ static void config_read__disks__every_key_and_the_defaults(void **state)
 	assert_string_equal(disk[3].partuuid, "0fc63daf-8483-4772-8E79-3d69d8477de4");
 }
 
+static void config_read__disks__device_of_the_host(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("[[vm.disk]]\ndevice='00:04.0'\npartition=2\n"), 0);
+	assert_string_equal(config.vm[0].disk[0].device, "00:04.0");
+	assert_null(config.vm[0].disk[0].module);
+	assert_int_equal(config.vm[0].disk[0].partition, 2);
+}
+
 static void config_read__disks__errors(void **state)
 {
 	(void)state;
-	assert_one_error(read_vm("[[vm.disk]]\n"), "hilum.toml:4: vm.disk.module: missing");
+	assert_one_error(read_vm("[[vm.disk]]\n"), "hilum.toml:4: vm.disk: needs one of module and device");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\ndevice='00:04.0'\n"),
+			 "hilum.toml:4: vm.disk: needs one of module and device");
+	assert_one_error(read_vm("[[vm.disk]]\ndevice='123456789012345678901'\n"),
+			 "hilum.toml:5: vm.disk.device: has 21 bytes, must have 1 to 20");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserail='x'\n"),
 			 "hilum.toml:6: vm.disk.serail: unknown key (did you mean serial?)");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserial='123456789012345678901'\n"),
@@ -494,6 +507,7 @@ int main(void)
 		cmocka_unit_test(config_read__too_many_vms__keeps_the_first),
 		cmocka_unit_test(config_read__very_long_key__is_reported_in_bounds),
 		cmocka_unit_test(config_read__disks__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__disks__device_of_the_host),
 		cmocka_unit_test(config_read__disks__errors),
 		cmocka_unit_test(config_read__rates__as_xl_writes_them),
 		cmocka_unit_test(config_read__nics__every_key_and_the_defaults),
