@@ -13,6 +13,17 @@ void host_disk_add(struct host_disk *disk, const struct host_pci *pci)
 	disks = disk;
 }
 
+void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES])
+{
+	unsigned length = BLK_SERIAL_BYTES;
+
+	while (length != 0 && (serial[length - 1] == ' ' || serial[length - 1] == '\0'))
+		serial[--length] = '\0';
+	for (unsigned i = 0; i < length; i++)
+		if (serial[i] < ' ' || serial[i] > '~')
+			serial[i] = '?';
+}
+
 const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device **device)
 {
 	char text[BLK_SERIAL_BYTES + 1] = {0};

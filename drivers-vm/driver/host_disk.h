@@ -22,6 +22,9 @@ struct host_disk_claim {
 	struct host_disk_claim *next;
 };
 
+/* What a device gave as its serial number becomes printable and NUL-padded. */
+void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES]);
+
 /* The driver has a disk that works. It stays as long as the driver VM does, if only to answer with errors. */
 void host_disk_add(struct host_disk *disk, const struct host_pci *pci);
 

@@ -53,7 +53,7 @@ static bool matches(const struct host_pci *pci)
 
 static bool fail(const struct nvme *nvme, const char *what)
 {
-	host_device_log(nvme->pci, "NVMe: %s", what);
+	host_device_log(nvme->blk.device.pci, "NVMe: %s", what);
 	return false;
 }
 
@@ -92,7 +92,7 @@ static bool make_queue(const struct nvme *nvme, struct nvme_queue *queue, unsign
 
 static uint64_t address_of(const struct nvme *nvme, const volatile void *page)
 {
-	return host_pci_dma_address(nvme->pci, (const void *)page);
+	return host_pci_dma_address(nvme->blk.device.pci, (const void *)page);
 }
 
 /* From whatever state it is in to one in which it takes admin commands. */
@@ -108,7 +108,7 @@ static bool reset(struct nvme *nvme, uint64_t cap)
 	mmio_write32(nvme->registers, AQA, (entries - 1) << 16 | (entries - 1));
 	mmio_write64(nvme->registers, ASQ, address_of(nvme, nvme->admin.commands));
 	mmio_write64(nvme->registers, ACQ, address_of(nvme, nvme->admin.completions));
-	host_pci_enable(nvme->pci, true, true);
+	host_pci_enable(nvme->blk.device.pci, true, true);
 	mmio_write32(nvme->registers, CC, CC_ENTRY_SIZES | CC_ENABLE);
 	return wait_ready(nvme, cap, CSTS_READY) || fail(nvme, "it does not become ready");
 }
@@ -117,7 +117,7 @@ static bool reset(struct nvme *nvme, uint64_t cap)
 
 static bool admin(struct nvme *nvme, const struct nvme_command *command)
 {
-	uint64_t until = service_tsc() + service_ns_to_tsc(NVME_TIMEOUT_NS);
+	uint64_t until = service_tsc() + service_ns_to_tsc(HOST_BLK_TIMEOUT_NS);
 	enum nvme_taken taken;
 	unsigned cid;
 	uint16_t status;
@@ -146,17 +146,12 @@ static uint32_t get32(const uint8_t *at)
 
 static void take_controller(struct nvme *nvme, const uint8_t *id)
 {
-	struct blk_device *device = &nvme->disk.device;
+	struct blk_device *device = &nvme->blk.disk.device;
 	uint32_t commands = get32(id + ID_COMMANDS);
 	uint8_t limit = id[ID_MDTS];
-	unsigned length = BLK_SERIAL_BYTES;
 
 	memcpy(device->serial, id + ID_SERIAL, BLK_SERIAL_BYTES);
-	while (length != 0 && (device->serial[length - 1] == ' ' || device->serial[length - 1] == '\0'))
-		device->serial[--length] = '\0';
-	for (unsigned i = 0; i < length; i++)
-		if (device->serial[i] < ' ' || device->serial[i] > '~')
-			device->serial[i] = '?';
+	host_disk_clean_serial(device->serial);
 	device->discards = commands & COMMANDS_DATASET;
 	device->writes_zeroes = commands & COMMANDS_ZEROES;
 	nvme->transfer_bytes = NVME_TRANSFER_BYTES;
@@ -174,8 +169,8 @@ static bool take_namespace(struct nvme *nvme, const uint8_t *id)
 		return fail(nvme, "its blocks are not of 512 bytes without metadata: not supported");
 	if (blocks == 0 || blocks > UINT64_MAX / BLK_SECTOR_BYTES)
 		return fail(nvme, "its size makes no sense");
-	nvme->disk.device.sectors = blocks;
-	nvme->disk.device.physical_block_bytes = 4096;
+	nvme->blk.disk.device.sectors = blocks;
+	nvme->blk.disk.device.physical_block_bytes = 4096;
 	return true;
 }
 
@@ -196,7 +191,7 @@ static bool identify_all(struct nvme *nvme)
 	if (nvme->nsid == 0)
 		return fail(nvme, "it has no namespace");
 	if (second != 0)
-		host_device_log(nvme->pci, "NVMe: of its namespaces only %u is used", nvme->nsid);
+		host_device_log(nvme->blk.device.pci, "NVMe: of its namespaces only %u is used", nvme->nsid);
 	return (identify(nvme, IDENTIFY_NAMESPACE, nvme->nsid, page) || fail(nvme, "it does not describe its namespace")) &&
 	       take_namespace(nvme, page);
 }
@@ -209,24 +204,18 @@ static bool make_io_queues(struct nvme *nvme, unsigned event)
 	struct nvme_command submission = {.opcode = OPCODE_CREATE_SQ, .prp[0] = address_of(nvme, nvme->io.commands), .cdw10 = size,
 					  .cdw11 = QUEUE_CONTIGUOUS | 1u << 16};
 
-	for (unsigned i = 0; i < nvme->io.entries - 1; i++)
-		if ((nvme->slot[i].page = host_device_page()) == NULL)
-			return fail(nvme, "no memory for its commands");
-	if (!host_pci_bind_irq(nvme->pci, 0, 0, event))
+	if (!host_blk_make_pages(&nvme->blk, nvme->io.entries - 1))
+		return fail(nvme, "no memory for its commands");
+	if (!host_pci_bind_irq(nvme->blk.device.pci, 0, 0, event))
 		return fail(nvme, "its interrupt cannot be bound");
 	return (admin(nvme, &completion) && admin(nvme, &submission)) || fail(nvme, "it refuses I/O queues");
 }
 
 /* ---- The driver ------------------------------------------------------------------------------------------------------------------- */
 
-static void interrupt(struct host_device *device)
-{
-	nvme_io_poll((struct nvme *)device);
-}
-
 static bool bring_up(struct nvme *nvme, unsigned event)
 {
-	const struct host_pci *pci = nvme->pci;
+	const struct host_pci *pci = nvme->blk.device.pci;
 
 	nvme->registers = pci->bar[0];
 	if (nvme->registers == NULL || pci->bar_bytes[0] < DOORBELLS)
@@ -242,22 +231,18 @@ static bool bring_up(struct nvme *nvme, unsigned event)
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	static const struct host_device_ops ops = {.interrupt = interrupt, .check = nvme_io_check};
 	struct nvme *nvme = calloc(1, sizeof(*nvme));
 
 	if (nvme == NULL)
 		return NULL;
-	nvme->device = (struct host_device){&ops, pci};
-	nvme->pci = pci;
+	host_blk_init(&nvme->blk, pci, &nvme_io_ops);
 	if (!bring_up(nvme, event)) {
 		host_pci_enable(pci, false, false);
 		free(nvme);
 		return NULL;
 	}
-	nvme_io_init(nvme);
-	host_disk_add(&nvme->disk, pci);
-	host_device_log(pci, "NVMe disk '%.20s', %lu MiB", nvme->disk.device.serial, (unsigned long)(nvme->disk.device.sectors >> 11));
-	return &nvme->device;
+	host_blk_start(&nvme->blk, "NVMe");
+	return &nvme->blk.device;
 }
 
 const struct host_driver host_nvme_driver = {.name = "nvme", .matches = matches, .start = start};

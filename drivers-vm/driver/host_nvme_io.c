@@ -2,9 +2,6 @@
  * Requests of the block layer as NVMe commands. A request becomes as many commands as the rules for lists of pages and the
  * controller's limits make it: what they cannot describe goes by way of a bounce buffer. NVM Express Base Specification 2.0, 4.1.1
  * Physical Region Page; NVM Command Set Specification 1.0, 3.2.
- *
- * A request under way has in tag[0] how many of its units were put into commands, and in tag[1] how many commands are out; FAILED
- * is set when one of them failed.
  */
 #include "drivers-vm/driver/host_mmio.h"
 #include "drivers-vm/driver/host_nvme.h"
@@ -19,7 +16,6 @@
 
 #define PAGE	   4096u
 #define LIST_PAGES (PAGE / 8)
-#define FAILED	   (1ull << 63)
 
 struct dataset_range {
 	uint32_t attributes, sectors;
@@ -27,17 +23,6 @@ struct dataset_range {
 };
 static_assert(sizeof(struct dataset_range) == 16, "figure Dataset Management - Range Definition");
 static_assert(NVME_TRANSFER_BYTES / PAGE + 1 <= LIST_PAGES, "one list is enough");
-
-/* What a request is counted in: sectors, but a flush is one. */
-static uint64_t units(const struct blk_request *r)
-{
-	return r->operation == BLK_FLUSH ? 1 : r->sectors;
-}
-
-static bool is_finished(const struct blk_request *r)
-{
-	return (r->tag[1] & ~FAILED) == 0 && (r->tag[1] & FAILED || r->tag[0] == units(r));
-}
 
 /* ---- Data ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -59,7 +44,7 @@ static bool prps_add(const struct nvme *nvme, struct prps *p, uintptr_t at, uint
 		uint64_t address;
 		if (p->count == 0 ? at % 4 != 0 : (at | p->end) % PAGE != 0)
 			return false;
-		address = host_pci_dma_address(nvme->pci, (const void *)at);
+		address = host_pci_dma_address(nvme->blk.device.pci, (const void *)at);
 		if (address == 0)
 			return false;
 		if (p->count == 0)
@@ -97,13 +82,13 @@ static void prps_fill(const struct nvme *nvme, struct prps *p, const struct blk_
 	}
 }
 
-static uint64_t own_address(const struct nvme *nvme, const struct nvme_slot *slot)
+static uint64_t own_address(const struct nvme *nvme, const struct host_blk_command *own)
 {
-	return host_pci_dma_address(nvme->pci, slot->page);
+	return host_pci_dma_address(nvme->blk.device.pci, own->page);
 }
 
 /* The command's data: as much from the request's byte `at` on as one command can take. Returns how much that is. */
-static uint32_t set_data(const struct nvme *nvme, struct nvme_slot *slot, const struct blk_request *r, uint64_t at,
+static uint32_t set_data(const struct nvme *nvme, struct host_blk_command *slot, const struct blk_request *r, uint64_t at,
 			 struct nvme_command *command)
 {
 	struct prps p = {.list = (uint64_t *)slot->page};
@@ -134,9 +119,10 @@ static uint32_t at_most(uint64_t left, uint32_t most)
 }
 
 /* The next command of the request; returns how many units it does. */
-static uint32_t next_command(const struct nvme *nvme, struct nvme_slot *slot, const struct blk_request *r, struct nvme_command *c)
+static uint32_t next_command(const struct nvme *nvme, struct host_blk_command *slot, const struct blk_request *r, uint64_t done,
+			     struct nvme_command *c)
 {
-	uint64_t first = r->sector + r->tag[0], left = r->sectors - r->tag[0];
+	uint64_t first = r->sector + done, left = r->sectors - done;
 	struct dataset_range *range = (struct dataset_range *)slot->page;
 	uint32_t sectors = 0;
 
@@ -157,7 +143,7 @@ static uint32_t next_command(const struct nvme *nvme, struct nvme_slot *slot, co
 		break;
 	case BLK_READ:
 	case BLK_WRITE:
-		sectors = set_data(nvme, slot, r, slot->byte, c) / BLK_SECTOR_BYTES;
+		sectors = set_data(nvme, slot, r, done * BLK_SECTOR_BYTES, c) / BLK_SECTOR_BYTES;
 		c->opcode = r->operation == BLK_READ ? OPCODE_READ : OPCODE_WRITE;
 		break;
 	}
@@ -167,152 +153,50 @@ static uint32_t next_command(const struct nvme *nvme, struct nvme_slot *slot, co
 	return sectors;
 }
 
-/* Puts the request's commands; false: some of them have to wait for room. */
-static bool issue(struct nvme *nvme, struct blk_request *r)
+/* ---- host_blk_ops ----------------------------------------------------------------------------------------------------------------- */
+
+static struct nvme *nvme_of(struct host_blk *blk)
 {
-	while (!(r->tag[1] & FAILED) && r->tag[0] != units(r)) {
-		struct nvme_command command;
-		int cid = nvme_queue_free(&nvme->io);
-		if (cid < 0)
-			return false;
-		struct nvme_slot *slot = &nvme->slot[cid];
-		uint64_t now = service_tsc();
-		slot->request = r;
-		slot->byte = r->tag[0] * BLK_SECTOR_BYTES;
-		slot->bounced = 0;
-		slot->deadline_tsc = now + service_ns_to_tsc(NVME_TIMEOUT_NS);
-		r->tag[0] += next_command(nvme, slot, r, &command);
-		r->tag[1]++;
-		nvme_queue_put(&nvme->io, (unsigned)cid, &command);
-		if (nvme->check_tsc == 0)
-			nvme->check_tsc = now + service_ns_to_tsc(NVME_CHECK_NS);
-	}
-	return true;
+	return (struct nvme *)blk;
 }
 
-static void issue_waiting(struct nvme *nvme)
+static int free_command(const struct host_blk *blk)
 {
-	while (nvme->waiting != NULL && issue(nvme, nvme->waiting)) {
-		nvme->waiting = nvme->waiting->next;
-		if (nvme->waiting == NULL)
-			nvme->waiting_end = &nvme->waiting;
-	}
-	nvme_queue_ring(&nvme->io);
+	return nvme_queue_free(&((const struct nvme *)blk)->io);
 }
 
-static enum blk_status submit(struct blk_device *device, struct blk_request *r)
+static uint32_t put(struct host_blk *blk, unsigned number, const struct blk_request *r, uint64_t done)
 {
-	struct nvme *nvme = (struct nvme *)((char *)device - offsetof(struct nvme, disk.device));
+	struct nvme *nvme = nvme_of(blk);
+	struct nvme_command command;
+	uint32_t units = next_command(nvme, &blk->command[number], r, done, &command);
 
-	if (nvme->dead)
-		return BLK_IO_ERROR;
-	r->tag[0] = r->tag[1] = 0;
-	r->next = NULL;
-	*nvme->waiting_end = r;
-	nvme->waiting_end = &r->next;
-	issue_waiting(nvme);
-	return BLK_PENDING;
+	nvme_queue_put(&nvme->io, number, &command);
+	return units;
 }
 
-/* ---- Completions ------------------------------------------------------------------------------------------------------------------ */
-
-/* One command of a request is over. `done` may submit again. */
-static void finish_command(struct nvme *nvme, struct nvme_slot *slot, bool failed)
+static void ring(struct host_blk *blk)
 {
-	struct blk_request *r = slot->request;
-
-	slot->request = NULL;
-	if (failed)
-		r->tag[1] |= FAILED;
-	else if (slot->bounced != 0)
-		io_segments_write(r->segment, r->segments, slot->byte, slot->page, slot->bounced);
-	r->tag[1]--;
-	if (!is_finished(r))
-		return;
-	if (nvme->waiting == r)
-		issue_waiting(nvme); /* it has nothing left to put: this takes it off the list */
-	r->done(r, r->tag[1] & FAILED ? BLK_IO_ERROR : BLK_OK);
+	nvme_queue_ring(&nvme_of(blk)->io);
 }
 
-void nvme_io_poll(struct nvme *nvme)
+static enum host_blk_taken take(struct host_blk *blk, unsigned *number)
 {
-	unsigned taken = 0, cid;
 	uint16_t status;
 
-	while (!nvme->dead) {
-		enum nvme_taken what = nvme_queue_take(&nvme->io, &cid, &status);
-		if (what == NVME_TAKEN_BROKEN) {
-			nvme_give_up(nvme, "it completes what nobody asked for");
-			return;
-		}
-		if (what == NVME_TAKEN_NONE)
-			break;
-		finish_command(nvme, &nvme->slot[cid], status != 0);
-		/* Tell it at times: whoever is done may submit again, and this loop is as long as they do. */
-		if (++taken % 16 == 0)
-			nvme_queue_taken(&nvme->io);
-	}
-	if (taken % 16 != 0 && !nvme->dead)
-		nvme_queue_taken(&nvme->io);
-	if (taken != 0 && !nvme->dead)
-		issue_waiting(nvme);
-	if (nvme->io.busy == 0)
-		nvme->check_tsc = 0;
-}
-
-uint64_t nvme_io_check(struct host_device *device, uint64_t now_tsc)
-{
-	struct nvme *nvme = (struct nvme *)device;
-
-	if (nvme->check_tsc == 0 || now_tsc < nvme->check_tsc)
-		return nvme->check_tsc;
-	nvme->check_tsc = now_tsc + service_ns_to_tsc(NVME_CHECK_NS);
-	nvme_io_poll(nvme); /* an interrupt may have been lost */
-	for (unsigned i = 0; i < NVME_QUEUE_ENTRIES && !nvme->dead; i++)
-		if (nvme->slot[i].request != NULL && now_tsc >= nvme->slot[i].deadline_tsc)
-			nvme_give_up(nvme, "a command takes longer than 10 s");
-	return nvme->check_tsc;
-}
-
-static void poll(struct blk_device *device)
-{
-	struct nvme *nvme = (struct nvme *)((char *)device - offsetof(struct nvme, disk.device));
-
-	nvme_io_poll(nvme);
-	nvme_io_check(&nvme->device, service_tsc());
-}
-
-void nvme_give_up(struct nvme *nvme, const char *why)
-{
-	struct blk_request *waiting;
-
-	host_pci_enable(nvme->pci, false, false);
-	nvme->dead = true;
-	nvme->check_tsc = 0;
-	host_device_log(nvme->pci, "NVMe: given up: %s", why);
-	/* One that is the first to wait may have commands out: it ends with the last of them. */
-	if (nvme->waiting != NULL && (nvme->waiting->tag[1] & ~FAILED) != 0)
-		nvme->waiting = nvme->waiting->next;
-	waiting = nvme->waiting;
-	nvme->waiting = NULL;
-	nvme->waiting_end = &nvme->waiting;
-	for (unsigned i = 0; i < NVME_QUEUE_ENTRIES; i++)
-		if (nvme->slot[i].request != NULL)
-			finish_command(nvme, &nvme->slot[i], true);
-	while (waiting != NULL) {
-		struct blk_request *r = waiting;
-		waiting = r->next;
-		r->done(r, BLK_IO_ERROR);
+	switch (nvme_queue_take(&nvme_of(blk)->io, number, &status)) {
+	case NVME_TAKEN_NONE:
+		return HOST_BLK_NONE;
+	case NVME_TAKEN_ONE:
+		return status == 0 ? HOST_BLK_DONE : HOST_BLK_FAILED;
+	default:
+		return HOST_BLK_BROKEN;
 	}
 }
 
-void nvme_io_init(struct nvme *nvme)
+static void taken(struct host_blk *blk)
 {
-	static const struct blk_device_ops ops = {.submit = submit, .poll = poll};
-
-	nvme->waiting = NULL;
-	nvme->waiting_end = &nvme->waiting;
-	nvme->check_tsc = 0;
-	nvme->disk.device.ops = &ops;
-	nvme->disk.device.flushes = true;
+	nvme_queue_taken(&nvme_of(blk)->io);
 }
+
+const struct host_blk_ops nvme_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken};

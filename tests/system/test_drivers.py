@@ -10,7 +10,7 @@ from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
 
 def disk(image, device, *options, **properties):
     """Arguments of QEMU for an image behind a storage device. The medium is what was synced: no cache of QEMU's hides a lost flush."""
-    words = ",".join([device, "drive=d0"] + [f"{key.replace('_', '-')}={value}" for key, value in properties.items()])
+    words = ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()])
     return ("-drive", ",".join([f"file={image},if=none,id=d0,format=raw", *options]), "-device", words)
 
 
@@ -25,6 +25,9 @@ def check_image(image, name, wanted):
 
 
 NVME = ("nvme", "NVMe disk 'HILUM-N1'", {"serial": "HILUM-N1", "addr": "06.0"})
+
+
+VIRTIO = ("virtio-blk-pci", "virtio disk 'HILUM-V1'", {"serial": "HILUM-V1", "addr": "06.0", "disable-legacy": "on", "iommu_platform": "on"})
 
 
 def ext4_on(iommu, device, driver_says, properties, name):
@@ -45,7 +48,7 @@ def ext4_on(iommu, device, driver_says, properties, name):
         check_image(image, "a", total)
 
 
-@quick
-@each(nvme_vtd=(INTEL, *NVME, "00:06.0"), nvme_amdvi=(AMD, *NVME, "HILUM-N1"))
+@each(nvme_vtd=(INTEL, *NVME, "00:06.0"), nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
+      virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
 def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
     ext4_on(iommu, device, driver_says, properties, name)
