@@ -13,6 +13,12 @@ void host_disk_add(struct host_disk *disk, const struct host_pci *pci)
 	disks = disk;
 }
 
+void host_disk_forget_all(void)
+{
+	disks = NULL;
+	claims = NULL;
+}
+
 void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES])
 {
 	unsigned length = BLK_SERIAL_BYTES;

@@ -22,6 +22,9 @@ struct host_disk_claim {
 	struct host_disk_claim *next;
 };
 
+/* There are no disks, as at the start. */
+void host_disk_forget_all(void);
+
 /* What a device gave as its serial number becomes printable and NUL-padded. */
 void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES]);
 

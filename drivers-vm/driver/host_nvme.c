@@ -152,6 +152,7 @@ static void take_controller(struct nvme *nvme, const uint8_t *id)
 
 	memcpy(device->serial, id + ID_SERIAL, BLK_SERIAL_BYTES);
 	host_disk_clean_serial(device->serial);
+	device->flushes = true; /* mandatory */
 	device->discards = commands & COMMANDS_DATASET;
 	device->writes_zeroes = commands & COMMANDS_ZEROES;
 	nvme->transfer_bytes = NVME_TRANSFER_BYTES;
