@@ -104,7 +104,7 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 /* Bridges and tenants have names in the configuration, and numbers beyond: from 1, in the order of their first use. */
 static uint32_t number_of(const char *name)
 {
-	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX]; /* of the configuration, which stays */
+	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX]; /* of the configuration, which stays */
 	uint32_t i = 0;
 
 	while (names[i] != NULL && strcmp(names[i], name) != 0)
@@ -132,6 +132,21 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	memcpy(m.nic.ip4, nic->ip4, sizeof(m.nic.ip4));
 	memcpy(m.nic.ip6, nic->ip6, sizeof(m.nic.ip6));
 	driver_send(&m);
+}
+
+void guest_devices_send_uplinks(const struct config *config)
+{
+	for (unsigned i = 0; i < config->uplink_count; i++) {
+		const struct config_uplink *uplink = &config->uplink[i];
+		struct channel_message m = { .kind = CHANNEL_UPLINK };
+		m.uplink.bridge = number_of(uplink->bridge);
+		m.uplink.vlan = (uint16_t)uplink->vlan;
+		m.uplink.flags = uplink->trunk ? CHANNEL_NIC_TRUNK : 0;
+		for (unsigned c = 0; uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
+			m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32)
+												   : uplink->device[c];
+		driver_send(&m);
+	}
 }
 
 bool guest_devices_send(const struct config_vm *config, uint32_t slot)

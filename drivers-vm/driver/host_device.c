@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct host_driver *const drivers[] = {&host_nvme_driver, &host_virtio_blk_driver};
+static const struct host_driver *const drivers[] = {&host_nvme_driver, &host_virtio_blk_driver, &host_virtio_net_driver};
 
 static struct host_device *devices[HOST_DEVICES_DRIVEN];
 static unsigned device_count;
@@ -63,6 +63,13 @@ void host_device_events(uint64_t events)
 		if (i < device_count)
 			devices[i]->ops->interrupt(devices[i]);
 	}
+}
+
+void host_device_poll(void)
+{
+	for (unsigned i = 0; i < device_count; i++)
+		devices[i]->ops->interrupt(devices[i]);
+	host_device_check();
 }
 
 uint64_t host_device_check(void)

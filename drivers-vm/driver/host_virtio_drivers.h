@@ -4,6 +4,6 @@
 
 #include "drivers-vm/driver/host_device.h"
 
-extern const struct host_driver host_virtio_blk_driver;
+extern const struct host_driver host_virtio_blk_driver, host_virtio_net_driver;
 
 #endif

@@ -5,6 +5,7 @@
 #include "drivers-vm/driver/cmos.h"
 #include "drivers-vm/driver/console_mux.h"
 #include "drivers-vm/driver/host_device.h"
+#include "drivers-vm/driver/host_nic.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
@@ -170,6 +171,9 @@ static void command(const struct channel_message *m)
 		return;
 	case CHANNEL_DEVICE:
 		host_device_add(m);
+		return;
+	case CHANNEL_UPLINK:
+		host_nic_join(slot_devices_switch(), m);
 		return;
 	case CHANNEL_ATTACH:
 		answer.kind = CHANNEL_REFUSED;

@@ -4,6 +4,7 @@
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/driver/gpt.h"
+#include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_disk.h"
 #include "drivers-vm/runtime/service.h"
 
@@ -42,6 +43,11 @@ struct slot_nic {
 };
 
 static struct net_switch net;
+
+struct net_switch *slot_devices_switch(void)
+{
+	return &net;
+}
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m)
 {
@@ -255,11 +261,8 @@ bool slot_devices_make(struct slot_devices *devices, const struct channel_messag
 
 void slot_devices_poll(struct slot_devices *devices)
 {
-	for (unsigned i = 0; i < devices->disks; i++) {
-		struct blk_device *device = devices->disk[i]->device;
-		if (device != NULL && device->ops->poll != NULL)
-			device->ops->poll(device);
-	}
+	(void)devices; /* which of the host's devices they are for, nobody knows */
+	host_device_poll();
 }
 
 void slot_devices_free(struct slot_devices *devices)

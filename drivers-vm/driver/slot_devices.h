@@ -32,6 +32,9 @@ void slot_devices_add_nic(struct slot_devices *devices, const struct channel_mes
 /* Fill in the devices of the machine that ATTACH message `m` asks for; false: not all can be made, and the log says so. */
 bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config);
 
+/* The switch that all cards are joined to. */
+struct net_switch *slot_devices_switch(void);
+
 /* After machine_init: the cables. */
 bool slot_devices_join(struct slot_devices *devices, const char *name);
 

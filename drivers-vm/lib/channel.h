@@ -39,6 +39,7 @@ enum channel_kind {
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
+	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first five answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
@@ -140,6 +141,12 @@ struct channel_message {
 			uint32_t flags; /* CHANNEL_DEVICE_* */
 			uint32_t reserved;
 		} device;
+		struct {
+			char device[20]; /* PCI address or MAC address in lower case, NUL-padded */
+			uint32_t bridge;
+			uint32_t flags; /* CHANNEL_NIC_TRUNK */
+			uint16_t vlan;
+		} uplink;
 		struct {
 			uint64_t value, value2;
 		} request;

@@ -1,7 +1,9 @@
 """The driver VM's drivers, on QEMU's devices behind both IOMMUs: a guest's file system on a disk of the machine."""
 import hashlib
+import http.server
 import os
 import subprocess
+import threading
 
 from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
 from test_devices import AMD, INTEL
@@ -46,6 +48,34 @@ def ext4_on(iommu, device, driver_says, properties, name):
             equal(m.finish(), 0, "status")
             true("accesses stopped" not in m.text, "the IOMMU stopped something")
         check_image(image, "a", total)
+
+
+def fetch_from_host(iommu, device, *options):
+    """A guest reaches QEMU's gateway through an uplink, and fetches a file from the host."""
+    data = os.urandom(3 * MIB)
+    handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
+        "do_GET": lambda self: (self.send_response(200), self.send_header("Content-Length", str(len(data))), self.end_headers(),
+                                self.wfile.write(data)),
+        "log_message": lambda self, *_: None})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + f'\n[[nic]]\ndevice = "{device}"\n'
+        card = ",".join(["virtio-net-pci", "netdev=n0", "addr=07.0", "mac=52:54:00:AA:bb:01", "disable-legacy=on",
+                         "iommu_platform=on", *options])
+        with Machine(text, extra=(*iommu, "-netdev", "user,id=n0", "-device", card)) as m:
+            m.expect(r"hilum: device 00:07\.0: virtio network card 52:54:00:aa:bb:01", BOOT_S)
+            m.prompt()
+            m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
+            equal(m.shell("ping -c 3 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "3", "answers of the gateway")
+            m.shell(f"wget -q -O /tmp/f http://10.0.2.2:{server.server_address[1]}/f", within_s=90)
+            equal(m.shell("md5sum /tmp/f | cut -d' ' -f1"), hashlib.md5(data).hexdigest(), "the file in the guest")
+            true("accesses stopped" not in m.text and "given up" not in m.text, "complaints about the card")
+        server.shutdown()
+
+
+@each(vtd_by_address=(INTEL, "00:07.0"), amdvi_by_mac=(AMD, "52:54:00:AA:BB:01"), not_merged=(INTEL, "0000:00:07.0", "mrg_rxbuf=off"))
+def test_network_reaches_the_host(*arguments):
+    fetch_from_host(*arguments)
 
 
 @each(nvme_vtd=(INTEL, *NVME, "00:06.0"), nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
