@@ -87,7 +87,7 @@ static void finish(struct host_blk *blk, struct host_blk_command *c, bool failed
 	if (failed)
 		r->tag[1] |= FAILED;
 	else if (c->bounced != 0)
-		io_segments_write(r->segment, r->segments, c->byte, c->page, c->bounced);
+		io_segments_write(r->segment, r->segments, c->byte, c->bounce, c->bounced);
 	r->tag[1]--;
 	if (blk->waiting == r)
 		put_waiting(blk); /* goes on, or leaves the list */

@@ -18,7 +18,8 @@ struct host_blk_command {
 	uint8_t *page;		     /* for what the controller has to find in memory; the driver's, zeroed by host_blk_start */
 	uint64_t deadline_tsc;
 	uint64_t byte;	  /* of the request, where the command begins; and ... */
-	uint32_t bounced; /* ... so many bytes go from `page` to the request when it has succeeded */
+	uint32_t bounced; /* ... so many bytes go from `bounce` to the request when it has succeeded */
+	const uint8_t *bounce;
 };
 
 enum host_blk_taken {

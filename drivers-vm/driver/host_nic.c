@@ -16,6 +16,11 @@ void host_nic_add(struct host_nic *nic, const struct host_pci *pci)
 	nics = nic;
 }
 
+void host_nic_forget_all(void)
+{
+	nics = NULL;
+}
+
 static struct host_nic *find(const char *name)
 {
 	uint32_t rid;

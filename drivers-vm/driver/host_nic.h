@@ -18,6 +18,9 @@ struct host_nic {
 /* The driver has a card that works. It stays as long as the driver VM does. */
 void host_nic_add(struct host_nic *nic, const struct host_pci *pci);
 
+/* There are no cards, as at the start. */
+void host_nic_forget_all(void);
+
 /* Joins the card that CHANNEL_UPLINK names to the switch. The log says if that cannot be. */
 void host_nic_join(struct net_switch *sw, const struct channel_message *m);
 

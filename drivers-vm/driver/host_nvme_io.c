@@ -102,6 +102,7 @@ static uint32_t set_data(const struct nvme *nvme, struct host_blk_command *slot,
 			io_segments_read(r->segment, r->segments, at, slot->page, p.bytes);
 		else
 			slot->bounced = p.bytes;
+		slot->bounce = slot->page;
 		command->prp[0] = own_address(nvme, slot);
 		return p.bytes;
 	}

@@ -126,6 +126,7 @@ static uint32_t set_data(struct filling *f, struct host_blk_command *c, const st
 			io_segments_read(r->segment, r->segments, at, f->page->bounce, f->bytes);
 		else
 			c->bounced = f->bytes;
+		c->bounce = f->page->bounce;
 		add(f, f->own + offsetof(struct page, bounce), f->bytes, flags);
 	}
 	return f->bytes / BLK_SECTOR_BYTES;

@@ -4,6 +4,7 @@ import http.server
 import os
 import subprocess
 import threading
+import uuid
 
 from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
 from test_devices import AMD, INTEL
@@ -32,11 +33,12 @@ NVME = ("nvme", "NVMe disk 'HILUM-N1'", {"serial": "HILUM-N1", "addr": "06.0"})
 VIRTIO = ("virtio-blk-pci", "virtio disk 'HILUM-V1'", {"serial": "HILUM-V1", "addr": "06.0", "disable-legacy": "on", "iommu_platform": "on"})
 
 
-def ext4_on(iommu, device, driver_says, properties, name):
+def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
     with Files() as files:
         image = files.ext4("disk", 48)
         tables = guest(vcpus=2, devices=table("disk", device=name, serial="GUESTS-OWN"))
-        with Machine(guestconfig.config_text(tables), extra=(*iommu, *disk(image, device, **properties))) as m:
+        text = guestconfig.config_text(tables).replace("[hilum]\n", "[hilum]\n" + hilum)
+        with Machine(text, extra=(*iommu, *disk(image, device, **properties))) as m:
             m.expect(f"hilum: device 00:06.0: {driver_says}, 48 MiB", BOOT_S)
             m.prompt()
             equal(m.shell("cat /sys/block/vda/size"), str(48 * MIB // 512), "sectors")
@@ -82,3 +84,56 @@ def test_network_reaches_the_host(*arguments):
       virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
 def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
     ext4_on(iommu, device, driver_says, properties, name)
+
+
+@each(nvme=NVME, virtio=VIRTIO)
+def test_disk_without_an_iommu(device, driver_says, properties):
+    """Every page has another address for the device than for the driver VM."""
+    ext4_on((), device, driver_says, properties, "00:06.0", "allow_no_iommu = true\n")
+
+
+def test_virtio_that_goes_round_the_iommu_is_refused():
+    with Files() as files:
+        image = files.ext4("disk", 8)
+        tables = guest(devices=table("disk", device="00:06.0"))
+        with Machine(guestconfig.config_text(tables), extra=(*INTEL, *disk(image, "virtio-blk-pci", addr="06.0"))) as m:
+            m.expect("hilum: device 00:06.0: virtio: not used: it goes round the IOMMU", BOOT_S)
+            m.expect("hilum: vm linux: disk 0: no disk is at that PCI address", BOOT_S)
+            m.expect("hilum: no VM was started", BOOT_S)
+
+
+def test_partitions_of_one_disk_for_two_guests():
+    parts = [(2048, 2048, "first", uuid.UUID(int=1)), (4096, 4096, "second", uuid.UUID(int=2))]
+    with Files() as files:
+        image = files.make("disk", gpt(16 * MIB // 512, parts))
+        tables = (guest("one", table("disk", device="HILUM-N1", partlabel="first")),
+                  guest("two", table("disk", device="HILUM-N1", partition=2)),
+                  guest("greedy", table("disk", device="HILUM-N1")),
+                  guest("reader", table("disk", device="HILUM-N1", partition=2, readonly=True)))
+        with Machine(guestconfig.config_text(*tables), memory="2G", extra=(*INTEL, *disk(image, NVME[0], **NVME[2]))) as m:
+            for name in ("greedy", "reader"):
+                m.expect(f"hilum: vm {name}: disk 0: another guest's disk is in the same place", BOOT_S)
+            m.prompt()
+            m.shell("echo -n hello >/dev/vda; sync; blockdev --getsz /dev/vda")
+            equal(m.shell("blockdev --getsz /dev/vda"), "2048", "sectors of the first partition")
+        with open(image, "rb") as file:
+            file.seek(2048 * 512)
+            equal(file.read(5), b"hello", "what the first guest wrote")
+
+
+@each(nvme=NVME, virtio=VIRTIO)
+def test_io_errors_reach_the_guest_and_nobody_else(device, driver_says, properties):
+    """QEMU's blkdebug fails what touches sector 8192; the rest of the disk goes on."""
+    with Files() as files:
+        image = files.make("disk", b"first", mib=16)
+        rules = files.make("rules", b"[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"8192\"\n")
+        # As for a real disk: it tells its user of errors, and QEMU does not stop for them.
+        drive = ("-drive", f"file=blkdebug:{rules}:{image},if=none,id=d0,format=raw,rerror=report,werror=report", "-device",
+                 ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()]))
+        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*INTEL, *drive)) as m:
+            m.prompt()
+            equal(m.shell("dmesg -n 1; head -c 5 /dev/vda"), "first")
+            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 2>/dev/null || echo failed"), "failed")
+            equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
+            m.shell("dd if=/dev/urandom of=/dev/vda bs=64k seek=1 count=4 2>/dev/null; sync")
+            true("given up" not in m.text, "the whole disk is given up")
