@@ -24,11 +24,11 @@ void backend_load_vcpu(struct vcpu *v)
 		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
 	} else {
 		__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-		enum status bad = xsetbv_safe(0, v->xcr0);
+		enum status bad = xsetbv_safe(0, (uint32_t)v->xcr0);
 		(void)bad; /* validated when it was set, or read back from the CPU */
 	}
 	if (cpu_features.rdtscp)
-		wrmsr(MSR_TSC_AUX, v->tsc_aux);
+		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
 	fetch_forget(v);
 }
 
@@ -38,7 +38,7 @@ void backend_unload_vcpu(struct vcpu *v)
 		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
 		return;
 	}
-	v->xcr0 = xgetbv(0);
+	v->xcr0 = (uint32_t)xgetbv(0); /* no higher bit is in cpuid_xcr0_mask */
 	backend_open_fpu();
 	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
 }

@@ -116,7 +116,7 @@ _Noreturn void cpu_loop(struct cpu *cpu)
 				sched_wake(cpu, v, now); /* the slice is over: it waits for its turn as others do */
 			sched_account(cpu, now);
 			v = sched_pick(cpu, now);
-			if (v != NULL && (v->kvm_steal_time & 1))
+			if (v != NULL && (v->kvm[KVM_STEAL_TIME] & 1))
 				pvclock_update_steal(v);
 		}
 		if (v == NULL) {

@@ -41,24 +41,18 @@ static uint32_t xsave_bytes(void)
 
 #define ALL 0xFFFFFFFFu
 
-/* Leaves that pass, ANDed with these words. All others are hidden. */
+/* Leaves that pass, from 0 and from 80000000h; all others are hidden. */
+#define BASIC_PASSED    (1u << 0 | 1u << 1 | 1u << 2 | 1u << 4 | 1u << 7 | 1u << 0xD)
+#define EXTENDED_PASSED 0x1FFu
+
+/* What of them does not pass whole, ANDed with these words. */
 static const struct {
 	uint32_t leaf;
 	struct cpuid_regs mask;
-} passed[] = {
-	{ 0, { ALL, ALL, ALL, ALL } },
+} masked[] = {
 	{ 1, { ALL, 0x0000FF00, LEAF1_ECX, LEAF1_EDX } },
-	{ 2, { ALL, ALL, ALL, ALL } },
-	{ 4, { ALL, ALL, ALL, ALL } },
 	{ 7, { 0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX } },
-	{ 0xD, { ALL, ALL, ALL, ALL } }, /* see limit_xsave */
-	{ 0x80000000, { ALL, ALL, ALL, ALL } },
 	{ 0x80000001, { ALL, 0, EXT1_ECX, EXT1_EDX } },
-	{ 0x80000002, { ALL, ALL, ALL, ALL } },
-	{ 0x80000003, { ALL, ALL, ALL, ALL } },
-	{ 0x80000004, { ALL, ALL, ALL, ALL } },
-	{ 0x80000005, { ALL, ALL, ALL, ALL } },
-	{ 0x80000006, { ALL, ALL, ALL, ALL } },
 	{ 0x80000007, { 0, 0, 0, 1u << 8 } },
 	{ 0x80000008, { 0xFFFF, 0, 0, 0 } },
 };
@@ -76,12 +70,12 @@ static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r = { 0 };
 
-	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++) {
-		const struct cpuid_regs *mask = &passed[i].mask;
-		if (passed[i].leaf != leaf)
-			continue;
+	if ((leaf < 32 && BASIC_PASSED >> leaf & 1) || (leaf - 0x80000000 < 32 && EXTENDED_PASSED >> (leaf & 31) & 1))
 		r = cpuid(leaf, subleaf);
-		r = (struct cpuid_regs){ r.eax & mask->eax, r.ebx & mask->ebx, r.ecx & mask->ecx, r.edx & mask->edx };
+	for (unsigned i = 0; i < ARRAY_SIZE(masked); i++) {
+		const struct cpuid_regs *mask = &masked[i].mask;
+		if (masked[i].leaf == leaf)
+			r = (struct cpuid_regs){ r.eax & mask->eax, r.ebx & mask->ebx, r.ecx & mask->ecx, r.edx & mask->edx };
 	}
 	switch (leaf) {
 	case 0:

@@ -159,10 +159,7 @@ enum status irq_ack(const struct event *event)
 
 void irq_unbind_vm(const struct vm *vm)
 {
-	for (unsigned i = 0; i < IRQ_VECTORS; i++) {
-		struct event *event = irq_table[i].event;
-		if (event == NULL || event->vm != vm)
-			continue;
-		irq_unbind(i);
-	}
+	for (unsigned i = 0; i < IRQ_VECTORS; i++)
+		if (irq_table[i].event != NULL && irq_table[i].event->vm == vm)
+			irq_unbind(i);
 }

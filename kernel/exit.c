@@ -23,14 +23,19 @@ static never_inline void exit_port(struct vcpu *v, const struct vexit *x)
 		vcpu_skip(v, (unsigned)(x->port.next_rip - v->rip));
 		return;
 	}
-	v->trapped = (struct forward){
-		.kind = x->port.string ? HILUM_TRAP_STRING : HILUM_TRAP_PORT,
-		.size = x->port.size,
-		.write = !x->port.in,
-		.address = x->port.port,
-		.value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size)),
-		.next_rip = x->port.next_rip,
-	};
+	struct forward *f = &v->trapped; /* by its fields: a whole one is built on the stack first */
+	f->kind = HILUM_TRAP_PORT;
+	f->size = x->port.size;
+	f->write = !x->port.in;
+	f->address = x->port.port;
+	f->value = x->port.in ? 0 : v->gpr[0] & (0xFFFFFFFFull >> (32 - 8 * x->port.size));
+	f->next_rip = x->port.next_rip;
+	if (unlikely(x->port.string)) {
+		f->kind = HILUM_TRAP_STRING;
+		f->insn = NULL;
+		forward_trap_with_state(v);
+		return;
+	}
 	forward_trap(v);
 }
 
@@ -80,6 +85,10 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 			return;
 		}
 	}
+	if (v->vm->handler == NULL) {
+		vm_crash(v, HILUM_CRASH_NO_HANDLER, gpa);
+		return;
+	}
 	v->trapped = (struct forward){
 		.kind = HILUM_TRAP_MMIO,
 		.write = x->memory.write,
@@ -87,7 +96,7 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 		.insn = x->memory.insn,
 		.insn_bytes = x->memory.insn_bytes,
 	};
-	forward_trap(v);
+	forward_trap_with_state(v);
 }
 
 static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)

@@ -41,40 +41,34 @@ static const uint8_t *fetch_window(struct vcpu *v, unsigned slot, gpa_t gpa)
 	return s->window + (gpa & PAGE_MASK);
 }
 
-static bool walk_32bit(struct vcpu *v, const struct vcpu_paging *p, gva_t va, gpa_t *out)
+/*
+ * All modes: `shift` is that of the top level; a level has 10 bits of 4-byte entries in 32-bit paging, else 9 bits of 8 bytes. PAE's
+ * top level is its four-entry table.
+ */
+static bool walk(struct vcpu *v, const struct vcpu_paging *p, uint64_t table, gva_t va, unsigned shift, gpa_t *out)
 {
-	const uint32_t *entry = (const uint32_t *)fetch_window(v, 0, (p->cr3 & 0xFFFFF000) + ((va >> 22) << 2));
-	uint32_t e = entry != NULL ? *entry : 0;
+	bool narrow = shift == 22;
+	unsigned bits = narrow ? 10 : 9;
 
-	if (!(e & PTE_PRESENT))
-		return false;
-	if ((e & PTE_LARGE) && (p->cr4 & CR4_PSE)) {
-		*out = ((uint64_t)(e & 0x1FE000) << 19) | (e & 0xFFC00000) | (va & 0x3FFFFF);
-		return true;
-	}
-	entry = (const uint32_t *)fetch_window(v, 1, (e & 0xFFFFF000) + (((va >> 12) & 0x3FF) << 2));
-	e = entry != NULL ? *entry : 0;
-	*out = (e & 0xFFFFF000) | (va & PAGE_MASK);
-	return e & PTE_PRESENT;
-}
-
-/* PAE and long mode: 9 bits a level from `shift` down; PAE's top level is its four-entry table. */
-static bool walk_64bit(struct vcpu *v, uint64_t table, gva_t va, unsigned shift, gpa_t *out)
-{
-	for (unsigned slot = 0;; slot++, shift -= 9) {
-		const uint64_t *entry = (const uint64_t *)fetch_window(v, slot, table + (((va >> shift) & 511) << 3));
-		uint64_t e = entry != NULL ? __atomic_load_n(entry, __ATOMIC_RELAXED) : 0;
+	for (unsigned slot = 0;; slot++, shift -= bits) {
+		gpa_t at = table + ((va >> shift & ((1u << bits) - 1)) << (narrow ? 2 : 3));
+		const uint64_t *entry = (const uint64_t *)fetch_window(v, slot, at);
+		uint64_t offset = (1ull << shift) - 1;
+		uint64_t e = 0;
+		if (entry != NULL)
+			e = narrow ? *(const volatile uint32_t *)entry : __atomic_load_n(entry, __ATOMIC_RELAXED);
 		if (!(e & PTE_PRESENT))
 			return false;
 		v->fetch_memo.entry[slot] = entry;
 		v->fetch_memo.value[slot] = e;
 		v->fetch_memo.levels = slot + 1;
-		if (shift == 12 || ((e & PTE_LARGE) && shift <= 30)) {
-			uint64_t offset = (1ull << shift) - 1;
-			*out = (e & PTE_ADDRESS & ~offset) | (va & offset);
+		table = e & PTE_ADDRESS;
+		if (shift == 12 || ((e & PTE_LARGE) && shift <= 30 && (!narrow || p->cr4 & CR4_PSE))) {
+			if (narrow && shift == 22)
+				table |= (e & 0x1FE000) << 19; /* 36-bit large pages */
+			*out = (table & ~offset) | (va & offset);
 			return true;
 		}
-		table = e & PTE_ADDRESS;
 	}
 }
 
@@ -111,10 +105,10 @@ static bool fetch_translate(struct vcpu *v, const struct vcpu_paging *p, gva_t v
 		return true;
 	}
 	if (p->efer & EFER_LMA)
-		return walk_64bit(v, p->cr3 & PTE_ADDRESS, va, p->cr4 & CR4_LA57 ? 48 : 39, out);
+		return walk(v, p, p->cr3 & PTE_ADDRESS, va, p->cr4 & CR4_LA57 ? 48 : 39, out);
 	if (!(p->cr4 & CR4_PAE))
-		return walk_32bit(v, p, va, out);
-	return walk_64bit(v, p->cr3 & 0xFFFFFFE0, va & 0xFFFFFFFF, 30, out);
+		return walk(v, p, p->cr3 & 0xFFFFF000, va, 22, out);
+	return walk(v, p, p->cr3 & 0xFFFFFFE0, va & 0xFFFFFFFF, 30, out);
 }
 
 /* Where the bytes at `va` can be read, and how many of them lie in that page; NULL if nowhere. */

@@ -23,7 +23,7 @@ _Static_assert(ROW_BYTES(struct hilum_trap, cr0, efer) == TRAP_CONTROL_BYTES &&
 	       ROW_BYTES(struct hilum_vcpu_state, es, gs) == TRAP_SEGMENT_BYTES, "rows");
 
 /* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
-static never_inline void trap_page_fill(struct vcpu *g)
+static void trap_page_fill(struct vcpu *g)
 {
 	const struct forward *f = &g->trapped;
 	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)g->cpu->scratch;
@@ -73,7 +73,8 @@ static never_inline void inbox_put(struct vcpu *h, struct vcpu *g)
 	vcpu_request(h, VCPU_REQUEST_TRAP);
 }
 
-void forward_hand_over(struct vcpu *g)
+/* Give the trap of `g` to the handler VM's vCPU for this core. */
+static inline void hand_over(struct vcpu *g)
 {
 	struct cpu *cpu = g->cpu;
 	struct vm *vm = __atomic_load_n(&g->vm->handler, __ATOMIC_ACQUIRE);
@@ -99,14 +100,19 @@ void forward_hand_over(struct vcpu *g)
 
 void forward_trap(struct vcpu *v)
 {
-	if (unlikely(v->vm->handler == NULL)) {
-		vm_crash(v, HILUM_CRASH_NO_HANDLER, v->trapped.address);
-		return;
-	}
-	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
-		trap_page_fill(v);
 	v->state = VCPU_TRAPPED;
-	forward_hand_over(v);
+	hand_over(v);
+}
+
+void forward_trap_with_state(struct vcpu *v)
+{
+	trap_page_fill(v);
+	forward_trap(v);
+}
+
+void forward_again(struct vcpu *v)
+{
+	hand_over(v);
 }
 
 static void complete_port(struct vcpu *v)

@@ -9,7 +9,6 @@
 #include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
-#include "kernel/virt_ops.h"
 #include "kernel/vm.h"
 #include "mm/frame.h"
 #include "mm/iommu.h"
@@ -38,10 +37,8 @@ void host_get_info(struct hilum_host_info *out)
 		.xcr0_mask = cpuid_xcr0_mask,
 		.serial_port = port,
 		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
-		.features = (virt->has_insn_length ? HILUM_HOST_NRIP : 0) | (cpu_features.tsc_deadline ? HILUM_HOST_TSC_DEADLINE : 0) |
-			    iommu_features,
+		.features = iommu_features,
 		.fault_message = device_fault_message,
-		.vm_count = vm_count,
 	};
 }
 

@@ -324,15 +324,11 @@ static int64_t call_on_event(struct event *event, uint64_t number)
 /* With an IOMMU a VM's devices use its own addresses. Without one they use the machine's: the VM has to ask for each page. */
 static int64_t dma_address(struct vm *vm, const struct device *device, gpa_t gpa)
 {
-	uint64_t page_bytes;
 	hpa_t hpa;
 
 	if (device->vm != vm)
 		return STATUS_DENIED;
-	if (!nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes) &&
-	    (vm_populate(vm, gpa, HILUM_MAP_READ) != STATUS_OK ||
-	     !nested_pt_lookup(&vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes)))
-		return STATUS_FAULT;
+	TRY(vm_translate(vm, gpa, HILUM_MAP_READ, &hpa));
 	return (int64_t)(iommu_features & HILUM_HOST_IOMMU ? gpa : hpa);
 }
 

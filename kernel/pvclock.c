@@ -66,24 +66,15 @@ void pvclock_update_steal(struct vcpu *v)
 {
 	struct pvclock_steal s = { .steal = tsc_to_ns(v->stats.ready_tsc), .version = 2 };
 
-	if (vm_copy_out(v->vm, v->kvm_steal_time & ~63ull, &s, sizeof(s)) != STATUS_OK)
-		v->kvm_steal_time = 0; /* the guest took the page away: nothing to tell any more */
+	if (vm_copy_out(v->vm, v->kvm[KVM_STEAL_TIME] & ~63ull, &s, sizeof(s)) != STATUS_OK)
+		v->kvm[KVM_STEAL_TIME] = 0; /* the guest took the page away: nothing to tell any more */
 }
 
 static uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
 {
-	if (!(v->vm->flags & HILUM_VM_KVM_LEAVES))
-		return NULL;
-	switch (msr) {
-	case MSR_KVM_WALL_CLOCK:
-		return &v->kvm_wall_clock;
-	case MSR_KVM_SYSTEM_TIME:
-		return &v->kvm_system_time;
-	case MSR_KVM_STEAL_TIME:
-		return &v->kvm_steal_time;
-	default:
-		return NULL;
-	}
+	uint32_t n = msr - MSR_KVM_FIRST;
+
+	return v->vm->flags & HILUM_VM_KVM_LEAVES && n < KVM_MSR_COUNT && n != 2 ? &v->kvm[n] : NULL;
 }
 
 enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
@@ -102,14 +93,14 @@ enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 
 	if (reg == NULL)
 		return STATUS_NOT_FOUND;
-	if (msr == MSR_KVM_STEAL_TIME && (value & 0x3E))
+	if (reg == &v->kvm[KVM_STEAL_TIME] && (value & 0x3E))
 		return STATUS_INVALID;
 	*reg = value;
-	if (msr == MSR_KVM_WALL_CLOCK)
+	if (reg == &v->kvm[KVM_WALL_CLOCK])
 		return write_wall_clock(v, value);
 	if (!(value & 1))
 		return STATUS_OK;
-	if (msr == MSR_KVM_SYSTEM_TIME)
+	if (reg == &v->kvm[KVM_SYSTEM_TIME])
 		return write_system_time(v, value);
 	pvclock_update_steal(v);
 	return STATUS_OK;

@@ -7,10 +7,6 @@
 
 #include "kernel/vcpu.h"
 
-#define MSR_KVM_WALL_CLOCK      0x4B564D00u
-#define MSR_KVM_SYSTEM_TIME     0x4B564D01u
-#define MSR_KVM_STEAL_TIME      0x4B564D03u
-
 /* STATUS_NOT_FOUND: not one of these MSRs; any other error: #GP. */
 must_check enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
 must_check enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);

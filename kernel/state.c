@@ -103,6 +103,7 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 	if (mask & HILUM_STATE_MSR) {
 		v->pat = s->pat;
 		v->tsc_aux = s->tsc_aux;
+		v->controls_stale = true;
 	}
 	if (mask & HILUM_STATE_GPR) {
 		memcpy(v->gpr, s->gpr, sizeof(v->gpr));

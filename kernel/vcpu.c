@@ -158,8 +158,8 @@ static bool vcpu_interruptible(const struct vcpu *v)
 
 static bool extint_waits(struct vcpu *v)
 {
-	if (v->intack_pending || v->extint_vector != VCPU_NO_VECTOR)
-		return false;
+	if (v->intack_pending || v->extint_vector != VCPU_NO_VECTOR || v->vm->handler == NULL)
+		return false; /* asked already, or nobody to ask */
 	return v->extint_message || (v->index == 0 && v->vm->extint && vlapic_accepts_extint(&v->apic));
 }
 
@@ -262,7 +262,7 @@ bool vcpu_prepare(struct vcpu *v)
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
 		forward_complete(v);
 	if ((r & VCPU_REQUEST_RETRAP) && v->state == VCPU_TRAPPED)
-		forward_hand_over(v);
+		forward_again(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
 	prepare_startup(v, r);
@@ -419,15 +419,10 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->gpr[2] = 0x600; /* EDX: family 6 or later; the CPUID table says more */
 	v->rip = 0xFFF0;
 	v->rflags = 2;
-	v->shadow = false;
+	v->shadow = v->kicked = v->nmi_pending = v->nmi_blocked = v->nmi_stepping = v->extint_message = v->paging_valid = false;
+	v->controls_stale = true;
 	v->pending_event = 0;
-	v->kicked = false;
-	v->nmi_pending = false;
-	v->nmi_blocked = false;
-	v->nmi_stepping = false;
-	v->extint_message = false;
 	v->extint_vector = VCPU_NO_VECTOR;
-	v->paging_valid = false;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
 	if (power_up) {
 		memset(v->xsave, 0, PAGE_SIZE);

@@ -75,6 +75,10 @@ struct forward {
 	uint32_t insn_bytes;
 };
 
+/* KVM's paravirtual clocks: MSR n is the vCPU's kvm[n - MSR_KVM_FIRST]. */
+#define MSR_KVM_FIRST 0x4B564D00u
+enum { KVM_WALL_CLOCK, KVM_SYSTEM_TIME, KVM_STEAL_TIME = 3, KVM_MSR_COUNT };
+
 #define VCPU_NO_VECTOR (-1)
 
 struct vcpu {
@@ -93,7 +97,9 @@ struct vcpu {
 	uint64_t npt_generation; /* of the nested tables at the last entry */
 
 	/* events */
+	bool controls_stale;   /* PAT, TSC offset or port bitmap changed: the backend takes them over when it loads the vCPU */
 	bool check_interrupts; /* look for something to inject before the next entry */
+	bool paging_valid;     /* `paging` holds the guest's values */
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */
 	bool nmi_pending, nmi_blocked, nmi_stepping;
 	bool intack_pending;    /* an INTACK trap is under way */
@@ -104,7 +110,6 @@ struct vcpu {
 	uint64_t eoi_pending[4];
 
 	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
-	bool paging_valid; /* `paging` holds the guest's values */
 	struct vcpu_paging paging;
 	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
@@ -139,7 +144,7 @@ struct vcpu {
 	uint64_t dr[4];
 	uint64_t tsc_aux;
 	uint64_t pat;
-	uint64_t kvm_system_time, kvm_wall_clock, kvm_steal_time;
+	uint64_t kvm[KVM_MSR_COUNT];
 
 	struct object object;
 	struct hilum_vcpu_stats stats;

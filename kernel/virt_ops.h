@@ -9,7 +9,6 @@
 #include "kernel/vm.h"
 
 struct virt_ops {
-	bool has_insn_length; /* exits tell the instruction length: set by init */
 	const char *name;
 	/* Can this machine do it? Otherwise *why is a sentence that says what is missing and what to change. Boot core. */
 	enum status (*probe)(const char **why);

@@ -24,6 +24,8 @@ const uint32_t vlapic_writable[APIC_REGISTER_COUNT] = {
 	[APIC_LDR] = 0xFF000000,
 	[APIC_DFR] = 0xF0000000,
 	[APIC_SVR] = APIC_SVR_WRITABLE,
+	[APIC_ICR_LOW] = APIC_ICR_WRITABLE_LOW,
+	[APIC_ICR_HIGH] = 0xFF000000,
 	[APIC_LVT_TIMER] = 0x700FF,
 	[APIC_LVT_THERMAL] = 0x107FF,
 	[APIC_LVT_PERF] = 0x107FF,
@@ -164,9 +166,6 @@ void vlapic_mmio_write(struct vlapic *v, uint32_t offset, uint32_t value)
 		v->reg[APIC_ICR_LOW] = value;
 		vlapic_ipi(v, (uint64_t)(v->reg[APIC_ICR_HIGH] >> 24) << 32 | value);
 		return;
-	case APIC_ICR_HIGH * 16:
-		v->reg[APIC_ICR_HIGH] = value & 0xFF000000;
-		return;
 	default:
 		if (check_offset(v, offset))
 			write_register(v, offset / 16, value & vlapic_writable[offset / 16]);
@@ -194,26 +193,20 @@ enum status vlapic_msr_read(struct vlapic *v, uint32_t msr, uint64_t *value)
 	return STATUS_OK;
 }
 
-enum status vlapic_check_base(const struct vlapic *v, uint64_t base, enum vlapic_mode *mode)
+bool vlapic_is_valid_base(const struct vlapic *v, uint64_t base)
 {
-	if ((base & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) ||
-	    ((base & APIC_BASE_EXTD) && (!(base & APIC_BASE_EN) || !v->x2apic_allowed)))
-		return STATUS_INVALID;
-	*mode = !(base & APIC_BASE_EN)	  ? VLAPIC_DISABLED
-		: (base & APIC_BASE_EXTD) ? VLAPIC_X2APIC
-					  : VLAPIC_XAPIC;
-	return STATUS_OK;
+	enum vlapic_mode mode = vlapic_mode_of(base);
+
+	return !(base & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) &&
+	       mode != (enum vlapic_mode)1 && (mode != VLAPIC_X2APIC || v->x2apic_allowed);
 }
 
 /* SDM vol. 3A, figure "Local x2APIC State Transitions with IA32_APIC_BASE, INIT, and Reset". */
 static __attribute__((noinline)) enum status write_base(struct vlapic *v, uint64_t base)
 {
-	enum vlapic_mode mode;
-	enum status status = vlapic_check_base(v, base, &mode);
+	enum vlapic_mode mode = vlapic_mode_of(base);
 
-	if (status != STATUS_OK)
-		return status;
-	if ((v->mode == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) ||
+	if (!vlapic_is_valid_base(v, base) || (v->mode == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) ||
 	    (v->mode == VLAPIC_DISABLED && mode == VLAPIC_X2APIC))
 		return STATUS_INVALID;
 	vlapic_set_base(v, base);
@@ -300,10 +293,8 @@ void vlapic_clear(struct vlapic *v)
 
 void vlapic_set_base(struct vlapic *v, uint64_t base)
 {
-	enum vlapic_mode mode, old = (enum vlapic_mode)v->mode;
+	enum vlapic_mode mode = vlapic_mode_of(base), old = (enum vlapic_mode)v->mode;
 
-	if (vlapic_check_base(v, base, &mode) != STATUS_OK)
-		return;
 	v->apic_base = (base & ~APIC_BASE_BSP) | (v->id ? 0 : APIC_BASE_BSP);
 	if (mode == old)
 		return;

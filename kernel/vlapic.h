@@ -28,10 +28,10 @@
 #define MSR_X2APIC_FIRST      0x800u
 #define MSR_X2APIC_LAST	      0x8FFu
 
+/* Bits 11:10 of IA32_APIC_BASE, EN and EXTD; 1 is none. */
 enum vlapic_mode {
-	VLAPIC_DISABLED, /* IA32_APIC_BASE.EN = 0: accepts nothing; INTR and NMI lines reach the CPU directly
-			  */
-	VLAPIC_XAPIC,
+	VLAPIC_DISABLED, /* accepts nothing; INTR and NMI lines reach the CPU directly */
+	VLAPIC_XAPIC = 2,
 	VLAPIC_X2APIC,
 };
 

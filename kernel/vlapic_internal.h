@@ -133,11 +133,12 @@ static inline bool vlapic_request(struct vlapic *v, unsigned vector, bool level)
 uint32_t vlapic_read_register(struct vlapic *v, unsigned reg);
 /* Takes over IA32_APIC_BASE, already checked, and the mode it asks for. */
 void vlapic_set_base(struct vlapic *v, uint64_t base);
-/*
- * The mode that `base` asks for; STATUS_INVALID for reserved bits, EXTD without EN, or x2APIC where it is not
- * offered.
- */
-must_check enum status vlapic_check_base(const struct vlapic *v, uint64_t base, enum vlapic_mode *mode);
+static inline enum vlapic_mode vlapic_mode_of(uint64_t base)
+{
+	return (enum vlapic_mode)(base >> 10 & 3);
+}
+/* False for reserved bits, EXTD without EN, or x2APIC where it is not offered. */
+bool vlapic_is_valid_base(const struct vlapic *v, uint64_t base);
 /* Registers as after power-up in the present mode; IA32_APIC_BASE stays. */
 void vlapic_clear(struct vlapic *v);
 

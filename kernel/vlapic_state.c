@@ -26,34 +26,29 @@ void vlapic_save(struct vlapic *v, struct hilum_vcpu_state *state)
 	}
 }
 
+/*
+ * Bits that a register which is software's own may have; 0 for the others. In x2APIC mode LDR follows from the ID
+ * and ICR has 64 bits.
+ */
+static uint32_t own_bits(unsigned reg, enum vlapic_mode mode)
+{
+	if (mode == VLAPIC_X2APIC && (reg == APIC_LDR || reg == APIC_ICR_HIGH))
+		return reg == APIC_LDR ? 0 : 0xFFFFFFFF;
+	return reg == APIC_ESR ? APIC_ESR_VALID : reg == APIC_DFR ? 0xFFFFFFFF : vlapic_writable[reg];
+}
+
 static bool is_valid_page(const uint8_t *page, enum vlapic_mode mode)
 {
-	static const struct {
-		uint32_t reg, valid;
-	} checked[] = {
-		{APIC_TPR, 0xFF},
-		{APIC_SVR, APIC_SVR_WRITABLE},
-		{APIC_ISR, 0xFFFF0000},
-		{APIC_TMR, 0xFFFF0000},
-		{APIC_IRR, 0xFFFF0000},
-		{APIC_ESR, APIC_ESR_VALID},
-		{APIC_DIVIDE, 0xB},
-		{APIC_ICR_LOW, APIC_ICR_WRITABLE_LOW},
-		{APIC_ICR_HIGH, 0xFF000000},
-		{APIC_LDR, 0xFF000000}, /* the last two in xAPIC mode only */
-	};
-	unsigned count = ARRAY_SIZE(checked) - (mode == VLAPIC_X2APIC ? 2 : 0);
 	bool masked = !(page_get(page, APIC_SVR) & APIC_SVR_ENABLE);
 
-	for (unsigned i = 0; i < count; i++)
-		if (page_get(page, checked[i].reg) & ~checked[i].valid)
+	if ((page_get(page, APIC_ISR) | page_get(page, APIC_TMR) | page_get(page, APIC_IRR)) & 0xFFFF)
+		return false;
+	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
+		if (own_bits(reg, mode) && (page_get(page, reg) & ~own_bits(reg, mode)))
 			return false;
-	for (unsigned reg = APIC_LVT_FIRST; reg <= APIC_LVT_LAST; reg++) {
-		uint32_t lvt = page_get(page, reg);
-
-		if ((lvt & ~vlapic_writable[reg]) || (masked && !(lvt & APIC_LVT_MASKED)))
+	for (unsigned reg = APIC_LVT_FIRST; masked && reg <= APIC_LVT_LAST; reg++)
+		if (!(page_get(page, reg) & APIC_LVT_MASKED))
 			return false;
-	}
 	return vlapic_timer_mode(page_get(page, APIC_LVT_TIMER)) != APIC_TIMER_RESERVED;
 }
 
@@ -77,13 +72,10 @@ static void load_interrupts(struct vlapic *v, const uint8_t *page)
 
 enum status vlapic_load(struct vlapic *v, const struct hilum_vcpu_state *state)
 {
-	static const uint8_t kept[] = {APIC_SVR,       APIC_ESR,	 APIC_ICR_LOW,	     APIC_ICR_HIGH,
-				       APIC_LVT_TIMER, APIC_LVT_THERMAL, APIC_LVT_PERF,	     APIC_LVT_LINT0,
-				       APIC_LVT_LINT1, APIC_LVT_ERROR,	 APIC_INITIAL_COUNT, APIC_LDR};
 	const uint8_t *page = state->apic_page;
-	enum vlapic_mode mode;
+	enum vlapic_mode mode = vlapic_mode_of(state->apic_base);
 
-	if (vlapic_check_base(v, state->apic_base, &mode) != STATUS_OK || !is_valid_page(page, mode) ||
+	if (!vlapic_is_valid_base(v, state->apic_base) || !is_valid_page(page, mode) ||
 	    state->apic_timer_remaining > page_get(page, APIC_INITIAL_COUNT))
 		return STATUS_INVALID;
 	vlapic_set_base(v, state->apic_base);
@@ -91,10 +83,10 @@ enum status vlapic_load(struct vlapic *v, const struct hilum_vcpu_state *state)
 	if (mode == VLAPIC_DISABLED) /* holds nothing but its power-up state */
 		return STATUS_OK;
 	load_interrupts(v, page);
-	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
-		if (kept[i] != APIC_LDR || mode == VLAPIC_XAPIC)
-			PUBLISH(v->reg[kept[i]], page_get(page, kept[i]));
-	PUBLISH(v->reg[APIC_DFR], page_get(page, APIC_DFR) | APIC_DFR_FIXED_BITS);
+	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
+		if (own_bits(reg, mode))
+			PUBLISH(v->reg[reg], page_get(page, reg));
+	PUBLISH(v->reg[APIC_DFR], v->reg[APIC_DFR] | APIC_DFR_FIXED_BITS);
 	vlapic_timer_write_divide(v, page_get(page, APIC_DIVIDE));
 	vlapic_timer_resume(v, state->apic_timer_remaining, state->apic_tsc_deadline);
 	return STATUS_OK;

@@ -17,7 +17,6 @@
 #include "mm/window.h"
 
 struct vm *vm_list;
-uint32_t vm_count;
 
 #define COPY_WINDOW 8u /* window slot; the lower ones belong to instruction fetch */
 
@@ -60,7 +59,6 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 		object_ref(&status_event->object);
 	vm->next = vm_list;
 	vm_list = vm;
-	vm_count++;
 	*out = vm;
 	return STATUS_OK;
 }
@@ -72,7 +70,6 @@ static void vm_unlink(struct vm *vm)
 	while (*link != vm)
 		link = &(*link)->next;
 	*link = vm->next;
-	vm_count--;
 }
 
 void vm_destroy(struct vm *vm, struct cpu *self)
@@ -198,6 +195,9 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 			return STATUS_NO_MEMORY;
 		memset(bitmap, 0xFF, 3 * PAGE_SIZE);
 		vm->io_bitmap = bitmap;
+		for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
+			if (vm->vcpu[i] != NULL)
+				vm->vcpu[i]->controls_stale = true;
 	}
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)
@@ -291,17 +291,24 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 	return status == STATUS_OK ? memory_populate_fault(&vm->npt, &m, gpa) : status;
 }
 
+enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa)
+{
+	uint64_t page_bytes;
+
+	if (!nested_pt_lookup(&vm->npt, gpa, rights, hpa, &page_bytes) &&
+	    (vm_populate(vm, gpa, rights) != STATUS_OK || !nested_pt_lookup(&vm->npt, gpa, rights, hpa, &page_bytes)))
+		return STATUS_FAULT;
+	return STATUS_OK;
+}
+
 /* Byte-wise walk over guest-physical pages; `write` says the direction. */
 static enum status vm_copy(struct vm *vm, gpa_t gpa, uint8_t *buffer, uint64_t bytes, bool write)
 {
 	while (bytes != 0) {
 		hpa_t hpa;
-		uint64_t page_bytes;
 		uint64_t in_page = PAGE_SIZE - (gpa & PAGE_MASK);
 		uint64_t n = bytes < in_page ? bytes : in_page;
-		uint32_t rights = write ? HILUM_MAP_WRITE : HILUM_MAP_READ;
-		if (!nested_pt_lookup(&vm->npt, gpa, rights, &hpa, &page_bytes) &&
-		    (vm_populate(vm, gpa, rights) != STATUS_OK || !nested_pt_lookup(&vm->npt, gpa, rights, &hpa, &page_bytes)))
+		if (vm_translate(vm, gpa, write ? HILUM_MAP_WRITE : HILUM_MAP_READ, &hpa) != STATUS_OK)
 			return STATUS_FAULT;
 		uint8_t *window = window_map(cpu_self()->arch.id, COPY_WINDOW, ALIGN_DOWN(hpa, PAGE_SIZE));
 		if (write)

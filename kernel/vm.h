@@ -66,6 +66,9 @@ must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, u
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
+/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`. Any core. */
+must_check enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa);
+
 /* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */
 must_check enum status vm_set_extint(struct vm *vm, uint64_t level);
 
@@ -90,6 +93,5 @@ void vm_get_status(const struct vm *vm, struct hilum_vm_status *out);
 void vm_crash(struct vcpu *vcpu, enum hilum_crash reason, uint64_t detail);
 
 extern struct vm *vm_list;
-extern uint32_t vm_count;
 
 #endif

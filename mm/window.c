@@ -29,7 +29,7 @@ void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t fram
 	return (void *)va;
 }
 
-void window_clear(cpu_id_t cpu)
+void window_clear_used(cpu_id_t cpu)
 {
 	struct window_core *w = &window_cores[cpu];
 

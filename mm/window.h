@@ -38,9 +38,16 @@ static inline void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame)
 	return window_show(w, cpu, slot, frame);
 }
 
+/* window_clear's slow half. */
+void window_clear_used(cpu_id_t cpu);
+
 /* Unmaps every slot in use on the calling core: at each change of vCPU, so that no window outlives its
  * guest's turn. */
-void window_clear(cpu_id_t cpu);
+static inline void window_clear(cpu_id_t cpu)
+{
+	if (window_cores[cpu].used)
+		window_clear_used(cpu);
+}
 
 /* Zeroes 2^order frames from hpa (not mapped otherwise) through WINDOW_SLOT_ZERO of the calling core. */
 void window_zero_frames(hpa_t hpa, unsigned order);

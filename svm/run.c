@@ -33,7 +33,7 @@ static void asid_assign(struct vcpu *v)
 	}
 	v->asid_generation = cpu->asid_generation;
 	v->npt_generation = __atomic_load_n(&v->vm->npt.generation, __ATOMIC_ACQUIRE);
-	vmcb_set_guest_asid(c, cpu->asid_next++);
+	VMCB_SET(c, guest_asid, cpu->asid_next++);
 }
 
 static void window_set(struct vcpu *v, struct vmcb *c, bool open)
@@ -44,11 +44,11 @@ static void window_set(struct vcpu *v, struct vmcb *c, bool open)
 		return;
 	cpu_timer_tick(v->cpu, open);
 	if (open) {
-		vmcb_set_virtual_interrupt(c, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
+		VMCB_SET(c, virtual_interrupt, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
+		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
 	} else {
-		vmcb_set_virtual_interrupt(c, V_INTR_MASKING);
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR));
+		VMCB_SET(c, virtual_interrupt, V_INTR_MASKING);
+		VMCB_SET(c, intercept_misc1, c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR));
 	}
 }
 
@@ -60,7 +60,7 @@ static void inject(struct vcpu *v)
 
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
-		vmcb_set_intercept_misc1(c, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
+		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
 	window_set(v, c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
@@ -175,7 +175,7 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 /* The NMI handler is about to end. If the next NMI waits, one step is made first: it may only come after the IRET. */
 static void handle_iret(struct vcpu *v, struct vmcb *c)
 {
-	vmcb_set_intercept_misc1(c, c->intercept_misc1 & ~INTERCEPT(VMEXIT_IRET));
+	VMCB_SET(c, intercept_misc1, c->intercept_misc1 & ~INTERCEPT(VMEXIT_IRET));
 	if (!v->nmi_pending) {
 		v->nmi_blocked = false;
 		return;

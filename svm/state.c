@@ -10,8 +10,8 @@ void svm_fetch_paging(struct vcpu *v)
 	v->paging.cr3 = c->cr3;
 	v->paging.cr4 = c->cr4;
 	v->paging.efer = c->efer & ~EFER_SVME;
-	v->paging.cs_base = c->cs.base;
-	v->paging.cs_attributes = c->cs.attributes;
+	v->paging.cs_base = c->segments[VMCB_CS].base;
+	v->paging.cs_attributes = c->segments[VMCB_CS].attributes;
 }
 
 /* The ABI's segments, ES to TR, lie in one row, and so do the MSRs from STAR to SYSENTER_EIP, in the VMCB too. */
@@ -41,10 +41,10 @@ void svm_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 		const struct vmcb_segment *from = &c->segments[segment_places[i]];
 		(&s->es)[i] = (struct hilum_segment){ from->base, from->limit, from->selector, from->attributes };
 	}
-	s->gdtr_base = c->gdtr.base;
-	s->gdtr_limit = c->gdtr.limit;
-	s->idtr_base = c->idtr.base;
-	s->idtr_limit = c->idtr.limit;
+	s->gdtr_base = c->segments[VMCB_GDTR].base;
+	s->gdtr_limit = c->segments[VMCB_GDTR].limit;
+	s->idtr_base = c->segments[VMCB_IDTR].base;
+	s->idtr_limit = c->segments[VMCB_IDTR].limit;
 	s->cr0 = c->cr0;
 	s->cr2 = c->cr2;
 	s->cr3 = c->cr3;
@@ -62,8 +62,8 @@ static void set_segments(struct vmcb *c, const struct hilum_vcpu_state *s)
 	for (unsigned i = 0; i < ARRAY_SIZE(segment_places); i++)
 		c->segments[segment_places[i]] =
 			(struct vmcb_segment){ from[i].selector, from[i].attributes, from[i].limit, from[i].base };
-	c->gdtr = (struct vmcb_segment){ .limit = s->gdtr_limit, .base = s->gdtr_base };
-	c->idtr = (struct vmcb_segment){ .limit = s->idtr_limit, .base = s->idtr_base };
+	c->segments[VMCB_GDTR] = (struct vmcb_segment){ .limit = s->gdtr_limit, .base = s->gdtr_base };
+	c->segments[VMCB_IDTR] = (struct vmcb_segment){ .limit = s->idtr_limit, .base = s->idtr_base };
 	c->cpl = s->ss.attributes >> 5 & 3;
 }
 
@@ -89,5 +89,5 @@ void svm_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 		msrs_copy(&c->star, &s->star);
 	c->eventinj = 0;
 	v->asid_generation = 0; /* what the TLB holds may be from another life */
-	vmcb_dirty(c, CLEAN_ALL);
+	c->clean = 0;
 }

@@ -37,7 +37,6 @@ static enum status svm_probe(const char **why)
 		.asids = r.ebx,
 		.nrip = r.edx >> 3 & 1,
 		.clean = r.edx >> 5 & 1,
-		.flush_by_asid = r.edx >> 6 & 1,
 		.decode_assists = r.edx >> 7 & 1,
 		.pause_filter = r.edx >> 10 & 1,
 		.pause_threshold = r.edx >> 12 & 1,
@@ -91,10 +90,9 @@ static enum status svm_init(void)
 	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
 		msr_pass(backend_passed_msrs[i]);
 	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
-	virt->has_insn_length = svm_features.nrip;
-	log_info("SVM: %u ASIDs%s%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
+	log_info("SVM: %u ASIDs%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
 		 svm_features.decode_assists ? ", decode assists" : "", svm_features.clean ? ", clean bits" : "",
-		 svm_features.flush_by_asid ? ", flush by ASID" : "", svm_features.pause_filter ? ", pause filter" : "");
+		 svm_features.pause_filter ? ", pause filter" : "");
 	return STATUS_OK;
 }
 
@@ -114,19 +112,19 @@ static enum status svm_enable_core(struct cpu *cpu)
 
 static void svm_set_cr2(struct vcpu *v, uint64_t value)
 {
-	vmcb_set_cr2(svm_vmcb(v), value);
+	VMCB_SET(svm_vmcb(v), cr2, value);
 }
 
 static void svm_note_single_step(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
 
-	vmcb_set_dr6(c, c->dr6 | 1u << 14);
+	VMCB_SET(c, dr6, c->dr6 | 1u << 14);
 }
 
 static void svm_set_efer(struct vcpu *v, uint64_t value)
 {
-	vmcb_set_efer(svm_vmcb(v), value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
+	VMCB_SET(svm_vmcb(v), efer, value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
 }
 
 struct virt_ops svm_ops = {

@@ -8,7 +8,7 @@
 /* CPUID Fn8000_000A_EDX: each is used where offered and done without elsewhere. */
 struct svm_features {
 	uint32_t asids;
-	bool nrip, clean, flush_by_asid, decode_assists, pause_filter, pause_threshold;
+	bool nrip, clean, decode_assists, pause_filter, pause_threshold;
 };
 extern struct svm_features svm_features;
 

@@ -49,7 +49,7 @@ void svm_destroy_vcpu(struct vcpu *v)
 
 void svm_dr_take(struct vcpu *v)
 {
-	vmcb_set_intercept_dr(svm_vmcb(v), 0);
+	VMCB_SET(svm_vmcb(v), intercept_dr, 0);
 	backend_load_debug(v);
 }
 
@@ -57,13 +57,23 @@ static void dr_unload(struct vcpu *v, struct vmcb *c)
 {
 	backend_unload_debug(v);
 	if (!(c->dr7 & DR7_ENABLES))
-		vmcb_set_intercept_dr(c, INTERCEPT_DR_ADDRESSES);
+		VMCB_SET(c, intercept_dr, INTERCEPT_DR_ADDRESSES);
 }
 
 void svm_write_offset_and_pat(struct vcpu *v)
 {
-	vmcb_set_tsc_offset(svm_vmcb(v), v->apic.tsc_offset);
-	vmcb_set_g_pat(svm_vmcb(v), v->pat);
+	struct vmcb *c = svm_vmcb(v);
+
+	c->tsc_offset = v->apic.tsc_offset;
+	c->g_pat = v->pat;
+	c->clean = 0;
+}
+
+static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
+{
+	v->controls_stale = false;
+	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	svm_write_offset_and_pat(v);
 }
 
 void svm_load(struct vcpu *v)
@@ -74,9 +84,9 @@ void svm_load(struct vcpu *v)
 	backend_load_vcpu(v);
 	if (unlikely(c->intercept_dr == 0))
 		svm_dr_take(v);
-	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
-	svm_write_offset_and_pat(v);
-	vmcb_dirty(c, CLEAN_ALL); /* another VMCB may have run here since */
+	c->clean = 0; /* another VMCB may have run here since */
+	if (unlikely(v->controls_stale))
+		take_controls(v, c);
 	if (unlikely(c->virtual_interrupt & V_IRQ))
 		cpu_timer_tick(v->cpu, true);
 }

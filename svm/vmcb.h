@@ -1,7 +1,7 @@
 /*
  * The virtual machine control block. APM vol. 2, Appendix B "Layout of VMCB"; intercept bits from table B-1, exit codes from
  * Appendix C. Fields are fixed-width integers; masks carry the manual's names. Writes to fields that a clean bit covers go through
- * the setters at the end, which mark the group dirty by themselves.
+ * VMCB_SET, which has the CPU load everything anew at the next entry.
  */
 #ifndef SVM_VMCB_H
 #define SVM_VMCB_H
@@ -36,17 +36,8 @@
 #define EVENT_TYPE_MASK      (7ull << 8)
 #define EVENT_VALID          (1ull << 31)
 
-/* 0C0h VMCB clean bits; a set bit says the group is unchanged since the last VMRUN of this VMCB on this core */
-#define CLEAN_INTERCEPTS (1u << 0)
-#define CLEAN_IOPM_MSRPM (1u << 1)
-#define CLEAN_ASID       (1u << 2)
-#define CLEAN_TPR        (1u << 3)
-#define CLEAN_NP         (1u << 4)
-#define CLEAN_CR         (1u << 5)
-#define CLEAN_DR         (1u << 6)
-#define CLEAN_SEG        (1u << 8)
-#define CLEAN_CR2        (1u << 9)
-#define CLEAN_ALL        0x7FFu
+/* 0C0h VMCB clean bits: all groups are unchanged since the last VMRUN of this VMCB on this core, or (0) anything may have changed */
+#define CLEAN_ALL 0x7FFu
 
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
@@ -93,8 +84,7 @@ struct vmcb {
 	uint32_t intercept_exceptions;  /* 008 */
 	uint32_t intercept_misc1;       /* 00C */
 	uint32_t intercept_misc2;       /* 010 */
-	uint32_t intercept_misc3;       /* 014 */
-	uint8_t reserved_018[0x3C - 0x18];
+	uint8_t reserved_014[0x3C - 0x14];
 	uint16_t pause_filter_threshold; /* 03C */
 	uint16_t pause_filter_count;     /* 03E */
 	uint64_t iopm_base_pa;           /* 040 */
@@ -112,20 +102,14 @@ struct vmcb {
 	uint8_t reserved_098[0xA8 - 0x98];
 	uint64_t eventinj;               /* 0A8 */
 	uint64_t n_cr3;                  /* 0B0 */
-	uint64_t virtual_extensions;     /* 0B8 */
-	uint32_t clean;                  /* 0C0 */
-	uint32_t reserved_0c4;
+	uint64_t reserved_0b8;
+	uint64_t clean;                  /* 0C0 */
 	uint64_t nrip;                   /* 0C8 */
 	uint8_t insn_bytes_fetched;      /* 0D0 */
 	uint8_t insn_bytes[15];          /* 0D1 */
 	uint8_t reserved_0e0[0x400 - 0xE0];
 	/* state save area, offsets relative to 400h */
-	union { /* 000 .. 09F */
-		struct vmcb_segment segments[10];
-		struct {
-			struct vmcb_segment es, cs, ss, ds, fs, gs, gdtr, ldtr, idtr, tr;
-		};
-	};
+	struct vmcb_segment segments[10]; /* 000 */
 	uint8_t reserved_4a0[0xCB - 0xA0];
 	uint8_t cpl;                     /* 0CB */
 	uint32_t reserved_4cc;
@@ -153,12 +137,7 @@ struct vmcb {
 	uint64_t cr2;                    /* 240 */
 	uint8_t reserved_648[0x268 - 0x248];
 	uint64_t g_pat;                  /* 268 */
-	uint64_t dbgctl;
-	uint64_t br_from;
-	uint64_t br_to;
-	uint64_t last_excp_from;
-	uint64_t last_excp_to;           /* 290 */
-	uint8_t reserved_698[0x1000 - 0x698];
+	uint8_t reserved_670[0x1000 - 0x670];
 };
 
 _Static_assert(offsetof(struct vmcb, iopm_base_pa) == 0x40, "VMCB");
@@ -168,7 +147,7 @@ _Static_assert(offsetof(struct vmcb, eventinj) == 0xA8, "VMCB");
 _Static_assert(offsetof(struct vmcb, clean) == 0xC0, "VMCB");
 _Static_assert(offsetof(struct vmcb, insn_bytes) == 0xD1, "VMCB");
 _Static_assert(offsetof(struct vmcb, segments[VMCB_ES]) == 0x400, "VMCB");
-_Static_assert(offsetof(struct vmcb, tr) == offsetof(struct vmcb, segments[VMCB_TR]), "VMCB");
+_Static_assert(offsetof(struct vmcb, segments[VMCB_TR]) == 0x490, "VMCB");
 _Static_assert(offsetof(struct vmcb, cpl) == 0x4CB, "VMCB");
 _Static_assert(offsetof(struct vmcb, efer) == 0x4D0, "VMCB");
 _Static_assert(offsetof(struct vmcb, cr4) == 0x548, "VMCB");
@@ -179,29 +158,7 @@ _Static_assert(offsetof(struct vmcb, cr2) == 0x640, "VMCB");
 _Static_assert(offsetof(struct vmcb, g_pat) == 0x668, "VMCB");
 _Static_assert(sizeof(struct vmcb) == PAGE_SIZE, "VMCB");
 
-/* Mark the groups in `mask` (CLEAN_*) as changed. */
-static inline void vmcb_dirty(struct vmcb *vmcb, uint32_t mask)
-{
-	vmcb->clean &= ~mask;
-}
-
-/* One setter a field: the value, and the clean bit that covers it. */
-#define VMCB_SETTER(type, field, group)                                                                      \
-	static inline void vmcb_set_##field(struct vmcb *vmcb, type value)                                   \
-	{                                                                                                    \
-		vmcb->field = value;                                                                         \
-		vmcb_dirty(vmcb, group);                                                                     \
-	}
-
-VMCB_SETTER(uint32_t, intercept_dr, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint32_t, intercept_misc1, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint64_t, tsc_offset, CLEAN_INTERCEPTS)
-VMCB_SETTER(uint64_t, iopm_base_pa, CLEAN_IOPM_MSRPM)
-VMCB_SETTER(uint32_t, guest_asid, CLEAN_ASID)
-VMCB_SETTER(uint64_t, virtual_interrupt, CLEAN_TPR)
-VMCB_SETTER(uint64_t, g_pat, CLEAN_NP)
-VMCB_SETTER(uint64_t, efer, CLEAN_CR)
-VMCB_SETTER(uint64_t, dr6, CLEAN_DR)
-VMCB_SETTER(uint64_t, cr2, CLEAN_CR2)
+/* Change a field that a clean bit covers. */
+#define VMCB_SET(vmcb, field, value) ((vmcb)->clean = 0, (vmcb)->field = (value))
 
 #endif

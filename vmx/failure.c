@@ -3,25 +3,12 @@
 #include "kernel/vm.h"
 #include "vmx/vmx.h"
 
-/* 31.4 "VM Instruction Error Numbers": those that an entry can give. */
-static const char *refusal_text(uint64_t error)
-{
-	switch (error) {
-	case 4: return "VMLAUNCH of a launched control structure";
-	case 5: return "VMRESUME of one that was not launched";
-	case 7: return "invalid control fields";
-	case 8: return "invalid host state";
-	case 26: return "events blocked by MOV SS";
-	default: return "no error that an entry should give";
-	}
-}
-
 /* The CPU has not entered: it does not like a control or the host state. The VMCS is current. */
 void vmx_entry_refused(struct vcpu *v)
 {
 	uint64_t error = vmx_read(VMCS_INSTRUCTION_ERROR);
 
-	log_warn("vm %s: VM entry refused: error %lu, %s", v->vm->name, error, refusal_text(error));
+	log_warn("vm %s: VM entry refused: VM-instruction error %lu (SDM vol. 3C, 31.4)", v->vm->name, error);
 	vm_crash(v, HILUM_CRASH_INVALID_STATE, error);
 }
 

@@ -87,28 +87,7 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 		vmx_write(VMCS_XSS_EXITING, ~0ull);
 }
 
-enum status vmx_create_vcpu(struct vcpu *v)
-{
-	uint32_t *region = vm_alloc_pages(v->vm, 1); /* the VMCS, then what belongs to it */
-
-	if (region == NULL)
-		return STATUS_NO_MEMORY;
-	*region = vmx_controls.revision;
-	v->backend = (uint8_t *)region + PAGE_SIZE;
-	v->backend_hpa = pool_hpa(region);
-	vmcs_release(v);
-	bool borrowed = vmx_borrow(v);
-	write_controls(v, vmx_of(v));
-	vmx_return(v, borrowed);
-	return STATUS_OK;
-}
-
-void vmx_destroy_vcpu(struct vcpu *v)
-{
-	pool_free_pages(pool_va(v->backend_hpa), 1);
-}
-
-/* 27.2.2 and 27.2.3. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
+/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
 static void write_host_state(struct cpu *cpu)
 {
 	struct desc_pointer idtr;
@@ -128,6 +107,28 @@ static void write_host_state(struct cpu *cpu)
 	vmx_write(VMCS_HOST_PAT, rdmsr(MSR_PAT));
 	vmx_write(VMCS_HOST_EFER, rdmsr(EFER_MSR));
 	vmx_write(VMCS_HOST_RIP, (uint64_t)vmx_exit);
+}
+
+enum status vmx_create_vcpu(struct vcpu *v)
+{
+	uint32_t *region = vm_alloc_pages(v->vm, 1); /* the VMCS, then what belongs to it */
+
+	if (region == NULL)
+		return STATUS_NO_MEMORY;
+	*region = vmx_controls.revision;
+	v->backend = (uint8_t *)region + PAGE_SIZE;
+	v->backend_hpa = pool_hpa(region);
+	vmcs_release(v);
+	bool borrowed = vmx_borrow(v);
+	write_controls(v, vmx_of(v));
+	write_host_state(v->cpu);
+	vmx_return(v, borrowed);
+	return STATUS_OK;
+}
+
+void vmx_destroy_vcpu(struct vcpu *v)
+{
+	pool_free_pages(pool_va(v->backend_hpa), 1);
 }
 
 /* A PAE guest's four top entries are registers of the VMCS. What is not there reads as not present. */
@@ -156,19 +157,24 @@ void vmx_write_offset_and_pat(struct vcpu *v)
 	vmx_write(VMCS_GUEST_PAT, v->pat);
 }
 
-void vmx_load(struct vcpu *v)
+static never_inline void take_controls(struct vcpu *v)
 {
-	struct vmx_vcpu *x = vmx_of(v);
 	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : vmx_io_bitmap;
 
-	if (!vmx_make_current(v->backend_hpa))
-		panic("VMPTRLD refuses a control structure of ours");
-	if (x->host != v->cpu)
-		write_host_state(v->cpu);
-	x->host = v->cpu;
+	v->controls_stale = false;
 	vmx_write(VMCS_IO_BITMAP_A, pool_hpa(ports));
 	vmx_write(VMCS_IO_BITMAP_B, pool_hpa(ports) + PAGE_SIZE);
 	vmx_write_offset_and_pat(v);
+}
+
+void vmx_load(struct vcpu *v)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+
+	if (!vmx_make_current(v->backend_hpa))
+		panic("VMPTRLD refuses a control structure of ours");
+	if (unlikely(v->controls_stale))
+		take_controls(v);
 	if (x->pdptes_stale)
 		load_pdptes(v);
 	x->pdptes_stale = false;

@@ -64,7 +64,6 @@ static enum status vmx_init(void)
 	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
 		msr_pass(backend_passed_msrs[i]);
 	nested_pt_set_format(&format, c->ept_levels);
-	virt->has_insn_length = true;
 	log_info("VMX: revision %#x, EPT with %s pages%s%s%s%s", c->revision, c->ept_levels == 3 ? "1 GiB" : "2 MiB",
 		 c->ept_flags & EPTP_DIRTY ? ", dirty bits" : "", c->secondary & SECONDARY_VPID ? ", VPID" : "",
 		 c->secondary & SECONDARY_PAUSE_LOOP ? ", pause loops" : "", c->pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "");

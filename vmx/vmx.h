@@ -29,7 +29,6 @@ struct vmx_vcpu {
 	uint32_t primary;  /* controls */
 	uint64_t cr0_shadow, cr4_shadow;
 	uint64_t ept_pointer;
-	struct cpu *host;  /* whose host state the VMCS holds */
 	uint64_t cr2, dr6, msr[VMX_MSR_COUNT]; /* while it is not loaded */
 };
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 0, "entry.asm");

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COUNT(array)	 (sizeof(array) / sizeof((array)[0]))
-#define RATE_BYTES_MAX	 1000000000000ull
-#define PARTITIONS_MAX	 128u
-#define OPERATIONS_MAX	 100000000u
+#define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
+#define RATE_BYTES_MAX 1000000000000ull
+#define PARTITIONS_MAX 128u
+#define OPERATIONS_MAX 100000000u
 
 #define NIC(name)  .path = "vm.nic." #name, .key = #name, .offset = offsetof(struct config_nic, name)
 #define DISK(name) .path = "vm.disk." #name, .key = #name, .offset = offsetof(struct config_disk, name)
@@ -72,7 +72,8 @@ static bool set_ips(struct config_reader *reader, const struct config_field *fie
 		valid = valid && ip->type == TOML_STRING && add_ip(target, ip->text.bytes);
 	if (!valid)
 		return config_fail(reader, value->key_line, field->path,
-				   "must list IPv4 and IPv6 addresses, at most %u of each, as in [\"10.0.0.5\", \"fd00::5\"]",
+				   "must list IPv4 and IPv6 addresses, at most %u of each, as in "
+				   "[\"10.0.0.5\", \"fd00::5\"]",
 				   CONFIG_NIC_IPS_MAX);
 	return true;
 }
@@ -301,7 +302,8 @@ void config_name_nics(struct config_vm *vm)
 			make_mac(vm->name, i, vm->nic[i].mac);
 }
 
-static const struct config_vm *find_mac(const struct config_vm *vm, unsigned count, const struct config_nic *nic)
+static const struct config_vm *find_mac(const struct config_vm *vm, unsigned count,
+					const struct config_nic *nic)
 {
 	for (unsigned i = 0; i < count; i++)
 		for (unsigned j = 0; j < vm[i].nic_count && &vm[i].nic[j] != nic; j++)
@@ -318,9 +320,10 @@ bool config_check_macs(struct config_reader *reader, const struct config_vm *vm,
 	for (unsigned i = 0; i < last->nic_count; i++) {
 		same = find_mac(vm, count, &last->nic[i]);
 		if (same != NULL)
-			valid = config_fail(reader, last->nic[i].line, "vm.nic",
-					    "VM \"%s\" has a card with the same address: give this one another mac",
-					    same->name);
+			valid = config_fail(
+				reader, last->nic[i].line, "vm.nic",
+				"VM \"%s\" has a card with the same address: give this one another mac",
+				same->name);
 	}
 	return valid;
 }

@@ -1,6 +1,6 @@
 /*
- * The disks and network cards of the guests: memory for RAM disks, and the messages by which the driver VM learns of them. A RAM disk keeps what was
- * written when its guest restarts, and goes when the guest does.
+ * The disks and network cards of the guests: memory for RAM disks, and the messages by which the driver VM
+ * learns of them. A RAM disk keeps what was written when its guest restarts, and goes when the guest does.
  */
 #include "drivers-vm/control/control.h"
 #include <stdio.h>
@@ -40,7 +40,8 @@ static int64_t copy_module(const struct module *m, uint64_t bytes)
 	return memory;
 }
 
-static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const struct config_disk *disk, const struct module *m)
+static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const struct config_disk *disk,
+			  const struct module *m)
 {
 	const uint32_t rights = HILUM_MAP_READ | (disk->readonly ? 0 : HILUM_MAP_WRITE);
 	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
@@ -48,16 +49,19 @@ static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const s
 	int64_t memory = disk->readonly ? (int64_t)m->memory : copy_module(m, bytes);
 
 	if (memory < 0)
-		return fail(c, disk, "not enough memory for a copy of the module: give the machine more, or set readonly = true");
+		return fail(c, disk,
+			    "not enough memory for a copy of the module: give the machine more, or set "
+			    "readonly = true");
 	uint64_t gpa = driver_space_take(bytes);
-	int64_t error = gpa == 0 ? HILUM_E_NO_MEMORY : hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, rights);
+	int64_t error =
+		gpa == 0 ? HILUM_E_NO_MEMORY : hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, rights);
 	if (!disk->readonly)
 		hc(HC_HANDLE_CLOSE, memory); /* the mapping keeps it */
 	if (error < 0) {
 		driver_space_give(gpa);
 		return fail(c, disk, control_error(error));
 	}
-	*r = (struct ram_disk){ (hilum_handle_t)memory, gpa, bytes };
+	*r = (struct ram_disk){(hilum_handle_t)memory, gpa, bytes};
 	return true;
 }
 
@@ -65,9 +69,9 @@ static void part_of(const struct config_disk *disk, struct channel_message *m)
 {
 	const char *name = disk->partlabel != NULL ? disk->partlabel : disk->partuuid;
 
-	m->disk.part = disk->partition != 0      ? CHANNEL_PART_NUMBER
+	m->disk.part = disk->partition != 0	 ? CHANNEL_PART_NUMBER
 		       : disk->partlabel != NULL ? CHANNEL_PART_LABEL
-		       : disk->partuuid != NULL  ? CHANNEL_PART_UUID
+		       : disk->partuuid != NULL	 ? CHANNEL_PART_UUID
 						 : CHANNEL_PART_WHOLE;
 	m->disk.part_number = disk->partition;
 	snprintf(m->disk.part_name, sizeof(m->disk.part_name), "%s", name != NULL ? name : "");
@@ -78,7 +82,7 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 	const struct config_disk *disk = &c->disk[index];
 	const struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
 	struct ram_disk *r = &disks[slot][index];
-	struct channel_message message = { .kind = CHANNEL_DISK, .slot = slot };
+	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
 
 	if (disk->device != NULL) {
 		memcpy(message.disk.device, disk->device, strlen(disk->device));
@@ -92,7 +96,8 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 	}
 	message.disk.bytes_per_second = disk->bandwidth;
 	message.disk.operations_per_second = disk->iops;
-	message.disk.flags = (disk->readonly ? CHANNEL_DISK_READ_ONLY : 0) | (c->packed ? CHANNEL_DISK_PACKED : 0);
+	message.disk.flags =
+		(disk->readonly ? CHANNEL_DISK_READ_ONLY : 0) | (c->packed ? CHANNEL_DISK_PACKED : 0);
 	message.disk.queues = (uint16_t)disk->num_queues;
 	part_of(disk, &message);
 	if (disk->serial != NULL)
@@ -101,7 +106,8 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 	return true;
 }
 
-/* Bridges and tenants have names in the configuration, and numbers beyond: from 1, in the order of their first use. */
+/* Bridges and tenants have names in the configuration, and numbers beyond: from 1, in the order of their
+ * first use. */
 static uint32_t number_of(const char *name)
 {
 	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX]; /* of the configuration, which stays */
@@ -116,7 +122,7 @@ static uint32_t number_of(const char *name)
 static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 {
 	const struct config_nic *nic = &c->nic[index];
-	struct channel_message m = { .kind = CHANNEL_NIC, .slot = slot };
+	struct channel_message m = {.kind = CHANNEL_NIC, .slot = slot};
 
 	m.nic.bytes_per_second = nic->rate;
 	m.nic.bridge = number_of(nic->bridge);

@@ -1,6 +1,6 @@
 /*
- * A block device as the driver VM's parts see it: RAM disks, partitions and host disks offer it, virtio disks use it. Sectors have
- * 512 bytes. All of it runs on the driver VM's vCPU 0.
+ * A block device as the driver VM's parts see it: RAM disks, partitions and host disks offer it, virtio disks
+ * use it. Sectors have 512 bytes. All of it runs on the driver VM's vCPU 0.
  */
 #ifndef DRIVERS_VM_DRIVER_BLK_DEVICE_H
 #define DRIVERS_VM_DRIVER_BLK_DEVICE_H
@@ -30,12 +30,13 @@ enum blk_status {
 struct blk_request {
 	enum blk_operation operation;
 	uint64_t sector, sectors; /* within the device; 0 and 0 for BLK_FLUSH */
-	/* READ and WRITE: the data's place, `sectors` sectors in all. Stays valid, as do the segments, until it is done. */
+	/* READ and WRITE: the data's place, `sectors` sectors in all. Stays valid, as do the segments, until
+	 * it is done. */
 	const struct io_segment *segment;
 	unsigned segments;
 	/*
-	 * After BLK_PENDING: called once, with OK or an error, from outside of any call of the submitter, with no lock of the
-	 * device held: it may submit again.
+	 * After BLK_PENDING: called once, with OK or an error, from outside of any call of the submitter,
+	 * with no lock of the device held: it may submit again.
 	 */
 	void (*done)(struct blk_request *request, enum blk_status status);
 	/* The device's, from submit to done. */
@@ -47,11 +48,16 @@ struct blk_device;
 
 struct blk_device_ops {
 	/*
-	 * Starts a request, or finishes it on the spot: then the result is its status and `done` is not called. The submitter has
-	 * checked it with blk_request_check. A device without room keeps it in a list of its own.
+	 * Starts a request, or finishes it on the spot: then the result is its status and `done` is not
+	 * called. The submitter has checked it with blk_request_check. A device without room keeps it in a
+	 * list of its own.
 	 */
 	enum blk_status (*submit)(struct blk_device *device, struct blk_request *request);
-	/* Completes what is done without waiting for an interrupt. Optional for a device that never answers BLK_PENDING. */
+	/*
+	 * Completes what is done without waiting for an interrupt. Optional for a device that never answers
+	 * BLK_PENDING. Called again and again until all is done when a guest goes, so a device that hangs
+	 * must be reset by its driver, its requests failed.
+	 */
 	void (*poll)(struct blk_device *device);
 };
 
@@ -66,12 +72,13 @@ struct blk_device {
 };
 
 /*
- * What may be submitted: operation, range and segments fit each other and the device. UNSUPPORTED: an operation that it does not
- * have; IO_ERROR: the rest.
+ * What may be submitted: operation, range and segments fit each other and the device. UNSUPPORTED: an
+ * operation that it does not have; IO_ERROR: the rest.
  */
 enum blk_status blk_request_check(const struct blk_device *device, const struct blk_request *request);
 
-/* Reads `sectors` sectors to `to` and waits for them; false: an error. For setting up, not while guests wait. */
+/* Reads `sectors` sectors to `to` and waits for them; false: an error. For setting up, not while guests wait.
+ */
 bool blk_read_wait(struct blk_device *device, uint64_t sector, uint64_t sectors, void *to);
 
 #endif

@@ -31,15 +31,16 @@ void blk_ram_init(struct blk_ram *disk, void *memory, uint64_t bytes, bool read_
 	static const struct blk_device_ops ops = {.submit = submit};
 
 	*disk = (struct blk_ram){
-		.device = {
-			.ops = &ops,
-			.sectors = bytes / BLK_SECTOR_BYTES,
-			.physical_block_bytes = 4096,
-			.read_only = read_only,
-			.flushes = true,
-			.discards = !read_only,
-			.writes_zeroes = !read_only,
-		},
+		.device =
+			{
+				.ops = &ops,
+				.sectors = bytes / BLK_SECTOR_BYTES,
+				.physical_block_bytes = 4096,
+				.read_only = read_only,
+				.flushes = true,
+				.discards = !read_only,
+				.writes_zeroes = !read_only,
+			},
 		.memory = memory,
 	};
 }

@@ -1,4 +1,5 @@
-/* A disk in memory: a boot module, or a copy of one that can be written. Every request is finished on the spot. */
+/* A disk in memory: a boot module, or a copy of one that can be written. Every request is finished on the
+ * spot. */
 #ifndef DRIVERS_VM_DRIVER_BLK_RAM_H
 #define DRIVERS_VM_DRIVER_BLK_RAM_H
 

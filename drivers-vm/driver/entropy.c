@@ -1,4 +1,5 @@
-/* RDSEED where there is one, else RDRAND: SDM vol. 1, 7.3.17 Random Number Generator Instructions; its retry count. */
+/* RDSEED where there is one, else RDRAND: SDM vol. 1, 7.3.17 Random Number Generator Instructions; its retry
+ * count. */
 #include "drivers-vm/driver/entropy.h"
 
 #include <stdint.h>

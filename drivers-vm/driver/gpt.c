@@ -53,8 +53,9 @@ static uint32_t crc32(uint32_t crc, const uint8_t *bytes, size_t count)
 
 static void guid_text(const uint8_t *g, char text[GPT_UUID_BYTES])
 {
-	snprintf(text, GPT_UUID_BYTES, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", g[3], g[2],
-		 g[1], g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]);
+	snprintf(text, GPT_UUID_BYTES, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+		 g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13],
+		 g[14], g[15]);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -118,7 +119,8 @@ static void look_at(struct search *s, uint32_t number, const uint8_t *bytes)
 	s->last = entry.last;
 }
 
-/* Reads all entries; false: they cannot be read, or their checksum is wrong. Entries never cross the buffer: both are powers of two. */
+/* Reads all entries; false: they cannot be read, or their checksum is wrong. Entries never cross the buffer:
+ * both are powers of two. */
 static bool read_entries(struct blk_device *device, struct search *s)
 {
 	const struct gpt_header *h = s->header;
@@ -147,8 +149,8 @@ static bool read_header(struct blk_device *device, uint64_t lba, struct gpt_head
 	if (!blk_read_wait(device, lba, 1, buffer))
 		return false;
 	memcpy(h, buffer, sizeof(*h));
-	if (h->signature != SIGNATURE || h->revision != REVISION || h->header_bytes < offsetof(struct gpt_header, end) ||
-	    h->header_bytes > BLK_SECTOR_BYTES)
+	if (h->signature != SIGNATURE || h->revision != REVISION ||
+	    h->header_bytes < offsetof(struct gpt_header, end) || h->header_bytes > BLK_SECTOR_BYTES)
 		return false;
 	memset(buffer + offsetof(struct gpt_header, header_crc), 0, sizeof(h->header_crc));
 	crc = ~crc32(~0u, buffer, h->header_bytes);
@@ -165,7 +167,8 @@ static bool read_table(struct blk_device *device, uint64_t lba, struct gpt_heade
 	return read_header(device, lba, h) && read_entries(device, s);
 }
 
-const char *gpt_find(struct blk_device *device, const struct gpt_wanted *wanted, uint64_t *first, uint64_t *sectors)
+const char *gpt_find(struct blk_device *device, const struct gpt_wanted *wanted, uint64_t *first,
+		     uint64_t *sectors)
 {
 	struct gpt_header header;
 	struct search s = {.wanted = wanted};

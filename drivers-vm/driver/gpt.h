@@ -1,6 +1,6 @@
 /*
- * Partitions of a disk with a GUID partition table: UEFI Specification 2.10, 5.3. The table is whoever's wrote the disk: everything in
- * it is checked before it counts.
+ * Partitions of a disk with a GUID partition table: UEFI Specification 2.10, 5.3. The table is whoever's
+ * wrote the disk: everything in it is checked before it counts.
  */
 #ifndef DRIVERS_VM_DRIVER_GPT_H
 #define DRIVERS_VM_DRIVER_GPT_H
@@ -20,10 +20,11 @@ struct gpt_wanted {
 };
 
 /*
- * Finds the partition that is wanted; NULL, and its place in *first and *sectors, or what is wrong in words. The second table is
- * used if the first one is damaged. A label or GUID that two partitions have is an error.
+ * Finds the partition that is wanted; NULL, and its place in *first and *sectors, or what is wrong in words.
+ * The second table is used if the first one is damaged. A label or GUID that two partitions have is an error.
  */
-const char *gpt_find(struct blk_device *device, const struct gpt_wanted *wanted, uint64_t *first, uint64_t *sectors);
+const char *gpt_find(struct blk_device *device, const struct gpt_wanted *wanted, uint64_t *first,
+		     uint64_t *sectors);
 
 /* A part of a disk as a device. */
 struct blk_part {

@@ -65,13 +65,6 @@ void host_device_events(uint64_t events)
 	}
 }
 
-void host_device_poll(void)
-{
-	for (unsigned i = 0; i < device_count; i++)
-		devices[i]->ops->interrupt(devices[i]);
-	host_device_check();
-}
-
 uint64_t host_device_check(void)
 {
 	uint64_t now = device_count != 0 ? service_tsc() : 0, next = 0;

@@ -44,9 +44,6 @@ void host_device_events(uint64_t events);
 /* Lets the drivers look at the clock; returns the next time that they must, as a TSC value, 0: none. */
 uint64_t host_device_check(void);
 
-/* For who waits for a device without leaving: as if each had interrupted. */
-void host_device_poll(void);
-
 /* One line of the log about a device. */
 void host_device_log(const struct host_pci *pci, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -293,6 +293,14 @@ static uint64_t check(struct host_device *device, uint64_t now_tsc)
 	return card->check_tsc;
 }
 
+static void poll(struct net_port *port)
+{
+	struct card *card = card_of(port);
+
+	take_sent(card);
+	check(&card->device, service_tsc());
+}
+
 static bool matches(const struct host_pci *pci)
 {
 	return host_virtio_matches(pci, VIRTIO_NET_TYPE);
@@ -342,7 +350,7 @@ static bool bring_up(struct card *card, const struct host_pci *pci, unsigned eve
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
 	static const struct host_device_ops ops = {.interrupt = interrupt, .check = check};
-	static const struct net_port_ops port_ops = {.receive = receive_from_switch, .flush = flush};
+	static const struct net_port_ops port_ops = {.receive = receive_from_switch, .flush = flush, .poll = poll};
 	struct card *card = calloc(1, sizeof(*card));
 
 	if (card == NULL)

@@ -173,7 +173,7 @@ static void command(const struct channel_message *m)
 		host_device_add(m);
 		return;
 	case CHANNEL_UPLINK:
-		host_nic_join(slot_devices_switch(), m);
+		host_nic_join(&driver_switch, m);
 		return;
 	case CHANNEL_ATTACH:
 		answer.kind = CHANNEL_REFUSED;

@@ -1,15 +1,16 @@
 /*
- * A port with IP addresses speaks IPv4, IPv6 and ARP only, from these addresses; it announces no others (ARP, neighbour
- * advertisements) and no routes. What is needed to get an address (DHCP, duplicate address detection) passes.
+ * A port with IP addresses speaks IPv4, IPv6 and ARP only, from these addresses; it announces no others (ARP,
+ * neighbour advertisements) and no routes. What is needed to get an address (DHCP, duplicate address
+ * detection) passes.
  */
 #include "drivers-vm/driver/net_filter.h"
 
 #include <string.h>
 
-#define IP4_BYTES 20u
-#define IP6_BYTES 40u
-#define ARP_BYTES 28u
-#define DHCP_SERVER_PORT 67u
+#define IP4_BYTES		      20u
+#define IP6_BYTES		      40u
+#define ARP_BYTES		      28u
+#define DHCP_SERVER_PORT	      67u
 #define ICMP6_ROUTER_ADVERTISEMENT    134u
 #define ICMP6_NEIGHBOUR_ADVERTISEMENT 136u
 #define ICMP6_REDIRECT		      137u
@@ -28,7 +29,8 @@ static bool has_ip4(const struct net_policy *policy, const uint8_t *address)
 static bool is_link_local(const struct net_policy *policy, const uint8_t *address)
 {
 	const uint8_t *mac = policy->mac;
-	const uint8_t own[16] = {0xFE, 0x80, 0, 0, 0, 0, 0, 0, mac[0] ^ 2, mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5]};
+	const uint8_t own[16] = {0xFE,	     0x80,   0,	     0,	   0,	 0,	 0,	 0,
+				 mac[0] ^ 2, mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5]};
 
 	return memcmp(own, address, 16) == 0;
 }
@@ -90,7 +92,8 @@ static bool allows_ip6(const struct net_policy *policy, const uint8_t *ip, unsig
 	if (memcmp(ip + 8, nobody, 16) != 0 && !has_ip6(policy, ip + 8))
 		return false;
 	next = ip[6];
-	/* One hop-by-hop header, as multicast listener reports have. Neighbour discovery has none: RFC 6980. */
+	/* One hop-by-hop header, as multicast listener reports have. Neighbour discovery has none: RFC 6980.
+	 */
 	if (next == 0) {
 		if (bytes < at + 8)
 			return false;

@@ -9,9 +9,9 @@
 #define NET_TYPE_TAG 0x8100u
 #define NET_TYPE_IP6 0x86DDu
 
-#define NET_IP_TCP    6u
-#define NET_IP_UDP    17u
-#define NET_IP_ICMP6  58u
+#define NET_IP_TCP   6u
+#define NET_IP_UDP   17u
+#define NET_IP_ICMP6 58u
 
 static inline uint16_t net_get16(const uint8_t *at)
 {
@@ -36,8 +36,8 @@ static inline void net_put32(uint8_t *at, uint32_t value)
 }
 
 /*
- * Whether a frame may leave the port. `head` holds its first `bytes` bytes, at least NET_HEADER_BYTES; `l3` is where the header of
- * type `type` begins, behind a tag if there is one.
+ * Whether a frame may leave the port. `head` holds its first `bytes` bytes, at least NET_HEADER_BYTES; `l3`
+ * is where the header of type `type` begins, behind a tag if there is one.
  */
 bool net_filter_allows(const struct net_policy *policy, const uint8_t *head, unsigned bytes, unsigned l3,
 		       uint16_t type);

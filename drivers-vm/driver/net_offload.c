@@ -5,15 +5,15 @@
 
 #include <string.h>
 
-#define IP4_BYTES 20u
-#define IP6_BYTES 40u
-#define TCP_BYTES 20u
+#define IP4_BYTES    20u
+#define IP6_BYTES    40u
+#define TCP_BYTES    20u
 #define TCP_DATA_MIN 48u /* of a piece: smaller ones would make much work of one frame */
-#define TCP_CSUM  16u
-#define TCP_FLAGS 13u
-#define TCP_FIN	  0x01u
-#define TCP_PUSH  0x08u
-#define TCP_CWR	  0x80u
+#define TCP_CSUM     16u
+#define TCP_FLAGS    13u
+#define TCP_FIN	     0x01u
+#define TCP_PUSH     0x08u
+#define TCP_CWR	     0x80u
 
 /* The receiver gets these one by one, and has done with each when `receive` returns. */
 struct piece {
@@ -38,7 +38,8 @@ static bool is_tcp(const struct net_frame *frame, unsigned l3, uint16_t type)
 	if (type == NET_TYPE_IP4 && frame->gso == NET_GSO_TCP4) {
 		if (l4 < l3 + IP4_BYTES || l4 != l3 + (ip[0] & 15u) * 4 || ip[9] != NET_IP_TCP)
 			return false;
-	} else if (type != NET_TYPE_IP6 || frame->gso != NET_GSO_TCP6 || l4 != l3 + IP6_BYTES || ip[6] != NET_IP_TCP) {
+	} else if (type != NET_TYPE_IP6 || frame->gso != NET_GSO_TCP6 || l4 != l3 + IP6_BYTES ||
+		   ip[6] != NET_IP_TCP) {
 		return false;
 	}
 	if (frame->csum_offset != TCP_CSUM || l4 + TCP_BYTES > head_bytes(frame))
@@ -99,7 +100,8 @@ static void checksum_fill(struct net_frame *frame)
 	uint8_t *at = frame->segment[0].bytes + frame->csum_start + frame->csum_offset;
 	uint16_t sum = (uint16_t)~frame_sum(frame, frame->csum_start, 0);
 
-	/* What stood there, the sum of the pseudo header, counts in. For UDP, 0 would mean that there is none. */
+	/* What stood there, the sum of the pseudo header, counts in. For UDP, 0 would mean that there is
+	 * none. */
 	net_put16(at, sum != 0 ? sum : 0xFFFF);
 	frame->csum_partial = false;
 }
@@ -121,7 +123,8 @@ static void piece_init(struct piece *p, const struct net_frame *frame, unsigned 
 }
 
 /* Adds [from, from + count) of the frame, from its segment *index on, of which *skip bytes are used. */
-static void piece_add(struct piece *p, const struct net_frame *frame, unsigned *index, uint32_t *skip, uint32_t count)
+static void piece_add(struct piece *p, const struct net_frame *frame, unsigned *index, uint32_t *skip,
+		      uint32_t count)
 {
 	while (count != 0 && *index < frame->segments) {
 		const struct io_segment *s = &frame->segment[*index];
@@ -147,8 +150,10 @@ static void deliver(struct net_port *port, struct net_frame *frame)
 	port->ops->receive(port, frame);
 }
 
-/* The piece's own lengths, numbers and flags: RFC 9293, 3.1; RFC 791, 3.1. The old sum was of the whole length. */
-static void fix_headers(struct piece *p, const struct net_frame *frame, unsigned l3, unsigned number, uint32_t offset, bool last)
+/* The piece's own lengths, numbers and flags: RFC 9293, 3.1; RFC 791, 3.1. The old sum was of the whole
+ * length. */
+static void fix_headers(struct piece *p, const struct net_frame *frame, unsigned l3, unsigned number,
+			uint32_t offset, bool last)
 {
 	unsigned l4 = frame->csum_start;
 	uint8_t *ip = p->head + l3, *tcp = p->head + l4;

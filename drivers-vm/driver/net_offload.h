@@ -1,6 +1,6 @@
 /*
- * Checksums and the cutting of large TCP segments, where the receiver cannot do what the sender left undone. What a guest says about
- * its frame is checked before anybody works by it.
+ * Checksums and the cutting of large TCP segments, where the receiver cannot do what the sender left undone.
+ * What a guest says about its frame is checked before anybody works by it.
  */
 #ifndef DRIVERS_VM_DRIVER_NET_OFFLOAD_H
 #define DRIVERS_VM_DRIVER_NET_OFFLOAD_H

@@ -1,6 +1,6 @@
 /*
- * What is joined to the switch: a guest's network card, a host's network card, the address translation. Frames are Ethernet without
- * preamble and checksum. All of it runs on the driver VM's vCPU 0.
+ * What is joined to the switch: a guest's network card, a host's network card, the address translation.
+ * Frames are Ethernet without preamble and checksum. All of it runs on the driver VM's vCPU 0.
  */
 #ifndef DRIVERS_VM_DRIVER_NET_PORT_H
 #define DRIVERS_VM_DRIVER_NET_PORT_H
@@ -9,10 +9,11 @@
 
 #include <stdbool.h>
 
-#define NET_MAC_BYTES	    6u
-#define NET_HEADER_BYTES    14u /* addresses and type */
-#define NET_TAG_BYTES	    4u	/* IEEE 802.1Q */
-#define NET_HEAD_BYTES	    160u /* room for Ethernet, tag, and the largest IPv4 and TCP headers, which are 138 */
+#define NET_MAC_BYTES	 6u
+#define NET_HEADER_BYTES 14u  /* addresses and type */
+#define NET_TAG_BYTES	 4u   /* IEEE 802.1Q */
+#define NET_HEAD_BYTES	 160u /* room for Ethernet, tag, and the largest IPv4 and TCP headers, which are 138 \
+			       */
 #define NET_FRAME_BYTES_MAX 65553u /* a tagged frame with the largest IP packet */
 #define NET_SEGMENTS_MAX    64u
 
@@ -34,7 +35,8 @@ struct net_frame {
 	struct io_segment *segment;
 	unsigned segments; /* at most NET_SEGMENTS_MAX; NET_SEGMENTS_MAX + 1 for a receiver */
 	uint32_t bytes;
-	bool csum_partial; /* the sum from csum_start to the end is missing at csum_start + csum_offset, in the first segment */
+	bool csum_partial; /* the sum from csum_start to the end is missing at csum_start + csum_offset, in
+			      the first segment */
 	uint8_t gso;	   /* enum net_gso */
 	uint16_t gso_bytes, csum_start, csum_offset;
 	unsigned references;
@@ -42,8 +44,8 @@ struct net_frame {
 };
 
 /*
- * A port that goes on using a frame's segments after `receive` returns, as a network card that sends from them, holds the frame and
- * releases it later. False: this one must be copied.
+ * A port that goes on using a frame's segments after `receive` returns, as a network card that sends from
+ * them, holds the frame and releases it later. False: this one must be copied.
  */
 static inline bool net_frame_hold(struct net_frame *frame)
 {
@@ -66,20 +68,27 @@ struct net_port_ops {
 	void (*receive)(struct net_port *port, struct net_frame *frame);
 	/* Optional. No more frames come for now: time for the interrupt, or for the card's doorbell. */
 	void (*flush)(struct net_port *port);
+	/*
+	 * Of a port that holds frames: releases those that it has done with, without waiting for an
+	 * interrupt. Called again and again until all are back when a guest goes, so a card that hangs must
+	 * be reset by its driver.
+	 */
+	void (*poll)(struct net_port *port);
 };
 
 #define NET_PORT_IPS 4u /* of each kind */
 
 /* What a port may do and with whom. */
 struct net_policy {
-	uint32_t bridge;   /* ports of different bridges do not see each other */
-	uint32_t tenant;   /* nor do those of different tenants; but an uplink is everybody's */
-	uint16_t vlan;	   /* of its untagged frames; 0: none */
-	bool trunk;	   /* carries tagged frames of all VLANs */
-	bool uplink;	   /* leads to the world: any address may be behind it */
-	bool spoof;	   /* may send from any address */
+	uint32_t bridge; /* ports of different bridges do not see each other */
+	uint32_t tenant; /* nor do those of different tenants; but an uplink is everybody's */
+	uint16_t vlan;	 /* of its untagged frames; 0: none */
+	bool trunk;	 /* carries tagged frames of all VLANs */
+	bool uplink;	 /* leads to the world: any address may be behind it */
+	bool spoof;	 /* may send from any address */
 	uint8_t mac[NET_MAC_BYTES];
-	uint8_t ip4[NET_PORT_IPS][4], ip6[NET_PORT_IPS][16]; /* may send from these only; none of both: from any */
+	uint8_t ip4[NET_PORT_IPS][4],
+		ip6[NET_PORT_IPS][16]; /* may send from these only; none of both: from any */
 	unsigned ip4s, ip6s;
 };
 

@@ -14,7 +14,7 @@ struct transit {
 	struct net_frame *frame;
 	uint16_t vlan; /* that it belongs to; 0: none */
 	bool tagged;
-	unsigned l3;   /* where the header of `type` begins */
+	unsigned l3; /* where the header of `type` begins */
 	uint16_t type;
 	struct net_frame *retagged; /* with the tag put in or taken out; NULL: not made yet */
 };
@@ -86,14 +86,16 @@ static void learn(struct net_switch *sw, const struct transit *t, uint64_t now_n
 	*place = (struct net_learned){key, policy->bridge, t->from, now_ns};
 }
 
-static struct net_port *find_learned(struct net_switch *sw, const struct transit *t, const uint8_t *mac, uint64_t now_ns)
+static struct net_port *find_learned(struct net_switch *sw, const struct transit *t, const uint8_t *mac,
+				     uint64_t now_ns)
 {
 	uint64_t key = key_of(mac, t->vlan);
 	uint32_t bridge = t->from->policy.bridge;
 	const struct net_learned *places = places_of(sw, key, bridge);
 
 	for (unsigned i = 0; i < NET_SWITCH_WAYS; i++)
-		if (places[i].key == key && places[i].bridge == bridge && now_ns - places[i].seen_ns < NET_SWITCH_AGING_NS)
+		if (places[i].key == key && places[i].bridge == bridge &&
+		    now_ns - places[i].seen_ns < NET_SWITCH_AGING_NS)
 			return places[i].port;
 	return NULL;
 }
@@ -139,9 +141,11 @@ static struct net_frame *retag(struct transit *t, bool tag)
 	if (tag) {
 		net_put16(other.head + addresses, NET_TYPE_TAG);
 		net_put16(other.head + addresses + 2, t->vlan);
-		memcpy(other.head + addresses + NET_TAG_BYTES, head->bytes + addresses, head->count - addresses);
+		memcpy(other.head + addresses + NET_TAG_BYTES, head->bytes + addresses,
+		       head->count - addresses);
 	} else {
-		memcpy(other.head + addresses, head->bytes + addresses + NET_TAG_BYTES, head->count - addresses - NET_TAG_BYTES);
+		memcpy(other.head + addresses, head->bytes + addresses + NET_TAG_BYTES,
+		       head->count - addresses - NET_TAG_BYTES);
 	}
 	other.segment[0] = (struct io_segment){other.head, head->count + (unsigned)by};
 	other.frame.bytes += (unsigned)by;
@@ -186,8 +190,8 @@ static struct net_port *find_fixed(const struct net_switch *sw, const struct tra
 {
 	for (unsigned i = 0; i < sw->ports; i++) {
 		struct net_port *port = sw->port[i];
-		if (memcmp(port->policy.mac, mac, NET_MAC_BYTES) == 0 && port->policy.bridge == t->from->policy.bridge &&
-		    is_member(&port->policy, t->vlan))
+		if (memcmp(port->policy.mac, mac, NET_MAC_BYTES) == 0 &&
+		    port->policy.bridge == t->from->policy.bridge && is_member(&port->policy, t->vlan))
 			return port;
 	}
 	return NULL;
@@ -195,7 +199,8 @@ static struct net_port *find_fixed(const struct net_switch *sw, const struct tra
 
 /* ---- The way in ---- */
 
-/* Tag, VLAN and type; false: the frame has no business at this port. Only trunks carry tags: nobody can choose a VLAN elsewhere. */
+/* Tag, VLAN and type; false: the frame has no business at this port. Only trunks carry tags: nobody can
+ * choose a VLAN elsewhere. */
 static bool classify(struct transit *t)
 {
 	const struct net_policy *policy = &t->from->policy;
@@ -215,10 +220,12 @@ static bool classify(struct transit *t)
 	t->type = net_get16(head->bytes + at + NET_TAG_BYTES);
 	t->l3 += NET_TAG_BYTES;
 	t->vlan = tci & VLAN_MASK; /* 0: it has a priority only */
-	return policy->trunk && t->vlan <= NET_VLAN_MAX && (t->vlan != 0 || policy->vlan == 0) && t->type != NET_TYPE_TAG;
+	return policy->trunk && t->vlan <= NET_VLAN_MAX && (t->vlan != 0 || policy->vlan == 0) &&
+	       t->type != NET_TYPE_TAG;
 }
 
-void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame, uint64_t now_ns)
+void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame,
+			uint64_t now_ns)
 {
 	struct transit t = {.from = port, .frame = frame};
 	const uint8_t *to_mac = frame->segment[0].bytes;
@@ -258,4 +265,11 @@ void net_switch_flush(struct net_switch *sw)
 		sw->waiting--;
 		port->ops->flush(port);
 	}
+}
+
+void net_switch_poll(struct net_switch *sw)
+{
+	for (unsigned i = 0; i < sw->ports; i++)
+		if (sw->port[i]->ops->poll != NULL)
+			sw->port[i]->ops->poll(sw->port[i]);
 }

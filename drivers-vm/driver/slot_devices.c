@@ -4,17 +4,16 @@
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/driver/gpt.h"
-#include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_disk.h"
 #include "drivers-vm/runtime/service.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NIC_FRAMES 16u	  /* a guest's card takes each at once; a host's may hold some */
-#define DISK_REQUESTS 2u /* a RAM disk finishes each at once; one may be held by the limits */
+#define NIC_FRAMES	   16u /* a guest's card takes each at once; a host's may hold some */
+#define DISK_REQUESTS	   2u  /* a RAM disk finishes each at once; one may be held by the limits */
 #define HOST_DISK_REQUESTS 32u
-#define NO_MEMORY "no memory for it in the driver VM"
+#define NO_MEMORY	   "no memory for it in the driver VM"
 
 struct slot_disk {
 	struct channel_message message;
@@ -42,12 +41,7 @@ struct slot_nic {
 	struct virtio_net_frame *frame;
 };
 
-static struct net_switch net;
-
-struct net_switch *slot_devices_switch(void)
-{
-	return &net;
-}
+struct net_switch driver_switch;
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m)
 {
@@ -171,16 +165,17 @@ static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
 	if (nic->frame == NULL || m->nic.ip4s > CHANNEL_NIC_IPS || m->nic.ip6s > CHANNEL_NIC_IPS)
 		return false;
 	*config = (struct virtio_net_config){
-		.net = &net,
-		.policy = {
-			.bridge = m->nic.bridge,
-			.tenant = m->nic.tenant,
-			.vlan = m->nic.vlan,
-			.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
-			.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
-			.ip4s = m->nic.ip4s,
-			.ip6s = m->nic.ip6s,
-		},
+		.net = &driver_switch,
+		.policy =
+			{
+				.bridge = m->nic.bridge,
+				.tenant = m->nic.tenant,
+				.vlan = m->nic.vlan,
+				.trunk = m->nic.flags & CHANNEL_NIC_TRUNK,
+				.spoof = m->nic.flags & CHANNEL_NIC_SPOOF,
+				.ip4s = m->nic.ip4s,
+				.ip6s = m->nic.ip6s,
+			},
 		.pairs = m->nic.pairs >= 1 && m->nic.pairs <= VIRTIO_NET_PAIRS_MAX ? m->nic.pairs : 1,
 		.mtu = m->nic.mtu,
 		.packed = m->nic.flags & CHANNEL_NIC_PACKED,
@@ -217,7 +212,7 @@ bool slot_devices_join(struct slot_devices *devices, const char *name)
 {
 	devices->joined = true;
 	for (unsigned i = 0; i < devices->nics; i++)
-		if (!net_switch_add(&net, &devices->net[i].port)) {
+		if (!net_switch_add(&driver_switch, &devices->net[i].port)) {
 			service_log("vm %s: network card %u: the switch has no port left", name, i);
 			return false;
 		}
@@ -227,16 +222,18 @@ bool slot_devices_join(struct slot_devices *devices, const char *name)
 void slot_devices_leave(struct slot_devices *devices)
 {
 	for (unsigned i = 0; devices->joined && i < devices->nics; i++)
-		net_switch_remove(&net, &devices->net[i].port);
+		net_switch_remove(&driver_switch, &devices->net[i].port);
 	devices->joined = false;
 }
 
 /* Entropy and balloon. False: no memory. */
-static bool others_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+static bool others_make(struct slot_devices *devices, const struct channel_message *m,
+			struct machine_config *config)
 {
 	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
 	if ((m->attach.flags & CHANNEL_VM_RNG) && !entropy_is_available())
-		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND", m->attach.name);
+		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND",
+			    m->attach.name);
 	else if (m->attach.flags & CHANNEL_VM_RNG)
 		devices->rng = calloc(1, sizeof(*devices->rng));
 	if (m->attach.flags & CHANNEL_VM_BALLOON)
@@ -248,7 +245,8 @@ static bool others_make(struct slot_devices *devices, const struct channel_messa
 	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
 }
 
-bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config)
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m,
+		       struct machine_config *config)
 {
 	const char *name = m->attach.name;
 
@@ -261,8 +259,12 @@ bool slot_devices_make(struct slot_devices *devices, const struct channel_messag
 
 void slot_devices_poll(struct slot_devices *devices)
 {
-	(void)devices; /* which of the host's devices they are for, nobody knows */
-	host_device_poll();
+	for (unsigned i = 0; i < devices->disks; i++) {
+		struct blk_device *device = devices->disk[i]->device;
+		if (device != NULL && device->ops->poll != NULL)
+			device->ops->poll(device);
+	}
+	net_switch_poll(&driver_switch);
 }
 
 void slot_devices_free(struct slot_devices *devices)

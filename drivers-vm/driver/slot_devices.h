@@ -1,6 +1,6 @@
 /*
- * The virtio devices of a guest's machine: collected from the control VM's messages, made when the machine is, gone with it. All on
- * vCPU 0.
+ * The virtio devices of a guest's machine: collected from the control VM's messages, made when the machine
+ * is, gone with it. All on vCPU 0.
  */
 #ifndef DRIVERS_VM_DRIVER_SLOT_DEVICES_H
 #define DRIVERS_VM_DRIVER_SLOT_DEVICES_H
@@ -10,6 +10,9 @@
 
 struct slot_disk;
 struct slot_nic;
+
+/* Joins all cards of all guests; what leads to the world is added by its driver. vCPU 0's. */
+extern struct net_switch driver_switch;
 
 struct slot_devices {
 	unsigned disks;
@@ -21,7 +24,7 @@ struct slot_devices {
 	bool joined;		/* to the switch */
 	struct virtio_rng *rng;
 	struct virtio_balloon *balloon;
-	bool incomplete;	/* a message could not be kept */
+	bool incomplete; /* a message could not be kept */
 };
 
 /* Keep what the next slot_devices_make makes. */
@@ -29,11 +32,10 @@ void slot_devices_add_disk(struct slot_devices *devices, const struct channel_me
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m);
 
-/* Fill in the devices of the machine that ATTACH message `m` asks for; false: not all can be made, and the log says so. */
-bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m, struct machine_config *config);
-
-/* The switch that all cards are joined to. */
-struct net_switch *slot_devices_switch(void);
+/* Fill in the devices of the machine that ATTACH message `m` asks for; false: not all can be made, and the
+ * log says so. */
+bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m,
+		       struct machine_config *config);
 
 /* After machine_init: the cables. */
 bool slot_devices_join(struct slot_devices *devices, const char *name);

@@ -18,8 +18,8 @@ struct token_bucket {
 void token_bucket_init(struct token_bucket *bucket, uint64_t per_second, uint64_t now_ns);
 
 /*
- * Whether anything may pass now: 0, or the time when to ask again. What passes is taken with token_bucket_take and may be more
- * than there is; the next has to wait for that.
+ * Whether anything may pass now: 0, or the time when to ask again. What passes is taken with
+ * token_bucket_take and may be more than there is; the next has to wait for that.
  */
 uint64_t token_bucket_wait(struct token_bucket *bucket, uint64_t now_ns);
 void token_bucket_take(struct token_bucket *bucket, uint64_t amount);

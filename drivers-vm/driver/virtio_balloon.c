@@ -3,7 +3,8 @@
 
 #include <assert.h>
 
-static_assert(offsetof(struct virtio_balloon, device) == 0, "the transport's callbacks find the device by it");
+static_assert(offsetof(struct virtio_balloon, device) == 0,
+	      "the transport's callbacks find the device by it");
 
 #define PIECE_PAGES 64u
 
@@ -18,7 +19,8 @@ static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_ch
 	uint32_t page[PIECE_PAGES];
 	size_t bytes;
 
-	if (chain->readable_bytes > VIRTIO_BALLOON_REQUEST_BYTES || chain->readable_bytes % sizeof(*page) != 0)
+	if (chain->readable_bytes > VIRTIO_BALLOON_REQUEST_BYTES ||
+	    chain->readable_bytes % sizeof(*page) != 0)
 		return false;
 	for (uint64_t at = 0; (bytes = virtqueue_read(chain, at, page, sizeof(page))) != 0; at += bytes) {
 		for (size_t i = 0; i < bytes / sizeof(*page); i++) {

@@ -1,6 +1,7 @@
 /*
- * A virtio balloon: virtio 1.2, 5.5. The guest gives up as many pages as the target says, and takes them back when it goes down or
- * when it runs out of memory. The model counts them; what becomes of the pages is the host's business.
+ * A virtio balloon: virtio 1.2, 5.5. The guest gives up as many pages as the target says, and takes them back
+ * when it goes down or when it runs out of memory. The model counts them; what becomes of the pages is the
+ * host's business.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTIO_BALLOON_H
 #define DRIVERS_VM_DRIVER_VIRTIO_BALLOON_H
@@ -27,9 +28,9 @@
 #define VIRTIO_BALLOON_SLICE	     64u    /* buffers at one go */
 
 struct virtio_balloon {
-	struct virtio_pci device; /* first */
-	uint32_t target_pages;	  /* what the guest shall give up, */
-	uint32_t actual_pages;	  /* and what it says that it has */
+	struct virtio_pci device;    /* first */
+	uint32_t target_pages;	     /* what the guest shall give up, */
+	uint32_t actual_pages;	     /* and what it says that it has */
 	uint64_t inflated, deflated; /* pages that it has told of */
 	struct io_segment segment[VIRTIO_BALLOON_QUEUE_SIZE];
 };

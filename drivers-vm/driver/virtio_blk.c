@@ -1,6 +1,6 @@
 /*
- * From a buffer to a request of the block device and back. The guest's header and ranges are copied once; its data is only pointed
- * to.
+ * From a buffer to a request of the block device and back. The guest's header and ranges are copied once; its
+ * data is only pointed to.
  */
 #include "drivers-vm/driver/virtio_blk.h"
 
@@ -8,7 +8,8 @@
 #include <string.h>
 
 static_assert(offsetof(struct virtio_blk, device) == 0, "a device is found in its disk");
-static_assert(offsetof(struct virtio_blk_request, request) == 0, "a request is found by the block device's part");
+static_assert(offsetof(struct virtio_blk_request, request) == 0,
+	      "a request is found by the block device's part");
 
 static struct virtio_blk *disk_of(struct virtio_pci *device)
 {
@@ -357,8 +358,10 @@ void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 	const struct virtio_identity identity = {
 		.type = VIRTIO_BLK_TYPE,
 		.class_code = VIRTIO_BLK_CLASS,
-		.features = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ |
-			    (backend->read_only ? VIRTIO_BLK_F_RO : 0) | (backend->flushes ? VIRTIO_BLK_F_FLUSH : 0) |
+		.features = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE |
+			    VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ |
+			    (backend->read_only ? VIRTIO_BLK_F_RO : 0) |
+			    (backend->flushes ? VIRTIO_BLK_F_FLUSH : 0) |
 			    (backend->discards ? VIRTIO_BLK_F_DISCARD : 0) |
 			    (backend->writes_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0),
 		.config_bytes = VIRTIO_BLK_CONFIG_BYTES,

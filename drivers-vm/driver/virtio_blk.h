@@ -1,6 +1,6 @@
 /*
- * A virtio disk: virtio 1.2, 5.2. Requests go to a block device as they are, with the guest's buffers; those that wait for it, or
- * for the I/O limits, hold up nothing else.
+ * A virtio disk: virtio 1.2, 5.2. Requests go to a block device as they are, with the guest's buffers; those
+ * that wait for it, or for the I/O limits, hold up nothing else.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTIO_BLK_H
 #define DRIVERS_VM_DRIVER_VIRTIO_BLK_H
@@ -66,8 +66,8 @@ struct virtio_blk_range {
 };
 _Static_assert(sizeof(struct virtio_blk_range) == 16, "5.2.6");
 
-#define VIRTIO_BLK_RANGE_SECTORS 0x8000u /* discarded or zeroed by one request at most */
-#define VIRTIO_BLK_SEGMENT_BYTES 0x20000u /* so that one request moves 15.75 MiB at most */
+#define VIRTIO_BLK_RANGE_SECTORS 0x8000u   /* discarded or zeroed by one request at most */
+#define VIRTIO_BLK_SEGMENT_BYTES 0x20000u  /* so that one request moves 15.75 MiB at most */
 #define VIRTIO_BLK_SLICE	 64u	   /* requests served at one go, */
 #define VIRTIO_BLK_SLICE_BYTES	 0x400000u /* and after so many bytes no further one */
 
@@ -112,8 +112,8 @@ struct virtio_blk {
 };
 
 /*
- * Sets up the power-on state, ready for pci_host_plug(&disk->device.function). `timer` is the id that the model arms for itself.
- * config->device and config->request must outlive the disk.
+ * Sets up the power-on state, ready for pci_host_plug(&disk->device.function). `timer` is the id that the
+ * model arms for itself. config->device and config->request must outlive the disk.
  */
 void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 		     const struct virtio_blk_config *config, unsigned timer);

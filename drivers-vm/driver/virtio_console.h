@@ -36,7 +36,8 @@ struct virtio_console {
 	bool transmitting;    /* `transmit_chain` is not given back yet, */
 	uint64_t transmitted; /* and this much of it is out */
 	struct virtqueue_chain transmit_chain, receive_chain;
-	struct io_segment transmit_segment[VIRTIO_CONSOLE_QUEUE_SIZE], receive_segment[VIRTIO_CONSOLE_QUEUE_SIZE];
+	struct io_segment transmit_segment[VIRTIO_CONSOLE_QUEUE_SIZE],
+		receive_segment[VIRTIO_CONSOLE_QUEUE_SIZE];
 };
 
 /*

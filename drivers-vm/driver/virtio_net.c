@@ -1,6 +1,6 @@
 /*
- * From a buffer to a frame and back. All of it runs on the driver VM's vCPU 0, one frame at a time: what one frame needs for a moment
- * is static, because the stack is small.
+ * From a buffer to a frame and back. All of it runs on the driver VM's vCPU 0, one frame at a time: what one
+ * frame needs for a moment is static, because the stack is small.
  */
 #include "drivers-vm/driver/virtio_net.h"
 
@@ -74,14 +74,16 @@ static void done(struct net_frame *frame)
 }
 
 /* The frame behind the header, its own head first; false: it is none that can be sent. */
-static bool frame_fill(struct virtio_net_frame *f, struct virtqueue_chain *chain, const struct virtio_net_header *header)
+static bool frame_fill(struct virtio_net_frame *f, struct virtqueue_chain *chain,
+		       const struct virtio_net_header *header)
 {
 	struct io_segment *rest = chain->segment;
 	unsigned rests = chain->readable;
 	uint32_t bytes = (uint32_t)(chain->readable_bytes - HEADER_BYTES);
 	uint32_t head = bytes < NET_HEAD_BYTES ? bytes : NET_HEAD_BYTES;
 	/* A segment that is to be cut may be large; all others fit the medium. */
-	uint32_t most = header->gso_type != NET_GSO_NONE ? NET_FRAME_BYTES_MAX : f->nic->mtu + NET_HEADER_BYTES + NET_TAG_BYTES;
+	uint32_t most = header->gso_type != NET_GSO_NONE ? NET_FRAME_BYTES_MAX
+							 : f->nic->mtu + NET_HEADER_BYTES + NET_TAG_BYTES;
 
 	if (bytes < NET_HEADER_BYTES || bytes > most)
 		return false;
@@ -129,8 +131,8 @@ static void send(struct virtio_net_frame *f, struct virtqueue_chain *chain)
 	struct virtio_net_header header;
 
 	nic->pending++;
-	if (virtqueue_read(chain, 0, &header, sizeof(header)) != sizeof(header) || !is_negotiated(nic, &header) ||
-	    !frame_fill(f, chain, &header)) {
+	if (virtqueue_read(chain, 0, &header, sizeof(header)) != sizeof(header) ||
+	    !is_negotiated(nic, &header) || !frame_fill(f, chain, &header)) {
 		nic->port.counts.refused++;
 		done(&f->frame);
 		return;
@@ -201,8 +203,8 @@ static struct virtio_net_header header_of(const struct net_frame *frame)
 	if (frame->gso != NET_GSO_NONE) {
 		header.gso_type = frame->gso;
 		header.gso_bytes = frame->gso_bytes;
-		header.header_bytes =
-			(uint16_t)(frame->csum_start + (frame->segment[0].bytes[frame->csum_start + 12] >> 4) * 4u);
+		header.header_bytes = (uint16_t)(frame->csum_start +
+						 (frame->segment[0].bytes[frame->csum_start + 12] >> 4) * 4u);
 	}
 	return header;
 }
@@ -214,7 +216,8 @@ struct reading {
 	uint32_t offset;
 };
 
-/* Copies what is left of the frame behind `at` bytes of the chain's writable part, as far as it goes; returns how much. */
+/* Copies what is left of the frame behind `at` bytes of the chain's writable part, as far as it goes; returns
+ * how much. */
 static uint32_t chain_fill(const struct virtqueue_chain *chain, uint64_t at, struct reading *r)
 {
 	uint32_t copied = 0;
@@ -277,7 +280,8 @@ static unsigned choose_pair(const struct virtio_net *nic, const struct net_frame
 
 	if (nic->active_pairs == 1)
 		return 0;
-	for (uint32_t i = 26; i < 38 && i < bytes; i++) /* IPv4: addresses, and ports if there are no options */
+	for (uint32_t i = 26; i < 38 && i < bytes;
+	     i++) /* IPv4: addresses, and ports if there are no options */
 		hash = hash * 31 + head->bytes[i];
 	for (uint32_t i = 0; i < 2 * NET_MAC_BYTES; i++)
 		hash = hash * 31 + head->bytes[i];
@@ -286,7 +290,8 @@ static unsigned choose_pair(const struct virtio_net *nic, const struct net_frame
 
 static uint32_t offloads(const struct virtio_net *nic)
 {
-	return (has(nic, VIRTIO_NET_F_GUEST_CSUM) ? NET_CAN_CSUM : 0) | (has(nic, VIRTIO_NET_F_GUEST_TSO4) ? NET_CAN_TCP4 : 0) |
+	return (has(nic, VIRTIO_NET_F_GUEST_CSUM) ? NET_CAN_CSUM : 0) |
+	       (has(nic, VIRTIO_NET_F_GUEST_TSO4) ? NET_CAN_TCP4 : 0) |
 	       (has(nic, VIRTIO_NET_F_GUEST_TSO6) ? NET_CAN_TCP6 : 0);
 }
 
@@ -325,8 +330,8 @@ static uint8_t command(struct virtio_net *nic, const struct virtqueue_chain *cha
 	uint8_t bytes[4];
 	unsigned pairs;
 
-	if (virtqueue_read(chain, 0, bytes, sizeof(bytes)) != sizeof(bytes) || bytes[0] != VIRTIO_NET_CTRL_MQ ||
-	    bytes[1] != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
+	if (virtqueue_read(chain, 0, bytes, sizeof(bytes)) != sizeof(bytes) ||
+	    bytes[0] != VIRTIO_NET_CTRL_MQ || bytes[1] != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
 		return VIRTIO_NET_ERR;
 	pairs = bytes[2] | bytes[3] << 8;
 	if (pairs == 0 || pairs > nic->pairs)
@@ -440,8 +445,8 @@ void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
 	const struct virtio_identity identity = {
 		.type = VIRTIO_NET_TYPE,
 		.class_code = VIRTIO_NET_CLASS,
-		.features = VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |
-			    (config->plain ? 0 : VIRTIO_NET_F_OFFLOADS) |
+		.features = VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC | VIRTIO_NET_F_MRG_RXBUF |
+			    VIRTIO_NET_F_STATUS | (config->plain ? 0 : VIRTIO_NET_F_OFFLOADS) |
 			    (config->pairs > 1 ? VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_MQ : 0),
 		.config_bytes = VIRTIO_NET_CONFIG_BYTES,
 		.queues = config->pairs > 1 ? 2 * config->pairs + 1 : 2,

@@ -1,6 +1,6 @@
 /*
- * A virtio network card: virtio 1.2, 5.1. What the guest transmits goes to the switch with the guest's own buffers; only the headers,
- * by which decisions are made, are copied.
+ * A virtio network card: virtio 1.2, 5.1. What the guest transmits goes to the switch with the guest's own
+ * buffers; only the headers, by which decisions are made, are copied.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTIO_NET_H
 #define DRIVERS_VM_DRIVER_VIRTIO_NET_H
@@ -26,18 +26,18 @@
 #define VIRTIO_NET_F_OFFLOADS                                                                                \
 	(VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_GUEST_TSO4 | VIRTIO_NET_F_GUEST_TSO6 |   \
 	 VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6)
-#define VIRTIO_NET_F_MRG_RXBUF	(1ull << 15)
-#define VIRTIO_NET_F_STATUS	(1ull << 16)
-#define VIRTIO_NET_F_CTRL_VQ	(1ull << 17)
-#define VIRTIO_NET_F_MQ		(1ull << 22)
+#define VIRTIO_NET_F_MRG_RXBUF (1ull << 15)
+#define VIRTIO_NET_F_STATUS    (1ull << 16)
+#define VIRTIO_NET_F_CTRL_VQ   (1ull << 17)
+#define VIRTIO_NET_F_MQ	       (1ull << 22)
 
 /* Configuration: 5.1.4. */
-#define VIRTIO_NET_MAC		 0u
-#define VIRTIO_NET_STATUS	 6u
-#define VIRTIO_NET_MAX_PAIRS	 8u
-#define VIRTIO_NET_MTU		 10u
-#define VIRTIO_NET_CONFIG_BYTES	 12u
-#define VIRTIO_NET_S_LINK_UP	 1u
+#define VIRTIO_NET_MAC		0u
+#define VIRTIO_NET_STATUS	6u
+#define VIRTIO_NET_MAX_PAIRS	8u
+#define VIRTIO_NET_MTU		10u
+#define VIRTIO_NET_CONFIG_BYTES 12u
+#define VIRTIO_NET_S_LINK_UP	1u
 
 /* Before each frame: 5.1.6. */
 struct virtio_net_header {
@@ -45,14 +45,14 @@ struct virtio_net_header {
 	uint16_t header_bytes, gso_bytes, csum_start, csum_offset, buffers;
 };
 _Static_assert(sizeof(struct virtio_net_header) == 12, "5.1.6");
-#define VIRTIO_NET_HEADER_BUFFERS 10u
+#define VIRTIO_NET_HEADER_BUFFERS   10u
 #define VIRTIO_NET_HDR_F_NEEDS_CSUM 1u
 
 /* Control: 5.1.6.5. */
-#define VIRTIO_NET_CTRL_MQ		 4u
+#define VIRTIO_NET_CTRL_MQ		4u
 #define VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET 0u
-#define VIRTIO_NET_OK			 0u
-#define VIRTIO_NET_ERR			 1u
+#define VIRTIO_NET_OK			0u
+#define VIRTIO_NET_ERR			1u
 
 #define VIRTIO_NET_SLICE   64u /* frames taken at one go */
 #define VIRTIO_NET_BUFFERS 64u /* that one frame may be spread over */
@@ -77,7 +77,7 @@ struct virtio_net_config {
 	unsigned pairs; /* 1 to VIRTIO_NET_PAIRS_MAX */
 	uint16_t mtu;
 	bool packed;
-	bool plain; /* offers neither checksums nor TCP segmentation */
+	bool plain;		   /* offers neither checksums nor TCP segmentation */
 	uint64_t bytes_per_second; /* that it may send; 0: no limit */
 	/* How many frames may be under way, and room for them. */
 	struct virtio_net_frame *frame;
@@ -101,8 +101,8 @@ struct virtio_net {
 };
 
 /*
- * Sets up the power-on state, ready for pci_host_plug(&nic->device.function) and net_switch_add(&nic->port). `timer` is the id that
- * the model arms for itself.
+ * Sets up the power-on state, ready for pci_host_plug(&nic->device.function) and net_switch_add(&nic->port).
+ * `timer` is the id that the model arms for itself.
  */
 void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
 		     const struct virtio_net_config *config, unsigned timer);

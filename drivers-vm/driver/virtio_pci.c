@@ -8,7 +8,8 @@
 static_assert(offsetof(struct virtio_pci, function) == 0, "a function is found in its device");
 static_assert(PCI_MSIX_VECTORS_MAX >= VIRTIO_PCI_QUEUES_MAX + 1,
 	      "a vector for each queue and one for changes");
-static_assert(VIRTIO_PCI_NOTIFY_BYTES >= VIRTIO_PCI_QUEUES_MAX * VIRTIO_PCI_NOTIFY_MULTIPLIER, "a port for each queue");
+static_assert(VIRTIO_PCI_NOTIFY_BYTES >= VIRTIO_PCI_QUEUES_MAX * VIRTIO_PCI_NOTIFY_MULTIPLIER,
+	      "a port for each queue");
 
 static struct virtio_pci *device_of(struct pci_function *function)
 {
@@ -191,8 +192,8 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 	device->host = host;
 	device->ops = ops;
 	device->identity = *identity;
-	device->offered = identity->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |
-			  (identity->packed ? VIRTIO_F_RING_PACKED : 0);
+	device->offered = identity->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX |
+			  VIRTIO_F_INDIRECT_DESC | (identity->packed ? VIRTIO_F_RING_PACKED : 0);
 	device->resetting = false;
 	device->status = 0;
 	device->notify_port = 0;

@@ -122,7 +122,7 @@ struct virtio_pci {
 	uint16_t config_vector;
 	uint16_t queue_vector[VIRTIO_PCI_QUEUES_MAX];
 	uint8_t status, generation, isr;
-	bool resetting; /* 4.1.4.3.2: the status reads 0 only when the reset is over */
+	bool resetting;		   /* 4.1.4.3.2: the status reads 0 only when the reset is over */
 	uint8_t access_capability; /* VIRTIO_PCI_CAP_PCI */
 	uint16_t notify_port;	   /* of the doorbells, 0 while there are none */
 	struct virtqueue queue[VIRTIO_PCI_QUEUES_MAX];
@@ -133,9 +133,9 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 		     const struct virtio_identity *identity, const struct virtio_device_ops *ops);
 
 /*
- * The first of the VIRTIO_PCI_NOTIFY_BYTES ports whose writes mean that the device's queues may have buffers, whatever is written;
- * 0: none now. host->doorbells_changed says that this has changed. A caller that binds them to an event calls virtio_pci_serve
- * instead of passing the write on.
+ * The first of the VIRTIO_PCI_NOTIFY_BYTES ports whose writes mean that the device's queues may have buffers,
+ * whatever is written; 0: none now. host->doorbells_changed says that this has changed. A caller that binds
+ * them to an event calls virtio_pci_serve instead of passing the write on.
  */
 static inline uint16_t virtio_pci_doorbell(const struct virtio_pci *device)
 {
@@ -157,7 +157,8 @@ bool virtio_pci_is_live(const struct virtio_pci *device);
  * a reset. */
 bool virtio_pci_pop(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain);
 
-/* The same; if there is none, the driver is asked for a notification, and what it added in between is found. */
+/* The same; if there is none, the driver is asked for a notification, and what it added in between is found.
+ */
 bool virtio_pci_take(struct virtio_pci *device, unsigned queue, struct virtqueue_chain *chain);
 
 /* The driver broke a rule: NEEDS_RESET, and nothing works until it resets the device. */

@@ -7,7 +7,8 @@
 /* 2.4 Device Reset. The MSI-X table is PCI's and stays. */
 void virtio_device_reset(struct virtio_pci *device);
 
-/* The driver notifies a queue from its own vCPU: at once, or by the machine's next service where the host wants that. */
+/* The driver notifies a queue from its own vCPU: at once, or by the machine's next service where the host
+ * wants that. */
 void virtio_device_kick(struct virtio_pci *device, unsigned queue);
 
 /* The state that decides whether the notification ports are doorbells has changed. */

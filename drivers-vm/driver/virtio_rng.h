@@ -1,4 +1,5 @@
-/* A virtio entropy device: virtio 1.2, 5.4. It fills what the guest offers from the host's source, some at a time. */
+/* A virtio entropy device: virtio 1.2, 5.4. It fills what the guest offers from the host's source, some at a
+ * time. */
 #ifndef DRIVERS_VM_DRIVER_VIRTIO_RNG_H
 #define DRIVERS_VM_DRIVER_VIRTIO_RNG_H
 

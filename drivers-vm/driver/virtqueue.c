@@ -1,6 +1,6 @@
 /*
- * What both kinds of ring have in common. Pointers into guest RAM are computed when the queue starts or a descriptor has been
- * checked, always from the range that guest_ram confirmed as a whole.
+ * What both kinds of ring have in common. Pointers into guest RAM are computed when the queue starts or a
+ * descriptor has been checked, always from the range that guest_ram confirmed as a whole.
  */
 #include "drivers-vm/driver/virtqueue_private.h"
 

@@ -1,7 +1,7 @@
 /*
- * The device's side of a virtqueue: virtio 1.2, 2.7 split and 2.8 packed, with indirect descriptors and EVENT_IDX. All of it lies
- * in guest memory that the guest may change at any time: each field is read once, into a local, checked, and only then used. A
- * queue that breaks a rule is broken until it is set up anew.
+ * The device's side of a virtqueue: virtio 1.2, 2.7 split and 2.8 packed, with indirect descriptors and
+ * EVENT_IDX. All of it lies in guest memory that the guest may change at any time: each field is read once,
+ * into a local, checked, and only then used. A queue that breaks a rule is broken until it is set up anew.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTQUEUE_H
 #define DRIVERS_VM_DRIVER_VIRTQUEUE_H
@@ -111,14 +111,15 @@ bool virtqueue_enable(struct virtqueue *queue);
 enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 
 /*
- * Gives a buffer back; `written` bytes, from the first writable one on, hold data. virtqueue_push_many gives back several that the
- * driver must not see one by one.
+ * Gives a buffer back; `written` bytes, from the first writable one on, hold data. virtqueue_push_many gives
+ * back several that the driver must not see one by one.
  */
 void virtqueue_push(struct virtqueue *queue, struct virtqueue_buffer buffer, uint32_t written);
 void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
 			 const uint32_t *written, unsigned count);
 
-/* The next buffer to take, and back there: what was taken since, with nothing pushed in between, is taken again. */
+/* The next buffer to take, and back there: what was taken since, with nothing pushed in between, is taken
+ * again. */
 struct virtqueue_place virtqueue_mark(const struct virtqueue *queue);
 void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_place place);
 

@@ -1,19 +1,20 @@
 /*
- * The packed ring: one ring of descriptors, in which driver and device take turns; flags and a wrap counter on each side say whose
- * turn it is. Virtio 1.2, 2.8.
+ * The packed ring: one ring of descriptors, in which driver and device take turns; flags and a wrap counter
+ * on each side say whose turn it is. Virtio 1.2, 2.8.
  */
 #include "drivers-vm/driver/virtqueue_private.h"
 
-#define DESC_LEN   8u
-#define DESC_ID	   12u
-#define DESC_FLAGS 14u
+#define DESC_LEN    8u
+#define DESC_ID	    12u
+#define DESC_FLAGS  14u
 #define EVENT_FLAGS 2u
 
 #define TURN (VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED)
 
 bool virtqueue_packed_enable(struct virtqueue *queue)
 {
-	queue->desc = virtqueue_map(queue, queue->desc_gpa, 16, queue->size * sizeof(struct virtq_packed_desc));
+	queue->desc =
+		virtqueue_map(queue, queue->desc_gpa, 16, queue->size * sizeof(struct virtq_packed_desc));
 	queue->driver = virtqueue_map(queue, queue->driver_gpa, 4, VIRTQ_EVENT_BYTES);
 	queue->device = virtqueue_map(queue, queue->device_gpa, 4, VIRTQ_EVENT_BYTES);
 	return queue->desc != NULL && queue->driver != NULL && queue->device != NULL;
@@ -140,7 +141,8 @@ bool virtqueue_packed_should_signal(const struct virtqueue *queue)
 
 	if (flags != VIRTQ_EVENT_DESC || !queue->event_idx)
 		return flags != VIRTQ_EVENT_DISABLE;
-	/* 2.8.10: did this step over the descriptor that the driver waits for? Counted back from the next one to be used. */
+	/* 2.8.10: did this step over the descriptor that the driver waits for? Counted back from the next one
+	 * to be used. */
 	flags = load16(queue->driver);
 	place = flags & ~VIRTQ_EVENT_WRAP;
 	ahead = queue->next_used + (!!(flags & VIRTQ_EVENT_WRAP) != queue->used_wrap ? queue->size : 0);
@@ -152,7 +154,7 @@ bool virtqueue_packed_want_kicks(struct virtqueue *queue, bool want)
 	if (want && queue->event_idx)
 		store16(queue->device, queue->next_avail | (queue->avail_wrap ? VIRTQ_EVENT_WRAP : 0));
 	if (want || !queue->event_idx)
-		store16(queue->device + EVENT_FLAGS, !want	       ? VIRTQ_EVENT_DISABLE
+		store16(queue->device + EVENT_FLAGS, !want		? VIRTQ_EVENT_DISABLE
 						     : queue->event_idx ? VIRTQ_EVENT_DESC
 									: VIRTQ_EVENT_ENABLE);
 	/* else: the event stays behind at a descriptor that has been passed */

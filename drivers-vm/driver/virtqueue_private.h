@@ -1,4 +1,5 @@
-/* What the two kinds of ring share. Accesses to guest memory happen exactly once, in the order of the program. */
+/* What the two kinds of ring share. Accesses to guest memory happen exactly once, in the order of the
+ * program. */
 #ifndef DRIVERS_VM_DRIVER_VIRTQUEUE_PRIVATE_H
 #define DRIVERS_VM_DRIVER_VIRTQUEUE_PRIVATE_H
 

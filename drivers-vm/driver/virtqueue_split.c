@@ -1,4 +1,5 @@
-/* The split ring: a table of descriptors, a ring of what is available, a ring of what is used. Virtio 1.2, 2.7. */
+/* The split ring: a table of descriptors, a ring of what is available, a ring of what is used.
+ * Virtio 1.2, 2.7. */
 #include "drivers-vm/driver/virtqueue_private.h"
 
 #define RING_FLAGS 0u

@@ -401,11 +401,9 @@ struct hilum_host_info {
 	uint32_t serial_port;   /* the port that the early log used; 0 if none */
 	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
-	uint32_t vm_count;
+	uint32_t reserved;
 	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
-#define HILUM_HOST_NRIP (1u << 0) /* the CPU gives instruction lengths */
-#define HILUM_HOST_TSC_DEADLINE (1u << 1)
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
 

@@ -14,7 +14,7 @@ import machine
 BUILT = os.path.join(machine.ROOT, "cache", "bochs", "bochs")
 DEBIAN = "/usr/bin/bochs"
 ROMS = "/usr/share/bochs"
-DEFAULT_CPU = "tigerlake"
+DEFAULT_CPU = "corei7_icelake_u"
 IPS = 200_000_000
 FIXED_CLOCK = 1767225600  # 2026-01-01 00:00 UTC, for runs that are to repeat
 MEMORY_LIMIT_MIB = 2048

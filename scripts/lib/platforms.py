@@ -18,7 +18,6 @@ class Platform:
 
 
 PLATFORMS = {
-    "tigerlake": Platform("VMX", "tigerlake", "vmx_"),
     "ryzen": Platform("SVM", "ryzen", "svm_bochs_", SVM_FLAWS),
     "icelake": Platform("VMX", "corei7_icelake_u", "vmx_"),
 }

@@ -1,6 +1,7 @@
 /*
- * Fuzz target of partition tables: the input is the start of a disk, and its checksums are made right, so that what they guard is
- * reached. Properties: no access outside of the disk (the sanitisers see it), and a partition that is found lies inside of it.
+ * Fuzz target of partition tables: the input is the start of a disk, and its checksums are made right, so
+ * that what they guard is reached. Properties: no access outside of the disk (the sanitisers see it), and a
+ * partition that is found lies inside of it.
  */
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/gpt.h"
@@ -55,7 +56,9 @@ static void seal(uint8_t *disk)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct gpt_wanted wanted[] = {
-		{.number = 1}, {.label = "a"}, {.uuid = "00000000-0000-0000-0000-000000000000"},
+		{.number = 1},
+		{.label = "a"},
+		{.uuid = "00000000-0000-0000-0000-000000000000"},
 	};
 	uint8_t *memory = calloc(SECTORS, BLK_SECTOR_BYTES);
 	struct blk_ram disk;
@@ -63,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (memory == NULL)
 		abort();
-	memcpy(memory + BLK_SECTOR_BYTES, data, size < (SECTORS - 1) * BLK_SECTOR_BYTES ? size : (SECTORS - 1) * BLK_SECTOR_BYTES);
+	memcpy(memory + BLK_SECTOR_BYTES, data,
+	       size < (SECTORS - 1) * BLK_SECTOR_BYTES ? size : (SECTORS - 1) * BLK_SECTOR_BYTES);
 	if (size != 0 && data[size - 1] & 1)
 		seal(memory);
 	blk_ram_init(&disk, memory, SECTORS * BLK_SECTOR_BYTES, false);

@@ -1,7 +1,7 @@
 /*
- * Fuzz target of the virtio devices and all below them: the input is the guest's RAM and what its driver does; its first byte says
- * with which device, and with which kind of ring. Properties: no access outside of RAM, of the models or of the medium (the sanitisers
- * see it), and bounded work for each access of the guest.
+ * Fuzz target of the virtio devices and all below them: the input is the guest's RAM and what its driver
+ * does; its first byte says with which device, and with which kind of ring. Properties: no access outside of
+ * RAM, of the models or of the medium (the sanitisers see it), and bounded work for each access of the guest.
  */
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/virtio_balloon.h"
@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RAM_BYTES   0x2000u
-#define STEP_BYTES  8u
-#define STEPS_MAX   256u
-#define OUTPUT_MAX  VIRTIO_CONSOLE_SLICE_BYTES /* in one access */
-#define MESSAGE_MAX 256u
+#define RAM_BYTES    0x2000u
+#define STEP_BYTES   8u
+#define STEPS_MAX    256u
+#define OUTPUT_MAX   VIRTIO_CONSOLE_SLICE_BYTES /* in one access */
+#define MESSAGE_MAX  256u
 #define MEDIUM_BYTES 0x4000u
 #define RECEIVED_MAX (16u * 65536u) /* by the other port, in one access */
 
@@ -121,23 +121,15 @@ static const struct model_host host = {
 static void start(struct pci_host *bus)
 {
 	static const uint32_t writes[][3] = {
-		{VIRTIO_COMMON_DEVICE_STATUS, 1, 3},
-		{VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 1},
+		{VIRTIO_COMMON_DEVICE_STATUS, 1, 3},	     {VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 1},
 		{VIRTIO_COMMON_DRIVER_FEATURE, 4, 5}, /* as far as it is offered */
-		{VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 0},
-		{VIRTIO_COMMON_DRIVER_FEATURE, 4, 0xFFFFFFFF},
-		{VIRTIO_COMMON_DEVICE_STATUS, 1, 0xB},
-		{VIRTIO_COMMON_QUEUE_SIZE, 2, 8},
-		{VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x100},
-		{VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x180},
-		{VIRTIO_COMMON_QUEUE_MSIX_VECTOR, 2, 1},
-		{VIRTIO_COMMON_QUEUE_ENABLE, 2, 1},
-		{VIRTIO_COMMON_QUEUE_SELECT, 2, 1},
-		{VIRTIO_COMMON_QUEUE_SIZE, 2, 8},
-		{VIRTIO_COMMON_QUEUE_DESC, 4, 0x200},
-		{VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x300},
-		{VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x380},
-		{VIRTIO_COMMON_QUEUE_ENABLE, 2, 1},
+		{VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 0}, {VIRTIO_COMMON_DRIVER_FEATURE, 4, 0xFFFFFFFF},
+		{VIRTIO_COMMON_DEVICE_STATUS, 1, 0xB},	     {VIRTIO_COMMON_QUEUE_SIZE, 2, 8},
+		{VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x100},	     {VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x180},
+		{VIRTIO_COMMON_QUEUE_MSIX_VECTOR, 2, 1},     {VIRTIO_COMMON_QUEUE_ENABLE, 2, 1},
+		{VIRTIO_COMMON_QUEUE_SELECT, 2, 1},	     {VIRTIO_COMMON_QUEUE_SIZE, 2, 8},
+		{VIRTIO_COMMON_QUEUE_DESC, 4, 0x200},	     {VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x300},
+		{VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x380},	     {VIRTIO_COMMON_QUEUE_ENABLE, 2, 1},
 		{VIRTIO_COMMON_DEVICE_STATUS, 1, 0xF},
 	};
 
@@ -222,12 +214,23 @@ static void step(struct pci_host *bus, unsigned kind, const uint8_t *bytes)
 static void make(unsigned kind, bool packed, uint8_t *disk_memory)
 {
 	const struct virtio_blk_config disk_config = {
-		.device = &medium.device, .queues = 2, .packed = packed, .request = request, .requests = 3,
+		.device = &medium.device,
+		.queues = 2,
+		.packed = packed,
+		.request = request,
+		.requests = 3,
 	};
 	const struct virtio_net_config nic_config = {
-		.net = &net, .pairs = 2, .mtu = 1500, .packed = packed, .frame = frame, .frames = 3, .policy = {.spoof = true},
+		.net = &net,
+		.pairs = 2,
+		.mtu = 1500,
+		.packed = packed,
+		.frame = frame,
+		.frames = 3,
+		.policy = {.spoof = true},
 	};
-	struct virtio_pci *const all[DEVICES] = {&console.device, &disk.device, &nic.device, &rng.device, &balloon.device};
+	struct virtio_pci *const all[DEVICES] = {&console.device, &disk.device, &nic.device, &rng.device,
+						 &balloon.device};
 
 	blk_ram_init(&medium, disk_memory, MEDIUM_BYTES, false);
 	memset(&net, 0, sizeof(net));

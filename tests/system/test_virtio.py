@@ -99,6 +99,20 @@ def test_ext4_on_a_ram_disk():
             equal(m.finish(), 0, "status")
 
 
+def test_guest_that_starts_again_and_again_keeps_its_disk_and_its_network():
+    cmdline = ('hilum.run="ip addr add 10.0.0.1/24 dev eth0; ip link set eth0 up; mkdir /m; mount /dev/vda /m; echo x >>/m/starts; '
+               'until ping -c 1 -W 1 10.0.0.2 >/dev/null; do :; done; echo start $(grep -c x /m/starts) reached it; umount /m"')
+    other = 'hilum.run="ip addr add 10.0.0.2/24 dev eth0; ip link set eth0 up; while :; do sleep 1000; done"'
+    devices = table("disk", module="disk") + table("nic")
+    with Files() as files:
+        tables = (guest("again", devices, cmdline=cmdline, rng=True, balloon="8M", on_poweroff="restart"),
+                  guest("other", table("nic"), cmdline=other))
+        with Machine(guestconfig.config_text(*tables), {"disk": files.ext4("disk", 24)}) as m:
+            for i in range(1, 6):
+                m.expect(f"start {i} reached it", 120)
+                m.expect("vm again ended: poweroff")
+
+
 @each(packed=(True, 2), packed_one_queue=(True, 1), split_four_queues=(False, 4))
 def test_rings_and_queues_of_a_disk(packed, queues):
     with Files() as files:

@@ -1,5 +1,6 @@
 /*
- * The fuzz target of partition tables under a fixed series of pseudo-random inputs, so that every run of the tests covers it.
+ * The fuzz target of partition tables under a fixed series of pseudo-random inputs, so that every run of the
+ * tests covers it.
  *
  * UNIT_SOURCES: tests/fuzz/fuzz_gpt.c drivers-vm/driver/gpt.c
  * UNIT_SOURCES: drivers-vm/driver/blk_device.c drivers-vm/driver/blk_ram.c
@@ -43,9 +44,11 @@ static void gpt_find__random_tables__nothing_beyond_the_disk(void **state)
 	for (unsigned i = 0; i < RUNS; i++) {
 		size_t size = i % 2 ? INPUT_BYTES : 256 + random_next() % (INPUT_BYTES - 256);
 		fill(data, size);
-		/* The size of the header, its own place, that of the entries, their number and size: near what is right. */
+		/* The size of the header, its own place, that of the entries, their number and size: near
+		 * what is right. */
 		if (i % 4 != 0) {
-			static const uint8_t likely[][2] = {{12, 92}, {24, 1}, {40, 3}, {48, 60}, {72, 2}, {80, 8}, {84, 128}};
+			static const uint8_t likely[][2] = {{12, 92}, {24, 1}, {40, 3},	 {48, 60},
+							    {72, 2},  {80, 8}, {84, 128}};
 			for (unsigned j = 0; j < sizeof(likely) / sizeof(*likely); j++) {
 				for (unsigned k = 0; k < (j == 0 || j > 4 ? 4 : 8); k++)
 					data[likely[j][0] + k] = k == 0 ? likely[j][1] : 0;

@@ -1,5 +1,6 @@
 /*
- * The fuzz target of the virtio devices under a fixed series of pseudo-random inputs, so that every run of the tests covers it.
+ * The fuzz target of the virtio devices under a fixed series of pseudo-random inputs, so that every run of
+ * the tests covers it.
  *
  * UNIT_SOURCES: tests/fuzz/fuzz_virtio.c
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c

@@ -75,7 +75,8 @@ static uint8_t *entry(unsigned index)
 
 static void put_entry(unsigned index, uint64_t first, uint64_t last, const char *name)
 {
-	static const uint8_t guid[16] = {0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4};
+	static const uint8_t guid[16] = {0xaf, 0x3d, 0xc6, 0x0f, 0x83, 0x84, 0x72, 0x47,
+					 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4};
 
 	memset(entry(index), 0x11, 16);
 	memcpy(entry(index) + 16, guid, 16);
@@ -207,9 +208,10 @@ static void gpt_find__sealed_nonsense__refused(void **state)
 		unsigned at, bytes;
 		uint64_t value;
 	} wrong[] = {
-		{8, 4, 0x20000},     {12, 4, 91},     {12, 4, 513}, {12, 4, ~0u},	     {24, 8, 2},	   {40, 8, SECTORS},
-		{48, 8, SECTORS},    {48, 8, ~0ull},  {72, 8, ~0ull}, {72, 8, SECTORS - 2}, {80, 4, 0}, {80, 4, ~0u},
-		{80, 4, 1025}, {84, 4, 0}, {84, 4, 64},  {84, 4, 192}, {84, 4, 8192},
+		{8, 4, 0x20000},  {12, 4, 91},	    {12, 4, 513},   {12, 4, ~0u},   {24, 8, 2},
+		{40, 8, SECTORS}, {48, 8, SECTORS}, {48, 8, ~0ull}, {72, 8, ~0ull}, {72, 8, SECTORS - 2},
+		{80, 4, 0},	  {80, 4, ~0u},	    {80, 4, 1025},  {84, 4, 0},	    {84, 4, 64},
+		{84, 4, 192},	  {84, 4, 8192},
 	};
 
 	(void)state;
@@ -226,7 +228,8 @@ static void gpt_find__sealed_nonsense__refused(void **state)
 
 static void gpt_find__partition_outside_of_the_disk__refused(void **state)
 {
-	const uint64_t wrong[][2] = {{33, 40}, {40, SECTORS - 33}, {40, 39}, {~0ull, 40}, {40, ~0ull}, {0, ~0ull}};
+	const uint64_t wrong[][2] = {{33, 40},	  {40, SECTORS - 33}, {40, 39},
+				     {~0ull, 40}, {40, ~0ull},	      {0, ~0ull}};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
@@ -250,7 +253,8 @@ static void blk_part__requests__reach_the_part_and_nothing_else(void **state)
 	struct blk_part part;
 	uint8_t sector[512];
 	const struct io_segment segment = {sector, 512};
-	struct blk_request request = {.operation = BLK_WRITE, .sector = 9, .sectors = 1, .segment = &segment, .segments = 1};
+	struct blk_request request = {
+		.operation = BLK_WRITE, .sector = 9, .sectors = 1, .segment = &segment, .segments = 1};
 
 	(void)state;
 	blk_part_init(&part, &disk.device, 40, 10);

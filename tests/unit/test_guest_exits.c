@@ -196,7 +196,7 @@ static void pvclock__system_time__page_is_written(void **state)
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
 		tsc_scale.hz = rates[i];
-		assert_false(write_msr(MSR_KVM_SYSTEM_TIME, 0x1FF0 | 1)); /* across two pages */
+		assert_false(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, 0x1FF0 | 1)); /* across two pages */
 		memcpy(&t, guest(0x1FF0), 16);
 		memcpy((uint8_t *)&t + 16, guest(0x2000), 16);
 		assert_int_equal(t.version & 1, 0);
@@ -213,11 +213,11 @@ static void pvclock__address_without_memory__general_protection(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
-		assert_true(write_msr(MSR_KVM_SYSTEM_TIME, nowhere[i] | 1));
-		assert_true(write_msr(MSR_KVM_WALL_CLOCK, nowhere[i]));
-		(void)write_msr(MSR_KVM_STEAL_TIME, nowhere[i] | 1);
+		assert_true(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, nowhere[i] | 1));
+		assert_true(write_msr(MSR_KVM_FIRST + KVM_WALL_CLOCK, nowhere[i]));
+		(void)write_msr(MSR_KVM_FIRST + KVM_STEAL_TIME, nowhere[i] | 1);
 	}
-	assert_false(write_msr(MSR_KVM_SYSTEM_TIME, RAM_BYTES)); /* off: no page */
+	assert_false(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, RAM_BYTES)); /* off: no page */
 }
 
 static void pvclock__vm_without_the_leaves__general_protection(void **state)
@@ -226,8 +226,8 @@ static void pvclock__vm_without_the_leaves__general_protection(void **state)
 
 	(void)state;
 	v->vm->flags &= ~HILUM_VM_KVM_LEAVES;
-	assert_true(write_msr(MSR_KVM_SYSTEM_TIME, 0x1001));
-	assert_true(read_msr(MSR_KVM_WALL_CLOCK, &value));
+	assert_true(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, 0x1001));
+	assert_true(read_msr(MSR_KVM_FIRST + KVM_WALL_CLOCK, &value));
 }
 
 static void pvclock__wall_clock__boot_time_and_what_passed(void **state)
@@ -238,7 +238,7 @@ static void pvclock__wall_clock__boot_time_and_what_passed(void **state)
 	v->vm->wall_clock_ns = 1772323198500000000ull - fake_tsc;
 	fake_tsc += 5 * TSC_HZ;
 	assert_false(write_msr(MSR_TSC, 0)); /* the guest starts now */
-	assert_false(write_msr(MSR_KVM_WALL_CLOCK, 0x1000));
+	assert_false(write_msr(MSR_KVM_FIRST + KVM_WALL_CLOCK, 0x1000));
 	memcpy(wall, guest(0x1000), sizeof(wall));
 	assert_int_equal(wall[1], 1772323203);
 }

@@ -45,7 +45,8 @@ static void receive(struct net_port *p, struct net_frame *f)
 
 	assert_true(f->bytes <= sizeof(got->data) && f->segments <= NET_SEGMENTS_MAX + 1);
 	*got = (struct got){f->bytes, f->csum_partial, f->gso, f->csum_start, {0}};
-	assert_int_equal(io_segments_read(f->segment, f->segments, 0, got->data, sizeof(got->data)), f->bytes);
+	assert_int_equal(io_segments_read(f->segment, f->segments, 0, got->data, sizeof(got->data)),
+			 f->bytes);
 }
 
 static void flush(struct net_port *p)
@@ -55,7 +56,7 @@ static void flush(struct net_port *p)
 
 static int set_up(void **state)
 {
-	static const struct net_port_ops ops = {receive, flush};
+	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
 
 	(void)state;
 	memset(&sw, 0, sizeof(sw));
@@ -293,7 +294,8 @@ static uint16_t sum(const uint8_t *at, unsigned count, uint32_t start)
 	return (uint16_t)total;
 }
 
-/* A TCP segment with `data` bytes, 12 bytes of options, and the pseudo header's sum in the checksum's place. */
+/* A TCP segment with `data` bytes, 12 bytes of options, and the pseudo header's sum in the checksum's place.
+ */
 static unsigned tcp_make(bool ip6, unsigned data)
 {
 	unsigned l3 = 14, l4 = l3 + (ip6 ? 40 : 20), head = l4 + 32, length = 32 + data;
@@ -325,7 +327,8 @@ static unsigned tcp_make(bool ip6, unsigned data)
 	return head;
 }
 
-static void expect_tcp(const struct got *got, bool ip6, unsigned data, uint32_t sequence, uint8_t flags, uint16_t id)
+static void expect_tcp(const struct got *got, bool ip6, unsigned data, uint32_t sequence, uint8_t flags,
+		       uint16_t id)
 {
 	unsigned l4 = 14 + (ip6 ? 40 : 20), length = got->bytes - l4;
 	const uint8_t *ip = got->data + 14, *tcp = got->data + l4;
@@ -341,7 +344,8 @@ static void expect_tcp(const struct got *got, bool ip6, unsigned data, uint32_t 
 		assert_int_equal(sum(ip, 20, 0), 0xFFFF);
 	}
 	assert_false(got->csum_partial);
-	assert_int_equal(sum(tcp, length, sum(ip + (ip6 ? 8 : 12), ip6 ? 32 : 8, NET_IP_TCP + length)), 0xFFFF);
+	assert_int_equal(sum(tcp, length, sum(ip + (ip6 ? 8 : 12), ip6 ? 32 : 8, NET_IP_TCP + length)),
+			 0xFFFF);
 }
 
 static void offload__receiver_that_can__gets_it_as_it_is(void **state)
@@ -364,7 +368,8 @@ static void offload__receiver_that_cannot_sum__sum_filled_in(void **state)
 	for (unsigned data = 0; data < 400; data += 37) {
 		tcp_make(data % 2, data);
 		send(0);
-		expect_tcp(&port[1].got[(port[1].frames - 1) % FRAMES], data % 2, data, 0xFFFFFF00, 0x99, 0xFFFF);
+		expect_tcp(&port[1].got[(port[1].frames - 1) % FRAMES], data % 2, data, 0xFFFFFF00, 0x99,
+			   0xFFFF);
 	}
 }
 
@@ -383,7 +388,8 @@ static void offload__receiver_that_cannot_take_large_segments__gets_small_ones(v
 		for (unsigned i = 0; i < 3; i++, at += size) {
 			unsigned part = i < 2 ? size : data - at;
 			uint8_t flags = (i == 0 ? 0x80 : 0) | 0x10 | (i == 2 ? 0x09 : 0);
-			expect_tcp(&port[1].got[i], ip6, part, 0xFFFFFF00 + at, flags, (uint16_t)(0xFFFF + i));
+			expect_tcp(&port[1].got[i], ip6, part, 0xFFFFFF00 + at, flags,
+				   (uint16_t)(0xFFFF + i));
 			assert_memory_equal(port[1].got[i].data + head, bytes + head + at, part);
 		}
 	}

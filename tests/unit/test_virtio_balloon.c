@@ -35,7 +35,9 @@ static int tear_down(void **state)
 /* Tells of `count` pages from `page` on, in a buffer of `bytes` bytes. */
 static bool tell(unsigned queue, uint32_t page, uint32_t count, uint32_t bytes)
 {
-	const struct driver_part parts[] = {{DRIVER_DATA, bytes / 2 / 4 * 4, false}, {DRIVER_DATA + bytes / 2 / 4 * 4, bytes - bytes / 2 / 4 * 4, false}};
+	const struct driver_part parts[] = {
+		{DRIVER_DATA, bytes / 2 / 4 * 4, false},
+		{DRIVER_DATA + bytes / 2 / 4 * 4, bytes - bytes / 2 / 4 * 4, false}};
 	uint32_t written;
 
 	for (uint32_t i = 0; i < count; i++, page++)

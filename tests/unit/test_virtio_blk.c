@@ -1,5 +1,6 @@
 /*
- * The virtio disk under a driver with split and with packed rings, on a RAM disk and on a device that takes its time.
+ * The virtio disk under a driver with split and with packed rings, on a RAM disk and on a device that takes
+ * its time.
  *
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
  * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
@@ -20,7 +21,8 @@
 #define BUFFER	 (DRIVER_DATA + 0x1000)
 #define TIMER	 ((unsigned)MODEL_TIMER_DISK)
 #define REQUESTS 4u
-#define FEATURES (VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES)
+#define FEATURES                                                                                             \
+	(VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES)
 
 /* A device that keeps requests until the test lets it finish one. */
 struct slow {
@@ -97,7 +99,8 @@ static int set_up_slow(void **state)
 
 	(void)state;
 	medium = NULL;
-	slow = (struct slow){.device = {.ops = &ops, .sectors = SECTORS, .physical_block_bytes = 512, .flushes = true}};
+	slow = (struct slow){
+		.device = {.ops = &ops, .sectors = SECTORS, .physical_block_bytes = 512, .flushes = true}};
 	make(&slow.device, false, (struct virtio_blk_config){0});
 	driver_start(&d, VIRTIO_BLK_F_FLUSH);
 	return 0;
@@ -122,7 +125,8 @@ static void header(uint32_t type, uint64_t sector)
 /* One request with `bytes` of data in one part, and its status. */
 static uint8_t request(uint32_t type, uint64_t sector, uint32_t bytes, bool to_guest)
 {
-	const struct driver_part parts[] = {{HEADER, 16, false}, {BUFFER, bytes, to_guest}, {STATUS, 1, true}};
+	const struct driver_part parts[] = {
+		{HEADER, 16, false}, {BUFFER, bytes, to_guest}, {STATUS, 1, true}};
 	const struct driver_part none[] = {parts[0], parts[2]};
 	uint32_t written;
 	int id;
@@ -151,7 +155,8 @@ static void config__read__size_and_limits(void **state)
 	(void)state;
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_CAPACITY, 4), SECTORS);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_CAPACITY + 4, 4), 0);
-	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_SEG_MAX, 4), VIRTIO_BLK_SEGMENTS);
+	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_SEG_MAX, 4),
+			 VIRTIO_BLK_SEGMENTS);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_PHYSICAL_BLOCK_EXP, 1), 3);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_NUM_QUEUES, 2), 1);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_MAX_DISCARD_SEG, 4), 1);
@@ -177,8 +182,11 @@ static void request__read_and_write__data_as_it_is(void **state)
 
 static void request__header_data_and_status_cut_anywhere__same(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 7, false},	   {HEADER + 7, 9, false}, {BUFFER, 100, true},
-					    {BUFFER + 100, 400, true}, {BUFFER + 500, 13, true}};
+	const struct driver_part parts[] = {{HEADER, 7, false},
+					    {HEADER + 7, 9, false},
+					    {BUFFER, 100, true},
+					    {BUFFER + 100, 400, true},
+					    {BUFFER + 500, 13, true}};
 	uint32_t written;
 
 	(void)state;
@@ -235,7 +243,8 @@ static void request__outside_of_the_disk_or_no_whole_sectors__error(void **state
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 0, false), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(VIRTIO_BLK_T_GET_ID, 0, 19, true), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, SECTORS - 1, 2, 0), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, VIRTIO_BLK_RANGE_SECTORS + 1, 0), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, VIRTIO_BLK_RANGE_SECTORS + 1, 0),
+			 VIRTIO_BLK_S_IOERR);
 	assert_int_equal(medium[0], 1);
 	assert_int_equal(driver_status(&d), 0x0F);
 }
@@ -253,7 +262,8 @@ static void slice__much_data_in_few_requests__rest_after_the_others(void **state
 	make(&ram_disk.device, false, (struct virtio_blk_config){0});
 	driver_start(&d, 0);
 	header(VIRTIO_BLK_T_IN, 0);
-	for (unsigned i = 1; i <= 2; i++) /* the same memory twice: a disk of half a slice is more than the guest has */
+	for (unsigned i = 1; i <= 2;
+	     i++) /* the same memory twice: a disk of half a slice is more than the guest has */
 		parts[i] = (struct driver_part){BUFFER, half / 2, true};
 	parts[3] = (struct driver_part){STATUS, 1, true};
 	for (unsigned i = 0; i < 3; i++)
@@ -453,7 +463,7 @@ static void write__driver_that_knows_no_flush__done_when_it_is_on_the_medium(voi
 #define BOTH(name)                                                                                           \
 	{#name "/split", name, set_up_split, tear_down, NULL},                                               \
 	{                                                                                                    \
-		#name "/packed", name, set_up_packed, tear_down, NULL                                        \
+#name "/packed", name, set_up_packed, tear_down, NULL                                        \
 	}
 #define SLOW(name) cmocka_unit_test_setup_teardown(name, set_up_slow, tear_down)
 

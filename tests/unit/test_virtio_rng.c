@@ -113,7 +113,7 @@ static void fill__buffer_to_be_read__nothing_written(void **state)
 #define BOTH(name)                                                                                           \
 	{#name "/split", name, set_up_split, tear_down, NULL},                                               \
 	{                                                                                                    \
-		#name "/packed", name, set_up_packed, tear_down, NULL                                        \
+#name "/packed", name, set_up_packed, tear_down, NULL                                        \
 	}
 
 int main(void)

@@ -108,8 +108,8 @@ static int tear_down(void **state)
 static void virtqueue_enable__areas_misaligned_or_outside_ram__refused(void **state)
 {
 	const uint64_t places[][3] = {
-		{RING + 8, DRIVER, DEVICE},	    {RING, DRIVER + 2, DEVICE},		{RING, DRIVER, DEVICE + 1},
-		{RAM_BYTES - 16, DRIVER, DEVICE}, {RING, RAM_BYTES, DEVICE}, {RING, DRIVER, ~0ull - 3},
+		{RING + 8, DRIVER, DEVICE},	  {RING, DRIVER + 2, DEVICE}, {RING, DRIVER, DEVICE + 1},
+		{RAM_BYTES - 16, DRIVER, DEVICE}, {RING, RAM_BYTES, DEVICE},  {RING, DRIVER, ~0ull - 3},
 	};
 
 	(void)state;
@@ -348,10 +348,14 @@ static void virtqueue_pop__random_rings__every_chain_lies_in_ram(void **state)
 		enable(round % 2);
 		for (unsigned table = RING; table <= TABLE; table += TABLE - RING)
 			for (unsigned i = 0; i < SIZE; i++)
-				put_desc(table, i, random_next(&seed) % 4 ? DATA + random_next(&seed) % 0x7000 : TABLE,
-					 random_next(&seed) % 2 ? random_next(&seed) % 6 * 16 : random_next(&seed) % 0x1200,
+				put_desc(table, i,
+					 random_next(&seed) % 4 ? DATA + random_next(&seed) % 0x7000 : TABLE,
+					 random_next(&seed) % 2 ? random_next(&seed) % 6 * 16
+								: random_next(&seed) % 0x1200,
 					 (uint16_t)random_next(&seed),
-					 (uint16_t)((random_next(&seed) % 4 ? random_next(&seed) % 8 : random_next(&seed)) | VIRTQ_PACKED_F_AVAIL));
+					 (uint16_t)((random_next(&seed) % 4 ? random_next(&seed) % 8
+									    : random_next(&seed)) |
+						    VIRTQ_PACKED_F_AVAIL));
 		for (unsigned i = 0; i < 4 * SIZE && virtqueue_pop(&queue, &chain) == VIRTQUEUE_CHAIN; i++) {
 			check_chain();
 			chains++;

@@ -138,6 +138,8 @@ static bool is_me(const struct vlapic *v, uint32_t destination, bool logical, bo
 
 static void vlapic_ipi__random_modes_and_destinations__agrees_with_a_plain_model(void **state)
 {
+	static const enum vlapic_mode modes[] = {VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC};
+
 	for (unsigned round = 0; round < 400; round++) {
 		unsigned count = 1 + (unsigned)(random64() % 64);
 		uint64_t seed = random64();
@@ -146,7 +148,7 @@ static void vlapic_ipi__random_modes_and_destinations__agrees_with_a_plain_model
 		for (unsigned i = 0; i < round; i++)
 			random64();
 		for (unsigned i = 0; i < count; i++) {
-			enter_mode(&m.apic[i], (enum vlapic_mode)((seed + random64()) % 3));
+			enter_mode(&m.apic[i], modes[(seed + random64()) % 3]);
 			if (m.apic[i].mode == VLAPIC_DISABLED)
 				continue;
 			if (m.apic[i].mode == VLAPIC_XAPIC) {

@@ -201,17 +201,17 @@ static void vlapic_msr_read__icr__gives_64_bits_back(void **state)
 static void vlapic_msr_write__apic_base__allows_legal_transitions_only(void **state)
 {
 	/*
-	 * by current mode, then by the mode asked for in EN and EXTD: 0 disabled, 1 xAPIC, 2 x2APIC, 3 EXTD
-	 * without EN
+	 * by current mode, then by the mode asked for in EN and EXTD: 0 disabled, 1 EXTD without EN, 2 xAPIC,
+	 * 3 x2APIC
 	 */
-	static const bool allowed[3][4] = {
-		[VLAPIC_DISABLED] = {true, true, false, false},
-		[VLAPIC_XAPIC] = {true, true, true, false},
-		[VLAPIC_X2APIC] = {true, false, true, false},
+	static const bool allowed[4][4] = {
+		[VLAPIC_DISABLED] = {true, false, true, false},
+		[VLAPIC_XAPIC] = {true, false, true, true},
+		[VLAPIC_X2APIC] = {true, false, false, true},
 	};
-	static const uint64_t bits[4] = {0, APIC_BASE_EN, APIC_BASE_EN | APIC_BASE_EXTD, APIC_BASE_EXTD};
+	static const uint64_t bits[4] = {0, APIC_BASE_EXTD, APIC_BASE_EN, APIC_BASE_EN | APIC_BASE_EXTD};
 
-	for (unsigned from = 0; from < 3; from++)
+	for (unsigned from = 0; from < 4; from += from == 0 ? 2 : 1)
 		for (unsigned to = 0; to < 4; to++) {
 			machine_init(1, false);
 			enter_mode(V, (enum vlapic_mode)from);

@@ -471,7 +471,7 @@ static void entry__refused__logged_with_the_error_and_vm_stopped(void **state)
 	run(REASON_CPUID);
 	assert_int_equal(crash, HILUM_CRASH_INVALID_STATE);
 	assert_int_equal(crash_detail, 7);
-	assert_non_null(strstr(line, "control fields"));
+	assert_non_null(strstr(line, "error 7"));
 }
 
 static void entry__failed__group_named_and_vm_stopped(void **state)

@@ -211,7 +211,7 @@ static void world__random__nothing_breaks_and_nothing_is_left(void **state)
 		fake_check_clean();
 	}
 	print_message("%u entries\n", entries_total);
-	assert_true(entries_total > ROUNDS * STEPS / 2);
+	assert_true(entries_total > ROUNDS * STEPS / 3);
 }
 
 int main(void)
