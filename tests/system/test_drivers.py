@@ -137,3 +137,26 @@ def test_io_errors_reach_the_guest_and_nobody_else(device, driver_says, properti
             equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
             m.shell("dd if=/dev/urandom of=/dev/vda bs=64k seek=1 count=4 2>/dev/null; sync")
             true("given up" not in m.text, "the whole disk is given up")
+
+
+@each(nvme=NVME, virtio=VIRTIO)
+def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, properties):
+    """What is under way in the guest's memory ends before the memory goes; the disk is there for the next life."""
+    with Files() as files:
+        image = files.make("disk", mib=64)
+        text = (guestconfig.config_text(guest(vcpus=2, devices=table("disk", device="00:06.0") + table("nic")))
+                + "\n[[nic]]\ndevice = '00:07.0'\n")
+        card = ("-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,addr=07.0,disable-legacy=on,iommu_platform=on")
+        with Machine(text, extra=(*INTEL, *disk(image, device, **properties), *card)) as m:
+            for _ in range(3):
+                m.prompt()
+                m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; "
+                        "for i in 0 1 2 3; do dd if=/dev/zero of=/dev/vda bs=1M oflag=direct seek=$((i * 16)) count=16 2>/dev/null & "
+                        "dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null & done; ping -A -s 1400 10.0.2.2 >/dev/null 2>&1 & true")
+                m.send("sleep 1; reboot -f\n")
+                m.expect("hilum: vm linux ended: reset")
+            m.prompt()
+            equal(m.shell("dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null && echo read", within_s=60), "read")
+            equal(m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'",
+                          within_s=60), "2", "answers of the gateway")
+            true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about a device")
