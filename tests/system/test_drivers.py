@@ -80,7 +80,12 @@ def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
 
 
-@each(nvme_vtd=(INTEL, *NVME, "00:06.0"), nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
+@quick
+def test_ext4_on_nvme():
+    ext4_on(INTEL, *NVME, "00:06.0")
+
+
+@each(nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
       virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
 def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
     ext4_on(iommu, device, driver_says, properties, name)
