@@ -14,6 +14,7 @@ enum cpu_irq {
 	CPU_IRQ_TIMER = 0xE8,
 	CPU_IRQ_KICK = 0xE9,
 	CPU_IRQ_FAULT = 0xEA, /* the IOMMU stopped a device */
+	CPU_IRQ_POSTED = 0xEB, /* the guest that runs has something in its IRR: the CPU's own; in root mode it has no handler */
 };
 
 /*

@@ -85,6 +85,16 @@ void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_
 		v->pending_event |= EVENT_ERROR_VALID | (uint64_t)error_code << 32;
 }
 
+/* Nothing but an interrupt, and none whose end the CPU would not tell. */
+static bool request_can_be_posted(const struct vcpu *v, uint32_t requests)
+{
+	uint64_t untold = 0;
+
+	for (unsigned i = 0; i < 4; i++)
+		untold |= __atomic_load_n(&v->apic.tmr[i], __ATOMIC_RELAXED) & ~__atomic_load_n(&v->eoi_exits[i], __ATOMIC_RELAXED);
+	return requests == VCPU_REQUEST_INTERRUPT && untold == 0;
+}
+
 void vcpu_request(struct vcpu *v, uint32_t requests)
 {
 	struct cpu *self = cpu_self();
@@ -95,8 +105,15 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 			sched_wake(self, v, rdtsc());
 		return;
 	}
-	if ((old & requests) == requests)
+	/* Set before `posting` is read: pairs with the backend, which clears that before the core's last look at the requests. */
+	if (unlikely(__atomic_load_n(&v->posting, __ATOMIC_SEQ_CST))) {
+		if (request_can_be_posted(v, requests)) {
+			lapic_send_ipi(v->cpu->arch.apic_id, CPU_IRQ_POSTED);
+			return;
+		}
+	} else if ((old & requests) == requests) {
 		return; /* whoever raised them has kicked */
+	}
 	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
 		struct cpu *cpu = v->cpu;
 		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */

@@ -87,6 +87,7 @@ struct vcpu {
 	uint32_t requests; /* shared; locked operations */
 	uint32_t state;    /* enum vcpu_state: what it waits for, if anything */
 	uint32_t stopped;  /* created, paused or crashed; stored with release order: other cores may then read its state */
+	uint32_t posting;  /* shared: it runs, and its core takes what is in IRR at CPU_IRQ_POSTED, without an exit */
 	uint32_t deferred; /* requests that came while it was stopped */
 	struct cpu *cpu;
 	struct vm *vm;
@@ -108,6 +109,7 @@ struct vcpu {
 	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
 	uint64_t eoi_pending[4];
+	uint64_t eoi_exits[4]; /* shared: vectors whose end of interrupt the CPU tells, where it does the others itself */
 
 	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;

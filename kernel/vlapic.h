@@ -49,7 +49,9 @@ struct vlapic_bus {
 
 struct vlapic {
 	/* any core, locked operations */
-	uint64_t irr[4];      /* vector n is bit n % 64 of word n / 64; vectors 0 to 15 are never set */
+	/* vector n is bit n % 64 of word n / 64; vectors 0 to 15 are never set. A CPU may take them by itself: so aligned, */
+	uint64_t irr[4] __attribute__((aligned(64)));
+	uint64_t notification[4]; /* and this its own, 0 elsewhere */
 	uint64_t tmr[4];      /* level-triggered when accepted */
 	uint32_t errors;      /* ESR bits gathered since the last write to ESR */
 	uint32_t sipi_vector; /* start page of the last SIPI */

@@ -1,7 +1,7 @@
 /*
  * What the parts of the local APIC share: register numbers and bits in the manual's names, and acceptance of
  * interrupts. vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer, vlapic_state.c
- * saved state. For kernel/vlapic*.c only.
+ * saved state. For kernel/vlapic*.c, and backends whose CPU has the registers.
  */
 #ifndef KERNEL_VLAPIC_INTERNAL_H
 #define KERNEL_VLAPIC_INTERNAL_H

@@ -39,6 +39,19 @@ static bool choose_word(uint64_t msr, const struct rule *rule, uint32_t *out)
 	return !(*out & ~may) && !(must & ~(rule->required | rule->wanted | rule->tolerated));
 }
 
+/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
+static void choose_apic(const uint64_t *word, uint64_t secondary, struct vmx_controls *out)
+{
+	const uint32_t needed = SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
+	const uint32_t exits = PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE;
+
+	if ((secondary >> 32 & needed) != needed || !(word[1] >> 32 & PRIMARY_TPR_SHADOW) || (word[1] & exits))
+		return;
+	out->pin |= word[0] >> 32 & PIN_POSTED_INTERRUPTS;
+	out->primary = (out->primary & ~exits) | PRIMARY_TPR_SHADOW;
+	out->secondary |= needed & ~SECONDARY_X2APIC; /* that one while the guest's APIC is in that mode */
+}
+
 static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 {
 	const uint64_t *word = cap + (cap[CAP_BASIC] & BASIC_TRUE_CONTROLS ? CAP_TRUE_PIN : CAP_PIN);
@@ -53,6 +66,7 @@ static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 	    !choose_word(cap[CAP_SECONDARY], &rules[4], &out->secondary) || (word[1] >> 32 & windows) != windows ||
 	    !(word[3] >> 32 & ENTRY_IA32E))
 		return "this CPU's VMX, or the hypervisor under Hilum, lacks a control that Hilum needs or forces one on it";
+	choose_apic(word, cap[CAP_SECONDARY], out);
 	return NULL;
 }
 

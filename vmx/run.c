@@ -53,6 +53,9 @@ static void inject(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 	bool window;
+
+	if (vmx_has_apic())
+		vmx_commit_apic(v);
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
 	uint32_t primary = vmx_controls.primary;
 
@@ -123,6 +126,8 @@ static never_inline void handle_ept(struct vcpu *v)
 	if (!requeue(v) && (info & EPT_NMI_UNBLOCKED))
 		v->nmi_blocked = true; /* the IRET that would end the blocking will be executed again */
 	vmx_fetch_rsp(v);
+	if (ALIGN_DOWN(x.memory.gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic))
+		vmx_fetch_apic(v);
 	exit_handle(v, &x);
 }
 
@@ -212,6 +217,11 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
 		vcpu_window_opened(v);
 		return;
+	case REASON_VIRTUAL_EOI:
+	case REASON_APIC_WRITE:
+		v->stats.exits[HILUM_EXIT_APIC]++;
+		vmx_handle_apic_write(v, reason == REASON_VIRTUAL_EOI);
+		return;
 	case REASON_CR:
 		handle_cr(v, x);
 		return;
@@ -266,15 +276,17 @@ static void classify(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 		handle_insn(v, HILUM_EXIT_CPUID);
 		break;
 	case REASON_HLT:
+		vmx_fetch_apic(v);
 		handle_insn(v, HILUM_EXIT_HALT);
 		break;
 	case REASON_IO:
 		handle_io(v);
 		break;
-	case REASON_RDMSR:
+	case REASON_RDMSR: /* what the CPU's local APIC changes is read without an exit */
 		handle_insn(v, HILUM_EXIT_RDMSR);
 		break;
 	case REASON_WRMSR:
+		vmx_prepare_apic_wrmsr(v);
 		handle_insn(v, HILUM_EXIT_WRMSR);
 		break;
 	case REASON_VMCALL:
@@ -321,8 +333,12 @@ static void commit(struct vcpu *v, struct vmx_vcpu *x)
 void vmx_run(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
+	bool posts = vmx_controls.pin & PIN_POSTED_INTERRUPTS;
 
+	if (posts)
+		(void)__atomic_exchange_n(&v->posting, 1, __ATOMIC_SEQ_CST);
 	while (v->state == VCPU_READY) {
+		v->check_interrupts |= !x->apic_in_page; /* it has to go there again */
 		if (!backend_ready_to_enter(v, inject, tlb_update))
 			break;
 		commit(v, x);
@@ -340,4 +356,6 @@ void vmx_run(struct vcpu *v)
 		x->rsp_known = false;
 		classify(v, x, (uint32_t)vmx_read(VMCS_EXIT_REASON));
 	}
+	if (posts)
+		(void)__atomic_exchange_n(&v->posting, 0, __ATOMIC_SEQ_CST);
 }

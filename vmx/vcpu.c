@@ -77,6 +77,7 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
 	vmx_write(VMCS_CR4_MASK, c->cr4_mask);
 	vmx_write_timer();
+	vmx_write_apic_controls(v);
 	if (c->secondary & SECONDARY_PAUSE_LOOP) {
 		vmx_write(VMCS_PLE_GAP, 128);
 		vmx_write(VMCS_PLE_WINDOW, 4096);
@@ -111,7 +112,7 @@ static void write_host_state(struct cpu *cpu)
 
 enum status vmx_create_vcpu(struct vcpu *v)
 {
-	uint32_t *region = vm_alloc_pages(v->vm, 1); /* the VMCS, then what belongs to it */
+	uint32_t *region = vm_alloc_pages(v->vm, 2); /* the VMCS, what belongs to it, the virtual APIC */
 
 	if (region == NULL)
 		return STATUS_NO_MEMORY;
@@ -128,7 +129,7 @@ enum status vmx_create_vcpu(struct vcpu *v)
 
 void vmx_destroy_vcpu(struct vcpu *v)
 {
-	pool_free_pages(pool_va(v->backend_hpa), 1);
+	pool_free_pages(pool_va(v->backend_hpa), 2);
 }
 
 /* A PAE guest's four top entries are registers of the VMCS. What is not there reads as not present. */
@@ -191,6 +192,7 @@ void vmx_unload(struct vcpu *v)
 	struct vmx_vcpu *x = vmx_of(v);
 
 	backend_unload_vcpu(v);
+	vmx_fetch_apic(v);
 	vmx_fetch_rsp(v);
 	x->cr2 = cpu_read_cr2();
 	if (unlikely(x->debug_taken)) {

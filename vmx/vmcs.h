@@ -16,10 +16,13 @@
 #define SEGMENT_SS 2u
 #define SEGMENT_TR 7u
 #define VMCS_GUEST_PDPTE(n)    (0x280Au + 2 * (n))
+#define VMCS_EOI_EXIT(n)       (0x201Cu + 2 * (n)) /* 64 vectors each */
 
 enum vmcs_field {
-	/* 16 bits: control, host state */
+	/* 16 bits: control, guest, host state */
 	VMCS_VPID = 0x0000,
+	VMCS_POSTED_VECTOR = 0x0002,
+	VMCS_GUEST_INTERRUPT_STATUS = 0x0810, /* RVI, then SVI */
 	VMCS_HOST_ES = 0x0C00,
 	VMCS_HOST_CS = 0x0C02,
 	VMCS_HOST_SS = 0x0C04,
@@ -32,6 +35,8 @@ enum vmcs_field {
 	VMCS_IO_BITMAP_B = 0x2002,
 	VMCS_MSR_BITMAP = 0x2004,
 	VMCS_TSC_OFFSET = 0x2010,
+	VMCS_VIRTUAL_APIC = 0x2012,
+	VMCS_POSTED_DESCRIPTOR = 0x2016,
 	VMCS_EPT_POINTER = 0x201A,
 	VMCS_XSS_EXITING = 0x202C,
 	VMCS_ENCLS_EXITING = 0x202E,
@@ -96,6 +101,7 @@ enum vmcs_field {
 #define PIN_NMI                (1u << 3)
 #define PIN_VIRTUAL_NMI        (1u << 5)
 #define PIN_PREEMPTION_TIMER   (1u << 6)
+#define PIN_POSTED_INTERRUPTS  (1u << 7)
 
 /* Primary processor-based controls */
 #define PRIMARY_INTERRUPT_WINDOW (1u << 2)
@@ -105,6 +111,7 @@ enum vmcs_field {
 #define PRIMARY_RDPMC            (1u << 11)
 #define PRIMARY_CR8_LOAD         (1u << 19)
 #define PRIMARY_CR8_STORE        (1u << 20)
+#define PRIMARY_TPR_SHADOW       (1u << 21)
 #define PRIMARY_NMI_WINDOW       (1u << 22)
 #define PRIMARY_MOV_DR           (1u << 23)
 #define PRIMARY_IO_BITMAPS       (1u << 25)
@@ -115,9 +122,12 @@ enum vmcs_field {
 /* Secondary processor-based controls */
 #define SECONDARY_EPT                (1u << 1)
 #define SECONDARY_RDTSCP             (1u << 3)
+#define SECONDARY_X2APIC             (1u << 4)
 #define SECONDARY_VPID               (1u << 5)
 #define SECONDARY_WBINVD             (1u << 6)
 #define SECONDARY_UNRESTRICTED       (1u << 7)
+#define SECONDARY_APIC_REGISTERS     (1u << 8)
+#define SECONDARY_INTERRUPT_DELIVERY (1u << 9)
 #define SECONDARY_PAUSE_LOOP         (1u << 10)
 #define SECONDARY_INVPCID            (1u << 12)
 #define SECONDARY_ENCLS              (1u << 15)
@@ -191,12 +201,14 @@ enum vmcs_field {
 #define REASON_MONITOR            39u
 #define REASON_PAUSE              40u
 #define REASON_MACHINE_CHECK      41u
+#define REASON_VIRTUAL_EOI        45u
 #define REASON_EPT_VIOLATION      48u
 #define REASON_INVEPT             50u
 #define REASON_PREEMPTION_TIMER   52u
 #define REASON_INVVPID            53u
 #define REASON_WBINVD             54u
 #define REASON_XSETBV             55u
+#define REASON_APIC_WRITE         56u
 #define REASON_VMFUNC             59u
 #define REASON_ENCLS              60u
 

@@ -44,6 +44,18 @@ static void msr_pass(uint32_t msr)
 	vmx_msr_bitmap[at + 0x800] &= (uint8_t)~(1u << (msr & 7));
 }
 
+/* 30.5: with the second map the CPU answers for these. ICR and the current count are the kernel's. */
+#define X2APIC_READ  0x41FC01FFFFFFA50Cull
+#define X2APIC_WRITE (1ull << 0x08 | 1ull << 0x0B | 1ull << 0x3F) /* TPR, EOI, SELF IPI */
+
+static void x2apic_pass(uint32_t reg)
+{
+	uint8_t *at = vmx_msr_bitmap + PAGE_SIZE + ((0x800 + reg) >> 3);
+
+	at[0] &= (uint8_t)~((X2APIC_READ >> reg & 1) << (reg & 7));
+	at[0x800] &= (uint8_t)~((X2APIC_WRITE >> reg & 1) << (reg & 7));
+}
+
 static enum status vmx_init(void)
 {
 	/* 29.3.2: HILUM_MAP_READ, WRITE and EXECUTE are EPT's bits too. The guest's PAT decides within write-back. */
@@ -55,7 +67,7 @@ static enum status vmx_init(void)
 		format.leaf[i] = i | EPT_WRITE_BACK;
 		format.need[i] = i;
 	}
-	vmx_msr_bitmap = pool_alloc_page();
+	vmx_msr_bitmap = pool_alloc_pages(1);
 	vmx_io_bitmap = pool_alloc_pages(1);
 	if (vmx_msr_bitmap == NULL || vmx_io_bitmap == NULL)
 		return STATUS_NO_MEMORY;
@@ -63,10 +75,14 @@ static enum status vmx_init(void)
 	memset(vmx_io_bitmap, 0xFF, 2 * PAGE_SIZE);
 	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
 		msr_pass(backend_passed_msrs[i]);
+	memcpy(vmx_msr_bitmap + PAGE_SIZE, vmx_msr_bitmap, PAGE_SIZE);
+	for (uint32_t reg = 0; reg < 64; reg++)
+		x2apic_pass(reg);
 	nested_pt_set_format(&format, c->ept_levels);
-	log_info("VMX: revision %#x, EPT with %s pages%s%s%s%s", c->revision, c->ept_levels == 3 ? "1 GiB" : "2 MiB",
+	log_info("VMX: revision %#x, EPT with %s pages%s%s%s%s%s%s", c->revision, c->ept_levels == 3 ? "1 GiB" : "2 MiB",
 		 c->ept_flags & EPTP_DIRTY ? ", dirty bits" : "", c->secondary & SECONDARY_VPID ? ", VPID" : "",
-		 c->secondary & SECONDARY_PAUSE_LOOP ? ", pause loops" : "", c->pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "");
+		 c->secondary & SECONDARY_PAUSE_LOOP ? ", pause loops" : "", c->pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "",
+		 vmx_has_apic() ? ", virtual APIC" : "", c->pin & PIN_POSTED_INTERRUPTS ? ", posted interrupts" : "");
 	return STATUS_OK;
 }
 

@@ -8,7 +8,7 @@
 #include "vmx/vmcs.h"
 
 extern struct vmx_controls vmx_controls;
-extern uint8_t *vmx_msr_bitmap; /* one page, shared by all guests */
+extern uint8_t *vmx_msr_bitmap; /* shared by all guests; its second page is for those whose x2APIC is the CPU's */
 extern uint8_t *vmx_io_bitmap;  /* two pages, all ports intercepted */
 
 /* MSRs that are the guest's while its vCPU is loaded, beside those in the VMCS: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE. */
@@ -29,6 +29,9 @@ struct vmx_vcpu {
 	uint32_t primary;  /* controls */
 	uint64_t cr0_shadow, cr4_shadow;
 	uint64_t ept_pointer;
+	volatile uint32_t *apic_page; /* the virtual-APIC page (30.1) */
+	bool apic_in_page; /* TPR, ISR and what was accepted of IRR are there, not in vcpu.apic */
+	bool x2apic;       /* the controls are for that mode */
 	uint64_t cr2, dr6, msr[VMX_MSR_COUNT]; /* while it is not loaded */
 };
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 0, "entry.asm");
@@ -53,6 +56,17 @@ void vmx_write_timer(void); /* the preemption timer starts again; VMCS current *
 /* Make the VMCS of `v`, whether loaded or not, current; _return undoes it. Returns what _return wants. */
 bool vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, bool borrowed);
+
+/* apic.c: the local APIC where the CPU has one for guests */
+static inline bool vmx_has_apic(void)
+{
+	return vmx_controls.secondary & SECONDARY_INTERRUPT_DELIVERY;
+}
+void vmx_write_apic_controls(struct vcpu *v);
+void vmx_commit_apic(struct vcpu *v); /* before an entry: what is in vcpu.apic goes to the page. VMCS current */
+void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry. VMCS current */
+void vmx_prepare_apic_wrmsr(struct vcpu *v); /* WRMSR has exited: fetch what it may be about */
+void vmx_handle_apic_write(struct vcpu *v, bool is_eoi);
 
 /* state.c */
 void vmx_fetch_paging(struct vcpu *v);

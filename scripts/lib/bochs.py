@@ -14,6 +14,8 @@ import machine
 BUILT = os.path.join(machine.ROOT, "cache", "bochs", "bochs")
 DEBIAN = "/usr/bin/bochs"
 ROMS = "/usr/share/bochs"
+# Debian's delivers virtual interrupts to guests that have interrupts off: the model without them takes the place of this one.
+DEBIANS_CPU = {"corei7_icelake_u": "corei3_cnl"}
 DEFAULT_CPU = "corei7_icelake_u"
 IPS = 200_000_000
 FIXED_CLOCK = 1767225600  # 2026-01-01 00:00 UTC, for runs that are to repeat
@@ -45,6 +47,8 @@ def mebibytes(memory):
 def configuration(image, scratch, path, port, *, smp, memory, cpu, paced=False, clock="utc"):
     """Text of the configuration file. paced: the machine's seconds are not shorter than ours. clock: its time at power-on."""
     mib = mebibytes(memory)
+    if is_debian(path):
+        cpu = DEBIANS_CPU.get(cpu, cpu)
     lines = [f"cpu: model={cpu}, count={smp}, ips={IPS}, reset_on_triple_fault=0, ignore_bad_msrs=0",
              f"memory: guest={mib}, host={mib}",
              f"romimage: file={ROMS}/BIOS-bochs-latest, options=fastboot",

@@ -22,6 +22,9 @@ PLATFORMS = {
     "icelake": Platform("VMX", "corei7_icelake_u", "vmx_"),
 }
 
+# No virtual APIC in this one: the kernel's own serves its guests.
+CANNON_LAKE = Platform("VMX", "corei3_cnl", "vmx_cnl_")
+
 
 def cases(table):
     """platform/case -> (platform, *arguments), for harness.each."""

@@ -7,7 +7,7 @@ import os
 import pexpect
 
 from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, machine, quick, true
-from platforms import cases
+from platforms import CANNON_LAKE, cases
 from test_guests import SUITE, hostile_beside_neighbour, passes
 
 # Of the kernel's: an AMD CPU of old microcode, and Bochs's CPUID, which knows no size of the compacted XSAVE area without XSAVES.
@@ -19,6 +19,11 @@ HOSTILE = {"seed_1": (1, "triple", "crash"), "seed_2": (2, "triple", "crash"), "
 @each(**cases(SUITE))
 def test_guest(platform, name, vcpus, cores):
     passes(name, vcpus, cores, cmdline=platform.cmdline(), **platform.hardware)
+
+
+@each(**{name: SUITE[name] for name in ("exceptions", "lapic", "smp_tsc_4_vcpus_on_2_cores")})
+def test_guest_without_virtual_apic(name, vcpus, cores):
+    passes(name, vcpus, cores, cmdline=CANNON_LAKE.cmdline(), **CANNON_LAKE.hardware)
 
 
 @quick
@@ -34,7 +39,8 @@ def test_hostile_guest(platform, seed, end, *outcomes):
     hostile_beside_neighbour(seed, end, *outcomes, seconds=8, words=platform.cmdline(), **platform.hardware)
 
 
-@each(**cases({"1-vcpu_1-core": (1, 1), "2-vcpus_2-cores": (2, 2), "4-vcpus_2-cores": (4, 2)}))
+@each(**cases({"1-vcpu_1-core": (1, 1), "2-vcpus_2-cores": (2, 2), "4-vcpus_2-cores": (4, 2)}),
+      **{"cannonlake/2-vcpus_2-cores": (CANNON_LAKE, 2, 2)})
 def test_boots_to_a_shell(platform, vcpus, cores):
     with Machine(linux(vcpus=vcpus), smp=cores, **platform.hardware) as m:
         m.expect(f"hilum: {platform.backend} root mode on {cores} core", START_S)

@@ -30,6 +30,34 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* ---- Requests ---- */
+
+static void request__posting_vcpu__notified_without_a_kick(void **state)
+{
+	unsigned kicks = fake_kicks[1], posts = fake_posts[1];
+
+	(void)state;
+	remote->posting = 1;
+	vcpu_request(remote, VCPU_REQUEST_INTERRUPT);
+	vcpu_request(remote, VCPU_REQUEST_INTERRUPT);
+	assert_int_equal(fake_kicks[1], kicks);
+	assert_int_equal(fake_posts[1], posts + 2);
+	assert_int_equal(remote->requests, VCPU_REQUEST_INTERRUPT); /* for the case that it has just left */
+	vcpu_request(remote, VCPU_REQUEST_NMI);
+	assert_int_equal(fake_kicks[1], kicks + 1);
+	remote->apic.tmr[2] = 1; /* the CPU would not tell its end: an exit must come first */
+	vcpu_request(remote, VCPU_REQUEST_INTERRUPT);
+	assert_int_equal(fake_kicks[1], kicks + 2);
+	remote->eoi_exits[2] = 1;
+	vcpu_request(remote, VCPU_REQUEST_INTERRUPT);
+	assert_int_equal(fake_kicks[1], kicks + 2);
+	assert_int_equal(fake_posts[1], posts + 3);
+	remote->posting = 0;
+	vcpu_request(remote, VCPU_REQUEST_INTERRUPT);
+	assert_int_equal(fake_kicks[1], kicks + 2); /* it has not looked since */
+	fake_settle();
+}
+
 /* ---- Start and stop ---- */
 
 static void run__each_core__is_entered(void **state)
@@ -253,6 +281,7 @@ static void apic_timer__vm_destroyed__core_forgets_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(request__posting_vcpu__notified_without_a_kick),
 		TEST(run__each_core__is_entered),
 		TEST(created__not_started__is_never_entered),
 		TEST(pause__running__stops_and_unloads),

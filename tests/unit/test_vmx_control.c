@@ -32,7 +32,7 @@ static void modern(void)
 	cap[CAP_CR0_FIXED1] = 0xFFFFFFFF;
 	cap[CAP_CR4_FIXED0] = 0x2000;
 	cap[CAP_CR4_FIXED1] = 0x376FFF;
-	cap[CAP_SECONDARY] = BOTH(0x005FFCFF, 0);
+	cap[CAP_SECONDARY] = BOTH(0x005FFFFF, 0);
 	cap[CAP_EPT_VPID] = 0xF0106734141ull;
 	cap[CAP_TRUE_PIN] = BOTH(0xFF, 0x16);
 	cap[CAP_TRUE_PIN + 1] = BOTH(0xFFF9FFFE, 0x04006172);
@@ -60,10 +60,11 @@ static void choose__modern_cpu__everything_taken(void **state)
 	modern();
 	assert_int_equal(choose(), STATUS_OK);
 	assert_int_equal(chosen.revision, 4);
-	assert_int_equal(chosen.pin, 0x16 | 0x69);
+	assert_int_equal(chosen.pin, 0x16 | 0x69 | PIN_POSTED_INTERRUPTS);
 	assert_int_equal(chosen.secondary, SECONDARY_EPT | SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD |
 						   SECONDARY_UNRESTRICTED | SECONDARY_PAUSE_LOOP | SECONDARY_INVPCID |
-						   SECONDARY_ENCLS | SECONDARY_XSAVES);
+						   SECONDARY_ENCLS | SECONDARY_XSAVES | SECONDARY_APIC_REGISTERS |
+						   SECONDARY_INTERRUPT_DELIVERY);
 	assert_int_equal(chosen.ept_flags, 0x5E); /* write-back, four levels, dirty bits */
 	assert_int_equal(chosen.ept_levels, 3);
 	assert_int_equal(chosen.invept_type, INVALIDATE_SINGLE);
@@ -89,6 +90,29 @@ static void choose__older_cpu__does_without(void **state)
 	assert_int_equal(chosen.ept_flags, 0x1E);
 	assert_int_equal(chosen.ept_levels, 2);
 	assert_int_equal(chosen.invept_type, INVALIDATE_ALL);
+}
+
+static void choose__part_of_the_virtual_apic_missing__none_taken(void **state)
+{
+	static const uint32_t parts[] = { SECONDARY_X2APIC, SECONDARY_APIC_REGISTERS, SECONDARY_INTERRUPT_DELIVERY, 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		modern();
+		cap[CAP_SECONDARY] &= ~BOTH(parts[i], 0);
+		if (parts[i] == 0)
+			cap[CAP_TRUE_PIN + 1] &= ~BOTH(PRIMARY_TPR_SHADOW, 0);
+		assert_int_equal(choose(), STATUS_OK);
+		assert_int_equal(chosen.pin & PIN_POSTED_INTERRUPTS, 0);
+		assert_int_equal(chosen.primary & PRIMARY_TPR_SHADOW, 0);
+		assert_int_equal(chosen.primary & PRIMARY_CR8_LOAD, PRIMARY_CR8_LOAD);
+		assert_int_equal(chosen.secondary & (SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY), 0);
+	}
+	modern();
+	cap[CAP_TRUE_PIN] &= ~BOTH(PIN_POSTED_INTERRUPTS, 0);
+	assert_int_equal(choose(), STATUS_OK);
+	assert_int_equal(chosen.secondary & SECONDARY_INTERRUPT_DELIVERY, SECONDARY_INTERRUPT_DELIVERY);
+	assert_int_equal(chosen.pin & PIN_POSTED_INTERRUPTS, 0);
 }
 
 static void choose__missing_feature__one_sentence(void **state)
@@ -211,6 +235,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(choose__modern_cpu__everything_taken),
 		cmocka_unit_test(choose__older_cpu__does_without),
+		cmocka_unit_test(choose__part_of_the_virtual_apic_missing__none_taken),
 		cmocka_unit_test(choose__missing_feature__one_sentence),
 		cmocka_unit_test(choose__feature_control__locked_off_refused),
 		cmocka_unit_test(choose__forced_control__refused),

@@ -2,7 +2,7 @@
  * The run loop against a VMCS that counts its accesses: what each exit costs, what is injected, how shadows and NMI blocking come
  * and go, when translations are flushed, and what becomes of an entry that fails.
  *
- * UNIT_SOURCES: vmx/run.c vmx/failure.c
+ * UNIT_SOURCES: vmx/run.c vmx/failure.c vmx/apic.c
  * UNIT_FLAGS: -iquote tests/unit/fake_vmx
  */
 #include "tests/unit/cmocka_all.h"
@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+uint8_t *vmx_msr_bitmap;
 uint64_t fake_vmcs[0x8000];
 unsigned fake_reads, fake_writes, fake_invepts, fake_invvpids;
 struct vmx_controls vmx_controls;
@@ -30,6 +31,8 @@ static uint64_t seen_event;
 static unsigned exits, irqs, raised, windows, crash;
 static uint64_t crash_detail, event;
 static bool window, refuse, prepare_answer;
+static uint32_t apic_page[1024];
+static unsigned ended, self_ipi, posting;
 static char line[512];
 
 /* What the guest does at the next entry, and the counts over it. */
@@ -52,6 +55,7 @@ bool vmx_enter(struct vcpu *w, struct vmx_vcpu *x, bool launched)
 {
 	(void)w;
 	assert_int_equal(launched, x->launched);
+	posting = w->posting;
 	if (refuse)
 		return false;
 	/* One round of exit and entry: from here, the exit, to the next entry. */
@@ -117,6 +121,18 @@ void vm_crash(struct vcpu *w, enum hilum_crash why, uint64_t detail)
 	w->state = VCPU_HALTED;
 }
 
+void vlapic_eoi_level(struct vlapic *a, uint8_t vector)
+{
+	assert_ptr_equal(a, &vcpu.apic);
+	ended = vector;
+}
+
+void vlapic_ipi(struct vlapic *a, uint64_t icr)
+{
+	assert_ptr_equal(a, &vcpu.apic);
+	self_ipi = (unsigned)icr;
+}
+
 void vmx_fetch_rsp(struct vcpu *w)
 {
 	w->gpr[4] = backend.rsp = vmx_read(VMCS_GUEST_RSP);
@@ -161,11 +177,14 @@ static int set_up(void **state)
 	vcpu.rip = fake_vmcs[VMCS_GUEST_RIP] = 0x1000;
 	vcpu.rflags = fake_vmcs[VMCS_GUEST_RFLAGS] = 2;
 	backend.primary = vmx_controls.primary;
+	backend.apic_in_page = true; /* there is none */
 	backend.rip = 0x1000;
 	backend.rflags = 2;
 	fake_vmcs[VMCS_INSN_LENGTH] = 2;
 	exits = irqs = raised = windows = crash = entries = reads = writes = fake_invepts = fake_invvpids = 0;
 	event = injected = 0;
+	ended = self_ipi = posting = 0;
+	memset(apic_page, 0, sizeof(apic_page));
 	window = refuse = false;
 	prepare_answer = true;
 	line[0] = '\0';
@@ -380,6 +399,138 @@ static void shadow__given_from_outside__in_the_form_that_if_allows(void **state)
 	assert_int_equal(fake_vmcs[VMCS_GUEST_PENDING_DEBUG], DR6_BS);
 }
 
+/* ---- The CPU's local APIC ---- */
+
+#define PAGE_IRR(word) apic_page[(0x20 + (word)) * 4]
+#define PAGE_ISR(word) apic_page[(0x10 + (word)) * 4]
+#define PAGE_TPR       apic_page[0x08 * 4]
+
+/* In the guest it is in the page; what `vcpu.apic` holds at the end of the round has been fetched. */
+static void with_apic(enum vlapic_mode mode, bool in_page)
+{
+	vmx_controls.secondary |= SECONDARY_INTERRUPT_DELIVERY;
+	backend.apic_page = apic_page;
+	backend.apic_in_page = in_page;
+	vcpu.apic.mode = mode;
+	vcpu.apic.apic_base = VLAPIC_DEFAULT_BASE;
+}
+
+static void apic__first_entry__registers_are_in_the_page(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_X2APIC, false);
+	v->apic.isr[1] = 1ull << 33; /* vector 97 */
+	v->apic.isrv = 97;
+	v->apic.tpr = 0x40;
+	v->apic.irr[3] = 1ull << 63 | 1;
+	v->apic.reg[0x0F] = 0x1FF;
+	run(REASON_CPUID);
+	assert_int_equal(PAGE_ISR(3), 2);
+	assert_int_equal(PAGE_TPR, 0x40);
+	assert_int_equal(PAGE_IRR(7), 1u << 31);
+	assert_int_equal(PAGE_IRR(6), 1);
+	assert_int_equal(apic_page[0x0F * 4], 0x1FF);
+	assert_int_equal(v->apic.irr[3], 0);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 97 << 8 | 255);
+	assert_int_equal(fake_vmcs[VMCS_SECONDARY_CONTROLS], vmx_controls.secondary | SECONDARY_X2APIC);
+	assert_int_equal(vlapic_pending(&v->apic), -1);
+}
+
+static void apic__interrupt_while_it_runs__joins_those_in_the_page(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_XAPIC, true);
+	v->check_interrupts = true;
+	v->apic.irr[0] = 1ull << 50;
+	PAGE_IRR(2) = 1; /* 64 */
+	fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS] = 0x3140; /* 49 is in service, 64 waits */
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0x3140);
+	assert_int_equal(PAGE_IRR(1), 1u << 18);
+	assert_int_equal(PAGE_IRR(2), 1);
+}
+
+static void apic__halt__fetched_and_put_back(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_X2APIC, true);
+	backend.x2apic = true;
+	v->apic.ppr = 0xFF;
+	PAGE_ISR(1) = 1u << 17; /* 49 */
+	PAGE_IRR(2) = 1u << 1;  /* 65 */
+	PAGE_TPR = 0x20;
+	fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS] = 49 << 8 | 65;
+	vmx_fetch_apic(v);
+	assert_int_equal(v->apic.isrv, 49);
+	assert_int_equal(v->apic.isr[0], 1ull << 49);
+	assert_int_equal(v->apic.tpr, 0x20);
+	assert_int_equal(v->apic.ppr, 0x30);
+	assert_int_equal(vlapic_pending(&v->apic), 65);
+	assert_int_equal(PAGE_IRR(2), 0);
+	run(REASON_HLT);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 49 << 8 | 65);
+	assert_int_equal(v->apic.irr[1], 0);
+}
+
+static void apic__level_triggered__end_is_told_once_it_is_known(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_X2APIC, true);
+	v->check_interrupts = true;
+	v->apic.tmr[1] = 1; /* 64: delivered and ended before the CPU knew */
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_EOI_EXIT(1)], 1);
+	assert_int_equal(v->eoi_exits[1], 1);
+	assert_int_equal(ended, 64);
+	ended = entries = 0;
+	v->apic.tmr[0] = 1ull << 40; /* still to be delivered: an exit tells its end */
+	v->apic.irr[0] = 1ull << 40;
+	v->check_interrupts = true;
+	fake_vmcs[VMCS_QUALIFICATION] = 40;
+	run(REASON_CPUID);
+	assert_int_equal(ended, 0);
+	entries = 0;
+	run(REASON_VIRTUAL_EOI);
+	assert_int_equal(ended, 40);
+	ended = entries = 0;
+	v->apic.tmr[0] = 0; /* it came again, as an edge */
+	run(REASON_VIRTUAL_EOI);
+	assert_int_equal(ended, 0);
+}
+
+static void apic__msrs__fetched_if_they_need_it(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_X2APIC, true);
+	PAGE_TPR = 0x50;
+	v->gpr[1] = MSR_IA32_TSC_DEADLINE;
+	run(REASON_WRMSR);
+	assert_int_equal(v->apic.tpr, 0);
+	entries = 0;
+	v->gpr[1] = 0x83F;
+	apic_page[0x3F * 4] = 7;
+	fake_vmcs[VMCS_QUALIFICATION] = 0x3F0;
+	run(REASON_APIC_WRITE);
+	assert_int_equal(self_ipi & 0xC00FF, 0x40007);
+	entries = 0;
+	v->gpr[1] = 0x80F;
+	PAGE_TPR = 0x60;
+	run(REASON_WRMSR);
+	assert_int_equal(v->apic.tpr, 0x60);
+}
+
+static void posting__in_the_loop_only(void **state)
+{
+	(void)state;
+	run(REASON_CPUID);
+	assert_int_equal(posting, 0);
+	set_up(state);
+	vmx_controls.pin = PIN_POSTED_INTERRUPTS;
+	run(REASON_CPUID);
+	assert_int_equal(posting, 1);
+	assert_int_equal(v->posting, 0);
+}
+
 /* ---- Translations ---- */
 
 static void tlb__nested_tables_changed__flushed_before_the_entry(void **state)
@@ -532,6 +683,12 @@ int main(void)
 		TEST(ept_violation__of_iret__nmis_stay_blocked),
 		TEST(shadow__left_by_the_exit__ends_with_the_instruction),
 		TEST(shadow__given_from_outside__in_the_form_that_if_allows),
+		TEST(apic__first_entry__registers_are_in_the_page),
+		TEST(apic__interrupt_while_it_runs__joins_those_in_the_page),
+		TEST(apic__halt__fetched_and_put_back),
+		TEST(apic__level_triggered__end_is_told_once_it_is_known),
+		TEST(apic__msrs__fetched_if_they_need_it),
+		TEST(posting__in_the_loop_only),
 		TEST(tlb__nested_tables_changed__flushed_before_the_entry),
 		TEST(tlb__new_here__gets_a_fresh_tag),
 		TEST(tlb__tags_used_up__all_flushed_and_begun_again),

@@ -89,7 +89,7 @@ void fake_advance(uint64_t ticks);
 /* While one core spins the others pass a quiescent point; first they take their interrupts, unless this says they do it later. */
 extern bool fake_others_are_late;
 
-extern unsigned fake_kicks[CORES_MAX], fake_powered;
+extern unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered;
 extern uint64_t fake_deadline[CORES_MAX];
 extern unsigned fake_log_lines;
 extern char fake_log_last[256];
