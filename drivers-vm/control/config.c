@@ -235,7 +235,7 @@ static void read_global(struct config_reader *reader, const struct toml_value *r
 
 static void read_root(struct config_reader *reader, const struct toml_value *root, struct config *out)
 {
-	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}};
+	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}, {.key = "nic"}};
 
 	for (const struct toml_value *value = root->children.first; value != NULL; value = value->next) {
 		const struct config_field *field = find_field(root_fields, COUNT(root_fields), value->key);
@@ -244,8 +244,10 @@ static void read_root(struct config_reader *reader, const struct toml_value *roo
 			fail_unknown(reader, root_fields, COUNT(root_fields), "", value);
 		else if (field == &root_fields[0])
 			read_global(reader, root, value, out);
-		else
+		else if (field == &root_fields[1])
 			read_vms(reader, value, out);
+		else
+			config_read_uplinks(reader, value, out);
 	}
 }
 

@@ -17,6 +17,7 @@
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
 #define CONFIG_DISKS_MAX    8u
 #define CONFIG_NICS_MAX	    4u
+#define CONFIG_UPLINKS_MAX  8u
 #define CONFIG_NIC_IPS_MAX  3u /* of each kind */
 #define CONFIG_SERIAL_BYTES 21u /* with the NUL; virtio's limit */
 #define CONFIG_LABEL_BYTES  37u /* with the NUL; GPT's limit, and just a GUID's length */
@@ -57,7 +58,8 @@ enum config_action {
 
 /* [[vm.disk]] */
 struct config_disk {
-	const char *module; /* boot module that is the medium */
+	const char *module; /* boot module that is the medium, or NULL */
+	const char *device; /* of the host's: PCI address or serial number; or NULL */
 	bool readonly;
 	const char *serial;   /* or NULL */
 	uint32_t partition;   /* its number, or zero */
@@ -82,6 +84,15 @@ struct config_nic {
 	uint32_t mtu;
 	uint32_t num_queues; /* pairs */
 	bool has_mac;
+	uint32_t line;
+};
+
+/* [[nic]]: a network card of the machine as an uplink */
+struct config_uplink {
+	const char *device; /* PCI address, or MAC address in any case */
+	const char *bridge;
+	uint32_t vlan; /* or zero */
+	bool trunk;
 	uint32_t line;
 };
 
@@ -117,6 +128,8 @@ struct config {
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	unsigned uplink_count;
+	struct config_uplink uplink[CONFIG_UPLINKS_MAX]; /* the valid ones */
 	unsigned vm_count;
 	struct config_vm vm[CONFIG_VMS_MAX]; /* the valid ones, in the order of the file */
 };

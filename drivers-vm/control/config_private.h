@@ -52,6 +52,9 @@ config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
 
 config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
 
+/* [[nic]]: the valid ones are added to `out`. */
+void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out);
+
 /* After all keys of a VM are read: cards without an address get one. */
 void config_name_nics(struct config_vm *vm);
 

@@ -68,6 +68,8 @@ unsigned guest_count(void);
 /* ---- guest_devices.c: what stands behind the guests' devices --------------------------------------------------------------------------- */
 /* Tell the driver VM of the slot's devices, before ATTACH; false (and a line in the log): one of them cannot be had. */
 bool guest_devices_send(const struct config_vm *config, uint32_t slot);
+/* Tell it which network cards of the machine join the switch; after devices_give. */
+void guest_devices_send_uplinks(const struct config *config);
 /* Give back what they had; after DETACH, when the slot is left. */
 void guest_devices_free(uint32_t slot);
 

@@ -293,6 +293,7 @@ static int64_t give(const struct host_device *d, hilum_handle_t vm, uint64_t con
 	if (error < 0)
 		return error;
 	m.device.handle = (uint32_t)error;
+	m.device.flags = assign_flags & HILUM_DEVICE_UNPROTECTED ? 0 : CHANNEL_DEVICE_SAME_ADDRESSES;
 	driver_send(&m);
 	return 0;
 }

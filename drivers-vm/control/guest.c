@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What the driver VM may take; a disk that hangs is given up in less. */
+#define ATTACH_NS 30000000000ull
+#define DETACH_NS 30000000000ull
+
 struct guest {
 	const struct config_vm *config; /* NULL: free slot */
 	bool running;
@@ -218,7 +222,7 @@ static bool attach(struct guest *g, uint32_t slot)
 	m.attach.physical_bits = r[0] & 0xFF;
 	if (!guest_devices_send(c, slot))
 		return false;
-	if (!driver_call(&m, CHANNEL_ATTACHED, 5000000000ull)) {
+	if (!driver_call(&m, CHANNEL_ATTACHED, ATTACH_NS)) {
 		service_log("vm %s: the driver VM does not make its devices", c->name);
 		return false;
 	}
@@ -272,7 +276,7 @@ static void destroy(struct guest *g, uint32_t slot)
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);
-	if (g->driver_ram != 0 && driver_call(&m, CHANNEL_DETACHED, 5000000000ull)) {
+	if (g->driver_ram != 0 && driver_call(&m, CHANNEL_DETACHED, DETACH_NS)) {
 		driver_unmap(g->driver_ram, g->config->memory_bytes);
 		driver_space_give(g->driver_ram);
 		for (uint32_t i = 0; i < g->config->vcpus; i++)

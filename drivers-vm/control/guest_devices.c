@@ -80,16 +80,20 @@ static void part_of(const struct config_disk *disk, struct channel_message *m)
 static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 {
 	const struct config_disk *disk = &c->disk[index];
-	const struct module *m = module_find(disk->module);
+	const struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
 	struct ram_disk *r = &disks[slot][index];
 	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
 
-	if (m == NULL)
-		return fail(c, disk, "no boot module has that name");
-	if (r->memory == 0 && !make_ram_disk(r, c, disk, m))
-		return false;
-	message.disk.gpa = r->gpa;
-	message.disk.bytes = m->bytes;
+	if (disk->device != NULL) {
+		memcpy(message.disk.device, disk->device, strlen(disk->device));
+	} else {
+		if (m == NULL)
+			return fail(c, disk, "no boot module has that name");
+		if (r->memory == 0 && !make_ram_disk(r, c, disk, m))
+			return false;
+		message.disk.gpa = r->gpa;
+		message.disk.bytes = m->bytes;
+	}
 	message.disk.bytes_per_second = disk->bandwidth;
 	message.disk.operations_per_second = disk->iops;
 	message.disk.flags =
@@ -106,7 +110,7 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
  * first use. */
 static uint32_t number_of(const char *name)
 {
-	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX]; /* of the configuration, which stays */
+	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX]; /* of the configuration, which stays */
 	uint32_t i = 0;
 
 	while (names[i] != NULL && strcmp(names[i], name) != 0)
@@ -134,6 +138,21 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	memcpy(m.nic.ip4, nic->ip4, sizeof(m.nic.ip4));
 	memcpy(m.nic.ip6, nic->ip6, sizeof(m.nic.ip6));
 	driver_send(&m);
+}
+
+void guest_devices_send_uplinks(const struct config *config)
+{
+	for (unsigned i = 0; i < config->uplink_count; i++) {
+		const struct config_uplink *uplink = &config->uplink[i];
+		struct channel_message m = { .kind = CHANNEL_UPLINK };
+		m.uplink.bridge = number_of(uplink->bridge);
+		m.uplink.vlan = (uint16_t)uplink->vlan;
+		m.uplink.flags = uplink->trunk ? CHANNEL_NIC_TRUNK : 0;
+		for (unsigned c = 0; uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
+			m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32)
+												   : uplink->device[c];
+		driver_send(&m);
+	}
 }
 
 bool guest_devices_send(const struct config_vm *config, uint32_t slot)

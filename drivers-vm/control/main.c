@@ -108,8 +108,10 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_start(config.console);
-	if (driver)
+	if (driver) {
 		devices_give(driver_vm);
+		guest_devices_send_uplinks(&config);
+	}
 	tell_memory();
 	if (driver && configured)
 		start_guests();

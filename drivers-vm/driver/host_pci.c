@@ -2,6 +2,7 @@
  * Specification 5.0, 7.5.3 PCI Express Capability. */
 #include "drivers-vm/driver/host_pci.h"
 #include "drivers-vm/runtime/service.h"
+#include <string.h>
 
 enum { PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_BAR = 0x10, PCI_CAPABILITIES = 0x34 };
 #define COMMAND_MEMORY	   (1u << 1)
@@ -35,6 +36,7 @@ struct host_pci *host_pci_add(const struct channel_message *m)
 	struct host_pci *pci = &devices[device_count++];
 	pci->rid = m->device.rid;
 	pci->handle = m->device.handle;
+	pci->same_addresses = m->device.flags & CHANNEL_DEVICE_SAME_ADDRESSES;
 	pci->config = (volatile uint8_t *)m->device.config_gpa;
 	for (unsigned i = 0; i < CHANNEL_BARS; i++) {
 		pci->bar[i] = (volatile uint8_t *)m->device.bar[i];
@@ -163,8 +165,40 @@ bool host_pci_bind_irq(const struct host_pci *pci, unsigned index, uint32_t vcpu
 	return msix == 0 && msi != 0 && index == 0 && write_msi(pci, msi, (uint64_t)message);
 }
 
+/* One number in hexadecimal digits, `digits` of them; false: they are none. */
+static bool parse_hex(const char **at, unsigned digits, uint32_t *value)
+{
+	for (*value = 0; digits != 0; digits--, ++*at) {
+		char c = **at;
+		if (c >= '0' && c <= '9')
+			*value = *value << 4 | (uint32_t)(c - '0');
+		else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+			*value = *value << 4 | (uint32_t)((c | 32) - 'a' + 10);
+		else
+			return false;
+	}
+	return true;
+}
+
+bool host_pci_parse_address(const char *at, uint32_t *rid)
+{
+	uint32_t segment, bus, device, function;
+
+	if (strlen(at) == 12 && (!parse_hex(&at, 4, &segment) || segment != 0 || *at++ != ':'))
+		return false;
+	if (!parse_hex(&at, 2, &bus) || *at++ != ':' || !parse_hex(&at, 2, &device) || *at++ != '.' ||
+	    !parse_hex(&at, 1, &function) || *at != '\0' || device > 31 || function > 7)
+		return false;
+	*rid = bus << 8 | device << 3 | function;
+	return true;
+}
+
 uint64_t host_pci_dma_address(const struct host_pci *pci, const void *at)
 {
+	if (pci->same_addresses) {
+		(void)*(const volatile uint8_t *)at; /* lazy memory is there for a device once it was there for us */
+		return (uintptr_t)at;
+	}
 	int64_t address = hc(HC_DEVICE_DMA_ADDRESS, pci->handle, (uintptr_t)at);
 
 	return address < 0 ? 0 : (uint64_t)address;

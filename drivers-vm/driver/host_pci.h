@@ -15,6 +15,7 @@
 struct host_pci {
 	uint32_t rid;    /* bus << 8 | device << 3 | function */
 	uint32_t handle; /* its device object */
+	bool same_addresses; /* an IOMMU makes them so: the device uses this VM's own */
 	volatile uint8_t *config; /* 4 KiB */
 	volatile uint8_t *bar[CHANNEL_BARS]; /* NULL: none, or no memory BAR */
 	uint64_t bar_bytes[CHANNEL_BARS];
@@ -44,6 +45,9 @@ bool host_pci_reset(const struct host_pci *pci);
 /* Interrupt `index` (MSI-X vector, or 0 for MSI) sets event `bit` of this VM's vCPU `vcpu`. False: the device or the machine
  * cannot. */
 bool host_pci_bind_irq(const struct host_pci *pci, unsigned index, uint32_t vcpu, unsigned bit);
+
+/* "00:04.0" or "0000:00:04.0" as a requester id; false: it is no such address. */
+bool host_pci_parse_address(const char *text, uint32_t *rid);
 
 /* Where the device finds the byte at `at` and the rest of its page; 0: it is not memory of this VM. */
 uint64_t host_pci_dma_address(const struct host_pci *pci, const void *at);

@@ -4,7 +4,8 @@
  */
 #include "drivers-vm/driver/cmos.h"
 #include "drivers-vm/driver/console_mux.h"
-#include "drivers-vm/driver/host_pci.h"
+#include "drivers-vm/driver/host_device.h"
+#include "drivers-vm/driver/host_nic.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
@@ -152,15 +153,6 @@ static void setup(const struct channel_message *m)
 	print_log();
 }
 
-static void add_device(const struct channel_message *m)
-{
-	const struct host_pci *pci = host_pci_add(m);
-
-	if (pci != NULL)
-		service_log("device %02x:%02x.%x: %04x:%04x, class 0x%06x: no driver for it", pci->rid >> 8, pci->rid >> 3 & 31, pci->rid & 7,
-			    host_pci_read(pci, 0, 2), host_pci_read(pci, 2, 2), host_pci_read(pci, 8, 4) >> 8);
-}
-
 static void command(const struct channel_message *m)
 {
 	struct channel_message answer = { .slot = m->slot };
@@ -178,7 +170,10 @@ static void command(const struct channel_message *m)
 		slot_add_device(m->slot, m);
 		return;
 	case CHANNEL_DEVICE:
-		add_device(m);
+		host_device_add(m);
+		return;
+	case CHANNEL_UPLINK:
+		host_nic_join(&driver_switch, m);
 		return;
 	case CHANNEL_ATTACH:
 		answer.kind = CHANNEL_REFUSED;
@@ -217,6 +212,12 @@ static void serve_commands(void)
 		command(&m);
 }
 
+/* Of two deadlines; 0 is none. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a != 0 && (b == 0 || a < b) ? a : b;
+}
+
 /* vCPU 0's duties besides traps; returns when it must be called again at the latest. */
 static uint64_t duties(void)
 {
@@ -232,8 +233,9 @@ static uint64_t duties(void)
 		serial_event();
 	for (uint64_t rung = service_take_events(0, 1); rung != 0; rung &= rung - 1)
 		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
+	host_device_events(events);
 	offer_input();
-	return slots_run_timers();
+	return sooner(host_device_check(), slots_run_timers());
 }
 
 _Noreturn void service_start(uint32_t vcpu)

@@ -4,18 +4,22 @@
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/driver/gpt.h"
+#include "drivers-vm/driver/host_disk.h"
 #include "drivers-vm/runtime/service.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NIC_FRAMES    16u /* a guest's card takes each at once; a host's may hold some */
-#define DISK_REQUESTS 2u  /* a RAM disk finishes each at once; one may be held by the limits */
+#define NIC_FRAMES	   16u /* a guest's card takes each at once; a host's may hold some */
+#define DISK_REQUESTS	   2u  /* a RAM disk finishes each at once; one may be held by the limits */
+#define HOST_DISK_REQUESTS 32u
+#define NO_MEMORY	   "no memory for it in the driver VM"
 
 struct slot_disk {
 	struct channel_message message;
 	struct blk_ram ram;
 	struct blk_part part;
+	struct host_disk_claim claim;
 	struct blk_device *device; /* what the guest sees of it */
 	struct virtio_blk_request *request;
 };
@@ -73,19 +77,50 @@ static const char *part_find(struct slot_disk *disk)
 	return NULL;
 }
 
+static const char *host_disk_make(struct slot_disk *disk)
+{
+	const struct channel_message *m = &disk->message;
+	const char *error = host_disk_find(m->disk.device, &disk->device);
+	struct blk_device *whole = disk->device;
+
+	if (error == NULL)
+		error = part_find(disk);
+	if (error != NULL)
+		return error;
+	if (disk->device == whole) {
+		blk_part_init(&disk->part, whole, 0, whole->sectors);
+		disk->device = &disk->part.device;
+	}
+	if (m->disk.flags & CHANNEL_DISK_READ_ONLY)
+		disk->device->read_only = true;
+	if (!host_disk_claim(&disk->claim, whole, disk->part.first, disk->device->sectors, disk->device->read_only))
+		return "another guest's disk is in the same place, and one of the two can be written";
+	return NULL;
+}
+
+static const char *ram_disk_make(struct slot_disk *disk)
+{
+	const struct channel_message *m = &disk->message;
+
+	if (!service_map_memory(m->disk.gpa, m->disk.bytes))
+		return NO_MEMORY;
+	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes, m->disk.flags & CHANNEL_DISK_READ_ONLY);
+	disk->device = &disk->ram.device;
+	return part_find(disk);
+}
+
 static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
 {
 	struct channel_message *m = &disk->message;
+	bool of_host = m->disk.device[0] != '\0';
+	unsigned requests = of_host ? HOST_DISK_REQUESTS : DISK_REQUESTS;
 	const char *error;
 
 	m->disk.part_name[sizeof(m->disk.part_name) - 1] = '\0';
-	disk->request = calloc(DISK_REQUESTS, sizeof(*disk->request));
-	if (disk->request == NULL || !service_map_memory(m->disk.gpa, m->disk.bytes))
-		return "no memory for it in the driver VM";
-	blk_ram_init(&disk->ram, (void *)(uintptr_t)m->disk.gpa, m->disk.bytes,
-		     m->disk.flags & CHANNEL_DISK_READ_ONLY);
-	disk->device = &disk->ram.device;
-	error = part_find(disk);
+	disk->request = calloc(requests, sizeof(*disk->request));
+	if (disk->request == NULL)
+		return NO_MEMORY;
+	error = of_host ? host_disk_make(disk) : ram_disk_make(disk);
 	if (error != NULL)
 		return error;
 	*config = (struct virtio_blk_config){
@@ -95,7 +130,7 @@ static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *c
 		.operations_per_second = m->disk.operations_per_second,
 		.bytes_per_second = m->disk.bytes_per_second,
 		.request = disk->request,
-		.requests = DISK_REQUESTS,
+		.requests = requests,
 	};
 	memcpy(config->serial, m->disk.serial, sizeof(config->serial));
 	return NULL;
@@ -110,7 +145,7 @@ static bool disks_make(struct slot_devices *devices, const char *name, struct ma
 	devices->blk = calloc(devices->disks, sizeof(*devices->blk));
 	for (unsigned i = 0; i < devices->disks; i++) {
 		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], &disk_config[i])
-							 : "no memory for it in the driver VM";
+							 : NO_MEMORY;
 		if (error != NULL) {
 			service_log("vm %s: disk %u: %s", name, i, error);
 			return false;
@@ -235,6 +270,7 @@ void slot_devices_poll(struct slot_devices *devices)
 void slot_devices_free(struct slot_devices *devices)
 {
 	for (unsigned i = 0; i < devices->disks; i++) {
+		host_disk_release(&devices->disk[i]->claim);
 		free(devices->disk[i]->request);
 		free(devices->disk[i]);
 	}

@@ -39,6 +39,7 @@ enum channel_kind {
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
+	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first five answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
@@ -75,6 +76,8 @@ enum channel_part {
 #define CHANNEL_NIC_PLAIN  8u /* without offloads */
 #define CHANNEL_NIC_IPS    3u /* of each kind */
 
+#define CHANNEL_DEVICE_SAME_ADDRESSES 1u /* HC_DEVICE_DMA_ADDRESS changes nothing: there is an IOMMU */
+
 #define CHANNEL_DISK_READ_ONLY 1u
 #define CHANNEL_DISK_PACKED    2u /* offer packed rings */
 
@@ -94,7 +97,7 @@ struct channel_message {
 			char show[32]; /* the console shown first; empty: the first guest's */
 		} setup;
 		struct {
-			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM */
+			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM; unless `device` is given */
 			uint64_t bytes_per_second; /* limits; 0: none */
 			uint32_t operations_per_second;
 			uint32_t flags;      /* CHANNEL_DISK_* */
@@ -103,6 +106,7 @@ struct channel_message {
 			uint32_t part_number;
 			char serial[20];     /* NUL-padded */
 			char part_name[40];  /* label, or GUID in its text form */
+			char device[20];     /* of the host's: PCI address or serial number, NUL-padded */
 		} disk;
 		struct {
 			uint64_t bytes_per_second; /* limit; 0: none */
@@ -134,7 +138,15 @@ struct channel_message {
 			uint64_t config_gpa; /* its 4 KiB of configuration space */
 			uint64_t bar[CHANNEL_BARS]; /* 0: none, or no memory BAR */
 			uint64_t bar_bytes[CHANNEL_BARS];
+			uint32_t flags; /* CHANNEL_DEVICE_* */
+			uint32_t reserved;
 		} device;
+		struct {
+			char device[20]; /* PCI address or MAC address in lower case, NUL-padded */
+			uint32_t bridge;
+			uint32_t flags; /* CHANNEL_NIC_TRUNK */
+			uint16_t vlan;
+		} uplink;
 		struct {
 			uint64_t value, value2;
 		} request;

@@ -330,10 +330,23 @@ static void config_read__disks__every_key_and_the_defaults(void **state)
 	assert_string_equal(disk[3].partuuid, "0fc63daf-8483-4772-8E79-3d69d8477de4");
 }
 
+static void config_read__disks__device_of_the_host(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("[[vm.disk]]\ndevice='00:04.0'\npartition=2\n"), 0);
+	assert_string_equal(config.vm[0].disk[0].device, "00:04.0");
+	assert_null(config.vm[0].disk[0].module);
+	assert_int_equal(config.vm[0].disk[0].partition, 2);
+}
+
 static void config_read__disks__errors(void **state)
 {
 	(void)state;
-	assert_one_error(read_vm("[[vm.disk]]\n"), "hilum.toml:4: vm.disk.module: missing");
+	assert_one_error(read_vm("[[vm.disk]]\n"), "hilum.toml:4: vm.disk: needs one of module and device");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\ndevice='00:04.0'\n"),
+			 "hilum.toml:4: vm.disk: needs one of module and device");
+	assert_one_error(read_vm("[[vm.disk]]\ndevice='123456789012345678901'\n"),
+			 "hilum.toml:5: vm.disk.device: has 21 bytes, must have 1 to 20");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserail='x'\n"),
 			 "hilum.toml:6: vm.disk.serail: unknown key (did you mean serial?)");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserial='123456789012345678901'\n"),
@@ -403,6 +416,28 @@ static void config_read__nics__every_key_and_the_defaults(void **state)
 	assert_memory_equal(nic[1].ip4[0], ip4, 4);
 	assert_memory_equal(nic[1].ip6[0], ip6, 16);
 	assert_memory_equal(nic[1].ip6[1], any, 16);
+}
+
+static void config_read__uplinks__every_key_and_the_errors(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[[nic]]\ndevice='00:1f.6'\n[[nic]]\ndevice='52:54:00:AA:bb:01'\nbridge='lab'\nvlan=7\ntrunk=true\n"), 0);
+	assert_int_equal(config.uplink_count, 2);
+	assert_string_equal(config.uplink[0].device, "00:1f.6");
+	assert_string_equal(config.uplink[0].bridge, "default");
+	assert_string_equal(config.uplink[1].bridge, "lab");
+	assert_int_equal(config.uplink[1].vlan, 7);
+	assert_true(config.uplink[1].trunk && !config.uplink[0].trunk);
+	assert_one_error(read_text("[[nic]]\nbridge='x'\n"), "hilum.toml:1: nic.device: missing");
+	static const char *const bad[] = {"eth0", "00:1f.8", "00:1f", "0:1f.0", "00:1g.0", "00:1f.0 ", "52:54:00:00:00", "00-1f.0"};
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[80];
+		snprintf(text, sizeof(text), "[[nic]]\ndevice='%s'\n", bad[i]);
+		assert_int_equal(read_text(text), 1);
+		assert_int_equal(config.uplink_count, 0);
+	}
+	assert_int_equal(read_text("[[nic]]\ndevice='0000:03:00.0'\nvlna=3\n"), 1);
+	assert_int_equal(read_text("nic = 3\n"), 1);
 }
 
 static void config_read__addresses__good_and_bad(void **state)
@@ -494,9 +529,11 @@ int main(void)
 		cmocka_unit_test(config_read__too_many_vms__keeps_the_first),
 		cmocka_unit_test(config_read__very_long_key__is_reported_in_bounds),
 		cmocka_unit_test(config_read__disks__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__disks__device_of_the_host),
 		cmocka_unit_test(config_read__disks__errors),
 		cmocka_unit_test(config_read__rates__as_xl_writes_them),
 		cmocka_unit_test(config_read__nics__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__uplinks__every_key_and_the_errors),
 		cmocka_unit_test(config_read__addresses__good_and_bad),
 		cmocka_unit_test(config_read__addresses_of_cards__fixed_and_each_only_once),
 		cmocka_unit_test(config_read__rng_balloon_packed__stored_and_checked),

@@ -1,0 +1,74 @@
+/* See host_disk.h. */
+#include "drivers-vm/driver/host_disk.h"
+
+#include <string.h>
+
+static struct host_disk *disks;
+static struct host_disk_claim *claims;
+
+void host_disk_add(struct host_disk *disk, const struct host_pci *pci)
+{
+	disk->rid = pci->rid;
+	disk->next = disks;
+	disks = disk;
+}
+
+void host_disk_forget_all(void)
+{
+	disks = NULL;
+	claims = NULL;
+}
+
+void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES])
+{
+	unsigned length = BLK_SERIAL_BYTES;
+
+	while (length != 0 && (serial[length - 1] == ' ' || serial[length - 1] == '\0'))
+		serial[--length] = '\0';
+	for (unsigned i = 0; i < length; i++)
+		if (serial[i] < ' ' || serial[i] > '~')
+			serial[i] = '?';
+}
+
+const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device **device)
+{
+	char text[BLK_SERIAL_BYTES + 1] = {0};
+	struct host_disk *found = NULL;
+	uint32_t rid;
+
+	memcpy(text, name, BLK_SERIAL_BYTES);
+	bool by_address = host_pci_parse_address(text, &rid);
+	for (struct host_disk *disk = disks; disk != NULL; disk = disk->next) {
+		if (by_address ? disk->rid != rid : memcmp(disk->device.serial, name, BLK_SERIAL_BYTES) != 0)
+			continue;
+		if (found != NULL)
+			return "two disks of the machine have that serial number: name it by its PCI address";
+		found = disk;
+	}
+	if (found == NULL)
+		return by_address ? "no disk is at that PCI address" : "no disk of the machine has that serial number";
+	*device = &found->device;
+	return NULL;
+}
+
+bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only)
+{
+	for (const struct host_disk_claim *c = claims; c != NULL; c = c->next)
+		if (c->device == device && !(c->read_only && read_only) && first < c->first + c->sectors &&
+		    c->first < first + sectors)
+			return false;
+	*claim = (struct host_disk_claim){device, first, sectors, read_only, claims};
+	claims = claim;
+	return true;
+}
+
+void host_disk_release(struct host_disk_claim *claim)
+{
+	struct host_disk_claim **at = &claims;
+
+	while (*at != NULL && *at != claim)
+		at = &(*at)->next;
+	if (*at == claim)
+		*at = claim->next;
+	claim->device = NULL;
+}

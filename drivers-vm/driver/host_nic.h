@@ -1,0 +1,27 @@
+/*
+ * The host's network cards: found by PCI address or MAC address, and joined to the switch as uplinks. All of it runs on vCPU 0.
+ */
+#ifndef DRIVERS_VM_DRIVER_HOST_NIC_H
+#define DRIVERS_VM_DRIVER_HOST_NIC_H
+
+#include "drivers-vm/driver/host_pci.h"
+#include "drivers-vm/driver/net_switch.h"
+
+struct host_nic {
+	struct net_port port; /* its driver fills in ops and abilities */
+	uint8_t mac[NET_MAC_BYTES];
+	uint32_t rid;
+	struct net_switch *joined; /* NULL: to none; what it receives is dropped */
+	struct host_nic *next;
+};
+
+/* The driver has a card that works. It stays as long as the driver VM does. */
+void host_nic_add(struct host_nic *nic, const struct host_pci *pci);
+
+/* There are no cards, as at the start. */
+void host_nic_forget_all(void);
+
+/* Joins the card that CHANNEL_UPLINK names to the switch. The log says if that cannot be. */
+void host_nic_join(struct net_switch *sw, const struct channel_message *m);
+
+#endif

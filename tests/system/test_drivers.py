@@ -1,0 +1,167 @@
+"""The driver VM's drivers, on QEMU's devices behind both IOMMUs: a guest's file system on a disk of the machine."""
+import hashlib
+import http.server
+import os
+import subprocess
+import threading
+import uuid
+
+from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
+from test_devices import AMD, INTEL
+from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
+
+
+def disk(image, device, *options, **properties):
+    """Arguments of QEMU for an image behind a storage device. The medium is what was synced: no cache of QEMU's hides a lost flush."""
+    words = ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()])
+    return ("-drive", ",".join([f"file={image},if=none,id=d0,format=raw", *options]), "-device", words)
+
+
+def debugfs(image, command):
+    return subprocess.run(["/usr/sbin/debugfs", "-R", command, image], check=True, capture_output=True, stdin=subprocess.DEVNULL).stdout
+
+
+def check_image(image, name, wanted):
+    """The file system in the image is whole, and the file has that MD5 sum."""
+    subprocess.run(["/usr/sbin/e2fsck", "-fn", image], check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    equal(hashlib.md5(debugfs(image, f"cat {name}")).hexdigest(), wanted, "the file on the host")
+
+
+NVME = ("nvme", "NVMe disk 'HILUM-N1'", {"serial": "HILUM-N1", "addr": "06.0"})
+
+
+VIRTIO = ("virtio-blk-pci", "virtio disk 'HILUM-V1'", {"serial": "HILUM-V1", "addr": "06.0", "disable-legacy": "on", "iommu_platform": "on"})
+
+
+def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
+    with Files() as files:
+        image = files.ext4("disk", 48)
+        tables = guest(vcpus=2, devices=table("disk", device=name, serial="GUESTS-OWN"))
+        text = guestconfig.config_text(tables).replace("[hilum]\n", "[hilum]\n" + hilum)
+        with Machine(text, extra=(*iommu, *disk(image, device, **properties))) as m:
+            m.expect(f"hilum: device 00:06.0: {driver_says}, 48 MiB", BOOT_S)
+            m.prompt()
+            equal(m.shell("cat /sys/block/vda/size"), str(48 * MIB // 512), "sectors")
+            equal(m.shell("cat /sys/block/vda/serial"), "GUESTS-OWN", "serial number")
+            write_sync_verify(m, "/dev/vda", 8)
+            total = m.shell("cut -d' ' -f1 /tmp/sum")
+            equal(m.shell("dmesg | grep -iE 'I/O error|EXT4-fs.*(error|warning)' || true"), "", "complaints")
+            m.send("poweroff\n")
+            equal(m.finish(), 0, "status")
+            true("accesses stopped" not in m.text, "the IOMMU stopped something")
+        check_image(image, "a", total)
+
+
+def fetch_from_host(iommu, device, *options):
+    """A guest reaches QEMU's gateway through an uplink, and fetches a file from the host."""
+    data = os.urandom(3 * MIB)
+    handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
+        "do_GET": lambda self: (self.send_response(200), self.send_header("Content-Length", str(len(data))), self.end_headers(),
+                                self.wfile.write(data)),
+        "log_message": lambda self, *_: None})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + f'\n[[nic]]\ndevice = "{device}"\n'
+        card = ",".join(["virtio-net-pci", "netdev=n0", "addr=07.0", "mac=52:54:00:AA:bb:01", "disable-legacy=on",
+                         "iommu_platform=on", *options])
+        with Machine(text, extra=(*iommu, "-netdev", "user,id=n0", "-device", card)) as m:
+            m.expect(r"hilum: device 00:07\.0: virtio network card 52:54:00:aa:bb:01", BOOT_S)
+            m.prompt()
+            m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
+            equal(m.shell("ping -c 3 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "3", "answers of the gateway")
+            m.shell(f"wget -q -O /tmp/f http://10.0.2.2:{server.server_address[1]}/f", within_s=90)
+            equal(m.shell("md5sum /tmp/f | cut -d' ' -f1"), hashlib.md5(data).hexdigest(), "the file in the guest")
+            true("accesses stopped" not in m.text and "given up" not in m.text, "complaints about the card")
+        server.shutdown()
+
+
+@each(vtd_by_address=(INTEL, "00:07.0"), amdvi_by_mac=(AMD, "52:54:00:AA:BB:01"), not_merged=(INTEL, "0000:00:07.0", "mrg_rxbuf=off"))
+def test_network_reaches_the_host(*arguments):
+    fetch_from_host(*arguments)
+
+
+@quick
+def test_ext4_on_nvme():
+    ext4_on(INTEL, *NVME, "00:06.0")
+
+
+@each(nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
+      virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
+def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
+    ext4_on(iommu, device, driver_says, properties, name)
+
+
+@each(nvme=NVME, virtio=VIRTIO)
+def test_disk_without_an_iommu(device, driver_says, properties):
+    """Every page has another address for the device than for the driver VM."""
+    ext4_on((), device, driver_says, properties, "00:06.0", "allow_no_iommu = true\n")
+
+
+def test_virtio_that_goes_round_the_iommu_is_refused():
+    with Files() as files:
+        image = files.ext4("disk", 8)
+        tables = guest(devices=table("disk", device="00:06.0"))
+        with Machine(guestconfig.config_text(tables), extra=(*INTEL, *disk(image, "virtio-blk-pci", addr="06.0"))) as m:
+            m.expect("hilum: device 00:06.0: virtio: not used: it goes round the IOMMU", BOOT_S)
+            m.expect("hilum: vm linux: disk 0: no disk is at that PCI address", BOOT_S)
+            m.expect("hilum: no VM was started", BOOT_S)
+
+
+def test_partitions_of_one_disk_for_two_guests():
+    parts = [(2048, 2048, "first", uuid.UUID(int=1)), (4096, 4096, "second", uuid.UUID(int=2))]
+    with Files() as files:
+        image = files.make("disk", gpt(16 * MIB // 512, parts))
+        tables = (guest("one", table("disk", device="HILUM-N1", partlabel="first")),
+                  guest("two", table("disk", device="HILUM-N1", partition=2)),
+                  guest("greedy", table("disk", device="HILUM-N1")),
+                  guest("reader", table("disk", device="HILUM-N1", partition=2, readonly=True)))
+        with Machine(guestconfig.config_text(*tables), memory="2G", extra=(*INTEL, *disk(image, NVME[0], **NVME[2]))) as m:
+            for name in ("greedy", "reader"):
+                m.expect(f"hilum: vm {name}: disk 0: another guest's disk is in the same place", BOOT_S)
+            m.prompt()
+            m.shell("echo -n hello >/dev/vda; sync; blockdev --getsz /dev/vda")
+            equal(m.shell("blockdev --getsz /dev/vda"), "2048", "sectors of the first partition")
+        with open(image, "rb") as file:
+            file.seek(2048 * 512)
+            equal(file.read(5), b"hello", "what the first guest wrote")
+
+
+@each(nvme=NVME, virtio=VIRTIO)
+def test_io_errors_reach_the_guest_and_nobody_else(device, driver_says, properties):
+    """QEMU's blkdebug fails what touches sector 8192; the rest of the disk goes on."""
+    with Files() as files:
+        image = files.make("disk", b"first", mib=16)
+        rules = files.make("rules", b"[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"8192\"\n")
+        # As for a real disk: it tells its user of errors, and QEMU does not stop for them.
+        drive = ("-drive", f"file=blkdebug:{rules}:{image},if=none,id=d0,format=raw,rerror=report,werror=report", "-device",
+                 ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()]))
+        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*INTEL, *drive)) as m:
+            m.prompt()
+            equal(m.shell("dmesg -n 1; head -c 5 /dev/vda"), "first")
+            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 2>/dev/null || echo failed"), "failed")
+            equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
+            m.shell("dd if=/dev/urandom of=/dev/vda bs=64k seek=1 count=4 2>/dev/null; sync")
+            true("given up" not in m.text, "the whole disk is given up")
+
+
+@each(nvme=NVME, virtio=VIRTIO)
+def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, properties):
+    """What is under way in the guest's memory ends before the memory goes; the disk is there for the next life."""
+    with Files() as files:
+        image = files.make("disk", mib=64)
+        text = (guestconfig.config_text(guest(vcpus=2, devices=table("disk", device="00:06.0") + table("nic")))
+                + "\n[[nic]]\ndevice = '00:07.0'\n")
+        card = ("-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,addr=07.0,disable-legacy=on,iommu_platform=on")
+        with Machine(text, extra=(*INTEL, *disk(image, device, **properties), *card)) as m:
+            for _ in range(3):
+                m.prompt()
+                m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; "
+                        "for i in 0 1 2 3; do dd if=/dev/zero of=/dev/vda bs=1M oflag=direct seek=$((i * 16)) count=16 2>/dev/null & "
+                        "dd if=/dev/vda of=/dev/null bs=4k iflag=direct 2>/dev/null & done; ping -A -s 1400 10.0.2.2 >/dev/null 2>&1 & true")
+                m.send("sleep 1; reboot -f\n")
+                m.expect("hilum: vm linux ended: reset")
+            m.prompt()
+            equal(m.shell("dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null && echo read", within_s=60), "read")
+            equal(m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'",
+                          within_s=60), "2", "answers of the gateway")
+            true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about a device")

@@ -1,0 +1,590 @@
+/*
+ * NVMe disks of the host, against a controller in memory that does what each test wants of it. It moves whenever the driver looks at
+ * the clock, or when the test says so.
+ *
+ * UNIT_SOURCES: drivers-vm/driver/host_nvme.c drivers-vm/driver/host_nvme_io.c drivers-vm/driver/host_nvme_queue.c
+ * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
+ * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
+ */
+#include "cmocka_all.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drivers-vm/driver/host_nvme.h"
+#include "drivers-vm/runtime/service.h"
+
+#define PAGE	     4096u
+#define DISK_SECTORS 4096u
+#define SECOND	     1000000000ull
+
+static struct {
+	uint8_t registers[0x2000] __attribute__((aligned(4096)));
+	uint8_t medium[DISK_SECTORS * 512];
+	unsigned tail[2], head[2], completed[2]; /* commands taken, completions written, of each queue */
+	unsigned flushes, commands, pages_max;
+	bool dead_at_reset, silent, forges, fails, ignores_io;
+	uint8_t block_shift, mdts;
+} hw;
+
+static uint64_t now;
+static bool dma_on, decode_on;
+static char last_log[200];
+static struct host_pci pci;
+static struct host_device *device;
+static struct nvme *nvme;
+
+/* ---- The controller ---- */
+
+static uint32_t get32(unsigned at)
+{
+	uint32_t v;
+
+	memcpy(&v, hw.registers + at, 4);
+	return v;
+}
+
+static void put32(unsigned at, uint32_t v)
+{
+	memcpy(hw.registers + at, &v, 4);
+}
+
+static uint64_t get64(unsigned at)
+{
+	return get32(at) | (uint64_t)get32(at + 4) << 32;
+}
+
+/* The byte at `at` of the command's data, by the rules for lists of pages. */
+static uint8_t *data_at(const struct nvme_command *c, uint64_t at, uint64_t bytes)
+{
+	uint64_t offset = c->prp[0] % PAGE + at, page = offset / PAGE, pages = (c->prp[0] % PAGE + bytes + PAGE - 1) / PAGE;
+	uint64_t address = c->prp[0] - c->prp[0] % PAGE;
+
+	if (pages > hw.pages_max)
+		hw.pages_max = (unsigned)pages;
+	if (page != 0 && pages == 2)
+		address = c->prp[1];
+	else if (page != 0)
+		address = ((uint64_t *)c->prp[1])[page - 1];
+	assert_int_equal(c->prp[0] % 4, 0);
+	assert_int_equal(address % PAGE, 0);
+	return (uint8_t *)address + offset % PAGE;
+}
+
+static void move(const struct nvme_command *c, bool to_memory)
+{
+	uint64_t sector = c->cdw10 | (uint64_t)c->cdw11 << 32, bytes = ((uint64_t)(c->cdw12 & 0xFFFF) + 1) * 512;
+
+	assert_true(sector * 512 + bytes <= sizeof(hw.medium));
+	assert_true(hw.mdts == 0 || bytes <= PAGE << hw.mdts);
+	for (uint64_t i = 0; i < bytes; i++) {
+		if (to_memory)
+			*data_at(c, i, bytes) = hw.medium[sector * 512 + i];
+		else
+			hw.medium[sector * 512 + i] = *data_at(c, i, bytes);
+	}
+}
+
+static void identify(const struct nvme_command *c)
+{
+	uint8_t *page = (uint8_t *)c->prp[0];
+
+	memset(page, 0, PAGE);
+	switch (c->cdw10) {
+	case 0:
+		page[0] = DISK_SECTORS & 0xFF;
+		page[1] = DISK_SECTORS >> 8;
+		page[130] = hw.block_shift;
+		break;
+	case 1:
+		memcpy(page + 4, "SERIAL 1            ", 20);
+		page[77] = hw.mdts;
+		page[520] = 1 << 2 | 1 << 3;
+		break;
+	default:
+		page[0] = 1;
+	}
+}
+
+static void run_io(const struct nvme_command *c)
+{
+	const uint32_t *range = (const uint32_t *)c->prp[0];
+
+	hw.commands++;
+	assert_int_equal(c->nsid, 1);
+	switch (c->opcode & 0xFF) {
+	case 0:
+		hw.flushes++;
+		break;
+	case 1:
+		move(c, false);
+		break;
+	case 2:
+		move(c, true);
+		break;
+	case 8:
+		memset(hw.medium + c->cdw10 * 512ull, 0, ((c->cdw12 & 0xFFFF) + 1) * 512ull);
+		break;
+	case 9:
+		assert_int_equal(c->cdw10, 0);
+		assert_int_equal(c->cdw11, 4);
+		memset(hw.medium + range[2] * 512ull, 0xDD, range[1] * 512ull);
+		break;
+	default:
+		fail_msg("opcode %u", c->opcode & 0xFF);
+	}
+}
+
+static void complete(unsigned queue, struct nvme_completion *ring, unsigned entries, uint16_t cid, uint16_t status)
+{
+	struct nvme_completion *at = &ring[hw.completed[queue] % entries];
+	uint16_t phase = (hw.completed[queue] / entries) % 2 == 0;
+
+	at->cid = cid;
+	at->status = (uint16_t)(status << 1 | phase);
+	hw.completed[queue]++;
+}
+
+static struct nvme_completion *io_completions;
+static struct nvme_command *io_commands;
+
+static void serve(unsigned queue, struct nvme_command *sq, struct nvme_completion *cq, unsigned entries)
+{
+	unsigned tail = get32(0x1000 + 8 * queue);
+
+	assert_true(tail < entries);
+	while (hw.tail[queue] != tail) {
+		const struct nvme_command *c = &sq[hw.tail[queue]];
+		hw.tail[queue] = (hw.tail[queue] + 1) % entries;
+		if (queue == 1 && !hw.fails)
+			run_io(c);
+		if (queue == 0 && (c->opcode & 0xFF) == 6)
+			identify(c);
+		if (queue == 0 && (c->opcode & 0xFF) == 5)
+			io_completions = (void *)c->prp[0];
+		if (queue == 0 && (c->opcode & 0xFF) == 1)
+			io_commands = (void *)c->prp[0];
+		complete(queue, cq, entries, (uint16_t)(c->opcode >> 16), queue == 1 && hw.fails ? 0x281 : 0);
+	}
+}
+
+static void hardware_moves(void)
+{
+	bool enabled = get32(0x14) & 1;
+	unsigned entries = (get32(0x24) & 0xFFF) + 1;
+
+	if (!hw.dead_at_reset)
+		put32(0x1C, enabled);
+	if (!enabled || hw.silent)
+		return;
+	assert_true(dma_on);
+	serve(0, (void *)get64(0x28), (void *)get64(0x30), entries);
+	if (hw.forges && io_completions != NULL)
+		complete(1, io_completions, entries, 5, 0);
+	hw.forges = false;
+	if (!hw.ignores_io && io_commands != NULL)
+		serve(1, io_commands, io_completions, entries);
+}
+
+/* ---- What the driver stands on ---- */
+
+uint64_t service_tsc(void)
+{
+	hardware_moves();
+	return now += 1000;
+}
+
+int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
+{
+	(void)a, (void)b, (void)c, (void)d, (void)e;
+	fail_msg("call %lx", (unsigned long)number);
+	return 0;
+}
+
+uint32_t host_pci_read(const struct host_pci *p, unsigned offset, unsigned bytes)
+{
+	(void)p, (void)bytes;
+	return offset == 8 ? 0x01080202 : 0;
+}
+
+void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
+{
+	(void)p;
+	decode_on = decode;
+	dma_on = dma;
+}
+
+bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
+{
+	(void)p;
+	return index == 0 && vcpu == 0 && bit == 40;
+}
+
+uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
+{
+	(void)p;
+	assert_true(decode_on);
+	return (uintptr_t)at;
+}
+
+bool host_pci_parse_address(const char *text, uint32_t *rid)
+{
+	*rid = 0x20;
+	return strcmp(text, "00:04.0") == 0;
+}
+
+void host_device_log(const struct host_pci *p, const char *format, ...)
+{
+	va_list args;
+
+	(void)p;
+	va_start(args, format);
+	vsnprintf(last_log, sizeof(last_log), format, args);
+	va_end(args);
+}
+
+static void *pages[256];
+static unsigned page_count;
+
+void *host_device_page(void)
+{
+	void *page = aligned_alloc(PAGE, PAGE);
+
+	assert_true(page_count < 256);
+	memset(page, 0, PAGE);
+	return pages[page_count++] = page;
+}
+
+/* ---- The tests ---- */
+
+static void start(void)
+{
+	device = host_nvme_driver.start(&pci, 40);
+	nvme = (struct nvme *)device;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&hw, 0, sizeof(hw));
+	for (unsigned i = 0; i < sizeof(hw.medium); i++)
+		hw.medium[i] = (uint8_t)(i * 7 + i / 512);
+	hw.block_shift = 9;
+	hw.mdts = 3;
+	io_commands = NULL;
+	io_completions = NULL;
+	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[0] = hw.registers, .bar_bytes[0] = sizeof(hw.registers)};
+	put32(0, 0x0F000000 | 1023); /* CAP: 1024 entries, 7.5 s; doorbells 4 bytes apart */
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	host_disk_forget_all();
+	free(nvme);
+	nvme = NULL;
+	device = NULL;
+	while (page_count != 0)
+		free(pages[--page_count]);
+	return 0;
+}
+
+struct answer {
+	struct blk_request request; /* first */
+	unsigned answers;
+	enum blk_status status;
+};
+
+static void note(struct blk_request *request, enum blk_status status)
+{
+	struct answer *a = (struct answer *)request;
+
+	a->answers++;
+	a->status = status;
+}
+
+static enum blk_status submit(struct answer *a, enum blk_operation operation, uint64_t sector, uint64_t sectors,
+			      const struct io_segment *segment, unsigned segments)
+{
+	*a = (struct answer){.request = {.operation = operation, .sector = sector, .sectors = sectors, .segment = segment,
+					 .segments = segments, .done = note}};
+	assert_int_equal(blk_request_check(&nvme->blk.disk.device, &a->request), BLK_OK);
+	return nvme->blk.disk.device.ops->submit(&nvme->blk.disk.device, &a->request);
+}
+
+static void finish(struct answer *a)
+{
+	for (unsigned i = 0; a->answers == 0 && i < 10000; i++)
+		nvme->blk.disk.device.ops->poll(&nvme->blk.disk.device);
+	assert_int_equal(a->answers, 1);
+}
+
+static enum blk_status transfer(enum blk_operation operation, uint64_t sector, const struct io_segment *segment, unsigned segments)
+{
+	struct answer a;
+	uint64_t bytes = 0;
+
+	for (unsigned i = 0; i < segments; i++)
+		bytes += segment[i].count;
+	assert_int_equal(submit(&a, operation, sector, bytes / 512, segment, segments), BLK_PENDING);
+	finish(&a);
+	return a.status;
+}
+
+static void start__well_behaved__offers_the_disk(void **state)
+{
+	struct blk_device *found;
+
+	(void)state;
+	assert_true(host_nvme_driver.matches(&pci));
+	start();
+	assert_non_null(device);
+	assert_null(host_disk_find("SERIAL 1\0\0\0\0\0\0\0\0\0\0\0\0", &found));
+	assert_int_equal(found->sectors, DISK_SECTORS);
+	assert_true(found->flushes && found->discards && found->writes_zeroes);
+	assert_null(host_disk_find("00:04.0\0\0\0\0\0\0\0\0\0\0\0\0\0", &found));
+	assert_non_null(host_disk_find("SERIAL 2\0\0\0\0\0\0\0\0\0\0\0\0", &found));
+}
+
+static void start__misbehaving__is_refused_with_dma_off(void **state)
+{
+	(void)state;
+	hw.dead_at_reset = true;
+	put32(0x1C, 1); /* for ever ready */
+	start();
+	assert_null(device);
+	assert_string_equal(last_log, "NVMe: it cannot be reset");
+	hw.dead_at_reset = false;
+	hw.silent = true;
+	start();
+	assert_null(device);
+	assert_false(dma_on);
+	assert_string_equal(last_log, "NVMe: it does not describe itself");
+	hw.silent = false;
+	hw.block_shift = 12;
+	memset(hw.tail, 0, sizeof(hw.tail));
+	memset(hw.completed, 0, sizeof(hw.completed));
+	put32(0x1000, 0);
+	start();
+	assert_null(device);
+	assert_false(dma_on);
+	memset(hw.registers, 0xFF, sizeof(hw.registers)); /* it is gone */
+	start();
+	assert_null(device);
+	assert_string_equal(last_log, "NVMe: its capabilities make no sense");
+	pci.bar_bytes[0] = 0x1000; /* no doorbells */
+	start();
+	assert_null(device);
+}
+
+/* Buffers cut in every way that a guest may choose come through, whole and in place. */
+static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
+{
+	static const struct {
+		unsigned offset, count[6];
+	} cuts[] = {
+		{0, {4096}},		 {0, {512}},		      {512, {3584, 4096}},	{1024, {1024, 1024, 1024}},
+		{2, {512}},		 {4, {4096, 4096}},	      {0, {100, 412, 512}},	{0, {1, 1, 1, 1, 508}},
+		{100, {65536, 65536}}, {0, {4096 * 20}}, {8, {700, 324, 4096}}, {0, {3 * 4096, 1024, 3 * 4096}},
+		{4000, {96, 4096, 4096, 3 * 512 + 320, 96}},
+	};
+	static uint8_t arena[64 * PAGE] __attribute__((aligned(4096)));
+
+	(void)state;
+	start();
+	for (unsigned i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++)
+		for (unsigned gap = 0; gap < 3; gap++) {
+			struct io_segment segment[6];
+			unsigned n = 0, bytes = 0, at = cuts[i].offset, check = 0;
+			for (; n < 6 && cuts[i].count[n] != 0; n++) {
+				segment[n] = (struct io_segment){arena + at, cuts[i].count[n]};
+				at += cuts[i].count[n] + gap * 1372;
+				bytes += cuts[i].count[n];
+			}
+			if (bytes % 512 != 0)
+				fail_msg("cut %u has %u bytes", i, bytes);
+			memset(arena, 0xEE, sizeof(arena));
+			assert_int_equal(transfer(BLK_READ, 100 + i, segment, n), BLK_OK);
+			for (unsigned s = 0; s < n; s++)
+				for (unsigned b = 0; b < segment[s].count; b++, check++)
+					assert_int_equal(segment[s].bytes[b], hw.medium[(100 + i) * 512 + check]);
+			unsigned touched = 0;
+			for (unsigned b = 0; b < sizeof(arena); b++)
+				touched += arena[b] != 0xEE;
+			assert_true(touched <= bytes);
+			for (unsigned s = 0; s < n; s++)
+				memset(segment[s].bytes, (int)(s + gap + 1), segment[s].count);
+			assert_int_equal(transfer(BLK_WRITE, 2000, segment, n), BLK_OK);
+			check = 0;
+			for (unsigned s = 0; s < n; s++)
+				for (unsigned b = 0; b < segment[s].count; b++, check++)
+					assert_int_equal(hw.medium[2000 * 512 + check], s + gap + 1);
+		}
+	assert_true(hw.pages_max > 2);
+}
+
+static void submit__flush_discard_zeroes__are_commands(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	start();
+	assert_int_equal(submit(&a, BLK_FLUSH, 0, 0, NULL, 0), BLK_PENDING);
+	finish(&a);
+	assert_int_equal(a.status, BLK_OK);
+	assert_int_equal(hw.flushes, 1);
+	submit(&a, BLK_DISCARD, 5, 3, NULL, 0);
+	finish(&a);
+	submit(&a, BLK_WRITE_ZEROES, 6, 1, NULL, 0);
+	finish(&a);
+	assert_int_equal(hw.medium[5 * 512], 0xDD);
+	assert_int_equal(hw.medium[6 * 512], 0);
+	assert_int_equal(hw.medium[7 * 512 + 511], 0xDD);
+	assert_int_not_equal(hw.medium[8 * 512 + 1], 0xDD);
+}
+
+/* More requests than the queue has room for, three times over so that it wraps: each is answered once. */
+static void submit__more_than_fit__all_are_done(void **state)
+{
+	static struct answer a[200];
+	static uint8_t data[200][512] __attribute__((aligned(4096)));
+	static struct io_segment segment[200];
+
+	(void)state;
+	start();
+	for (unsigned round = 0; round < 3; round++) {
+		hw.ignores_io = true;
+		for (unsigned i = 0; i < 200; i++) {
+			segment[i] = (struct io_segment){data[i], 512};
+			submit(&a[i], BLK_READ, i, 1, &segment[i], 1);
+		}
+		assert_int_equal(__builtin_popcountll(nvme->io.busy), NVME_QUEUE_ENTRIES - 1);
+		hw.ignores_io = false;
+		for (unsigned i = 0; i < 200; i++) {
+			finish(&a[i]);
+			assert_int_equal(a[i].status, BLK_OK);
+			assert_memory_equal(data[i], hw.medium + i * 512, 512);
+		}
+	}
+}
+
+static void submit__command_fails__only_its_request_does(void **state)
+{
+	uint8_t data[512] __attribute__((aligned(4096)));
+	const struct io_segment segment = {data, 512};
+
+	(void)state;
+	start();
+	hw.fails = true;
+	assert_int_equal(transfer(BLK_READ, 1, &segment, 1), BLK_IO_ERROR);
+	hw.fails = false;
+	assert_int_equal(transfer(BLK_READ, 1, &segment, 1), BLK_OK);
+}
+
+static void expect_given_up(struct answer *a, unsigned count)
+{
+	struct answer late;
+
+	for (unsigned i = 0; i < count; i++) {
+		assert_int_equal(a[i].answers, 1);
+		assert_int_equal(a[i].status, BLK_IO_ERROR);
+	}
+	assert_false(dma_on);
+	assert_int_equal(submit(&late, BLK_FLUSH, 0, 0, NULL, 0), BLK_IO_ERROR);
+	assert_int_equal(device->ops->check(device, now), 0);
+}
+
+static void check__no_answer__controller_is_given_up(void **state)
+{
+	static struct answer a[150];
+	static uint8_t data[512] __attribute__((aligned(4096)));
+	static const struct io_segment segment = {data, 512};
+
+	(void)state;
+	start();
+	hw.ignores_io = true;
+	for (unsigned i = 0; i < 150; i++)
+		submit(&a[i], BLK_READ, i, 1, &segment, 1);
+	uint64_t next = device->ops->check(device, now);
+	assert_in_range(next, now, now + 2 * SECOND);
+	now = next;
+	device->ops->check(device, now);
+	assert_int_equal(a[0].answers, 0);
+	now += 11 * SECOND;
+	device->ops->check(device, now);
+	expect_given_up(a, 150);
+	assert_string_equal(last_log, "given up: a command takes longer than 10 s");
+}
+
+static void check__interrupt_lost__completion_is_found(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	start();
+	submit(&a, BLK_FLUSH, 0, 0, NULL, 0);
+	hardware_moves();
+	now += 2 * SECOND;
+	device->ops->check(device, now);
+	assert_int_equal(a.answers, 1);
+	assert_int_equal(a.status, BLK_OK);
+}
+
+static void interrupt__forged_completion__controller_is_given_up(void **state)
+{
+	struct answer a;
+
+	(void)state;
+	start();
+	hw.ignores_io = true;
+	submit(&a, BLK_FLUSH, 0, 0, NULL, 0);
+	hw.forges = true;
+	hardware_moves();
+	device->ops->interrupt(device);
+	expect_given_up(&a, 1);
+	assert_string_equal(last_log, "given up: it completes what nobody asked for");
+}
+
+static void claim__overlap__only_among_readers(void **state)
+{
+	struct host_disk_claim a, b, c;
+	const struct blk_device *disk;
+
+	(void)state;
+	start();
+	disk = &nvme->blk.disk.device;
+	assert_true(host_disk_claim(&a, disk, 100, 50, true));
+	assert_true(host_disk_claim(&b, disk, 149, 1, true));
+	assert_false(host_disk_claim(&c, disk, 149, 10, false));
+	assert_true(host_disk_claim(&c, disk, 150, 10, false));
+	host_disk_release(&c);
+	host_disk_release(&b);
+	assert_false(host_disk_claim(&c, disk, 0, 101, false));
+	host_disk_release(&a);
+	assert_true(host_disk_claim(&c, disk, 0, DISK_SECTORS, false));
+	host_disk_release(&c);
+	host_disk_release(&c); /* twice is no harm */
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(start__well_behaved__offers_the_disk),
+		CASE(start__misbehaving__is_refused_with_dma_off),
+		CASE(submit__any_cut_of_the_buffer__moves_the_data),
+		CASE(submit__flush_discard_zeroes__are_commands),
+		CASE(submit__more_than_fit__all_are_done),
+		CASE(submit__command_fails__only_its_request_does),
+		CASE(check__no_answer__controller_is_given_up),
+		CASE(check__interrupt_lost__completion_is_found),
+		CASE(interrupt__forged_completion__controller_is_given_up),
+		CASE(claim__overlap__only_among_readers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
