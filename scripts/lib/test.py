@@ -21,7 +21,7 @@ UNIT_LIMIT_S = 300
 OUTPUT_LINES = 80
 # QEMU 7.2's VMRUN now and then hands the host's own state back as the guest's, whose VM then crashes in the kernel's address range with the
 # kernel's IDT (docs/lab.md). Hilum cannot tell what the guest's state was; the test is run once more, and says so.
-EMULATOR_FAULT = re.compile(r"idt 0xffffffff80[0-9a-f]{6}/0xfff exit 0x400 ")
+EMULATOR_FAULT = re.compile(r"gdt 0xffff80[0-9a-f]{10}/0x27 idt 0xffffffff80[0-9a-f]{6}/0xfff")
 COMPILING = re.compile(r"  [A-Z]+ +\S")  # what make says of each step
 BUILDS = {  # in order; the first that fails leaves the rest to fail by themselves
     "build/hilum": ["make", "-s", "kernel", "services"],
