@@ -52,7 +52,7 @@ struct cpu {
 	uint64_t armed; /* deadline in the hardware timer; 0 if stopped */
 
 	/* vendor's own */
-	void *virt_page;      /* host save area or VMXON region */
+	void *virt_page;      /* the page that the CPU wants for root mode */
 	uint64_t asid_generation;
 	uint32_t asid_next;
 

@@ -18,7 +18,7 @@ static const struct {
 	uint64_t value;
 } inert[] = {
 	{ 0x17, 0 },           /* IA32_PLATFORM_ID */
-	{ 0x8B, 0 },           /* IA32_BIOS_SIGN_ID, AMD PATCH_LEVEL */
+	{ 0x8B, 0 },           /* microcode revision */
 	{ 0x1A0, 1 },          /* IA32_MISC_ENABLE: fast strings */
 	{ 0xC0010010, 0 },     /* SYSCFG */
 	{ 0xC0010015, 0 },     /* HWCR */
