@@ -41,9 +41,9 @@ static void choose_backend(void)
 {
 	const char *why = "this CPU has no virtualization extension that Hilum knows";
 
-	for (unsigned i = 0; virt_backends[i] != NULL; i++) {
-		if (virt_backends[i]->probe(&why) == STATUS_OK) {
-			virt = virt_backends[i];
+	for (struct virt_ops *const *backend = kernel_backends_start; backend < kernel_backends_end; backend++) {
+		if ((*backend)->probe(&why) == STATUS_OK) {
+			virt = *backend;
 			return;
 		}
 	}

@@ -127,7 +127,7 @@ static void svm_set_efer(struct vcpu *v, uint64_t value)
 	VMCB_SET(svm_vmcb(v), efer, value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
 }
 
-struct virt_ops svm_ops = {
+static struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,
 	.init = svm_init,
@@ -146,3 +146,4 @@ struct virt_ops svm_ops = {
 	.set_state = svm_set_state,
 	.idle = svm_idle,
 };
+VIRT_BACKEND(svm_ops);

@@ -142,7 +142,7 @@ static void vmx_idle(struct cpu *cpu)
 	__asm__ volatile("sti; hlt; cli" ::: "memory"); /* STI's shadow: no interrupt slips in before HLT */
 }
 
-struct virt_ops vmx_ops = {
+static struct virt_ops vmx_ops = {
 	.name = "VMX",
 	.probe = vmx_probe,
 	.init = vmx_init,
@@ -161,3 +161,4 @@ struct virt_ops vmx_ops = {
 	.set_state = vmx_set_state,
 	.idle = vmx_idle,
 };
+VIRT_BACKEND(vmx_ops);
