@@ -278,6 +278,48 @@ static void apic_timer__vm_destroyed__core_forgets_it(void **state)
 	fake_advance(1000 * TSC_HZ);
 }
 
+/* ---- A core that ticks ---- */
+
+static void timer_tick__on__set_with_no_timer_in_the_queue(void **state)
+{
+	(void)state;
+	fake_can_tick = true;
+	assert_null(fake_self->timers.first);
+	cpu_timer_tick(fake_self, true);
+	assert_true(fake_ticks);
+	assert_true(fake_deadline[0] > fake_tsc && fake_deadline[0] <= fake_tsc + 1000000);
+	uint64_t first = fake_deadline[0];
+	cpu_timer_tick(fake_self, true); /* it ticks: nothing is set anew, or the tick would never come */
+	assert_int_equal(fake_deadline[0], first);
+}
+
+static void timer_tick__off__ticks_once_more(void **state)
+{
+	(void)state;
+	fake_can_tick = true;
+	cpu_timer_tick(fake_self, true);
+	fake_deadline[0] = 0;
+	cpu_timer_tick(fake_self, false);
+	assert_false(fake_ticks);
+	assert_true(fake_deadline[0] > fake_tsc && fake_deadline[0] <= fake_tsc + 50000);
+	fake_advance(100000);
+	assert_int_equal(fake_deadline[0], 0); /* and no more */
+	cpu_timer_tick(fake_self, false);
+	assert_int_equal(fake_deadline[0], 0);
+}
+
+static void timer_tick__earlier_timer_waits__that_is_set(void **state)
+{
+	(void)state;
+	fake_can_tick = true;
+	cpu_timer_set(fake_self, &fake_self->slice, fake_tsc + 2000);
+	cpu_timer_tick(fake_self, true);
+	assert_int_equal(fake_deadline[0], fake_tsc + 2000);
+	fake_advance(3000);
+	assert_true(fake_self->resched);
+	fake_self->resched = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -298,6 +340,9 @@ int main(void)
 		TEST(memory__handle_closed_while_mapped__stays_until_unmapped),
 		TEST(apic_timer__parked_meanwhile__fires_after_run),
 		TEST(apic_timer__vm_destroyed__core_forgets_it),
+		TEST(timer_tick__on__set_with_no_timer_in_the_queue),
+		TEST(timer_tick__off__ticks_once_more),
+		TEST(timer_tick__earlier_timer_waits__that_is_set),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

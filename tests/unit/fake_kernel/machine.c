@@ -23,7 +23,7 @@ struct cpu *fake_self;
 uint64_t fake_tsc, fake_msr_value, fake_xcr0, fake_port_value;
 uint32_t fake_msr, fake_port;
 unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered, fake_log_lines;
-bool fake_kick_pending[CORES_MAX];
+bool fake_kick_pending[CORES_MAX], fake_can_tick, fake_ticks;
 uint64_t fake_deadline[CORES_MAX];
 char fake_log_last[256];
 uint32_t fake_gsi_unmasked, fake_gsi_masked, fake_gsi_routed;
@@ -63,6 +63,7 @@ void fake_machine_boot(void)
 	fake_powered = fake_log_lines = 0;
 	fake_log_last[0] = '\0';
 	fake_gsi_unmasked = fake_gsi_masked = fake_gsi_routed = 0;
+	fake_can_tick = fake_ticks = false;
 }
 
 uint64_t fake_random(void)
@@ -125,8 +126,10 @@ void timer_set_deadline_tsc(uint64_t tsc)
 
 bool timer_set_ticking(bool on)
 {
-	(void)on;
-	return false;
+	bool changed = fake_can_tick && fake_ticks != on;
+
+	fake_ticks = on;
+	return changed;
 }
 
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
