@@ -3,7 +3,6 @@
  * so the interrupt handlers here never meet half-changed state.
  */
 #include "kernel/cpu.h"
-#include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"

@@ -1,6 +1,5 @@
 /* Facts about the machine, power, and the hand-over of the log. */
 #include "kernel/host.h"
-#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/tsc.h"
@@ -9,7 +8,6 @@
 #include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
-#include "kernel/vm.h"
 #include "mm/frame.h"
 #include "mm/iommu.h"
 #include "mm/pool.h"

@@ -5,7 +5,6 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/string.h"
 #include "kernel/exit.h"
-#include "kernel/forward.h"
 #include "kernel/virt_ops.h"
 
 static bool canonical(uint64_t address)

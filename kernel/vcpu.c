@@ -1,13 +1,10 @@
 /* vCPU life, requests, and what happens before an entry. */
 #include "kernel/vcpu.h"
 #include "arch/x86_64/features.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "kernel/forward.h"
-#include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 
 #define EVENT_VALID       (1ull << 31)

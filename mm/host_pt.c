@@ -5,11 +5,11 @@
 #include "mm/host_pt.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
 #include "mm/entry.h"
-#include "mm/frame.h"
 #include "mm/mmio.h"
 #include "mm/pool.h"
 

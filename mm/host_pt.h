@@ -16,8 +16,6 @@
 #define MM_HOST_PT_H
 
 #include "arch/x86_64/layout.h"
-#include "arch/x86_64/status.h"
-#include "boot/boot_info.h"
 
 /* Rights and type of a host mapping: bits of the leaf entry. APM vol. 2, 5.3 "Long-Mode Page Translation". */
 #define HOST_PT_LEAF	   0x61ull /* present, accessed, dirty: hardware never needs to update it */

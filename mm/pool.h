@@ -10,7 +10,6 @@
 #define MM_POOL_H
 
 #include "arch/x86_64/layout.h"
-#include "arch/x86_64/status.h"
 
 #define POOL_ORDER_MAX 9u    /* of pool_alloc_pages: 2 MiB, what the pool grows by */
 #define POOL_BYTES_MIN 32u   /* smallest small object */
