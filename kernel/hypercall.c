@@ -13,7 +13,6 @@
 #include "kernel/host.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
-#include "mm/memory.h"
 
 /* Results and errors are what RAX gets: the values of enum status are the ABI's. */
 #define TRY(expression)                                                                                      \
@@ -95,13 +94,13 @@ static int64_t call_without_object(struct vcpu *v, uint64_t number, const uint64
 
 static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags, hpa_t base)
 {
-	struct memory *memory;
+	struct memory memory;
 
 	if (flags > UINT32_MAX)
 		return STATUS_INVALID;
 	TRY(flags == HILUM_MEMORY_DEVICE ? memory_wrap_device(base, bytes, &memory)
 					 : memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
-	struct memory_object *m = memory_object_create(memory, NULL);
+	struct memory_object *m = memory_object_create(&memory, NULL);
 	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }
 

@@ -6,7 +6,6 @@
 #include "kernel/event.h"
 #include "kernel/vcpu.h"
 #include "kernel/vm.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 
 static uint32_t object_locked;
@@ -23,7 +22,7 @@ static void object_free(struct object *object)
 		break;
 	case OBJECT_MEMORY: {
 		struct memory_object *m = container_of(object, struct memory_object, object);
-		memory_destroy(m->memory);
+		memory_destroy(&m->memory);
 		pool_free_page(m->pool_page);
 		pool_free(m, sizeof(*m));
 		break;
@@ -47,7 +46,7 @@ struct memory_object *memory_object_create(struct memory *memory, void *pool_pag
 		memory_destroy(memory);
 		return NULL;
 	}
-	*m = (struct memory_object){ .object = { .type = OBJECT_MEMORY, .refs = 1 }, .memory = memory, .pool_page = pool_page };
+	*m = (struct memory_object){ .object = { .type = OBJECT_MEMORY, .refs = 1 }, .memory = *memory, .pool_page = pool_page };
 	return m;
 }
 
@@ -55,10 +54,10 @@ struct memory_object *memory_object_of_page(void **page)
 {
 	void *fresh = pool_alloc_page();
 	struct memory_object *m = NULL;
-	struct memory *memory;
+	struct memory memory;
 
 	if (fresh != NULL && memory_wrap_frames(pool_hpa(fresh), PAGE_SIZE, true, &memory) == STATUS_OK)
-		m = memory_object_create(memory, fresh);
+		m = memory_object_create(&memory, fresh);
 	if (m == NULL)
 		pool_free_page(fresh);
 	*page = fresh;

@@ -11,7 +11,6 @@
 #include "kernel/host.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
 
@@ -77,11 +76,11 @@ static struct memory_object *object_of(struct memory *memory)
 
 static struct memory_object *new_memory(uint64_t bytes)
 {
-	struct memory *memory;
+	struct memory memory;
 
 	if (memory_create(bytes, 0, FRAME_OWNER_KERNEL, &memory) != STATUS_OK)
 		boot_refuse("the control VM needs %lu KiB of memory, and there is not so much left", bytes >> 10);
-	return object_of(memory);
+	return object_of(&memory);
 }
 
 /* A module's name is the first word of its Multiboot2 string. */
@@ -127,7 +126,7 @@ static void read_header(const struct boot_module *module, struct hilum_image_hea
 
 static void map_at(struct vm *vm, struct memory_object *m, gpa_t gpa, uint32_t rights)
 {
-	if (vm_map(vm, m, gpa, 0, memory_bytes(m->memory), rights, cpu_self()) != STATUS_OK)
+	if (vm_map(vm, m, gpa, 0, m->memory.bytes, rights, cpu_self()) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
 }
 
@@ -144,11 +143,11 @@ static hilum_handle_t give(struct vm *vm, struct object *object, uint32_t rights
 /* Frames of the kernel's or the boot loader's, to be read. */
 static hilum_handle_t give_frames(struct vm *vm, hpa_t hpa, uint64_t bytes)
 {
-	struct memory *memory;
+	struct memory memory;
 
 	if (memory_wrap_frames(hpa, bytes, false, &memory) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
-	return give(vm, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
+	return give(vm, &object_of(&memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
 }
 
 static void give_modules(struct vm *vm, const struct boot_info *info, struct hilum_boot_info *out)

@@ -12,7 +12,6 @@
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
 
@@ -126,7 +125,7 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	const uint64_t limit = 1ull << 47; /* of guest-physical space, whatever the CPU's width */
 
 	if (((gpa | offset | bytes) & PAGE_MASK) || bytes == 0 || bytes > limit || gpa > limit - bytes || offset > limit ||
-	    offset + bytes > memory_bytes(object->memory) || !(rights & HILUM_MAP_READ) ||
+	    offset + bytes > object->memory.bytes || !(rights & HILUM_MAP_READ) ||
 	    rights & ~(uint64_t)(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
 		return STATUS_INVALID;
 	const struct range added = { gpa, gpa + bytes - 1, &object->object, offset | rights | RANGE_HIDDEN };
@@ -134,9 +133,9 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	enum status status = range_insert(&vm->regions, &added, self, &region);
 	if (status != STATUS_OK)
 		return status;
-	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, (uint32_t)rights);
+	status = memory_map(&vm->npt, &object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status == STATUS_OK)
-		status = iommu_map(vm->domain, object->memory, gpa, offset, bytes, (uint32_t)rights);
+		status = iommu_map(vm->domain, &object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
 		return status;
@@ -281,7 +280,7 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 	if (r == NULL || (r->aux & rights) != rights)
 		return STATUS_NOT_FOUND;
 	const struct memory_mapping m = {
-		.memory = container_of(r->target, struct memory_object, object)->memory,
+		.memory = &container_of(r->target, struct memory_object, object)->memory,
 		.gpa = r->first,
 		.bytes = r->last - r->first + 1,
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),

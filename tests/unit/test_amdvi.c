@@ -180,13 +180,13 @@ static void boot(void)
 }
 
 static struct iommu_domain *domain;
-static struct memory *ram;
+static struct memory ram_object, *const ram = &ram_object;
 
 static int make_domain(void **state)
 {
 	(void)state;
 	assert_int_equal(iommu_domain_create(&domain), STATUS_OK);
-	assert_int_equal(memory_create(4 * MIB, 0, 1, &ram), STATUS_OK);
+	assert_int_equal(memory_create(4 * MIB, 0, 1, ram), STATUS_OK);
 	return 0;
 }
 
