@@ -74,7 +74,7 @@ void device_free(struct device *device)
 	object_quiesce(cpu_self()); /* the fault interrupt does not know it any more */
 	if (device->event != NULL)
 		object_unref(&device->event->object);
-	pool_free(device, sizeof(*device));
+	pool_free(device);
 }
 
 enum status device_assign(struct device *device, struct vm *vm, uint64_t flags)

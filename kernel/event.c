@@ -30,7 +30,7 @@ enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t ve
 void event_free(struct event *event)
 {
 	object_unref(&event->vm->object);
-	pool_free(event, sizeof(*event));
+	pool_free(event);
 }
 
 void event_signal(struct event *event)

@@ -24,7 +24,7 @@ static void object_free(struct object *object)
 		struct memory_object *m = container_of(object, struct memory_object, object);
 		memory_destroy(&m->memory);
 		pool_free_page(m->pool_page);
-		pool_free(m, sizeof(*m));
+		pool_free(m);
 		break;
 	}
 	case OBJECT_DEVICE:
