@@ -1,7 +1,6 @@
-/* Facts about the machine, power, and the hand-over of the log. */
+/* Facts about the machine, and the hand-over of the log. */
 #include "kernel/host.h"
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/tsc.h"
 #include "boot/boot.h"
 #include "kernel/cpu.h"
@@ -11,9 +10,6 @@
 #include "mm/frame.h"
 #include "mm/iommu.h"
 #include "mm/pool.h"
-
-#define PM1_SLP_EN        (1u << 13) /* ACPI 6.5, 4.8.3.2.1 PM1 Control Registers */
-#define PM1_SLP_TYP_SHIFT 10
 
 struct object host_object = { .refs = 1, .type = OBJECT_HOST };
 
@@ -38,23 +34,6 @@ void host_get_info(struct hilum_host_info *out)
 		.features = iommu_features,
 		.fault_message = device_fault_message,
 	};
-}
-
-enum status host_power(uint64_t what, uint64_t slp_typ)
-{
-	const struct acpi_info *acpi = boot_acpi_get();
-
-	if (what > HILUM_POWER_RESET || slp_typ > 0xFFFF)
-		return STATUS_INVALID;
-	if (what == HILUM_POWER_RESET)
-		machine_reset();
-	if (acpi->pm1a_control == 0)
-		return STATUS_UNSUPPORTED;
-	outw(acpi->pm1a_control, (uint16_t)((slp_typ & 7) << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
-	if (acpi->pm1b_control != 0)
-		outw(acpi->pm1b_control, (uint16_t)((slp_typ >> 8 & 7) << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
-	tsc_delay_us(100000);
-	return STATUS_BUSY;
 }
 
 uint64_t host_log_take(struct event *event)

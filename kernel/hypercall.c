@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "kernel/device.h"
 #include "kernel/event.h"
@@ -148,8 +149,8 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
-	case HC_HOST_POWER:
-		return host_power(a[1], a[2]);
+	case HC_HOST_RESET:
+		machine_reset();
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
@@ -389,7 +390,7 @@ static const struct {
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
-	CALL(HC_HOST_POWER, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_RESET, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),

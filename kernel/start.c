@@ -169,35 +169,17 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 	}
 }
 
-static void give_acpi(struct vm *vm, struct hilum_boot_info *out)
-{
-	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt, *mcfg = &boot_acpi_get()->mcfg;
-
-	if (dsdt->base == 0)
-		return;
-	uint64_t mcfg_at = ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE), bytes = mcfg_at + ALIGN_UP((uint64_t)mcfg->bytes, PAGE_SIZE);
-	map_at(vm, new_memory(bytes), HILUM_SERVICE_ACPI_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
-	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA, dsdt->base, dsdt->bytes);
-	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA + mcfg_at, mcfg->base, mcfg->bytes);
-	out->mcfg_bytes = mcfg->bytes;
-	out->acpi_bytes = dsdt->bytes;
-}
-
 /* 32-bit protected mode, flat, paging off: SDM vol. 3A, 9.8. */
 static void start_state(struct vcpu *v, const struct hilum_image_header *h)
 {
 	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
 	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
 
-	memset(s, 0, sizeof(*s));
+	vcpu_get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR); /* that of a reset */
 	s->rip = h->entry;
-	s->rflags = 2;
 	s->cr0 = 0x11;
-	s->xcr0 = 1;
 	s->cs = (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B };
 	s->ds = s->es = s->fs = s->gs = s->ss = data;
-	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
-	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
 	if (vcpu_set_state(v, s, HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR) != STATUS_OK)
 		panic("the control VM's first state is refused");
 }
@@ -205,6 +187,7 @@ static void start_state(struct vcpu *v, const struct hilum_image_header *h)
 void control_vm_start(void)
 {
 	const struct boot_info *info = boot_info_get();
+	const struct acpi_info *acpi = boot_acpi_get();
 	const struct boot_module *module = find_control(info);
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "control" };
 	struct hilum_boot_info *boot;
@@ -225,7 +208,8 @@ void control_vm_start(void)
 	give(vm, &host_object, HILUM_RIGHT_ALL);
 	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
-	give_acpi(vm, boot);
+	boot->fadt = (struct hilum_boot_table){ acpi->fadt.base, acpi->fadt.bytes };
+	boot->mcfg = (struct hilum_boot_table){ acpi->mcfg.base, acpi->mcfg.bytes };
 	give_modules(vm, info, boot);
 	start_state(v, &header);
 	vcpu_run(v);

@@ -199,6 +199,12 @@ static void vcpu_unload(struct vcpu *v)
 	v->cpu->loaded = NULL;
 }
 
+void vcpu_reload(struct vcpu *v)
+{
+	v->cpu->resched |= v->cpu->loaded == v;
+	vcpu_unload(v);
+}
+
 /* What the backend holds, as a reset (CS F000h) or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
 static void write_start(struct vcpu *v, uint64_t cr0, unsigned cs)
 {
@@ -224,8 +230,7 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		return;
 	}
 	if (requests & VCPU_REQUEST_INIT) {
-		v->cpu->resched |= v->cpu->loaded == v; /* a bootstrap processor must be loaded anew */
-		vcpu_unload(v);
+		vcpu_reload(v); /* a bootstrap processor goes on at once */
 		vcpu_reset(v, false);
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}

@@ -221,6 +221,9 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window);
 /* The window that vcpu_next_event asked for is open. */
 void vcpu_window_opened(struct vcpu *v);
 
+/* Take it off the core; if it runs on, it leaves the run loop first and is loaded anew. */
+void vcpu_reload(struct vcpu *v);
+
 /* ---- Any core ------------------------------------------------------------------------------------------------------------------ */
 
 /* Raise requests and make the vCPU's core look at them. */

@@ -194,9 +194,11 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 			return STATUS_NO_MEMORY;
 		memset(bitmap, 0xFF, 3 * PAGE_SIZE);
 		vm->io_bitmap = bitmap;
-		for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-			if (vm->vcpu[i] != NULL)
-				vm->vcpu[i]->controls_stale = true;
+		VM_EACH_VCPU(vm, v) {
+			v->controls_stale = true;
+			if (v == cpu_self()->loaded)
+				vcpu_reload(v);
+		}
 	}
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)

@@ -215,7 +215,6 @@ static enum frame_type type_of_range(const struct boot_range *r)
 {
 	static const uint8_t types[] = {
 		[BOOT_RANGE_FREE] = FRAME_FREE,
-		[BOOT_RANGE_ACPI] = FRAME_FIRMWARE,
 		[BOOT_RANGE_MODULE] = FRAME_MODULE,
 		[BOOT_RANGE_KERNEL] = FRAME_KERNEL,
 	};

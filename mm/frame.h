@@ -25,7 +25,7 @@
 #define FRAME_HPA_LIMIT (1ull << 44) /* RAM above is left alone: frame numbers have 32 bits */
 
 enum frame_type {
-	FRAME_ABSENT = 0, /* not RAM, or RAM of the firmware's that is none of ours */
+	FRAME_ABSENT = 0, /* not RAM, or RAM of the firmware's (ACPI tables too) that is none of ours */
 	FRAME_TAIL,	  /* part of the block whose head lies below */
 	FRAME_FREE,
 	FRAME_POOL_FREE, /* taken by the pool, mapped, not in use */
@@ -33,7 +33,6 @@ enum frame_type {
 	FRAME_KERNEL,	 /* image, trampoline, frame table */
 	FRAME_GUEST,	 /* memory object's */
 	FRAME_MODULE,	 /* boot module's */
-	FRAME_FIRMWARE,	 /* holds ACPI tables */
 	FRAME_TYPE_COUNT
 };
 

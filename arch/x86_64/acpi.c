@@ -83,16 +83,6 @@ static void read_table(const struct acpi_access *access, hpa_t base, struct acpi
 	}
 }
 
-/* The FADT has left the DSDT's address in out->dsdt, unverified. */
-static void verify_dsdt(const struct acpi_access *access, struct acpi_info *out)
-{
-	hpa_t base = out->dsdt.base;
-
-	out->dsdt.base = 0;
-	if (base)
-		(void)open_table(access, base, "DSDT", &out->dsdt);
-}
-
 enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out)
 {
 	const uint8_t *r = rsdp, *root;
@@ -115,6 +105,5 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 		return STATUS_INVALID;
 	for (size_t at = HEADER_BYTES, n = 0; at + width <= ref.bytes && n < ROOT_ENTRIES; at += width, n++)
 		read_table(access, load_le(root + at, width), out);
-	verify_dsdt(access, out);
 	return STATUS_OK;
 }

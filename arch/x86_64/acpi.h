@@ -51,7 +51,7 @@ struct acpi_info {
 	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
 	uint32_t isa_gsi[ACPI_ISA_IRQS]; /* where each ISA interrupt arrives: its global system interrupt */
 	/* I/O ports; 0: absent, or no ports. 5.2.9 Fixed ACPI Description Table. */
-	uint16_t pm1a_control, pm1b_control, pm_timer, reset;
+	uint16_t pm_timer, reset;
 	bool pm_timer_32bit;
 	uint8_t reset_value;
 	hpa_t hpet_base; /* 0: absent */
@@ -62,7 +62,7 @@ struct acpi_info {
 	uint32_t ioapic_rid_count;
 	struct acpi_ioapic_rid ioapic_rids[ACPI_IOAPICS_MAX];
 	uint32_t iommu_skipped, iommu_skipped_type; /* entries of DMAR or IVRS: how many, the first one's type */
-	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
+	struct acpi_table_ref madt, mcfg, fadt, hpet, dmar, ivrs;
 };
 
 struct acpi_access {

@@ -137,7 +137,6 @@ static const struct valid valid_calls[] = {
 	{{HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT}, {0, R_C, 0, 0, R_S}, 0},
 	{{HC_IRQ_ACK, EVENT}, {0, R_S}, 0},
 	{{HC_HOST_INFO, HOST, OUT_AT}, {0, R_C}, 0},
-	{{HC_HOST_POWER, HOST, HILUM_POWER_OFF, 0x0505}, {0, R_C}, HILUM_E_BUSY}, /* the machine did not obey */
 	{{HC_HOST_LOG_TAKE, HOST, EVENT}, {0, R_C, R_S}, ANY},
 	{{HC_HOST_LOG_TAKE, HOST, 0}, {0, R_C}, ANY},
 	{{HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS}, {0, R_C}, HANDLE},
@@ -404,8 +403,6 @@ static const struct wrong wrong_calls[] = {
 	{{HC_DEVICE_STATUS, DEVICE, NOWHERE}, HILUM_E_FAULT},
 	{{HC_DEVICE_DMA_ADDRESS, DEVICE, 0}, HILUM_E_DENIED}, /* another VM's */
 	{{HC_HOST_INFO, HOST, NOWHERE}, HILUM_E_FAULT},
-	{{HC_HOST_POWER, HOST, 2, 0}, HILUM_E_INVALID},
-	{{HC_HOST_POWER, HOST, HILUM_POWER_OFF, 0x10000}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, TEXT_AT, 0}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, TEXT_AT, HILUM_LOG_LINE_MAX + 1}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, UINT64_MAX - 1, 8}, HILUM_E_FAULT},
@@ -717,13 +714,13 @@ static void random_call(void)
 
 	for (unsigned i = 1; i < 7; i++)
 		words[i] = random_argument();
-	if (words[0] == HC_HOST_POWER || words[0] == HC_WAIT) /* a reset ends the test; waiting has tests of its own */
+	if (words[0] == HC_HOST_RESET || words[0] == HC_WAIT) /* a reset ends the test; waiting has tests of its own */
 		return;
 	if (words[0] == HC_MEMORY_CREATE && fake_random() % 2)
 		words[1] = HOST_HANDLE;
 	for (unsigned i = 1; i < 3 && rounds; i++) /* a call that is right but for what the world has become */
 		memcpy(words, valid_calls[fake_random() % ARRAY_SIZE(valid_calls)].words, sizeof(words));
-	if (words[0] == HC_HOST_POWER)
+	if (words[0] == HC_HOST_RESET)
 		return;
 	put_handles(words);
 	failing_after = fake_random() % 4 == 0 ? (int)(fake_random() % 6) : FAILING_NONE;
