@@ -62,7 +62,7 @@ void backend_unload_debug(struct vcpu *v)
 void backend_log_vcpu(struct vcpu *v)
 {
 	uint64_t *g = v->gpr;
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	uint8_t b[INSN_MAX_BYTES];
 
 	virt->get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR);

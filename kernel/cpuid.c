@@ -132,13 +132,6 @@ static void entry_limit(struct hilum_cpuid_entry *e)
 		e->eax &= max.eax;
 }
 
-/* Page layout: entries, then first indices of leaves by range (basic, hypervisor, extended) and low bits. */
-struct cpuid_page {
-	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX];
-	uint8_t first[4 * 32]; /* index + 1, 0: no such leaf */
-};
-_Static_assert(sizeof(struct cpuid_page) <= PAGE_SIZE, "one page");
-
 static inline unsigned first_slot(uint32_t leaf)
 {
 	return leaf >> 30 << 5 | (leaf & 31);
@@ -146,7 +139,7 @@ static inline unsigned first_slot(uint32_t leaf)
 
 enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count)
 {
-	struct cpuid_page *page = (struct cpuid_page *)vm->cpuid;
+	struct cpuid_table *table = &vm->cpuid;
 
 	if (vm->started)
 		return STATUS_BUSY;
@@ -157,25 +150,25 @@ enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries,
 		    (i > 0 && (e->leaf < e[-1].leaf || (e->leaf == e[-1].leaf && e->subleaf <= e[-1].subleaf))))
 			return STATUS_INVALID;
 	}
-	memset(page->first, 0, sizeof(page->first));
+	memset(table->first, 0, sizeof(table->first));
 	for (uint32_t i = 0; i < count; i++) {
-		page->entry[i] = entries[i];
-		entry_limit(&page->entry[i]);
-		uint8_t *first = &page->first[first_slot(entries[i].leaf)];
+		table->entry[i] = entries[i];
+		entry_limit(&table->entry[i]);
+		uint8_t *first = &table->first[first_slot(entries[i].leaf)];
 		if (*first == 0)
 			*first = (uint8_t)(i + 1);
 	}
-	vm->cpuid_count = count;
+	vm->cpuid.count = count;
 	return STATUS_OK;
 }
 
 static const struct hilum_cpuid_entry *cpuid_find(const struct vm *vm, uint32_t leaf, uint32_t subleaf)
 {
-	const struct cpuid_page *page = (const struct cpuid_page *)vm->cpuid;
+	const struct cpuid_table *table = &vm->cpuid;
 
 	/* Leaves past 31 of a range (only the hypervisor's own at +100h) share a slot by their low bits: walk on from there. */
-	for (unsigned i = page->first[first_slot(leaf)]; i != 0 && i <= vm->cpuid_count; i++) {
-		const struct hilum_cpuid_entry *e = &page->entry[i - 1];
+	for (unsigned i = table->first[first_slot(leaf)]; i != 0 && i <= vm->cpuid.count; i++) {
+		const struct hilum_cpuid_entry *e = &table->entry[i - 1];
 		if (e->leaf == leaf && (!(e->flags & HILUM_CPUID_SUBLEAF) || e->subleaf == subleaf))
 			return e;
 		if (e->leaf > leaf)
@@ -213,7 +206,7 @@ void cpuid_handle(struct vcpu *v, unsigned length)
 	uint32_t leaf = (uint32_t)v->gpr[0], subleaf = (uint32_t)v->gpr[1];
 	struct cpuid_regs r = { 0 };
 
-	if (v->vm->cpuid_count != 0) {
+	if (v->vm->cpuid.count != 0) {
 		const struct hilum_cpuid_entry *e = cpuid_find(v->vm, leaf, subleaf);
 		if (e != NULL)
 			r = (struct cpuid_regs){ e->eax, e->ebx, e->ecx, e->edx };

@@ -185,9 +185,8 @@ static int64_t map_memory(struct vcpu *v, struct vm *vm, const uint64_t *a)
 
 static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t count)
 {
-	struct hilum_cpuid_entry *entries = (struct hilum_cpuid_entry *)v->cpu->scratch;
+	struct hilum_cpuid_entry *entries = v->cpu->scratch.cpuid;
 
-	_Static_assert(HILUM_CPUID_MAX * sizeof(*entries) <= CPU_SCRATCH_BYTES, "scratch");
 	if (count == 0 || count > HILUM_CPUID_MAX)
 		return STATUS_INVALID;
 	TRY(vm_copy_in(v->vm, gpa, entries, count * sizeof(*entries)));
@@ -275,7 +274,7 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa, uint64_t mask)
 {
-	struct hilum_vcpu_state *state = (struct hilum_vcpu_state *)v->cpu->scratch;
+	struct hilum_vcpu_state *state = &v->cpu->scratch.state;
 
 	if (mask & ~(uint64_t)HILUM_STATE_ALL)
 		return STATUS_INVALID;

@@ -21,16 +21,11 @@ static uint32_t cores_ready;
 
 struct cpu *cpu_create(cpu_id_t id)
 {
-	_Static_assert(sizeof(struct cpu) <= PAGE_SIZE, "one pool page");
-	struct cpu *cpu = pool_alloc_page();
+	_Static_assert(sizeof(struct cpu) <= PAGE_SIZE << 2, "four pool pages");
+	struct cpu *cpu = pool_alloc_pages(2);
 
 	if (cpu == NULL)
 		return NULL;
-	cpu->scratch = pool_alloc_pages(1);
-	if (cpu->scratch == NULL) {
-		pool_free_page(cpu);
-		return NULL;
-	}
 	cpu_table[id] = cpu;
 	cpu_count = id + 1;
 	return cpu;
@@ -172,7 +167,7 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 /* 32-bit protected mode, flat, paging off: SDM vol. 3A, 9.8. */
 static void start_state(struct vcpu *v, const struct hilum_image_header *h)
 {
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
 
 	vcpu_get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR); /* that of a reset */

@@ -208,7 +208,7 @@ void vcpu_reload(struct vcpu *v)
 /* What the backend holds, as a reset (CS F000h) or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
 static void write_start(struct vcpu *v, uint64_t cr0, unsigned cs)
 {
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
 
 	memset(s, 0, sizeof(*s));
@@ -355,7 +355,7 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	struct vcpu *v = pool_alloc_page();
+	struct vcpu *v = pool_alloc_pages(1);
 	if (v == NULL)
 		return STATUS_NO_MEMORY;
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
@@ -369,8 +369,7 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
 	v->trap_memory = memory_object_of_page((void **)&v->trap);
-	v->xsave = pool_alloc_page();
-	if (v->trap_memory == NULL || v->xsave == NULL || virt->create_vcpu(v) != STATUS_OK) {
+	if (v->trap_memory == NULL || virt->create_vcpu(v) != STATUS_OK) {
 		object_unref(&v->object);
 		return STATUS_NO_MEMORY;
 	}
@@ -423,11 +422,10 @@ void vcpu_free(struct vcpu *v)
 {
 	if (v->backend != NULL)
 		virt->destroy_vcpu(v);
-	pool_free_page(v->xsave);
 	if (v->trap_memory != NULL)
 		object_unref(&v->trap_memory->object);
 	object_unref(&v->vm->object);
-	pool_free_page(v);
+	pool_free_pages(v, 1);
 }
 
 void vcpu_reset(struct vcpu *v, bool power_up)
@@ -444,9 +442,8 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->extint_vector = VCPU_NO_VECTOR;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
 	if (power_up) {
-		memset(v->xsave, 0, PAGE_SIZE);
-		*(uint16_t *)v->xsave = 0x37F;                        /* FCW */
-		*(uint32_t *)((uint8_t *)v->xsave + 24) = 0x1F80;     /* MXCSR */
+		*(uint16_t *)v->xsave = 0x37F;         /* FCW; all else is 0 since the vCPU was made */
+		*(uint32_t *)(v->xsave + 24) = 0x1F80; /* MXCSR */
 		v->xcr0 = 1;
 		v->pat = 0x0007040600070406ull;
 	}

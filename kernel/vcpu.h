@@ -141,7 +141,6 @@ struct vcpu {
 	struct vcpu *trap_current; /* taken, not answered */
 
 	/* state that is switched with the vCPU, not at each exit */
-	void *xsave; /* one page */
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux;
@@ -150,10 +149,12 @@ struct vcpu {
 
 	struct object object;
 	struct hilum_vcpu_stats stats;
+
+	uint8_t xsave[PAGE_SIZE] __attribute__((aligned(4096)));
 };
 
 _Static_assert(__builtin_offsetof(struct vcpu, gpr) == 0, "entry.asm");
-_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one pool page");
+_Static_assert(sizeof(struct vcpu) == 2 * PAGE_SIZE, "two pool pages");
 
 /* ---- For the vendor's backend and the exit handlers: own core only -------------------------------------------------------- */
 

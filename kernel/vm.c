@@ -31,14 +31,14 @@ void *vm_alloc_pages(struct vm *vm, unsigned order)
 enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out)
 {
 	static uint32_t next_id;
-	struct vm *vm = pool_alloc_page();
+	_Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "two pool pages");
+	struct vm *vm = pool_alloc_pages(1);
 
 	if (vm == NULL)
 		return STATUS_NO_MEMORY;
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
 	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
-	vm->cpuid = pool_alloc_page();
-	if (vm->shared_memory == NULL || vm->cpuid == NULL ||
+	if (vm->shared_memory == NULL ||
 	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
 	    nested_pt_init(&vm->npt) != STATUS_OK) {
 		iommu_domain_destroy(vm->domain);
@@ -104,8 +104,7 @@ void vm_free(struct vm *vm)
 	if (vm->shared_memory != NULL)
 		object_unref(&vm->shared_memory->object);
 	pool_free_pages(vm->io_bitmap, 2);
-	pool_free_page(vm->cpuid);
-	pool_free_page(vm);
+	pool_free_pages(vm, 1);
 }
 
 /* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */

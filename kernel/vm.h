@@ -12,6 +12,12 @@ struct vcpu;
 struct event;
 struct iommu_domain;
 
+struct cpuid_table {
+	uint32_t count; /* 0: what the kernel offers */
+	uint8_t first[4 * 32]; /* of leaves by range (basic, hypervisor, extended) and low bits: index + 1, 0: no such leaf */
+	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX]; /* sorted by leaf then subleaf */
+};
+
 struct vm {
 	struct object object;
 	uint32_t id;
@@ -25,8 +31,6 @@ struct vm {
 	struct range_map *doorbells; /* target: struct event * */
 	struct handle_table handles;
 
-	struct hilum_cpuid_entry *cpuid; /* one page, sorted by leaf then subleaf */
-	uint32_t cpuid_count;
 	bool started; /* a vCPU has run: CPUID table is fixed */
 	bool extint;  /* the 8259A's INTR line */
 
@@ -50,6 +54,7 @@ struct vm {
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
 	struct vcpu *by_core[CPU_MAX]; /* a vCPU bound to that core, for synchronous traps */
 	struct vlapic_bus bus;
+	struct cpuid_table cpuid;
 };
 
 #define VM_EACH_VCPU(vm, v)                                                                                  \

@@ -569,7 +569,7 @@ static void vm_set_cpuid__bad_table__is_invalid(void **state)
 		if (CALL(HC_VM_SET_CPUID, place[VM_PLACE], CPUID_AT, 2) != HILUM_E_INVALID)
 			fail_msg("row %u", i);
 	}
-	assert_int_equal(vm_of(place[VM_PLACE])->cpuid_count, 0);
+	assert_int_equal(vm_of(place[VM_PLACE])->cpuid.count, 0);
 }
 
 static void vm_set_cpuid__after_first_run__is_busy(void **state)

@@ -278,7 +278,6 @@ void fake_cores_boot(unsigned cores)
 	for (unsigned i = 0; i < cores; i++) {
 		cpu_table[i] = calloc(1, sizeof(struct cpu));
 		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
-		cpu_table[i]->scratch = calloc(1, CPU_SCRATCH_BYTES);
 		way_out[i] = NULL;
 	}
 	cpu_init_interrupts();
@@ -291,7 +290,6 @@ void fake_cores_end(void)
 		assert_null(cpu_table[i]->timers.first == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.first);
 		assert_null(cpu_table[i]->fair.first);
 		assert_null(cpu_table[i]->realtime.first);
-		free(cpu_table[i]->scratch);
 		free(cpu_table[i]);
 		cpu_table[i] = NULL;
 	}
