@@ -158,22 +158,22 @@ enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries,
 		if (*first == 0)
 			*first = (uint8_t)(i + 1);
 	}
-	vm->cpuid.count = count;
+	table->entry[count].leaf = UINT32_MAX;
+	table->count = count;
 	return STATUS_OK;
 }
 
 static const struct hilum_cpuid_entry *cpuid_find(const struct vm *vm, uint32_t leaf, uint32_t subleaf)
 {
 	const struct cpuid_table *table = &vm->cpuid;
+	unsigned first = table->first[first_slot(leaf)];
 
 	/* Leaves past 31 of a range (only the hypervisor's own at +100h) share a slot by their low bits: walk on from there. */
-	for (unsigned i = table->first[first_slot(leaf)]; i != 0 && i <= vm->cpuid.count; i++) {
-		const struct hilum_cpuid_entry *e = &table->entry[i - 1];
+	if (first == 0)
+		return NULL;
+	for (const struct hilum_cpuid_entry *e = &table->entry[first - 1]; e->leaf <= leaf; e++)
 		if (e->leaf == leaf && (!(e->flags & HILUM_CPUID_SUBLEAF) || e->subleaf == subleaf))
 			return e;
-		if (e->leaf > leaf)
-			break;
-	}
 	return NULL;
 }
 

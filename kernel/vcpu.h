@@ -43,11 +43,7 @@ struct vcpu_paging {
 	uint16_t cs_attributes;
 };
 
-/* Translations of the last instruction fetch, one for each level of the walk and one for the page itself. */
-struct vcpu_fetch_slot {
-	gpa_t gpa_page;
-	const uint8_t *window;
-};
+/* Windows of an instruction fetch: one for each level of the walk and one for the page itself. */
 #define VCPU_FETCH_SLOTS 6u
 
 /*
@@ -56,6 +52,7 @@ struct vcpu_fetch_slot {
  */
 struct vcpu_fetch_memo {
 	gva_t page; /* ~0: nothing is remembered */
+	uint64_t generation; /* of the nested tables */
 	uint64_t cr0, cr3, cr4, efer;
 	const uint8_t *code; /* window onto the page */
 	unsigned levels;
@@ -113,9 +110,7 @@ struct vcpu {
 
 	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;
-	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
-	uint64_t fetch_generation;
 	struct vlapic apic;
 	struct cpu_timer apic_timer;
 	struct cpu_timer wait_timer;

@@ -15,7 +15,7 @@ struct iommu_domain;
 struct cpuid_table {
 	uint32_t count; /* 0: what the kernel offers */
 	uint8_t first[4 * 32]; /* of leaves by range (basic, hypervisor, extended) and low bits: index + 1, 0: no such leaf */
-	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX]; /* sorted by leaf then subleaf */
+	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX + 1]; /* sorted by leaf then subleaf; then one with leaf ~0 */
 };
 
 struct vm {
