@@ -49,6 +49,7 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->bus.timer_min_period_tsc = tsc_from_ns(VLAPIC_TIMER_MIN_US * 1000);
 	vm->flags = config->flags;
 	vm->wall_clock_ns = config->wall_clock_ns;
+	memcpy(vm->clock, config->clock, sizeof(vm->clock));
 	memcpy(vm->name, config->name, sizeof(vm->name));
 	vm->kernel_bytes = 3 * PAGE_SIZE;
 	vm->shared->tsc_hz = tsc_hz();

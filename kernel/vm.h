@@ -43,6 +43,7 @@ struct vm {
 	struct vm *handler; /* who answers synchronous traps */
 	uint64_t badge;
 	uint64_t wall_clock_ns; /* since 1970 at host TSC 0 */
+	uint64_t clock[4]; /* as in struct hilum_vm_config: the same for each vCPU, so that their clocks agree to the tick */
 
 	struct hilum_shared_page *shared;
 	struct memory_object *shared_memory;

@@ -183,6 +183,7 @@ struct hilum_vm_config {
 	uint32_t reserved2;
 	char name[32]; /* NUL-terminated, for the log */
 	uint64_t wall_clock_ns; /* since 1970 at host TSC 0: what KVM's wall clock tells the VM */
+	uint64_t clock[4];      /* what KVM's system time tells it: struct pvclock_vcpu_time_info, with an even version */
 };
 
 struct hilum_cpuid_entry {
