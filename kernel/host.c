@@ -2,7 +2,6 @@
 #include "kernel/host.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/tsc.h"
-#include "boot/boot.h"
 #include "kernel/cpu.h"
 #include "kernel/device.h"
 #include "kernel/event.h"
@@ -17,8 +16,6 @@ static struct event *log_event;
 
 void host_get_info(struct hilum_host_info *out)
 {
-	uint16_t port = log_serial_port();
-
 	*out = (struct hilum_host_info){
 		.abi_version = HILUM_ABI_VERSION,
 		.core_count = cpu_count,
@@ -29,8 +26,7 @@ void host_get_info(struct hilum_host_info *out)
 		.pool_free_bytes = pool_free_bytes(),
 		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
 		.xcr0_mask = cpuid_xcr0_mask,
-		.serial_port = port,
-		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
+		.serial_port = log_serial_port(),
 		.features = iommu_features,
 		.fault_message = device_fault_message,
 	};

@@ -204,6 +204,7 @@ void control_vm_start(void)
 	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
 	boot->fadt = (struct hilum_boot_table){ acpi->fadt.base, acpi->fadt.bytes };
+	boot->madt = (struct hilum_boot_table){ acpi->madt.base, acpi->madt.bytes };
 	boot->mcfg = (struct hilum_boot_table){ acpi->mcfg.base, acpi->mcfg.bytes };
 	give_modules(vm, info, boot);
 	start_state(v, &header);

@@ -91,8 +91,6 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 	size_t width;
 
 	memset(out, 0, sizeof(*out));
-	for (uint32_t irq = 0; irq < ACPI_ISA_IRQS; irq++)
-		out->isa_gsi[irq] = irq;
 	if (bytes < RSDP_V1_BYTES || strncmp((const char *)r, "RSD PTR ", 8) || sum(r, RSDP_V1_BYTES)) {
 		access->complain("RSDP", "signature or checksum is wrong");
 		return STATUS_INVALID;

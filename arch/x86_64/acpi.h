@@ -12,7 +12,6 @@
 #define ACPI_IOAPICS_MAX   8u
 #define ACPI_IOMMUS_MAX	   32u
 #define ACPI_RESERVED_MAX  32u
-#define ACPI_ISA_IRQS	16u
 
 struct acpi_table_ref {
 	hpa_t base;	/* 0: not present */
@@ -49,7 +48,6 @@ struct acpi_info {
 	uint32_t apic_ids[CPU_MAX];
 	uint32_t ioapic_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
-	uint32_t isa_gsi[ACPI_ISA_IRQS]; /* where each ISA interrupt arrives: its global system interrupt */
 	/* I/O ports; 0: absent, or no ports. 5.2.9 Fixed ACPI Description Table. */
 	uint16_t pm_timer, reset;
 	bool pm_timer_32bit;

@@ -4,7 +4,7 @@
 #include "arch/x86_64/string.h"
 
 /* 5.2.12 Multiple APIC Description Table */
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_X2APIC = 9 };
+enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9 };
 
 #define MADT_ENTRIES	   44u
 #define MADT_CPU_ENABLED   1u
@@ -35,7 +35,7 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 
 static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
-	static const uint8_t need[] = {[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10, [MADT_X2APIC] = 16};
+	static const uint8_t need[] = {[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_X2APIC] = 16};
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
 		return false;
@@ -49,10 +49,6 @@ static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *o
 		break;
 	case MADT_IOAPIC:
 		add_ioapic(out, e);
-		break;
-	case MADT_OVERRIDE:
-		if (!e[2] && e[3] < ACPI_ISA_IRQS) /* 5.2.12.5: bus 0 is ISA */
-			out->isa_gsi[e[3]] = (uint32_t)load_le(e + 4, 4);
 		break;
 	default: /* NMI wiring is the same everywhere (LINT1); other architectures, hot plug */
 		break;

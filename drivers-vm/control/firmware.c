@@ -1,10 +1,10 @@
 /*
- * See firmware.h. The kernel has verified FADT and MCFG; the DSDT, which it does not look at, is verified here. What they say is the
+ * See firmware.h. The kernel has verified FADT, MADT and MCFG; the DSDT, which it does not look at, is verified here. What they say is the
  * firmware's: an address in them may be wrong, but the kernel lets nobody reach memory that is in use.
  */
 #include "drivers-vm/control/firmware.h"
 #include "drivers-vm/control/control.h"
-#include "drivers-vm/control/fadt.h"
+#include "drivers-vm/control/host_acpi.h"
 #include "drivers-vm/control/s5.h"
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,9 @@
 #define PM1_SLP_TYP_SHIFT 10
 #define PATIENCE_NS	  100000000u
 
-static uint8_t *mcfg;
-static uint64_t mcfg_bytes;
-static struct fadt fadt;
+static uint8_t *madt, *mcfg;
+static uint64_t madt_bytes, mcfg_bytes;
+static struct host_fadt fadt;
 static struct s5 soft_off = { 5, 5 }; /* what most firmware uses */
 
 /* `bytes` of the host's memory at `hpa`, on the heap; NULL if they cannot be read. */
@@ -69,11 +69,13 @@ void firmware_init(void)
 	uint8_t *table = read_table(&info->fadt);
 	uint32_t bytes = 0;
 
+	madt = read_table(&info->madt);
+	madt_bytes = info->madt.bytes;
 	mcfg = read_table(&info->mcfg);
 	mcfg_bytes = info->mcfg.bytes;
 	if (table == NULL)
 		return;
-	fadt_read(table, info->fadt.bytes, &fadt);
+	host_acpi_read_fadt(table, info->fadt.bytes, &fadt);
 	free(table);
 	table = read_dsdt(fadt.dsdt, &bytes);
 	if (table == NULL)
@@ -87,6 +89,11 @@ const uint8_t *firmware_mcfg(uint64_t *bytes)
 {
 	*bytes = mcfg_bytes;
 	return mcfg;
+}
+
+uint32_t firmware_gsi(uint8_t irq)
+{
+	return madt != NULL ? host_acpi_gsi(madt, madt_bytes, irq) : irq;
 }
 
 static void enter_sleep(uint16_t port, uint8_t type)

@@ -258,7 +258,7 @@ static bool create(struct guest *g, uint32_t slot)
 		return false;
 	}
 	g->memory = (hilum_handle_t)memory;
-	unsigned n = cpuid_build(host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, scratch_cpuid);
+	unsigned n = cpuid_build(host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);

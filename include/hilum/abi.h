@@ -145,7 +145,7 @@ struct hilum_boot_table {
 struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
-	struct hilum_boot_table fadt, mcfg;
+	struct hilum_boot_table fadt, madt, mcfg;
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
 
@@ -402,9 +402,7 @@ struct hilum_host_info {
 	uint64_t kernel_bytes;  /* image, and frame table */
 	uint64_t xcr0_mask;     /* XCR0 bits that guests may use */
 	uint32_t serial_port;   /* the port that the early log used; 0 if none */
-	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
-	uint32_t reserved;
 	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */

@@ -255,8 +255,6 @@ static void cpuid__machine_with_every_bit__hides_what_is_not_virtualised(void **
 	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0); /* PKU SHSTK LA57 */
 	assert_int_equal(seven.edx & (1u << 20 | 1u << 26 | 1u << 29), 0); /* IBT IBRS ARCH_CAPABILITIES */
 	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0); /* SVM IBS SKINIT */
-	assert_true(ask(0, 0).eax <= 0xD);
-	assert_true(ask(0x80000000, 0).eax <= 0x80000008);
 	struct hilum_cpuid_entry gap = ask(0x12, 0);
 	assert_int_equal(gap.eax | gap.ebx | gap.ecx | gap.edx, 0);
 }

@@ -1,10 +1,10 @@
-/* See fadt.h. */
-#include "drivers-vm/control/fadt.h"
+/* See host_acpi.h. */
+#include "drivers-vm/control/host_acpi.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-/* Offsets. Addresses have a 32-bit form, and a 64-bit one in later revisions that counts where it is there and not 0. */
+/* Offsets in the FADT. Addresses have a 32-bit form, and a 64-bit one in later revisions that counts where it is there and not 0. */
 enum { DSDT = 40, PM1A_CNT_BLK = 64, PM1B_CNT_BLK = 68, FLAGS = 112, X_DSDT = 140, X_PM1A_CNT_BLK = 172, X_PM1B_CNT_BLK = 184 };
 
 #define FLAG_HW_REDUCED (1u << 20)
@@ -28,7 +28,7 @@ static uint16_t get_port(const uint8_t *table, size_t bytes, size_t at, size_t e
 	return port <= UINT16_MAX ? (uint16_t)port : 0;
 }
 
-void fadt_read(const uint8_t *table, size_t bytes, struct fadt *out)
+void host_acpi_read_fadt(const uint8_t *table, size_t bytes, struct host_fadt *out)
 {
 	bool registers = !(get(table, bytes, FLAGS, 4) & FLAG_HW_REDUCED);
 
@@ -37,4 +37,19 @@ void fadt_read(const uint8_t *table, size_t bytes, struct fadt *out)
 		out->dsdt = get(table, bytes, DSDT, 4);
 	out->pm1a_cnt = registers ? get_port(table, bytes, PM1A_CNT_BLK, X_PM1A_CNT_BLK) : 0;
 	out->pm1b_cnt = registers ? get_port(table, bytes, PM1B_CNT_BLK, X_PM1B_CNT_BLK) : 0;
+}
+
+enum { MADT_ENTRIES = 44, ENTRY_OVERRIDE = 2, OVERRIDE_BYTES = 10 };
+
+uint32_t host_acpi_gsi(const uint8_t *table, size_t bytes, uint8_t irq)
+{
+	/* Each entry begins with its type and its length. */
+	for (size_t at = MADT_ENTRIES, length; at < bytes; at += length) {
+		length = get(table, bytes, at + 1, 1);
+		if (length < 2 || length > bytes - at)
+			break;
+		if (table[at] == ENTRY_OVERRIDE && length >= OVERRIDE_BYTES && table[at + 2] == 0 && table[at + 3] == irq)
+			return (uint32_t)get(table, bytes, at + 4, 4);
+	}
+	return irq;
 }
