@@ -478,9 +478,8 @@ static int64_t call_kvm(struct vcpu *v, uint64_t number)
 	}
 	if (number == HILUM_KVM_HC_SEND_IPI) {
 		bool is_64bit = vcpu_paging(v)->efer & EFER_LMA && v->paging.cs_attributes & 1u << 9;
-		uint64_t low = is_64bit ? v->gpr[3] : (uint32_t)v->gpr[3] | v->gpr[1] << 32;
-		int reached = vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], low, is_64bit ? v->gpr[1] : 0,
-						     (uint32_t)v->gpr[6]);
+		uint64_t bitmap = is_64bit ? v->gpr[3] : (uint32_t)v->gpr[3] | v->gpr[1] << 32;
+		int reached = vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], bitmap, (uint32_t)v->gpr[6]);
 		vcpu_apic_changed(v);
 		return reached >= 0 ? reached : -22;
 	}

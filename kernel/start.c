@@ -78,27 +78,11 @@ static struct memory_object *new_memory(uint64_t bytes)
 	return object_of(&memory);
 }
 
-/* A module's name is the first word of its Multiboot2 string. */
-static void module_name(const struct boot_module *module, char *name, size_t size)
-{
-	size_t n = 0;
-
-	while (n + 1 < size && module->name[n] != '\0' && module->name[n] != ' ') {
-		name[n] = module->name[n];
-		n++;
-	}
-	name[n] = '\0';
-}
-
 static const struct boot_module *find_control(const struct boot_info *info)
 {
-	char name[16];
-
-	for (uint32_t i = 0; i < info->module_count; i++) {
-		module_name(&info->modules[i], name, sizeof(name));
-		if (strncmp(name, "control", sizeof(name)) == 0)
-			return &info->modules[i];
-	}
+	for (const struct boot_module *m = info->modules; m < info->modules + info->module_count; m++)
+		if (strncmp(m->name, "control", 7) == 0 && (m->name[7] == ' ' || m->name[7] == '\0'))
+			return m;
 	boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
 }
 
@@ -159,7 +143,7 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 		}
 		out->module_count++;
 		entry->bytes = module->bytes;
-		module_name(module, entry->name, sizeof(entry->name));
+		string_copy(entry->name, sizeof(entry->name), module->name, sizeof(module->name));
 		entry->memory = give_frames(vm, module->base, bytes);
 	}
 }

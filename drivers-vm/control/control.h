@@ -14,7 +14,7 @@
 
 /* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */
 struct module {
-	const char *name;
+	char name[48];
 	hilum_handle_t memory;
 	const uint8_t *data; /* mapped read-only */
 	uint64_t bytes;

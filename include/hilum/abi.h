@@ -131,7 +131,7 @@ struct hilum_boot_module {
 	hilum_handle_t memory;
 	uint32_t reserved;
 	uint64_t bytes; /* of content; the memory object is rounded up to pages, the rest reads zero */
-	char name[48];  /* NUL-terminated */
+	char name[48];  /* the beginning of its Multiboot2 string, NUL-terminated */
 };
 
 #define HILUM_BOOT_MODULES_MAX 48u
