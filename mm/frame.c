@@ -213,14 +213,10 @@ uint64_t frame_total(void)
 /* The type that the frames of a boot range get; FRAME_ABSENT: they stay out of the table. */
 static enum frame_type type_of_range(const struct boot_range *r)
 {
-	static const uint8_t types[] = {
-		[BOOT_RANGE_FREE] = FRAME_FREE,
-		[BOOT_RANGE_MODULE] = FRAME_MODULE,
-		[BOOT_RANGE_KERNEL] = FRAME_KERNEL,
-	};
-	bool known = r->type < ARRAY_SIZE(types) && r->base < FRAME_HPA_LIMIT;
+	static const uint8_t types[BOOT_RANGE_RESERVED + 1] = {
+		[BOOT_RANGE_FREE] = FRAME_FREE, [BOOT_RANGE_MODULE] = FRAME_MODULE, [BOOT_RANGE_KERNEL] = FRAME_KERNEL};
 
-	return known ? (enum frame_type)types[r->type] : FRAME_ABSENT;
+	return r->base < FRAME_HPA_LIMIT ? (enum frame_type)types[r->type] : FRAME_ABSENT;
 }
 
 static hpa_t range_end(const struct boot_range *r)
