@@ -35,8 +35,8 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 	assert(max_level == 2 || max_level == 3);
 	nested_pt_format = *format;
 	nested_pt_format.flip ^= NESTED_PT_PRESENT; /* nested_pt_step hands entries over with it inverted */
-	for (unsigned i = 0; i < ARRAY_SIZE(format->need); i++)
-		nested_pt_format.need[i] |= NESTED_PT_PRESENT;
+	for (unsigned i = 0; i < ARRAY_SIZE(format->need); i++) /* what a leaf that grants just this has, and every wider one */
+		nested_pt_format.need[i] = ((format->leaf[i | HILUM_MAP_READ] ^ format->flip) & ~format->uncached) | NESTED_PT_PRESENT;
 	nested_pt_format.levels = 4;
 	nested_pt_format.max_leaf_level = max_level;
 }

@@ -43,10 +43,10 @@ struct nested_pt_format {
 	uint64_t leaf[8]; /* bits of a 4 KiB leaf with these rights, bit 7 clear; LARGE is added at levels 2
 			     and 3 */
 	uint64_t flip;	  /* bits that grant by being 0 (NX) */
-	uint64_t need[8]; /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
 	uint64_t uncached; /* bits in which a leaf for device registers differs from one for RAM */
 	uint64_t level;	   /* times (its level - 1), added to an entry that names a table; 0: no such field */
 	/* The rest is for formats that are passed to nested_pt_init_as; nested_pt_set_format sets it itself. */
+	uint64_t need[8];	 /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
 	unsigned levels;	 /* 4, or 3: the root covers 512 GiB */
 	unsigned max_leaf_level; /* 1, 2 or 3 */
 	bool flush;		 /* the hardware walks RAM, past the caches */

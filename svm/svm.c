@@ -69,16 +69,6 @@ static enum status svm_init(void)
 		},
 		.flip = 1ull << 63,
 		.uncached = 0x18, /* PCD, PWT: entry 3 of the host's PAT, UC */
-		.need = {
-			[0] = 0x1,
-			[HILUM_MAP_READ] = 0x1,
-			[HILUM_MAP_WRITE] = 0x3,
-			[HILUM_MAP_READ | HILUM_MAP_WRITE] = 0x3,
-			[HILUM_MAP_EXECUTE] = 0x1 | 1ull << 63,
-			[HILUM_MAP_READ | HILUM_MAP_EXECUTE] = 0x1 | 1ull << 63,
-			[HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
-			[HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
-		},
 	};
 
 	svm_msr_bitmap = pool_alloc_pages(1);

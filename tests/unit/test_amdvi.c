@@ -8,7 +8,7 @@
 /* clang-format on */
 #include "tests/unit/fake_iommu/iommu_model.h"
 
-static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}, .need = {1, 1, 3, 3, 1, 1, 3, 3}};
+static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}};
 
 /* Device table entries and interrupt entries that a unit has read. */
 static struct {

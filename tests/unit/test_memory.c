@@ -494,7 +494,6 @@ int main(void)
 	static const struct nested_pt_format format = {
 		.table = 7,
 		.leaf = {0, 0x31, 0, 0x33, 0, 0x35, 0, 0x37},
-		.need = {1, 1, 3, 3, 5, 5, 7, 7},
 	};
 	const struct CMUnitTest tests[] = {
 		CASE(create__mixed_size__largest_blocks_first),

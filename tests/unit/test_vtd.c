@@ -13,7 +13,7 @@
 #define CAP  (1ull << 34 | 1ull << 35 | 1ull << 10 | 1ull << 9 | 2ull | 0x20ull << 24 | 3ull << 40) /* 4 records from 0x200 */
 #define ECAP 0x1Full
 
-static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}, .need = {1, 1, 3, 3, 1, 1, 3, 3}};
+static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}};
 static uint64_t cached_irte[256][2];
 static bool irte_cached[256];
 
