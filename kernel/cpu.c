@@ -130,9 +130,7 @@ _Noreturn void cpu_loop(struct cpu *cpu)
 			virt->run(v);
 		}
 		cpu->current = NULL;
-		if (v->state == VCPU_READY && !v->stopped)
+		if ((v->state == VCPU_READY && !v->stopped) || v->requests != 0) /* some may be raised after its last look */
 			sched_wake(cpu, v, rdtsc());
-		else if (v->requests != 0)
-			sched_wake(cpu, v, rdtsc()); /* raised after its last look */
 	}
 }

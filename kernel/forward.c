@@ -110,11 +110,6 @@ void forward_trap_with_state(struct vcpu *v)
 	forward_trap(v);
 }
 
-void forward_again(struct vcpu *v)
-{
-	hand_over(v);
-}
-
 static void complete_port(struct vcpu *v)
 {
 	uint64_t value = v->trap->value;

@@ -28,7 +28,7 @@ struct acpi_ioapic {
 struct acpi_iommu {
 	hpa_t base;
 	uint16_t segment;
-	uint16_t rid, capability; /* AMD: its own PCI function, and the capability block in it */
+	uint16_t rid; /* AMD: its own PCI function */
 };
 
 /* Memory that firmware lets devices use for ever (RMRR, IVMD), page-aligned. */
