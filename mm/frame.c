@@ -269,19 +269,12 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 	}
 }
 
-void frame_init(const struct boot_info *info, hpa_t taken, hpa_t taken_end)
+void frame_init(const struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->range_count; i++) {
-		const struct boot_range *r = &info->ranges[i];
-		enum frame_type type = type_of_range(r);
-		hpa_t base = r->base, end = range_end(r);
+		enum frame_type type = type_of_range(&info->ranges[i]);
 
-		if (type == FRAME_FREE && taken >= base && taken < end) {
-			add_range(base, taken, FRAME_FREE);
-			add_range(taken, taken_end, FRAME_KERNEL);
-			base = taken_end;
-		}
 		if (type != FRAME_ABSENT)
-			add_range(base, end, type);
+			add_range(info->ranges[i].base, range_end(&info->ranges[i]), type);
 	}
 }

@@ -88,11 +88,8 @@ struct frame *frame_entry(hpa_t hpa);
  * returns their number. */
 uint64_t frame_note_ranges(const struct boot_info *info);
 
-/*
- * Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the
- * allocator, without [taken, taken_end), which lies in one of them: that is KERNEL.
- */
-void frame_init(const struct boot_info *info, hpa_t taken, hpa_t taken_end);
+/* Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the allocator. */
+void frame_init(const struct boot_info *info);
 
 /* True if any frame of the GiB that hpa lies in is RAM known to us; the frame table is mapped there then. */
 bool frame_has_gib(hpa_t hpa);

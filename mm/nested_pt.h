@@ -17,7 +17,8 @@
  * the shoot-down before nested_pt_garbage_free must wait until every core that looks up in this tree has
  * passed a point outside any lookup, not only until it has left the guest.
  *
- * Memory objects (mm/memory.h) are such trees too, which no hardware walks: offset to host-physical.
+ * Memory objects (mm/memory.h) are such trees too, which no hardware walks: offset to host-physical. So are the IOMMU's domains
+ * (mm/iommu.h) and the host's own tables (mm/host_pt.h), each in a format of its own.
  */
 #ifndef MM_NESTED_PT_H
 #define MM_NESTED_PT_H
@@ -95,6 +96,12 @@ void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t 
  */
 must_check enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t bytes,
 				     unsigned rights);
+
+/*
+ * The place of gpa's entry at `level`, in tables that are made where they are missing. STATUS_EXISTS: a larger leaf is in the
+ * way; STATUS_NO_MEMORY: a table's page.
+ */
+must_check enum status nested_pt_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out);
 
 /*
  * Maps one page of 2^order frames (order 0, 9, 18) at gpa, both aligned to it. The arguments are trusted.

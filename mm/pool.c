@@ -16,8 +16,21 @@ struct free_object {
 
 static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_POOL);
 static struct free_object *free_objects; /* under pool_lock */
+static hpa_t seed_next, seed_end;	    /* single pages, while boot runs on one core; empty from pool_open on */
 
 /* ---- Pages ---- */
+
+void pool_start(hpa_t seed, hpa_t end)
+{
+	seed_next = seed;
+	seed_end = end;
+}
+
+void pool_open(void)
+{
+	for (; seed_next < seed_end; seed_next += PAGE_SIZE)
+		frame_pool_donate(seed_next, FRAME_ORDER_4K);
+}
 
 /* Adds 2 MiB. The block is this core's alone until it is donated: no lock. */
 static bool pool_grow(void)
@@ -36,6 +49,11 @@ void *pool_alloc_pages(unsigned order)
 	hpa_t hpa;
 
 	assert(order <= POOL_ORDER_MAX);
+	if (unlikely(seed_next < seed_end)) {
+		assert(order == 0);
+		seed_next += PAGE_SIZE;
+		return memset(pool_va(seed_next - PAGE_SIZE), 0, PAGE_SIZE);
+	}
 	while (frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, &hpa) != STATUS_OK) {
 		if (!pool_grow())
 			return NULL;

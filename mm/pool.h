@@ -42,6 +42,13 @@ static inline void *pool_va(hpa_t hpa)
 	return (void *)(POOL_BASE + hpa);
 }
 
+/*
+ * Boot core: pages come from [seed, end), upwards, which POOL_BASE maps already, until pool_open hands what is left of it to the frame
+ * allocator.
+ */
+void pool_start(hpa_t seed, hpa_t end);
+void pool_open(void);
+
 /* Bytes the pool has taken from the machine, and those of them not in use (free small objects not
  * counted). */
 uint64_t pool_bytes(void);

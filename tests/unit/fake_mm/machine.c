@@ -57,7 +57,7 @@ void fake_machine_boot(void)
 {
 	fake_machine_reserve();
 	frame_note_ranges(&fake_boot_info);
-	frame_init(&fake_boot_info, 0, 0);
+	frame_init(&fake_boot_info);
 }
 
 uint64_t fake_random(void)
