@@ -257,7 +257,8 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	case HC_VM_SHARED_MEMORY:
 		return name_owned(v, &vm->shared_memory->object);
 	case HC_VM_STATUS:
-		vm_get_status(vm, &status);
+		status = vm->status;
+		status.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE;
 		return vm_copy_out(v->vm, a[1], &status, sizeof(status));
 	case HC_VM_GRANT_PORTS:
 		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &host));

@@ -373,13 +373,12 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		object_unref(&v->object);
 		return STATUS_NO_MEMORY;
 	}
-	vm->kernel_bytes += 3 * PAGE_SIZE;
+	vm->status.kernel_bytes += 3 * PAGE_SIZE;
 	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
-	vm->vcpu_count++;
-	vm->shared->vcpu_count = vm->vcpu_count;
+	vm->shared->vcpu_count = ++vm->status.vcpu_count;
 	if (vm->by_core[v->cpu->arch.id] == NULL)
 		vm->by_core[v->cpu->arch.id] = v;
 	*out = v;
@@ -389,8 +388,8 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 void vcpu_run(struct vcpu *v)
 {
 	v->vm->started = true;
-	if (v->vm->state == HILUM_VM_STOPPED)
-		v->vm->state = HILUM_VM_RUNNING;
+	if (v->vm->status.state == HILUM_VM_STOPPED)
+		v->vm->status.state = HILUM_VM_RUNNING;
 	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 

@@ -24,7 +24,7 @@ void *vm_alloc_pages(struct vm *vm, unsigned order)
 	void *page = pool_alloc_pages(order);
 
 	if (page != NULL)
-		vm->kernel_bytes += PAGE_SIZE << order;
+		vm->status.kernel_bytes += PAGE_SIZE << order;
 	return page;
 }
 
@@ -51,7 +51,7 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->wall_clock_ns = config->wall_clock_ns;
 	memcpy(vm->clock, config->clock, sizeof(vm->clock));
 	memcpy(vm->name, config->name, sizeof(vm->name));
-	vm->kernel_bytes = 3 * PAGE_SIZE;
+	vm->status.kernel_bytes = 3 * PAGE_SIZE;
 	vm->shared->tsc_hz = tsc_hz();
 	vm->shared->vm_id = vm->id;
 	vm->status_event = status_event;
@@ -141,7 +141,7 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 		return status;
 	}
 	range_show(region); /* not before: what other cores populate must not be in memory_map's way */
-	vm->mapped_bytes += bytes;
+	vm->status.memory_bytes += bytes;
 	return STATUS_OK;
 }
 
@@ -153,7 +153,7 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 		return STATUS_NOT_FOUND;
 	range_remove(r, self); /* no core populates it any more */
 	unmap_pages(vm, gpa, bytes, self);
-	vm->mapped_bytes -= bytes;
+	vm->status.memory_bytes -= bytes;
 	object_unref(r->target);
 	return STATUS_OK;
 }
@@ -233,20 +233,6 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 			vcpu_request(v, VCPU_REQUEST_RETRAP);
 }
 
-void vm_get_status(const struct vm *vm, struct hilum_vm_status *out)
-{
-	*out = (struct hilum_vm_status){
-		.state = vm->state,
-		.crash = vm->crash,
-		.vcpu = vm->crash_vcpu,
-		.vcpu_count = vm->vcpu_count,
-		.detail = vm->crash_detail,
-		.memory_bytes = vm->mapped_bytes,
-		.kernel_bytes = vm->kernel_bytes,
-		.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE,
-	};
-}
-
 static const char *const crash_names[] = {
 	[HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
 	[HILUM_CRASH_INVALID_STATE] = "invalid guest state",
@@ -263,11 +249,11 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	uint32_t running = HILUM_VM_RUNNING;
 
 	vcpu_request(v, VCPU_REQUEST_STOP);
-	if (!__atomic_compare_exchange_n(&vm->state, &running, HILUM_VM_CRASHED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&vm->status.state, &running, HILUM_VM_CRASHED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
-	vm->crash = reason;
-	vm->crash_vcpu = v->index;
-	vm->crash_detail = detail;
+	vm->status.crash = reason;
+	vm->status.vcpu = v->index;
+	vm->status.detail = detail;
 	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
 	backend_log_vcpu(v);
 	host_log_notify();

@@ -34,10 +34,7 @@ struct vm {
 	bool started; /* a vCPU has run: CPUID table is fixed */
 	bool extint;  /* the 8259A's INTR line */
 
-	uint32_t state; /* enum hilum_vm_state */
-	uint32_t crash; /* enum hilum_crash */
-	uint32_t crash_vcpu;
-	uint64_t crash_detail;
+	struct hilum_vm_status status; /* but for table_bytes */
 	struct event *status_event;
 
 	struct vm *handler; /* who answers synchronous traps */
@@ -47,11 +44,8 @@ struct vm {
 
 	struct hilum_shared_page *shared;
 	struct memory_object *shared_memory;
-	uint64_t kernel_bytes; /* pool memory spent on it */
-	uint64_t mapped_bytes;
 	void *io_bitmap; /* 3 pages, only once host ports were granted */
 
-	uint32_t vcpu_count;
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
 	struct vcpu *by_core[CPU_MAX]; /* a vCPU bound to that core, for synchronous traps */
 	struct vlapic_bus bus;
@@ -93,7 +87,6 @@ must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t fir
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
 void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);
-void vm_get_status(const struct vm *vm, struct hilum_vm_status *out);
 
 /* Stop the VM of `vcpu` for a reason of its own making; the register dump goes to the log, the status event fires. Any context. */
 void vm_crash(struct vcpu *vcpu, enum hilum_crash reason, uint64_t detail);

@@ -112,7 +112,7 @@ static void msr__each_number_with_random_values__value_or_general_protection(voi
 				(void)write_msr(first[range] + i, fake_random() >> fake_random() % 64);
 				(void)read_msr(first[range] + i, &value);
 			}
-	assert_int_equal(v->vm->crash, 0);
+	assert_int_equal(v->vm->status.crash, 0);
 }
 
 static void efer__reserved_bits_and_svme__general_protection(void **state)
@@ -376,9 +376,9 @@ static void cache_and_counter_instructions__from_the_guest__do_nothing_or_fault(
 	do_exit((struct vexit){.kind = HILUM_EXIT_RDPMC, .length = 2});
 	assert_int_equal(v->rip, rip + 2);
 	assert_int_equal(v->pending_event, GP);
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	do_exit((struct vexit){.kind = HILUM_EXIT_SHUTDOWN});
-	assert_int_equal(v->vm->crash, HILUM_CRASH_TRIPLE_FAULT);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_TRIPLE_FAULT);
 }
 
 static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **state)
@@ -391,10 +391,10 @@ static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **s
 static void unknown_exit__crashes_the_vm_alone(void **state)
 {
 	(void)state;
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	do_exit((struct vexit){.kind = HILUM_EXIT_OTHER, .detail = 0x1234});
-	assert_int_equal(v->vm->crash, HILUM_CRASH_UNKNOWN_EXIT);
-	assert_int_equal(v->vm->crash_detail, 0x1234);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_UNKNOWN_EXIT);
+	assert_int_equal(v->vm->status.detail, 0x1234);
 }
 
 /* ---- Memory and doorbells ---- */
@@ -415,14 +415,14 @@ static void lazy_memory__touched__populated_and_counted(void **state)
 static void lazy_memory__no_frame_left__crashes_the_vm(void **state)
 {
 	(void)state;
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	failing_after = 0;
 	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x1000, .write = true}});
-	assert_int_equal(v->vm->crash, 0); /* a large frame failed, a small one was there */
+	assert_int_equal(v->vm->status.crash, 0); /* a large frame failed, a small one was there */
 	failing_after = 0;
 	failing_on = true;
 	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x2000, .write = true}});
-	assert_int_equal(v->vm->crash, HILUM_CRASH_NO_MEMORY);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_NO_MEMORY);
 }
 
 static void doorbell__write__signals_and_goes_on(void **state)

@@ -449,14 +449,14 @@ static bool fail_nth(const struct valid *v, int n, bool full)
 	if (full)
 		fill_handles();
 	struct vm *vm = vm_of(place[VM_PLACE]);
-	uint64_t apics = vm->bus.present, bytes = vm->kernel_bytes;
+	uint64_t apics = vm->bus.present, bytes = vm->status.kernel_bytes;
 	failing_after = n;
 	int64_t result = call_with(v->words);
 	bool hit = failing_after == FAILING_DONE;
 	failing_after = FAILING_NONE;
 	if (!succeeded(v, result)) {
 		assert_int_equal(vm->bus.present, apics); /* no interrupt goes to what was freed */
-		assert_int_equal(vm->kernel_bytes, bytes);
+		assert_int_equal(vm->status.kernel_bytes, bytes);
 		if (!hit || result != HILUM_E_NO_MEMORY)
 			fail_msg("call %#lx, failure %d: %ld", v->words[0], n, result);
 		result = call_with(v->words); /* nothing has changed: now it works */

@@ -58,7 +58,7 @@ void fake_boot(unsigned cores)
 	assert_int_equal(handle_insert(&control->handles, &host_object, HILUM_RIGHT_ALL, &handle), STATUS_OK);
 	assert_int_equal(handle, HOST_HANDLE);
 	control->started = true;
-	control->state = HILUM_VM_RUNNING;
+	control->status.state = HILUM_VM_RUNNING;
 	caller->stopped = 0;
 	object_unlock(fake_self);
 }
