@@ -40,21 +40,22 @@ static enum status resolve_event(struct vcpu *v, uint64_t handle, struct object 
 	return handle != 0 ? resolve(v, handle, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, out) : STATUS_OK;
 }
 
-/* A new object's first reference becomes the handle's; on failure the object goes. */
-static int64_t name_new(struct vcpu *v, struct object *object)
-{
-	hilum_handle_t handle;
-	enum status status = handle_insert(&v->vm->handles, object, HILUM_RIGHT_ALL, &handle);
-
-	object_unref(object);
-	return status == STATUS_OK ? (int64_t)handle : status;
-}
-
 /* A handle for an object that has an owner. */
 static int64_t name_owned(struct vcpu *v, struct object *object)
 {
-	object_ref(object);
-	return name_new(v, object);
+	hilum_handle_t handle;
+
+	TRY(handle_insert(&v->vm->handles, object, HILUM_RIGHT_ALL, &handle));
+	return handle;
+}
+
+/* A new object's first reference becomes the handle's; on failure the object goes. */
+static int64_t name_new(struct vcpu *v, struct object *object)
+{
+	int64_t handle = name_owned(v, object);
+
+	object_unref(object);
+	return handle;
 }
 
 /* ---- Calls without an object -------------------------------------------------------------------------------------------------- */
