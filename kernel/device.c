@@ -63,8 +63,9 @@ static void device_release(struct device *d)
 	d->status.state = HILUM_DEVICE_BLOCKED;
 }
 
-void device_free(struct device *device)
+void device_free(struct object *object)
 {
+	struct device *device = container_of(object, struct device, object);
 	struct device **link = &device_list;
 
 	device_release(device);

@@ -417,8 +417,10 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 }
 
 /* Also of one that vcpu_create could not complete. */
-void vcpu_free(struct vcpu *v)
+void vcpu_free(struct object *object)
 {
+	struct vcpu *v = container_of(object, struct vcpu, object);
+
 	if (v->backend != NULL)
 		virt->destroy_vcpu(v);
 	if (v->trap_memory != NULL)

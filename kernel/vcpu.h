@@ -227,7 +227,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests);
 
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
 must_check enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out);
-void vcpu_free(struct vcpu *v);
+void vcpu_free(struct object *object);
 
 /* Let it run; its VM's CPUID table is fixed from now on. */
 void vcpu_run(struct vcpu *v);

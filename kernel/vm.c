@@ -100,8 +100,10 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 }
 
 /* The last reference is gone: what is left is only what pointers without a lock may still have read. */
-void vm_free(struct vm *vm)
+void vm_free(struct object *object)
 {
+	struct vm *vm = container_of(object, struct vm, object);
+
 	if (vm->shared_memory != NULL)
 		object_unref(&vm->shared_memory->object);
 	pool_free_pages(vm->io_bitmap, 2);

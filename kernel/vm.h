@@ -78,7 +78,7 @@ void *vm_alloc_pages(struct vm *vm, unsigned order);
 /* The rest runs under the object lock. `config->name` is NUL-terminated. */
 must_check enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out);
 void vm_destroy(struct vm *vm, struct cpu *self); /* not the VM of the calling vCPU */
-void vm_free(struct vm *vm);
+void vm_free(struct object *object);
 must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
 			      uint64_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
