@@ -30,29 +30,15 @@ void pvclock_update_steal(struct vcpu *v)
 		v->kvm[KVM_STEAL_TIME] = 0; /* the guest took the page away: nothing to tell any more */
 }
 
-static uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
+uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
 {
 	uint32_t n = msr - MSR_KVM_FIRST;
 
 	return v->vm->flags & HILUM_VM_KVM_LEAVES && n < KVM_MSR_COUNT && n != 2 ? &v->kvm[n] : NULL;
 }
 
-enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+enum status pvclock_write(struct vcpu *v, uint64_t *reg, uint64_t value)
 {
-	const uint64_t *reg = pvclock_register(v, msr);
-
-	if (reg == NULL)
-		return STATUS_NOT_FOUND;
-	*value = *reg;
-	return STATUS_OK;
-}
-
-enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
-{
-	uint64_t *reg = pvclock_register(v, msr);
-
-	if (reg == NULL)
-		return STATUS_NOT_FOUND;
 	if (reg == &v->kvm[KVM_STEAL_TIME] && (value & 0x3E))
 		return STATUS_INVALID;
 	*reg = value;
