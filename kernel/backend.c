@@ -49,7 +49,7 @@ static never_inline void take_fpu(struct vcpu *v)
 
 void backend_load_vcpu(struct vcpu *v)
 {
-	if (v->cpu->fpu != v && v->xsave != NULL)
+	if (v->cpu->fpu != v && v->has_fpu)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
@@ -75,7 +75,7 @@ void backend_unload_debug(struct vcpu *v)
 void backend_log_vcpu(struct vcpu *v)
 {
 	uint64_t *g = v->gpr;
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	uint8_t b[INSN_MAX_BYTES];
 
 	virt->get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR);

@@ -44,7 +44,8 @@ static bool is_apic_msr(uint32_t msr)
 	       msr == MSR_IA32_TSC_DEADLINE;
 }
 
-enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+/* MSRs that are not the local APIC's. An error: #GP. */
+static enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
 	case MSR_TSC:
@@ -62,10 +63,10 @@ enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	default:
 		break;
 	}
-	enum status status = pvclock_msr_read(v, msr, value);
-	if (status == STATUS_NOT_FOUND && inert_find(msr, value))
-		status = STATUS_OK;
-	return status;
+	const uint64_t *clock = pvclock_register(v, msr);
+	if (clock != NULL)
+		*value = *clock;
+	return clock != NULL || inert_find(msr, value) ? STATUS_OK : STATUS_INVALID;
 }
 
 bool msr_pat_valid(uint64_t value)
@@ -91,7 +92,7 @@ static enum status write_efer(struct vcpu *v, uint64_t value)
 	return STATUS_OK;
 }
 
-enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
+static enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
 	uint64_t ignored;
 
@@ -117,10 +118,10 @@ enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	default:
 		break;
 	}
-	enum status status = pvclock_msr_write(v, msr, value);
-	if (status == STATUS_NOT_FOUND && inert_find(msr, &ignored))
-		status = STATUS_OK;
-	return status;
+	uint64_t *clock = pvclock_register(v, msr);
+	if (clock != NULL)
+		return pvclock_write(v, clock, value);
+	return inert_find(msr, &ignored) ? STATUS_OK : STATUS_INVALID;
 }
 
 void msr_handle_read(struct vcpu *v, unsigned length)

@@ -1,14 +1,11 @@
 /* vCPU life, requests, and what happens before an entry. */
 #include "kernel/vcpu.h"
 #include "arch/x86_64/features.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "kernel/backend.h"
 #include "kernel/forward.h"
-#include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 
 #define EVENT_VALID       (1ull << 31)
@@ -205,10 +202,16 @@ static void vcpu_unload(struct vcpu *v)
 	v->cpu->loaded = NULL;
 }
 
+void vcpu_reload(struct vcpu *v)
+{
+	v->cpu->resched |= v->cpu->loaded == v;
+	vcpu_unload(v);
+}
+
 /* What the backend holds, as a reset (CS F000h) or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
 static void write_start(struct vcpu *v, uint64_t cr0, unsigned cs)
 {
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
 
 	memset(s, 0, sizeof(*s));
@@ -230,8 +233,7 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		return;
 	}
 	if (requests & VCPU_REQUEST_INIT) {
-		v->cpu->resched |= v->cpu->loaded == v; /* a bootstrap processor must be loaded anew */
-		vcpu_unload(v);
+		vcpu_reload(v); /* a bootstrap processor goes on at once */
 		vcpu_reset(v, false);
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
@@ -282,7 +284,7 @@ bool vcpu_prepare(struct vcpu *v)
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
 		forward_complete(v);
 	if ((r & VCPU_REQUEST_RETRAP) && v->state == VCPU_TRAPPED)
-		forward_again(v);
+		forward_trap(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
 	prepare_startup(v, r);
@@ -356,7 +358,7 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	struct vcpu *v = pool_alloc_page();
+	struct vcpu *v = pool_alloc_pages(1);
 	if (v == NULL)
 		return STATUS_NO_MEMORY;
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
@@ -369,20 +371,18 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	v->stopped = 1;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
+	v->has_fpu = !(vm->flags & HILUM_VM_NO_FPU);
 	v->trap_memory = memory_object_of_page((void **)&v->trap);
-	bool fpu = !(vm->flags & HILUM_VM_NO_FPU);
-	v->xsave = fpu ? pool_alloc_page() : NULL;
-	if (v->trap_memory == NULL || (fpu && v->xsave == NULL) || virt->create_vcpu(v) != STATUS_OK) {
+	if (v->trap_memory == NULL || virt->create_vcpu(v) != STATUS_OK) {
 		object_unref(&v->object);
 		return STATUS_NO_MEMORY;
 	}
-	vm->kernel_bytes += (2 + fpu) * PAGE_SIZE;
+	vm->status.kernel_bytes += 3 * PAGE_SIZE;
 	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
-	vm->vcpu_count++;
-	vm->shared->vcpu_count = vm->vcpu_count;
+	vm->shared->vcpu_count = ++vm->status.vcpu_count;
 	if (vm->by_core[v->cpu->arch.id] == NULL)
 		vm->by_core[v->cpu->arch.id] = v;
 	*out = v;
@@ -392,8 +392,8 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 void vcpu_run(struct vcpu *v)
 {
 	v->vm->started = true;
-	if (v->vm->state == HILUM_VM_STOPPED)
-		v->vm->state = HILUM_VM_RUNNING;
+	if (v->vm->status.state == HILUM_VM_STOPPED)
+		v->vm->status.state = HILUM_VM_RUNNING;
 	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 
@@ -421,15 +421,16 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 }
 
 /* Also of one that vcpu_create could not complete. */
-void vcpu_free(struct vcpu *v)
+void vcpu_free(struct object *object)
 {
+	struct vcpu *v = container_of(object, struct vcpu, object);
+
 	if (v->backend != NULL)
 		virt->destroy_vcpu(v);
-	pool_free_page(v->xsave);
 	if (v->trap_memory != NULL)
 		object_unref(&v->trap_memory->object);
 	object_unref(&v->vm->object);
-	pool_free_page(v);
+	pool_free_pages(v, 1);
 }
 
 void vcpu_reset(struct vcpu *v, bool power_up)
@@ -445,12 +446,9 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
-	if (power_up && v->xsave != NULL) {
-		memset(v->xsave, 0, PAGE_SIZE);
-		*(uint16_t *)v->xsave = 0x37F;                        /* FCW */
-		*(uint32_t *)((uint8_t *)v->xsave + 24) = 0x1F80;     /* MXCSR */
-	}
 	if (power_up) {
+		*(uint16_t *)v->xsave = 0x37F;         /* FCW; all else is 0 since the vCPU was made */
+		*(uint32_t *)(v->xsave + 24) = 0x1F80; /* MXCSR */
 		v->xcr0 = 1;
 		v->pat = 0x0007040600070406ull;
 	}

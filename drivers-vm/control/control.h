@@ -14,7 +14,7 @@
 
 /* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */
 struct module {
-	const char *name;
+	char name[48];
 	hilum_handle_t memory;
 	const uint8_t *data; /* mapped read-only */
 	uint64_t bytes;
@@ -81,6 +81,6 @@ void driver_space_give(uint64_t gpa);
 /* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Build the table for a guest with `vcpus` vCPUs from what `source` offers; returns the count, at most HILUM_CPUID_MAX. */
-unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struct hilum_cpuid_entry *out);
+unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz, struct hilum_cpuid_entry *out);
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/firmware.h"
 #include <string.h>
 
 #define ECAM_GPA      0xA0000000ull /* bus b at + b MiB */
@@ -80,10 +81,10 @@ static unsigned find_capability(uint16_t rid, uint32_t id)
 /* MCFG of PCI Firmware Specification 3.2, 4.1.2: entries of 16 bytes from offset 44. */
 static bool find_ecam(void)
 {
-	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	const uint8_t *mcfg = (const uint8_t *)HILUM_SERVICE_ACPI_GPA + ((info->acpi_bytes + 4095) & ~4095ull);
+	uint64_t bytes;
+	const uint8_t *mcfg = firmware_mcfg(&bytes);
 
-	for (uint64_t at = 44; at + 16 <= info->mcfg_bytes; at += 16) {
+	for (uint64_t at = 44; mcfg != NULL && at + 16 <= bytes; at += 16) {
 		uint16_t segment;
 		memcpy(&ecam_base, mcfg + at, 8);
 		memcpy(&segment, mcfg + at + 8, 2);

@@ -1,8 +1,11 @@
 /* The driver VM: made from its boot module, given the host's serial line and the kernel's log, and talked to. */
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/firmware.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define COM2_PORT 0x2F8u
 
 #define CMOS_PORT_INDEX 0x70u /* and the data port after it */
 
@@ -140,7 +143,7 @@ static bool setup(const char *show)
 		return fail("events", HILUM_E_NO_MEMORY);
 	command_event = (hilum_handle_t)command;
 	if (control_host.serial_port != 0) {
-		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, control_host.serial_gsi, 0, serial);
+		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4), 0, serial);
 		if (error < 0)
 			fail("the serial line's interrupt", error);
 		m.setup.serial_port = control_host.serial_port;

@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/acpi_build.h"
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guest_clock.h"
 #include "drivers-vm/control/loader.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -240,6 +241,7 @@ static bool create(struct guest *g, uint32_t slot)
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
 	config.wall_clock_ns = driver_wall_clock_ns;
+	guest_clock_build(control_host.tsc_hz, config.clock);
 	snprintf(config.name, sizeof(config.name), "%s", c->name);
 	int64_t vm = event < 0 ? event : hc(HC_VM_CREATE, HILUM_HANDLE_HOST, (uintptr_t)&config);
 	if (event > 0)
@@ -256,7 +258,7 @@ static bool create(struct guest *g, uint32_t slot)
 		return false;
 	}
 	g->memory = (hilum_handle_t)memory;
-	unsigned n = cpuid_build(host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, scratch_cpuid);
+	unsigned n = cpuid_build(host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);

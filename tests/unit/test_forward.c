@@ -260,7 +260,7 @@ static void mmio__no_handler__crashes_and_signals(void **state)
 	plan[0] = mmio(true);
 	start(0);
 	fake_run(0, 5);
-	vm_get_status(vm_of(guest_vm), &status);
+	status = vm_of(guest_vm)->status;
 	assert_int_equal(status.state, HILUM_VM_CRASHED);
 	assert_int_equal(status.crash, HILUM_CRASH_NO_HANDLER);
 	assert_int_equal(status.detail, 0xFEC00010);
@@ -350,8 +350,8 @@ static void mmio__inject_impossible_vector__crashes_that_vm(void **state)
 		answer_reply = HILUM_REPLY_INJECT;
 		answer_vector = vectors[i];
 		trap_once(mmio(false));
-		assert_int_equal(vm_of(guest_vm)->crash, HILUM_CRASH_BAD_REPLY);
-		assert_int_equal(vm_of(handler_vm)->state, HILUM_VM_RUNNING);
+		assert_int_equal(vm_of(guest_vm)->status.crash, HILUM_CRASH_BAD_REPLY);
+		assert_int_equal(vm_of(handler_vm)->status.state, HILUM_VM_RUNNING);
 		if (i + 1 < ARRAY_SIZE(vectors))
 			tear_down(NULL);
 	}
@@ -366,7 +366,7 @@ static void port__reply_asks_for_state__is_ignored(void **state)
 	trap_once(port_in(1));
 	assert_int_equal(g[0]->gpr[3], 7);
 	assert_int_equal(g[0]->rip, 0x1002);
-	assert_int_equal(vm_of(guest_vm)->crash, 0);
+	assert_int_equal(vm_of(guest_vm)->status.crash, 0);
 }
 
 /* ---- Waiting ---- */
