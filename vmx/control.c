@@ -21,13 +21,13 @@ static const struct rule {
 	uint32_t required, wanted, tolerated;
 } rules[] = {
 	{ PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER, 0x16 },
-	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE |
+	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_TPR_SHADOW |
 		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY, 0, 0x04006172 },
 	{ EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
 		  EXIT_LOAD_EFER, EXIT_SAVE_TIMER, 0x36DFF },
 	{ ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, 0x11FF },
 	{ SECONDARY_EPT | SECONDARY_UNRESTRICTED, SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP |
-		  SECONDARY_INVPCID | SECONDARY_ENCLS | SECONDARY_XSAVES, 0 },
+		  SECONDARY_INVPCID | SECONDARY_ENCLS, 0 },
 };
 
 /* A.3: the low half of the MSR must be 1, the high half may be. */
@@ -40,16 +40,15 @@ static bool choose_word(uint64_t msr, const struct rule *rule, uint32_t *out)
 }
 
 /* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
-static void choose_apic(const uint64_t *word, uint64_t secondary, struct vmx_controls *out)
+static void choose_apic(uint64_t pin, uint64_t secondary, struct vmx_controls *out)
 {
-	const uint32_t needed = SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
-	const uint32_t exits = PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE;
+	const uint32_t modes = SECONDARY_X2APIC | SECONDARY_APIC_ACCESSES; /* one of them while the guest's APIC is in its mode */
+	const uint32_t always = SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
 
-	if ((secondary >> 32 & needed) != needed || !(word[1] >> 32 & PRIMARY_TPR_SHADOW) || (word[1] & exits))
+	if ((secondary >> 32 & (modes | always)) != (modes | always))
 		return;
-	out->pin |= word[0] >> 32 & PIN_POSTED_INTERRUPTS;
-	out->primary = (out->primary & ~exits) | PRIMARY_TPR_SHADOW;
-	out->secondary |= needed & ~SECONDARY_X2APIC; /* that one while the guest's APIC is in that mode */
+	out->pin |= pin >> 32 & PIN_POSTED_INTERRUPTS;
+	out->secondary |= always;
 }
 
 static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
@@ -66,7 +65,7 @@ static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 	    !choose_word(cap[CAP_SECONDARY], &rules[4], &out->secondary) || (word[1] >> 32 & windows) != windows ||
 	    !(word[3] >> 32 & ENTRY_IA32E))
 		return "this CPU's VMX, or the hypervisor under Hilum, lacks a control that Hilum needs or forces one on it";
-	choose_apic(word, cap[CAP_SECONDARY], out);
+	choose_apic(word[0], cap[CAP_SECONDARY], out);
 	return NULL;
 }
 

@@ -54,11 +54,12 @@ static void inject(struct vcpu *v)
 	struct vmx_vcpu *x = vmx_of(v);
 	bool window;
 
-	if (vmx_has_apic())
-		vmx_commit_apic(v);
+	vmx_commit_apic(v);
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
 	uint32_t primary = vmx_controls.primary;
 
+	if (!vmx_has_apic())
+		vmx_write_tpr_threshold(v);
 	if (event != 0)
 		event_write(v, event);
 	if (window)
@@ -110,6 +111,26 @@ static never_inline void handle_io(struct vcpu *v)
 	exit_handle(v, &x);
 }
 
+/* What the CPU does not do by itself at the APIC-access page: registers that it does not have, and instructions beyond a plain move. */
+static void handle_apic_access(struct vcpu *v)
+{
+	uint64_t info = vmx_read(VMCS_QUALIFICATION);
+	struct vexit x = {
+		.kind = HILUM_EXIT_MMIO,
+		.memory = {
+			.gpa = VLAPIC_DEFAULT_BASE | (info & PAGE_MASK),
+			.write = (info >> APIC_ACCESS_SHIFT & 15) == 1,
+			.fetch = (info >> APIC_ACCESS_SHIFT & 15) == 2,
+			.present = true,
+		},
+	};
+
+	requeue(v);
+	vmx_fetch_rsp(v);
+	vmx_fetch_apic(v);
+	exit_handle(v, &x);
+}
+
 static never_inline void handle_ept(struct vcpu *v)
 {
 	uint64_t info = vmx_read(VMCS_QUALIFICATION);
@@ -139,16 +160,11 @@ static never_inline void handle_ept(struct vcpu *v)
 static void handle_cr(struct vcpu *v, struct vmx_vcpu *x)
 {
 	uint32_t info = (uint32_t)vmx_read(VMCS_QUALIFICATION);
-	uint8_t reg = info >> CR_REGISTER_SHIFT & 15;
+	unsigned reg = info >> CR_REGISTER_SHIFT & 15;
 	uint64_t cr0_mask = vmx_controls.cr0_mask, cr4_mask = vmx_controls.cr4_mask;
 
 	vmx_fetch_rsp(v);
 	uint64_t value = v->gpr[reg];
-	if ((info & CR_NUMBER_MASK) == 8) {
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_CR, .length = (uint32_t)vmx_read(VMCS_INSN_LENGTH),
-						.cr8 = { .reg = reg, .write = !(info >> CR_TYPE_SHIFT & 3) } });
-		return;
-	}
 	v->stats.exits[HILUM_EXIT_CR]++;
 	if ((info & CR_NUMBER_MASK) == 0 && !((value & CR0_NW) && !(value & CR0_CD))) {
 		x->cr0_shadow = (x->cr0_shadow & ~cr0_mask) | (value & cr0_mask);
@@ -217,6 +233,13 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
 		vcpu_window_opened(v);
 		return;
+	case REASON_TPR_THRESHOLD:
+		v->stats.exits[HILUM_EXIT_CR]++;
+		v->check_interrupts = true;
+		return;
+	case REASON_APIC_ACCESS:
+		handle_apic_access(v);
+		return;
 	case REASON_VIRTUAL_EOI:
 	case REASON_APIC_WRITE:
 		v->stats.exits[HILUM_EXIT_APIC]++;
@@ -282,11 +305,13 @@ static void classify(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 	case REASON_IO:
 		handle_io(v);
 		break;
-	case REASON_RDMSR: /* what the CPU's local APIC changes is read without an exit */
+	case REASON_RDMSR:
+		if (!vmx_has_apic()) /* which is read without an exit */
+			vmx_prepare_apic_msr(v);
 		handle_insn(v, HILUM_EXIT_RDMSR);
 		break;
 	case REASON_WRMSR:
-		vmx_prepare_apic_wrmsr(v);
+		vmx_prepare_apic_msr(v);
 		handle_insn(v, HILUM_EXIT_WRMSR);
 		break;
 	case REASON_VMCALL:

@@ -47,7 +47,7 @@ static const uint32_t zero_fields[] = {
 	0x4826, 0x4828,                 /* activity state, SMBASE */
 	0x4C00, 0x6C10, 0x6C12,         /* host SYSENTER_CS, _ESP, _EIP */
 	0x6C06, 0x6C08,                 /* host FS and GS base */
-	VMCS_HOST_FS, VMCS_HOST_GS, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
+	VMCS_TPR_THRESHOLD, VMCS_HOST_FS, VMCS_HOST_GS, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
 	VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
 };
 
@@ -84,8 +84,6 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	}
 	if (c->secondary & SECONDARY_ENCLS)
 		vmx_write(VMCS_ENCLS_EXITING, ~0ull);
-	if (c->secondary & SECONDARY_XSAVES)
-		vmx_write(VMCS_XSS_EXITING, ~0ull);
 }
 
 /* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
@@ -110,9 +108,22 @@ static void write_host_state(struct cpu *cpu)
 	vmx_write(VMCS_HOST_RIP, (uint64_t)vmx_exit);
 }
 
+/* 30.4: the first vCPU's, which lives as long as the VM, for all of them. Nobody ever sees what is in it, but for calls of the VM itself. */
+static enum status map_access_page(struct vcpu *v)
+{
+	hpa_t page = v->backend_hpa + 3 * PAGE_SIZE;
+	uint64_t bytes;
+	enum status status = v->vm->vcpu_count != 0 ? STATUS_OK :
+			     nested_pt_install(&v->vm->npt, VLAPIC_DEFAULT_BASE, page, 0, HILUM_MAP_READ | HILUM_MAP_WRITE);
+
+	(void)nested_pt_lookup(&v->vm->npt, VLAPIC_DEFAULT_BASE, HILUM_MAP_READ, &page, &bytes); /* else any page, as it is not mapped */
+	vmx_write(VMCS_APIC_ACCESS, page);
+	return status;
+}
+
 enum status vmx_create_vcpu(struct vcpu *v)
 {
-	uint32_t *region = vm_alloc_pages(v->vm, 2); /* the VMCS, what belongs to it, the virtual APIC */
+	uint32_t *region = vm_alloc_pages(v->vm, 2); /* the VMCS, what belongs to it, the virtual APIC, and the VM's APIC-access page */
 
 	if (region == NULL)
 		return STATUS_NO_MEMORY;
@@ -123,8 +134,9 @@ enum status vmx_create_vcpu(struct vcpu *v)
 	bool borrowed = vmx_borrow(v);
 	write_controls(v, vmx_of(v));
 	write_host_state(v->cpu);
+	enum status status = vmx_has_apic() ? map_access_page(v) : STATUS_OK;
 	vmx_return(v, borrowed);
-	return STATUS_OK;
+	return status;
 }
 
 void vmx_destroy_vcpu(struct vcpu *v)
@@ -192,7 +204,6 @@ void vmx_unload(struct vcpu *v)
 	struct vmx_vcpu *x = vmx_of(v);
 
 	backend_unload_vcpu(v);
-	vmx_fetch_apic(v);
 	vmx_fetch_rsp(v);
 	x->cr2 = cpu_read_cr2();
 	if (unlikely(x->debug_taken)) {
