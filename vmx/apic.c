@@ -144,6 +144,15 @@ void vmx_commit_apic(struct vcpu *v)
 		vlapic_set_tpr(&v->apic, (uint8_t)x->apic_page[APIC_TPR * 4]);
 }
 
+bool vmx_apic_must_commit(struct vcpu *v)
+{
+	struct vmx_vcpu *x = vmx_of(v);
+
+	x->apic_in_page = !vmx_has_apic() && x->apic_page[APIC_TPR * 4] == v->apic.tpr && x->tpr_threshold == 0 &&
+			  vlapic_highest(v->apic.irr) < 0;
+	return !x->apic_in_page;
+}
+
 void vmx_write_tpr_threshold(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);

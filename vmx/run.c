@@ -111,45 +111,35 @@ static never_inline void handle_io(struct vcpu *v)
 	exit_handle(v, &x);
 }
 
-/* What the CPU does not do by itself at the APIC-access page: registers that it does not have, and instructions beyond a plain move. */
-static void handle_apic_access(struct vcpu *v)
+/*
+ * An EPT violation, or (`apic`, a constant) what the CPU does not do by itself at the APIC-access page: registers that it does not
+ * have, and instructions beyond a plain move.
+ */
+static inline __attribute__((always_inline)) void handle_memory(struct vcpu *v, bool apic)
 {
 	uint64_t info = vmx_read(VMCS_QUALIFICATION);
+	unsigned access = info >> APIC_ACCESS_SHIFT & 15;
 	struct vexit x = {
 		.kind = HILUM_EXIT_MMIO,
 		.memory = {
-			.gpa = VLAPIC_DEFAULT_BASE | (info & PAGE_MASK),
-			.write = (info >> APIC_ACCESS_SHIFT & 15) == 1,
-			.fetch = (info >> APIC_ACCESS_SHIFT & 15) == 2,
-			.present = true,
+			.gpa = apic ? VLAPIC_DEFAULT_BASE | (info & PAGE_MASK) : vmx_read(VMCS_GUEST_PHYSICAL),
+			.write = apic ? access == 1 : info & EPT_WRITE,
+			.fetch = apic ? access == 2 : info & EPT_FETCH,
+			.present = apic || info & EPT_PERMITTED,
 		},
 	};
 
-	requeue(v);
+	if (!requeue(v) && !apic && (info & EPT_NMI_UNBLOCKED))
+		v->nmi_blocked = true; /* the IRET that would end the blocking will be executed again */
 	vmx_fetch_rsp(v);
-	vmx_fetch_apic(v);
+	if (apic || ALIGN_DOWN(x.memory.gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic))
+		vmx_fetch_apic(v);
 	exit_handle(v, &x);
 }
 
 static never_inline void handle_ept(struct vcpu *v)
 {
-	uint64_t info = vmx_read(VMCS_QUALIFICATION);
-	struct vexit x = {
-		.kind = HILUM_EXIT_MMIO,
-		.memory = {
-			.gpa = vmx_read(VMCS_GUEST_PHYSICAL),
-			.write = info & EPT_WRITE,
-			.fetch = info & EPT_FETCH,
-			.present = info & EPT_PERMITTED,
-		},
-	};
-
-	if (!requeue(v) && (info & EPT_NMI_UNBLOCKED))
-		v->nmi_blocked = true; /* the IRET that would end the blocking will be executed again */
-	vmx_fetch_rsp(v);
-	if (ALIGN_DOWN(x.memory.gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic))
-		vmx_fetch_apic(v);
-	exit_handle(v, &x);
+	handle_memory(v, false);
 }
 
 /*
@@ -238,7 +228,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		v->check_interrupts = true;
 		return;
 	case REASON_APIC_ACCESS:
-		handle_apic_access(v);
+		handle_memory(v, true);
 		return;
 	case REASON_VIRTUAL_EOI:
 	case REASON_APIC_WRITE:
@@ -363,7 +353,8 @@ void vmx_run(struct vcpu *v)
 	if (posts)
 		(void)__atomic_exchange_n(&v->posting, 1, __ATOMIC_SEQ_CST);
 	while (v->state == VCPU_READY) {
-		v->check_interrupts |= !x->apic_in_page; /* it has to go there again */
+		if (unlikely(!x->apic_in_page)) /* it has to go there again */
+			v->check_interrupts |= vmx_apic_must_commit(v);
 		if (!backend_ready_to_enter(v, inject, tlb_update))
 			break;
 		commit(v, x);

@@ -65,6 +65,7 @@ static inline bool vmx_has_apic(void)
 }
 void vmx_write_apic_controls(struct vcpu *v);
 void vmx_commit_apic(struct vcpu *v); /* before an entry: what is in vcpu.apic goes to the page. VMCS current */
+bool vmx_apic_must_commit(struct vcpu *v); /* it has been fetched: false if nothing has come of that */
 void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry */
 void vmx_write_tpr_threshold(struct vcpu *v); /* where the CPU does not deliver: an exit when TPR lets the highest in IRR pass */
 void vmx_prepare_apic_msr(struct vcpu *v); /* RDMSR or WRMSR has exited: fetch what it may be about */

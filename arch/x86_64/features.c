@@ -2,6 +2,9 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/cpu.h"
 
+#define MSR_XSS      0xDA0u
+#define CPUID_XSAVES (1u << 3)
+
 struct cpu_features cpu_features;
 
 static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
@@ -70,4 +73,6 @@ void features_enable(void)
 	cr4 |= (f->pge ? CR4_PGE : 0) | (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0);
 	cr4 |= (f->umip ? CR4_UMIP : 0) | (f->xsave ? CR4_OSXSAVE : 0);
 	cpu_write_cr4(cr4);
+	if (f->xsave && (cpuid(0xD, 1).eax & CPUID_XSAVES))
+		wrmsr(MSR_XSS, 0); /* not every CPU can keep a guest from XSAVES and XRSTORS */
 }
