@@ -38,20 +38,31 @@ static void page_put_registers(struct vmx_vcpu *x, const struct vlapic *a)
 	}
 }
 
-void vmx_write_apic_controls(struct vcpu *v)
+/*
+ * 30.4: the APIC-access page is the first vCPU's, which lives as long as the VM, for all of them. Nobody ever sees what is in it, but for
+ * calls of the VM itself.
+ */
+enum status vmx_init_apic(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
+	hpa_t page = v->backend_hpa + 3 * PAGE_SIZE;
+	uint64_t bytes;
 
 	x->apic_page = (uint32_t *)((uint8_t *)x + PAGE_SIZE);
 	vmx_write(VMCS_VIRTUAL_APIC, v->backend_hpa + 2 * PAGE_SIZE);
 	if (!vmx_has_apic())
-		return;
+		return STATUS_OK;
 	for (unsigned i = 0; i < 4; i++)
 		vmx_write(VMCS_EOI_EXIT(i), 0);
 	if (vmx_controls.pin & PIN_POSTED_INTERRUPTS) {
 		vmx_write(VMCS_POSTED_VECTOR, CPU_IRQ_POSTED);
 		vmx_write(VMCS_POSTED_DESCRIPTOR, pool_hpa(v->apic.irr)); /* 30.6: 256 bits, then the CPU's own */
 	}
+	if (v->vm->vcpu_count != 0) /* if it is not there any more, any page will do */
+		(void)nested_pt_lookup(&v->vm->npt, VLAPIC_DEFAULT_BASE, HILUM_MAP_READ, &page, &bytes);
+	vmx_write(VMCS_APIC_ACCESS, page);
+	return v->vm->vcpu_count != 0 ? STATUS_OK :
+	       nested_pt_install(&v->vm->npt, VLAPIC_DEFAULT_BASE, page, 0, HILUM_MAP_READ | HILUM_MAP_WRITE);
 }
 _Static_assert(offsetof(struct vlapic, notification) - offsetof(struct vlapic, irr) == 32, "a posted-interrupt descriptor");
 
@@ -144,20 +155,25 @@ void vmx_commit_apic(struct vcpu *v)
 		vlapic_set_tpr(&v->apic, (uint8_t)x->apic_page[APIC_TPR * 4]);
 }
 
+static bool irr_is_empty(const struct vlapic *a)
+{
+	return (PUBLISHED(a->irr[0]) | PUBLISHED(a->irr[1]) | PUBLISHED(a->irr[2]) | PUBLISHED(a->irr[3])) == 0;
+}
+
 bool vmx_apic_must_commit(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 
 	x->apic_in_page = !vmx_has_apic() && x->apic_page[APIC_TPR * 4] == v->apic.tpr && x->tpr_threshold == 0 &&
-			  vlapic_highest(v->apic.irr) < 0;
+			  irr_is_empty(&v->apic);
 	return !x->apic_in_page;
 }
 
 void vmx_write_tpr_threshold(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
-	int highest = vlapic_highest(v->apic.irr);
-	uint32_t threshold = highest > 0 && highest >> 4 <= v->apic.tpr >> 4 ? (uint32_t)highest >> 4 : 0;
+	uint32_t class = irr_is_empty(&v->apic) ? 0 : (uint32_t)vlapic_highest(v->apic.irr) >> 4;
+	uint32_t threshold = class <= v->apic.tpr >> 4 ? class : 0; /* above TPR: it waits for something else */
 
 	if (threshold != x->tpr_threshold)
 		vmx_write(VMCS_TPR_THRESHOLD, threshold);
@@ -215,5 +231,5 @@ void vmx_handle_apic_write(struct vcpu *v, bool is_eoi)
 		vlapic_mmio_write(a, which, value);
 		page_put_registers(x, a); /* not all bits can be written, and SVR masks the local vectors */
 	}
-	v->check_interrupts = true; /* an interrupt to itself has no notice */
+	v->check_interrupts |= which == APIC_ICR_LOW * 16; /* an interrupt to itself has no notice */
 }

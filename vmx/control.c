@@ -43,23 +43,13 @@ static bool choose_word(uint64_t msr, const struct rule *rule, uint32_t *out)
 	return !(*out & ~may) && !(must & ~(rule->required | rule->wanted | rule->tolerated));
 }
 
-/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
-static void choose_apic(uint64_t pin, uint64_t secondary, struct vmx_controls *out)
-{
-	const uint32_t modes = SECONDARY_X2APIC | SECONDARY_APIC_ACCESSES; /* one of them while the guest's APIC is in its mode */
-	const uint32_t always = SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
-
-	if ((secondary >> 32 & (modes | always)) != (modes | always))
-		return;
-	out->pin |= pin >> 32 & PIN_POSTED_INTERRUPTS;
-	out->secondary |= always;
-}
-
 static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 {
 	const uint64_t *word = cap + (cap[CAP_BASIC] & BASIC_TRUE_CONTROLS ? CAP_TRUE_PIN : CAP_PIN);
 	uint32_t *const words[] = { &out->pin, &out->primary, &out->exit, &out->entry, &out->secondary };
 	const uint32_t windows = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
+	const uint32_t apic = SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
+	const uint32_t modes = SECONDARY_X2APIC | SECONDARY_APIC_ACCESSES; /* one of them while the guest's APIC is in its mode */
 
 	if (!(cap[CAP_SECONDARY] >> 32 & SECONDARY_EPT))
 		return "this CPU has VMX but no extended page tables (EPT), which Hilum needs: use an Intel CPU from 2010 or later";
@@ -70,7 +60,11 @@ static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 			return rules[i].lack;
 	if ((word[1] >> 32 & windows) != windows || !(word[3] >> 32 & ENTRY_IA32E))
 		return "this CPU's VMX, or the hypervisor under Hilum, lacks interrupt windows, NMI windows or 64-bit guests, which Hilum needs";
-	choose_apic(word[0], cap[CAP_SECONDARY], out);
+	/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
+	if ((cap[CAP_SECONDARY] >> 32 & (apic | modes)) == (apic | modes)) {
+		out->secondary |= apic;
+		out->pin |= word[0] >> 32 & PIN_POSTED_INTERRUPTS;
+	}
 	return NULL;
 }
 

@@ -207,6 +207,17 @@ static void host_interrupt_window(void)
 	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
+/* Instructions that need no more of their exit than a length; then those that the VM does not have. */
+static const uint8_t insn_kinds[] = {
+	[REASON_XSETBV] = HILUM_EXIT_XSETBV,
+	[REASON_INVD] = HILUM_EXIT_CACHE,
+	[REASON_WBINVD] = HILUM_EXIT_CACHE,
+	[REASON_RDPMC] = HILUM_EXIT_RDPMC,
+#define UD HILUM_EXIT_INVALID_OPCODE
+	[REASON_GETSEC] = UD, [REASON_VMCLEAR ... REASON_VMXON] = UD, [REASON_MWAIT] = UD, [REASON_MONITOR] = UD,
+	[REASON_INVEPT] = UD, [REASON_INVVPID] = UD, [REASON_VMFUNC] = UD, [REASON_ENCLS] = UD,
+};
+
 static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 {
 	switch (reason) {
@@ -242,16 +253,6 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		v->stats.exits[HILUM_EXIT_DR]++;
 		vmx_take_debug(v);
 		return;
-	case REASON_XSETBV:
-		handle_insn(v, HILUM_EXIT_XSETBV);
-		return;
-	case REASON_INVD:
-	case REASON_WBINVD:
-		handle_insn(v, HILUM_EXIT_CACHE);
-		return;
-	case REASON_RDPMC:
-		handle_insn(v, HILUM_EXIT_RDPMC);
-		return;
 	case REASON_PAUSE:
 		host_interrupt_window(); /* as in svm/run.c: Bochs holds them back where the guest was entered with IF clear */
 		handle_insn(v, HILUM_EXIT_PAUSE);
@@ -259,18 +260,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 	case REASON_TRIPLE_FAULT:
 		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_SHUTDOWN });
 		return;
-	case REASON_GETSEC: /* instructions that the VM does not have */
-	case REASON_VMCLEAR ... REASON_VMXON:
-	case REASON_MWAIT:
-	case REASON_MONITOR:
-	case REASON_INVEPT:
-	case REASON_INVVPID:
-	case REASON_VMFUNC:
-	case REASON_ENCLS:
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_INVALID_OPCODE });
-		return;
 	default:
-		if (reason & REASON_ENTRY_FAILED)
+		if (reason < ARRAY_SIZE(insn_kinds) && insn_kinds[reason] != 0)
+			handle_insn(v, insn_kinds[reason]);
+		else if (reason & REASON_ENTRY_FAILED)
 			vmx_entry_failed(v, reason);
 		else /* a task switch among others, which no system of this century makes */
 			exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_OTHER, .detail = reason });

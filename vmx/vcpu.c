@@ -77,7 +77,6 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
 	vmx_write(VMCS_CR4_MASK, c->cr4_mask);
 	vmx_write_timer();
-	vmx_write_apic_controls(v);
 	if (c->secondary & SECONDARY_PAUSE_LOOP) {
 		vmx_write(VMCS_PLE_GAP, 128);
 		vmx_write(VMCS_PLE_WINDOW, 4096);
@@ -108,19 +107,6 @@ static void write_host_state(struct cpu *cpu)
 	vmx_write(VMCS_HOST_RIP, (uint64_t)vmx_exit);
 }
 
-/* 30.4: the first vCPU's, which lives as long as the VM, for all of them. Nobody ever sees what is in it, but for calls of the VM itself. */
-static enum status map_access_page(struct vcpu *v)
-{
-	hpa_t page = v->backend_hpa + 3 * PAGE_SIZE;
-	uint64_t bytes;
-	enum status status = v->vm->vcpu_count != 0 ? STATUS_OK :
-			     nested_pt_install(&v->vm->npt, VLAPIC_DEFAULT_BASE, page, 0, HILUM_MAP_READ | HILUM_MAP_WRITE);
-
-	(void)nested_pt_lookup(&v->vm->npt, VLAPIC_DEFAULT_BASE, HILUM_MAP_READ, &page, &bytes); /* else any page, as it is not mapped */
-	vmx_write(VMCS_APIC_ACCESS, page);
-	return status;
-}
-
 enum status vmx_create_vcpu(struct vcpu *v)
 {
 	uint32_t *region = vm_alloc_pages(v->vm, 2); /* the VMCS, what belongs to it, the virtual APIC, and the VM's APIC-access page */
@@ -134,7 +120,7 @@ enum status vmx_create_vcpu(struct vcpu *v)
 	bool borrowed = vmx_borrow(v);
 	write_controls(v, vmx_of(v));
 	write_host_state(v->cpu);
-	enum status status = vmx_has_apic() ? map_access_page(v) : STATUS_OK;
+	enum status status = vmx_init_apic(v);
 	vmx_return(v, borrowed);
 	return status;
 }

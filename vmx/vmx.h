@@ -63,7 +63,7 @@ static inline bool vmx_has_apic(void)
 {
 	return vmx_controls.secondary & SECONDARY_INTERRUPT_DELIVERY;
 }
-void vmx_write_apic_controls(struct vcpu *v);
+must_check enum status vmx_init_apic(struct vcpu *v); /* of a new vCPU. STATUS_NO_MEMORY. VMCS current */
 void vmx_commit_apic(struct vcpu *v); /* before an entry: what is in vcpu.apic goes to the page. VMCS current */
 bool vmx_apic_must_commit(struct vcpu *v); /* it has been fetched: false if nothing has come of that */
 void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry */
