@@ -9,7 +9,7 @@
 #include "mm/pool.h"
 #include "vmx/vmx.h"
 
-/* Registers that the guest reads from the page and only software changes: ID, VERSION, LDR, DFR, SVR, ESR, ICR, LVTs, initial count, divisor. */
+/* What the guest reads from the page and only software changes: ID, VERSION, LDR, DFR, SVR, ESR, ICR, LVTs, initial count, divisor. */
 #define SOFTWARE_REGISTERS (3ull << APIC_ID | 7ull << APIC_LDR | 1ull << APIC_ESR | 0x1FFull << APIC_ICR_LOW | 1ull << APIC_DIVIDE)
 
 static uint64_t page_get(const struct vmx_vcpu *x, unsigned reg)
@@ -39,8 +39,8 @@ static void page_put_registers(struct vmx_vcpu *x, const struct vlapic *a)
 }
 
 /*
- * 30.4: the APIC-access page is the first vCPU's, which lives as long as the VM, for all of them. Nobody ever sees what is in it, but for
- * calls of the VM itself.
+ * 30.4: the APIC-access page is the first vCPU's, which lives as long as the VM, for all of them. Nobody ever sees what is in it, but
+ * calls of the VM itself that name its address.
  */
 enum status vmx_init_apic(struct vcpu *v)
 {
