@@ -208,22 +208,22 @@ void vcpu_reload(struct vcpu *v)
 	vcpu_unload(v);
 }
 
-/* What the backend holds, as a reset (CS F000h) or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
-static void write_start(struct vcpu *v, uint64_t cr0, unsigned cs)
+/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`; `mask`: what else has changed. Not loaded. */
+static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t mask)
 {
 	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
 
 	memset(s, 0, sizeof(*s));
 	s->ds = s->es = s->fs = s->gs = s->ss = data;
-	s->cs = (struct hilum_segment){ cs == 0xF000 ? 0xFFFF0000 : cs << 4, 0xFFFF, (uint16_t)cs, 0x9B };
+	s->cs = (struct hilum_segment){ cs_base, 0xFFFF, (uint16_t)(cs_base >> 4), 0x9B };
 	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
 	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
 	s->gdtr_limit = s->idtr_limit = 0xFFFF;
 	s->cr0 = (cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
 	s->dr6 = 0xFFFF0FF0;
 	s->dr7 = 0x400;
-	virt->set_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_DR);
+	virt->set_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_DR | mask);
 }
 
 static void prepare_startup(struct vcpu *v, uint32_t requests)
@@ -238,7 +238,7 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
 	if ((requests & VCPU_REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
-		write_start(v, vcpu_paging(v)->cr0, v->apic.sipi_vector << 8);
+		write_start(v, vcpu_paging(v)->cr0, v->apic.sipi_vector << 12, 0);
 		v->rip = 0;
 		v->state = VCPU_READY;
 	}
@@ -453,5 +453,5 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 		v->pat = 0x0007040600070406ull;
 	}
 	vlapic_reset(&v->apic, power_up);
-	write_start(v, cr0, 0xF000);
+	write_start(v, cr0, 0xFFFF0000, HILUM_STATE_APIC);
 }

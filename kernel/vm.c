@@ -130,6 +130,8 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	    offset + bytes > object->memory.bytes || !(rights & HILUM_MAP_READ) ||
 	    rights & ~(uint64_t)(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
 		return STATUS_INVALID;
+	if (gpa <= VLAPIC_DEFAULT_BASE && bytes > VLAPIC_DEFAULT_BASE - gpa)
+		return STATUS_EXISTS; /* the local APIC's page, which a backend may have mapped */
 	const struct range added = { gpa, gpa + bytes - 1, &object->object, offset | rights | RANGE_HIDDEN };
 	struct range *region;
 	enum status status = range_insert(&vm->regions, &added, self, &region);

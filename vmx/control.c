@@ -16,18 +16,22 @@
 #define EPT_CAP_INVEPT_ALL    (1ull << 26)
 #define VPID_CAP_NEEDED       (1ull << 32 | 1ull << 42) /* INVVPID, all contexts */
 
+#define LACK(kind) "this CPU's VMX, or the hypervisor under Hilum, lacks a " kind " control that Hilum needs or forces one on it"
+
 /* One control word: what Hilum cannot do without, what it takes where offered, and what may be forced on it (A.2: default1). */
 static const struct rule {
 	uint32_t required, wanted, tolerated;
+	const char *lack;
 } rules[] = {
-	{ PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER, 0x16 },
-	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE |
-		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY, 0, 0x04006172 },
+	{ PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER, 0x16, LACK("pin-based") },
+	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_TPR_SHADOW |
+		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY,
+	  0, 0x04006172, LACK("primary processor-based") },
 	{ EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-		  EXIT_LOAD_EFER, EXIT_SAVE_TIMER, 0x36DFF },
-	{ ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, 0x11FF },
+		  EXIT_LOAD_EFER, EXIT_SAVE_TIMER, 0x36DFF, LACK("VM-exit") },
+	{ ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, 0x11FF, LACK("VM-entry") },
 	{ SECONDARY_EPT | SECONDARY_UNRESTRICTED, SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP |
-		  SECONDARY_INVPCID | SECONDARY_ENCLS | SECONDARY_XSAVES, 0 },
+		  SECONDARY_INVPCID | SECONDARY_ENCLS, 0, LACK("secondary processor-based") },
 };
 
 /* A.3: the low half of the MSR must be 1, the high half may be. */
@@ -39,34 +43,28 @@ static bool choose_word(uint64_t msr, const struct rule *rule, uint32_t *out)
 	return !(*out & ~may) && !(must & ~(rule->required | rule->wanted | rule->tolerated));
 }
 
-/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
-static void choose_apic(const uint64_t *word, uint64_t secondary, struct vmx_controls *out)
-{
-	const uint32_t needed = SECONDARY_X2APIC | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
-	const uint32_t exits = PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE;
-
-	if ((secondary >> 32 & needed) != needed || !(word[1] >> 32 & PRIMARY_TPR_SHADOW) || (word[1] & exits))
-		return;
-	out->pin |= word[0] >> 32 & PIN_POSTED_INTERRUPTS;
-	out->primary = (out->primary & ~exits) | PRIMARY_TPR_SHADOW;
-	out->secondary |= needed & ~SECONDARY_X2APIC; /* that one while the guest's APIC is in that mode */
-}
-
 static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 {
 	const uint64_t *word = cap + (cap[CAP_BASIC] & BASIC_TRUE_CONTROLS ? CAP_TRUE_PIN : CAP_PIN);
+	uint32_t *const words[] = { &out->pin, &out->primary, &out->exit, &out->entry, &out->secondary };
 	const uint32_t windows = PRIMARY_INTERRUPT_WINDOW | PRIMARY_NMI_WINDOW;
+	const uint32_t apic = SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY;
+	const uint32_t modes = SECONDARY_X2APIC | SECONDARY_APIC_ACCESSES; /* one of them while the guest's APIC is in its mode */
 
 	if (!(cap[CAP_SECONDARY] >> 32 & SECONDARY_EPT))
 		return "this CPU has VMX but no extended page tables (EPT), which Hilum needs: use an Intel CPU from 2010 or later";
 	if (!(cap[CAP_SECONDARY] >> 32 & SECONDARY_UNRESTRICTED))
 		return "this CPU has VMX but no unrestricted guests, which Hilum needs: use an Intel CPU from 2010 or later";
-	if (!choose_word(word[0], &rules[0], &out->pin) || !choose_word(word[1], &rules[1], &out->primary) ||
-	    !choose_word(word[2], &rules[2], &out->exit) || !choose_word(word[3], &rules[3], &out->entry) ||
-	    !choose_word(cap[CAP_SECONDARY], &rules[4], &out->secondary) || (word[1] >> 32 & windows) != windows ||
-	    !(word[3] >> 32 & ENTRY_IA32E))
-		return "this CPU's VMX, or the hypervisor under Hilum, lacks a control that Hilum needs or forces one on it";
-	choose_apic(word, cap[CAP_SECONDARY], out);
+	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++)
+		if (!choose_word(i < 4 ? word[i] : cap[CAP_SECONDARY], &rules[i], words[i]))
+			return rules[i].lack;
+	if ((word[1] >> 32 & windows) != windows || !(word[3] >> 32 & ENTRY_IA32E))
+		return "this CPU's VMX, or the hypervisor under Hilum, lacks interrupt windows, NMI windows or 64-bit guests, which Hilum needs";
+	/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
+	if ((cap[CAP_SECONDARY] >> 32 & (apic | modes)) == (apic | modes)) {
+		out->secondary |= apic;
+		out->pin |= word[0] >> 32 & PIN_POSTED_INTERRUPTS;
+	}
 	return NULL;
 }
 

@@ -54,11 +54,12 @@ static void inject(struct vcpu *v)
 	struct vmx_vcpu *x = vmx_of(v);
 	bool window;
 
-	if (vmx_has_apic())
-		vmx_commit_apic(v);
+	vmx_commit_apic(v);
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
 	uint32_t primary = vmx_controls.primary;
 
+	if (!vmx_has_apic())
+		vmx_write_tpr_threshold(v);
 	if (event != 0)
 		event_write(v, event);
 	if (window)
@@ -110,25 +111,35 @@ static never_inline void handle_io(struct vcpu *v)
 	exit_handle(v, &x);
 }
 
-static never_inline void handle_ept(struct vcpu *v)
+/*
+ * An EPT violation, or (`apic`, a constant) what the CPU does not do by itself at the APIC-access page: registers that it does not
+ * have, and instructions beyond a plain move.
+ */
+static inline __attribute__((always_inline)) void handle_memory(struct vcpu *v, bool apic)
 {
 	uint64_t info = vmx_read(VMCS_QUALIFICATION);
+	unsigned access = info >> APIC_ACCESS_SHIFT & 15;
 	struct vexit x = {
 		.kind = HILUM_EXIT_MMIO,
 		.memory = {
-			.gpa = vmx_read(VMCS_GUEST_PHYSICAL),
-			.write = info & EPT_WRITE,
-			.fetch = info & EPT_FETCH,
-			.present = info & EPT_PERMITTED,
+			.gpa = apic ? VLAPIC_DEFAULT_BASE | (info & PAGE_MASK) : vmx_read(VMCS_GUEST_PHYSICAL),
+			.write = apic ? access == 1 : info & EPT_WRITE,
+			.fetch = apic ? access == 2 : info & EPT_FETCH,
+			.present = apic || info & EPT_PERMITTED,
 		},
 	};
 
-	if (!requeue(v) && (info & EPT_NMI_UNBLOCKED))
+	if (!requeue(v) && !apic && (info & EPT_NMI_UNBLOCKED))
 		v->nmi_blocked = true; /* the IRET that would end the blocking will be executed again */
 	vmx_fetch_rsp(v);
-	if (ALIGN_DOWN(x.memory.gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic))
+	if (apic || ALIGN_DOWN(x.memory.gpa, PAGE_SIZE) == vlapic_mmio_base(&v->apic))
 		vmx_fetch_apic(v);
 	exit_handle(v, &x);
+}
+
+static never_inline void handle_ept(struct vcpu *v)
+{
+	handle_memory(v, false);
 }
 
 /*
@@ -139,16 +150,11 @@ static never_inline void handle_ept(struct vcpu *v)
 static void handle_cr(struct vcpu *v, struct vmx_vcpu *x)
 {
 	uint32_t info = (uint32_t)vmx_read(VMCS_QUALIFICATION);
-	uint8_t reg = info >> CR_REGISTER_SHIFT & 15;
+	unsigned reg = info >> CR_REGISTER_SHIFT & 15;
 	uint64_t cr0_mask = vmx_controls.cr0_mask, cr4_mask = vmx_controls.cr4_mask;
 
 	vmx_fetch_rsp(v);
 	uint64_t value = v->gpr[reg];
-	if ((info & CR_NUMBER_MASK) == 8) {
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_CR, .length = (uint32_t)vmx_read(VMCS_INSN_LENGTH),
-						.cr8 = { .reg = reg, .write = !(info >> CR_TYPE_SHIFT & 3) } });
-		return;
-	}
 	v->stats.exits[HILUM_EXIT_CR]++;
 	if ((info & CR_NUMBER_MASK) == 0 && !((value & CR0_NW) && !(value & CR0_CD))) {
 		x->cr0_shadow = (x->cr0_shadow & ~cr0_mask) | (value & cr0_mask);
@@ -201,6 +207,17 @@ static void host_interrupt_window(void)
 	__asm__ volatile("sti; nop; cli" ::: "memory");
 }
 
+/* Instructions that need no more of their exit than a length; then those that the VM does not have. */
+static const uint8_t insn_kinds[] = {
+	[REASON_XSETBV] = HILUM_EXIT_XSETBV,
+	[REASON_INVD] = HILUM_EXIT_CACHE,
+	[REASON_WBINVD] = HILUM_EXIT_CACHE,
+	[REASON_RDPMC] = HILUM_EXIT_RDPMC,
+#define UD HILUM_EXIT_INVALID_OPCODE
+	[REASON_GETSEC] = UD, [REASON_VMCLEAR ... REASON_VMXON] = UD, [REASON_MWAIT] = UD, [REASON_MONITOR] = UD,
+	[REASON_INVEPT] = UD, [REASON_INVVPID] = UD, [REASON_VMFUNC] = UD, [REASON_ENCLS] = UD,
+};
+
 static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 {
 	switch (reason) {
@@ -217,6 +234,13 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
 		vcpu_window_opened(v);
 		return;
+	case REASON_TPR_THRESHOLD:
+		v->stats.exits[HILUM_EXIT_CR]++;
+		v->check_interrupts = true;
+		return;
+	case REASON_APIC_ACCESS:
+		handle_memory(v, true);
+		return;
 	case REASON_VIRTUAL_EOI:
 	case REASON_APIC_WRITE:
 		v->stats.exits[HILUM_EXIT_APIC]++;
@@ -229,16 +253,6 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		v->stats.exits[HILUM_EXIT_DR]++;
 		vmx_take_debug(v);
 		return;
-	case REASON_XSETBV:
-		handle_insn(v, HILUM_EXIT_XSETBV);
-		return;
-	case REASON_INVD:
-	case REASON_WBINVD:
-		handle_insn(v, HILUM_EXIT_CACHE);
-		return;
-	case REASON_RDPMC:
-		handle_insn(v, HILUM_EXIT_RDPMC);
-		return;
 	case REASON_PAUSE:
 		host_interrupt_window(); /* as in svm/run.c: Bochs holds them back where the guest was entered with IF clear */
 		handle_insn(v, HILUM_EXIT_PAUSE);
@@ -246,18 +260,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 	case REASON_TRIPLE_FAULT:
 		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_SHUTDOWN });
 		return;
-	case REASON_GETSEC: /* instructions that the VM does not have */
-	case REASON_VMCLEAR ... REASON_VMXON:
-	case REASON_MWAIT:
-	case REASON_MONITOR:
-	case REASON_INVEPT:
-	case REASON_INVVPID:
-	case REASON_VMFUNC:
-	case REASON_ENCLS:
-		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_INVALID_OPCODE });
-		return;
 	default:
-		if (reason & REASON_ENTRY_FAILED)
+		if (reason < ARRAY_SIZE(insn_kinds) && insn_kinds[reason] != 0)
+			handle_insn(v, insn_kinds[reason]);
+		else if (reason & REASON_ENTRY_FAILED)
 			vmx_entry_failed(v, reason);
 		else /* a task switch among others, which no system of this century makes */
 			exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_OTHER, .detail = reason });
@@ -282,11 +288,13 @@ static void classify(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)
 	case REASON_IO:
 		handle_io(v);
 		break;
-	case REASON_RDMSR: /* what the CPU's local APIC changes is read without an exit */
+	case REASON_RDMSR:
+		if (!vmx_has_apic()) /* which is read without an exit */
+			vmx_prepare_apic_msr(v);
 		handle_insn(v, HILUM_EXIT_RDMSR);
 		break;
 	case REASON_WRMSR:
-		vmx_prepare_apic_wrmsr(v);
+		vmx_prepare_apic_msr(v);
 		handle_insn(v, HILUM_EXIT_WRMSR);
 		break;
 	case REASON_VMCALL:
@@ -338,7 +346,8 @@ void vmx_run(struct vcpu *v)
 	if (posts)
 		(void)__atomic_exchange_n(&v->posting, 1, __ATOMIC_SEQ_CST);
 	while (v->state == VCPU_READY) {
-		v->check_interrupts |= !x->apic_in_page; /* it has to go there again */
+		if (unlikely(!x->apic_in_page)) /* it has to go there again */
+			v->check_interrupts |= vmx_apic_must_commit(v);
 		if (!backend_ready_to_enter(v, inject, tlb_update))
 			break;
 		commit(v, x);

@@ -47,7 +47,7 @@ static const uint32_t zero_fields[] = {
 	0x4826, 0x4828,                 /* activity state, SMBASE */
 	0x4C00, 0x6C10, 0x6C12,         /* host SYSENTER_CS, _ESP, _EIP */
 	0x6C06, 0x6C08,                 /* host FS and GS base */
-	VMCS_HOST_FS, VMCS_HOST_GS, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
+	VMCS_TPR_THRESHOLD, VMCS_HOST_FS, VMCS_HOST_GS, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
 	VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
 };
 
@@ -77,15 +77,12 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
 	vmx_write(VMCS_CR4_MASK, c->cr4_mask);
 	vmx_write_timer();
-	vmx_write_apic_controls(v);
 	if (c->secondary & SECONDARY_PAUSE_LOOP) {
 		vmx_write(VMCS_PLE_GAP, 128);
 		vmx_write(VMCS_PLE_WINDOW, 4096);
 	}
 	if (c->secondary & SECONDARY_ENCLS)
 		vmx_write(VMCS_ENCLS_EXITING, ~0ull);
-	if (c->secondary & SECONDARY_XSAVES)
-		vmx_write(VMCS_XSS_EXITING, ~0ull);
 }
 
 /* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
@@ -112,7 +109,7 @@ static void write_host_state(struct cpu *cpu)
 
 enum status vmx_create_vcpu(struct vcpu *v)
 {
-	uint32_t *region = vm_alloc_pages(v->vm, 2); /* the VMCS, what belongs to it, the virtual APIC */
+	uint32_t *region = vm_alloc_pages(v->vm, 2); /* the VMCS, what belongs to it, the virtual APIC, and the VM's APIC-access page */
 
 	if (region == NULL)
 		return STATUS_NO_MEMORY;
@@ -123,8 +120,9 @@ enum status vmx_create_vcpu(struct vcpu *v)
 	bool borrowed = vmx_borrow(v);
 	write_controls(v, vmx_of(v));
 	write_host_state(v->cpu);
+	enum status status = vmx_init_apic(v);
 	vmx_return(v, borrowed);
-	return STATUS_OK;
+	return status;
 }
 
 void vmx_destroy_vcpu(struct vcpu *v)
@@ -191,7 +189,6 @@ void vmx_unload(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 
-	vmx_fetch_apic(v);
 	vmx_fetch_rsp(v);
 	x->cr2 = cpu_read_cr2();
 	if (unlikely(x->debug_taken)) {

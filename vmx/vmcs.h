@@ -36,9 +36,9 @@ enum vmcs_field {
 	VMCS_MSR_BITMAP = 0x2004,
 	VMCS_TSC_OFFSET = 0x2010,
 	VMCS_VIRTUAL_APIC = 0x2012,
+	VMCS_APIC_ACCESS = 0x2014,
 	VMCS_POSTED_DESCRIPTOR = 0x2016,
 	VMCS_EPT_POINTER = 0x201A,
-	VMCS_XSS_EXITING = 0x202C,
 	VMCS_ENCLS_EXITING = 0x202E,
 	VMCS_GUEST_PHYSICAL = 0x2400,
 	VMCS_LINK_POINTER = 0x2800,
@@ -55,6 +55,7 @@ enum vmcs_field {
 	VMCS_ENTRY_CONTROLS = 0x4012,
 	VMCS_ENTRY_EVENT = 0x4016,
 	VMCS_ENTRY_ERROR_CODE = 0x4018,
+	VMCS_TPR_THRESHOLD = 0x401C,
 	VMCS_SECONDARY_CONTROLS = 0x401E,
 	VMCS_PLE_GAP = 0x4020,
 	VMCS_PLE_WINDOW = 0x4022,
@@ -109,8 +110,6 @@ enum vmcs_field {
 #define PRIMARY_HLT              (1u << 7)
 #define PRIMARY_MWAIT            (1u << 10)
 #define PRIMARY_RDPMC            (1u << 11)
-#define PRIMARY_CR8_LOAD         (1u << 19)
-#define PRIMARY_CR8_STORE        (1u << 20)
 #define PRIMARY_TPR_SHADOW       (1u << 21)
 #define PRIMARY_NMI_WINDOW       (1u << 22)
 #define PRIMARY_MOV_DR           (1u << 23)
@@ -120,6 +119,7 @@ enum vmcs_field {
 #define PRIMARY_SECONDARY        (1u << 31)
 
 /* Secondary processor-based controls */
+#define SECONDARY_APIC_ACCESSES      (1u << 0)
 #define SECONDARY_EPT                (1u << 1)
 #define SECONDARY_RDTSCP             (1u << 3)
 #define SECONDARY_X2APIC             (1u << 4)
@@ -131,7 +131,6 @@ enum vmcs_field {
 #define SECONDARY_PAUSE_LOOP         (1u << 10)
 #define SECONDARY_INVPCID            (1u << 12)
 #define SECONDARY_ENCLS              (1u << 15)
-#define SECONDARY_XSAVES             (1u << 20)
 
 /* Exit and entry controls */
 #define EXIT_SAVE_DEBUG            (1u << 2)
@@ -201,6 +200,8 @@ enum vmcs_field {
 #define REASON_MONITOR            39u
 #define REASON_PAUSE              40u
 #define REASON_MACHINE_CHECK      41u
+#define REASON_TPR_THRESHOLD      43u
+#define REASON_APIC_ACCESS        44u
 #define REASON_VIRTUAL_EOI        45u
 #define REASON_EPT_VIOLATION      48u
 #define REASON_INVEPT             50u
@@ -214,7 +215,6 @@ enum vmcs_field {
 
 /* Exit qualifications, 28.2.1 */
 #define CR_NUMBER_MASK    15u
-#define CR_TYPE_SHIFT     4
 #define CR_REGISTER_SHIFT 8
 #define IO_SIZE_MASK      7u
 #define IO_IN             (1u << 3)
@@ -224,6 +224,7 @@ enum vmcs_field {
 #define EPT_FETCH         (1u << 2)
 #define EPT_PERMITTED     (7u << 3) /* what the entries allowed: nothing if none was there */
 #define EPT_NMI_UNBLOCKED (1u << 12)
+#define APIC_ACCESS_SHIFT 12 /* 0: a read, 1: a write, 2: a fetch */
 #define DEBUG_CAUSES      0x600Fu /* bits of DR6 */
 #define DEBUG_BD          (1u << 13)
 

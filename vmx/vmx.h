@@ -30,8 +30,8 @@ struct vmx_vcpu {
 	uint64_t cr0_shadow, cr4_shadow;
 	uint64_t ept_pointer;
 	volatile uint32_t *apic_page; /* the virtual-APIC page (30.1) */
-	bool apic_in_page; /* TPR, ISR and what was accepted of IRR are there, not in vcpu.apic */
-	bool x2apic;       /* the controls are for that mode */
+	bool apic_in_page; /* TPR is there, not in vcpu.apic; where the CPU delivers interrupts, also ISR and what was accepted of IRR */
+	uint32_t secondary, tpr_threshold; /* as in the VMCS; secondary only where the CPU delivers interrupts */
 	uint64_t cr2, dr6, msr[VMX_MSR_COUNT]; /* while it is not loaded */
 };
 _Static_assert(offsetof(struct vmx_vcpu, host_rsp) == 0, "entry.asm");
@@ -57,15 +57,18 @@ void vmx_write_timer(void); /* the preemption timer starts again; VMCS current *
 bool vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, bool borrowed);
 
-/* apic.c: the local APIC where the CPU has one for guests */
+/* apic.c */
+/* The CPU delivers interrupts, and has the registers in both modes. Else it has TPR. */
 static inline bool vmx_has_apic(void)
 {
 	return vmx_controls.secondary & SECONDARY_INTERRUPT_DELIVERY;
 }
-void vmx_write_apic_controls(struct vcpu *v);
+must_check enum status vmx_init_apic(struct vcpu *v); /* of a new vCPU. STATUS_NO_MEMORY. VMCS current */
 void vmx_commit_apic(struct vcpu *v); /* before an entry: what is in vcpu.apic goes to the page. VMCS current */
-void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry. VMCS current */
-void vmx_prepare_apic_wrmsr(struct vcpu *v); /* WRMSR has exited: fetch what it may be about */
+bool vmx_apic_must_commit(struct vcpu *v); /* it has been fetched: false if nothing has come of that */
+void vmx_fetch_apic(struct vcpu *v);  /* and back: vcpu.apic is the truth until the next entry */
+void vmx_write_tpr_threshold(struct vcpu *v); /* where the CPU does not deliver: an exit when TPR lets the highest in IRR pass */
+void vmx_prepare_apic_msr(struct vcpu *v); /* RDMSR or WRMSR has exited: fetch what it may be about */
 void vmx_handle_apic_write(struct vcpu *v, bool is_eoi);
 
 /* state.c */

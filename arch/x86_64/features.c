@@ -2,6 +2,9 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/cpu.h"
 
+#define MSR_XSS      0xDA0u
+#define CPUID_XSAVES (1u << 3)
+
 struct cpu_features cpu_features;
 
 static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
@@ -64,4 +67,6 @@ void features_enable(void)
 	wrmsr(EFER_MSR, EFER_LME | EFER_LMA | EFER_NXE);
 	cpu_write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	cpu_write_cr4(cpu_features.cr4);
+	if (cpu_features.xsave && (cpuid(0xD, 1).eax & CPUID_XSAVES))
+		wrmsr(MSR_XSS, 0); /* not every CPU can keep a guest from XSAVES and XRSTORS */
 }

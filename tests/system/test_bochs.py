@@ -73,7 +73,8 @@ def test_run_on_a_terminal(platform):
         run.send("stty size; nproc\n")
         run.expect(r"30 100\r+\n2\r+\n")
         run.expect(PROMPT)
-        run.send("cat\n")
+        run.send("sh -c 'echo waiting; exec cat'\n")
+        run.expect(r"waiting\r+\n")  # a signal before that would find the shell
         run.send("\x03")  # to the guest, not to run
         run.expect(PROMPT)
         run.send("poweroff\n")

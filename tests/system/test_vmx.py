@@ -1,15 +1,28 @@
 """What Hilum does where VMX does not give it what it wants: CPUs that lack something, and guests that no CPU enters."""
 import os
 
-from harness import START_S, Machine, each, equal, machine, quick
+from harness import START_S, Machine, bochs, each, equal, guestconfig, machine, quick, true
 
 BOCHS_START_S = 2 * START_S
+EXIT = 150  # instructions that no exit with a decoded instruction gets by with
 
 
 @each(**{"no_nested_paging": ("core2_penryn_t9600", r"\(EPT\)"), "no_unrestricted_guests": ("corei5_lynnfield_750", "unrestricted guests")})
 def test_cpu_lacks(cpu, sentence):
     with Machine(None, linux=False, emulator="bochs", cpu=cpu, smp=1) as m:
         m.expect(r"hilum: cannot start: [^\r\n]*" + sentence, BOCHS_START_S)
+
+
+@each(with_virtual_apic=("corei7_icelake_u", 0, EXIT), without=("corei3_cnl", EXIT, 1200))
+def test_end_of_interrupt_in_xapic_mode(cpu, least, most):
+    """What it costs the guest, in instructions: with the APIC-access page it makes no exit."""
+    if bochs.is_debian(bochs.program()):  # whose own virtual APIC is not used
+        least, most = EXIT, 1200
+    config = guestconfig.config_text(guestconfig.vm_table("bench", "bench", debug_exit=0xF4, memory="64M", cmdline="only=eoi_mmio"))
+    with Machine(config, {"bench": os.path.join(machine.BUILD, "guest", "bench.elf")}, linux=False, emulator="bochs", cpu=cpu, smp=1) as m:
+        cost = int(m.expect(r"bench: eoi_mmio (\d+) instructions", BOCHS_START_S, never="panic").group(1))
+        true(least <= cost < most, f"an EOI costs {cost} instructions, not {least} to {most}")
+        equal(m.finish(), 0, "status")
 
 
 def bad_entries(*groups, **hardware):

@@ -21,7 +21,6 @@ static struct vmcb vmcb;
 static struct cpu cpu;
 static struct vm vm;
 static struct vcpu vcpu, *const v = &vcpu;
-static int ticking;
 
 void *vm_alloc_pages(struct vm *of, unsigned order)
 {
@@ -55,19 +54,12 @@ void backend_unload_debug(struct vcpu *w)
 	assert_ptr_equal(w, v);
 }
 
-void cpu_timer_tick(struct cpu *of, bool on)
-{
-	assert_ptr_equal(of, &cpu);
-	ticking += on ? 1 : -1;
-}
-
 static int set_up(void **state)
 {
 	(void)state;
 	memset(&vmcb, 0, sizeof(vmcb));
 	vm = (struct vm){ .id = 1 };
 	vcpu = (struct vcpu){ .vm = &vm, .cpu = &cpu, .pat = 0x0007040600070406ull, .controls_stale = true };
-	ticking = 0;
 	assert_int_equal(svm_create_vcpu(v), STATUS_OK);
 	return 0;
 }
@@ -101,16 +93,6 @@ static void load__controls_changed_while_unloaded__taken_over(void **state)
 	assert_false(v->controls_stale);
 }
 
-static void load__window_wanted__core_ticks_until_unload(void **state)
-{
-	(void)state;
-	vmcb.virtual_interrupt |= V_IRQ;
-	svm_load(v);
-	assert_int_equal(ticking, 1);
-	svm_unload(v);
-	assert_int_equal(ticking, 0);
-}
-
 static void load__and_unload__switch_the_hidden_state_once_each(void **state)
 {
 	unsigned loads = fake_vmloads, saves = fake_vmsaves;
@@ -129,7 +111,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(load__first_time__takes_all_controls, set_up),
 		cmocka_unit_test_setup(load__controls_changed_while_unloaded__taken_over, set_up),
-		cmocka_unit_test_setup(load__window_wanted__core_ticks_until_unload, set_up),
 		cmocka_unit_test_setup(load__and_unload__switch_the_hidden_state_once_each, set_up),
 	};
 

@@ -390,6 +390,20 @@ static void init__other__waits_for_sipi_and_ignores_the_second(void **state)
 	assert_int_equal(backend_of(v)->state.cs.base, 0x9A << 12);
 }
 
+static void sipi__to_the_reset_vectors_segment__starts_below_1_mib(void **state)
+{
+	hilum_handle_t h;
+
+	(void)state;
+	v = make_vcpu(vm, 1, 0, &h);
+	v->stopped = 0;
+	v->state = VCPU_WAIT_SIPI;
+	v->apic.sipi_vector = 0xF0;
+	assert_true(prepare(VCPU_REQUEST_SIPI));
+	assert_int_equal(backend_of(v)->state.cs.selector, 0xF000);
+	assert_int_equal(backend_of(v)->state.cs.base, 0xF0000);
+}
+
 static void init_and_sipi__at_once__starts(void **state)
 {
 	hilum_handle_t h;
@@ -442,6 +456,7 @@ int main(void)
 		TEST(halt__after_sti__shadow_ends),
 		TEST(init__bootstrap_processor__starts_at_the_reset_vector),
 		TEST(init__other__waits_for_sipi_and_ignores_the_second),
+		TEST(sipi__to_the_reset_vectors_segment__starts_below_1_mib),
 		TEST(init_and_sipi__at_once__starts),
 		TEST(init__event_pending__is_forgotten),
 	};

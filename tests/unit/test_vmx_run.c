@@ -2,7 +2,7 @@
  * The run loop against a VMCS that counts its accesses: what each exit costs, what is injected, how shadows and NMI blocking come
  * and go, when translations are flushed, and what becomes of an entry that fails.
  *
- * UNIT_SOURCES: vmx/run.c vmx/failure.c vmx/apic.c
+ * UNIT_SOURCES: vmx/run.c vmx/failure.c vmx/apic.c kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c
  * UNIT_FLAGS: -iquote tests/unit/fake_vmx
  */
 #include "tests/unit/cmocka_all.h"
@@ -10,6 +10,7 @@
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/exit.h"
+#include "kernel/vlapic_internal.h"
 #include "vmx/vmx.h"
 
 #include <stdarg.h>
@@ -32,7 +33,8 @@ static unsigned exits, irqs, raised, windows, crash;
 static uint64_t crash_detail, event;
 static bool window, refuse, prepare_answer;
 static uint32_t apic_page[1024];
-static unsigned ended, self_ipi, posting;
+static struct vlapic_bus bus = { .present = 1, .apic = { &vcpu.apic } };
+static unsigned ended, notices, unmapped, posting;
 static char line[512];
 
 /* What the guest does at the next entry, and the counts over it. */
@@ -47,8 +49,10 @@ void exit_handle(struct vcpu *w, const struct vexit *x)
 		memcpy(&seen, x, whole ? sizeof(*x) : offsetof(struct vexit, port));
 		seen_event = w->pending_event;
 	}
-	if (x->kind == HILUM_EXIT_CPUID)
+	if (x->kind != HILUM_EXIT_MMIO && x->kind != HILUM_EXIT_PORT && x->kind != HILUM_EXIT_INVALID_OPCODE)
 		vcpu_skip(w, x->length);
+	else if (x->kind == HILUM_EXIT_PORT)
+		w->rip = x->port.next_rip;
 }
 
 bool vmx_enter(struct vcpu *w, struct vmx_vcpu *x, bool launched)
@@ -127,10 +131,44 @@ void vlapic_eoi_level(struct vlapic *a, uint8_t vector)
 	ended = vector;
 }
 
-void vlapic_ipi(struct vlapic *a, uint64_t icr)
+void vlapic_notify(struct vlapic *a, enum vlapic_notice what)
 {
 	assert_ptr_equal(a, &vcpu.apic);
-	self_ipi = (unsigned)icr;
+	assert_int_equal(what, VLAPIC_NOTIFY_INTR);
+	notices++;
+}
+
+void vlapic_timer_set(struct vlapic *a, uint64_t host_tsc)
+{
+	(void)a;
+	(void)host_tsc;
+}
+
+void vlapic_timer_cancel(struct vlapic *a)
+{
+	(void)a;
+}
+
+struct nested_pt_format nested_pt_format;
+
+enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights)
+{
+	(void)hpa;
+	(void)order;
+	(void)rights;
+	assert_ptr_equal(npt, &vm.npt);
+	assert_int_equal(gpa, 0xFEE00000);
+	return STATUS_OK;
+}
+
+void nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, struct nested_pt_garbage *garbage)
+{
+	(void)garbage;
+	assert_ptr_equal(npt, &vm.npt);
+	assert_int_equal(gpa, 0xFEE00000);
+	assert_int_equal(bytes, PAGE_SIZE);
+	unmapped++;
+	npt->generation++;
 }
 
 void vmx_fetch_rsp(struct vcpu *w)
@@ -177,13 +215,19 @@ static int set_up(void **state)
 	vcpu.rip = fake_vmcs[VMCS_GUEST_RIP] = 0x1000;
 	vcpu.rflags = fake_vmcs[VMCS_GUEST_RFLAGS] = 2;
 	backend.primary = vmx_controls.primary;
-	backend.apic_in_page = true; /* there is none */
+	backend.apic_page = apic_page;
+	backend.apic_in_page = true;
+	vcpu.apic.bus = &bus;
+	vcpu.apic.mode = VLAPIC_XAPIC;
+	vcpu.apic.apic_base = VLAPIC_DEFAULT_BASE;
+	vcpu.apic.reg[APIC_SVR] = 0x1FF;
+	vcpu.apic.reg[APIC_LVT_ERROR] = APIC_LVT_MASKED;
 	backend.rip = 0x1000;
 	backend.rflags = 2;
 	fake_vmcs[VMCS_INSN_LENGTH] = 2;
 	exits = irqs = raised = windows = crash = entries = reads = writes = fake_invepts = fake_invvpids = 0;
 	event = injected = 0;
-	ended = self_ipi = posting = 0;
+	ended = notices = unmapped = posting = 0;
 	memset(apic_page, 0, sizeof(apic_page));
 	window = refuse = false;
 	prepare_answer = true;
@@ -196,6 +240,22 @@ static void run(uint32_t why)
 	reason = why;
 	v->state = VCPU_READY;
 	vmx_run(v);
+}
+
+#define PAGE_IRR(word) apic_page[(0x20 + (word)) * 4]
+#define PAGE_ISR(word) apic_page[(0x10 + (word)) * 4]
+#define PAGE_TPR       apic_page[0x08 * 4]
+
+#define PAGE(reg) apic_page[(reg) * 4]
+
+/* In the guest it is in the page; what `vcpu.apic` holds at the end of the round has been fetched. */
+static void with_apic(enum vlapic_mode mode, bool in_page)
+{
+	vmx_controls.secondary |= SECONDARY_INTERRUPT_DELIVERY;
+	if (in_page)
+		backend.secondary = vmx_controls.secondary | (mode == VLAPIC_X2APIC ? SECONDARY_X2APIC : SECONDARY_APIC_ACCESSES);
+	backend.apic_in_page = in_page;
+	vcpu.apic.mode = mode;
 }
 
 static void run__cpuid__five_reads_and_rip_written(void **state)
@@ -211,18 +271,24 @@ static void run__cpuid__five_reads_and_rip_written(void **state)
 static void run__frequent_exits__counts_stay(void **state)
 {
 	static const struct {
+		const char *name;
 		uint32_t reason;
 		unsigned reads, writes;
 	} table[] = {
-		{ REASON_INTERRUPT, 5, 0 }, { REASON_VMCALL, 5, 0 }, { REASON_RDMSR, 5, 0 }, { REASON_WRMSR, 5, 0 },
-		{ REASON_HLT, 5, 0 }, { REASON_IO, 6, 0 }, { REASON_EPT_VIOLATION, 8, 0 }, { REASON_INTERRUPT_WINDOW, 4, 0 },
+		{ "cpuid", REASON_CPUID, 5, 1 }, { "hypercall", REASON_VMCALL, 5, 1 }, { "port", REASON_IO, 6, 1 },
+		{ "rdmsr", REASON_RDMSR, 5, 1 }, { "wrmsr", REASON_WRMSR, 5, 1 }, { "hlt", REASON_HLT, 5, 2 },
+		{ "interrupt", REASON_INTERRUPT, 5, 0 }, { "ept_violation", REASON_EPT_VIOLATION, 8, 0 },
+		{ "interrupt_window", REASON_INTERRUPT_WINDOW, 5, 0 }, { "apic_write", REASON_APIC_WRITE, 6, 0 },
+		{ "virtual_eoi", REASON_VIRTUAL_EOI, 5, 0 },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
 		set_up(state);
+		with_apic(VLAPIC_XAPIC, true);
 		run(table[i].reason);
 		if (reads > table[i].reads || writes > table[i].writes)
 			fail_msg("reason %u: %u reads, %u writes", table[i].reason, reads, writes);
+		print_message("vmcs accesses: %s %u reads %u writes\n", table[i].name, reads, writes); /* for scripts/bench */
 	}
 }
 
@@ -401,20 +467,6 @@ static void shadow__given_from_outside__in_the_form_that_if_allows(void **state)
 
 /* ---- The CPU's local APIC ---- */
 
-#define PAGE_IRR(word) apic_page[(0x20 + (word)) * 4]
-#define PAGE_ISR(word) apic_page[(0x10 + (word)) * 4]
-#define PAGE_TPR       apic_page[0x08 * 4]
-
-/* In the guest it is in the page; what `vcpu.apic` holds at the end of the round has been fetched. */
-static void with_apic(enum vlapic_mode mode, bool in_page)
-{
-	vmx_controls.secondary |= SECONDARY_INTERRUPT_DELIVERY;
-	backend.apic_page = apic_page;
-	backend.apic_in_page = in_page;
-	vcpu.apic.mode = mode;
-	vcpu.apic.apic_base = VLAPIC_DEFAULT_BASE;
-}
-
 static void apic__first_entry__registers_are_in_the_page(void **state)
 {
 	(void)state;
@@ -454,22 +506,24 @@ static void apic__halt__fetched_and_put_back(void **state)
 {
 	(void)state;
 	with_apic(VLAPIC_X2APIC, true);
-	backend.x2apic = true;
 	v->apic.ppr = 0xFF;
 	PAGE_ISR(1) = 1u << 17; /* 49 */
 	PAGE_IRR(2) = 1u << 1;  /* 65 */
 	PAGE_TPR = 0x20;
 	fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS] = 49 << 8 | 65;
+	fake_reads = 0;
 	vmx_fetch_apic(v);
+	assert_int_equal(fake_reads, 0); /* another core's VMCS may be current, or none */
 	assert_int_equal(v->apic.isrv, 49);
 	assert_int_equal(v->apic.isr[0], 1ull << 49);
 	assert_int_equal(v->apic.tpr, 0x20);
 	assert_int_equal(v->apic.ppr, 0x30);
 	assert_int_equal(vlapic_pending(&v->apic), 65);
-	assert_int_equal(PAGE_IRR(2), 0);
+	v->apic.irr[1] = 0; /* and taken back by its sender's reset */
 	run(REASON_HLT);
-	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 49 << 8 | 65);
-	assert_int_equal(v->apic.irr[1], 0);
+	assert_int_equal(PAGE_IRR(2), 0);
+	assert_int_equal(PAGE_ISR(1), 1u << 17);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 49 << 8);
 }
 
 static void apic__level_triggered__end_is_told_once_it_is_known(void **state)
@@ -508,15 +562,176 @@ static void apic__msrs__fetched_if_they_need_it(void **state)
 	assert_int_equal(v->apic.tpr, 0);
 	entries = 0;
 	v->gpr[1] = 0x83F;
-	apic_page[0x3F * 4] = 7;
+	PAGE(APIC_SELF_IPI) = 7;
 	fake_vmcs[VMCS_QUALIFICATION] = 0x3F0;
 	run(REASON_APIC_WRITE);
-	assert_int_equal(self_ipi & 0xC00FF, 0x40007);
+	assert_int_equal(v->apic.errors, APIC_ESR_SEND_ILLEGAL_VECTOR | APIC_ESR_RECEIVE_ILLEGAL_VECTOR); /* it has sent it, to itself */
 	entries = 0;
 	v->gpr[1] = 0x80F;
 	PAGE_TPR = 0x60;
 	run(REASON_WRMSR);
 	assert_int_equal(v->apic.tpr, 0x60);
+}
+
+static void apic__mode__controls_follow_and_access_page_is_for_xapic_only(void **state)
+{
+	static const struct {
+		enum vlapic_mode mode;
+		uint64_t base;
+		uint32_t bit;
+	} table[] = {
+		{ VLAPIC_X2APIC, VLAPIC_DEFAULT_BASE, SECONDARY_X2APIC },
+		{ VLAPIC_DISABLED, VLAPIC_DEFAULT_BASE, 0 },
+		{ VLAPIC_XAPIC, 0xD0000000, 0 },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		with_apic(VLAPIC_XAPIC, false);
+		run(REASON_CPUID);
+		assert_int_equal(fake_vmcs[VMCS_SECONDARY_CONTROLS], vmx_controls.secondary | SECONDARY_APIC_ACCESSES);
+		assert_int_equal(PAGE(APIC_SVR), 0x1FF);
+		assert_int_equal(unmapped, 0);
+		vmx_fetch_apic(v);
+		v->apic.mode = table[i].mode;
+		v->apic.apic_base = table[i].base;
+		entries = fake_invepts = 0;
+		run(REASON_CPUID);
+		assert_int_equal(fake_vmcs[VMCS_SECONDARY_CONTROLS], vmx_controls.secondary | table[i].bit);
+		assert_int_equal(unmapped, 1);
+		assert_int_equal(fake_invepts, 1); /* before the guest runs again */
+	}
+}
+
+static void apic__never_in_xapic_mode__access_page_is_unmapped(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_DISABLED, false);
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_SECONDARY_CONTROLS], vmx_controls.secondary);
+	assert_int_equal(unmapped, 1);
+}
+
+static void apic__register_written__taken_without_bits_that_are_not_there(void **state)
+{
+	static const struct {
+		unsigned reg;
+		uint32_t written, taken;
+	} table[] = {
+		{ APIC_SVR, 0xFFFFFFFF, 0x3FF }, { APIC_ID, 0x12345678, 0 }, { APIC_LDR, 0x12345678, 0x12000000 },
+		{ APIC_DFR, 0x12345678, 0x1FFFFFFF }, { APIC_LVT_ERROR, 0xFFFFFFFF, 0x100FF }, { APIC_DIVIDE, 0xFF, 0xB },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		with_apic(VLAPIC_XAPIC, true);
+		fake_vmcs[VMCS_QUALIFICATION] = table[i].reg * 16;
+		PAGE(table[i].reg) = table[i].written;
+		run(REASON_APIC_WRITE);
+		assert_int_equal(v->apic.reg[table[i].reg], table[i].taken);
+		assert_int_equal(PAGE(table[i].reg), table[i].taken);
+		assert_true(backend.apic_in_page);
+		assert_int_equal(v->stats.exits[HILUM_EXIT_APIC], 1);
+	}
+	PAGE(APIC_SVR) = 0xFF; /* disabled by software: the local vectors are masked */
+	PAGE(APIC_LVT_ERROR) = v->apic.reg[APIC_LVT_ERROR] = 0xFE;
+	fake_vmcs[VMCS_QUALIFICATION] = APIC_SVR * 16;
+	entries = 0;
+	run(REASON_APIC_WRITE);
+	assert_int_equal(PAGE(APIC_LVT_ERROR), APIC_LVT_MASKED | 0xFE);
+}
+
+static void apic__icr_written__sent_with_the_destination_in_the_page(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_XAPIC, true);
+	fake_vmcs[VMCS_QUALIFICATION] = APIC_ICR_LOW * 16;
+	PAGE(APIC_ICR_HIGH) = 0xFF000000; /* all, of whom there is one: no notice is due */
+	PAGE(APIC_ICR_LOW) = 0x51;
+	run(REASON_APIC_WRITE);
+	assert_int_equal(v->apic.reg[APIC_ICR_HIGH], 0xFF000000);
+	assert_int_equal(PAGE_IRR(2), 1u << 17);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0x51);
+	entries = 0;
+	PAGE(APIC_ICR_HIGH) = 0x01000000; /* nobody */
+	PAGE(APIC_ICR_LOW) = 0x61;
+	run(REASON_APIC_WRITE);
+	assert_int_equal(PAGE_IRR(3), 0);
+}
+
+static void apic__icr_that_the_cpu_has_taken__fetched(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_XAPIC, true);
+	PAGE(APIC_ICR_LOW) = 0x40051;
+	vmx_fetch_apic(v);
+	assert_int_equal(v->apic.reg[APIC_ICR_LOW], 0x40051);
+	set_up(state);
+	with_apic(VLAPIC_X2APIC, true);
+	v->apic.reg[APIC_ICR_LOW] = 0x40052; /* by MSR: the page has none */
+	vmx_fetch_apic(v);
+	assert_int_equal(v->apic.reg[APIC_ICR_LOW], 0x40052);
+}
+
+static void apic_access__not_done_by_the_cpu__told_to_the_kernel(void **state)
+{
+	(void)state;
+	with_apic(VLAPIC_XAPIC, true);
+	PAGE_TPR = 0x70;
+	fake_vmcs[VMCS_QUALIFICATION] = 1 << APIC_ACCESS_SHIFT | 0x90;
+	fake_vmcs[VMCS_GUEST_RSP] = 0x7000;
+	fake_vmcs[VMCS_VECTORING_EVENT] = EVENT_VALID | 0x41;
+	run(REASON_APIC_ACCESS);
+	assert_int_equal(seen.kind, HILUM_EXIT_MMIO);
+	assert_int_equal(seen.memory.gpa, 0xFEE00090);
+	assert_true(seen.memory.write);
+	assert_true(seen.memory.present);
+	assert_null(seen.memory.insn);
+	assert_int_equal(seen_event, EVENT_VALID | 0x41);
+	assert_int_equal(v->gpr[4], 0x7000);
+	assert_int_equal(v->apic.tpr, 0x70);
+}
+
+static void tpr__without_interrupt_delivery__threshold_while_it_holds_something_back(void **state)
+{
+	static const struct {
+		uint32_t tpr, threshold;
+	} table[] = { { 0x60, 5 }, { 0x50, 5 }, { 0x4F, 0 }, { 0, 0 } };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		v->check_interrupts = true;
+		v->apic.irr[1] = 1ull << 17; /* 0x51 */
+		PAGE_TPR = table[i].tpr;
+		run(REASON_CPUID);
+		assert_int_equal(v->apic.tpr, table[i].tpr); /* by which the choice was made */
+		assert_int_equal(fake_vmcs[VMCS_TPR_THRESHOLD], table[i].threshold);
+		assert_int_equal(v->apic.irr[1], 1ull << 17);
+	}
+	v->check_interrupts = true;
+	PAGE_TPR = 0xF0;
+	entries = 0;
+	run(REASON_CPUID);
+	PAGE_TPR = 0;
+	entries = 0;
+	run(REASON_TPR_THRESHOLD);
+	assert_int_equal(fake_vmcs[VMCS_TPR_THRESHOLD], 0); /* looked at again */
+	assert_int_equal(v->stats.exits[HILUM_EXIT_CR], 1);
+}
+
+static void tpr__changed_by_software__in_the_page_at_the_entry(void **state)
+{
+	(void)state;
+	PAGE_TPR = 0x60;
+	v->gpr[1] = MSR_X2APIC_FIRST + APIC_TPR;
+	reason = REASON_RDMSR;
+	run(REASON_RDMSR);
+	assert_int_equal(v->apic.tpr, 0x60);
+	vmx_fetch_apic(v);
+	vlapic_set_tpr(&v->apic, 0x20);
+	entries = 0;
+	run(REASON_CPUID);
+	assert_int_equal(PAGE_TPR, 0x20);
 }
 
 static void posting__in_the_loop_only(void **state)
@@ -688,6 +903,14 @@ int main(void)
 		TEST(apic__halt__fetched_and_put_back),
 		TEST(apic__level_triggered__end_is_told_once_it_is_known),
 		TEST(apic__msrs__fetched_if_they_need_it),
+		TEST(apic__mode__controls_follow_and_access_page_is_for_xapic_only),
+		TEST(apic__never_in_xapic_mode__access_page_is_unmapped),
+		TEST(apic__register_written__taken_without_bits_that_are_not_there),
+		TEST(apic__icr_written__sent_with_the_destination_in_the_page),
+		TEST(apic__icr_that_the_cpu_has_taken__fetched),
+		TEST(apic_access__not_done_by_the_cpu__told_to_the_kernel),
+		TEST(tpr__without_interrupt_delivery__threshold_while_it_holds_something_back),
+		TEST(tpr__changed_by_software__in_the_page_at_the_entry),
 		TEST(posting__in_the_loop_only),
 		TEST(tlb__nested_tables_changed__flushed_before_the_entry),
 		TEST(tlb__new_here__gets_a_fresh_tag),
