@@ -147,8 +147,14 @@ void guest_devices_send_uplinks(const struct config *config)
 		struct channel_message m = { .kind = CHANNEL_UPLINK };
 		m.uplink.bridge = number_of(uplink->bridge);
 		m.uplink.vlan = (uint16_t)uplink->vlan;
-		m.uplink.flags = uplink->trunk ? CHANNEL_NIC_TRUNK : 0;
-		for (unsigned c = 0; uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
+		m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
+		m.uplink.subnet = uplink->subnet.address;
+		m.uplink.subnet_prefix = (uint8_t)uplink->subnet.prefix;
+		m.uplink.address = uplink->ip.address;
+		m.uplink.address_prefix = (uint8_t)uplink->ip.prefix;
+		m.uplink.router = uplink->gateway;
+		m.uplink.dns = uplink->dns;
+		for (unsigned c = 0; uplink->device != NULL && uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
 			m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32)
 												   : uplink->device[c];
 		driver_send(&m);
