@@ -161,7 +161,7 @@ static uint16_t choose_port(struct nat_flows *flows, const struct nat_tuple *t, 
 	uint64_t start = hash_of(flows, t->protocol, t->source, t->source_port, peer, peer_port) ^ now_ns;
 
 	for (unsigned i = 0; i < PORT_TRIES; i++) {
-		if (port >= PORT_FIRST && find_outside(flows, t->protocol, peer, peer_port, port, now_ns) == NULL)
+		if (port >= (t->protocol == NAT_ICMP ? 1 : PORT_FIRST) && find_outside(flows, t->protocol, peer, peer_port, port, now_ns) == NULL)
 			return port;
 		port = (uint16_t)(PORT_FIRST + mix(start + i) % (65536 - PORT_FIRST));
 	}
