@@ -1,4 +1,5 @@
-# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup has run.
+# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup and
+# scripts/fetch-lwip have run; it calls the latter itself.
 CC      ?= gcc
 NASM    ?= nasm
 B       := build

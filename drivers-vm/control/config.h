@@ -99,7 +99,7 @@ struct config_subnet {
 
 /* [[nic]]: a network card of the machine as an uplink */
 struct config_uplink {
-	const char *device; /* PCI address, or MAC address in any case; or NULL: the first one, by default only */
+	const char *device; /* PCI address, or MAC address in any case; or NULL, of CONFIG_UPLINK_NAT: the first that is free */
 	const char *bridge;
 	uint32_t vlan; /* or zero */
 	bool trunk;

@@ -87,7 +87,7 @@ static bool set_ip4(struct config_reader *reader, const struct config_field *fie
 #define UPLINK(name) .path = "nic." #name, .key = #name, .offset = offsetof(struct config_uplink, name)
 
 static const struct config_field uplink_fields[] = {
-	{UPLINK(device), .set = set_uplink_device, .required = true, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
+	{UPLINK(device), .set = set_uplink_device, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{UPLINK(bridge), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 	{UPLINK(vlan), .set = config_set_uint32, .low = 1, .high = 4094},
 	{UPLINK(trunk), .set = config_set_boolean},
@@ -109,6 +109,8 @@ static bool read_uplink(struct config_reader *reader, const struct toml_value *t
 	if (!config_read_table(reader, uplink_fields, COUNT(uplink_fields), "nic.", table, uplink))
 		return false;
 	if (uplink->mode == CONFIG_UPLINK_BRIDGE) {
+		if (uplink->device == NULL)
+			return config_fail(reader, table->line, "nic.device", "missing");
 		if (uplink->subnet.prefix != 0 || uplink->ip.prefix != 0 || uplink->gateway != 0 || uplink->dns != 0)
 			return config_fail(reader, table->line, "nic", "subnet, ip, gateway and dns need mode = \"nat\"");
 		return true;

@@ -140,25 +140,33 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	driver_send(&m);
 }
 
+static void send_uplink(const struct config_uplink *uplink)
+{
+	struct channel_message m = { .kind = CHANNEL_UPLINK };
+
+	m.uplink.bridge = number_of(uplink->bridge);
+	m.uplink.vlan = (uint16_t)uplink->vlan;
+	m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
+	m.uplink.subnet = uplink->subnet.address;
+	m.uplink.subnet_prefix = (uint8_t)uplink->subnet.prefix;
+	m.uplink.address = uplink->ip.address;
+	m.uplink.address_prefix = (uint8_t)uplink->ip.prefix;
+	m.uplink.router = uplink->gateway;
+	m.uplink.dns = uplink->dns;
+	for (unsigned c = 0; uplink->device != NULL && uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
+		m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32) : uplink->device[c];
+	driver_send(&m);
+}
+
+/* Those that name their card come first, so that the others get none of these. */
 void guest_devices_send_uplinks(const struct config *config)
 {
-	for (unsigned i = 0; i < config->uplink_count; i++) {
-		const struct config_uplink *uplink = &config->uplink[i];
-		struct channel_message m = { .kind = CHANNEL_UPLINK };
-		m.uplink.bridge = number_of(uplink->bridge);
-		m.uplink.vlan = (uint16_t)uplink->vlan;
-		m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
-		m.uplink.subnet = uplink->subnet.address;
-		m.uplink.subnet_prefix = (uint8_t)uplink->subnet.prefix;
-		m.uplink.address = uplink->ip.address;
-		m.uplink.address_prefix = (uint8_t)uplink->ip.prefix;
-		m.uplink.router = uplink->gateway;
-		m.uplink.dns = uplink->dns;
-		for (unsigned c = 0; uplink->device != NULL && uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
-			m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32)
-												   : uplink->device[c];
-		driver_send(&m);
-	}
+	for (unsigned i = 0; i < config->uplink_count; i++)
+		if (config->uplink[i].device != NULL)
+			send_uplink(&config->uplink[i]);
+	for (unsigned i = 0; i < config->uplink_count; i++)
+		if (config->uplink[i].device == NULL)
+			send_uplink(&config->uplink[i]);
 }
 
 bool guest_devices_send(const struct config_vm *config, uint32_t slot)

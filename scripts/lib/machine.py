@@ -106,7 +106,7 @@ def scratch_disk(scratch):
 def plain_devices(image):
     """QEMU's arguments for the devices of a plain run. On the network are QEMU's gateway, 10.0.2.2, which is this host, and what the
     host reaches."""
-    return [*IOMMU, "-netdev", "user,id=user", "-device", f"virtio-net-pci,netdev=user,{BEHIND_IOMMU}",
+    return [*IOMMU, "-netdev", "user,id=user", "-device", f"virtio-net-pci,netdev=user,mac=52:54:00:12:34:56,{BEHIND_IOMMU}",
             "-drive", f"file={image},if=none,id=scratch,format=raw,discard=unmap",
             "-device", f"virtio-blk-pci,drive=scratch,serial={DISK_SERIAL},{BEHIND_IOMMU}"]
 
