@@ -324,7 +324,8 @@ void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops, 
 	memcpy(g->inside.policy.mac, mac, sizeof(mac));
 	g->inside.ops = &inside_ops;
 	g->inside.can = g->outside.can = NET_CAN_CSUM | NET_CAN_TCP4;
-	g->outside.policy = (struct net_policy){.bridge = config->bridge, .uplink = true};
+	/* Bridge and VLAN are the uplink's too: on its own switch they mean nothing, and its frames have no tags. */
+	g->outside.policy = (struct net_policy){.bridge = config->bridge, .vlan = config->vlan, .uplink = true};
 	g->outside.ops = &outside_ops;
 	for (unsigned i = 0; i < 3; i++)
 		g->stack[i] = (struct nat_stack_port){{.ops = &stack_ops}, g, (enum nat_stack_way)i};

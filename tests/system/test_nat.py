@@ -41,9 +41,10 @@ def test_two_guests_fetch_by_tcp_and_udp():
         text = guestconfig.config_text(guest("one", table("nic"), vcpus=2), guest("two", table("nic", ip=["10.0.100.50"])))
         with Machine(text, extra=(*INTEL, "-netdev", f"user,id=n0,tftp={files.name}", "-device", CARD)) as m:
             m.expect(r"hilum: nat: guests with 10\.0\.100\.0/24 reach the outside by uplink 52:54:00:aa:bb:01 as 10\.0\.2\.15", BOOT_S)
+            m.expect("hilum: vm two: .* in the kernel", BOOT_S)
             show(m, "two")
             equal(m.shell(ADDRESS), "10.0.100.50", "the configured address")
-            m.shell(f"(while true; do wget -q -O - {web.url} | md5sum; done) >/tmp/sums 2>&1 &")
+            m.shell(f"(while true; do wget -q -O - {web.url} | md5sum; done) >/tmp/sums 2>&1 & true")
             show(m, "one")
             own = m.shell(ADDRESS)
             true(own.startswith("10.0.100.") and own != "10.0.100.50", f"leased address {own}")

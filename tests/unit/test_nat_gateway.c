@@ -15,6 +15,7 @@
 #include "nat_frames.h"
 
 #define BRIDGE	3u
+#define VLAN	7u
 #define OUR	IP4(192, 168, 1, 20)
 #define ROUTER	IP4(192, 168, 1, 1)
 #define LAN	IP4(192, 168, 1, 77)
@@ -90,6 +91,7 @@ static void add_port(struct net_switch *sw, struct port *p, const uint8_t *mac)
 	memset(p, 0, sizeof(*p));
 	p->port.ops = &ops;
 	p->port.policy.bridge = BRIDGE;
+	p->port.policy.vlan = VLAN;
 	memcpy(p->port.policy.mac, mac, 6);
 	p->port.can = NET_CAN_CSUM | NET_CAN_TCP4;
 	assert_true(net_switch_add(sw, &p->port));
@@ -98,7 +100,7 @@ static void add_port(struct net_switch *sw, struct port *p, const uint8_t *mac)
 static int set_up(void **state)
 {
 	static const struct nat_gateway_ops ops = {.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
-	const struct nat_gateway_config config = {BRIDGE, 0, IP4(10, 0, 100, 0), 24, 42, &guests};
+	const struct nat_gateway_config config = {BRIDGE, VLAN, IP4(10, 0, 100, 0), 24, 42, &guests};
 
 	(void)state;
 	memset(&guests, 0, sizeof(guests));
