@@ -25,8 +25,8 @@ static bool is_pci_address(const char *text)
 	return true;
 }
 
-static bool set_uplink_device(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
-			      void *target)
+static bool set_uplink_device(struct config_reader *reader, const struct config_field *field,
+			      const struct toml_value *value, void *target)
 {
 	uint8_t mac[6];
 
@@ -34,7 +34,8 @@ static bool set_uplink_device(struct config_reader *reader, const struct config_
 		return false;
 	if (!is_pci_address(value->text.bytes) && !config_parse_mac(value->text.bytes, mac))
 		return config_fail(reader, value->key_line, field->path,
-				   "must be a PCI address such as \"00:03.0\" or a MAC address such as \"52:54:00:00:00:01\"");
+				   "must be a PCI address such as \"00:03.0\" or a MAC address such as "
+				   "\"52:54:00:00:00:01\"");
 	return true;
 }
 
@@ -55,30 +56,35 @@ static bool parse_subnet(const char *text, struct config_subnet *subnet)
 		prefix = 10 * prefix + (uint32_t)(*text - '0');
 	if (*text != '\0' || prefix > 32 || !config_parse_ip4(address, ip))
 		return false;
-	*subnet = (struct config_subnet){(uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3], prefix};
+	*subnet = (struct config_subnet){
+		(uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3], prefix};
 	return true;
 }
 
-static bool set_subnet(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
+static bool set_subnet(struct config_reader *reader, const struct config_field *field,
+		       const struct toml_value *value, void *target)
 {
 	struct config_subnet subnet;
 
-	if (value->type != TOML_STRING || !parse_subnet(value->text.bytes, &subnet) || subnet.prefix < field->low ||
-	    subnet.prefix > field->high)
+	if (value->type != TOML_STRING || !parse_subnet(value->text.bytes, &subnet) ||
+	    subnet.prefix < field->low || subnet.prefix > field->high)
 		return config_fail(reader, value->key_line, field->path,
-				   "must be an IPv4 address and the length of its network's prefix, from %u to %u, such as \"10.0.100.0/24\"",
+				   "must be an IPv4 address and the length of its network's prefix, from %u "
+				   "to %u, such as \"10.0.100.0/24\"",
 				   (unsigned)field->low, (unsigned)field->high);
 	memcpy((char *)target + field->offset, &subnet, sizeof(subnet));
 	return true;
 }
 
-static bool set_ip4(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
+static bool set_ip4(struct config_reader *reader, const struct config_field *field,
+		    const struct toml_value *value, void *target)
 {
 	uint8_t ip[4];
 	uint32_t number;
 
 	if (value->type != TOML_STRING || !config_parse_ip4(value->text.bytes, ip))
-		return config_fail(reader, value->key_line, field->path, "must be an IPv4 address such as \"192.168.1.1\"");
+		return config_fail(reader, value->key_line, field->path,
+				   "must be an IPv4 address such as \"192.168.1.1\"");
 	number = (uint32_t)ip[0] << 24 | (uint32_t)ip[1] << 16 | (uint32_t)ip[2] << 8 | ip[3];
 	memcpy((char *)target + field->offset, &number, sizeof(number));
 	return true;
@@ -103,7 +109,8 @@ static bool same_network(const struct config_subnet *network, uint32_t address)
 	return ((network->address ^ address) >> (32 - network->prefix)) == 0;
 }
 
-static bool read_uplink(struct config_reader *reader, const struct toml_value *table, struct config_uplink *uplink)
+static bool read_uplink(struct config_reader *reader, const struct toml_value *table,
+			struct config_uplink *uplink)
 {
 	*uplink = (struct config_uplink){.bridge = CONFIG_BRIDGE_NAME, .line = table->line};
 	if (!config_read_table(reader, uplink_fields, COUNT(uplink_fields), "nic.", table, uplink))
@@ -111,19 +118,24 @@ static bool read_uplink(struct config_reader *reader, const struct toml_value *t
 	if (uplink->mode == CONFIG_UPLINK_BRIDGE) {
 		if (uplink->device == NULL)
 			return config_fail(reader, table->line, "nic.device", "missing");
-		if (uplink->subnet.prefix != 0 || uplink->ip.prefix != 0 || uplink->gateway != 0 || uplink->dns != 0)
-			return config_fail(reader, table->line, "nic", "subnet, ip, gateway and dns need mode = \"nat\"");
+		if (uplink->subnet.prefix != 0 || uplink->ip.prefix != 0 || uplink->gateway != 0 ||
+		    uplink->dns != 0)
+			return config_fail(reader, table->line, "nic",
+					   "subnet, ip, gateway and dns need mode = \"nat\"");
 		return true;
 	}
 	if (uplink->trunk)
-		return config_fail(reader, table->line, "nic", "trunk = true and mode = \"nat\" exclude each other");
+		return config_fail(reader, table->line, "nic",
+				   "trunk = true and mode = \"nat\" exclude each other");
 	if (uplink->subnet.prefix == 0)
 		uplink->subnet = default_subnet;
 	if (uplink->ip.prefix == 0 && (uplink->gateway != 0 || uplink->dns != 0))
-		return config_fail(reader, table->line, "nic", "gateway and dns need ip; without it they come by DHCP");
+		return config_fail(reader, table->line, "nic",
+				   "gateway and dns need ip; without it they come by DHCP");
 	if (uplink->gateway != 0 && !same_network(&uplink->ip, uplink->gateway))
 		return config_fail(reader, table->line, "nic.gateway", "is not in the network of ip");
-	if (uplink->ip.prefix != 0 && (same_network(&uplink->ip, uplink->subnet.address) || same_network(&uplink->subnet, uplink->ip.address)))
+	if (uplink->ip.prefix != 0 && (same_network(&uplink->ip, uplink->subnet.address) ||
+				       same_network(&uplink->subnet, uplink->ip.address)))
 		return config_fail(reader, table->line, "nic.subnet", "overlaps the network of ip");
 	return true;
 }
@@ -146,8 +158,9 @@ void config_add_default_uplink(struct config *config)
 		for (unsigned k = 0; k < config->vm[i].nic_count; k++) {
 			if (strcmp(config->vm[i].nic[k].bridge, CONFIG_BRIDGE_NAME) != 0)
 				continue;
-			config->uplink[0] = (struct config_uplink){
-				.bridge = CONFIG_BRIDGE_NAME, .mode = CONFIG_UPLINK_NAT, .subnet = default_subnet};
+			config->uplink[0] = (struct config_uplink){.bridge = CONFIG_BRIDGE_NAME,
+								   .mode = CONFIG_UPLINK_NAT,
+								   .subnet = default_subnet};
 			config->uplink_count = 1;
 			return;
 		}

@@ -1,4 +1,5 @@
-/* See nat_dhcp.h. A client is known by the Ethernet address that its frame came from, which the switch has checked; what it says of itself must agree. */
+/* See nat_dhcp.h. A client is known by the Ethernet address that its frame came from, which the switch has
+ * checked; what it says of itself must agree. */
 #include "drivers-vm/driver/nat_dhcp.h"
 
 #include "drivers-vm/driver/net_filter.h"
@@ -32,7 +33,7 @@ enum {
 enum { DISCOVER = 1, OFFER = 2, REQUEST = 3, DECLINE = 4, ACK = 5, NAK = 6, RELEASE = 7, INFORM = 8 };
 
 struct request {
-	uint8_t type; /* 0: none */
+	uint8_t type;			 /* 0: none */
 	uint32_t wanted, server, client; /* 0: not given */
 };
 
@@ -74,7 +75,8 @@ static uint8_t *put_option32(uint8_t *at, uint8_t code, uint32_t value)
 	return at + 6;
 }
 
-static void write_answer(const struct nat_hosts *hosts, const uint8_t *message, uint8_t type, uint32_t yours, uint8_t *answer)
+static void write_answer(const struct nat_hosts *hosts, const uint8_t *message, uint8_t type, uint32_t yours,
+			 uint8_t *answer)
 {
 	uint32_t gateway = nat_hosts_gateway(hosts);
 	uint8_t *at = answer + OPTIONS;
@@ -107,8 +109,8 @@ static void write_answer(const struct nat_hosts *hosts, const uint8_t *message, 
 }
 
 /* RFC 2131, 4.3.2: after an offer, after a restart, or to keep the address. */
-static uint8_t grant(struct nat_hosts *hosts, const struct request *r, const uint8_t *mac, uint64_t now_ns, uint32_t *yours,
-		     uint32_t *fresh)
+static uint8_t grant(struct nat_hosts *hosts, const struct request *r, const uint8_t *mac, uint64_t now_ns,
+		     uint32_t *yours, uint32_t *fresh)
 {
 	uint32_t address = r->wanted != 0 ? r->wanted : r->client;
 	bool is_fresh;
@@ -120,8 +122,8 @@ static uint8_t grant(struct nat_hosts *hosts, const struct request *r, const uin
 	return ACK;
 }
 
-unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsigned bytes, const uint8_t *mac, uint64_t now_ns,
-			 uint8_t answer[NAT_DHCP_BYTES], uint32_t *target, uint32_t *fresh)
+unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsigned bytes, const uint8_t *mac,
+			 uint64_t now_ns, uint8_t answer[NAT_DHCP_BYTES], uint32_t *target, uint32_t *fresh)
 {
 	struct request r;
 	uint32_t yours = 0;
@@ -129,7 +131,8 @@ unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsign
 
 	*target = *fresh = 0;
 	if (bytes < OPTIONS || message[0] != 1 || message[1] != 1 || message[2] != NET_MAC_BYTES ||
-	    memcmp(message + CLIENT_MAC, mac, NET_MAC_BYTES) != 0 || net_get32(message + COOKIE) != COOKIE_VALUE)
+	    memcmp(message + CLIENT_MAC, mac, NET_MAC_BYTES) != 0 ||
+	    net_get32(message + COOKIE) != COOKIE_VALUE)
 		return 0;
 	r = read_request(message, bytes);
 	if (r.server != 0 && r.server != nat_hosts_gateway(hosts))
@@ -150,7 +153,8 @@ unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsign
 	default:
 		return 0;
 	}
-	/* What has an address already is answered there; a refusal goes to everybody, as the address may be no good. */
+	/* What has an address already is answered there; a refusal goes to everybody, as the address may be
+	 * no good. */
 	*target = type == NAK ? 0 : r.client;
 	write_answer(hosts, message, type, yours, answer);
 	return NAT_DHCP_BYTES;

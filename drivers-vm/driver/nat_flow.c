@@ -1,6 +1,6 @@
 /*
- * See nat_flow.h. Times as RFC 4787, REQ-5 (UDP), RFC 5382, REQ-5 (TCP) and RFC 5508, REQ-1 (ICMP) want them at least. What has run out
- * is removed when it is found, or its place is needed: there is no timer.
+ * See nat_flow.h. Times as RFC 4787, REQ-5 (UDP), RFC 5382, REQ-5 (TCP) and RFC 5508, REQ-1 (ICMP) want them
+ * at least. What has run out is removed when it is found, or its place is needed: there is no timer.
  */
 #include "drivers-vm/driver/nat_flow.h"
 
@@ -23,18 +23,22 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 32;
 }
 
-static uint64_t hash_of(const struct nat_flows *flows, uint8_t protocol, uint32_t a, uint16_t a_port, uint32_t b, uint16_t b_port)
+static uint64_t hash_of(const struct nat_flows *flows, uint8_t protocol, uint32_t a, uint16_t a_port,
+			uint32_t b, uint16_t b_port)
 {
-	return mix(mix(flows->secret ^ ((uint64_t)a << 32 | b)) ^ ((uint64_t)protocol << 32 | (uint32_t)a_port << 16 | b_port));
+	return mix(mix(flows->secret ^ ((uint64_t)a << 32 | b)) ^
+		   ((uint64_t)protocol << 32 | (uint32_t)a_port << 16 | b_port));
 }
 
-static uint16_t *bucket_inside(struct nat_flows *flows, uint8_t protocol, uint32_t inside, uint16_t inside_port, uint32_t seen,
-			       uint16_t peer_port)
+static uint16_t *bucket_inside(struct nat_flows *flows, uint8_t protocol, uint32_t inside,
+			       uint16_t inside_port, uint32_t seen, uint16_t peer_port)
 {
-	return &flows->inside[hash_of(flows, protocol, inside, inside_port, seen, peer_port) % NAT_FLOW_BUCKETS];
+	return &flows->inside[hash_of(flows, protocol, inside, inside_port, seen, peer_port) %
+			      NAT_FLOW_BUCKETS];
 }
 
-static uint16_t *bucket_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer, uint16_t peer_port, uint16_t outside_port)
+static uint16_t *bucket_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer, uint16_t peer_port,
+				uint16_t outside_port)
 {
 	return &flows->outside[hash_of(flows, protocol, peer, peer_port, 0, outside_port) % NAT_FLOW_BUCKETS];
 }
@@ -54,15 +58,18 @@ static uint16_t index_of(const struct nat_flows *flows, const struct nat_flow *f
 
 static struct nat_list *list_of(struct nat_flows *flows, const struct nat_flow *flow)
 {
-	return flow->state == NAT_STATE_OPEN ? &flows->host[flow->host].open : &flows->host[flow->host].passing;
+	return flow->state == NAT_STATE_OPEN ? &flows->host[flow->host].open
+					     : &flows->host[flow->host].passing;
 }
 
 static void list_remove(struct nat_flows *flows, struct nat_flow *flow)
 {
 	struct nat_list *list = list_of(flows, flow);
 
-	*(flow->order.older != NAT_NONE ? &flows->flow[flow->order.older].order.newer : &list->oldest) = flow->order.newer;
-	*(flow->order.newer != NAT_NONE ? &flows->flow[flow->order.newer].order.older : &list->newest) = flow->order.older;
+	*(flow->order.older != NAT_NONE ? &flows->flow[flow->order.older].order.newer : &list->oldest) =
+		flow->order.newer;
+	*(flow->order.newer != NAT_NONE ? &flows->flow[flow->order.newer].order.older : &list->newest) =
+		flow->order.older;
 }
 
 static void list_append(struct nat_flows *flows, struct nat_flow *flow)
@@ -86,10 +93,12 @@ static void remove_flow(struct nat_flows *flows, struct nat_flow *flow)
 {
 	uint16_t index = index_of(flows, flow);
 
-	unchain(flows, bucket_inside(flows, flow->protocol, flow->inside, flow->inside_port, flow->seen, flow->peer_port), index,
-		offsetof(struct nat_flow, next_inside));
-	unchain(flows, bucket_outside(flows, flow->protocol, flow->peer, flow->peer_port, flow->outside_port), index,
-		offsetof(struct nat_flow, next_outside));
+	unchain(flows,
+		bucket_inside(flows, flow->protocol, flow->inside, flow->inside_port, flow->seen,
+			      flow->peer_port),
+		index, offsetof(struct nat_flow, next_inside));
+	unchain(flows, bucket_outside(flows, flow->protocol, flow->peer, flow->peer_port, flow->outside_port),
+		index, offsetof(struct nat_flow, next_outside));
 	list_remove(flows, flow);
 	flows->host[flow->host].flows--;
 	flows->used--;
@@ -119,8 +128,8 @@ static struct nat_flow *find_inside(struct nat_flows *flows, const struct nat_tu
 
 	for (; i != NAT_NONE; i = flows->flow[i].next_inside) {
 		struct nat_flow *f = &flows->flow[i];
-		if (f->protocol != t->protocol || f->inside != t->source || f->inside_port != t->source_port || f->seen != t->target ||
-		    f->peer_port != peer_port)
+		if (f->protocol != t->protocol || f->inside != t->source ||
+		    f->inside_port != t->source_port || f->seen != t->target || f->peer_port != peer_port)
 			continue;
 		if (f->until_ns > now_ns)
 			return f;
@@ -130,14 +139,15 @@ static struct nat_flow *find_inside(struct nat_flows *flows, const struct nat_tu
 	return NULL;
 }
 
-static struct nat_flow *find_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer, uint16_t peer_port,
-				     uint16_t outside_port, uint64_t now_ns)
+static struct nat_flow *find_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer,
+				     uint16_t peer_port, uint16_t outside_port, uint64_t now_ns)
 {
 	uint16_t i = *bucket_outside(flows, protocol, peer, peer_port, outside_port);
 
 	for (; i != NAT_NONE; i = flows->flow[i].next_outside) {
 		struct nat_flow *f = &flows->flow[i];
-		if (f->protocol != protocol || f->peer != peer || f->peer_port != peer_port || f->outside_port != outside_port)
+		if (f->protocol != protocol || f->peer != peer || f->peer_port != peer_port ||
+		    f->outside_port != outside_port)
 			continue;
 		if (f->until_ns > now_ns)
 			return f;
@@ -149,19 +159,23 @@ static struct nat_flow *find_outside(struct nat_flows *flows, uint8_t protocol, 
 
 struct nat_flow *nat_flow_inward(struct nat_flows *flows, const struct nat_tuple *t, uint64_t now_ns)
 {
-	return find_outside(flows, t->protocol, t->source, peer_port_of(t->protocol, t->source_port), t->target_port, now_ns);
+	return find_outside(flows, t->protocol, t->source, peer_port_of(t->protocol, t->source_port),
+			    t->target_port, now_ns);
 }
 
 /* ---- Making ---- */
 
-/* The guest's own port if that can be, since a driver VM that starts afresh finds it again; else one that nobody can foresee. 0: none. */
-static uint16_t choose_port(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer, uint64_t now_ns)
+/* The guest's own port if that can be, since a driver VM that starts afresh finds it again; else one that
+ * nobody can foresee. 0: none. */
+static uint16_t choose_port(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer,
+			    uint64_t now_ns)
 {
 	uint16_t peer_port = peer_port_of(t->protocol, t->target_port), port = t->source_port;
 	uint64_t start = hash_of(flows, t->protocol, t->source, t->source_port, peer, peer_port) ^ now_ns;
 
 	for (unsigned i = 0; i < PORT_TRIES; i++) {
-		if (port >= (t->protocol == NAT_ICMP ? 1 : PORT_FIRST) && find_outside(flows, t->protocol, peer, peer_port, port, now_ns) == NULL)
+		if (port >= (t->protocol == NAT_ICMP ? 1 : PORT_FIRST) &&
+		    find_outside(flows, t->protocol, peer, peer_port, port, now_ns) == NULL)
 			return port;
 		port = (uint16_t)(PORT_FIRST + mix(start + i) % (65536 - PORT_FIRST));
 	}
@@ -172,7 +186,9 @@ static void remove_oldest(struct nat_flows *flows, uint8_t host)
 {
 	const struct nat_list *passing = &flows->host[host].passing;
 
-	remove_flow(flows, &flows->flow[passing->oldest != NAT_NONE ? passing->oldest : flows->host[host].open.oldest]);
+	remove_flow(
+		flows,
+		&flows->flow[passing->oldest != NAT_NONE ? passing->oldest : flows->host[host].open.oldest]);
 }
 
 static void make_room(struct nat_flows *flows, uint8_t host)
@@ -190,8 +206,37 @@ static void make_room(struct nat_flows *flows, uint8_t host)
 	flows->evicted++;
 }
 
-struct nat_flow *nat_flow_outward(struct nat_flows *flows, const struct nat_tuple *t, uint8_t tcp_flags, uint32_t peer,
-				  uint8_t host, uint64_t now_ns)
+static struct nat_flow *make_flow(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer,
+				  uint8_t host, uint16_t port)
+{
+	uint16_t index = flows->free, *inside, *outside;
+	struct nat_flow *f = &flows->flow[index];
+
+	flows->free = f->next_inside;
+	*f = (struct nat_flow){
+		.inside = t->source,
+		.seen = t->target,
+		.peer = peer,
+		.inside_port = t->source_port,
+		.peer_port = peer_port_of(t->protocol, t->target_port),
+		.outside_port = port,
+		.protocol = t->protocol,
+		.state = NAT_STATE_NEW,
+		.host = host,
+	};
+	inside = bucket_inside(flows, f->protocol, f->inside, f->inside_port, f->seen, f->peer_port);
+	outside = bucket_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port);
+	f->next_inside = *inside;
+	f->next_outside = *outside;
+	*inside = *outside = index;
+	list_append(flows, f);
+	flows->host[host].flows++;
+	flows->used++;
+	return f;
+}
+
+struct nat_flow *nat_flow_outward(struct nat_flows *flows, const struct nat_tuple *t, uint8_t tcp_flags,
+				  uint32_t peer, uint8_t host, uint64_t now_ns)
 {
 	struct nat_flow *f = find_inside(flows, t, now_ns);
 	uint16_t port;
@@ -209,22 +254,8 @@ struct nat_flow *nat_flow_outward(struct nat_flows *flows, const struct nat_tupl
 		flows->refused++;
 		return NULL;
 	}
-	f = &flows->flow[flows->free];
-	flows->free = f->next_inside;
-	*f = (struct nat_flow){
-		.until_ns = now_ns + NEW_NS,
-		.inside = t->source, .seen = t->target, .peer = peer,
-		.inside_port = t->source_port, .peer_port = peer_port_of(t->protocol, t->target_port), .outside_port = port,
-		.protocol = t->protocol, .state = NAT_STATE_NEW, .host = host,
-	};
-	uint16_t *inside = bucket_inside(flows, f->protocol, f->inside, f->inside_port, f->seen, f->peer_port);
-	uint16_t *outside = bucket_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port);
-	f->next_inside = *inside;
-	f->next_outside = *outside;
-	*inside = *outside = index_of(flows, f);
-	list_append(flows, f);
-	flows->host[host].flows++;
-	flows->used++;
+	f = make_flow(flows, t, peer, host, port);
+	f->until_ns = now_ns + NEW_NS;
 	return f;
 }
 
@@ -256,7 +287,8 @@ static uint64_t time_of(const struct nat_flow *f)
 	return f->protocol == NET_IP_TCP ? TCP_OPEN_NS : UDP_OPEN_NS;
 }
 
-void nat_flow_use(struct nat_flows *flows, struct nat_flow *flow, bool inward, uint8_t tcp_flags, uint64_t now_ns)
+void nat_flow_use(struct nat_flows *flows, struct nat_flow *flow, bool inward, uint8_t tcp_flags,
+		  uint64_t now_ns)
 {
 	list_remove(flows, flow);
 	flow->state = (uint8_t)next_state(flow, inward, tcp_flags);

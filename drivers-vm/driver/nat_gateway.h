@@ -1,10 +1,11 @@
 /*
- * Network address translation between the guests of one bridge and one uplink: what passes, to whom, and with which addresses. RFC
- * 3022, RFC 4787, RFC 5382, RFC 5508. What is for the gateway itself (ARP, DHCP, echoes) goes to the TCP/IP stack behind `ops`.
+ * Network address translation between the guests of one bridge and one uplink: what passes, to whom, and with
+ * which addresses. RFC 3022, RFC 4787, RFC 5382, RFC 5508. What is for the gateway itself (ARP, DHCP, echoes)
+ * goes to the TCP/IP stack behind `ops`.
  *
- * Inside, a packet counts only if its source address is the card's (nat_hosts.h). Outside, only what belongs to a connection that a
- * guest has opened comes in. Frames keep the sender's buffers; their first segment, which is nobody's memory but the driver VM's, is
- * changed in place. All of it runs on vCPU 0.
+ * Inside, a packet counts only if its source address is the card's (nat_hosts.h). Outside, only what belongs
+ * to a connection that a guest has opened comes in. Frames keep the sender's buffers; their first segment,
+ * which is nobody's memory but the driver VM's, is changed in place. All of it runs on vCPU 0.
  */
 #ifndef DRIVERS_VM_DRIVER_NAT_GATEWAY_H
 #define DRIVERS_VM_DRIVER_NAT_GATEWAY_H
@@ -26,13 +27,15 @@ enum nat_stack_way {
 
 struct nat_gateway_ops {
 	uint64_t (*now_ns)(struct nat_gateway *g); /* never 0, never back */
-	/* The frame is complete (no checksum is missing), its data must be copied; it is for later: nothing is sent from here. */
+	/* The frame is complete (no checksum is missing), its data must be copied; it is for later: nothing
+	 * is sent from here. */
 	void (*take)(struct nat_gateway *g, enum nat_stack_way way, const struct net_frame *frame);
 	/* The Ethernet address of a neighbour at the uplink; false: not known. */
 	bool (*find_neighbour)(struct nat_gateway *g, uint32_t address, uint8_t *mac);
 };
 
-/* The way to the stack for frames whose checksums the sender left to others: a port that is joined to no switch. */
+/* The way to the stack for frames whose checksums the sender left to others: a port that is joined to no
+ * switch. */
 struct nat_stack_port {
 	struct net_port port;
 	struct nat_gateway *gateway;
@@ -50,7 +53,7 @@ struct nat_gateway {
 	struct net_switch *guests; /* `inside` is one of its ports */
 	struct net_switch uplink;  /* of two ports: `outside`, and the uplink */
 	struct net_port inside, outside;
-	struct nat_stack_port stack[3]; /* by enum nat_stack_way */
+	struct nat_stack_port stack[3];	     /* by enum nat_stack_way */
 	uint32_t address, mask, router, dns; /* at the uplink; 0: none yet */
 	uint32_t flows_address;		     /* which the connections have */
 	struct nat_hop hop[NAT_HOPS];
@@ -68,9 +71,11 @@ struct nat_gateway_config {
 };
 
 /* The gateway is the second address of the subnet. Joining its ports is the caller's. */
-void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops, const struct nat_gateway_config *config);
+void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops,
+		      const struct nat_gateway_config *config);
 
 /* What the uplink is called by; another address than before ends all connections. */
-void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router, uint32_t dns);
+void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router,
+			    uint32_t dns);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Who has which address inside: an address belongs to one card's Ethernet address until that has been silent for long. DHCP gives
- * addresses, and a card that takes a free one by itself has it too; one that is another's it cannot use. Pure.
+ * Who has which address inside: an address belongs to one card's Ethernet address until that has been silent
+ * for long. DHCP gives addresses, and a card that takes a free one by itself has it too; one that is
+ * another's it cannot use. Pure.
  */
 #ifndef DRIVERS_VM_DRIVER_NAT_HOSTS_H
 #define DRIVERS_VM_DRIVER_NAT_HOSTS_H
@@ -39,14 +40,18 @@ static inline bool nat_hosts_has(const struct nat_hosts *hosts, uint32_t address
 }
 
 /*
- * The card `mac` uses `address`: its place, or -1: it is not the card's to use. *fresh: it was somebody else's before, or nobody's.
+ * The card `mac` uses `address`: its place, or -1: it is not the card's to use. *fresh: it was somebody
+ * else's before, or nobody's.
  */
-int nat_hosts_use(struct nat_hosts *hosts, uint32_t address, const uint8_t *mac, uint64_t now_ns, bool *fresh);
+int nat_hosts_use(struct nat_hosts *hosts, uint32_t address, const uint8_t *mac, uint64_t now_ns,
+		  bool *fresh);
 
 /* Whose the address is now; NULL: nobody's. */
 const struct nat_host *nat_hosts_find(const struct nat_hosts *hosts, uint32_t address);
 
-/* An address that the card could use: `wanted`, else its own, else a free one, always the same if that can be. 0: there is none. */
-uint32_t nat_hosts_choose(const struct nat_hosts *hosts, const uint8_t *mac, uint32_t wanted, uint64_t now_ns);
+/* An address that the card could use: `wanted`, else its own, else a free one, always the same if that can
+ * be. 0: there is none. */
+uint32_t nat_hosts_choose(const struct nat_hosts *hosts, const uint8_t *mac, uint32_t wanted,
+			  uint64_t now_ns);
 
 #endif

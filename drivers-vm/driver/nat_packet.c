@@ -1,4 +1,5 @@
-/* See nat_packet.h. A change of two bytes is put into every checksum that covers them, in whatever state that checksum is. */
+/* See nat_packet.h. A change of two bytes is put into every checksum that covers them, in whatever state that
+ * checksum is. */
 #include "drivers-vm/driver/nat_packet.h"
 
 #define L3	   NET_HEADER_BYTES
@@ -25,10 +26,11 @@ static uint8_t *at(const struct net_frame *frame, unsigned offset)
 /* ---- Reading ---- */
 
 /*
- * The IPv4 header at `ip` with at least `room` bytes of frame from there; returns where what follows it begins, 0: there is none.
- * `whole`: all of the packet must be there.
+ * The IPv4 header at `ip` with at least `room` bytes of frame from there; returns where what follows it
+ * begins, 0: there is none. `whole`: all of the packet must be there.
  */
-static unsigned read_ip(const struct net_frame *frame, unsigned ip, uint32_t room, bool whole, struct nat_tuple *t)
+static unsigned read_ip(const struct net_frame *frame, unsigned ip, uint32_t room, bool whole,
+			struct nat_tuple *t)
 {
 	const uint8_t *h = at(frame, ip);
 	unsigned head = frame->segment[0].count, header;
@@ -36,9 +38,11 @@ static unsigned read_ip(const struct net_frame *frame, unsigned ip, uint32_t roo
 	if (head < ip + IP_BYTES || room < IP_BYTES || h[0] >> 4 != 4)
 		return 0;
 	header = (h[0] & 15u) * 4;
-	if (header < IP_BYTES || head < ip + header || net_get16(h + 2) < header || (whole && net_get16(h + 2) > room))
+	if (header < IP_BYTES || head < ip + header || net_get16(h + 2) < header ||
+	    (whole && net_get16(h + 2) > room))
 		return 0;
-	/* Only a packet that is no fragment, or the first one, has ports; and of one in fragments the rest would not follow. */
+	/* Only a packet that is no fragment, or the first one, has ports; and of one in fragments the rest
+	 * would not follow. */
 	if ((net_get16(h + 6) & 0x3FFF) != 0)
 		return 0;
 	t->protocol = h[9];
@@ -79,7 +83,8 @@ static void read_error(const struct net_frame *frame, uint32_t bytes, struct nat
 		p->kind = NAT_PACKET_ICMP_ERROR;
 }
 
-/* What the sender left undone is just what its protocol would have: nothing else could be passed on translated. */
+/* What the sender left undone is just what its protocol would have: nothing else could be passed on
+ * translated. */
 static bool is_offload_plain(const struct net_frame *frame, const struct nat_packet *p)
 {
 	unsigned csum = p->tuple.protocol == NET_IP_TCP ? TCP_CSUM : UDP_CSUM;
@@ -87,7 +92,8 @@ static bool is_offload_plain(const struct net_frame *frame, const struct nat_pac
 	if (!frame->csum_partial)
 		return frame->gso == NET_GSO_NONE;
 	return p->tuple.protocol != NAT_ICMP && frame->csum_start == p->l4 && frame->csum_offset == csum &&
-	       (frame->gso == NET_GSO_NONE || (frame->gso == NET_GSO_TCP4 && p->tuple.protocol == NET_IP_TCP));
+	       (frame->gso == NET_GSO_NONE ||
+		(frame->gso == NET_GSO_TCP4 && p->tuple.protocol == NET_IP_TCP));
 }
 
 struct nat_packet nat_packet_read(const struct net_frame *frame)
@@ -141,7 +147,8 @@ struct covers {
 	bool partial; /* l4 is the sum of the pseudo header only: ports are no part of it */
 };
 
-static void change16(struct net_frame *frame, unsigned offset, uint16_t value, const struct covers *c, bool address)
+static void change16(struct net_frame *frame, unsigned offset, uint16_t value, const struct covers *c,
+		     bool address)
 {
 	uint8_t *field = at(frame, offset);
 	uint16_t before = net_get16(field), csum;
@@ -175,13 +182,15 @@ static struct covers covers_of(const struct net_frame *frame, const struct nat_p
 
 	if (p->tuple.protocol == NET_IP_TCP)
 		c.l4 = p->l4 + TCP_CSUM;
-	else if (p->tuple.protocol == NET_IP_UDP && (c.partial || net_get16(at(frame, p->l4 + UDP_CSUM)) != 0))
+	else if (p->tuple.protocol == NET_IP_UDP &&
+		 (c.partial || net_get16(at(frame, p->l4 + UDP_CSUM)) != 0))
 		c.l4 = p->l4 + UDP_CSUM; /* 0: the sender made none (RFC 768) */
 	return c;
 }
 
 /* An echo's identifier is covered by its own checksum, which no address is part of. */
-static void change_port(struct net_frame *frame, const struct nat_packet *p, struct covers c, unsigned offset, uint16_t port)
+static void change_port(struct net_frame *frame, const struct nat_packet *p, struct covers c, unsigned offset,
+			uint16_t port)
 {
 	if (p->tuple.protocol == NAT_ICMP) {
 		c.l4 = p->l4 + ICMP_CSUM;
@@ -203,18 +212,20 @@ static void change(struct net_frame *frame, const struct nat_packet *p, unsigned
 		net_put16(csum, 0xFFFF);
 }
 
-void nat_packet_set_source(struct net_frame *frame, const struct nat_packet *p, uint32_t address, uint16_t port)
+void nat_packet_set_source(struct net_frame *frame, const struct nat_packet *p, uint32_t address,
+			   uint16_t port)
 {
 	change(frame, p, IP_SOURCE, address, 0, port);
 }
 
-void nat_packet_set_target(struct net_frame *frame, const struct nat_packet *p, uint32_t address, uint16_t port)
+void nat_packet_set_target(struct net_frame *frame, const struct nat_packet *p, uint32_t address,
+			   uint16_t port)
 {
 	change(frame, p, IP_TARGET, address, 2, port);
 }
 
-void nat_packet_set_error(struct net_frame *frame, const struct nat_packet *p, uint32_t source, uint16_t source_port,
-			  uint32_t target)
+void nat_packet_set_error(struct net_frame *frame, const struct nat_packet *p, uint32_t source,
+			  uint16_t source_port, uint32_t target)
 {
 	const struct covers outer = {.ip = L3 + IP_CSUM};
 	struct covers c = {.ip = p->quoted_ip + IP_CSUM, .icmp = p->l4 + ICMP_CSUM};

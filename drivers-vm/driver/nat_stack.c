@@ -16,9 +16,12 @@
 #include <string.h>
 
 #define ADDRESS_WAIT_NS 10000000000ull /* until the log tells that there is none */
-#define DOTTED(a)	(unsigned)((a) >> 24), (unsigned)((a) >> 16 & 255), (unsigned)((a) >> 8 & 255), (unsigned)((a) & 255)
+#define DOTTED(a)                                                                                            \
+	(unsigned)((a) >> 24), (unsigned)((a) >> 16 & 255), (unsigned)((a) >> 8 & 255), (unsigned)((a)&255)
 
-/* ---- What lwIP asks for ------------------------------------------------------------------------------------------------------------- */
+/* ---- What lwIP asks for
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 uint32_t nat_stack_random(void)
 {
@@ -44,14 +47,17 @@ static uint32_t value_of(const ip4_addr_t *address)
 	return lwip_ntohl(address->addr);
 }
 
-/* ---- To the switch ------------------------------------------------------------------------------------------------------------------ */
+/* ---- To the switch
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static err_t send(struct net_switch *sw, struct net_port *port, const struct pbuf *p)
 {
 	static uint8_t bytes[NAT_FRAME_BYTES];
 	uint32_t head = p->tot_len < NET_HEAD_BYTES ? p->tot_len : NET_HEAD_BYTES;
 	struct io_segment segment[2] = {{bytes, head}, {bytes + head, p->tot_len - head}};
-	struct net_frame frame = {.segment = segment, .segments = p->tot_len > head ? 2 : 1, .bytes = p->tot_len};
+	struct net_frame frame = {
+		.segment = segment, .segments = p->tot_len > head ? 2 : 1, .bytes = p->tot_len};
 
 	if (p->tot_len > sizeof(bytes) || pbuf_copy_partial(p, bytes, p->tot_len, 0) != p->tot_len)
 		return ERR_BUF;
@@ -117,7 +123,9 @@ static err_t init_outside(struct netif *netif)
 	return init_netif(netif, s->gateway.outside.policy.mac);
 }
 
-/* ---- Leases ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Leases
+ * -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void answer_dhcp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *from, u16_t port)
 {
@@ -134,7 +142,8 @@ static void answer_dhcp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip
 	pbuf_free(p);
 	if (s->client == NULL)
 		return;
-	length = nat_dhcp_answer(&s->gateway.hosts, message, bytes, s->client, s->gateway.ops->now_ns(&s->gateway), answer, &target, &fresh);
+	length = nat_dhcp_answer(&s->gateway.hosts, message, bytes, s->client,
+				 s->gateway.ops->now_ns(&s->gateway), answer, &target, &fresh);
 	if (fresh != 0)
 		nat_flow_drop_host(&s->gateway.flows, (uint8_t)(fresh - s->gateway.hosts.subnet));
 	out = length != 0 ? pbuf_alloc(PBUF_TRANSPORT, (u16_t)length, PBUF_RAM) : NULL;
@@ -146,7 +155,8 @@ static void answer_dhcp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip
 	pbuf_free(out);
 }
 
-/* ---- What the gateway asks for -------------------------------------------------------------------------------------------------------- */
+/* ---- What the gateway asks for
+ * -------------------------------------------------------------------------------------------------------- */
 
 static uint64_t now_ns(struct nat_gateway *g)
 {
@@ -161,8 +171,10 @@ static void take(struct nat_gateway *g, enum nat_stack_way way, const struct net
 	struct pbuf *p;
 	uint16_t done = 0;
 
-	/* The last quarter of the queue is the uplink's: guests cannot keep its address from being renewed. */
-	if (s->put - s->taken >= (way == NAT_STACK_OUTSIDE ? NAT_STACK_QUEUE : NAT_STACK_QUEUE * 3 / 4) || frame->bytes > NAT_FRAME_BYTES)
+	/* The last quarter of the queue is the uplink's: guests cannot keep its address from being renewed.
+	 */
+	if (s->put - s->taken >= (way == NAT_STACK_OUTSIDE ? NAT_STACK_QUEUE : NAT_STACK_QUEUE * 3 / 4) ||
+	    frame->bytes > NAT_FRAME_BYTES)
 		return;
 	p = pbuf_alloc(PBUF_RAW, (u16_t)frame->bytes, PBUF_POOL);
 	if (p == NULL)
@@ -190,20 +202,25 @@ static bool find_neighbour(struct nat_gateway *g, uint32_t address, uint8_t *mac
 	return true;
 }
 
-const struct nat_gateway_ops nat_stack_ops = {.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
+const struct nat_gateway_ops nat_stack_ops = {
+	.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
 
-/* ---- Running ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Running
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Its address at the uplink, when it has come, changed or gone. */
 static void watch_address(struct nat_stack *s)
 {
 	struct nat_gateway *g = &s->gateway;
-	uint32_t address = value_of(netif_ip4_addr(&s->outside)), mask = value_of(netif_ip4_netmask(&s->outside));
+	uint32_t address = value_of(netif_ip4_addr(&s->outside)),
+		 mask = value_of(netif_ip4_netmask(&s->outside));
 	uint32_t dns = value_of(&s->dns);
 
 	if (address == 0 && !s->complained && now_ns(g) - s->started_ns > ADDRESS_WAIT_NS) {
 		s->complained = true;
-		service_log("nat: no DHCP server at uplink %s has given an address yet; is its cable in?", s->name);
+		service_log("nat: no DHCP server at uplink %s has given an address yet; is its cable in?",
+			    s->name);
 	}
 	if (address == g->address && dns == g->dns)
 		return;
@@ -212,10 +229,13 @@ static void watch_address(struct nat_stack *s)
 		service_log("nat: uplink %s has lost its address", s->name);
 		return;
 	}
-	service_log("nat: guests with %u.%u.%u.%u/%u reach the outside by uplink %s as %u.%u.%u.%u", DOTTED(g->hosts.subnet),
-		    32u - (unsigned)__builtin_ctz(g->hosts.count), s->name, DOTTED(address));
+	service_log("nat: guests with %u.%u.%u.%u/%u reach the outside by uplink %s as %u.%u.%u.%u",
+		    DOTTED(g->hosts.subnet), 32u - (unsigned)__builtin_ctz(g->hosts.count), s->name,
+		    DOTTED(address));
 	if (((address ^ g->hosts.subnet) & mask) == 0 || nat_hosts_has(&g->hosts, address))
-		service_log("nat: uplink %s has addresses that the guests' subnet has too: hilum.toml must give another subnet", s->name);
+		service_log("nat: uplink %s has addresses that the guests' subnet has too: hilum.toml must "
+			    "give another subnet",
+			    s->name);
 }
 
 static void input(struct nat_stack *s, unsigned place)
@@ -229,7 +249,8 @@ static void input(struct nat_stack *s, unsigned place)
 		if (s->inside.input(p, &s->inside) != ERR_OK)
 			pbuf_free(p);
 		s->client = NULL;
-		etharp_cleanup_netif(&s->inside); /* guests' addresses are kept elsewhere, and shall not push out others */
+		etharp_cleanup_netif(
+			&s->inside); /* guests' addresses are kept elsewhere, and shall not push out others */
 		break;
 	case NAT_STACK_OUTSIDE:
 		if (s->outside.input(p, &s->outside) != ERR_OK)
@@ -287,7 +308,8 @@ static bool start_outside(struct nat_stack *s, const struct nat_stack_static *fi
 bool nat_stack_start(struct nat_stack *s, const uint8_t *mac, const struct nat_stack_static *fixed)
 {
 	static bool initialised;
-	const ip4_addr_t own = address_of(nat_hosts_gateway(&s->gateway.hosts)), mask = address_of(-s->gateway.hosts.count);
+	const ip4_addr_t own = address_of(nat_hosts_gateway(&s->gateway.hosts)),
+			 mask = address_of(-s->gateway.hosts.count);
 
 	if (!initialised)
 		lwip_init();

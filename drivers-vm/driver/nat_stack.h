@@ -1,6 +1,7 @@
 /*
- * lwIP beside a gateway: it answers ARP and echoes inside, leases addresses there, gets one at the uplink, and finds neighbours. Frames
- * wait in a queue until nat_stack_run, so that lwIP is entered from one place only.
+ * lwIP beside a gateway: it answers ARP and echoes inside, leases addresses there, gets one at the uplink,
+ * and finds neighbours. Frames wait in a queue until nat_stack_run, so that lwIP is entered from one place
+ * only.
  */
 #ifndef DRIVERS_VM_DRIVER_NAT_STACK_H
 #define DRIVERS_VM_DRIVER_NAT_STACK_H
@@ -17,12 +18,12 @@ struct nat_stack {
 	struct nat_gateway gateway; /* first */
 	struct netif inside, outside;
 	struct udp_pcb *dhcp;
-	ip4_addr_t dns; /* the uplink's */
+	ip4_addr_t dns;	       /* the uplink's */
 	const uint8_t *client; /* whose frame is being answered; NULL: nobody's */
 	struct {
 		struct pbuf *data;
 		enum nat_stack_way way;
-		uint32_t peer; /* of NAT_STACK_RESOLVE */
+		uint32_t peer;		    /* of NAT_STACK_RESOLVE */
 		uint8_t mac[NET_MAC_BYTES]; /* of the sender */
 	} queue[NAT_STACK_QUEUE];
 	unsigned put, taken;

@@ -1,7 +1,8 @@
 /*
- * Fuzz target of the address translation with lwIP beside it: the input is frames of a guest and of the uplink, one after the other,
- * each given the Ethernet addresses of its side. Properties: no access out of bounds (the sanitiser sees it), no failed assertion of
- * lwIP's, the table of connections stays whole, and no packet leaves with another address than the uplink's.
+ * Fuzz target of the address translation with lwIP beside it: the input is frames of a guest and of the
+ * uplink, one after the other, each given the Ethernet addresses of its side. Properties: no access out of
+ * bounds (the sanitiser sees it), no failed assertion of lwIP's, the table of connections stays whole, and no
+ * packet leaves with another address than the uplink's.
  */
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/driver/nat_stack.h"
@@ -13,7 +14,8 @@
 #include <string.h>
 
 #define FRAME_MAX 400u
-#define SIDE_OUT  0x80u /* the first byte of a frame in the input: its side, and how much time passes before it */
+#define SIDE_OUT                                                                                             \
+	0x80u /* the first byte of a frame in the input: its side, and how much time passes before it */
 #define TIME_MASK 0x0Fu
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,7 +24,8 @@ static struct net_switch guests;
 static struct nat_stack stack;
 static struct net_port guest, uplink;
 static uint64_t clock_ns = 1;
-static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3}, other_mac[6] = {0, 1, 1, 1, 1, 1};
+static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3},
+		     other_mac[6] = {0, 1, 1, 1, 1, 1};
 
 /* ---- What the driver VM's runtime gives ---- */
 
@@ -62,11 +65,13 @@ static void uplink_receive(struct net_port *port, struct net_frame *frame)
 	if (net_get16(bytes + 12) != NET_TYPE_IP4)
 		return;
 	source = net_get32(bytes + 26);
-	if (source != 0 && source != stack.gateway.flows_address && source != ntohl(netif_ip4_addr(&stack.outside)->addr))
+	if (source != 0 && source != stack.gateway.flows_address &&
+	    source != ntohl(netif_ip4_addr(&stack.outside)->addr))
 		abort();
 }
 
-static void add_port(struct net_switch *sw, struct net_port *port, const struct net_port_ops *ops, bool is_uplink)
+static void add_port(struct net_switch *sw, struct net_port *port, const struct net_port_ops *ops,
+		     bool is_uplink)
 {
 	*port = (struct net_port){.ops = ops, .policy = {.bridge = 1, .uplink = is_uplink}};
 	if (!is_uplink)
@@ -76,7 +81,8 @@ static void add_port(struct net_switch *sw, struct net_port *port, const struct 
 
 static void start(void)
 {
-	static const struct net_port_ops guest_ops = {.receive = guest_receive}, uplink_ops = {.receive = uplink_receive};
+	static const struct net_port_ops guest_ops = {.receive = guest_receive},
+					 uplink_ops = {.receive = uplink_receive};
 	const struct nat_gateway_config config = {1, 0, 0x0A006400, 24, 42, &guests};
 	const struct nat_stack_static fixed = {0xC0000205, 0xC0000201, 0xC0000235, 24};
 

@@ -175,7 +175,7 @@ static void nat_dhcp_answer__not_for_this_server_or_not_its_own__no_answer(void 
 	assert_int_equal(ask(mac_a), 0);
 	begin(DISCOVER, mac_a);
 	assert_int_equal(ask(mac_b), 0); /* it speaks for another card */
-	begin(7, mac_a); /* a release: the address stays the card's until somebody needs it */
+	begin(7, mac_a);		 /* a release: the address stays the card's until somebody needs it */
 	assert_int_equal(ask(mac_a), 0);
 	begin(DISCOVER, mac_a);
 	message[236] = 0;
@@ -275,10 +275,12 @@ static void nat_hosts_choose__small_subnet_full__none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(nat_dhcp_answer__discover_and_request__lease_with_all_that_is_needed, set_up),
+		cmocka_unit_test_setup(nat_dhcp_answer__discover_and_request__lease_with_all_that_is_needed,
+				       set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__restart_of_the_server__same_address, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__anothers_or_impossible_address__refused, set_up),
-		cmocka_unit_test_setup(nat_dhcp_answer__not_for_this_server_or_not_its_own__no_answer, set_up),
+		cmocka_unit_test_setup(nat_dhcp_answer__not_for_this_server_or_not_its_own__no_answer,
+				       set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__reserved_address__for_its_card_only, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__inform__no_address_in_it, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__random_options__no_harm, set_up),

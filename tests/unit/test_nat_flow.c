@@ -68,7 +68,8 @@ static void check_table(void)
 		const struct nat_list *lists[] = {&flows.host[h].passing, &flows.host[h].open};
 		for (unsigned k = 0; k < 2; k++) {
 			uint16_t last = NAT_NONE;
-			for (uint16_t i = lists[k]->oldest; i != NAT_NONE; last = i, i = flows.flow[i].order.newer, of_host++) {
+			for (uint16_t i = lists[k]->oldest; i != NAT_NONE;
+			     last = i, i = flows.flow[i].order.newer, of_host++) {
 				assert_int_equal(flows.flow[i].order.older, last);
 				assert_int_equal(flows.flow[i].host, h);
 				assert_int_equal(flows.flow[i].state == NAT_STATE_OPEN, k);
@@ -111,7 +112,8 @@ static void nat_flow_outward__port_taken_or_low__gets_another(void **state)
 	assert_int_equal(inward(NET_IP_TCP, 80, other, ACK)->inside, second.source);
 	assert_int_equal(inward(NET_IP_TCP, 80, 40000, ACK)->inside, first.source);
 	assert_true(outward(&low, 0)->outside_port >= 1024);
-	assert_int_equal(outward(&elsewhere, NAT_TCP_SYN)->outside_port, 40000); /* another peer tells them apart */
+	assert_int_equal(outward(&elsewhere, NAT_TCP_SYN)->outside_port,
+			 40000); /* another peer tells them apart */
 }
 
 static void nat_flow__no_answer__gone_after_a_minute(void **state)
@@ -153,7 +155,8 @@ static void nat_flow__tcp_ends__goes_soon_but_not_at_once(void **state)
 	outward(&t, NAT_TCP_SYN);
 	inward(NET_IP_TCP, 80, 40000, NAT_TCP_SYN | ACK);
 	outward(&t, NAT_TCP_FIN | ACK);
-	assert_int_equal(inward(NET_IP_TCP, 80, 40000, ACK)->state, NAT_STATE_OPEN); /* half closed: data may still come */
+	assert_int_equal(inward(NET_IP_TCP, 80, 40000, ACK)->state,
+			 NAT_STATE_OPEN); /* half closed: data may still come */
 	assert_int_equal(inward(NET_IP_TCP, 80, 40000, NAT_TCP_FIN | ACK)->state, NAT_STATE_CLOSING);
 	now += 239 * SECOND;
 	assert_non_null(outward(&t, ACK));
@@ -200,7 +203,8 @@ static void nat_flow_outward__full_table__the_greediest_gives(void **state)
 	(void)state;
 	for (unsigned host = 2; host < 12; host++)
 		for (unsigned i = 0; i < NAT_FLOWS_OF_HOST; i++) {
-			struct nat_tuple t = tuple(NET_IP_UDP, (uint8_t)host, (uint16_t)(1024 + i), (uint16_t)host);
+			struct nat_tuple t =
+				tuple(NET_IP_UDP, (uint8_t)host, (uint16_t)(1024 + i), (uint16_t)host);
 			assert_non_null(outward(&t, 0));
 		}
 	assert_int_equal(flows.used, NAT_FLOWS);
@@ -235,7 +239,8 @@ static void nat_flow__whatever_comes__stays_whole(void **state)
 	srandom(2);
 	for (unsigned i = 0; i < 60000; i++) {
 		uint8_t flags = (uint8_t)random() & 7, protocol = protocols[random() % 3];
-		struct nat_tuple t = tuple(protocol, (uint8_t)(2 + random() % 8), (uint16_t)(1000 + random() % 900), (uint16_t)(random() % 4));
+		struct nat_tuple t = tuple(protocol, (uint8_t)(2 + random() % 8),
+					   (uint16_t)(1000 + random() % 900), (uint16_t)(random() % 4));
 		now += (uint64_t)random() % (SECOND / 50);
 		if (random() % 3 != 0)
 			outward(&t, flags);

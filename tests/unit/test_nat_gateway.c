@@ -1,5 +1,6 @@
 /*
- * The gateway between a switch with two guests and an uplink: what passes, with which addresses, and what does not.
+ * The gateway between a switch with two guests and an uplink: what passes, with which addresses, and what
+ * does not.
  *
  * UNIT_SOURCES: drivers-vm/driver/nat_gateway.c drivers-vm/driver/nat_packet.c drivers-vm/driver/nat_flow.c
  * UNIT_SOURCES: drivers-vm/driver/nat_hosts.c drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c
@@ -42,7 +43,8 @@ static unsigned taken[3];
 static uint8_t taken_bytes[2048];
 static uint32_t known; /* the one neighbour with an Ethernet address */
 
-static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, other_mac[6] = {2, 0, 0, 0, 0, 8}, uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3};
+static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, other_mac[6] = {2, 0, 0, 0, 0, 8},
+		     uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3};
 static const uint8_t router_mac[6] = {0, 1, 1, 1, 1, 1}, all_mac[6] = {255, 255, 255, 255, 255, 255};
 
 static void receive(struct net_port *p, struct net_frame *frame)
@@ -99,7 +101,8 @@ static void add_port(struct net_switch *sw, struct port *p, const uint8_t *mac)
 
 static int set_up(void **state)
 {
-	static const struct nat_gateway_ops ops = {.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
+	static const struct nat_gateway_ops ops = {
+		.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
 	const struct nat_gateway_config config = {BRIDGE, VLAN, IP4(10, 0, 100, 0), 24, 42, &guests};
 
 	(void)state;
@@ -112,14 +115,16 @@ static int set_up(void **state)
 	memset(uplink.port.policy.mac, 0, 6);
 	uplink.port.policy.uplink = true;
 	memcpy(gateway.outside.policy.mac, uplink_mac, 6);
-	assert_true(net_switch_add(&guests, &gateway.inside) && net_switch_add(&gateway.uplink, &gateway.outside));
+	assert_true(net_switch_add(&guests, &gateway.inside) &&
+		    net_switch_add(&gateway.uplink, &gateway.outside));
 	nat_gateway_set_uplink(&gateway, OUR, IP4(255, 255, 255, 0), ROUTER, DNS);
 	known = ROUTER;
 	now = 1000000000;
 	return 0;
 }
 
-static struct nat_tuple tuple(uint8_t protocol, uint32_t source, uint16_t source_port, uint32_t target, uint16_t target_port)
+static struct nat_tuple tuple(uint8_t protocol, uint32_t source, uint16_t source_port, uint32_t target,
+			      uint16_t target_port)
 {
 	return (struct nat_tuple){protocol, source, target, source_port, target_port};
 }
@@ -139,7 +144,8 @@ static void from_uplink(struct nat_tuple t, uint8_t flags, unsigned data)
 /* What the port got last. */
 static struct nat_packet got(struct port *p)
 {
-	struct net_frame frame = {.segment = &(struct io_segment){p->bytes, 160}, .segments = 1, .bytes = p->last.bytes};
+	struct net_frame frame = {
+		.segment = &(struct io_segment){p->bytes, 160}, .segments = 1, .bytes = p->last.bytes};
 
 	assert_true(packet_is_sound(p->bytes + 14));
 	return nat_packet_read(&frame);
@@ -187,7 +193,8 @@ static void nat_gateway__burst_ends__both_sides_are_told(void **state)
 static void nat_gateway__large_segment__stays_whole_and_the_senders(void **state)
 {
 	(void)state;
-	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK, 1800);
+	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK,
+		   1800);
 	net_put16(f.bytes + 50, (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, 1820)));
 	f.frame.csum_partial = true;
 	f.frame.csum_start = 34;
@@ -199,10 +206,12 @@ static void nat_gateway__large_segment__stays_whole_and_the_senders(void **state
 	assert_int_equal(uplink.last.gso, NET_GSO_TCP4);
 	assert_true(uplink.last.csum_partial);
 	assert_ptr_equal(uplink.last.segment[1].bytes, f.bytes + NET_HEAD_BYTES);
-	assert_int_equal(net_get16(uplink.bytes + 50), (uint16_t)~plain_csum(NULL, 0, pseudo_sum(uplink.bytes + 14, 1820)));
+	assert_int_equal(net_get16(uplink.bytes + 50),
+			 (uint16_t)~plain_csum(NULL, 0, pseudo_sum(uplink.bytes + 14, 1820)));
 	/* A card that cannot do it gets pieces with good checksums. */
 	uplink.port.can = 0;
-	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK, 1800);
+	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK,
+		   1800);
 	net_put16(f.bytes + 50, (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, 1820)));
 	f.frame.csum_partial = true;
 	f.frame.csum_start = 34;
@@ -283,9 +292,13 @@ static void nat_gateway__unasked_from_outside__stays_outside(void **state)
 {
 	const struct nat_tuple tries[] = {
 		tuple(NET_IP_TCP, WEB, 81, OUR, 40000), /* another port of the peer's */
-		tuple(NET_IP_TCP, LAN, 80, OUR, 40000), tuple(NET_IP_TCP, WEB, 80, OUR, 40001), tuple(NET_IP_UDP, WEB, 80, OUR, 40000),
+		tuple(NET_IP_TCP, LAN, 80, OUR, 40000),
+		tuple(NET_IP_TCP, WEB, 80, OUR, 40001),
+		tuple(NET_IP_UDP, WEB, 80, OUR, 40000),
 		tuple(NET_IP_TCP, WEB, 80, GUEST, 40000), /* straight to the guest's own address */
-		tuple(NET_IP_TCP, OTHER, 80, OUR, 40000), tuple(NET_IP_UDP, WEB, 80, OUR, 53), tuple(NAT_ICMP, WEB, 40000, OUR, 40000),
+		tuple(NET_IP_TCP, OTHER, 80, OUR, 40000),
+		tuple(NET_IP_UDP, WEB, 80, OUR, 53),
+		tuple(NAT_ICMP, WEB, 40000, OUR, 40000),
 	};
 
 	(void)state;
@@ -304,7 +317,8 @@ static void nat_gateway__anothers_address__does_not_pass(void **state)
 	assert_int_equal(uplink.frames, 1);
 	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GUEST, 5001, WEB, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
-	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GATEWAY, 5001, WEB, 99), 0, 30);
+	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GATEWAY, 5001, WEB, 99), 0,
+		   30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
 	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, WEB, 5001, LAN, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
@@ -321,7 +335,8 @@ static void nat_gateway__address_of_the_configuration__its_cards_only(void **sta
 	other.port.policy.ip4s = 1;
 	from_guest(tuple(NET_IP_UDP, IP4(10, 0, 100, 9), 5000, WEB, 99), 0, 30);
 	assert_int_equal(uplink.frames, 0);
-	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, IP4(10, 0, 100, 9), 5000, WEB, 99), 0, 30);
+	frame_make(&f, gateway.inside.policy.mac, other_mac,
+		   tuple(NET_IP_UDP, IP4(10, 0, 100, 9), 5000, WEB, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
 	assert_int_equal(uplink.frames, 1);
 	assert_int_equal(nat_hosts_choose(&gateway.hosts, other_mac, 0, now), IP4(10, 0, 100, 9));
@@ -329,7 +344,13 @@ static void nat_gateway__address_of_the_configuration__its_cards_only(void **sta
 
 static void nat_gateway__no_way_there__dropped(void **state)
 {
-	const uint32_t nowhere[] = {OTHER, IP4(10, 0, 100, 255), IP4(127, 0, 0, 1), IP4(224, 0, 0, 1), IP4(255, 255, 255, 255), IP4(0, 0, 0, 1), OUR};
+	const uint32_t nowhere[] = {OTHER,
+				    IP4(10, 0, 100, 255),
+				    IP4(127, 0, 0, 1),
+				    IP4(224, 0, 0, 1),
+				    IP4(255, 255, 255, 255),
+				    IP4(0, 0, 0, 1),
+				    OUR};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
@@ -419,7 +440,8 @@ static void nat_gateway__dhcp__to_the_stack_from_both_sides(void **state)
 	assert_int_equal(uplink.frames, 0);
 }
 
-/* Bytes of any kind from both sides, most of them nearly right: what comes out is sound, and never bears a guest's address outside. */
+/* Bytes of any kind from both sides, most of them nearly right: what comes out is sound, and never bears a
+ * guest's address outside. */
 static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **state)
 {
 	static const uint32_t addresses[] = {GUEST, OTHER, GATEWAY, OUR, WEB, LAN, DNS, 0, 0xFFFFFFFF};
@@ -430,7 +452,8 @@ static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **sta
 	srandom(4);
 	for (unsigned i = 0; i < 100000; i++) {
 		bool inside = random() % 2;
-		struct nat_tuple t = tuple(protocols[random() % 4], addresses[random() % 9], (uint16_t)(5300 + random() % 4), addresses[random() % 9],
+		struct nat_tuple t = tuple(protocols[random() % 4], addresses[random() % 9],
+					   (uint16_t)(5300 + random() % 4), addresses[random() % 9],
 					   (uint16_t)(random() % 4 == 0 ? 53 : 5300 + random() % 4));
 		if (random() % 8 == 0)
 			t.source_port = 53;
@@ -440,9 +463,11 @@ static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **sta
 		if (!inside && random() % 2)
 			t.target = OUR;
 		if (t.protocol == 41 || random() % 8 == 0)
-			frame_make_error(&f, to, inside ? guest_mac : router_mac, t.source, t.target, &t, (uint8_t)(random() % 9));
+			frame_make_error(&f, to, inside ? guest_mac : router_mac, t.source, t.target, &t,
+					 (uint8_t)(random() % 9));
 		else
-			frame_make(&f, to, inside ? guest_mac : router_mac, t, (uint8_t)(random() % 9), (unsigned)random() % 300);
+			frame_make(&f, to, inside ? guest_mac : router_mac, t, (uint8_t)(random() % 9),
+				   (unsigned)random() % 300);
 		bool broken = random() % 4 == 0;
 		for (unsigned k = 0; broken && k < 3; k++)
 			f.bytes[14 + (unsigned)random() % 60] = (uint8_t)random();
@@ -451,14 +476,17 @@ static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **sta
 		now += (uint64_t)random() % 100000000;
 		known = random() % 2 ? ROUTER : DNS;
 		before = uplink.frames + guest.frames;
-		net_switch_forward(inside ? &guests : &gateway.uplink, inside ? &guest.port : &uplink.port, &f.frame, now);
+		net_switch_forward(inside ? &guests : &gateway.uplink, inside ? &guest.port : &uplink.port,
+				   &f.frame, now);
 		if (uplink.frames + guest.frames == before)
 			continue;
 		struct port *p = inside ? &uplink : &guest;
 		if (inside) {
 			assert_int_equal(net_get32(p->bytes + 26), OUR);
-		} else { /* to an address that is this guest's: it may have taken both, as nobody else asked for one */
-			const struct nat_host *host = nat_hosts_find(&gateway.hosts, net_get32(p->bytes + 30));
+		} else { /* to an address that is this guest's: it may have taken both, as nobody else asked
+			    for one */
+			const struct nat_host *host =
+				nat_hosts_find(&gateway.hosts, net_get32(p->bytes + 30));
 			assert_non_null(host);
 			assert_memory_equal(host->mac, guest_mac, 6);
 		}
@@ -478,7 +506,8 @@ int main(void)
 		cmocka_unit_test_setup(nat_gateway__large_segment__stays_whole_and_the_senders, set_up),
 		cmocka_unit_test_setup(nat_gateway__echo__reaches_the_world_and_the_guest_again, set_up),
 		cmocka_unit_test_setup(nat_gateway__dns_at_the_gateway__another_answers, set_up),
-		cmocka_unit_test_setup(nat_gateway__next_hop_unknown__the_stack_gets_a_finished_packet, set_up),
+		cmocka_unit_test_setup(nat_gateway__next_hop_unknown__the_stack_gets_a_finished_packet,
+				       set_up),
 		cmocka_unit_test_setup(nat_gateway__neighbour_silent_for_long__asked_again, set_up),
 		cmocka_unit_test_setup(nat_gateway__unasked_from_outside__stays_outside, set_up),
 		cmocka_unit_test_setup(nat_gateway__anothers_address__does_not_pass, set_up),

@@ -137,7 +137,8 @@ static void nat_packet_set__checksum_left_undone__right_once_done(void **state)
 		f.frame.csum_offset = (uint16_t)csum_at(all[i]->protocol);
 		struct nat_packet p = nat_packet_read(&f.frame);
 		nat_packet_set_source(&f.frame, &p, IP4(203, 0, 113, 9), 61000);
-		assert_int_equal(net_get16(f.bytes + at), (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, bytes)));
+		assert_int_equal(net_get16(f.bytes + at),
+				 (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, bytes)));
 		net_put16(f.bytes + at, plain_csum(f.bytes + 34, bytes, 0));
 		assert_true(packet_is_sound(f.bytes + 14));
 	}
