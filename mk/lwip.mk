@@ -12,7 +12,7 @@ cache/lwip/VERSION: scripts/fetch-lwip
 	@scripts/fetch-lwip
 	@touch $@
 
-$(B)/lwip/%.o: cache/lwip/VERSION
+$(LWIP_OBJ): $(B)/lwip/%.o: cache/lwip/VERSION
 	@mkdir -p $(@D)
 	@echo "  CC    $(LWIP)/$*.c"
 	$(Q)$(CC) $(LWIP_CFLAGS) $(DEPS) -c -o $@ $(LWIP)/$*.c

@@ -6,6 +6,7 @@
 #include "drivers-vm/driver/slot_devices.h"
 #include "drivers-vm/runtime/service.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,16 @@ static const char *start(struct nat_stack *s, const struct channel_message *m, c
 	return NULL;
 }
 
+/* What the driver VM before has left, or, if the control VM has no memory for that, something that goes with this one. */
+static struct nat_store *store_of(const struct channel_message *m)
+{
+	static_assert(sizeof(struct nat_store) <= CHANNEL_NAT_BYTES, "it fits what the control VM gives");
+
+	if (m->uplink.state_gpa != 0 && service_map_memory(m->uplink.state_gpa, CHANNEL_NAT_BYTES))
+		return (struct nat_store *)(uintptr_t)m->uplink.state_gpa;
+	return calloc(1, sizeof(struct nat_store));
+}
+
 void nat_add(const struct channel_message *m)
 {
 	struct nat_gateway_config config = {
@@ -40,24 +51,20 @@ void nat_add(const struct channel_message *m)
 		.prefix = m->uplink.subnet_prefix,
 		.guests = &driver_switch,
 		.secret = (uint64_t)nat_stack_random() << 32 | nat_stack_random(),
+		.store = store_of(m),
 	};
 	struct nat_stack *s = calloc(1, sizeof(*s));
 	const struct host_nic *nic;
-	const char *error;
+	const char *error = "no memory for a gateway in the driver VM";
 
-	if (s == NULL || config.prefix < NAT_PREFIX_MIN || config.prefix > NAT_PREFIX_MAX) {
-		service_log("nat: no memory for a gateway in the driver VM");
-		free(s);
-		return;
+	if (s != NULL && config.store != NULL && config.prefix >= NAT_PREFIX_MIN && config.prefix <= NAT_PREFIX_MAX) {
+		nat_gateway_init(&s->gateway, &nat_stack_ops, &config);
+		nic = host_nic_join(&s->gateway.uplink, m);
+		if (nic == NULL)
+			return; /* which is for good: nobody wants the memory back */
+		error = start(s, m, nic->mac);
 	}
-	nat_gateway_init(&s->gateway, &nat_stack_ops, &config);
-	nic = host_nic_join(&s->gateway.uplink, m);
-	if (nic == NULL) {
-		free(s);
-		return;
-	}
-	error = start(s, m, nic->mac);
-	/* Its ports are joined: a gateway that does not work stays, and does nothing. */
+	/* If its ports are joined, a gateway that does not work stays, and does nothing. */
 	if (error != NULL)
 		service_log("nat: %s", error);
 }

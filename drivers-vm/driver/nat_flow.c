@@ -89,6 +89,26 @@ static void unchain(struct nat_flows *flows, uint16_t *head, uint16_t index, siz
 	*head = *(uint16_t *)((char *)&flows->flow[index] + next);
 }
 
+/* Heads of all lists, with nothing in them. */
+static void clear_heads(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret)
+{
+	memset(flows, 0, sizeof(*flows));
+	memset(flows->inside, 0xFF, sizeof(flows->inside));
+	memset(flows->outside, 0xFF, sizeof(flows->outside));
+	flows->secret = secret;
+	flows->flow = flow;
+	flows->free = NAT_NONE;
+	for (unsigned i = 0; i < NAT_HOSTS; i++)
+		flows->host[i].passing = flows->host[i].open = (struct nat_list){NAT_NONE, NAT_NONE};
+}
+
+static void give_back(struct nat_flows *flows, uint16_t index)
+{
+	flows->flow[index].state = NAT_STATE_FREE;
+	flows->flow[index].next_inside = flows->free;
+	flows->free = index;
+}
+
 static void remove_flow(struct nat_flows *flows, struct nat_flow *flow)
 {
 	uint16_t index = index_of(flows, flow);
@@ -102,21 +122,14 @@ static void remove_flow(struct nat_flows *flows, struct nat_flow *flow)
 	list_remove(flows, flow);
 	flows->host[flow->host].flows--;
 	flows->used--;
-	flow->state = NAT_STATE_FREE;
-	flow->next_inside = flows->free;
-	flows->free = index;
+	give_back(flows, index);
 }
 
-void nat_flows_init(struct nat_flows *flows, uint64_t secret)
+void nat_flows_init(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret)
 {
-	memset(flows, 0, sizeof(*flows));
-	memset(flows->inside, 0xFF, sizeof(flows->inside));
-	memset(flows->outside, 0xFF, sizeof(flows->outside));
-	flows->secret = secret;
-	for (unsigned i = 0; i < NAT_HOSTS; i++)
-		flows->host[i].passing = flows->host[i].open = (struct nat_list){NAT_NONE, NAT_NONE};
-	for (unsigned i = 0; i < NAT_FLOWS; i++)
-		flows->flow[i].next_inside = (uint16_t)(i + 1 < NAT_FLOWS ? i + 1 : NAT_NONE);
+	clear_heads(flows, flow, secret);
+	for (unsigned i = NAT_FLOWS; i-- != 0;)
+		give_back(flows, (uint16_t)i);
 }
 
 /* ---- Finding ---- */
@@ -206,11 +219,25 @@ static void make_room(struct nat_flows *flows, uint8_t host)
 	flows->evicted++;
 }
 
+/* Into all lists that it belongs to, by what it says. */
+static void link_flow(struct nat_flows *flows, struct nat_flow *f)
+{
+	uint16_t *inside =
+		bucket_inside(flows, f->protocol, f->inside, f->inside_port, f->seen, f->peer_port);
+	uint16_t *outside = bucket_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port);
+
+	f->next_inside = *inside;
+	f->next_outside = *outside;
+	*inside = *outside = index_of(flows, f);
+	list_append(flows, f);
+	flows->host[f->host].flows++;
+	flows->used++;
+}
+
 static struct nat_flow *make_flow(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer,
 				  uint8_t host, uint16_t port)
 {
-	uint16_t index = flows->free, *inside, *outside;
-	struct nat_flow *f = &flows->flow[index];
+	struct nat_flow *f = &flows->flow[flows->free];
 
 	flows->free = f->next_inside;
 	*f = (struct nat_flow){
@@ -224,15 +251,34 @@ static struct nat_flow *make_flow(struct nat_flows *flows, const struct nat_tupl
 		.state = NAT_STATE_NEW,
 		.host = host,
 	};
-	inside = bucket_inside(flows, f->protocol, f->inside, f->inside_port, f->seen, f->peer_port);
-	outside = bucket_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port);
-	f->next_inside = *inside;
-	f->next_outside = *outside;
-	*inside = *outside = index;
-	list_append(flows, f);
-	flows->host[host].flows++;
-	flows->used++;
+	link_flow(flows, f);
 	return f;
+}
+
+/* Whether what a driver VM left as a connection can be one beside those that are in the table. */
+static bool is_plausible(struct nat_flows *flows, const struct nat_flow *f, uint32_t subnet, uint64_t now_ns)
+{
+	const struct nat_tuple t = {f->protocol, f->inside, f->seen, f->inside_port, f->peer_port};
+
+	return f->state != NAT_STATE_FREE && f->state <= NAT_STATE_CLOSING && f->finished <= FINISHED_ALL &&
+	       (f->protocol == NET_IP_TCP || f->protocol == NET_IP_UDP ||
+		(f->protocol == NAT_ICMP && f->peer_port == 0)) &&
+	       f->inside - subnet == f->host && f->outside_port != 0 && f->until_ns > now_ns &&
+	       f->until_ns - now_ns <= TCP_OPEN_NS && flows->host[f->host].flows < NAT_FLOWS_OF_HOST &&
+	       find_inside(flows, &t, now_ns) == NULL &&
+	       find_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port, now_ns) == NULL;
+}
+
+void nat_flows_adopt(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret, uint32_t subnet,
+		     uint64_t now_ns)
+{
+	clear_heads(flows, flow, secret);
+	for (unsigned i = NAT_FLOWS; i-- != 0;) {
+		if (is_plausible(flows, &flow[i], subnet, now_ns))
+			link_flow(flows, &flow[i]);
+		else
+			give_back(flows, (uint16_t)i);
+	}
 }
 
 struct nat_flow *nat_flow_outward(struct nat_flows *flows, const struct nat_tuple *t, uint8_t tcp_flags,

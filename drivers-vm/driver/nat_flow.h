@@ -54,10 +54,18 @@ struct nat_flows {
 		uint16_t flows;
 		struct nat_list passing, open; /* in the order of their last use */
 	} host[NAT_HOSTS];
-	struct nat_flow flow[NAT_FLOWS];
+	struct nat_flow *flow; /* NAT_FLOWS of them */
 };
 
-void nat_flows_init(struct nat_flows *flows, uint64_t secret);
+/* An empty table over the memory `flow`, which outlives the driver VM. */
+void nat_flows_init(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret);
+
+/*
+ * A table of what a driver VM before this one has left in `flow`, of guests with addresses from `subnet` on.
+ * It has crashed: what makes no sense there is left out.
+ */
+void nat_flows_adopt(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret, uint32_t subnet,
+		     uint64_t now_ns);
 
 /*
  * The connection of a packet from inside; a new one if there is none. `t` as the guest sent it, `peer` whom

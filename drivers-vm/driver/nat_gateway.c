@@ -350,18 +350,26 @@ void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops,
 	g->outside.ops = &outside_ops;
 	for (unsigned i = 0; i < 3; i++)
 		g->stack[i] = (struct nat_stack_port){{.ops = &stack_ops}, g, (enum nat_stack_way)i};
-	nat_hosts_init(&g->hosts, config->subnet, config->prefix);
+	g->store = config->store;
+	nat_hosts_init(&g->hosts, g->store->host, config->subnet, config->prefix);
 	g->hosts.allowed = is_allowed;
 	g->hosts.ctx = g;
-	nat_flows_init(&g->flows, config->secret);
+	if (g->store->magic == NAT_STORE_MAGIC) {
+		nat_hosts_check(&g->hosts, ops->now_ns(g));
+		nat_flows_adopt(&g->flows, g->store->flow, config->secret, g->hosts.subnet, ops->now_ns(g));
+	} else {
+		memset(g->store, 0, sizeof(*g->store));
+		nat_flows_init(&g->flows, g->store->flow, config->secret);
+		g->store->magic = NAT_STORE_MAGIC;
+	}
 }
 
 void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router,
 			    uint32_t dns)
 {
-	if (address != 0 && address != g->flows_address) {
-		nat_flows_init(&g->flows, g->flows.secret);
-		g->flows_address = address;
+	if (address != 0 && address != g->store->address) {
+		nat_flows_init(&g->flows, g->store->flow, g->flows.secret);
+		g->store->address = address;
 	}
 	memset(g->hop, 0, sizeof(g->hop));
 	g->address = address;

@@ -14,6 +14,8 @@
 #include "drivers-vm/driver/nat_hosts.h"
 #include "drivers-vm/driver/net_switch.h"
 
+#include <assert.h>
+
 #define NAT_HOPS 16u
 
 struct nat_gateway;
@@ -48,6 +50,17 @@ struct nat_hop {
 	uint64_t until_ns;
 };
 
+/* What outlives the driver VM. The next one looks at it before it believes it. */
+struct nat_store {
+	uint64_t magic;	  /* NAT_STORE_MAGIC, once there is something */
+	uint32_t address; /* at the uplink, which the connections have */
+	uint32_t reserved;
+	struct nat_host host[NAT_HOSTS_MAX];
+	struct nat_flow flow[NAT_FLOWS];
+};
+#define NAT_STORE_MAGIC 0x31544E204D4C48ull /* "HLM NT1": another layout has another number */
+static_assert(sizeof(struct nat_flow) == 40, "and a number more in NAT_STORE_MAGIC");
+
 struct nat_gateway {
 	const struct nat_gateway_ops *ops;
 	struct net_switch *guests; /* `inside` is one of its ports */
@@ -55,7 +68,7 @@ struct nat_gateway {
 	struct net_port inside, outside;
 	struct nat_stack_port stack[3];	     /* by enum nat_stack_way */
 	uint32_t address, mask, router, dns; /* at the uplink; 0: none yet */
-	uint32_t flows_address;		     /* which the connections have */
+	struct nat_store *store;
 	struct nat_hop hop[NAT_HOPS];
 	struct nat_hosts hosts;
 	struct nat_flows flows;
@@ -68,6 +81,8 @@ struct nat_gateway_config {
 	unsigned prefix;
 	uint64_t secret;
 	struct net_switch *guests;
+	struct nat_store
+		*store; /* zeroes, or what the driver VM before has left of a gateway with the same subnet */
 };
 
 /* The gateway is the second address of the subnet. Joining its ports is the caller's. */

@@ -7,11 +7,19 @@
 
 #define LEASE_NS (NAT_LEASE_SECONDS * 1000000000ull)
 
-void nat_hosts_init(struct nat_hosts *hosts, uint32_t subnet, unsigned prefix)
+void nat_hosts_init(struct nat_hosts *hosts, struct nat_host *host, uint32_t subnet, unsigned prefix)
 {
 	memset(hosts, 0, sizeof(*hosts));
+	hosts->host = host;
 	hosts->count = 1u << (32 - prefix);
 	hosts->subnet = subnet & -hosts->count;
+}
+
+void nat_hosts_check(struct nat_hosts *hosts, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < NAT_HOSTS_MAX; i++)
+		if (hosts->host[i].used_ns > now_ns || (hosts->host[i].mac[0] & 1))
+			hosts->host[i] = (struct nat_host){0};
 }
 
 /* Neither the subnet's own address, nor the gateway's, nor the broadcast address. */

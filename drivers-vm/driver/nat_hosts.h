@@ -10,6 +10,7 @@
 
 #define NAT_HOSTS_OF_CARD 4u /* addresses that one card can have */
 #define NAT_LEASE_SECONDS 3600u
+#define NAT_HOSTS_MAX	  256u
 #define NAT_PREFIX_MIN	  24u
 #define NAT_PREFIX_MAX	  29u
 
@@ -24,10 +25,14 @@ struct nat_hosts {
 	/* Whether the configuration lets that card have the address; asked when it is to get it. */
 	bool (*allowed)(void *ctx, uint32_t address, const uint8_t *mac);
 	void *ctx;
-	struct nat_host host[256]; /* by the address's place in the subnet */
+	struct nat_host *host; /* NAT_HOSTS_MAX of them, by the address's place in the subnet */
 };
 
-void nat_hosts_init(struct nat_hosts *hosts, uint32_t subnet, unsigned prefix);
+/* Over the memory `host`, which outlives the driver VM, with what is there. */
+void nat_hosts_init(struct nat_hosts *hosts, struct nat_host *host, uint32_t subnet, unsigned prefix);
+
+/* After a driver VM that has crashed: what it cannot have meant is gone. */
+void nat_hosts_check(struct nat_hosts *hosts, uint64_t now_ns);
 
 static inline uint32_t nat_hosts_gateway(const struct nat_hosts *hosts)
 {

@@ -18,6 +18,8 @@
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
 #define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
 
+#define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
+
 #define CHANNEL_SLOTS 32u
 #define CHANNEL_DEVICES 64u
 #define CHANNEL_BARS    6u
@@ -151,6 +153,7 @@ struct channel_message {
 			uint8_t subnet_prefix, address_prefix;
 			uint32_t subnet; /* the guests' */
 			uint32_t address, router, dns; /* at the uplink; address 0: all of them by DHCP */
+			uint64_t state_gpa; /* CHANNEL_NAT_BYTES that outlive the driver VM; 0: none */
 		} uplink;
 		struct {
 			uint64_t value, value2;

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct net_switch guests;
 static struct nat_stack stack;
+static struct nat_store store;
 static struct net_port guest, uplink;
 static uint64_t clock_ns = 1;
 static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3},
@@ -65,7 +66,7 @@ static void uplink_receive(struct net_port *port, struct net_frame *frame)
 	if (net_get16(bytes + 12) != NET_TYPE_IP4)
 		return;
 	source = net_get32(bytes + 26);
-	if (source != 0 && source != stack.gateway.flows_address &&
+	if (source != 0 && source != store.address &&
 	    source != ntohl(netif_ip4_addr(&stack.outside)->addr))
 		abort();
 }
@@ -83,7 +84,7 @@ static void start(void)
 {
 	static const struct net_port_ops guest_ops = {.receive = guest_receive},
 					 uplink_ops = {.receive = uplink_receive};
-	const struct nat_gateway_config config = {1, 0, 0x0A006400, 24, 42, &guests};
+	const struct nat_gateway_config config = {1, 0, 0x0A006400, 24, 42, &guests, &store};
 	const struct nat_stack_static fixed = {0xC0000205, 0xC0000201, 0xC0000235, 24};
 
 	nat_gateway_init(&stack.gateway, &nat_stack_ops, &config);

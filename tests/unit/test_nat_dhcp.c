@@ -22,6 +22,7 @@
 #define NAK	 6
 #define INFORM	 8
 
+static struct nat_host places[NAT_HOSTS_MAX];
 static struct nat_hosts hosts;
 static uint64_t now;
 static uint32_t reserved; /* for mac_a alone; 0: none */
@@ -39,7 +40,8 @@ static bool allowed(void *ctx, uint32_t address, const uint8_t *mac)
 static int set_up(void **state)
 {
 	(void)state;
-	nat_hosts_init(&hosts, SUBNET + 77, 24); /* whatever is behind the prefix does not count */
+	memset(places, 0, sizeof(places));
+	nat_hosts_init(&hosts, places, SUBNET + 77, 24); /* whatever is behind the prefix does not count */
 	hosts.allowed = allowed;
 	reserved = 0;
 	now = SECOND;
@@ -262,7 +264,8 @@ static void nat_hosts_use__card_that_takes_many__loses_its_oldest(void **state)
 static void nat_hosts_choose__small_subnet_full__none(void **state)
 {
 	(void)state;
-	nat_hosts_init(&hosts, SUBNET, 29);
+	memset(places, 0, sizeof(places));
+	nat_hosts_init(&hosts, places, SUBNET, 29);
 	for (uint8_t i = 0; i < 5; i++) {
 		const uint8_t mac[6] = {2, 0, 0, 0, 1, i};
 		uint32_t address = nat_hosts_choose(&hosts, mac, 0, now);

@@ -15,13 +15,14 @@
 #define PEER   IP4(93, 184, 216, 34)
 #define ACK    0x10u
 
+static struct nat_flow memory[NAT_FLOWS];
 static struct nat_flows flows;
 static uint64_t now;
 
 static int set_up(void **state)
 {
 	(void)state;
-	nat_flows_init(&flows, 0x1234567890ABCDEFull);
+	nat_flows_init(&flows, memory, 0x1234567890ABCDEFull);
 	now = SECOND;
 	return 0;
 }

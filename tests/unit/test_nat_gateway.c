@@ -36,6 +36,7 @@ struct port {
 
 static struct net_switch guests;
 static struct nat_gateway gateway;
+static struct nat_store store;
 static struct port guest, other, uplink;
 static struct frame f;
 static uint64_t now;
@@ -99,13 +100,12 @@ static void add_port(struct net_switch *sw, struct port *p, const uint8_t *mac)
 	assert_true(net_switch_add(sw, &p->port));
 }
 
-static int set_up(void **state)
+static int start(void)
 {
 	static const struct nat_gateway_ops ops = {
 		.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
-	const struct nat_gateway_config config = {BRIDGE, VLAN, IP4(10, 0, 100, 0), 24, 42, &guests};
+	const struct nat_gateway_config config = {BRIDGE, VLAN, IP4(10, 0, 100, 0), 24, 42, &guests, &store};
 
-	(void)state;
 	memset(&guests, 0, sizeof(guests));
 	memset(taken, 0, sizeof(taken));
 	nat_gateway_init(&gateway, &ops, &config);
@@ -119,8 +119,15 @@ static int set_up(void **state)
 		    net_switch_add(&gateway.uplink, &gateway.outside));
 	nat_gateway_set_uplink(&gateway, OUR, IP4(255, 255, 255, 0), ROUTER, DNS);
 	known = ROUTER;
-	now = 1000000000;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	memset(&store, 0, sizeof(store));
+	now = 1000000000;
+	return start();
 }
 
 static struct nat_tuple tuple(uint8_t protocol, uint32_t source, uint16_t source_port, uint32_t target,
@@ -377,6 +384,69 @@ static void nat_gateway__address_changes__connections_end(void **state)
 	assert_int_equal(guest.frames, 1);
 }
 
+/* As in memory that the control VM keeps while one driver VM follows another. */
+static void nat_gateway__driver_vm_starts_afresh__connections_go_on(void **state)
+{
+	(void)state;
+	from_guest(tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), NAT_TCP_SYN, 0);
+	from_uplink(tuple(NET_IP_TCP, WEB, 80, OUR, 40000), NAT_TCP_SYN | ACK, 0);
+	from_guest(tuple(NET_IP_UDP, GUEST, 500, GATEWAY, 53), 0, 0);
+	uint16_t port =
+		nat_flow_outward(&gateway.flows, &(struct nat_tuple){NET_IP_UDP, GUEST, GATEWAY, 500, 53}, 0,
+				 DNS, 7, now)
+			->outside_port;
+	start();
+	assert_int_equal(gateway.flows.used, 2);
+	from_uplink(tuple(NET_IP_TCP, WEB, 80, OUR, 40000), ACK, 100);
+	assert_int_equal(guest.frames, 1);
+	struct nat_packet p = got(&guest);
+	same(&p, tuple(NET_IP_TCP, WEB, 80, GUEST, 40000));
+	from_uplink(tuple(NET_IP_UDP, DNS, 53, OUR, port), 0, 100);
+	p = got(&guest);
+	same(&p, tuple(NET_IP_UDP, GATEWAY, 53, GUEST, 500));
+	/* And whoever had an address has it still. */
+	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GUEST, 5001, WEB, 99), 0, 30);
+	net_switch_forward(&guests, &other.port, &f.frame, now);
+	assert_int_equal(uplink.frames, 0);
+	store.address++;
+	nat_gateway_set_uplink(&gateway, OUR, 0, 0, 0); /* the uplink's address is another than it was */
+	assert_int_equal(gateway.flows.used, 0);
+}
+
+/* A driver VM that has gone mad can leave anything behind. */
+static void nat_gateway__rubbish_left_behind__only_what_can_be_is_taken(void **state)
+{
+	(void)state;
+	srandom(5);
+	for (unsigned round = 0; round < 20; round++) {
+		set_up(state);
+		for (unsigned i = 0; i < 300; i++)
+			from_guest(
+				tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, GUEST, (uint16_t)(2000 + i), WEB, 80),
+				NAT_TCP_SYN, 0);
+		for (unsigned i = 0; i < 1u << (round / 2); i++)
+			((uint8_t *)&store)[8 + (unsigned)random() % (sizeof(store) - 8)] = (uint8_t)random();
+		if (round % 2)
+			memcpy(&store.flow[round], &store.flow[round + 1],
+			       sizeof(store.flow[0])); /* twice the same */
+		start();
+		unsigned listed = 0;
+		for (unsigned i = 0; i < NAT_HOSTS; i++)
+			for (uint16_t k = gateway.flows.host[i].passing.oldest; k != NAT_NONE;
+			     k = store.flow[k].order.newer)
+				listed++;
+		assert_true(listed <= gateway.flows.used && gateway.flows.used <= 300);
+		for (unsigned i = 0; i < 300; i++) {
+			from_uplink(
+				tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, WEB, 80, OUR, (uint16_t)(2000 + i)),
+				ACK, 10);
+			from_guest(
+				tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, GUEST, (uint16_t)(2000 + i), WEB, 80),
+				NAT_TCP_SYN, 0);
+		}
+	}
+}
+
 static void nat_gateway__error_about_a_connection__reaches_its_guest(void **state)
 {
 	struct nat_tuple about = tuple(NET_IP_UDP, OUR, 5000, WEB, 99);
@@ -514,6 +584,8 @@ int main(void)
 		cmocka_unit_test_setup(nat_gateway__address_of_the_configuration__its_cards_only, set_up),
 		cmocka_unit_test_setup(nat_gateway__no_way_there__dropped, set_up),
 		cmocka_unit_test_setup(nat_gateway__address_changes__connections_end, set_up),
+		cmocka_unit_test_setup(nat_gateway__driver_vm_starts_afresh__connections_go_on, set_up),
+		cmocka_unit_test_setup(nat_gateway__rubbish_left_behind__only_what_can_be_is_taken, set_up),
 		cmocka_unit_test_setup(nat_gateway__error_about_a_connection__reaches_its_guest, set_up),
 		cmocka_unit_test_setup(nat_gateway__arp__only_honest_questions_for_the_gateway, set_up),
 		cmocka_unit_test_setup(nat_gateway__dhcp__to_the_stack_from_both_sides, set_up),
