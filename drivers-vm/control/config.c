@@ -263,5 +263,6 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);
 	else
 		read_root(&reader, root, out);
+	config_add_default_uplink(out);
 	return reader.errors;
 }

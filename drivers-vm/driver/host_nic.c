@@ -21,10 +21,24 @@ void host_nic_forget_all(void)
 	nics = NULL;
 }
 
+/* The first one on the bus that is no uplink yet. */
+static struct host_nic *find_first(void)
+{
+	struct host_nic *first = NULL;
+
+	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next)
+		if (nic->joined == NULL && (first == NULL || nic->rid < first->rid))
+			first = nic;
+	return first;
+}
+
 static struct host_nic *find(const char *name)
 {
 	uint32_t rid;
 	bool by_address = host_pci_parse_address(name, &rid);
+
+	if (name[0] == '\0')
+		return find_first();
 
 	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next) {
 		char mac[3 * NET_MAC_BYTES];
@@ -36,7 +50,7 @@ static struct host_nic *find(const char *name)
 	return NULL;
 }
 
-void host_nic_join(struct net_switch *sw, const struct channel_message *m)
+const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m)
 {
 	char name[sizeof(m->uplink.device) + 1] = {0};
 	const char *error = NULL;
@@ -44,7 +58,7 @@ void host_nic_join(struct net_switch *sw, const struct channel_message *m)
 	memcpy(name, m->uplink.device, sizeof(m->uplink.device));
 	struct host_nic *nic = find(name);
 	if (nic == NULL) {
-		error = "there is no such card that works";
+		error = name[0] != '\0' ? "there is no such card that works" : "no network card works: guests reach each other only";
 	} else if (nic->joined != NULL) {
 		error = "it is an uplink already";
 	} else {
@@ -59,6 +73,8 @@ void host_nic_join(struct net_switch *sw, const struct channel_message *m)
 		else
 			error = "the switch has no port left";
 	}
-	if (error != NULL)
-		service_log("uplink '%s': %s", name, error);
+	if (error == NULL)
+		return nic;
+	service_log("uplink '%s': %s", name[0] != '\0' ? name : "any", error);
+	return NULL;
 }

@@ -21,7 +21,10 @@ void host_nic_add(struct host_nic *nic, const struct host_pci *pci);
 /* There are no cards, as at the start. */
 void host_nic_forget_all(void);
 
-/* Joins the card that CHANNEL_UPLINK names to the switch. The log says if that cannot be. */
-void host_nic_join(struct net_switch *sw, const struct channel_message *m);
+/*
+ * Joins the card that CHANNEL_UPLINK names, or if it names none the first one that is free, to the switch. NULL: that cannot be, and the
+ * log says why.
+ */
+const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m);
 
 #endif

@@ -6,6 +6,7 @@
 #include "drivers-vm/driver/console_mux.h"
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_nic.h"
+#include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
@@ -173,7 +174,10 @@ static void command(const struct channel_message *m)
 		host_device_add(m);
 		return;
 	case CHANNEL_UPLINK:
-		host_nic_join(&driver_switch, m);
+		if (m->uplink.flags & CHANNEL_NIC_NAT)
+			nat_add(m);
+		else
+			host_nic_join(&driver_switch, m);
 		return;
 	case CHANNEL_ATTACH:
 		answer.kind = CHANNEL_REFUSED;
@@ -235,7 +239,8 @@ static uint64_t duties(void)
 		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
 	host_device_events(events);
 	offer_input();
-	return sooner(host_device_check(), slots_run_timers());
+	uint64_t next = sooner(host_device_check(), slots_run_timers());
+	return sooner(next, nat_run()); /* last: it works off what the others have left it */
 }
 
 _Noreturn void service_start(uint32_t vcpu)

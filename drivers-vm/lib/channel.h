@@ -18,6 +18,8 @@
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
 #define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
 
+#define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
+
 #define CHANNEL_SLOTS 32u
 #define CHANNEL_DEVICES 64u
 #define CHANNEL_BARS    6u
@@ -74,6 +76,7 @@ enum channel_part {
 #define CHANNEL_NIC_TRUNK  2u
 #define CHANNEL_NIC_SPOOF  4u
 #define CHANNEL_NIC_PLAIN  8u /* without offloads */
+#define CHANNEL_NIC_NAT	   16u /* an uplink by translated addresses */
 #define CHANNEL_NIC_IPS    3u /* of each kind */
 
 #define CHANNEL_DEVICE_SAME_ADDRESSES 1u /* HC_DEVICE_DMA_ADDRESS changes nothing: there is an IOMMU */
@@ -142,10 +145,15 @@ struct channel_message {
 			uint32_t reserved;
 		} device;
 		struct {
-			char device[20]; /* PCI address or MAC address in lower case, NUL-padded */
+			char device[20]; /* PCI address or MAC address in lower case, NUL-padded; empty: the first that is free */
 			uint32_t bridge;
-			uint32_t flags; /* CHANNEL_NIC_TRUNK */
+			uint32_t flags; /* CHANNEL_NIC_TRUNK, CHANNEL_NIC_NAT */
 			uint16_t vlan;
+			/* For CHANNEL_NIC_NAT. Addresses as numbers, 203.0.113.1 = 0xCB007101. */
+			uint8_t subnet_prefix, address_prefix;
+			uint32_t subnet; /* the guests' */
+			uint32_t address, router, dns; /* at the uplink; address 0: all of them by DHCP */
+			uint64_t state_gpa; /* CHANNEL_NAT_BYTES that outlive the driver VM; 0: none */
 		} uplink;
 		struct {
 			uint64_t value, value2;

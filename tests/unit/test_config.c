@@ -1,7 +1,7 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_address.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_uplink.c drivers-vm/control/config_address.c
  * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
  * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
  * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
@@ -440,6 +440,63 @@ static void config_read__uplinks__every_key_and_the_errors(void **state)
 	assert_int_equal(read_text("nic = 3\n"), 1);
 }
 
+static void config_read__uplink_by_nat__its_keys_and_the_errors(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[[nic]]\nmode='nat'\n[[nic]]\ndevice='00:03.0'\nmode='nat'\nsubnet='192.168.50.0/26'\nip='203.0.113.5/24'\n"
+				   "gateway='203.0.113.1'\ndns='9.9.9.9'\n"), 0);
+	assert_int_equal(config.uplink_count, 2);
+	assert_null(config.uplink[0].device);
+	assert_int_equal(config.uplink[0].mode, CONFIG_UPLINK_NAT);
+	assert_int_equal(config.uplink[0].subnet.address, 0x0A006400);
+	assert_int_equal(config.uplink[0].subnet.prefix, 24);
+	assert_int_equal(config.uplink[0].ip.prefix, 0);
+	assert_int_equal(config.uplink[1].subnet.address, 0xC0A83200);
+	assert_int_equal(config.uplink[1].subnet.prefix, 26);
+	assert_int_equal(config.uplink[1].ip.address, 0xCB007105);
+	assert_int_equal(config.uplink[1].ip.prefix, 24);
+	assert_int_equal(config.uplink[1].gateway, 0xCB007101);
+	assert_int_equal(config.uplink[1].dns, 0x09090909);
+	assert_one_error(read_text("[[nic]]\nmode='natt'\n"), "hilum.toml:2: nic.mode: \"natt\" is not \"bridge\" or \"nat\"");
+	assert_one_error(read_text("[[nic]]\ndevice='00:03.0'\nsubnet='10.1.2.0/24'\n"),
+			 "hilum.toml:1: nic: subnet, ip, gateway and dns need mode = \"nat\"");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\ntrunk=true\n"), "hilum.toml:1: nic: trunk = true and mode = \"nat\" exclude each other");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\ndns='9.9.9.9'\n"), "hilum.toml:1: nic: gateway and dns need ip; without it they come by DHCP");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\nip='10.0.0.2/8'\n"), "hilum.toml:1: nic.subnet: overlaps the network of ip");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\nip='192.168.1.2/24'\ngateway='192.168.2.1'\n"),
+			 "hilum.toml:1: nic.gateway: is not in the network of ip");
+	static const char *const bad[] = {"10.0.0.0", "10.0.0.0/", "10.0.0.0/23", "10.0.0.0/30", "10.0.0/24", "10.0.0.0/24x", "10.0.0.0/024",
+					  "10.0.0.0/99999999999", "/24", "255.255.255.2555/24"};
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[80];
+		snprintf(text, sizeof(text), "[[nic]]\nmode='nat'\nsubnet='%s'\n", bad[i]);
+		assert_int_equal(read_text(text), 1);
+		assert_int_equal(config.uplink_count, 0);
+	}
+}
+
+static void config_read__no_network_plan__default_bridge_gets_nat(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 0);
+	assert_int_equal(config.uplink_count, 1);
+	assert_null(config.uplink[0].device);
+	assert_int_equal(config.uplink[0].mode, CONFIG_UPLINK_NAT);
+	assert_string_equal(config.uplink[0].bridge, "default");
+	assert_int_equal(config.uplink[0].subnet.address, 0x0A006400);
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n"), 0);
+	assert_int_equal(config.uplink_count, 0);
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\nbridge='lab'\n"), 0);
+	assert_int_equal(config.uplink_count, 0);
+	assert_int_equal(read_text("nic=[]\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 0);
+	assert_int_equal(config.uplink_count, 0);
+	/* A plan with an error in it is a plan: nobody is let out by mistake. */
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n[[nic]]\ndevice='eth0'\n"), 1);
+	assert_int_equal(config.uplink_count, 0);
+	assert_int_equal(read_text("nic=3\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 1);
+	assert_int_equal(config.uplink_count, 0);
+}
+
 static void config_read__addresses__good_and_bad(void **state)
 {
 	static const char *const good[] = {"0.0.0.0", "255.255.255.255", "::1", "1::", "1:2:3:4:5:6:7:8", "1::8", "ABCD:ef01::",
@@ -534,6 +591,8 @@ int main(void)
 		cmocka_unit_test(config_read__rates__as_xl_writes_them),
 		cmocka_unit_test(config_read__nics__every_key_and_the_defaults),
 		cmocka_unit_test(config_read__uplinks__every_key_and_the_errors),
+		cmocka_unit_test(config_read__uplink_by_nat__its_keys_and_the_errors),
+		cmocka_unit_test(config_read__no_network_plan__default_bridge_gets_nat),
 		cmocka_unit_test(config_read__addresses__good_and_bad),
 		cmocka_unit_test(config_read__addresses_of_cards__fixed_and_each_only_once),
 		cmocka_unit_test(config_read__rng_balloon_packed__stored_and_checked),
