@@ -14,7 +14,8 @@ from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
 def disk(image, device, *options, **properties):
     """Arguments of QEMU for an image behind a storage device. The medium is what was synced: no cache of QEMU's hides a lost flush."""
     words = ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()])
-    return ("-drive", ",".join([f"file={image},if=none,id=d0,format=raw", *options]), "-device", words)
+    controller = ("-device", "ich9-ahci,id=ahci,addr=06.0") if "ahci.0" in properties.values() else ()
+    return ("-drive", ",".join([f"file={image},if=none,id=d0,format=raw", *options]), *controller, "-device", words)
 
 
 def debugfs(image, command):
@@ -31,6 +32,9 @@ NVME = ("nvme", "NVMe disk 'HILUM-N1'", {"serial": "HILUM-N1", "addr": "06.0"})
 
 
 VIRTIO = ("virtio-blk-pci", "virtio disk 'HILUM-V1'", {"serial": "HILUM-V1", "addr": "06.0", "disable-legacy": "on", "iommu_platform": "on"})
+
+
+AHCI = ("ide-hd", "SATA disk 'HILUM-A1'", {"serial": "HILUM-A1", "bus": "ahci.0"})
 
 
 def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
@@ -86,12 +90,13 @@ def test_ext4_on_nvme():
 
 
 @each(nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
+      ahci_vtd=(INTEL, *AHCI, "00:06.0"), ahci_amdvi=(AMD, *AHCI, "HILUM-A1"),
       virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
 def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
     ext4_on(iommu, device, driver_says, properties, name)
 
 
-@each(nvme=NVME, virtio=VIRTIO)
+@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
 def test_disk_without_an_iommu(device, driver_says, properties):
     """Every page has another address for the device than for the driver VM."""
     ext4_on((), device, driver_says, properties, "00:06.0", "allow_no_iommu = true\n")
@@ -126,25 +131,24 @@ def test_partitions_of_one_disk_for_two_guests():
             equal(file.read(5), b"hello", "what the first guest wrote")
 
 
-@each(nvme=NVME, virtio=VIRTIO)
+@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
 def test_io_errors_reach_the_guest_and_nobody_else(device, driver_says, properties):
     """QEMU's blkdebug fails what touches sector 8192; the rest of the disk goes on."""
     with Files() as files:
         image = files.make("disk", b"first", mib=16)
         rules = files.make("rules", b"[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"8192\"\n")
         # As for a real disk: it tells its user of errors, and QEMU does not stop for them.
-        drive = ("-drive", f"file=blkdebug:{rules}:{image},if=none,id=d0,format=raw,rerror=report,werror=report", "-device",
-                 ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()]))
+        drive = disk(f"blkdebug:{rules}:{image}", device, "rerror=report,werror=report", **properties)
         with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*INTEL, *drive)) as m:
             m.prompt()
             equal(m.shell("dmesg -n 1; head -c 5 /dev/vda"), "first")
-            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 2>/dev/null || echo failed"), "failed")
+            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 2>/dev/null || echo failed").split()[-1], "failed")
             equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
             m.shell("dd if=/dev/urandom of=/dev/vda bs=64k seek=1 count=4 2>/dev/null; sync")
             true("given up" not in m.text, "the whole disk is given up")
 
 
-@each(nvme=NVME, virtio=VIRTIO)
+@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
 def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, properties):
     """What is under way in the guest's memory ends before the memory goes; the disk is there for the next life."""
     with Files() as files:
