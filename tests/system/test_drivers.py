@@ -56,7 +56,14 @@ def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
         check_image(image, "a", total)
 
 
-def fetch_from_host(iommu, device, *options):
+def nic(kind, *options):
+    """Arguments of QEMU for an uplink, netdev n0, at 00:07.0."""
+    model = ("virtio-net-pci", "disable-legacy=on", "iommu_platform=on") if kind == "virtio" else (kind,)
+    card = ",".join([*model, "id=card", "netdev=n0", "addr=07.0", "mac=52:54:00:AA:bb:01", *options])
+    return ("-netdev", "user,id=n0", "-device", card)
+
+
+def fetch_from_host(iommu, kind, device, *options):
     """A guest reaches QEMU's gateway through an uplink, and fetches a file from the host."""
     data = os.urandom(3 * MIB)
     handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
@@ -66,10 +73,8 @@ def fetch_from_host(iommu, device, *options):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + f'\n[[nic]]\ndevice = "{device}"\n'
-        card = ",".join(["virtio-net-pci", "netdev=n0", "addr=07.0", "mac=52:54:00:AA:bb:01", "disable-legacy=on",
-                         "iommu_platform=on", *options])
-        with Machine(text, extra=(*iommu, "-netdev", "user,id=n0", "-device", card)) as m:
-            m.expect(r"hilum: device 00:07\.0: virtio network card 52:54:00:aa:bb:01", BOOT_S)
+        with Machine(text, extra=(*iommu, *nic(kind, *options))) as m:
+            m.expect(rf"hilum: device 00:07\.0: {kind} network card 52:54:00:aa:bb:01, link up", BOOT_S)
             m.prompt()
             m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
             equal(m.shell("ping -c 3 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "3", "answers of the gateway")
@@ -79,7 +84,9 @@ def fetch_from_host(iommu, device, *options):
         server.shutdown()
 
 
-@each(vtd_by_address=(INTEL, "00:07.0"), amdvi_by_mac=(AMD, "52:54:00:AA:BB:01"), not_merged=(INTEL, "0000:00:07.0", "mrg_rxbuf=off"))
+@each(vtd_by_address=(INTEL, "virtio", "00:07.0"), amdvi_by_mac=(AMD, "virtio", "52:54:00:AA:BB:01"),
+      not_merged=(INTEL, "virtio", "0000:00:07.0", "mrg_rxbuf=off"),
+      e1000e_vtd=(INTEL, "e1000e", "52:54:00:AA:BB:01"), e1000e_amdvi=(AMD, "e1000e", "00:07.0"))
 def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
 
