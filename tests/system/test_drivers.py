@@ -2,7 +2,9 @@
 import hashlib
 import http.server
 import os
+import socket
 import subprocess
+import tempfile
 import threading
 import uuid
 
@@ -89,6 +91,50 @@ def fetch_from_host(iommu, kind, device, *options):
       e1000e_vtd=(INTEL, "e1000e", "52:54:00:AA:BB:01"), e1000e_amdvi=(AMD, "e1000e", "00:07.0"))
 def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
+
+
+class Monitor:
+    """QEMU's monitor on a socket: one command at a time."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="hilum-")
+        self.path = os.path.join(self.directory.name, "monitor")
+
+    def command(self, text):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(self.path)
+            s.sendall(text.encode() + b"\n")
+            answer = b""
+            while answer.count(b"(qemu) ") < 2:  # before the command and after it
+                answer += s.recv(4096)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.directory.cleanup()
+
+
+@each(virtio=(INTEL, "virtio", r"link up"), e1000e=(AMD, "e1000e", r"link up, 1000 Mbit/s"))
+def test_link_goes_and_comes(iommu, kind, says):
+    text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + '\n[[nic]]\ndevice = "00:07.0"\n'
+    with Monitor() as monitor, Machine(text, extra=(*iommu, *nic(kind)), monitor=monitor.path) as m:
+        m.prompt()
+        m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
+        equal(m.shell("ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "2", "answers of the gateway")
+        for _ in range(2):
+            monitor.command("set_link card off")
+            m.expect(r"hilum: device 00:07\.0: link down\r?\n")
+            m.send("\n")
+            m.prompt()
+            equal(m.shell("ping -c 3 -W 1 10.0.2.2 | grep -c 'bytes from' || true", within_s=60), "0", "answers without a link")
+            monitor.command("set_link card on")
+            m.expect(rf"hilum: device 00:07\.0: {says}\r?\n")
+            m.send("\n")
+            m.prompt()
+            equal(m.shell("ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "2", "answers with it again")
+        true("given up" not in m.text, "the card is given up")
 
 
 @quick
