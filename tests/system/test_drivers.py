@@ -184,21 +184,50 @@ def test_partitions_of_one_disk_for_two_guests():
             equal(file.read(5), b"hello", "what the first guest wrote")
 
 
-@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
-def test_io_errors_reach_the_guest_and_nobody_else(device, driver_says, properties):
-    """QEMU's blkdebug fails what touches sector 8192; the rest of the disk goes on."""
+RULES = b"""
+[inject-error]
+event = "none"
+iotype = "read"
+sector = "8192"
+errno = "5"
+
+[inject-error]
+event = "none"
+iotype = "write"
+sector = "16384"
+errno = "5"
+
+[inject-error]
+event = "none"
+iotype = "flush"
+errno = "5"
+"""
+
+
+@each(nvme=(INTEL, *NVME), virtio=(INTEL, *VIRTIO), ahci_vtd=(INTEL, *AHCI), ahci_amdvi=(AMD, *AHCI))
+def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, properties):
+    """QEMU's blkdebug fails what reads sector 8192 or writes sector 16384, and every flush; all else goes on."""
     with Files() as files:
         image = files.make("disk", b"first", mib=16)
-        rules = files.make("rules", b"[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"8192\"\n")
         # As for a real disk: it tells its user of errors, and QEMU does not stop for them.
-        drive = disk(f"blkdebug:{rules}:{image}", device, "rerror=report,werror=report", **properties)
-        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*INTEL, *drive)) as m:
+        drive = disk(f"blkdebug:{files.make('rules', RULES)}:{image}", device, "rerror=report,werror=report", **properties)
+        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*iommu, *drive)) as m:
+            def dd(arguments):
+                return m.shell(f"dd {arguments} 2>/dev/null && echo done || echo failed").split()[-1]
+
+            m.expect(f"hilum: device 00:06.0: {driver_says}", BOOT_S)
             m.prompt()
             equal(m.shell("dmesg -n 1; head -c 5 /dev/vda"), "first")
-            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 2>/dev/null || echo failed").split()[-1], "failed")
-            equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
-            m.shell("dd if=/dev/urandom of=/dev/vda bs=64k seek=1 count=4 2>/dev/null; sync")
-            true("given up" not in m.text, "the whole disk is given up")
+            for _ in range(2):
+                equal(dd("if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 iflag=direct"), "failed", "the bad block")
+                equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
+            equal(dd("if=/dev/zero of=/dev/vda bs=4096 seek=2048 count=1 oflag=direct"), "failed", "a write to the bad block")
+            m.shell("head -c 262144 /dev/urandom >/tmp/a")
+            equal(dd("if=/tmp/a of=/dev/vda bs=64k seek=1 count=4 oflag=direct"), "done", "writes elsewhere")
+            equal(dd("if=/tmp/a of=/dev/vda bs=4096 seek=16 count=1 conv=fsync"), "failed", "a flush")
+            equal(m.shell("dd if=/dev/vda of=/tmp/b bs=64k skip=1 count=4 iflag=direct 2>/dev/null; cmp /tmp/a /tmp/b && echo same"),
+                  "same", "what was written")
+            true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
 
 
 @each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
