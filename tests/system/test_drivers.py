@@ -93,6 +93,26 @@ def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
 
 
+def test_two_disks_beside_the_boot_medium():
+    """On the controller that Hilum was booted from: told apart by port or serial number, and the optical drive is left alone."""
+    with Files() as files:
+        images = [files.ext4("one", 32), files.make("two", b"second", mib=16)]
+        drives = [("-drive", f"file={image},if=none,id=d{i},format=raw,discard=unmap", "-device",
+                   f"ide-hd,drive=d{i},bus=ide.{i + 1},serial=HILUM-{i + 1}") for i, image in enumerate(images)]
+        tables = (guest("one", table("disk", device="00:1f.2/1") + table("disk", device="HILUM-2")),
+                  guest("two", table("disk", device="00:1f.2")))
+        with Machine(guestconfig.config_text(*tables), extra=(*INTEL, *drives[0], *drives[1])) as m:
+            m.expect("hilum: vm two: disk 0: several disks are at that PCI address: name the port too, as in 00:1f.2/1", BOOT_S)
+            m.prompt()
+            equal(m.shell("head -c 6 /dev/vdb"), "second")
+            m.shell("mkdir /tmp/m; mount /dev/vda /tmp/m; head -c 8388608 /dev/urandom >/tmp/m/a; sync; md5sum /tmp/m/a >/tmp/sum; "
+                    "head -c 8388608 /dev/zero >/tmp/m/b; sync; rm /tmp/m/b; sync; fstrim /tmp/m; umount /tmp/m")
+            total = m.shell("cut -d' ' -f1 /tmp/sum")
+            equal(m.shell("dmesg | grep -iE 'I/O error|EXT4-fs.*(error|warning)' || true"), "", "complaints")
+            true("reset" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
+        check_image(images[0], "a", total)
+
+
 class Monitor:
     """QEMU's monitor on a socket: one command at a time."""
 
