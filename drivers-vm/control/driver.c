@@ -157,7 +157,7 @@ static bool setup(const char *show)
 bool driver_start(const char *show)
 {
 	struct driver_parts p = { .image = driver_image() };
-	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES, .name = "driver" };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU, .name = "driver" };
 
 	if (p.image == NULL)
 		return false;
