@@ -47,35 +47,6 @@ static void transmit_all(struct virtio_net *nic)
 		virtio_pci_notify(&nic->device, 2 * i + 1);
 }
 
-/*
- * That frames were sent is no news that the driver waits for: it sees so when it sends the next one, or gets an
- * answer. Only if it does neither for a while, or has sent many, does it get an interrupt. A card with a limit uses
- * the timer for that.
- */
-static void signal_sent(struct virtio_net *nic, unsigned queue)
-{
-	const struct model_host *host = nic->device.host;
-	uint32_t unsaid = nic->device.queue[queue].unsaid;
-
-	if (unsaid == 0)
-		return;
-	if (nic->bytes.per_second != 0 || unsaid >= VIRTIO_NET_HELD_MAX) {
-		nic->held &= ~(1u << queue);
-		virtio_pci_signal(&nic->device, queue);
-		return;
-	}
-	if (nic->held == 0)
-		host->timer_arm(host->ctx, nic->timer, model_now(host) + VIRTIO_NET_HELD_NS);
-	nic->held |= 1u << queue;
-}
-
-static void signal_held(struct virtio_net *nic)
-{
-	for (uint32_t held = nic->held; held != 0; held &= held - 1)
-		virtio_pci_signal(&nic->device, (unsigned)__builtin_ctz(held));
-	nic->held = 0;
-}
-
 static void done(struct net_frame *frame)
 {
 	struct virtio_net_frame *f = (struct virtio_net_frame *)frame;
@@ -90,7 +61,7 @@ static void done(struct net_frame *frame)
 	frame_free(f);
 	if (!nic->transmitting) {
 		if (!f->orphan)
-			signal_sent(nic, f->queue);
+			virtio_pci_signal(&nic->device, f->queue);
 		if (nic->pending == 0)
 			virtio_pci_idle(&nic->device);
 		if (nic->starved) {
@@ -207,19 +178,14 @@ static void transmit(struct virtio_net *nic, unsigned queue)
 	while (sent < VIRTIO_NET_SLICE && send_one(nic, queue))
 		sent++;
 	nic->transmitting = false;
-	if (sent != VIRTIO_NET_SLICE)
-		signal_sent(nic, queue);
+	virtio_pci_signal(&nic->device, queue);
 	net_switch_flush(nic->net);
-	if (sent == VIRTIO_NET_SLICE) {
-		signal_held(nic);
-		virtio_pci_signal(&nic->device, queue);
+	if (sent == VIRTIO_NET_SLICE)
 		host->timer_arm(host->ctx, nic->timer, model_now(host));
-	}
 }
 
 void virtio_net_timer(struct virtio_net *nic)
 {
-	signal_held(nic);
 	transmit_all(nic);
 }
 
@@ -428,7 +394,7 @@ static void reset(struct virtio_pci *device)
 		nic->all[i].orphan = true;
 	nic->starved = false;
 	nic->active_pairs = 1;
-	nic->filled = nic->held = 0;
+	nic->filled = 0;
 	nic->port.can = 0;
 	device->host->timer_arm(device->host->ctx, nic->timer, 0);
 }
@@ -497,7 +463,6 @@ void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
 	nic->pairs = config->pairs;
 	nic->mtu = config->mtu;
 	nic->pending = 0;
-	nic->held = 0;
 	nic->transmitting = false;
 	token_bucket_init(&nic->bytes, config->bytes_per_second, model_now(host));
 	frames_init(nic, config);

@@ -57,10 +57,6 @@ _Static_assert(sizeof(struct virtio_net_header) == 12, "5.1.6");
 #define VIRTIO_NET_SLICE   64u /* frames taken at one go */
 #define VIRTIO_NET_BUFFERS 64u /* that one frame may be spread over */
 
-/* How long, and for how many frames, the interrupt that says that they were sent is held back. */
-#define VIRTIO_NET_HELD_NS  100000u
-#define VIRTIO_NET_HELD_MAX 32u
-
 struct virtio_net;
 
 /* A frame of the guest's, until all who got it have done with it. */
@@ -100,7 +96,6 @@ struct virtio_net {
 	unsigned frames, pending; /* pending: somebody else has them */
 	bool starved;		  /* buffers may wait for a free frame */
 	bool transmitting;	  /* interrupts come at the end */
-	uint32_t held;		  /* transmit queues, one bit each, whose interrupt is held back until the timer */
 	uint32_t filled;	  /* receive queues, one bit each, that got frames since the last flush */
 	uint8_t config[VIRTIO_NET_CONFIG_BYTES];
 };

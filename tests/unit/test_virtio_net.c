@@ -292,43 +292,6 @@ static void transmit__no_frames__given_back_and_counted(void **state)
 	assert_int_equal(driver_status(&d[0]), 0x0F);
 }
 
-static void transmit__one_frame__interrupt_only_if_nothing_else_tells(void **state)
-{
-	uint32_t written;
-
-	(void)state;
-	offer_receive(1, 4, 2000);
-	frame_make(0, 1, 100);
-	d[0].fake.now = 1000;
-	send(0, 100);
-	assert_true(driver_take(&d[0], 1, &written) >= 0);
-	assert_int_equal(d[1].fake.msi_count, 1); /* who receives is told at once */
-	assert_int_equal(d[0].fake.msi_count, 0);
-	assert_int_equal(d[0].fake.deadline[TIMER], 1000 + VIRTIO_NET_HELD_NS);
-	d[0].fake.now = 50000;
-	send(0, 100); /* does not put it off */
-	assert_int_equal(d[0].fake.deadline[TIMER], 1000 + VIRTIO_NET_HELD_NS);
-	virtio_net_timer(&nic[0]);
-	assert_int_equal(d[0].fake.msi_count, 1);
-	virtio_net_timer(&nic[0]);
-	assert_int_equal(d[0].fake.msi_count, 1);
-}
-
-static void transmit__many_frames__interrupt_at_once(void **state)
-{
-	uint32_t written;
-
-	(void)state;
-	frame_make(0, 1, 100);
-	for (unsigned i = 0; i < VIRTIO_NET_HELD_MAX; i++) {
-		if (i < VIRTIO_NET_HELD_MAX / 4) /* a packed ring counts places, of which a frame takes some */
-			assert_int_equal(d[0].fake.msi_count, 0);
-		send(0, 100);
-		assert_true(driver_take(&d[0], 1, &written) >= 0);
-	}
-	assert_true(d[0].fake.msi_count >= 1);
-}
-
 static void receive__broken_ring__that_card_only(void **state)
 {
 	const struct driver_part wrong = {DRIVER_RAM_BYTES - 1, 2, true};
@@ -512,8 +475,6 @@ int main(void)
 		BOTH(receive__driver_without_mergeable_buffers__whole_or_not_at_all),
 		BOTH(transmit__work_left_undone__passed_to_who_can),
 		BOTH(transmit__no_frames__given_back_and_counted),
-		BOTH(transmit__one_frame__interrupt_only_if_nothing_else_tells),
-		BOTH(transmit__many_frames__interrupt_at_once),
 		BOTH(receive__broken_ring__that_card_only),
 		BOTH(transmit__kept_by_a_port__given_back_when_released),
 		BOTH(reset__frames_kept_by_a_port__over_only_when_released),
