@@ -6,8 +6,6 @@
 #include "kernel/fetch.h"
 #include "kernel/virt_ops.h"
 
-#define MSR_TSC_AUX 0xC0000103u
-
 const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS] = {
 	0x174, 0x175, 0x176, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
 };

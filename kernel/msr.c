@@ -9,8 +9,6 @@
 
 #define MSR_TSC         0x10u
 #define MSR_PAT         0x277u
-#define MSR_EFER        0xC0000080u
-#define MSR_TSC_AUX     0xC0000103u
 
 /* Read as the value here, writes dropped: nothing that a guest could rely on. */
 static const struct {
@@ -54,7 +52,7 @@ static enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case MSR_PAT:
 		*value = v->pat;
 		return STATUS_OK;
-	case MSR_EFER:
+	case EFER_MSR:
 		*value = vcpu_paging(v)->efer;
 		return STATUS_OK;
 	case MSR_TSC_AUX:
@@ -107,7 +105,7 @@ static enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 		v->pat = value;
 		virt->write_offset_and_pat(v);
 		return STATUS_OK;
-	case MSR_EFER:
+	case EFER_MSR:
 		return write_efer(v, value);
 	case MSR_TSC_AUX:
 		if (value > UINT32_MAX || !cpu_features.rdtscp)

@@ -90,12 +90,12 @@ void object_quiesce(struct cpu *self)
 	uint64_t seen[CPU_MAX];
 
 	self->epoch++;
-	for (uint32_t i = 0; i < cpu_count; i++)
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was unpublished is so for everybody before an epoch is read */
+	for (uint32_t i = 0; i < cpu_count; i++) {
 		seen[i] = __atomic_load_n(&cpu_table[i]->epoch, __ATOMIC_ACQUIRE);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < cpu_count; i++)
 		if (cpu_table[i] != self)
 			cpu_kick(cpu_table[i]);
+	}
 	for (uint32_t i = 0; i < cpu_count; i++)
 		while (cpu_table[i] != self && __atomic_load_n(&cpu_table[i]->epoch, __ATOMIC_ACQUIRE) == seen[i])
 			cpu_pause();

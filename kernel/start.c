@@ -198,6 +198,8 @@ void control_vm_start(void)
 _Noreturn void kernel_main(struct cpu *cpu)
 {
 	if (cpu->arch.id == 0) {
+		if (!cpu_table[cpu_count - 1]->arch.online)
+			cpu_count--; /* the last one did not start, and no other took its place */
 		choose_backend();
 		cpu_init_interrupts();
 		cpuid_init();

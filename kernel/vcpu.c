@@ -8,11 +8,6 @@
 #include "kernel/virt_ops.h"
 #include "mm/pool.h"
 
-#define EVENT_VALID       (1ull << 31)
-#define EVENT_ERROR_VALID (1ull << 11)
-#define EVENT_EXCEPTION   (3ull << 8)
-#define EVENT_NMI         (2ull << 8 | 2)
-
 #define RFLAGS_TF (1ull << 8)
 
 void vcpu_fetch_paging(struct vcpu *v)
@@ -57,15 +52,15 @@ static bool vector_contributes(unsigned vector)
 
 void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code)
 {
-	uint64_t old = v->pending_event;
+	uint64_t old = v->pending_event, kind = old & (EVENT_VALID | EVENT_TYPE_MASK);
 
-	if ((old & (EVENT_VALID | 7ull << 8)) == EVENT_VALID)
+	if (kind == EVENT_VALID)
 		v->extint_vector = old & 0xFF; /* already accepted by its controller: delivered after the exception */
-	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_NMI >> 8 << 8)) {
+	if (kind == (EVENT_VALID | EVENT_TYPE_NMI)) {
 		v->nmi_pending = true;
 		v->nmi_blocked = false;
 	}
-	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_EXCEPTION)) {
+	if (kind == (EVENT_VALID | EVENT_TYPE_EXCEPTION)) {
 		unsigned first = old & 0xFF;
 		if (first == 8 && (vector == 14 || vector_contributes(vector))) {
 			vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, v->rip);
@@ -78,7 +73,7 @@ void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_
 			error_code = 0;
 		}
 	}
-	v->pending_event = EVENT_VALID | EVENT_EXCEPTION | vector;
+	v->pending_event = EVENT_VALID | EVENT_TYPE_EXCEPTION | vector;
 	if (has_error)
 		v->pending_event |= EVENT_ERROR_VALID | (uint64_t)error_code << 32;
 }
@@ -324,7 +319,7 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 		v->nmi_pending = false;
 		v->nmi_blocked = true;
 		v->check_interrupts = true;
-		return EVENT_VALID | EVENT_NMI;
+		return EVENT_VALID | EVENT_TYPE_NMI | 2;
 	}
 	if (v->extint_vector >= 0) {
 		*window = !interruptible;

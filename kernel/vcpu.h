@@ -36,6 +36,13 @@ enum vcpu_state {
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
 
+/* An event for the guest, in the layout of EVENTINJ: APM vol. 2, 15.20. The vector is in bits 7:0, an error code in bits 63:32. */
+#define EVENT_TYPE_NMI       (2ull << 8)
+#define EVENT_TYPE_EXCEPTION (3ull << 8)
+#define EVENT_TYPE_MASK      (7ull << 8)
+#define EVENT_ERROR_VALID    (1ull << 11)
+#define EVENT_VALID          (1ull << 31)
+
 /* Where and how the guest executes: what the software walk of its page tables needs. */
 struct vcpu_paging {
 	uint64_t cr0, cr3, cr4, efer;

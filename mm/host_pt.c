@@ -12,7 +12,6 @@
 #include "mm/nested_pt.h"
 #include "mm/pool.h"
 
-#define LARGE_BYTES (1ull << 21)
 #define MMIO_END    (MMIO_BASE + (1ull << 39)) /* of its PML4 slot */
 
 #define RIGHTS_RW (HILUM_MAP_READ | HILUM_MAP_WRITE)
@@ -61,7 +60,7 @@ void host_pt_init(hpa_t seed, hpa_t seed_end)
 	map_image_part(kernel_text_start, kernel_text_end, RIGHTS_RX);
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HILUM_MAP_READ);
 	map_image_part(kernel_data_start, kernel_data_end, RIGHTS_RW);
-	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
+	for (hpa_t at = seed; at < seed_end; at += LARGE_PAGE_SIZE)
 		host_pt_map_block(POOL_BASE + at, at);
 	cpu_write_cr3(host.root);
 }
@@ -73,7 +72,7 @@ void *mm_map_mmio(hpa_t base, uint64_t bytes)
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
 	uint64_t va = mmio_next, mapped = ALIGN_UP(last + 1, PAGE_SIZE) - first;
 
-	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
+	if (!bytes || last < base || last >= HPA_LIMIT || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
 	    !mmio_claim(first, last))
 		return NULL;
 	mmio_next += mapped; /* what is mapped in vain stays so */

@@ -8,9 +8,6 @@
 #include "mm/mmio.h"
 #include "mm/window.h"
 
-#define BLOCK_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
-#define HPA_LIMIT   (1ull << 52)
-
 /* ---- Filling ---- */
 
 /* Puts a block of 2^order frames at `offset` rounded down to it. As nested_pt_install; STATUS_NO_MEMORY also
@@ -170,9 +167,9 @@ enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gp
 
 enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m, gpa_t fault)
 {
-	gpa_t page = fault & ~PAGE_MASK, block = ALIGN_DOWN(fault, BLOCK_BYTES);
-	bool large = !((m->gpa ^ m->offset) & (BLOCK_BYTES - 1)) && block >= m->gpa &&
-		     block + BLOCK_BYTES <= m->gpa + m->bytes;
+	gpa_t page = fault & ~PAGE_MASK, block = ALIGN_DOWN(fault, LARGE_PAGE_SIZE);
+	bool large = !((m->gpa ^ m->offset) & (LARGE_PAGE_SIZE - 1)) && block >= m->gpa &&
+		     block + LARGE_PAGE_SIZE <= m->gpa + m->bytes;
 	uint64_t block_bytes;
 	hpa_t hpa;
 	enum status status = memory_get(m->memory, page - m->gpa + m->offset,
@@ -180,8 +177,8 @@ enum status memory_populate_fault(struct nested_pt *npt, const struct memory_map
 
 	if (status != STATUS_OK)
 		return status;
-	if (large && block_bytes >= BLOCK_BYTES) {
-		status = nested_pt_install(npt, block, ALIGN_DOWN(hpa, BLOCK_BYTES), FRAME_ORDER_2M,
+	if (large && block_bytes >= LARGE_PAGE_SIZE) {
+		status = nested_pt_install(npt, block, ALIGN_DOWN(hpa, LARGE_PAGE_SIZE), FRAME_ORDER_2M,
 					   m->rights);
 		if (status != STATUS_EXISTS)
 			return status;

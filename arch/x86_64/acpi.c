@@ -7,7 +7,6 @@
 #define RSDP_V1_BYTES 20u
 #define RSDP_V2_BYTES 36u
 #define ROOT_ENTRIES  256u
-#define HPA_LIMIT     (1ull << 52)
 
 static uint8_t sum(const uint8_t *p, size_t bytes)
 {

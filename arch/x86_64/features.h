@@ -30,6 +30,8 @@ void features_detect(void);
  */
 void features_enable(void);
 
+#define MSR_TSC_AUX 0xC0000103u
+
 #define EFER_MSR  0xC0000080u
 #define EFER_SCE  (1ull << 0)
 #define EFER_LME  (1ull << 8)
