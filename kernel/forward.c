@@ -112,6 +112,8 @@ void forward_trap_with_state(struct vcpu *v)
 
 void forward_again(struct vcpu *v)
 {
+	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v); /* a handler that is gone may have written there */
 	hand_over(v);
 }
 
