@@ -11,7 +11,8 @@
 #define BEATS_AT_START 60u /* its drivers wait for devices that get ready */
 #define START_NS       (BEATS_AT_START * BEAT_NS)
 #define MINUTE_NS      60000000000ull
-#define SHORT_LIFE_NS  1000000000ull
+#define SHORT_LIFE_NS  100000000ull /* one that dies of what it is given */
+#define PAUSE_NS       1000000000ull
 
 static const struct config *config;
 static uint64_t next_beat, started_tsc;
@@ -63,7 +64,7 @@ static bool may_restart(void)
 	if (restarts++ >= config->driver_restarts)
 		return false;
 	if (restarts > 1 && service_tsc_to_ns(now - started_tsc) < SHORT_LIFE_NS)
-		pause_ns(SHORT_LIFE_NS);
+		pause_ns(PAUSE_NS);
 	return true;
 }
 
