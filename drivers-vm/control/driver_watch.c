@@ -7,9 +7,8 @@
 #include "drivers-vm/control/device.h"
 
 #define BEAT_NS	       1000000000ull
-#define BEATS_MISSED   3u  /* and it has been silent for as many seconds, at least */
-#define BEATS_AT_START 60u /* its drivers wait for devices that get ready */
-#define START_NS       (BEATS_AT_START * BEAT_NS)
+#define BEATS_MISSED   3u /* and it has been silent for as many seconds, at least */
+#define START_NS       60000000000ull /* its drivers wait for devices that get ready */
 #define MINUTE_NS      60000000000ull
 #define SHORT_LIFE_NS  100000000ull /* one that dies of what it is given */
 #define PAUSE_NS       1000000000ull
@@ -22,20 +21,23 @@ static bool requested, given_up;
 
 static bool start(void)
 {
+	const struct channel_message ping = { .kind = CHANNEL_PING };
+
 	started_tsc = service_tsc();
-	next_beat = started_tsc + service_ns_to_tsc(BEAT_NS);
 	requested = false;
 	if (!driver_start(config->console))
 		return false;
 	devices_give(driver_vm);
 	guest_devices_send_uplinks(config);
-	return true;
+	bool ready = config->driver_restarts == 0 || driver_call(&ping, CHANNEL_PONG, START_NS);
+	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
+	return ready;
 }
 
 bool driver_begin(const struct config *of)
 {
 	config = of;
-	given_up = !start();
+	given_up = !start() && !driver_is_lost();
 	return !given_up;
 }
 
@@ -76,9 +78,10 @@ static void restart(const char *why)
 	driver_stop();
 	uint64_t stopped = service_tsc();
 	if (!may_restart()) {
-		service_log("driver VM: %s; not restarted more than %u times a minute: guests wait for their devices", why,
+		service_log("driver VM: %s, and restarted %u times within a minute: given up; guests wait for their devices for ever", why,
 			    config->driver_restarts);
 		given_up = true;
+		driver_start(config->console); /* without devices and guests: somebody must print the log */
 		return;
 	}
 	if (start())
@@ -93,19 +96,24 @@ static void restart(const char *why)
 static bool has_missed_beats(void)
 {
 	uint64_t now = service_tsc(), late = now - next_beat;
-	bool young = service_tsc_to_ns(now - started_tsc) < START_NS;
 
 	if (now < next_beat)
 		return false;
 	next_beat = now + service_ns_to_tsc(BEAT_NS);
 	/* Whoever comes late himself has no right to complain. */
-	return service_tsc_to_ns(late) < BEAT_NS && driver_has_missed_beats(young ? BEATS_AT_START : BEATS_MISSED);
+	return service_tsc_to_ns(late) < BEAT_NS && driver_has_missed_beats(BEATS_MISSED);
 }
 
 uint64_t driver_watch(void)
 {
-	const char *why;
+	const char *why = driver_ending();
 
+	if (config->driver_restarts == 0 && why != NULL && !given_up) {
+		service_log("driver VM: %s; it is not restarted: guests wait for their devices", why);
+		given_up = true;
+	}
+	if (config->driver_restarts == 0)
+		return 0;
 	while (!given_up) {
 		why = driver_ending();
 		if (why == NULL && driver_is_lost())

@@ -196,6 +196,9 @@ static void command(const struct channel_message *m)
 		service_unlock(&console_lock);
 		answer.kind = CHANNEL_DETACHED;
 		break;
+	case CHANNEL_PING:
+		answer.kind = CHANNEL_PONG;
+		break;
 	case CHANNEL_FLUSH:
 		print_log();
 		service_lock(&console_lock);

@@ -43,12 +43,14 @@ enum channel_kind {
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
+	CHANNEL_PING,   /* answer when all before is done */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first five answer the command of the same slot */
+	/* driver -> control: the first six answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
 	CHANNEL_REFUSED, /* instead of ATTACHED: the machine cannot be made; the log says why */
 	CHANNEL_DETACHED,
+	CHANNEL_PONG,
 	CHANNEL_FLUSHED,
 	CHANNEL_REQUEST, /* the guest wants `value` of enum channel_request */
 };

@@ -64,7 +64,7 @@ def test_restarts_have_a_limit():
         m.prompt()
         kill(m, CRASH)
         m.send(f"debug-exit {PORT:#x} {CRASH}\n")
-        m.expect("triple fault")
+        m.expect("hilum: driver VM: triple fault, and restarted 1 times within a minute: given up; guests wait")
 
 
 @each(split=(False,), packed=(True,))
