@@ -242,6 +242,7 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 		return false;
 	}
 	chain.segment = r->segment;
+	r->orphan = false;
 	r->queue = (uint16_t)queue;
 	r->place = virtqueue_mark(&disk->device.queue[queue]);
 	set_progress(r, VIRTIO_BLK_TAKING);
@@ -257,7 +258,7 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 	r->status = last->bytes + last->count - 1;
 	r->written = (uint32_t)chain.writable_bytes;
 	r->buffer = chain.buffer;
-	r->orphan = r->sync = false;
+	r->sync = false;
 	status = parse(r, &chain);
 	if (status != BLK_PENDING) {
 		complete(r, status);

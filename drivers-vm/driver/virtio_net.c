@@ -176,6 +176,7 @@ static bool send_one(struct virtio_net *nic, unsigned queue)
 		nic->starved = true;
 		return false;
 	}
+	f->orphan = false;
 	f->queue = (uint16_t)queue;
 	f->place = virtqueue_mark(&nic->device.queue[queue]);
 	set_progress(f, VIRTIO_NET_TAKING);
@@ -185,7 +186,6 @@ static bool send_one(struct virtio_net *nic, unsigned queue)
 	}
 	nic->free = f->next;
 	f->buffer = chain.buffer;
-	f->orphan = false;
 	set_progress(f, VIRTIO_NET_ACTIVE);
 	send(f, &chain);
 	return true;
