@@ -12,12 +12,9 @@
  * UNIT_SOURCES: drivers-vm/driver/io_segment.c
  * UNIT_FLAGS: -Itests/unit/fake_model -D_GNU_SOURCE
  */
+#include "stop_anywhere.h"
 #include "virtio_driver.h"
 #include "drivers-vm/driver/virtio_blk.h"
-
-#include <signal.h>
-#include <stdio.h>
-#include <ucontext.h>
 
 #define SECTORS	   64u
 #define REQUESTS   4u
@@ -26,9 +23,6 @@
 #define TIMER	   ((unsigned)MODEL_TIMER_DISK)
 #define JOB_BYTES  0x800u /* of guest memory for each: header, status, data */
 #define RAM_KEPT   (DRIVER_DATA + JOBS * JOB_BYTES)
-#define SNAPSHOTS  1000u
-#define TRAP_FLAG  0x100
-#define RED_ZONE   128
 
 /* What a driver VM has of the disk, in memory that outlives it. */
 struct half {
@@ -44,19 +38,9 @@ struct slow {
 	unsigned count;
 };
 
-/* All that a stopped driver VM leaves. */
-struct remains {
-	struct half half;
-	uint8_t medium[SECTORS * BLOCK];
-	uint8_t ram[RAM_KEPT];
-};
-
 static struct driver d;
 static struct half half[3];
 static struct slow slow;
-static struct half *watched;
-static struct remains *snapshot, last;
-static unsigned snapshots;
 
 /* ---- The disk's controller ---------------------------------------------------------------------------------------------------------- */
 
@@ -179,65 +163,6 @@ static void take_all(const int *ids, unsigned count)
 		assert_true(seen[ids[i]]);
 }
 
-/* ---- Stopping anywhere ---------------------------------------------------------------------------------------------------------------- */
-
-static void save(struct remains *to)
-{
-	memcpy(&to->half, watched, sizeof(to->half));
-	memcpy(to->medium, slow.medium, sizeof(to->medium));
-	memcpy(to->ram, d.ram, sizeof(to->ram));
-}
-
-static bool has_changed(void)
-{
-	return memcmp(&last.half, watched, sizeof(last.half)) != 0 || memcmp(last.ram, d.ram, sizeof(last.ram)) != 0;
-}
-
-static void single_step(int signal, siginfo_t *info, void *context)
-{
-	(void)signal;
-	(void)info;
-	(void)context;
-	if (!has_changed())
-		return;
-	save(&last);
-	if (snapshots < SNAPSHOTS)
-		snapshot[snapshots] = last;
-	snapshots++;
-}
-
-static void set_trap_flag(uint64_t flag)
-{
-	__asm__ volatile("lea %c1(%%rsp), %%rsp\n\tpushfq\n\tandq %2, (%%rsp)\n\torq %0, (%%rsp)\n\tpopfq\n\tlea %c3(%%rsp), %%rsp"
-			 : : "r"(flag), "i"(-RED_ZONE), "i"(~TRAP_FLAG), "i"(RED_ZONE) : "memory", "cc");
-}
-
-/* Snapshots of `h` as it is before `act`, and after each instruction in it that changes something. */
-static void stop_everywhere(struct half *h, void (*act)(struct half *h))
-{
-	const struct sigaction on = {.sa_sigaction = single_step, .sa_flags = SA_SIGINFO};
-	struct sigaction before;
-
-	watched = h;
-	save(&last);
-	snapshot[0] = last;
-	snapshots = 1;
-	sigaction(SIGTRAP, &on, &before);
-	set_trap_flag(TRAP_FLAG);
-	act(h);
-	set_trap_flag(0);
-	sigaction(SIGTRAP, &before, NULL);
-	assert_in_range(snapshots, 100, SNAPSHOTS);
-}
-
-static void restore(const struct remains *from, struct half *h, const struct driver_queue *guest)
-{
-	memcpy(h, &from->half, sizeof(*h));
-	memcpy(slow.medium, from->medium, sizeof(slow.medium));
-	memcpy(d.ram, from->ram, sizeof(from->ram));
-	d.queue[0] = *guest;
-}
-
 /* ---- Tests ---------------------------------------------------------------------------------------------------------------------------- */
 
 static void warm_up(unsigned times)
@@ -260,20 +185,20 @@ static void set_up(bool packed)
 	warm_up(4); /* so that the rings wrap later */
 	for (unsigned i = 0; i < sizeof(slow.medium); i++)
 		slow.medium[i] = (uint8_t)(i / BLOCK + 1);
-	snapshot = calloc(SNAPSHOTS, sizeof(*snapshot));
-	assert_non_null(snapshot);
 }
 
 static void tear_down(void)
 {
-	free(snapshot);
+	stop_done();
 	driver_done(&d);
 }
 
-static void act_work(struct half *h)
+/* All that a stopped driver VM leaves. */
+static unsigned stop_in(struct half *h, void (*act)(void))
 {
-	(void)h;
-	work();
+	const struct stop_region regions[] = {{h, sizeof(*h)}, {slow.medium, sizeof(slow.medium)}, {d.ram, RAM_KEPT}};
+
+	return stop_everywhere(regions, 3, act);
 }
 
 /* From what `old` left. That a driver VM has already died while it looked at it changes nothing. */
@@ -299,9 +224,9 @@ static void stopped_anywhere(bool packed)
 	for (unsigned i = 0; i < JOBS; i++)
 		ids[i] = offer(i);
 	guest = d.queue[0];
-	stop_everywhere(&half[0], act_work);
-	for (unsigned i = 0; i < snapshots; i++) {
-		restore(&snapshot[i], &half[0], &guest);
+	for (unsigned i = 0, count = stop_in(&half[0], work); i < count; i++) {
+		stop_restore(i);
+		d.queue[0] = guest;
 		goes_on(&half[0], &half[1], ids);
 	}
 	tear_down();
@@ -319,9 +244,9 @@ static void virtio_blk_adopt__stopped_after_any_instruction_packed__every_reques
 	stopped_anywhere(true);
 }
 
-static void act_finish(struct half *h)
+static void go_on_second(void)
 {
-	finish(h);
+	finish(&half[1]);
 }
 
 /* The second driver VM dies as well, while it goes on. */
@@ -337,9 +262,9 @@ static void stopped_twice(bool packed)
 	driver_kick(&d, 0);
 	slow_finish(2);
 	adopt(&half[1], &half[0]);
-	stop_everywhere(&half[1], act_finish);
-	for (unsigned i = 0; i < snapshots; i++) {
-		restore(&snapshot[i], &half[1], &guest);
+	for (unsigned i = 0, count = stop_in(&half[1], go_on_second); i < count; i++) {
+		stop_restore(i);
+		d.queue[0] = guest;
 		goes_on(&half[1], &half[2], ids);
 	}
 	tear_down();
@@ -357,6 +282,61 @@ static void virtio_blk_resume__stopped_after_any_instruction_packed__every_reque
 	stopped_twice(true);
 }
 
+/* A byte somewhere, mostly where it matters. */
+static void spoil(uint32_t *seed)
+{
+	struct virtio_blk_request *r = &half[0].request[*seed >> 20 & 3];
+	const struct stop_region regions[] = {
+		{&half[0].disk.device.queue[0], offsetof(struct virtqueue, given_bytes)},
+		{r, offsetof(struct virtio_blk_request, segment) + 4 * sizeof(r->segment[0])},
+		{&half[0].disk.device, offsetof(struct virtio_pci, queue)},
+		{&half[0], sizeof(half[0])},
+	};
+	const struct stop_region *region = &regions[*seed >> 28 & 3];
+
+	*seed = *seed * 1664525 + 1013904223;
+	((uint8_t *)region->at)[(*seed >> 4) % region->bytes] = (uint8_t)(*seed & 0x80000000 ? *seed >> 20 : 0xFF);
+	*seed = *seed * 1664525 + 1013904223;
+}
+
+/* Whatever is in the old state: no byte beyond the guest's RAM and the medium is touched (ASan looks), and nothing hangs. */
+static void nonsense(bool packed)
+{
+	static struct half good;
+	static uint8_t ram[RAM_KEPT];
+	uint32_t seed = 1;
+
+	set_up(packed);
+	for (unsigned i = 0; i < JOBS; i++)
+		offer(i);
+	driver_kick(&d, 0);
+	slow_finish(2);
+	good = half[0];
+	memcpy(ram, d.ram, sizeof(ram));
+	for (unsigned round = 0; round < 20000; round++) {
+		half[0] = good;
+		memcpy(d.ram, ram, sizeof(ram));
+		for (unsigned i = 0; i <= round % 4; i++)
+			spoil(&seed);
+		adopt(&half[1], &half[0]);
+		finish(&half[1]);
+		driver_set(&d, VIRTIO_COMMON_DEVICE_STATUS, 1, 0);
+	}
+	tear_down();
+}
+
+static void virtio_blk_adopt__nonsense_split__stays_within_the_guest(void **state)
+{
+	(void)state;
+	nonsense(false);
+}
+
+static void virtio_blk_adopt__nonsense_packed__stays_within_the_guest(void **state)
+{
+	(void)state;
+	nonsense(true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +344,8 @@ int main(void)
 		cmocka_unit_test(virtio_blk_adopt__stopped_after_any_instruction_packed__every_request_ends_once),
 		cmocka_unit_test(virtio_blk_resume__stopped_after_any_instruction_split__every_request_ends_once),
 		cmocka_unit_test(virtio_blk_resume__stopped_after_any_instruction_packed__every_request_ends_once),
+		cmocka_unit_test(virtio_blk_adopt__nonsense_split__stays_within_the_guest),
+		cmocka_unit_test(virtio_blk_adopt__nonsense_packed__stays_within_the_guest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
