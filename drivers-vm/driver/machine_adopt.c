@@ -15,7 +15,7 @@ static bool adopt_uart(struct uart16550 *uart, const struct uart16550 *old)
 	struct uart16550 saved = *old;
 
 	if (saved.fifo_head >= UART_FIFO_BYTES || saved.fifo_count > UART_FIFO_BYTES || saved.line_head >= UART_LINE_BYTES ||
-	    saved.line_count > UART_LINE_BYTES || saved.tx_count > UART_TX_BYTES)
+	    saved.line_count > UART_LINE_BYTES || saved.tx_count >= UART_TX_BYTES)
 		return false;
 	saved.host = uart->host;
 	saved.irq = uart->irq;
