@@ -110,6 +110,13 @@ void forward_trap_with_state(struct vcpu *v)
 	forward_trap(v);
 }
 
+void forward_again(struct vcpu *v)
+{
+	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v); /* a handler that is gone may have written there */
+	forward_trap(v);
+}
+
 static void complete_port(struct vcpu *v)
 {
 	uint64_t value = v->trap->value;

@@ -14,6 +14,9 @@
 void forward_trap(struct vcpu *v);
 void forward_trap_with_state(struct vcpu *v);
 
+/* The handler has changed: hand the trap of `v` to the one that it has now. */
+void forward_again(struct vcpu *v);
+
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);
 

@@ -279,7 +279,7 @@ bool vcpu_prepare(struct vcpu *v)
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
 		forward_complete(v);
 	if ((r & VCPU_REQUEST_RETRAP) && v->state == VCPU_TRAPPED)
-		forward_trap(v);
+		forward_again(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
 	prepare_startup(v, r);

@@ -125,6 +125,7 @@ struct config_vm {
 	bool serial;
 	enum config_console console;
 	uint32_t debug_exit; /* port, or zero */
+	uint32_t debug_crash; /* likewise: writes end the driver VM, for tests */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
 	bool packed;		/* virtio devices offer packed rings */
@@ -140,6 +141,7 @@ struct config_vm {
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
+	uint32_t driver_restarts; /* of the driver VM, a minute */
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */

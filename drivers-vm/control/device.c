@@ -256,27 +256,71 @@ static int64_t map_bars(const struct host_device *d, uint64_t *next, struct chan
 	return 0;
 }
 
+/* What a function-level reset clears. */
+struct saved {
+	uint32_t command, bar[CHANNEL_BARS];
+};
+
 /*
  * What firmware, or a driver VM that is gone, had it do must not go on in a fresh VM's memory: no DMA, and a function-level reset of
  * one that was at work and has it (PCI Express Base Specification 5.0, 6.6.2). Drivers reset the others before they let them do DMA.
+ * True: reset_end must follow, after RESET_NS.
  */
-static void quiesce(uint16_t rid)
+static bool reset_begin(uint16_t rid, struct saved *saved)
 {
-	uint32_t command = read32(rid, PCI_COMMAND) & 0xFFFF, bar[CHANNEL_BARS];
+	uint32_t command = read32(rid, PCI_COMMAND) & 0xFFFF;
 	unsigned express = find_capability(rid, CAPABILITY_EXPRESS);
-	struct hypercall_trap none;
 
 	write32(rid, PCI_COMMAND, command & ~COMMAND_MASTER);
 	if (!(command & COMMAND_MASTER) || express == 0 || !(read32(rid, express + 4) & EXPRESS_HAS_FLR))
-		return;
+		return false;
 	for (unsigned i = 0; i < CHANNEL_BARS; i++)
-		bar[i] = read32(rid, PCI_BAR + 4 * i);
+		saved->bar[i] = read32(rid, PCI_BAR + 4 * i);
+	saved->command = command & ~COMMAND_MASTER;
 	write32(rid, express + 8, (read32(rid, express + 8) & 0xFFFF) | EXPRESS_FLR);
+	return true;
+}
+
+static void reset_end(uint16_t rid, const struct saved *saved)
+{
+	for (unsigned i = 0; i < CHANNEL_BARS; i++)
+		write32(rid, PCI_BAR + 4 * i, saved->bar[i]);
+	write32(rid, PCI_COMMAND, saved->command);
+}
+
+static void reset_wait(void)
+{
+	struct hypercall_trap none;
+
 	for (uint64_t until = service_tsc() + service_ns_to_tsc(RESET_NS); service_tsc() < until;)
 		hypercall_wait(0, until, &none);
-	for (unsigned i = 0; i < CHANNEL_BARS; i++)
-		write32(rid, PCI_BAR + 4 * i, bar[i]);
-	write32(rid, PCI_COMMAND, command & ~COMMAND_MASTER);
+}
+
+static void quiesce(uint16_t rid)
+{
+	struct saved saved;
+
+	if (!reset_begin(rid, &saved))
+		return;
+	reset_wait();
+	reset_end(rid, &saved);
+}
+
+void devices_stop(void)
+{
+	static struct saved saved[DEVICES_MAX];
+	static bool resets[DEVICES_MAX];
+	bool any = false;
+
+	for (unsigned i = 0; i < device_count; i++) {
+		resets[i] = reset_begin(devices[i].rid, &saved[i]);
+		any |= resets[i];
+	}
+	if (any)
+		reset_wait();
+	for (unsigned i = 0; i < device_count; i++)
+		if (resets[i])
+			reset_end(devices[i].rid, &saved[i]);
 }
 
 static int64_t give(const struct host_device *d, hilum_handle_t vm, uint64_t config_gpa, uint64_t *next)

@@ -13,6 +13,8 @@ _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as t
 struct ram_disk {
 	hilum_handle_t memory; /* 0: none yet */
 	uint64_t gpa, bytes;   /* in the driver VM; bytes of the mapping */
+	uint32_t rights;
+	bool copy; /* the memory is the VM's own, not the module's */
 };
 
 static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
@@ -55,13 +57,13 @@ static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const s
 	uint64_t gpa = driver_space_take(bytes);
 	int64_t error =
 		gpa == 0 ? HILUM_E_NO_MEMORY : hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, rights);
-	if (!disk->readonly)
-		hc(HC_HANDLE_CLOSE, memory); /* the mapping keeps it */
 	if (error < 0) {
+		if (!disk->readonly)
+			hc(HC_HANDLE_CLOSE, memory);
 		driver_space_give(gpa);
 		return fail(c, disk, control_error(error));
 	}
-	*r = (struct ram_disk){(hilum_handle_t)memory, gpa, bytes};
+	*r = (struct ram_disk){(hilum_handle_t)memory, gpa, bytes, rights, !disk->readonly};
 	return true;
 }
 
@@ -201,6 +203,18 @@ bool guest_devices_send(const struct config_vm *config, uint32_t slot)
 	return true;
 }
 
+bool guest_devices_resume(uint32_t slot)
+{
+	int64_t error = 0;
+
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX && error >= 0; i++) {
+		const struct ram_disk *r = &disks[slot][i];
+		if (r->memory != 0)
+			error = hc(HC_MEMORY_MAP, driver_vm, r->memory, r->gpa, 0, r->bytes, r->rights);
+	}
+	return error >= 0;
+}
+
 void guest_devices_free(uint32_t slot)
 {
 	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
@@ -209,6 +223,8 @@ void guest_devices_free(uint32_t slot)
 			continue;
 		driver_unmap(r->gpa, r->bytes);
 		driver_space_give(r->gpa);
+		if (r->copy)
+			hc(HC_HANDLE_CLOSE, r->memory);
 		memset(r, 0, sizeof(*r));
 	}
 }

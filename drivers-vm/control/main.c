@@ -72,13 +72,8 @@ static void start_guests(void)
 
 static void handle_events(uint64_t events)
 {
-	struct hilum_vm_status status;
-
 	if (events & 1ull << CONTROL_EVENT_DRIVER)
 		driver_poll();
-	if ((events & 1ull << CONTROL_EVENT_DRIVER_STATUS) && hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) >= 0 &&
-	    status.state == HILUM_VM_CRASHED)
-		service_log("the driver VM has crashed: guests wait for their devices");
 	if (events & 1ull << CONTROL_EVENT_DEVICE)
 		devices_report_faults();
 	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
@@ -95,11 +90,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	firmware_init();
 	bool configured = read_config();
 	devices_find(&config);
-	bool driver = driver_start(config.console);
-	if (driver) {
-		devices_give(driver_vm);
-		guest_devices_send_uplinks(&config);
-	}
+	bool driver = driver_begin(&config);
 	tell_memory();
 	if (driver && configured)
 		start_guests();
@@ -109,7 +100,7 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, 0, &none);
+		hypercall_wait(0, driver_watch(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }

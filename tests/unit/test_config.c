@@ -85,6 +85,7 @@ static void config_read__minimal_vm__has_the_defaults(void **state)
 	assert_int_equal(vm->on_crash, CONFIG_ACTION_DESTROY);
 	assert_int_equal(vm->line, 1);
 	assert_int_equal(config.on_last_guest_exit, CONFIG_LAST_EXIT_STAY);
+	assert_int_equal(config.driver_restarts, 10);
 	assert_false(config.allow_no_iommu);
 	assert_int_equal(config.devices, CONFIG_DEVICES_AUTO);
 	assert_null(config.console);
@@ -95,9 +96,9 @@ static void config_read__every_key__is_stored(void **state)
 	(void)state;
 	assert_int_equal(
 		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\n"
-			  "[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
+			  "driver_restarts = 3\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
 			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\nserial = false\nconsole = 'virtio'\n"
-			  "debug_exit = 0xf4\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
+			  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
 			  "'destroy'\n"
 			  "on_crash = 'restart'\n"),
 		0);
@@ -116,6 +117,8 @@ static void config_read__every_key__is_stored(void **state)
 	assert_false(vm->serial);
 	assert_int_equal(vm->console, CONFIG_CONSOLE_VIRTIO);
 	assert_int_equal(vm->debug_exit, 0xf4);
+	assert_int_equal(vm->debug_crash, 0xf5);
+	assert_int_equal(config.driver_restarts, 3);
 	assert_int_equal(vm->profile, CONFIG_PROFILE_BARE);
 	assert_int_equal(vm->on_poweroff, CONFIG_ACTION_PRESERVE);
 	assert_int_equal(vm->on_reboot, CONFIG_ACTION_DESTROY);

@@ -480,6 +480,26 @@ static void handler_dies__trap_in_hand__the_next_one_answers(void **state)
 	assert_int_equal(seen.badge, BADGE + 1);
 }
 
+/* What it had written into the page half-way is neither question nor answer. */
+static void handler_dies__page_half_answered__the_next_one_sees_the_question(void **state)
+{
+	(void)state;
+	answer = NULL;
+	plan[0] = mmio(false);
+	g[0]->gpr[3] = 7;
+	start(0);
+	fake_run(0, 3);
+	assert_int_equal(g[0]->state, VCPU_TRAPPED);
+	answer_reply = HILUM_REPLY_STATE;
+	answer_state(g[0]->trap);
+	destroy_handler();
+	CALL_OK(HC_VM_SET_HANDLER, guest_vm, new_handler(), BADGE + 1);
+	run_all();
+	assert_int_equal(g[0]->trap->reply, 0);
+	assert_int_equal(g[0]->trap->rip, 0x1000);
+	assert_int_equal(g[0]->trap->gpr[3], 7);
+}
+
 static void set_handler__again_while_queued__delivered_once(void **state)
 {
 	(void)state;
@@ -706,6 +726,7 @@ int main(void)
 		TEST(wait__deadline_while_the_handler_runs__next_call_times_out),
 		TEST(wait__trap_before_deadline__timer_is_forgotten),
 		TEST(handler_dies__trap_in_hand__the_next_one_answers),
+		TEST(handler_dies__page_half_answered__the_next_one_sees_the_question),
 		TEST(set_handler__again_while_queued__delivered_once),
 		TEST(set_handler__other_while_queued__the_other_answers),
 		TEST(set_handler__other_while_in_hand__late_answer_is_ignored),
