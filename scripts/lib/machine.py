@@ -14,7 +14,10 @@ BUILD = os.path.join(ROOT, "build")
 GUEST = os.path.join(ROOT, "cache", "guest")
 # Built by scripts/fetch-qemu, or Debian's own, where several CPUs run guests with a fault now and then.
 BUILT_QEMU = os.path.join(ROOT, "cache", "qemu", "qemu-system-x86_64")
-QEMU = os.environ.get("HILUM_QEMU") or (BUILT_QEMU if os.access(BUILT_QEMU, os.X_OK) else "qemu-system-x86_64")
+DEBIANS_QEMU = "/usr/bin/qemu-system-x86_64"
+QEMU = os.environ.get("HILUM_QEMU") or (BUILT_QEMU if os.access(BUILT_QEMU, os.X_OK) else DEBIANS_QEMU)
+# With the places where Debian keeps its firmware.
+QEMU_COMMAND = [QEMU, "-L", "/usr/share/qemu", "-L", "/usr/share/seabios", "-L", "/usr/lib/ipxe/qemu"]
 OVMF = "/usr/share/OVMF"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -116,7 +119,7 @@ def plain_devices(image):
 def qemu_command(image, scratch, *, boot="cd", firmware="bios", smp=2, memory="1G", cpu="max", counted=False,
                  gdb=False, monitor=None, extra=()):
     """The machine's serial line is QEMU's standard input and output. memory in QEMU's notation."""
-    command = [QEMU, "-machine", "q35", "-cpu", COUNTED_CPU if counted and cpu == "max" else cpu, "-m", memory,
+    command = [*QEMU_COMMAND, "-machine", "q35", "-cpu", COUNTED_CPU if counted and cpu == "max" else cpu, "-m", memory,
                "-smp", str(smp), "-accel", "tcg" if counted else "tcg,thread=multi"]
     if counted:
         command += COUNTED

@@ -47,7 +47,7 @@ def folders(paths):
 
 def host_initrd(scratch, script):
     """The test guest's initramfs with KVM's modules, QEMU, and a guest in it."""
-    qemu = f"/usr/bin/{machine.QEMU}"
+    qemu = machine.DEBIANS_QEMU
     start, more, whole = (os.path.join(scratch, name) for name in ("peer-start", "peer.cpio.gz", "initrd-peer.cpio.gz"))
     with open(start, "w", encoding="utf-8") as file:
         file.write("".join(f"insmod /peer/{name}.ko {PARAMETERS.get(name, '')} || exit 1\n" for name in LOADED) + script)
@@ -65,7 +65,7 @@ def host_initrd(scratch, script):
 
 def boot(runs, script, scratch, cmdline=""):
     """A Counts of each of the runs that the script's guests make. cmdline: more for the host's kernel."""
-    command = [machine.QEMU, "-machine", "q35", "-cpu", machine.COUNTED_CPU, "-m", iobench.MEMORY, "-smp", "1", "-accel", "tcg",
+    command = [*machine.QEMU_COMMAND, "-machine", "q35", "-cpu", machine.COUNTED_CPU, "-m", iobench.MEMORY, "-smp", "1", "-accel", "tcg",
                *machine.COUNTED, "-display", "none", "-no-reboot", "-no-user-config", "-serial", "stdio", "-monitor", "none",
                "-nic", "none", *iobench.IOMMU, *iobench.DISK, "-kernel", guestconfig.DEFAULT_GUEST["vmlinuz"],
                "-initrd", host_initrd(scratch, script), "-append", f'{iobench.CMDLINE} {cmdline} hilum.run="sh /peer/start"']
