@@ -2,9 +2,9 @@
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/lapic.h"
+#include "arch/x86_64/lapic_registers.h"
 #include "arch/x86_64/tsc.h"
 
-#define MSR_TSC_DEADLINE 0x6E0u
 #define TICK_NS_MIN	 50000ull
 #define TICK_NS_MAX	 1000000ull
 
@@ -12,7 +12,7 @@ void timer_init_core(unsigned vector)
 {
 	lapic_timer_setup(vector, cpu_features.tsc_deadline);
 	if (cpu_features.tsc_deadline)
-		wrmsr(MSR_TSC_DEADLINE, 0);
+		wrmsr(MSR_IA32_TSC_DEADLINE, 0);
 	else
 		lapic_timer_start(0);
 }
@@ -32,7 +32,7 @@ bool timer_set_ticking(bool on)
 void timer_set_deadline_tsc(uint64_t tsc)
 {
 	if (cpu_features.tsc_deadline) {
-		wrmsr(MSR_TSC_DEADLINE, tsc ? tsc : 1); /* 0 would disarm */
+		wrmsr(MSR_IA32_TSC_DEADLINE, tsc ? tsc : 1); /* 0 would disarm */
 		return;
 	}
 	int64_t left = (int64_t)(tsc - rdtsc());
