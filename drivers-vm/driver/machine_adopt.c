@@ -163,6 +163,8 @@ void machine_resume(struct machine *m)
 {
 	if (m->host->set_intr_line != NULL)
 		m->host->set_intr_line(m->host->ctx, m->pic.intr);
+	/* The old one may have ended between a model's wish for an interrupt and its wire, or between wire and message. */
+	model_irq_set(&m->uart.irq, m->uart.irq_level);
 	ioapic_resume(&m->ioapic);
 	if (m->config.virtio_console)
 		virtio_console_resume(&m->virtio_console);
