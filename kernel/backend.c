@@ -18,22 +18,13 @@ void backend_open_fpu(void)
 		__asm__ volatile("xsetbv" ::"c"(0), "a"((uint32_t)cpuid_xcr0_mask), "d"(0) : "memory");
 }
 
-void backend_load_vcpu(struct vcpu *v)
+void backend_release_fpu(struct cpu *cpu)
 {
-	if (!cpu_features.xsave) {
-		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
-	} else {
-		__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
-		enum status bad = xsetbv_safe(0, (uint32_t)v->xcr0);
-		(void)bad; /* validated when it was set, or read back from the CPU */
-	}
-	if (cpu_features.rdtscp)
-		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
-	fetch_forget(v);
-}
+	struct vcpu *v = cpu->fpu;
 
-void backend_unload_vcpu(struct vcpu *v)
-{
+	if (v == NULL)
+		return;
+	cpu->fpu = NULL;
 	if (!cpu_features.xsave) {
 		__asm__ volatile("fxsave64 (%0)" ::"r"(v->xsave) : "memory");
 		return;
@@ -41,6 +32,28 @@ void backend_unload_vcpu(struct vcpu *v)
 	v->xcr0 = (uint32_t)xgetbv(0); /* no higher bit is in cpuid_xcr0_mask */
 	backend_open_fpu();
 	__asm__ volatile("xsave64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+}
+
+static never_inline void take_fpu(struct vcpu *v)
+{
+	backend_release_fpu(v->cpu);
+	v->cpu->fpu = v;
+	if (!cpu_features.xsave) {
+		__asm__ volatile("fxrstor64 (%0)" ::"r"(v->xsave) : "memory");
+		return;
+	}
+	__asm__ volatile("xrstor64 (%0)" ::"r"(v->xsave), "a"(0xFFFFFFFF), "d"(0xFFFFFFFF) : "memory");
+	enum status bad = xsetbv_safe(0, (uint32_t)v->xcr0);
+	(void)bad; /* validated when it was set, or read back from the CPU */
+}
+
+void backend_load_vcpu(struct vcpu *v)
+{
+	if (v->cpu->fpu != v && v->xsave != NULL)
+		take_fpu(v);
+	if (cpu_features.rdtscp)
+		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
+	fetch_forget(v);
 }
 
 void backend_load_debug(const struct vcpu *v)

@@ -8,12 +8,13 @@
 #define BACKEND_PASSED_MSRS 10
 extern const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS];
 
-/* XCR0 as it is while no vCPU is loaded: every component that guests may use. */
+/* XCR0 as it is while the core holds no FPU registers: every component that guests may use. */
 void backend_open_fpu(void);
 
-/* FPU, XCR0 and TSC_AUX of `v` onto the core, and back off; then DR0 to DR3, which only a vCPU that uses them needs. */
+/* FPU and XCR0, which stay on the core until another vCPU that has them is loaded or _release is called; TSC_AUX. */
 void backend_load_vcpu(struct vcpu *v);
-void backend_unload_vcpu(struct vcpu *v);
+void backend_release_fpu(struct cpu *cpu);
+/* DR0 to DR3, which only a vCPU that uses them needs. */
 void backend_load_debug(const struct vcpu *v);
 void backend_unload_debug(struct vcpu *v);
 

@@ -37,15 +37,6 @@ void cpu_timer_set(struct cpu *cpu, struct cpu_timer *timer, uint64_t deadline_t
 	timer_program(cpu);
 }
 
-void cpu_timer_tick(struct cpu *cpu, bool on)
-{
-	if (!timer_set_ticking(on))
-		return;
-	cpu->armed = rdtsc() + tsc_from_ns(on ? 1000000 : 50000); /* once more after the end: the last entry may have lost one too */
-	timer_set_deadline_tsc(cpu->armed);
-	timer_program(cpu);
-}
-
 static void timer_interrupt(unsigned vector)
 {
 	struct cpu *cpu = cpu_self();
@@ -53,7 +44,6 @@ static void timer_interrupt(unsigned vector)
 	struct queue_node *node;
 
 	(void)vector;
-	cpu->armed = 0;
 	while ((node = cpu->timers.first) != NULL && node->key <= now) {
 		struct cpu_timer *timer = container_of(node, struct cpu_timer, node);
 		cpu_timer_cancel(timer);
@@ -62,7 +52,8 @@ static void timer_interrupt(unsigned vector)
 		else
 			cpu->resched = true;
 	}
-	timer_program(cpu);
+	cpu->armed = node != NULL ? node->key : 0;
+	timer_set_deadline_tsc(node != NULL ? node->key : TIMER_NEVER);
 }
 
 /* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */

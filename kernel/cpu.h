@@ -37,7 +37,8 @@ struct cpu {
 	/* scheduler */
 	struct vcpu *current; /* being run, or NULL while idle */
 	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
-	struct vcpu *loaded;  /* whose registers (FPU, MSRs) the core holds */
+	struct vcpu *loaded;  /* whose registers (MSRs, segments) the core holds */
+	struct vcpu *fpu;     /* whose FPU registers and XCR0 the core holds; it may be a vCPU that a service VM's works for now */
 	struct queue realtime; /* ready vCPUs of real-time VMs, keyed by arrival */
 	struct queue fair;     /* the others, keyed by virtual time */
 	uint64_t arrival;     /* next key of `realtime` */
@@ -49,7 +50,7 @@ struct cpu {
 	/* time */
 	struct queue timers;
 	struct cpu_timer slice;
-	uint64_t armed; /* deadline in the hardware timer; 0 if stopped */
+	uint64_t armed; /* deadline in the hardware timer; 0: none */
 
 	/* vendor's own */
 	void *virt_page;      /* the page that the CPU wants for root mode */
@@ -72,9 +73,6 @@ static inline void cpu_timer_cancel(struct cpu_timer *timer)
 	queue_remove(&timer->node);
 	timer->node.key = 0;
 }
-
-/* While `on`, no interrupt of this core stays lost: see timer_set_ticking. For the backend, while a guest awaits an interrupt window. */
-void cpu_timer_tick(struct cpu *cpu, bool on);
 
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)

@@ -110,7 +110,7 @@ static bool config_valid(const struct hilum_vm_config *config)
 	for (const char *c = config->name; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
 			return false;
-	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES)) && !config->reserved &&
+	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES | HILUM_VM_NO_FPU)) && !config->reserved &&
 	       !config->reserved2;
 }
 

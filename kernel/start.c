@@ -207,7 +207,7 @@ void control_vm_start(void)
 {
 	const struct boot_info *info = boot_info_get();
 	const struct boot_module *module = find_control(info);
-	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "control" };
+	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_NO_FPU, .name = "control" };
 	struct hilum_boot_info *boot;
 	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
 	struct hilum_image_header header;

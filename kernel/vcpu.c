@@ -3,6 +3,7 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
+#include "kernel/backend.h"
 #include "kernel/forward.h"
 #include "kernel/pvclock.h"
 #include "kernel/sched.h"
@@ -196,6 +197,8 @@ static void prepare_interrupts(struct vcpu *v)
 
 static void vcpu_unload(struct vcpu *v)
 {
+	if (v->cpu->fpu == v)
+		backend_release_fpu(v->cpu);
 	if (v->cpu->loaded != v)
 		return;
 	virt->unload(v);
@@ -367,12 +370,13 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
 	v->trap_memory = memory_object_of_page((void **)&v->trap);
-	v->xsave = pool_alloc_page();
-	if (v->trap_memory == NULL || v->xsave == NULL || virt->create_vcpu(v) != STATUS_OK) {
+	bool fpu = !(vm->flags & HILUM_VM_NO_FPU);
+	v->xsave = fpu ? pool_alloc_page() : NULL;
+	if (v->trap_memory == NULL || (fpu && v->xsave == NULL) || virt->create_vcpu(v) != STATUS_OK) {
 		object_unref(&v->object);
 		return STATUS_NO_MEMORY;
 	}
-	vm->kernel_bytes += 3 * PAGE_SIZE;
+	vm->kernel_bytes += (2 + fpu) * PAGE_SIZE;
 	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
@@ -441,10 +445,12 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
-	if (power_up) {
+	if (power_up && v->xsave != NULL) {
 		memset(v->xsave, 0, PAGE_SIZE);
 		*(uint16_t *)v->xsave = 0x37F;                        /* FCW */
 		*(uint32_t *)((uint8_t *)v->xsave + 24) = 0x1F80;     /* MXCSR */
+	}
+	if (power_up) {
 		v->xcr0 = 1;
 		v->pat = 0x0007040600070406ull;
 	}

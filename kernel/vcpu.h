@@ -141,7 +141,7 @@ struct vcpu {
 	struct vcpu *trap_current; /* taken, not answered */
 
 	/* state that is switched with the vCPU, not at each exit */
-	void *xsave; /* one page */
+	void *xsave; /* one page; NULL: HILUM_VM_NO_FPU */
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux;

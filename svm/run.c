@@ -36,13 +36,12 @@ static void asid_assign(struct vcpu *v)
 	VMCB_SET(c, guest_asid, cpu->asid_next++);
 }
 
-static void window_set(struct vcpu *v, struct vmcb *c, bool open)
+static void window_set(struct vmcb *c, bool open)
 {
 	bool is_open = c->virtual_interrupt & V_IRQ;
 
 	if (open == is_open)
 		return;
-	cpu_timer_tick(v->cpu, open);
 	if (open) {
 		VMCB_SET(c, virtual_interrupt, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
 		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
@@ -61,7 +60,7 @@ static void inject(struct vcpu *v)
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
 		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
-	window_set(v, c, window);
+	window_set(c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
 		vcpu_step_for_nmi(v); /* held by a shadow */
 }
@@ -197,7 +196,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	switch (code) {
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
-		window_set(v, c, false);
+		window_set(c, false);
 		vcpu_window_opened(v);
 		return;
 	case VMEXIT_EXCP(1):

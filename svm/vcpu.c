@@ -87,18 +87,13 @@ void svm_load(struct vcpu *v)
 	c->clean = 0; /* another VMCB may have run here since */
 	if (unlikely(v->controls_stale))
 		take_controls(v, c);
-	if (unlikely(c->virtual_interrupt & V_IRQ))
-		cpu_timer_tick(v->cpu, true);
 }
 
 void svm_unload(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
 
-	backend_unload_vcpu(v);
 	if (unlikely(c->intercept_dr == 0))
 		dr_unload(v, c);
 	svm_vmsave(v->backend_hpa);
-	if (unlikely(c->virtual_interrupt & V_IRQ))
-		cpu_timer_tick(v->cpu, false);
 }

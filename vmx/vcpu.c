@@ -191,7 +191,6 @@ void vmx_unload(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 
-	backend_unload_vcpu(v);
 	vmx_fetch_apic(v);
 	vmx_fetch_rsp(v);
 	x->cr2 = cpu_read_cr2();

@@ -19,7 +19,6 @@ struct cpu_arch {
 	uint32_t apic_id;
 	uint64_t stack_top; /* address just above its stack */
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
-	bool timer_ticks;   /* see timer_set_ticking */
 	bool online;	    /* it reached kernel_main */
 	struct desc_tables desc;
 };

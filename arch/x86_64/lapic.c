@@ -29,8 +29,7 @@ enum {
 #define SVR_ENABLE	 0x100u
 #define LVT_MASKED	 0x10000u
 #define LVT_NMI		 0x400u
-#define LVT_TSC_DEADLINE 0x40000u
-#define LVT_PERIODIC	 (1u << 17)
+#define LVT_TIMER_MODE_SHIFT 17
 #define DIVIDE_BY_1	 0xBu
 #define ICR_PENDING	 0x1000u
 #define ICR_ASSERT	 0x4000u
@@ -115,19 +114,12 @@ void lapic_send_ipi(uint32_t apic_id, unsigned vector)
 	lapic_send(apic_id, ICR_ASSERT | vector);
 }
 
-void lapic_timer_setup(unsigned vector, bool tsc_deadline)
+void lapic_timer_setup(unsigned vector, enum lapic_timer_mode mode)
 {
 	apic_write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
-	apic_write(APIC_LVT_TIMER, vector ? vector | (tsc_deadline ? LVT_TSC_DEADLINE : 0) : LVT_MASKED);
+	apic_write(APIC_LVT_TIMER, vector ? vector | (uint32_t)mode << LVT_TIMER_MODE_SHIFT : LVT_MASKED);
 	/* The mode must be in place before the first write of the deadline MSR. SDM vol. 3A, 11.5.4.1. */
 	__asm__ volatile("mfence" ::: "memory");
-}
-
-void lapic_timer_set_periodic(bool periodic)
-{
-	uint32_t lvt = apic_read(APIC_LVT_TIMER);
-
-	apic_write(APIC_LVT_TIMER, periodic ? lvt | LVT_PERIODIC : lvt & ~LVT_PERIODIC);
 }
 
 void lapic_timer_start(uint32_t initial)

@@ -31,10 +31,10 @@ void lapic_send(uint32_t apic_id, uint32_t command);
 #define LAPIC_INIT	 0x4500u
 #define LAPIC_STARTUP	 0x4600u /* + start address / 4096, below 0x100 */
 
-/* Raw one-shot timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. */
-void lapic_timer_setup(unsigned vector, bool tsc_deadline);
+/* Raw timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. SDM vol. 3A, 11.5.4. */
+enum lapic_timer_mode { LAPIC_TIMER_ONE_SHOT, LAPIC_TIMER_PERIODIC, LAPIC_TIMER_TSC_DEADLINE };
+void lapic_timer_setup(unsigned vector, enum lapic_timer_mode mode);
 void lapic_timer_start(uint32_t initial);
-void lapic_timer_set_periodic(bool periodic);
 uint32_t lapic_timer_count(void);
 
 #endif

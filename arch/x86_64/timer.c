@@ -5,28 +5,21 @@
 #include "arch/x86_64/tsc.h"
 
 #define MSR_TSC_DEADLINE 0x6E0u
+/* Of a ticking timer. A period that is too short never ends under QEMU, which makes up for each one that passes. */
 #define TICK_NS_MIN	 50000ull
-#define TICK_NS_MAX	 1000000ull
+#define TICK_NS_MAX	 2000000ull
+
+/* Under QEMU's TCG: see timer.h. */
+static bool timer_ticks(void)
+{
+	return cpu_features.tcg && !cpu_features.tsc_deadline;
+}
 
 void timer_init_core(unsigned vector)
 {
-	lapic_timer_setup(vector, cpu_features.tsc_deadline);
-	if (cpu_features.tsc_deadline)
-		wrmsr(MSR_TSC_DEADLINE, 0);
-	else
-		lapic_timer_start(0);
-}
-
-bool timer_set_ticking(bool on)
-{
-	struct cpu_arch *cpu = cpu_arch_self();
-
-	if (!cpu_features.tcg || cpu_features.tsc_deadline || cpu->timer_ticks == on)
-		return false;
-	cpu->timer_ticks = on;
-	lapic_timer_start(UINT32_MAX); /* a short count must never become a period: QEMU would make up for each one that passes */
-	lapic_timer_set_periodic(on);
-	return true;
+	lapic_timer_setup(vector, cpu_features.tsc_deadline ? LAPIC_TIMER_TSC_DEADLINE :
+				  timer_ticks() ? LAPIC_TIMER_PERIODIC : LAPIC_TIMER_ONE_SHOT);
+	timer_set_deadline_tsc(TIMER_NEVER);
 }
 
 void timer_set_deadline_tsc(uint64_t tsc)
@@ -36,7 +29,7 @@ void timer_set_deadline_tsc(uint64_t tsc)
 		return;
 	}
 	int64_t left = (int64_t)(tsc - rdtsc());
-	if (unlikely(cpu_arch_self()->timer_ticks)) {
+	if (timer_ticks()) {
 		int64_t least = (int64_t)tsc_from_ns(TICK_NS_MIN), most = (int64_t)tsc_from_ns(TICK_NS_MAX);
 		left = left < least ? least : left > most ? most : left;
 	}

@@ -181,7 +181,7 @@ static bool setup(struct driver_parts *p, const char *show)
 bool driver_start(const char *show)
 {
 	struct driver_parts *p = &parts;
-	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES, .name = "driver" };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU, .name = "driver" };
 
 	*p = (struct driver_parts){ .image = driver_image() };
 	lost = false;

@@ -171,6 +171,7 @@ struct hilum_shared_page {
 #define HILUM_VM_REALTIME   (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
 #define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
 #define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
+#define HILUM_VM_NO_FPU     (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */

@@ -10,7 +10,9 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build")
 GUEST = os.path.join(ROOT, "cache", "guest")
-QEMU = "qemu-system-x86_64"
+# Built by scripts/fetch-qemu, or Debian's own, where several CPUs run guests with a fault now and then.
+BUILT_QEMU = os.path.join(ROOT, "cache", "qemu", "qemu-system-x86_64")
+QEMU = os.environ.get("HILUM_QEMU") or (BUILT_QEMU if os.access(BUILT_QEMU, os.X_OK) else "qemu-system-x86_64")
 OVMF = "/usr/share/OVMF"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 

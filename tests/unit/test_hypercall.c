@@ -487,7 +487,7 @@ static void vm_create__bad_config__is_invalid(void **state)
 		struct hilum_vm_config config;
 		int64_t result;
 	} rows[] = {
-		{{.flags = 16}, HILUM_E_INVALID},
+		{{.flags = 32}, HILUM_E_INVALID},
 		{{.reserved = 1}, HILUM_E_INVALID},
 		{{.reserved2 = 1}, HILUM_E_INVALID},
 		{{.name = "a\nb"}, HILUM_E_INVALID},

@@ -63,10 +63,10 @@ void outb(uint16_t port, uint8_t v)
 	pass(800);
 }
 
-void lapic_timer_setup(unsigned vector, bool tsc_deadline)
+void lapic_timer_setup(unsigned vector, enum lapic_timer_mode mode)
 {
 	assert_int_equal(vector, 0);
-	assert_false(tsc_deadline);
+	assert_int_equal(mode, LAPIC_TIMER_ONE_SHOT);
 }
 
 void lapic_timer_start(uint32_t initial)

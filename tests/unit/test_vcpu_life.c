@@ -142,6 +142,25 @@ static void pause__behind_a_busy_real_time_vcpu__stops(void **state)
 	assert_int_equal(backend_of(remote)->loads, backend_of(remote)->unloads);
 }
 
+/* A VM without an FPU leaves the registers where they are; the vCPU they belong to is readable once it is stopped. */
+static void pause__fpu_kept_under_a_service_vcpu__is_saved(void **state)
+{
+	hilum_handle_t service;
+
+	(void)state;
+	make_vcpu(make_vm(HILUM_VM_REALTIME | HILUM_VM_NO_FPU), 0, 1, &service);
+	CALL_OK(HC_VCPU_RUN, there);
+	fake_run(1, 1);
+	CALL_OK(HC_VCPU_RUN, service);
+	fake_run(1, 1);
+	assert_ptr_equal(remote->cpu->fpu, remote);
+	assert_ptr_not_equal(remote->cpu->loaded, remote);
+	assert_int_equal(backend_of(remote)->fpu_saves, 0);
+	CALL_OK(HC_VCPU_PAUSE, there);
+	assert_null(remote->cpu->fpu);
+	assert_int_equal(backend_of(remote)->fpu_saves, 1);
+}
+
 static void state__run_not_yet_seen__is_busy(void **state)
 {
 	(void)state;
@@ -285,6 +304,7 @@ int main(void)
 		TEST(run__each_core__is_entered),
 		TEST(created__not_started__is_never_entered),
 		TEST(pause__running__stops_and_unloads),
+		TEST(pause__fpu_kept_under_a_service_vcpu__is_saved),
 		TEST(pause__run_not_yet_seen__does_not_run_afterwards),
 		TEST(pause__and_run_again__goes_on),
 		TEST(pause__behind_a_busy_real_time_vcpu__stops),

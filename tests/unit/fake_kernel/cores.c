@@ -1,5 +1,6 @@
 /* The fake machine's cores: each runs the real main loop, whose backend pretends to enter guests. */
 #include "tests/unit/fake_kernel/machine.h"
+#include "kernel/backend.h"
 
 #define SPINS_MAX 1000000u
 
@@ -196,6 +197,17 @@ static void backend_load(struct vcpu *v)
 {
 	assert_null(v->cpu->loaded);
 	backend_of(v)->loads++;
+	if (v->xsave != NULL) {
+		backend_release_fpu(v->cpu);
+		v->cpu->fpu = v;
+	}
+}
+
+void backend_release_fpu(struct cpu *cpu)
+{
+	if (cpu->fpu != NULL)
+		backend_of(cpu->fpu)->fpu_saves++;
+	cpu->fpu = NULL;
 }
 
 static void backend_unload(struct vcpu *v)

@@ -35,7 +35,7 @@
 struct fake_backend {
 	struct vcpu_paging paging;
 	uint64_t cr2;
-	unsigned loads, unloads, single_steps, dumps, entries;
+	unsigned loads, unloads, fpu_saves, single_steps, dumps, entries;
 	uint64_t event; /* injected at the last entry, and whether a window was open */
 	bool window;
 	struct hilum_vcpu_state state; /* as set_state left it */

@@ -120,13 +120,7 @@ struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
 
 void timer_set_deadline_tsc(uint64_t tsc)
 {
-	fake_deadline[fake_self->arch.id] = tsc;
-}
-
-bool timer_set_ticking(bool on)
-{
-	(void)on;
-	return false;
+	fake_deadline[fake_self->arch.id] = tsc == TIMER_NEVER ? 0 : tsc;
 }
 
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
