@@ -120,8 +120,12 @@ static void translate_outward(struct nat_gateway *g, struct net_frame *frame, co
 {
 	struct nat_flow *flow;
 
-	if (g->address == 0 || p->ttl <= 1 || !is_reachable(g, peer)) {
+	if (!is_reachable(g, peer)) {
 		g->inside.counts.dropped++;
+		return;
+	}
+	if (g->address == 0 || p->ttl <= 1) {
+		to_stack(g, g->address == 0 ? NAT_STACK_UNREACHABLE : NAT_STACK_EXPIRED, frame);
 		return;
 	}
 	flow = nat_flow_outward(&g->flows, &p->tuple, p->tcp_flags, peer, host, now_ns);
@@ -143,7 +147,9 @@ static void to_gateway(struct nat_gateway *g, struct net_frame *frame, const str
 {
 	if (p->tuple.protocol == NAT_ICMP)
 		to_stack(g, NAT_STACK_INSIDE, frame);
-	else if (p->tuple.target_port == DNS_PORT && g->dns != 0)
+	else if (p->tuple.target_port == DNS_PORT && g->dns == 0)
+		to_stack(g, NAT_STACK_UNREACHABLE, frame);
+	else if (p->tuple.target_port == DNS_PORT)
 		translate_outward(g, frame, p, g->dns, host, now_ns);
 	else
 		g->inside.counts.dropped++;
@@ -348,7 +354,7 @@ void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops,
 	g->outside.policy =
 		(struct net_policy){.bridge = config->bridge, .vlan = config->vlan, .uplink = true};
 	g->outside.ops = &outside_ops;
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < NAT_STACK_WAYS; i++)
 		g->stack[i] = (struct nat_stack_port){{.ops = &stack_ops}, g, (enum nat_stack_way)i};
 	g->store = config->store;
 	nat_hosts_init(&g->hosts, g->store->host, config->subnet, config->prefix);

@@ -22,9 +22,12 @@ struct nat_gateway;
 
 /* What goes to the stack. */
 enum nat_stack_way {
-	NAT_STACK_INSIDE,  /* a frame from a guest */
-	NAT_STACK_OUTSIDE, /* a frame from the uplink */
-	NAT_STACK_RESOLVE, /* a translated frame whose next hop's Ethernet address is not known */
+	NAT_STACK_INSIDE,      /* a frame from a guest */
+	NAT_STACK_OUTSIDE,     /* a frame from the uplink */
+	NAT_STACK_RESOLVE,     /* a translated frame whose next hop's Ethernet address is not known */
+	NAT_STACK_UNREACHABLE, /* a frame from a guest, which is to be told that there is no way */
+	NAT_STACK_EXPIRED,     /* or that it has gone as far as it may */
+	NAT_STACK_WAYS,
 };
 
 struct nat_gateway_ops {
@@ -66,7 +69,7 @@ struct nat_gateway {
 	struct net_switch *guests; /* `inside` is one of its ports */
 	struct net_switch uplink;  /* of two ports: `outside`, and the uplink */
 	struct net_port inside, outside;
-	struct nat_stack_port stack[3];	     /* by enum nat_stack_way */
+	struct nat_stack_port stack[NAT_STACK_WAYS];
 	uint32_t address, mask, router, dns; /* at the uplink; 0: none yet */
 	struct nat_store *store;
 	struct nat_hop hop[NAT_HOPS];

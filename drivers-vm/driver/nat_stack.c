@@ -8,6 +8,7 @@
 #include "lwip/dhcp.h"
 #include "lwip/dns.h"
 #include "lwip/etharp.h"
+#include "lwip/icmp.h"
 #include "lwip/init.h"
 #include "lwip/sys.h"
 #include "lwip/timeouts.h"
@@ -259,6 +260,18 @@ static void input(struct nat_stack *s, unsigned place)
 	case NAT_STACK_RESOLVE:
 		pbuf_remove_header(p, NET_HEADER_BYTES);
 		etharp_output(&s->outside, p, &peer);
+		pbuf_free(p);
+		break;
+	case NAT_STACK_UNREACHABLE:
+	case NAT_STACK_EXPIRED:
+		pbuf_remove_header(p, NET_HEADER_BYTES);
+		if (s->queue[place].way == NAT_STACK_EXPIRED)
+			icmp_time_exceeded(p, ICMP_TE_TTL);
+		else
+			icmp_dest_unreach(p, ICMP_DUR_NET);
+		pbuf_free(p);
+		break;
+	default:
 		pbuf_free(p);
 		break;
 	}

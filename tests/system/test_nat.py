@@ -187,6 +187,7 @@ def test_network_that_sees_each_frame():
             m.send("\n")
             m.prompt()
             true(m.shell(ADDRESS).startswith("10.0.100."), "a lease without an uplink")
+            true("unreachable" in m.shell(f"wget -q -O - http://{lan.WORLD}/ 2>&1 || true", within_s=60), "no way out, and the guest told")
             lan.leases = True
             m.expect(rf"hilum: nat: guests .* reach the outside by uplink .* as {lan.LEASED}", BOOT_S)
             m.send("\n")
@@ -194,6 +195,7 @@ def test_network_that_sees_each_frame():
             true(lan.WORLD in m.shell("nslookup hilum.test", within_s=60), "the address of hilum.test")
             true(any(b"\x05hilum\x04test" in name for name in lan.asked), "the question at the name server")
             equal(pings(m, "hilum.test"), "3", "answers of the world")
+            true("10.0.100.1" in m.shell(f"traceroute -n -m 1 -q 1 {lan.WORLD}", within_s=60), "the gateway as the first hop")
             received = "cat /sys/class/net/eth0/statistics/rx_packets"
             before = int(m.shell(received))
             lan.hostile()

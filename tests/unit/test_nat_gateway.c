@@ -40,7 +40,7 @@ static struct nat_store store;
 static struct port guest, other, uplink;
 static struct frame f;
 static uint64_t now;
-static unsigned taken[3];
+static unsigned taken[NAT_STACK_WAYS];
 static uint8_t taken_bytes[2048];
 static uint32_t known; /* the one neighbour with an Ethernet address */
 
@@ -363,11 +363,27 @@ static void nat_gateway__no_way_there__dropped(void **state)
 	for (unsigned i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
 		from_guest(tuple(NET_IP_UDP, GUEST, 5000, nowhere[i], 99), 0, 30);
 	from_guest(tuple(NET_IP_TCP, GUEST, 5000, GATEWAY, 80), NAT_TCP_SYN, 0);
+	assert_int_equal(uplink.frames + guest.frames + other.frames, 0);
+	for (unsigned i = 0; i < NAT_STACK_WAYS; i++)
+		assert_int_equal(taken[i], 0);
+}
+
+static void nat_gateway__no_uplink_or_last_hop__the_guest_is_told(void **state)
+{
+	(void)state;
 	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_UDP, GUEST, 5000, WEB, 99), 0, 30);
-	f.bytes[22] = 1; /* its last hop */
+	f.bytes[22] = 1;
 	net_switch_forward(&guests, &guest.port, &f.frame, now);
+	assert_int_equal(taken[NAT_STACK_EXPIRED], 1);
 	nat_gateway_set_uplink(&gateway, 0, 0, 0, 0);
 	from_guest(tuple(NET_IP_UDP, GUEST, 5000, WEB, 99), 0, 30);
+	from_guest(tuple(NET_IP_UDP, GUEST, 5000, GATEWAY, 53), 0, 30);
+	assert_int_equal(taken[NAT_STACK_UNREACHABLE], 2);
+	assert_int_equal(net_get32(taken_bytes + 26), GUEST); /* as it was sent */
+	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GUEST, 5000, WEB, 99), 0, 30);
+	net_switch_forward(&guests, &other.port, &f.frame,
+			   now); /* somebody else's address: no answer to that */
+	assert_int_equal(taken[NAT_STACK_UNREACHABLE], 2);
 	assert_int_equal(uplink.frames + guest.frames + other.frames, 0);
 }
 
@@ -583,6 +599,7 @@ int main(void)
 		cmocka_unit_test_setup(nat_gateway__anothers_address__does_not_pass, set_up),
 		cmocka_unit_test_setup(nat_gateway__address_of_the_configuration__its_cards_only, set_up),
 		cmocka_unit_test_setup(nat_gateway__no_way_there__dropped, set_up),
+		cmocka_unit_test_setup(nat_gateway__no_uplink_or_last_hop__the_guest_is_told, set_up),
 		cmocka_unit_test_setup(nat_gateway__address_changes__connections_end, set_up),
 		cmocka_unit_test_setup(nat_gateway__driver_vm_starts_afresh__connections_go_on, set_up),
 		cmocka_unit_test_setup(nat_gateway__rubbish_left_behind__only_what_can_be_is_taken, set_up),

@@ -26,7 +26,7 @@
 #define LWIP_HAVE_LOOPIF     0
 #define LWIP_STATS	     0
 #define IP_FORWARD	     0
-#define IP_REASSEMBLY	     0
+#define IP_REASSEMBLY	     1 /* for icmp_time_exceeded, which comes with it: no fragment gets as far */
 #define IP_FRAG		     0
 #define ARP_TABLE_SIZE	     32
 #define ARP_QUEUEING	     1
