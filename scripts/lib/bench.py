@@ -8,7 +8,9 @@ import threading
 import bochs
 import bootcost
 import guestconfig
+import iobench
 import machine
+import peer
 import phases
 import platforms
 import size
@@ -101,6 +103,22 @@ def linux(scratch):
     show("linux_to_init_ratio", f"{hilum / min(bare.values()):.4f}", "of the least bare")
 
 
+def io_of_guests(scratch):
+    for name, cost, exits in iobench.hilum(scratch):
+        show(f"io_{name}", f"{cost:.0f}", "instructions outside the guest")
+        show(f"io_{name}_exits", f"{exits:.2f}", "exits")
+
+
+def peers(scratch):
+    """KVM's costs of the same, and Hilum's against them."""
+    own, kvm = list(iobench.hilum(scratch)), list(peer.kvm(scratch))
+    for (name, cost, _), (_, of_kvm, kvm_exits) in zip(own, kvm, strict=True):
+        show(f"kvm_io_{name}", f"{of_kvm:.0f}", "instructions outside the guest")
+        show(f"kvm_io_{name}_exits", f"{kvm_exits:.2f}", "exits")
+        show(f"io_{name}_ratio", f"{cost / of_kvm:.3f}", "of KVM's")
+    print(iobench.table(own, kvm), file=sys.stderr)
+
+
 def memory(scratch):
     """What Hilum itself takes, as its log tells when it starts a Linux guest of 256 MiB."""
     config = os.path.join(scratch, "hilum.toml")
@@ -127,7 +145,8 @@ def root_mode(_):
 
 
 def main():
-    measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory, "size": root_mode}
+    measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory,
+                    "io": io_of_guests, "peers": peers, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:
