@@ -103,19 +103,23 @@ def linux(scratch):
     show("linux_to_init_ratio", f"{hilum / min(bare.values()):.4f}", "of the least bare")
 
 
+def show_io(figures, prefix):
+    for figure in figures:
+        show(f"{prefix}{figure.name}", f"{figure.cost:.0f}", "instructions outside the guest")
+        show(f"{prefix}{figure.name}_exits", f"{figure.exits:.2f}", "exits")
+        show(f"{prefix}{figure.name}_exits_at_hlt", f"{figure.halts:.2f}", "exits")
+
+
 def io_of_guests(scratch):
-    for name, cost, exits in iobench.hilum(scratch):
-        show(f"io_{name}", f"{cost:.0f}", "instructions outside the guest")
-        show(f"io_{name}_exits", f"{exits:.2f}", "exits")
+    show_io(iobench.hilum(scratch), "io_")
 
 
 def peers(scratch):
     """KVM's costs of the same, and Hilum's against them."""
-    own, kvm = list(iobench.hilum(scratch)), list(peer.kvm(scratch))
-    for (name, cost, _), (_, of_kvm, kvm_exits) in zip(own, kvm, strict=True):
-        show(f"kvm_io_{name}", f"{of_kvm:.0f}", "instructions outside the guest")
-        show(f"kvm_io_{name}_exits", f"{kvm_exits:.2f}", "exits")
-        show(f"io_{name}_ratio", f"{cost / of_kvm:.3f}", "of KVM's")
+    own, kvm = iobench.hilum(scratch), peer.kvm(scratch)
+    show_io(kvm, "kvm_io_")
+    for a, b in zip(own, kvm):
+        show(f"io_{a.name}_ratio", f"{a.cost / b.cost:.3f}", "of KVM's")
     print(iobench.table(own, kvm), file=sys.stderr)
 
 

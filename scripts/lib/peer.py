@@ -90,5 +90,4 @@ def packets(scratch, vhost="on", cmdline=""):
 
 def kvm(scratch):
     """The figures of KVM."""
-    yield from iobench.figures(iobench.READS, reads(scratch))
-    yield from iobench.figures(iobench.PACKETS, packets(scratch))
+    return iobench.figures(iobench.READS, reads(scratch)) + iobench.figures(iobench.PACKETS, packets(scratch))
