@@ -47,7 +47,7 @@ def folders(paths):
 
 def host_initrd(scratch, script):
     """The test guest's initramfs with KVM's modules, QEMU, and a guest in it."""
-    qemu = f"/usr/bin/{machine.QEMU}"
+    qemu = "/usr/bin/qemu-system-x86_64"
     start, more, whole = (os.path.join(scratch, name) for name in ("peer-start", "peer.cpio.gz", "initrd-peer.cpio.gz"))
     with open(start, "w", encoding="utf-8") as file:
         file.write("".join(f"insmod /peer/{name}.ko {PARAMETERS.get(name, '')} || exit 1\n" for name in LOADED) + script)
