@@ -205,7 +205,7 @@ static void vcpu_unload(struct vcpu *v)
 	v->cpu->loaded = NULL;
 }
 
-/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`; `mask`: what else has changed. Not loaded. */
+/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`. `mask`: what else is new. Not loaded. */
 static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t mask)
 {
 	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
