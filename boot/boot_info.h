@@ -17,12 +17,9 @@
 enum boot_range_type {
 	BOOT_RANGE_NONE = 0, /* nothing listed; never appears in the map */
 	BOOT_RANGE_FREE,     /* RAM that nobody uses: whole pages only */
-	BOOT_RANGE_ACPI,     /* RAM holding ACPI tables */
 	BOOT_RANGE_MODULE,   /* RAM holding a Multiboot2 module */
 	BOOT_RANGE_KERNEL,   /* RAM holding the kernel's image or the AP trampoline, or the lowest 32 KiB */
-	BOOT_RANGE_NVS,	     /* firmware's, must be preserved */
-	BOOT_RANGE_BAD,	     /* defective RAM */
-	BOOT_RANGE_RESERVED, /* firmware or device; may be absent altogether */
+	BOOT_RANGE_RESERVED, /* all else: firmware's (ACPI tables too), defective, devices; may be absent altogether */
 };
 
 struct boot_range {

@@ -1,8 +1,8 @@
 ; From Multiboot2's 32-bit machine state to C on the boot core.
 ;
-; The first page tables map [0, 4 GiB) one to one and, by sharing the same directories, [0, 2 GiB) at KERNEL_BASE; all of it
-; writable and executable, in 2 MiB pages, for the time until mm_init loads the final tables. PDPT slot 4 holds a spare
-; directory for early_map. Application processors pass through the same tables (ap_start.asm).
+; The first page tables map [0, 4 GiB) one to one and, by sharing the same directories, at POOL_BASE and the first 2 GiB at
+; KERNEL_BASE; all of it writable and executable, in 2 MiB pages, for the time until mm_init loads the final tables. PDPT slot 4
+; holds a spare directory for early_map. Application processors pass through the same tables (ap_start.asm).
 %include "arch/x86_64/layout.inc"
 
 CR0_PG_WP         equ (1 << 31) | (1 << 16)
@@ -133,7 +133,9 @@ section .data.page_tables progbits alloc noexec write align=4096
 global boot_pd_early
 boot_pml4:
 	dq PHYS(boot_pdpt) + PTE_P_RW
-	times 510 dq 0
+	times 255 dq 0
+	dq PHYS(boot_pdpt) + PTE_P_RW   ; POOL_BASE
+	times 254 dq 0
 	dq PHYS(boot_pdpt_high) + PTE_P_RW
 boot_pdpt:
 %assign gib 0

@@ -14,10 +14,10 @@ struct cpu;
 
 /*
  * Builds the allocator and the final page tables and loads CR3 on this core (the other cores load the same
- * value later). On entry the first tables are live: identity for [0, 4 GiB), early_map() beyond, the image at
- * KERNEL_BASE. The final tables need no identity map. `info` lives in the image for ever.
+ * value later). On entry the first tables are live: identity for [0, 4 GiB), the same at POOL_BASE, early_map() beyond, the image at
+ * KERNEL_BASE. What it takes for itself it adds to `info`. The final tables need no identity map. `info` lives in the image for ever.
  */
-void mm_init(const struct boot_info *info);
+void mm_init(struct boot_info *info);
 
 /* Maps [base, base + bytes) uncached in the MMIO region, for ever. Any alignment; NULL when it cannot. */
 void *mm_map_mmio(hpa_t base, uint64_t bytes);

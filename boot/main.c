@@ -17,7 +17,6 @@
 
 #define EARLY_BASE   0x100000000ull /* virtual: PDPT slot 4 of the first tables */
 #define EARLY_PAGES  512u
-#define LARGE_PAGE   0x200000ull
 #define PTE_LARGE_RW 0x83ull
 #define HPET_BYTES   0x400u
 #define LOW_BYTES    0x8000ull /* the BIOS's and the boot loader's low areas are left alone */
@@ -45,18 +44,18 @@ const struct acpi_info *boot_acpi_get(void)
 void *early_map(hpa_t hpa, uint64_t bytes)
 {
 	static uint32_t used;
-	hpa_t first = ALIGN_DOWN(hpa, LARGE_PAGE);
-	uint64_t pages = (hpa + bytes - first + LARGE_PAGE - 1) / LARGE_PAGE, va;
+	hpa_t first = ALIGN_DOWN(hpa, LARGE_PAGE_SIZE);
+	uint64_t pages = (hpa + bytes - first + LARGE_PAGE_SIZE - 1) / LARGE_PAGE_SIZE, va;
 
-	if (hpa + bytes < hpa || hpa >= 1ull << 52)
+	if (hpa + bytes < hpa || hpa >= HPA_LIMIT)
 		return NULL;
 	if (hpa + bytes <= EARLY_BASE)
 		return (void *)hpa;
 	if (pages > EARLY_PAGES - used)
 		return NULL;
-	va = EARLY_BASE + used * LARGE_PAGE;
+	va = EARLY_BASE + used * LARGE_PAGE_SIZE;
 	for (uint64_t i = 0; i < pages; i++)
-		boot_pd_early[used++] = (first + i * LARGE_PAGE) | PTE_LARGE_RW;
+		boot_pd_early[used++] = (first + i * LARGE_PAGE_SIZE) | PTE_LARGE_RW;
 	return (void *)(va + (hpa - first));
 }
 

@@ -2,8 +2,6 @@
 #include "boot/memory_map.h"
 #include "arch/x86_64/string.h"
 
-#define HPA_LIMIT (1ull << 52)
-
 static hpa_t min_hpa(hpa_t a, hpa_t b)
 {
 	return a < b ? a : b;

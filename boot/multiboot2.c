@@ -13,7 +13,7 @@ enum {
 	TAG_RSDP_V2 = 15,
 };
 
-enum { MEMORY_FREE = 1, MEMORY_ACPI = 3, MEMORY_NVS = 4, MEMORY_BAD = 5 };
+#define MEMORY_FREE 1u
 enum { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
 
 #define INFO_HEADER_BYTES 8u
@@ -22,13 +22,6 @@ enum { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
 struct tag {
 	const uint8_t *data; /* the tag's first byte, its header included */
 	uint32_t type, bytes;
-};
-
-static const uint8_t range_types[] = {
-	[MEMORY_FREE] = BOOT_RANGE_FREE,
-	[MEMORY_ACPI] = BOOT_RANGE_ACPI,
-	[MEMORY_NVS] = BOOT_RANGE_NVS,
-	[MEMORY_BAD] = BOOT_RANGE_BAD,
 };
 
 /* Those that can fail return what is wrong in a few words, or NULL. */
@@ -43,12 +36,8 @@ static const char *read_memory_map(const struct tag *t, struct boot_info *info)
 		return "its memory map is malformed";
 	for (uint64_t at = 16; at + entry_bytes <= t->bytes; at += entry_bytes) {
 		const uint8_t *e = t->data + at;
-		uint64_t kind = load_le(e + 16, 4);
-		enum boot_range_type type =
-			kind < ARRAY_SIZE(range_types) ? range_types[kind] : BOOT_RANGE_NONE;
+		enum boot_range_type type = load_le(e + 16, 4) == MEMORY_FREE ? BOOT_RANGE_FREE : BOOT_RANGE_RESERVED;
 
-		if (type == BOOT_RANGE_NONE)
-			type = BOOT_RANGE_RESERVED;
 		if (memory_map_add(info, load_le(e, 8), load_le(e + 8, 8), type) != STATUS_OK)
 			return too_many_ranges;
 	}

@@ -3,7 +3,6 @@
 #ifndef BOOT_MULTIBOOT2_H
 #define BOOT_MULTIBOOT2_H
 
-#include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 
 #define MULTIBOOT2_LOADED  0x36D76289u /* in EAX at entry */

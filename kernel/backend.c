@@ -6,8 +6,6 @@
 #include "kernel/fetch.h"
 #include "kernel/virt_ops.h"
 
-#define MSR_TSC_AUX 0xC0000103u
-
 const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS] = {
 	0x174, 0x175, 0x176, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
 };
@@ -49,7 +47,7 @@ static never_inline void take_fpu(struct vcpu *v)
 
 void backend_load_vcpu(struct vcpu *v)
 {
-	if (v->cpu->fpu != v && v->xsave != NULL)
+	if (v->cpu->fpu != v && v->has_fpu)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
@@ -75,7 +73,7 @@ void backend_unload_debug(struct vcpu *v)
 void backend_log_vcpu(struct vcpu *v)
 {
 	uint64_t *g = v->gpr;
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	uint8_t b[INSN_MAX_BYTES];
 
 	virt->get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR);

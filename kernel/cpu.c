@@ -3,7 +3,6 @@
  * so the interrupt handlers here never meet half-changed state.
  */
 #include "kernel/cpu.h"
-#include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"
@@ -122,9 +121,7 @@ _Noreturn void cpu_loop(struct cpu *cpu)
 			virt->run(v);
 		}
 		cpu->current = NULL;
-		if (v->state == VCPU_READY && !v->stopped)
+		if ((v->state == VCPU_READY && !v->stopped) || v->requests != 0) /* some may be raised after its last look */
 			sched_wake(cpu, v, rdtsc());
-		else if (v->requests != 0)
-			sched_wake(cpu, v, rdtsc()); /* raised after its last look */
 	}
 }

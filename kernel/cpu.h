@@ -2,6 +2,7 @@
 #ifndef KERNEL_CPU_H
 #define KERNEL_CPU_H
 
+#include <hilum/abi.h>
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/lapic.h"
 #include "kernel/queue.h"
@@ -57,10 +58,11 @@ struct cpu {
 	uint64_t asid_generation;
 	uint32_t asid_next;
 
-	uint8_t *scratch; /* two pages for copies of large ABI structures, used inside one handler */
+	union { /* copies of large ABI structures, used inside one handler */
+		struct hilum_vcpu_state state;
+		struct hilum_cpuid_entry cpuid[HILUM_CPUID_MAX];
+	} scratch;
 };
-
-#define CPU_SCRATCH_BYTES (2 * PAGE_SIZE)
 
 extern struct cpu *cpu_table[CPU_MAX];
 extern uint32_t cpu_count;

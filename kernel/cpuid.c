@@ -26,19 +26,6 @@ uint64_t cpuid_xcr0_mask;
 #define LEAF1_ECX_HYPERVISOR (1u << 31)
 #define LEAF1_EDX_APIC     (1u << 9)
 
-/* Size of the XSAVE area for all of cpuid_xcr0_mask, standard format. */
-static uint32_t xsave_bytes(void)
-{
-	uint32_t end = 576; /* legacy region and header */
-
-	for (uint32_t i = 2; i < 32; i++) {
-		struct cpuid_regs r = cpuid_xcr0_mask >> i & 1 ? cpuid(0xD, i) : (struct cpuid_regs){ 0 };
-		if (r.ebx + r.eax > end)
-			end = r.ebx + r.eax;
-	}
-	return end;
-}
-
 #define ALL 0xFFFFFFFFu
 
 /* Leaves that pass, from 0 and from 80000000h; all others are hidden. */
@@ -57,15 +44,6 @@ static const struct {
 	{ 0x80000008, { 0xFFFF, 0, 0, 0 } },
 };
 
-static struct cpuid_regs limit_xsave(struct cpuid_regs r, uint32_t subleaf)
-{
-	if (subleaf == 0 && cpuid_xcr0_mask != 0)
-		return (struct cpuid_regs){ r.eax & (uint32_t)cpuid_xcr0_mask, r.ebx, xsave_bytes(), 0 };
-	if (subleaf == 1 && cpuid_xcr0_mask != 0)
-		return (struct cpuid_regs){ r.eax & LEAFD1_EAX, 0, 0, 0 };
-	return subleaf < 63 && (cpuid_xcr0_mask >> subleaf & 1) ? r : (struct cpuid_regs){ 0 };
-}
-
 static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r = { 0 };
@@ -77,29 +55,14 @@ static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
 		if (masked[i].leaf == leaf)
 			r = (struct cpuid_regs){ r.eax & mask->eax, r.ebx & mask->ebx, r.ecx & mask->ecx, r.edx & mask->edx };
 	}
-	switch (leaf) {
-	case 0:
-		r.eax = r.eax < 0xD ? r.eax : 0xD;
-		return r;
-	case 1:
-		r.ebx |= 1u << 16;
+	if (leaf == 1) {
 		r.ecx |= LEAF1_ECX_X2APIC | LEAF1_ECX_DEADLINE | LEAF1_ECX_HYPERVISOR;
 		r.edx |= LEAF1_EDX_APIC;
-		return r;
-	case 7:
-		return subleaf == 0 ? r : (struct cpuid_regs){ 0 };
-	case 0xD:
-		return limit_xsave(r, subleaf);
-	case 0x80000000:
-		r.eax = r.eax < 0x80000008 ? r.eax : 0x80000008;
-		return r;
-	case HILUM_CPUID_BASE:
-		return (struct cpuid_regs){ HILUM_CPUID_FEATURES, 0x756C6948, 0x6C69486D, 0x69486D75 }; /* "HilumHilumHi" */
-	case HILUM_CPUID_FEATURES:
-		return (struct cpuid_regs){ HILUM_ABI_VERSION, (uint32_t)(tsc_hz() / 1000), 0, 0 };
-	default:
-		return r;
 	}
+	if (leaf == 0xD && subleaf < 2 && cpuid_xcr0_mask != 0)
+		return (struct cpuid_regs){ r.eax & (subleaf == 0 ? (uint32_t)cpuid_xcr0_mask : LEAFD1_EAX), r.ebx, 0, 0 };
+	bool passed = leaf == 0xD ? subleaf < 64 && cpuid_xcr0_mask >> subleaf & 1 : leaf != 7 || subleaf == 0;
+	return passed ? r : (struct cpuid_regs){ 0 };
 }
 
 void cpuid_init(void)
@@ -132,13 +95,6 @@ static void entry_limit(struct hilum_cpuid_entry *e)
 		e->eax &= max.eax;
 }
 
-/* Page layout: entries, then first indices of leaves by range (basic, hypervisor, extended) and low bits. */
-struct cpuid_page {
-	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX];
-	uint8_t first[4 * 32]; /* index + 1, 0: no such leaf */
-};
-_Static_assert(sizeof(struct cpuid_page) <= PAGE_SIZE, "one page");
-
 static inline unsigned first_slot(uint32_t leaf)
 {
 	return leaf >> 30 << 5 | (leaf & 31);
@@ -146,7 +102,7 @@ static inline unsigned first_slot(uint32_t leaf)
 
 enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count)
 {
-	struct cpuid_page *page = (struct cpuid_page *)vm->cpuid;
+	struct cpuid_table *table = &vm->cpuid;
 
 	if (vm->started)
 		return STATUS_BUSY;
@@ -157,30 +113,30 @@ enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries,
 		    (i > 0 && (e->leaf < e[-1].leaf || (e->leaf == e[-1].leaf && e->subleaf <= e[-1].subleaf))))
 			return STATUS_INVALID;
 	}
-	memset(page->first, 0, sizeof(page->first));
+	memset(table->first, 0, sizeof(table->first));
 	for (uint32_t i = 0; i < count; i++) {
-		page->entry[i] = entries[i];
-		entry_limit(&page->entry[i]);
-		uint8_t *first = &page->first[first_slot(entries[i].leaf)];
+		table->entry[i] = entries[i];
+		entry_limit(&table->entry[i]);
+		uint8_t *first = &table->first[first_slot(entries[i].leaf)];
 		if (*first == 0)
 			*first = (uint8_t)(i + 1);
 	}
-	vm->cpuid_count = count;
+	table->entry[count].leaf = UINT32_MAX;
+	table->count = count;
 	return STATUS_OK;
 }
 
 static const struct hilum_cpuid_entry *cpuid_find(const struct vm *vm, uint32_t leaf, uint32_t subleaf)
 {
-	const struct cpuid_page *page = (const struct cpuid_page *)vm->cpuid;
+	const struct cpuid_table *table = &vm->cpuid;
+	unsigned first = table->first[first_slot(leaf)];
 
 	/* Leaves past 31 of a range (only the hypervisor's own at +100h) share a slot by their low bits: walk on from there. */
-	for (unsigned i = page->first[first_slot(leaf)]; i != 0 && i <= vm->cpuid_count; i++) {
-		const struct hilum_cpuid_entry *e = &page->entry[i - 1];
+	if (first == 0)
+		return NULL;
+	for (const struct hilum_cpuid_entry *e = &table->entry[first - 1]; e->leaf <= leaf; e++)
 		if (e->leaf == leaf && (!(e->flags & HILUM_CPUID_SUBLEAF) || e->subleaf == subleaf))
 			return e;
-		if (e->leaf > leaf)
-			break;
-	}
 	return NULL;
 }
 
@@ -213,7 +169,7 @@ void cpuid_handle(struct vcpu *v, unsigned length)
 	uint32_t leaf = (uint32_t)v->gpr[0], subleaf = (uint32_t)v->gpr[1];
 	struct cpuid_regs r = { 0 };
 
-	if (v->vm->cpuid_count != 0) {
+	if (v->vm->cpuid.count != 0) {
 		const struct hilum_cpuid_entry *e = cpuid_find(v->vm, leaf, subleaf);
 		if (e != NULL)
 			r = (struct cpuid_regs){ e->eax, e->ebx, e->ecx, e->edx };

@@ -63,8 +63,9 @@ static void device_release(struct device *d)
 	d->status.state = HILUM_DEVICE_BLOCKED;
 }
 
-void device_free(struct device *device)
+void device_free(struct object *object)
 {
+	struct device *device = container_of(object, struct device, object);
 	struct device **link = &device_list;
 
 	device_release(device);
@@ -74,7 +75,7 @@ void device_free(struct device *device)
 	object_quiesce(cpu_self()); /* the fault interrupt does not know it any more */
 	if (device->event != NULL)
 		object_unref(&device->event->object);
-	pool_free(device, sizeof(*device));
+	pool_free(device);
 }
 
 enum status device_assign(struct device *device, struct vm *vm, uint64_t flags)

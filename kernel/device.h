@@ -27,7 +27,7 @@ struct device {
 /* STATUS_UNSUPPORTED: not in PCI segment 0; STATUS_EXISTS: there is an object for it; STATUS_DENIED: firmware or the kernel uses it;
  * STATUS_NO_MEMORY. `event` may be NULL. */
 must_check enum status device_create(uint64_t rid, struct event *event, struct device **out);
-void device_free(struct device *device);
+void device_free(struct object *object);
 
 /*
  * Give the device to `vm`, or (NULL) take it away: it reaches nothing when this returns. STATUS_BUSY: it is somebody's;

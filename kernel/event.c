@@ -27,10 +27,12 @@ enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t ve
 	return STATUS_OK;
 }
 
-void event_free(struct event *event)
+void event_free(struct object *object)
 {
+	struct event *event = container_of(object, struct event, object);
+
 	object_unref(&event->vm->object);
-	pool_free(event, sizeof(*event));
+	pool_free(event);
 }
 
 void event_signal(struct event *event)

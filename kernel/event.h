@@ -20,7 +20,7 @@ struct event {
 
 /* Object lock held. Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such vCPU), STATUS_NO_MEMORY. */
 must_check enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t vector, struct event **out);
-void event_free(struct event *event);
+void event_free(struct object *object);
 
 /* Any core, any context. Nothing happens if the target VM is gone. */
 void event_signal(struct event *event);

@@ -128,7 +128,7 @@ static never_inline void exit_xsetbv(struct vcpu *v, const struct vexit *x)
 {
 	uint64_t value = v->gpr[2] << 32 | (uint32_t)v->gpr[0];
 
-	if ((uint32_t)v->gpr[1] != 0 || v->xsave == NULL || (value & ~cpuid_xcr0_mask) || xsetbv_safe(0, value) != STATUS_OK)
+	if ((uint32_t)v->gpr[1] != 0 || !v->has_fpu || (value & ~cpuid_xcr0_mask) || xsetbv_safe(0, value) != STATUS_OK)
 		VCPU_RAISE_GP(v);
 	else
 		vcpu_skip(v, x->length);

@@ -43,10 +43,6 @@ void msr_handle_read(struct vcpu *v, unsigned length);
 void msr_handle_write(struct vcpu *v, unsigned length);
 void hypercall_handle(struct vcpu *v, unsigned length);
 
-/* MSRs that the kernel answers itself. An error: #GP. */
-must_check enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
-must_check enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
-
 /* Eight memory types that a CPU knows: SDM vol. 3A, table 12-10. */
 bool msr_pat_valid(uint64_t value);
 

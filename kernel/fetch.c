@@ -24,21 +24,15 @@ enum insn_mode fetch_mode(const struct vcpu_paging *p)
 	return p->cs_attributes & SEGMENT_DEFAULT ? INSN_MODE_32 : INSN_MODE_16;
 }
 
-/* The guest-physical page of `gpa`, through window slot `slot`; NULL if it is not mapped. */
+/* `gpa` in its page, through window slot `slot`; NULL if it is not mapped. */
 static const uint8_t *fetch_window(struct vcpu *v, unsigned slot, gpa_t gpa)
 {
-	struct vcpu_fetch_slot *s = &v->fetch[slot];
-	gpa_t page = ALIGN_DOWN(gpa, PAGE_SIZE);
 	hpa_t hpa;
 	uint64_t page_bytes;
 
-	if (likely(s->gpa_page == page))
-		return s->window + (gpa & PAGE_MASK);
-	if (!nested_pt_lookup(&v->vm->npt, page, HILUM_MAP_READ, &hpa, &page_bytes))
+	if (!nested_pt_lookup(&v->vm->npt, gpa, HILUM_MAP_READ, &hpa, &page_bytes))
 		return NULL;
-	s->window = window_map(v->cpu->arch.id, slot, hpa);
-	s->gpa_page = page;
-	return s->window + (gpa & PAGE_MASK);
+	return (const uint8_t *)window_map(v->cpu->arch.id, slot, ALIGN_DOWN(hpa, PAGE_SIZE)) + (hpa & PAGE_MASK);
 }
 
 /*
@@ -78,7 +72,7 @@ static const uint8_t *memo_find(const struct vcpu *v, const struct vcpu_paging *
 	const struct vcpu_fetch_memo *m = &v->fetch_memo;
 
 	if (((page ^ m->page) | (p->cr3 ^ m->cr3) | (p->cr0 ^ m->cr0) | (p->cr4 ^ m->cr4) | (p->efer ^ m->efer) |
-	     (v->fetch_generation ^ v->vm->npt.generation)) != 0)
+	     (m->generation ^ v->vm->npt.generation)) != 0)
 		return NULL;
 	for (unsigned i = 0; i < m->levels; i++)
 		if (__atomic_load_n(m->entry[i], __ATOMIC_RELAXED) != m->value[i])
@@ -122,13 +116,9 @@ static const uint8_t *fetch_bytes(struct vcpu *v, const struct vcpu_paging *p, g
 	*count = in_page < INSN_MAX_BYTES ? (unsigned)in_page : INSN_MAX_BYTES;
 	if (likely(code != NULL))
 		return code + (va & PAGE_MASK);
-	if (v->fetch_generation != v->vm->npt.generation) {
-		for (unsigned i = 0; i < VCPU_FETCH_SLOTS; i++)
-			v->fetch[i].gpa_page = ~0ull;
-		v->fetch_generation = v->vm->npt.generation;
-	}
-	v->fetch_memo.page = ~0ull;
+	fetch_forget(v);
 	v->fetch_memo.levels = 0;
+	v->fetch_memo.generation = v->vm->npt.generation; /* before the look-ups: a later one makes them out of date */
 	if (!fetch_translate(v, p, va, &gpa))
 		return NULL;
 	code = fetch_window(v, SLOT_PAGE, ALIGN_DOWN(gpa, PAGE_SIZE));
@@ -139,17 +129,15 @@ static const uint8_t *fetch_bytes(struct vcpu *v, const struct vcpu_paging *p, g
 	return code + (va & PAGE_MASK);
 }
 
-static gva_t fetch_address(const struct vcpu *v, const struct vcpu_paging *p)
+static gva_t fetch_address(const struct vcpu *v, const struct vcpu_paging *p, enum insn_mode mode)
 {
-	if (fetch_mode(p) == INSN_MODE_64)
-		return v->rip;
-	return (p->cs_base + (uint32_t)v->rip) & 0xFFFFFFFF;
+	return mode == INSN_MODE_64 ? v->rip : (p->cs_base + (uint32_t)v->rip) & 0xFFFFFFFF;
 }
 
 unsigned fetch_instruction(struct vcpu *v, uint8_t bytes[INSN_MAX_BYTES])
 {
 	const struct vcpu_paging *p = vcpu_paging(v);
-	gva_t va = fetch_address(v, p);
+	gva_t va = fetch_address(v, p, fetch_mode(p));
 	unsigned done = 0;
 
 	while (done < INSN_MAX_BYTES) {
@@ -169,7 +157,7 @@ unsigned fetch_insn_length(struct vcpu *v)
 {
 	const struct vcpu_paging *p = vcpu_paging(v);
 	enum insn_mode mode = fetch_mode(p);
-	gva_t va = mode == INSN_MODE_64 ? v->rip : fetch_address(v, p);
+	gva_t va = fetch_address(v, p, mode);
 	const uint8_t *code = memo_find(v, p, ALIGN_DOWN(va, PAGE_SIZE));
 	uint64_t offset = va & PAGE_MASK;
 

@@ -19,10 +19,9 @@ unsigned fetch_instruction(struct vcpu *v, uint8_t bytes[INSN_MAX_BYTES]);
 /* Length of the instruction at CS:RIP; 0 if it cannot be read or is none. */
 unsigned fetch_insn_length(struct vcpu *v);
 
-/* Forget the windows; from the backend's load. */
+/* The windows are gone; from the backend's load. */
 static inline void fetch_forget(struct vcpu *v)
 {
-	v->fetch_generation = ~0ull; /* no real one */
 	v->fetch_memo.page = ~0ull;
 }
 

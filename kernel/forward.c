@@ -26,7 +26,7 @@ _Static_assert(ROW_BYTES(struct hilum_trap, cr0, efer) == TRAP_CONTROL_BYTES &&
 static void trap_page_fill(struct vcpu *g)
 {
 	const struct forward *f = &g->trapped;
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)g->cpu->scratch;
+	struct hilum_vcpu_state *s = &g->cpu->scratch.state;
 	struct hilum_trap *t = g->trap;
 
 	virt->get_state(g, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
@@ -112,7 +112,9 @@ void forward_trap_with_state(struct vcpu *v)
 
 void forward_again(struct vcpu *v)
 {
-	hand_over(v);
+	if (v->trapped.kind == HILUM_TRAP_STRING || v->trapped.kind == HILUM_TRAP_MMIO)
+		trap_page_fill(v); /* a handler that is gone may have written there */
+	forward_trap(v);
 }
 
 static void complete_port(struct vcpu *v)

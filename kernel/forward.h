@@ -8,17 +8,17 @@
 #include "kernel/vcpu.h"
 
 /*
- * Block `v` and hand the trap in v->trapped to its handler; without one it stays blocked until there is. The caller must leave the run
- * loop. forward_trap_with_state is for what the handler emulates: the trap page gets the vCPU's state.
+ * Block `v` and hand the trap in v->trapped to its handler, or to a new one if it is blocked already; without one it stays blocked until
+ * there is. The caller must leave the run loop. forward_trap_with_state is for what the handler emulates: the trap page gets the vCPU's state.
  */
 void forward_trap(struct vcpu *v);
 void forward_trap_with_state(struct vcpu *v);
 
+/* The handler has changed: hand the trap of `v` to the one that it has now. */
+void forward_again(struct vcpu *v);
+
 /* The answer is there: complete the instruction. From vcpu_prepare. */
 void forward_complete(struct vcpu *v);
-
-/* The handler VM was replaced: hand the pending trap over again. From vcpu_prepare. */
-void forward_again(struct vcpu *v);
 
 /* HC_WAIT of `v`. True: an answer is in its registers and it goes on; false: it waits, leave the run loop. */
 bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc);

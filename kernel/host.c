@@ -1,21 +1,14 @@
-/* Facts about the machine, power, and the hand-over of the log. */
+/* Facts about the machine, and the hand-over of the log. */
 #include "kernel/host.h"
-#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/tsc.h"
-#include "boot/boot.h"
 #include "kernel/cpu.h"
 #include "kernel/device.h"
 #include "kernel/event.h"
 #include "kernel/exit.h"
-#include "kernel/vm.h"
 #include "mm/frame.h"
 #include "mm/iommu.h"
 #include "mm/pool.h"
-
-#define PM1_SLP_EN        (1u << 13) /* ACPI 6.5, 4.8.3.2.1 PM1 Control Registers */
-#define PM1_SLP_TYP_SHIFT 10
 
 struct object host_object = { .refs = 1, .type = OBJECT_HOST };
 
@@ -23,8 +16,6 @@ static struct event *log_event;
 
 void host_get_info(struct hilum_host_info *out)
 {
-	uint16_t port = log_serial_port();
-
 	*out = (struct hilum_host_info){
 		.abi_version = HILUM_ABI_VERSION,
 		.core_count = cpu_count,
@@ -35,28 +26,10 @@ void host_get_info(struct hilum_host_info *out)
 		.pool_free_bytes = pool_free_bytes(),
 		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
 		.xcr0_mask = cpuid_xcr0_mask,
-		.serial_port = port,
-		.serial_gsi = boot_acpi_get()->isa_gsi[port == 0x2F8 ? 3 : 4],
+		.serial_port = log_serial_port(),
 		.features = iommu_features,
 		.fault_message = device_fault_message,
 	};
-}
-
-enum status host_power(uint64_t what, uint64_t slp_typ)
-{
-	const struct acpi_info *acpi = boot_acpi_get();
-
-	if (what > HILUM_POWER_RESET || slp_typ > 0xFFFF)
-		return STATUS_INVALID;
-	if (what == HILUM_POWER_RESET)
-		machine_reset();
-	if (acpi->pm1a_control == 0)
-		return STATUS_UNSUPPORTED;
-	outw(acpi->pm1a_control, (uint16_t)((slp_typ & 7) << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
-	if (acpi->pm1b_control != 0)
-		outw(acpi->pm1b_control, (uint16_t)((slp_typ >> 8 & 7) << PM1_SLP_TYP_SHIFT | PM1_SLP_EN));
-	tsc_delay_us(100000);
-	return STATUS_BUSY;
 }
 
 uint64_t host_log_take(struct event *event)

@@ -5,6 +5,7 @@
  */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "kernel/device.h"
 #include "kernel/event.h"
@@ -13,7 +14,6 @@
 #include "kernel/host.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
-#include "mm/memory.h"
 
 /* Results and errors are what RAX gets: the values of enum status are the ABI's. */
 #define TRY(expression)                                                                                      \
@@ -40,21 +40,22 @@ static enum status resolve_event(struct vcpu *v, uint64_t handle, struct object 
 	return handle != 0 ? resolve(v, handle, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, out) : STATUS_OK;
 }
 
-/* A new object's first reference becomes the handle's; on failure the object goes. */
-static int64_t name_new(struct vcpu *v, struct object *object)
-{
-	hilum_handle_t handle;
-	enum status status = handle_insert(&v->vm->handles, object, HILUM_RIGHT_ALL, &handle);
-
-	object_unref(object);
-	return status == STATUS_OK ? (int64_t)handle : status;
-}
-
 /* A handle for an object that has an owner. */
 static int64_t name_owned(struct vcpu *v, struct object *object)
 {
-	object_ref(object);
-	return name_new(v, object);
+	hilum_handle_t handle;
+
+	TRY(handle_insert(&v->vm->handles, object, HILUM_RIGHT_ALL, &handle));
+	return handle;
+}
+
+/* A new object's first reference becomes the handle's; on failure the object goes. */
+static int64_t name_new(struct vcpu *v, struct object *object)
+{
+	int64_t handle = name_owned(v, object);
+
+	object_unref(object);
+	return handle;
 }
 
 /* ---- Calls without an object -------------------------------------------------------------------------------------------------- */
@@ -95,13 +96,13 @@ static int64_t call_without_object(struct vcpu *v, uint64_t number, const uint64
 
 static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags, hpa_t base)
 {
-	struct memory *memory;
+	struct memory memory;
 
 	if (flags > UINT32_MAX)
 		return STATUS_INVALID;
 	TRY(flags == HILUM_MEMORY_DEVICE ? memory_wrap_device(base, bytes, &memory)
 					 : memory_create(bytes, (uint32_t)flags, v->vm->id, &memory));
-	struct memory_object *m = memory_object_create(memory, NULL);
+	struct memory_object *m = memory_object_create(&memory, NULL);
 	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }
 
@@ -149,8 +150,8 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
-	case HC_HOST_POWER:
-		return host_power(a[1], a[2]);
+	case HC_HOST_RESET:
+		machine_reset();
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
@@ -185,9 +186,8 @@ static int64_t map_memory(struct vcpu *v, struct vm *vm, const uint64_t *a)
 
 static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t count)
 {
-	struct hilum_cpuid_entry *entries = (struct hilum_cpuid_entry *)v->cpu->scratch;
+	struct hilum_cpuid_entry *entries = v->cpu->scratch.cpuid;
 
-	_Static_assert(HILUM_CPUID_MAX * sizeof(*entries) <= CPU_SCRATCH_BYTES, "scratch");
 	if (count == 0 || count > HILUM_CPUID_MAX)
 		return STATUS_INVALID;
 	TRY(vm_copy_in(v->vm, gpa, entries, count * sizeof(*entries)));
@@ -258,7 +258,8 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	case HC_VM_SHARED_MEMORY:
 		return name_owned(v, &vm->shared_memory->object);
 	case HC_VM_STATUS:
-		vm_get_status(vm, &status);
+		status = vm->status;
+		status.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE;
 		return vm_copy_out(v->vm, a[1], &status, sizeof(status));
 	case HC_VM_GRANT_PORTS:
 		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &host));
@@ -275,7 +276,7 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa, uint64_t mask)
 {
-	struct hilum_vcpu_state *state = (struct hilum_vcpu_state *)v->cpu->scratch;
+	struct hilum_vcpu_state *state = &v->cpu->scratch.state;
 
 	if (mask & ~(uint64_t)HILUM_STATE_ALL)
 		return STATUS_INVALID;
@@ -390,7 +391,7 @@ static const struct {
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
-	CALL(HC_HOST_POWER, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_RESET, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),
@@ -479,9 +480,8 @@ static int64_t call_kvm(struct vcpu *v, uint64_t number)
 	}
 	if (number == HILUM_KVM_HC_SEND_IPI) {
 		bool is_64bit = vcpu_paging(v)->efer & EFER_LMA && v->paging.cs_attributes & 1u << 9;
-		uint64_t low = is_64bit ? v->gpr[3] : (uint32_t)v->gpr[3] | v->gpr[1] << 32;
-		int reached = vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], low, is_64bit ? v->gpr[1] : 0,
-						     (uint32_t)v->gpr[6]);
+		uint64_t bitmap = is_64bit ? v->gpr[3] : (uint32_t)v->gpr[3] | v->gpr[1] << 32;
+		int reached = vlapic_send_ipi_bitmap(&vm->bus, (uint32_t)v->gpr[2], bitmap, (uint32_t)v->gpr[6]);
 		vcpu_apic_changed(v);
 		return reached >= 0 ? reached : -22;
 	}

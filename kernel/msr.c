@@ -9,8 +9,6 @@
 
 #define MSR_TSC         0x10u
 #define MSR_PAT         0x277u
-#define MSR_EFER        0xC0000080u
-#define MSR_TSC_AUX     0xC0000103u
 
 /* Read as the value here, writes dropped: nothing that a guest could rely on. */
 static const struct {
@@ -44,7 +42,8 @@ static bool is_apic_msr(uint32_t msr)
 	       msr == MSR_IA32_TSC_DEADLINE;
 }
 
-enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+/* MSRs that are not the local APIC's. An error: #GP. */
+static enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
 	case MSR_TSC:
@@ -53,7 +52,7 @@ enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	case MSR_PAT:
 		*value = v->pat;
 		return STATUS_OK;
-	case MSR_EFER:
+	case EFER_MSR:
 		*value = vcpu_paging(v)->efer;
 		return STATUS_OK;
 	case MSR_TSC_AUX:
@@ -62,10 +61,10 @@ enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 	default:
 		break;
 	}
-	enum status status = pvclock_msr_read(v, msr, value);
-	if (status == STATUS_NOT_FOUND && inert_find(msr, value))
-		status = STATUS_OK;
-	return status;
+	const uint64_t *clock = pvclock_register(v, msr);
+	if (clock != NULL)
+		*value = *clock;
+	return clock != NULL || inert_find(msr, value) ? STATUS_OK : STATUS_INVALID;
 }
 
 bool msr_pat_valid(uint64_t value)
@@ -91,7 +90,7 @@ static enum status write_efer(struct vcpu *v, uint64_t value)
 	return STATUS_OK;
 }
 
-enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
+static enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
 	uint64_t ignored;
 
@@ -106,7 +105,7 @@ enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 		v->pat = value;
 		virt->write_offset_and_pat(v);
 		return STATUS_OK;
-	case MSR_EFER:
+	case EFER_MSR:
 		return write_efer(v, value);
 	case MSR_TSC_AUX:
 		if (value > UINT32_MAX || !cpu_features.rdtscp)
@@ -117,10 +116,10 @@ enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	default:
 		break;
 	}
-	enum status status = pvclock_msr_write(v, msr, value);
-	if (status == STATUS_NOT_FOUND && inert_find(msr, &ignored))
-		status = STATUS_OK;
-	return status;
+	uint64_t *clock = pvclock_register(v, msr);
+	if (clock != NULL)
+		return pvclock_write(v, clock, value);
+	return inert_find(msr, &ignored) ? STATUS_OK : STATUS_INVALID;
 }
 
 void msr_handle_read(struct vcpu *v, unsigned length)

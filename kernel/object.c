@@ -6,38 +6,28 @@
 #include "kernel/event.h"
 #include "kernel/vcpu.h"
 #include "kernel/vm.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 
 static uint32_t object_locked;
 static struct object *graveyard; /* no references left; freed after a grace period. A stack, pushed from any core. */
 
-static void object_free(struct object *object)
+static void memory_object_free(struct object *object)
 {
-	switch (object->type) {
-	case OBJECT_VM:
-		vm_free(container_of(object, struct vm, object));
-		break;
-	case OBJECT_VCPU:
-		vcpu_free(container_of(object, struct vcpu, object));
-		break;
-	case OBJECT_MEMORY: {
-		struct memory_object *m = container_of(object, struct memory_object, object);
-		memory_destroy(m->memory);
-		pool_free_page(m->pool_page);
-		pool_free(m, sizeof(*m));
-		break;
-	}
-	case OBJECT_DEVICE:
-		device_free(container_of(object, struct device, object));
-		break;
-	case OBJECT_EVENT:
-		event_free(container_of(object, struct event, object));
-		break;
-	default:
-		panic("object of type %u has lost its last reference", object->type);
-	}
+	struct memory_object *m = container_of(object, struct memory_object, object);
+
+	memory_destroy(&m->memory);
+	pool_free_page(m->pool_page);
+	pool_free(m);
 }
+
+/* The host is never freed: it keeps a reference to itself. */
+static void (*const free_object[])(struct object *object) = {
+	[OBJECT_VM] = vm_free,
+	[OBJECT_VCPU] = vcpu_free,
+	[OBJECT_MEMORY] = memory_object_free,
+	[OBJECT_EVENT] = event_free,
+	[OBJECT_DEVICE] = device_free,
+};
 
 struct memory_object *memory_object_create(struct memory *memory, void *pool_page)
 {
@@ -47,7 +37,7 @@ struct memory_object *memory_object_create(struct memory *memory, void *pool_pag
 		memory_destroy(memory);
 		return NULL;
 	}
-	*m = (struct memory_object){ .object = { .type = OBJECT_MEMORY, .refs = 1 }, .memory = memory, .pool_page = pool_page };
+	*m = (struct memory_object){ .object = { .type = OBJECT_MEMORY, .refs = 1 }, .memory = *memory, .pool_page = pool_page };
 	return m;
 }
 
@@ -55,10 +45,10 @@ struct memory_object *memory_object_of_page(void **page)
 {
 	void *fresh = pool_alloc_page();
 	struct memory_object *m = NULL;
-	struct memory *memory;
+	struct memory memory;
 
 	if (fresh != NULL && memory_wrap_frames(pool_hpa(fresh), PAGE_SIZE, true, &memory) == STATUS_OK)
-		m = memory_object_create(memory, fresh);
+		m = memory_object_create(&memory, fresh);
 	if (m == NULL)
 		pool_free_page(fresh);
 	*page = fresh;
@@ -87,7 +77,8 @@ void object_unlock(struct cpu *self)
 		object_quiesce(self);
 		while (dead != NULL) {
 			struct object *next = dead->next_dead;
-			object_free(dead); /* may bury others */
+			assert(dead->type < ARRAY_SIZE(free_object) && free_object[dead->type] != NULL);
+			free_object[dead->type](dead); /* may bury others */
 			dead = next;
 		}
 	}
@@ -99,12 +90,12 @@ void object_quiesce(struct cpu *self)
 	uint64_t seen[CPU_MAX];
 
 	self->epoch++;
-	for (uint32_t i = 0; i < cpu_count; i++)
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* what was unpublished is so for everybody before an epoch is read */
+	for (uint32_t i = 0; i < cpu_count; i++) {
 		seen[i] = __atomic_load_n(&cpu_table[i]->epoch, __ATOMIC_ACQUIRE);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < cpu_count; i++)
 		if (cpu_table[i] != self)
 			cpu_kick(cpu_table[i]);
+	}
 	for (uint32_t i = 0; i < cpu_count; i++)
 		while (cpu_table[i] != self && __atomic_load_n(&cpu_table[i]->epoch, __ATOMIC_ACQUIRE) == seen[i])
 			cpu_pause();

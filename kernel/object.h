@@ -11,10 +11,8 @@
 #define KERNEL_OBJECT_H
 
 #include <hilum/abi.h>
-#include "arch/x86_64/status.h"
-#include "arch/x86_64/types.h"
+#include "mm/memory.h"
 
-struct memory;
 struct cpu;
 
 enum object_type {
@@ -37,13 +35,13 @@ struct object {
 /* The kernel's side of a memory handle. */
 struct memory_object {
 	struct object object;
-	struct memory *memory;
+	struct memory memory;
 	void *pool_page; /* freed with it, or NULL */
 };
 
 /*
- * A memory object with one reference, which `memory` and, if not NULL, `pool_page` belong to from now on. NULL: no memory; `memory`
- * was destroyed, the page is still the caller's.
+ * A memory object with one reference, into which *memory moves; `pool_page` belongs to it from now on, if not NULL. NULL: no memory;
+ * *memory was destroyed, the page is still the caller's.
  */
 struct memory_object *memory_object_create(struct memory *memory, void *pool_page);
 

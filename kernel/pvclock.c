@@ -2,18 +2,6 @@
 #include "kernel/pvclock.h"
 #include "kernel/vm.h"
 
-struct pvclock_time {
-	uint32_t version; /* odd while it changes */
-	uint32_t pad;
-	uint64_t tsc_timestamp;
-	uint64_t system_time; /* ns */
-	uint32_t tsc_to_system_mul;
-	int8_t tsc_shift;
-	uint8_t flags; /* bit 0: one clock for all vCPUs */
-	uint8_t pad2[2];
-};
-_Static_assert(sizeof(struct pvclock_time) == 32, "KVM's layout");
-
 struct pvclock_wall {
 	uint32_t version, seconds, nanoseconds;
 };
@@ -24,34 +12,6 @@ struct pvclock_steal {
 	uint8_t preempted, pad[47];
 };
 _Static_assert(sizeof(struct pvclock_steal) == 64, "KVM's layout");
-
-/* ns = ((tsc << shift) * mul) >> 32, with mul in [2^31, 2^32) */
-static void pvclock_scale(uint32_t *mul, int8_t *shift)
-{
-	uint64_t hz = tsc_hz();
-
-	*shift = 0;
-	while (hz > 2000000000ull) {
-		hz >>= 1;
-		--*shift;
-	}
-	while (hz <= 1000000000ull) {
-		hz <<= 1;
-		++*shift;
-	}
-	*mul = (uint32_t)((1000000000ull << 32) / hz);
-}
-
-/*
- * Guest TSC zero is time zero for each vCPU of a VM alike, so that clocks of different vCPUs agree to the tick.
- */
-static enum status write_system_time(struct vcpu *v, uint64_t msr)
-{
-	struct pvclock_time t = { .version = 2, .flags = 1 };
-
-	pvclock_scale(&t.tsc_to_system_mul, &t.tsc_shift);
-	return vm_copy_out(v->vm, msr & ~1ull, &t, sizeof(t));
-}
 
 static enum status write_wall_clock(struct vcpu *v, gpa_t gpa)
 {
@@ -70,29 +30,15 @@ void pvclock_update_steal(struct vcpu *v)
 		v->kvm[KVM_STEAL_TIME] = 0; /* the guest took the page away: nothing to tell any more */
 }
 
-static uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
+uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
 {
 	uint32_t n = msr - MSR_KVM_FIRST;
 
 	return v->vm->flags & HILUM_VM_KVM_LEAVES && n < KVM_MSR_COUNT && n != 2 ? &v->kvm[n] : NULL;
 }
 
-enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+enum status pvclock_write(struct vcpu *v, uint64_t *reg, uint64_t value)
 {
-	const uint64_t *reg = pvclock_register(v, msr);
-
-	if (reg == NULL)
-		return STATUS_NOT_FOUND;
-	*value = *reg;
-	return STATUS_OK;
-}
-
-enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
-{
-	uint64_t *reg = pvclock_register(v, msr);
-
-	if (reg == NULL)
-		return STATUS_NOT_FOUND;
 	if (reg == &v->kvm[KVM_STEAL_TIME] && (value & 0x3E))
 		return STATUS_INVALID;
 	*reg = value;
@@ -101,7 +47,7 @@ enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 	if (!(value & 1))
 		return STATUS_OK;
 	if (reg == &v->kvm[KVM_SYSTEM_TIME])
-		return write_system_time(v, value);
+		return vm_copy_out(v->vm, value & ~1ull, v->vm->clock, sizeof(v->vm->clock));
 	pvclock_update_steal(v);
 	return STATUS_OK;
 }

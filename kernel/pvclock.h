@@ -7,9 +7,11 @@
 
 #include "kernel/vcpu.h"
 
-/* STATUS_NOT_FOUND: not one of these MSRs; any other error: #GP. */
-must_check enum status pvclock_msr_read(struct vcpu *v, uint32_t msr, uint64_t *value);
-must_check enum status pvclock_msr_write(struct vcpu *v, uint32_t msr, uint64_t value);
+/* What the MSR reads as; NULL: not one of these, or not the VM's. */
+uint64_t *pvclock_register(struct vcpu *v, uint32_t msr);
+
+/* The guest writes it. An error: #GP. */
+must_check enum status pvclock_write(struct vcpu *v, uint64_t *reg, uint64_t value);
 
 /* Bring the vCPU's stolen time up to date; it has asked for that. From the core's loop, when it waited for the core. */
 void pvclock_update_steal(struct vcpu *v);

@@ -50,8 +50,8 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 	v->ready_tsc = now_tsc;
 	if (v->realtime) {
 		queue_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
-		if (cpu->current != NULL && !cpu->current->realtime)
-			slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_REALTIME_DELAY_NS));
+		if (cpu->current != NULL)
+			slice_limit(cpu, now_tsc + tsc_from_ns(cpu->current->realtime ? SCHED_SLICE_NS : SCHED_REALTIME_DELAY_NS));
 		return;
 	}
 	charge(cpu, now_tsc); /* perhaps to `v` itself, which has just run */

@@ -11,7 +11,6 @@
 #include "kernel/host.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
 
@@ -22,16 +21,11 @@ static uint32_t cores_ready;
 
 struct cpu *cpu_create(cpu_id_t id)
 {
-	_Static_assert(sizeof(struct cpu) <= PAGE_SIZE, "one pool page");
-	struct cpu *cpu = pool_alloc_page();
+	_Static_assert(sizeof(struct cpu) <= PAGE_SIZE << 2, "four pool pages");
+	struct cpu *cpu = pool_alloc_pages(2);
 
 	if (cpu == NULL)
 		return NULL;
-	cpu->scratch = pool_alloc_pages(1);
-	if (cpu->scratch == NULL) {
-		pool_free_page(cpu);
-		return NULL;
-	}
 	cpu_table[id] = cpu;
 	cpu_count = id + 1;
 	return cpu;
@@ -41,9 +35,9 @@ static void choose_backend(void)
 {
 	const char *why = "this CPU has no virtualization extension that Hilum knows";
 
-	for (unsigned i = 0; virt_backends[i] != NULL; i++) {
-		if (virt_backends[i]->probe(&why) == STATUS_OK) {
-			virt = virt_backends[i];
+	for (struct virt_ops *const *backend = kernel_backends_start; backend < kernel_backends_end; backend++) {
+		if ((*backend)->probe(&why) == STATUS_OK) {
+			virt = *backend;
 			return;
 		}
 	}
@@ -77,34 +71,18 @@ static struct memory_object *object_of(struct memory *memory)
 
 static struct memory_object *new_memory(uint64_t bytes)
 {
-	struct memory *memory;
+	struct memory memory;
 
 	if (memory_create(bytes, 0, FRAME_OWNER_KERNEL, &memory) != STATUS_OK)
 		boot_refuse("the control VM needs %lu KiB of memory, and there is not so much left", bytes >> 10);
-	return object_of(memory);
-}
-
-/* A module's name is the first word of its Multiboot2 string. */
-static void module_name(const struct boot_module *module, char *name, size_t size)
-{
-	size_t n = 0;
-
-	while (n + 1 < size && module->name[n] != '\0' && module->name[n] != ' ') {
-		name[n] = module->name[n];
-		n++;
-	}
-	name[n] = '\0';
+	return object_of(&memory);
 }
 
 static const struct boot_module *find_control(const struct boot_info *info)
 {
-	char name[16];
-
-	for (uint32_t i = 0; i < info->module_count; i++) {
-		module_name(&info->modules[i], name, sizeof(name));
-		if (strncmp(name, "control", sizeof(name)) == 0)
-			return &info->modules[i];
-	}
+	for (const struct boot_module *m = info->modules; m < info->modules + info->module_count; m++)
+		if (strncmp(m->name, "control", 7) == 0 && (m->name[7] == ' ' || m->name[7] == '\0'))
+			return m;
 	boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
 }
 
@@ -127,7 +105,7 @@ static void read_header(const struct boot_module *module, struct hilum_image_hea
 
 static void map_at(struct vm *vm, struct memory_object *m, gpa_t gpa, uint32_t rights)
 {
-	if (vm_map(vm, m, gpa, 0, memory_bytes(m->memory), rights, cpu_self()) != STATUS_OK)
+	if (vm_map(vm, m, gpa, 0, m->memory.bytes, rights, cpu_self()) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
 }
 
@@ -144,11 +122,11 @@ static hilum_handle_t give(struct vm *vm, struct object *object, uint32_t rights
 /* Frames of the kernel's or the boot loader's, to be read. */
 static hilum_handle_t give_frames(struct vm *vm, hpa_t hpa, uint64_t bytes)
 {
-	struct memory *memory;
+	struct memory memory;
 
 	if (memory_wrap_frames(hpa, bytes, false, &memory) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
-	return give(vm, &object_of(memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
+	return give(vm, &object_of(&memory)->object, HILUM_RIGHT_READ | HILUM_RIGHT_MAP | HILUM_RIGHT_GRANT);
 }
 
 static void give_modules(struct vm *vm, const struct boot_info *info, struct hilum_boot_info *out)
@@ -165,40 +143,22 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 		}
 		out->module_count++;
 		entry->bytes = module->bytes;
-		module_name(module, entry->name, sizeof(entry->name));
+		string_copy(entry->name, sizeof(entry->name), module->name, sizeof(module->name));
 		entry->memory = give_frames(vm, module->base, bytes);
 	}
-}
-
-static void give_acpi(struct vm *vm, struct hilum_boot_info *out)
-{
-	const struct acpi_table_ref *dsdt = &boot_acpi_get()->dsdt, *mcfg = &boot_acpi_get()->mcfg;
-
-	if (dsdt->base == 0)
-		return;
-	uint64_t mcfg_at = ALIGN_UP((uint64_t)dsdt->bytes, PAGE_SIZE), bytes = mcfg_at + ALIGN_UP((uint64_t)mcfg->bytes, PAGE_SIZE);
-	map_at(vm, new_memory(bytes), HILUM_SERVICE_ACPI_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
-	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA, dsdt->base, dsdt->bytes);
-	copy_to_vm(vm, HILUM_SERVICE_ACPI_GPA + mcfg_at, mcfg->base, mcfg->bytes);
-	out->mcfg_bytes = mcfg->bytes;
-	out->acpi_bytes = dsdt->bytes;
 }
 
 /* 32-bit protected mode, flat, paging off: SDM vol. 3A, 9.8. */
 static void start_state(struct vcpu *v, const struct hilum_image_header *h)
 {
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
 
-	memset(s, 0, sizeof(*s));
+	vcpu_get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR); /* that of a reset */
 	s->rip = h->entry;
-	s->rflags = 2;
 	s->cr0 = 0x11;
-	s->xcr0 = 1;
 	s->cs = (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B };
 	s->ds = s->es = s->fs = s->gs = s->ss = data;
-	s->tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
-	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
 	if (vcpu_set_state(v, s, HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR) != STATUS_OK)
 		panic("the control VM's first state is refused");
 }
@@ -206,6 +166,7 @@ static void start_state(struct vcpu *v, const struct hilum_image_header *h)
 void control_vm_start(void)
 {
 	const struct boot_info *info = boot_info_get();
+	const struct acpi_info *acpi = boot_acpi_get();
 	const struct boot_module *module = find_control(info);
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_NO_FPU, .name = "control" };
 	struct hilum_boot_info *boot;
@@ -226,7 +187,9 @@ void control_vm_start(void)
 	give(vm, &host_object, HILUM_RIGHT_ALL);
 	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
-	give_acpi(vm, boot);
+	boot->fadt = (struct hilum_boot_table){ acpi->fadt.base, acpi->fadt.bytes };
+	boot->madt = (struct hilum_boot_table){ acpi->madt.base, acpi->madt.bytes };
+	boot->mcfg = (struct hilum_boot_table){ acpi->mcfg.base, acpi->mcfg.bytes };
 	give_modules(vm, info, boot);
 	start_state(v, &header);
 	vcpu_run(v);
@@ -235,6 +198,8 @@ void control_vm_start(void)
 _Noreturn void kernel_main(struct cpu *cpu)
 {
 	if (cpu->arch.id == 0) {
+		if (!cpu_table[cpu_count - 1]->arch.online)
+			cpu_count--; /* the last one did not start, and no other took its place */
 		choose_backend();
 		cpu_init_interrupts();
 		cpuid_init();

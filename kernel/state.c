@@ -5,7 +5,6 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/string.h"
 #include "kernel/exit.h"
-#include "kernel/forward.h"
 #include "kernel/virt_ops.h"
 
 static bool canonical(uint64_t address)
@@ -87,7 +86,7 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 {
 	if (((mask & HILUM_STATE_CR) && !control_valid(s)) || ((mask & HILUM_STATE_SEGMENTS) && !segments_valid(s)) ||
 	    ((mask & HILUM_STATE_MSR) && !msrs_valid(s)) || ((mask & HILUM_STATE_EVENTS) && !events_valid(s)) ||
-	    ((mask & HILUM_STATE_FPU) && (v->xsave == NULL || !fpu_valid(s))) ||
+	    ((mask & HILUM_STATE_FPU) && (!v->has_fpu || !fpu_valid(s))) ||
 	    ((mask & HILUM_STATE_DR) && ((s->dr6 >> 32) || (s->dr7 >> 32))))
 		return STATUS_INVALID;
 	uint64_t old_offset = v->apic.tsc_offset;
@@ -140,7 +139,7 @@ void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 	s->shadow = (uint32_t)v->shadow | (uint32_t)v->nmi_blocked << 1;
 	if (mask & HILUM_STATE_APIC)
 		vlapic_save(&v->apic, s);
-	if ((mask & HILUM_STATE_FPU) && v->xsave != NULL) {
+	if ((mask & HILUM_STATE_FPU) && v->has_fpu) {
 		memcpy(s->xsave, v->xsave, sizeof(s->xsave));
 		s->xsave_bytes = sizeof(s->xsave);
 	}

@@ -1,20 +1,12 @@
 /* vCPU life, requests, and what happens before an entry. */
 #include "kernel/vcpu.h"
 #include "arch/x86_64/features.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "kernel/backend.h"
 #include "kernel/forward.h"
-#include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
-
-#define EVENT_VALID       (1ull << 31)
-#define EVENT_ERROR_VALID (1ull << 11)
-#define EVENT_EXCEPTION   (3ull << 8)
-#define EVENT_NMI         (2ull << 8 | 2)
 
 #define RFLAGS_TF (1ull << 8)
 
@@ -60,15 +52,15 @@ static bool vector_contributes(unsigned vector)
 
 void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code)
 {
-	uint64_t old = v->pending_event;
+	uint64_t old = v->pending_event, kind = old & (EVENT_VALID | EVENT_TYPE_MASK);
 
-	if ((old & (EVENT_VALID | 7ull << 8)) == EVENT_VALID)
+	if (kind == EVENT_VALID)
 		v->extint_vector = old & 0xFF; /* already accepted by its controller: delivered after the exception */
-	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_NMI >> 8 << 8)) {
+	if (kind == (EVENT_VALID | EVENT_TYPE_NMI)) {
 		v->nmi_pending = true;
 		v->nmi_blocked = false;
 	}
-	if ((old & (EVENT_VALID | 7ull << 8)) == (EVENT_VALID | EVENT_EXCEPTION)) {
+	if (kind == (EVENT_VALID | EVENT_TYPE_EXCEPTION)) {
 		unsigned first = old & 0xFF;
 		if (first == 8 && (vector == 14 || vector_contributes(vector))) {
 			vm_crash(v, HILUM_CRASH_TRIPLE_FAULT, v->rip);
@@ -81,7 +73,7 @@ void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_
 			error_code = 0;
 		}
 	}
-	v->pending_event = EVENT_VALID | EVENT_EXCEPTION | vector;
+	v->pending_event = EVENT_VALID | EVENT_TYPE_EXCEPTION | vector;
 	if (has_error)
 		v->pending_event |= EVENT_ERROR_VALID | (uint64_t)error_code << 32;
 }
@@ -205,10 +197,16 @@ static void vcpu_unload(struct vcpu *v)
 	v->cpu->loaded = NULL;
 }
 
-/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`. `mask`: what else is new. Not loaded. */
+void vcpu_reload(struct vcpu *v)
+{
+	v->cpu->resched |= v->cpu->loaded == v;
+	vcpu_unload(v);
+}
+
+/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`; `mask`: what else has changed. Not loaded. */
 static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t mask)
 {
-	struct hilum_vcpu_state *s = (struct hilum_vcpu_state *)cpu_self()->scratch;
+	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
 
 	memset(s, 0, sizeof(*s));
@@ -230,8 +228,7 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		return;
 	}
 	if (requests & VCPU_REQUEST_INIT) {
-		v->cpu->resched |= v->cpu->loaded == v; /* a bootstrap processor must be loaded anew */
-		vcpu_unload(v);
+		vcpu_reload(v); /* a bootstrap processor goes on at once */
 		vcpu_reset(v, false);
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
@@ -322,7 +319,7 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 		v->nmi_pending = false;
 		v->nmi_blocked = true;
 		v->check_interrupts = true;
-		return EVENT_VALID | EVENT_NMI;
+		return EVENT_VALID | EVENT_TYPE_NMI | 2;
 	}
 	if (v->extint_vector >= 0) {
 		*window = !interruptible;
@@ -356,7 +353,7 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	struct vcpu *v = pool_alloc_page();
+	struct vcpu *v = pool_alloc_pages(1);
 	if (v == NULL)
 		return STATUS_NO_MEMORY;
 	v->object = (struct object){ .type = OBJECT_VCPU, .refs = 1 };
@@ -369,20 +366,18 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	v->stopped = 1;
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
+	v->has_fpu = !(vm->flags & HILUM_VM_NO_FPU);
 	v->trap_memory = memory_object_of_page((void **)&v->trap);
-	bool fpu = !(vm->flags & HILUM_VM_NO_FPU);
-	v->xsave = fpu ? pool_alloc_page() : NULL;
-	if (v->trap_memory == NULL || (fpu && v->xsave == NULL) || virt->create_vcpu(v) != STATUS_OK) {
+	if (v->trap_memory == NULL || virt->create_vcpu(v) != STATUS_OK) {
 		object_unref(&v->object);
 		return STATUS_NO_MEMORY;
 	}
-	vm->kernel_bytes += (2 + fpu) * PAGE_SIZE;
+	vm->status.kernel_bytes += 3 * PAGE_SIZE;
 	vlapic_init(&v->apic, &vm->bus, v->index, vm->flags & HILUM_VM_X2APIC); /* from here on interrupts find it */
 	vcpu_reset(v, true);
 	v->state = index == 0 ? VCPU_READY : VCPU_WAIT_SIPI;
 	vm->vcpu[index] = v;
-	vm->vcpu_count++;
-	vm->shared->vcpu_count = vm->vcpu_count;
+	vm->shared->vcpu_count = ++vm->status.vcpu_count;
 	if (vm->by_core[v->cpu->arch.id] == NULL)
 		vm->by_core[v->cpu->arch.id] = v;
 	*out = v;
@@ -392,8 +387,8 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 void vcpu_run(struct vcpu *v)
 {
 	v->vm->started = true;
-	if (v->vm->state == HILUM_VM_STOPPED)
-		v->vm->state = HILUM_VM_RUNNING;
+	if (v->vm->status.state == HILUM_VM_STOPPED)
+		v->vm->status.state = HILUM_VM_RUNNING;
 	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 
@@ -421,15 +416,16 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 }
 
 /* Also of one that vcpu_create could not complete. */
-void vcpu_free(struct vcpu *v)
+void vcpu_free(struct object *object)
 {
+	struct vcpu *v = container_of(object, struct vcpu, object);
+
 	if (v->backend != NULL)
 		virt->destroy_vcpu(v);
-	pool_free_page(v->xsave);
 	if (v->trap_memory != NULL)
 		object_unref(&v->trap_memory->object);
 	object_unref(&v->vm->object);
-	pool_free_page(v);
+	pool_free_pages(v, 1);
 }
 
 void vcpu_reset(struct vcpu *v, bool power_up)
@@ -445,12 +441,9 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
-	if (power_up && v->xsave != NULL) {
-		memset(v->xsave, 0, PAGE_SIZE);
-		*(uint16_t *)v->xsave = 0x37F;                        /* FCW */
-		*(uint32_t *)((uint8_t *)v->xsave + 24) = 0x1F80;     /* MXCSR */
-	}
 	if (power_up) {
+		*(uint16_t *)v->xsave = 0x37F;         /* FCW; all else is 0 since the vCPU was made */
+		*(uint32_t *)(v->xsave + 24) = 0x1F80; /* MXCSR */
 		v->xcr0 = 1;
 		v->pat = 0x0007040600070406ull;
 	}

@@ -36,6 +36,13 @@ enum vcpu_state {
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
 
+/* An event for the guest, in the layout of EVENTINJ: APM vol. 2, 15.20. The vector is in bits 7:0, an error code in bits 63:32. */
+#define EVENT_TYPE_NMI       (2ull << 8)
+#define EVENT_TYPE_EXCEPTION (3ull << 8)
+#define EVENT_TYPE_MASK      (7ull << 8)
+#define EVENT_ERROR_VALID    (1ull << 11)
+#define EVENT_VALID          (1ull << 31)
+
 /* Where and how the guest executes: what the software walk of its page tables needs. */
 struct vcpu_paging {
 	uint64_t cr0, cr3, cr4, efer;
@@ -43,11 +50,7 @@ struct vcpu_paging {
 	uint16_t cs_attributes;
 };
 
-/* Translations of the last instruction fetch, one for each level of the walk and one for the page itself. */
-struct vcpu_fetch_slot {
-	gpa_t gpa_page;
-	const uint8_t *window;
-};
+/* Windows of an instruction fetch: one for each level of the walk and one for the page itself. */
 #define VCPU_FETCH_SLOTS 6u
 
 /*
@@ -56,6 +59,7 @@ struct vcpu_fetch_slot {
  */
 struct vcpu_fetch_memo {
 	gva_t page; /* ~0: nothing is remembered */
+	uint64_t generation; /* of the nested tables */
 	uint64_t cr0, cr3, cr4, efer;
 	const uint8_t *code; /* window onto the page */
 	unsigned levels;
@@ -113,9 +117,7 @@ struct vcpu {
 
 	uint8_t cpl; /* at a hypercall: the backend fills it for this exit alone */
 	struct vcpu_paging paging;
-	struct vcpu_fetch_slot fetch[VCPU_FETCH_SLOTS];
 	struct vcpu_fetch_memo fetch_memo;
-	uint64_t fetch_generation;
 	struct vlapic apic;
 	struct cpu_timer apic_timer;
 	struct cpu_timer wait_timer;
@@ -141,7 +143,7 @@ struct vcpu {
 	struct vcpu *trap_current; /* taken, not answered */
 
 	/* state that is switched with the vCPU, not at each exit */
-	void *xsave; /* one page; NULL: HILUM_VM_NO_FPU */
+	bool has_fpu; /* not under HILUM_VM_NO_FPU */
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux;
@@ -150,10 +152,12 @@ struct vcpu {
 
 	struct object object;
 	struct hilum_vcpu_stats stats;
+
+	uint8_t xsave[PAGE_SIZE] __attribute__((aligned(4096)));
 };
 
 _Static_assert(__builtin_offsetof(struct vcpu, gpr) == 0, "entry.asm");
-_Static_assert(sizeof(struct vcpu) <= PAGE_SIZE, "one pool page");
+_Static_assert(sizeof(struct vcpu) == 2 * PAGE_SIZE, "two pool pages");
 
 /* ---- For the vendor's backend and the exit handlers: own core only -------------------------------------------------------- */
 
@@ -221,6 +225,9 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window);
 /* The window that vcpu_next_event asked for is open. */
 void vcpu_window_opened(struct vcpu *v);
 
+/* Take it off the core; if it runs on, it leaves the run loop first and is loaded anew. */
+void vcpu_reload(struct vcpu *v);
+
 /* ---- Any core ------------------------------------------------------------------------------------------------------------------ */
 
 /* Raise requests and make the vCPU's core look at them. */
@@ -228,7 +235,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests);
 
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
 must_check enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out);
-void vcpu_free(struct vcpu *v);
+void vcpu_free(struct object *object);
 
 /* Let it run; its VM's CPUID table is fixed from now on. */
 void vcpu_run(struct vcpu *v);

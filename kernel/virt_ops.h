@@ -46,6 +46,9 @@ struct virt_ops {
 };
 
 extern struct virt_ops *virt;
-extern struct virt_ops *const virt_backends[]; /* NULL-terminated, in the order to try */
+
+/* Puts a backend's table into the list that the boot core asks, in the order of linking. */
+#define VIRT_BACKEND(ops) static struct virt_ops *const ops##_entry __attribute__((used, section(".backends"))) = &(ops)
+extern struct virt_ops *const kernel_backends_start[], *const kernel_backends_end[]; /* linker.ld */
 
 #endif

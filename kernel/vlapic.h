@@ -160,11 +160,10 @@ must_check enum status vlapic_deliver_msi(struct vlapic_bus *bus, uint64_t addre
 
 /*
  * KVM's paravirtual send-IPI: fixed interrupt or NMI as in `icr` to the APIC IDs min_id + n for each bit n of
- * high:low. A 32-bit caller's two words are joined in `low`. Returns the number of vCPUs reached, or -1 if
- * `icr` asks for anything else.
+ * `bitmap`; KVM's second word starts beyond every APIC ID. Returns the number of vCPUs reached, or -1 if `icr`
+ * asks for anything else.
  */
-int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t low, uint64_t high,
-			   uint32_t icr);
+int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t bitmap, uint32_t icr);
 
 /* True if the 8259A's INTR reaches the CPU: the APIC is disabled, or LINT0 is unmasked in ExtINT mode. */
 bool vlapic_accepts_extint(const struct vlapic *v);

@@ -223,16 +223,14 @@ enum status vlapic_deliver_msi(struct vlapic_bus *bus, uint64_t address, uint32_
 	return STATUS_OK;
 }
 
-int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t low, uint64_t high, uint32_t icr)
+int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t bitmap, uint32_t icr)
 {
 	enum apic_delivery mode = (enum apic_delivery)(icr >> APIC_ICR_MODE_SHIFT & 7);
 	unsigned vector = (uint8_t)icr;
 
-	/* `high` starts at min_id + 64, beyond every APIC ID. */
 	_Static_assert(HILUM_MAX_VCPUS <= 64, "one word holds all");
-	(void)high;
 	if ((icr & ~(0x7FFu | APIC_ICR_ASSERT)) ||
 	    (mode != APIC_DELIVER_NMI && (mode != APIC_DELIVER_FIXED || vector < APIC_VECTOR_MIN)))
 		return -1;
-	return send(bus, min_id < 64 ? low << min_id & present(bus) : 0, mode, vector, false);
+	return send(bus, min_id < 64 ? bitmap << min_id & present(bus) : 0, mode, vector, false);
 }

@@ -12,7 +12,6 @@
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
-#include "mm/memory.h"
 #include "mm/pool.h"
 #include "mm/window.h"
 
@@ -25,21 +24,21 @@ void *vm_alloc_pages(struct vm *vm, unsigned order)
 	void *page = pool_alloc_pages(order);
 
 	if (page != NULL)
-		vm->kernel_bytes += PAGE_SIZE << order;
+		vm->status.kernel_bytes += PAGE_SIZE << order;
 	return page;
 }
 
 enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out)
 {
 	static uint32_t next_id;
-	struct vm *vm = pool_alloc_page();
+	_Static_assert(sizeof(struct vm) <= 2 * PAGE_SIZE, "two pool pages");
+	struct vm *vm = pool_alloc_pages(1);
 
 	if (vm == NULL)
 		return STATUS_NO_MEMORY;
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
 	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
-	vm->cpuid = pool_alloc_page();
-	if (vm->shared_memory == NULL || vm->cpuid == NULL ||
+	if (vm->shared_memory == NULL ||
 	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
 	    nested_pt_init(&vm->npt) != STATUS_OK) {
 		iommu_domain_destroy(vm->domain);
@@ -50,8 +49,9 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->bus.timer_min_period_tsc = tsc_from_ns(VLAPIC_TIMER_MIN_US * 1000);
 	vm->flags = config->flags;
 	vm->wall_clock_ns = config->wall_clock_ns;
+	memcpy(vm->clock, config->clock, sizeof(vm->clock));
 	memcpy(vm->name, config->name, sizeof(vm->name));
-	vm->kernel_bytes = 3 * PAGE_SIZE;
+	vm->status.kernel_bytes = 3 * PAGE_SIZE;
 	vm->shared->tsc_hz = tsc_hz();
 	vm->shared->vm_id = vm->id;
 	vm->status_event = status_event;
@@ -100,13 +100,14 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 }
 
 /* The last reference is gone: what is left is only what pointers without a lock may still have read. */
-void vm_free(struct vm *vm)
+void vm_free(struct object *object)
 {
+	struct vm *vm = container_of(object, struct vm, object);
+
 	if (vm->shared_memory != NULL)
 		object_unref(&vm->shared_memory->object);
 	pool_free_pages(vm->io_bitmap, 2);
-	pool_free_page(vm->cpuid);
-	pool_free_page(vm);
+	pool_free_pages(vm, 1);
 }
 
 /* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */
@@ -126,7 +127,7 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	const uint64_t limit = 1ull << 47; /* of guest-physical space, whatever the CPU's width */
 
 	if (((gpa | offset | bytes) & PAGE_MASK) || bytes == 0 || bytes > limit || gpa > limit - bytes || offset > limit ||
-	    offset + bytes > memory_bytes(object->memory) || !(rights & HILUM_MAP_READ) ||
+	    offset + bytes > object->memory.bytes || !(rights & HILUM_MAP_READ) ||
 	    rights & ~(uint64_t)(HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE))
 		return STATUS_INVALID;
 	if (gpa <= VLAPIC_DEFAULT_BASE && bytes > VLAPIC_DEFAULT_BASE - gpa)
@@ -136,15 +137,15 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	enum status status = range_insert(&vm->regions, &added, self, &region);
 	if (status != STATUS_OK)
 		return status;
-	status = memory_map(&vm->npt, object->memory, gpa, offset, bytes, (uint32_t)rights);
+	status = memory_map(&vm->npt, &object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status == STATUS_OK)
-		status = iommu_map(vm->domain, object->memory, gpa, offset, bytes, (uint32_t)rights);
+		status = iommu_map(vm->domain, &object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
 		unmap_pages(vm, gpa, bytes, self);
 		return status;
 	}
 	range_show(region); /* not before: what other cores populate must not be in memory_map's way */
-	vm->mapped_bytes += bytes;
+	vm->status.memory_bytes += bytes;
 	return STATUS_OK;
 }
 
@@ -156,7 +157,7 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 		return STATUS_NOT_FOUND;
 	range_remove(r, self); /* no core populates it any more */
 	unmap_pages(vm, gpa, bytes, self);
-	vm->mapped_bytes -= bytes;
+	vm->status.memory_bytes -= bytes;
 	object_unref(r->target);
 	return STATUS_OK;
 }
@@ -197,9 +198,11 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 			return STATUS_NO_MEMORY;
 		memset(bitmap, 0xFF, 3 * PAGE_SIZE);
 		vm->io_bitmap = bitmap;
-		for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-			if (vm->vcpu[i] != NULL)
-				vm->vcpu[i]->controls_stale = true;
+		VM_EACH_VCPU(vm, v) {
+			v->controls_stale = true;
+			if (v == cpu_self()->loaded)
+				vcpu_reload(v);
+		}
 	}
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)
@@ -234,20 +237,6 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 			vcpu_request(v, VCPU_REQUEST_RETRAP);
 }
 
-void vm_get_status(const struct vm *vm, struct hilum_vm_status *out)
-{
-	*out = (struct hilum_vm_status){
-		.state = vm->state,
-		.crash = vm->crash,
-		.vcpu = vm->crash_vcpu,
-		.vcpu_count = vm->vcpu_count,
-		.detail = vm->crash_detail,
-		.memory_bytes = vm->mapped_bytes,
-		.kernel_bytes = vm->kernel_bytes,
-		.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE,
-	};
-}
-
 static const char *const crash_names[] = {
 	[HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
 	[HILUM_CRASH_INVALID_STATE] = "invalid guest state",
@@ -264,11 +253,11 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	uint32_t running = HILUM_VM_RUNNING;
 
 	vcpu_request(v, VCPU_REQUEST_STOP);
-	if (!__atomic_compare_exchange_n(&vm->state, &running, HILUM_VM_CRASHED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&vm->status.state, &running, HILUM_VM_CRASHED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
-	vm->crash = reason;
-	vm->crash_vcpu = v->index;
-	vm->crash_detail = detail;
+	vm->status.crash = reason;
+	vm->status.vcpu = v->index;
+	vm->status.detail = detail;
 	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
 	backend_log_vcpu(v);
 	host_log_notify();
@@ -283,7 +272,7 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 	if (r == NULL || (r->aux & rights) != rights)
 		return STATUS_NOT_FOUND;
 	const struct memory_mapping m = {
-		.memory = container_of(r->target, struct memory_object, object)->memory,
+		.memory = &container_of(r->target, struct memory_object, object)->memory,
 		.gpa = r->first,
 		.bytes = r->last - r->first + 1,
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),

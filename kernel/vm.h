@@ -12,6 +12,12 @@ struct vcpu;
 struct event;
 struct iommu_domain;
 
+struct cpuid_table {
+	uint32_t count; /* 0: what the kernel offers */
+	uint8_t first[4 * 32]; /* of leaves by range (basic, hypervisor, extended) and low bits: index + 1, 0: no such leaf */
+	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX + 1]; /* sorted by leaf then subleaf; then one with leaf ~0 */
+};
+
 struct vm {
 	struct object object;
 	uint32_t id;
@@ -25,31 +31,25 @@ struct vm {
 	struct range_map *doorbells; /* target: struct event * */
 	struct handle_table handles;
 
-	struct hilum_cpuid_entry *cpuid; /* one page, sorted by leaf then subleaf */
-	uint32_t cpuid_count;
 	bool started; /* a vCPU has run: CPUID table is fixed */
 	bool extint;  /* the 8259A's INTR line */
 
-	uint32_t state; /* enum hilum_vm_state */
-	uint32_t crash; /* enum hilum_crash */
-	uint32_t crash_vcpu;
-	uint64_t crash_detail;
+	struct hilum_vm_status status; /* but for table_bytes */
 	struct event *status_event;
 
 	struct vm *handler; /* who answers synchronous traps */
 	uint64_t badge;
 	uint64_t wall_clock_ns; /* since 1970 at host TSC 0 */
+	uint64_t clock[4]; /* as in struct hilum_vm_config: the same for each vCPU, so that their clocks agree to the tick */
 
 	struct hilum_shared_page *shared;
 	struct memory_object *shared_memory;
-	uint64_t kernel_bytes; /* pool memory spent on it */
-	uint64_t mapped_bytes;
 	void *io_bitmap; /* 3 pages, only once host ports were granted */
 
-	uint32_t vcpu_count;
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
 	struct vcpu *by_core[CPU_MAX]; /* a vCPU bound to that core, for synchronous traps */
 	struct vlapic_bus bus;
+	struct cpuid_table cpuid;
 };
 
 #define VM_EACH_VCPU(vm, v)                                                                                  \
@@ -78,7 +78,7 @@ void *vm_alloc_pages(struct vm *vm, unsigned order);
 /* The rest runs under the object lock. `config->name` is NUL-terminated. */
 must_check enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out);
 void vm_destroy(struct vm *vm, struct cpu *self); /* not the VM of the calling vCPU */
-void vm_free(struct vm *vm);
+void vm_free(struct object *object);
 must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
 			      uint64_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
@@ -87,7 +87,6 @@ must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t fir
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
 void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);
-void vm_get_status(const struct vm *vm, struct hilum_vm_status *out);
 
 /* Stop the VM of `vcpu` for a reason of its own making; the register dump goes to the log, the status event fires. Any context. */
 void vm_crash(struct vcpu *vcpu, enum hilum_crash reason, uint64_t detail);

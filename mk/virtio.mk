@@ -1,7 +1,7 @@
 ## make fuzz-virtio      fuzz the virtio devices, their transport and their queues (FUZZ_RUNS inputs)
 FUZZ_RUNS ?= 1000000
 FUZZ_VIRTIO_SOURCES := tests/fuzz/fuzz_virtio.c $(addprefix drivers-vm/driver/,pci_host.c pci_function.c pci_msix.c \
-	virtio_pci.c virtio_device.c virtio_common.c virtio_console.c virtqueue.c virtqueue_split.c virtqueue_packed.c io_segment.c \
+	virtio_pci.c virtio_device.c virtio_common.c virtio_adopt.c virtio_console.c virtqueue.c virtqueue_split.c virtqueue_packed.c io_segment.c \
 	virtio_blk.c blk_device.c blk_ram.c token_bucket.c virtio_net.c net_switch.c net_filter.c net_offload.c virtio_rng.c \
 	virtio_balloon.c)
 .PHONY: fuzz-virtio

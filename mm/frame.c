@@ -213,15 +213,10 @@ uint64_t frame_total(void)
 /* The type that the frames of a boot range get; FRAME_ABSENT: they stay out of the table. */
 static enum frame_type type_of_range(const struct boot_range *r)
 {
-	static const uint8_t types[] = {
-		[BOOT_RANGE_FREE] = FRAME_FREE,
-		[BOOT_RANGE_ACPI] = FRAME_FIRMWARE,
-		[BOOT_RANGE_MODULE] = FRAME_MODULE,
-		[BOOT_RANGE_KERNEL] = FRAME_KERNEL,
-	};
-	bool known = r->type < ARRAY_SIZE(types) && r->base < FRAME_HPA_LIMIT;
+	static const uint8_t types[BOOT_RANGE_RESERVED + 1] = {
+		[BOOT_RANGE_FREE] = FRAME_FREE, [BOOT_RANGE_MODULE] = FRAME_MODULE, [BOOT_RANGE_KERNEL] = FRAME_KERNEL};
 
-	return known ? (enum frame_type)types[r->type] : FRAME_ABSENT;
+	return r->base < FRAME_HPA_LIMIT ? (enum frame_type)types[r->type] : FRAME_ABSENT;
 }
 
 static hpa_t range_end(const struct boot_range *r)
@@ -274,19 +269,12 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 	}
 }
 
-void frame_init(const struct boot_info *info, hpa_t taken, hpa_t taken_end)
+void frame_init(const struct boot_info *info)
 {
 	for (uint32_t i = 0; i < info->range_count; i++) {
-		const struct boot_range *r = &info->ranges[i];
-		enum frame_type type = type_of_range(r);
-		hpa_t base = r->base, end = range_end(r);
+		enum frame_type type = type_of_range(&info->ranges[i]);
 
-		if (type == FRAME_FREE && taken >= base && taken < end) {
-			add_range(base, taken, FRAME_FREE);
-			add_range(taken, taken_end, FRAME_KERNEL);
-			base = taken_end;
-		}
 		if (type != FRAME_ABSENT)
-			add_range(base, end, type);
+			add_range(info->ranges[i].base, range_end(&info->ranges[i]), type);
 	}
 }

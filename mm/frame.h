@@ -25,7 +25,7 @@
 #define FRAME_HPA_LIMIT (1ull << 44) /* RAM above is left alone: frame numbers have 32 bits */
 
 enum frame_type {
-	FRAME_ABSENT = 0, /* not RAM, or RAM of the firmware's that is none of ours */
+	FRAME_ABSENT = 0, /* not RAM, or RAM of the firmware's (ACPI tables too) that is none of ours */
 	FRAME_TAIL,	  /* part of the block whose head lies below */
 	FRAME_FREE,
 	FRAME_POOL_FREE, /* taken by the pool, mapped, not in use */
@@ -33,7 +33,6 @@ enum frame_type {
 	FRAME_KERNEL,	 /* image, trampoline, frame table */
 	FRAME_GUEST,	 /* memory object's */
 	FRAME_MODULE,	 /* boot module's */
-	FRAME_FIRMWARE,	 /* holds ACPI tables */
 	FRAME_TYPE_COUNT
 };
 
@@ -89,11 +88,8 @@ struct frame *frame_entry(hpa_t hpa);
  * returns their number. */
 uint64_t frame_note_ranges(const struct boot_info *info);
 
-/*
- * Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the
- * allocator, without [taken, taken_end), which lies in one of them: that is KERNEL.
- */
-void frame_init(const struct boot_info *info, hpa_t taken, hpa_t taken_end);
+/* Fills the table, which must be mapped (entries of zeroes) for every such GiB. The FREE ranges go to the allocator. */
+void frame_init(const struct boot_info *info);
 
 /* True if any frame of the GiB that hpa lies in is RAM known to us; the frame table is mapped there then. */
 bool frame_has_gib(hpa_t hpa);

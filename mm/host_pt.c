@@ -5,126 +5,64 @@
 #include "mm/host_pt.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/string.h"
-#include "boot/boot.h"
+#include "arch/x86_64/panic.h"
 #include "boot/hooks.h"
-#include "mm/entry.h"
 #include "mm/frame.h"
 #include "mm/mmio.h"
+#include "mm/nested_pt.h"
 #include "mm/pool.h"
 
-/* APM vol. 2, 5.3 "Long-Mode Page Translation". */
-#define PT_TABLE    0x23ull /* present, writable, accessed */
-#define PT_LARGE    0x80ull
-#define PT_ADDRESS  0x000FFFFFFFFFF000ull
-#define PT_ENTRIES  512u
-#define LARGE_BYTES (1ull << 21)
-#define EARLY_BYTES LARGE_BYTES	 /* of the seed, for the tables built before CR3 is loaded */
 #define MMIO_END    (MMIO_BASE + (1ull << 39)) /* of its PML4 slot */
 
-static hpa_t root;
+#define RIGHTS_RW (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define RIGHTS_RX (HILUM_MAP_READ | HILUM_MAP_EXECUTE)
+
+/* APM vol. 2, 5.3 "Long-Mode Page Translation". */
+static const struct nested_pt_format format = {
+	.table = 0x23, /* present, writable, accessed */
+	.leaf = {[HILUM_MAP_READ] = HOST_PT_LEAF | HOST_PT_NO_EXECUTE,
+		 [RIGHTS_RW] = HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE,
+		 [RIGHTS_RX] = HOST_PT_LEAF},
+	.uncached = HOST_PT_UNCACHED,
+	.levels = 4,
+	.max_leaf_level = 2,
+};
+static struct nested_pt host;
 static uint64_t mmio_next = MMIO_BASE;
-static hpa_t seed_next, seed_end; /* rest of the seed; empty once the pool works */
-static uint64_t tables_va;	  /* tables are reached at this + hpa */
-
-static uint64_t *table_at(hpa_t hpa)
-{
-	return (uint64_t *)(tables_va + hpa);
-}
-
-/* A zeroed page of the pool, or of the seed; 0: no memory. */
-static hpa_t alloc_page(void)
-{
-	if (!seed_end) {
-		void *page = pool_alloc_page();
-
-		return page ? pool_hpa(page) : 0;
-	}
-	hpa_t hpa = seed_next;
-
-	assert(hpa < seed_end);
-	seed_next += PAGE_SIZE;
-	memset(table_at(hpa), 0, PAGE_SIZE);
-	return hpa;
-}
-
-static unsigned index_at(uint64_t va, unsigned level)
-{
-	return va >> (PAGE_SHIFT + 9 * (level - 1)) & (PT_ENTRIES - 1);
-}
 
 uint64_t *host_pt_entry(uint64_t va, unsigned level)
 {
-	uint64_t *table = table_at(root);
+	uint64_t *entry;
 
-	for (unsigned l = 4; l > level; l--) {
-		uint64_t *entry = &table[index_at(va, l)];
-
-		if (!*entry) {
-			hpa_t next = alloc_page();
-
-			if (!next)
-				return NULL;
-			entry_write(entry, next | PT_TABLE);
-		}
-		assert(!(*entry & PT_LARGE));
-		table = table_at(*entry & PT_ADDRESS);
-	}
-	return &table[index_at(va, level)];
-}
-
-/* The place must be empty. STATUS_NO_MEMORY: no page for a table. */
-static enum status map_page(uint64_t va, hpa_t hpa, uint64_t flags)
-{
-	uint64_t *entry = host_pt_entry(va, 1);
-
-	if (!entry)
-		return STATUS_NO_MEMORY;
-	assert(!*entry);
-	entry_write(entry, hpa | HOST_PT_LEAF | flags);
-	return STATUS_OK;
+	return nested_pt_entry(&host, va, level, &entry) == STATUS_OK ? entry : NULL;
 }
 
 void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
-	uint64_t *entry = host_pt_entry(va, 2);
+	enum status status = nested_pt_install(&host, va, hpa, FRAME_ORDER_2M, RIGHTS_RW);
 
-	assert(entry && !*entry);
-	entry_write(entry, hpa | HOST_PT_LEAF | PT_LARGE | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
+	assert(status == STATUS_OK);
 }
 
-static void map_image_part(const uint8_t *start, const uint8_t *end, uint64_t flags)
+static void map_image_part(const uint8_t *start, const uint8_t *end, unsigned rights)
 {
-	for (; start < end; start += PAGE_SIZE) {
-		enum status status = map_page((uint64_t)start, kernel_virt_to_hpa(start), flags);
+	enum status status = nested_pt_map(&host, (uint64_t)start, kernel_virt_to_hpa(start),
+					   ALIGN_UP((uint64_t)(end - start), PAGE_SIZE), rights);
 
-		assert(status == STATUS_OK);
-	}
+	assert(status == STATUS_OK);
 }
 
-void host_pt_init(hpa_t seed, uint64_t seed_bytes)
+void host_pt_init(hpa_t seed, hpa_t seed_end)
 {
-	uint8_t *early = early_map(seed, EARLY_BYTES);
+	enum status status = nested_pt_init_as(&host, &format);
 
-	assert(early && seed_bytes >= EARLY_BYTES);
-	tables_va = (uint64_t)early - seed;
-	seed_next = seed;
-	seed_end = seed + seed_bytes;
-	root = alloc_page();
-	map_image_part(kernel_text_start, kernel_text_end, 0);
-	map_image_part(kernel_rodata_start, kernel_rodata_end, HOST_PT_NO_EXECUTE);
-	map_image_part(kernel_data_start, kernel_data_end, HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
-	for (hpa_t at = seed; at < seed_end; at += LARGE_BYTES)
+	assert(status == STATUS_OK);
+	map_image_part(kernel_text_start, kernel_text_end, RIGHTS_RX);
+	map_image_part(kernel_rodata_start, kernel_rodata_end, HILUM_MAP_READ);
+	map_image_part(kernel_data_start, kernel_data_end, RIGHTS_RW);
+	for (hpa_t at = seed; at < seed_end; at += LARGE_PAGE_SIZE)
 		host_pt_map_block(POOL_BASE + at, at);
-	assert(seed_next - seed <= EARLY_BYTES);
-	tables_va = POOL_BASE;
-	cpu_write_cr3(root);
-}
-
-hpa_t host_pt_use_pool(void)
-{
-	seed_end = 0;
-	return seed_next;
+	cpu_write_cr3(host.root);
 }
 
 /* ---- What boot asks for ---- */
@@ -132,34 +70,24 @@ hpa_t host_pt_use_pool(void)
 void *mm_map_mmio(hpa_t base, uint64_t bytes)
 {
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
-	uint64_t va = mmio_next;
+	uint64_t va = mmio_next, mapped = ALIGN_UP(last + 1, PAGE_SIZE) - first;
 
-	if (!bytes || last < base || last >= 1ull << 52 || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
+	if (!bytes || last < base || last >= HPA_LIMIT || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
 	    !mmio_claim(first, last))
 		return NULL;
-	for (hpa_t at = first; at <= last; at += PAGE_SIZE, mmio_next += PAGE_SIZE) {
-		/* What was mapped in vain stays so. */
-		if (map_page(mmio_next, at, HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE) != STATUS_OK)
-			return NULL;
-	}
+	mmio_next += mapped; /* what is mapped in vain stays so */
+	if (nested_pt_map(&host, va, first, mapped, RIGHTS_RW | NESTED_PT_UNCACHED) != STATUS_OK)
+		return NULL;
 	return (void *)(va + (base & PAGE_MASK));
 }
 
 enum status mm_map_stack(cpu_id_t id)
 {
-	uint64_t va = STACK_OF_CPU(id);
 	uint8_t *pages = pool_alloc_pages(2);
 
 	static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
 	if (!pages)
 		return STATUS_NO_MEMORY;
-	for (uint64_t at = 0; at < STACK_BYTES; at += PAGE_SIZE) {
-		enum status status =
-			map_page(va + at, pool_hpa(pages + at), HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
-
-		/* The pages that are mapped by now cannot go back, and boot leaves this core out anyway. */
-		if (status != STATUS_OK)
-			return status;
-	}
-	return STATUS_OK;
+	/* What is mapped when that fails cannot go back, and boot leaves this core out anyway. */
+	return nested_pt_map(&host, STACK_OF_CPU(id), pool_hpa(pages), STACK_BYTES, RIGHTS_RW);
 }

@@ -16,8 +16,6 @@
 #define MM_HOST_PT_H
 
 #include "arch/x86_64/layout.h"
-#include "arch/x86_64/status.h"
-#include "boot/boot_info.h"
 
 /* Rights and type of a host mapping: bits of the leaf entry. APM vol. 2, 5.3 "Long-Mode Page Translation". */
 #define HOST_PT_LEAF	   0x61ull /* present, accessed, dirty: hardware never needs to update it */
@@ -28,15 +26,9 @@
 /* The rest is for mm/ alone: boot/hooks.h declares what others call. */
 
 /*
- * Builds the maps of the image and of [seed, seed + seed_bytes) (whole 2 MiB blocks, contents irrelevant) at
- * POOL_BASE, and loads CR3. Tables come from the seed, upwards, until host_pt_use_pool; it must be large
- * enough.
+ * Builds the maps of the image and of the pool's seed [seed, seed_end) (pool_start; whole 2 MiB blocks) at POOL_BASE, and loads CR3.
  */
-void host_pt_init(hpa_t seed, uint64_t seed_bytes);
-
-/* From now on tables come from the pool. Returns the end of the part of the seed that is in use,
- * page-aligned. */
-hpa_t host_pt_use_pool(void);
+void host_pt_init(hpa_t seed, hpa_t seed_end);
 
 /*
  * Makes the tables down to the one that holds the entry for va at `level` (1: 4 KiB, 2: 2 MiB). Returns that

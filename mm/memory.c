@@ -6,19 +6,7 @@
 #include "mm/memory.h"
 
 #include "mm/mmio.h"
-#include "mm/pool.h"
 #include "mm/window.h"
-
-#define BLOCK_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
-#define HPA_LIMIT   (1ull << 52)
-
-struct memory {
-	struct nested_pt tree;
-	uint64_t bytes;
-	uint32_t owner, flags;
-	bool writable;
-	hpa_t base; /* wrapped frames, contiguous: there is no tree then; 0: not wrapped */
-};
 
 /* ---- Filling ---- */
 
@@ -77,27 +65,26 @@ static enum status fill_all(struct memory *mem)
 
 /* ---- Life ---- */
 
-enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory **out)
+/* Of any object, at `base` or (0) at frames of its own. */
+static bool is_valid(hpa_t base, uint64_t bytes)
 {
-	if (!bytes || bytes & PAGE_MASK || bytes > MEMORY_BYTES_MAX ||
-	    flags & ~(HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES))
-		return STATUS_INVALID;
-	struct memory *mem = pool_alloc(sizeof(*mem));
+	return bytes && !((base | bytes) & PAGE_MASK) && bytes <= MEMORY_BYTES_MAX && base < HPA_LIMIT;
+}
 
-	if (!mem || nested_pt_init(&mem->tree) != STATUS_OK) {
-		pool_free(mem, sizeof(*mem));
+enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory *out)
+{
+	struct memory mem = {.bytes = bytes, .owner = owner, .flags = flags, .writable = true};
+
+	if (!is_valid(0, bytes) || flags & ~(HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES))
+		return STATUS_INVALID;
+	if (nested_pt_init(&mem.tree) != STATUS_OK)
 		return STATUS_NO_MEMORY;
-	}
-	mem->bytes = bytes;
-	mem->owner = owner;
-	mem->flags = flags;
-	mem->writable = true;
-	enum status status = flags & HILUM_MEMORY_LAZY ? STATUS_OK : fill_all(mem);
+	enum status status = flags & HILUM_MEMORY_LAZY ? STATUS_OK : fill_all(&mem);
 
 	if (status == STATUS_OK)
 		*out = mem;
 	else
-		memory_destroy(mem);
+		memory_destroy(&mem);
 	return status;
 }
 
@@ -117,39 +104,23 @@ static bool add_refs(hpa_t base, uint64_t bytes, int step)
 	return true;
 }
 
-enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory **out)
+enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory *out)
 {
-	if (!hpa || !bytes || (hpa | bytes) & PAGE_MASK || bytes > MEMORY_BYTES_MAX ||
-	    !add_refs(hpa, bytes, 0))
+	if (!hpa || !is_valid(hpa, bytes) || !add_refs(hpa, bytes, 0))
 		return STATUS_INVALID;
-	struct memory *mem = pool_alloc(sizeof(*mem));
-
-	if (!mem)
-		return STATUS_NO_MEMORY;
 	add_refs(hpa, bytes, 1);
-	*mem = (struct memory){.bytes = bytes, .writable = writable, .base = hpa};
-	*out = mem;
+	*out = (struct memory){.bytes = bytes, .writable = writable, .base = hpa};
 	return STATUS_OK;
 }
 
-enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory **out)
+enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out)
 {
-	if (!hpa || !bytes || (hpa | bytes) & PAGE_MASK || bytes > MEMORY_BYTES_MAX || hpa >= HPA_LIMIT)
+	if (!hpa || !is_valid(hpa, bytes))
 		return STATUS_INVALID;
 	if (!mmio_is_free(hpa, bytes))
 		return STATUS_DENIED;
-	struct memory *mem = pool_alloc(sizeof(*mem));
-
-	if (!mem)
-		return STATUS_NO_MEMORY;
-	*mem = (struct memory){.bytes = bytes, .writable = true, .base = hpa, .flags = HILUM_MEMORY_DEVICE};
-	*out = mem;
+	*out = (struct memory){.bytes = bytes, .writable = true, .base = hpa, .flags = HILUM_MEMORY_DEVICE};
 	return STATUS_OK;
-}
-
-bool memory_is_device(const struct memory *mem)
-{
-	return mem->flags & HILUM_MEMORY_DEVICE;
 }
 
 static void release_block(void *context, hpa_t hpa, unsigned order)
@@ -165,12 +136,6 @@ void memory_destroy(struct memory *mem)
 		add_refs(mem->base, mem->bytes, -1);
 	else if (!mem->base)
 		nested_pt_destroy(&mem->tree, release_block, mem);
-	pool_free(mem, sizeof(*mem));
-}
-
-uint64_t memory_bytes(const struct memory *mem)
-{
-	return mem->bytes;
 }
 
 /* ---- Mapping ---- */
@@ -202,9 +167,9 @@ enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gp
 
 enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m, gpa_t fault)
 {
-	gpa_t page = fault & ~PAGE_MASK, block = ALIGN_DOWN(fault, BLOCK_BYTES);
-	bool large = !((m->gpa ^ m->offset) & (BLOCK_BYTES - 1)) && block >= m->gpa &&
-		     block + BLOCK_BYTES <= m->gpa + m->bytes;
+	gpa_t page = fault & ~PAGE_MASK, block = ALIGN_DOWN(fault, LARGE_PAGE_SIZE);
+	bool large = !((m->gpa ^ m->offset) & (LARGE_PAGE_SIZE - 1)) && block >= m->gpa &&
+		     block + LARGE_PAGE_SIZE <= m->gpa + m->bytes;
 	uint64_t block_bytes;
 	hpa_t hpa;
 	enum status status = memory_get(m->memory, page - m->gpa + m->offset,
@@ -212,8 +177,8 @@ enum status memory_populate_fault(struct nested_pt *npt, const struct memory_map
 
 	if (status != STATUS_OK)
 		return status;
-	if (large && block_bytes >= BLOCK_BYTES) {
-		status = nested_pt_install(npt, block, ALIGN_DOWN(hpa, BLOCK_BYTES), FRAME_ORDER_2M,
+	if (large && block_bytes >= LARGE_PAGE_SIZE) {
+		status = nested_pt_install(npt, block, ALIGN_DOWN(hpa, LARGE_PAGE_SIZE), FRAME_ORDER_2M,
 					   m->rights);
 		if (status != STATUS_EXISTS)
 			return status;

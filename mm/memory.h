@@ -12,9 +12,16 @@
 #include "mm/frame.h"
 #include "mm/nested_pt.h"
 
-struct memory;
-
 #define MEMORY_BYTES_MAX (1ull << 40)
+
+/* Read outside mm/ by `bytes` and memory_is_device only. May be moved: nothing points into it. */
+struct memory {
+	struct nested_pt tree; /* offset to frame; of wrapped frames there is none */
+	uint64_t bytes;
+	uint32_t owner, flags;
+	bool writable;
+	hpa_t base; /* wrapped frames, contiguous; 0: not wrapped */
+};
 
 /*
  * Makes an object of `bytes` (multiple of 4 KiB, 1 page to MEMORY_BYTES_MAX), owned by `owner` in the frame
@@ -22,29 +29,30 @@ struct memory;
  * blocks first) and HILUM_MEMORY_4K_PAGES. STATUS_INVALID: size or flags; STATUS_NO_MEMORY: frames or pool;
  * everything was given back.
  */
-must_check enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory **out);
+must_check enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory *out);
 
 /*
  * An object over [hpa, hpa + bytes), page-aligned, frames in use that are not freed with it (boot modules,
  * pages of the pool) and cannot be freed before it: never lazy. Read-only: memory_map refuses HILUM_MAP_WRITE
- * unless `writable`. STATUS_NO_MEMORY: pool.
+ * unless `writable`. STATUS_INVALID: alignment, size, or no RAM that we know.
  */
-must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory **out);
+must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct memory *out);
 
 /*
  * An object over device registers at [hpa, hpa + bytes), page-aligned: mapped uncached, and invisible to devices.
- * STATUS_DENIED: RAM, or registers that root mode uses (mm/mmio.h); STATUS_INVALID: alignment or size;
- * STATUS_NO_MEMORY: pool.
+ * STATUS_DENIED: RAM, or registers that root mode uses (mm/mmio.h); STATUS_INVALID: alignment or size.
  */
-must_check enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory **out);
-bool memory_is_device(const struct memory *mem);
+must_check enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out);
+
+static inline bool memory_is_device(const struct memory *mem)
+{
+	return mem->flags & HILUM_MEMORY_DEVICE;
+}
 
 /*
- * Frees object and frames: by then no VM maps it and no TLB or window knows its frames.
+ * Frees the object's frames: by then no VM maps it and no TLB or window knows them.
  */
 void memory_destroy(struct memory *mem);
-
-uint64_t memory_bytes(const struct memory *mem);
 
 /*
  * The frame address of the byte at `offset`, and the size of the block that it is part of (4 KiB, 2 MiB,

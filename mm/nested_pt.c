@@ -35,8 +35,8 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 	assert(max_level == 2 || max_level == 3);
 	nested_pt_format = *format;
 	nested_pt_format.flip ^= NESTED_PT_PRESENT; /* nested_pt_step hands entries over with it inverted */
-	for (unsigned i = 0; i < ARRAY_SIZE(format->need); i++)
-		nested_pt_format.need[i] |= NESTED_PT_PRESENT;
+	for (unsigned i = 0; i < ARRAY_SIZE(format->need); i++) /* what a leaf that grants just this has, and every wider one */
+		nested_pt_format.need[i] = ((format->leaf[i | HILUM_MAP_READ] ^ format->flip) & ~format->uncached) | NESTED_PT_PRESENT;
 	nested_pt_format.levels = 4;
 	nested_pt_format.max_leaf_level = max_level;
 }
@@ -73,30 +73,43 @@ static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, unsigned leve
 	return value;
 }
 
-enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights)
+/* Inlined: each page fault of a guest comes here. */
+static inline __attribute__((always_inline)) enum status find_entry(struct nested_pt *npt, gpa_t gpa, unsigned level,
+								    uint64_t **out)
 {
-	const struct nested_pt_format *format = npt->format;
-	unsigned level = format->levels, last = 1 + order / 9;
 	hpa_t table = npt->root;
-	uint64_t there = 0;
 
-	for (; level > last; level--) {
-		uint64_t *entry = entry_at(table, gpa, level);
+	for (unsigned l = npt->format->levels; l > level; l--) {
+		uint64_t *entry = entry_at(table, gpa, l);
 		uint64_t e = entry_read(entry);
 
 		if (unlikely(!e))
-			e = link_table(npt, entry, level);
+			e = link_table(npt, entry, l);
 		if (!e)
 			return STATUS_NO_MEMORY;
 		if (e & NESTED_PT_LARGE)
 			return STATUS_EXISTS;
 		table = e & NESTED_PT_ADDRESS;
 	}
-	uint64_t value = (hpa | format->leaf[rights & 7] | (level > 1 ? NESTED_PT_LARGE : 0)) ^
-			 (rights & NESTED_PT_UNCACHED ? format->uncached : 0);
-	uint64_t *entry = entry_at(table, gpa, level);
+	*out = entry_at(table, gpa, level);
+	return STATUS_OK;
+}
 
-	if (!entry_swap(entry, &there, value))
+enum status nested_pt_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out)
+{
+	return find_entry(npt, gpa, level, out);
+}
+
+enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights)
+{
+	const struct nested_pt_format *format = npt->format;
+	uint64_t *entry, there = 0;
+	enum status status = find_entry(npt, gpa, 1 + order / 9, &entry);
+
+	if (status != STATUS_OK)
+		return status;
+	if (!entry_swap(entry, &there, (hpa | format->leaf[rights & 7] | (order ? NESTED_PT_LARGE : 0)) ^
+					       (rights & NESTED_PT_UNCACHED ? format->uncached : 0)))
 		return STATUS_EXISTS;
 	flush(format, entry, sizeof(*entry));
 	return STATUS_OK;

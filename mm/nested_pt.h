@@ -17,7 +17,8 @@
  * the shoot-down before nested_pt_garbage_free must wait until every core that looks up in this tree has
  * passed a point outside any lookup, not only until it has left the guest.
  *
- * Memory objects (mm/memory.h) are such trees too, which no hardware walks: offset to host-physical.
+ * Memory objects (mm/memory.h) are such trees too, which no hardware walks: offset to host-physical. So are the IOMMU's domains
+ * (mm/iommu.h) and the host's own tables (mm/host_pt.h), each in a format of its own.
  */
 #ifndef MM_NESTED_PT_H
 #define MM_NESTED_PT_H
@@ -43,10 +44,10 @@ struct nested_pt_format {
 	uint64_t leaf[8]; /* bits of a 4 KiB leaf with these rights, bit 7 clear; LARGE is added at levels 2
 			     and 3 */
 	uint64_t flip;	  /* bits that grant by being 0 (NX) */
-	uint64_t need[8]; /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
 	uint64_t uncached; /* bits in which a leaf for device registers differs from one for RAM */
 	uint64_t level;	   /* times (its level - 1), added to an entry that names a table; 0: no such field */
 	/* The rest is for formats that are passed to nested_pt_init_as; nested_pt_set_format sets it itself. */
+	uint64_t need[8];	 /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
 	unsigned levels;	 /* 4, or 3: the root covers 512 GiB */
 	unsigned max_leaf_level; /* 1, 2 or 3 */
 	bool flush;		 /* the hardware walks RAM, past the caches */
@@ -95,6 +96,12 @@ void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t 
  */
 must_check enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t bytes,
 				     unsigned rights);
+
+/*
+ * The place of gpa's entry at `level`, in tables that are made where they are missing. STATUS_EXISTS: a larger leaf is in the
+ * way; STATUS_NO_MEMORY: a table's page.
+ */
+must_check enum status nested_pt_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out);
 
 /*
  * Maps one page of 2^order frames (order 0, 9, 18) at gpa, both aligned to it. The arguments are trusted.

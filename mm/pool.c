@@ -1,6 +1,6 @@
 /*
  * The kernel's pool: pages are blocks of the frame allocator's pool zone; small objects are cut from pages
- * that stay with their size class. Takes pool_lock, then frame_lock. Never touches memory that is not the
+ * that stay cut. Takes pool_lock, then frame_lock. Never touches memory that is not the
  * pool's.
  */
 #include "mm/pool.h"
@@ -10,20 +10,27 @@
 #include "mm/frame.h"
 #include "mm/host_pt.h"
 
-#define CLASS_SHIFT_MIN 5u /* 32 bytes */
-#define CLASS_COUNT	7u /* to 2048 */
-
-static_assert(POOL_BYTES_MIN == 1u << CLASS_SHIFT_MIN, "smallest class");
-static_assert(POOL_BYTES_MAX == 1u << (CLASS_SHIFT_MIN + CLASS_COUNT - 1), "largest class");
-
 struct free_object {
 	struct free_object *next;
 };
 
 static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_POOL);
-static struct free_object *free_objects[CLASS_COUNT]; /* under pool_lock */
+static struct free_object *free_objects; /* under pool_lock */
+static hpa_t seed_next, seed_end;	    /* single pages, while boot runs on one core; empty from pool_open on */
 
 /* ---- Pages ---- */
+
+void pool_start(hpa_t seed, hpa_t end)
+{
+	seed_next = seed;
+	seed_end = end;
+}
+
+void pool_open(void)
+{
+	for (; seed_next < seed_end; seed_next += PAGE_SIZE)
+		frame_pool_donate(seed_next, FRAME_ORDER_4K);
+}
 
 /* Adds 2 MiB. The block is this core's alone until it is donated: no lock. */
 static bool pool_grow(void)
@@ -42,6 +49,11 @@ void *pool_alloc_pages(unsigned order)
 	hpa_t hpa;
 
 	assert(order <= POOL_ORDER_MAX);
+	if (unlikely(seed_next < seed_end)) {
+		assert(order == 0);
+		seed_next += PAGE_SIZE;
+		return memset(pool_va(seed_next - PAGE_SIZE), 0, PAGE_SIZE);
+	}
 	while (frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, &hpa) != STATUS_OK) {
 		if (!pool_grow())
 			return NULL;
@@ -67,51 +79,39 @@ void pool_free_page(void *page)
 
 /* ---- Small objects ---- */
 
-static unsigned class_of(size_t bytes)
-{
-	assert(bytes > 0 && bytes <= POOL_BYTES_MAX);
-	if (bytes <= POOL_BYTES_MIN)
-		return 0;
-	return 64u - (unsigned)__builtin_clzll(bytes - 1) - CLASS_SHIFT_MIN;
-}
-
-static void object_push(unsigned class, void *object)
+static void object_push(void *object)
 {
 	struct free_object *f = object;
 
-	f->next = free_objects[class];
-	free_objects[class] = f;
+	f->next = free_objects;
+	free_objects = f;
 }
 
 void *pool_alloc(size_t bytes)
 {
-	unsigned class = class_of(bytes);
-	size_t size = POOL_BYTES_MIN << class;
-
+	assert(bytes <= POOL_OBJECT_BYTES);
 	spin_lock(&pool_lock);
-	if (!free_objects[class]) {
+	if (!free_objects) {
 		uint8_t *page = pool_alloc_page();
 
-		for (size_t at = 0; page && at < PAGE_SIZE; at += size)
-			object_push(class, page + at);
+		for (size_t at = 0; page && at < PAGE_SIZE; at += POOL_OBJECT_BYTES)
+			object_push(page + at);
 	}
-	struct free_object *object = free_objects[class];
+	struct free_object *object = free_objects;
 
 	if (object)
-		free_objects[class] = object->next;
+		free_objects = object->next;
 	spin_unlock(&pool_lock);
-	return object ? memset(object, 0, size) : NULL;
+	return object ? memset(object, 0, POOL_OBJECT_BYTES) : NULL;
 }
 
-void pool_free(void *object, size_t bytes)
+void pool_free(void *object)
 {
-	unsigned class = class_of(bytes);
-
 	if (!object)
 		return;
-	assert(!((uint64_t)object & ((POOL_BYTES_MIN << class) - 1)));
+	assert(!((uint64_t)object & (POOL_OBJECT_BYTES - 1)));
 	spin_lock(&pool_lock);
-	object_push(class, object);
+	object_push(object);
 	spin_unlock(&pool_lock);
 }
 

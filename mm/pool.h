@@ -3,18 +3,16 @@
  *
  * The pool grows by 2 MiB blocks from the frame allocator; a page that was in the pool once stays in it.
  * Growing adds one entry to tables that exist since boot, so it needs neither memory nor a TLB shoot-down.
- * Locks: pool_lock (rank POOL) covers the lists of small objects; the frame lock is taken inside. Any
+ * Locks: pool_lock (rank POOL) covers the list of small objects; the frame lock is taken inside. Any
  * context but NMI.
  */
 #ifndef MM_POOL_H
 #define MM_POOL_H
 
 #include "arch/x86_64/layout.h"
-#include "arch/x86_64/status.h"
 
 #define POOL_ORDER_MAX 9u    /* of pool_alloc_pages: 2 MiB, what the pool grows by */
-#define POOL_BYTES_MIN 32u   /* smallest small object */
-#define POOL_BYTES_MAX 2048u /* largest small object; above, take pages */
+#define POOL_OBJECT_BYTES 128u /* of each small object; for more, take pages */
 
 /* One zeroed page. NULL: the machine has neither a free pool page nor a free 2 MiB block. */
 must_check void *pool_alloc_page(void);
@@ -26,14 +24,11 @@ must_check void *pool_alloc_pages(unsigned order);
 void pool_free_page(void *page);
 void pool_free_pages(void *pages, unsigned order);
 
-/*
- * A zeroed object of `bytes` (1 to POOL_BYTES_MAX), aligned to the power of two at or above its size (at
- * least 32). NULL: as pool_alloc_page.
- */
+/* A zeroed object of up to POOL_OBJECT_BYTES, aligned to that. NULL: as pool_alloc_page. */
 must_check void *pool_alloc(size_t bytes);
 
-/* Gives it back; `bytes` as allocated. NULL is ignored. */
-void pool_free(void *object, size_t bytes);
+/* Gives it back. NULL is ignored. */
+void pool_free(void *object);
 
 /* Between a pool address and its host-physical address. Pure arithmetic: no check that the page is the
  * pool's. */
@@ -46,6 +41,13 @@ static inline void *pool_va(hpa_t hpa)
 {
 	return (void *)(POOL_BASE + hpa);
 }
+
+/*
+ * Boot core: pages come from [seed, end), upwards, which POOL_BASE maps already, until pool_open hands what is left of it to the frame
+ * allocator.
+ */
+void pool_start(hpa_t seed, hpa_t end);
+void pool_open(void);
 
 /* Bytes the pool has taken from the machine, and those of them not in use (free small objects not
  * counted). */

@@ -21,7 +21,7 @@ void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t fram
 {
 	uint64_t va = slot_address(cpu, slot);
 
-	assert(slot < WINDOW_SLOTS && !(frame & PAGE_MASK));
+	assert(slot < WINDOW_SLOTS && frame && !(frame & PAGE_MASK));
 	entry_write(&w->entry[slot], frame | HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE);
 	cpu_invlpg(va);
 	w->shown[slot] = frame;
@@ -38,7 +38,7 @@ void window_clear_used(cpu_id_t cpu)
 
 		entry_write(&w->entry[slot], 0);
 		cpu_invlpg(slot_address(cpu, slot));
-		w->shown[slot] = WINDOW_NONE;
+		w->shown[slot] = 0;
 		w->used &= w->used - 1;
 	}
 }
@@ -60,8 +60,6 @@ bool window_init(void)
 		w->entry = host_pt_entry(slot_address(cpu, 0), 1);
 		if (!w->entry)
 			return false;
-		for (unsigned slot = 0; slot < WINDOW_SLOTS; slot++)
-			w->shown[slot] = WINDOW_NONE;
 	}
 	return true;
 }

@@ -12,10 +12,9 @@
 #define WINDOW_SLOTS	  16u
 #define WINDOW_SLOT_ZERO  15u /* mm's own, for zeroing frames; overwritten by every allocation of memory */
 #define WINDOW_CORE_BYTES (WINDOW_SLOTS * PAGE_SIZE)
-#define WINDOW_NONE	  1ull /* in shown[]: no frame has this address */
 
 struct window_core {
-	hpa_t shown[WINDOW_SLOTS]; /* frame a slot shows, or WINDOW_NONE */
+	hpa_t shown[WINDOW_SLOTS]; /* frame a slot shows; 0: none, for frame 0 is never shown */
 	uint64_t *entry;	   /* the core's WINDOW_SLOTS leaf entries */
 	uint32_t used;		   /* bit n: slot n shows a frame */
 };

@@ -69,16 +69,6 @@ static enum status svm_init(void)
 		},
 		.flip = 1ull << 63,
 		.uncached = 0x18, /* PCD, PWT: entry 3 of the host's PAT, UC */
-		.need = {
-			[0] = 0x1,
-			[HILUM_MAP_READ] = 0x1,
-			[HILUM_MAP_WRITE] = 0x3,
-			[HILUM_MAP_READ | HILUM_MAP_WRITE] = 0x3,
-			[HILUM_MAP_EXECUTE] = 0x1 | 1ull << 63,
-			[HILUM_MAP_READ | HILUM_MAP_EXECUTE] = 0x1 | 1ull << 63,
-			[HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
-			[HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE] = 0x3 | 1ull << 63,
-		},
 	};
 
 	svm_msr_bitmap = pool_alloc_pages(1);
@@ -127,7 +117,7 @@ static void svm_set_efer(struct vcpu *v, uint64_t value)
 	VMCB_SET(svm_vmcb(v), efer, value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
 }
 
-struct virt_ops svm_ops = {
+static struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,
 	.init = svm_init,
@@ -146,3 +136,4 @@ struct virt_ops svm_ops = {
 	.set_state = svm_set_state,
 	.idle = svm_idle,
 };
+VIRT_BACKEND(svm_ops);

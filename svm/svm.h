@@ -3,6 +3,7 @@
 #define SVM_SVM_H
 
 #include "kernel/virt_ops.h"
+#include "svm/access.h"
 #include "svm/vmcb.h"
 
 /* CPUID Fn8000_000A_EDX: each is used where offered and done without elsewhere. */
@@ -18,16 +19,6 @@ extern uint8_t *svm_io_bitmap;  /* 12 KiB, all ports intercepted */
 static inline struct vmcb *svm_vmcb(const struct vcpu *v)
 {
 	return v->backend;
-}
-
-static inline void svm_vmload(hpa_t vmcb)
-{
-	__asm__ volatile("vmload %%rax" ::"a"(vmcb) : "memory");
-}
-
-static inline void svm_vmsave(hpa_t vmcb)
-{
-	__asm__ volatile("vmsave %%rax" ::"a"(vmcb) : "memory");
 }
 
 void svm_enter(struct vcpu *v, hpa_t vmcb);

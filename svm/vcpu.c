@@ -1,5 +1,4 @@
 /* A vCPU's VMCB: creation, reset values, and the state that is switched with the vCPU rather than at each exit. */
-#include "arch/x86_64/features.h"
 #include "kernel/backend.h"
 #include "mm/pool.h"
 #include "svm/svm.h"

@@ -30,12 +30,6 @@
 
 #define NP_ENABLE (1ull << 0) /* 090h */
 
-/* 0A8h EVENTINJ and 088h EXITINTINFO */
-#define EVENT_TYPE_NMI       (2ull << 8)
-#define EVENT_TYPE_EXCEPTION (3ull << 8)
-#define EVENT_TYPE_MASK      (7ull << 8)
-#define EVENT_VALID          (1ull << 31)
-
 /* 0C0h VMCB clean bits: all groups are unchanged since the last VMRUN of this VMCB on this core, or (0) anything may have changed */
 #define CLEAN_ALL 0x7FFu
 

@@ -58,10 +58,10 @@ enum status vmx_init_apic(struct vcpu *v)
 		vmx_write(VMCS_POSTED_VECTOR, CPU_IRQ_POSTED);
 		vmx_write(VMCS_POSTED_DESCRIPTOR, pool_hpa(v->apic.irr)); /* 30.6: 256 bits, then the CPU's own */
 	}
-	if (v->vm->vcpu_count != 0) /* if it is not there any more, any page will do */
+	if (v->vm->status.vcpu_count != 0) /* if it is not there any more, any page will do */
 		(void)nested_pt_lookup(&v->vm->npt, VLAPIC_DEFAULT_BASE, HILUM_MAP_READ, &page, &bytes);
 	vmx_write(VMCS_APIC_ACCESS, page);
-	return v->vm->vcpu_count != 0 ? STATUS_OK :
+	return v->vm->status.vcpu_count != 0 ? STATUS_OK :
 	       nested_pt_install(&v->vm->npt, VLAPIC_DEFAULT_BASE, page, 0, HILUM_MAP_READ | HILUM_MAP_WRITE);
 }
 _Static_assert(offsetof(struct vlapic, notification) - offsetof(struct vlapic, irr) == 32, "a posted-interrupt descriptor");

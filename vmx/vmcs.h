@@ -166,13 +166,8 @@ enum vmcs_field {
 #define BLOCKING_SHADOW    (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
 
 /* Entry, exit and vectoring event information: EVENTINJ's layout, but that the error code is a field of its own. */
-#define EVENT_TYPE_MASK       (7u << 8)
-#define EVENT_TYPE_NMI        (2u << 8)
-#define EVENT_TYPE_EXCEPTION  (3u << 8)
 #define EVENT_TYPE_ICEBP      (5u << 8)
-#define EVENT_ERROR_VALID     (1u << 11)
 #define EVENT_NMI_UNBLOCKED   (1u << 12) /* by the IRET that the exit interrupted */
-#define EVENT_VALID           (1u << 31)
 
 /* Exit reasons; bit 31: the entry failed */
 #define REASON_ENTRY_FAILED       (1u << 31)

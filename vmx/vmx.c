@@ -63,10 +63,8 @@ static enum status vmx_init(void)
 	const struct vmx_controls *c = &vmx_controls;
 
 	_Static_assert(HILUM_MAP_READ == 1 && HILUM_MAP_WRITE == 2 && HILUM_MAP_EXECUTE == 4, "bits 2:0 of an EPT entry");
-	for (unsigned i = 0; i < 8; i++) {
+	for (unsigned i = 0; i < 8; i++)
 		format.leaf[i] = i | EPT_WRITE_BACK;
-		format.need[i] = i;
-	}
 	vmx_msr_bitmap = pool_alloc_pages(1);
 	vmx_io_bitmap = pool_alloc_pages(1);
 	if (vmx_msr_bitmap == NULL || vmx_io_bitmap == NULL)
@@ -142,7 +140,7 @@ static void vmx_idle(struct cpu *cpu)
 	__asm__ volatile("sti; hlt; cli" ::: "memory"); /* STI's shadow: no interrupt slips in before HLT */
 }
 
-struct virt_ops vmx_ops = {
+static struct virt_ops vmx_ops = {
 	.name = "VMX",
 	.probe = vmx_probe,
 	.init = vmx_init,
@@ -161,3 +159,4 @@ struct virt_ops vmx_ops = {
 	.set_state = vmx_set_state,
 	.idle = vmx_idle,
 };
+VIRT_BACKEND(vmx_ops);

@@ -7,7 +7,6 @@
 #define RSDP_V1_BYTES 20u
 #define RSDP_V2_BYTES 36u
 #define ROOT_ENTRIES  256u
-#define HPA_LIMIT     (1ull << 52)
 
 static uint8_t sum(const uint8_t *p, size_t bytes)
 {
@@ -83,16 +82,6 @@ static void read_table(const struct acpi_access *access, hpa_t base, struct acpi
 	}
 }
 
-/* The FADT has left the DSDT's address in out->dsdt, unverified. */
-static void verify_dsdt(const struct acpi_access *access, struct acpi_info *out)
-{
-	hpa_t base = out->dsdt.base;
-
-	out->dsdt.base = 0;
-	if (base)
-		(void)open_table(access, base, "DSDT", &out->dsdt);
-}
-
 enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out)
 {
 	const uint8_t *r = rsdp, *root;
@@ -101,8 +90,6 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 	size_t width;
 
 	memset(out, 0, sizeof(*out));
-	for (uint32_t irq = 0; irq < ACPI_ISA_IRQS; irq++)
-		out->isa_gsi[irq] = irq;
 	if (bytes < RSDP_V1_BYTES || strncmp((const char *)r, "RSD PTR ", 8) || sum(r, RSDP_V1_BYTES)) {
 		access->complain("RSDP", "signature or checksum is wrong");
 		return STATUS_INVALID;
@@ -115,6 +102,5 @@ enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *
 		return STATUS_INVALID;
 	for (size_t at = HEADER_BYTES, n = 0; at + width <= ref.bytes && n < ROOT_ENTRIES; at += width, n++)
 		read_table(access, load_le(root + at, width), out);
-	verify_dsdt(access, out);
 	return STATUS_OK;
 }

@@ -12,7 +12,6 @@
 #define ACPI_IOAPICS_MAX   8u
 #define ACPI_IOMMUS_MAX	   32u
 #define ACPI_RESERVED_MAX  32u
-#define ACPI_ISA_IRQS	16u
 
 struct acpi_table_ref {
 	hpa_t base;	/* 0: not present */
@@ -29,7 +28,7 @@ struct acpi_ioapic {
 struct acpi_iommu {
 	hpa_t base;
 	uint16_t segment;
-	uint16_t rid, capability; /* AMD: its own PCI function, and the capability block in it */
+	uint16_t rid; /* AMD: its own PCI function */
 };
 
 /* Memory that firmware lets devices use for ever (RMRR, IVMD), page-aligned. */
@@ -49,9 +48,8 @@ struct acpi_info {
 	uint32_t apic_ids[CPU_MAX];
 	uint32_t ioapic_count;
 	struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
-	uint32_t isa_gsi[ACPI_ISA_IRQS]; /* where each ISA interrupt arrives: its global system interrupt */
 	/* I/O ports; 0: absent, or no ports. 5.2.9 Fixed ACPI Description Table. */
-	uint16_t pm1a_control, pm1b_control, pm_timer, reset;
+	uint16_t pm_timer, reset;
 	bool pm_timer_32bit;
 	uint8_t reset_value;
 	hpa_t hpet_base; /* 0: absent */
@@ -62,7 +60,7 @@ struct acpi_info {
 	uint32_t ioapic_rid_count;
 	struct acpi_ioapic_rid ioapic_rids[ACPI_IOAPICS_MAX];
 	uint32_t iommu_skipped, iommu_skipped_type; /* entries of DMAR or IVRS: how many, the first one's type */
-	struct acpi_table_ref madt, mcfg, fadt, hpet, dsdt, dmar, ivrs;
+	struct acpi_table_ref madt, mcfg, fadt, hpet, dmar, ivrs;
 };
 
 struct acpi_access {

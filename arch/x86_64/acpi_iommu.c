@@ -81,7 +81,7 @@ static enum status parse_dmar_entry(const uint8_t *e, size_t bytes, struct acpi_
 	uint16_t segment = bytes < 16 ? 0 : (uint16_t)load_le(e + 6, 2);
 
 	if (load_le(e, 2) == DMAR_DRHD) {
-		if (bytes < 16 || add_iommu(out, (struct acpi_iommu){load_le(e + 8, 8), segment, 0, 0}) != STATUS_OK)
+		if (bytes < 16 || add_iommu(out, (struct acpi_iommu){load_le(e + 8, 8), segment, 0}) != STATUS_OK)
 			return STATUS_INVALID;
 		return parse_scopes(e + 16, bytes - 16, NULL, out);
 	}
@@ -109,8 +109,7 @@ enum { IVHD_SPECIAL = 0x48, IVHD_ACPI_HID = 0xF0, SPECIAL_IOAPIC = 1 };
 static enum status parse_ivhd(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
 	size_t at = e[0] == IVHD_10 ? 24 : 40, n;
-	struct acpi_iommu iommu = {load_le(e + 8, 8), (uint16_t)load_le(e + 16, 2), (uint16_t)load_le(e + 4, 2),
-				   (uint16_t)load_le(e + 6, 2)};
+	struct acpi_iommu iommu = {load_le(e + 8, 8), (uint16_t)load_le(e + 16, 2), (uint16_t)load_le(e + 4, 2)};
 
 	if (bytes < at || add_iommu(out, iommu) != STATUS_OK)
 		return STATUS_INVALID;

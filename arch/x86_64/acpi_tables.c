@@ -4,7 +4,7 @@
 #include "arch/x86_64/string.h"
 
 /* 5.2.12 Multiple APIC Description Table */
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_OVERRIDE = 2, MADT_X2APIC = 9 };
+enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9 };
 
 #define MADT_ENTRIES	   44u
 #define MADT_CPU_ENABLED   1u
@@ -35,7 +35,7 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 
 static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
-	static const uint8_t need[] = {[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_OVERRIDE] = 10, [MADT_X2APIC] = 16};
+	static const uint8_t need[] = {[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_X2APIC] = 16};
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
 		return false;
@@ -49,10 +49,6 @@ static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *o
 		break;
 	case MADT_IOAPIC:
 		add_ioapic(out, e);
-		break;
-	case MADT_OVERRIDE:
-		if (!e[2] && e[3] < ACPI_ISA_IRQS) /* 5.2.12.5: bus 0 is ISA */
-			out->isa_gsi[e[3]] = (uint32_t)load_le(e + 4, 4);
 		break;
 	default: /* NMI wiring is the same everywhere (LINT1); other architectures, hot plug */
 		break;
@@ -75,16 +71,10 @@ enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info
 
 /* 5.2.9 Fixed ACPI Description Table: offsets */
 enum {
-	FADT_DSDT = 40,
-	FADT_PM1A_CNT = 64,
-	FADT_PM1B_CNT = 68,
 	FADT_PM_TMR = 76,
 	FADT_FLAGS = 112,
 	FADT_RESET_REG = 116,
 	FADT_RESET_VALUE = 128,
-	FADT_X_DSDT = 140,
-	FADT_X_PM1A_CNT = 172,
-	FADT_X_PM1B_CNT = 184,
 	FADT_X_PM_TMR = 208,
 };
 
@@ -113,17 +103,12 @@ enum status acpi_parse_fadt(const uint8_t *table, size_t bytes, struct acpi_info
 	if (bytes < FADT_MIN_BYTES)
 		return STATUS_INVALID;
 	flags = (uint32_t)load_le(table + FADT_FLAGS, 4);
-	out->dsdt.base = load_le(table + FADT_DSDT, 4);
-	if (bytes >= FADT_X_DSDT + 8 && load_le(table + FADT_X_DSDT, 8))
-		out->dsdt.base = load_le(table + FADT_X_DSDT, 8);
 	if (bytes > FADT_RESET_VALUE && flags & FADT_RESET_SUPPORTED) {
 		out->reset = get_port(table, bytes, FADT_RESET_REG, 0);
 		out->reset_value = table[FADT_RESET_VALUE];
 	}
 	if (flags & FADT_HW_REDUCED)
 		return STATUS_OK;
-	out->pm1a_control = get_port(table, bytes, FADT_X_PM1A_CNT, load_le(table + FADT_PM1A_CNT, 4));
-	out->pm1b_control = get_port(table, bytes, FADT_X_PM1B_CNT, load_le(table + FADT_PM1B_CNT, 4));
 	out->pm_timer = get_port(table, bytes, FADT_X_PM_TMR, load_le(table + FADT_PM_TMR, 4));
 	out->pm_timer_32bit = flags & FADT_TMR_VAL_EXT;
 	return STATUS_OK;

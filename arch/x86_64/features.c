@@ -27,15 +27,14 @@ static void read_basic(struct cpu_features *f)
 {
 	struct cpuid_regs r = leaf(1, f->max_leaf), r7 = leaf(7, f->max_leaf);
 
-	f->pge = r.edx >> 13 & 1;
 	f->vmx = r.ecx >> 5 & 1;
 	f->tcg = (r.ecx >> 31 & 1) && cpuid(0x40000000, 0).ebx == 0x54474354; /* "TCGT", QEMU's signature */
 	f->x2apic = r.ecx >> 21 & 1;
 	f->tsc_deadline = r.ecx >> 24 & 1;
 	f->xsave = r.ecx >> 26 & 1;
-	f->smep = r7.ebx >> 7 & 1;
-	f->smap = r7.ebx >> 20 & 1;
-	f->umip = r7.ecx >> 2 & 1;
+	f->cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | (r.edx >> 13 & 1 ? CR4_PGE : 0) |
+		 (r7.ebx >> 7 & 1 ? CR4_SMEP : 0) | (r7.ebx >> 20 & 1 ? CR4_SMAP : 0) | (r7.ecx >> 2 & 1 ? CR4_UMIP : 0) |
+		 (f->xsave ? CR4_OSXSAVE : 0);
 }
 
 static void read_extended(struct cpu_features *f)
@@ -65,14 +64,9 @@ void features_detect(void)
 
 void features_enable(void)
 {
-	const struct cpu_features *f = &cpu_features;
-	uint64_t cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-
 	wrmsr(EFER_MSR, EFER_LME | EFER_LMA | EFER_NXE);
 	cpu_write_cr0(CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
-	cr4 |= (f->pge ? CR4_PGE : 0) | (f->smep ? CR4_SMEP : 0) | (f->smap ? CR4_SMAP : 0);
-	cr4 |= (f->umip ? CR4_UMIP : 0) | (f->xsave ? CR4_OSXSAVE : 0);
-	cpu_write_cr4(cr4);
-	if (f->xsave && (cpuid(0xD, 1).eax & CPUID_XSAVES))
+	cpu_write_cr4(cpu_features.cr4);
+	if (cpu_features.xsave && (cpuid(0xD, 1).eax & CPUID_XSAVES))
 		wrmsr(MSR_XSS, 0); /* not every CPU can keep a guest from XSAVES and XRSTORS */
 }

@@ -11,7 +11,8 @@ struct cpu_features {
 	enum cpu_vendor vendor;
 	uint32_t max_leaf, max_ext_leaf;
 	uint8_t phys_bits; /* 52 at most are used */
-	bool smep, smap, umip, pge, page_1g;
+	uint64_t cr4; /* of root mode */
+	bool page_1g;
 	bool x2apic, tsc_deadline;
 	bool xsave, rdtscp, svm, vmx;
 	bool tcg; /* QEMU's software emulation of a CPU */
@@ -28,6 +29,8 @@ void features_detect(void);
  * everything that guests could inherit unwanted is cleared.
  */
 void features_enable(void);
+
+#define MSR_TSC_AUX 0xC0000103u
 
 #define EFER_MSR  0xC0000080u
 #define EFER_SCE  (1ull << 0)

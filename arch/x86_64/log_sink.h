@@ -4,7 +4,6 @@
 #define ARCH_X86_64_LOG_SINK_H
 
 #include "arch/x86_64/types.h"
-#include "boot/boot_info.h"
 
 /* Opens a 16550-compatible UART, 115200 baud, 8n1, interrupts off. False: none answers there. */
 bool log_serial_open(uint16_t port);

@@ -82,11 +82,15 @@ static void print_registers(const struct trap_frame *f)
 	log_info("rip %016lx  flags %08lx  cs %02lx  ss %02lx", f->rip, f->rflags, f->cs, f->ss);
 }
 
-/* Everything after the first line of a panic; `frame`: NULL if there is none. */
-static _Noreturn void dump(const struct trap_frame *frame, uint64_t rip, uint64_t rbp)
+/* `frame`: NULL if there is none. */
+static _Noreturn void report(const struct trap_frame *frame, uint64_t rip, uint64_t rbp, const char *fmt, va_list args)
 {
 	const char *option = boot_option("panic");
+	char text[TEXT_MAX];
 
+	enter();
+	format_text_va(text, sizeof(text), fmt, args);
+	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
 	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
 		 cpu_read_cr4());
 	if (frame)
@@ -101,41 +105,29 @@ static _Noreturn void dump(const struct trap_frame *frame, uint64_t rip, uint64_
 	machine_reset();
 }
 
-/* For functions with `fmt` and arguments after it. */
-#define FORMAT_ARGUMENTS(text)                                                                               \
-	do {                                                                                                 \
-		va_list args;                                                                                \
-                                                                                                             \
-		va_start(args, fmt);                                                                         \
-		format_text_va(text, sizeof(text), fmt, args);                                               \
-		va_end(args);                                                                                \
-	} while (0)
-
 void panic_at(const struct trap_frame *frame, const char *fmt, ...)
 {
-	char text[TEXT_MAX];
+	va_list args;
 
-	enter();
-	FORMAT_ARGUMENTS(text);
-	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
-	dump(frame, frame->rip, frame->rbp);
+	va_start(args, fmt);
+	report(frame, frame->rip, frame->rbp, fmt, args);
 }
 
 void panic(const char *fmt, ...)
 {
-	char text[TEXT_MAX];
+	va_list args;
 
-	enter();
-	FORMAT_ARGUMENTS(text);
-	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
-	dump(NULL, (uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0));
+	va_start(args, fmt);
+	report(NULL, (uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0), fmt, args);
 }
 
 void boot_refuse(const char *fmt, ...)
 {
 	char text[TEXT_MAX];
+	va_list args;
 
-	FORMAT_ARGUMENTS(text);
+	va_start(args, fmt);
+	format_text_va(text, sizeof(text), fmt, args);
 	log_info("cannot start: %s", text);
 	__atomic_store_n(&panic_owner, cpu_arch_self()->id + 1, __ATOMIC_RELEASE);
 	lapic_send(0, LAPIC_NMI_OTHERS);

@@ -15,6 +15,7 @@ static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are store
 
 #define DEFAULT_MEMORY_BYTES 0x10000000ull
 #define DEFAULT_WEIGHT	     256u
+#define DEFAULT_DRIVER_RESTARTS 10u
 #define FIELDS_MAX	     24u
 
 static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
@@ -30,6 +31,7 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words},
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
+	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
 
@@ -48,6 +50,7 @@ static const struct config_field vm_fields[] = {
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
 	{VM(debug_exit, debug_exit), .set = config_set_port},
+	{VM(debug_crash, debug_crash), .set = config_set_port},
 	{VM(rng, rng), .set = config_set_boolean},
 	{VM(balloon, balloon_bytes), .set = config_set_size},
 	{VM(packed, packed), .set = config_set_boolean},
@@ -259,9 +262,11 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 	const struct toml_value *root = toml_parse(text, length, arena, &error);
 
 	memset(out, 0, sizeof(*out));
+	out->driver_restarts = DEFAULT_DRIVER_RESTARTS;
 	if (root == NULL)
 		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);
 	else
 		read_root(&reader, root, out);
+	config_add_default_uplink(out);
 	return reader.errors;
 }

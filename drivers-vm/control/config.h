@@ -87,12 +87,27 @@ struct config_nic {
 	uint32_t line;
 };
 
+enum config_uplink_mode {
+	CONFIG_UPLINK_BRIDGE,
+	CONFIG_UPLINK_NAT, /* guests share the uplink's address */
+};
+
+/* An IPv4 address as a number, and the length of its network's prefix. */
+struct config_subnet {
+	uint32_t address, prefix; /* both zero: not given */
+};
+
 /* [[nic]]: a network card of the machine as an uplink */
 struct config_uplink {
-	const char *device; /* PCI address, or MAC address in any case */
+	const char *device; /* PCI address, or MAC address in any case; or NULL, of CONFIG_UPLINK_NAT: the first that is free */
 	const char *bridge;
 	uint32_t vlan; /* or zero */
 	bool trunk;
+	enum config_uplink_mode mode;
+	/* Of CONFIG_UPLINK_NAT. */
+	struct config_subnet subnet; /* the guests' */
+	struct config_subnet ip;     /* at the uplink; or by DHCP */
+	uint32_t gateway, dns;	     /* there, or zero */
 	uint32_t line;
 };
 
@@ -110,6 +125,7 @@ struct config_vm {
 	bool serial;
 	enum config_console console;
 	uint32_t debug_exit; /* port, or zero */
+	uint32_t debug_crash; /* likewise: writes end the driver VM, for tests */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
 	bool packed;		/* virtio devices offer packed rings */
@@ -125,9 +141,11 @@ struct config_vm {
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
+	uint32_t driver_restarts; /* of the driver VM, a minute */
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
 	struct config_uplink uplink[CONFIG_UPLINKS_MAX]; /* the valid ones */
 	unsigned vm_count;

@@ -139,16 +139,8 @@ bool config_set_rate(struct config_reader *reader, const struct config_field *fi
 	return true;
 }
 
-/* What one of the arrays of tables is made of. */
-struct tables {
-	const struct config_field *fields;
-	unsigned count, most;
-	const char *prefix, *header;
-};
-
-/* Each element is a table, and there are not too many. False after reporting. */
-static bool check_tables(struct config_reader *reader, const struct config_field *field,
-			 const struct toml_value *value, const struct tables *tables)
+bool config_check_tables(struct config_reader *reader, const struct config_field *field,
+			 const struct toml_value *value, const struct config_tables *tables)
 {
 	unsigned count = 0;
 
@@ -181,12 +173,11 @@ static bool read_disk(struct config_reader *reader, const struct toml_value *tab
 bool config_set_disks(struct config_reader *reader, const struct config_field *field,
 		      const struct toml_value *value, void *target)
 {
-	static const struct tables tables = {disk_fields, COUNT(disk_fields), CONFIG_DISKS_MAX, "vm.disk.",
-					     "[[vm.disk]]"};
+	static const struct config_tables tables = {CONFIG_DISKS_MAX, "[[vm.disk]]"};
 	struct config_vm *vm = target;
 	bool valid = true;
 
-	if (!check_tables(reader, field, value, &tables))
+	if (!config_check_tables(reader, field, value, &tables))
 		return false;
 	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next)
 		valid &= read_disk(reader, table, &vm->disk[vm->disk_count++]);
@@ -212,70 +203,15 @@ static bool read_nic(struct config_reader *reader, const struct toml_value *tabl
 bool config_set_nics(struct config_reader *reader, const struct config_field *field,
 		     const struct toml_value *value, void *target)
 {
-	static const struct tables tables = {nic_fields, COUNT(nic_fields), CONFIG_NICS_MAX, "vm.nic.",
-					     "[[vm.nic]]"};
+	static const struct config_tables tables = {CONFIG_NICS_MAX, "[[vm.nic]]"};
 	struct config_vm *vm = target;
 	bool valid = true;
 
-	if (!check_tables(reader, field, value, &tables))
+	if (!config_check_tables(reader, field, value, &tables))
 		return false;
 	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next)
 		valid &= read_nic(reader, table, &vm->nic[vm->nic_count++]);
 	return valid;
-}
-
-/* 00:04.0, or with a segment, 0000:00:04.0. */
-static bool is_pci_address(const char *text)
-{
-	static const char form[] = "hhhh:hh:hh.f";
-	size_t length = strlen(text);
-	const char *at = length == 12 ? form : form + 5;
-
-	if (length != strlen(at))
-		return false;
-	for (; *text != '\0'; text++, at++) {
-		char c = (char)(*text | 32);
-		bool digit = (*text >= '0' && *text <= '9') || (*at == 'h' && c >= 'a' && c <= 'f');
-		if (*at == 'h' ? !digit : *at == 'f' ? *text < '0' || *text > '7' : *text != *at)
-			return false;
-	}
-	return true;
-}
-
-static bool set_uplink_device(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
-			      void *target)
-{
-	uint8_t mac[6];
-
-	if (!config_set_text(reader, field, value, target))
-		return false;
-	if (!is_pci_address(value->text.bytes) && !config_parse_mac(value->text.bytes, mac))
-		return config_fail(reader, value->key_line, field->path,
-				   "must be a PCI address such as \"00:03.0\" or a MAC address such as \"52:54:00:00:00:01\"");
-	return true;
-}
-
-#define UPLINK(name) .path = "nic." #name, .key = #name, .offset = offsetof(struct config_uplink, name)
-
-static const struct config_field uplink_fields[] = {
-	{UPLINK(device), .set = set_uplink_device, .required = true, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
-	{UPLINK(bridge), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
-	{UPLINK(vlan), .set = config_set_uint32, .low = 1, .high = 4094},
-	{UPLINK(trunk), .set = config_set_boolean},
-};
-
-void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out)
-{
-	static const struct tables tables = {uplink_fields, COUNT(uplink_fields), CONFIG_UPLINKS_MAX, "nic.", "[[nic]]"};
-	static const struct config_field field = {.path = "nic"};
-
-	if (!check_tables(reader, &field, value, &tables))
-		return;
-	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
-		struct config_uplink *uplink = &out->uplink[out->uplink_count];
-		*uplink = (struct config_uplink){.bridge = CONFIG_BRIDGE_NAME, .line = table->line};
-		out->uplink_count += config_read_table(reader, uplink_fields, COUNT(uplink_fields), "nic.", table, uplink);
-	}
 }
 
 /* FNV-1a over the VM's name and the card's place: the same at each start, and different for most pairs. */

@@ -52,8 +52,21 @@ config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
 
 config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
 
+/* An array of tables. */
+struct config_tables {
+	unsigned most;
+	const char *header;
+};
+
+/* Each element is a table, and there are not too many. False after reporting. */
+bool config_check_tables(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+			 const struct config_tables *tables);
+
 /* [[nic]]: the valid ones are added to `out`. */
 void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out);
+
+/* The file has no [[nic]], but guests' cards on the default bridge: they share the first card of the machine. */
+void config_add_default_uplink(struct config *config);
 
 /* After all keys of a VM are read: cards without an address get one. */
 void config_name_nics(struct config_vm *vm);

@@ -14,7 +14,7 @@
 
 /* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */
 struct module {
-	const char *name;
+	char name[48];
 	hilum_handle_t memory;
 	const uint8_t *data; /* mapped read-only */
 	uint64_t bytes;
@@ -30,6 +30,9 @@ extern struct hilum_host_info control_host;
 /* Words for a negative result of a hypercall. */
 const char *control_error(int64_t error);
 
+/* Words for a VM's crash. */
+const char *control_crash(uint32_t crash);
+
 /* A new event that targets this VM's `bit`; negative on error. */
 int64_t control_event(unsigned bit);
 
@@ -41,6 +44,14 @@ void control_unmap_here(uint8_t *at, uint64_t bytes);
 /* ---- driver.c: the driver VM ------------------------------------------------------------------------------------------------------ */
 /* Create and start it; false (and a line in the log) if that fails: no guest can run then. */
 bool driver_start(const char *show);
+/* Its devices stand still when it ends, and all that was its own is given back. */
+void driver_stop(void);
+/* Whether it has crashed or let a call's time pass: nothing reaches it any more. */
+bool driver_is_lost(void);
+/* NULL, or how it has crashed. */
+const char *driver_ending(void);
+/* To be asked at a steady pace: whether one of its vCPUs has not woken up the last `allowed` + 1 times; wakes all. */
+bool driver_has_missed_beats(unsigned allowed);
 extern hilum_handle_t driver_vm;
 extern uint64_t driver_wall_clock_ns; /* since 1970 at host TSC 0, as the driver VM told it */
 
@@ -50,9 +61,16 @@ void driver_send(const struct channel_message *message);
 bool driver_call(const struct channel_message *message, enum channel_kind kind, uint64_t timeout_ns);
 /* Handle what has come. */
 void driver_poll(void);
-/* Map a guest's trap page, or RAM, into it. */
+/* Map something into it. */
 int64_t driver_map(hilum_handle_t memory, uint64_t gpa, uint64_t bytes);
 int64_t driver_unmap(uint64_t gpa, uint64_t bytes);
+
+/* ---- driver_watch.c: its end and its successor ------------------------------------------------------------------------------------- */
+/* Start the first one; then the main loop waits no longer than until driver_watch's answer, in TSC ticks, and calls it again. */
+bool driver_begin(const struct config *config);
+uint64_t driver_watch(void);
+/* It asks for its own end: a test does. */
+void driver_request_restart(void);
 
 /* ---- guest.c: the guests' life ------------------------------------------------------------------------------------------------------ */
 /* Make and start the guest of `config` in a free slot; false if it could not be: the log says why. */
@@ -62,6 +80,8 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value);
 void guest_run_requests(void);
 /* Its VM's status event has fired. */
 void guest_check_status(uint32_t slot);
+/* There is a fresh driver VM: every guest goes on with it. Returns how many do; one that cannot ends. */
+unsigned guest_resume_all(void);
 /* Guests that have not ended. */
 unsigned guest_count(void);
 
@@ -70,6 +90,8 @@ unsigned guest_count(void);
 bool guest_devices_send(const struct config_vm *config, uint32_t slot);
 /* Tell it which network cards of the machine join the switch; after devices_give. */
 void guest_devices_send_uplinks(const struct config *config);
+/* Give a fresh driver VM what the old one had for them; before guest_devices_send. */
+bool guest_devices_resume(uint32_t slot);
 /* Give back what they had; after DETACH, when the slot is left. */
 void guest_devices_free(uint32_t slot);
 
@@ -81,6 +103,6 @@ void driver_space_give(uint64_t gpa);
 /* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Build the table for a guest with `vcpus` vCPUs from what `source` offers; returns the count, at most HILUM_CPUID_MAX. */
-unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struct hilum_cpuid_entry *out);
+unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz, struct hilum_cpuid_entry *out);
 
 #endif

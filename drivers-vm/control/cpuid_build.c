@@ -13,6 +13,9 @@
 
 #define LEAF1_EDX_HTT (1u << 28)
 
+#define HILUM_SIGNATURE 0x756C6948, 0x6C69486D, 0x69486D75 /* "HilumHilumHi": EBX, ECX, EDX */
+#define XSAVE_LEGACY	576u /* legacy region and header */
+
 struct builder {
 	cpuid_source source;
 	struct hilum_cpuid_entry *out;
@@ -61,7 +64,8 @@ static void add_topology(struct builder *b, unsigned vcpus)
 
 static void add_basic(struct builder *b, unsigned vcpus)
 {
-	add(b, 0, 0, false);
+	struct hilum_cpuid_entry *last = add(b, 0, 0, false);
+	last->eax = last->eax < 0xD ? last->eax : 0xD;
 	struct hilum_cpuid_entry *features = add(b, 1, 0, false);
 	features->ebx = (features->ebx & 0xFF00) | (vcpus & 0xFF) << 16;
 	features->edx |= vcpus > 1 ? LEAF1_EDX_HTT : 0;
@@ -69,13 +73,17 @@ static void add_basic(struct builder *b, unsigned vcpus)
 	add_topology(b, vcpus);
 	struct hilum_cpuid_entry *xsave = add(b, 0xD, 0, true);
 	uint32_t components = xsave->eax;
+	xsave->ecx = components != 0 ? XSAVE_LEGACY : 0; /* size of the area for all of them; EBX, for XCR0's, is the kernel's */
 	add(b, 0xD, 1, true);
-	for (unsigned i = 2; i < 32; i++)
-		if (components >> i & 1)
-			add(b, 0xD, i, true);
+	for (unsigned i = 2; i < 32; i++) {
+		if (!(components >> i & 1))
+			continue;
+		const struct hilum_cpuid_entry *c = add(b, 0xD, i, true);
+		xsave->ecx = c->ebx + c->eax > xsave->ecx ? c->ebx + c->eax : xsave->ecx;
+	}
 }
 
-unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struct hilum_cpuid_entry *out)
+unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz, struct hilum_cpuid_entry *out)
 {
 	struct builder b = { .source = source, .out = out };
 
@@ -86,14 +94,14 @@ unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, struc
 			    KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_UNHALT |
 				    KVM_PV_SEND_IPI | KVM_CLOCKSOURCE_STABLE, 0, 0, 0);
 	} else {
-		uint32_t r[4];
-		source(HILUM_CPUID_BASE, 0, r);
-		add_literal(&b, 0x40000000, 0x40000000, r[1], r[2], r[3]);
+		add_literal(&b, 0x40000000, 0x40000000, HILUM_SIGNATURE);
 	}
-	add(&b, HILUM_CPUID_BASE, 0, false);
-	add(&b, HILUM_CPUID_FEATURES, 0, false);
+	add_literal(&b, HILUM_CPUID_BASE, HILUM_CPUID_FEATURES, HILUM_SIGNATURE);
+	add_literal(&b, HILUM_CPUID_FEATURES, HILUM_ABI_VERSION, (uint32_t)(tsc_hz / 1000), 0, 0);
 	for (uint32_t leaf = 0x80000000; leaf <= 0x80000008; leaf++) {
 		struct hilum_cpuid_entry *e = add(&b, leaf, 0, false);
+		if (leaf == 0x80000000)
+			e->eax = e->eax < 0x80000008 ? e->eax : 0x80000008;
 		if (leaf == 0x80000008)
 			e->ecx = vcpus > 1 ? (vcpus - 1) | bits_for(vcpus) << 12 : 0; /* APM vol. 3, Fn8000_0008_ECX */
 	}

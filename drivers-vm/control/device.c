@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/firmware.h"
 #include <string.h>
 
 #define ECAM_GPA      0xA0000000ull /* bus b at + b MiB */
@@ -80,10 +81,10 @@ static unsigned find_capability(uint16_t rid, uint32_t id)
 /* MCFG of PCI Firmware Specification 3.2, 4.1.2: entries of 16 bytes from offset 44. */
 static bool find_ecam(void)
 {
-	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	const uint8_t *mcfg = (const uint8_t *)HILUM_SERVICE_ACPI_GPA + ((info->acpi_bytes + 4095) & ~4095ull);
+	uint64_t bytes;
+	const uint8_t *mcfg = firmware_mcfg(&bytes);
 
-	for (uint64_t at = 44; at + 16 <= info->mcfg_bytes; at += 16) {
+	for (uint64_t at = 44; mcfg != NULL && at + 16 <= bytes; at += 16) {
 		uint16_t segment;
 		memcpy(&ecam_base, mcfg + at, 8);
 		memcpy(&segment, mcfg + at + 8, 2);
@@ -255,27 +256,71 @@ static int64_t map_bars(const struct host_device *d, uint64_t *next, struct chan
 	return 0;
 }
 
+/* What a function-level reset clears. */
+struct saved {
+	uint32_t command, bar[CHANNEL_BARS];
+};
+
 /*
  * What firmware, or a driver VM that is gone, had it do must not go on in a fresh VM's memory: no DMA, and a function-level reset of
  * one that was at work and has it (PCI Express Base Specification 5.0, 6.6.2). Drivers reset the others before they let them do DMA.
+ * True: reset_end must follow, after RESET_NS.
  */
-static void quiesce(uint16_t rid)
+static bool reset_begin(uint16_t rid, struct saved *saved)
 {
-	uint32_t command = read32(rid, PCI_COMMAND) & 0xFFFF, bar[CHANNEL_BARS];
+	uint32_t command = read32(rid, PCI_COMMAND) & 0xFFFF;
 	unsigned express = find_capability(rid, CAPABILITY_EXPRESS);
-	struct hypercall_trap none;
 
 	write32(rid, PCI_COMMAND, command & ~COMMAND_MASTER);
 	if (!(command & COMMAND_MASTER) || express == 0 || !(read32(rid, express + 4) & EXPRESS_HAS_FLR))
-		return;
+		return false;
 	for (unsigned i = 0; i < CHANNEL_BARS; i++)
-		bar[i] = read32(rid, PCI_BAR + 4 * i);
+		saved->bar[i] = read32(rid, PCI_BAR + 4 * i);
+	saved->command = command & ~COMMAND_MASTER;
 	write32(rid, express + 8, (read32(rid, express + 8) & 0xFFFF) | EXPRESS_FLR);
+	return true;
+}
+
+static void reset_end(uint16_t rid, const struct saved *saved)
+{
+	for (unsigned i = 0; i < CHANNEL_BARS; i++)
+		write32(rid, PCI_BAR + 4 * i, saved->bar[i]);
+	write32(rid, PCI_COMMAND, saved->command);
+}
+
+static void reset_wait(void)
+{
+	struct hypercall_trap none;
+
 	for (uint64_t until = service_tsc() + service_ns_to_tsc(RESET_NS); service_tsc() < until;)
 		hypercall_wait(0, until, &none);
-	for (unsigned i = 0; i < CHANNEL_BARS; i++)
-		write32(rid, PCI_BAR + 4 * i, bar[i]);
-	write32(rid, PCI_COMMAND, command & ~COMMAND_MASTER);
+}
+
+static void quiesce(uint16_t rid)
+{
+	struct saved saved;
+
+	if (!reset_begin(rid, &saved))
+		return;
+	reset_wait();
+	reset_end(rid, &saved);
+}
+
+void devices_stop(void)
+{
+	static struct saved saved[DEVICES_MAX];
+	static bool resets[DEVICES_MAX];
+	bool any = false;
+
+	for (unsigned i = 0; i < device_count; i++) {
+		resets[i] = reset_begin(devices[i].rid, &saved[i]);
+		any |= resets[i];
+	}
+	if (any)
+		reset_wait();
+	for (unsigned i = 0; i < device_count; i++)
+		if (resets[i])
+			reset_end(devices[i].rid, &saved[i]);
 }
 
 static int64_t give(const struct host_device *d, hilum_handle_t vm, uint64_t config_gpa, uint64_t *next)

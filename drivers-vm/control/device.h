@@ -18,6 +18,9 @@ void devices_find(const struct config *config);
 /* Give them all to `vm`, a fresh driver VM, and tell it; what fails is told and left out. */
 void devices_give(hilum_handle_t vm);
 
+/* The driver VM goes: they do nothing any more on their own, and are reset where they can be. Before anything of it is given back. */
+void devices_stop(void);
+
 /* A device's fault event has fired: tell which, and how often. */
 void devices_report_faults(void);
 

@@ -1,8 +1,12 @@
 /* The driver VM: made from its boot module, given the host's serial line and the kernel's log, and talked to. */
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/device.h"
+#include "drivers-vm/control/firmware.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define COM2_PORT 0x2F8u
 
 #define CMOS_PORT_INDEX 0x70u /* and the data port after it */
 
@@ -10,14 +14,18 @@ hilum_handle_t driver_vm;
 uint64_t driver_wall_clock_ns;
 static struct channel *channel;
 static uint32_t channel_taken;
-static hilum_handle_t command_event;
+static uint64_t log_from; /* the kernel's log up to there is printed for certain */
 
-/* What a started driver VM is made of. */
+/* What a started driver VM is made of; handles that are 0 are not there. */
 struct driver_parts {
 	const struct hilum_image_header *image;
-	hilum_handle_t memory, channel_memory;
+	hilum_handle_t memory, channel_memory, shared, status_event, serial_event, log_event, timer_event, answer_event;
+	hilum_handle_t vcpu[HILUM_MAX_VCPUS], beat_event[HILUM_MAX_VCPUS]; /* vCPU 0's is also the command event */
 	uint32_t vcpus;
 };
+
+static struct driver_parts parts;
+static bool lost; /* it does not answer any more */
 
 static bool fail(const char *what, int64_t error)
 {
@@ -70,7 +78,8 @@ static bool map_memory(struct driver_parts *p)
 	if (error < 0)
 		return fail("mapping its memory", error);
 	int64_t shared = hc(HC_VM_SHARED_MEMORY, driver_vm);
-	if (shared < 0 || (error = driver_map((hilum_handle_t)shared, HILUM_SERVICE_SHARED_GPA, 4096)) < 0)
+	p->shared = shared > 0 ? (hilum_handle_t)shared : 0;
+	if (shared < 0 || (error = driver_map(p->shared, HILUM_SERVICE_SHARED_GPA, 4096)) < 0)
 		return fail("its shared page", shared < 0 ? shared : error);
 	error = hc(HC_MEMORY_MAP, driver_vm, HILUM_HANDLE_LOG, CHANNEL_LOG_GPA, 0, 4096 + 65536, HILUM_MAP_READ);
 	if (error < 0)
@@ -78,10 +87,12 @@ static bool map_memory(struct driver_parts *p)
 	return true;
 }
 
+#define CHANNEL_HERE 0x90000000ull /* of the control VM */
+
 static bool make_channel(struct driver_parts *p)
 {
 	int64_t memory = control_memory_create(4096, 0);
-	const uint64_t here = 0x90000000ull;
+	const uint64_t here = CHANNEL_HERE;
 
 	if (memory < 0)
 		return fail("channel", memory);
@@ -92,10 +103,11 @@ static bool make_channel(struct driver_parts *p)
 	if (error < 0)
 		return fail("channel", error);
 	channel = (struct channel *)here;
+	channel_taken = 0;
 	return true;
 }
 
-static bool start_vcpu(const struct driver_parts *p, uint32_t index)
+static bool start_vcpu(struct driver_parts *p, uint32_t index)
 {
 	struct hilum_vcpu_state *s = calloc(1, sizeof(*s));
 	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
@@ -105,6 +117,7 @@ static bool start_vcpu(const struct driver_parts *p, uint32_t index)
 		free(s);
 		return fail("vCPU", vcpu < 0 ? vcpu : HILUM_E_NO_MEMORY);
 	}
+	p->vcpu[index] = (hilum_handle_t)vcpu;
 	s->rip = p->image->entry;
 	s->gpr[3] = index;
 	s->rflags = 2;
@@ -123,71 +136,178 @@ static bool start_vcpu(const struct driver_parts *p, uint32_t index)
 	return error >= 0 || fail("starting it", error);
 }
 
-/* The event that wakes driver vCPU 0 with `bit`; the driver VM gets a handle where it must signal itself. */
-static int64_t driver_event(unsigned bit)
+/* The event that wakes the driver VM's vCPU with `bit`; the driver VM gets a handle where it must signal itself. */
+static bool driver_event(hilum_handle_t *event, uint32_t vcpu, unsigned bit)
 {
-	return hc(HC_EVENT_CREATE, driver_vm, 0, bit, 0);
+	int64_t made = hc(HC_EVENT_CREATE, driver_vm, vcpu, bit, 0);
+
+	*event = made > 0 ? (hilum_handle_t)made : 0;
+	return made > 0;
 }
 
-static bool setup(const char *show)
+static bool make_events(struct driver_parts *p)
+{
+	int64_t answer = control_event(CONTROL_EVENT_DRIVER);
+	bool ok = driver_event(&p->serial_event, 0, CHANNEL_EVENT_SERIAL) && driver_event(&p->log_event, 0, CHANNEL_EVENT_LOG) &&
+		  driver_event(&p->timer_event, 0, CHANNEL_EVENT_TIMER) && answer > 0;
+
+	p->answer_event = answer > 0 ? (hilum_handle_t)answer : 0;
+	for (uint32_t i = 0; i < p->vcpus && ok; i++)
+		ok = driver_event(&p->beat_event[i], i, i == 0 ? CHANNEL_EVENT_COMMAND : CHANNEL_EVENT_BEAT);
+	return ok || fail("events", HILUM_E_NO_MEMORY);
+}
+
+static bool setup(struct driver_parts *p, const char *show)
 {
 	struct channel_message m = { .kind = CHANNEL_SETUP };
-	int64_t command = driver_event(CHANNEL_EVENT_COMMAND), serial = driver_event(CHANNEL_EVENT_SERIAL);
-	int64_t log = driver_event(CHANNEL_EVENT_LOG), timer = driver_event(CHANNEL_EVENT_TIMER);
-	int64_t answer = control_event(CONTROL_EVENT_DRIVER);
 
-	if (command < 0 || serial < 0 || log < 0 || timer < 0 || answer < 0)
-		return fail("events", HILUM_E_NO_MEMORY);
-	command_event = (hilum_handle_t)command;
+	if (!make_events(p))
+		return false;
 	if (control_host.serial_port != 0) {
-		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, control_host.serial_gsi, 0, serial);
+		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4), 0, p->serial_event);
 		if (error < 0)
 			fail("the serial line's interrupt", error);
 		m.setup.serial_port = control_host.serial_port;
-		m.setup.serial_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, serial, HILUM_RIGHT_SIGNAL);
+		m.setup.serial_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->serial_event, HILUM_RIGHT_SIGNAL);
 	}
-	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, timer, HILUM_RIGHT_SIGNAL);
-	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, answer, HILUM_RIGHT_SIGNAL);
+	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->timer_event, HILUM_RIGHT_SIGNAL);
+	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->answer_event, HILUM_RIGHT_SIGNAL);
 	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND);
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
-	m.setup.log_position = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, log);
+	uint64_t written = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, p->log_event);
+	if (log_from == 0)
+		log_from = written; /* the kernel has printed it */
+	m.setup.log_position = log_from;
 	return driver_call(&m, CHANNEL_READY, 10000000000ull) || fail("setting it up", HILUM_E_BUSY);
 }
 
 bool driver_start(const char *show)
 {
-	struct driver_parts p = { .image = driver_image() };
+	struct driver_parts *p = &parts;
 	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU, .name = "driver" };
 
-	if (p.image == NULL)
+	*p = (struct driver_parts){ .image = driver_image() };
+	lost = false;
+	if (p->image == NULL)
 		return false;
 	int64_t status = control_event(CONTROL_EVENT_DRIVER_STATUS);
-	config.status_event = (hilum_handle_t)status;
+	p->status_event = status > 0 ? (hilum_handle_t)status : 0;
+	config.status_event = p->status_event;
 	int64_t vm = status < 0 ? status : hc(HC_VM_CREATE, HILUM_HANDLE_HOST, (uintptr_t)&config);
 	if (vm < 0)
 		return fail("creating it", vm);
 	driver_vm = (hilum_handle_t)vm;
-	if (!map_memory(&p) || !make_channel(&p))
+	if (!map_memory(p) || !make_channel(p))
 		return false;
 	if (control_host.serial_port != 0)
 		hc(HC_VM_GRANT_PORTS, driver_vm, HILUM_HANDLE_HOST, control_host.serial_port, 8);
 	hc(HC_VM_GRANT_PORTS, driver_vm, HILUM_HANDLE_HOST, CMOS_PORT_INDEX, 2);
-	p.vcpus = control_host.core_count < HILUM_MAX_VCPUS ? control_host.core_count : HILUM_MAX_VCPUS;
-	for (uint32_t i = 0; i < p.vcpus; i++)
-		if (!start_vcpu(&p, i))
+	p->vcpus = control_host.core_count < HILUM_MAX_VCPUS ? control_host.core_count : HILUM_MAX_VCPUS;
+	for (uint32_t i = 0; i < p->vcpus; i++)
+		if (!start_vcpu(p, i))
 			return false;
-	return setup(show);
+	return setup(p, show);
 }
+
+static void close(hilum_handle_t *handle)
+{
+	if (*handle != 0)
+		hc(HC_HANDLE_CLOSE, *handle);
+	*handle = 0;
+}
+
+/* What it had left to say, and how far it had come with the log. It may say anything. */
+static void take_last_words(void)
+{
+	uint64_t printed = __atomic_load_n(&channel->to_control.log_position, __ATOMIC_RELAXED);
+	uint64_t written = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, 0);
+
+	driver_poll();
+	if (printed > log_from && printed <= written)
+		log_from = printed;
+}
+
+void driver_stop(void)
+{
+	struct driver_parts *p = &parts;
+
+	for (uint32_t i = 0; i < p->vcpus; i++)
+		if (p->vcpu[i] != 0)
+			hc(HC_VCPU_PAUSE, p->vcpu[i]);
+	devices_stop();
+	if (channel != NULL)
+		take_last_words();
+	hc(HC_VM_DESTROY, driver_vm);
+	driver_vm = 0;
+	if (channel != NULL)
+		hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, CHANNEL_HERE, 4096);
+	channel = NULL;
+	hilum_handle_t *const handles[] = { &p->memory, &p->channel_memory, &p->shared, &p->status_event, &p->serial_event,
+					    &p->log_event, &p->timer_event, &p->answer_event };
+	for (unsigned i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
+		close(handles[i]);
+	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++) {
+		close(&p->vcpu[i]);
+		close(&p->beat_event[i]);
+	}
+	__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER_STATUS | 1ull << CONTROL_EVENT_DRIVER),
+			   __ATOMIC_ACQ_REL);
+}
+
+const char *driver_ending(void)
+{
+	struct hilum_vm_status status;
+
+	if (driver_vm == 0 || hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) < 0 || status.state != HILUM_VM_CRASHED)
+		return NULL;
+	lost = true;
+	return control_crash(status.crash);
+}
+
+bool driver_is_lost(void)
+{
+	return lost;
+}
+
+/* While something is waited for: whether it can still come. */
+static bool is_alive(void)
+{
+	if (!lost && (__atomic_load_n(&service_shared()->pending[0][0], __ATOMIC_ACQUIRE) >> CONTROL_EVENT_DRIVER_STATUS & 1))
+		driver_ending();
+	return !lost;
+}
+
+bool driver_has_missed_beats(unsigned allowed)
+{
+	static uint8_t seen[HILUM_MAX_VCPUS], missed[HILUM_MAX_VCPUS];
+
+	for (uint32_t i = 0; i < parts.vcpus; i++) {
+		uint8_t beat = __atomic_load_n(&channel->to_control.beat[i % sizeof(channel->to_control.beat)], __ATOMIC_RELAXED);
+		missed[i] = beat == seen[i] ? missed[i] + 1 : 0;
+		seen[i] = beat;
+		if (missed[i] > allowed) {
+			memset(missed, 0, sizeof(missed));
+			return true;
+		}
+		hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
+	}
+	return false;
+}
+
+#define SEND_NS 30000000000ull /* longer than any command takes */
 
 void driver_send(const struct channel_message *message)
 {
-	while (!channel_put(&channel->to_driver, message)) {
-		hc(HC_EVENT_SIGNAL, command_event);
+	uint64_t deadline = service_tsc() + service_ns_to_tsc(SEND_NS);
+
+	while (is_alive() && !channel_put(&channel->to_driver, message)) {
+		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 		struct hypercall_trap none;
 		hypercall_wait(0, service_tsc() + service_ns_to_tsc(1000000), &none);
 		driver_poll();
+		lost |= service_tsc() > deadline;
 	}
-	hc(HC_EVENT_SIGNAL, command_event);
+	hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 }
 
 static const struct channel_message *awaited; /* the answer driver_call waits for, or NULL */
@@ -203,7 +323,9 @@ static void message_handle(const struct channel_message *m)
 		refused = true;
 	if (m->kind == CHANNEL_READY)
 		driver_wall_clock_ns = m->request.value;
-	if (m->kind == CHANNEL_REQUEST)
+	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART)
+		driver_request_restart();
+	else if (m->kind == CHANNEL_REQUEST)
 		guest_request(m->slot, m->request.value, m->request.value2);
 }
 
@@ -211,7 +333,7 @@ void driver_poll(void)
 {
 	struct channel_message m;
 
-	for (unsigned i = 0; i < CHANNEL_RING_SIZE && channel_take(&channel->to_control, &channel_taken, &m); i++)
+	for (unsigned i = 0; i < CHANNEL_RING_SIZE && channel != NULL && channel_take(&channel->to_control, &channel_taken, &m); i++)
 		message_handle(&m);
 }
 
@@ -224,12 +346,13 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	awaited = &answer;
 	arrived = refused = false;
 	driver_send(message);
-	while (!arrived && !refused && service_tsc() < deadline) {
+	while (!arrived && !refused && is_alive() && service_tsc() < deadline) {
 		hypercall_wait(0, deadline, &none);
 		/* Only this event is taken here: the others stay pending for the main loop. */
 		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
 		driver_poll();
 	}
 	awaited = NULL;
+	lost |= !arrived && !refused; /* it hangs, if it has not crashed */
 	return arrived;
 }

@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/acpi_build.h"
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guest_clock.h"
 #include "drivers-vm/control/loader.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,9 @@
 struct guest {
 	const struct config_vm *config; /* NULL: free slot */
 	bool running;
-	hilum_handle_t vm, memory;
+	bool waiting; /* to be started, for a driver VM */
+	unsigned killed; /* driver VMs have died of its state, one after the other */
+	hilum_handle_t vm, memory, state;
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS];
 	struct guest_map map;
 	uint64_t driver_ram; /* where its RAM is in the driver VM */
@@ -44,7 +47,7 @@ unsigned guest_count(void)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < CHANNEL_SLOTS; i++)
-		n += guests[i].config != NULL && guests[i].running;
+		n += guests[i].config != NULL && (guests[i].running || guests[i].waiting);
 	return n;
 }
 
@@ -168,35 +171,67 @@ static uint32_t choose_core(const struct config_vm *c)
 	return 0;
 }
 
-static bool make_vcpus(struct guest *g, uint32_t slot)
+static bool make_vcpus(struct guest *g)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
 		int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, i, choose_core(g->config), g->config->weight);
 		if (vcpu < 0)
 			return fail(g, "vCPU", vcpu);
 		g->vcpu[i] = (hilum_handle_t)vcpu;
-		int64_t page = hc(HC_VCPU_TRAP_MEMORY, vcpu);
-		int64_t error = page < 0 ? page :
-			driver_map((hilum_handle_t)page, CHANNEL_TRAP_GPA + slot * CHANNEL_TRAP_STRIDE + i * 4096ull, 4096);
-		if (page >= 0)
-			hc(HC_HANDLE_CLOSE, page);
-		if (error < 0)
-			return fail(g, "its trap page", error);
 	}
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
 	return error >= 0 || fail(g, "its first state", error);
 }
 
-static bool attach(struct guest *g, uint32_t slot)
+static uint64_t trap_page(uint32_t slot, uint32_t vcpu)
+{
+	return CHANNEL_TRAP_GPA + slot * CHANNEL_TRAP_STRIDE + vcpu * 4096ull;
+}
+
+static uint64_t state_place(uint32_t slot)
+{
+	return CHANNEL_STATE_GPA + slot * CHANNEL_STATE_BYTES;
+}
+
+static bool share_trap_pages(const struct guest *g, uint32_t slot)
+{
+	for (uint32_t i = 0; i < g->config->vcpus; i++) {
+		int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[i]);
+		int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, trap_page(slot, i), 4096);
+		if (page >= 0)
+			hc(HC_HANDLE_CLOSE, page);
+		if (error < 0)
+			return fail(g, "its trap page", error);
+	}
+	return true;
+}
+
+/* The driver VM's view of the guest: RAM, trap pages, and the state that outlives the driver VM. */
+static bool share(const struct guest *g, uint32_t slot)
+{
+	int64_t error = driver_map(g->memory, g->driver_ram, g->config->memory_bytes);
+
+	if (error >= 0)
+		error = driver_map(g->state, state_place(slot), CHANNEL_STATE_BYTES);
+	if (error < 0)
+		return fail(g, "giving its memory to the driver VM", error);
+	return share_trap_pages(g, slot);
+}
+
+static void unshare(const struct guest *g, uint32_t slot)
+{
+	driver_unmap(g->driver_ram, g->config->memory_bytes);
+	driver_unmap(state_place(slot), CHANNEL_STATE_BYTES);
+	for (uint32_t i = 0; i < g->config->vcpus; i++)
+		driver_unmap(trap_page(slot, i), 4096);
+}
+
+static bool attach(struct guest *g, uint32_t slot, uint32_t flags)
 {
 	const struct config_vm *c = g->config;
 	struct channel_message m = { .kind = CHANNEL_ATTACH, .slot = slot };
 
-	g->driver_ram = driver_space_take(c->memory_bytes);
-	int64_t error = g->driver_ram == 0 ? HILUM_E_NO_MEMORY : driver_map(g->memory, g->driver_ram, c->memory_bytes);
-	if (error < 0)
-		return fail(g, "giving its memory to the driver VM", error);
 	int64_t vm = hc(HC_HANDLE_GRANT, driver_vm, g->vm, HILUM_RIGHT_SIGNAL | HILUM_RIGHT_BIND);
 	if (vm < 0)
 		return fail(g, "giving its handle to the driver VM", vm);
@@ -214,7 +249,8 @@ static bool attach(struct guest *g, uint32_t slot)
 	m.attach.serial = c->serial;
 	m.attach.console = c->console == CONFIG_CONSOLE_VIRTIO ? CHANNEL_CONSOLE_VIRTIO : 0;
 	m.attach.debug_exit = c->debug_exit;
-	m.attach.flags = (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
+	m.attach.debug_crash = c->debug_crash;
+	m.attach.flags = flags | (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
 			 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
 	m.attach.balloon_pages = (uint32_t)(c->balloon_bytes / 4096);
 	uint32_t r[4];
@@ -240,6 +276,7 @@ static bool create(struct guest *g, uint32_t slot)
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
 	config.wall_clock_ns = driver_wall_clock_ns;
+	guest_clock_build(control_host.tsc_hz, config.clock);
 	snprintf(config.name, sizeof(config.name), "%s", c->name);
 	int64_t vm = event < 0 ? event : hc(HC_VM_CREATE, HILUM_HANDLE_HOST, (uintptr_t)&config);
 	if (event > 0)
@@ -256,11 +293,16 @@ static bool create(struct guest *g, uint32_t slot)
 		return false;
 	}
 	g->memory = (hilum_handle_t)memory;
-	unsigned n = cpuid_build(host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, scratch_cpuid);
+	int64_t state = control_memory_create(CHANNEL_STATE_BYTES, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
+	g->driver_ram = state < 0 ? 0 : driver_space_take(c->memory_bytes);
+	g->state = state < 0 ? 0 : (hilum_handle_t)state;
+	if (g->driver_ram == 0)
+		return fail(g, "its devices' state", HILUM_E_NO_MEMORY);
+	unsigned n = cpuid_build(host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
-	if (!load_guest(g) || !map_ram(g) || !make_vcpus(g, slot) || !attach(g, slot))
+	if (!load_guest(g) || !map_ram(g) || !make_vcpus(g) || !share(g, slot) || !attach(g, slot, 0))
 		return false;
 	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0; i++)
@@ -276,11 +318,10 @@ static void destroy(struct guest *g, uint32_t slot)
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);
-	if (g->driver_ram != 0 && driver_call(&m, CHANNEL_DETACHED, DETACH_NS)) {
-		driver_unmap(g->driver_ram, g->config->memory_bytes);
+	if (g->driver_ram != 0) {
+		driver_call(&m, CHANNEL_DETACHED, DETACH_NS); /* one that does not answer is restarted */
+		unshare(g, slot);
 		driver_space_give(g->driver_ram);
-		for (uint32_t i = 0; i < g->config->vcpus; i++)
-			driver_unmap(CHANNEL_TRAP_GPA + slot * CHANNEL_TRAP_STRIDE + i * 4096ull, 4096);
 	}
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
@@ -289,6 +330,8 @@ static void destroy(struct guest *g, uint32_t slot)
 		hc(HC_VM_DESTROY, g->vm);
 	if (g->memory != 0)
 		hc(HC_HANDLE_CLOSE, g->memory);
+	if (g->state != 0)
+		hc(HC_HANDLE_CLOSE, g->state);
 	const struct config_vm *config = g->config;
 	unsigned crashes = g->crashes;
 	memset(g, 0, sizeof(*g));
@@ -306,15 +349,18 @@ static void tell_cost(const struct guest *g)
 			    (unsigned long)(status.kernel_bytes >> 10), (unsigned long)(status.table_bytes >> 10));
 }
 
+/* True: it runs, or will as soon as there is a driver VM again. */
 static bool start_in(struct guest *g, uint32_t slot)
 {
 	g->running = create(g, slot);
 	g->started_tsc = service_tsc();
-	if (g->running)
+	if (g->running) {
 		tell_cost(g);
-	else
-		destroy(g, slot);
-	return g->running;
+		return true;
+	}
+	destroy(g, slot);
+	g->waiting = driver_is_lost();
+	return g->waiting;
 }
 
 static void leave(struct guest *g, uint32_t slot)
@@ -358,6 +404,52 @@ static void end(struct guest *g, uint32_t slot, enum config_action action, const
 	leave(g, slot);
 }
 
+/* ---- A fresh driver VM -------------------------------------------------------------------------------------------------------------- */
+
+#define KILLED_MAX 2u /* driver VMs that may die while they look at one guest's state */
+
+/* False: it cannot go on, or the driver VM is lost again. */
+static bool resume(struct guest *g, uint32_t slot)
+{
+	if (!share(g, slot) || !guest_devices_resume(slot) || !attach(g, slot, CHANNEL_VM_RESUME))
+		return false;
+	int64_t error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
+	return error >= 0 || fail(g, "its driver VM", error);
+}
+
+static void resume_or_end(struct guest *g, uint32_t slot)
+{
+	if (resume(g, slot)) {
+		g->killed = 0;
+	} else if (!driver_is_lost() || ++g->killed == KILLED_MAX) {
+		end(g, slot, g->config->on_crash, "crash (its devices' state is of no use)");
+	}
+}
+
+static void start_waiting(struct guest *g, uint32_t slot)
+{
+	g->waiting = false;
+	if (!guest_devices_resume(slot) || !start_in(g, slot))
+		leave(g, slot);
+}
+
+unsigned guest_resume_all(void)
+{
+	unsigned carry_on = 0;
+
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS && !driver_is_lost(); slot++) {
+		struct guest *g = &guests[slot];
+		if (g->config != NULL && g->running)
+			resume_or_end(g, slot);
+		else if (g->config != NULL && g->waiting)
+			start_waiting(g, slot);
+		carry_on += g->config != NULL && g->running;
+	}
+	return carry_on;
+}
+
+/* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
+
 void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 {
 	struct guest *g = &guests[slot];
@@ -397,7 +489,7 @@ void guest_run_requests(void)
 			run_request(&guests[slot], slot);
 }
 
-void guest_check_status(uint32_t slot)
+const char *control_crash(uint32_t crash)
 {
 	static const char *const reasons[] = {
 		[HILUM_CRASH_NONE] = "unknown", [HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
@@ -405,6 +497,12 @@ void guest_check_status(uint32_t slot)
 		[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit", [HILUM_CRASH_BAD_REPLY] = "bad reply",
 		[HILUM_CRASH_NO_MEMORY] = "out of memory",
 	};
+
+	return crash < sizeof(reasons) / sizeof(reasons[0]) ? reasons[crash] : "unknown";
+}
+
+void guest_check_status(uint32_t slot)
+{
 	struct guest *g = &guests[slot];
 	struct hilum_vm_status status;
 	char how[64];
@@ -422,6 +520,6 @@ void guest_check_status(uint32_t slot)
 		action = CONFIG_ACTION_DESTROY;
 	}
 	snprintf(how, sizeof(how), "crash (%s)",
-		 status.crash < sizeof(reasons) / sizeof(reasons[0]) ? reasons[status.crash] : "unknown");
+		 control_crash(status.crash));
 	end(g, slot, action, how);
 }

@@ -13,6 +13,8 @@ _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as t
 struct ram_disk {
 	hilum_handle_t memory; /* 0: none yet */
 	uint64_t gpa, bytes;   /* in the driver VM; bytes of the mapping */
+	uint32_t rights;
+	bool copy; /* the memory is the VM's own, not the module's */
 };
 
 static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
@@ -55,13 +57,13 @@ static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const s
 	uint64_t gpa = driver_space_take(bytes);
 	int64_t error =
 		gpa == 0 ? HILUM_E_NO_MEMORY : hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, rights);
-	if (!disk->readonly)
-		hc(HC_HANDLE_CLOSE, memory); /* the mapping keeps it */
 	if (error < 0) {
+		if (!disk->readonly)
+			hc(HC_HANDLE_CLOSE, memory);
 		driver_space_give(gpa);
 		return fail(c, disk, control_error(error));
 	}
-	*r = (struct ram_disk){(hilum_handle_t)memory, gpa, bytes};
+	*r = (struct ram_disk){(hilum_handle_t)memory, gpa, bytes, rights, !disk->readonly};
 	return true;
 }
 
@@ -140,19 +142,55 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	driver_send(&m);
 }
 
+/* Memory that the driver VM keeps connections in, so that the next one finds them: made once, mapped into each. 0: none. */
+static uint64_t uplink_state(unsigned index)
+{
+	static struct {
+		hilum_handle_t memory;
+		uint64_t gpa;
+	} states[CONFIG_UPLINKS_MAX];
+	int64_t memory = states[index].memory;
+
+	if (memory == 0) {
+		memory = control_memory_create(CHANNEL_NAT_BYTES, 0);
+		states[index].gpa = memory > 0 ? driver_space_take(CHANNEL_NAT_BYTES) : 0;
+		states[index].memory = memory > 0 ? (hilum_handle_t)memory : 0;
+	}
+	if (states[index].gpa == 0 || hc(HC_MEMORY_MAP, driver_vm, states[index].memory, states[index].gpa, 0, CHANNEL_NAT_BYTES,
+					 HILUM_MAP_READ | HILUM_MAP_WRITE) < 0)
+		return 0;
+	return states[index].gpa;
+}
+
+static void send_uplink(const struct config *config, unsigned index)
+{
+	const struct config_uplink *uplink = &config->uplink[index];
+	struct channel_message m = { .kind = CHANNEL_UPLINK };
+
+	m.uplink.bridge = number_of(uplink->bridge);
+	m.uplink.vlan = (uint16_t)uplink->vlan;
+	m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
+	m.uplink.subnet = uplink->subnet.address;
+	m.uplink.subnet_prefix = (uint8_t)uplink->subnet.prefix;
+	m.uplink.address = uplink->ip.address;
+	m.uplink.address_prefix = (uint8_t)uplink->ip.prefix;
+	m.uplink.router = uplink->gateway;
+	m.uplink.dns = uplink->dns;
+	m.uplink.state_gpa = uplink->mode == CONFIG_UPLINK_NAT ? uplink_state(index) : 0;
+	for (unsigned c = 0; uplink->device != NULL && uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
+		m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32) : uplink->device[c];
+	driver_send(&m);
+}
+
+/* Those that name their card come first, so that the others get none of these. */
 void guest_devices_send_uplinks(const struct config *config)
 {
-	for (unsigned i = 0; i < config->uplink_count; i++) {
-		const struct config_uplink *uplink = &config->uplink[i];
-		struct channel_message m = { .kind = CHANNEL_UPLINK };
-		m.uplink.bridge = number_of(uplink->bridge);
-		m.uplink.vlan = (uint16_t)uplink->vlan;
-		m.uplink.flags = uplink->trunk ? CHANNEL_NIC_TRUNK : 0;
-		for (unsigned c = 0; uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
-			m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32)
-												   : uplink->device[c];
-		driver_send(&m);
-	}
+	for (unsigned i = 0; i < config->uplink_count; i++)
+		if (config->uplink[i].device != NULL)
+			send_uplink(config, i);
+	for (unsigned i = 0; i < config->uplink_count; i++)
+		if (config->uplink[i].device == NULL)
+			send_uplink(config, i);
 }
 
 bool guest_devices_send(const struct config_vm *config, uint32_t slot)
@@ -165,6 +203,18 @@ bool guest_devices_send(const struct config_vm *config, uint32_t slot)
 	return true;
 }
 
+bool guest_devices_resume(uint32_t slot)
+{
+	int64_t error = 0;
+
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX && error >= 0; i++) {
+		const struct ram_disk *r = &disks[slot][i];
+		if (r->memory != 0)
+			error = hc(HC_MEMORY_MAP, driver_vm, r->memory, r->gpa, 0, r->bytes, r->rights);
+	}
+	return error >= 0;
+}
+
 void guest_devices_free(uint32_t slot)
 {
 	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
@@ -173,6 +223,8 @@ void guest_devices_free(uint32_t slot)
 			continue;
 		driver_unmap(r->gpa, r->bytes);
 		driver_space_give(r->gpa);
+		if (r->copy)
+			hc(HC_HANDLE_CLOSE, r->memory);
 		memset(r, 0, sizeof(*r));
 	}
 }

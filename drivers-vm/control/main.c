@@ -4,7 +4,7 @@
  */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
-#include "drivers-vm/control/s5.h"
+#include "drivers-vm/control/firmware.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,26 +36,14 @@ static bool read_config(void)
 	return true;
 }
 
-/* Soft-off values of the firmware, or 5, which most use, where the DSDT names none. */
-static uint32_t soft_off_type(void)
-{
-	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	struct s5 s5 = { 5, 5 };
-
-	if (info->acpi_bytes != 0 && !s5_find((const uint8_t *)HILUM_SERVICE_ACPI_GPA, info->acpi_bytes, &s5))
-		service_log("the firmware's \\_S5_ is not to be found: trying type 5");
-	return s5.slp_typ_a | (uint32_t)s5.slp_typ_b << 8;
-}
-
-static void power_off(uint32_t soft_off)
+static void power_off(void)
 {
 	const struct channel_message flush = { .kind = CHANNEL_FLUSH };
 
 	service_log("no guest is left: powering off");
 	if (driver_vm != 0)
 		driver_call(&flush, CHANNEL_FLUSHED, 2000000000ull);
-	int64_t error = hc(HC_HOST_POWER, HILUM_HANDLE_HOST, HILUM_POWER_OFF, soft_off);
-	service_log("this machine cannot be powered off: %s", control_error(error));
+	firmware_power_off();
 }
 
 /* Kernel, its tables and pool, and both service VMs: all that is taken but the boot modules. scripts/bench reads this line. */
@@ -84,13 +72,8 @@ static void start_guests(void)
 
 static void handle_events(uint64_t events)
 {
-	struct hilum_vm_status status;
-
 	if (events & 1ull << CONTROL_EVENT_DRIVER)
 		driver_poll();
-	if ((events & 1ull << CONTROL_EVENT_DRIVER_STATUS) && hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) >= 0 &&
-	    status.state == HILUM_VM_CRASHED)
-		service_log("the driver VM has crashed: guests wait for their devices");
 	if (events & 1ull << CONTROL_EVENT_DEVICE)
 		devices_report_faults();
 	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
@@ -104,24 +87,20 @@ _Noreturn void service_start(uint32_t vcpu)
 	(void)vcpu;
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	modules_init();
-	uint32_t soft_off = soft_off_type();
+	firmware_init();
 	bool configured = read_config();
 	devices_find(&config);
-	bool driver = driver_start(config.console);
-	if (driver) {
-		devices_give(driver_vm);
-		guest_devices_send_uplinks(&config);
-	}
+	bool driver = driver_begin(&config);
 	tell_memory();
 	if (driver && configured)
 		start_guests();
 	for (;;) {
 		struct hypercall_trap none;
 		if (guest_count() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
-			power_off(soft_off);
+			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, 0, &none);
+		hypercall_wait(0, driver_watch(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }

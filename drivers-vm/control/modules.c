@@ -38,7 +38,10 @@ void modules_init(void)
 			service_log("module %s: cannot be mapped: %s", m->name, control_error(error));
 			continue;
 		}
-		modules[module_count++] = (struct module){ m->name, m->memory, (const uint8_t *)at, m->bytes };
+		struct module *module = &modules[module_count++];
+		*module = (struct module){ .memory = m->memory, .data = (const uint8_t *)at, .bytes = m->bytes };
+		for (unsigned n = 0; n + 1 < sizeof(module->name) && m->name[n] != ' ' && m->name[n] != '\0'; n++)
+			module->name[n] = m->name[n]; /* the first word */
 		at += (bytes + 0x1FFFFF) & ~0x1FFFFFull;
 	}
 }

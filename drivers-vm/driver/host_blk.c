@@ -31,7 +31,7 @@ static bool is_out(const struct blk_request *r)
 static bool put(struct host_blk *blk, struct blk_request *r)
 {
 	while (!is_put(r)) {
-		int number = blk->ops->free(blk);
+		int number = blk->ops->free(blk, r);
 		if (number < 0)
 			return false;
 		struct host_blk_command *c = &blk->command[number];
@@ -48,7 +48,7 @@ static bool put(struct host_blk *blk, struct blk_request *r)
 	return true;
 }
 
-static void put_waiting(struct host_blk *blk)
+void host_blk_put_waiting(struct host_blk *blk)
 {
 	while (blk->waiting != NULL && put(blk, blk->waiting)) {
 		blk->waiting = blk->waiting->next;
@@ -73,7 +73,7 @@ static enum blk_status submit(struct blk_device *device, struct blk_request *r)
 	r->next = NULL;
 	*blk->waiting_end = r;
 	blk->waiting_end = &r->next;
-	put_waiting(blk);
+	host_blk_put_waiting(blk);
 	return BLK_PENDING;
 }
 
@@ -90,7 +90,7 @@ static void finish(struct host_blk *blk, struct host_blk_command *c, bool failed
 		io_segments_write(r->segment, r->segments, c->byte, c->bounce, c->bounced);
 	r->tag[1]--;
 	if (blk->waiting == r)
-		put_waiting(blk); /* goes on, or leaves the list */
+		host_blk_put_waiting(blk); /* goes on, or leaves the list */
 	if (is_put(r) && !is_out(r))
 		r->done(r, r->tag[1] & FAILED ? BLK_IO_ERROR : BLK_OK);
 }
@@ -117,14 +117,14 @@ static void take_all(struct host_blk *blk)
 	if (taken % TAKEN_BURST != 0)
 		blk->ops->taken(blk);
 	if (taken != 0)
-		put_waiting(blk);
+		host_blk_put_waiting(blk);
 	if (blk->under_way == 0)
 		blk->check_tsc = 0;
 }
 
 /* ---- Time ------------------------------------------------------------------------------------------------------------------------- */
 
-static uint64_t check(struct host_device *device, uint64_t now_tsc)
+uint64_t host_blk_check(struct host_device *device, uint64_t now_tsc)
 {
 	struct host_blk *blk = (struct host_blk *)device;
 
@@ -138,7 +138,7 @@ static uint64_t check(struct host_device *device, uint64_t now_tsc)
 	return blk->check_tsc;
 }
 
-static void interrupt(struct host_device *device)
+void host_blk_interrupt(struct host_device *device)
 {
 	take_all((struct host_blk *)device);
 }
@@ -148,15 +148,20 @@ static void poll(struct blk_device *device)
 	struct host_blk *blk = host_blk_of(device);
 
 	take_all(blk);
-	check(&blk->device, service_tsc());
+	blk->device.ops->check(&blk->device, service_tsc());
+}
+
+void host_blk_stop_device(struct host_blk *blk)
+{
+	host_pci_enable(blk->device.pci, false, false);
 }
 
 void host_blk_give_up(struct host_blk *blk, const char *why)
 {
 	struct blk_request *waiting;
 
-	host_pci_enable(blk->device.pci, false, false);
 	blk->dead = true;
+	blk->ops->stop(blk);
 	blk->check_tsc = 0;
 	host_device_log(blk->device.pci, "given up: %s", why);
 	/* The first one may have commands out: it ends with the last of them. */
@@ -179,7 +184,7 @@ void host_blk_give_up(struct host_blk *blk, const char *why)
 
 void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struct host_blk_ops *ops)
 {
-	static const struct host_device_ops device_ops = {.interrupt = interrupt, .check = check};
+	static const struct host_device_ops device_ops = {.interrupt = host_blk_interrupt, .check = host_blk_check};
 	static const struct blk_device_ops blk_ops = {.submit = submit, .poll = poll};
 
 	*blk = (struct host_blk){.device = {&device_ops, pci}, .disk.device.ops = &blk_ops, .ops = ops};
@@ -189,7 +194,7 @@ void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struc
 bool host_blk_make_pages(struct host_blk *blk, unsigned commands)
 {
 	for (unsigned i = 0; i < commands; i++)
-		if ((blk->command[i].page = host_device_page()) == NULL)
+		if (blk->command[i].page == NULL && (blk->command[i].page = host_device_page()) == NULL)
 			return false;
 	return true;
 }

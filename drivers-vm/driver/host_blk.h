@@ -32,8 +32,8 @@ enum host_blk_taken {
 struct host_blk;
 
 struct host_blk_ops {
-	/* Number of a command that is not under way; -1: all are. */
-	int (*free)(const struct host_blk *blk);
+	/* Number of a command that is not under way and can do some of `request` now; -1: none. */
+	int (*free)(const struct host_blk *blk, const struct blk_request *request);
 	/*
 	 * Puts command `number`: `request` from unit `done` on (sectors; a flush has one), as much of it as one command can do.
 	 * Returns how many units that is, at least 1. The controller need not see it before `ring`.
@@ -43,6 +43,8 @@ struct host_blk_ops {
 	/* The number of a command that is over, if there is one; `taken` tells the controller that they were seen. */
 	enum host_blk_taken (*take)(struct host_blk *blk, unsigned *number);
 	void (*taken)(struct host_blk *blk);
+	/* It is given up: from now on it reads and writes no memory. */
+	void (*stop)(struct host_blk *blk);
 };
 
 struct host_blk {
@@ -59,7 +61,7 @@ struct host_blk {
 /* First of all: who it is. */
 void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struct host_blk_ops *ops);
 
-/* Pages for the first `commands` commands. False: no memory. */
+/* Pages for the first `commands` commands, as far as they have none. False: no memory. */
 bool host_blk_make_pages(struct host_blk *blk, unsigned commands);
 
 /* The device works: guests can find it. `kind` is for the log. */
@@ -67,5 +69,15 @@ void host_blk_start(struct host_blk *blk, const char *kind);
 
 /* It does not behave: no DMA from now on, errors for all requests. `why` goes into the log. */
 void host_blk_give_up(struct host_blk *blk, const char *why);
+
+/* `stop` of a device that is one disk: no DMA. */
+void host_blk_stop_device(struct host_blk *blk);
+
+/* Commands have room, or can do again what they could not before. */
+void host_blk_put_waiting(struct host_blk *blk);
+
+/* What host_blk_init makes the disk's device operations. */
+void host_blk_interrupt(struct host_device *device);
+uint64_t host_blk_check(struct host_device *device, uint64_t now_tsc);
 
 #endif

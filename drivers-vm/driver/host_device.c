@@ -1,6 +1,8 @@
 /* See host_device.h. */
 #include "drivers-vm/driver/host_device.h"
 
+#include "drivers-vm/driver/host_ahci.h"
+#include "drivers-vm/driver/host_e1000e.h"
 #include "drivers-vm/driver/host_nvme.h"
 #include "drivers-vm/driver/host_virtio_drivers.h"
 #include "drivers-vm/runtime/service.h"
@@ -10,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct host_driver *const drivers[] = {&host_nvme_driver, &host_virtio_blk_driver, &host_virtio_net_driver};
+static const struct host_driver *const drivers[] = {&host_ahci_driver, &host_nvme_driver, &host_virtio_blk_driver, &host_virtio_net_driver,
+						   &host_e1000e_driver};
 
 static struct host_device *devices[HOST_DEVICES_DRIVEN];
 static unsigned device_count;

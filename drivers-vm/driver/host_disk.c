@@ -30,19 +30,40 @@ void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES])
 			serial[i] = '?';
 }
 
+#define ANY_PORT UINT32_MAX
+
+/* "00:1f.2" or "00:1f.2/1"; false: it is no such address. */
+static bool parse_place(char *text, uint32_t *rid, uint32_t *port)
+{
+	char *slash = strchr(text, '/');
+
+	*port = ANY_PORT;
+	if (slash != NULL) {
+		char tens = slash[1], ones = tens != '\0' ? slash[2] : '\0';
+		bool two = ones >= '0' && ones <= '9' && slash[3] == '\0';
+		if (tens < '0' || tens > '9' || (ones != '\0' && !two))
+			return false;
+		*port = two ? (uint32_t)(10 * (tens - '0') + ones - '0') : (uint32_t)(tens - '0');
+		*slash = '\0';
+	}
+	return host_pci_parse_address(text, rid);
+}
+
 const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device **device)
 {
 	char text[BLK_SERIAL_BYTES + 1] = {0};
 	struct host_disk *found = NULL;
-	uint32_t rid;
+	uint32_t rid, port;
 
 	memcpy(text, name, BLK_SERIAL_BYTES);
-	bool by_address = host_pci_parse_address(text, &rid);
+	bool by_address = parse_place(text, &rid, &port);
 	for (struct host_disk *disk = disks; disk != NULL; disk = disk->next) {
-		if (by_address ? disk->rid != rid : memcmp(disk->device.serial, name, BLK_SERIAL_BYTES) != 0)
+		if (by_address ? disk->rid != rid || (port != ANY_PORT && disk->port != port)
+			       : memcmp(disk->device.serial, name, BLK_SERIAL_BYTES) != 0)
 			continue;
 		if (found != NULL)
-			return "two disks of the machine have that serial number: name it by its PCI address";
+			return by_address ? "several disks are at that PCI address: name the port too, as in 00:1f.2/1"
+					  : "two disks of the machine have that serial number: name it by its PCI address";
 		found = disk;
 	}
 	if (found == NULL)

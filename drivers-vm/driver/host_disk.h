@@ -11,6 +11,7 @@
 struct host_disk {
 	struct blk_device device; /* first; its driver fills it in */
 	uint32_t rid;
+	unsigned port; /* of its controller, if that has several */
 	struct host_disk *next;
 };
 
@@ -32,8 +33,8 @@ void host_disk_clean_serial(char serial[BLK_SERIAL_BYTES]);
 void host_disk_add(struct host_disk *disk, const struct host_pci *pci);
 
 /*
- * NULL, and the disk in *device; or what is wrong in words. `name` is a PCI address (00:04.0, or 0000:00:04.0) or a serial number of
- * up to BLK_SERIAL_BYTES, NUL-padded.
+ * NULL, and the disk in *device; or what is wrong in words. `name` is a PCI address (00:04.0, or 0000:00:04.0), one with a port of the
+ * controller (00:1f.2/1), or a serial number, of up to BLK_SERIAL_BYTES, NUL-padded.
  */
 const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device **device);
 

@@ -8,12 +8,48 @@
 
 static struct host_nic *nics;
 
-void host_nic_add(struct host_nic *nic, const struct host_pci *pci)
+void host_nic_add(struct host_nic *nic, const struct host_pci *pci, const char *kind)
 {
+	const uint8_t *mac = nic->mac;
+
+	host_device_log(pci, "%s network card %02x:%02x:%02x:%02x:%02x:%02x, link %s", kind, mac[0], mac[1], mac[2], mac[3], mac[4],
+			mac[5], nic->link ? "up" : "down");
 	nic->rid = pci->rid;
 	nic->joined = NULL;
 	nic->next = nics;
 	nics = nic;
+}
+
+void host_nic_set_link(struct host_nic *nic, const struct host_pci *pci, bool up, unsigned mbits)
+{
+	if (nic->link == up)
+		return;
+	nic->link = up;
+	if (up && mbits != 0)
+		host_device_log(pci, "link up, %u Mbit/s", mbits);
+	else
+		host_device_log(pci, "link %s", up ? "up" : "down");
+}
+
+/* What decisions are made by is copied first. */
+void host_nic_forward(struct host_nic *nic, struct io_segment *piece, unsigned pieces)
+{
+	struct io_segment segment[HOST_NIC_PIECES + 1];
+	uint8_t head[NET_HEAD_BYTES];
+	struct net_frame frame = {.segment = segment, .segments = 1};
+
+	for (unsigned i = 0; i < pieces; i++)
+		frame.bytes += piece[i].count;
+	if (nic->joined == NULL || frame.bytes < NET_HEADER_BYTES || frame.bytes > NET_FRAME_BYTES_MAX)
+		return;
+	uint32_t copied = frame.bytes < NET_HEAD_BYTES ? frame.bytes : NET_HEAD_BYTES;
+	io_segments_read(piece, pieces, 0, head, copied);
+	segment[0] = (struct io_segment){head, copied};
+	io_segments_skip(&piece, &pieces, copied);
+	for (unsigned i = 0; i < pieces; i++)
+		if (piece[i].count != 0)
+			segment[frame.segments++] = piece[i];
+	net_switch_forward(nic->joined, &nic->port, &frame, service_tsc_to_ns(service_tsc()));
 }
 
 void host_nic_forget_all(void)
@@ -21,10 +57,24 @@ void host_nic_forget_all(void)
 	nics = NULL;
 }
 
+/* The first one on the bus that is no uplink yet. */
+static struct host_nic *find_first(void)
+{
+	struct host_nic *first = NULL;
+
+	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next)
+		if (nic->joined == NULL && (first == NULL || nic->rid < first->rid))
+			first = nic;
+	return first;
+}
+
 static struct host_nic *find(const char *name)
 {
 	uint32_t rid;
 	bool by_address = host_pci_parse_address(name, &rid);
+
+	if (name[0] == '\0')
+		return find_first();
 
 	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next) {
 		char mac[3 * NET_MAC_BYTES];
@@ -36,7 +86,7 @@ static struct host_nic *find(const char *name)
 	return NULL;
 }
 
-void host_nic_join(struct net_switch *sw, const struct channel_message *m)
+const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m)
 {
 	char name[sizeof(m->uplink.device) + 1] = {0};
 	const char *error = NULL;
@@ -44,7 +94,7 @@ void host_nic_join(struct net_switch *sw, const struct channel_message *m)
 	memcpy(name, m->uplink.device, sizeof(m->uplink.device));
 	struct host_nic *nic = find(name);
 	if (nic == NULL) {
-		error = "there is no such card that works";
+		error = name[0] != '\0' ? "there is no such card that works" : "no network card works: guests reach each other only";
 	} else if (nic->joined != NULL) {
 		error = "it is an uplink already";
 	} else {
@@ -59,6 +109,8 @@ void host_nic_join(struct net_switch *sw, const struct channel_message *m)
 		else
 			error = "the switch has no port left";
 	}
-	if (error != NULL)
-		service_log("uplink '%s': %s", name, error);
+	if (error == NULL)
+		return nic;
+	service_log("uplink '%s': %s", name[0] != '\0' ? name : "any", error);
+	return NULL;
 }

@@ -161,8 +161,9 @@ static struct nvme *nvme_of(struct host_blk *blk)
 	return (struct nvme *)blk;
 }
 
-static int free_command(const struct host_blk *blk)
+static int free_command(const struct host_blk *blk, const struct blk_request *request)
 {
+	(void)request;
 	return nvme_queue_free(&((const struct nvme *)blk)->io);
 }
 
@@ -200,4 +201,5 @@ static void taken(struct host_blk *blk)
 	nvme_queue_taken(&nvme_of(blk)->io);
 }
 
-const struct host_blk_ops nvme_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken};
+const struct host_blk_ops nvme_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken,
+					.stop = host_blk_stop_device};

@@ -170,6 +170,12 @@ bool host_virtio_make_queue(struct host_virtio *v, struct host_virtqueue *q, uin
 	return true;
 }
 
+bool host_virtio_watch_config(struct host_virtio *v, uint16_t vector)
+{
+	mmio_write16(v->common, CONFIG_VECTOR, vector);
+	return mmio_read16(v->common, CONFIG_VECTOR) == vector;
+}
+
 void host_virtio_start(struct host_virtio *v)
 {
 	add_status(v, STATUS_DRIVER_OK);

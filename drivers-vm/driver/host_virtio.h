@@ -36,6 +36,9 @@ bool host_virtio_open(struct host_virtio *v, const struct host_pci *pci, uint64_
 #define HOST_VIRTIO_NO_VECTOR 0xFFFFu
 bool host_virtio_make_queue(struct host_virtio *v, struct host_virtqueue *q, uint16_t number, uint16_t entries, uint16_t vector);
 
+/* Changes of its configuration interrupt by MSI-X vector `vector` too. False: they do not. */
+bool host_virtio_watch_config(struct host_virtio *v, uint16_t vector);
+
 /* After the queues. */
 void host_virtio_start(struct host_virtio *v);
 

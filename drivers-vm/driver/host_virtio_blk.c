@@ -184,8 +184,9 @@ static uint32_t put(struct host_blk *blk, unsigned number, const struct blk_requ
 	return units;
 }
 
-static int free_command(const struct host_blk *blk)
+static int free_command(const struct host_blk *blk, const struct blk_request *request)
 {
+	(void)request;
 	return host_virtqueue_free(&((const struct disk *)blk)->queue);
 }
 
@@ -298,7 +299,8 @@ static bool bring_up(struct disk *disk, const struct host_pci *pci, unsigned eve
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	static const struct host_blk_ops ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken};
+	static const struct host_blk_ops ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken,
+						.stop = host_blk_stop_device};
 	struct disk *disk = calloc(1, sizeof(*disk));
 
 	if (disk == NULL)

@@ -17,6 +17,7 @@
 #define ENTRIES		 64u /* of each queue */
 #define PAGE		 4096u
 #define RECEIVE_PAGES	 17u  /* of one frame at most */
+_Static_assert(RECEIVE_PAGES <= HOST_NIC_PIECES, "a frame");
 #define RECEIVE_BURST	 128u /* frames taken at one go */
 #define TIMEOUT_NS	 10000000000ull /* without a frame sent, while some are to be */
 #define CHECK_NS	 1000000000ull
@@ -122,7 +123,7 @@ static void set_header(struct virtio_net_header *header, const struct net_frame 
 static void receive_from_switch(struct net_port *port, struct net_frame *frame)
 {
 	struct card *card = card_of(port);
-	int id = card->dead ? -1 : host_virtqueue_free(&card->transmit);
+	int id = card->dead || !card->nic.link ? -1 : host_virtqueue_free(&card->transmit);
 	unsigned count = 0;
 
 	if (id >= 0) {
@@ -159,53 +160,43 @@ static void flush(struct net_port *port)
 		host_virtqueue_notify(&card->transmit);
 }
 
-static void take_sent(struct card *card)
+/* Returns how many frames it was. */
+static unsigned take_sent(struct card *card)
 {
-	unsigned id;
+	unsigned id, frames = 0;
 	uint32_t bytes;
 
 	while (!card->dead) {
 		enum host_virtq_taken taken = host_virtqueue_take(&card->transmit, &id, &bytes);
 		if (taken == HOST_VIRTQ_NONE)
-			return;
+			return frames;
 		if (taken == HOST_VIRTQ_BROKEN) {
 			give_up(card, "it says that it has sent what nobody gave it");
-			return;
+			return frames;
 		}
 		struct net_frame *frame = card->frame[id];
 		card->frame[id] = NULL;
 		card->sending--;
+		frames++;
 		card->deadline_tsc = card->sending != 0 ? service_tsc() + service_ns_to_tsc(TIMEOUT_NS) : 0;
 		if (frame != NULL)
 			net_frame_release(frame); /* its sender may send another one at once */
 	}
+	return frames;
 }
 
 /* ---- From the wire to the switch -------------------------------------------------------------------------------------------------- */
 
-/* A frame in the pages of `count` buffers, the first one after the header. What decisions are made by is copied first. */
+/* A frame in the pages of `count` buffers, the first one after the header. */
 static void forward(struct card *card, const unsigned *id, const uint32_t *bytes, unsigned count)
 {
-	struct io_segment segment[RECEIVE_PAGES + 2], rest[RECEIVE_PAGES], *at = rest;
-	uint8_t head[NET_HEAD_BYTES];
-	struct net_frame frame = {.segment = segment, .segments = 1};
-	unsigned left = count;
+	struct io_segment piece[RECEIVE_PAGES];
 
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t skip = i == 0 ? sizeof(struct virtio_net_header) : 0;
-		rest[i] = (struct io_segment){card->received[id[i]] + skip, bytes[i] - skip};
-		frame.bytes += bytes[i] - skip;
+		piece[i] = (struct io_segment){card->received[id[i]] + skip, bytes[i] - skip};
 	}
-	uint32_t copied = frame.bytes < NET_HEAD_BYTES ? frame.bytes : NET_HEAD_BYTES;
-	if (card->nic.joined == NULL || frame.bytes < NET_HEADER_BYTES || frame.bytes > NET_FRAME_BYTES_MAX)
-		return;
-	io_segments_read(rest, count, 0, head, copied);
-	segment[0] = (struct io_segment){head, copied};
-	io_segments_skip(&at, &left, copied);
-	for (unsigned i = 0; i < left; i++)
-		if (at[i].count != 0)
-			segment[frame.segments++] = at[i];
-	net_switch_forward(card->nic.joined, &card->nic.port, &frame, service_tsc_to_ns(service_tsc()));
+	host_nic_forward(&card->nic, piece, count);
 }
 
 /* One buffer; false: there is none, or the device lies. */
@@ -249,29 +240,47 @@ static bool take_frame(struct card *card)
 	return true;
 }
 
-static void take_received(struct card *card)
+/* Returns how many frames it was. */
+static unsigned take_received(struct card *card)
 {
 	unsigned frames = 0;
 
 	while (frames < RECEIVE_BURST && take_frame(card))
 		frames++;
 	if (card->dead || frames == 0)
-		return;
+		return 0;
 	host_virtqueue_notify(&card->receive);
 	if (card->nic.joined != NULL)
 		net_switch_flush(card->nic.joined);
 	if (frames == RECEIVE_BURST)
 		card->check_tsc = service_tsc(); /* the rest after the others' turn */
+	return frames;
 }
 
 /* ---- The driver ------------------------------------------------------------------------------------------------------------------- */
 
+static void look_at_link(struct card *card)
+{
+	const struct host_virtio *v = &card->virtio;
+	bool told = v->features & VIRTIO_NET_F_STATUS;
+
+	host_nic_set_link(&card->nic, card->device.pci,
+			  !told || host_virtio_config(v, VIRTIO_NET_STATUS, 2) & VIRTIO_NET_S_LINK_UP, 0);
+}
+
+/* One without any frames is about the link; one about both leaves that to the next check. */
 static void interrupt(struct host_device *device)
 {
 	struct card *card = (struct card *)device;
+	unsigned frames = take_sent(card);
 
-	take_sent(card);
-	take_received(card);
+	frames += take_received(card);
+	if (card->dead)
+		return;
+	if (frames == 0)
+		look_at_link(card);
+	else if (card->check_tsc == 0)
+		card->check_tsc = service_tsc() + service_ns_to_tsc(CHECK_NS);
 }
 
 static uint64_t check(struct host_device *device, uint64_t now_tsc)
@@ -288,6 +297,7 @@ static uint64_t check(struct host_device *device, uint64_t now_tsc)
 		give_up(card, "it has not sent a frame for 10 s");
 		return 0;
 	}
+	look_at_link(card);
 	if (card->check_tsc == 0 && card->sending != 0)
 		card->check_tsc = now_tsc + service_ns_to_tsc(CHECK_NS);
 	return card->check_tsc;
@@ -323,7 +333,7 @@ static bool bring_up(struct card *card, const struct host_pci *pci, unsigned eve
 {
 	struct host_virtio *v = &card->virtio;
 
-	if (!host_virtio_open(v, pci, VIRTIO_NET_F_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF,
+	if (!host_virtio_open(v, pci, VIRTIO_NET_F_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS,
 			      HOST_VIRTIO_F_INDIRECT | VIRTIO_NET_F_MAC))
 		return false;
 	for (unsigned i = 0; i < NET_MAC_BYTES; i++)
@@ -342,7 +352,9 @@ static bool bring_up(struct card *card, const struct host_pci *pci, unsigned eve
 	card->nic.port.can = (v->features & VIRTIO_NET_F_CSUM ? NET_CAN_CSUM : 0) |
 			     (v->features & VIRTIO_NET_F_HOST_TSO4 ? NET_CAN_TCP4 : 0) |
 			     (v->features & VIRTIO_NET_F_HOST_TSO6 ? NET_CAN_TCP6 : 0);
+	host_virtio_watch_config(v, 0); /* if it cannot, the link is looked at while there is traffic */
 	host_virtio_start(v);
+	look_at_link(card);
 	host_virtqueue_notify(&card->receive);
 	return true;
 }
@@ -362,9 +374,7 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 		free(card);
 		return NULL;
 	}
-	host_nic_add(&card->nic, pci);
-	const uint8_t *mac = card->nic.mac;
-	host_device_log(pci, "virtio network card %02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	host_nic_add(&card->nic, pci, "virtio");
 	return &card->device;
 }
 

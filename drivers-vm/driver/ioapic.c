@@ -76,6 +76,13 @@ void ioapic_set_line(struct ioapic *ioapic, unsigned pin, bool asserted)
 		pin_deliver(ioapic, pin);
 }
 
+void ioapic_resume(struct ioapic *ioapic)
+{
+	for (unsigned pin = 0; pin < PLATFORM_IOAPIC_PINS; pin++)
+		if ((ioapic->lines >> pin & 1) && !(ioapic->rte[pin] & IOAPIC_RTE_MASK))
+			pin_deliver(ioapic, pin);
+}
+
 void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector)
 {
 	unsigned pin;

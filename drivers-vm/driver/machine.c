@@ -125,6 +125,10 @@ void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_
 				 size < 4 ? value & ((1u << 8 * size) - 1) : value);
 		return;
 	}
+	if (port == m->config.debug_crash_port && port != 0) {
+		m->host->request(m->host->ctx, MODEL_REQUEST_DEBUG_CRASH, value);
+		return;
+	}
 	if (pci_host_owns_port(port, size)) {
 		pci_host_port_write(&m->pci, port, size, value);
 		return;

@@ -30,6 +30,7 @@ struct machine_config {
 	bool serial;	/* COM1 exists */
 	bool virtio_console;
 	uint16_t debug_exit_port;   /* isa-debug-exit; 0: none */
+	uint16_t debug_crash_port;  /* likewise: writes crash the driver VM, for tests */
 	uint64_t rtc_epoch_seconds; /* calendar time at machine_init */
 	/* Virtio disks, at most MODEL_DISKS: room for them, which must outlive the machine, and what they are. */
 	unsigned disks;
@@ -62,6 +63,14 @@ struct machine {
 
 /* Sets up the power-on state; `host` must outlive the machine. */
 void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host);
+
+/*
+ * After machine_init with the same configuration: goes on where the machine `old` stood in a driver VM that is gone. Anything may be
+ * found there, and in what was behind it: `behind` says where its disks and cards, their configurations, and with these their requests
+ * and frames were. Nothing reaches the guest before machine_resume, with which the new machine counts.
+ */
+void machine_adopt(struct machine *m, const struct machine *old, const struct machine_config *behind);
+void machine_resume(struct machine *m);
 
 /* As the RESET line of a PC does: all devices to the power-on state, the clock keeps its time. */
 void machine_reset(struct machine *m);

@@ -6,6 +6,7 @@
 #include "drivers-vm/driver/console_mux.h"
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_nic.h"
+#include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
@@ -91,6 +92,7 @@ static void print_log(void)
 		service_lock(&console_lock);
 		console_mux_log(&mux, copy, n);
 		service_unlock(&console_lock);
+		channel->to_control.log_position = log_position;
 	}
 }
 
@@ -173,16 +175,23 @@ static void command(const struct channel_message *m)
 		host_device_add(m);
 		return;
 	case CHANNEL_UPLINK:
-		host_nic_join(&driver_switch, m);
+		if (m->uplink.flags & CHANNEL_NIC_NAT)
+			nat_add(m);
+		else
+			host_nic_join(&driver_switch, m);
 		return;
 	case CHANNEL_ATTACH:
 		answer.kind = CHANNEL_REFUSED;
-		if (!slot_attach(m->slot, m))
-			break;
 		service_lock(&console_lock);
-		console_mux_add(&mux, m->slot, m->attach.name);
+		console_mux_add(&mux, m->slot, m->attach.name); /* before there may be output */
 		service_unlock(&console_lock);
-		answer.kind = CHANNEL_ATTACHED;
+		if (slot_attach(m->slot, m)) {
+			answer.kind = CHANNEL_ATTACHED;
+			break;
+		}
+		service_lock(&console_lock);
+		console_mux_remove(&mux, m->slot);
+		service_unlock(&console_lock);
 		break;
 	case CHANNEL_DETACH:
 		slot_detach(m->slot);
@@ -190,6 +199,9 @@ static void command(const struct channel_message *m)
 		console_mux_remove(&mux, m->slot);
 		service_unlock(&console_lock);
 		answer.kind = CHANNEL_DETACHED;
+		break;
+	case CHANNEL_PING:
+		answer.kind = CHANNEL_PONG;
 		break;
 	case CHANNEL_FLUSH:
 		print_log();
@@ -218,10 +230,20 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a != 0 && (b == 0 || a < b) ? a : b;
 }
 
+/* Take the pending events of this vCPU, and show the control VM that it still does. */
+static uint64_t beat(uint32_t vcpu)
+{
+	uint64_t events = service_take_events(vcpu, 0);
+	uint8_t *beats = &channel->to_control.beat[vcpu % sizeof(channel->to_control.beat)];
+
+	__atomic_store_n(beats, (uint8_t)(*beats + 1), __ATOMIC_RELAXED);
+	return events;
+}
+
 /* vCPU 0's duties besides traps; returns when it must be called again at the latest. */
 static uint64_t duties(void)
 {
-	uint64_t events = service_take_events(0, 0);
+	uint64_t events = beat(0);
 
 	if (events & 1ull << CHANNEL_EVENT_COMMAND)
 		serve_commands();
@@ -235,7 +257,8 @@ static uint64_t duties(void)
 		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
 	host_device_events(events);
 	offer_input();
-	return sooner(host_device_check(), slots_run_timers());
+	uint64_t next = sooner(host_device_check(), slots_run_timers());
+	return sooner(next, nat_run()); /* last: it works off what the others have left it */
 }
 
 _Noreturn void service_start(uint32_t vcpu)
@@ -246,7 +269,9 @@ _Noreturn void service_start(uint32_t vcpu)
 	uint64_t flags = 0, deadline = 0;
 
 	for (;;) {
-		if (vcpu == 0 && (why != HILUM_WAIT_TRAP || (pending[0] | pending[1]) != 0)) {
+		if (vcpu != 0 && (why != HILUM_WAIT_TRAP || pending[0] != 0)) {
+			beat(vcpu);
+		} else if (vcpu == 0 && (why != HILUM_WAIT_TRAP || (pending[0] | pending[1]) != 0)) {
 			timer_deadline = 0; /* whatever another vCPU arms from here on is not seen below: it must say so */
 			deadline = duties();
 			timer_deadline = deadline;

@@ -32,6 +32,7 @@ enum model_request {
 	MODEL_REQUEST_POWER_OFF,  /* value unused */
 	MODEL_REQUEST_RESET,	  /* value: enum model_reset_cause */
 	MODEL_REQUEST_DEBUG_EXIT, /* value: what the guest wrote; the exit status is (value << 1) | 1 */
+	MODEL_REQUEST_DEBUG_CRASH, /* value: what the guest wrote */
 };
 
 enum model_reset_cause {
@@ -96,6 +97,12 @@ struct model_irq {
 static inline void model_irq_set(const struct model_irq *wire, bool level)
 {
 	wire->set(wire->ctx, wire->irq, level);
+}
+
+/* A flag in memory where anything may be found: the state that a driver VM has left. */
+static inline bool model_flag(const bool *flag)
+{
+	return *(const uint8_t *)flag != 0;
 }
 
 static inline uint64_t model_now(const struct model_host *host)

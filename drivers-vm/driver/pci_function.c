@@ -87,6 +87,15 @@ void pci_function_finish(struct pci_function *function)
 	bars_decode(function);
 }
 
+void pci_function_adopt(struct pci_function *function, const uint8_t *config)
+{
+	for (unsigned i = 0; i < PCI_CONFIG_BYTES; i++) {
+		uint8_t mask = function->writable[i];
+		function->config[i] = (uint8_t)((function->config[i] & ~mask) | (config[i] & mask));
+	}
+	bars_decode(function);
+}
+
 void pci_function_reset(struct pci_function *function)
 {
 	memcpy(function->config, function->power_on, sizeof(function->config));

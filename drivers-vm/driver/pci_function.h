@@ -91,6 +91,9 @@ void pci_function_finish(struct pci_function *function);
 
 void pci_function_reset(struct pci_function *function);
 
+/* What the guest has written to the same function's `config` in a driver VM that is gone: any bytes will do. After finish. */
+void pci_function_adopt(struct pci_function *function, const uint8_t *config);
+
 /* Little-endian access for the owner of the function, past what the guest may do; 1, 2 or 4 bytes inside the
  * space. */
 uint32_t pci_config_get(const struct pci_function *function, unsigned offset, unsigned size);

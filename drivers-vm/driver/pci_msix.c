@@ -25,6 +25,17 @@ void pci_msix_reset(struct pci_msix *msix)
 	msix->pending = 0;
 }
 
+void pci_msix_adopt(struct pci_msix *msix, const struct pci_msix *old)
+{
+	for (unsigned i = 0; i < msix->vectors; i++) {
+		msix->table[i][PCI_MSIX_ADDRESS] = old->table[i][PCI_MSIX_ADDRESS] & ~3u;
+		msix->table[i][PCI_MSIX_ADDRESS_HI] = old->table[i][PCI_MSIX_ADDRESS_HI];
+		msix->table[i][PCI_MSIX_DATA] = old->table[i][PCI_MSIX_DATA];
+		msix->table[i][PCI_MSIX_VECTOR] = old->table[i][PCI_MSIX_VECTOR] & PCI_MSIX_MASKED;
+	}
+	msix->pending = old->pending & ((1u << msix->vectors) - 1);
+}
+
 void pci_msix_init(struct pci_msix *msix, struct pci_function *function, const struct model_host *host,
 		   unsigned vectors, unsigned bar, uint32_t offset)
 {

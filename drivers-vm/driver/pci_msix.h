@@ -47,6 +47,9 @@ void pci_msix_init(struct pci_msix *msix, struct pci_function *function, const s
 		   unsigned vectors, unsigned bar, uint32_t offset);
 void pci_msix_reset(struct pci_msix *msix);
 
+/* The table as it was in a driver VM that is gone: any words will do. */
+void pci_msix_adopt(struct pci_msix *msix, const struct pci_msix *old);
+
 /* Access to table and pending bits, `offset` from the table. Only whole, aligned words: others read 0 and
  * write nothing. */
 uint32_t pci_msix_read(const struct pci_msix *msix, uint32_t offset, unsigned size);

@@ -109,7 +109,7 @@ static const char *ram_disk_make(struct slot_disk *disk)
 	return part_find(disk);
 }
 
-static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *config)
+static const char *disk_make(struct slot_disk *disk, struct state_area *area, struct virtio_blk_config *config)
 {
 	struct channel_message *m = &disk->message;
 	bool of_host = m->disk.device[0] != '\0';
@@ -117,7 +117,7 @@ static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *c
 	const char *error;
 
 	m->disk.part_name[sizeof(m->disk.part_name) - 1] = '\0';
-	disk->request = calloc(requests, sizeof(*disk->request));
+	disk->request = state_area_take(area, requests, sizeof(*disk->request));
 	if (disk->request == NULL)
 		return NO_MEMORY;
 	error = of_host ? host_disk_make(disk) : ram_disk_make(disk);
@@ -136,15 +136,15 @@ static const char *disk_make(struct slot_disk *disk, struct virtio_blk_config *c
 	return NULL;
 }
 
-static bool disks_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+static bool disks_make(struct slot_devices *devices, struct state_area *area, const char *name, struct machine_config *config)
 {
 	static struct virtio_blk_config disk_config[MODEL_DISKS];
 
 	if (devices->disks == 0)
 		return true;
-	devices->blk = calloc(devices->disks, sizeof(*devices->blk));
+	devices->blk = state_area_take(area, devices->disks, sizeof(*devices->blk));
 	for (unsigned i = 0; i < devices->disks; i++) {
-		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], &disk_config[i])
+		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], area, &disk_config[i])
 							 : NO_MEMORY;
 		if (error != NULL) {
 			service_log("vm %s: disk %u: %s", name, i, error);
@@ -157,11 +157,11 @@ static bool disks_make(struct slot_devices *devices, const char *name, struct ma
 	return true;
 }
 
-static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
+static bool nic_make(struct slot_nic *nic, struct state_area *area, struct virtio_net_config *config)
 {
 	const struct channel_message *m = &nic->message;
 
-	nic->frame = calloc(NIC_FRAMES, sizeof(*nic->frame));
+	nic->frame = state_area_take(area, NIC_FRAMES, sizeof(*nic->frame));
 	if (nic->frame == NULL || m->nic.ip4s > CHANNEL_NIC_IPS || m->nic.ip6s > CHANNEL_NIC_IPS)
 		return false;
 	*config = (struct virtio_net_config){
@@ -190,15 +190,15 @@ static bool nic_make(struct slot_nic *nic, struct virtio_net_config *config)
 	return true;
 }
 
-static bool nics_make(struct slot_devices *devices, const char *name, struct machine_config *config)
+static bool nics_make(struct slot_devices *devices, struct state_area *area, const char *name, struct machine_config *config)
 {
 	static struct virtio_net_config nic_config[MODEL_NICS];
 
 	if (devices->nics == 0)
 		return true;
-	devices->net = calloc(devices->nics, sizeof(*devices->net));
+	devices->net = state_area_take(area, devices->nics, sizeof(*devices->net));
 	for (unsigned i = 0; i < devices->nics; i++)
-		if (devices->net == NULL || !nic_make(devices->nic[i], &nic_config[i])) {
+		if (devices->net == NULL || !nic_make(devices->nic[i], area, &nic_config[i])) {
 			service_log("vm %s: network card %u: no memory for it in the driver VM", name, i);
 			return false;
 		}
@@ -227,7 +227,7 @@ void slot_devices_leave(struct slot_devices *devices)
 }
 
 /* Entropy and balloon. False: no memory. */
-static bool others_make(struct slot_devices *devices, const struct channel_message *m,
+static bool others_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
 			struct machine_config *config)
 {
 	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
@@ -235,9 +235,9 @@ static bool others_make(struct slot_devices *devices, const struct channel_messa
 		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND",
 			    m->attach.name);
 	else if (m->attach.flags & CHANNEL_VM_RNG)
-		devices->rng = calloc(1, sizeof(*devices->rng));
+		devices->rng = state_area_take(area, 1, sizeof(*devices->rng));
 	if (m->attach.flags & CHANNEL_VM_BALLOON)
-		devices->balloon = calloc(1, sizeof(*devices->balloon));
+		devices->balloon = state_area_take(area, 1, sizeof(*devices->balloon));
 	config->rng = devices->rng;
 	config->balloon = devices->balloon;
 	config->balloon_pages = m->attach.balloon_pages;
@@ -245,16 +245,48 @@ static bool others_make(struct slot_devices *devices, const struct channel_messa
 	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
 }
 
-bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m,
+bool slot_devices_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
 		       struct machine_config *config)
 {
 	const char *name = m->attach.name;
 
-	if (devices->incomplete || !others_make(devices, m, config)) {
+	if (devices->incomplete || !others_make(devices, area, m, config)) {
 		service_log("vm %s: no memory for its devices in the driver VM", name);
 		return false;
 	}
-	return disks_make(devices, name, config) && nics_make(devices, name, config);
+	return disks_make(devices, area, name, config) && nics_make(devices, area, name, config);
+}
+
+uint64_t slot_devices_layout(void)
+{
+	static const uint64_t sizes[] = {
+		sizeof(struct virtio_blk), sizeof(struct virtio_blk_request), sizeof(struct virtio_net), sizeof(struct virtio_net_frame),
+		sizeof(struct virtio_rng), sizeof(struct virtio_balloon), NIC_FRAMES, DISK_REQUESTS, HOST_DISK_REQUESTS,
+	};
+	uint64_t layout = 0;
+
+	for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		layout = layout * 0x100000001B3ull + sizes[i];
+	return layout;
+}
+
+void slot_devices_old(const struct state_area *area, const struct machine_config *config, struct machine_config *old)
+{
+	static struct virtio_blk_config disk_config[MODEL_DISKS];
+	static struct virtio_net_config nic_config[MODEL_NICS];
+
+	for (unsigned i = 0; i < config->disks; i++)
+		disk_config[i].request = (void *)state_area_old(area, config->disk_config[i].request);
+	for (unsigned i = 0; i < config->nics; i++)
+		nic_config[i].frame = (void *)state_area_old(area, config->nic_config[i].frame);
+	*old = (struct machine_config){
+		.disk = (void *)state_area_old(area, config->disk),
+		.disk_config = disk_config,
+		.nic = (void *)state_area_old(area, config->nic),
+		.nic_config = nic_config,
+		.rng = (void *)state_area_old(area, config->rng),
+		.balloon = (void *)state_area_old(area, config->balloon),
+	};
 }
 
 void slot_devices_poll(struct slot_devices *devices)
@@ -271,16 +303,10 @@ void slot_devices_free(struct slot_devices *devices)
 {
 	for (unsigned i = 0; i < devices->disks; i++) {
 		host_disk_release(&devices->disk[i]->claim);
-		free(devices->disk[i]->request);
 		free(devices->disk[i]);
 	}
-	free(devices->blk);
 	for (unsigned i = 0; i < devices->nics; i++) {
-		free(devices->nic[i]->frame);
 		free(devices->nic[i]);
 	}
-	free(devices->net);
-	free(devices->rng);
-	free(devices->balloon);
 	memset(devices, 0, sizeof(*devices));
 }

@@ -6,6 +6,7 @@
 #define DRIVERS_VM_DRIVER_SLOT_DEVICES_H
 
 #include "drivers-vm/driver/machine.h"
+#include "drivers-vm/driver/state_area.h"
 #include "drivers-vm/lib/channel.h"
 
 struct slot_disk;
@@ -32,9 +33,15 @@ void slot_devices_add_disk(struct slot_devices *devices, const struct channel_me
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m);
 
+/* What slot_devices_make takes from a state area, in a number: see state_area_open. */
+uint64_t slot_devices_layout(void);
+
+/* Of the configuration that slot_devices_make filled in: where the same devices are in the state of the driver VM before. */
+void slot_devices_old(const struct state_area *area, const struct machine_config *config, struct machine_config *old);
+
 /* Fill in the devices of the machine that ATTACH message `m` asks for; false: not all can be made, and the
  * log says so. */
-bool slot_devices_make(struct slot_devices *devices, const struct channel_message *m,
+bool slot_devices_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
 		       struct machine_config *config);
 
 /* After machine_init: the cables. */

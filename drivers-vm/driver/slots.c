@@ -16,12 +16,12 @@ static uint64_t host_now(void *ctx)
 {
 	struct slot *s = ctx;
 
-	return service_tsc_to_ns(service_tsc() - s->start_tsc);
+	return service_tsc_to_ns(service_tsc() - s->state->start_tsc);
 }
 
 static uint64_t tsc_of(const struct slot *s, uint64_t ns)
 {
-	return s->start_tsc + service_ns_to_tsc(ns) + 1;
+	return s->state->start_tsc + service_ns_to_tsc(ns) + 1;
 }
 
 static void host_timer_arm(void *ctx, unsigned timer, uint64_t deadline_ns)
@@ -119,6 +119,25 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 	return entropy_read(to, count);
 }
 
+/*
+ * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
+ * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again.
+ */
+static void debug_crash(struct slot *s, uint32_t value)
+{
+	bool again = s->state->crashing;
+
+	s->state->crashing = !again && (value == 1 || value == 2);
+	if (value == 3)
+		control_request(s->index, CHANNEL_REQUEST_RESTART, 0);
+	if (!s->state->crashing)
+		return;
+	if (value == 1)
+		runtime_abort("a guest has written to its debug_crash port");
+	for (;;)
+		__asm__ volatile("pause");
+}
+
 static void host_request(void *ctx, enum model_request request, uint32_t value)
 {
 	struct slot *s = ctx;
@@ -128,6 +147,10 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT,
 	};
 
+	if (request == MODEL_REQUEST_DEBUG_CRASH) {
+		debug_crash(s, value);
+		return;
+	}
 	if (s->ending)
 		return;
 	s->ending = true;
@@ -144,6 +167,37 @@ static void host_log(void *ctx, const char *format, ...)
 	vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
 	service_log("vm %s: %s", s->name, line);
+}
+
+/* ---- Doorbells ---------------------------------------------------------------------------------------------------------------------- */
+
+static void unbind_doorbell(struct slot *s, uint16_t port)
+{
+	if (port != 0)
+		hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, port);
+}
+
+/*
+ * Let the kernel know which ports are doorbells now. Ports that cannot be bound are traps, and work as such. What is bound is noted
+ * before it is, for a driver VM that comes after this one.
+ */
+static void rebind_doorbells(struct slot *s)
+{
+	s->doorbells_changed = false;
+	for (unsigned i = 0; i < s->state->machine.virtios; i++) {
+		uint16_t port = virtio_pci_doorbell(s->state->machine.virtio[i]);
+		const struct hilum_trap_range range = {
+			.kind = HILUM_TRAP_RANGE_DOORBELL, .event = s->doorbell_event,
+			.first = port, .last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
+		};
+		if (port == s->state->doorbell[i])
+			continue;
+		unbind_doorbell(s, s->state->doorbell[i]);
+		s->state->doorbell[i] = port;
+		virtqueue_order();
+		if (port != 0)
+			hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
+	}
 }
 
 /* ---- Commands ----------------------------------------------------------------------------------------------------------------------- */
@@ -175,7 +229,6 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	s->low_bytes = m->attach.low_bytes;
 	s->high_bytes = m->attach.high_bytes;
 	memcpy(s->name, m->attach.name, sizeof(s->name) - 1);
-	s->start_tsc = service_tsc();
 	s->host = (struct model_host){
 		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
 		.guest_ram = host_ram, .console_write = host_console_write, .console_ready = host_console_ready,
@@ -186,10 +239,71 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 
 static void slot_forget(struct slot *s)
 {
+	state_area_forget(&s->area);
 	slot_devices_leave(&s->devices);
 	slot_devices_free(&s->devices);
 	hc(HC_HANDLE_CLOSE, s->vm_handle);
 	hc(HC_HANDLE_CLOSE, s->doorbell_event);
+}
+
+/* The state's memory. */
+static bool slot_open(struct slot *s, bool resume)
+{
+	void *at = (void *)(CHANNEL_STATE_GPA + s->index * CHANNEL_STATE_BYTES);
+	uint64_t layout = sizeof(struct slot_state) ^ slot_devices_layout() << 20;
+	bool open = state_area_open(&s->area, at, CHANNEL_STATE_BYTES, layout, resume);
+
+	s->state = open ? state_area_take(&s->area, 1, sizeof(*s->state)) : NULL;
+	if (s->state == NULL)
+		service_log("vm %s: its devices' state is lost", s->name);
+	return s->state != NULL;
+}
+
+/* The machine is made: it goes on where it stood. */
+static void slot_adopt(struct slot *s, const struct machine_config *config)
+{
+	const struct slot_state *old = state_area_old(&s->area, s->state);
+	struct machine_config behind;
+
+	slot_devices_old(&s->area, config, &behind);
+	s->state->crashing = model_flag(&old->crashing);
+	for (unsigned i = 0; i < MACHINE_VIRTIOS; i++)
+		s->state->doorbell[i] = old->doorbell[i];
+	machine_adopt(&s->state->machine, &old->machine, &behind);
+}
+
+static void slot_resume(struct slot *s)
+{
+	slot_enter(s);
+	/* They are bound to an event of the driver VM that is gone. */
+	for (unsigned i = 0; i < MACHINE_VIRTIOS; i++) {
+		unbind_doorbell(s, s->state->doorbell[i]);
+		s->state->doorbell[i] = 0;
+	}
+	machine_resume(&s->state->machine);
+	rebind_doorbells(s);
+	slot_leave(s);
+	host_kick(s); /* for those that rang meanwhile */
+}
+
+static bool slot_make(struct slot *s, const struct channel_message *m, struct machine_config *config)
+{
+	bool resume = m->attach.flags & CHANNEL_VM_RESUME;
+
+	if (!slot_open(s, resume) || !service_map_memory(s->ram, s->low_bytes + s->high_bytes) ||
+	    !slot_devices_make(&s->devices, &s->area, m, config))
+		return false;
+	s->state->start_tsc = service_tsc();
+	if (resume) {
+		const struct slot_state *old = state_area_old(&s->area, s->state);
+		s->state->start_tsc = old->start_tsc < s->state->start_tsc ? old->start_tsc : s->state->start_tsc;
+	}
+	s->console = config->virtio_console ? MACHINE_CONSOLE_VIRTIO : MACHINE_CONSOLE_SERIAL;
+	machine_init(&s->state->machine, config, &s->host);
+	if (resume)
+		slot_adopt(s, config);
+	state_area_commit(&s->area);
+	return slot_devices_join(&s->devices, s->name);
 }
 
 bool slot_attach(uint32_t index, const struct channel_message *m)
@@ -200,23 +314,20 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		.serial = m->attach.serial,
 		.virtio_console = m->attach.console == CHANNEL_CONSOLE_VIRTIO,
 		.debug_exit_port = (uint16_t)m->attach.debug_exit,
+		.debug_crash_port = (uint16_t)m->attach.debug_crash,
 		.rtc_epoch_seconds = slots_wall_clock(),
 	};
 
 	if (s->attached)
 		return false;
 	slot_clear(s, m);
-	if (!service_map_memory(s->ram, s->low_bytes + s->high_bytes) || !slot_devices_make(&s->devices, m, &config)) {
-		slot_forget(s);
-		return false;
-	}
-	s->console = config.virtio_console ? MACHINE_CONSOLE_VIRTIO : MACHINE_CONSOLE_SERIAL;
-	machine_init(&s->machine, &config, &s->host);
-	if (!slot_devices_join(&s->devices, s->name)) {
+	if (!slot_make(s, m, &config)) {
 		slot_forget(s);
 		return false;
 	}
 	s->attached = true;
+	if (m->attach.flags & CHANNEL_VM_RESUME)
+		slot_resume(s);
 	return true;
 }
 
@@ -233,7 +344,7 @@ void slot_detach(uint32_t index)
 		return;
 	}
 	slot_devices_leave(&s->devices);
-	while (machine_is_busy(&s->machine))
+	while (machine_is_busy(&s->state->machine))
 		slot_devices_poll(&s->devices);
 	slot_forget(s);
 }
@@ -244,28 +355,28 @@ static uint64_t emulate_mmio_read(void *opaque, uint64_t gpa, unsigned bytes)
 {
 	struct slot *s = opaque;
 
-	return machine_mmio_read(&s->machine, gpa, bytes);
+	return machine_mmio_read(&s->state->machine, gpa, bytes);
 }
 
 static void emulate_mmio_write(void *opaque, uint64_t gpa, unsigned bytes, uint64_t value)
 {
 	struct slot *s = opaque;
 
-	machine_mmio_write(&s->machine, gpa, bytes, value);
+	machine_mmio_write(&s->state->machine, gpa, bytes, value);
 }
 
 static uint32_t emulate_port_read(void *opaque, uint16_t port, unsigned bytes)
 {
 	struct slot *s = opaque;
 
-	return machine_port_read(&s->machine, port, bytes);
+	return machine_port_read(&s->state->machine, port, bytes);
 }
 
 static void emulate_port_write(void *opaque, uint16_t port, unsigned bytes, uint32_t value)
 {
 	struct slot *s = opaque;
 
-	machine_port_write(&s->machine, port, bytes, value);
+	machine_port_write(&s->state->machine, port, bytes, value);
 }
 
 static void emulate(struct slot *s, struct hilum_trap *page)
@@ -283,33 +394,13 @@ static void emulate(struct slot *s, struct hilum_trap *page)
 		service_log("vm %s: instruction at %#lx cannot be emulated: #UD", s->name, (unsigned long)rip);
 }
 
-/* Let the kernel know which ports are doorbells now. Ports that cannot be bound are traps, and work as such. */
-static void rebind_doorbells(struct slot *s)
-{
-	s->doorbells_changed = false;
-	for (unsigned i = 0; i < s->machine.virtios; i++) {
-		uint16_t port = virtio_pci_doorbell(s->machine.virtio[i]);
-		const struct hilum_trap_range range = {
-			.kind = HILUM_TRAP_RANGE_DOORBELL, .event = s->doorbell_event,
-			.first = port, .last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
-		};
-		if (port == s->doorbell[i])
-			continue;
-		if (s->doorbell[i] != 0)
-			hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, s->doorbell[i]);
-		s->doorbell[i] = port;
-		if (port != 0)
-			hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
-	}
-}
-
 void slot_doorbell(uint32_t index)
 {
 	struct slot *s = &slots[index];
 
 	slot_enter(s);
 	if (s->attached && !s->ending)
-		machine_serve(&s->machine);
+		machine_serve(&s->state->machine);
 	slot_leave(s);
 }
 
@@ -326,19 +417,19 @@ bool slot_trap(const struct hypercall_trap *t)
 	switch (t->kind) {
 	case HILUM_TRAP_PORT:
 		if (t->write)
-			machine_port_write(&s->machine, (uint16_t)t->address, t->size, (uint32_t)t->value);
+			machine_port_write(&s->state->machine, (uint16_t)t->address, t->size, (uint32_t)t->value);
 		else
-			page->value = machine_port_read(&s->machine, (uint16_t)t->address, t->size);
+			page->value = machine_port_read(&s->state->machine, (uint16_t)t->address, t->size);
 		break;
 	case HILUM_TRAP_STRING:
 	case HILUM_TRAP_MMIO:
 		emulate(s, page);
 		break;
 	case HILUM_TRAP_EOI:
-		machine_eoi(&s->machine, (uint8_t)t->value);
+		machine_eoi(&s->state->machine, (uint8_t)t->value);
 		break;
 	case HILUM_TRAP_INTACK:
-		page->value = (uint64_t)machine_pic_acknowledge(&s->machine);
+		page->value = (uint64_t)machine_pic_acknowledge(&s->state->machine);
 		break;
 	default:
 		break;
@@ -357,7 +448,7 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count)
 
 	service_lock(&s->lock);
 	if (s->attached && !s->ending)
-		taken = machine_console_input(&s->machine, s->console, bytes, count);
+		taken = machine_console_input(&s->state->machine, s->console, bytes, count);
 	service_unlock(&s->lock);
 	return taken;
 }
@@ -374,7 +465,7 @@ static uint64_t run_timers_of(struct slot *s)
 	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++) {
 		if (s->deadline_ns[i] != 0 && s->deadline_ns[i] <= now) {
 			s->deadline_ns[i] = 0;
-			machine_timer(&s->machine, i);
+			machine_timer(&s->state->machine, i);
 		}
 	}
 	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++)

@@ -7,6 +7,14 @@
 #include "drivers-vm/lib/channel.h"
 #include "drivers-vm/runtime/service.h"
 
+/* What outlives the driver VM. */
+struct slot_state {
+	uint64_t start_tsc; /* guest time 0 */
+	uint16_t doorbell[MACHINE_VIRTIOS]; /* bound in the kernel: first port of each device, 0: none */
+	bool crashing; /* a write to debug_crash ends the driver VM: the next one takes it as done */
+	struct machine machine;
+};
+
 struct slot {
 	struct service_lock lock; /* machine, deadline, blocked */
 	unsigned entered; /* how often vCPU 0 has taken the lock by slot_enter */
@@ -19,12 +27,11 @@ struct slot {
 	uint64_t ram, low_bytes, high_bytes;
 	uint32_t doorbell_event;
 	bool doorbells_changed;
-	uint16_t doorbell[MACHINE_VIRTIOS]; /* bound in the kernel: first port of each device, 0: none */
-	uint64_t start_tsc;
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
 	uint64_t next_ns; /* none of them is before; 0: none is armed */
 	struct slot_devices devices;
-	struct machine machine;
+	struct state_area area;
+	struct slot_state *state;
 	struct model_host host;
 	char name[32];
 };

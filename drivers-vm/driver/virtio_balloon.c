@@ -80,6 +80,14 @@ void virtio_balloon_set_target(struct virtio_balloon *balloon, uint32_t target_p
 	virtio_pci_config_changed(&balloon->device);
 }
 
+void virtio_balloon_adopt(struct virtio_balloon *balloon, const struct virtio_balloon *old)
+{
+	virtio_pci_adopt(&balloon->device, &old->device, ~0u);
+	balloon->actual_pages = old->actual_pages;
+	balloon->inflated = old->inflated;
+	balloon->deflated = old->deflated;
+}
+
 void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host *host, uint32_t target_pages,
 			 bool packed)
 {

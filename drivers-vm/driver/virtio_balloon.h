@@ -42,4 +42,7 @@ void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host
 /* A new target; the guest is told. */
 void virtio_balloon_set_target(struct virtio_balloon *balloon, uint32_t target_pages);
 
+/* Goes on where the same device stood in a driver VM that is gone; anything may be found in `old`. */
+void virtio_balloon_adopt(struct virtio_balloon *balloon, const struct virtio_balloon *old);
+
 #endif

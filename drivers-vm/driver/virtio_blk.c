@@ -18,10 +18,27 @@ static struct virtio_blk *disk_of(struct virtio_pci *device)
 
 /* ---- The end of a request ---- */
 
-static void request_free(struct virtio_blk_request *r)
+static void set_progress(struct virtio_blk_request *r, enum virtio_blk_progress progress)
 {
+	virtqueue_order();
+	r->progress = (uint8_t)progress;
+	virtqueue_order();
+}
+
+void virtio_blk_free(struct virtio_blk_request *r)
+{
+	set_progress(r, VIRTIO_BLK_FREE);
 	r->next = r->disk->free;
 	r->disk->free = r;
+}
+
+void virtio_blk_give(struct virtio_blk_request *r)
+{
+	struct virtqueue *queue = &r->disk->device.queue[r->queue];
+
+	r->used = virtqueue_used(queue);
+	set_progress(r, VIRTIO_BLK_GIVING);
+	virtqueue_push(queue, r->buffer, r->answer);
 }
 
 static void complete(struct virtio_blk_request *r, enum blk_status status)
@@ -35,10 +52,10 @@ static void complete(struct virtio_blk_request *r, enum blk_status status)
 	if (!r->orphan) {
 		*(volatile uint8_t *)r->status = words[status];
 		/* 2.7.8.2: what is said to be written is written from the first byte on. */
-		virtqueue_push(&r->disk->device.queue[r->queue], r->buffer,
-			       status == BLK_OK || r->written == 1 ? r->written : 0);
+		r->answer = status == BLK_OK || r->written == 1 ? r->written : 0;
+		virtio_blk_give(r);
 	}
-	request_free(r);
+	virtio_blk_free(r);
 }
 
 static void serve_all(struct virtio_blk *disk)
@@ -84,7 +101,7 @@ static void done(struct blk_request *request, enum blk_status status)
 
 /* ---- The start ---- */
 
-static void submit(struct virtio_blk_request *r)
+void virtio_blk_submit(struct virtio_blk_request *r)
 {
 	struct virtio_blk *disk = r->disk;
 	enum blk_status status = blk_request_check(disk->backend, &r->request);
@@ -122,7 +139,7 @@ static void start(struct virtio_blk_request *r)
 	token_bucket_take(&disk->operations, 1);
 	if (r->request.operation == BLK_READ || r->request.operation == BLK_WRITE)
 		token_bucket_take(&disk->bytes, r->request.sectors * BLK_SECTOR_BYTES);
-	submit(r);
+	virtio_blk_submit(r);
 }
 
 void virtio_blk_timer(struct virtio_blk *disk)
@@ -225,10 +242,15 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 		return false;
 	}
 	chain.segment = r->segment;
-	if (!virtio_pci_take(&disk->device, queue, &chain))
-		return false;
-	if (chain.writable == 0) { /* an answer has no place */
-		virtio_pci_fail(&disk->device);
+	r->orphan = false;
+	r->queue = (uint16_t)queue;
+	r->place = virtqueue_mark(&disk->device.queue[queue]);
+	set_progress(r, VIRTIO_BLK_TAKING);
+	bool taken = virtio_pci_take(&disk->device, queue, &chain);
+	if (!taken || chain.writable == 0) { /* else an answer has no place */
+		if (taken)
+			virtio_pci_fail(&disk->device);
+		set_progress(r, VIRTIO_BLK_FREE);
 		return false;
 	}
 	disk->free = r->next;
@@ -236,13 +258,14 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 	r->status = last->bytes + last->count - 1;
 	r->written = (uint32_t)chain.writable_bytes;
 	r->buffer = chain.buffer;
-	r->queue = (uint16_t)queue;
-	r->orphan = false;
+	r->sync = false;
 	status = parse(r, &chain);
-	if (status == BLK_PENDING)
-		start(r);
-	else
+	if (status != BLK_PENDING) {
 		complete(r, status);
+		return true;
+	}
+	set_progress(r, VIRTIO_BLK_ACTIVE);
+	start(r);
 	return true;
 }
 
@@ -291,7 +314,7 @@ static void reset(struct virtio_pci *device)
 	for (unsigned i = 0; i < disk->requests; i++)
 		disk->all[i].orphan = true;
 	if (disk->held != NULL)
-		request_free(disk->held);
+		virtio_blk_free(disk->held);
 	disk->held = NULL;
 	disk->starved = false;
 	device->host->timer_arm(device->host->ctx, disk->timer, 0);
@@ -340,7 +363,7 @@ static void requests_init(struct virtio_blk *disk, const struct virtio_blk_confi
 		memset(r, 0, sizeof(*r));
 		r->disk = disk;
 		r->request.done = done;
-		request_free(r);
+		virtio_blk_free(r);
 	}
 }
 

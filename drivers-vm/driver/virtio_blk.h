@@ -73,6 +73,14 @@ _Static_assert(sizeof(struct virtio_blk_range) == 16, "5.2.6");
 
 struct virtio_blk;
 
+/* What it is about, for a driver VM that comes after this one: each change is one store, in step with the queue's. */
+enum virtio_blk_progress {
+	VIRTIO_BLK_FREE,
+	VIRTIO_BLK_TAKING, /* from `place` on, it may have been taken */
+	VIRTIO_BLK_ACTIVE, /* all fields say what is to be done */
+	VIRTIO_BLK_GIVING, /* done; pushed if the queue stands elsewhere than at `used` */
+};
+
 struct virtio_blk_request {
 	struct blk_request request; /* first: the block device gives it back by this */
 	struct virtio_blk *disk;
@@ -81,6 +89,10 @@ struct virtio_blk_request {
 	uint16_t queue;
 	bool orphan;	  /* the device was reset meanwhile: its buffer is not ours any more */
 	bool sync;	  /* a write that is only done when it has been flushed */
+	uint8_t progress; /* enum virtio_blk_progress */
+	struct virtqueue_place place;
+	struct virtqueue_used used;
+	uint32_t answer; /* bytes that it is given back with */
 	uint8_t *status;  /* in guest RAM */
 	uint32_t written; /* if it succeeds */
 	struct io_segment segment[VIRTIO_BLK_QUEUE_SIZE];
@@ -118,6 +130,13 @@ struct virtio_blk {
 void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 		     const struct virtio_blk_config *config, unsigned timer);
 
+/*
+ * Goes on where the same disk stood in a driver VM that is gone: first takes over what `old` says, in which anything may be found and
+ * whose requests are at `old_request`; then, once all of the machine has been taken over, does what was under way.
+ */
+void virtio_blk_adopt(struct virtio_blk *disk, const struct virtio_blk *old, const struct virtio_blk_request *old_request);
+void virtio_blk_resume(struct virtio_blk *disk);
+
 /* The timer has expired. */
 void virtio_blk_timer(struct virtio_blk *disk);
 
@@ -126,5 +145,10 @@ static inline bool virtio_blk_is_busy(const struct virtio_blk *disk)
 {
 	return disk->pending != 0;
 }
+
+/* ---- For virtio_blk_adopt.c ---- */
+void virtio_blk_submit(struct virtio_blk_request *r);
+void virtio_blk_give(struct virtio_blk_request *r);
+void virtio_blk_free(struct virtio_blk_request *r);
 
 #endif

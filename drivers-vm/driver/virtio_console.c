@@ -137,6 +137,25 @@ static void reset(struct virtio_pci *device)
 	device->host->timer_arm(device->host->ctx, console->timer, 0);
 }
 
+void virtio_console_adopt(struct virtio_console *console, const struct virtio_console *old)
+{
+	virtio_pci_adopt(&console->device, &old->device, ~0u);
+	console->transmitting = model_flag(&old->transmitting);
+	console->transmitted = old->transmitted;
+}
+
+/* The buffer that was being written out comes first again; what is out of it is not repeated. */
+void virtio_console_resume(struct virtio_console *console)
+{
+	struct virtqueue_chain *chain = &console->transmit_chain;
+
+	console->transmitting =
+		console->transmitting && virtio_pci_pop(&console->device, VIRTIO_CONSOLE_TRANSMIT, chain);
+	if (console->transmitting && console->transmitted > chain->readable_bytes)
+		console->transmitted = chain->readable_bytes;
+	virtio_pci_resume(&console->device);
+}
+
 void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
 			 unsigned timer, uint16_t cols, uint16_t rows, bool packed)
 {

@@ -57,4 +57,11 @@ void virtio_console_timer(struct virtio_console *console);
  */
 size_t virtio_console_input(struct virtio_console *console, const uint8_t *bytes, size_t count);
 
+/*
+ * Goes on where the same console stood in a driver VM that is gone: takes over what `old` says, in which anything may be found; then,
+ * once all of the machine has been taken over, gets on with it.
+ */
+void virtio_console_adopt(struct virtio_console *console, const struct virtio_console *old);
+void virtio_console_resume(struct virtio_console *console);
+
 #endif

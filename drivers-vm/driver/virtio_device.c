@@ -29,7 +29,7 @@ void virtio_pci_idle(struct virtio_pci *device)
 }
 
 /* With MSI-X the ISR register is not used; without, the driver has to poll it: 4.1.5.1.2. */
-static void interrupt(struct virtio_pci *device, uint16_t vector, uint8_t cause)
+void virtio_device_interrupt(struct virtio_pci *device, uint16_t vector, uint8_t cause)
 {
 	if (pci_msix_is_enabled(&device->msix))
 		pci_msix_notify(&device->msix, vector);
@@ -44,7 +44,7 @@ void virtio_pci_fail(struct virtio_pci *device)
 	device->status |= VIRTIO_STATUS_NEEDS_RESET;
 	/* 2.1.2: the driver is told only once it is ready. */
 	if (device->status & VIRTIO_STATUS_DRIVER_OK)
-		interrupt(device, device->config_vector, VIRTIO_ISR_CONFIG);
+		virtio_device_interrupt(device, device->config_vector, VIRTIO_ISR_CONFIG);
 }
 
 bool virtio_pci_is_live(const struct virtio_pci *device)
@@ -75,14 +75,14 @@ bool virtio_pci_take(struct virtio_pci *device, unsigned queue, struct virtqueue
 void virtio_pci_signal(struct virtio_pci *device, unsigned queue)
 {
 	if (virtqueue_should_signal(&device->queue[queue]))
-		interrupt(device, device->queue_vector[queue], VIRTIO_ISR_QUEUE);
+		virtio_device_interrupt(device, device->queue_vector[queue], VIRTIO_ISR_QUEUE);
 }
 
 void virtio_pci_config_changed(struct virtio_pci *device)
 {
 	device->generation++;
 	if (device->status & VIRTIO_STATUS_DRIVER_OK)
-		interrupt(device, device->config_vector, VIRTIO_ISR_CONFIG);
+		virtio_device_interrupt(device, device->config_vector, VIRTIO_ISR_CONFIG);
 }
 
 void virtio_pci_notify(struct virtio_pci *device, unsigned queue)

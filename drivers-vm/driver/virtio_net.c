@@ -35,8 +35,25 @@ static unsigned control_queue(const struct virtio_net *nic)
 
 /* ---- From the guest ---- */
 
-static void frame_free(struct virtio_net_frame *f)
+static void set_progress(struct virtio_net_frame *f, enum virtio_net_progress progress)
 {
+	virtqueue_order();
+	f->progress = (uint8_t)progress;
+	virtqueue_order();
+}
+
+void virtio_net_give(struct virtio_net_frame *f)
+{
+	struct virtqueue *queue = &f->nic->device.queue[f->queue];
+
+	f->used = virtqueue_used(queue);
+	set_progress(f, VIRTIO_NET_GIVING);
+	virtqueue_push(queue, f->buffer, 0);
+}
+
+void virtio_net_free(struct virtio_net_frame *f)
+{
+	set_progress(f, VIRTIO_NET_FREE);
 	f->next = f->nic->free;
 	f->nic->free = f;
 }
@@ -57,8 +74,8 @@ static void done(struct net_frame *frame)
 		host->enter(host->ctx);
 	nic->pending--;
 	if (!f->orphan)
-		virtqueue_push(&nic->device.queue[f->queue], f->buffer, 0);
-	frame_free(f);
+		virtio_net_give(f);
+	virtio_net_free(f);
 	if (!nic->transmitting) {
 		if (!f->orphan)
 			virtio_pci_signal(&nic->device, f->queue);
@@ -159,12 +176,17 @@ static bool send_one(struct virtio_net *nic, unsigned queue)
 		nic->starved = true;
 		return false;
 	}
-	if (!virtio_pci_take(&nic->device, queue, &chain))
+	f->orphan = false;
+	f->queue = (uint16_t)queue;
+	f->place = virtqueue_mark(&nic->device.queue[queue]);
+	set_progress(f, VIRTIO_NET_TAKING);
+	if (!virtio_pci_take(&nic->device, queue, &chain)) {
+		set_progress(f, VIRTIO_NET_FREE);
 		return false;
+	}
 	nic->free = f->next;
 	f->buffer = chain.buffer;
-	f->queue = (uint16_t)queue;
-	f->orphan = false;
+	set_progress(f, VIRTIO_NET_ACTIVE);
 	send(f, &chain);
 	return true;
 }
@@ -417,7 +439,7 @@ static void frames_init(struct virtio_net *nic, const struct virtio_net_config *
 	for (unsigned i = 0; i < nic->frames; i++) {
 		memset(&nic->all[i], 0, sizeof(nic->all[i]));
 		nic->all[i].nic = nic;
-		frame_free(&nic->all[i]);
+		virtio_net_free(&nic->all[i]);
 	}
 }
 

@@ -59,6 +59,14 @@ _Static_assert(sizeof(struct virtio_net_header) == 12, "5.1.6");
 
 struct virtio_net;
 
+/* What a frame is about, for a driver VM that comes after this one: each change is one store, in step with the queue's. */
+enum virtio_net_progress {
+	VIRTIO_NET_FREE,
+	VIRTIO_NET_TAKING, /* from `place` on, its buffer may have been taken */
+	VIRTIO_NET_ACTIVE, /* it has been */
+	VIRTIO_NET_GIVING, /* done; its buffer is back if the queue stands elsewhere than at `used` */
+};
+
 /* A frame of the guest's, until all who got it have done with it. */
 struct virtio_net_frame {
 	struct net_frame frame; /* first */
@@ -66,6 +74,9 @@ struct virtio_net_frame {
 	struct virtio_net_frame *next; /* while it is free */
 	struct virtqueue_buffer buffer;
 	uint16_t queue;
+	uint8_t progress; /* enum virtio_net_progress */
+	struct virtqueue_place place;
+	struct virtqueue_used used;
 	bool orphan; /* the device was reset meanwhile: the buffer is not ours any more */
 	struct io_segment segment[NET_SEGMENTS_MAX];
 	uint8_t head[NET_HEAD_BYTES];
@@ -107,6 +118,14 @@ struct virtio_net {
 void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
 		     const struct virtio_net_config *config, unsigned timer);
 
+/*
+ * Goes on where the same card stood in a driver VM that is gone: first takes over what `old` says, in which anything may be found and
+ * whose frames are at `old_frame`; then, once all of the machine has been taken over, gives back what was under way. Such frames may be
+ * lost, as on any wire.
+ */
+void virtio_net_adopt(struct virtio_net *nic, const struct virtio_net *old, const struct virtio_net_frame *old_frame);
+void virtio_net_resume(struct virtio_net *nic);
+
 /* The timer has expired. */
 void virtio_net_timer(struct virtio_net *nic);
 
@@ -118,5 +137,9 @@ static inline bool virtio_net_is_busy(const struct virtio_net *nic)
 {
 	return nic->pending != 0;
 }
+
+/* ---- For virtio_net_adopt.c ---- */
+void virtio_net_give(struct virtio_net_frame *f);
+void virtio_net_free(struct virtio_net_frame *f);
 
 #endif

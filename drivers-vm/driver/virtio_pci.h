@@ -148,6 +148,15 @@ void virtio_pci_serve(struct virtio_pci *device);
 /* The driver notifies `queue`; ignored if there is none or the device is not live. */
 void virtio_pci_notify(struct virtio_pci *device, unsigned queue);
 
+/*
+ * Goes on where the same device stood in a driver VM that is gone. `old` is its state, in which anything may be found: what makes no
+ * sense leaves the device in need of a reset. `in_order` has a bit for each queue that holds no buffer between calls. Nothing reaches
+ * the guest before virtio_pci_resume, by when the device has adopted its own state.
+ */
+void virtio_pci_adopt(struct virtio_pci *device, const struct virtio_pci *old, uint32_t in_order);
+/* Its doorbell, and an interrupt for each queue: what was pushed last may not have been told. */
+void virtio_pci_resume(struct virtio_pci *device);
+
 /* ---- For the device behind it ---- */
 
 /* Whether queues may be touched: driver ready, device not broken, bus mastering on. */
@@ -163,6 +172,12 @@ bool virtio_pci_take(struct virtio_pci *device, unsigned queue, struct virtqueue
 
 /* The driver broke a rule: NEEDS_RESET, and nothing works until it resets the device. */
 void virtio_pci_fail(struct virtio_pci *device);
+
+/* As found by virtio_pci_adopt: a device that cannot go on. */
+static inline void virtio_pci_refuse(struct virtio_pci *device)
+{
+	device->status |= VIRTIO_STATUS_NEEDS_RESET;
+}
 
 /* Sends the queue's interrupt if the driver wants one for what was pushed. */
 void virtio_pci_signal(struct virtio_pci *device, unsigned queue);

@@ -68,15 +68,31 @@ enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_ch
 	return result;
 }
 
-void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			 const uint32_t *written, unsigned count)
+static void ring_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count)
 {
-	if (!queue->enabled || queue->broken || count == 0)
-		return;
 	if (queue->packed)
 		virtqueue_packed_push(queue, buffer, written, count);
 	else
 		virtqueue_split_push(queue, buffer, written, count);
+}
+
+void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
+			 const uint32_t *written, unsigned count)
+{
+	if (!queue->enabled || queue->broken || count == 0 || count > VIRTQUEUE_PUSH_MAX)
+		return;
+	queue->given = virtqueue_used(queue);
+	for (unsigned i = 0; i < count; i++) {
+		queue->given_buffer[i] = buffer[i];
+		queue->given_bytes[i] = written[i];
+	}
+	virtqueue_order();
+	queue->giving = (uint16_t)count;
+	virtqueue_order();
+	ring_push(queue, buffer, written, count);
+	virtqueue_order();
+	queue->giving = 0;
+	virtqueue_order();
 }
 
 void virtqueue_push(struct virtqueue *queue, struct virtqueue_buffer buffer, uint32_t written)
@@ -94,6 +110,80 @@ void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_place place)
 	queue->next_avail = place.next_avail;
 	queue->taken = place.taken;
 	queue->avail_wrap = place.avail_wrap;
+}
+
+struct virtqueue_used virtqueue_used(const struct virtqueue *queue)
+{
+	return (struct virtqueue_used){queue->next_used, queue->taken, queue->used_wrap};
+}
+
+bool virtqueue_is_at(const struct virtqueue *queue, struct virtqueue_used used)
+{
+	return queue->next_used == used.next_used && (!queue->packed || queue->used_wrap == used.wrap);
+}
+
+static void take_places(struct virtqueue *queue, const struct virtqueue *old)
+{
+	queue->next_avail = old->next_avail;
+	queue->avail_wrap = model_flag(&old->avail_wrap);
+	queue->next_used = old->next_used;
+	queue->used_wrap = model_flag(&old->used_wrap);
+	queue->taken = old->taken;
+}
+
+bool virtqueue_could_hold(const struct virtqueue *queue, struct virtqueue_buffer buffer)
+{
+	return !queue->packed || (buffer.places != 0 && buffer.places <= queue->size);
+}
+
+bool virtqueue_is_sane(const struct virtqueue *queue)
+{
+	if (!queue->enabled)
+		return true;
+	if (!queue->packed)
+		return (uint16_t)(queue->next_avail - queue->next_used) <= queue->size;
+	return queue->next_avail < queue->size && queue->next_used < queue->size && queue->taken <= queue->size;
+}
+
+/* A push that was under way is brought to its end; false: it makes no sense. */
+static bool settle_push(struct virtqueue *queue, const struct virtqueue *old)
+{
+	unsigned count = old->giving, places = 0;
+
+	if (count == 0)
+		return true;
+	queue->next_used = old->given.next_used;
+	queue->used_wrap = model_flag(&old->given.wrap);
+	queue->taken = old->given.taken;
+	for (unsigned i = 0; i < count && i < VIRTQUEUE_PUSH_MAX; i++) {
+		if (!virtqueue_could_hold(queue, old->given_buffer[i]))
+			return false;
+		places += old->given_buffer[i].places;
+	}
+	if (count > VIRTQUEUE_PUSH_MAX || !virtqueue_is_sane(queue) || (queue->packed && places > queue->taken))
+		return false;
+	if (!(queue->packed ? virtqueue_packed_published(queue) : virtqueue_split_published(queue, count)))
+		ring_push(queue, old->given_buffer, old->given_bytes, count);
+	else if (queue->packed)
+		virtqueue_packed_pass(queue, old->given_buffer, count);
+	else
+		queue->next_used = (uint16_t)(queue->next_used + count);
+	return true;
+}
+
+bool virtqueue_adopt(struct virtqueue *queue, const struct virtqueue *old, bool in_order)
+{
+	if (!virtqueue_enable(queue))
+		return false;
+	take_places(queue, old);
+	queue->broken = model_flag(&old->broken) || !settle_push(queue, old);
+	if (in_order) {
+		queue->next_avail = queue->next_used;
+		queue->avail_wrap = queue->used_wrap;
+		queue->taken = 0;
+	}
+	queue->broken |= !virtqueue_is_sane(queue);
+	return !queue->broken;
 }
 
 bool virtqueue_should_signal(struct virtqueue *queue)

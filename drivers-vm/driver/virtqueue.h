@@ -53,6 +53,20 @@ _Static_assert(sizeof(struct virtq_packed_desc) == 16, "2.8.13");
 #define VIRTQ_EVENT_DISABLE 1u
 #define VIRTQ_EVENT_DESC    2u
 
+/* What a taken buffer is given back by. */
+struct virtqueue_buffer {
+	uint16_t id;
+	uint16_t places; /* packed: that it takes in the ring */
+};
+
+#define VIRTQUEUE_PUSH_MAX 64u /* buffers that are given back at once */
+
+/* Where in the ring the next used buffer goes. */
+struct virtqueue_used {
+	uint16_t next_used, taken;
+	bool wrap;
+};
+
 struct virtqueue {
 	/* What the transport sets, while the queue is not enabled. */
 	uint16_t size;				   /* at most VIRTQUEUE_SIZE_MAX; a power of two if split */
@@ -67,14 +81,13 @@ struct virtqueue {
 	uint16_t next_used;
 	uint16_t taken;	 /* packed: places in the ring that were taken and not given back */
 	uint32_t unsaid; /* used since the driver was last asked about: entries, or places in the ring */
+	/* Buffers that are being given back, from `given` on: should the program end here, virtqueue_adopt ends it. */
+	uint16_t giving;
+	struct virtqueue_used given;
+	struct virtqueue_buffer given_buffer[VIRTQUEUE_PUSH_MAX];
+	uint32_t given_bytes[VIRTQUEUE_PUSH_MAX];
 	const struct model_host *host;
 	uint8_t *desc, *driver, *device; /* in guest RAM */
-};
-
-/* What a taken buffer is given back by. */
-struct virtqueue_buffer {
-	uint16_t id;
-	uint16_t places; /* packed: that it takes in the ring */
 };
 
 /* A buffer that the driver offers: first the segments that the device reads, then those that it writes. */
@@ -112,7 +125,7 @@ enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_ch
 
 /*
  * Gives a buffer back; `written` bytes, from the first writable one on, hold data. virtqueue_push_many gives
- * back several that the driver must not see one by one.
+ * back several, at most VIRTQUEUE_PUSH_MAX, that the driver must not see one by one.
  */
 void virtqueue_push(struct virtqueue *queue, struct virtqueue_buffer buffer, uint32_t written);
 void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
@@ -122,6 +135,30 @@ void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer 
  * again. */
 struct virtqueue_place virtqueue_mark(const struct virtqueue *queue);
 void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_place place);
+
+/* Where the next push goes: a buffer's owner who notes it before knows later, after virtqueue_adopt too, whether it was pushed. */
+struct virtqueue_used virtqueue_used(const struct virtqueue *queue);
+bool virtqueue_is_at(const struct virtqueue *queue, struct virtqueue_used used);
+
+/* What keeps the parts of a state that outlives the program in step: the compiler moves no memory access over it. A vCPU that is
+ * stopped anywhere has done all before, and nothing after. */
+static inline void virtqueue_order(void)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+/*
+ * Starts the queue where the same queue of a driver VM that is gone stood: `old` is its state, in which anything may be found; what the
+ * transport sets is set. A push that was under way is brought to its end. Queues that hold no buffer between calls are `in_order`: what
+ * was taken and not given back is taken again. False: the state is nonsense, and the queue broken.
+ */
+bool virtqueue_adopt(struct virtqueue *queue, const struct virtqueue *old, bool in_order);
+
+/* Whether a buffer can have been taken from it. */
+bool virtqueue_could_hold(const struct virtqueue *queue, struct virtqueue_buffer buffer);
+
+/* Whether its places in the ring are such as can be. */
+bool virtqueue_is_sane(const struct virtqueue *queue);
 
 /* After pushes: whether the driver wants an interrupt for what was pushed since the last call. */
 bool virtqueue_should_signal(struct virtqueue *queue);

@@ -134,6 +134,23 @@ void virtqueue_packed_push(struct virtqueue *queue, const struct virtqueue_buffe
 	store16(first + DESC_FLAGS, first_flags);
 }
 
+/*
+ * The place of the first one: USED differs from the wrap counter as long as the driver's descriptor is there, and is the same from then
+ * on until we come round again.
+ */
+bool virtqueue_packed_published(const struct virtqueue *queue)
+{
+	return !!(load16(entry_at(queue, queue->next_used) + DESC_FLAGS) & VIRTQ_PACKED_F_USED) == queue->used_wrap;
+}
+
+void virtqueue_packed_pass(struct virtqueue *queue, const struct virtqueue_buffer *buffer, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		advance(queue, &queue->next_used, &queue->used_wrap, buffer[i].places);
+		queue->taken = (uint16_t)(queue->taken - buffer[i].places);
+	}
+}
+
 bool virtqueue_packed_should_signal(const struct virtqueue *queue)
 {
 	uint16_t flags = load16(queue->driver + EVENT_FLAGS);

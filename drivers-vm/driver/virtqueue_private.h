@@ -44,6 +44,8 @@ bool virtqueue_split_enable(struct virtqueue *queue);
 enum virtqueue_result virtqueue_split_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 void virtqueue_split_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
 			  const uint32_t *written, unsigned count);
+/* Whether the driver sees the `count` buffers that were pushed from where `queue` stands now. */
+bool virtqueue_split_published(const struct virtqueue *queue, unsigned count);
 bool virtqueue_split_should_signal(const struct virtqueue *queue);
 bool virtqueue_split_want_kicks(struct virtqueue *queue, bool want);
 
@@ -51,6 +53,9 @@ bool virtqueue_packed_enable(struct virtqueue *queue);
 enum virtqueue_result virtqueue_packed_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
 void virtqueue_packed_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
 			   const uint32_t *written, unsigned count);
+bool virtqueue_packed_published(const struct virtqueue *queue);
+/* The places behind those that were pushed. */
+void virtqueue_packed_pass(struct virtqueue *queue, const struct virtqueue_buffer *buffer, unsigned count);
 bool virtqueue_packed_should_signal(const struct virtqueue *queue);
 bool virtqueue_packed_want_kicks(struct virtqueue *queue, bool want);
 

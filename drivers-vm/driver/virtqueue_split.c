@@ -131,6 +131,11 @@ void virtqueue_split_push(struct virtqueue *queue, const struct virtqueue_buffer
 	store16(queue->device + RING_IDX, queue->next_used);
 }
 
+bool virtqueue_split_published(const struct virtqueue *queue, unsigned count)
+{
+	return load16(queue->device + RING_IDX) == (uint16_t)(queue->next_used + count);
+}
+
 bool virtqueue_split_should_signal(const struct virtqueue *queue)
 {
 	if (!queue->event_idx)

@@ -13,10 +13,14 @@
 #define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
 #define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
 #define CHANNEL_TRAP_STRIDE 0x40000ull
+#define CHANNEL_STATE_GPA   0x92000000ull /* what is kept of slot s from one driver VM to the next: + s * CHANNEL_STATE_BYTES */
+#define CHANNEL_STATE_BYTES 0x400000ull
 #define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
 #define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
 #define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
+
+#define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
 
 #define CHANNEL_SLOTS 32u
 #define CHANNEL_DEVICES 64u
@@ -27,6 +31,7 @@
 #define CHANNEL_EVENT_SERIAL  1u /* the host's serial interrupt */
 #define CHANNEL_EVENT_LOG     2u
 #define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
+#define CHANNEL_EVENT_BEAT    4u /* of every other vCPU */
 #define CHANNEL_EVENT_DOORBELL 64u /* + slot: a virtqueue of that guest has buffers */
 
 enum channel_kind {
@@ -40,12 +45,14 @@ enum channel_kind {
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
+	CHANNEL_PING,   /* answer when all before is done */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first five answer the command of the same slot */
+	/* driver -> control: the first six answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
 	CHANNEL_REFUSED, /* instead of ATTACHED: the machine cannot be made; the log says why */
 	CHANNEL_DETACHED,
+	CHANNEL_PONG,
 	CHANNEL_FLUSHED,
 	CHANNEL_REQUEST, /* the guest wants `value` of enum channel_request */
 };
@@ -54,6 +61,7 @@ enum channel_request {
 	CHANNEL_REQUEST_POWER_OFF,
 	CHANNEL_REQUEST_RESET,
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
+	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
@@ -69,11 +77,13 @@ enum channel_part {
 #define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
 #define CHANNEL_VM_RNG	   2u
 #define CHANNEL_VM_BALLOON 4u
+#define CHANNEL_VM_RESUME  8u /* the machine goes on where it stood: see CHANNEL_STATE_GPA */
 
 #define CHANNEL_NIC_PACKED 1u
 #define CHANNEL_NIC_TRUNK  2u
 #define CHANNEL_NIC_SPOOF  4u
 #define CHANNEL_NIC_PLAIN  8u /* without offloads */
+#define CHANNEL_NIC_NAT	   16u /* an uplink by translated addresses */
 #define CHANNEL_NIC_IPS    3u /* of each kind */
 
 #define CHANNEL_DEVICE_SAME_ADDRESSES 1u /* HC_DEVICE_DMA_ADDRESS changes nothing: there is an IOMMU */
@@ -127,6 +137,7 @@ struct channel_message {
 			uint32_t serial;     /* 1: COM1 exists */
 			uint32_t console;    /* CHANNEL_CONSOLE_* or 0 */
 			uint32_t debug_exit; /* port or 0 */
+			uint32_t debug_crash; /* likewise */
 			uint32_t physical_bits;
 			uint32_t flags; /* CHANNEL_VM_* */
 			uint32_t balloon_pages; /* of 4 KiB, to begin with */
@@ -142,10 +153,15 @@ struct channel_message {
 			uint32_t reserved;
 		} device;
 		struct {
-			char device[20]; /* PCI address or MAC address in lower case, NUL-padded */
+			char device[20]; /* PCI address or MAC address in lower case, NUL-padded; empty: the first that is free */
 			uint32_t bridge;
-			uint32_t flags; /* CHANNEL_NIC_TRUNK */
+			uint32_t flags; /* CHANNEL_NIC_TRUNK, CHANNEL_NIC_NAT */
 			uint16_t vlan;
+			/* For CHANNEL_NIC_NAT. Addresses as numbers, 203.0.113.1 = 0xCB007101. */
+			uint8_t subnet_prefix, address_prefix;
+			uint32_t subnet; /* the guests' */
+			uint32_t address, router, dns; /* at the uplink; address 0: all of them by DHCP */
+			uint64_t state_gpa; /* CHANNEL_NAT_BYTES that outlive the driver VM; 0: none */
 		} uplink;
 		struct {
 			uint64_t value, value2;
@@ -159,7 +175,10 @@ _Static_assert(sizeof(struct channel_message) == 128, "sixteen to half a page");
 struct channel_ring {
 	uint32_t written; /* messages ever put; the writer's */
 	uint32_t taken;   /* messages ever taken; the reader's */
-	uint8_t pad[120];
+	uint8_t pad[48];
+	/* Of the ring to the control VM only; the driver VM's. */
+	uint64_t log_position; /* write_seq of the log ring up to which it has printed */
+	uint8_t beat[64];      /* of each vCPU: moves on when its event bit CHANNEL_EVENT_BEAT, vCPU 0's COMMAND, was seen */
 	struct channel_message message[CHANNEL_RING_SIZE];
 };
 

@@ -53,7 +53,7 @@
 #define HC_IRQ_BIND          0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
 #define HC_IRQ_ACK           0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
 #define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
-#define HC_HOST_POWER        0x484C001Fu /* (host, HILUM_POWER_*, SLP_TYPa | SLP_TYPb << 8): returns on failure only */
+#define HC_HOST_RESET        0x484C001Fu /* (host): resets the machine, and does not return */
 #define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
 #define HC_VM_UNBIND_TRAP    0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
 #define HC_DEVICE_CREATE     0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
@@ -126,22 +126,26 @@ struct hilum_image_header {
 /* Where a service VM finds what it is given; EBX holds the vCPU's index at entry. */
 #define HILUM_SERVICE_SHARED_GPA    0x80000000ull /* struct hilum_shared_page */
 #define HILUM_SERVICE_BOOT_INFO_GPA 0x80001000ull /* control VM: struct hilum_boot_info */
-#define HILUM_SERVICE_ACPI_GPA      0x91000000ull /* control VM: copies of the firmware's DSDT, for \_S5_, and MCFG */
 
 struct hilum_boot_module {
 	hilum_handle_t memory;
 	uint32_t reserved;
 	uint64_t bytes; /* of content; the memory object is rounded up to pages, the rest reads zero */
-	char name[48];  /* NUL-terminated */
+	char name[48];  /* the beginning of its Multiboot2 string, NUL-terminated */
 };
 
 #define HILUM_BOOT_MODULES_MAX 48u
 
+/* A table of the firmware's, checked by the kernel. It lies where no RAM of the machine's is used: HILUM_MEMORY_DEVICE reaches it. */
+struct hilum_boot_table {
+	uint64_t hpa; /* not aligned to pages; 0: there is none */
+	uint64_t bytes;
+};
+
 struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
-	uint64_t acpi_bytes; /* of the DSDT at HILUM_SERVICE_ACPI_GPA; zero if the firmware has none */
-	uint64_t mcfg_bytes; /* of the MCFG, which follows it from the next page on; zero if there is none */
+	struct hilum_boot_table fadt, madt, mcfg;
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
 
@@ -180,6 +184,7 @@ struct hilum_vm_config {
 	uint32_t reserved2;
 	char name[32]; /* NUL-terminated, for the log */
 	uint64_t wall_clock_ns; /* since 1970 at host TSC 0: what KVM's wall clock tells the VM */
+	uint64_t clock[4];      /* what KVM's system time tells it: struct pvclock_vcpu_time_info, with an even version */
 };
 
 struct hilum_cpuid_entry {
@@ -386,8 +391,6 @@ struct hilum_device_status {
 #define HILUM_IRQ_LEVEL      (1u << 0)
 #define HILUM_IRQ_ACTIVE_LOW (1u << 1)
 
-#define HILUM_POWER_OFF   0u
-#define HILUM_POWER_RESET 1u
 
 struct hilum_host_info {
 	uint32_t abi_version;
@@ -400,9 +403,7 @@ struct hilum_host_info {
 	uint64_t kernel_bytes;  /* image, and frame table */
 	uint64_t xcr0_mask;     /* XCR0 bits that guests may use */
 	uint32_t serial_port;   /* the port that the early log used; 0 if none */
-	uint32_t serial_gsi;
 	uint32_t features;      /* HILUM_HOST_* */
-	uint32_t reserved;
 	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */

@@ -8,7 +8,9 @@ import threading
 import bochs
 import bootcost
 import guestconfig
+import iobench
 import machine
+import peer
 import phases
 import platforms
 import size
@@ -113,6 +115,26 @@ def linux(scratch):
     show("linux_to_init_ratio", f"{hilum / min(bare.values()):.4f}", "of the least bare")
 
 
+def show_io(figures, prefix):
+    for figure in figures:
+        show(f"{prefix}{figure.name}", f"{figure.cost:.0f}", "instructions outside the guest")
+        show(f"{prefix}{figure.name}_exits", f"{figure.exits:.2f}", "exits")
+        show(f"{prefix}{figure.name}_exits_at_hlt", f"{figure.halts:.2f}", "exits")
+
+
+def io_of_guests(scratch):
+    show_io(iobench.hilum(scratch), "io_")
+
+
+def peers(scratch):
+    """KVM's costs of the same, and Hilum's against them."""
+    own, kvm = iobench.hilum(scratch), peer.kvm(scratch)
+    show_io(kvm, "kvm_io_")
+    for a, b in zip(own, kvm):
+        show(f"io_{a.name}_ratio", f"{a.cost / b.cost:.3f}", "of KVM's")
+    print(iobench.table(own, kvm), file=sys.stderr)
+
+
 def memory(scratch):
     """What Hilum itself takes, as its log tells when it starts a Linux guest of 256 MiB."""
     config = os.path.join(scratch, "hilum.toml")
@@ -139,7 +161,8 @@ def root_mode(_):
 
 
 def main():
-    measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory, "size": root_mode}
+    measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory,
+                    "io": io_of_guests, "peers": peers, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

@@ -108,7 +108,7 @@ def run(command):
 
 def bare(machine_type, kernel, initrd, memory="256M"):
     """On the emulated machine itself, with no more devices than it has to have."""
-    return run([machine.QEMU, "-machine", machine_type, "-cpu", machine.COUNTED_CPU, "-accel", "tcg", *machine.COUNTED,
+    return run([*machine.QEMU_COMMAND, "-machine", machine_type, "-cpu", machine.COUNTED_CPU, "-accel", "tcg", *machine.COUNTED,
                 "-m", memory, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
                 "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-kernel", kernel, "-initrd", initrd, "-append", CMDLINE])
 

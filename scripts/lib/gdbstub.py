@@ -11,9 +11,9 @@ ANSWER_S = 120
 class Stub:
     """The machine stands still while connected, unless it is told to run."""
 
-    def __init__(self, path):
+    def __init__(self, path, answer_s=ANSWER_S):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(ANSWER_S)
+        self.socket.settimeout(answer_s)
         self.buffer = b""
         until = time.monotonic() + CONNECT_S
         while True:

@@ -3,7 +3,7 @@ import os
 import shutil
 import tomllib
 
-from machine import GUEST, Failure
+from machine import DISK_SERIAL, GUEST, Failure
 
 DEFAULT_GUEST = {"vmlinuz": os.path.join(GUEST, "vmlinuz"), "initrd": os.path.join(GUEST, "initrd.cpio.gz")}
 
@@ -30,6 +30,11 @@ def vm_table(name, kernel, *, initrd=None, cmdline="", memory="256M", vcpus=1, d
             value = hex(value)
         lines.append(f"{key} = {value}")
     return "\n".join(lines) + "\n"
+
+
+def devices_text():
+    """The disk and the card of a plain run's guest, on the devices of machine.plain_devices."""
+    return f'\n[[vm.disk]]\ndevice = "{DISK_SERIAL}"\n\n[[vm.nic]]\n'
 
 
 def config_text(*tables, on_last_guest_exit="poweroff"):

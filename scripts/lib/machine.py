@@ -1,10 +1,12 @@
 """The emulated machine that Hilum boots in: how QEMU is called, and what the serial line says about how it ended."""
 import ctypes
+import fcntl
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -12,7 +14,10 @@ BUILD = os.path.join(ROOT, "build")
 GUEST = os.path.join(ROOT, "cache", "guest")
 # Built by scripts/fetch-qemu, or Debian's own, where several CPUs run guests with a fault now and then.
 BUILT_QEMU = os.path.join(ROOT, "cache", "qemu", "qemu-system-x86_64")
-QEMU = os.environ.get("HILUM_QEMU") or (BUILT_QEMU if os.access(BUILT_QEMU, os.X_OK) else "qemu-system-x86_64")
+DEBIANS_QEMU = "/usr/bin/qemu-system-x86_64"
+QEMU = os.environ.get("HILUM_QEMU") or (BUILT_QEMU if os.access(BUILT_QEMU, os.X_OK) else DEBIANS_QEMU)
+# With the places where Debian keeps its firmware.
+QEMU_COMMAND = [QEMU, "-L", "/usr/share/qemu", "-L", "/usr/share/seabios", "-L", "/usr/lib/ipxe/qemu"]
 OVMF = "/usr/share/OVMF"
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
@@ -24,6 +29,12 @@ EXIT_PANIC = 121
 EXIT_TIMEOUT = 122
 EXIT_FAILED = 123
 EXIT_INTERRUPTED = 130
+
+# What the machine of a plain run has beside its processors: an IOMMU, which devices must not go round, a card and a disk.
+IOMMU = ["-device", "intel-iommu,intremap=on,aw-bits=48"]
+BEHIND_IOMMU = "disable-legacy=on,iommu_platform=on"
+DISK_SERIAL = "scratch"
+DISK_MIB = 256
 
 # The shape of counted runs: one instruction is one nanosecond, and nothing differs between two runs.
 COUNTED = ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]
@@ -72,10 +83,43 @@ def boot_args(boot, image, firmware):
     return ["-netdev", f"user,id=net,tftp={image},bootfile={core}", "-device", "virtio-net-pci,netdev=net,bootindex=0"]
 
 
+def ext4_image(path, mib):
+    """An empty ext4 file system in a sparse file."""
+    with open(path + ".new", "wb") as file:
+        file.truncate(mib << 20)
+    done = subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", path + ".new"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        raise Failure(f"mke2fs: {done.stdout.strip()}")
+    os.replace(path + ".new", path)
+    return path
+
+
+def scratch_disk(scratch):
+    """The image of the disk of a plain run, which is kept from run to run in build/disk.img, and the file whose lock is held while it
+    is used. A second run at the same time gets an empty one of its own."""
+    lock = open(os.path.join(BUILD, "disk.lock"), "wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("run: another run uses build/disk.img: this one has an empty disk", file=sys.stderr)
+        return ext4_image(os.path.join(scratch, "disk.img"), DISK_MIB), lock
+    image = os.path.join(BUILD, "disk.img")
+    return (image if os.path.exists(image) else ext4_image(image, DISK_MIB)), lock
+
+
+def plain_devices(image):
+    """QEMU's arguments for the devices of a plain run. On the network are QEMU's gateway, 10.0.2.2, which is this host, and what the
+    host reaches."""
+    return [*IOMMU, "-netdev", "user,id=user", "-device", f"virtio-net-pci,netdev=user,mac=52:54:00:12:34:56,{BEHIND_IOMMU}",
+            "-drive", f"file={image},if=none,id=scratch,format=raw,discard=unmap",
+            "-device", f"virtio-blk-pci,drive=scratch,serial={DISK_SERIAL},{BEHIND_IOMMU}"]
+
+
 def qemu_command(image, scratch, *, boot="cd", firmware="bios", smp=2, memory="1G", cpu="max", counted=False,
                  gdb=False, monitor=None, extra=()):
     """The machine's serial line is QEMU's standard input and output. memory in QEMU's notation."""
-    command = [QEMU, "-machine", "q35", "-cpu", COUNTED_CPU if counted and cpu == "max" else cpu, "-m", memory,
+    command = [*QEMU_COMMAND, "-machine", "q35", "-cpu", COUNTED_CPU if counted and cpu == "max" else cpu, "-m", memory,
                "-smp", str(smp), "-accel", "tcg" if counted else "tcg,thread=multi"]
     if counted:
         command += COUNTED

@@ -125,6 +125,8 @@ def configuration(options, scratch):
             words += " " + guestconfig.terminal_words()
         table = guestconfig.linux_table(options.vcpus or 2, options.memory or "256M", words.strip(),
                                         debug_exit=options.debug_exit)
+    if options.emulator == "qemu":
+        table += guestconfig.devices_text()
     path = os.path.join(scratch, "hilum.toml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(guestconfig.config_text(table))
@@ -147,9 +149,10 @@ def main():
             described = bochs.configuration(image, scratch, bochs.program(), 0, **hardware)
             start = functools.partial(bochs.start, image, scratch, **hardware)
         else:
+            disk, _lock = machine.scratch_disk(scratch)  # locked until this program ends
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
-                                           gdb=options.gdb, monitor=options.monitor)
+                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk))
             described = shlex.join(command)
             start = functools.partial(machine.start_qemu, command)
         if options.print:

@@ -3,10 +3,13 @@
 A test is a function test_* in tests/system/test_*.py without arguments; it fails by raising. `scripts/test` runs each in a
 process of its own, as `harness.py FILE NAME`. Decorators: quick (also part of --quick), long (only part of --long), each(...)
 (one test for each set of arguments)."""
+import hashlib
+import http.server
 import os
 import re
 import select
 import sys
+import threading
 import time
 import traceback
 
@@ -159,6 +162,24 @@ class Machine:
         if self.verdict.halted:
             self.settle()
         return self.verdict.status()
+
+
+class Web(http.server.ThreadingHTTPServer):
+    """Serves one file on a port of this host's loopback, which guests reach as 10.0.2.2."""
+
+    def __init__(self, data):
+        self.data = data
+        super().__init__(("127.0.0.1", 0), type("Handler", (http.server.BaseHTTPRequestHandler,), {
+            "do_GET": lambda handler: (handler.send_response(200), handler.send_header("Content-Length", str(len(data))),
+                                       handler.end_headers(), handler.wfile.write(data)),
+            "log_message": lambda handler, *_: None}))
+        self.sum = hashlib.md5(data).hexdigest()
+        self.url = f"http://10.0.2.2:{self.server_address[1]}/f"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *error):
+        self.shutdown()
+        super().__exit__(*error)
 
 
 def linux(**keywords):

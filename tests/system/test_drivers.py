@@ -2,7 +2,9 @@
 import hashlib
 import http.server
 import os
+import socket
 import subprocess
+import tempfile
 import threading
 import uuid
 
@@ -14,7 +16,8 @@ from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
 def disk(image, device, *options, **properties):
     """Arguments of QEMU for an image behind a storage device. The medium is what was synced: no cache of QEMU's hides a lost flush."""
     words = ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()])
-    return ("-drive", ",".join([f"file={image},if=none,id=d0,format=raw", *options]), "-device", words)
+    controller = ("-device", "ich9-ahci,id=ahci,addr=06.0") if "ahci.0" in properties.values() else ()
+    return ("-drive", ",".join([f"file={image},if=none,id=d0,format=raw", *options]), *controller, "-device", words)
 
 
 def debugfs(image, command):
@@ -31,6 +34,9 @@ NVME = ("nvme", "NVMe disk 'HILUM-N1'", {"serial": "HILUM-N1", "addr": "06.0"})
 
 
 VIRTIO = ("virtio-blk-pci", "virtio disk 'HILUM-V1'", {"serial": "HILUM-V1", "addr": "06.0", "disable-legacy": "on", "iommu_platform": "on"})
+
+
+AHCI = ("ide-hd", "SATA disk 'HILUM-A1'", {"serial": "HILUM-A1", "bus": "ahci.0"})
 
 
 def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
@@ -52,7 +58,14 @@ def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
         check_image(image, "a", total)
 
 
-def fetch_from_host(iommu, device, *options):
+def nic(kind, *options):
+    """Arguments of QEMU for an uplink, netdev n0, at 00:07.0."""
+    model = ("virtio-net-pci", "disable-legacy=on", "iommu_platform=on") if kind == "virtio" else (kind,)
+    card = ",".join([*model, "id=card", "netdev=n0", "addr=07.0", "mac=52:54:00:AA:bb:01", *options])
+    return ("-netdev", "user,id=n0", "-device", card)
+
+
+def fetch_from_host(iommu, kind, device, *options):
     """A guest reaches QEMU's gateway through an uplink, and fetches a file from the host."""
     data = os.urandom(3 * MIB)
     handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
@@ -62,10 +75,8 @@ def fetch_from_host(iommu, device, *options):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + f'\n[[nic]]\ndevice = "{device}"\n'
-        card = ",".join(["virtio-net-pci", "netdev=n0", "addr=07.0", "mac=52:54:00:AA:bb:01", "disable-legacy=on",
-                         "iommu_platform=on", *options])
-        with Machine(text, extra=(*iommu, "-netdev", "user,id=n0", "-device", card)) as m:
-            m.expect(r"hilum: device 00:07\.0: virtio network card 52:54:00:aa:bb:01", BOOT_S)
+        with Machine(text, extra=(*iommu, *nic(kind, *options))) as m:
+            m.expect(rf"hilum: device 00:07\.0: {kind} network card 52:54:00:aa:bb:01, link up", BOOT_S)
             m.prompt()
             m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
             equal(m.shell("ping -c 3 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "3", "answers of the gateway")
@@ -75,9 +86,75 @@ def fetch_from_host(iommu, device, *options):
         server.shutdown()
 
 
-@each(vtd_by_address=(INTEL, "00:07.0"), amdvi_by_mac=(AMD, "52:54:00:AA:BB:01"), not_merged=(INTEL, "0000:00:07.0", "mrg_rxbuf=off"))
+@each(vtd_by_address=(INTEL, "virtio", "00:07.0"), amdvi_by_mac=(AMD, "virtio", "52:54:00:AA:BB:01"),
+      not_merged=(INTEL, "virtio", "0000:00:07.0", "mrg_rxbuf=off"),
+      e1000e_vtd=(INTEL, "e1000e", "52:54:00:AA:BB:01"), e1000e_amdvi=(AMD, "e1000e", "00:07.0"))
 def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
+
+
+def test_two_disks_beside_the_boot_medium():
+    """On the controller that Hilum was booted from: told apart by port or serial number, and the optical drive is left alone."""
+    with Files() as files:
+        images = [files.ext4("one", 32), files.make("two", b"second", mib=16)]
+        drives = [("-drive", f"file={image},if=none,id=d{i},format=raw,discard=unmap", "-device",
+                   f"ide-hd,drive=d{i},bus=ide.{i + 1},serial=HILUM-{i + 1}") for i, image in enumerate(images)]
+        tables = (guest("one", table("disk", device="00:1f.2/1") + table("disk", device="HILUM-2")),
+                  guest("two", table("disk", device="00:1f.2")))
+        with Machine(guestconfig.config_text(*tables), extra=(*INTEL, *drives[0], *drives[1])) as m:
+            m.expect("hilum: vm two: disk 0: several disks are at that PCI address: name the port too, as in 00:1f.2/1", BOOT_S)
+            m.prompt()
+            equal(m.shell("head -c 6 /dev/vdb"), "second")
+            m.shell("mkdir /tmp/m; mount /dev/vda /tmp/m; head -c 8388608 /dev/urandom >/tmp/m/a; sync; md5sum /tmp/m/a >/tmp/sum; "
+                    "head -c 8388608 /dev/zero >/tmp/m/b; sync; rm /tmp/m/b; sync; fstrim /tmp/m; umount /tmp/m")
+            total = m.shell("cut -d' ' -f1 /tmp/sum")
+            equal(m.shell("dmesg | grep -iE 'I/O error|EXT4-fs.*(error|warning)' || true"), "", "complaints")
+            true("reset" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
+        check_image(images[0], "a", total)
+
+
+class Monitor:
+    """QEMU's monitor on a socket: one command at a time."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="hilum-")
+        self.path = os.path.join(self.directory.name, "monitor")
+
+    def command(self, text):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(self.path)
+            s.sendall(text.encode() + b"\n")
+            answer = b""
+            while answer.count(b"(qemu) ") < 2:  # before the command and after it
+                answer += s.recv(4096)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.directory.cleanup()
+
+
+@each(virtio=(INTEL, "virtio", r"link up"), e1000e=(AMD, "e1000e", r"link up, 1000 Mbit/s"))
+def test_link_goes_and_comes(iommu, kind, says):
+    text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + '\n[[nic]]\ndevice = "00:07.0"\n'
+    with Monitor() as monitor, Machine(text, extra=(*iommu, *nic(kind)), monitor=monitor.path) as m:
+        m.prompt()
+        m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up")
+        equal(m.shell("ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "2", "answers of the gateway")
+        for _ in range(2):
+            monitor.command("set_link card off")
+            m.expect(r"hilum: device 00:07\.0: link down\r?\n")
+            m.send("\n")
+            m.prompt()
+            equal(m.shell("ping -c 3 -W 1 10.0.2.2 | grep -c 'bytes from' || true", within_s=60), "0", "answers without a link")
+            monitor.command("set_link card on")
+            m.expect(rf"hilum: device 00:07\.0: {says}\r?\n")
+            m.send("\n")
+            m.prompt()
+            equal(m.shell("ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'", within_s=60), "2", "answers with it again")
+        true("given up" not in m.text, "the card is given up")
 
 
 @quick
@@ -86,12 +163,13 @@ def test_ext4_on_nvme():
 
 
 @each(nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
+      ahci_vtd=(INTEL, *AHCI, "00:06.0"), ahci_amdvi=(AMD, *AHCI, "HILUM-A1"),
       virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
 def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
     ext4_on(iommu, device, driver_says, properties, name)
 
 
-@each(nvme=NVME, virtio=VIRTIO)
+@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
 def test_disk_without_an_iommu(device, driver_says, properties):
     """Every page has another address for the device than for the driver VM."""
     ext4_on((), device, driver_says, properties, "00:06.0", "allow_no_iommu = true\n")
@@ -126,25 +204,53 @@ def test_partitions_of_one_disk_for_two_guests():
             equal(file.read(5), b"hello", "what the first guest wrote")
 
 
-@each(nvme=NVME, virtio=VIRTIO)
-def test_io_errors_reach_the_guest_and_nobody_else(device, driver_says, properties):
-    """QEMU's blkdebug fails what touches sector 8192; the rest of the disk goes on."""
+RULES = b"""
+[inject-error]
+event = "none"
+iotype = "read"
+sector = "8192"
+errno = "5"
+
+[inject-error]
+event = "none"
+iotype = "write"
+sector = "16384"
+errno = "5"
+
+[inject-error]
+event = "none"
+iotype = "flush"
+errno = "5"
+"""
+
+
+@each(nvme=(INTEL, *NVME), virtio=(INTEL, *VIRTIO), ahci_vtd=(INTEL, *AHCI), ahci_amdvi=(AMD, *AHCI))
+def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, properties):
+    """QEMU's blkdebug fails what reads sector 8192 or writes sector 16384, and every flush; all else goes on."""
     with Files() as files:
         image = files.make("disk", b"first", mib=16)
-        rules = files.make("rules", b"[inject-error]\nevent = \"read_aio\"\nerrno = \"5\"\nsector = \"8192\"\n")
         # As for a real disk: it tells its user of errors, and QEMU does not stop for them.
-        drive = ("-drive", f"file=blkdebug:{rules}:{image},if=none,id=d0,format=raw,rerror=report,werror=report", "-device",
-                 ",".join([device, "drive=d0"] + [f"{key}={value}" for key, value in properties.items()]))
-        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*INTEL, *drive)) as m:
+        drive = disk(f"blkdebug:{files.make('rules', RULES)}:{image}", device, "rerror=report,werror=report", **properties)
+        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*iommu, *drive)) as m:
+            def dd(arguments):
+                return m.shell(f"dd {arguments} 2>/dev/null && echo done || echo failed").split()[-1]
+
+            m.expect(f"hilum: device 00:06.0: {driver_says}", BOOT_S)
             m.prompt()
             equal(m.shell("dmesg -n 1; head -c 5 /dev/vda"), "first")
-            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 2>/dev/null || echo failed"), "failed")
-            equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
-            m.shell("dd if=/dev/urandom of=/dev/vda bs=64k seek=1 count=4 2>/dev/null; sync")
-            true("given up" not in m.text, "the whole disk is given up")
+            for _ in range(2):
+                equal(dd("if=/dev/vda of=/dev/null bs=4096 skip=1024 count=1 iflag=direct"), "failed", "the bad block")
+                equal(m.shell("dd if=/dev/vda bs=4096 skip=1025 count=1 2>/dev/null | wc -c"), "4096", "the next block")
+            equal(dd("if=/dev/zero of=/dev/vda bs=4096 seek=2048 count=1 oflag=direct"), "failed", "a write to the bad block")
+            m.shell("head -c 262144 /dev/urandom >/tmp/a")
+            equal(dd("if=/tmp/a of=/dev/vda bs=64k seek=1 count=4 oflag=direct"), "done", "writes elsewhere")
+            equal(dd("if=/tmp/a of=/dev/vda bs=4096 seek=16 count=1 conv=fsync"), "failed", "a flush")
+            equal(m.shell("dd if=/dev/vda of=/tmp/b bs=64k skip=1 count=4 iflag=direct 2>/dev/null; cmp /tmp/a /tmp/b && echo same"),
+                  "same", "what was written")
+            true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
 
 
-@each(nvme=NVME, virtio=VIRTIO)
+@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
 def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, properties):
     """What is under way in the guest's memory ends before the memory goes; the disk is there for the next life."""
     with Files() as files:
@@ -162,6 +268,6 @@ def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, pro
                 m.expect("hilum: vm linux ended: reset")
             m.prompt()
             equal(m.shell("dd if=/dev/vda of=/dev/null bs=1M 2>/dev/null && echo read", within_s=60), "read")
-            equal(m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'",
+            equal(m.shell("ip addr add 10.0.2.15/24 dev eth0 2>/dev/null; ip link set eth0 up; ping -c 2 -W 5 10.0.2.2 | grep -c 'bytes from'",
                           within_s=60), "2", "answers of the gateway")
             true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about a device")

@@ -4,7 +4,7 @@ import subprocess
 
 import pexpect
 
-from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, equal, machine, true
+from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, Web, equal, machine, true
 
 RUN = os.path.join(ROOT, "scripts", "run")
 GUEST = os.path.join(machine.BUILD, "guest")
@@ -31,6 +31,27 @@ def test_default_guest_on_a_terminal():
         run.expect(pexpect.EOF)
     finally:
         run.close(force=True)
+    equal(run.exitstatus, 0, "status")
+
+
+def test_default_guest_has_a_disk_and_reaches_the_host():
+    """What the README promises: the gateway answers, a file comes from the host, and the disk's file system can be mounted."""
+    with Web(os.urandom(1 << 20)) as web:
+        run = on_a_terminal()
+        try:
+            run.expect(PROMPT, timeout=BOOT_S)
+            for command, answer in (("ping -c1 -W10 10.0.2.2", "1 packets received"),
+                                    (f"wget -q -O /tmp/f {web.url}; md5sum /tmp/f", web.sum),
+                                    ("mount -t ext4 /dev/vda /mnt && cp /tmp/f /mnt && sync && md5sum /mnt/f", web.sum),
+                                    ("umount /mnt && mount -t ext4 /dev/vda /mnt && md5sum /mnt/f", web.sum),
+                                    ("rm /mnt/f; umount /mnt; cat /etc/resolv.conf", "nameserver 10.0.100.1")):
+                run.send(command + "\n")
+                run.expect(answer, timeout=2 * COMMAND_S)
+                run.expect(PROMPT)
+            run.send("poweroff\n")
+            run.expect(pexpect.EOF)
+        finally:
+            run.close(force=True)
     equal(run.exitstatus, 0, "status")
 
 

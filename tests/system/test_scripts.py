@@ -84,8 +84,8 @@ def test_initramfs_is_an_archive_that_cpio_reads():
         true(name in names, f"{name} is missing")
 
 
-def trace_line(address):
-    return f"Trace 0: 0x7f0000000100 [0000000000000000/{address:016x}/0030c2b0/ff020201] \n"
+def trace_line(address, flags=0x30c2b0):
+    return f"Trace 0: 0x7f0000000100 [0000000000000000/{address:016x}/{flags:08x}/ff020201] \n"
 
 
 class FewSymbols:
@@ -117,3 +117,28 @@ def test_phases_count_what_completes_between_the_labels():
     equal(rounds[0].total(), 5)
     equal(rounds[0][b"%016x" % 0x1002], 0)
     equal(rounds[0][b"%016x" % (kernel + 4)], 1)
+
+
+@quick
+def test_io_trace_tells_guest_root_mode_and_service_vms_apart():
+    import iotrace
+    kernel, begin, end, driver = 0xFFFFFFFF80200000, 0x5A000010, 0x5A000020, 0x210000
+    root_flags = 0x10d0c2b0
+    guest_flags = root_flags | iotrace.IN_GUEST
+    executed = [(kernel, 0), (begin, 1), (kernel, 1), (kernel, 0), (kernel + 4, 0), (driver, 1), (kernel + 8, 0), (0xFFFFFFFF81000000, 1),
+                (kernel, 0), (end, 1), (kernel, 0)]
+    lines = [trace_line(address, guest_flags if inside else root_flags) for address, inside in executed]
+    lines.insert(5, "Stopped execution of TB chain before 0x7f0000000100 [ffffffff80200004] \n")
+    lines += ["End of trace\n", trace_line(begin, guest_flags)]
+    with tempfile.TemporaryDirectory() as folder:
+        pipe = os.path.join(folder, "pipe")
+        os.mkfifo(pipe)
+        reader = iotrace.Reader(pipe, begin, end, (0x200000, 0x400000))
+        reader.read(line.encode() for line in lines)
+        os.close(reader.pipe)
+    equal(len(reader.found), 1)
+    counts = reader.found[0]
+    # The kernel's own address in the guest is the guest's; what was taken back does not count, nor what is outside begin and end.
+    equal((counts.guest, counts.outside.total(), counts.service.total()), (4, 3, 1))
+    equal(dict(counts.left), {kernel: 1, 0xFFFFFFFF81000000: 1})
+    equal(counts.outside[kernel + 4], 0)

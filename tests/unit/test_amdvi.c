@@ -8,7 +8,7 @@
 /* clang-format on */
 #include "tests/unit/fake_iommu/iommu_model.h"
 
-static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}, .need = {1, 1, 3, 3, 1, 1, 3, 3}};
+static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}};
 
 /* Device table entries and interrupt entries that a unit has read. */
 static struct {
@@ -180,13 +180,13 @@ static void boot(void)
 }
 
 static struct iommu_domain *domain;
-static struct memory *ram;
+static struct memory ram_object, *const ram = &ram_object;
 
 static int make_domain(void **state)
 {
 	(void)state;
 	assert_int_equal(iommu_domain_create(&domain), STATUS_OK);
-	assert_int_equal(memory_create(4 * MIB, 0, 1, &ram), STATUS_OK);
+	assert_int_equal(memory_create(4 * MIB, 0, 1, ram), STATUS_OK);
 	return 0;
 }
 

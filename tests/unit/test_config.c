@@ -1,7 +1,7 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_address.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_uplink.c drivers-vm/control/config_address.c
  * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
  * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
  * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
@@ -85,6 +85,7 @@ static void config_read__minimal_vm__has_the_defaults(void **state)
 	assert_int_equal(vm->on_crash, CONFIG_ACTION_DESTROY);
 	assert_int_equal(vm->line, 1);
 	assert_int_equal(config.on_last_guest_exit, CONFIG_LAST_EXIT_STAY);
+	assert_int_equal(config.driver_restarts, 10);
 	assert_false(config.allow_no_iommu);
 	assert_int_equal(config.devices, CONFIG_DEVICES_AUTO);
 	assert_null(config.console);
@@ -95,9 +96,9 @@ static void config_read__every_key__is_stored(void **state)
 	(void)state;
 	assert_int_equal(
 		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\n"
-			  "[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
+			  "driver_restarts = 3\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
 			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\nserial = false\nconsole = 'virtio'\n"
-			  "debug_exit = 0xf4\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
+			  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
 			  "'destroy'\n"
 			  "on_crash = 'restart'\n"),
 		0);
@@ -116,6 +117,8 @@ static void config_read__every_key__is_stored(void **state)
 	assert_false(vm->serial);
 	assert_int_equal(vm->console, CONFIG_CONSOLE_VIRTIO);
 	assert_int_equal(vm->debug_exit, 0xf4);
+	assert_int_equal(vm->debug_crash, 0xf5);
+	assert_int_equal(config.driver_restarts, 3);
 	assert_int_equal(vm->profile, CONFIG_PROFILE_BARE);
 	assert_int_equal(vm->on_poweroff, CONFIG_ACTION_PRESERVE);
 	assert_int_equal(vm->on_reboot, CONFIG_ACTION_DESTROY);
@@ -440,6 +443,63 @@ static void config_read__uplinks__every_key_and_the_errors(void **state)
 	assert_int_equal(read_text("nic = 3\n"), 1);
 }
 
+static void config_read__uplink_by_nat__its_keys_and_the_errors(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[[nic]]\nmode='nat'\n[[nic]]\ndevice='00:03.0'\nmode='nat'\nsubnet='192.168.50.0/26'\nip='203.0.113.5/24'\n"
+				   "gateway='203.0.113.1'\ndns='9.9.9.9'\n"), 0);
+	assert_int_equal(config.uplink_count, 2);
+	assert_null(config.uplink[0].device);
+	assert_int_equal(config.uplink[0].mode, CONFIG_UPLINK_NAT);
+	assert_int_equal(config.uplink[0].subnet.address, 0x0A006400);
+	assert_int_equal(config.uplink[0].subnet.prefix, 24);
+	assert_int_equal(config.uplink[0].ip.prefix, 0);
+	assert_int_equal(config.uplink[1].subnet.address, 0xC0A83200);
+	assert_int_equal(config.uplink[1].subnet.prefix, 26);
+	assert_int_equal(config.uplink[1].ip.address, 0xCB007105);
+	assert_int_equal(config.uplink[1].ip.prefix, 24);
+	assert_int_equal(config.uplink[1].gateway, 0xCB007101);
+	assert_int_equal(config.uplink[1].dns, 0x09090909);
+	assert_one_error(read_text("[[nic]]\nmode='natt'\n"), "hilum.toml:2: nic.mode: \"natt\" is not \"bridge\" or \"nat\"");
+	assert_one_error(read_text("[[nic]]\ndevice='00:03.0'\nsubnet='10.1.2.0/24'\n"),
+			 "hilum.toml:1: nic: subnet, ip, gateway and dns need mode = \"nat\"");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\ntrunk=true\n"), "hilum.toml:1: nic: trunk = true and mode = \"nat\" exclude each other");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\ndns='9.9.9.9'\n"), "hilum.toml:1: nic: gateway and dns need ip; without it they come by DHCP");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\nip='10.0.0.2/8'\n"), "hilum.toml:1: nic.subnet: overlaps the network of ip");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\nip='192.168.1.2/24'\ngateway='192.168.2.1'\n"),
+			 "hilum.toml:1: nic.gateway: is not in the network of ip");
+	static const char *const bad[] = {"10.0.0.0", "10.0.0.0/", "10.0.0.0/23", "10.0.0.0/30", "10.0.0/24", "10.0.0.0/24x", "10.0.0.0/024",
+					  "10.0.0.0/99999999999", "/24", "255.255.255.2555/24"};
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		char text[80];
+		snprintf(text, sizeof(text), "[[nic]]\nmode='nat'\nsubnet='%s'\n", bad[i]);
+		assert_int_equal(read_text(text), 1);
+		assert_int_equal(config.uplink_count, 0);
+	}
+}
+
+static void config_read__no_network_plan__default_bridge_gets_nat(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 0);
+	assert_int_equal(config.uplink_count, 1);
+	assert_null(config.uplink[0].device);
+	assert_int_equal(config.uplink[0].mode, CONFIG_UPLINK_NAT);
+	assert_string_equal(config.uplink[0].bridge, "default");
+	assert_int_equal(config.uplink[0].subnet.address, 0x0A006400);
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n"), 0);
+	assert_int_equal(config.uplink_count, 0);
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\nbridge='lab'\n"), 0);
+	assert_int_equal(config.uplink_count, 0);
+	assert_int_equal(read_text("nic=[]\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 0);
+	assert_int_equal(config.uplink_count, 0);
+	/* A plan with an error in it is a plan: nobody is let out by mistake. */
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n[[nic]]\ndevice='eth0'\n"), 1);
+	assert_int_equal(config.uplink_count, 0);
+	assert_int_equal(read_text("nic=3\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 1);
+	assert_int_equal(config.uplink_count, 0);
+}
+
 static void config_read__addresses__good_and_bad(void **state)
 {
 	static const char *const good[] = {"0.0.0.0", "255.255.255.255", "::1", "1::", "1:2:3:4:5:6:7:8", "1::8", "ABCD:ef01::",
@@ -534,6 +594,8 @@ int main(void)
 		cmocka_unit_test(config_read__rates__as_xl_writes_them),
 		cmocka_unit_test(config_read__nics__every_key_and_the_defaults),
 		cmocka_unit_test(config_read__uplinks__every_key_and_the_errors),
+		cmocka_unit_test(config_read__uplink_by_nat__its_keys_and_the_errors),
+		cmocka_unit_test(config_read__no_network_plan__default_bridge_gets_nat),
 		cmocka_unit_test(config_read__addresses__good_and_bad),
 		cmocka_unit_test(config_read__addresses_of_cards__fixed_and_each_only_once),
 		cmocka_unit_test(config_read__rng_balloon_packed__stored_and_checked),

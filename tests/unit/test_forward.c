@@ -260,7 +260,7 @@ static void mmio__no_handler__crashes_and_signals(void **state)
 	plan[0] = mmio(true);
 	start(0);
 	fake_run(0, 5);
-	vm_get_status(vm_of(guest_vm), &status);
+	status = vm_of(guest_vm)->status;
 	assert_int_equal(status.state, HILUM_VM_CRASHED);
 	assert_int_equal(status.crash, HILUM_CRASH_NO_HANDLER);
 	assert_int_equal(status.detail, 0xFEC00010);
@@ -350,8 +350,8 @@ static void mmio__inject_impossible_vector__crashes_that_vm(void **state)
 		answer_reply = HILUM_REPLY_INJECT;
 		answer_vector = vectors[i];
 		trap_once(mmio(false));
-		assert_int_equal(vm_of(guest_vm)->crash, HILUM_CRASH_BAD_REPLY);
-		assert_int_equal(vm_of(handler_vm)->state, HILUM_VM_RUNNING);
+		assert_int_equal(vm_of(guest_vm)->status.crash, HILUM_CRASH_BAD_REPLY);
+		assert_int_equal(vm_of(handler_vm)->status.state, HILUM_VM_RUNNING);
 		if (i + 1 < ARRAY_SIZE(vectors))
 			tear_down(NULL);
 	}
@@ -366,7 +366,7 @@ static void port__reply_asks_for_state__is_ignored(void **state)
 	trap_once(port_in(1));
 	assert_int_equal(g[0]->gpr[3], 7);
 	assert_int_equal(g[0]->rip, 0x1002);
-	assert_int_equal(vm_of(guest_vm)->crash, 0);
+	assert_int_equal(vm_of(guest_vm)->status.crash, 0);
 }
 
 /* ---- Waiting ---- */
@@ -478,6 +478,26 @@ static void handler_dies__trap_in_hand__the_next_one_answers(void **state)
 	run_all();
 	assert_true(finished[0] > 0 && finished[1] > 0);
 	assert_int_equal(seen.badge, BADGE + 1);
+}
+
+/* What it had written into the page half-way is neither question nor answer. */
+static void handler_dies__page_half_answered__the_next_one_sees_the_question(void **state)
+{
+	(void)state;
+	answer = NULL;
+	plan[0] = mmio(false);
+	g[0]->gpr[3] = 7;
+	start(0);
+	fake_run(0, 3);
+	assert_int_equal(g[0]->state, VCPU_TRAPPED);
+	answer_reply = HILUM_REPLY_STATE;
+	answer_state(g[0]->trap);
+	destroy_handler();
+	CALL_OK(HC_VM_SET_HANDLER, guest_vm, new_handler(), BADGE + 1);
+	run_all();
+	assert_int_equal(g[0]->trap->reply, 0);
+	assert_int_equal(g[0]->trap->rip, 0x1000);
+	assert_int_equal(g[0]->trap->gpr[3], 7);
 }
 
 static void set_handler__again_while_queued__delivered_once(void **state)
@@ -706,6 +726,7 @@ int main(void)
 		TEST(wait__deadline_while_the_handler_runs__next_call_times_out),
 		TEST(wait__trap_before_deadline__timer_is_forgotten),
 		TEST(handler_dies__trap_in_hand__the_next_one_answers),
+		TEST(handler_dies__page_half_answered__the_next_one_sees_the_question),
 		TEST(set_handler__again_while_queued__delivered_once),
 		TEST(set_handler__other_while_queued__the_other_answers),
 		TEST(set_handler__other_while_in_hand__late_answer_is_ignored),

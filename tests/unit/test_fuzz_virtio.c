@@ -5,6 +5,7 @@
  * UNIT_SOURCES: tests/fuzz/fuzz_virtio.c
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
  * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_adopt.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_console.c drivers-vm/driver/virtio_blk.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_net.c drivers-vm/driver/virtio_rng.c

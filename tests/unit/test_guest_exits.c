@@ -112,7 +112,7 @@ static void msr__each_number_with_random_values__value_or_general_protection(voi
 				(void)write_msr(first[range] + i, fake_random() >> fake_random() % 64);
 				(void)read_msr(first[range] + i, &value);
 			}
-	assert_int_equal(v->vm->crash, 0);
+	assert_int_equal(v->vm->status.crash, 0);
 }
 
 static void efer__reserved_bits_and_svme__general_protection(void **state)
@@ -184,27 +184,15 @@ static void tsc_aux__without_rdtscp__general_protection(void **state)
 
 static void pvclock__system_time__page_is_written(void **state)
 {
-	struct {
-		uint32_t version, pad;
-		uint64_t tsc, ns;
-		uint32_t mul;
-		int8_t shift;
-		uint8_t flags, pad2[2];
-	} t;
-	static const uint64_t rates[] = {1000000, 999999999, 1000000000, 2000000000, 2400000000, 3700000000, 10000000000};
+	static const uint64_t clock[4] = {2, 0x1122334455667788, 0x99AABBCCDDEEFF00, 0x01F0000012345678};
+	uint64_t seen[4];
 
 	(void)state;
-	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
-		tsc_scale.hz = rates[i];
-		assert_false(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, 0x1FF0 | 1)); /* across two pages */
-		memcpy(&t, guest(0x1FF0), 16);
-		memcpy((uint8_t *)&t + 16, guest(0x2000), 16);
-		assert_int_equal(t.version & 1, 0);
-		assert_true(t.version != 0);
-		uint64_t second = t.shift >= 0 ? rates[i] << t.shift : rates[i] >> -t.shift;
-		uint64_t ns = (uint64_t)((unsigned __int128)second * t.mul >> 32);
-		assert_true(ns > 999999990 && ns <= 1000000000);
-	}
+	memcpy(v->vm->clock, clock, sizeof(clock));
+	assert_false(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, 0x1FF0 | 1)); /* across two pages */
+	memcpy(seen, guest(0x1FF0), 16);
+	memcpy(seen + 2, guest(0x2000), 16);
+	assert_memory_equal(seen, clock, sizeof(clock));
 }
 
 static void pvclock__address_without_memory__general_protection(void **state)
@@ -267,8 +255,6 @@ static void cpuid__machine_with_every_bit__hides_what_is_not_virtualised(void **
 	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0); /* PKU SHSTK LA57 */
 	assert_int_equal(seven.edx & (1u << 20 | 1u << 26 | 1u << 29), 0); /* IBT IBRS ARCH_CAPABILITIES */
 	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0); /* SVM IBS SKINIT */
-	assert_true(ask(0, 0).eax <= 0xD);
-	assert_true(ask(0x80000000, 0).eax <= 0x80000008);
 	struct hilum_cpuid_entry gap = ask(0x12, 0);
 	assert_int_equal(gap.eax | gap.ebx | gap.ecx | gap.edx, 0);
 }
@@ -390,9 +376,9 @@ static void cache_and_counter_instructions__from_the_guest__do_nothing_or_fault(
 	do_exit((struct vexit){.kind = HILUM_EXIT_RDPMC, .length = 2});
 	assert_int_equal(v->rip, rip + 2);
 	assert_int_equal(v->pending_event, GP);
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	do_exit((struct vexit){.kind = HILUM_EXIT_SHUTDOWN});
-	assert_int_equal(v->vm->crash, HILUM_CRASH_TRIPLE_FAULT);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_TRIPLE_FAULT);
 }
 
 static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **state)
@@ -405,10 +391,10 @@ static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **s
 static void unknown_exit__crashes_the_vm_alone(void **state)
 {
 	(void)state;
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	do_exit((struct vexit){.kind = HILUM_EXIT_OTHER, .detail = 0x1234});
-	assert_int_equal(v->vm->crash, HILUM_CRASH_UNKNOWN_EXIT);
-	assert_int_equal(v->vm->crash_detail, 0x1234);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_UNKNOWN_EXIT);
+	assert_int_equal(v->vm->status.detail, 0x1234);
 }
 
 /* ---- Memory and doorbells ---- */
@@ -429,14 +415,14 @@ static void lazy_memory__touched__populated_and_counted(void **state)
 static void lazy_memory__no_frame_left__crashes_the_vm(void **state)
 {
 	(void)state;
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	failing_after = 0;
 	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x1000, .write = true}});
-	assert_int_equal(v->vm->crash, 0); /* a large frame failed, a small one was there */
+	assert_int_equal(v->vm->status.crash, 0); /* a large frame failed, a small one was there */
 	failing_after = 0;
 	failing_on = true;
 	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x2000, .write = true}});
-	assert_int_equal(v->vm->crash, HILUM_CRASH_NO_MEMORY);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_NO_MEMORY);
 }
 
 static void doorbell__write__signals_and_goes_on(void **state)

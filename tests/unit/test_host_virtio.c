@@ -492,7 +492,8 @@ static bool start_card(void)
 	static const uint8_t mac[6] = {0x52, 0x54, 0, 0xAA, 0xBB, 1};
 
 	memcpy(bar + CONFIG, mac, sizeof(mac));
-	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF);
+	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, VIRTIO_NET_S_LINK_UP);
+	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS);
 	answers = false;
 	return starts(&host_virtio_net_driver);
 }
@@ -616,6 +617,47 @@ static void send__held_and_copied__reach_the_device_and_are_released(void **stat
 	assert_int_equal(released, 1 + 81);
 }
 
+static void set_link(bool up)
+{
+	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, up ? VIRTIO_NET_S_LINK_UP : 0);
+}
+
+/* The interrupt may be about the link alone, or about frames too: then the next check sees it. */
+static void interrupt__link_goes_and_comes__is_followed(void **state)
+{
+	static uint8_t data[200];
+	struct net_frame frame;
+	struct io_segment segment[2];
+	struct host_virtq_descriptor d;
+	uint32_t id;
+
+	(void)state;
+	assert_true(start_card());
+	assert_string_equal(last_log, "virtio network card 52:54:00:aa:bb:01, link up");
+	assert_true(join("00:04.0"));
+	for (unsigned with_frame = 0; with_frame < 2; with_frame++)
+		for (unsigned up = 0; up < 2; up++) {
+			set_link(up);
+			if (with_frame)
+				arrive(100, 4096, 1);
+			else
+				device->ops->interrupt(device);
+			for (unsigned i = 0; with_frame && i < 2; i++) {
+				now += 2 * SECOND;
+				device->ops->check(device, now);
+			}
+			assert_string_equal(last_log, up ? "link up" : "link down");
+			uint64_t dropped = sw.port[1]->counts.dropped;
+			send(&frame, segment, data, 200, false);
+			assert_int_equal(sw.port[1]->counts.dropped - dropped, !up);
+			assert_int_equal(next_buffer(1, &id, &d), up);
+			if (up)
+				give_back(1, id, 0);
+			device->ops->interrupt(device);
+		}
+	assert_true(dma_on);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -630,6 +672,7 @@ int main(void)
 		CASE(receive__frames_of_all_lengths__reach_the_switch),
 		CASE(receive__impossible_lengths__card_is_given_up),
 		CASE(send__held_and_copied__reach_the_device_and_are_released),
+		CASE(interrupt__link_goes_and_comes__is_followed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

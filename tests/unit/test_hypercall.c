@@ -137,7 +137,6 @@ static const struct valid valid_calls[] = {
 	{{HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT}, {0, R_C, 0, 0, R_S}, 0},
 	{{HC_IRQ_ACK, EVENT}, {0, R_S}, 0},
 	{{HC_HOST_INFO, HOST, OUT_AT}, {0, R_C}, 0},
-	{{HC_HOST_POWER, HOST, HILUM_POWER_OFF, 0x0505}, {0, R_C}, HILUM_E_BUSY}, /* the machine did not obey */
 	{{HC_HOST_LOG_TAKE, HOST, EVENT}, {0, R_C, R_S}, ANY},
 	{{HC_HOST_LOG_TAKE, HOST, 0}, {0, R_C}, ANY},
 	{{HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS}, {0, R_C}, HANDLE},
@@ -407,8 +406,6 @@ static const struct wrong wrong_calls[] = {
 	{{HC_DEVICE_STATUS, DEVICE, NOWHERE}, HILUM_E_FAULT},
 	{{HC_DEVICE_DMA_ADDRESS, DEVICE, 0}, HILUM_E_DENIED}, /* another VM's */
 	{{HC_HOST_INFO, HOST, NOWHERE}, HILUM_E_FAULT},
-	{{HC_HOST_POWER, HOST, 2, 0}, HILUM_E_INVALID},
-	{{HC_HOST_POWER, HOST, HILUM_POWER_OFF, 0x10000}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, TEXT_AT, 0}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, TEXT_AT, HILUM_LOG_LINE_MAX + 1}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, UINT64_MAX - 1, 8}, HILUM_E_FAULT},
@@ -455,14 +452,14 @@ static bool fail_nth(const struct valid *v, int n, bool full)
 	if (full)
 		fill_handles();
 	struct vm *vm = vm_of(place[VM_PLACE]);
-	uint64_t apics = vm->bus.present, bytes = vm->kernel_bytes;
+	uint64_t apics = vm->bus.present, bytes = vm->status.kernel_bytes;
 	failing_after = n;
 	int64_t result = call_with(v->words);
 	bool hit = failing_after == FAILING_DONE;
 	failing_after = FAILING_NONE;
 	if (!succeeded(v, result)) {
 		assert_int_equal(vm->bus.present, apics); /* no interrupt goes to what was freed */
-		assert_int_equal(vm->kernel_bytes, bytes);
+		assert_int_equal(vm->status.kernel_bytes, bytes);
 		if (!hit || result != HILUM_E_NO_MEMORY)
 			fail_msg("call %#lx, failure %d: %ld", v->words[0], n, result);
 		result = call_with(v->words); /* nothing has changed: now it works */
@@ -575,7 +572,7 @@ static void vm_set_cpuid__bad_table__is_invalid(void **state)
 		if (CALL(HC_VM_SET_CPUID, place[VM_PLACE], CPUID_AT, 2) != HILUM_E_INVALID)
 			fail_msg("row %u", i);
 	}
-	assert_int_equal(vm_of(place[VM_PLACE])->cpuid_count, 0);
+	assert_int_equal(vm_of(place[VM_PLACE])->cpuid.count, 0);
 }
 
 static void vm_set_cpuid__after_first_run__is_busy(void **state)
@@ -720,13 +717,13 @@ static void random_call(void)
 
 	for (unsigned i = 1; i < 7; i++)
 		words[i] = random_argument();
-	if (words[0] == HC_HOST_POWER || words[0] == HC_WAIT) /* a reset ends the test; waiting has tests of its own */
+	if (words[0] == HC_HOST_RESET || words[0] == HC_WAIT) /* a reset ends the test; waiting has tests of its own */
 		return;
 	if (words[0] == HC_MEMORY_CREATE && fake_random() % 2)
 		words[1] = HOST_HANDLE;
 	for (unsigned i = 1; i < 3 && rounds; i++) /* a call that is right but for what the world has become */
 		memcpy(words, valid_calls[fake_random() % ARRAY_SIZE(valid_calls)].words, sizeof(words));
-	if (words[0] == HC_HOST_POWER)
+	if (words[0] == HC_HOST_RESET)
 		return;
 	put_handles(words);
 	failing_after = fake_random() % 4 == 0 ? (int)(fake_random() % 6) : FAILING_NONE;

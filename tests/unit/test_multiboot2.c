@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86_64/status.h"
 #include "boot/multiboot2.h"
 
 static struct boot_info info;

@@ -29,14 +29,14 @@ static const struct nested_pt_format npt_format = {
 	.table = 0x7,
 	.leaf = {[R] = NX | 0x5, [RW] = NX | 0x7, [RX] = 0x5, [RWX] = 0x7},
 	.flip = NX,
-	.need = {1, 1, 3, 3, NX | 1, NX | 1, NX | 3, NX | 3},
+	.uncached = 0x18,
 };
 
 /* As vmx/ gives it: write-back, R/W/X in bits 2:0. */
 static const struct nested_pt_format ept_format = {
 	.table = 0x7,
 	.leaf = {[R] = 0x31, [RW] = 0x33, [RX] = 0x35, [RWX] = 0x37},
-	.need = {1, 1, 3, 3, 5, 5, 7, 7},
+	.uncached = 0x30,
 };
 
 static const struct nested_pt_format *format;
@@ -206,6 +206,15 @@ static void map__level_two_machine__uses_no_larger_leaf(void **state)
 	assert_int_equal(nested_pt_map(&npt, GIB, 5 * GIB, GIB, RX), STATUS_OK);
 	assert_page(GIB, 5 * GIB, RX, 2);
 	nested_pt_set_format(format, 3);
+}
+
+static void map__device_registers__found_with_their_rights(void **state)
+{
+	(void)state;
+	assert_int_equal(nested_pt_map(&npt, GIB, 0xFE000000, 2 * MIB, RW | NESTED_PT_UNCACHED), STATUS_OK);
+	assert_int_equal(nested_pt_map(&npt, 3 * GIB, 0xFE800000, 4 * KIB, R | NESTED_PT_UNCACHED), STATUS_OK);
+	assert_page(GIB + 0x5000, 0xFE005000, RW, 2);
+	assert_page(3 * GIB, 0xFE800000, R, 1);
 }
 
 static void map__top_of_address_space__works(void **state)
@@ -574,6 +583,7 @@ static const struct CMUnitTest tests[] = {
 	CASE(map__aligned_ranges__use_largest_pages),
 	CASE(map__many_small_pages__takes_no_page_in_vain),
 	CASE(map__level_two_machine__uses_no_larger_leaf),
+	CASE(map__device_registers__found_with_their_rights),
 	CASE(map__top_of_address_space__works),
 	CASE(map__empty_table_in_place__fills_it_with_smaller_pages),
 	CASE(unmap__one_mapping__leaves_its_neighbours),

@@ -62,15 +62,15 @@ static void pool_alloc_pages__each_order__contiguous_and_aligned(void **state)
 static void pool_alloc__each_size__aligned_zeroed_and_apart(void **state)
 {
 	static uint8_t *objects[300];
-	static const size_t sizes[] = {1, 31, 32, 33, 64, 100, 128, 255, 512, 1000, 1025, 2047, 2048};
+	static const size_t sizes[] = {1, 31, 32, 33, 64, 100, POOL_OBJECT_BYTES};
 	uint64_t free_before = pool_free_bytes(), all_before = pool_bytes();
 
 	(void)state;
 	for (unsigned s = 0; s < ARRAY_SIZE(sizes); s++) {
 		for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
 			objects[i] = pool_alloc(sizes[s]);
-			assert_int_equal((uint64_t)objects[i] & (sizes[s] > 1024 ? 2047 : 31), 0);
-			assert_true(is_zero(objects[i], sizes[s]));
+			assert_int_equal((uint64_t)objects[i] & (POOL_OBJECT_BYTES - 1), 0);
+			assert_true(is_zero(objects[i], POOL_OBJECT_BYTES));
 			memset(objects[i], (int)i, sizes[s]);
 		}
 		for (unsigned i = 0; i < ARRAY_SIZE(objects); i++) {
@@ -79,11 +79,11 @@ static void pool_alloc__each_size__aligned_zeroed_and_apart(void **state)
 		}
 		/* In another order than they came. */
 		for (unsigned i = 0; i < ARRAY_SIZE(objects); i++)
-			pool_free(objects[i * 7 % ARRAY_SIZE(objects)], sizes[s]);
+			pool_free(objects[i * 7 % ARRAY_SIZE(objects)]);
 	}
 	/* What was freed serves again. */
 	assert_int_equal(pool_bytes(), all_before);
-	assert_true(free_before - pool_free_bytes() <= 300 * 7 * 2048);
+	assert_true(free_before - pool_free_bytes() <= ARRAY_SIZE(objects) * POOL_OBJECT_BYTES + PAGE_SIZE);
 	assert_true(audit_frames());
 }
 
@@ -100,7 +100,7 @@ static void pool_alloc__random_use__never_overlaps(void **state)
 		uint64_t r = fake_random();
 
 		if (n < ARRAY_SIZE(held) && r & 1) {
-			held[n].bytes = 4 + (r >> 8) % 2045;
+			held[n].bytes = 4 + (r >> 8) % (POOL_OBJECT_BYTES - 3);
 			held[n].at = pool_alloc(held[n].bytes);
 			assert_true(is_zero((uint8_t *)held[n].at, held[n].bytes));
 			memset(held[n].at, 0xEE, held[n].bytes);
@@ -110,14 +110,14 @@ static void pool_alloc__random_use__never_overlaps(void **state)
 			unsigned i = (unsigned)(r >> 8) % n;
 
 			assert_int_equal(*held[i].at, i);
-			pool_free(held[i].at, held[i].bytes);
+			pool_free(held[i].at);
 			held[i] = held[--n];
 			if (i < n)
 				*held[i].at = i;
 		}
 	}
 	while (n--)
-		pool_free(held[n].at, held[n].bytes);
+		pool_free(held[n].at);
 	assert_true(audit_frames());
 }
 
@@ -126,13 +126,14 @@ static void pool_free__misaligned_object_or_page_twice__panics(void **state)
 	uint8_t *object = pool_alloc(64), *other = pool_alloc(64), *page = pool_alloc_page();
 
 	(void)state;
-	expect_panic(pool_free(object + 32, 64));
+	expect_panic(pool_free(object + 32));
+	expect_panic(pool_free(pool_alloc(POOL_OBJECT_BYTES + 1)));
 	expect_panic(pool_free_pages(page, 1));
-	pool_free(object, 64);
-	pool_free(other, 64);
+	pool_free(object);
+	pool_free(other);
 	pool_free_page(page);
 	expect_panic(pool_free_page(page));
-	pool_free(NULL, 64);
+	pool_free(NULL);
 	pool_free_page(NULL);
 }
 

@@ -241,6 +241,20 @@ static void run_for__real_time_busy__others_get_nothing(void **state)
 	assert_share(2, TSC_HZ, 0.5);
 }
 
+/* Else one service VM that hangs would keep another from finding out. */
+static void sched_wake__real_time_while_another_is_busy__ends_its_slice(void **state)
+{
+	(void)state;
+	add(256, HILUM_VM_REALTIME);
+	struct vcpu *service = add(256, HILUM_VM_REALTIME);
+	burst[1] = 1;
+	left[1] = 0;
+	run_for(TSC_HZ);
+	fake_self->current = guest[0];
+	sched_wake(fake_self, service, fake_tsc);
+	assert_in_range(fake_deadline[0], fake_tsc + 1, fake_tsc + SLICE);
+}
+
 static void stats__two_busy__run_and_ready_time_add_up(void **state)
 {
 	(void)state;
@@ -276,6 +290,7 @@ int main(void)
 		TEST(run_for__many_busy__waiting_is_bounded),
 		TEST(wake__real_time__runs_within_its_delay),
 		TEST(run_for__real_time_busy__others_get_nothing),
+		TEST(sched_wake__real_time_while_another_is_busy__ends_its_slice),
 		TEST(stats__two_busy__run_and_ready_time_add_up),
 		TEST(alone__busy__no_slice_ends),
 	};

@@ -88,19 +88,19 @@ static void raise__second_exception__as_the_double_fault_table_says(void **state
 								 (vcpu_vector_has_error(second) ? ERROR(0x22) : 0));
 		}
 	}
-	assert_int_equal(v->vm->crash, 0);
+	assert_int_equal(v->vm->status.crash, 0);
 }
 
 static void raise__during_double_fault__shuts_down(void **state)
 {
 	(void)state;
-	v->vm->state = HILUM_VM_RUNNING;
+	v->vm->status.state = HILUM_VM_RUNNING;
 	vcpu_raise(v, 8, true, 0);
 	vcpu_raise(v, 1, false, 0); /* benign: served in turn */
-	assert_int_equal(v->vm->crash, 0);
+	assert_int_equal(v->vm->status.crash, 0);
 	v->pending_event = EXCEPTION(8) | ERROR(0);
 	vcpu_raise(v, 13, true, 0);
-	assert_int_equal(v->vm->crash, HILUM_CRASH_TRIPLE_FAULT);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_TRIPLE_FAULT);
 	assert_true(v->requests & VCPU_REQUEST_STOP);
 }
 

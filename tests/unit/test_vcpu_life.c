@@ -70,7 +70,7 @@ static void run__each_core__is_entered(void **state)
 	fake_run(1, 2);
 	assert_int_equal(backend_of(local)->entries, 3);
 	assert_int_equal(backend_of(remote)->entries, 2);
-	assert_int_equal(vm_of(vm)->state, HILUM_VM_RUNNING);
+	assert_int_equal(vm_of(vm)->status.state, HILUM_VM_RUNNING);
 }
 
 static void created__not_started__is_never_entered(void **state)

@@ -255,6 +255,38 @@ static void set__random_states__no_harm(void **state)
 	assert_true(accepted > 1000);
 }
 
+/* ---- What the backend takes over at the next load ---- */
+
+static void controls__changed_while_not_loaded__are_stale(void **state)
+{
+	struct vcpu *second = make_vcpu(vm, 1, 0, NULL);
+
+	(void)state;
+	assert_true(v->controls_stale); /* a new vCPU's */
+	v->controls_stale = second->controls_stale = false;
+	s.pat = 0x0606060606060606ull;
+	s.tsc_offset = 12345;
+	memcpy(control_memory(), &s, sizeof(s));
+	CALL_OK(HC_VCPU_SET_STATE, handle, 0, HILUM_STATE_GPR | HILUM_STATE_EVENTS);
+	assert_false(v->controls_stale);
+	CALL_OK(HC_VCPU_SET_STATE, handle, 0, HILUM_STATE_MSR);
+	assert_true(v->controls_stale);
+	assert_int_equal(v->pat, 0x0606060606060606ull);
+	assert_int_equal(v->apic.tsc_offset, 12345);
+	assert_false(second->controls_stale);
+	v->controls_stale = false;
+	CALL_OK(HC_VM_GRANT_PORTS, vm, HOST_HANDLE, 0x70, 2);
+	assert_true(v->controls_stale && second->controls_stale); /* the map is theirs from now on */
+}
+
+static void controls__init__are_stale(void **state)
+{
+	(void)state;
+	v->controls_stale = false;
+	vcpu_reset(v, false);
+	assert_true(v->controls_stale);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -265,6 +297,8 @@ int main(void)
 		TEST(get__after_set__the_same),
 		TEST(get__groups_not_asked_for__no_fpu_or_apic),
 		TEST(set__random_states__no_harm),
+		TEST(controls__changed_while_not_loaded__are_stale),
+		TEST(controls__init__are_stale),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

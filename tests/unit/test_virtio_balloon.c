@@ -3,6 +3,7 @@
  *
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
  * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_adopt.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_balloon.c drivers-vm/driver/virtqueue.c
  * UNIT_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c

@@ -3,6 +3,7 @@
  * both queues, and drivers that break the rules.
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
  * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_adopt.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c drivers-vm/driver/virtqueue_split.c
  * UNIT_SOURCES: drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c

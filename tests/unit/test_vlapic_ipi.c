@@ -358,18 +358,18 @@ static void vlapic_deliver_msi__lowest_priority__reaches_one_of_lowest_ppr(void 
 static void vlapic_send_ipi_bitmap__bits__reach_their_ids(void **state)
 {
 	machine_init(40, true);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 0x5, 0, 0x41), 2);
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 0x5, 0x41), 2);
 	assert_int_equal(collect(0x41), 0x5);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 36, ~0ull, ~0ull, 0x41), 4);
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 36, ~0ull, 0x41), 4);
 	assert_int_equal(collect(0x41), 0xFull << 36);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 64, ~0ull, ~0ull, 0x41), 0);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0xFFFFFFFF, ~0ull, ~0ull, 0x41), 0);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 1, 1, 0, 0x400), 1);
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 64, ~0ull, 0x41), 0);
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0xFFFFFFFF, ~0ull, 0x41), 0);
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 1, 1, 0x400), 1);
 	assert_int_equal(m.notified[VLAPIC_NOTIFY_NMI], 2);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x0F), -1);	/* vector */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x500), -1);	/* INIT */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x841), -1);	/* logical */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0, 0x40041), -1); /* shorthand */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x0F), -1);	/* vector */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x500), -1);	/* INIT */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x841), -1);	/* logical */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x40041), -1); /* shorthand */
 	assert_int_equal(collect(0x41), 0);
 }
 

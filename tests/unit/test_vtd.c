@@ -13,7 +13,7 @@
 #define CAP  (1ull << 34 | 1ull << 35 | 1ull << 10 | 1ull << 9 | 2ull | 0x20ull << 24 | 3ull << 40) /* 4 records from 0x200 */
 #define ECAP 0x1Full
 
-static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}, .need = {1, 1, 3, 3, 1, 1, 3, 3}};
+static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}};
 static uint64_t cached_irte[256][2];
 static bool irte_cached[256];
 
@@ -169,13 +169,13 @@ static void boot(uint64_t cap, uint64_t ecap)
 }
 
 static struct iommu_domain *domain;
-static struct memory *ram;
+static struct memory ram_object, *const ram = &ram_object;
 
 static int make_domain(void **state)
 {
 	(void)state;
 	assert_int_equal(iommu_domain_create(&domain), STATUS_OK);
-	assert_int_equal(memory_create(4 * MIB, 0, 1, &ram), STATUS_OK);
+	assert_int_equal(memory_create(4 * MIB, 0, 1, ram), STATUS_OK);
 	return 0;
 }
 
@@ -352,7 +352,7 @@ static void init__other_capabilities__are_used_as_they_are(void **state)
 {
 	(void)state;
 	in_a_copy(good = boots_with(CAP & ~(1ull << 10), ECAP) && iommu_vtd.format.levels == 3 &&
-			 iommu_domain_create(&domain) == STATUS_OK && memory_create(MIB, 0, 1, &ram) == STATUS_OK &&
+			 iommu_domain_create(&domain) == STATUS_OK && memory_create(MIB, 0, 1, ram) == STATUS_OK &&
 			 iommu_map(domain, ram, 1ull << 39, 0, MIB, RW) == STATUS_INVALID &&
 			 iommu_map(domain, ram, (1ull << 39) - MIB, 0, MIB, RW) == STATUS_OK &&
 			 iommu_set_device(RID, domain, false) == STATUS_OK &&

@@ -152,7 +152,7 @@ static void act(void)
 		make(i);
 		return;
 	}
-	if (vm_of(w[i].vm)->state == HILUM_VM_CRASHED) {
+	if (vm_of(w[i].vm)->status.state == HILUM_VM_CRASHED) {
 		unmake(i);
 		return;
 	}

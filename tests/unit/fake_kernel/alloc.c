@@ -15,7 +15,7 @@ uint64_t fake_pages_used, fake_objects_used;
 void *__real_pool_alloc(size_t bytes);
 void *__real_pool_alloc_page(void);
 void *__real_pool_alloc_pages(unsigned order);
-void __real_pool_free(void *object, size_t bytes);
+void __real_pool_free(void *object);
 void __real_pool_free_page(void *page);
 void __real_pool_free_pages(void *pages, unsigned order);
 enum status __real_frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
@@ -42,13 +42,13 @@ void *__wrap_pool_alloc(size_t bytes)
 	return object;
 }
 
-void __wrap_pool_free(void *object, size_t bytes)
+void __wrap_pool_free(void *object)
 {
 	if (object != NULL) {
 		fake_objects_used--;
-		memset(object, 0xDB, bytes); /* an object that is used again looks wrong */
+		memset(object, 0xDB, POOL_OBJECT_BYTES); /* an object that is used again looks wrong */
 	}
-	__real_pool_free(object, bytes);
+	__real_pool_free(object);
 }
 
 void *__wrap_pool_alloc_pages(unsigned order)

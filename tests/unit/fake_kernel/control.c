@@ -16,7 +16,6 @@ static void set_format(void)
 		.table = 0x7,
 		.leaf = {[1] = 1ull << 63 | 0x5, [3] = 1ull << 63 | 0x7, [5] = 0x5, [7] = 0x7},
 		.flip = 1ull << 63,
-		.need = {0x1, 0x1, 0x3, 0x3, 0x1 | 1ull << 63, 0x1 | 1ull << 63, 0x3 | 1ull << 63, 0x3 | 1ull << 63},
 	};
 
 	nested_pt_set_format(&format, 2);
@@ -59,7 +58,7 @@ void fake_boot(unsigned cores)
 	assert_int_equal(handle_insert(&control->handles, &host_object, HILUM_RIGHT_ALL, &handle), STATUS_OK);
 	assert_int_equal(handle, HOST_HANDLE);
 	control->started = true;
-	control->state = HILUM_VM_RUNNING;
+	control->status.state = HILUM_VM_RUNNING;
 	caller->stopped = 0;
 	object_unlock(fake_self);
 }

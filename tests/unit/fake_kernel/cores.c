@@ -197,7 +197,7 @@ static void backend_load(struct vcpu *v)
 {
 	assert_null(v->cpu->loaded);
 	backend_of(v)->loads++;
-	if (v->xsave != NULL) {
+	if (v->has_fpu) {
 		backend_release_fpu(v->cpu);
 		v->cpu->fpu = v;
 	}
@@ -290,7 +290,6 @@ void fake_cores_boot(unsigned cores)
 	for (unsigned i = 0; i < cores; i++) {
 		cpu_table[i] = calloc(1, sizeof(struct cpu));
 		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
-		cpu_table[i]->scratch = calloc(1, CPU_SCRATCH_BYTES);
 		way_out[i] = NULL;
 	}
 	cpu_init_interrupts();
@@ -303,7 +302,6 @@ void fake_cores_end(void)
 		assert_null(cpu_table[i]->timers.first == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.first);
 		assert_null(cpu_table[i]->fair.first);
 		assert_null(cpu_table[i]->realtime.first);
-		free(cpu_table[i]->scratch);
 		free(cpu_table[i]);
 		cpu_table[i] = NULL;
 	}

@@ -81,7 +81,7 @@ struct iommu_backend iommu_vtd = {
 	.take_faults = take_faults,
 };
 
-static const struct acpi_info acpi_none = {.pm1a_control = 0x604, .isa_gsi = {[3] = 3, [4] = 4}};
+static const struct acpi_info acpi_none;
 static const struct acpi_info acpi_iommu = {
 	.dmar = {1, 48},
 	.iommu_count = 1,

@@ -51,7 +51,7 @@ void fake_machine_boot(void)
 		fake_ram = reserve(GIB);
 		fake_frame_table = reserve(GIB / PAGE_SIZE * sizeof(struct frame));
 		frame_note_ranges(&fake_boot_info);
-		frame_init(&fake_boot_info, 0, 0);
+		frame_init(&fake_boot_info);
 	}
 	tsc_scale = (struct tsc_scale){.hz = TSC_HZ, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32};
 	cpu_features = (struct cpu_features){

@@ -31,12 +31,11 @@ const struct boot_info fake_boot_info = {
 			{0x209000, 0x11F7000, BOOT_RANGE_FREE},
 			{FAKE_MODULE_BASE, FAKE_MODULE_END - FAKE_MODULE_BASE, BOOT_RANGE_MODULE},
 			{FAKE_MODULE_END, 3 * GIB - 0x123000 - FAKE_MODULE_END, BOOT_RANGE_FREE},
-			{3 * GIB - 0x123000, 0x23000, BOOT_RANGE_ACPI},
-			{3 * GIB - 0x100000, 0x100000, BOOT_RANGE_NVS},
+			{3 * GIB - 0x123000, 0x123000, BOOT_RANGE_RESERVED}, /* ACPI tables */
 			{0xFEC00000, 0x1000, BOOT_RANGE_RESERVED},
 			{4 * GIB, 2 * GIB + 0x7000, BOOT_RANGE_FREE},
 		},
-	.range_count = 13,
+	.range_count = 12,
 };
 
 static void *reserve(uint64_t bytes, uint64_t align)
@@ -58,7 +57,7 @@ void fake_machine_boot(void)
 {
 	fake_machine_reserve();
 	frame_note_ranges(&fake_boot_info);
-	frame_init(&fake_boot_info, 0, 0);
+	frame_init(&fake_boot_info);
 }
 
 uint64_t fake_random(void)

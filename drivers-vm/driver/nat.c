@@ -1,0 +1,83 @@
+/* See nat.h. */
+#include "drivers-vm/driver/nat.h"
+
+#include "drivers-vm/driver/host_nic.h"
+#include "drivers-vm/driver/nat_stack.h"
+#include "drivers-vm/driver/slot_devices.h"
+#include "drivers-vm/runtime/service.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct nat_stack *gateways;
+static uint64_t timers_tsc;
+
+static const char *start(struct nat_stack *s, const struct channel_message *m, const uint8_t *mac)
+{
+	const struct nat_stack_static fixed = {m->uplink.address, m->uplink.router, m->uplink.dns,
+					       m->uplink.address_prefix};
+
+	snprintf(s->name, sizeof(s->name), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		 mac[4], mac[5]);
+	if (!net_switch_add(&s->gateway.uplink, &s->gateway.outside) ||
+	    !net_switch_add(&driver_switch, &s->gateway.inside))
+		return "the switch has no port left";
+	if (!nat_stack_start(s, mac, &fixed))
+		return "another gateway has the same subnet, or there is no memory";
+	s->next = gateways;
+	gateways = s;
+	timers_tsc = 0;
+	return NULL;
+}
+
+/* What the driver VM before has left, or, if the control VM has no memory for that, something that goes with this one. */
+static struct nat_store *store_of(const struct channel_message *m)
+{
+	static_assert(sizeof(struct nat_store) <= CHANNEL_NAT_BYTES, "it fits what the control VM gives");
+
+	if (m->uplink.state_gpa != 0 && service_map_memory(m->uplink.state_gpa, CHANNEL_NAT_BYTES))
+		return (struct nat_store *)(uintptr_t)m->uplink.state_gpa;
+	return calloc(1, sizeof(struct nat_store));
+}
+
+void nat_add(const struct channel_message *m)
+{
+	struct nat_gateway_config config = {
+		.bridge = m->uplink.bridge,
+		.vlan = m->uplink.vlan,
+		.subnet = m->uplink.subnet,
+		.prefix = m->uplink.subnet_prefix,
+		.guests = &driver_switch,
+		.secret = (uint64_t)nat_stack_random() << 32 | nat_stack_random(),
+		.store = store_of(m),
+	};
+	struct nat_stack *s = calloc(1, sizeof(*s));
+	const struct host_nic *nic;
+	const char *error = "no memory for a gateway in the driver VM";
+
+	if (s != NULL && config.store != NULL && config.prefix >= NAT_PREFIX_MIN && config.prefix <= NAT_PREFIX_MAX) {
+		nat_gateway_init(&s->gateway, &nat_stack_ops, &config);
+		nic = host_nic_join(&s->gateway.uplink, m);
+		if (nic == NULL)
+			return; /* which is for good: nobody wants the memory back */
+		error = start(s, m, nic->mac);
+	}
+	/* If its ports are joined, a gateway that does not work stays, and does nothing. */
+	if (error != NULL)
+		service_log("nat: %s", error);
+}
+
+uint64_t nat_run(void)
+{
+	uint64_t now = gateways != NULL ? service_tsc() : 0;
+
+	if (gateways == NULL)
+		return 0;
+	if (now >= timers_tsc)
+		timers_tsc = now + service_ns_to_tsc(nat_stack_timers()) + 1;
+	for (struct nat_stack *s = gateways; s != NULL; s = s->next)
+		nat_stack_run(s);
+	return timers_tsc;
+}

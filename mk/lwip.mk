@@ -1,0 +1,25 @@
+# lwIP, the TCP/IP stack beside the driver VM's address translation (drivers-vm/driver/nat_stack.c). Its source is Debian's, in
+# cache/lwip, which scripts/fetch-lwip fills once.
+LWIP          := cache/lwip/src
+LWIP_NAMES    := core/def core/dns core/inet_chksum core/init core/ip core/mem core/memp core/netif core/pbuf core/timeouts core/udp \
+	core/ipv4/dhcp core/ipv4/etharp core/ipv4/icmp core/ipv4/ip4 core/ipv4/ip4_addr netif/ethernet
+LWIP_INCLUDE  := -isystem drivers-vm/driver/lwip -isystem $(LWIP)/include
+LWIP_OBJ      := $(LWIP_NAMES:%=$(B)/lwip/%.o)
+# Ours are compiled with our warnings, lwIP's own files with the compiler's defaults.
+LWIP_CFLAGS    = $(filter-out $(WARN),$(SERVICE_CFLAGS)) $(LWIP_INCLUDE)
+
+cache/lwip/VERSION: scripts/fetch-lwip
+	@scripts/fetch-lwip
+	@touch $@
+
+$(LWIP_OBJ): $(B)/lwip/%.o: cache/lwip/VERSION
+	@mkdir -p $(@D)
+	@echo "  CC    $(LWIP)/$*.c"
+	$(Q)$(CC) $(LWIP_CFLAGS) $(DEPS) -c -o $@ $(LWIP)/$*.c
+
+$(B)/lwip.a: $(LWIP_OBJ)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(B)/service/drivers-vm/driver/nat.c.o $(B)/service/drivers-vm/driver/nat_stack.c.o: SERVICE_CFLAGS += $(LWIP_INCLUDE)
+$(B)/service/drivers-vm/driver/nat.c.o $(B)/service/drivers-vm/driver/nat_stack.c.o: | cache/lwip/VERSION
