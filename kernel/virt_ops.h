@@ -36,7 +36,10 @@ struct virt_ops {
 	/* Of a loaded vCPU: EFER, and that apic.tsc_offset or pat have changed. */
 	void (*set_efer)(struct vcpu *v, uint64_t value);
 	void (*write_offset_and_pat)(struct vcpu *v);
-	/* Segments, control, debug and system registers, for a vCPU that is not loaded. HILUM_STATE_APIC: its `apic` is new. The values were validated. */
+	/*
+	 * Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. HILUM_STATE_APIC
+	 * says that its `apic` is new.
+	 */
 	void (*set_state)(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
 	/* One host interrupt is pending: take it, and come back with none taken until the next call. */
 	void (*idle)(struct cpu *cpu);
