@@ -42,8 +42,8 @@ static bool is_apic_msr(uint32_t msr)
 	       msr == MSR_IA32_TSC_DEADLINE;
 }
 
-/* MSRs that are not the local APIC's. An error: #GP. */
-static enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
+/* MSRs that are not the local APIC's. An error: #GP. Not inlined: the APIC's, which are the frequent ones, would pay for it. */
+static never_inline enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t *value)
 {
 	switch (msr) {
 	case MSR_TSC:
@@ -90,7 +90,7 @@ static enum status write_efer(struct vcpu *v, uint64_t value)
 	return STATUS_OK;
 }
 
-static enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
+static never_inline enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t value)
 {
 	uint64_t ignored;
 

@@ -44,19 +44,13 @@ static void choose_backend(void)
 	boot_refuse("%s", why);
 }
 
-/* Copy from host frames into memory that `vm` may write. */
-static void copy_to_vm(struct vm *vm, gpa_t to, hpa_t from, uint64_t bytes)
+/* Both the module and its place are page-aligned. */
+static void copy_image(struct vm *vm, const struct boot_module *module, gpa_t to)
 {
-	while (bytes != 0) {
-		uint64_t n = PAGE_SIZE - (from & PAGE_MASK);
-		if (n > bytes)
-			n = bytes;
-		const uint8_t *page = window_map(cpu_self()->arch.id, SOURCE_WINDOW, ALIGN_DOWN(from, PAGE_SIZE));
-		if (vm_copy_out(vm, to, page + (from & PAGE_MASK), n) != STATUS_OK)
+	for (uint64_t at = 0, n; at < module->bytes; at += n) {
+		n = module->bytes - at < PAGE_SIZE ? module->bytes - at : PAGE_SIZE;
+		if (vm_copy_out(vm, to + at, window_map(cpu_self()->arch.id, SOURCE_WINDOW, module->base + at), n) != STATUS_OK)
 			panic("the control VM's fresh memory has a hole");
-		to += n;
-		from += n;
-		bytes -= n;
 	}
 }
 
@@ -180,7 +174,7 @@ void control_vm_start(void)
 	    vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
 	map_at(vm, new_memory(header.memory_bytes), 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
-	copy_to_vm(vm, header.load_gpa, module->base, header.image_bytes);
+	copy_image(vm, module, header.load_gpa); /* image_bytes are all of it */
 	map_at(vm, vm->shared_memory, HILUM_SERVICE_SHARED_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
 	give(vm, &vm->object, HILUM_RIGHT_ALL);

@@ -18,14 +18,12 @@
 
 #include <hilum/abi.h>
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/lapic_registers.h"
 #include "arch/x86_64/status.h"
 
 #define VLAPIC_DEFAULT_BASE 0xFEE00000ull /* IA32_APIC_BASE's page after power-up */
 #define VLAPIC_TIMER_MIN_US 20u		  /* shortest period that a guest's periodic timer gets */
 
-#define MSR_IA32_APIC_BASE    0x1Bu
-#define MSR_IA32_TSC_DEADLINE 0x6E0u
-#define MSR_X2APIC_FIRST      0x800u
 #define MSR_X2APIC_LAST	      0x8FFu
 
 /* Bits 11:10 of IA32_APIC_BASE, EN and EXTD; 1 is none. */

@@ -1,5 +1,5 @@
 /*
- * What the parts of the local APIC share: register numbers and bits in the manual's names, and acceptance of
+ * What the parts of the local APIC share beside arch/x86_64/lapic_registers.h: further bits in the manual's names, and acceptance of
  * interrupts. vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer, vlapic_state.c
  * saved state. For kernel/vlapic*.c, and backends whose CPU has the registers.
  */
@@ -8,45 +8,12 @@
 
 #include "kernel/vlapic.h"
 
-/* SDM vol. 3A, table "Local APIC Register Address Map": offset / 16, which is also the x2APIC MSR - 800h. */
-enum vlapic_register {
-	APIC_ID = 0x02,
-	APIC_VERSION = 0x03,
-	APIC_TPR = 0x08,
-	APIC_APR = 0x09,
-	APIC_PPR = 0x0A,
-	APIC_EOI = 0x0B,
-	APIC_RRD = 0x0C,
-	APIC_LDR = 0x0D,
-	APIC_DFR = 0x0E,
-	APIC_SVR = 0x0F,
-	APIC_ISR = 0x10, /* eight each */
-	APIC_TMR = 0x18,
-	APIC_IRR = 0x20,
-	APIC_ESR = 0x28,
-	APIC_ICR_LOW = 0x30, /* x2APIC: all 64 bits */
-	APIC_ICR_HIGH = 0x31,
-	APIC_LVT_TIMER = 0x32,
-	APIC_LVT_THERMAL = 0x33,
-	APIC_LVT_PERF = 0x34,
-	APIC_LVT_LINT0 = 0x35,
-	APIC_LVT_LINT1 = 0x36,
-	APIC_LVT_ERROR = 0x37,
-	APIC_INITIAL_COUNT = 0x38,
-	APIC_CURRENT_COUNT = 0x39,
-	APIC_DIVIDE = 0x3E,
-	APIC_SELF_IPI = 0x3F,
-	APIC_REGISTER_COUNT = 0x40
-};
 #define APIC_LVT_FIRST APIC_LVT_TIMER
 #define APIC_LVT_LAST  APIC_LVT_ERROR
 
 #define APIC_BASE_BSP  (1ull << 8)
-#define APIC_BASE_EXTD (1ull << 10)
-#define APIC_BASE_EN   (1ull << 11)
 #define APIC_BASE_ADDR 0x000FFFFFFFFFF000ull
 
-#define APIC_SVR_ENABLE	  (1u << 8)
 #define APIC_SVR_WRITABLE 0x3FFu /* vector, enable, focus checking (kept, without effect) */
 
 #define APIC_DFR_FIXED_BITS  0x0FFFFFFFu
@@ -55,10 +22,8 @@ enum vlapic_register {
 #define APIC_LVT_MODE_SHIFT	8
 #define APIC_LVT_STATUS		(1u << 12) /* delivery status: read-only, never set here */
 #define APIC_LVT_REMOTE_IRR	(1u << 14) /* likewise */
-#define APIC_LVT_MASKED		(1u << 16)
 #define APIC_LVT_TIMER_SHIFT	17
 #define APIC_LVT_TIMER_MASK	(3u << APIC_LVT_TIMER_SHIFT)
-#define APIC_LVT_TIMER_DEADLINE (1u << 18) /* of the mode: with bit 17 set too, reserved: nothing runs */
 
 enum apic_timer_mode {
 	APIC_TIMER_ONE_SHOT,
@@ -88,8 +53,6 @@ enum apic_delivery {
 
 #define APIC_ICR_MODE_SHIFT	 8
 #define APIC_ICR_LOGICAL	 (1u << 11)
-#define APIC_ICR_STATUS		 (1u << 12) /* xAPIC: read-only, never set here. x2APIC: written bits are dropped */
-#define APIC_ICR_ASSERT		 (1u << 14)
 #define APIC_ICR_LEVEL		 (1u << 15)
 #define APIC_ICR_SHORTHAND_SHIFT 18
 #define APIC_ICR_WRITABLE_LOW	 0x000CCFFFu
@@ -147,7 +110,7 @@ bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, b
 /* Records ESR bits; the first since the last write to ESR fires the error vector. Any core. */
 void vlapic_record_error(struct vlapic *v, uint32_t esr_bit);
 /* Does what the local vector in register `reg` says, unless it is masked. Any core. */
-void vlapic_fire_lvt(struct vlapic *v, enum vlapic_register reg);
+void vlapic_fire_lvt(struct vlapic *v, enum lapic_register reg);
 
 /* vlapic_timer.c */
 static inline enum apic_timer_mode vlapic_timer_mode(uint32_t lvt)

@@ -55,7 +55,7 @@ bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, b
 	return false;
 }
 
-void vlapic_fire_lvt(struct vlapic *v, enum vlapic_register reg)
+void vlapic_fire_lvt(struct vlapic *v, enum lapic_register reg)
 {
 	uint32_t lvt = PUBLISHED(v->reg[reg]);
 

@@ -32,8 +32,7 @@ void lapic_send(uint32_t apic_id, uint32_t command);
 #define LAPIC_STARTUP	 0x4600u /* + start address / 4096, below 0x100 */
 
 /* Raw timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. SDM vol. 3A, 11.5.4. */
-enum lapic_timer_mode { LAPIC_TIMER_ONE_SHOT, LAPIC_TIMER_PERIODIC, LAPIC_TIMER_TSC_DEADLINE };
-void lapic_timer_setup(unsigned vector, enum lapic_timer_mode mode);
+void lapic_timer_setup(unsigned vector, uint32_t mode); /* 0: one-shot; or APIC_LVT_TIMER_* */
 void lapic_timer_start(uint32_t initial);
 uint32_t lapic_timer_count(void);
 

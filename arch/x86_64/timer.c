@@ -2,9 +2,9 @@
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/lapic.h"
+#include "arch/x86_64/lapic_registers.h"
 #include "arch/x86_64/tsc.h"
 
-#define MSR_TSC_DEADLINE 0x6E0u
 /* Of a ticking timer. A period that is too short never ends under QEMU, which makes up for each one that passes. */
 #define TICK_NS_MIN	 50000ull
 #define TICK_NS_MAX	 2000000ull
@@ -17,15 +17,15 @@ static bool timer_ticks(void)
 
 void timer_init_core(unsigned vector)
 {
-	lapic_timer_setup(vector, cpu_features.tsc_deadline ? LAPIC_TIMER_TSC_DEADLINE :
-				  timer_ticks() ? LAPIC_TIMER_PERIODIC : LAPIC_TIMER_ONE_SHOT);
+	lapic_timer_setup(vector, cpu_features.tsc_deadline ? APIC_LVT_TIMER_DEADLINE :
+				  timer_ticks() ? APIC_LVT_TIMER_PERIODIC : 0);
 	timer_set_deadline_tsc(TIMER_NEVER);
 }
 
 void timer_set_deadline_tsc(uint64_t tsc)
 {
 	if (cpu_features.tsc_deadline) {
-		wrmsr(MSR_TSC_DEADLINE, tsc ? tsc : 1); /* 0 would disarm */
+		wrmsr(MSR_IA32_TSC_DEADLINE, tsc ? tsc : 1); /* 0 would disarm */
 		return;
 	}
 	int64_t left = (int64_t)(tsc - rdtsc());

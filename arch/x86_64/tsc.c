@@ -119,7 +119,7 @@ static bool pm_timer_start(const struct acpi_info *acpi)
 /* Two readings of each clock, by the first of them 25 ms apart. */
 static void measure(struct clock *const *clocks, uint32_t count)
 {
-	lapic_timer_setup(0, LAPIC_TIMER_ONE_SHOT);
+	lapic_timer_setup(0, 0);
 	lapic_timer_start(UINT32_MAX);
 	for (uint32_t i = 0; i < count; i++)
 		clock_read(clocks[i]);

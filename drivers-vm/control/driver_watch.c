@@ -1,17 +1,18 @@
 /*
- * The driver VM's end and its successor. It ends by a crash, by a vCPU that does not wake up any more, or by a call that it does not
- * answer. Its devices are stopped before any memory of it is given back; a fresh one starts from the pristine image, is given the same
- * devices and guests, and finds the guests' device state where the old one left it. Guests wait meanwhile where they next need a device.
+ * The driver VM's end and its successor. It ends by a crash, by a vCPU that does not wake up any more, or by
+ * a call that it does not answer. Its devices are stopped before any memory of it is given back; a fresh one
+ * starts from the pristine image, is given the same devices and guests, and finds the guests' device state
+ * where the old one left it. Guests wait meanwhile where they next need a device.
  */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 
-#define BEAT_NS	       1000000000ull
-#define BEATS_MISSED   3u /* and it has been silent for as many seconds, at least */
-#define START_NS       60000000000ull /* its drivers wait for devices that get ready */
-#define MINUTE_NS      60000000000ull
-#define SHORT_LIFE_NS  100000000ull /* one that dies of what it is given */
-#define PAUSE_NS       1000000000ull
+#define BEAT_NS	      1000000000ull
+#define BEATS_MISSED  3u	     /* and it has been silent for as many seconds, at least */
+#define START_NS      60000000000ull /* its drivers wait for devices that get ready */
+#define MINUTE_NS     60000000000ull
+#define SHORT_LIFE_NS 100000000ull /* one that dies of what it is given */
+#define PAUSE_NS      1000000000ull
 
 static const struct config *config;
 static uint64_t next_beat, started_tsc;
@@ -21,7 +22,7 @@ static bool requested, given_up;
 
 static bool start(void)
 {
-	const struct channel_message ping = { .kind = CHANNEL_PING };
+	const struct channel_message ping = {.kind = CHANNEL_PING};
 
 	started_tsc = service_tsc();
 	requested = false;
@@ -78,8 +79,9 @@ static void restart(const char *why)
 	driver_stop();
 	uint64_t stopped = service_tsc();
 	if (!may_restart()) {
-		service_log("driver VM: %s, and restarted %u times within a minute: given up; guests wait for their devices for ever", why,
-			    config->driver_restarts);
+		service_log("driver VM: %s, and restarted %u times within a minute: given up; guests wait "
+			    "for their devices for ever",
+			    why, config->driver_restarts);
 		given_up = true;
 		driver_start(config->console); /* without devices and guests: somebody must print the log */
 		return;
@@ -88,9 +90,10 @@ static void restart(const char *why)
 		guests = guest_resume_all();
 	else if (!driver_is_lost())
 		given_up = true; /* the log says why */
-	service_log("driver VM: %s; restarted in %lu ms, of which %lu to stop its devices; %u guest%s on", why,
-		    (unsigned long)(service_tsc_to_ns(service_tsc() - began) / 1000000),
-		    (unsigned long)(service_tsc_to_ns(stopped - began) / 1000000), guests, guests == 1 ? " carries" : "s carry");
+	service_log("driver VM: %s; restarted in %lu ms, of which %lu to stop its devices; %u guest%s on",
+		    why, (unsigned long)(service_tsc_to_ns(service_tsc() - began) / 1000000),
+		    (unsigned long)(service_tsc_to_ns(stopped - began) / 1000000), guests,
+		    guests == 1 ? " carries" : "s carry");
 }
 
 static bool has_missed_beats(void)

@@ -1,21 +1,23 @@
 /*
- * A machine goes on where it stood in a driver VM that is gone. The old state is memory in which a program has died, perhaps of
- * having written where it should not: each model takes over numbers, those that lead somewhere are checked, pointers are the new
- * machine's own. A model whose state makes no sense stays at power-on. Accesses that were under way are made again.
+ * A machine goes on where it stood in a driver VM that is gone. The old state is memory in which a program
+ * has died, perhaps of having written where it should not: each model takes over numbers, those that lead
+ * somewhere are checked, pointers are the new machine's own. A model whose state makes no sense stays at
+ * power-on. Accesses that were under way are made again.
  */
 #include "drivers-vm/driver/machine.h"
 
-#define FIX_FLAG(flag)	((flag) = model_flag(&(flag)))
-#define SECONDS_MAX	0x1000000000ll /* of the clock, since 1970 */
-#define BCD_COUNTS	10000u
-#define BINARY_COUNTS	65536u
+#define FIX_FLAG(flag) ((flag) = model_flag(&(flag)))
+#define SECONDS_MAX    0x1000000000ll /* of the clock, since 1970 */
+#define BCD_COUNTS     10000u
+#define BINARY_COUNTS  65536u
 
 static bool adopt_uart(struct uart16550 *uart, const struct uart16550 *old)
 {
 	struct uart16550 saved = *old;
 
-	if (saved.fifo_head >= UART_FIFO_BYTES || saved.fifo_count > UART_FIFO_BYTES || saved.line_head >= UART_LINE_BYTES ||
-	    saved.line_count > UART_LINE_BYTES || saved.tx_count >= UART_TX_BYTES)
+	if (saved.fifo_head >= UART_FIFO_BYTES || saved.fifo_count > UART_FIFO_BYTES ||
+	    saved.line_head >= UART_LINE_BYTES || saved.line_count > UART_LINE_BYTES ||
+	    saved.tx_count >= UART_TX_BYTES)
 		return false;
 	saved.host = uart->host;
 	saved.irq = uart->irq;
@@ -76,7 +78,8 @@ static bool fix_channel(struct pit_channel *c, uint64_t now)
 	FIX_FLAG(c->status_latched);
 	FIX_FLAG(c->write_high_next);
 	FIX_FLAG(c->read_high_next);
-	if ((c->armed || c->running) && (c->count == 0 || c->count > most || c->reload == 0 || c->reload > most))
+	if ((c->armed || c->running) &&
+	    (c->count == 0 || c->count > most || c->reload == 0 || c->reload > most))
 		return false;
 	return c->mode <= 5 && c->access <= 3 && c->start_ns <= now;
 }
@@ -99,8 +102,8 @@ static bool adopt_rtc(struct rtc *rtc, const struct rtc *old)
 	struct rtc saved = *old;
 	uint64_t now = model_now(rtc->host);
 
-	if (saved.base_ns > now || saved.flags_ns > now || saved.flags_ns < saved.base_ns || saved.base_seconds < 0 ||
-	    saved.base_seconds > SECONDS_MAX)
+	if (saved.base_ns > now || saved.flags_ns > now || saved.flags_ns < saved.base_ns ||
+	    saved.base_seconds < 0 || saved.base_seconds > SECONDS_MAX)
 		return false;
 	saved.host = rtc->host;
 	saved.irq = rtc->irq;
@@ -151,7 +154,8 @@ void machine_adopt(struct machine *m, const struct machine *old, const struct ma
 
 	for (unsigned i = 0; i < sizeof(models) / sizeof(models[0]); i++)
 		if (!models[i].adopted)
-			MODEL_LOG(m->host, "the state of its %s makes no sense: it is as after power-on", models[i].name);
+			MODEL_LOG(m->host, "the state of its %s makes no sense: it is as after power-on",
+				  models[i].name);
 	m->pci.address = old->pci.address & PCI_HOST_ADDRESS_MASK;
 	adopt_virtio(m, old, behind);
 	for (unsigned i = 0; i < m->virtios; i++)
@@ -163,6 +167,9 @@ void machine_resume(struct machine *m)
 {
 	if (m->host->set_intr_line != NULL)
 		m->host->set_intr_line(m->host->ctx, m->pic.intr);
+	/* The old one may have ended between a model's wish for an interrupt and its wire, or between wire
+	 * and message. */
+	model_irq_set(&m->uart.irq, m->uart.irq_level);
 	ioapic_resume(&m->ioapic);
 	if (m->config.virtio_console)
 		virtio_console_resume(&m->virtio_console);

@@ -1,6 +1,7 @@
 /*
- * A virtio network card goes on where it stood in a driver VM that is gone. A frame that was being sent counts as sent: whether it
- * reached anybody is for those to find out who talk, as on any wire. Receive and control queues hold nothing between calls.
+ * A virtio network card goes on where it stood in a driver VM that is gone. A frame that was being sent
+ * counts as sent: whether it reached anybody is for those to find out who talk, as on any wire. Receive and
+ * control queues hold nothing between calls.
  */
 #include "drivers-vm/driver/virtio_net.h"
 
@@ -13,7 +14,8 @@ static bool goes_on(struct virtio_net_frame *f)
 		return false; /* a reset was under way, and comes again */
 	if (f->progress == VIRTIO_NET_TAKING)
 		virtqueue_rewind(queue, f->place);
-	return f->progress == VIRTIO_NET_ACTIVE || (f->progress == VIRTIO_NET_GIVING && virtqueue_is_at(queue, f->used));
+	return f->progress == VIRTIO_NET_ACTIVE ||
+	       (f->progress == VIRTIO_NET_GIVING && virtqueue_is_at(queue, f->used));
 }
 
 /* False: it makes no sense. */
@@ -21,7 +23,8 @@ static bool copy(struct virtio_net_frame *f, const struct virtio_net_frame *old)
 {
 	struct virtio_net *nic = f->nic;
 
-	if (old->queue >= nic->device.identity.queues || old->queue % 2 != 1 || old->progress > VIRTIO_NET_GIVING)
+	if (old->queue >= nic->device.identity.queues || old->queue % 2 != 1 ||
+	    old->progress > VIRTIO_NET_GIVING)
 		return false;
 	f->queue = old->queue;
 	f->buffer = old->buffer;
@@ -31,7 +34,8 @@ static bool copy(struct virtio_net_frame *f, const struct virtio_net_frame *old)
 	f->used.wrap = model_flag(&old->used.wrap);
 	f->progress = old->progress;
 	f->orphan = false;
-	return f->progress == VIRTIO_NET_TAKING || virtqueue_could_hold(&nic->device.queue[f->queue], f->buffer);
+	return f->progress == VIRTIO_NET_TAKING ||
+	       virtqueue_could_hold(&nic->device.queue[f->queue], f->buffer);
 }
 
 static uint32_t in_order_queues(const struct virtio_net *nic)
@@ -43,7 +47,8 @@ static uint32_t in_order_queues(const struct virtio_net *nic)
 	return ~transmit;
 }
 
-void virtio_net_adopt(struct virtio_net *nic, const struct virtio_net *old, const struct virtio_net_frame *old_frame)
+void virtio_net_adopt(struct virtio_net *nic, const struct virtio_net *old,
+		      const struct virtio_net_frame *old_frame)
 {
 	virtio_pci_adopt(&nic->device, &old->device, in_order_queues(nic));
 	nic->active_pairs = old->active_pairs >= 1 && old->active_pairs <= nic->pairs ? old->active_pairs : 1;

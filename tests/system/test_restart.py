@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import os
 import random
+import re
 import threading
 import time
 
@@ -183,3 +184,33 @@ def test_a_download_from_the_host(iommu):
             m.shell("until [ -e /tmp/status ]; do sleep 0.1; done", within_s=120)
             equal(m.shell("cat /tmp/status; md5sum /tmp/f | cut -d' ' -f1").split(), ["0", hashlib.md5(data).hexdigest()], "the download")
         server.shutdown()
+
+
+@each(ram_disk=((), (), {"module": "disk"}, 200), nvme=(INTEL, NVME, {"device": "00:06.0"}, 400))
+def test_time_from_kill_to_traffic(iommu, device, where, most_ms):
+    """By the guest's clock, where an instruction takes a nanosecond: from the write that kills to a block that was read."""
+    script = (f"for i in 1 2 3 4 5; do sleep 0.5; read a x </proc/uptime; debug-exit {PORT:#x} {CRASH}; dd if=/dev/vda of=/dev/null "
+              "bs=4096 count=1 iflag=direct 2>/dev/null; read b x </proc/uptime; echo took $a $b; done")
+    with Files() as files:
+        image = files.ext4("disk", 24)
+        extra = (*iommu, *disk(image, device[0], **device[2])) if device else ()
+        tables = guest(vcpus=1, devices=table("disk", **where), debug_crash=PORT, cmdline=f'hilum.run="{script}"')
+        with Machine(settings(guestconfig.config_text(tables), driver_restarts=100), {"disk": image}, smp=1, counted=True, extra=extra) as m:
+            took = [m.expect(r"took (\d+)\.(\d\d) (\d+)\.(\d\d)\r", BOOT_S, never=NEVER).groups() for _ in range(5)]
+        took = [10 * (int(t[2] + t[3]) - int(t[0] + t[1])) for t in took]
+        print("kill to traffic:", ", ".join(str(ms) for ms in took), "ms of emulated time")
+        true(max(took) <= most_ms, "it takes too long")
+
+
+def test_guest_that_restarts_while_the_driver_vm_hangs():
+    """What the control VM asks of the driver VM meanwhile has no answer; the guest starts with the next one."""
+    two = ('hilum.run="ip addr add 10.0.0.2/24 dev eth0; ip link set eth0 up; nc -l -p 99; reboot -f"')
+    tables = (guest("one", table("nic"), vcpus=1, debug_crash=PORT), guest("two", table("nic"), vcpus=1, memory="128M", cmdline=two))
+    with Machine(guestconfig.config_text(*tables), memory="2G") as m:
+        m.prompt()
+        m.shell("ip addr add 10.0.0.1/24 dev eth0; ip link set eth0 up; until ping -c 1 -W 1 10.0.0.2 >/dev/null; do :; done", within_s=90)
+        m.send(f"until echo x | nc 10.0.0.2 99; do sleep 0.2; done; debug-exit {PORT:#x} {HANG}\n")
+        m.expect(r"hilum: driver VM: no (heartbeat|answer); restarted in", within_s=120, never="Kernel panic")
+        m.prompt()
+        m.shell("until ping -c 1 -W 1 10.0.0.2 >/dev/null; do :; done", within_s=120)
+        true(m.text.count("hilum: vm two ended: reset") == 1, "the other guest restarts once")
