@@ -165,14 +165,19 @@ class Machine:
 
 
 class Web(http.server.ThreadingHTTPServer):
-    """Serves one file on a port of this host's loopback, which guests reach as 10.0.2.2."""
+    """Serves one file on a port of this host's loopback, which guests reach as 10.0.2.2; with a pause after each 128 KiB."""
 
-    def __init__(self, data):
-        self.data = data
+    def __init__(self, data, pause_s=0):
+        def answer(handler):
+            handler.send_response(200)
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            for at in range(0, len(data), 1 << 17):
+                handler.wfile.write(data[at:at + (1 << 17)])
+                time.sleep(pause_s)
+
         super().__init__(("127.0.0.1", 0), type("Handler", (http.server.BaseHTTPRequestHandler,), {
-            "do_GET": lambda handler: (handler.send_response(200), handler.send_header("Content-Length", str(len(data))),
-                                       handler.end_headers(), handler.wfile.write(data)),
-            "log_message": lambda handler, *_: None}))
+            "do_GET": answer, "log_message": lambda handler, *_: None}))
         self.sum = hashlib.md5(data).hexdigest()
         self.url = f"http://10.0.2.2:{self.server_address[1]}/f"
         threading.Thread(target=self.serve_forever, daemon=True).start()

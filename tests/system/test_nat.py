@@ -9,6 +9,7 @@ import time
 
 from harness import BOOT_S, Machine, Web, each, equal, guestconfig, machine, true
 from test_devices import AMD, INTEL
+from test_restart import ASK, CRASH, PORT, kill, settings
 from test_virtio import MIB, Files, guest, table
 
 CARD = "virtio-net-pci,netdev=n0,mac=52:54:00:aa:bb:01,addr=07.0," + machine.BEHIND_IOMMU
@@ -82,6 +83,19 @@ def test_machine_without_a_card_says_so_once():
         m.expect("hilum: uplink 'any': no network card works: guests reach each other only", BOOT_S)
         m.prompt()
         equal(m.text.count("no network card works"), 1, "lines about it")
+
+
+def test_download_while_the_driver_vm_is_replaced():
+    """The guest only listens: whoever sends outside finds the way in again."""
+    with Web(os.urandom(6 * MIB), pause_s=0.1) as web:
+        text = settings(guestconfig.config_text(guest(devices=table("nic"), vcpus=2, debug_crash=PORT)), driver_restarts=100)
+        with Machine(text, extra=(*INTEL, "-netdev", "user,id=n0", "-device", CARD)) as m:
+            m.prompt()
+            m.shell(f"wget -q -O /tmp/f {web.url} & true")
+            for how in (CRASH, ASK, CRASH):
+                kill(m, how)
+                time.sleep(0.5)
+            equal(m.shell("wait; md5sum /tmp/f | cut -d' ' -f1", within_s=240), web.sum, "the file in the guest")
 
 
 class Lan(threading.Thread):
