@@ -7,6 +7,7 @@
 #include <string.h>
 
 struct slot slots[CHANNEL_SLOTS];
+static unsigned slots_seen; /* one past the last that was ever attached; vCPU 0's */
 
 #define UNSUPPORTED_LOGGED 8u /* lines a guest may cause so */
 
@@ -326,6 +327,8 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		return false;
 	}
 	s->attached = true;
+	if (index >= slots_seen)
+		slots_seen = index + 1;
 	if (m->attach.flags & CHANNEL_VM_RESUME)
 		slot_resume(s);
 	return true;
@@ -479,7 +482,7 @@ uint64_t slots_run_timers(void)
 {
 	uint64_t next = 0;
 
-	for (unsigned i = 0; i < CHANNEL_SLOTS; i++) {
+	for (unsigned i = 0; i < slots_seen; i++) {
 		struct slot *s = &slots[i];
 		if (!s->attached)
 			continue;
