@@ -242,6 +242,8 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 		return map_memory(v, vm, a);
 	case HC_MEMORY_UNMAP:
 		return vm_unmap(vm, a[1], a[2], v->cpu);
+	case HC_MEMORY_DISCARD:
+		return vm_discard(vm, a[1], a[2], v->cpu);
 	case HC_VM_DESTROY:
 		if (vm == v->vm)
 			return STATUS_BUSY;
@@ -368,6 +370,7 @@ static const struct {
 	CALL(HC_MEMORY_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_MEMORY_MAP, OBJECT_VM, HILUM_RIGHT_MAP, true),
 	CALL(HC_MEMORY_UNMAP, OBJECT_VM, HILUM_RIGHT_MAP, true),
+	CALL(HC_MEMORY_DISCARD, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_VM_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_DESTROY, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_SET_CPUID, OBJECT_VM, HILUM_RIGHT_CONTROL, true),

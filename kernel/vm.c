@@ -162,6 +162,44 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	return STATUS_OK;
 }
 
+/* Takes [from, to) of a memory object out of a VM, wherever it is mapped; what is left there comes back by faults. */
+static void unmap_object(struct vm *vm, const struct object *memory, uint64_t from, uint64_t to, struct cpu *self)
+{
+	for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++) {
+		const struct range *r = &vm->regions->range[i];
+		uint64_t begin = ALIGN_DOWN(r->aux, PAGE_SIZE), end = begin + (r->last - r->first + 1);
+		if (r->target != memory || r->aux & RANGE_HIDDEN || begin >= to || end <= from)
+			continue;
+		uint64_t first = begin > from ? begin : from, last = end < to ? end : to;
+		unmap_pages(vm, r->first + (first - begin), last - first, self);
+	}
+}
+
+enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
+{
+	const struct range *r = range_find(vm->regions, gpa);
+	hpa_t hpa;
+
+	if (bytes == 0 || bytes > HILUM_DISCARD_BYTES_MAX || r == NULL || bytes - 1 > r->last - gpa || !(r->aux & HILUM_MAP_WRITE))
+		return STATUS_INVALID;
+	struct memory *memory = &container_of(r->target, struct memory_object, object)->memory;
+	uint64_t offset = gpa - r->first + ALIGN_DOWN(r->aux, PAGE_SIZE), to = ALIGN_DOWN(offset + bytes, MEMORY_DISCARD_BYTES);
+	enum status status = memory_freeze(memory);
+	if (status != STATUS_OK)
+		return status;
+	offset = ALIGN_UP(offset, MEMORY_DISCARD_BYTES);
+	while (offset < to && !memory_has_block(memory, offset, &hpa))
+		offset += MEMORY_DISCARD_BYTES; /* a guest may ask again and again: all cores are stopped for something only */
+	if (offset < to)
+		object_quiesce(self); /* no core populates it any more */
+	for (struct vm *other = vm_list; other != NULL && offset < to; other = other->next)
+		unmap_object(other, r->target, offset, to, self);
+	for (; offset < to; offset += MEMORY_DISCARD_BYTES)
+		memory_discard_block(memory, offset);
+	memory_thaw(memory);
+	return STATUS_OK;
+}
+
 enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self)
 {
 	const struct range added = { range->first, range->last, event, RANGE_HIDDEN };
@@ -271,6 +309,8 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 
 	if (r == NULL || (r->aux & rights) != rights)
 		return STATUS_NOT_FOUND;
+	if (memory_is_frozen(&container_of(r->target, struct memory_object, object)->memory))
+		return STATUS_OK; /* the guest comes again */
 	const struct memory_mapping m = {
 		.memory = &container_of(r->target, struct memory_object, object)->memory,
 		.gpa = r->first,

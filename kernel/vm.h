@@ -82,6 +82,12 @@ void vm_free(struct object *object);
 must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
 			      uint64_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
+
+/*
+ * The memory that is mapped writable in [gpa, gpa + bytes) holds nothing of worth: the frames of its whole blocks of 2 MiB go, in all
+ * VMs that map it and for their devices, and come back zeroed on the next use. STATUS_INVALID: size, no one mapping, or not lazy.
+ */
+must_check enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
 must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self);
 must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);

@@ -1,6 +1,6 @@
 /*
  * Memory objects, and their pages in the nested tables of VMs. Lock-free by design: a place goes from empty
- * to filled once, by compare-and-swap, and never back before the object goes. Must never let a frame into an
+ * to filled once, by compare-and-swap, and never back before the object goes or is frozen. Must never let a frame into an
  * object before it is zeroed.
  */
 #include "mm/memory.h"
@@ -121,6 +121,43 @@ enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out)
 		return STATUS_DENIED;
 	*out = (struct memory){.bytes = bytes, .writable = true, .base = hpa, .flags = HILUM_MEMORY_DEVICE};
 	return STATUS_OK;
+}
+
+enum status memory_freeze(struct memory *mem)
+{
+	if (mem->base || !(mem->flags & HILUM_MEMORY_LAZY))
+		return STATUS_INVALID;
+	__atomic_store_n(&mem->frozen, true, __ATOMIC_SEQ_CST); /* seen before the grace period begins */
+	return STATUS_OK;
+}
+
+void memory_thaw(struct memory *mem)
+{
+	__atomic_store_n(&mem->frozen, false, __ATOMIC_RELEASE);
+}
+
+bool memory_is_frozen(const struct memory *mem)
+{
+	return __atomic_load_n(&mem->frozen, __ATOMIC_ACQUIRE);
+}
+
+bool memory_has_block(const struct memory *mem, uint64_t offset, hpa_t *hpa)
+{
+	uint64_t bytes;
+
+	return nested_pt_lookup(&mem->tree, offset, HILUM_MAP_READ, hpa, &bytes) && bytes == MEMORY_DISCARD_BYTES;
+}
+
+void memory_discard_block(struct memory *mem, uint64_t offset)
+{
+	struct nested_pt_garbage garbage = {0};
+	hpa_t hpa;
+
+	if (!memory_has_block(mem, offset, &hpa))
+		return;
+	nested_pt_unmap(&mem->tree, offset, MEMORY_DISCARD_BYTES, &garbage);
+	nested_pt_garbage_free(&mem->tree, &garbage);
+	frame_free(hpa, FRAME_ORDER_2M, FRAME_GUEST, mem->owner);
 }
 
 static void release_block(void *context, hpa_t hpa, unsigned order)

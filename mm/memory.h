@@ -2,8 +2,9 @@
  * Memory objects: sets of host frames, which the kernel maps into VMs and names by handles.
  *
  * An object is a tree of the nested tables' kind (mm/nested_pt.h), from offsets to frames. Places only ever
- * fill; what is there stays until the object is destroyed. That is why reading and populating need no lock:
- * frames come in by compare-and-swap, zeroed before, and the loser gives back his own. Frames that the object
+ * fill, unless the object is frozen; what is there stays until then, or until the object is destroyed. That is
+ * why reading and populating need no lock: frames come in by compare-and-swap, zeroed before, and the loser
+ * gives back his own. Frames that the object
  * does not own need no tree: they are one contiguous range.
  */
 #ifndef MM_MEMORY_H
@@ -19,7 +20,7 @@ struct memory {
 	struct nested_pt tree; /* offset to frame; of wrapped frames there is none */
 	uint64_t bytes;
 	uint32_t owner, flags;
-	bool writable;
+	bool writable, frozen;
 	hpa_t base; /* wrapped frames, contiguous; 0: not wrapped */
 };
 
@@ -88,5 +89,27 @@ struct memory_mapping {
  */
 must_check enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m,
 					     gpa_t fault);
+
+/*
+ * While a lazy object is frozen nobody may populate it; whoever would has to come again. From STATUS_OK on,
+ * after a grace period, nobody is at it. STATUS_INVALID: it is not lazy.
+ */
+must_check enum status memory_freeze(struct memory *mem);
+void memory_thaw(struct memory *mem);
+bool memory_is_frozen(const struct memory *mem);
+
+#define MEMORY_DISCARD_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
+
+/*
+ * Whether a frozen object has one block of 2 MiB at `offset`, aligned: *hpa. Of single pages the machine had no
+ * 2 MiB together.
+ */
+bool memory_has_block(const struct memory *mem, uint64_t offset, hpa_t *hpa);
+
+/*
+ * Frees the block at `offset` of a frozen object, if it has it: it is empty then, and zero when it is next
+ * used. No VM maps it, and no TLB or window knows its frames.
+ */
+void memory_discard_block(struct memory *mem, uint64_t offset);
 
 #endif

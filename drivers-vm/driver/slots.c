@@ -63,6 +63,19 @@ static void *host_ram(void *ctx, uint64_t gpa, uint64_t bytes)
 	return NULL;
 }
 
+/* A device that is at work would find no memory there; what it begins later is touched by us first. */
+static void host_discard(void *ctx, void *bytes, uint64_t count)
+{
+	struct slot *s = ctx;
+	uint64_t offset = (uintptr_t)bytes - s->ram;
+	uint64_t gpa = offset < s->low_bytes ? offset : offset - s->low_bytes + PLATFORM_HIGH_RAM_BASE;
+
+	for (uint64_t at = 0, piece; at < count && !machine_is_busy(&s->state->machine); at += piece) {
+		piece = count - at < HILUM_DISCARD_BYTES_MAX ? count - at : HILUM_DISCARD_BYTES_MAX;
+		hc(HC_MEMORY_DISCARD, s->vm_handle, gpa + at, piece); /* if it fails the memory stays */
+	}
+}
+
 static void host_console_write(void *ctx, unsigned console, const uint8_t *bytes, size_t count)
 {
 	struct slot *s = ctx;
@@ -232,7 +245,7 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	memcpy(s->name, m->attach.name, sizeof(s->name) - 1);
 	s->host = (struct model_host){
 		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
-		.guest_ram = host_ram, .console_write = host_console_write, .console_ready = host_console_ready,
+		.guest_ram = host_ram, .discard = host_discard, .console_write = host_console_write, .console_ready = host_console_ready,
 		.doorbells_changed = host_doorbells_changed, .kick = host_kick, .enter = host_enter, .leave = host_leave,
 		.entropy = host_entropy, .request = host_request, .log = host_log,
 	};

@@ -13,7 +13,15 @@ static struct virtio_balloon *balloon_of(struct virtio_pci *device)
 	return (struct virtio_balloon *)device;
 }
 
-static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_chain *chain, uint64_t *count)
+static void discard(struct virtio_balloon *balloon, void *bytes, uint64_t count)
+{
+	const struct model_host *host = balloon->device.host;
+
+	if (host->discard != NULL && balloon->discards++ < VIRTIO_BALLOON_DISCARDS)
+		host->discard(host->ctx, bytes, count);
+}
+
+static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_chain *chain, bool inflate)
 {
 	const struct model_host *host = balloon->device.host;
 	uint32_t page[PIECE_PAGES];
@@ -27,24 +35,34 @@ static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_ch
 			uint64_t gpa = (uint64_t)page[i] * VIRTIO_BALLOON_PAGE_BYTES;
 			if (host->guest_ram(host->ctx, gpa, VIRTIO_BALLOON_PAGE_BYTES) == NULL)
 				return false;
-			++*count;
+			++*(inflate ? &balloon->inflated : &balloon->deflated);
 		}
 	}
 	return true;
+}
+
+/* 5.5.6.7: the buffer is the free memory itself, which the guest does not use until it has the buffer back. */
+static void take_report(struct virtio_balloon *balloon, const struct virtqueue_chain *chain)
+{
+	for (unsigned i = chain->readable; i < chain->readable + chain->writable; i++)
+		discard(balloon, chain->segment[i].bytes, chain->segment[i].count);
 }
 
 static void queue_notify(struct virtio_pci *device, unsigned queue)
 {
 	struct virtio_balloon *balloon = balloon_of(device);
 	struct virtqueue_chain chain = {.segment = balloon->segment};
-	uint64_t *count = queue == VIRTIO_BALLOON_INFLATE ? &balloon->inflated : &balloon->deflated;
+	bool pages = queue == VIRTIO_BALLOON_INFLATE || queue == VIRTIO_BALLOON_DEFLATE;
 	unsigned taken = 0;
 
+	balloon->discards = 0;
 	while (taken++ < VIRTIO_BALLOON_SLICE && virtio_pci_take(device, queue, &chain)) {
-		if (!take_pages(balloon, &chain, count)) {
+		if (pages && !take_pages(balloon, &chain, queue == VIRTIO_BALLOON_INFLATE)) {
 			virtio_pci_fail(device);
 			return;
 		}
+		if (!pages)
+			take_report(balloon, &chain);
 		virtqueue_push(&device->queue[queue], chain.buffer, 0);
 	}
 	virtio_pci_signal(device, queue);
@@ -100,7 +118,7 @@ void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host
 	const struct virtio_identity identity = {
 		.type = VIRTIO_BALLOON_TYPE,
 		.class_code = VIRTIO_BALLOON_CLASS,
-		.features = VIRTIO_BALLOON_F_DEFLATE_ON_OOM,
+		.features = VIRTIO_BALLOON_F_DEFLATE_ON_OOM | VIRTIO_BALLOON_F_REPORTING,
 		.config_bytes = VIRTIO_BALLOON_CONFIG_BYTES,
 		.queues = VIRTIO_BALLOON_QUEUES,
 		.queue_size = VIRTIO_BALLOON_QUEUE_SIZE,

@@ -1,7 +1,7 @@
 /*
  * A virtio balloon: virtio 1.2, 5.5. The guest gives up as many pages as the target says, and takes them back
- * when it goes down or when it runs out of memory. The model counts them; what becomes of the pages is the
- * host's business.
+ * when it goes down or when it runs out of memory: these are counted. And it reports memory that is free at the
+ * moment, which goes back to the host by whole blocks of 2 MiB.
  */
 #ifndef DRIVERS_VM_DRIVER_VIRTIO_BALLOON_H
 #define DRIVERS_VM_DRIVER_VIRTIO_BALLOON_H
@@ -14,9 +14,16 @@
 
 #define VIRTIO_BALLOON_INFLATE 0u
 #define VIRTIO_BALLOON_DEFLATE 1u
-#define VIRTIO_BALLOON_QUEUES  2u
+/*
+ * Reports: 5.5.2 numbers the queue as if all others were there; Linux counts those that are. Queue 2 can be nothing
+ * else, as statistics are not offered.
+ */
+#define VIRTIO_BALLOON_REPORT	     2u
+#define VIRTIO_BALLOON_REPORT_BY_SPEC 4u
+#define VIRTIO_BALLOON_QUEUES	     5u
 
 #define VIRTIO_BALLOON_F_DEFLATE_ON_OOM (1ull << 2)
+#define VIRTIO_BALLOON_F_REPORTING	(1ull << 5)
 
 /* Configuration: 5.5.4. Pages have 4 KiB whatever the guest's have. */
 #define VIRTIO_BALLOON_NUM_PAGES    0u
@@ -26,12 +33,14 @@
 
 #define VIRTIO_BALLOON_REQUEST_BYTES 65536u /* of page numbers in one buffer; Linux sends 1024 */
 #define VIRTIO_BALLOON_SLICE	     64u    /* buffers at one go */
+#define VIRTIO_BALLOON_DISCARDS	     32u    /* at one go: each stops all cores for a moment; what is beyond stays */
 
 struct virtio_balloon {
 	struct virtio_pci device;    /* first */
 	uint32_t target_pages;	     /* what the guest shall give up, */
 	uint32_t actual_pages;	     /* and what it says that it has */
 	uint64_t inflated, deflated; /* pages that it has told of */
+	unsigned discards; /* at this go */
 	struct io_segment segment[VIRTIO_BALLOON_QUEUE_SIZE];
 };
 

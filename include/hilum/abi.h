@@ -61,9 +61,11 @@
 #define HC_DEVICE_BIND_IRQ   0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
 #define HC_DEVICE_STATUS     0x484C0025u /* (device, gpa of struct hilum_device_status) */
 #define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
-#define HC_CALL_END          0x484C0027u
+#define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
+#define HC_CALL_END          0x484C0028u
 
 #define HILUM_BATCH_MAX    64u
+#define HILUM_DISCARD_BYTES_MAX 0x4000000u
 #define HILUM_LOG_LINE_MAX 240u
 #define HILUM_CPUID_MAX    96u
 #define HILUM_CORE_ANY     0xFFFFFFFFu

@@ -113,6 +113,26 @@ def test_two_disks_beside_the_boot_medium():
         check_image(images[0], "a", total)
 
 
+@each(nvme_vtd=(INTEL, *NVME), ahci_amdvi=(AMD, *AHCI))
+def test_disk_of_a_guest_that_gives_memory_back(iommu, device, driver_says, properties):
+    """What a guest frees goes back to the host, but never what a device is at: the IOMMU would stop it."""
+    with Files() as files:
+        image = files.ext4("disk", 48)
+        tables = guest(vcpus=2, memory="256M", prefault=False, balloon="2M", devices=table("disk", device="00:06.0"))
+        with Machine(guestconfig.config_text(tables), extra=(*iommu, *disk(image, device, **properties))) as m:
+            m.expect(f"hilum: device 00:06.0: {driver_says}", BOOT_S)
+            m.prompt()
+            m.shell("mkdir /tmp/m; mount /dev/vda /tmp/m; dd if=/dev/urandom of=/tmp/m/a bs=1M count=16 2>/dev/null; sync; "
+                    "md5sum /tmp/m/a >/tmp/sum", within_s=60)
+            m.shell("bad=; for i in 1 2 3 4 5; do echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/zero of=/tmp/big bs=1M count=64 2>/dev/null; "
+                    "rm /tmp/big; md5sum -c /tmp/sum || bad=1; cp /tmp/m/a /tmp/m/b; cmp /tmp/m/a /tmp/m/b || bad=1; "
+                    "sync; rm /tmp/m/b; sleep 3; done >/dev/null; [ -z \"$bad\" ]", within_s=180)
+            total = m.shell("umount /tmp/m; cut -d' ' -f1 /tmp/sum")
+            equal(m.shell("dmesg | grep -iE 'I/O error|EXT4-fs.*(error|warning)' || true"), "", "complaints")
+            true("accesses stopped" not in m.text and "given up" not in m.text, "the IOMMU stopped something")
+        check_image(image, "a", total)
+
+
 class Monitor:
     """QEMU's monitor on a socket: one command at a time."""
 

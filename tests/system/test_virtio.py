@@ -245,3 +245,16 @@ def test_entropy_and_balloon():
         # The balloon takes its 64 MiB of the guest's memory, in time.
         m.shell("for i in $(seq 60); do [ $(awk '/MemAvailable/ {print $2}' /proc/meminfo) -lt 140000 ] && break; sleep 1; done; "
                 "[ $(awk '/MemAvailable/ {print $2}' /proc/meminfo) -lt 140000 ]", within_s=90)
+
+
+def test_memory_that_a_guest_frees_is_there_for_another():
+    """Free-page reporting: three guests use more than the machine has, one after the other, and the first once more."""
+    tables = [guest(name, balloon="2M", memory="700M", prefault=False) for name in ("one", "two", "three")]
+    with Machine(guestconfig.config_text(*tables), memory="1G") as m:
+        for i in range(4):
+            if i == 3:
+                m.send("\x01\x01\x01\n")  # past Hilum's log
+            m.prompt()
+            m.shell("dd if=/dev/zero of=/tmp/big bs=1M count=320 2>/dev/null; rm /tmp/big; sleep 8", within_s=120)
+            m.send("\x01\x01\x01\n")  # to the next guest
+        true("crash" not in m.text and "no memory" not in m.text, "a guest had no memory")

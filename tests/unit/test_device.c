@@ -133,6 +133,79 @@ static void map__lazy_memory__is_mirrored_as_it_is_populated(void **state)
 	assert_int_equal(reach(RAM_GPA + 0x4000, HILUM_MAP_READ), HPA_INVALID);
 }
 
+static bool has(const struct vm *of, gpa_t gpa)
+{
+	uint64_t bytes;
+	hpa_t hpa;
+
+	return nested_pt_lookup(&of->npt, gpa, HILUM_MAP_READ, &hpa, &bytes);
+}
+
+/* Blocks 0 to 3 are there; what is given back is 1 MiB to 6 MiB, that is, blocks 1 and 2. */
+static void discard__part_of_lazy_memory__whole_blocks_go_everywhere(void **state)
+{
+	hilum_handle_t lazy = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 8 * MIB, HILUM_MEMORY_LAZY), other = make_vm(0);
+	uint64_t before = frame_count(FRAME_GUEST);
+
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, vm, lazy, 0x40000000, 0, 8 * MIB, RW);
+	CALL_OK(HC_MEMORY_MAP, vm, lazy, 0x50000000, 5 * MIB, 3 * MIB, RW);
+	CALL_OK(HC_MEMORY_MAP, other, lazy, 0x10001000, MIB, 2 * MIB, HILUM_MAP_READ);
+	for (uint64_t at = 0; at < 8 * MIB; at += MIB)
+		assert_int_equal(vm_populate(vm_of(vm), 0x40000000 + at, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(vm), 0x50000000, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(vm), 0x50000000 + 2 * MIB, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(other), 0x10001000, HILUM_MAP_READ), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(other), 0x10001000 + MIB, HILUM_MAP_READ), STATUS_OK);
+	assert_int_equal(frame_count(FRAME_GUEST) - before, 8 * MIB / PAGE_SIZE);
+	unsigned flushes = fake_iommu.flushes;
+	CALL_OK(HC_MEMORY_DISCARD, vm, 0x40000000 + MIB, 5 * MIB);
+	assert_int_equal(frame_count(FRAME_GUEST) - before, 4 * MIB / PAGE_SIZE);
+	assert_int_equal(fake_iommu.flushes, flushes + 2);
+	for (uint64_t at = 0; at < 8 * MIB; at += MIB) {
+		bool there = at < 2 * MIB || at >= 6 * MIB;
+		assert_int_equal(has(vm_of(vm), 0x40000000 + at), there);
+		assert_int_equal(reach(0x40000000 + at, RW) != HPA_INVALID, there);
+	}
+	assert_false(has(vm_of(vm), 0x50000000)); /* MiB 5 */
+	assert_true(has(vm_of(vm), 0x50000000 + 2 * MIB));
+	assert_true(has(vm_of(other), 0x10001000)); /* MiB 1 */
+	assert_false(has(vm_of(other), 0x10001000 + MIB));
+	/* And all of it comes back. */
+	assert_int_equal(vm_populate(vm_of(vm), 0x40000000 + 2 * MIB, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(other), 0x10001000 + MIB, HILUM_MAP_READ), STATUS_OK);
+	assert_int_equal(reach(0x40000000 + 2 * MIB, RW), backing(0x40000000 + 2 * MIB));
+	assert_int_equal(frame_count(FRAME_GUEST) - before, 6 * MIB / PAGE_SIZE);
+	CALL_OK(HC_MEMORY_DISCARD, vm, 0x40000000 + 3 * MIB, 2 * MIB + MIB - 1); /* no whole block: 3 to 6 MiB less a byte */
+	CALL_OK(HC_MEMORY_DISCARD, vm, 0x40000000 + MIB, PAGE_SIZE);
+	unsigned kicks = fake_kicks[1];
+	CALL_OK(HC_MEMORY_DISCARD, vm, 0x40000000 + 4 * MIB, 2 * MIB); /* nothing is there: no core is stopped */
+	assert_int_equal(fake_kicks[1], kicks);
+	assert_int_equal(frame_count(FRAME_GUEST) - before, 6 * MIB / PAGE_SIZE);
+}
+
+/* While frames are taken out nobody puts one in; single pages, where the machine has no larger ones, stay. */
+static void discard__frozen_or_single_pages__nothing_moves(void **state)
+{
+	hilum_handle_t lazy = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 4 * MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
+	struct memory *mem;
+
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, vm, lazy, RAM_GPA, 0, 4 * MIB, RW);
+	mem = &container_of(vm_of(vm)->regions->range[0].target, struct memory_object, object)->memory;
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK);
+	hpa_t page = backing(RAM_GPA);
+	CALL_OK(HC_MEMORY_DISCARD, vm, RAM_GPA, 4 * MIB);
+	assert_int_equal(backing(RAM_GPA), page);
+	assert_int_equal(memory_freeze(mem), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
+	assert_false(has(vm_of(vm), RAM_GPA + PAGE_SIZE));
+	assert_int_equal(reach(RAM_GPA + PAGE_SIZE, RW), HPA_INVALID);
+	memory_thaw(mem);
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
+	assert_true(has(vm_of(vm), RAM_GPA + PAGE_SIZE));
+}
+
 static void map__device_registers__are_no_part_of_the_domain(void **state)
 {
 	(void)state;
@@ -365,6 +438,8 @@ int main(void)
 		TEST(map__vm_with_devices__is_mirrored_with_its_rights),
 		TEST(map__large_page__is_mirrored_large),
 		TEST(unmap__mirrored_range__is_flushed_before_it_returns),
+		TEST(discard__part_of_lazy_memory__whole_blocks_go_everywhere),
+		TEST(discard__frozen_or_single_pages__nothing_moves),
 		TEST(map__lazy_memory__is_mirrored_as_it_is_populated),
 		TEST(map__device_registers__are_no_part_of_the_domain),
 		TEST(map__beyond_the_iommus_addresses__is_refused_and_undone),

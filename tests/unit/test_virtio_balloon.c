@@ -94,6 +94,59 @@ static void pages__not_of_the_guest__device_needs_reset(void **state)
 	assert_false(tell(VIRTIO_BALLOON_INFLATE, 16, 2, VIRTIO_BALLOON_REQUEST_BYTES + 4));
 }
 
+static struct {
+	unsigned count;
+	uint64_t first, bytes; /* of the last, within the guest's memory */
+} discarded;
+
+static void discard(void *ctx, void *bytes, uint64_t count)
+{
+	(void)ctx;
+	assert_true((uint8_t *)bytes >= d.ram && count <= DRIVER_RAM_BYTES - (uint64_t)((uint8_t *)bytes - d.ram));
+	discarded.count++;
+	discarded.first = (uint64_t)((uint8_t *)bytes - d.ram);
+	discarded.bytes = count;
+}
+
+/* A report of one range, on either of the numbers that the queue may have; memory that the guest wants to be read is not reported. */
+static void report__free_memory__goes_to_the_host(void **state)
+{
+	static const unsigned queues[] = {VIRTIO_BALLOON_REPORT, VIRTIO_BALLOON_REPORT_BY_SPEC};
+	uint32_t written;
+
+	(void)state;
+	d.fake.host.discard = discard;
+	for (unsigned i = 0; i < 2; i++) {
+		const struct driver_part parts[] = {{DRIVER_DATA, 64, false}, {DRIVER_DATA + 4096, 8192, true}};
+		discarded.count = 0;
+		driver_offer(&d, queues[i], parts, 2);
+		driver_kick(&d, queues[i]);
+		assert_true(driver_take(&d, queues[i], &written) >= 0);
+		assert_int_equal(discarded.count, 1);
+		assert_int_equal(discarded.first, DRIVER_DATA + 4096);
+		assert_int_equal(discarded.bytes, 8192);
+		assert_int_equal(written, 0);
+	}
+	d.fake.host.discard = NULL;
+	driver_offer(&d, VIRTIO_BALLOON_REPORT, &(struct driver_part){DRIVER_DATA, 4096, true}, 1);
+	driver_kick(&d, VIRTIO_BALLOON_REPORT);
+	assert_true(driver_take(&d, VIRTIO_BALLOON_REPORT, &written) >= 0);
+}
+
+static void report__not_of_the_guest__device_needs_reset(void **state)
+{
+	uint32_t written;
+
+	(void)state;
+	d.fake.host.discard = discard;
+	discarded.count = 0;
+	driver_offer(&d, VIRTIO_BALLOON_REPORT, &(struct driver_part){DRIVER_RAM_BYTES - 4096, 8192, true}, 1);
+	driver_kick(&d, VIRTIO_BALLOON_REPORT);
+	assert_true(driver_take(&d, VIRTIO_BALLOON_REPORT, &written) < 0);
+	assert_true(driver_status(&d) & VIRTIO_STATUS_NEEDS_RESET);
+	assert_int_equal(discarded.count, 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -102,6 +155,8 @@ int main(void)
 		CASE(config__target_and_actual__each_side_its_own),
 		CASE(pages__given_up_and_taken_back__counted),
 		CASE(pages__not_of_the_guest__device_needs_reset),
+		CASE(report__free_memory__goes_to_the_host),
+		CASE(report__not_of_the_guest__device_needs_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
