@@ -29,7 +29,7 @@
 #define STOP_NS	   500000000ull /* 10.3.1, 10.4.2 */
 #define RESET_NS   2000000ull	/* at least 1 ms: 10.4.2 */
 #define COME_NS	   10000000000ull
-#define EMPTY_NS   200000000ull /* whoever has not answered by then is not there */
+#define EMPTY_NS   50000000ull /* whoever has not answered by then is not there: Serial ATA allows 10 ms */
 #define STEP_NS	   1000000ull
 #define LOG_NS	   1000000000ull
 #define LATE_MAX   2u
