@@ -234,6 +234,17 @@ static void get__groups_not_asked_for__no_fpu_or_apic(void **state)
 	assert_int_equal(out->apic_base, 0);
 }
 
+static void set__fpu_of_a_vm_without_one__is_invalid(void **state)
+{
+	(void)state;
+	good_state();
+	v->has_fpu = false;
+	assert_int_equal(vcpu_set_state(v, &s, HILUM_STATE_FPU), STATUS_INVALID);
+	assert_int_equal(vcpu_set_state(v, &s, HILUM_STATE_GPR), STATUS_OK);
+	v->has_fpu = true;
+	assert_int_equal(vcpu_set_state(v, &s, HILUM_STATE_FPU), STATUS_OK);
+}
+
 /* Whatever is taken can be entered, asked for again, and given back. */
 static void set__random_states__no_harm(void **state)
 {
@@ -296,6 +307,7 @@ int main(void)
 		TEST(set__rflags__reserved_bits_are_what_they_must_be),
 		TEST(get__after_set__the_same),
 		TEST(get__groups_not_asked_for__no_fpu_or_apic),
+		TEST(set__fpu_of_a_vm_without_one__is_invalid),
 		TEST(set__random_states__no_harm),
 		TEST(controls__changed_while_not_loaded__are_stale),
 		TEST(controls__init__are_stale),
