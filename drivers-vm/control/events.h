@@ -1,0 +1,29 @@
+/* What has happened to VMs, host and operators' sessions: the last EVENTS_KEPT of it, numbered. Pure. */
+#ifndef DRIVERS_VM_CONTROL_EVENTS_H
+#define DRIVERS_VM_CONTROL_EVENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define EVENTS_KEPT	    1024u
+#define EVENT_KIND_BYTES    24u
+#define EVENT_NAME_BYTES    48u
+#define EVENT_MESSAGE_BYTES 128u
+
+struct event {
+	uint64_t id;	  /* from 1, without gaps */
+	uint64_t time_ns; /* since 1970 */
+	char kind[EVENT_KIND_BYTES];	   /* "vm.started", "vm.stopped", "vm.crashed", "vm.paused", "driver.restarted" ... */
+	char name[EVENT_NAME_BYTES];	   /* of the VM or image, or "" */
+	char message[EVENT_MESSAGE_BYTES]; /* one line, or "" */
+};
+
+/* The clock of events; until it is set their time is zero. */
+void events_set_clock(uint64_t (*now_ns)(void));
+void event_add(const char *kind, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The first event after `id` that is still kept; false: there is none yet. */
+bool event_after(uint64_t id, struct event *out);
+/* Of the latest event; zero: none. */
+uint64_t event_last_id(void);
+
+#endif

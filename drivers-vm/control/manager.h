@@ -1,0 +1,145 @@
+/*
+ * The VMs as an operator sees them: what the API asks of the control VM. Everything runs on the control VM's one vCPU, and nothing
+ * here blocks for longer than making a VM takes. Strings that come in are checked by the caller (config_read_vm, names); strings
+ * that go out live until the next call that changes a VM.
+ */
+#ifndef DRIVERS_VM_CONTROL_MANAGER_H
+#define DRIVERS_VM_CONTROL_MANAGER_H
+
+#include "drivers-vm/control/config.h"
+#include "include/hilum/abi.h"
+
+/* A VM of the configuration file or of the API, running or not. More than can run at once. */
+#define MANAGER_VMS_MAX 128u
+
+#define MANAGER_CONSOLE_BYTES (1u << 20) /* of output are kept for each VM */
+
+enum manager_state {
+	MANAGER_SHUTOFF,
+	MANAGER_RUNNING,
+	MANAGER_PAUSED,	 /* by an operator, or by on_poweroff or on_reboot = "preserve" */
+	MANAGER_CRASHED, /* preserved, or not started again */
+	MANAGER_WAITING, /* will start as soon as there is a driver VM */
+};
+
+enum manager_result {
+	MANAGER_OK,
+	MANAGER_NOT_FOUND,
+	MANAGER_CONFLICT, /* not in this state */
+	MANAGER_INVALID,  /* what is asked for cannot be: a device, an image or an address that is not there */
+	MANAGER_FULL,	  /* too many VMs, images or tokens */
+	MANAGER_NO_MEMORY,
+	MANAGER_FAILED, /* the log says why */
+};
+
+/* Why a call failed, for the operator: a sentence, and the configuration's field that it concerns, or "". */
+struct manager_error {
+	char field[48];
+	char detail[200];
+};
+
+/* A definition: the configuration with the memory that its strings live in. Made by malloc; free() of `arena` and of itself. */
+struct manager_definition {
+	struct config_vm config;
+	void *arena;
+};
+
+struct manager_disk_counts {
+	uint64_t read_requests, read_bytes, write_requests, write_bytes, flush_requests, errors;
+};
+
+struct manager_nic_counts {
+	uint64_t sent_frames, sent_bytes;	  /* by the guest */
+	uint64_t received_frames, received_bytes; /* by the guest */
+	uint64_t refused, dropped;		  /* against its policy; without room in its ring */
+};
+
+struct manager_vm {
+	const struct config_vm *config; /* what it runs with, or would start with */
+	enum manager_state state;
+	uint64_t version;     /* of the definition: grows with each change; the API's ETag */
+	bool change_pending;  /* the definition was changed since it was started */
+	bool from_file;	      /* defined by hilum.toml */
+	uint64_t started_ns;  /* since 1970, or zero */
+	char last_exit[64];   /* how it last ended, or "" */
+	uint64_t starts, crashes;
+};
+
+/* ---- Definitions -------------------------------------------------------------------------------------------------------------------- */
+unsigned manager_count(void);
+/* In the order in which they were defined. False: there is none of this index. */
+bool manager_at(unsigned index, struct manager_vm *out);
+bool manager_find(const char *name, struct manager_vm *out);
+/* Adds or replaces; *created says which. On MANAGER_OK the definition is the manager's, else still the caller's. */
+enum manager_result manager_define(struct manager_definition *definition, bool *created, struct manager_error *error);
+/* MANAGER_CONFLICT while it is not shut off. */
+enum manager_result manager_undefine(const char *name, struct manager_error *error);
+
+/* ---- Life ---------------------------------------------------------------------------------------------------------------------------- */
+enum manager_action {
+	MANAGER_BOOT,
+	MANAGER_POWER_BUTTON, /* the guest's power button is pressed */
+	MANAGER_SHUTDOWN,     /* the same; if it still runs after `timeout_ns` it ends as by MANAGER_DESTROY. Zero: never */
+	MANAGER_DESTROY,      /* as if the plug were pulled */
+	MANAGER_REBOOT,	      /* as MANAGER_SHUTDOWN, and starts again then, whatever on_poweroff says */
+	MANAGER_RESET,	      /* as by the reset button */
+	MANAGER_PAUSE,
+	MANAGER_RESUME,
+	MANAGER_NMI, /* to all its vCPUs */
+};
+enum manager_result manager_act(const char *name, enum manager_action action, uint64_t timeout_ns, struct manager_error *error);
+
+/* ---- Figures --------------------------------------------------------------------------------------------------------------------------- */
+/* Counts since the VM was started; false: it does not run, or has no such vCPU, disk or card. */
+bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out);
+bool manager_status(const char *name, struct hilum_vm_status *out);
+bool manager_disk_counts(const char *name, unsigned disk, struct manager_disk_counts *out);
+bool manager_nic_counts(const char *name, unsigned nic, struct manager_nic_counts *out);
+/* What the balloon holds now, bytes. */
+uint64_t manager_balloon_bytes(const char *name);
+
+struct manager_host {
+	struct hilum_host_info info;
+	char cpu[49];		/* its brand, from CPUID */
+	uint64_t uptime_ns;
+	uint64_t wall_clock_ns; /* since 1970, now */
+	const char *driver_state; /* "running", "restarting" or "lost" */
+	uint64_t driver_restarts;
+	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
+};
+void manager_host(struct manager_host *out);
+void manager_restart_driver(void);
+
+/* ---- Consoles -------------------------------------------------------------------------------------------------------------------------- */
+/*
+ * Output of a VM's console, kept over its ends and the driver VM's. Positions count bytes since the VM was defined. Copies up to `size`
+ * bytes from *position on, moves it to behind them, and returns how many; what is older than is kept is skipped.
+ */
+size_t manager_console_read(const char *name, uint64_t *position, uint8_t *to, size_t size);
+/* What was written so far; zero: no such VM. */
+uint64_t manager_console_end(const char *name);
+/* Types; returns how many bytes were taken. */
+size_t manager_console_write(const char *name, const uint8_t *bytes, size_t count);
+
+/* ---- Images: what `kernel`, `initrd` and `module` name ------------------------------------------------------------------------------------ */
+struct manager_image {
+	char name[CONFIG_MODULE_BYTES];
+	uint64_t bytes;
+	bool uploaded; /* else a boot module, which cannot be removed */
+	bool complete;
+	unsigned users; /* VMs that run and whose definition names it */
+};
+bool manager_image_at(unsigned index, struct manager_image *out);
+/* Replaces an uploaded one of that name once it is complete. `bytes` is its whole size. Returns a number for the next calls, or negative:
+ * - enum manager_result. */
+int manager_image_begin(const char *name, uint64_t bytes, struct manager_error *error);
+/* Appends; `bytes` beyond what was announced are refused. */
+enum manager_result manager_image_append(int upload, const void *bytes, size_t count);
+/* Complete when `keep` and all bytes came; else forgotten. */
+enum manager_result manager_image_end(int upload, bool keep, struct manager_error *error);
+enum manager_result manager_image_remove(const char *name, struct manager_error *error);
+
+/* ---- The kernel's log -------------------------------------------------------------------------------------------------------------------- */
+size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size);
+
+#endif
