@@ -6,6 +6,7 @@
  */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
+#include "drivers-vm/control/net/port_setup.h"
 
 #define BEAT_NS	      1000000000ull
 #define BEATS_MISSED  3u	     /* and it has been silent for as many seconds, at least */
@@ -30,6 +31,7 @@ static bool start(void)
 		return false;
 	devices_give(driver_vm);
 	guest_devices_send_uplinks(config);
+	port_setup(config);
 	bool ready = config->driver_restarts == 0 || driver_call(&ping, CHANNEL_PONG, START_NS);
 	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
 	return ready;
@@ -83,6 +85,7 @@ static void restart(const char *why)
 			    "for their devices for ever",
 			    why, config->driver_restarts);
 		given_up = true;
+		port_end();
 		driver_start(config->console); /* without devices and guests: somebody must print the log */
 		return;
 	}

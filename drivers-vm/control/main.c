@@ -5,6 +5,7 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/port_setup.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,7 +101,8 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, driver_watch(), &none);
+		uint64_t watch = driver_watch(), port = port_run();
+		hypercall_wait(0, port != 0 && (watch == 0 || port < watch) ? port : watch, &none);
 		handle_events(service_take_events(0, 0));
 	}
 }

@@ -8,6 +8,7 @@
 #include "drivers-vm/driver/host_nic.h"
 #include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
+#include "drivers-vm/driver/service_port_setup.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
 #include <string.h>
@@ -22,6 +23,11 @@ static uint64_t wall_clock_ns; /* since 1970 at TSC 0 */
 static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
 static uint64_t log_position; /* bytes of the kernel's log printed */
 static bool set_up;
+
+static void signal_control(void)
+{
+	hc(HC_EVENT_SIGNAL, control_event);
+}
 
 static void tell_control(const struct channel_message *m)
 {
@@ -200,6 +206,12 @@ static void command(const struct channel_message *m)
 		service_unlock(&console_lock);
 		answer.kind = CHANNEL_DETACHED;
 		break;
+	case CHANNEL_PORT_AVOID:
+		service_port_avoid(m);
+		return;
+	case CHANNEL_PORT:
+		service_port_setup(m, &answer, signal_control);
+		break;
 	case CHANNEL_PING:
 		answer.kind = CHANNEL_PONG;
 		break;
@@ -258,6 +270,7 @@ static uint64_t duties(void)
 	host_device_events(events);
 	offer_input();
 	uint64_t next = sooner(host_device_check(), slots_run_timers());
+	next = sooner(next, service_port_run(events & 1ull << CHANNEL_EVENT_PORT));
 	return sooner(next, nat_run()); /* last: it works off what the others have left it */
 }
 
