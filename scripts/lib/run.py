@@ -82,6 +82,7 @@ def parse(arguments):
     add("--hilum-cmdline", default="")
     add("--gdb", action="store_true")
     add("--monitor")
+    add("--reset-state", action="store_true")
     for flag in ("--print", "--no-build", "--check"):
         add(flag, action="store_true")
     # The image's kernel and service VMs: for tests of this program itself.
@@ -95,7 +96,8 @@ def parse(arguments):
         parser.error("--config says what runs; it excludes --guest, --cmdline, --vcpus, --memory and --debug-exit")
     if options.emulator == "bochs":
         for name, wanted in (("--firmware", options.firmware != "bios"), ("--boot", options.boot != "cd"),
-                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor)):
+                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor),
+                             ("--reset-state", options.reset_state)):
             if wanted:
                 parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
         try:
@@ -149,10 +151,10 @@ def main():
             described = bochs.configuration(image, scratch, bochs.program(), 0, **hardware)
             start = functools.partial(bochs.start, image, scratch, **hardware)
         else:
-            disk, _lock = machine.scratch_disk(scratch)  # locked until this program ends
+            disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
-                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk))
+                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk, state))
             described = shlex.join(command)
             start = functools.partial(machine.start_qemu, command)
         if options.print:
