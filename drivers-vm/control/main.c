@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STATE_NS 20000000000ull /* a disk that does not answer is given up after 10 s */
+
 static struct config config;
 
 static void config_error(void *ctx, const char *message)
@@ -76,13 +78,13 @@ static void handle_events(uint64_t events)
 	guest_run_requests();
 }
 
-/* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
 /* Of two deadlines; 0 is none. */
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
 	return a != 0 && (b == 0 || a < b) ? a : b;
 }
 
+/* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
 static uint64_t next_deadline(void)
 {
 	return sooner(sooner(driver_watch(), port_run()), service_ns_to_tsc(manager_poll()));
@@ -97,6 +99,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
+	port_wait_for_state(STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
 	manager_init(&config);
 	tell_memory();
