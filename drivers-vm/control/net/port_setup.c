@@ -60,14 +60,14 @@ static void send_avoided(const struct config *config)
 		}
 }
 
-/* The first uplink's card; without any in the file, a card that is nobody's. */
+/* The first uplink's card; if guests are to have none, a card that is nobody's. */
 static void choose_card(const struct config *config, struct channel_message *m)
 {
 	const char *device = config->uplink_count != 0 ? config->uplink[0].device : NULL;
 
 	m->port.flags |= CHANNEL_PORT_CARD;
 	if (config->uplink_count == 0)
-		m->port.flags |= config->has_uplinks ? 0 : CHANNEL_PORT_OWN_CARD;
+		m->port.flags |= config->has_uplinks ? CHANNEL_PORT_OWN_CARD : 0;
 	for (unsigned c = 0; device != NULL && device[c] != '\0' && c < sizeof(m->port.device); c++)
 		m->port.device[c] = device[c] >= 'A' && device[c] <= 'F' ? (char)(device[c] | 32) : device[c];
 }
