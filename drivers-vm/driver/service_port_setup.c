@@ -70,7 +70,8 @@ static void refuse(struct host_disk *disk, uint64_t first, uint64_t sectors)
 {
 	struct host_disk_claim *refused = calloc(1, sizeof(*refused));
 
-	service_log("disk at %02x:%02x.%x: its partition '" CHANNEL_PORT_LABEL "' is not used, as a VM is to have the whole disk: give that VM "
+	service_log("disk at %02x:%02x.%x: its partition '" CHANNEL_PORT_LABEL
+		    "' is not used, as a VM is to have the whole disk: give that VM "
 		    "partitions of it, or name the disk as state_disk",
 		    disk->rid >> 8, disk->rid >> 3 & 31, disk->rid & 7);
 	if (refused != NULL && host_disk_claim(refused, &disk->device, first, sectors, false))
