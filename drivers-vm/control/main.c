@@ -5,6 +5,7 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,21 @@ static void handle_events(uint64_t events)
 	guest_run_requests();
 }
 
+/* The earlier of two times, of which zero means never. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* Everything that goes on by itself; returns when it must go on again. Disk and store come first: HTTPS starts with what they have. */
+static uint64_t run_parts(void)
+{
+	uint64_t deadline = driver_watch();
+
+	deadline = earlier(deadline, port_run());
+	return earlier(deadline, https_run());
+}
+
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
@@ -92,6 +108,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
+	https_begin(&config.api);
 	tell_memory();
 	if (driver && configured)
 		start_guests();
@@ -101,8 +118,7 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		uint64_t watch = driver_watch(), port = port_run();
-		hypercall_wait(0, port != 0 && (watch == 0 || port < watch) ? port : watch, &none);
+		hypercall_wait(0, run_parts(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }
