@@ -3,6 +3,7 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
 #include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guest.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,10 +299,17 @@ bool driver_has_missed_beats(unsigned allowed)
 
 #define SEND_NS 30000000000ull /* longer than any command takes */
 
+void driver_kick(void)
+{
+	if (driver_vm != 0 && parts.beat_event[0] != 0)
+		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
+}
+
 void driver_send(const struct channel_message *message)
 {
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(SEND_NS);
 
+	lost |= channel == NULL;
 	while (is_alive() && !channel_put(&channel->to_driver, message)) {
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 		struct hypercall_trap none;

@@ -5,6 +5,8 @@
 #ifndef DRIVERS_VM_LIB_CHANNEL_H
 #define DRIVERS_VM_LIB_CHANNEL_H
 
+#include "drivers-vm/lib/vm_record.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +19,8 @@
 #define CHANNEL_TRAP_STRIDE 0x40000ull
 #define CHANNEL_STATE_GPA   0x92000000ull /* what is kept of slot s from one driver VM to the next: + s * CHANNEL_STATE_BYTES */
 #define CHANNEL_STATE_BYTES 0x400000ull
+#define CHANNEL_RECORD_GPA  0x9A000000ull /* struct vm_record of slot s: + s * CHANNEL_RECORD_STRIDE */
+#define CHANNEL_RECORD_STRIDE 0x200000ull
 #define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
 #define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
@@ -46,6 +50,7 @@ enum channel_kind {
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
+	CHANNEL_BUTTON, /* its power button is pressed */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
 	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */

@@ -3,6 +3,7 @@
 
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/entropy.h"
+#include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/net/identity.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/net/stack.h"
@@ -20,11 +21,6 @@ enum https_step {
 
 static const struct config_api *config;
 static enum https_step step;
-
-uint64_t https_wall_clock_ns(void)
-{
-	return driver_wall_clock_ns != 0 ? driver_wall_clock_ns + service_tsc_to_ns(service_tsc()) : 0;
-}
 
 void https_begin(const struct config_api *of)
 {
@@ -45,7 +41,7 @@ static void collect_names(struct tls_names *names)
 	struct stack_address address[STACK_ADDRESSES_MAX];
 	unsigned count = stack_addresses(address);
 
-	*names = (struct tls_names){.name = config->name, .now_seconds = https_wall_clock_ns() / 1000000000};
+	*names = (struct tls_names){.name = config->name, .now_seconds = manager_wall_clock_ns() / 1000000000};
 	for (unsigned i = 0; i < count; i++) {
 		if (address[i].v6 && names->ip6s < TLS_ADDRESSES_MAX)
 			memcpy(names->ip6[names->ip6s++], address[i].bytes, 16);

@@ -9,7 +9,5 @@ void https_begin(const struct config_api *config);
 /* To be called whenever the control VM has woken up. Returns the TSC value at which it must be called again at the latest, 0: when something
  * happens. One in the past: there is more to do. */
 uint64_t https_run(void);
-/* Since 1970, now; zero while no driver VM has told. */
-uint64_t https_wall_clock_ns(void);
 
 #endif
