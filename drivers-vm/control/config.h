@@ -154,6 +154,7 @@ struct config {
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
 	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
 	struct config_uplink uplink[CONFIG_UPLINKS_MAX]; /* the valid ones */

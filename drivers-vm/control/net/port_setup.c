@@ -86,6 +86,8 @@ void port_setup(const struct config *config)
 	/* Nothing that turns up later is the state of this run. */
 	m.port.flags |= !settled || place.sectors != 0 ? CHANNEL_PORT_DISK : 0;
 	m.port.place = place;
+	if (config->state_disk != NULL && strlen(config->state_disk) <= sizeof(m.port.disk))
+		memcpy(m.port.disk, config->state_disk, strlen(config->state_disk));
 	if (place.sectors == 0)
 		send_avoided(config);
 	asked = true;

@@ -178,6 +178,7 @@ static void header_is_read(bool ok)
 
 void store_open(const struct store_disk *of)
 {
+	drop_body();
 	disk = of;
 	memset(&reading, 0, sizeof(reading));
 	memset(&writing, 0, sizeof(writing));
