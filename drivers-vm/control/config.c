@@ -32,6 +32,7 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
+	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
 
@@ -282,7 +283,7 @@ static void read_global(struct config_reader *reader, const struct toml_value *r
 
 static void read_root(struct config_reader *reader, const struct toml_value *root, struct config *out)
 {
-	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}, {.key = "nic"}};
+	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}, {.key = "nic"}, {.key = "api"}};
 
 	for (const struct toml_value *value = root->children.first; value != NULL; value = value->next) {
 		const struct config_field *field = find_field(root_fields, COUNT(root_fields), value->key);
@@ -293,6 +294,8 @@ static void read_root(struct config_reader *reader, const struct toml_value *roo
 			read_global(reader, root, value, out);
 		else if (field == &root_fields[1])
 			read_vms(reader, value, out);
+		else if (field == &root_fields[3])
+			config_read_api(reader, value, &out->api);
 		else
 			config_read_uplinks(reader, value, out);
 	}
@@ -307,6 +310,7 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 
 	memset(out, 0, sizeof(*out));
 	out->driver_restarts = DEFAULT_DRIVER_RESTARTS;
+	config_default_api(&out->api);
 	if (root == NULL)
 		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);
 	else

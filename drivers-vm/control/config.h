@@ -138,6 +138,15 @@ struct config_vm {
 	uint32_t line; /* of its [[vm]] */
 };
 
+/* [api]: HTTPS of the control VM */
+struct config_api {
+	bool enabled;
+	struct config_subnet ip; /* or by DHCP */
+	uint32_t gateway, dns;	 /* or zero */
+	uint32_t port;
+	char name[CONFIG_NAME_BYTES]; /* of the machine: NAME.local by mDNS, and in its certificate */
+};
+
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
@@ -145,9 +154,11 @@ struct config {
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
 	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
 	struct config_uplink uplink[CONFIG_UPLINKS_MAX]; /* the valid ones */
+	struct config_api api;
 	unsigned vm_count;
 	struct config_vm vm[CONFIG_VMS_MAX]; /* the valid ones, in the order of the file */
 };
