@@ -22,19 +22,6 @@ unsigned api_load_definitions(void);
 #define API_TOKEN_BYTES 50u /* "hilum_", 43 characters and the NUL */
 bool api_first_token(char token[API_TOKEN_BYTES]);
 
-/* A static file; the build makes a table of the web console's. */
-struct api_file {
-	const char *path;     /* "/assets/app.js"; "/" is the page itself */
-	const char *type;     /* "text/javascript; charset=utf-8" */
-	const char *encoding; /* "gzip", or NULL */
-	const uint8_t *bytes;
-	size_t count;
-	const char *etag;     /* with its quotation marks */
-	bool immutable;	      /* its path changes with its bytes: browsers may keep it for ever */
-};
-extern const struct api_file api_files[];
-extern const unsigned api_file_count;
-
 /* docs/openapi.yaml */
 extern const char api_document[];
 extern const unsigned api_document_bytes;

@@ -1,5 +1,5 @@
 /* The web console's files, compressed when the image is built. Each is served under its path only; nothing is looked up in a file system. */
-#include "drivers-vm/control/api/api.h"
+#include "drivers-vm/control/api/files.h"
 #include "drivers-vm/control/api/routes.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@
 
 static const struct api_file *find_file(const char *path)
 {
-	for (unsigned i = 0; i < api_file_count; i++)
+	for (unsigned i = 0; i < api_files_count; i++)
 		if (strcmp(api_files[i].path, path) == 0)
 			return &api_files[i];
 	return NULL;
