@@ -12,8 +12,8 @@ import { notify, complain } from '../ui/toast.js';
 import { StateBadge } from './shell.js';
 import { Certificate } from './certificate.js';
 
-export function Facts({ rows }) {
-	return html`<dl class="facts">${rows.filter(([, value]) => value !== null && value !== undefined).map(([label, value]) => html`<div><dt>${label}</dt>
+export function Facts({ rows, class: more = '' }) {
+	return html`<dl class=${`facts ${more}`}>${rows.filter(([, value]) => value !== null && value !== undefined).map(([label, value]) => html`<div><dt>${label}</dt>
 		<dd>${value}</dd></div>`)}</dl>`;
 }
 
@@ -82,9 +82,8 @@ export function HostPage() {
 				['IOMMU', machine.iommu ? 'in use' : 'none'], ['Interrupt remapping', machine.interrupt_remapping ? 'in use' : 'none'],
 				['Version', machine.version], ['Up', formatDuration(machine.uptime_seconds)], ['Started by', machine.boot_reason],
 				['Its clock', formatTime(machine.time)], ['VMs', `${plural(machine.vms.running, 'runs', 'run')}, ${machine.vms.defined} defined`]]}/></section>
-			<${Memory} memory=${machine.memory}/>
-			<${Driver} machine=${machine}/>
-			<section class="card"><h2>Reaching it</h2><${Facts} rows=${[
+			<div class="column"><${Memory} memory=${machine.memory}/><${Driver} machine=${machine}/></div>
+			<section class="card wide"><h2>Reaching it</h2><${Facts} class="two" rows=${[
 				['Addresses', html`<span class="mono">${machine.addresses.join(', ') || 'none'}</span>`],
 				['Certificate', html`<span class="mono fingerprint">${machine.fingerprint || 'none: this connection is not encrypted'}</span>`]]}/>
 				<p class="help">Compare the fingerprint with the one on the machine's screen and the one that your browser shows.</p>

@@ -19,7 +19,7 @@ import { EventList } from './events.js';
 async function perform(action, name) {
 	if (action.confirm) {
 		const { title, text, action: verb, typeName } = action.confirm;
-		const agreed = await confirmAction({ title: `${name}: ${title}`, text, action: verb, danger: action.danger, typeName: typeName && name });
+		const agreed = await confirmAction({ title: title(name), text, action: verb, danger: action.danger, typeName: typeName && name });
 		if (!agreed)
 			return;
 	}
