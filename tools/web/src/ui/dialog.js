@@ -9,8 +9,13 @@ export function Dialog({ title, onClose, children, wide }) {
 	const id = useId();
 	useLayoutEffect(() => {
 		const before = document.activeElement;
-		ref.current.showModal();
-		return () => before && before.isConnected && before.focus();
+		const dialog = ref.current;
+		dialog.showModal();
+		return () => {
+			dialog.close(); /* while it is open, nothing outside of it takes the focus */
+			if (before && before.isConnected)
+				before.focus();
+		};
 	}, []);
 	/* A press on the backdrop has the dialog itself as its target. */
 	const outside = (event) => event.target === ref.current && onClose();
