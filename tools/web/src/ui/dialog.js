@@ -50,7 +50,8 @@ function Question({ asked }) {
 				<input type="text" value=${typed} autocomplete="off" autofocus onInput=${(event) => setTyped(event.target.value)}/></label>`}
 			<div class="buttons end">
 				<button type="button" autofocus=${!asked.typeName} onClick=${() => asked.answer(false)}>Cancel</button>
-				<button type="submit" class=${asked.danger ? 'danger' : 'primary'} disabled=${!ready}>${asked.action}</button>
+				<button type="submit" class=${asked.danger ? 'danger' : 'primary'} disabled=${!ready}>
+				${asked.action}</button>
 			</div>
 		</form></${Dialog}>`;
 }

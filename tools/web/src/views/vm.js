@@ -52,7 +52,8 @@ function Actions({ vm }) {
 const PAGES = [['', 'Summary'], ['console', 'Console'], ['definition', 'Definition'], ['events', 'Events']];
 
 function Pages({ name, current }) {
-	return html`<nav class="pages" aria-label=${name}><ul>${PAGES.map(([page, label]) => html`<li><a href=${link('vms', name, ...(page ? [page] : []))}
+	return html`<nav class="pages" aria-label=${name}><ul>${PAGES.map(([page, label]) => html`<li>
+		<a href=${link('vms', name, ...(page ? [page] : []))}
 		aria-current=${page === current ? 'page' : undefined}>${label}</a></li>`)}</ul></nav>`;
 }
 
