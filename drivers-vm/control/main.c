@@ -6,6 +6,7 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
@@ -84,10 +85,15 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 	return a != 0 && (b == 0 || a < b) ? a : b;
 }
 
-/* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
-static uint64_t next_deadline(void)
+/* Everything that goes on by itself. Returns when the main loop must go round again, in TSC ticks; 0: only when something happens. HTTPS
+ * comes first: what operators ask for may give the others something to do. */
+static uint64_t run_parts(void)
 {
-	return sooner(sooner(driver_watch(), port_run()), service_ns_to_tsc(manager_poll()));
+	uint64_t deadline = https_run();
+
+	deadline = sooner(deadline, driver_watch());
+	deadline = sooner(deadline, port_run());
+	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)
@@ -102,6 +108,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	port_wait_for_state(STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
 	manager_init(&config);
+	https_begin(&config.api);
 	tell_memory();
 	if (driver && configured)
 		manager_start_all();
@@ -111,7 +118,7 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, next_deadline(), &none);
+		hypercall_wait(0, run_parts(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }
