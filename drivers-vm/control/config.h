@@ -166,6 +166,8 @@ struct config {
 struct config_report {
 	void (*error)(void *ctx, const char *message); /* one line, "FILE:LINE: KEY: what is wrong" */
 	void *ctx;
+	/* If not NULL, called instead: `field` is the key within its VM, "memory" or "disk[0].module", or "". */
+	void (*problem)(void *ctx, const char *field, const char *detail);
 };
 
 /*
@@ -176,5 +178,17 @@ struct config_report {
  */
 unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena,
 		     const struct config_report *report, struct config *out);
+
+/*
+ * One VM as JSON: an object with the keys of [[vm]] and their types, where a size may be a number of bytes too. It is called `name`; if it
+ * has a name of its own that must be the same. Returns how many errors were reported; without any *out is complete. Strings in *out live in
+ * the arena, which needs config_json_arena_bytes.
+ */
+size_t config_json_arena_bytes(const char *text, size_t length);
+unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena,
+			  const struct config_report *report, struct config_vm *out);
+
+/* Whether a VM may be called so. */
+bool config_is_vm_name(const char *name);
 
 #endif

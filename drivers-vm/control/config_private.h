@@ -9,6 +9,9 @@ struct config_reader {
 	const char *file;
 	const struct config_report *report;
 	unsigned errors;
+	bool sizes_as_numbers; /* a size may be a number of bytes */
+	const char *table;     /* "vm.disk" while one of its tables is read, else NULL */
+	unsigned place;	       /* of that table among its like, from zero */
 };
 
 struct config_field;
@@ -37,6 +40,9 @@ bool config_fail(struct config_reader *reader, uint32_t line, const char *path, 
  */
 bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
 		       const char *prefix, const struct toml_value *table, void *target);
+
+/* A [[vm]] on its own: keys, their checks, and those across keys. *vm is complete if it returns true; else something was reported. */
+bool config_read_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm);
 
 config_set_fn config_set_boolean;
 config_set_fn config_set_uint32;
