@@ -182,18 +182,20 @@ static bool take_thread(struct gdb_stub *stub, struct gdb_text *text, unsigned a
 	return true;
 }
 
-static void let_go(struct gdb_stub *stub, const enum gdb_action *action, struct gdb_answer *out)
+/* False: the answer comes with the next stop. */
+static bool let_go(struct gdb_stub *stub, const enum gdb_action *action, struct gdb_answer *out)
 {
 	if (stub->crashed) {
 		gdb_answer_put(out, "X06");
 		stub->detached = true;
-		return;
+		return true;
 	}
 	gdb_run(stub, action);
+	return false;
 }
 
 /* "c" and "s", for what Hc said; an address to go on from may follow. */
-static void plain_run(struct gdb_stub *stub, struct gdb_text *text, enum gdb_action what, struct gdb_answer *out)
+static bool plain_run(struct gdb_stub *stub, struct gdb_text *text, enum gdb_action what, struct gdb_answer *out)
 {
 	enum gdb_action action[HILUM_MAX_VCPUS] = { GDB_ACTION_STAY };
 	struct hilum_vcpu_state *s;
@@ -206,7 +208,7 @@ static void plain_run(struct gdb_stub *stub, struct gdb_text *text, enum gdb_act
 	for (unsigned i = 0; i < stub->target.vcpus; i++) /* who steps takes the others along: they may hold its locks */
 		action[i] = what == GDB_ACTION_STEP ? (i == (stub->resumed < ALL ? stub->resumed : stub->general) ? what : GDB_ACTION_CONTINUE)
 						    : stub->resumed < ALL && i != stub->resumed ? GDB_ACTION_STAY : what;
-	let_go(stub, action, out);
+	return let_go(stub, action, out);
 }
 
 /* One of vCont's actions; the first that fits a vCPU counts. */
@@ -232,24 +234,25 @@ static bool take_action(struct gdb_stub *stub, struct gdb_text *text, enum gdb_a
 	return true;
 }
 
-static void v_command(struct gdb_stub *stub, struct gdb_text *text, struct gdb_answer *out)
+/* False: as of let_go. */
+static bool v_command(struct gdb_stub *stub, struct gdb_text *text, struct gdb_answer *out)
 {
 	enum gdb_action action[HILUM_MAX_VCPUS] = { GDB_ACTION_STAY };
 	bool chosen[HILUM_MAX_VCPUS] = { false };
 
 	if (gdb_text_take(text, "Cont?")) {
 		gdb_answer_put(out, "vCont;c;C;s;S");
-		return;
+		return true;
 	}
 	if (!gdb_text_take(text, "Cont"))
-		return; /* vKill among others: to end a VM is its manager's affair */
+		return true; /* vKill among others: to end a VM is its manager's affair */
 	while (gdb_text_take(text, ";")) {
 		if (!take_action(stub, text, action, chosen)) {
 			gdb_answer_put(out, error_syntax);
-			return;
+			return true;
 		}
 	}
-	let_go(stub, action, out);
+	return let_go(stub, action, out);
 }
 
 static void choose_thread(struct gdb_stub *stub, struct gdb_text *text, struct gdb_answer *out)
@@ -314,11 +317,9 @@ static bool answer_command(struct gdb_stub *stub, char letter, struct gdb_text *
 		return true;
 	case 'c':
 	case 's':
-		plain_run(stub, text, letter == 's' ? GDB_ACTION_STEP : GDB_ACTION_CONTINUE, out);
-		return out->length != 0;
+		return plain_run(stub, text, letter == 's' ? GDB_ACTION_STEP : GDB_ACTION_CONTINUE, out);
 	case 'v':
-		v_command(stub, text, out);
-		return out->length != 0 || !stub->waits;
+		return v_command(stub, text, out);
 	default: /* q and Q */
 		gdb_query(stub, text, out);
 		return true;
