@@ -5,6 +5,7 @@
 #include "kernel/backend.h"
 #include "kernel/event.h"
 #include "kernel/forward.h"
+#include "kernel/pveoi.h"
 #include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 #include "mm/pool.h"
@@ -349,6 +350,8 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 	int vector = vlapic_pending(&v->apic);
 	if (vector >= 0 && interruptible) {
 		vlapic_take(&v->apic, (unsigned)vector);
+		if (v->kvm[KVM_PV_EOI] & 1)
+			pveoi_offer(v, (unsigned)vector);
 		v->stats.injected++;
 		return EVENT_VALID | (uint64_t)vector;
 	}
@@ -457,6 +460,7 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
+	v->kvm[KVM_PV_EOI] = 0; /* who starts anew knows of no word */
 	if (power_up) {
 		*(uint16_t *)v->xsave = 0x37F;         /* FCW; all else is 0 since the vCPU was made */
 		*(uint32_t *)(v->xsave + 24) = 0x1F80; /* MXCSR */

@@ -79,9 +79,9 @@ struct forward {
 	uint32_t insn_bytes;
 };
 
-/* KVM's paravirtual clocks: MSR n is the vCPU's kvm[n - MSR_KVM_FIRST]. */
+/* KVM's paravirtual clocks and end of interrupt: MSR n is the vCPU's kvm[n - MSR_KVM_FIRST]. */
 #define MSR_KVM_FIRST 0x4B564D00u
-enum { KVM_WALL_CLOCK, KVM_SYSTEM_TIME, KVM_STEAL_TIME = 3, KVM_MSR_COUNT };
+enum { KVM_WALL_CLOCK, KVM_SYSTEM_TIME, KVM_STEAL_TIME = 3, KVM_PV_EOI, KVM_MSR_COUNT };
 
 #define VCPU_NO_VECTOR (-1)
 
@@ -131,6 +131,7 @@ struct vcpu {
 	bool realtime;
 	uint64_t ready_tsc; /* since when it waits in a run queue */
 	uint64_t virtual_time;
+	uint32_t prompt_left, prompt_run; /* a guest's: so many real-time vCPUs more need not wait for it, and how many it was at first */
 
 	/* synchronous traps: as the one who traps ... */
 	struct hilum_trap *trap; /* shared with the handler: hostile */
@@ -150,6 +151,7 @@ struct vcpu {
 	uint64_t tsc_aux;
 	uint64_t pat;
 	uint64_t kvm[KVM_MSR_COUNT];
+	uint32_t *eoi_word; /* from an entry to the exit: window onto the guest's word with an offer in it (pveoi.h), or NULL */
 
 	struct object object;
 	struct hilum_vcpu_stats stats;

@@ -5,6 +5,7 @@
 #include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
+#include "kernel/pveoi.h"
 #include "svm/svm.h"
 
 static void host_interrupt_window(void)
@@ -318,6 +319,7 @@ void svm_run(struct vcpu *v)
 		if (svm_features.clean)
 			c->clean = CLEAN_ALL;
 		c->tlb_control = TLB_CONTROL_NONE;
+		pveoi_after_exit(v);
 		if (unlikely(c->exitintinfo & EVENT_VALID))
 			backend_requeue_event(v, c->exitintinfo);
 		classify(v, c);

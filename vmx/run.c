@@ -7,6 +7,7 @@
 #include "arch/x86_64/trap.h"
 #include "kernel/backend.h"
 #include "kernel/exit.h"
+#include "kernel/pveoi.h"
 #include "vmx/vmx.h"
 
 #define VPID_LAST 0xFFFFu
@@ -356,7 +357,9 @@ void vmx_run(struct vcpu *v)
 		if (!backend_ready_to_enter(v, inject, tlb_update))
 			break;
 		commit(v, x);
-		if (unlikely(!vmx_enter(v, x, x->launched))) {
+		bool entered = vmx_enter(v, x, x->launched);
+		pveoi_after_exit(v);
+		if (unlikely(!entered)) {
 			vmx_entry_refused(v);
 			break;
 		}

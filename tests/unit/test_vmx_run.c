@@ -29,7 +29,7 @@ static struct vcpu vcpu, *const v = &vcpu;
 
 static struct vexit seen; /* the first exit, and what waited for delivery then */
 static uint64_t seen_event;
-static unsigned exits, irqs, raised, windows, crash;
+static unsigned exits, irqs, raised, windows, crash, collected;
 static uint64_t crash_detail, event;
 static bool window, refuse, prepare_answer;
 static uint32_t apic_page[1024];
@@ -92,6 +92,12 @@ uint64_t vcpu_next_event(struct vcpu *w, bool interruptible, bool *open)
 	w->check_interrupts = false;
 	*open = window;
 	return e;
+}
+
+void pveoi_collect(struct vcpu *w)
+{
+	w->eoi_word = NULL;
+	collected = exits;
 }
 
 void vcpu_raise(struct vcpu *w, unsigned vector, bool has_error, uint32_t error)
@@ -235,6 +241,7 @@ static int set_up(void **state)
 	fake_vmcs[VMCS_INSN_LENGTH] = 2;
 	exits = irqs = raised = windows = crash = entries = reads = writes = fake_invepts = fake_invvpids = 0;
 	event = injected = 0;
+	collected = 99;
 	ended = notices = unmapped = posting = 0;
 	memset(apic_page, 0, sizeof(apic_page));
 	window = refuse = false;
@@ -933,6 +940,21 @@ static void entry__failed__group_named_and_vm_stopped(void **state)
 	assert_non_null(strstr(line, "page-directory"));
 }
 
+/* The handlers must find the local APIC as the guest left it; and a window must not outlive the vCPU's turn. */
+static void offer__of_an_end__collected_before_the_exit_is_handled(void **state)
+{
+	uint32_t word = 1;
+
+	for (unsigned refused = 0; refused < 2; refused++) {
+		set_up(state);
+		refuse = refused;
+		v->eoi_word = &word;
+		run(REASON_CPUID);
+		assert_null(v->eoi_word);
+		assert_int_equal(collected, 0); /* no exit was handled yet */
+	}
+}
+
 static void run__unknown_exit__told_to_the_kernel(void **state)
 {
 	(void)state;
@@ -985,6 +1007,7 @@ int main(void)
 		TEST(cr4__bit_that_the_vm_has_not__faults),
 		TEST(entry__refused__logged_with_the_error_and_vm_stopped),
 		TEST(entry__failed__group_named_and_vm_stopped),
+		TEST(offer__of_an_end__collected_before_the_exit_is_handled),
 		TEST(run__unknown_exit__told_to_the_kernel),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
