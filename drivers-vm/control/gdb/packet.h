@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define GDB_PACKET_BYTES 8192u	/* the longest packet's content, either way: PacketSize */
-#define GDB_OUTPUT_BYTES 65536u /* that wait to be read; more breaks the link */
+#define GDB_OUTPUT_BYTES 32768u /* that wait to be read; more breaks the link */
 
 enum gdb_input {
 	GDB_INPUT_NONE,

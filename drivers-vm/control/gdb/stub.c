@@ -46,6 +46,7 @@ void gdb_stub_crash(struct gdb_stub *stub, unsigned vcpu)
 	gdb_stop_all(stub);
 	stub->crashed = true;
 	stub->vcpu[vcpu].reason = GDB_REASON_CRASH;
+	stub->general = vcpu;
 	if (stub->waits)
 		gdb_tell_stop(stub, vcpu);
 }
