@@ -2,6 +2,7 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,6 +239,7 @@ void driver_stop(void)
 	devices_stop();
 	if (channel != NULL)
 		take_last_words();
+	port_stop();
 	hc(HC_VM_DESTROY, driver_vm);
 	driver_vm = 0;
 	if (channel != NULL)
@@ -329,6 +331,8 @@ static void message_handle(const struct channel_message *m)
 		arrived = true;
 	if (awaited != NULL && m->kind == CHANNEL_REFUSED && m->slot == awaited->slot)
 		refused = true;
+	if (m->kind == CHANNEL_PORT_READY)
+		port_setup_answered(m);
 	if (m->kind == CHANNEL_READY)
 		driver_wall_clock_ns = m->request.value;
 	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART)
@@ -361,6 +365,8 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 		driver_poll();
 	}
 	awaited = NULL;
+	/* The event also says that there is something in the port's queues: the main loop looks. */
+	__atomic_fetch_or(&service_shared()->pending[0][0], 1ull << CONTROL_EVENT_DRIVER, __ATOMIC_ACQ_REL);
 	lost |= !arrived && !refused; /* it hangs, if it has not crashed */
 	return arrived;
 }

@@ -6,6 +6,7 @@
  */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
+#include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager.h"
@@ -34,6 +35,7 @@ static bool start(void)
 		return false;
 	devices_give(driver_vm);
 	guest_devices_send_uplinks(config);
+	port_setup(config);
 	bool ready = config->driver_restarts == 0 || driver_call(&ping, CHANNEL_PONG, START_NS);
 	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
 	return ready;
@@ -99,6 +101,7 @@ static void restart(const char *why)
 			    "for their devices for ever",
 			    why, config->driver_restarts);
 		given_up = true;
+		port_end();
 		event_add("driver.lost", "", "%s, and restarted %u times within a minute", why, config->driver_restarts);
 		driver_start(config->console); /* without devices and guests: somebody must print the log */
 		return;

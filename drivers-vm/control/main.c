@@ -6,6 +6,7 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
 #include <stdlib.h>
@@ -76,11 +77,15 @@ static void handle_events(uint64_t events)
 }
 
 /* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
+/* Of two deadlines; 0 is none. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a != 0 && (b == 0 || a < b) ? a : b;
+}
+
 static uint64_t next_deadline(void)
 {
-	uint64_t watch = driver_watch(), poll = service_ns_to_tsc(manager_poll());
-
-	return watch == 0 || (poll != 0 && poll < watch) ? poll : watch;
+	return sooner(sooner(driver_watch(), port_run()), service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)

@@ -8,6 +8,7 @@
 #include "drivers-vm/driver/host_nic.h"
 #include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
+#include "drivers-vm/driver/service_port_setup.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
 #include <string.h>
@@ -26,6 +27,11 @@ static volatile uint64_t tell_at; /* when the control VM is to learn of output t
 static uint64_t told_at;
 
 #define TELL_NS 5000000ull /* from one time to the next */
+
+static void signal_control(void)
+{
+	hc(HC_EVENT_SIGNAL, control_event);
+}
 
 static void tell_control(const struct channel_message *m)
 {
@@ -226,6 +232,12 @@ static void command(const struct channel_message *m)
 		service_unlock(&console_lock);
 		answer.kind = CHANNEL_DETACHED;
 		break;
+	case CHANNEL_PORT_AVOID:
+		service_port_avoid(m);
+		return;
+	case CHANNEL_PORT:
+		service_port_setup(m, &answer, signal_control);
+		break;
 	case CHANNEL_BUTTON:
 		slot_press_button(m->slot);
 		return;
@@ -290,6 +302,7 @@ static uint64_t duties(void)
 	offer_input();
 	slots_offer_input();
 	uint64_t next = sooner(host_device_check(), slots_run_timers());
+	next = sooner(next, service_port_run(events & 1ull << CHANNEL_EVENT_PORT));
 	next = sooner(next, tell_of_output());
 	return sooner(next, nat_run()); /* last: it works off what the others have left it */
 }
