@@ -21,3 +21,20 @@ $(B)/tools/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $< (tool)"
 	$(Q)$(CC) $(HILUM_CFLAGS) $(DEPS) -c -o $@ $<
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+# Where zsh looks for completions that do not belong to itself; Debian's packages have a place of their own.
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+
+.PHONY: install deb
+install: $(B)/hilum
+	install -D -m 755 $(B)/hilum $(DESTDIR)$(PREFIX)/bin/hilum
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	gzip -9nc docs/hilum.1 >$(DESTDIR)$(PREFIX)/share/man/man1/hilum.1.gz
+	chmod 644 $(DESTDIR)$(PREFIX)/share/man/man1/hilum.1.gz
+	install -D -m 644 tools/cli/completion/hilum.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hilum
+	install -D -m 644 tools/cli/completion/_hilum $(DESTDIR)$(ZSH_COMPLETIONS)/_hilum
+
+deb: $(B)/hilum
+	$(Q)tools/cli/make-deb $(HILUM_VERSION) $(B)

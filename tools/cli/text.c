@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bytes of the well-formed UTF-8 sequence at `text` (RFC 3629, section 4), or 0; *code is what it stands for. */
-static size_t decode_utf8(const unsigned char *text, size_t length, uint32_t *code)
+size_t text_decode_utf8(const char *text, size_t length, uint32_t *code)
 {
 	static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char first = text[0];
+	unsigned char first = (unsigned char)text[0];
 	size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
 
 	if (bytes == 0 || bytes > length)
@@ -25,34 +24,31 @@ static size_t decode_utf8(const unsigned char *text, size_t length, uint32_t *co
 	return *code < least[bytes] || *code > 0x10ffff || (*code >= 0xd800 && *code <= 0xdfff) ? 0 : bytes;
 }
 
-static bool is_harmless(uint32_t code, bool lines)
+bool text_is_harmless(uint32_t code)
 {
-	if (code < 0x20)
-		return lines && (code == '\n' || code == '\t');
-	if (code >= 0x7f && code < 0xa0)
+	if (code < 0x20 || (code >= 0x7f && code < 0xa0))
 		return false;
-	/* Marks that reorder or hide text: U+200B to U+200F, U+2028 to U+202E, U+2060 to U+206F, U+FEFF. */
+	/* Marks that reorder or hide text. */
 	return !((code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
 		 code == 0xfeff || code == 0x61c);
 }
 
 char *text_safe(const char *text, size_t length, bool lines)
 {
-	const unsigned char *in = (const unsigned char *)text;
 	char *out = memory_resize(NULL, length * 4 + 1);
 	size_t used = 0;
 
 	for (size_t at = 0; at < length;) {
 		uint32_t code;
-		size_t bytes = decode_utf8(in + at, length - at, &code);
+		size_t bytes = text_decode_utf8(text + at, length - at, &code);
 
-		if (bytes != 0 && is_harmless(code, lines)) {
-			memcpy(out + used, in + at, bytes);
+		if (bytes != 0 && (text_is_harmless(code) || (lines && (code == '\n' || code == '\t')))) {
+			memcpy(out + used, text + at, bytes);
 			used += bytes;
 		} else {
 			bytes = bytes == 0 ? 1 : bytes;
 			for (size_t i = 0; i < bytes; i++)
-				used += (size_t)sprintf(out + used, "\\x%02x", in[at + i]);
+				used += (size_t)sprintf(out + used, "\\x%02x", (unsigned char)text[at + i]);
 		}
 		at += bytes;
 	}
@@ -67,6 +63,20 @@ size_t text_width(const char *text)
 	for (; *text != '\0'; text++)
 		width += (*text & 0xc0) != 0x80;
 	return width;
+}
+
+char *text_fit(const char *text, size_t columns)
+{
+	size_t bytes = 0, width = 0;
+	char *out;
+
+	while (text[bytes] != '\0' && (width < columns || (text[bytes] & 0xc0) == 0x80))
+		width += (text[bytes++] & 0xc0) != 0x80;
+	out = memory_resize(NULL, bytes + (columns - width) + 1);
+	memcpy(out, text, bytes);
+	memset(out + bytes, ' ', columns - width);
+	out[bytes + columns - width] = '\0';
+	return out;
 }
 
 void text_format_bytes(char *out, size_t size, uint64_t bytes)

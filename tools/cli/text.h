@@ -13,8 +13,16 @@
  */
 char *text_safe(const char *text, size_t length, bool lines);
 
+/* Bytes of the well-formed UTF-8 sequence at `text` (RFC 3629, section 4), or 0; *code is what it stands for. `length` is not 0. */
+size_t text_decode_utf8(const char *text, size_t length, uint32_t *code);
+/* A terminal shows this character and does nothing else. */
+bool text_is_harmless(uint32_t code);
+
 /* Columns that a string from text_safe takes: its code points. */
 size_t text_width(const char *text);
+
+/* Exactly `columns` of a string from text_safe: cut, or followed by blanks. For free(). */
+char *text_fit(const char *text, size_t columns);
 
 /* "512 MiB", "1.5 GiB", "17 B": powers of 1024, at most one decimal. */
 void text_format_bytes(char *out, size_t size, uint64_t bytes);

@@ -1,5 +1,6 @@
 #include "tools/cli/toml_text.h"
 #include "drivers-vm/control/config.h"
+#include "tools/cli/text.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -30,16 +31,22 @@ void toml_text_add_key(struct memory_buffer *to, const char *key)
 
 void toml_text_add_string(struct memory_buffer *to, const char *text)
 {
-	toml_text_add(to, "\"");
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-		char piece[8] = {*text};
+	size_t length = strlen(text);
 
-		if (c == '"' || c == '\\')
-			snprintf(piece, sizeof(piece), "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			snprintf(piece, sizeof(piece), "\\u%04x", c);
+	toml_text_add(to, "\"");
+	for (size_t at = 0; at < length;) {
+		uint32_t code = 0xfffd; /* what stands for bytes that are no UTF-8 */
+		size_t bytes = text_decode_utf8(text + at, length - at, &code);
+		char piece[16];
+
+		if (code == '"' || code == '\\')
+			snprintf(piece, sizeof(piece), "\\%c", (char)code);
+		else if (bytes == 0 || !text_is_harmless(code))
+			snprintf(piece, sizeof(piece), "\\u%04x", (unsigned)code);
+		else
+			snprintf(piece, sizeof(piece), "%.*s", (int)bytes, text + at);
 		toml_text_add(to, piece);
+		at += bytes == 0 ? 1 : bytes;
 	}
 	toml_text_add(to, "\"");
 }

@@ -11,7 +11,7 @@ struct toml_value *toml_text_parse(const char *text, size_t length, struct toml_
 void toml_text_add(struct memory_buffer *to, const char *text);
 /* A key, in quotes where it must be. */
 void toml_text_add_key(struct memory_buffer *to, const char *key);
-/* A basic string in quotes. `text` is UTF-8. */
+/* A basic string in quotes, with what no terminal should see escaped. */
 void toml_text_add_string(struct memory_buffer *to, const char *text);
 /* key = "text" and a line end. */
 void toml_text_add_pair(struct memory_buffer *to, const char *key, const char *text);

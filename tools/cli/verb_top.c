@@ -62,16 +62,23 @@ static enum cli_exit take_samples(struct http_session *session, struct sample_se
 	return status;
 }
 
+#define NAME_COLUMNS  16
+#define STATE_COLUMNS 8
+
+/* A line of 79 columns. */
 static void print_rates(const struct sample *sample, const struct sample_rates *rates, const char *end)
 {
 	const double values[] = {(double)sample->memory_bytes, rates->exits,	rates->read_bytes,
 				 rates->write_bytes,	       rates->rx_bytes, rates->tx_bytes};
+	char *name = text_fit(sample->name, NAME_COLUMNS), *state = text_fit(sample->state, STATE_COLUMNS);
 	char texts[6][16];
 
 	for (unsigned i = 0; i < 6; i++)
 		text_format_short(texts[i], sizeof(texts[i]), values[i]);
-	printf("%-16.16s %-8.8s %6.1f %5s %7s %7s %7s %7s %7s%s\n", sample->name, sample->state, rates->cpu_percent, texts[0], texts[1],
-	       texts[2], texts[3], texts[4], texts[5], end);
+	printf("%s %s %6.1f %5s %7s %7s %7s %7s %7s%s\n", name, state, rates->cpu_percent, texts[0], texts[1], texts[2], texts[3], texts[4],
+	       texts[5], end);
+	free(state);
+	free(name);
 }
 
 static void print_screen(const struct http_session *session, const struct sample_set *before, const struct sample_set *now, bool screen)
