@@ -13,16 +13,16 @@ static json_t *convert_float(const struct toml_value *value)
 {
 	char digits[64];
 	size_t used = 0;
-	double number;
+	json_t *number;
 
 	for (size_t i = 0; i < value->text.length && used + 1 < sizeof(digits); i++) {
 		if (value->text.bytes[i] != '_')
 			digits[used++] = value->text.bytes[i];
 	}
 	digits[used] = '\0';
-	number = strtod(digits, NULL);
+	number = json_real(strtod(digits, NULL));
 	/* JSON has no infinity; as a string it is refused with the same sentence as any other wrong type. */
-	return json_real(number) != NULL ? json_real(number) : json_string(digits);
+	return number != NULL ? number : json_string(digits);
 }
 
 static json_t *convert_children(const struct toml_value *value)
