@@ -46,10 +46,13 @@ static void timer_interrupt(unsigned vector)
 	while ((node = cpu->timers.first) != NULL && node->key <= now) {
 		struct cpu_timer *timer = container_of(node, struct cpu_timer, node);
 		cpu_timer_cancel(timer);
-		if (timer->vcpu != NULL)
+		if (timer->vcpu != NULL) {
 			vcpu_request(timer->vcpu, timer->request);
-		else
-			cpu->resched = true;
+			continue;
+		}
+		cpu->resched = true;
+		if (cpu->current != NULL)
+			cpu->current->prompt_run = 0; /* it had more to do */
 	}
 	cpu->armed = node != NULL ? node->key : 0;
 	timer_set_deadline_tsc(node != NULL ? node->key : TIMER_NEVER);

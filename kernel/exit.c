@@ -4,6 +4,7 @@
 #include "kernel/event.h"
 #include "kernel/fetch.h"
 #include "kernel/forward.h"
+#include "kernel/sched.h"
 #include "kernel/vm.h"
 
 /* The handlers stay out of exit_handle, so that the short ones do not pay for the registers that the long ones save. */
@@ -102,6 +103,7 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)
 {
 	vcpu_skip(v, x->length);
+	sched_guest_halts(v);
 	v->state = v->kicked ? VCPU_READY : VCPU_HALTED;
 	v->kicked = false;
 	if (vcpu_has_wake_up(v))

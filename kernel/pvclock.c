@@ -39,7 +39,9 @@ uint64_t *pvclock_register(struct vcpu *v, uint32_t msr)
 
 enum status pvclock_write(struct vcpu *v, uint64_t *reg, uint64_t value)
 {
-	if (reg == &v->kvm[KVM_STEAL_TIME] && (value & 0x3E))
+	static const uint32_t no_offer;
+
+	if ((reg == &v->kvm[KVM_STEAL_TIME] && (value & 0x3E)) || (reg == &v->kvm[KVM_PV_EOI] && (value & 2)))
 		return STATUS_INVALID;
 	*reg = value;
 	if (reg == &v->kvm[KVM_WALL_CLOCK])
@@ -48,6 +50,8 @@ enum status pvclock_write(struct vcpu *v, uint64_t *reg, uint64_t value)
 		return STATUS_OK;
 	if (reg == &v->kvm[KVM_SYSTEM_TIME])
 		return vm_copy_out(v->vm, value & ~1ull, v->vm->clock, sizeof(v->vm->clock));
+	if (reg == &v->kvm[KVM_PV_EOI])
+		return vm_copy_out(v->vm, value & ~1ull, &no_offer, sizeof(no_offer));
 	pvclock_update_steal(v);
 	return STATUS_OK;
 }

@@ -14,6 +14,30 @@ static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 		cpu_timer_set(cpu, &cpu->slice, deadline_tsc);
 }
 
+/*
+ * A real-time vCPU waits for the guest on this core. One that halts before the delay is over, which is an exit more, has its turn ended at
+ * once for the next so many times; then the delay is tried again, and if the guest halts again, for twice as many.
+ */
+static void realtime_waits(struct cpu *cpu, uint64_t now_tsc)
+{
+	struct vcpu *guest = cpu->current;
+
+	if (guest->prompt_left != 0) {
+		guest->prompt_left--;
+		cpu->resched = true;
+	} else {
+		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_REALTIME_DELAY_NS));
+	}
+}
+
+void sched_guest_halts(struct vcpu *guest)
+{
+	if (guest->cpu->realtime.first == NULL || guest->prompt_left != 0)
+		return;
+	guest->prompt_run = guest->prompt_run < SCHED_PROMPT_MAX ? 2 * guest->prompt_run + 1 : SCHED_PROMPT_MAX;
+	guest->prompt_left = guest->prompt_run;
+}
+
 /* The one that pays for the core's time has used it up to now. */
 static void charge(struct cpu *cpu, uint64_t now_tsc)
 {
@@ -50,8 +74,10 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 	v->ready_tsc = now_tsc;
 	if (v->realtime) {
 		queue_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
-		if (cpu->current != NULL)
-			slice_limit(cpu, now_tsc + tsc_from_ns(cpu->current->realtime ? SCHED_SLICE_NS : SCHED_REALTIME_DELAY_NS));
+		if (cpu->current != NULL && !cpu->current->realtime)
+			realtime_waits(cpu, now_tsc);
+		else if (cpu->current != NULL)
+			slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 		return;
 	}
 	charge(cpu, now_tsc); /* perhaps to `v` itself, which has just run */

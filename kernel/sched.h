@@ -17,9 +17,13 @@
  * and go on, short against anything a device does.
  */
 #define SCHED_REALTIME_DELAY_NS 20000ull
+#define SCHED_PROMPT_MAX	63u /* times at most that it does not wait for one that mostly halts before the delay is over */
 
 /* Put a vCPU of this core into its queue unless it is there, or is the one that runs. */
 void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc);
+
+/* A guest of this core halts: if a real-time vCPU waits for it, it was not worth the wait. */
+void sched_guest_halts(struct vcpu *guest);
 
 /* Take it out of the queue. */
 void sched_remove(struct cpu *cpu, struct vcpu *v);

@@ -5,6 +5,7 @@
 #include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
+#include "kernel/pveoi.h"
 #include "svm/svm.h"
 
 static void host_interrupt_window(void)
@@ -202,9 +203,15 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
 		handle_debug(v);
 		return;
+	case VMEXIT_EXCP(3): /* this and the next for a debugger only */
+	case VMEXIT_EXCP(6):
 	case VMEXIT_EXCP(17):
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
-		vcpu_raise(v, 17, true, 0);
+		vcpu_raise(v, code & 31, code == VMEXIT_EXCP(17), 0);
+		return;
+	case VMEXIT_CR_WRITE(3):
+		v->stats.exits[HILUM_EXIT_CR]++;
+		(void)vcpu_stop_for_debugger(v, 32);
 		return;
 	case VMEXIT_CR_READ(8):
 	case VMEXIT_CR_WRITE(8):
@@ -243,7 +250,8 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
 	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
-		svm_dr_take(v);
+		if (!vcpu_stop_for_debugger(v, 33))
+			svm_dr_take(v);
 		return;
 	default:
 		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_OTHER, .detail = c->exitcode });
@@ -311,6 +319,7 @@ void svm_run(struct vcpu *v)
 		if (svm_features.clean)
 			c->clean = CLEAN_ALL;
 		c->tlb_control = TLB_CONTROL_NONE;
+		pveoi_after_exit(v);
 		if (unlikely(c->exitintinfo & EVENT_VALID))
 			backend_requeue_event(v, c->exitintinfo);
 		classify(v, c);

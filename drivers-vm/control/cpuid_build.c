@@ -7,6 +7,7 @@
 #define KVM_NOP_IO_DELAY       (1u << 1)
 #define KVM_CLOCKSOURCE2       (1u << 3)
 #define KVM_STEAL_TIME         (1u << 5)
+#define KVM_PV_EOI             (1u << 6)
 #define KVM_PV_UNHALT          (1u << 7)
 #define KVM_PV_SEND_IPI        (1u << 11)
 #define KVM_CLOCKSOURCE_STABLE (1u << 24)
@@ -91,8 +92,8 @@ unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint6
 	if (kvm_leaves) {
 		add_literal(&b, 0x40000000, 0x40000001, 0x4B4D564B, 0x564B4D56, 0x0000004D); /* "KVMKVMKVM" */
 		add_literal(&b, 0x40000001,
-			    KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_UNHALT |
-				    KVM_PV_SEND_IPI | KVM_CLOCKSOURCE_STABLE, 0, 0, 0);
+			    KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_EOI |
+				    KVM_PV_UNHALT | KVM_PV_SEND_IPI | KVM_CLOCKSOURCE_STABLE, 0, 0, 0);
 	} else {
 		add_literal(&b, 0x40000000, 0x40000000, HILUM_SIGNATURE);
 	}

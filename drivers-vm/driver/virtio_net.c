@@ -58,6 +58,47 @@ void virtio_net_free(struct virtio_net_frame *f)
 	f->nic->free = f;
 }
 
+/* The one timer serves the limit, the rest of a slice, and frames that were sent and not told: the earliest counts. */
+static void timer_arm(struct virtio_net *nic, uint64_t at_ns)
+{
+	const struct model_host *host = nic->device.host;
+
+	if (nic->timer_ns != 0 && nic->timer_ns <= at_ns)
+		return;
+	nic->timer_ns = at_ns;
+	host->timer_arm(host->ctx, nic->timer, at_ns);
+}
+
+static void tell_sent(struct virtio_net *nic)
+{
+	for (unsigned i = 0; i < nic->pairs; i++)
+		virtio_pci_signal(&nic->device, 2 * i + 1);
+	nic->untold_frames = nic->untold_bytes = 0;
+	nic->tell_ns = 0;
+}
+
+/*
+ * That a frame was sent is no news: the driver only frees its memory then, and does so too when it receives a frame. So it is not
+ * interrupted until so much has come together that it may need it, or for VIRTIO_NET_HOLD_NS.
+ */
+static void hold_sent(struct virtio_net *nic, unsigned queue)
+{
+	unsigned room = nic->device.queue[queue].size / 4u;
+	uint64_t now;
+
+	if (nic->untold_frames == 0)
+		return;
+	if (nic->untold_frames >= VIRTIO_NET_HOLD_FRAMES || nic->untold_frames >= room || nic->untold_bytes >= VIRTIO_NET_HOLD_BYTES) {
+		tell_sent(nic);
+		return;
+	}
+	if (nic->tell_ns != 0)
+		return;
+	now = model_now(nic->device.host);
+	nic->tell_ns = now + VIRTIO_NET_HOLD_NS;
+	timer_arm(nic, nic->tell_ns);
+}
+
 static void transmit_all(struct virtio_net *nic)
 {
 	for (unsigned i = 0; i < nic->pairs; i++)
@@ -73,12 +114,15 @@ static void done(struct net_frame *frame)
 	if (host->enter != NULL)
 		host->enter(host->ctx);
 	nic->pending--;
-	if (!f->orphan)
+	if (!f->orphan) {
 		virtio_net_give(f);
+		nic->untold_frames++;
+		nic->untold_bytes += f->frame.bytes;
+	}
 	virtio_net_free(f);
 	if (!nic->transmitting) {
 		if (!f->orphan)
-			virtio_pci_signal(&nic->device, f->queue);
+			hold_sent(nic, f->queue);
 		if (nic->pending == 0)
 			virtio_pci_idle(&nic->device);
 		if (nic->starved) {
@@ -148,6 +192,7 @@ static void send(struct virtio_net_frame *f, struct virtqueue_chain *chain)
 	struct virtio_net_header header;
 
 	nic->pending++;
+	f->frame.bytes = 0;
 	if (virtqueue_read(chain, 0, &header, sizeof(header)) != sizeof(header) ||
 	    !is_negotiated(nic, &header) || !frame_fill(f, chain, &header)) {
 		nic->port.counts.refused++;
@@ -169,7 +214,7 @@ static bool send_one(struct virtio_net *nic, unsigned queue)
 	uint64_t wait = nic->bytes.per_second != 0 ? token_bucket_wait(&nic->bytes, model_now(host)) : 0;
 
 	if (wait != 0) {
-		host->timer_arm(host->ctx, nic->timer, wait);
+		timer_arm(nic, wait);
 		return false;
 	}
 	if (f == NULL) {
@@ -200,14 +245,19 @@ static void transmit(struct virtio_net *nic, unsigned queue)
 	while (sent < VIRTIO_NET_SLICE && send_one(nic, queue))
 		sent++;
 	nic->transmitting = false;
-	virtio_pci_signal(&nic->device, queue);
+	hold_sent(nic, queue);
 	net_switch_flush(nic->net);
 	if (sent == VIRTIO_NET_SLICE)
-		host->timer_arm(host->ctx, nic->timer, model_now(host));
+		timer_arm(nic, model_now(host));
 }
 
 void virtio_net_timer(struct virtio_net *nic)
 {
+	nic->timer_ns = 0;
+	if (nic->tell_ns != 0 && model_now(nic->device.host) >= nic->tell_ns)
+		tell_sent(nic);
+	else if (nic->tell_ns != 0)
+		timer_arm(nic, nic->tell_ns);
 	transmit_all(nic);
 }
 
@@ -418,6 +468,8 @@ static void reset(struct virtio_pci *device)
 	nic->active_pairs = 1;
 	nic->filled = 0;
 	nic->port.can = 0;
+	nic->untold_frames = nic->untold_bytes = 0;
+	nic->tell_ns = nic->timer_ns = 0;
 	device->host->timer_arm(device->host->ctx, nic->timer, 0);
 }
 

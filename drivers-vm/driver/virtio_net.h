@@ -56,6 +56,9 @@ _Static_assert(sizeof(struct virtio_net_header) == 12, "5.1.6");
 
 #define VIRTIO_NET_SLICE   64u /* frames taken at one go */
 #define VIRTIO_NET_BUFFERS 64u /* that one frame may be spread over */
+#define VIRTIO_NET_HOLD_FRAMES 32u /* sent, that the driver is not told of at once; nor of ... */
+#define VIRTIO_NET_HOLD_BYTES  32768u
+#define VIRTIO_NET_HOLD_NS     500000u
 
 struct virtio_net;
 
@@ -107,6 +110,9 @@ struct virtio_net {
 	unsigned frames, pending; /* pending: somebody else has them */
 	bool starved;		  /* buffers may wait for a free frame */
 	bool transmitting;	  /* interrupts come at the end */
+	unsigned untold_frames, untold_bytes; /* sent since the driver was told of any */
+	uint64_t tell_ns;	  /* when it is to be told at the latest; 0: there are none */
+	uint64_t timer_ns;	  /* when the timer fires; 0: it is not armed */
 	uint32_t filled;	  /* receive queues, one bit each, that got frames since the last flush */
 	uint8_t config[VIRTIO_NET_CONFIG_BYTES];
 };

@@ -119,7 +119,8 @@ def show_io(figures, prefix):
     for figure in figures:
         show(f"{prefix}{figure.name}", f"{figure.cost:.0f}", "instructions outside the guest")
         show(f"{prefix}{figure.name}_exits", f"{figure.exits:.2f}", "exits")
-        show(f"{prefix}{figure.name}_exits_at_hlt", f"{figure.halts:.2f}", "exits")
+        for reason, times in figure.reasons.items():
+            show(f"{prefix}{figure.name}_exits_at_{reason}", f"{times:.2f}", "exits")
 
 
 def io_of_guests(scratch):

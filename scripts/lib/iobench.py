@@ -20,7 +20,9 @@ PACKETS = [(f"packet_{size}_depth_{depth}", f"net {depth} {count} {payload}", 2 
 DISK = ["-blockdev", "driver=null-co,node-name=d0,size=268435456,read-zeroes=on", "-device", "nvme,drive=d0,serial=HILUM-N1,addr=06.0"]
 IOMMU = ["-device", "intel-iommu,intremap=on,caching-mode=off,aw-bits=48"]
 SERVICE = (0x200000, 0x400000)  # the code of service VMs; programs of Linux begin at the latter
-HLT = 0xF4
+# How an instruction that makes an exit by itself begins; whatever else a guest was left at is an interrupt.
+REASONS = {"hlt": (b"\xf4",), "port": (b"\xee", b"\xef", b"\x66\xef", b"\xec", b"\xed", b"\x66\xed"), "wrmsr": (b"\x0f\x30",)}
+INTERRUPT = "interrupt"
 MEMORY = "2G"
 GUEST_MEMORY = "128M"
 CMDLINE = "console=ttyS0 quiet nokaslr"
@@ -81,18 +83,25 @@ def guest_kernel():
     return [(header[3], elf[header[2]:header[2] + header[5]]) for header in bootcost.program_headers(elf)]
 
 
-def is_halt(address):
-    return any(start <= address < start + len(code) and code[address - start] == HLT for start, code in guest_kernel())
+def reason_at(address):
+    """Why the guest was left at that instruction of its."""
+    for start, code in guest_kernel():
+        if start <= address < start + len(code):
+            first = code[address - start:address - start + 2]
+            return next((reason for reason, begins in REASONS.items() if first.startswith(begins)), INTERRUPT)
+    return INTERRUPT
 
 
 class Figure:
-    """Of one operation: instructions outside the guest, exits of the guest, and how many of these were at its idle HLT."""
+    """Of one operation: instructions outside the guest, exits of the guest, and how many of these for each reason."""
 
     def __init__(self, name, operations, counts):
         self.name = name
         self.cost = counts.total() / operations
         self.exits = counts.exits() / operations
-        self.halts = sum(times for address, times in counts.left.items() if is_halt(address)) / operations
+        self.reasons = dict.fromkeys((*REASONS, INTERRUPT), 0)
+        for address, times in counts.left.items():
+            self.reasons[reason_at(address)] += times / operations
 
 
 def figures(runs, counts):
@@ -113,7 +122,8 @@ def table(own, kvm):
     """For a person: what both cost, an operation a row."""
     lines = [f"{'':24}{'Hilum':>9}{'KVM':>9}{'ratio':>8}{'exits':>8}{'at HLT':>8}{'KVM':>7}{'at HLT':>8}"]
     for a, b in zip(own, kvm, strict=True):
-        lines.append(f"{a.name:24}{a.cost:9.0f}{b.cost:9.0f}{a.cost / b.cost:8.3f}{a.exits:8.2f}{a.halts:8.2f}{b.exits:7.2f}{b.halts:8.2f}")
+        lines.append(f"{a.name:24}{a.cost:9.0f}{b.cost:9.0f}{a.cost / b.cost:8.3f}{a.exits:8.2f}{a.reasons['hlt']:8.2f}"
+                     f"{b.exits:7.2f}{b.reasons['hlt']:8.2f}")
     return "\n".join(lines)
 
 

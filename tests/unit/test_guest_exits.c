@@ -205,6 +205,8 @@ static void pvclock__address_without_memory__general_protection(void **state)
 		assert_true(write_msr(MSR_KVM_FIRST + KVM_WALL_CLOCK, nowhere[i]));
 		(void)write_msr(MSR_KVM_FIRST + KVM_STEAL_TIME, nowhere[i] | 1);
 	}
+	assert_true(write_msr(MSR_KVM_FIRST + KVM_PV_EOI, RAM_BYTES | 1));
+	assert_true(write_msr(MSR_KVM_FIRST + KVM_PV_EOI, 0x1002 | 1)); /* not of four bytes */
 	assert_false(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, RAM_BYTES)); /* off: no page */
 }
 

@@ -229,6 +229,60 @@ static void wake__real_time__runs_within_its_delay(void **state)
 	}
 }
 
+static uint64_t rang_tsc, served_tsc, works; /* a guest rings for guest[1], works for so many ticks, and halts */
+
+static uint64_t ring_and_work(struct vcpu *v)
+{
+	if (v == guest[1]) {
+		served_tsc = fake_tsc;
+		v->state = VCPU_HALTED;
+		return 100;
+	}
+	if (rang_tsc == 0) {
+		rang_tsc = fake_tsc;
+		vcpu_request(guest[1], VCPU_REQUEST_KICK);
+		return 0;
+	}
+	if (fake_tsc - rang_tsc >= works) {
+		exit_handle(v, &(struct vexit){.kind = HILUM_EXIT_HALT, .length = 1});
+		return 0;
+	}
+	return works - (fake_tsc - rang_tsc);
+}
+
+/* How long the service has to wait for a guest that halts after so many ticks. */
+static uint64_t wait_of_service(uint64_t ticks)
+{
+	rang_tsc = served_tsc = 0;
+	works = ticks;
+	vcpu_request(guest[0], VCPU_REQUEST_KICK);
+	fake_run(0, 20);
+	assert_int_equal(guest[0]->state, VCPU_HALTED);
+	assert_true(served_tsc >= rang_tsc);
+	return served_tsc - rang_tsc;
+}
+
+/* One that would have halted anyway is not waited for any more; now and then it is tried again. */
+static void wake__real_time_and_guest_that_halts_soon__waits_seldom(void **state)
+{
+	unsigned waits = 0;
+
+	(void)state;
+	add(256, 0);
+	add(256, HILUM_VM_REALTIME);
+	burst[0] = burst[1] = 1;
+	run_for(2 * STEP);
+	fake_guest = ring_and_work;
+	for (unsigned i = 0; i < 200; i++)
+		if (wait_of_service(5000) != 0)
+			waits++;
+	assert_int_equal(waits, 8); /* before 1, 3, 7, 15, 31, 63 and 63 promptly; the next is under way */
+	guest[0]->prompt_left = 0;
+	for (unsigned i = 0; i < 10; i++) /* it has more to do now: the delay is all that it gets */
+		assert_int_equal(wait_of_service(10 * SCHED_REALTIME_DELAY_NS), SCHED_REALTIME_DELAY_NS);
+	assert_int_equal(guest[0]->prompt_run, 0);
+}
+
 static void run_for__real_time_busy__others_get_nothing(void **state)
 {
 	(void)state;
@@ -289,6 +343,7 @@ int main(void)
 		TEST(run_for__late_sleeper_returns__shares_at_once),
 		TEST(run_for__many_busy__waiting_is_bounded),
 		TEST(wake__real_time__runs_within_its_delay),
+		TEST(wake__real_time_and_guest_that_halts_soon__waits_seldom),
 		TEST(run_for__real_time_busy__others_get_nothing),
 		TEST(sched_wake__real_time_while_another_is_busy__ends_its_slice),
 		TEST(stats__two_busy__run_and_ready_time_add_up),

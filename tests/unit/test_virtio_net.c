@@ -437,12 +437,72 @@ static void limit__more_than_the_rate__waits_for_its_time(void **state)
 		sent++;
 	assert_int_equal(sent, 2);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_in_range(d[0].fake.deadline[TIMER], d[0].fake.now + 1, d[0].fake.now + 60000000);
-		d[0].fake.now = d[0].fake.deadline[TIMER];
-		virtio_net_timer(&nic[0]);
-		assert_true(driver_take(&d[0], 1, &written) >= 0);
+		unsigned timers = 0;
+		int taken;
+		do { /* the first may be about what was sent before */
+			assert_in_range(d[0].fake.deadline[TIMER], 1, d[0].fake.now + 60000000);
+			if (d[0].fake.now < d[0].fake.deadline[TIMER])
+				d[0].fake.now = d[0].fake.deadline[TIMER];
+			virtio_net_timer(&nic[0]);
+			taken = driver_take(&d[0], 1, &written);
+		} while (taken < 0 && ++timers < 2);
+		assert_true(taken >= 0);
 		d[0].fake.now += 50000000 - 200000;
 	}
+}
+
+static void transmit__few_frames__told_of_in_time(void **state)
+{
+	uint64_t start = d[0].fake.now;
+
+	(void)state;
+	frame_make(0, 1, 100);
+	send(0, 100);
+	send(0, 100);
+	assert_int_equal(d[0].fake.msi_count, 0);
+	assert_int_equal(d[0].fake.deadline[TIMER], start + VIRTIO_NET_HOLD_NS);
+	d[0].fake.now = start + VIRTIO_NET_HOLD_NS;
+	virtio_net_timer(&nic[0]);
+	assert_int_equal(d[0].fake.msi_count, 1);
+	d[0].fake.deadline[TIMER] = 0;
+	d[0].fake.now++;
+	virtio_net_timer(&nic[0]);
+	assert_int_equal(d[0].fake.msi_count, 1); /* once */
+	assert_int_equal(d[0].fake.deadline[TIMER], 0);
+	send(0, 100); /* and from the start again */
+	assert_int_equal(d[0].fake.deadline[TIMER], d[0].fake.now + VIRTIO_NET_HOLD_NS);
+}
+
+/* By number, or by bytes: a driver that waits for memory, or room in the queue, may not have to wait for the time. */
+static void transmit__many_frames_or_bytes__told_of_at_once(void **state)
+{
+	static const struct {
+		uint32_t bytes, frames;
+	} table[] = {{60, DRIVER_SIZE / 4}, {11000, VIRTIO_NET_HOLD_BYTES / 11000 + 1}};
+
+	(void)state;
+	nic[0].mtu = 11000;
+	for (unsigned i = 0; i < 2; i++) {
+		uint32_t written, before = d[0].fake.msi_count;
+		frame_make(0, 1, table[i].bytes);
+		for (unsigned n = 1; n <= table[i].frames; n++) {
+			send(0, table[i].bytes);
+			assert_true(driver_take(&d[0], 1, &written) >= 0);
+			assert_int_equal(d[0].fake.msi_count - before, n == table[i].frames);
+		}
+	}
+}
+
+static void reset__frames_untold__forgotten(void **state)
+{
+	(void)state;
+	frame_make(0, 1, 100);
+	send(0, 100);
+	driver_set(&d[0], VIRTIO_COMMON_DEVICE_STATUS, 1, 0);
+	assert_int_equal(d[0].fake.deadline[TIMER], 0);
+	d[0].fake.now += VIRTIO_NET_HOLD_NS;
+	virtio_net_timer(&nic[0]);
+	assert_int_equal(d[0].fake.msi_count, 0);
 }
 
 static void link__down_and_up__driver_is_told(void **state)
@@ -481,6 +541,9 @@ int main(void)
 		BOTH(control__queue_pairs__as_many_as_there_are),
 		BOTH(receive__two_pairs__flows_spread_and_stay),
 		BOTH(limit__more_than_the_rate__waits_for_its_time),
+		BOTH(transmit__few_frames__told_of_in_time),
+		BOTH(transmit__many_frames_or_bytes__told_of_at_once),
+		BOTH(reset__frames_untold__forgotten),
 		BOTH(link__down_and_up__driver_is_told),
 	};
 

@@ -1,6 +1,7 @@
 /* The fake machine's cores: each runs the real main loop, whose backend pretends to enter guests. */
 #include "tests/unit/fake_kernel/machine.h"
 #include "kernel/backend.h"
+#include "kernel/pveoi.h"
 
 #define SPINS_MAX 1000000u
 
@@ -156,6 +157,7 @@ static void backend_run(struct vcpu *v)
 		backend_of(v)->entries++;
 		v->paging_valid = false;
 		pass_time(id, fake_guest != NULL ? fake_guest(v) : 1000);
+		pveoi_after_exit(v);
 		take_interrupts(id);
 		if (--entries_left[id] != 0)
 			continue;
