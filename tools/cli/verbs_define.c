@@ -125,7 +125,7 @@ const struct verb verb_define = {
 		"\nExamples:\n"
 		"  hilum define web.toml\n"
 		"  hilum define --edit web\n"
-		"  hilum dumpconfig web | sed 's/web/web2/' | hilum define -\n",
+		"  hilum dumpconfig web | sed 's/\"web\"/\"web2\"/; /^mac = /d' | hilum define -\n",
 	.options = "edit new",
 	.most = 1,
 	.run = run_define,

@@ -63,13 +63,18 @@ static enum cli_exit follow(const struct http_session *session, char *path, stru
 	return status;
 }
 
+static const char *text_or_empty(const json_t *object, const char *key)
+{
+	const char *text = json_text(object, key);
+
+	return text == NULL ? "" : text;
+}
+
 static void print_event(const json_t *event)
 {
-	const char *name = json_text(event, "name"), *message = json_text(event, "message"), *time = json_text(event, "time");
-	const char *kind = json_text(event, "kind");
-	char *line = memory_format("%s %6" PRIu64 "  %-18s %s%s%s", time == NULL ? "-" : time, json_number(event, "id"),
-				   kind == NULL ? "-" : kind, name == NULL ? "" : name, message == NULL || *message == '\0' ? "" : ": ",
-				   message == NULL ? "" : message);
+	const char *name = text_or_empty(event, "name"), *message = text_or_empty(event, "message");
+	char *line = memory_format("%-20s %6" PRIu64 "  %-18s %s%s%s", text_or_empty(event, "time"), json_number(event, "id"),
+				   text_or_empty(event, "kind"), name, *name == '\0' || *message == '\0' ? "" : ": ", message);
 
 	show_line(line);
 	free(line);

@@ -19,13 +19,13 @@ static void print_images(const json_t *images)
 	const json_t *image;
 	size_t i;
 
-	table_init(&table, (const char *const[]){"Name", ">Size", "Source", "State", ">Used by", NULL});
+	table_init(&table, (const char *const[]){"Name", ">Size", "Source", "State", ">VMs", NULL});
 	json_array_foreach(images, i, image)
 	{
 		char size[24], users[32];
 
 		text_format_bytes(size, sizeof(size), json_number(image, "bytes"));
-		snprintf(users, sizeof(users), "%" PRIu64 " VMs", json_number(image, "users"));
+		snprintf(users, sizeof(users), "%" PRIu64, json_number(image, "users"));
 		table_add_row(&table, (const char *[]){json_text(image, "name"), size, json_text(image, "source"),
 						       json_flag(image, "complete") ? "complete" : "uploading", users});
 	}
