@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,8 @@ BEHIND_IOMMU = "disable-legacy=on,iommu_platform=on"
 DISK_SERIAL = "scratch"
 STATE_SERIAL = "state"
 DISK_MIB = 256
+API_CARD = "52:54:00:12:34:56"  # of a plain run's card
+API_ADDRESS = "10.0.2.20"  # of the control VM in QEMU's network
 
 # The shape of counted runs: one instruction is one nanosecond, and nothing differs between two runs.
 COUNTED = ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]
@@ -124,10 +127,26 @@ def scratch_disks(scratch, reset_state=False):
     return image, state, lock
 
 
-def plain_devices(image, state):
-    """QEMU's arguments for the devices of a plain run, with the disks of scratch_disks. On the network are QEMU's gateway, 10.0.2.2, which is this host, and what the
-    host reaches."""
-    return [*IOMMU, "-netdev", "user,id=user", "-device", f"virtio-net-pci,netdev=user,mac=52:54:00:12:34:56,{BEHIND_IOMMU}",
+def free_port(first):
+    """The first port of this host's loopback from there on that nobody has."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise Failure(f"no port from {first} to {first + 99} is free")
+
+
+def user_network(api_port=None):
+    """QEMU's own network: its gateway, 10.0.2.2, is this host. A port of this host's loopback leads to the control VM's HTTPS."""
+    return "user,id=user" + (f",hostfwd=tcp:127.0.0.1:{api_port}-{API_ADDRESS}:443" if api_port else "")
+
+
+def plain_devices(image, state, api_port=None):
+    """QEMU's arguments for the devices of a plain run, with the disks of scratch_disks."""
+    return [*IOMMU, "-netdev", user_network(api_port), "-device", f"virtio-net-pci,netdev=user,mac={API_CARD},{BEHIND_IOMMU}",
             "-drive", f"file={image},if=none,id=scratch,format=raw,discard=unmap",
             "-device", f"virtio-blk-pci,drive=scratch,serial={DISK_SERIAL},{BEHIND_IOMMU}",
             "-drive", f"file={state},if=none,id=state,format=raw",
