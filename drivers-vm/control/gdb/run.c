@@ -107,7 +107,8 @@ static enum gdb_reason look_at_trap(struct gdb_stub *stub, struct gdb_vcpu *v, s
 
 	for (unsigned i = 0; i < GDB_WATCHES_MAX; i++) {
 		const struct gdb_watch *w = &stub->watches[i];
-		if (!w->used || !(hits >> i & 1))
+		bool here = v->lent && w->kind == GDB_WATCH_EXECUTE && w->gva == gdb_linear_rip(s); /* Bochs's SVM loses DR6 */
+		if (!w->used || !(here || (hits >> i & 1)))
 			continue;
 		v->address = w->gva;
 		s->dr6 = v->dr6;
