@@ -6,11 +6,14 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
 #include <stdlib.h>
 #include <string.h>
+
+#define STATE_NS 20000000000ull /* a disk that does not answer is given up after 10 s */
 
 static struct config config;
 
@@ -76,16 +79,21 @@ static void handle_events(uint64_t events)
 	guest_run_requests();
 }
 
-/* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
 /* Of two deadlines; 0 is none. */
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
 	return a != 0 && (b == 0 || a < b) ? a : b;
 }
 
-static uint64_t next_deadline(void)
+/* Everything that goes on by itself. Returns when the main loop must go round again, in TSC ticks; 0: only when something happens. HTTPS
+ * comes first: what operators ask for may give the others something to do. */
+static uint64_t run_parts(void)
 {
-	return sooner(sooner(driver_watch(), port_run()), service_ns_to_tsc(manager_poll()));
+	uint64_t deadline = https_run();
+
+	deadline = sooner(deadline, driver_watch());
+	deadline = sooner(deadline, port_run());
+	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)
@@ -97,8 +105,10 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
+	port_wait_for_state(STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
 	manager_init(&config);
+	https_begin(&config.api);
 	tell_memory();
 	if (driver && configured)
 		manager_start_all();
@@ -108,7 +118,7 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, next_deadline(), &none);
+		hypercall_wait(0, run_parts(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }

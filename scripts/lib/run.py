@@ -44,6 +44,12 @@ def port(text):
     return value
 
 
+def tcp_port(text):
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a TCP port such as 8443")
+    return int(text)
+
+
 def existing(text):
     if not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{text}: no such file")
@@ -69,6 +75,7 @@ def parse(arguments):
     add("--debug-exit", type=port)
     add("--config", type=existing)
     add("--module", type=module, action="append", default=[])
+    add("--api-port", type=tcp_port)
     add("--smp", type=positive, default=2)
     add("--mem", type=byte_size, default="1G")
     add("--firmware", choices=("bios", "uefi"), default="bios")
@@ -82,6 +89,7 @@ def parse(arguments):
     add("--hilum-cmdline", default="")
     add("--gdb", action="store_true")
     add("--monitor")
+    add("--reset-state", action="store_true")
     for flag in ("--print", "--no-build", "--check"):
         add(flag, action="store_true")
     # The image's kernel and service VMs: for tests of this program itself.
@@ -95,7 +103,8 @@ def parse(arguments):
         parser.error("--config says what runs; it excludes --guest, --cmdline, --vcpus, --memory and --debug-exit")
     if options.emulator == "bochs":
         for name, wanted in (("--firmware", options.firmware != "bios"), ("--boot", options.boot != "cd"),
-                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor)):
+                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor),
+                              ("--reset-state", options.reset_state), ("--api-port", options.api_port)):
             if wanted:
                 parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
         try:
@@ -126,7 +135,7 @@ def configuration(options, scratch):
         table = guestconfig.linux_table(options.vcpus or 2, options.memory or "256M", words.strip(),
                                         debug_exit=options.debug_exit)
     if options.emulator == "qemu":
-        table += guestconfig.devices_text()
+        table += guestconfig.devices_text() + guestconfig.api_text()
     path = os.path.join(scratch, "hilum.toml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(guestconfig.config_text(table))
@@ -149,10 +158,12 @@ def main():
             described = bochs.configuration(image, scratch, bochs.program(), 0, **hardware)
             start = functools.partial(bochs.start, image, scratch, **hardware)
         else:
-            disk, _lock = machine.scratch_disk(scratch)  # locked until this program ends
+            disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
+            api_port = options.api_port or machine.free_port(8443)
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
-                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk))
+                                           gdb=options.gdb, monitor=options.monitor,
+                                           extra=machine.plain_devices(disk, state, api_port))
             described = shlex.join(command)
             start = functools.partial(machine.start_qemu, command)
         if options.print:
