@@ -307,6 +307,8 @@ static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, 
 			return STATUS_BUSY;
 		vcpu_stop(vcpu, v->cpu);
 		return STATUS_OK;
+	case HC_VCPU_DEBUG:
+		return vcpu_is_stopped(vcpu) ? vcpu_set_debug(vcpu, a[1]) : STATUS_BUSY;
 	case HC_VCPU_TRAP_MEMORY:
 		return name_owned(v, &vcpu->trap_memory->object);
 	default: /* HC_VCPU_STATS */
@@ -389,6 +391,7 @@ static const struct {
 	CALL(HC_VCPU_PAUSE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_TRAP_MEMORY, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_STATS, OBJECT_VCPU, HILUM_RIGHT_READ, false),
+	CALL(HC_VCPU_DEBUG, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_EVENT_SIGNAL, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),

@@ -122,6 +122,20 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 	return STATUS_OK;
 }
 
+int64_t vcpu_set_debug(struct vcpu *v, uint64_t stops)
+{
+	uint64_t hits = v->debug_hits;
+
+	if (stops & ~HILUM_DEBUG_ALL)
+		return STATUS_INVALID;
+	v->debug = stops;
+	v->debug_hits = 0;
+	__atomic_fetch_and(&v->vm->status.debug_stops, ~(1ull << v->index), __ATOMIC_RELAXED);
+	v->controls_stale = true;
+	v->check_interrupts = true;
+	return (int64_t)hits;
+}
+
 void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 {
 	virt->get_state(v, s, mask);

@@ -3,6 +3,7 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/string.h"
 #include "kernel/backend.h"
+#include "kernel/event.h"
 #include "kernel/forward.h"
 #include "kernel/pveoi.h"
 #include "kernel/sched.h"
@@ -29,6 +30,7 @@ void vcpu_step_done(struct vcpu *v)
 	v->nmi_blocked = false;
 	v->rflags &= ~RFLAGS_TF;
 	v->check_interrupts = true;
+	(void)vcpu_stop_for_debugger(v, 1); /* whose step it may have been as well */
 }
 
 void vcpu_skip_slow(struct vcpu *v)
@@ -51,10 +53,24 @@ static bool vector_contributes(unsigned vector)
 	return vector == 0 || (vector >= 10 && vector <= 13);
 }
 
+bool vcpu_stop_for_debugger(struct vcpu *v, unsigned bit)
+{
+	if (likely(!(v->debug >> bit & 1)))
+		return false;
+	v->debug_hits |= 1ull << bit;
+	__atomic_fetch_or(&v->vm->status.debug_stops, 1ull << v->index, __ATOMIC_RELEASE);
+	vcpu_request(v, VCPU_REQUEST_STOP);
+	if (v->vm->status_event != NULL)
+		event_signal(v->vm->status_event);
+	return true;
+}
+
 void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code)
 {
 	uint64_t old = v->pending_event, kind = old & (EVENT_VALID | EVENT_TYPE_MASK);
 
+	if (unlikely(vcpu_stop_for_debugger(v, vector)))
+		return;
 	if (kind == EVENT_VALID)
 		v->extint_vector = old & 0xFF; /* already accepted by its controller: delivered after the exception */
 	if (kind == (EVENT_VALID | EVENT_TYPE_NMI)) {
@@ -302,7 +318,7 @@ bool vcpu_prepare(struct vcpu *v)
 		v->check_interrupts = true;
 		prepare_interrupts(v);
 	}
-	return v->state == VCPU_READY && !v->stopped;
+	return v->state == VCPU_READY && !v->stopped && !(v->requests & VCPU_REQUEST_STOP); /* its debugger's, or for a bad answer */
 }
 
 uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)

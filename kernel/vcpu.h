@@ -112,6 +112,7 @@ struct vcpu {
 	bool extint_message;    /* an ExtINT message asks for one */
 	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */
 	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
+	uint64_t debug, debug_hits; /* HILUM_DEBUG_*: what it stops for, and has stopped for */
 	uint64_t eoi_pending[4];
 	uint64_t eoi_exits[4]; /* shared: vectors whose end of interrupt the CPU tells, where it does the others itself */
 
@@ -189,6 +190,9 @@ static inline void vcpu_skip(struct vcpu *v, unsigned length)
 void vcpu_step_for_nmi(struct vcpu *v);
 void vcpu_step_done(struct vcpu *v);
 
+/* Its debugger waits for this one of HILUM_DEBUG_*, by bit: it stops, and does not go on with what it was about to do. False: go on. */
+bool vcpu_stop_for_debugger(struct vcpu *v, unsigned bit);
+
 /* Raise an exception at the next entry; a second one makes a double fault as SDM vol. 3A, "Interrupt 8" tells. */
 void vcpu_raise(struct vcpu *v, unsigned vector, bool has_error, uint32_t error_code);
 static inline bool vcpu_vector_has_error(unsigned vector)
@@ -251,6 +255,9 @@ void vcpu_stop(struct vcpu *v, struct cpu *self);
 /* Stopped vCPUs only. The state is in kernel memory, but its content comes from outside. STATUS_INVALID: impossible value. */
 must_check enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
 void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
+
+/* HC_VCPU_DEBUG of a stopped vCPU. */
+int64_t vcpu_set_debug(struct vcpu *v, uint64_t stops);
 
 /* INIT and power-up values (SDM vol. 3A, table 10-1). */
 void vcpu_reset(struct vcpu *v, bool power_up);

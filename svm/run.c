@@ -203,9 +203,15 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
 		handle_debug(v);
 		return;
+	case VMEXIT_EXCP(3): /* this and the next for a debugger only */
+	case VMEXIT_EXCP(6):
 	case VMEXIT_EXCP(17):
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
-		vcpu_raise(v, 17, true, 0);
+		vcpu_raise(v, code & 31, code == VMEXIT_EXCP(17), 0);
+		return;
+	case VMEXIT_CR_WRITE(3):
+		v->stats.exits[HILUM_EXIT_CR]++;
+		(void)vcpu_stop_for_debugger(v, 32);
 		return;
 	case VMEXIT_CR_READ(8):
 	case VMEXIT_CR_WRITE(8):
@@ -244,7 +250,8 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		handle_insn(v, c, HILUM_EXIT_PAUSE);
 		return;
 	case VMEXIT_DR_FIRST ... VMEXIT_DR_LAST:
-		svm_dr_take(v);
+		if (!vcpu_stop_for_debugger(v, 33))
+			svm_dr_take(v);
 		return;
 	default:
 		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_OTHER, .detail = c->exitcode });

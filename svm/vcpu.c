@@ -7,10 +7,7 @@
 
 static void intercepts_init(struct vmcb *c)
 {
-	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8));
 	c->intercept_dr = INTERCEPT_DR_ADDRESSES;
-	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
-	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
 	c->intercept_misc1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
 			     INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) | INTERCEPT(VMEXIT_IOIO) |
 			     INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_SHUTDOWN);
@@ -48,7 +45,7 @@ void svm_destroy_vcpu(struct vcpu *v)
 
 void svm_dr_take(struct vcpu *v)
 {
-	VMCB_SET(svm_vmcb(v), intercept_dr, 0);
+	VMCB_SET(svm_vmcb(v), intercept_dr, v->debug & HILUM_DEBUG_DR ? ~0u : 0);
 	backend_load_debug(v);
 }
 
@@ -72,6 +69,10 @@ static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
 {
 	v->controls_stale = false;
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
+	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | (uint32_t)v->debug;
+	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8)) |
+			  (v->debug & HILUM_DEBUG_CR3 ? INTERCEPT(VMEXIT_CR_WRITE(3)) : 0);
 	svm_write_offset_and_pat(v);
 }
 
@@ -81,7 +82,7 @@ void svm_load(struct vcpu *v)
 
 	svm_vmload(v->backend_hpa);
 	backend_load_vcpu(v);
-	if (unlikely(c->intercept_dr == 0))
+	if (unlikely(c->intercept_dr != INTERCEPT_DR_ADDRESSES))
 		svm_dr_take(v);
 	c->clean = 0; /* another VMCB may have run here since */
 	if (unlikely(v->controls_stale))
@@ -92,7 +93,7 @@ void svm_unload(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
 
-	if (unlikely(c->intercept_dr == 0))
+	if (unlikely(c->intercept_dr != INTERCEPT_DR_ADDRESSES))
 		dr_unload(v, c);
 	svm_vmsave(v->backend_hpa);
 }

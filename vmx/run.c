@@ -67,8 +67,10 @@ static void inject(struct vcpu *v)
 		primary |= PRIMARY_INTERRUPT_WINDOW;
 	if (v->nmi_pending)
 		primary |= PRIMARY_NMI_WINDOW;
-	if (unlikely(x->debug_taken))
+	if (unlikely(x->debug_taken && !(v->debug & HILUM_DEBUG_DR)))
 		primary &= ~PRIMARY_MOV_DR;
+	if (unlikely(v->debug & HILUM_DEBUG_CR3))
+		primary |= PRIMARY_CR3_LOAD;
 	if (primary != x->primary)
 		vmx_write(VMCS_PRIMARY_CONTROLS, primary);
 	x->primary = primary;
@@ -154,9 +156,11 @@ static void handle_cr(struct vcpu *v, struct vmx_vcpu *x)
 	unsigned reg = info >> CR_REGISTER_SHIFT & 15;
 	uint64_t cr0_mask = vmx_controls.cr0_mask, cr4_mask = vmx_controls.cr4_mask;
 
+	v->stats.exits[HILUM_EXIT_CR]++;
+	if (unlikely((info & CR_NUMBER_MASK) == 3 && vcpu_stop_for_debugger(v, 32)))
+		return;
 	vmx_fetch_rsp(v);
 	uint64_t value = v->gpr[reg];
-	v->stats.exits[HILUM_EXIT_CR]++;
 	if ((info & CR_NUMBER_MASK) == 0 && !((value & CR0_NW) && !(value & CR0_CD))) {
 		x->cr0_shadow = (x->cr0_shadow & ~cr0_mask) | (value & cr0_mask);
 		vmx_write(VMCS_CR0_SHADOW, x->cr0_shadow);
@@ -199,8 +203,8 @@ static never_inline void handle_exception(struct vcpu *v)
 		__asm__ volatile("int $18" ::: "memory"); /* the machine's own, not the guest's */
 	else if ((event & 0xFF) == 1)
 		handle_debug(v, event);
-	else
-		vcpu_raise(v, 17, true, 0);
+	else /* #AC; #BP and #UD for a debugger only */
+		vcpu_raise(v, event & 31, (event & 31) == 17, 0);
 }
 
 static void host_interrupt_window(void)
@@ -252,7 +256,8 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_DR: /* executed again, with the registers in place */
 		v->stats.exits[HILUM_EXIT_DR]++;
-		vmx_take_debug(v);
+		if (!vcpu_stop_for_debugger(v, 33))
+			vmx_take_debug(v);
 		return;
 	case REASON_PAUSE:
 		host_interrupt_window(); /* as in svm/run.c: Bochs holds them back where the guest was entered with IF clear */

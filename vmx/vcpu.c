@@ -70,7 +70,6 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_SECONDARY_CONTROLS, c->secondary);
 	vmx_write(VMCS_EXIT_CONTROLS, c->exit);
 	vmx_write(VMCS_ENTRY_CONTROLS, c->entry);
-	vmx_write(VMCS_EXCEPTION_BITMAP, EXCEPTION_BITMAP);
 	vmx_write(VMCS_MSR_BITMAP, pool_hpa(vmx_msr_bitmap));
 	vmx_write(VMCS_EPT_POINTER, x->ept_pointer);
 	vmx_write(VMCS_LINK_POINTER, ~0ull);
@@ -163,6 +162,7 @@ static never_inline void take_controls(struct vcpu *v)
 	v->controls_stale = false;
 	vmx_write(VMCS_IO_BITMAP_A, pool_hpa(ports));
 	vmx_write(VMCS_IO_BITMAP_B, pool_hpa(ports) + PAGE_SIZE);
+	vmx_write(VMCS_EXCEPTION_BITMAP, EXCEPTION_BITMAP | (uint32_t)v->debug);
 	vmx_write_offset_and_pat(v);
 }
 

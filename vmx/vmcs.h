@@ -110,6 +110,7 @@ enum vmcs_field {
 #define PRIMARY_HLT              (1u << 7)
 #define PRIMARY_MWAIT            (1u << 10)
 #define PRIMARY_RDPMC            (1u << 11)
+#define PRIMARY_CR3_LOAD         (1u << 15)
 #define PRIMARY_TPR_SHADOW       (1u << 21)
 #define PRIMARY_NMI_WINDOW       (1u << 22)
 #define PRIMARY_MOV_DR           (1u << 23)

@@ -12,18 +12,41 @@
 #define CONTROL_EVENT_DEVICE        2u  /* a device of the host's was stopped by the IOMMU */
 #define CONTROL_EVENT_GUEST         16u /* + slot: its VM's status has changed */
 
-/* ---- modules.c: Multiboot2 modules by name ------------------------------------------------------------------------------------- */
+/* ---- modules.c: images by name, boot modules and uploaded ones ------------------------------------------------------------------ */
+#define MODULE_PARTS_MAX 24u
+
 struct module {
-	char name[48];
-	hilum_handle_t memory;
-	const uint8_t *data; /* mapped read-only */
+	char name[CONFIG_MODULE_BYTES];
+	const uint8_t *data; /* mapped here read-only, or by the uploader to be filled */
 	uint64_t bytes;
+	/* The memory objects that it is made of, one after the other; each but the last is full. */
+	unsigned parts;
+	hilum_handle_t memory[MODULE_PARTS_MAX];
+	uint64_t part_bytes; /* of each but the last */
+	unsigned holders;    /* who uses it beyond a call */
+	uint64_t filled;     /* bytes of it that have come */
+	bool uploaded;
+	bool complete;
+	bool gone; /* removed or replaced: freed when nobody holds it any more */
 };
 
 /* Map all modules; each that cannot be mapped is named in the log. */
 void modules_init(void);
-/* NULL if there is no module of that name. */
-const struct module *module_find(const char *name);
+/* The complete one of that name; NULL if there is none. It lives until the next call of the main loop, or as long as it is held. */
+struct module *module_find(const char *name);
+/* By index, in no order; NULL: the place is free. */
+#define MODULES_MAX (HILUM_BOOT_MODULES_MAX + 32u)
+struct module *module_at(unsigned index);
+unsigned module_index(const struct module *module);
+/* A free place for an uploaded one; NULL: there is none. */
+struct module *module_place(void);
+/* images.c: gives an uploaded one's memory back, and its place. */
+void module_free(struct module *module);
+void module_hold(struct module *module);
+void module_release(struct module *module);
+/* Map all of it into `vm`, to whole pages. Negative on error: nothing is mapped. */
+int64_t module_map(const struct module *module, hilum_handle_t vm, uint64_t gpa, uint32_t rights);
+void module_unmap(const struct module *module, hilum_handle_t vm, uint64_t gpa);
 
 extern struct hilum_host_info control_host;
 
@@ -48,6 +71,8 @@ bool driver_start(const char *show);
 void driver_stop(void);
 /* Whether it has crashed or let a call's time pass: nothing reaches it any more. */
 bool driver_is_lost(void);
+/* Have it look at what it shares with this VM: typed input, counts that are wanted. */
+void driver_kick(void);
 /* NULL, or how it has crashed. */
 const char *driver_ending(void);
 /* To be asked at a steady pace: whether one of its vCPUs has not woken up the last `allowed` + 1 times; wakes all. */
@@ -69,31 +94,26 @@ int64_t driver_unmap(uint64_t gpa, uint64_t bytes);
 /* Start the first one; then the main loop waits no longer than until driver_watch's answer, in TSC ticks, and calls it again. */
 bool driver_begin(const struct config *config);
 uint64_t driver_watch(void);
-/* It asks for its own end: a test does. */
+/* It asks for its own end, as a test does, or an operator. */
 void driver_request_restart(void);
-
-/* ---- guest.c: the guests' life ------------------------------------------------------------------------------------------------------ */
-/* Make and start the guest of `config` in a free slot; false if it could not be: the log says why. */
-bool guest_start(const struct config_vm *config);
-/* The driver VM passes on what a guest asks for; it is done by the next guest_run_requests, from the main loop. */
-void guest_request(uint32_t slot, uint64_t request, uint64_t value);
-void guest_run_requests(void);
-/* Its VM's status event has fired. */
-void guest_check_status(uint32_t slot);
-/* There is a fresh driver VM: every guest goes on with it. Returns how many do; one that cannot ends. */
-unsigned guest_resume_all(void);
-/* Guests that have not ended. */
-unsigned guest_count(void);
+/* "running", "restarting", or "lost" for good. */
+const char *driver_state(void);
+/* Ever. */
+uint64_t driver_restart_count(void);
 
 /* ---- guest_devices.c: what stands behind the guests' devices --------------------------------------------------------------------------- */
 /* Tell the driver VM of the slot's devices, before ATTACH; false (and a line in the log): one of them cannot be had. */
-bool guest_devices_send(const struct config_vm *config, uint32_t slot);
+struct guest;
+bool guest_devices_send(const struct guest *g, uint32_t slot);
 /* Tell it which network cards of the machine join the switch; after devices_give. */
 void guest_devices_send_uplinks(const struct config *config);
 /* Give a fresh driver VM what the old one had for them; before guest_devices_send. */
 bool guest_devices_resume(uint32_t slot);
 /* Give back what they had; after DETACH, when the slot is left. */
 void guest_devices_free(uint32_t slot);
+/* The number by which the driver VM knows a bridge or tenant, for as long as the slot's guest (or, with CHANNEL_SLOTS, the machine) needs
+ * it. */
+uint32_t guest_devices_number(const char *name, uint32_t slot);
 
 /* ---- driver_space.c: places above 4 GiB in the driver VM -------------------------------------------------------------------------------- */
 /* A place for `bytes`, at a 1 GiB boundary; 0: there is none. */

@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
 #include <string.h>
 
@@ -368,5 +369,16 @@ void devices_report_faults(void)
 				    (unsigned long)s.last.address, s.last.reason,
 				    s.state == HILUM_DEVICE_CUT_OFF ? "; it is cut off" : "");
 		d->faults = s.faults;
+		event_add("device.fault", "", "device %02x:%02x.%x: %lu accesses stopped", d->rid >> 8, d->rid >> 3 & 31, d->rid & 7,
+			  (unsigned long)s.faults);
 	}
+}
+
+uint64_t devices_fault_count(void)
+{
+	uint64_t faults = 0;
+
+	for (unsigned i = 0; i < device_count; i++)
+		faults += devices[i].faults;
+	return faults;
 }

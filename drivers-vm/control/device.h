@@ -23,5 +23,7 @@ void devices_stop(void);
 
 /* A device's fault event has fired: tell which, and how often. */
 void devices_report_faults(void);
+/* So far, of all devices. */
+uint64_t devices_fault_count(void);
 
 #endif

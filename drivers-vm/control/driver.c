@@ -2,6 +2,8 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guest.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,6 +239,7 @@ void driver_stop(void)
 	devices_stop();
 	if (channel != NULL)
 		take_last_words();
+	port_stop();
 	hc(HC_VM_DESTROY, driver_vm);
 	driver_vm = 0;
 	if (channel != NULL)
@@ -296,10 +299,17 @@ bool driver_has_missed_beats(unsigned allowed)
 
 #define SEND_NS 30000000000ull /* longer than any command takes */
 
+void driver_kick(void)
+{
+	if (driver_vm != 0 && parts.beat_event[0] != 0)
+		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
+}
+
 void driver_send(const struct channel_message *message)
 {
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(SEND_NS);
 
+	lost |= channel == NULL;
 	while (is_alive() && !channel_put(&channel->to_driver, message)) {
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 		struct hypercall_trap none;
@@ -321,6 +331,8 @@ static void message_handle(const struct channel_message *m)
 		arrived = true;
 	if (awaited != NULL && m->kind == CHANNEL_REFUSED && m->slot == awaited->slot)
 		refused = true;
+	if (m->kind == CHANNEL_PORT_READY)
+		port_setup_answered(m);
 	if (m->kind == CHANNEL_READY)
 		driver_wall_clock_ns = m->request.value;
 	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART)
@@ -353,6 +365,8 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 		driver_poll();
 	}
 	awaited = NULL;
+	/* The event also says that there is something in the port's queues: the main loop looks. */
+	__atomic_fetch_or(&service_shared()->pending[0][0], 1ull << CONTROL_EVENT_DRIVER, __ATOMIC_ACQ_REL);
 	lost |= !arrived && !refused; /* it hangs, if it has not crashed */
 	return arrived;
 }

@@ -6,6 +6,10 @@
  */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
+#include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/events.h"
+#include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/manager.h"
 
 #define BEAT_NS	      1000000000ull
 #define BEATS_MISSED  3u	     /* and it has been silent for as many seconds, at least */
@@ -19,6 +23,7 @@ static uint64_t next_beat, started_tsc;
 static uint64_t minute_tsc; /* when the minute began in which */
 static unsigned restarts;   /* so many times it was restarted */
 static bool requested, given_up;
+static uint64_t restarts_ever;
 
 static bool start(void)
 {
@@ -30,6 +35,7 @@ static bool start(void)
 		return false;
 	devices_give(driver_vm);
 	guest_devices_send_uplinks(config);
+	port_setup(config);
 	bool ready = config->driver_restarts == 0 || driver_call(&ping, CHANNEL_PONG, START_NS);
 	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
 	return ready;
@@ -40,6 +46,18 @@ bool driver_begin(const struct config *of)
 	config = of;
 	given_up = !start() && !driver_is_lost();
 	return !given_up;
+}
+
+const char *driver_state(void)
+{
+	if (given_up)
+		return "lost";
+	return driver_is_lost() || requested ? "restarting" : "running";
+}
+
+uint64_t driver_restart_count(void)
+{
+	return restarts_ever;
 }
 
 void driver_request_restart(void)
@@ -83,13 +101,20 @@ static void restart(const char *why)
 			    "for their devices for ever",
 			    why, config->driver_restarts);
 		given_up = true;
+		port_end();
+		event_add("driver.lost", "", "%s, and restarted %u times within a minute", why, config->driver_restarts);
 		driver_start(config->console); /* without devices and guests: somebody must print the log */
 		return;
 	}
-	if (start())
+	restarts_ever++;
+	if (start()) {
 		guests = guest_resume_all();
-	else if (!driver_is_lost())
+		event_add("driver.restarted", "", "%s", why);
+		manager_driver_is_back();
+	} else if (!driver_is_lost()) {
 		given_up = true; /* the log says why */
+		event_add("driver.lost", "", "%s, and it cannot be started again", why);
+	}
 	service_log("driver VM: %s; restarted in %lu ms, of which %lu to stop its devices; %u guest%s on",
 		    why, (unsigned long)(service_tsc_to_ns(service_tsc() - began) / 1000000),
 		    (unsigned long)(service_tsc_to_ns(stopped - began) / 1000000), guests,
@@ -114,6 +139,7 @@ uint64_t driver_watch(void)
 	if (config->driver_restarts == 0 && why != NULL && !given_up) {
 		service_log("driver VM: %s; it is not restarted: guests wait for their devices", why);
 		given_up = true;
+		event_add("driver.lost", "", "%s", why);
 	}
 	if (config->driver_restarts == 0)
 		return 0;

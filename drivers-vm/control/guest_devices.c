@@ -2,7 +2,7 @@
  * The disks and network cards of the guests: memory for RAM disks, and the messages by which the driver VM
  * learns of them. A RAM disk keeps what was written when its guest restarts, and goes when the guest does.
  */
-#include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guest.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -11,18 +11,27 @@ _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as t
 #define BIG_PAGE 0x200000ull
 
 struct ram_disk {
-	hilum_handle_t memory; /* 0: none yet */
-	uint64_t gpa, bytes;   /* in the driver VM; bytes of the mapping */
-	uint32_t rights;
-	bool copy; /* the memory is the VM's own, not the module's */
+	uint64_t gpa, bytes;	/* in the driver VM, whole pages; 0: none yet */
+	uint64_t size;		/* of the medium */
+	hilum_handle_t memory;	/* a copy of the module, the VM's own; or */
+	struct module *module;	/* the module itself, held, to be read only */
 };
 
 static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
 
-static bool fail(const struct config_vm *c, const struct config_disk *disk, const char *what)
+#define NAMES (2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX)
+
+static struct {
+	char name[CONFIG_NAME_BYTES];
+	uint64_t slots; /* bit n: of the guest in slot n; bit CHANNEL_SLOTS: of the machine */
+} names[NAMES];
+
+static bool fail(const struct guest *g, enum manager_result result, unsigned index, const char *what)
 {
-	service_log("vm %s: disk '%s': %s", c->name, disk->module, what);
-	return false;
+	char field[24];
+
+	snprintf(field, sizeof(field), "disk[%u].module", index);
+	return guest_fail(g, result, field, "disk '%s': %s", g->config->disk[index].module, what);
 }
 
 /* A copy of the module that can be written. */
@@ -42,29 +51,51 @@ static int64_t copy_module(const struct module *m, uint64_t bytes)
 	return memory;
 }
 
-static bool make_ram_disk(struct ram_disk *r, const struct config_vm *c, const struct config_disk *disk,
-			  const struct module *m)
+static int64_t map_ram_disk(const struct ram_disk *r)
 {
-	const uint32_t rights = HILUM_MAP_READ | (disk->readonly ? 0 : HILUM_MAP_WRITE);
-	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
-	uint64_t bytes = (m->bytes + page - 1) & ~(page - 1);
-	int64_t memory = disk->readonly ? (int64_t)m->memory : copy_module(m, bytes);
+	if (r->module != NULL)
+		return module_map(r->module, driver_vm, r->gpa, HILUM_MAP_READ);
+	return hc(HC_MEMORY_MAP, driver_vm, r->memory, r->gpa, 0, r->bytes, HILUM_MAP_READ | HILUM_MAP_WRITE);
+}
 
-	if (memory < 0)
-		return fail(c, disk,
-			    "not enough memory for a copy of the module: give the machine more, or set "
-			    "readonly = true");
-	uint64_t gpa = driver_space_take(bytes);
-	int64_t error =
-		gpa == 0 ? HILUM_E_NO_MEMORY : hc(HC_MEMORY_MAP, driver_vm, memory, gpa, 0, bytes, rights);
-	if (error < 0) {
-		if (!disk->readonly)
-			hc(HC_HANDLE_CLOSE, memory);
-		driver_space_give(gpa);
-		return fail(c, disk, control_error(error));
+static void free_ram_disk(struct ram_disk *r)
+{
+	if (r->module != NULL) {
+		module_unmap(r->module, driver_vm, r->gpa);
+		module_release(r->module);
+	} else {
+		driver_unmap(r->gpa, r->bytes);
+		hc(HC_HANDLE_CLOSE, r->memory);
 	}
-	*r = (struct ram_disk){(hilum_handle_t)memory, gpa, bytes, rights, !disk->readonly};
-	return true;
+	driver_space_give(r->gpa);
+	memset(r, 0, sizeof(*r));
+}
+
+static bool make_ram_disk(struct ram_disk *r, const struct guest *g, unsigned index, struct module *m)
+{
+	const struct config_disk *disk = &g->config->disk[index];
+	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
+
+	*r = (struct ram_disk){.bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes};
+	if (disk->readonly) {
+		r->module = m;
+		module_hold(m);
+	} else {
+		int64_t memory = copy_module(m, r->bytes);
+		if (memory < 0) {
+			memset(r, 0, sizeof(*r));
+			return fail(g, MANAGER_NO_MEMORY, index,
+				    "not enough memory for a copy of the module: give the machine more, or set "
+				    "readonly = true");
+		}
+		r->memory = (hilum_handle_t)memory;
+	}
+	r->gpa = driver_space_take(r->bytes);
+	int64_t error = r->gpa == 0 ? HILUM_E_NO_MEMORY : map_ram_disk(r);
+	if (error >= 0)
+		return true;
+	free_ram_disk(r);
+	return fail(g, MANAGER_NO_MEMORY, index, control_error(error));
 }
 
 static void part_of(const struct config_disk *disk, struct channel_message *m)
@@ -79,22 +110,23 @@ static void part_of(const struct config_disk *disk, struct channel_message *m)
 	snprintf(m->disk.part_name, sizeof(m->disk.part_name), "%s", name != NULL ? name : "");
 }
 
-static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
+static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 {
+	const struct config_vm *c = g->config;
 	const struct config_disk *disk = &c->disk[index];
-	const struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
+	struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
 	struct ram_disk *r = &disks[slot][index];
 	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
 
 	if (disk->device != NULL) {
 		memcpy(message.disk.device, disk->device, strlen(disk->device));
 	} else {
-		if (m == NULL)
-			return fail(c, disk, "no boot module has that name");
-		if (r->memory == 0 && !make_ram_disk(r, c, disk, m))
+		if (m == NULL && r->gpa == 0)
+			return fail(g, MANAGER_INVALID, index, "no boot module has that name");
+		if (r->gpa == 0 && !make_ram_disk(r, g, index, m))
 			return false;
 		message.disk.gpa = r->gpa;
-		message.disk.bytes = m->bytes;
+		message.disk.bytes = r->size;
 	}
 	message.disk.bytes_per_second = disk->bandwidth;
 	message.disk.operations_per_second = disk->iops;
@@ -108,17 +140,33 @@ static bool send_disk(const struct config_vm *c, uint32_t slot, unsigned index)
 	return true;
 }
 
-/* Bridges and tenants have names in the configuration, and numbers beyond: from 1, in the order of their
- * first use. */
-static uint32_t number_of(const char *name)
+/*
+ * Bridges and tenants have names in the configuration, and numbers beyond: from 1. A number is a name's for as long as a guest that has
+ * it, or the machine, is there.
+ */
+uint32_t guest_devices_number(const char *name, uint32_t slot)
 {
-	static const char *names[2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX]; /* of the configuration, which stays */
-	uint32_t i = 0;
+	uint32_t i = 0, unused = NAMES;
 
-	while (names[i] != NULL && strcmp(names[i], name) != 0)
+	while (i < NAMES && strcmp(names[i].name, name) != 0) {
+		unused = unused == NAMES && names[i].slots == 0 ? i : unused;
 		i++;
-	names[i] = name;
+	}
+	if (i == NAMES) {
+		i = unused; /* there are as many as all guests can have */
+		snprintf(names[i].name, sizeof(names[i].name), "%s", name);
+	}
+	names[i].slots |= 1ull << slot;
 	return i + 1;
+}
+
+static void forget_numbers(uint32_t slot)
+{
+	for (uint32_t i = 0; i < NAMES; i++) {
+		names[i].slots &= ~(1ull << slot);
+		if (names[i].slots == 0)
+			names[i].name[0] = '\0';
+	}
 }
 
 static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
@@ -127,8 +175,8 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	struct channel_message m = {.kind = CHANNEL_NIC, .slot = slot};
 
 	m.nic.bytes_per_second = nic->rate;
-	m.nic.bridge = number_of(nic->bridge);
-	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant) : 0;
+	m.nic.bridge = guest_devices_number(nic->bridge, slot);
+	m.nic.tenant = nic->tenant != NULL ? guest_devices_number(nic->tenant, slot) : 0;
 	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
 		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0) | (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
 	m.nic.vlan = (uint16_t)nic->vlan;
@@ -167,7 +215,7 @@ static void send_uplink(const struct config *config, unsigned index)
 	const struct config_uplink *uplink = &config->uplink[index];
 	struct channel_message m = { .kind = CHANNEL_UPLINK };
 
-	m.uplink.bridge = number_of(uplink->bridge);
+	m.uplink.bridge = guest_devices_number(uplink->bridge, CHANNEL_SLOTS);
 	m.uplink.vlan = (uint16_t)uplink->vlan;
 	m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
 	m.uplink.subnet = uplink->subnet.address;
@@ -193,10 +241,12 @@ void guest_devices_send_uplinks(const struct config *config)
 			send_uplink(config, i);
 }
 
-bool guest_devices_send(const struct config_vm *config, uint32_t slot)
+bool guest_devices_send(const struct guest *g, uint32_t slot)
 {
+	const struct config_vm *config = g->config;
+
 	for (unsigned i = 0; i < config->disk_count; i++)
-		if (!send_disk(config, slot, i))
+		if (!send_disk(g, slot, i))
 			return false;
 	for (unsigned i = 0; i < config->nic_count; i++)
 		send_nic(config, slot, i);
@@ -207,24 +257,16 @@ bool guest_devices_resume(uint32_t slot)
 {
 	int64_t error = 0;
 
-	for (unsigned i = 0; i < CONFIG_DISKS_MAX && error >= 0; i++) {
-		const struct ram_disk *r = &disks[slot][i];
-		if (r->memory != 0)
-			error = hc(HC_MEMORY_MAP, driver_vm, r->memory, r->gpa, 0, r->bytes, r->rights);
-	}
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX && error >= 0; i++)
+		if (disks[slot][i].gpa != 0)
+			error = map_ram_disk(&disks[slot][i]);
 	return error >= 0;
 }
 
 void guest_devices_free(uint32_t slot)
 {
-	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
-		struct ram_disk *r = &disks[slot][i];
-		if (r->memory == 0)
-			continue;
-		driver_unmap(r->gpa, r->bytes);
-		driver_space_give(r->gpa);
-		if (r->copy)
-			hc(HC_HANDLE_CLOSE, r->memory);
-		memset(r, 0, sizeof(*r));
-	}
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
+		if (disks[slot][i].gpa != 0)
+			free_ram_disk(&disks[slot][i]);
+	forget_numbers(slot);
 }

@@ -4,7 +4,11 @@
  */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
+#include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/manager_private.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,16 +64,6 @@ static void tell_memory(void)
 		    (unsigned long)(control_host.free_bytes >> 20));
 }
 
-static void start_guests(void)
-{
-	unsigned started = 0;
-
-	for (unsigned i = 0; i < config.vm_count; i++)
-		started += guest_start(&config.vm[i]);
-	if (started == 0)
-		service_log("no VM was started");
-}
-
 static void handle_events(uint64_t events)
 {
 	if (events & 1ull << CONTROL_EVENT_DRIVER)
@@ -82,6 +76,18 @@ static void handle_events(uint64_t events)
 	guest_run_requests();
 }
 
+/* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
+/* Of two deadlines; 0 is none. */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a != 0 && (b == 0 || a < b) ? a : b;
+}
+
+static uint64_t next_deadline(void)
+{
+	return sooner(sooner(driver_watch(), port_run()), service_ns_to_tsc(manager_poll()));
+}
+
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
@@ -91,16 +97,18 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
+	events_set_clock(manager_wall_clock_ns);
+	manager_init(&config);
 	tell_memory();
 	if (driver && configured)
-		start_guests();
+		manager_start_all();
 	for (;;) {
 		struct hypercall_trap none;
-		if (guest_count() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
+		if (manager_active() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, driver_watch(), &none);
+		hypercall_wait(0, next_deadline(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }

@@ -65,6 +65,23 @@ struct manager_vm {
 	uint64_t starts, crashes;
 };
 
+/* ---- For main.c ---------------------------------------------------------------------------------------------------------------------- */
+/* Defines the VMs of hilum.toml; `config` lives for ever. */
+void manager_init(const struct config *config);
+/* Starts those that hilum.toml names. */
+void manager_start_all(void);
+/* Time-outs; returns when it must be called again, as manager_clock_ns counts, or zero. */
+uint64_t manager_poll(void);
+uint64_t manager_clock_ns(void);
+/* There is a driver VM again: those that wait for it start. */
+void manager_driver_is_back(void);
+/* VMs that run, are paused, or wait. */
+unsigned manager_active(void);
+/* The slot (guest.h) of a VM that has one; negative: it has none. */
+int manager_slot(const char *name);
+/* VMs that run and whose definition names this image. */
+unsigned manager_image_users(const char *image);
+
 /* ---- Definitions -------------------------------------------------------------------------------------------------------------------- */
 unsigned manager_count(void);
 /* In the order in which they were defined. False: there is none of this index. */
@@ -75,6 +92,24 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 /* MANAGER_CONFLICT while it is not shut off. */
 enum manager_result manager_undefine(const char *name, struct manager_error *error);
 
+/*
+ * What becomes of a VM, by what an operator asks for (left) and what it does itself (right):
+ *
+ *   state   | boot       destroy  reset      pause   resume   button, shutdown, reboot, nmi | power-off    reset      crash
+ *   --------+-------------------------------------------------------------------------------+------------------------------------
+ *   SHUTOFF | RUNNING *  -        -          -       -        -                             |
+ *   RUNNING | -          SHUTOFF  RUNNING *  PAUSED  -        RUNNING                       | on_poweroff  on_reboot  on_crash
+ *   PAUSED  | -          SHUTOFF  RUNNING *  -       RUNNING  -                             | the same, if it asked before
+ *   CRASHED | RUNNING *  SHUTOFF  RUNNING *  -       -        -                             |
+ *   WAITING | -          SHUTOFF  -          -       -        -                             | RUNNING * when there is a driver VM
+ *
+ * "-" is MANAGER_CONFLICT. *: WAITING while there is no driver VM; SHUTOFF, after a crash CRASHED, if it cannot be made. on_poweroff,
+ * on_reboot and on_crash: "destroy" leads to SHUTOFF, after a crash to CRASHED; "restart" to RUNNING *, but not after the fourth crash in
+ * a row, each within a minute of the start; "preserve" to PAUSED, after a crash to CRASHED, with its memory kept: such a VM can be
+ * destroyed, reset and, if it crashed, booted. A CRASHED one of which nothing is kept can only be booted.
+ *
+ * A shutdown or reboot that was asked for decides instead of on_poweroff and on_reboot, until its time-out; without one, for five minutes.
+ */
 /* ---- Life ---------------------------------------------------------------------------------------------------------------------------- */
 enum manager_action {
 	MANAGER_BOOT,

@@ -1,4 +1,4 @@
-/* Boot modules and small services of the control VM. */
+/* Images by name, and small services of the control VM. Images that are uploaded are images.c's. */
 #include "drivers-vm/control/control.h"
 #include <string.h>
 
@@ -6,8 +6,7 @@
 #define HERE_GPA    0x6000000000ull /* 384 GiB: memory that is mapped for a while */
 
 struct hilum_host_info control_host;
-static struct module modules[HILUM_BOOT_MODULES_MAX];
-static unsigned module_count;
+static struct module modules[MODULES_MAX]; /* the machine's boot modules first */
 
 const char *control_error(int64_t error)
 {
@@ -29,6 +28,7 @@ void modules_init(void)
 {
 	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
 	uint64_t at = MODULES_GPA;
+	unsigned count = 0;
 
 	for (uint32_t i = 0; i < info->module_count && i < HILUM_BOOT_MODULES_MAX; i++) {
 		const struct hilum_boot_module *m = &info->module[i];
@@ -38,20 +38,79 @@ void modules_init(void)
 			service_log("module %s: cannot be mapped: %s", m->name, control_error(error));
 			continue;
 		}
-		struct module *module = &modules[module_count++];
-		*module = (struct module){ .memory = m->memory, .data = (const uint8_t *)at, .bytes = m->bytes };
+		struct module *module = &modules[count++];
+		*module = (struct module){ .data = (const uint8_t *)at, .bytes = m->bytes, .parts = 1, .memory = { m->memory },
+					   .part_bytes = bytes, .complete = true };
 		for (unsigned n = 0; n + 1 < sizeof(module->name) && m->name[n] != ' ' && m->name[n] != '\0'; n++)
 			module->name[n] = m->name[n]; /* the first word */
 		at += (bytes + 0x1FFFFF) & ~0x1FFFFFull;
 	}
 }
 
-const struct module *module_find(const char *name)
+struct module *module_at(unsigned index)
 {
-	for (unsigned i = 0; i < module_count; i++)
-		if (strcmp(modules[i].name, name) == 0)
+	return modules[index].bytes != 0 ? &modules[index] : NULL;
+}
+
+unsigned module_index(const struct module *module)
+{
+	return (unsigned)(module - modules);
+}
+
+struct module *module_find(const char *name)
+{
+	for (unsigned i = 0; i < MODULES_MAX; i++)
+		if (modules[i].bytes != 0 && modules[i].complete && !modules[i].gone && strcmp(modules[i].name, name) == 0)
 			return &modules[i];
 	return NULL;
+}
+
+struct module *module_place(void)
+{
+	for (unsigned i = HILUM_BOOT_MODULES_MAX; i < MODULES_MAX; i++)
+		if (modules[i].bytes == 0)
+			return &modules[i];
+	return NULL;
+}
+
+void module_hold(struct module *module)
+{
+	module->holders++;
+}
+
+void module_release(struct module *module)
+{
+	if (module->holders != 0)
+		module->holders--;
+	if (module->holders == 0 && module->gone)
+		module_free(module);
+}
+
+static uint64_t part_bytes(const struct module *module, unsigned part)
+{
+	uint64_t left = round_up(module->bytes) - part * module->part_bytes;
+
+	return left < module->part_bytes ? left : module->part_bytes;
+}
+
+void module_unmap(const struct module *module, hilum_handle_t vm, uint64_t gpa)
+{
+	for (unsigned i = 0; i < module->parts; i++)
+		hc(HC_MEMORY_UNMAP, vm, gpa + i * module->part_bytes, part_bytes(module, i));
+}
+
+int64_t module_map(const struct module *module, hilum_handle_t vm, uint64_t gpa, uint32_t rights)
+{
+	for (unsigned i = 0; i < module->parts; i++) {
+		uint64_t at = gpa + i * module->part_bytes;
+		int64_t error = hc(HC_MEMORY_MAP, vm, module->memory[i], at, 0, part_bytes(module, i), rights);
+		if (error >= 0)
+			continue;
+		for (unsigned done = 0; done < i; done++)
+			hc(HC_MEMORY_UNMAP, vm, gpa + done * module->part_bytes, module->part_bytes);
+		return error;
+	}
+	return 0;
 }
 
 int64_t control_event(unsigned bit)

@@ -13,6 +13,11 @@ void host_disk_add(struct host_disk *disk, const struct host_pci *pci)
 	disks = disk;
 }
 
+struct host_disk *host_disk_next(const struct host_disk *disk)
+{
+	return disk != NULL ? disk->next : disks;
+}
+
 void host_disk_forget_all(void)
 {
 	disks = NULL;
@@ -72,15 +77,28 @@ const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device 
 	return NULL;
 }
 
-bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only)
+static const struct host_disk_claim *conflict(const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only)
 {
 	for (const struct host_disk_claim *c = claims; c != NULL; c = c->next)
-		if (c->device == device && !(c->read_only && read_only) && first < c->first + c->sectors &&
-		    c->first < first + sectors)
-			return false;
-	*claim = (struct host_disk_claim){device, first, sectors, read_only, claims};
+		if (c->device == device && !(c->read_only && read_only) && first < c->first + c->sectors && c->first < first + sectors)
+			return c;
+	return NULL;
+}
+
+bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only)
+{
+	if (conflict(device, first, sectors, read_only) != NULL)
+		return false;
+	*claim = (struct host_disk_claim){device, first, sectors, read_only, NULL, claims};
 	claims = claim;
 	return true;
+}
+
+const char *host_disk_owner(const struct blk_device *device, uint64_t first, uint64_t sectors)
+{
+	const struct host_disk_claim *claim = conflict(device, first, sectors, false);
+
+	return claim != NULL && claim->owner != NULL ? claim->owner : "another guest's disk";
 }
 
 void host_disk_release(struct host_disk_claim *claim)

@@ -57,13 +57,13 @@ void host_nic_forget_all(void)
 	nics = NULL;
 }
 
-/* The first one on the bus that is no uplink yet. */
-static struct host_nic *find_first(void)
+/* The first one on the bus that is an uplink, or that is none yet. */
+static struct host_nic *find_first(bool joined)
 {
 	struct host_nic *first = NULL;
 
 	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next)
-		if (nic->joined == NULL && (first == NULL || nic->rid < first->rid))
+		if ((nic->joined != NULL) == joined && (first == NULL || nic->rid < first->rid))
 			first = nic;
 	return first;
 }
@@ -72,9 +72,6 @@ static struct host_nic *find(const char *name)
 {
 	uint32_t rid;
 	bool by_address = host_pci_parse_address(name, &rid);
-
-	if (name[0] == '\0')
-		return find_first();
 
 	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next) {
 		char mac[3 * NET_MAC_BYTES];
@@ -86,13 +83,22 @@ static struct host_nic *find(const char *name)
 	return NULL;
 }
 
+const struct host_nic *host_nic_joined(const char name[20])
+{
+	char text[21] = {0};
+
+	memcpy(text, name, sizeof(text) - 1);
+	const struct host_nic *nic = text[0] != '\0' ? find(text) : find_first(true);
+	return nic != NULL && nic->joined != NULL ? nic : NULL;
+}
+
 const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m)
 {
 	char name[sizeof(m->uplink.device) + 1] = {0};
 	const char *error = NULL;
 
 	memcpy(name, m->uplink.device, sizeof(m->uplink.device));
-	struct host_nic *nic = find(name);
+	struct host_nic *nic = name[0] != '\0' ? find(name) : find_first(false);
 	if (nic == NULL) {
 		error = name[0] != '\0' ? "there is no such card that works" : "no network card works: guests reach each other only";
 	} else if (nic->joined != NULL) {

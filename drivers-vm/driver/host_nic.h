@@ -37,4 +37,7 @@ void host_nic_forget_all(void);
  */
 const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m);
 
+/* The card of that name that is joined to a switch, or if the name is empty the first one on the bus. NULL: there is none. */
+const struct host_nic *host_nic_joined(const char name[20]);
+
 #endif

@@ -8,6 +8,7 @@
 #include "drivers-vm/driver/host_nic.h"
 #include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
+#include "drivers-vm/driver/service_port_setup.h"
 #include "drivers-vm/driver/slots.h"
 #include <hilum/log_ring.h>
 #include <string.h>
@@ -22,6 +23,15 @@ static uint64_t wall_clock_ns; /* since 1970 at TSC 0 */
 static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
 static uint64_t log_position; /* bytes of the kernel's log printed */
 static bool set_up;
+static volatile uint64_t tell_at; /* when the control VM is to learn of output that it waits for; 0: it need not */
+static uint64_t told_at;
+
+#define TELL_NS 5000000ull /* from one time to the next */
+
+static void signal_control(void)
+{
+	hc(HC_EVENT_SIGNAL, control_event);
+}
 
 static void tell_control(const struct channel_message *m)
 {
@@ -57,9 +67,31 @@ void timers_changed(uint64_t deadline_tsc)
 void console_output(uint32_t slot, unsigned console, const uint8_t *bytes, size_t count)
 {
 	(void)console; /* a guest's serial port and virtio console share one screen: it uses one of them */
+	bool tell = false;
+
 	service_lock(&console_lock);
 	console_mux_output(&mux, slot, bytes, count);
+	if (slot_record_output(slot, bytes, count) && tell_at == 0) {
+		uint64_t now = service_tsc(), soonest = told_at + service_ns_to_tsc(TELL_NS);
+		tell_at = now < soonest ? soonest : now;
+		tell = true;
+	}
 	service_unlock(&console_lock);
+	if (tell)
+		timers_changed(tell_at);
+}
+
+/* Returns when it must be called again; 0: nobody waits. vCPU 0. */
+static uint64_t tell_of_output(void)
+{
+	uint64_t now = service_tsc();
+
+	if (tell_at == 0 || now < tell_at)
+		return tell_at;
+	told_at = now;
+	tell_at = 0;
+	hc(HC_EVENT_SIGNAL, control_event);
+	return 0;
 }
 
 void console_room(uint32_t slot, unsigned console)
@@ -200,6 +232,15 @@ static void command(const struct channel_message *m)
 		service_unlock(&console_lock);
 		answer.kind = CHANNEL_DETACHED;
 		break;
+	case CHANNEL_PORT_AVOID:
+		service_port_avoid(m);
+		return;
+	case CHANNEL_PORT:
+		service_port_setup(m, &answer, signal_control);
+		break;
+	case CHANNEL_BUTTON:
+		slot_press_button(m->slot);
+		return;
 	case CHANNEL_PING:
 		answer.kind = CHANNEL_PONG;
 		break;
@@ -249,6 +290,8 @@ static uint64_t duties(void)
 		serve_commands();
 	if (!set_up)
 		return 0;
+	if (events & 1ull << CHANNEL_EVENT_COMMAND)
+		slots_record_counts();
 	if (events & 1ull << CHANNEL_EVENT_LOG)
 		print_log();
 	if (events & 1ull << CHANNEL_EVENT_SERIAL)
@@ -257,7 +300,10 @@ static uint64_t duties(void)
 		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
 	host_device_events(events);
 	offer_input();
+	slots_offer_input();
 	uint64_t next = sooner(host_device_check(), slots_run_timers());
+	next = sooner(next, service_port_run(events & 1ull << CHANNEL_EVENT_PORT));
+	next = sooner(next, tell_of_output());
 	return sooner(next, nat_run()); /* last: it works off what the others have left it */
 }
 

@@ -7,6 +7,7 @@
 #include "drivers-vm/driver/host_disk.h"
 #include "drivers-vm/runtime/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -93,8 +94,12 @@ static const char *host_disk_make(struct slot_disk *disk)
 	}
 	if (m->disk.flags & CHANNEL_DISK_READ_ONLY)
 		disk->device->read_only = true;
-	if (!host_disk_claim(&disk->claim, whole, disk->part.first, disk->device->sectors, disk->device->read_only))
-		return "another guest's disk is in the same place, and one of the two can be written";
+	if (!host_disk_claim(&disk->claim, whole, disk->part.first, disk->device->sectors, disk->device->read_only)) {
+		static char conflict[128];
+		snprintf(conflict, sizeof(conflict), "%s is in the same place, and one of the two can be written",
+			 host_disk_owner(whole, disk->part.first, disk->device->sectors));
+		return conflict;
+	}
 	return NULL;
 }
 

@@ -335,6 +335,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	if (s->attached)
 		return false;
 	slot_clear(s, m);
+	slot_record_open(s, m->attach.flags & CHANNEL_VM_RESUME);
 	if (!slot_make(s, m, &config)) {
 		slot_forget(s);
 		return false;
@@ -353,6 +354,8 @@ void slot_detach(uint32_t index)
 
 	service_lock(&s->lock);
 	bool attached = s->attached;
+	if (attached)
+		machine_flush(&s->state->machine);
 	s->attached = false;
 	service_unlock(&s->lock);
 	if (!attached) {
@@ -467,6 +470,18 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count)
 		taken = machine_console_input(&s->state->machine, s->console, bytes, count);
 	service_unlock(&s->lock);
 	return taken;
+}
+
+void slot_press_button(uint32_t index)
+{
+	struct slot *s = &slots[index];
+
+	slot_enter(s);
+	if (s->attached && !s->ending) {
+		machine_set_gsi(&s->state->machine, PLATFORM_POWER_BUTTON_GSI, true);
+		machine_set_gsi(&s->state->machine, PLATFORM_POWER_BUTTON_GSI, false);
+	}
+	slot_leave(s);
 }
 
 static uint64_t run_timers_of(struct slot *s)

@@ -27,6 +27,8 @@ struct slot {
 	uint64_t ram, low_bytes, high_bytes;
 	uint32_t doorbell_event;
 	bool doorbells_changed;
+	struct vm_record *record; /* console and counts, for the control VM */
+	struct vm_record_counts counted; /* by driver VMs before this one */
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
 	uint64_t next_ns; /* none of them is before; 0: none is armed */
 	struct slot_devices devices;
@@ -60,6 +62,18 @@ void slot_doorbell(uint32_t index);
 
 /* Typed input for the guest's console: how many bytes were taken. vCPU 0. */
 size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
+
+/* A press of the guest's power button. vCPU 0. */
+void slot_press_button(uint32_t index);
+
+/* ---- slot_record.c: what the control VM sees of the guests ---- */
+/* Keeps output of a guest that is attached; true: the control VM waits for some. Any vCPU, one at a time. */
+bool slot_record_output(uint32_t index, const uint8_t *bytes, size_t count);
+/* Offers all guests what operators have typed for them. vCPU 0. */
+void slots_offer_input(void);
+/* Brings the counts of all guests up to date. vCPU 0. */
+void slots_record_counts(void);
+void slot_record_open(struct slot *s, bool resume);
 
 /* Run what is due and return the next deadline in TSC ticks, 0 if there is none. vCPU 0. */
 uint64_t slots_run_timers(void);

@@ -49,6 +49,7 @@ static void complete(struct virtio_blk_request *r, enum blk_status status)
 		[BLK_UNSUPPORTED] = VIRTIO_BLK_S_UNSUPP,
 	};
 
+	r->disk->counts.errors += status == BLK_IO_ERROR;
 	if (!r->orphan) {
 		*(volatile uint8_t *)r->status = words[status];
 		/* 2.7.8.2: what is said to be written is written from the first byte on. */
@@ -101,6 +102,19 @@ static void done(struct blk_request *request, enum blk_status status)
 
 /* ---- The start ---- */
 
+static void count(struct virtio_blk_counts *counts, const struct blk_request *request)
+{
+	if (request->operation == BLK_READ) {
+		counts->read_requests++;
+		counts->read_bytes += request->sectors * BLK_SECTOR_BYTES;
+	} else if (request->operation == BLK_WRITE) {
+		counts->write_requests++;
+		counts->write_bytes += request->sectors * BLK_SECTOR_BYTES;
+	} else if (request->operation == BLK_FLUSH) {
+		counts->flush_requests++;
+	}
+}
+
 void virtio_blk_submit(struct virtio_blk_request *r)
 {
 	struct virtio_blk *disk = r->disk;
@@ -113,6 +127,7 @@ void virtio_blk_submit(struct virtio_blk_request *r)
 		complete(r, status);
 		return;
 	}
+	count(&disk->counts, &r->request);
 	r->sync = r->request.operation == BLK_WRITE && disk->backend->flushes &&
 		  !(disk->device.negotiated & VIRTIO_BLK_F_FLUSH);
 	status = disk->backend->ops->submit(disk->backend, &r->request);
@@ -403,6 +418,7 @@ void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 	disk->held = NULL;
 	disk->pending = 0;
 	disk->starved = false;
+	memset(&disk->counts, 0, sizeof(disk->counts));
 	memcpy(disk->serial, config->serial[0] != '\0' ? config->serial : backend->serial, BLK_SERIAL_BYTES);
 	token_bucket_init(&disk->operations, config->operations_per_second, model_now(host));
 	token_bucket_init(&disk->bytes, config->bytes_per_second, model_now(host));

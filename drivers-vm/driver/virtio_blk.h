@@ -109,6 +109,11 @@ struct virtio_blk_config {
 	unsigned requests;
 };
 
+/* Since the power-on. */
+struct virtio_blk_counts {
+	uint64_t read_requests, read_bytes, write_requests, write_bytes, flush_requests, errors;
+};
+
 struct virtio_blk {
 	struct virtio_pci device; /* first: the transport's callbacks find the disk by it */
 	struct blk_device *backend;
@@ -120,6 +125,7 @@ struct virtio_blk {
 	struct virtio_blk_request *held; /* by the limits */
 	uint64_t moved;			 /* bytes of data in this slice */
 	bool starved;			 /* buffers may wait for a free request */
+	struct virtio_blk_counts counts;
 	char serial[BLK_SERIAL_BYTES];
 	uint8_t config[VIRTIO_BLK_CONFIG_BYTES];
 };

@@ -5,16 +5,22 @@
 #ifndef DRIVERS_VM_LIB_CHANNEL_H
 #define DRIVERS_VM_LIB_CHANNEL_H
 
+#include "drivers-vm/lib/vm_record.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
 /* The driver VM's guest-physical addresses. */
 #define CHANNEL_GPA         0x80010000ull
 #define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
+#define CHANNEL_PORT_GPA    0x80200000ull /* of the control VM's card and disk: port_area.h */
+#define CHANNEL_PORT_BYTES  0x60000ull
 #define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
 #define CHANNEL_TRAP_STRIDE 0x40000ull
 #define CHANNEL_STATE_GPA   0x92000000ull /* what is kept of slot s from one driver VM to the next: + s * CHANNEL_STATE_BYTES */
 #define CHANNEL_STATE_BYTES 0x400000ull
+#define CHANNEL_RECORD_GPA  0x9A000000ull /* struct vm_record of slot s: + s * CHANNEL_RECORD_STRIDE */
+#define CHANNEL_RECORD_STRIDE 0x200000ull
 #define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
 #define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
@@ -32,6 +38,7 @@
 #define CHANNEL_EVENT_LOG     2u
 #define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
 #define CHANNEL_EVENT_BEAT    4u /* of every other vCPU */
+#define CHANNEL_EVENT_PORT    5u /* the control VM has filled a queue of its port's */
 #define CHANNEL_EVENT_DOORBELL 64u /* + slot: a virtqueue of that guest has buffers */
 
 enum channel_kind {
@@ -43,17 +50,21 @@ enum channel_kind {
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
+	CHANNEL_BUTTON, /* its power button is pressed */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
+	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
+	CHANNEL_PORT,   /* once: the control VM's card and disk; answered by PORT_READY */
 	CHANNEL_PING,   /* answer when all before is done */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
-	/* driver -> control: the first six answer the command of the same slot */
+	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
 	CHANNEL_REFUSED, /* instead of ATTACHED: the machine cannot be made; the log says why */
 	CHANNEL_DETACHED,
 	CHANNEL_PONG,
 	CHANNEL_FLUSHED,
+	CHANNEL_PORT_READY,
 	CHANNEL_REQUEST, /* the guest wants `value` of enum channel_request */
 };
 
@@ -87,6 +98,18 @@ enum channel_part {
 #define CHANNEL_NIC_IPS    3u /* of each kind */
 
 #define CHANNEL_DEVICE_SAME_ADDRESSES 1u /* HC_DEVICE_DMA_ADDRESS changes nothing: there is an IOMMU */
+
+#define CHANNEL_PORT_CARD     1u /* there is to be one, */
+#define CHANNEL_PORT_OWN_CARD 2u /* on a card of the machine's that is no uplink, which no guest shares */
+#define CHANNEL_PORT_DISK     4u
+
+#define CHANNEL_PORT_LABEL "hilum-state" /* of the GPT partition */
+
+/* Where the control VM's partition is; `sectors` 0: nowhere, or not known yet. */
+struct channel_port_place {
+	uint32_t rid, port; /* of the disk, and its controller's port */
+	uint64_t first, sectors;
+};
 
 #define CHANNEL_DISK_READ_ONLY 1u
 #define CHANNEL_DISK_PACKED    2u /* offer packed rings */
@@ -163,6 +186,16 @@ struct channel_message {
 			uint32_t address, router, dns; /* at the uplink; address 0: all of them by DHCP */
 			uint64_t state_gpa; /* CHANNEL_NAT_BYTES that outlive the driver VM; 0: none */
 		} uplink;
+		struct {
+			char device[20]; /* PORT: of the uplink, as there; PORT_AVOID: of the disk, as there */
+			uint32_t flags; /* CHANNEL_PORT_* */
+			struct channel_port_place place; /* where the last driver VM found it */
+		} port;
+		struct {
+			struct channel_port_place place;
+			uint32_t card; /* there is one, and ... */
+			uint8_t mac[6]; /* ... this is its address */
+		} port_ready;
 		struct {
 			uint64_t value, value2;
 		} request;

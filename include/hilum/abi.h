@@ -62,7 +62,8 @@
 #define HC_DEVICE_STATUS     0x484C0025u /* (device, gpa of struct hilum_device_status) */
 #define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
-#define HC_CALL_END          0x484C0028u
+#define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
+#define HC_CALL_END          0x484C0029u
 
 #define HILUM_BATCH_MAX    64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
@@ -232,6 +233,7 @@ struct hilum_vm_status {
 	uint64_t memory_bytes; /* mapped */
 	uint64_t kernel_bytes; /* the kernel's own pool memory spent on this VM without its nested page tables */
 	uint64_t table_bytes;  /* nested page tables */
+	uint64_t debug_stops;  /* a bit for each vCPU that has stopped for its debugger (HC_VCPU_DEBUG) */
 };
 
 /* ---- Synchronous traps -------------------------------------------------------------------------------------------------------
@@ -327,6 +329,17 @@ struct hilum_vcpu_state {
 	uint32_t reserved2;
 	uint8_t xsave[2696] __attribute__((aligned(64)));
 };
+
+/*
+ * What a vCPU stops for instead of going on with it, and its VM's status event fires. The exceptions are neither raised nor lost: whoever
+ * debugs it lets the guest have one by `pending_event`.
+ */
+#define HILUM_DEBUG_TRAP   (1ull << 1)  /* #DB: RFLAGS.TF, DR0 to DR3; DR6 tells which, RIP is where the exception would find it */
+#define HILUM_DEBUG_BREAK  (1ull << 3)  /* #BP: RIP is that of the INT3 */
+#define HILUM_DEBUG_OPCODE (1ull << 6)  /* #UD */
+#define HILUM_DEBUG_CR3    (1ull << 32) /* MOV to CR3: not executed yet */
+#define HILUM_DEBUG_DR     (1ull << 33) /* MOV to or from a debug register: not executed yet */
+#define HILUM_DEBUG_ALL    (HILUM_DEBUG_TRAP | HILUM_DEBUG_BREAK | HILUM_DEBUG_OPCODE | HILUM_DEBUG_CR3 | HILUM_DEBUG_DR)
 
 /* ---- Statistics ----------------------------------------------------------------------------------------------------------------- */
 enum hilum_exit {

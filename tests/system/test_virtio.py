@@ -1,11 +1,10 @@
 """Virtio devices under Debian's own drivers: disks on boot modules, network cards on the switch, entropy, balloon."""
 import os
-import struct
 import subprocess
 import tempfile
 import uuid
-import zlib
 
+from gpt import gpt
 from harness import Machine, each, equal, guestconfig, machine, quick, true
 
 MIB = 1 << 20
@@ -50,24 +49,6 @@ class Files(tempfile.TemporaryDirectory):
         subprocess.run(["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal" if mib < 8 else "has_journal", path],
                        check=True, stdin=subprocess.DEVNULL)
         return path
-
-
-def gpt(sectors, partitions):
-    """A disk with a GUID partition table; partitions: (first, sectors, name, uuid). UEFI Specification, 5.3."""
-    kind = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7").bytes_le
-    entries = b"".join(kind + number.bytes_le + struct.pack("<QQQ", first, first + count - 1, 0)
-                       + name.encode("utf-16-le").ljust(72, b"\0") for first, count, name, number in partitions)
-    entries = entries.ljust(128 * 128, b"\0")
-
-    def header(mine, other, table):
-        def pack(crc):
-            return struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, crc, 0, mine, other, 34, sectors - 34, bytes(16),
-                               table, 128, 128, zlib.crc32(entries))
-        return pack(zlib.crc32(pack(0))).ljust(512, b"\0")
-
-    disk = bytes(512) + header(1, sectors - 1, 2) + entries
-    tail = entries + header(sectors - 1, 1, sectors - 33)
-    return disk + bytes(sectors * 512 - len(disk) - len(tail)) + tail
 
 
 def write_sync_verify(m, device, mib):

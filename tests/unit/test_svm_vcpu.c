@@ -44,8 +44,11 @@ void backend_unload_vcpu(struct vcpu *w)
 	assert_ptr_equal(w, v);
 }
 
+static unsigned debug_loads;
+
 void backend_load_debug(const struct vcpu *w)
 {
+	debug_loads++;
 	assert_ptr_equal(w, v);
 }
 
@@ -106,12 +109,62 @@ static void load__and_unload__switch_the_hidden_state_once_each(void **state)
 	assert_int_equal(fake_vmsaves, saves + 1);
 }
 
+static void load__debugged__what_it_stops_for_is_intercepted(void **state)
+{
+	const uint32_t always = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
+	uint32_t cr;
+
+	(void)state;
+	svm_load(v);
+	cr = vmcb.intercept_cr;
+	assert_int_equal(vmcb.intercept_exceptions, always);
+	assert_int_equal(cr & INTERCEPT(VMEXIT_CR_WRITE(3)), 0);
+	svm_unload(v);
+	v->debug = HILUM_DEBUG_OPCODE | HILUM_DEBUG_CR3;
+	v->controls_stale = true;
+	svm_load(v);
+	assert_int_equal(vmcb.intercept_exceptions, always | 1u << 6);
+	assert_int_equal(vmcb.intercept_cr, cr | INTERCEPT(VMEXIT_CR_WRITE(3)));
+	svm_unload(v);
+	v->debug = 0;
+	v->controls_stale = true;
+	svm_load(v);
+	assert_int_equal(vmcb.intercept_exceptions, always);
+	assert_int_equal(vmcb.intercept_cr, cr);
+}
+
+static void load__debugger_has_the_debug_registers__loaded_and_intercepted(void **state)
+{
+	(void)state;
+	v->debug = HILUM_DEBUG_DR;
+	vmcb.dr7 = 0x401;
+	vmcb.intercept_dr = 0; /* as set_state leaves it */
+	debug_loads = 0;
+	svm_load(v);
+	assert_int_equal(debug_loads, 1);
+	assert_int_equal(vmcb.intercept_dr, ~0u);
+	svm_unload(v);
+	svm_load(v);
+	assert_int_equal(debug_loads, 2);
+	assert_int_equal(vmcb.intercept_dr, ~0u);
+	svm_unload(v);
+	v->debug = 0;
+	vmcb.dr7 = 0x400;
+	vmcb.intercept_dr = 0;
+	svm_load(v);
+	assert_int_equal(vmcb.intercept_dr, 0);
+	svm_unload(v);
+	assert_int_equal(vmcb.intercept_dr, INTERCEPT_DR_ADDRESSES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(load__first_time__takes_all_controls, set_up),
 		cmocka_unit_test_setup(load__controls_changed_while_unloaded__taken_over, set_up),
 		cmocka_unit_test_setup(load__and_unload__switch_the_hidden_state_once_each, set_up),
+		cmocka_unit_test_setup(load__debugged__what_it_stops_for_is_intercepted, set_up),
+		cmocka_unit_test_setup(load__debugger_has_the_debug_registers__loaded_and_intercepted, set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,6 +108,14 @@ void vcpu_raise(struct vcpu *w, unsigned vector, bool has_error, uint32_t error)
 	raised = vector;
 }
 
+static uint64_t stopped; /* bits that it has stopped for */
+
+bool vcpu_stop_for_debugger(struct vcpu *w, unsigned bit)
+{
+	stopped |= (w->debug >> bit & 1) << bit;
+	return w->debug >> bit & 1;
+}
+
 void vcpu_skip_slow(struct vcpu *w)
 {
 	w->shadow = false;
@@ -409,6 +417,59 @@ static void inject__waiting__windows_opened_and_closed(void **state)
 	run(REASON_INTERRUPT_WINDOW);
 	assert_int_equal(windows, 1);
 	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000);
+}
+
+/* ---- A debugger ---- */
+
+static void inject__debugged__control_registers_exit(void **state)
+{
+	(void)state;
+	v->check_interrupts = true;
+	v->debug = HILUM_DEBUG_CR3 | HILUM_DEBUG_DR;
+	backend.debug_taken = true; /* DR0 to DR3 are loaded, and the guest does not get at them */
+	vmx_controls.primary |= PRIMARY_MOV_DR;
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000 | PRIMARY_CR3_LOAD | PRIMARY_MOV_DR);
+	entries = 0;
+	v->debug = 0;
+	v->check_interrupts = true;
+	run(REASON_CPUID);
+	assert_int_equal(fake_vmcs[VMCS_PRIMARY_CONTROLS], 0x80000000);
+	vmx_controls.primary &= ~PRIMARY_MOV_DR;
+}
+
+static void run__what_a_debugger_waits_for__neither_raised_nor_executed(void **state)
+{
+	static const struct {
+		uint32_t reason, qualification;
+		uint64_t debug;
+	} table[] = {
+		{ REASON_CR, 3 | 6 << 8, HILUM_DEBUG_CR3 },
+		{ REASON_DR, 7, HILUM_DEBUG_DR },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		set_up(state);
+		stopped = 0;
+		v->debug = table[i].debug;
+		fake_vmcs[VMCS_QUALIFICATION] = table[i].qualification;
+		run(table[i].reason);
+		assert_int_equal(stopped, table[i].debug);
+		assert_int_equal(v->rip, 0x1000);
+		assert_false(backend.debug_taken);
+		assert_int_equal(raised, 0);
+	}
+}
+
+static void run__invalid_opcode_and_breakpoint__raised(void **state)
+{
+	for (unsigned vector = 3; vector <= 6; vector += 3) {
+		set_up(state);
+		fake_vmcs[VMCS_EXIT_EVENT] = EVENT_VALID | EVENT_TYPE_EXCEPTION | vector;
+		run(REASON_EXCEPTION_OR_NMI);
+		assert_int_equal(raised, vector);
+		assert_int_equal(v->stats.exits[HILUM_EXIT_EXCEPTION], 1);
+	}
 }
 
 /* ---- Interrupted deliveries ---- */
@@ -915,6 +976,9 @@ int main(void)
 		TEST(inject__any_event__in_the_form_that_entries_check),
 		TEST(inject__nmi__entered_unblocked),
 		TEST(inject__waiting__windows_opened_and_closed),
+		TEST(inject__debugged__control_registers_exit),
+		TEST(run__what_a_debugger_waits_for__neither_raised_nor_executed),
+		TEST(run__invalid_opcode_and_breakpoint__raised),
 		TEST(ept_violation__in_a_delivery__event_comes_again),
 		TEST(ept_violation__software_interrupt__executed_again),
 		TEST(ept_violation__of_iret__nmis_stay_blocked),

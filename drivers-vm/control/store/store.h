@@ -13,7 +13,9 @@
 #define STORE_VALUE_BYTES 65536u       /* largest value */
 #define STORE_BYTES	  (1u << 20)   /* of all keys and values together */
 
-#define STORE_SECRET (1u << 0) /* encrypted on the disk, never shown by any interface */
+/* Never shown by any interface. On the disk it is marked, not encrypted: there is no place to keep a key that the disk's thief would not
+ * have too (docs/state.md). */
+#define STORE_SECRET (1u << 0)
 
 /*
  * The disk that it is on; `done` is called once for each, from store_poll's caller's loop, with whether it succeeded. One operation at a

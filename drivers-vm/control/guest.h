@@ -1,0 +1,82 @@
+/*
+ * The guests that are there: a slot each, with its VM, its memory and its devices. Mechanism only: what an operator may ask for, and
+ * what follows an end, is manager.c's.
+ */
+#ifndef DRIVERS_VM_CONTROL_GUEST_H
+#define DRIVERS_VM_CONTROL_GUEST_H
+
+#include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guest_map.h"
+#include "drivers-vm/control/manager.h"
+
+struct guest {
+	const struct config_vm *config; /* NULL: the slot is free */
+	bool made;   /* all of the handles below are there */
+	bool ended;  /* kept for a look: it never goes on */
+	bool paused;
+	unsigned killed; /* driver VMs have died of its state, one after the other */
+	hilum_handle_t vm, memory, state;
+	hilum_handle_t record; /* struct vm_record; the console's */
+	hilum_handle_t vcpu[HILUM_MAX_VCPUS];
+	struct guest_map map;
+	uint64_t driver_ram; /* where its RAM is in the driver VM */
+	uint8_t *ram;        /* while it is being loaded */
+	uint64_t paused_tsc;
+	bool asked; /* by the driver VM: request and value wait for guest_run_requests */
+	uint64_t request, value;
+};
+
+/* How a guest comes to its end. */
+enum guest_end {
+	GUEST_POWERED_OFF,
+	GUEST_RESET,
+	GUEST_DEBUG_EXIT, /* value: what it wrote */
+	GUEST_CRASHED,	  /* value: HILUM_CRASH_* */
+	GUEST_LOST,	  /* no driver VM can go on with its devices */
+};
+
+/* A free slot for the guest of `config`, which lives as long as the slot is taken; negative: there is none. */
+int guest_take(const struct config_vm *config, hilum_handle_t record);
+/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet. */
+enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error);
+/* It ends at once, and all is given back but the slot and its RAM disks. Nothing for one that is not made. */
+void guest_unmake(uint32_t slot);
+/* Unmakes it, and gives back slot and RAM disks. */
+void guest_leave(uint32_t slot);
+
+struct guest *guest_at(uint32_t slot);
+
+/* All its vCPUs stand still; its clock does, too, as its TSC goes on from where it stood. */
+void guest_pause(uint32_t slot);
+void guest_continue(uint32_t slot);
+/* Stands still for good. */
+void guest_preserve(uint32_t slot);
+void guest_press_button(uint32_t slot);
+void guest_inject_nmi(uint32_t slot);
+
+/* The driver VM passes on what a guest asks for; it is done by the next guest_run_requests, from the main loop. */
+void guest_request(uint32_t slot, uint64_t request, uint64_t value);
+void guest_run_requests(void);
+/* Its VM's status event has fired. */
+void guest_check_status(uint32_t slot);
+
+/* There is a fresh driver VM: every guest goes on with it, but those whose devices' state nobody can go on with. Stops when the driver VM
+ * is lost again. Returns how many go on. */
+unsigned guest_resume_all(void);
+
+/* The slot's guest has come to its end: manager.c decides. Its vCPUs may still run. */
+void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value);
+
+/* ---- For guest.c, guest_make.c, guest_resume.c ------------------------------------------------------------------------------------------ */
+/* Why it cannot be made: in the log, and for the operator. Always false. */
+bool guest_fail(const struct guest *g, enum manager_result result, const char *field, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+bool guest_load(struct guest *g);
+/* The driver VM's view of the guest: RAM, trap pages, and the state that outlives the driver VM. */
+bool guest_share(const struct guest *g, uint32_t slot);
+void guest_unshare(const struct guest *g, uint32_t slot);
+bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags);
+void guest_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
+extern struct hilum_vcpu_state guest_scratch_state; /* vCPU 0's first state, from guest_load on */
+
+#endif

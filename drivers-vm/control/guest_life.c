@@ -1,0 +1,161 @@
+/* A guest that is there: it stands still and goes on, presses of its buttons, what it asks for, its crash, and another driver VM. */
+#include "drivers-vm/control/guest.h"
+#include <string.h>
+
+#define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
+#define MSI_DATA_NMI  (4u << 8)
+#define KILLED_MAX    2u /* driver VMs that may die while they look at one guest's state */
+
+static void run_all(const struct guest *g)
+{
+	for (uint32_t i = 0; i < g->config->vcpus; i++)
+		hc(HC_VCPU_RUN, g->vcpu[i]);
+}
+
+static void stop_all(const struct guest *g)
+{
+	for (uint32_t i = 0; i < g->config->vcpus; i++)
+		hc(HC_VCPU_PAUSE, g->vcpu[i]);
+}
+
+void guest_pause(uint32_t slot)
+{
+	struct guest *g = guest_at(slot);
+
+	if (!g->made || g->paused)
+		return;
+	g->paused_tsc = service_tsc();
+	stop_all(g);
+	g->paused = true;
+}
+
+/* Its TSC goes on from where it stood, and with it its clocks. */
+static void turn_back_clock(const struct guest *g, uint64_t stood_tsc)
+{
+	static struct hilum_vcpu_state state;
+
+	for (uint32_t i = 0; i < g->config->vcpus; i++) {
+		if (hc(HC_VCPU_GET_STATE, g->vcpu[i], (uintptr_t)&state, HILUM_STATE_MSR) < 0)
+			continue;
+		state.tsc_offset -= stood_tsc;
+		hc(HC_VCPU_SET_STATE, g->vcpu[i], (uintptr_t)&state, HILUM_STATE_MSR);
+	}
+}
+
+void guest_continue(uint32_t slot)
+{
+	struct guest *g = guest_at(slot);
+
+	if (!g->made || !g->paused || g->ended)
+		return;
+	turn_back_clock(g, service_tsc() - g->paused_tsc);
+	g->paused = false;
+	run_all(g);
+}
+
+void guest_preserve(uint32_t slot)
+{
+	struct guest *g = guest_at(slot);
+
+	stop_all(g);
+	g->ended = true;
+}
+
+void guest_press_button(uint32_t slot)
+{
+	const struct channel_message m = { .kind = CHANNEL_BUTTON, .slot = slot };
+
+	driver_send(&m);
+}
+
+void guest_inject_nmi(uint32_t slot)
+{
+	const struct guest *g = guest_at(slot);
+
+	for (uint32_t i = 0; i < g->config->vcpus; i++)
+		hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
+}
+
+/* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
+
+void guest_request(uint32_t slot, uint64_t request, uint64_t value)
+{
+	struct guest *g = guest_at(slot);
+
+	if (g->asked || !g->made || g->ended)
+		return; /* the first one counts */
+	g->asked = true;
+	g->request = request;
+	g->value = value;
+}
+
+void guest_run_requests(void)
+{
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+		struct guest *g = guest_at(slot);
+		if (!g->made || g->ended || !g->asked)
+			continue;
+		g->asked = false;
+		if (g->request == CHANNEL_REQUEST_POWER_OFF)
+			manager_guest_ended(slot, GUEST_POWERED_OFF, 0);
+		else if (g->request == CHANNEL_REQUEST_RESET)
+			manager_guest_ended(slot, GUEST_RESET, 0);
+		else if (g->request == CHANNEL_REQUEST_DEBUG_EXIT)
+			manager_guest_ended(slot, GUEST_DEBUG_EXIT, g->value);
+	}
+}
+
+const char *control_crash(uint32_t crash)
+{
+	static const char *const reasons[] = {
+		[HILUM_CRASH_NONE] = "unknown", [HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
+		[HILUM_CRASH_INVALID_STATE] = "invalid guest state", [HILUM_CRASH_NO_HANDLER] = "no handler",
+		[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit", [HILUM_CRASH_BAD_REPLY] = "bad reply",
+		[HILUM_CRASH_NO_MEMORY] = "out of memory",
+	};
+
+	return crash < sizeof(reasons) / sizeof(reasons[0]) ? reasons[crash] : "unknown";
+}
+
+void guest_check_status(uint32_t slot)
+{
+	const struct guest *g = guest_at(slot);
+	struct hilum_vm_status status;
+
+	if (g->made && !g->ended && hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_CRASHED)
+		manager_guest_ended(slot, GUEST_CRASHED, status.crash);
+}
+
+/* ---- A fresh driver VM -------------------------------------------------------------------------------------------------------------- */
+
+/* False: it cannot go on, or the driver VM is lost again. */
+static bool resume(struct guest *g, uint32_t slot)
+{
+	if (!guest_share(g, slot) || !guest_devices_resume(slot) || !guest_attach(g, slot, CHANNEL_VM_RESUME))
+		return false;
+	int64_t error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
+	return error >= 0 || guest_fail(g, MANAGER_FAILED, "", "its driver VM: %s", control_error(error));
+}
+
+static void resume_or_end(struct guest *g, uint32_t slot)
+{
+	if (resume(g, slot))
+		g->killed = 0;
+	else if (!driver_is_lost() || ++g->killed == KILLED_MAX)
+		manager_guest_ended(slot, GUEST_LOST, 0);
+}
+
+unsigned guest_resume_all(void)
+{
+	unsigned carry_on = 0;
+
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS && !driver_is_lost(); slot++) {
+		struct guest *g = guest_at(slot);
+		if (g->made && !g->ended)
+			resume_or_end(g, slot);
+		else if (g->config != NULL)
+			guest_devices_resume(slot);
+		carry_on += g->made && !g->ended;
+	}
+	return carry_on;
+}

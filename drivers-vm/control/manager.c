@@ -1,0 +1,281 @@
+/*
+ * The definitions: what VMs there are, whether they run or not. A VM that runs keeps the definition that it was started with until it
+ * has ended, so that a change takes effect at its next start.
+ */
+#include "drivers-vm/control/events.h"
+#include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/manager_private.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct manager_entry entries[MANAGER_VMS_MAX]; /* in the order of their definition */
+static unsigned count;
+static uint64_t versions; /* ever given */
+
+enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)
+{
+	va_list args;
+
+	snprintf(error->field, sizeof(error->field), "%s", field);
+	va_start(args, format);
+	vsnprintf(error->detail, sizeof(error->detail), format, args);
+	va_end(args);
+	return result;
+}
+
+struct manager_entry *manager_entry_at(unsigned index)
+{
+	return index < count ? &entries[index] : NULL;
+}
+
+struct manager_entry *manager_entry_find(const char *name)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (strcmp(entries[i].defined->config.name, name) == 0)
+			return &entries[i];
+	return NULL;
+}
+
+struct manager_entry *manager_entry_of_slot(uint32_t slot)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (entries[i].slot == (int)slot)
+			return &entries[i];
+	return NULL;
+}
+
+int manager_slot(const char *name)
+{
+	const struct manager_entry *e = manager_entry_find(name);
+
+	return e != NULL && e->state != MANAGER_WAITING ? e->slot : -1;
+}
+
+static void definition_free(struct manager_definition *definition)
+{
+	if (definition == NULL)
+		return;
+	free(definition->arena);
+	free(definition);
+}
+
+void manager_entry_leave(struct manager_entry *e)
+{
+	if (e->slot < 0)
+		return;
+	guest_leave((uint32_t)e->slot);
+	e->slot = -1;
+	if (e->taken != e->defined)
+		definition_free(e->taken);
+	e->taken = NULL;
+	e->preserved = false;
+	e->intent = MANAGER_INTENT_NONE;
+}
+
+static void describe(const struct manager_entry *e, struct manager_vm *out)
+{
+	const struct manager_definition *in_force = e->taken != NULL ? e->taken : e->defined;
+
+	*out = (struct manager_vm){
+		.config = &in_force->config,
+		.state = e->state,
+		.version = e->version,
+		.change_pending = e->taken != NULL && e->taken != e->defined,
+		.from_file = e->from_file,
+		.started_ns = e->state == MANAGER_RUNNING || e->state == MANAGER_PAUSED ? e->started_ns : 0,
+		.starts = e->starts,
+		.crashes = e->crashes,
+	};
+	memcpy(out->last_exit, e->last_exit, sizeof(out->last_exit));
+}
+
+unsigned manager_count(void)
+{
+	return count;
+}
+
+bool manager_at(unsigned index, struct manager_vm *out)
+{
+	if (index >= count)
+		return false;
+	describe(&entries[index], out);
+	return true;
+}
+
+bool manager_find(const char *name, struct manager_vm *out)
+{
+	const struct manager_entry *e = manager_entry_find(name);
+
+	if (e == NULL)
+		return false;
+	describe(e, out);
+	return true;
+}
+
+/* ---- Changes ------------------------------------------------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool same_disk(const struct config_disk *a, const struct config_disk *b)
+{
+	return same_text(a->module, b->module) && same_text(a->device, b->device) && a->readonly == b->readonly &&
+	       same_text(a->serial, b->serial) && a->partition == b->partition && same_text(a->partlabel, b->partlabel) &&
+	       same_text(a->partuuid, b->partuuid) && a->num_queues == b->num_queues && a->iops == b->iops && a->bandwidth == b->bandwidth;
+}
+
+static bool same_nic(const struct config_nic *a, const struct config_nic *b)
+{
+	return memcmp(a->mac, b->mac, sizeof(a->mac)) == 0 && same_text(a->bridge, b->bridge) && same_text(a->tenant, b->tenant) &&
+	       a->vlan == b->vlan && a->trunk == b->trunk && a->spoof == b->spoof && a->offload == b->offload && a->ip4s == b->ip4s &&
+	       a->ip6s == b->ip6s && memcmp(a->ip4, b->ip4, a->ip4s * sizeof(a->ip4[0])) == 0 &&
+	       memcmp(a->ip6, b->ip6, a->ip6s * sizeof(a->ip6[0])) == 0 && a->rate == b->rate && a->mtu == b->mtu &&
+	       a->num_queues == b->num_queues;
+}
+
+static bool same_devices(const struct config_vm *a, const struct config_vm *b)
+{
+	if (a->disk_count != b->disk_count || a->nic_count != b->nic_count)
+		return false;
+	for (unsigned i = 0; i < a->disk_count; i++)
+		if (!same_disk(&a->disk[i], &b->disk[i]))
+			return false;
+	for (unsigned i = 0; i < a->nic_count; i++)
+		if (!same_nic(&a->nic[i], &b->nic[i]))
+			return false;
+	return true;
+}
+
+static bool same_config(const struct config_vm *a, const struct config_vm *b)
+{
+	return same_text(a->kernel, b->kernel) && same_text(a->initrd, b->initrd) && same_text(a->cmdline, b->cmdline) &&
+	       a->memory_bytes == b->memory_bytes && a->vcpus == b->vcpus && a->weight == b->weight && a->cpus == b->cpus &&
+	       a->prefault == b->prefault && a->hugepages == b->hugepages && a->serial == b->serial && a->console == b->console &&
+	       a->debug_exit == b->debug_exit && a->debug_crash == b->debug_crash && a->profile == b->profile &&
+	       a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash && a->packed == b->packed &&
+	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && same_devices(a, b);
+}
+
+/* The first of its cards whose address another VM's card has; negative: none. */
+static int nic_taken(const struct config_vm *config, const struct manager_entry *except, const char **by)
+{
+	for (unsigned n = 0; n < config->nic_count; n++)
+		for (unsigned i = 0; i < count; i++) {
+			const struct config_vm *other = &entries[i].defined->config;
+			for (unsigned k = 0; &entries[i] != except && k < other->nic_count; k++)
+				if (memcmp(config->nic[n].mac, other->nic[k].mac, sizeof(config->nic[n].mac)) == 0) {
+					*by = other->name;
+					return (int)n;
+				}
+		}
+	return -1;
+}
+
+static bool place_is_free(unsigned place)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (entries[i].place == place)
+			return false;
+	return true;
+}
+
+static struct manager_entry *entry_add(struct manager_definition *definition)
+{
+	struct manager_entry *e = &entries[count];
+	unsigned place = 0;
+
+	while (!place_is_free(place))
+		place++;
+	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = place, .slot = -1, .state = MANAGER_SHUTOFF };
+	count++;
+	return e;
+}
+
+static void entry_change(struct manager_entry *e, struct manager_definition *definition)
+{
+	if (e->defined != e->taken)
+		definition_free(e->defined);
+	e->defined = definition;
+	e->version = ++versions;
+	e->from_file = false;
+}
+
+enum manager_result manager_define(struct manager_definition *definition, bool *created, struct manager_error *error)
+{
+	struct manager_entry *e = manager_entry_find(definition->config.name);
+	const char *by = NULL;
+	char field[24];
+	int nic = nic_taken(&definition->config, e, &by);
+
+	*created = e == NULL;
+	if (nic >= 0) {
+		snprintf(field, sizeof(field), "nic[%d].mac", nic);
+		return manager_refuse(error, MANAGER_INVALID, field, "VM \"%s\" has a card of this address", by);
+	}
+	if (e == NULL && count == MANAGER_VMS_MAX)
+		return manager_refuse(error, MANAGER_FULL, "", "there are %u VMs, as many as there can be", MANAGER_VMS_MAX);
+	if (e != NULL && same_config(&e->defined->config, &definition->config)) {
+		definition_free(definition);
+		return MANAGER_OK;
+	}
+	if (e == NULL)
+		e = entry_add(definition);
+	else
+		entry_change(e, definition);
+	event_add(*created ? "vm.defined" : "vm.changed", e->defined->config.name, "%s",
+		  e->taken != NULL ? "takes effect at its next start" : "");
+	return MANAGER_OK;
+}
+
+enum manager_result manager_undefine(const char *name, struct manager_error *error)
+{
+	struct manager_entry *e = manager_entry_find(name);
+
+	if (e == NULL)
+		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (e->state != MANAGER_SHUTOFF && e->state != MANAGER_CRASHED)
+		return manager_refuse(error, MANAGER_CONFLICT, "", "it is not shut off");
+	event_add("vm.undefined", name, "%s", "");
+	manager_entry_leave(e);
+	console_close(&e->console);
+	definition_free(e->defined);
+	count--;
+	memmove(e, e + 1, (size_t)(&entries[count] - e) * sizeof(*e));
+	return MANAGER_OK;
+}
+
+void manager_init(const struct config *config)
+{
+	for (unsigned i = 0; i < config->vm_count; i++) {
+		struct manager_definition *definition = calloc(1, sizeof(*definition));
+		if (definition == NULL)
+			return;
+		definition->config = config->vm[i]; /* its strings stay with the file */
+		struct manager_entry *e = entry_add(definition);
+		e->from_file = true;
+		e->autostart = true;
+	}
+}
+
+static bool names(const struct config_vm *config, const char *image)
+{
+	if (same_text(config->kernel, image) || same_text(config->initrd, image))
+		return true;
+	for (unsigned i = 0; i < config->disk_count; i++)
+		if (same_text(config->disk[i].module, image))
+			return true;
+	return false;
+}
+
+unsigned manager_image_users(const char *image)
+{
+	unsigned users = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		users += entries[i].taken != NULL && names(&entries[i].taken->config, image);
+	return users;
+}

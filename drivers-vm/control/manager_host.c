@@ -1,0 +1,80 @@
+/* The machine as an operator sees it: figures, clock, and the kernel's log. */
+#include "drivers-vm/control/device.h"
+#include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/manager_private.h"
+#include <hilum/log_ring.h>
+#include <string.h>
+
+#define LOG_HERE  0x90100000ull /* of the control VM */
+#define LOG_BYTES (LOG_RING_HEADER_BYTES + LOG_RING_DATA_BYTES)
+
+uint64_t manager_clock_ns(void)
+{
+	return service_tsc_to_ns(service_tsc());
+}
+
+uint64_t manager_wall_clock_ns(void)
+{
+	return driver_wall_clock_ns != 0 ? driver_wall_clock_ns + manager_clock_ns() : 0;
+}
+
+/* CPUID 80000002h to 80000004h: the name, 48 bytes. */
+static void brand(char out[49])
+{
+	uint32_t r[4];
+
+	memset(out, 0, 49);
+	guest_host_cpuid(0x80000000, 0, r);
+	if (r[0] < 0x80000004)
+		return;
+	for (uint32_t i = 0; i < 3; i++) {
+		guest_host_cpuid(0x80000002 + i, 0, r);
+		memcpy(out + 16 * i, r, sizeof(r));
+	}
+}
+
+void manager_host(struct manager_host *out)
+{
+	memset(out, 0, sizeof(*out));
+	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&out->info);
+	brand(out->cpu);
+	out->uptime_ns = manager_clock_ns(); /* the TSC starts with the machine */
+	out->wall_clock_ns = manager_wall_clock_ns();
+	out->driver_state = driver_state();
+	out->driver_restarts = driver_restart_count();
+	out->device_faults = devices_fault_count();
+}
+
+void manager_restart_driver(void)
+{
+	driver_request_restart();
+}
+
+static const struct log_ring *log_ring(void)
+{
+	static bool mapped;
+
+	if (!mapped)
+		mapped = hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, HILUM_HANDLE_LOG, LOG_HERE, 0, LOG_BYTES, HILUM_MAP_READ) >= 0;
+	return mapped ? (const struct log_ring *)LOG_HERE : NULL;
+}
+
+/* See <hilum/log_ring.h> for the protocol. */
+size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size)
+{
+	const struct log_ring *ring = log_ring();
+	uint64_t end = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : 0;
+	uint64_t at = *position < end ? *position : end;
+
+	if (end - at > LOG_RING_DATA_BYTES)
+		at = end - LOG_RING_DATA_BYTES;
+	size_t n = end - at < size ? end - at : size;
+	for (size_t i = 0; i < n; i++)
+		to[i] = (uint8_t)ring->data[(at + i) % LOG_RING_DATA_BYTES];
+	end = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : 0;
+	uint64_t lost = end - at > LOG_RING_DATA_BYTES ? end - LOG_RING_DATA_BYTES - at : 0;
+	lost = lost < n ? lost : n;
+	memmove(to, to + lost, n - lost);
+	*position = at + n;
+	return n - lost;
+}

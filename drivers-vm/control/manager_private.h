@@ -1,0 +1,50 @@
+/* What the manager's files share: the table of VMs. */
+#ifndef DRIVERS_VM_CONTROL_MANAGER_PRIVATE_H
+#define DRIVERS_VM_CONTROL_MANAGER_PRIVATE_H
+
+#include "drivers-vm/control/console.h"
+#include "drivers-vm/control/manager.h"
+
+/* What an operator has asked of the guest and is to come about by the guest itself. */
+enum manager_intent {
+	MANAGER_INTENT_NONE,
+	MANAGER_INTENT_OFF,
+	MANAGER_INTENT_AGAIN, /* off, and started again */
+};
+
+struct manager_entry {
+	struct manager_definition *defined;
+	struct manager_definition *taken; /* what its slot was taken for: `defined`, or an older one; NULL: it has no slot */
+	uint64_t version;
+	unsigned place;	 /* of its console; unique */
+	int slot;	 /* of guest.h; negative: none */
+	bool from_file;	 /* `defined` is hilum.toml's */
+	bool autostart;	 /* hilum.toml names it */
+	enum manager_state state;
+	bool preserved;	 /* its slot holds a guest that has ended */
+	uint64_t started_ns;	/* wall clock */
+	uint64_t made_ns;	/* manager_clock_ns at that time */
+	char last_exit[64];
+	uint64_t starts, crashes;
+	unsigned crashes_in_row; /* each soon after a start */
+	enum manager_intent intent;
+	bool intent_forces; /* at its end: as if the plug were pulled; else it is forgotten */
+	uint64_t intent_end_ns;
+	struct console console;
+};
+
+struct manager_entry *manager_entry_find(const char *name);
+struct manager_entry *manager_entry_of_slot(uint32_t slot);
+/* NULL behind the last one. */
+struct manager_entry *manager_entry_at(unsigned index);
+/* Gives its slot back, if it has one, with all that is in it. */
+void manager_entry_leave(struct manager_entry *e);
+
+/* Fills *error; returns `result`. */
+enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Since 1970. */
+uint64_t manager_wall_clock_ns(void);
+
+#endif

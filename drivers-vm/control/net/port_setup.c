@@ -1,0 +1,169 @@
+/* See port_setup.h. The area is made once and given to each driver VM; what the last one left there is wiped. */
+#include "drivers-vm/control/net/port_setup.h"
+
+#include "drivers-vm/control/control.h"
+#include "drivers-vm/control/net/port.h"
+#include "drivers-vm/control/net/port_private.h"
+#include "drivers-vm/control/store/store_boots.h"
+#include "drivers-vm/control/store/store_sync.h"
+#include "drivers-vm/lib/port_area.h"
+
+#include <string.h>
+
+_Static_assert(CHANNEL_PORT_BYTES == PORT_AREA_BYTES, "what is mapped is what is used");
+
+#define AREA_HERE 0x90100000ull /* of the control VM */
+
+static uint8_t *const area = (uint8_t *)AREA_HERE;
+static hilum_handle_t memory, doorbell;
+static struct channel_port_place place; /* of the partition, as the first driver VM found it */
+static bool asked, settled, told_of_disk;
+
+static void kick(void)
+{
+	hc(HC_EVENT_SIGNAL, doorbell);
+}
+
+static bool make_area(void)
+{
+	int64_t made = memory == 0 ? control_memory_create(PORT_AREA_BYTES, 0) : 0;
+
+	if (made > 0 && hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, made, AREA_HERE, 0, PORT_AREA_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0) {
+		hc(HC_HANDLE_CLOSE, made);
+		made = HILUM_E_NO_MEMORY;
+	}
+	if (made > 0)
+		memory = (hilum_handle_t)made;
+	return memory != 0;
+}
+
+static bool prepare(void)
+{
+	int64_t event = make_area() ? hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_PORT, 0) : HILUM_E_NO_MEMORY;
+
+	doorbell = event > 0 ? (hilum_handle_t)event : 0;
+	return event > 0 && driver_map(memory, CHANNEL_PORT_GPA, PORT_AREA_BYTES) >= 0;
+}
+
+/* Disks that a guest of the file has whole: it could put a table there that names a partition like ours. */
+static void send_avoided(const struct config *config)
+{
+	for (unsigned i = 0; i < config->vm_count; i++)
+		for (unsigned k = 0; k < config->vm[i].disk_count; k++) {
+			const struct config_disk *disk = &config->vm[i].disk[k];
+			struct channel_message m = {.kind = CHANNEL_PORT_AVOID};
+			if (disk->device == NULL || disk->readonly || disk->partition != 0 || disk->partlabel != NULL ||
+			    disk->partuuid != NULL || strlen(disk->device) > sizeof(m.port.device))
+				continue;
+			memcpy(m.port.device, disk->device, strlen(disk->device));
+			driver_send(&m);
+		}
+}
+
+/* The first uplink's card; without any in the file, a card that is nobody's. */
+static void choose_card(const struct config *config, struct channel_message *m)
+{
+	const char *device = config->uplink_count != 0 ? config->uplink[0].device : NULL;
+
+	m->port.flags |= CHANNEL_PORT_CARD;
+	if (config->uplink_count == 0)
+		m->port.flags |= config->has_uplinks ? 0 : CHANNEL_PORT_OWN_CARD;
+	for (unsigned c = 0; device != NULL && device[c] != '\0' && c < sizeof(m->port.device); c++)
+		m->port.device[c] = device[c] >= 'A' && device[c] <= 'F' ? (char)(device[c] | 32) : device[c];
+}
+
+void port_setup(const struct config *config)
+{
+	struct channel_message m = {.kind = CHANNEL_PORT};
+
+	if (!prepare()) {
+		service_log("the control VM's card and disk: not enough memory");
+		port_end();
+		return;
+	}
+	memset(area, 0, PORT_AREA_BYTES);
+	choose_card(config, &m);
+	/* Nothing that turns up later is the state of this run. */
+	m.port.flags |= !settled || place.sectors != 0 ? CHANNEL_PORT_DISK : 0;
+	m.port.place = place;
+	if (place.sectors == 0)
+		send_avoided(config);
+	asked = true;
+	driver_send(&m);
+}
+
+static void start_disk(void)
+{
+	if (!told_of_disk)
+		store_open(port_disk());
+	told_of_disk = true;
+}
+
+void port_setup_answered(const struct channel_message *m)
+{
+	const struct channel_port_place *found = &m->port_ready.place;
+
+	if (!asked)
+		return;
+	asked = false;
+	if (m->port_ready.card && !(m->port_ready.mac[0] & 1)) {
+		const uint8_t *mac = m->port_ready.mac;
+		port_net_start(area, mac, kick);
+		if (!settled)
+			service_log("own network card %02x:%02x:%02x:%02x:%02x:%02x, beside the uplink's", mac[0], mac[1], mac[2], mac[3],
+				    mac[4], mac[5]);
+	}
+	if (found->sectors != 0 && (place.sectors == 0 ? !settled : memcmp(found, &place, sizeof(place)) == 0)) {
+		place = *found;
+		port_disk_start(area, place.sectors, kick);
+		start_disk();
+	} else if (place.sectors != 0) {
+		service_log("the disk with the state is gone: nothing is kept until it is back");
+		port_disk_end();
+	} else if (!settled) {
+		store_open(NULL);
+		service_log("no GPT partition labelled '" CHANNEL_PORT_LABEL "': nothing will be kept");
+	}
+	settled = true;
+}
+
+void port_stop(void)
+{
+	asked = false;
+	port_net_stop();
+	port_disk_stop();
+	if (doorbell != 0)
+		hc(HC_HANDLE_CLOSE, doorbell);
+	doorbell = 0;
+}
+
+void port_end(void)
+{
+	port_stop();
+	port_disk_end();
+	if (!settled)
+		store_open(NULL);
+	settled = true;
+}
+
+bool port_is_settled(void)
+{
+	return settled;
+}
+
+uint64_t port_run(void)
+{
+	static bool counted;
+	uint64_t now = service_tsc_to_ns(service_tsc()), next;
+
+	do
+		next = store_poll(now);
+	while (port_disk_poll());
+	if (!counted && store_is_ready()) {
+		counted = true;
+		if (store_is_kept())
+			store_count_boot();
+		next = store_poll(now);
+	}
+	return next != 0 ? service_ns_to_tsc(next) + 1 : 0;
+}

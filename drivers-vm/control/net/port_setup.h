@@ -1,0 +1,25 @@
+/* Setting up the control VM's card and disk with each driver VM, and their part in the main loop. */
+#ifndef DRIVERS_VM_CONTROL_NET_PORT_SETUP_H
+#define DRIVERS_VM_CONTROL_NET_PORT_SETUP_H
+
+#include "drivers-vm/control/config.h"
+#include "drivers-vm/lib/channel.h"
+#include "drivers-vm/runtime/service.h"
+
+/* There is a fresh driver VM, which has its devices and uplinks: asks it for card and disk. The answer comes later. */
+void port_setup(const struct config *config);
+/* Its answer has come. */
+void port_setup_answered(const struct channel_message *m);
+/* The driver VM ends. */
+void port_stop(void);
+/* None follows it. */
+void port_end(void);
+
+/* Whether the first driver VM has said what there is, or will not. Then the state is being read: store_is_ready says when it was. */
+bool port_is_settled(void);
+
+/* Disk and store, as far as they can go on; to be called whenever the control VM has woken up. Returns when it must be called again at the
+ * latest, as a TSC value, 0: when something happens. */
+uint64_t port_run(void);
+
+#endif

@@ -1,0 +1,107 @@
+// Every key of a definition, with what the form says about it. The keys are those of [[vm]] in docs/configuration.md; a test compares.
+// kind: how it is entered. unset: what holds when the field is left empty. fallback: the default of a choice or a box.
+
+const AFTER = [
+	['destroy', 'stop it and give everything back'],
+	['restart', 'start it again'],
+	['preserve', 'keep it stopped, with its memory, for a look'],
+];
+
+export const GROUPS = [
+	{ id: 'boot', title: 'What it boots', open: true },
+	{ id: 'size', title: 'Memory and processors', open: true },
+	{ id: 'devices', title: 'Console and other devices' },
+	{ id: 'ends', title: 'When it ends' },
+	{ id: 'debug', title: 'Compatibility and debugging' },
+];
+
+export const VM_FIELDS = [
+	{ key: 'kernel', group: 'boot', label: 'Kernel', kind: 'image', required: true,
+		help: 'Image to boot: a Linux bzImage, PVH, Multiboot or ELF64 file. Its format is found by looking at it.' },
+	{ key: 'initrd', group: 'boot', label: 'Initial RAM disk', kind: 'image', unset: 'none',
+		help: 'Image given to the kernel as its initrd, or as its first boot module.' },
+	{ key: 'cmdline', group: 'boot', label: 'Command line', kind: 'long', unset: 'empty', mono: true,
+		help: 'What the kernel is told. For Linux, "console=ttyS0" shows its messages in the console here.' },
+
+	{ key: 'memory', group: 'size', label: 'Memory', kind: 'size', unset: '256M',
+		help: 'RAM: a number and K, M, G or T, a multiple of 2M.' },
+	{ key: 'vcpus', group: 'size', label: 'Virtual processors', kind: 'integer', min: 1, max: 64, unset: '1',
+		help: 'How many the guest finds, all there from the start.' },
+	{ key: 'weight', group: 'size', label: 'Weight', kind: 'integer', min: 1, max: 65535, unset: '256',
+		help: 'Share of a core that VMs compete for: 512 gets twice the time of 256.' },
+	{ key: 'cpus', group: 'size', label: 'Host cores', kind: 'cpus', unset: 'any core', mono: true,
+		help: 'Where its processors may run, as "0-3,6".' },
+	{ key: 'balloon', group: 'size', label: 'Balloon', kind: 'size', unset: 'none',
+		help: 'Memory to ask back from the guest by a virtio balloon: a multiple of 4K, less than its memory.' },
+	{ key: 'prefault', group: 'size', label: 'All memory at start', kind: 'bool', fallback: true,
+		help: 'Gives the guest all its memory when it starts; else page by page, when it first touches it.' },
+	{ key: 'hugepages', group: 'size', label: 'Huge pages', kind: 'bool', fallback: true,
+		help: 'Backs its memory with pages of 2 MiB and 1 GiB where that is possible, which is faster.' },
+
+	{ key: 'console', group: 'devices', label: 'Console', kind: 'choice', fallback: 'serial',
+		choices: [['serial', 'serial port (ttyS0)'], ['virtio', 'virtio console (hvc0)']],
+		help: 'Which device the console here is joined to.' },
+	{ key: 'serial', group: 'devices', label: 'Serial port', kind: 'bool', fallback: true,
+		help: 'A 16550A at port 0x3f8. Without it the console must be the virtio one.' },
+	{ key: 'rng', group: 'devices', label: 'Entropy device', kind: 'bool', fallback: false,
+		help: 'A virtio device that gives the guest random numbers of the host\'s processor.' },
+	{ key: 'packed', group: 'devices', label: 'Packed rings', kind: 'bool', fallback: false,
+		help: 'Its virtio devices offer packed rings beside split ones.' },
+
+	{ key: 'on_poweroff', group: 'ends', label: 'When it powers off', kind: 'choice', choices: AFTER, fallback: 'destroy',
+		help: 'What follows when the guest switches itself off.' },
+	{ key: 'on_reboot', group: 'ends', label: 'When it reboots', kind: 'choice', choices: AFTER, fallback: 'restart',
+		help: 'What follows when the guest resets itself.' },
+	{ key: 'on_crash', group: 'ends', label: 'When it crashes', kind: 'choice', choices: AFTER, fallback: 'destroy',
+		help: 'What follows when the guest comes to a state that cannot go on, such as a triple fault.' },
+
+	{ key: 'profile', group: 'debug', label: 'Processor profile', kind: 'choice', fallback: 'kvm',
+		choices: [['kvm', 'with KVM\'s paravirtual features'], ['bare', 'like a bare machine']],
+		help: 'Whether CPUID shows clock, steal time, kick and IPI as KVM has them. Linux uses them.' },
+	{ key: 'debug_exit', group: 'debug', label: 'Exit port', kind: 'port', unset: 'off', mono: true,
+		help: 'A write to this I/O port, as 0xf4, ends the VM with that value as its status. For unikernels and tests.' },
+	{ key: 'debug_crash', group: 'debug', label: 'Crash port', kind: 'port', unset: 'off', mono: true,
+		help: 'For tests of Hilum itself: a write to this I/O port ends the driver VM.' },
+];
+
+export const DISK_FIELDS = [
+	{ key: 'module', label: 'Image', kind: 'image', unset: 'none',
+		help: 'An image that becomes a RAM disk: the VM\'s own copy, which goes when the VM does. Or name a device instead.' },
+	{ key: 'device', label: 'Device', kind: 'text', unset: 'none', mono: true, max: 20,
+		help: 'A disk of the machine, by PCI address ("00:04.0", with several behind one controller "00:1f.2/1") or serial number.' },
+	{ key: 'readonly', label: 'Read only', kind: 'bool', fallback: false, help: 'The guest cannot write to it.' },
+	{ key: 'partlabel', label: 'Partition label', kind: 'text', unset: 'whole disk', max: 36,
+		help: 'Only the GPT partition of this name.' },
+	{ key: 'partition', label: 'Partition number', kind: 'integer', min: 1, max: 128, unset: 'whole disk',
+		help: 'Only the GPT partition of this number.' },
+	{ key: 'partuuid', label: 'Partition GUID', kind: 'text', unset: 'whole disk', mono: true,
+		help: 'Only the GPT partition with this unique GUID.' },
+	{ key: 'serial', label: 'Serial number', kind: 'text', unset: 'none', max: 20, help: 'What the guest reads as the disk\'s serial number.' },
+	{ key: 'num_queues', label: 'Queues', kind: 'integer', min: 1, max: 8, unset: '1', help: 'Request queues.' },
+	{ key: 'iops', label: 'Operations a second', kind: 'integer', min: 1, max: 100000000, unset: 'no limit', help: 'At most so many.' },
+	{ key: 'bandwidth', label: 'Bandwidth', kind: 'text', unset: 'no limit', help: 'Bytes read and written, as "50MB/s" or "1Gb/s".' },
+];
+
+export const NIC_FIELDS = [
+	{ key: 'bridge', label: 'Bridge', kind: 'text', unset: 'default', max: 31,
+		help: 'Cards of one bridge reach each other. The bridge "default" leads outside, unless the host is set up otherwise.' },
+	{ key: 'mac', label: 'MAC address', kind: 'text', unset: 'made from name and place', mono: true,
+		help: 'Its address, as 02:00:00:00:00:01. No two cards have the same.' },
+	{ key: 'ip', label: 'IP addresses', kind: 'list', unset: 'any', mono: true,
+		help: 'The guest may send from these only, separated by commas: at most three IPv4 and three IPv6 ones.' },
+	{ key: 'rate', label: 'Rate', kind: 'text', unset: 'no limit', help: 'What it may send, as "100Mb/s".' },
+	{ key: 'vlan', label: 'VLAN', kind: 'integer', min: 1, max: 4094, unset: 'none', help: 'VLAN of its frames, which have no tags.' },
+	{ key: 'trunk', label: 'Trunk', kind: 'bool', fallback: false, help: 'It carries the frames of all VLANs, with tags.' },
+	{ key: 'tenant', label: 'Tenant', kind: 'text', unset: 'none', max: 31,
+		help: 'Cards of different tenants do not reach each other, even on one bridge.' },
+	{ key: 'spoof', label: 'Any sender address', kind: 'bool', fallback: false,
+		help: 'It may send from any Ethernet address, for guests that are bridges themselves. Excludes IP addresses.' },
+	{ key: 'mtu', label: 'MTU', kind: 'integer', min: 576, max: 65535, unset: '1500', help: 'Longest packet, bytes.' },
+	{ key: 'num_queues', label: 'Queues', kind: 'integer', min: 1, max: 4, unset: '1', help: 'Pairs of queues.' },
+	{ key: 'offload', label: 'Offloads', kind: 'bool', fallback: true,
+		help: 'Offers checksums and TCP segmentation to the guest\'s driver.' },
+];
+
+export const DISKS_MAX = 8;
+export const NICS_MAX = 4;
+export const NAME_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,30}$/;

@@ -1,0 +1,89 @@
+// Figures of a VM: what it is, and plots of what it does.
+import { html, useState } from '../lib/html.js';
+import { historyOf } from '../samples.js';
+import { formatBytes, formatRate, formatCount, formatPercent, formatDuration, formatTime, plural } from '../lib/format.js';
+import { Plot } from '../ui/plot.js';
+import { Facts } from './host.js';
+
+const SPANS = [[300, '5 min'], [900, '15 min'], [3600, '1 h']];
+
+const shortBytes = (value) => value === null ? '–' : formatBytes(value);
+const counts = (value) => value === null ? '–' : `${formatCount(value)}/s`;
+
+const PLOTS = [
+	{ title: 'CPU', format: formatPercent, ceiling: 100, series: [{ key: 'cpu', label: 'used', hue: '--hue-1' },
+		{ key: 'wait', label: 'waiting', hue: '--hue-3' }] },
+	{ title: 'Memory', format: shortBytes, floorCeiling: 1 << 20, series: [{ key: 'memory', label: 'has', hue: '--hue-2' },
+		{ key: 'balloon', label: 'balloon', hue: '--hue-3' }] },
+	{ title: 'Network', format: formatRate, floorCeiling: 1024, series: [{ key: 'netIn', label: 'in', hue: '--hue-1' },
+		{ key: 'netOut', label: 'out', hue: '--hue-4' }] },
+	{ title: 'Disk', format: formatRate, floorCeiling: 1024, series: [{ key: 'diskRead', label: 'read', hue: '--hue-2' },
+		{ key: 'diskWrite', label: 'written', hue: '--hue-4' }] },
+	{ title: 'Exits', format: counts, floorCeiling: 10, series: [{ key: 'exits', label: 'exits', hue: '--hue-5' },
+		{ key: 'interrupts', label: 'interrupts', hue: '--hue-3' }] },
+];
+
+function Reasons({ reasons }) {
+	const top = reasons.slice(0, 6);
+	const most = top[0]?.rate || 1;
+	return html`<figure class="plot" data-plot="Exits by reason"><figcaption><span class="plot-title">Exits by reason</span></figcaption>
+		<table class="bars"><tbody>${top.map(({ reason, rate }) => html`<tr key=${reason}><th scope="row">${reason}</th>
+			<td><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect width=${100 * rate / most} height="6"/></svg></td>
+			<td class="number">${counts(rate)}</td></tr>`)}</tbody></table>
+		${!top.length && html`<p class="empty">No figures yet</p>`}</figure>`;
+}
+
+function cpus(config) {
+	if (!config.cpus)
+		return 'any core';
+	return `cores ${Array.isArray(config.cpus) ? config.cpus.join(', ') : config.cpus}`;
+}
+
+function factsOf(vm) {
+	const { config, stats } = vm;
+	const memory = stats?.memory;
+	return [
+		['Boots', html`<span class="mono">${config.kernel}${config.initrd ? `, ${config.initrd}` : ''}</span>`],
+		['Memory', formatBytes(memory?.bytes ?? vm.memory_bytes)],
+		['Processors', `${plural(vm.vcpus, 'vCPU', 'vCPUs')}, ${cpus(config)}, weight ${config.weight ?? 256}`],
+		['Disks and cards', `${plural((config.disk || []).length, 'disk', 'disks')}, ${plural((config.nic || []).length, 'card', 'cards')}`],
+		['Started', vm.started ? formatTime(vm.started) : 'not yet'],
+		['Up', vm.uptime_seconds ? formatDuration(vm.uptime_seconds) : '–'],
+		['Last end', vm.last_exit || 'none yet'],
+		['Starts, crashes', `${vm.starts}, ${vm.crashes}`],
+		['Defined by', vm.from_file ? 'hilum.toml' : 'an operator'],
+		['Kept by Hilum', memory ? `${formatBytes(memory.kernel_bytes + memory.table_bytes)} beside its memory` : null],
+	];
+}
+
+function Nics({ nics }) {
+	return html`<div class="scroll"><table><thead><tr><th>Card</th><th class="number">Received</th><th class="number">Sent</th>
+		<th class="number">Dropped</th><th class="number">Refused</th></tr></thead><tbody>${nics.map((nic) => html`<tr key=${nic.mac}>
+		<td class="mono">${nic.mac}</td><td class="number">${formatBytes(nic.rx_bytes)}</td><td class="number">${formatBytes(nic.tx_bytes)}</td>
+		<td class="number">${nic.rx_dropped}</td><td class="number">${nic.tx_refused}</td></tr>`)}</tbody></table></div>`;
+}
+
+function Disks({ disks, config }) {
+	const medium = (index) => config.disk?.[index]?.module || config.disk?.[index]?.device || '';
+	return html`<div class="scroll"><table><thead><tr><th>Disk</th><th>Medium</th><th class="number">Read</th><th class="number">Written</th>
+		<th class="number">Flushes</th><th class="number">Errors</th></tr></thead><tbody>${disks.map((disk, index) => html`<tr key=${index}>
+		<td class="mono">vd${String.fromCharCode(97 + index)}</td><td class="mono">${medium(index)}</td><td class="number">${formatBytes(disk.read_bytes)}</td>
+		<td class="number">${formatBytes(disk.write_bytes)}</td><td class="number">${disk.flush_requests}</td><td class="number">${disk.errors}</td>
+		</tr>`)}</tbody></table></div>`;
+}
+
+export function Summary({ vm }) {
+	const [span, setSpan] = useState(SPANS[0][0]);
+	const history = historyOf(vm.name);
+	const { stats } = vm;
+	return html`<section class="card"><h2 class="hidden-text">Facts</h2><${Facts} rows=${factsOf(vm)}/></section>
+		<div class="plots-head"><h2>Activity</h2><span class="spacer"></span>
+			<div class="segments" role="group" aria-label="Time shown">${SPANS.map(([seconds, label]) => html`<button type="button"
+				aria-pressed=${String(span === seconds)} onClick=${() => setSpan(seconds)}>${label}</button>`)}</div></div>
+		<div class="plots">
+			${PLOTS.map((plot) => html`<${Plot} key=${vm.name + plot.title} ...${plot} history=${history} span=${span}/>`)}
+			<${Reasons} reasons=${history.reasons || []}/>
+		</div>
+		${stats?.disks?.length > 0 && html`<section class="card"><h2>Disks</h2><${Disks} disks=${stats.disks} config=${vm.config}/></section>`}
+		${stats?.nics?.length > 0 && html`<section class="card"><h2>Network cards</h2><${Nics} nics=${stats.nics}/></section>`}`;
+}
