@@ -65,6 +65,8 @@ static void choose_card(const struct config *config, struct channel_message *m)
 {
 	const char *device = config->uplink_count != 0 ? config->uplink[0].device : NULL;
 
+	if (!config->api.enabled)
+		return; /* nobody would use it */
 	m->port.flags |= CHANNEL_PORT_CARD;
 	if (config->uplink_count == 0)
 		m->port.flags |= config->has_uplinks ? CHANNEL_PORT_OWN_CARD : 0;
