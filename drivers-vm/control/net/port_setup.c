@@ -172,23 +172,40 @@ uint64_t port_run(void)
 	return next != 0 ? service_ns_to_tsc(next) + 1 : 0;
 }
 
-void port_wait_for_state(uint64_t timeout_ns)
+static bool is_written(void)
+{
+	return store_is_clean() || !store_is_kept();
+}
+
+/* False: it is not so in time, or there is no driver VM any more. */
+static bool wait_until(bool (*is_so)(void), uint64_t timeout_ns)
 {
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
 	struct hypercall_trap none;
 
-	for (port_run(); !store_is_ready() && service_tsc() < deadline; port_run()) {
+	for (port_run(); !is_so(); port_run()) {
+		if (service_tsc() >= deadline || driver_ending() != NULL)
+			return false;
 		hypercall_wait(0, deadline, &none);
 		/* Only this event is taken here: the others stay pending for the main loop. */
 		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
 		driver_poll();
-		if (driver_ending() != NULL)
-			break; /* the main loop makes another one, but nobody can wait for that */
 	}
-	if (!store_is_ready()) {
-		service_log("state: it cannot be read in time: nothing will be kept");
-		store_abandon();
-		settled = true;
-		port_run();
-	}
+	return true;
+}
+
+void port_wait_for_state(uint64_t timeout_ns)
+{
+	if (wait_until(store_is_ready, timeout_ns))
+		return;
+	service_log("state: it cannot be read in time: nothing will be kept");
+	store_abandon();
+	settled = true;
+	port_run();
+}
+
+void port_wait_for_write(uint64_t timeout_ns)
+{
+	if (!wait_until(is_written, timeout_ns))
+		service_log("state: the last changes could not be written");
 }
