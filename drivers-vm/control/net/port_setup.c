@@ -16,7 +16,8 @@ _Static_assert(CHANNEL_PORT_BYTES == PORT_AREA_BYTES, "what is mapped is what is
 
 static uint8_t *const area = (uint8_t *)AREA_HERE;
 static hilum_handle_t memory, doorbell;
-static struct channel_port_place place; /* of the partition, as the first driver VM found it */
+static struct channel_port_place place;				 /* of the partition, as the first driver VM found it, and ... */
+static struct channel_port_disk found_disks[CHANNEL_PORT_FOUND]; /* ... all disks with one */
 static bool asked, settled, told_of_disk;
 
 static void kick(void)
@@ -86,11 +87,12 @@ void port_setup(const struct config *config)
 	memset(area, 0, PORT_AREA_BYTES);
 	choose_card(config, &m);
 	/* Nothing that turns up later is the state of this run. */
-	m.port.flags |= !settled || place.sectors != 0 ? CHANNEL_PORT_DISK : 0;
+	m.port.flags |= settled ? CHANNEL_PORT_AGAIN : 0;
 	m.port.place = place;
+	memcpy(m.port.found, found_disks, sizeof(found_disks));
 	if (config->state_disk != NULL && strlen(config->state_disk) <= sizeof(m.port.disk))
 		memcpy(m.port.disk, config->state_disk, strlen(config->state_disk));
-	if (place.sectors == 0)
+	if (!settled)
 		send_avoided(config);
 	asked = true;
 	driver_send(&m);
@@ -110,6 +112,8 @@ void port_setup_answered(const struct channel_message *m)
 	if (!asked)
 		return;
 	asked = false;
+	if (!settled)
+		memcpy(found_disks, m->port_ready.found, sizeof(found_disks));
 	if (m->port_ready.card && !(m->port_ready.mac[0] & 1)) {
 		const uint8_t *mac = m->port_ready.mac;
 		port_net_start(area, mac, kick);
