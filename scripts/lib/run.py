@@ -89,6 +89,7 @@ def parse(arguments):
     add("--hilum-cmdline", default="")
     add("--gdb", action="store_true")
     add("--monitor")
+    add("--reset-state", action="store_true")
     for flag in ("--print", "--no-build", "--check"):
         add(flag, action="store_true")
     # The image's kernel and service VMs: for tests of this program itself.
@@ -103,7 +104,7 @@ def parse(arguments):
     if options.emulator == "bochs":
         for name, wanted in (("--firmware", options.firmware != "bios"), ("--boot", options.boot != "cd"),
                              ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor),
-                             ("--api-port", options.api_port)):
+                             ("--reset-state", options.reset_state), ("--api-port", options.api_port)):
             if wanted:
                 parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
         try:
@@ -196,12 +197,12 @@ def main():
             start = functools.partial(bochs.start, image, scratch, **hardware)
             guide = None
         else:
-            disk, _lock = machine.scratch_disk(scratch)  # locked until this program ends
+            disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
             api_port = options.api_port or machine.free_port(8443)
-            guide = Guide(api_port, os.path.join(scratch, "token"))
+            guide = Guide(api_port, os.path.join(os.path.dirname(state), "state.token"))
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
-                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk, api_port))
+                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk, state, api_port))
             described = shlex.join(command)
             start = functools.partial(machine.start_qemu, command)
         if options.print:
