@@ -158,7 +158,9 @@ void config_read_uplinks(struct config_reader *reader, const struct toml_value *
 
 void config_add_default_uplink(struct config *config)
 {
-	for (unsigned i = 0; !config->has_uplinks && i < config->vm_count; i++)
+	if (config->has_uplinks)
+		return;
+	for (unsigned i = 0; i < config->vm_count; i++)
 		for (unsigned k = 0; k < config->vm[i].nic_count; k++) {
 			if (strcmp(config->vm[i].nic[k].bridge, CONFIG_BRIDGE_NAME) != 0)
 				continue;

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE_READ_NS  20000000000ull /* a disk that does not answer is given up after 10 s */
-#define STATE_WRITE_NS 3000000000ull
+#define READ_STATE_NS  20000000000ull /* a disk that does not answer is given up after 10 s */
+#define WRITE_STATE_NS 3000000000ull
 
 static struct config config;
 
@@ -49,7 +49,7 @@ static bool read_config(void)
 /* Nothing that was to be kept is lost by a power-off; but a disk that does not answer does not hold it up for ever either. */
 static void write_state(void)
 {
-	uint64_t end = service_tsc() + service_ns_to_tsc(STATE_WRITE_NS);
+	uint64_t end = service_tsc() + service_ns_to_tsc(WRITE_STATE_NS);
 	struct hypercall_trap none;
 
 	for (uint64_t next; store_is_kept() && !store_is_clean() && service_tsc() < end;) {
@@ -124,7 +124,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
-	port_wait_for_state(STATE_READ_NS);
+	port_wait_for_state(READ_STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
 	manager_init(&config);
 	https_begin(&config.api);

@@ -104,7 +104,7 @@ def parse(arguments):
     if options.emulator == "bochs":
         for name, wanted in (("--firmware", options.firmware != "bios"), ("--boot", options.boot != "cd"),
                              ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor),
-                             ("--reset-state", options.reset_state), ("--api-port", options.api_port)):
+                              ("--reset-state", options.reset_state), ("--api-port", options.api_port)):
             if wanted:
                 parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
         try:
@@ -202,7 +202,8 @@ def main():
             guide = Guide(api_port, os.path.join(os.path.dirname(state), "state.token"))
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
-                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk, state, api_port))
+                                           gdb=options.gdb, monitor=options.monitor,
+                                           extra=machine.plain_devices(disk, state, api_port))
             described = shlex.join(command)
             start = functools.partial(machine.start_qemu, command)
         if options.print:

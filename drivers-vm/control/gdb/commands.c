@@ -11,7 +11,7 @@ static const char error_syntax[] = "E16";
 static const char error_fault[] = "E0e";
 static const char error_full[] = "E1c";
 
-/* ---- Registers ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Registers ------------------------------------------------------------------------------------------------ */
 
 static void get_all_registers(struct gdb_stub *stub, struct gdb_answer *out)
 {
@@ -86,7 +86,7 @@ static void set_register(struct gdb_stub *stub, struct gdb_text *text, struct gd
 		put_state(stub, groups, out);
 }
 
-/* ---- Memory ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------ */
 
 static bool take_range(struct gdb_text *text, uint64_t *address, uint64_t *count)
 {
@@ -131,7 +131,7 @@ static void write_memory(struct gdb_stub *stub, struct gdb_text *text, struct gd
 		gdb_answer_put(out, s != NULL && gdb_memory_write(stub, s, at, bytes, count) ? "OK" : error_fault);
 }
 
-/* ---- Breakpoints ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Breakpoints ------------------------------------------------------------------------------------------------ */
 
 static bool change_point(struct gdb_stub *stub, char kind, bool insert, uint64_t at, uint64_t bytes)
 {
@@ -165,7 +165,7 @@ static void point_command(struct gdb_stub *stub, struct gdb_text *text, bool ins
 		gdb_answer_put(out, change_point(stub, kind, insert, at, bytes) ? "OK" : error_full);
 }
 
-/* ---- Running --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------------ */
 
 /* A thread: 0 any, -1 all, n vCPU n - 1. */
 static bool take_thread(struct gdb_stub *stub, struct gdb_text *text, unsigned any, unsigned *vcpu)
@@ -278,7 +278,7 @@ static void is_thread_alive(struct gdb_stub *stub, struct gdb_text *text, struct
 	gdb_answer_put(out, take_thread(stub, text, 0, &vcpu) && vcpu != ALL ? "OK" : error_syntax);
 }
 
-/* ---- All of them ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- All of them ------------------------------------------------------------------------------------------------ */
 
 /* True: the answer, even an empty one, is to be sent; otherwise it comes with the next stop. */
 static bool answer_command(struct gdb_stub *stub, char letter, struct gdb_text *text, struct gdb_answer *out)

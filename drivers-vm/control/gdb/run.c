@@ -17,7 +17,7 @@
 #define VECTOR_BP 3u
 #define VECTOR_UD 6u
 
-/* ---- Going --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Going ------------------------------------------------------------------------------------------------ */
 
 /* One instruction, by TF. */
 static void begin_step(struct gdb_stub *stub, struct gdb_vcpu *v, struct hilum_vcpu_state *s)
@@ -90,7 +90,7 @@ void gdb_run(struct gdb_stub *stub, const enum gdb_action action[HILUM_MAX_VCPUS
 	}
 }
 
-/* ---- Stopping ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Stopping ------------------------------------------------------------------------------------------------ */
 
 /* An exception that is the guest's own. None is in its way: what stopped the vCPU was to be the next. */
 static enum gdb_reason reflect(struct hilum_vcpu_state *s, unsigned vector, uint32_t *groups)
@@ -107,7 +107,8 @@ static enum gdb_reason look_at_trap(struct gdb_stub *stub, struct gdb_vcpu *v, s
 
 	for (unsigned i = 0; i < GDB_WATCHES_MAX; i++) {
 		const struct gdb_watch *w = &stub->watches[i];
-		if (!w->used || !(hits >> i & 1))
+		bool here = v->lent && w->kind == GDB_WATCH_EXECUTE && w->gva == gdb_linear_rip(s); /* Bochs's SVM loses DR6 */
+		if (!w->used || !(here || (hits >> i & 1)))
 			continue;
 		v->address = w->gva;
 		s->dr6 = v->dr6;

@@ -32,7 +32,7 @@ struct session {
 
 static struct session *sessions[GDB_SESSIONS_MAX];
 
-/* ---- The VM, for the stub -------------------------------------------------------------------------------------------------------------- */
+/* ---- The VM, for the stub ------------------------------------------------------------------------------------------------ */
 
 static const struct guest *guest_of(const struct session *s)
 {
@@ -111,7 +111,7 @@ static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 	return NULL;
 }
 
-/* ---- Sessions ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Sessions ------------------------------------------------------------------------------------------------ */
 
 static struct session *of_slot(uint32_t slot)
 {
@@ -257,7 +257,7 @@ void api_gdb_close(int session)
 	free(s);
 }
 
-/* ---- What the guest's life tells -------------------------------------------------------------------------------------------------------- */
+/* ---- What the guest's life tells ------------------------------------------------------------------------------------------------ */
 
 void gdb_guest_check(uint32_t slot)
 {
