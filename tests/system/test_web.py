@@ -116,6 +116,22 @@ def test_trusted_certificate():
                 raw.close()
 
 
+def test_token_is_not_in_the_log():
+    """The first token is for who stands at the machine: whoever may read the log does not find it there."""
+    with Machine(linux(), api=True) as m:
+        token = m.token()
+        with connect(m) as tls:
+            ask(tls, "/api/v1/host", f"Authorization: Bearer {token}\r\n")
+            status, _, body = read_answer(tls)
+            equal(status, 200)
+            true(b'"state_kept":false' in body, f"no figures in {body!r}")
+        with connect(m) as tls:
+            ask(tls, "/api/v1/log", f"Authorization: Bearer {token}\r\nConnection: close\r\n")
+            log = b"".join(iter(lambda: tls.recv(65536), b""))
+        true(b"api: certificate" in log, f"the log lacks its lines: {log!r}")
+        true(token[6:].encode() not in log, "the log has the token")
+
+
 def test_garbage():
     """What is no TLS ends the connection and nothing else."""
     with Machine(linux(), api=True) as m:
