@@ -156,6 +156,7 @@ def idle_connections(m, count, shake_hands):
     """As many connections as the machine and this host let there be; what is refused does not matter."""
     held = []
     for _ in range(count):
+        time.sleep(0.02)  # QEMU takes one at a time; the next one's first packet would be lost, and sent again a second later
         with contextlib.suppress(OSError):
             held.append(connect(m) if shake_hands else socket.create_connection(("127.0.0.1", m.api_port), ANSWER_S))
     return held
