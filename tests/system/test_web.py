@@ -82,6 +82,14 @@ def test_answers():
             for _ in range(3):  # on one connection
                 ask(tls)
                 equal(read_answer(tls)[0], 200)
+        again = context()
+        with connect(m, again) as tls:
+            session = tls.session
+        raw = socket.create_connection(("127.0.0.1", m.api_port), ANSWER_S)
+        with again.wrap_socket(raw, session=session) as tls:
+            true(tls.session_reused, "a session that was just made is not taken up again")
+            ask(tls)
+            equal(read_answer(tls)[0], 200)
         old = context()
         old.minimum_version = ssl.TLSVersion.TLSv1
         old.maximum_version = ssl.TLSVersion.TLSv1_1
