@@ -54,7 +54,8 @@ const char *http_status_text(unsigned status)
 
 void http_put(struct http_conn *conn, const void *bytes, size_t count)
 {
-	memcpy(conn->out + conn->out_end, bytes, count);
+	if (count != 0)
+		memcpy(conn->out + conn->out_end, bytes, count);
 	conn->out_end += count;
 }
 
