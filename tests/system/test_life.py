@@ -1,9 +1,10 @@
 """The VMs' life as operators command it, over HTTPS: commands, consoles, images, and the driver VM's end beneath them."""
+import random
 import re
 import time
 
 from apiclient import Api
-from harness import BOOT_S, COMMAND_S, PROMPT, Machine, equal, guestconfig, quick, true
+from harness import BOOT_S, COMMAND_S, PROMPT, Machine, each, equal, guestconfig, long, quick, true
 from test_virtio import Files, guest, table
 
 NAME = "linux"
@@ -145,3 +146,101 @@ def test_driver_vm_ends_while_a_vm_is_made():
         with api.console(NAME, tail=0) as console:
             console.expect(PROMPT, BOOT_S)
             say(console, "echo $((6 * 7))", "42")
+
+
+ACTIONS = ("boot", "shutdown", "power-button", "reboot", "pause", "resume", "nmi", "reset")
+DEFINITION = {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet", "memory": "96M",
+              "disk": [{"module": "disk"}, {"module": "disk", "readonly": True}], "nic": [{"bridge": "a", "tenant": "b"}]}
+
+
+def free_bytes(api):
+    return api.expect(200, "GET", "/host")["memory"]["free_bytes"]
+
+
+def everything_goes(api, names):
+    for name in names:
+        api.ask("POST", f"/vms/{name}/shutdown", {"force": True})
+        api.expect(204, "DELETE", f"/vms/{name}")
+
+
+def act_at_random(api, rng, names):
+    """One command, right or wrong: the answer is one that the API's description has."""
+    name = rng.choice(names)
+    what = rng.random()
+    if what < 0.1:
+        status = api.ask("PUT", f"/vms/{name}", {**DEFINITION, "memory": rng.choice(("96M", "128M"))})[0]
+        true(status in (200, 201), f"PUT of a definition: {status}")
+    elif what < 0.2:
+        status = api.ask("POST", "/driver/restart")[0]
+        equal(status, 202, "restart of the driver VM")
+    else:
+        action = rng.choice(ACTIONS)
+        body = rng.choice((None, {"timeout_seconds": 1}, {"force": True})) if action in ("shutdown", "reboot") else None
+        status = api.ask("POST", f"/vms/{name}/{action}", body)[0]
+        true(status in (202, 409), f"{action}: {status}")
+
+
+def commands_in_any_order(times):
+    names = ["a", "b", "c"]
+    rng = random.Random(times)
+    text = "[hilum]\ndriver_restarts = 100000\n"
+    with Files() as files:
+        with Machine(text, {"disk": files.ext4("disk", 8)}, api=True, memory="2G") as m:
+            api = Api(m)
+            for name in names:
+                api.expect(201, "PUT", f"/vms/{name}", DEFINITION)
+            everything_goes(api, names)
+            before = free_bytes(api)
+            for name in names:
+                api.expect(201, "PUT", f"/vms/{name}", DEFINITION)
+            for _ in range(times):
+                act_at_random(api, rng, names)
+                m.read(0)  # the serial line must not stop for want of a reader
+                if rng.random() < 0.3:
+                    time.sleep(rng.uniform(0, 1))
+            api.ask("POST", "/vms/a/shutdown", {"force": True})
+            api.ask("POST", "/vms/a/resume")
+            api.ask("POST", "/vms/a/boot")
+            with api.console("a") as console:
+                console.expect(PROMPT, BOOT_S)
+                say(console, "echo $((6 * 7))", "42")
+            everything_goes(api, names)
+            lost = before - free_bytes(api)
+            true(lost < 1 << 20, f"{lost} bytes of memory are gone")
+
+
+def test_commands_in_any_order():
+    commands_in_any_order(60)
+
+
+@long
+def test_a_thousand_commands_in_any_order():
+    commands_in_any_order(1000)
+
+
+@each(dropped=(True,), stalled=(False,))
+def test_upload_that_never_ends(dropped):
+    with machine() as m:
+        api = Api(m)
+        api.state(NAME, "running", COMMAND_S)
+        before = free_bytes(api)
+        connection = api.connect()
+        connection.putrequest("PUT", "/api/v1/images/half")
+        connection.putheader("Authorization", f"Bearer {api.token}")
+        connection.putheader("Content-Type", "application/octet-stream")
+        connection.putheader("Content-Length", str(32 << 20))
+        connection.endheaders()
+        connection.send(bytes(9 << 20))
+        deadline = time.monotonic() + COMMAND_S
+        while before - free_bytes(api) < 8 << 20:
+            true(time.monotonic() < deadline, "what has come takes memory")
+            time.sleep(0.2)
+        true(before - free_bytes(api) < 16 << 20, "what has not come takes none")
+        if dropped:
+            connection.close()
+        deadline = time.monotonic() + 300
+        while before - free_bytes(api) >= 1 << 20:
+            true(time.monotonic() < deadline, "an upload that does not go on is given up")
+            time.sleep(1)
+        equal([image["name"] for image in api.expect(200, "GET", "/images")["images"] if image["source"] == "upload"], [], "images")
+        connection.close()
