@@ -5,6 +5,8 @@
 #ifndef DRIVERS_VM_CONTROL_API_API_H
 #define DRIVERS_VM_CONTROL_API_API_H
 
+#include "drivers-vm/control/api/files.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,19 +23,6 @@ unsigned api_load_definitions(void);
 /* If there is no token at all: makes one with the role admin, named "first", and returns true. To be shown to who stands at the machine. */
 #define API_TOKEN_BYTES 50u /* "hilum_", 43 characters and the NUL */
 bool api_first_token(char token[API_TOKEN_BYTES]);
-
-/* A static file; the build makes a table of the web console's. */
-struct api_file {
-	const char *path;     /* "/assets/app.js"; "/" is the page itself */
-	const char *type;     /* "text/javascript; charset=utf-8" */
-	const char *encoding; /* "gzip", or NULL */
-	const uint8_t *bytes;
-	size_t count;
-	const char *etag;     /* with its quotation marks */
-	bool immutable;	      /* its path changes with its bytes: browsers may keep it for ever */
-};
-extern const struct api_file api_files[];
-extern const unsigned api_file_count;
 
 /* docs/openapi.yaml */
 extern const char api_document[];

@@ -1,5 +1,5 @@
 /* The web console's files, compressed when the image is built. Each is served under its path only; nothing is looked up in a file system. */
-#include "drivers-vm/control/api/api.h"
+#include "drivers-vm/control/api/files.h"
 #include "drivers-vm/control/api/routes.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The table of static files of a build without the web console: one page that says so. */
-#include "drivers-vm/control/api/api.h"
+#include "drivers-vm/control/api/files.h"
 
 static const char page[] = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Hilum</title>"
 			   "<p>This build has no web console. The API is below <code>/api/v1</code>.</p></html>\n";
