@@ -14,7 +14,7 @@ async function upload(page, file, name) {
 	await show(page, 'images');
 	await page.getByLabel('File').setInputFiles(file);
 	await page.getByLabel('Name').fill(name);
-	await page.getByRole('button', { name: 'Upload' }).click();
+	await page.getByRole('button', { name: 'Upload', exact: true }).click();
 	await page.getByRole('cell', { name, exact: true }).waitFor();
 }
 
@@ -40,7 +40,7 @@ async function type(page) {
 	await until('the guest\'s prompt', async () => /:[^\n]*# *$/.test((await terminalText(page)).trimEnd()));
 	await page.locator('.xterm-helper-textarea').focus();
 	/* The shell puts the answer together, so that the echo of the line is not mistaken for it. */
-	await page.keyboard.type("echo he''re-I-am $((6 * 7)); ls -l --color=always /\n");
+	await page.keyboard.type("printf '\\033[38;2;250;120;10m'; ls /; printf '\\033[0m'; echo he''re-I-am $((6 * 7))\n");
 	await until('its answer', async () => /here-I-am 42/.test(await terminalText(page)));
 }
 
