@@ -20,7 +20,7 @@ import unittest
 import pexpect
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-HILUM = os.path.join(ROOT, "build", "hilum")
+HILUM = os.environ.get("HILUM_PROGRAM") or os.path.join(ROOT, "build", "hilum")
 SIMULATOR = os.path.join(ROOT, "build", "hilum-sim")
 LIMIT_S = 120  # for one command, on a machine that is busy with others
 TOKEN = "hilum_" + "A" * 43
@@ -190,8 +190,7 @@ class Workstation(unittest.TestCase):
 
     def setUp(self):
         self.home = tempfile.mkdtemp(dir=self.folder)
-        self.env = {"HOME": self.home, "PATH": os.environ["PATH"], "TERM": "vt100", "LANG": "C.UTF-8", "COLUMNS": "80",
-                    "ASAN_OPTIONS": "detect_leaks=0"}
+        self.env = {"HOME": self.home, "PATH": os.environ["PATH"], "TERM": "vt100", "LANG": "C.UTF-8", "COLUMNS": "80"}
 
     def path(self, name, text=None):
         """A file of the home; written if there is a text."""
