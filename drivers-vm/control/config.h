@@ -163,6 +163,9 @@ struct config {
 	struct config_vm vm[CONFIG_VMS_MAX]; /* the valid ones, in the order of the file */
 };
 
+/* What stands in for [[nic]] where a file has none: a gateway for the bridge CONFIG_BRIDGE_NAME, by any card. */
+extern const struct config_uplink config_default_uplink;
+
 struct config_report {
 	void (*error)(void *ctx, const char *message); /* one line, "FILE:LINE: KEY: what is wrong" */
 	void *ctx;

@@ -5,7 +5,11 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct config_subnet default_subnet = {10u << 24 | 100u << 8, 24};
+#define DEFAULT_SUBNET {10u << 24 | 100u << 8, 24}
+
+static const struct config_subnet default_subnet = DEFAULT_SUBNET;
+const struct config_uplink config_default_uplink = {
+	.bridge = CONFIG_BRIDGE_NAME, .mode = CONFIG_UPLINK_NAT, .subnet = DEFAULT_SUBNET};
 
 /* 00:04.0, or with a segment, 0000:00:04.0. */
 static bool is_pci_address(const char *text)
@@ -152,26 +156,16 @@ void config_read_uplinks(struct config_reader *reader, const struct toml_value *
 		out->uplink_count += read_uplink(reader, table, &out->uplink[out->uplink_count]);
 }
 
-static void add_default_uplink(struct config *config)
-{
-	config->uplink[0] = (struct config_uplink){
-		.bridge = CONFIG_BRIDGE_NAME, .mode = CONFIG_UPLINK_NAT, .subnet = default_subnet};
-	config->uplink_count = 1;
-}
-
 void config_add_default_uplink(struct config *config)
 {
 	if (config->has_uplinks)
 		return;
-	if (config->api.enabled) {
-		add_default_uplink(config);
-		return;
-	}
 	for (unsigned i = 0; i < config->vm_count; i++)
 		for (unsigned k = 0; k < config->vm[i].nic_count; k++) {
 			if (strcmp(config->vm[i].nic[k].bridge, CONFIG_BRIDGE_NAME) != 0)
 				continue;
-			add_default_uplink(config);
+			config->uplink[0] = config_default_uplink;
+			config->uplink_count = 1;
 			return;
 		}
 }

@@ -31,12 +31,14 @@ static uint64_t now_ns(void)
 static void join(const struct channel_message *m)
 {
 	struct channel_message uplink = {.kind = CHANNEL_UPLINK};
-	const struct host_nic *nic;
+	const struct host_nic *nic = NULL;
 
-	memcpy(uplink.uplink.device, m->port.device, sizeof(uplink.uplink.device));
-	nic = m->port.flags & CHANNEL_PORT_OWN_CARD ? host_nic_join(&own_net, &uplink) : host_nic_joined(m->port.device);
+	if (!(m->port.flags & CHANNEL_PORT_OWN_CARD))
+		nic = host_nic_joined(m->port.device);
+	else if (host_nic_is_free())
+		nic = host_nic_join(&own_net, &uplink);
 	if (nic == NULL)
-		return; /* the log says why, if somebody could expect it */
+		return; /* if there should be one, the log has said why there is not */
 	if (!service_port_join(&port, nic->joined, &nic->port.policy, nic->mac))
 		service_log("the control VM's card: the switch has no port left");
 }

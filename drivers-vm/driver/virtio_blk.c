@@ -110,8 +110,6 @@ static void count(struct virtio_blk_counts *counts, const struct blk_request *re
 	} else if (request->operation == BLK_WRITE) {
 		counts->write_requests++;
 		counts->write_bytes += request->sectors * BLK_SECTOR_BYTES;
-	} else if (request->operation == BLK_FLUSH) {
-		counts->flush_requests++;
 	}
 }
 
@@ -233,6 +231,7 @@ static enum blk_status parse(struct virtio_blk_request *r, struct virtqueue_chai
 	case VIRTIO_BLK_T_FLUSH:
 		r->request.operation = BLK_FLUSH;
 		r->request.sector = 0;
+		r->disk->counts.flush_requests++;
 		return r->disk->backend->flushes ? BLK_PENDING : BLK_OK;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
@@ -259,6 +258,7 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 	chain.segment = r->segment;
 	r->orphan = false;
 	r->queue = (uint16_t)queue;
+	r->request.lane = disk->lane + queue;
 	r->place = virtqueue_mark(&disk->device.queue[queue]);
 	set_progress(r, VIRTIO_BLK_TAKING);
 	bool taken = virtio_pci_take(&disk->device, queue, &chain);
@@ -409,8 +409,11 @@ void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 	};
 
 	assert(config->queues >= 1 && config->queues <= VIRTIO_BLK_QUEUES_MAX && config->requests != 0);
+	static unsigned lanes;
+
 	disk->backend = config->device;
 	disk->timer = timer;
+	disk->lane = lanes++; /* disks of one device begin at unlike queues of its */
 	disk->held = NULL;
 	disk->pending = 0;
 	disk->starved = false;

@@ -138,7 +138,22 @@ def test_guest_gets_neither_the_partition_nor_the_disk_around_it():
             equal(m.shell("blockdev --getsz /dev/vda"), "2048", "sectors of the good guest's partition")
             kill(m, CRASH)
             equal(m.shell("dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null && echo well"), "well")
+            true("is gone" not in m.text, "the fresh driver VM did not find the partition")
         equal(boots_on(image), [(1, 1)], "the state beside it")
+
+
+def test_of_two_disks_with_the_label_none_is_used_unless_it_is_named():
+    with Files() as files:
+        image = state_image(files)
+        other = ("-drive", f"file={files.make('other', state_disk())},if=none,id=d1,format=raw", "-device", "nvme,drive=d1,serial=OTHER")
+        hardware = (*INTEL, *disk(image, VIRTIO[0], **VIRTIO[2]), *other)
+        with Machine(EMPTY, linux=False, extra=hardware) as m:
+            m.expect("hilum: several disks have a GPT partition labelled 'hilum-state': none of them is used", BOOT_S)
+            m.expect("hilum: no GPT partition labelled 'hilum-state': nothing will be kept", BOOT_S)
+        with Machine(EMPTY.replace("[hilum]\n", '[hilum]\nstate_disk = "OTHER"\n'), linux=False, extra=hardware) as m:
+            equal(started(m), 1, "start")
+            m.settle()
+        equal(boots_on(image), [], "copies on the disk that is not named")
 
 
 def test_disk_that_a_guest_may_write_as_a_whole_is_not_believed():

@@ -526,14 +526,9 @@ static void config_read__no_network_plan__default_bridge_gets_nat(void **state)
 	assert_int_equal(config.uplink[0].mode, CONFIG_UPLINK_NAT);
 	assert_string_equal(config.uplink[0].bridge, "default");
 	assert_int_equal(config.uplink[0].subnet.address, 0x0A006400);
-	/* The API alone wants one too. */
 	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n"), 0);
-	assert_int_equal(config.uplink_count, 1);
-	assert_int_equal(read_text("[api]\nenabled=false\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 0);
-	assert_int_equal(config.uplink_count, 1);
-	assert_int_equal(read_text("[api]\nenabled=false\n[[vm]]\nname='a'\nkernel='k'\n"), 0);
 	assert_int_equal(config.uplink_count, 0);
-	assert_int_equal(read_text("[api]\nenabled=false\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\nbridge='lab'\n"), 0);
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\nbridge='lab'\n"), 0);
 	assert_int_equal(config.uplink_count, 0);
 	assert_int_equal(read_text("nic=[]\n[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\n"), 0);
 	assert_int_equal(config.uplink_count, 0);

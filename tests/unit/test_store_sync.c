@@ -452,6 +452,29 @@ static void store_open__no_disk_or_a_small_one__works_in_memory(void **state)
 	}
 }
 
+static void store_abandon__disk_answers_later__its_answer_does_not_count(void **state)
+{
+	(void)state;
+	put_state(1, 60000);
+	run(0);
+	for (unsigned steps = 0; steps < 4; steps++) {
+		forget();
+		store_open(&disk);
+		for (unsigned i = 0; i < steps && !store_is_ready(); i++)
+			drive_step();
+		if (store_is_ready())
+			break;
+		store_abandon();
+		assert_true(store_is_ready());
+		while (drive_step())
+			;
+		assert_false(store_is_kept());
+		assert_int_equal(found_state(60000), 0);
+	}
+	start();
+	assert_int_equal(found_state(60000), 1);
+}
+
 static void store_open__put_before_it_was_read__is_written_too(void **state)
 {
 	(void)state;
@@ -479,6 +502,7 @@ int main(void)
 		cmocka_unit_test_setup(store_open__both_copies_damaged__afresh_and_said, blank),
 		cmocka_unit_test_setup(store_open__of_another_version__is_left_alone, blank),
 		cmocka_unit_test_setup(store_open__no_disk_or_a_small_one__works_in_memory, blank),
+		cmocka_unit_test_setup(store_abandon__disk_answers_later__its_answer_does_not_count, blank),
 		cmocka_unit_test_setup(store_open__put_before_it_was_read__is_written_too, blank),
 	};
 

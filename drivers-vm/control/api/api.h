@@ -5,6 +5,8 @@
 #ifndef DRIVERS_VM_CONTROL_API_API_H
 #define DRIVERS_VM_CONTROL_API_API_H
 
+#include "drivers-vm/control/api/files.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -11,7 +11,7 @@
 
 static const struct api_file *find_file(const char *path)
 {
-	for (unsigned i = 0; i < api_files_count; i++)
+	for (unsigned i = 0; i < api_file_count; i++)
 		if (strcmp(api_files[i].path, path) == 0)
 			return &api_files[i];
 	return NULL;

@@ -18,6 +18,6 @@ struct api_file {
 
 /* The web console's, which the build makes; in files_none.c, for builds without it, one page that says so. */
 extern const struct api_file api_files[];
-extern const unsigned api_files_count;
+extern const unsigned api_file_count;
 
 #endif

@@ -7,4 +7,4 @@ static const char page[] = "<!doctype html><html lang=\"en\"><meta charset=\"utf
 __attribute__((weak)) const struct api_file api_files[] = {
 	{"/", "text/html; charset=utf-8", NULL, (const uint8_t *)page, sizeof(page) - 1, "\"none\"", false},
 };
-__attribute__((weak)) const unsigned api_files_count = 1;
+__attribute__((weak)) const unsigned api_file_count = 1;
