@@ -36,7 +36,7 @@ static struct hilum_vcpu_state state;
 static char heard[GDB_PACKET_BYTES + 1];
 static unsigned failed;
 
-/* ---- The guest ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- The guest ---------------------------------------- */
 
 static bool get_state(void *opaque, unsigned n, struct hilum_vcpu_state *out)
 {
@@ -173,7 +173,7 @@ static void end(void)
 	hc(HC_VM_DESTROY, vm);
 }
 
-/* ---- The debugger --------------------------------------------------------------------------------------------------------------------- */
+/* ---- The debugger ---------------------------------------- */
 
 static void pause_ms(uint64_t ms)
 {
@@ -268,7 +268,7 @@ static void tell(const char *name, bool good)
 	failed += !good;
 }
 
-/* ---- Cases ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Cases ---------------------------------------- */
 
 static bool step(void)
 {

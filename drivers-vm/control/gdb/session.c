@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/gdb/gdb.h"
 
+#include "drivers-vm/control/api/platform.h"
 #include "drivers-vm/control/gdb/registers.h"
 #include "drivers-vm/control/gdb/stub.h"
 #include "drivers-vm/control/guest.h"
@@ -189,15 +190,15 @@ static void begin(struct session *s, bool ended)
 	service_log("vm %s: a debugger has it", g->config->name);
 }
 
-static int refuse(struct session *s, int number, char error[GDB_ERROR_BYTES], const char *why)
+static int refuse(struct session *s, int number, char error[API_ERROR_BYTES], const char *why)
 {
-	snprintf(error, GDB_ERROR_BYTES, "%s", why);
+	snprintf(error, API_ERROR_BYTES, "%s", why);
 	sessions[number] = NULL;
 	free(s);
 	return -1;
 }
 
-int api_gdb_open(const char *vm, char error[GDB_ERROR_BYTES])
+int api_gdb_open(const char *vm, char error[API_ERROR_BYTES])
 {
 	struct manager_error why = { "", "" };
 	bool ended;
@@ -207,7 +208,7 @@ int api_gdb_open(const char *vm, char error[GDB_ERROR_BYTES])
 		number++;
 	struct session *s = number < (int)GDB_SESSIONS_MAX ? calloc(1, sizeof(*s)) : NULL;
 	if (s == NULL) {
-		snprintf(error, GDB_ERROR_BYTES, "there is no room for another debugger");
+		snprintf(error, API_ERROR_BYTES, "there is no room for another debugger");
 		return -1;
 	}
 	if (manager_debug_begin(vm, &s->slot, &ended, &why) != MANAGER_OK)
