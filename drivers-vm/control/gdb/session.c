@@ -8,13 +8,12 @@
 #include "drivers-vm/control/gdb/registers.h"
 #include "drivers-vm/control/gdb/stub.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/places.h"
 #include "drivers-vm/lib/platform.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RAM_GPA	     0x7000000000ull /* of the control VM, from here to the limit: the RAM of guests that are debugged */
-#define RAM_LIMIT    0x10000000000ull
 #define GIB	     (1ull << 30)
 #define CPUID_XSAVE  (1u << 26)
 #define XSTATE_BV    512u /* in an XSAVE area */
@@ -130,7 +129,7 @@ static struct session *at(int number)
 /* Addresses for `bytes` that no other session has; 0: there are none. */
 static uint64_t place_for(uint64_t bytes)
 {
-	uint64_t place = RAM_GPA;
+	uint64_t place = PLACES_DEBUGGED;
 
 	for (unsigned i = 0; i < GDB_SESSIONS_MAX; i++) {
 		const struct session *s = sessions[i];
@@ -139,7 +138,7 @@ static uint64_t place_for(uint64_t bytes)
 		place = (s->ram + s->bytes + GIB - 1) & ~(GIB - 1);
 		i = (unsigned)-1; /* those before may be in the way of the new place */
 	}
-	return place + bytes <= RAM_LIMIT ? place : 0;
+	return place + bytes <= PLACES_DEBUGGED_LIMIT ? place : 0;
 }
 
 static bool map_ram(struct session *s)
@@ -215,7 +214,7 @@ int api_gdb_open(const char *vm, char error[API_ERROR_BYTES])
 		return refuse(s, number, error, why.detail);
 	if (!map_ram(s)) {
 		manager_debug_end(s->slot);
-		return refuse(s, number, error, "its memory cannot be mapped here");
+		return refuse(s, number, error, "the control VM has no room for its memory");
 	}
 	sessions[number] = s;
 	begin(s, ended);
