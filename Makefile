@@ -25,7 +25,7 @@ SERVICE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zo
 	$(WARN) -I. -Iinclude
 RUNTIME_SRC := $(sort $(wildcard drivers-vm/runtime/*.c drivers-vm/runtime/*.asm drivers-vm/lib/*.c))
 DRIVER_SRC  := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/driver/*.c))
-CONTROL_SRC := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/control/*.c drivers-vm/control/*/*.c))
+CONTROL_SRC := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/control/*.c drivers-vm/control/*/*.c)) $(B)/web_files.c
 service_obj  = $(patsubst %,$(B)/service/%.o,$(1))
 
 .PHONY: all kernel services help clean
@@ -59,7 +59,7 @@ $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 	$(Q)mv $@.tmp $@
 
 # Heap of each image, bytes: what its VM gets beyond text, data and stacks.
-$(B)/driver.elf: HEAP := 0x400000
+$(B)/driver.elf: HEAP := 0x800000
 $(B)/control.elf: HEAP := 0x1000000
 
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtime/service.ld

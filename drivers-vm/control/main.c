@@ -2,6 +2,7 @@
  * The control VM: reads hilum.toml, brings up the driver VM and the guests, and then waits for what happens to them. One vCPU, one
  * loop; it owns no device.
  */
+#include "drivers-vm/control/boot_reason.h"
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/events.h"
@@ -10,10 +11,12 @@
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/store/store.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define STATE_NS 20000000000ull /* a disk that does not answer is given up after 10 s */
+#define READ_STATE_NS  20000000000ull /* a disk that does not answer is given up after 10 s */
+#define WRITE_STATE_NS 3000000000ull
 
 static struct config config;
 
@@ -43,11 +46,27 @@ static bool read_config(void)
 	return true;
 }
 
+/* Nothing that was to be kept is lost by a power-off; but a disk that does not answer does not hold it up for ever either. */
+static void write_state(void)
+{
+	uint64_t end = service_tsc() + service_ns_to_tsc(WRITE_STATE_NS);
+	struct hypercall_trap none;
+
+	for (uint64_t next; store_is_kept() && !store_is_clean() && service_tsc() < end;) {
+		next = port_run();
+		hypercall_wait(0, next != 0 && next < end ? next : end, &none);
+		if (service_take_events(0, 0) & 1ull << CONTROL_EVENT_DRIVER)
+			driver_poll();
+	}
+}
+
 static void power_off(void)
 {
 	const struct channel_message flush = { .kind = CHANNEL_FLUSH };
 
 	service_log("no guest is left: powering off");
+	boot_reason_end();
+	write_state();
 	if (driver_vm != 0)
 		driver_call(&flush, CHANNEL_FLUSHED, 2000000000ull);
 	firmware_power_off();
@@ -105,7 +124,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
-	port_wait_for_state(STATE_NS);
+	port_wait_for_state(READ_STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
 	manager_init(&config);
 	https_begin(&config.api);

@@ -39,6 +39,7 @@ struct blk_request {
 	 * with no lock of the device held: it may submit again.
 	 */
 	void (*done)(struct blk_request *request, enum blk_status status);
+	unsigned lane; /* any number: requests of unlike numbers need not wait for each other, if the device has several queues */
 	/* The device's, from submit to done. */
 	struct blk_request *next;
 	uint64_t tag[2];

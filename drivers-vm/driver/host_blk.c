@@ -48,13 +48,19 @@ static bool put(struct host_blk *blk, struct blk_request *r)
 	return true;
 }
 
+static void put_waiting_in(struct host_blk *blk, struct host_blk_lane *lane)
+{
+	while (lane->waiting != NULL && put(blk, lane->waiting)) {
+		lane->waiting = lane->waiting->next;
+		if (lane->waiting == NULL)
+			lane->waiting_end = &lane->waiting;
+	}
+}
+
 void host_blk_put_waiting(struct host_blk *blk)
 {
-	while (blk->waiting != NULL && put(blk, blk->waiting)) {
-		blk->waiting = blk->waiting->next;
-		if (blk->waiting == NULL)
-			blk->waiting_end = &blk->waiting;
-	}
+	for (unsigned i = 0; i < blk->lanes; i++)
+		put_waiting_in(blk, &blk->lane[i]);
 	blk->ops->ring(blk);
 }
 
@@ -69,11 +75,13 @@ static enum blk_status submit(struct blk_device *device, struct blk_request *r)
 
 	if (blk->dead)
 		return BLK_IO_ERROR;
+	struct host_blk_lane *lane = &blk->lane[host_blk_lane_of(blk, r)];
 	r->tag[0] = r->tag[1] = 0;
 	r->next = NULL;
-	*blk->waiting_end = r;
-	blk->waiting_end = &r->next;
-	host_blk_put_waiting(blk);
+	*lane->waiting_end = r;
+	lane->waiting_end = &r->next;
+	put_waiting_in(blk, lane);
+	blk->ops->ring(blk);
 	return BLK_PENDING;
 }
 
@@ -89,7 +97,7 @@ static void finish(struct host_blk *blk, struct host_blk_command *c, bool failed
 	else if (c->bounced != 0)
 		io_segments_write(r->segment, r->segments, c->byte, c->bounce, c->bounced);
 	r->tag[1]--;
-	if (blk->waiting == r)
+	if (blk->lane[host_blk_lane_of(blk, r)].waiting == r)
 		host_blk_put_waiting(blk); /* goes on, or leaves the list */
 	if (is_put(r) && !is_out(r))
 		r->done(r, r->tag[1] & FAILED ? BLK_IO_ERROR : BLK_OK);
@@ -156,28 +164,37 @@ void host_blk_stop_device(struct host_blk *blk)
 	host_pci_enable(blk->device.pci, false, false);
 }
 
+/* Takes the requests away that wait and have no command out; the first one may have some, and ends with the last of them. */
+static struct blk_request *take_waiting(struct host_blk_lane *lane)
+{
+	struct blk_request *waiting = lane->waiting;
+
+	if (waiting != NULL && is_out(waiting))
+		waiting = waiting->next;
+	lane->waiting = NULL;
+	lane->waiting_end = &lane->waiting;
+	return waiting;
+}
+
 void host_blk_give_up(struct host_blk *blk, const char *why)
 {
-	struct blk_request *waiting;
+	struct blk_request *waiting[HOST_BLK_LANES];
 
 	blk->dead = true;
 	blk->ops->stop(blk);
 	blk->check_tsc = 0;
 	host_device_log(blk->device.pci, "given up: %s", why);
-	/* The first one may have commands out: it ends with the last of them. */
-	if (blk->waiting != NULL && is_out(blk->waiting))
-		blk->waiting = blk->waiting->next;
-	waiting = blk->waiting;
-	blk->waiting = NULL;
-	blk->waiting_end = &blk->waiting;
+	for (unsigned i = 0; i < blk->lanes; i++)
+		waiting[i] = take_waiting(&blk->lane[i]);
 	for (unsigned i = 0; i < HOST_BLK_COMMANDS; i++)
 		if (blk->command[i].request != NULL)
 			finish(blk, &blk->command[i], true);
-	while (waiting != NULL) {
-		struct blk_request *r = waiting;
-		waiting = r->next;
-		r->done(r, BLK_IO_ERROR);
-	}
+	for (unsigned i = 0; i < blk->lanes; i++)
+		while (waiting[i] != NULL) {
+			struct blk_request *r = waiting[i];
+			waiting[i] = r->next;
+			r->done(r, BLK_IO_ERROR);
+		}
 }
 
 /* ---- Set-up ----------------------------------------------------------------------------------------------------------------------- */
@@ -187,8 +204,9 @@ void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struc
 	static const struct host_device_ops device_ops = {.interrupt = host_blk_interrupt, .check = host_blk_check};
 	static const struct blk_device_ops blk_ops = {.submit = submit, .poll = poll};
 
-	*blk = (struct host_blk){.device = {&device_ops, pci}, .disk.device.ops = &blk_ops, .ops = ops};
-	blk->waiting_end = &blk->waiting;
+	*blk = (struct host_blk){.device = {&device_ops, pci}, .disk.device.ops = &blk_ops, .ops = ops, .lanes = 1};
+	for (unsigned i = 0; i < HOST_BLK_LANES; i++)
+		blk->lane[i].waiting_end = &blk->lane[i].waiting;
 }
 
 bool host_blk_make_pages(struct host_blk *blk, unsigned commands)

@@ -9,7 +9,9 @@
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_disk.h"
 
-#define HOST_BLK_COMMANDS   64u		   /* under way at most */
+#define HOST_BLK_QUEUE	    64u		   /* commands under way in one queue at most */
+#define HOST_BLK_LANES	    4u		   /* queues of one disk at most */
+#define HOST_BLK_COMMANDS   (HOST_BLK_LANES * HOST_BLK_QUEUE)
 #define HOST_BLK_TIMEOUT_NS 10000000000ull /* of a command */
 #define HOST_BLK_CHECK_NS   1000000000ull  /* how often it is looked for */
 
@@ -47,16 +49,28 @@ struct host_blk_ops {
 	void (*stop)(struct host_blk *blk);
 };
 
+/* Requests that use one of the disk's queues wait for each other only. */
+struct host_blk_lane {
+	struct blk_request *waiting, **waiting_end; /* not all of their commands were put */
+};
+
 struct host_blk {
 	struct host_device device; /* first */
 	struct host_disk disk;	   /* the driver fills in size, abilities and serial number */
 	const struct host_blk_ops *ops;
 	struct host_blk_command command[HOST_BLK_COMMANDS];
-	struct blk_request *waiting, **waiting_end; /* not all of their commands were put */
-	uint64_t check_tsc;			    /* 0: nothing is under way */
+	struct host_blk_lane lane[HOST_BLK_LANES];
+	unsigned lanes;	    /* as many queues as the disk has: 1, unless its driver says more before host_blk_start */
+	uint64_t check_tsc; /* 0: nothing is under way */
 	unsigned under_way;
 	bool dead; /* given up */
 };
+
+/* Whose queue a request goes to. */
+static inline unsigned host_blk_lane_of(const struct host_blk *blk, const struct blk_request *request)
+{
+	return request->lane % blk->lanes;
+}
 
 /* First of all: who it is. */
 void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struct host_blk_ops *ops);

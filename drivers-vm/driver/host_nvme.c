@@ -1,5 +1,5 @@
 /*
- * Bringing up an NVMe controller: reset, admin queues, identify, the pair of I/O queues. NVM Express Base Specification 2.0, 3.1.3
+ * Bringing up an NVMe controller: reset, admin queues, identify, the pairs of I/O queues. NVM Express Base Specification 2.0, 3.1.3
  * Controller Properties, 3.5.1 Memory-based Controller Initialization, 5.17 Identify. What identify data says is bounded before it is
  * used.
  */
@@ -29,6 +29,8 @@ enum { CAP = 0x00, CC = 0x14, CSTS = 0x1C, AQA = 0x24, ASQ = 0x28, ACQ = 0x30, D
 #define OPCODE_CREATE_SQ  0x01u
 #define OPCODE_CREATE_CQ  0x05u
 #define OPCODE_IDENTIFY	  0x06u
+#define OPCODE_SET_FEATURES 0x09u
+#define FEATURE_QUEUES	    0x07u /* 5.27.1.5 Number of Queues: submission in 15:0, completion in 31:16, both 0's based */
 #define IDENTIFY_NAMESPACE  0u
 #define IDENTIFY_CONTROLLER 1u
 #define IDENTIFY_ACTIVE	    2u
@@ -103,7 +105,7 @@ static bool reset(struct nvme *nvme, uint64_t cap)
 	mmio_write32(nvme->registers, CC, mmio_read32(nvme->registers, CC) & ~CC_ENABLE);
 	if (!wait_ready(nvme, cap, 0))
 		return fail(nvme, "it cannot be reset");
-	if (!make_queue(nvme, &nvme->admin, 0, entries) || !make_queue(nvme, &nvme->io, 1, entries))
+	if (!make_queue(nvme, &nvme->admin, 0, entries))
 		return fail(nvme, "no memory for its queues");
 	mmio_write32(nvme->registers, AQA, (entries - 1) << 16 | (entries - 1));
 	mmio_write64(nvme->registers, ASQ, address_of(nvme, nvme->admin.commands));
@@ -197,19 +199,47 @@ static bool identify_all(struct nvme *nvme)
 	       take_namespace(nvme, page);
 }
 
+/* How many pairs of I/O queues there are, of those wanted: the controller may have fewer, or doorbells for fewer in its BAR. */
+static unsigned ask_for_queues(struct nvme *nvme)
+{
+	unsigned wanted = (unsigned)((nvme->blk.device.pci->bar_bytes[0] - DOORBELLS) / (2 * nvme->doorbell_stride)) - 1;
+
+	wanted = wanted < NVME_IO_QUEUES ? wanted : NVME_IO_QUEUES;
+	if (wanted == 1 || !admin(nvme, &(struct nvme_command){.opcode = OPCODE_SET_FEATURES, .cdw10 = FEATURE_QUEUES,
+							       .cdw11 = (wanted - 1) << 16 | (wanted - 1)}))
+		return 1; /* which every controller has */
+	unsigned submission = (nvme->admin.result & 0xFFFF) + 1, completion = (nvme->admin.result >> 16) + 1;
+	wanted = submission < wanted ? submission : wanted;
+	return completion < wanted ? completion : wanted;
+}
+
+/* Pair number `q` + 1 with interrupt `q`. False: it cannot be. */
+static bool make_io_queue(struct nvme *nvme, unsigned q, unsigned event)
+{
+	struct nvme_queue *io = &nvme->io[q];
+	uint32_t number = q + 1, size = (nvme->admin.entries - 1) << 16 | number;
+
+	if (!host_pci_bind_irq(nvme->blk.device.pci, q, 0, event))
+		return q == 0 && fail(nvme, "its interrupt cannot be bound"); /* the others do without it */
+	if (!make_queue(nvme, io, number, nvme->admin.entries) ||
+	    !host_blk_make_pages(&nvme->blk, q * NVME_QUEUE_ENTRIES + io->entries - 1))
+		return fail(nvme, "no memory for its commands");
+	struct nvme_command completion = {.opcode = OPCODE_CREATE_CQ, .prp[0] = address_of(nvme, io->completions), .cdw10 = size,
+					  .cdw11 = QUEUE_CONTIGUOUS | QUEUE_INTERRUPTS | q << 16};
+	struct nvme_command submission = {.opcode = OPCODE_CREATE_SQ, .prp[0] = address_of(nvme, io->commands), .cdw10 = size,
+					  .cdw11 = QUEUE_CONTIGUOUS | number << 16};
+	return (admin(nvme, &completion) && admin(nvme, &submission)) || fail(nvme, "it refuses I/O queues");
+}
+
+/* At least one; with those that can be made. */
 static bool make_io_queues(struct nvme *nvme, unsigned event)
 {
-	uint32_t size = (nvme->io.entries - 1) << 16 | 1; /* and queue 1 */
-	struct nvme_command completion = {.opcode = OPCODE_CREATE_CQ, .prp[0] = address_of(nvme, nvme->io.completions), .cdw10 = size,
-					  .cdw11 = QUEUE_CONTIGUOUS | QUEUE_INTERRUPTS};
-	struct nvme_command submission = {.opcode = OPCODE_CREATE_SQ, .prp[0] = address_of(nvme, nvme->io.commands), .cdw10 = size,
-					  .cdw11 = QUEUE_CONTIGUOUS | 1u << 16};
+	unsigned queues = ask_for_queues(nvme), made = 0;
 
-	if (!host_blk_make_pages(&nvme->blk, nvme->io.entries - 1))
-		return fail(nvme, "no memory for its commands");
-	if (!host_pci_bind_irq(nvme->blk.device.pci, 0, 0, event))
-		return fail(nvme, "its interrupt cannot be bound");
-	return (admin(nvme, &completion) && admin(nvme, &submission)) || fail(nvme, "it refuses I/O queues");
+	while (made < queues && make_io_queue(nvme, made, event))
+		made++;
+	nvme->blk.lanes = made;
+	return made != 0;
 }
 
 /* ---- The driver ------------------------------------------------------------------------------------------------------------------- */
@@ -225,7 +255,7 @@ static bool bring_up(struct nvme *nvme, unsigned event)
 	uint64_t cap = mmio_read64(nvme->registers, CAP);
 	nvme->doorbell_stride = 4u << CAP_STRIDE(cap);
 	if (cap == UINT64_MAX || CAP_ENTRIES(cap) == 0 || CAP_PAGE_MIN(cap) != 0 ||
-	    pci->bar_bytes[0] - DOORBELLS < 4ull * nvme->doorbell_stride)
+	    pci->bar_bytes[0] - DOORBELLS < 4ull * nvme->doorbell_stride) /* admin and one I/O queue's */
 		return fail(nvme, "its capabilities make no sense");
 	return reset(nvme, cap) && identify_all(nvme) && make_io_queues(nvme, event);
 }
@@ -243,6 +273,7 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 		return NULL;
 	}
 	host_blk_start(&nvme->blk, "NVMe");
+	host_device_log(pci, "NVMe: %u pairs of I/O queues", nvme->blk.lanes);
 	return &nvme->blk.device;
 }
 

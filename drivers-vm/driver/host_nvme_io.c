@@ -22,6 +22,7 @@ struct dataset_range {
 	uint64_t sector;
 };
 static_assert(sizeof(struct dataset_range) == 16, "figure Dataset Management - Range Definition");
+static_assert(NVME_QUEUE_ENTRIES == HOST_BLK_QUEUE, "commands have numbers");
 static_assert(NVME_TRANSFER_BYTES / PAGE + 1 <= LIST_PAGES, "one list is enough");
 
 /* ---- Data ------------------------------------------------------------------------------------------------------------------------- */
@@ -161,10 +162,13 @@ static struct nvme *nvme_of(struct host_blk *blk)
 	return (struct nvme *)blk;
 }
 
+/* Command n of queue q is the disk's number q * NVME_QUEUE_ENTRIES + n. */
 static int free_command(const struct host_blk *blk, const struct blk_request *request)
 {
-	(void)request;
-	return nvme_queue_free(&((const struct nvme *)blk)->io);
+	unsigned q = host_blk_lane_of(blk, request);
+	int cid = nvme_queue_free(&((const struct nvme *)blk)->io[q]);
+
+	return cid < 0 ? -1 : (int)(q * NVME_QUEUE_ENTRIES) + cid;
 }
 
 static uint32_t put(struct host_blk *blk, unsigned number, const struct blk_request *r, uint64_t done)
@@ -173,32 +177,39 @@ static uint32_t put(struct host_blk *blk, unsigned number, const struct blk_requ
 	struct nvme_command command;
 	uint32_t units = next_command(nvme, &blk->command[number], r, done, &command);
 
-	nvme_queue_put(&nvme->io, number, &command);
+	nvme_queue_put(&nvme->io[number / NVME_QUEUE_ENTRIES], number % NVME_QUEUE_ENTRIES, &command);
 	return units;
 }
 
 static void ring(struct host_blk *blk)
 {
-	nvme_queue_ring(&nvme_of(blk)->io);
+	for (unsigned q = 0; q < blk->lanes; q++)
+		nvme_queue_ring(&nvme_of(blk)->io[q]);
 }
 
 static enum host_blk_taken take(struct host_blk *blk, unsigned *number)
 {
+	struct nvme *nvme = nvme_of(blk);
 	uint16_t status;
 
-	switch (nvme_queue_take(&nvme_of(blk)->io, number, &status)) {
-	case NVME_TAKEN_NONE:
-		return HOST_BLK_NONE;
-	case NVME_TAKEN_ONE:
-		return status == 0 ? HOST_BLK_DONE : HOST_BLK_FAILED;
-	default:
-		return HOST_BLK_BROKEN;
+	for (unsigned i = 0; i < blk->lanes; i++) {
+		unsigned q = nvme->next;
+		enum nvme_taken taken = nvme_queue_take(&nvme->io[q], number, &status);
+		nvme->next = q + 1 < blk->lanes ? q + 1 : 0;
+		if (taken == NVME_TAKEN_BROKEN)
+			return HOST_BLK_BROKEN;
+		if (taken == NVME_TAKEN_ONE) {
+			*number += q * NVME_QUEUE_ENTRIES;
+			return status == 0 ? HOST_BLK_DONE : HOST_BLK_FAILED;
+		}
 	}
+	return HOST_BLK_NONE;
 }
 
 static void taken(struct host_blk *blk)
 {
-	nvme_queue_taken(&nvme_of(blk)->io);
+	for (unsigned q = 0; q < blk->lanes; q++)
+		nvme_queue_taken(&nvme_of(blk)->io[q]);
 }
 
 const struct host_blk_ops nvme_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken,

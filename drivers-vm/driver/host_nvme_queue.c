@@ -63,6 +63,7 @@ enum nvme_taken nvme_queue_take(struct nvme_queue *queue, unsigned *cid, uint16_
 	queue->head = (queue->head + 1) % queue->entries;
 	if (queue->head == 0)
 		queue->phase ^= 1;
+	queue->result = mmio_read32(at, offsetof(struct nvme_completion, result));
 	*cid = number;
 	*status = (uint16_t)(last >> 17);
 	return NVME_TAKEN_ONE;
@@ -70,5 +71,8 @@ enum nvme_taken nvme_queue_take(struct nvme_queue *queue, unsigned *cid, uint16_
 
 void nvme_queue_taken(struct nvme_queue *queue)
 {
+	if (queue->head_told == queue->head)
+		return;
+	queue->head_told = queue->head;
 	mmio_write32(queue->head_doorbell, 0, queue->head);
 }

@@ -286,11 +286,11 @@ static bool bring_up(struct disk *disk, const struct host_pci *pci, unsigned eve
 
 	if (!host_virtio_open(&disk->virtio, pci, wanted, HOST_VIRTIO_F_INDIRECT) || !take_config(disk))
 		return false;
-	if (!host_pci_bind_irq(pci, 0, 0, event) || !host_blk_make_pages(&disk->blk, HOST_BLK_COMMANDS)) {
+	if (!host_pci_bind_irq(pci, 0, 0, event) || !host_blk_make_pages(&disk->blk, HOST_BLK_QUEUE)) {
 		host_device_log(pci, "virtio: no interrupt or no memory for it");
 		return false;
 	}
-	if (!host_virtio_make_queue(&disk->virtio, &disk->queue, 0, HOST_BLK_COMMANDS, 0))
+	if (!host_virtio_make_queue(&disk->virtio, &disk->queue, 0, HOST_BLK_QUEUE, 0))
 		return false;
 	host_virtio_start(&disk->virtio);
 	read_serial(disk);

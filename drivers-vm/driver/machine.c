@@ -264,6 +264,7 @@ static void pci_init(struct machine *m)
 	}
 	if (m->config.balloon != NULL) {
 		virtio_balloon_init(m->config.balloon, m->host, m->config.balloon_pages, m->config.packed);
+		virtio_balloon_set_blocks(m->config.balloon, m->config.balloon_block, m->config.balloon_blocks);
 		plug(m, &m->config.balloon->device);
 	}
 	m->config.disk_config = NULL;

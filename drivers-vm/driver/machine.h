@@ -43,6 +43,8 @@ struct machine_config {
 	struct virtio_rng *rng;		/* room for one; NULL: none */
 	struct virtio_balloon *balloon; /* likewise */
 	uint32_t balloon_pages;
+	uint16_t *balloon_block; /* for its counts, zeroed: see virtio_balloon_set_blocks; or NULL */
+	uint64_t balloon_blocks;
 	bool packed; /* these two, and the console, offer packed rings */
 };
 

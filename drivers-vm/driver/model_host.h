@@ -63,9 +63,9 @@ struct model_host {
 	void *(*guest_ram)(void *ctx, uint64_t gpa, uint64_t bytes);
 	/*
 	 * Optional. What is in [bytes, bytes + count), from guest_ram, is of no worth: the memory may go, and come back zeroed at the
-	 * next access. The callee leaves it there while a real device may be at the guest's memory.
+	 * next access. False: the callee leaves it there, as while a real device may be at the guest's memory.
 	 */
-	void (*discard)(void *ctx, void *bytes, uint64_t count);
+	bool (*discard)(void *ctx, void *bytes, uint64_t count);
 	/* Output of a guest's console; the callee takes all of it. */
 	void (*console_write)(void *ctx, unsigned console, const uint8_t *bytes, size_t count);
 	/* Optional. A console that took less input than it was offered has room again. */

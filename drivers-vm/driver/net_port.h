@@ -61,6 +61,12 @@ static inline void net_frame_release(struct net_frame *frame)
 		frame->done(frame);
 }
 
+/*
+ * One of `ways`, the same for all frames of a flow: by MAC addresses and, of IPv4, addresses, and ports if there are no options. What the
+ * first segment holds.
+ */
+unsigned net_frame_flow(const struct net_frame *frame, unsigned ways);
+
 struct net_port;
 
 struct net_port_ops {

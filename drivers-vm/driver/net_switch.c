@@ -273,3 +273,17 @@ void net_switch_poll(struct net_switch *sw)
 		if (sw->port[i]->ops->poll != NULL)
 			sw->port[i]->ops->poll(sw->port[i]);
 }
+
+unsigned net_frame_flow(const struct net_frame *frame, unsigned ways)
+{
+	const struct io_segment *head = &frame->segment[0];
+	uint32_t hash = 0, bytes = head->count < 38 ? head->count : 38;
+
+	if (ways <= 1)
+		return 0;
+	for (uint32_t i = 26; i < bytes; i++)
+		hash = hash * 31 + head->bytes[i];
+	for (uint32_t i = 0; i < 2 * NET_MAC_BYTES; i++)
+		hash = hash * 31 + head->bytes[i];
+	return (hash * 0x9E3779B1u >> 16) % ways; /* 2^32 by the golden ratio: neighbouring ports spread */
+}

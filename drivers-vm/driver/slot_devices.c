@@ -243,6 +243,10 @@ static bool others_make(struct slot_devices *devices, struct state_area *area, c
 		devices->rng = state_area_take(area, 1, sizeof(*devices->rng));
 	if (m->attach.flags & CHANNEL_VM_BALLOON)
 		devices->balloon = state_area_take(area, 1, sizeof(*devices->balloon));
+	if (devices->balloon != NULL) {
+		config->balloon_blocks = (m->attach.low_bytes + m->attach.high_bytes) / VIRTIO_BALLOON_BLOCK_BYTES;
+		config->balloon_block = state_area_take(area, config->balloon_blocks, sizeof(*config->balloon_block));
+	}
 	config->rng = devices->rng;
 	config->balloon = devices->balloon;
 	config->balloon_pages = m->attach.balloon_pages;

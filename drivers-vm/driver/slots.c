@@ -64,16 +64,18 @@ static void *host_ram(void *ctx, uint64_t gpa, uint64_t bytes)
 }
 
 /* A device that is at work would find no memory there; what it begins later is touched by us first. */
-static void host_discard(void *ctx, void *bytes, uint64_t count)
+static bool host_discard(void *ctx, void *bytes, uint64_t count)
 {
 	struct slot *s = ctx;
 	uint64_t offset = (uintptr_t)bytes - s->ram;
 	uint64_t gpa = offset < s->low_bytes ? offset : offset - s->low_bytes + PLATFORM_HIGH_RAM_BASE;
 
-	for (uint64_t at = 0, piece; at < count && !machine_is_busy(&s->state->machine); at += piece) {
+	for (uint64_t at = 0, piece; at < count; at += piece) {
 		piece = count - at < HILUM_DISCARD_BYTES_MAX ? count - at : HILUM_DISCARD_BYTES_MAX;
-		hc(HC_MEMORY_DISCARD, s->vm_handle, gpa + at, piece); /* if it fails the memory stays */
+		if (machine_is_busy(&s->state->machine) || hc(HC_MEMORY_DISCARD, s->vm_handle, gpa + at, piece) != 0)
+			return false;
 	}
+	return true;
 }
 
 static void host_console_write(void *ctx, unsigned console, const uint8_t *bytes, size_t count)

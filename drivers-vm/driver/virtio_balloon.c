@@ -2,23 +2,70 @@
 #include "drivers-vm/driver/virtio_balloon.h"
 
 #include <assert.h>
+#include <string.h>
 
 static_assert(offsetof(struct virtio_balloon, device) == 0,
 	      "the transport's callbacks find the device by it");
 
 #define PIECE_PAGES 64u
+#define GIVEN	    (VIRTIO_BALLOON_BLOCK_PAGES + 1)
 
 static struct virtio_balloon *balloon_of(struct virtio_pci *device)
 {
 	return (struct virtio_balloon *)device;
 }
 
-static void discard(struct virtio_balloon *balloon, void *bytes, uint64_t count)
+/* False: the host has not taken it. */
+static bool discard(struct virtio_balloon *balloon, void *bytes, uint64_t count)
 {
 	const struct model_host *host = balloon->device.host;
 
-	if (host->discard != NULL && balloon->discards++ < VIRTIO_BALLOON_DISCARDS)
-		host->discard(host->ctx, bytes, count);
+	return host->discard != NULL && balloon->discards++ < VIRTIO_BALLOON_DISCARDS && host->discard(host->ctx, bytes, count);
+}
+
+static uint8_t *ram_of(const struct virtio_balloon *balloon)
+{
+	return balloon->device.host->guest_ram(balloon->device.host->ctx, 0, VIRTIO_BALLOON_PAGE_BYTES);
+}
+
+static void give_block(struct virtio_balloon *balloon, uint64_t i)
+{
+	if (!discard(balloon, ram_of(balloon) + i * VIRTIO_BALLOON_BLOCK_BYTES, VIRTIO_BALLOON_BLOCK_BYTES))
+		return;
+	balloon->block[i] = GIVEN;
+	balloon->staying--;
+}
+
+/*
+ * Blocks that the host had no time for, or whose guest had a real device at work. Only while its driver tells of something, and so is
+ * there: another kernel may have come that does not know of the balloon yet.
+ */
+static void give_staying(struct virtio_balloon *balloon)
+{
+	for (unsigned n = 0; balloon->staying != 0 && n < VIRTIO_BALLOON_SCAN && balloon->discards < VIRTIO_BALLOON_DISCARDS; n++) {
+		uint64_t i = balloon->scanned < balloon->blocks ? balloon->scanned : 0;
+		balloon->scanned = i + 1;
+		if (balloon->block[i] == VIRTIO_BALLOON_BLOCK_PAGES)
+			give_block(balloon, i);
+	}
+}
+
+static void count_page(struct virtio_balloon *balloon, const uint8_t *page, bool inflate)
+{
+	uint64_t i = (uint64_t)(page - ram_of(balloon)) / VIRTIO_BALLOON_BLOCK_BYTES;
+
+	if (!(balloon->device.negotiated & VIRTIO_BALLOON_F_MUST_TELL_HOST) || i >= balloon->blocks)
+		return;
+	uint16_t *count = &balloon->block[i];
+	if (inflate && *count < VIRTIO_BALLOON_BLOCK_PAGES) {
+		if (++*count == VIRTIO_BALLOON_BLOCK_PAGES) {
+			balloon->staying++;
+			give_block(balloon, i);
+		}
+	} else if (!inflate && *count != 0) {
+		balloon->staying -= *count == VIRTIO_BALLOON_BLOCK_PAGES;
+		*count = (uint16_t)(*count == GIVEN ? VIRTIO_BALLOON_BLOCK_PAGES - 1 : *count - 1u);
+	}
 }
 
 static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_chain *chain, bool inflate)
@@ -33,8 +80,10 @@ static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_ch
 	for (uint64_t at = 0; (bytes = virtqueue_read(chain, at, page, sizeof(page))) != 0; at += bytes) {
 		for (size_t i = 0; i < bytes / sizeof(*page); i++) {
 			uint64_t gpa = (uint64_t)page[i] * VIRTIO_BALLOON_PAGE_BYTES;
-			if (host->guest_ram(host->ctx, gpa, VIRTIO_BALLOON_PAGE_BYTES) == NULL)
+			const uint8_t *at_host = host->guest_ram(host->ctx, gpa, VIRTIO_BALLOON_PAGE_BYTES);
+			if (at_host == NULL)
 				return false;
+			count_page(balloon, at_host, inflate);
 			++*(inflate ? &balloon->inflated : &balloon->deflated);
 		}
 	}
@@ -45,7 +94,7 @@ static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_ch
 static void take_report(struct virtio_balloon *balloon, const struct virtqueue_chain *chain)
 {
 	for (unsigned i = chain->readable; i < chain->readable + chain->writable; i++)
-		discard(balloon, chain->segment[i].bytes, chain->segment[i].count);
+		(void)discard(balloon, chain->segment[i].bytes, chain->segment[i].count); /* what stays is reported again some day */
 }
 
 static void queue_notify(struct virtio_pci *device, unsigned queue)
@@ -65,6 +114,7 @@ static void queue_notify(struct virtio_pci *device, unsigned queue)
 			take_report(balloon, &chain);
 		virtqueue_push(&device->queue[queue], chain.buffer, 0);
 	}
+	give_staying(balloon);
 	virtio_pci_signal(device, queue);
 }
 
@@ -88,6 +138,15 @@ static void reset(struct virtio_pci *device)
 
 	balloon->actual_pages = 0;
 	balloon->inflated = balloon->deflated = 0;
+	balloon->staying = balloon->scanned = 0;
+	if (balloon->blocks != 0)
+		memset(balloon->block, 0, balloon->blocks * sizeof(*balloon->block));
+}
+
+void virtio_balloon_set_blocks(struct virtio_balloon *balloon, uint16_t *block, uint64_t blocks)
+{
+	balloon->block = block;
+	balloon->blocks = block != NULL ? blocks : 0;
 }
 
 void virtio_balloon_set_target(struct virtio_balloon *balloon, uint32_t target_pages)
@@ -118,7 +177,7 @@ void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host
 	const struct virtio_identity identity = {
 		.type = VIRTIO_BALLOON_TYPE,
 		.class_code = VIRTIO_BALLOON_CLASS,
-		.features = VIRTIO_BALLOON_F_DEFLATE_ON_OOM | VIRTIO_BALLOON_F_REPORTING,
+		.features = VIRTIO_BALLOON_F_MUST_TELL_HOST | VIRTIO_BALLOON_F_DEFLATE_ON_OOM | VIRTIO_BALLOON_F_REPORTING,
 		.config_bytes = VIRTIO_BALLOON_CONFIG_BYTES,
 		.queues = VIRTIO_BALLOON_QUEUES,
 		.queue_size = VIRTIO_BALLOON_QUEUE_SIZE,

@@ -258,6 +258,7 @@ static bool serve_one(struct virtio_blk *disk, unsigned queue)
 	chain.segment = r->segment;
 	r->orphan = false;
 	r->queue = (uint16_t)queue;
+	r->request.lane = disk->lane + queue;
 	r->place = virtqueue_mark(&disk->device.queue[queue]);
 	set_progress(r, VIRTIO_BLK_TAKING);
 	bool taken = virtio_pci_take(&disk->device, queue, &chain);
@@ -408,8 +409,11 @@ void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 	};
 
 	assert(config->queues >= 1 && config->queues <= VIRTIO_BLK_QUEUES_MAX && config->requests != 0);
+	static unsigned lanes;
+
 	disk->backend = config->device;
 	disk->timer = timer;
+	disk->lane = lanes++; /* disks of one device begin at unlike queues of its */
 	disk->held = NULL;
 	disk->pending = 0;
 	disk->starved = false;

@@ -118,6 +118,7 @@ struct virtio_blk {
 	struct virtio_pci device; /* first: the transport's callbacks find the disk by it */
 	struct blk_device *backend;
 	unsigned timer;
+	unsigned lane; /* of the backing device, for queue 0; the others follow */
 	struct token_bucket operations, bytes;
 	struct virtio_blk_request *free, *all;
 	unsigned requests, pending;	 /* pending: the block device has them */

@@ -344,22 +344,6 @@ static bool place(struct virtio_net *nic, unsigned queue, const struct net_frame
 	return true;
 }
 
-/* Frames of one flow go to one queue: by addresses and, of IP, what follows them. */
-static unsigned choose_pair(const struct virtio_net *nic, const struct net_frame *frame)
-{
-	const struct io_segment *head = &frame->segment[0];
-	uint32_t hash = 0, bytes = head->count < 56 ? head->count : 56;
-
-	if (nic->active_pairs == 1)
-		return 0;
-	for (uint32_t i = 26; i < 38 && i < bytes;
-	     i++) /* IPv4: addresses, and ports if there are no options */
-		hash = hash * 31 + head->bytes[i];
-	for (uint32_t i = 0; i < 2 * NET_MAC_BYTES; i++)
-		hash = hash * 31 + head->bytes[i];
-	return (hash ^ hash >> 16) % nic->active_pairs;
-}
-
 static uint32_t offloads(const struct virtio_net *nic)
 {
 	return (has(nic, VIRTIO_NET_F_GUEST_CSUM) ? NET_CAN_CSUM : 0) |
@@ -374,7 +358,7 @@ static void receive(struct net_port *port, struct net_frame *frame)
 
 	if (host->enter != NULL)
 		host->enter(host->ctx);
-	if (!virtio_pci_is_live(&nic->device) || !place(nic, 2 * choose_pair(nic, frame), frame))
+	if (!virtio_pci_is_live(&nic->device) || !place(nic, 2 * net_frame_flow(frame, nic->active_pairs), frame))
 		port->counts.dropped++;
 	if (host->leave != NULL)
 		host->leave(host->ctx);

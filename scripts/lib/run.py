@@ -142,6 +142,44 @@ def configuration(options, scratch):
     return path, modules
 
 
+class Guide:
+    """Tells the user how to reach the API once the machine has said that it is there. The first token, which the machine says only once,
+    is kept beside the state that it belongs to."""
+
+    LINE = re.compile(r"hilum: api: (first token [^\r\n]*?(?P<token>hilum_[A-Za-z0-9_-]{43})|certificate (?P<print>sha256:[0-9A-F:]{95}))")
+
+    def __init__(self, port, token_file):
+        self.url = f"https://127.0.0.1:{port}"
+        self.token_file = token_file
+        self.partial, self.token = "", None
+
+    def __call__(self, data):
+        lines = (self.partial + data.decode("utf-8", "replace")).split("\n")
+        self.partial = lines.pop()[-4096:]
+        notes = []
+        for found in filter(None, map(self.LINE.search, lines)):
+            if found["token"]:
+                self.keep(found["token"])
+            else:
+                notes += self.notes(found["print"])
+        return notes
+
+    def keep(self, token):
+        self.token = token
+        with open(os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(token + "\n")
+
+    def notes(self, fingerprint):
+        if self.token is None and os.path.exists(self.token_file):
+            with open(self.token_file, encoding="ascii") as file:
+                self.token = file.read().strip()
+        token = self.token or "(the one of this state's first start)"
+        return [f"run: web console and API: {self.url}/", f"run:   certificate {fingerprint}", f"run:   first token {token}",
+                f"run: in another terminal: export HILUM_HOST={self.url} HILUM_TOKEN={token}" if self.token else
+                f"run: in another terminal: export HILUM_HOST={self.url} HILUM_TOKEN=...",
+                "run:   build/hilum list; build/hilum dominfo linux; build/hilum console linux; build/hilum --help   (make tools builds it)"]
+
+
 def main():
     options = parse(sys.argv[1:])
     if options.check:
@@ -157,9 +195,11 @@ def main():
             hardware = {"smp": options.smp, "memory": options.mem, "cpu": options.cpu or bochs.DEFAULT_CPU, "paced": interactive}
             described = bochs.configuration(image, scratch, bochs.program(), 0, **hardware)
             start = functools.partial(bochs.start, image, scratch, **hardware)
+            guide = None
         else:
             disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
             api_port = options.api_port or machine.free_port(8443)
+            guide = Guide(api_port, os.path.join(os.path.dirname(state), "state.token"))
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
                                            gdb=options.gdb, monitor=options.monitor,
@@ -173,7 +213,7 @@ def main():
             print("run: Ctrl-] ends the run; every other key goes to the machine", file=sys.stderr, flush=True)
         log = open(options.log, "wb") if options.log else None
         status, sentence = terminal.Session(start, interactive=not options.headless, timeout_s=options.timeout,
-                                            log=log).run()
+                                            log=log, watch=guide).run()
         if sentence:
             print(f"run: {sentence}", file=sys.stderr)
         return status

@@ -58,6 +58,27 @@ def ext4_on(iommu, device, driver_says, properties, name, hilum=""):
         check_image(image, "a", total)
 
 
+def test_nvme_with_several_queues():
+    """Each queue of the guest's disk goes by a pair of I/O queues of the controller; data written on all CPUs at once are all there."""
+    with Files() as files:
+        image = files.ext4("disk", 64)
+        tables = guest(vcpus=4, devices=table("disk", device="HILUM-N1", num_queues=4))
+        extra = (*AMD, *disk(image, "nvme", serial="HILUM-N1", addr="06.0", max_ioqpairs=4))
+        with Machine(guestconfig.config_text(tables), extra=extra) as m:
+            m.expect("hilum: device 00:06.0: NVMe: 4 pairs of I/O queues", BOOT_S)
+            m.prompt()
+            equal(m.shell("ls /sys/block/vda/mq | wc -l"), "4", "queues of the guest")
+            m.shell("mkdir -p /m; mount -t ext4 /dev/vda /m; for i in 0 1 2 3; do taskset -c $i dd if=/dev/urandom of=/m/$i bs=64k "
+                    "count=64 conv=fsync 2>/dev/null & done; wait; md5sum /m/? >/tmp/sums; umount /m; echo 3 >/proc/sys/vm/drop_caches",
+                    within_s=120)
+            m.shell("mount -t ext4 /dev/vda /m; md5sum -s -c /tmp/sums", within_s=60)
+            total = m.shell("cut -d' ' -f1 /tmp/sums | tail -n 1")
+            m.shell("umount /m")
+            equal(m.shell("dmesg | grep -iE 'I/O error|EXT4-fs.*(error|warning)' || true"), "", "complaints")
+            true("accesses stopped" not in m.text and "given up" not in m.text, "complaints about the disk")
+        check_image(image, "3", total)
+
+
 def nic(kind, *options):
     """Arguments of QEMU for an uplink, netdev n0, at 00:07.0."""
     model = ("virtio-net-pci", "disable-legacy=on", "iommu_platform=on") if kind == "virtio" else (kind,)

@@ -239,3 +239,20 @@ def test_memory_that_a_guest_frees_is_there_for_another():
             m.shell("dd if=/dev/zero of=/tmp/big bs=1M count=320 2>/dev/null; rm /tmp/big; sleep 8", within_s=120)
             m.send("\x01\x01\x01\n")  # to the next guest
         true("crash" not in m.text and "no memory" not in m.text, "a guest had no memory")
+
+
+def test_what_a_balloon_takes_is_there_for_another():
+    """Without free-page reporting: a guest that has used more than half of the machine gives it up, and another uses as much."""
+    driver = "/sys/bus/virtio/drivers/virtio_balloon"
+    tables = (guest("one", balloon="560M", memory="700M", prefault=False, cmdline="page_reporting.page_reporting_order=20"),
+              guest("two", memory="700M", prefault=False))
+    with Machine(guestconfig.config_text(*tables), memory="1G") as m:
+        m.prompt()
+        m.shell(f"cd {driver}; for d in virtio*; do echo $d >unbind; done; cd /", within_s=60)
+        m.shell("dd if=/dev/zero of=/tmp/big bs=1M count=450 2>/dev/null; rm /tmp/big", within_s=120)
+        m.shell(f"for d in /sys/bus/virtio/devices/*; do [ $(cat $d/device) = 0x0005 ] && echo ${{d##*/}} >{driver}/bind; done; "
+                "until [ $(awk '/MemAvailable/ {print $2}' /proc/meminfo) -lt 120000 ]; do sleep 1; done", within_s=120)
+        m.send("\x01\x01\x01\n")  # to the other guest
+        m.prompt()
+        m.shell("dd if=/dev/zero of=/tmp/big bs=1M count=480 2>/dev/null; ls -l /tmp/big | grep -q 503316480; rm /tmp/big", within_s=120)
+        true("crash" not in m.text and "no memory" not in m.text, "a guest had no memory")

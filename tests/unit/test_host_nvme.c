@@ -18,13 +18,17 @@
 
 #define PAGE	     4096u
 #define DISK_SECTORS 4096u
+#define QUEUES	     (1 + NVME_IO_QUEUES)
 #define SECOND	     1000000000ull
 
 static struct {
 	uint8_t registers[0x2000] __attribute__((aligned(4096)));
 	uint8_t medium[DISK_SECTORS * 512];
-	unsigned tail[2], head[2], completed[2]; /* commands taken, completions written, of each queue */
+	unsigned tail[QUEUES], completed[QUEUES]; /* commands taken, completions written, of each queue */
+	unsigned vectors, vector[QUEUES];	  /* that it has, and which a queue raises */
 	unsigned flushes, commands, pages_max;
+	uint32_t pairs; /* of I/O queues that it grants, 0's based, as in Set Features' result */
+	unsigned refused; /* the I/O queue that cannot be made; 0: none */
 	bool dead_at_reset, silent, forges, fails, ignores_io;
 	uint8_t block_shift, mdts;
 } hw;
@@ -147,8 +151,36 @@ static void complete(unsigned queue, struct nvme_completion *ring, unsigned entr
 	hw.completed[queue]++;
 }
 
-static struct nvme_completion *io_completions;
-static struct nvme_command *io_commands;
+static struct nvme_completion *io_completions[QUEUES];
+static struct nvme_command *io_commands[QUEUES];
+
+static uint16_t admin(const struct nvme_command *c)
+{
+	unsigned number = c->cdw10 & 0xFFFF;
+
+	switch (c->opcode & 0xFF) {
+	case 1:
+		assert_int_equal(c->cdw11 >> 16, number); /* its completions come in the queue of the same number */
+		io_commands[number] = (void *)c->prp[0];
+		return 0;
+	case 5:
+		assert_in_range(number, 1, NVME_IO_QUEUES);
+		if (number == hw.refused)
+			return 0x101;
+		io_completions[number] = (void *)c->prp[0];
+		hw.vector[number] = c->cdw11 >> 16;
+		return 0;
+	case 6:
+		identify(c);
+		return 0;
+	case 9:
+		assert_int_equal(c->cdw10, 7);
+		return hw.pairs == UINT32_MAX ? 2 : 0;
+	default:
+		fail_msg("admin opcode %u", c->opcode & 0xFF);
+		return 1;
+	}
+}
 
 static void serve(unsigned queue, struct nvme_command *sq, struct nvme_completion *cq, unsigned entries)
 {
@@ -158,15 +190,11 @@ static void serve(unsigned queue, struct nvme_command *sq, struct nvme_completio
 	while (hw.tail[queue] != tail) {
 		const struct nvme_command *c = &sq[hw.tail[queue]];
 		hw.tail[queue] = (hw.tail[queue] + 1) % entries;
-		if (queue == 1 && !hw.fails)
+		uint16_t status = queue == 0 ? admin(c) : hw.fails ? 0x281 : 0;
+		if (queue != 0 && !hw.fails)
 			run_io(c);
-		if (queue == 0 && (c->opcode & 0xFF) == 6)
-			identify(c);
-		if (queue == 0 && (c->opcode & 0xFF) == 5)
-			io_completions = (void *)c->prp[0];
-		if (queue == 0 && (c->opcode & 0xFF) == 1)
-			io_commands = (void *)c->prp[0];
-		complete(queue, cq, entries, (uint16_t)(c->opcode >> 16), queue == 1 && hw.fails ? 0x281 : 0);
+		cq[hw.completed[queue] % entries].result = hw.pairs;
+		complete(queue, cq, entries, (uint16_t)(c->opcode >> 16), status);
 	}
 }
 
@@ -181,11 +209,12 @@ static void hardware_moves(void)
 		return;
 	assert_true(dma_on);
 	serve(0, (void *)get64(0x28), (void *)get64(0x30), entries);
-	if (hw.forges && io_completions != NULL)
-		complete(1, io_completions, entries, 5, 0);
+	if (hw.forges && io_completions[1] != NULL)
+		complete(1, io_completions[1], entries, 5, 0);
 	hw.forges = false;
-	if (!hw.ignores_io && io_commands != NULL)
-		serve(1, io_commands, io_completions, entries);
+	for (unsigned q = 1; !hw.ignores_io && q < QUEUES; q++)
+		if (io_commands[q] != NULL)
+			serve(q, io_commands[q], io_completions[q], entries);
 }
 
 /* ---- What the driver stands on ---- */
@@ -219,7 +248,7 @@ void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
 {
 	(void)p;
-	return index == 0 && vcpu == 0 && bit == 40;
+	return index < hw.vectors && vcpu == 0 && bit == 40;
 }
 
 uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
@@ -245,14 +274,14 @@ void host_device_log(const struct host_pci *p, const char *format, ...)
 	va_end(args);
 }
 
-static void *pages[256];
+static void *pages[300];
 static unsigned page_count;
 
 void *host_device_page(void)
 {
 	void *page = aligned_alloc(PAGE, PAGE);
 
-	assert_true(page_count < 256);
+	assert_true(page_count < 300);
 	memset(page, 0, PAGE);
 	return pages[page_count++] = page;
 }
@@ -273,8 +302,9 @@ static int set_up(void **state)
 		hw.medium[i] = (uint8_t)(i * 7 + i / 512);
 	hw.block_shift = 9;
 	hw.mdts = 3;
-	io_commands = NULL;
-	io_completions = NULL;
+	hw.vectors = 1;
+	memset(io_commands, 0, sizeof(io_commands));
+	memset(io_completions, 0, sizeof(io_completions));
 	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[0] = hw.registers, .bar_bytes[0] = sizeof(hw.registers)};
 	put32(0, 0x0F000000 | 1023); /* CAP: 1024 entries, 7.5 s; doorbells 4 bytes apart */
 	return 0;
@@ -306,11 +336,13 @@ static void note(struct blk_request *request, enum blk_status status)
 	a->status = status;
 }
 
+static unsigned lane; /* of what is submitted */
+
 static enum blk_status submit(struct answer *a, enum blk_operation operation, uint64_t sector, uint64_t sectors,
 			      const struct io_segment *segment, unsigned segments)
 {
 	*a = (struct answer){.request = {.operation = operation, .sector = sector, .sectors = sectors, .segment = segment,
-					 .segments = segments, .done = note}};
+					 .segments = segments, .done = note, .lane = lane}};
 	assert_int_equal(blk_request_check(&nvme->blk.disk.device, &a->request), BLK_OK);
 	return nvme->blk.disk.device.ops->submit(&nvme->blk.disk.device, &a->request);
 }
@@ -461,7 +493,7 @@ static void submit__more_than_fit__all_are_done(void **state)
 			segment[i] = (struct io_segment){data[i], 512};
 			submit(&a[i], BLK_READ, i, 1, &segment[i], 1);
 		}
-		assert_int_equal(__builtin_popcountll(nvme->io.busy), NVME_QUEUE_ENTRIES - 1);
+		assert_int_equal(__builtin_popcountll(nvme->io[0].busy), NVME_QUEUE_ENTRIES - 1);
 		hw.ignores_io = false;
 		for (unsigned i = 0; i < 200; i++) {
 			finish(&a[i]);
@@ -469,6 +501,110 @@ static void submit__more_than_fit__all_are_done(void **state)
 			assert_memory_equal(data[i], hw.medium + i * 512, 512);
 		}
 	}
+}
+
+/* As many pairs as both sides can, each with a vector of its own, and none for a machine with less. */
+static void start__several_queues__as_many_as_both_can(void **state)
+{
+	static const struct {
+		uint32_t pairs;
+		unsigned vectors, refused, bar_bytes, expected;
+	} table[] = {
+		{3 << 16 | 3, 8, 0, 0x2000, 4},	 {63 << 16 | 63, 8, 0, 0x2000, 4}, {0, 8, 0, 0x2000, 1},
+		{1 << 16 | 3, 8, 0, 0x2000, 2},	 {3 << 16 | 2, 8, 0, 0x2000, 3},   {UINT32_MAX, 8, 0, 0x2000, 1},
+		{3 << 16 | 3, 3, 0, 0x2000, 3},	 {3 << 16 | 3, 1, 0, 0x2000, 1},   {3 << 16 | 3, 8, 3, 0x2000, 2},
+		{3 << 16 | 3, 8, 0, 0x1018, 2},	 {3 << 16 | 3, 8, 0, 0x1010, 1},   {0xFFFF << 16 | 0xFFFF, 8, 0, 0x2000, 1},
+	};
+
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		set_up(state);
+		hw.pairs = table[i].pairs;
+		hw.vectors = table[i].vectors;
+		hw.refused = table[i].refused;
+		pci.bar_bytes[0] = table[i].bar_bytes;
+		start();
+		assert_non_null(device);
+		if (nvme->blk.lanes != table[i].expected)
+			fail_msg("row %u: %u queues", i, nvme->blk.lanes);
+		for (unsigned q = 1; q <= nvme->blk.lanes; q++)
+			assert_int_equal(hw.vector[q], q - 1);
+		tear_down(state);
+	}
+	set_up(state);
+	hw.vectors = 0;
+	start();
+	assert_null(device);
+	set_up(state);
+	hw.vectors = 8;
+	hw.refused = 1;
+	start();
+	assert_null(device);
+	assert_false(dma_on);
+}
+
+static void start_with_queues(unsigned queues)
+{
+	hw.vectors = 8;
+	hw.pairs = (queues - 1) << 16 | (queues - 1);
+	start();
+}
+
+/* A lane that is full holds up nobody else's requests; all are answered, whatever queue they go by. */
+static void submit__several_queues__lanes_do_not_wait_for_each_other(void **state)
+{
+	static struct answer a[400], other[4];
+	static uint8_t data[400][512] __attribute__((aligned(4096)));
+	static struct io_segment segment[400];
+
+	(void)state;
+	start_with_queues(4);
+	for (unsigned round = 0; round < 3; round++) {
+		hw.ignores_io = true;
+		for (unsigned i = 0; i < 400; i++) { /* 100 of them wait; all in lane 2 */
+			segment[i] = (struct io_segment){data[i], 512};
+			lane = i < 300 ? 2 : 3;
+			submit(&a[i], BLK_READ, i, 1, &segment[i], 1);
+		}
+		assert_int_equal(__builtin_popcountll(nvme->io[2].busy), NVME_QUEUE_ENTRIES - 1);
+		assert_int_equal(nvme->io[0].busy | nvme->io[1].busy, 0);
+		for (unsigned i = 0; i < 4; i++) {
+			lane = 4 * i + i % 2; /* lanes 0 and 1, which are free */
+			submit(&other[i], BLK_FLUSH, 0, 0, NULL, 0);
+		}
+		assert_int_equal(__builtin_popcountll(nvme->io[0].busy) + __builtin_popcountll(nvme->io[1].busy), 4);
+		hw.ignores_io = false;
+		for (unsigned i = 0; i < 400; i++) {
+			finish(&a[i]);
+			assert_int_equal(a[i].status, BLK_OK);
+			assert_memory_equal(data[i], hw.medium + i * 512, 512);
+		}
+		for (unsigned i = 0; i < 4; i++)
+			finish(&other[i]);
+	}
+	lane = 0;
+}
+
+static void give_up__several_queues__all_are_failed(void **state)
+{
+	static struct answer a[600];
+	static uint8_t data[512] __attribute__((aligned(4096)));
+	static const struct io_segment segment = {data, 512};
+
+	(void)state;
+	start_with_queues(4);
+	hw.ignores_io = true;
+	for (unsigned i = 0; i < 600; i++) {
+		lane = i;
+		submit(&a[i], BLK_READ, i, 1, &segment, 1);
+	}
+	lane = 0;
+	now += 12 * SECOND;
+	device->ops->check(device, now);
+	for (unsigned i = 0; i < 600; i++) {
+		assert_int_equal(a[i].answers, 1);
+		assert_int_equal(a[i].status, BLK_IO_ERROR);
+	}
+	assert_false(dma_on);
 }
 
 static void submit__command_fails__only_its_request_does(void **state)
@@ -580,6 +716,9 @@ int main(void)
 		CASE(submit__flush_discard_zeroes__are_commands),
 		CASE(submit__more_than_fit__all_are_done),
 		CASE(submit__command_fails__only_its_request_does),
+		CASE(start__several_queues__as_many_as_both_can),
+		CASE(submit__several_queues__lanes_do_not_wait_for_each_other),
+		CASE(give_up__several_queues__all_are_failed),
 		CASE(check__no_answer__controller_is_given_up),
 		CASE(check__interrupt_lost__completion_is_found),
 		CASE(interrupt__forged_completion__controller_is_given_up),

@@ -3,7 +3,8 @@
  * test wants of it.
  *
  * UNIT_SOURCES: drivers-vm/driver/host_virtio.c drivers-vm/driver/host_virtqueue.c drivers-vm/driver/host_virtio_blk.c
- * UNIT_SOURCES: drivers-vm/driver/host_virtio_net.c drivers-vm/driver/host_nic.c drivers-vm/driver/net_switch.c
+ * UNIT_SOURCES: drivers-vm/driver/host_virtio_net.c drivers-vm/driver/host_virtio_net_start.c
+ * UNIT_SOURCES: drivers-vm/driver/host_nic.c drivers-vm/driver/net_switch.c
  * UNIT_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
@@ -19,6 +20,7 @@
 #include "drivers-vm/driver/host_nic.h"
 #include "drivers-vm/driver/host_virtio.h"
 #include "drivers-vm/driver/host_virtio_drivers.h"
+#include "drivers-vm/driver/host_virtio_net.h"
 #include "drivers-vm/driver/virtio_blk.h"
 #include "drivers-vm/driver/virtio_net.h"
 #include "drivers-vm/runtime/service.h"
@@ -43,11 +45,22 @@ static struct host_device *device;
 static void *pages[2048];
 static unsigned page_count;
 
-/* The two queues' pages as the driver wrote them, and how far the device is. */
+/* The queues' pages as the driver wrote them, and how far the device is. */
+#define QUEUES 32u
 static struct {
 	uint8_t *page;
 	uint16_t size, seen, used;
-} queue[2];
+} queue[QUEUES];
+static unsigned control_queue, vectors, asked_for; /* pairs that the driver asked for; 0: it did not */
+static uint8_t control_answer;
+
+static void queues_reset(void)
+{
+	memset(queue, 0, sizeof(queue));
+	for (unsigned i = 0; i < QUEUES; i++)
+		queue[i].size = 64;
+	asked_for = 0;
+}
 
 static void put(uint8_t *at, unsigned bytes, uint64_t value)
 {
@@ -122,9 +135,33 @@ static void serve_disk(void)
 	}
 }
 
+static void serve_control(void)
+{
+	struct host_virtq_descriptor d, *table;
+	uint32_t id;
+
+	queue[control_queue].size = 2;
+	while (queue[control_queue].page != NULL && control_answer != 0xFF && next_buffer(control_queue, &id, &d)) {
+		assert_int_equal(d.flags, HOST_VIRTQ_INDIRECT);
+		assert_int_equal(d.bytes, 2 * 16);
+		table = (void *)d.address;
+		assert_int_equal(table[0].bytes, 4);
+		assert_int_equal(table[0].flags, HOST_VIRTQ_NEXT);
+		assert_int_equal(table[0].next, 1);
+		assert_int_equal(table[1].bytes, 1);
+		assert_int_equal(table[1].flags, HOST_VIRTQ_WRITE);
+		assert_int_equal(get((uint8_t *)table[0].address, 2), VIRTIO_NET_CTRL_MQ | VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET << 8);
+		asked_for = (unsigned)get((uint8_t *)table[0].address + 2, 2);
+		*(uint8_t *)table[1].address = control_answer;
+		give_back(control_queue, id, 1);
+	}
+}
+
 static void device_moves(void)
 {
 	serve_disk();
+	if (control_queue != 0)
+		serve_control();
 }
 
 uint64_t service_tsc(void)
@@ -176,7 +213,7 @@ void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
 {
 	(void)p, (void)vcpu, (void)bit;
-	return index == 0;
+	return index < vectors;
 }
 
 /* Where the driver puts queues: noted as the driver asks for their pages' addresses. */
@@ -185,7 +222,7 @@ uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 	unsigned q = (unsigned)get(bar + 0x16, 2);
 
 	(void)p;
-	if (page_count != 0 && at == pages[page_count - 1] && q < 2 && queue[q].page == NULL)
+	if (page_count != 0 && at == pages[page_count - 1] && q < QUEUES && queue[q].page == NULL)
 		queue[q].page = (uint8_t *)(uintptr_t)at;
 	return (uintptr_t)at;
 }
@@ -231,8 +268,7 @@ static int set_up(void **state)
 	(void)state;
 	memset(config_space, 0, sizeof(config_space));
 	memset(bar, 0, sizeof(bar));
-	memset(queue, 0, sizeof(queue));
-	queue[0].size = queue[1].size = 64;
+	queues_reset();
 	for (unsigned i = 0; i < sizeof(medium); i++)
 		medium[i] = (uint8_t)(i * 5 + i / 512);
 	offered = OFFERED;
@@ -244,6 +280,9 @@ static int set_up(void **state)
 	put(bar + CONFIG + VIRTIO_BLK_CAPACITY, 8, DISK_SECTORS);
 	put(bar + CONFIG + VIRTIO_BLK_SIZE_MAX, 4, PAGE);
 	answers = true;
+	vectors = 1;
+	control_queue = 0;
+	control_answer = VIRTIO_NET_OK;
 	status_error = false;
 	segments_seen = 0;
 	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[0] = bar, .bar_bytes[0] = sizeof(bar)};
@@ -271,8 +310,7 @@ static bool starts(const struct host_driver *driver)
 {
 	free(device);
 	device = NULL;
-	memset(queue, 0, sizeof(queue));
-	queue[0].size = queue[1].size = 64;
+	queues_reset();
 	device = driver->start(&pci, 32);
 	return device != NULL;
 }
@@ -487,18 +525,63 @@ static bool join(const char *name)
 	return last_log[0] == '\0';
 }
 
+static uint32_t more_features; /* of a card */
+
 static bool start_card(void)
 {
 	static const uint8_t mac[6] = {0x52, 0x54, 0, 0xAA, 0xBB, 1};
 
 	memcpy(bar + CONFIG, mac, sizeof(mac));
 	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, VIRTIO_NET_S_LINK_UP);
-	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS);
+	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS |
+	      more_features);
 	answers = false;
 	return starts(&host_virtio_net_driver);
 }
 
+/* With as many pairs as all sides can. The device has `has` of them. */
+static bool start_card_with_pairs(unsigned has)
+{
+	more_features = (uint32_t)VIRTIO_NET_F_MQ | (uint32_t)VIRTIO_NET_F_CTRL_VQ;
+	put(bar + CONFIG + VIRTIO_NET_MAX_PAIRS, 2, has);
+	control_queue = 2 * has;
+	bool started = start_card();
+	more_features = 0;
+	return started;
+}
+
+static unsigned pairs_of_card(void)
+{
+	return ((struct host_virtio_net *)device)->pairs;
+}
+
+static void start__several_pairs__as_many_as_all_sides_can(void **state)
+{
+	static const struct {
+		unsigned has, vectors, answer, asked, expected;
+	} table[] = {
+		{4, 8, 0, 4, 4}, {2, 8, 0, 2, 2}, {1, 8, 0, 0, 1}, {8, 8, 0, 4, 4}, {4, 3, 0, 3, 3}, {4, 1, 0, 0, 1},
+		{4, 8, VIRTIO_NET_ERR, 4, 1}, {4, 8, 0xFF, 0, 1}, /* refused, and not answered */
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		vectors = table[i].vectors;
+		control_answer = (uint8_t)table[i].answer;
+		assert_true(start_card_with_pairs(table[i].has));
+		assert_int_equal(asked_for, table[i].asked);
+		assert_int_equal(pairs_of_card(), table[i].expected);
+		for (unsigned q = 0; q < 2 * pairs_of_card(); q++)
+			assert_non_null(queue[q].page);
+		host_nic_forget_all();
+	}
+	vectors = 0;
+	assert_false(start_card_with_pairs(4));
+}
+
 /* A frame of `bytes` for the listener arrives in buffers of `each` bytes, which say that they are `claimed`. */
+static unsigned arrives_in; /* a receive queue */
+
 static void arrive(unsigned bytes, unsigned each, unsigned claimed)
 {
 	static const uint8_t addresses[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34};
@@ -508,14 +591,14 @@ static void arrive(unsigned bytes, unsigned each, unsigned claimed)
 		struct host_virtq_descriptor d;
 		uint32_t id;
 		unsigned skip = i == 0 ? 12 : 0, n = 0;
-		assert_true(next_buffer(0, &id, &d));
+		assert_true(next_buffer(arrives_in, &id, &d));
 		assert_int_equal(d.flags, HOST_VIRTQ_WRITE);
 		memset((void *)d.address, 0, 12);
 		if (i == 0)
 			put((uint8_t *)d.address + 10, 2, claimed);
 		for (; skip + n < each && at < bytes; n++, at++)
 			((uint8_t *)d.address)[skip + n] = at < sizeof(addresses) ? addresses[at] : (uint8_t)(at * 3);
-		give_back(0, id, skip + n);
+		give_back(arrives_in, id, skip + n);
 	}
 	device->ops->interrupt(device);
 }
@@ -617,6 +700,50 @@ static void send__held_and_copied__reach_the_device_and_are_released(void **stat
 	assert_int_equal(released, 1 + 81);
 }
 
+/* Each flow stays in one queue, all of them are used, and all that come back are released; frames arrive by any. */
+static void send__several_pairs__flows_spread(void **state)
+{
+	static uint8_t data[64][200];
+	static struct net_frame frame[64];
+	static struct io_segment segment[64][2];
+	struct host_virtq_descriptor d;
+	unsigned used[4] = {0};
+	uint32_t id;
+
+	(void)state;
+	vectors = 8;
+	assert_true(start_card_with_pairs(4));
+	assert_true(join("00:04.0"));
+	for (unsigned i = 0; i < 64; i++) {
+		data[i][37] = (uint8_t)(i / 2); /* the low byte of a port: two frames of each flow */
+		send(&frame[i], segment[i], data[i], 200, true);
+		for (unsigned p = 0; p < 4; p++)
+			if (next_buffer(2 * p + 1, &id, &d)) {
+				const struct host_virtq_descriptor *table = (void *)d.address;
+				assert_ptr_equal((void *)table[1].address, data[i]);
+				used[p]++;
+				give_back(2 * p + 1, id, 0);
+			}
+		device->ops->interrupt(device);
+	}
+	assert_int_equal(released, 64);
+	for (unsigned p = 0; p < 4; p++) {
+		if (used[p] == 0 || used[p] % 2 != 0)
+			fail_msg("pairs: %u %u %u %u frames", used[0], used[1], used[2], used[3]);
+		arrives_in = 2 * p;
+		for (unsigned i = 0; i < 100; i++)
+			arrive(100, 4096, 1);
+		assert_int_equal(heard_frames, 100 * (p + 1));
+	}
+	arrives_in = 0;
+	for (unsigned i = 0; i < 64; i++)
+		send(&frame[i], segment[i], data[i], 200, true);
+	give_back(3, 77, 0); /* nobody gave it that */
+	device->ops->interrupt(device);
+	assert_false(dma_on);
+	assert_int_equal(released, 128); /* of all pairs */
+}
+
 static void set_link(bool up)
 {
 	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, up ? VIRTIO_NET_S_LINK_UP : 0);
@@ -672,6 +799,8 @@ int main(void)
 		CASE(receive__frames_of_all_lengths__reach_the_switch),
 		CASE(receive__impossible_lengths__card_is_given_up),
 		CASE(send__held_and_copied__reach_the_device_and_are_released),
+		CASE(start__several_pairs__as_many_as_all_sides_can),
+		CASE(send__several_pairs__flows_spread),
 		CASE(interrupt__link_goes_and_comes__is_followed),
 	};
 

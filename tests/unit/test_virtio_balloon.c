@@ -99,13 +99,97 @@ static struct {
 	uint64_t first, bytes; /* of the last, within the guest's memory */
 } discarded;
 
-static void discard(void *ctx, void *bytes, uint64_t count)
+static bool discard_fails;
+
+static bool discard(void *ctx, void *bytes, uint64_t count)
 {
 	(void)ctx;
+	if (discard_fails)
+		return false;
 	assert_true((uint8_t *)bytes >= d.ram && count <= DRIVER_RAM_BYTES - (uint64_t)((uint8_t *)bytes - d.ram));
 	discarded.count++;
 	discarded.first = (uint64_t)((uint8_t *)bytes - d.ram);
 	discarded.bytes = count;
+	return true;
+}
+
+/* ---- Pages given up: the guest's memory here is one block, of which the rings and page numbers are a part that a guest keeps ---- */
+
+#define BLOCK_PAGES (DRIVER_RAM_BYTES / 4096)
+_Static_assert(BLOCK_PAGES == VIRTIO_BALLOON_BLOCK_PAGES, "one block");
+
+static uint16_t block[1];
+
+static void start_counting(uint64_t features)
+{
+	d.fake.host.discard = discard;
+	discard_fails = false;
+	discarded.count = 0;
+	block[0] = 0;
+	virtio_balloon_set_blocks(&balloon, block, 1);
+	driver_start(&d, features);
+}
+
+static void inflate__whole_block__goes_to_the_host(void **state)
+{
+	(void)state;
+	start_counting(VIRTIO_BALLOON_F_MUST_TELL_HOST);
+	for (unsigned round = 1; round < 4; round++) {
+		assert_true(tell(VIRTIO_BALLOON_INFLATE, 0, BLOCK_PAGES - 1, 4 * (BLOCK_PAGES - 1)));
+		assert_int_equal(discarded.count, round - 1);
+		assert_true(tell(VIRTIO_BALLOON_INFLATE, BLOCK_PAGES - 1, 1, 4));
+		assert_int_equal(discarded.count, round);
+		assert_int_equal(discarded.first, 0);
+		assert_int_equal(discarded.bytes, VIRTIO_BALLOON_BLOCK_BYTES);
+		assert_true(tell(VIRTIO_BALLOON_DEFLATE, 7, 1, 4)); /* one page: the block is the guest's again */
+		assert_int_equal(discarded.count, round);
+		assert_true(tell(VIRTIO_BALLOON_DEFLATE, 0, BLOCK_PAGES - 1, 4 * (BLOCK_PAGES - 1)));
+		assert_int_equal(block[0], 0);
+	}
+	assert_true(tell(VIRTIO_BALLOON_DEFLATE, 0, 8, 32)); /* more than it gave */
+	assert_int_equal(block[0], 0);
+}
+
+static void inflate__host_cannot_take_it__goes_when_the_driver_tells_more(void **state)
+{
+	(void)state;
+	start_counting(VIRTIO_BALLOON_F_MUST_TELL_HOST);
+	discard_fails = true;
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 0, BLOCK_PAGES, 4 * BLOCK_PAGES));
+	assert_int_equal(balloon.staying, 1);
+	discard_fails = false;
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 0, 1, 4));
+	assert_int_equal(discarded.count, 1);
+	assert_int_equal(balloon.staying, 0);
+	discard_fails = true;
+	assert_true(tell(VIRTIO_BALLOON_DEFLATE, 0, 1, 4));
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 0, 1, 4));
+	assert_int_equal(balloon.staying, 1);
+	discard_fails = false;
+	assert_true(tell(VIRTIO_BALLOON_DEFLATE, 0, 1, 4)); /* taken back meanwhile: it must not go */
+	assert_int_equal(balloon.staying, 0);
+	assert_int_equal(discarded.count, 1);
+}
+
+/* A driver that uses pages before it says so, one that starts anew, and a driver VM that comes after this one. */
+static void inflate__count_not_sure__stays(void **state)
+{
+	struct virtio_balloon old;
+
+	(void)state;
+	start_counting(0);
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 0, BLOCK_PAGES, 4 * BLOCK_PAGES));
+	assert_int_equal(block[0], 0);
+	start_counting(VIRTIO_BALLOON_F_MUST_TELL_HOST);
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, 0, BLOCK_PAGES - 1, 4 * (BLOCK_PAGES - 1)));
+	driver_start(&d, VIRTIO_BALLOON_F_MUST_TELL_HOST);
+	assert_true(tell(VIRTIO_BALLOON_INFLATE, BLOCK_PAGES - 1, 1, 4));
+	assert_int_equal(block[0], 1);
+	memcpy(&old, &balloon, sizeof(old));
+	block[0] = 0;
+	virtio_balloon_adopt(&balloon, &old);
+	assert_int_equal(block[0], 0);
+	assert_int_equal(discarded.count, 0);
 }
 
 /* A report of one range, on either of the numbers that the queue may have; memory that the guest wants to be read is not reported. */
@@ -155,6 +239,9 @@ int main(void)
 		CASE(config__target_and_actual__each_side_its_own),
 		CASE(pages__given_up_and_taken_back__counted),
 		CASE(pages__not_of_the_guest__device_needs_reset),
+		CASE(inflate__whole_block__goes_to_the_host),
+		CASE(inflate__host_cannot_take_it__goes_when_the_driver_tells_more),
+		CASE(inflate__count_not_sure__stays),
 		CASE(report__free_memory__goes_to_the_host),
 		CASE(report__not_of_the_guest__device_needs_reset),
 	};

@@ -54,6 +54,8 @@ const char *http_status_text(unsigned status)
 
 void http_put(struct http_conn *conn, const void *bytes, size_t count)
 {
+	if (count == 0)
+		return; /* `bytes` may be NULL then, which memcpy must not see */
 	memcpy(conn->out + conn->out_end, bytes, count);
 	conn->out_end += count;
 }

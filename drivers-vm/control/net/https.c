@@ -1,6 +1,8 @@
 /* See https.h. */
 #include "drivers-vm/control/net/https.h"
 
+#include "drivers-vm/control/api/api.h"
+#include "drivers-vm/control/boot_reason.h"
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/entropy.h"
 #include "drivers-vm/control/manager_private.h"
@@ -15,12 +17,24 @@
 
 enum https_step {
 	HTTPS_OFF,
-	HTTPS_STARTING, /* store and network are not ready */
+	HTTPS_READING, /* the store is not ready */
+	HTTPS_WAITING, /* the network is not */
 	HTTPS_ON,
 };
 
 static const struct config_api *config;
 static enum https_step step;
+
+/* The API's part of the state. Before the guests are started if the disk has been read by then: what is defined there counts. */
+static void read_state(void)
+{
+	if (!port_is_settled() || !store_is_ready())
+		return;
+	boot_reason_begin();
+	api_start();
+	api_load_definitions();
+	step = HTTPS_WAITING;
+}
 
 void https_begin(const struct config_api *of)
 {
@@ -33,7 +47,13 @@ void https_begin(const struct config_api *of)
 	}
 	service_log("api: random numbers come from %s", entropy_describe());
 	stack_start(config);
-	step = HTTPS_STARTING;
+	step = HTTPS_READING;
+	read_state();
+}
+
+const struct config_api *https_config(void)
+{
+	return config;
 }
 
 static void collect_names(struct tls_names *names)
@@ -53,7 +73,7 @@ static void collect_names(struct tls_names *names)
 static void tell(void)
 {
 	struct stack_address address[STACK_ADDRESSES_MAX];
-	char port[8] = "";
+	char port[8] = "", token[API_TOKEN_BYTES];
 
 	if (config->port != 443)
 		snprintf(port, sizeof(port), ":%u", (unsigned)config->port);
@@ -61,6 +81,8 @@ static void tell(void)
 		service_log("api: https://%s%s/ and https://%s.local%s/", address[0].text, port, config->name, port);
 	else
 		service_log("api: https://%s.local%s/", config->name, port);
+	if (api_first_token(token))
+		service_log("api: first token (admin, shown only now): %s", token);
 	service_log("api: certificate %s", tls_fingerprint());
 }
 
@@ -68,7 +90,7 @@ static void start(uint64_t now_ns)
 {
 	struct tls_names names;
 
-	if (!port_is_settled() || !store_is_ready() || !stack_is_settled(now_ns))
+	if (!stack_is_settled(now_ns))
 		return;
 	collect_names(&names);
 	step = HTTPS_OFF;
@@ -90,7 +112,9 @@ uint64_t https_run(void)
 	if (config == NULL)
 		return 0;
 	more = stack_run(now_ns, &deadline_ns);
-	if (step == HTTPS_STARTING)
+	if (step == HTTPS_READING)
+		read_state();
+	if (step == HTTPS_WAITING)
 		start(now_ns);
 	if (step == HTTPS_ON)
 		more |= web_run(now_ns, &deadline_ns);

@@ -1,6 +1,6 @@
 /*
  * One connection's TLS: mbedTLS between lwIP's segments and http_conn. lwIP's own glue (altcp_tls) is not used, for the reasons in
- * docs/decisions/0016-own-tls-glue.md. Nothing here is called from within lwIP.
+ * docs/decisions/0017-tls-without-altcp.md. Nothing here is called from within lwIP.
  */
 #include "drivers-vm/control/net/web_private.h"
 
