@@ -87,6 +87,12 @@ static uint64_t stops_of(void *opaque)
 	return status_of().debug_stops;
 }
 
+static bool has_debug_registers(void *opaque)
+{
+	(void)opaque;
+	return true; /* the cases tell */
+}
+
 static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 {
 	(void)opaque;
@@ -95,7 +101,7 @@ static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 
 static const struct gdb_target target = {
 	.vcpus = 1, .physical_bits = 36, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu, .run = run_vcpu,
-	.set_debug = set_debug, .stops = stops_of, .ram = ram_at,
+	.set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
 };
 
 static void put(uint32_t gpa, uint64_t value)

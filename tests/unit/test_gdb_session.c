@@ -16,6 +16,7 @@
 
 #include "drivers-vm/control/api/platform.h"
 #include "drivers-vm/control/gdb/gdb.h"
+#include "drivers-vm/control/gdb/probe.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/lib/platform.h"
 
@@ -157,6 +158,18 @@ void manager_debug_end(uint32_t slot)
 	begun--;
 }
 
+static unsigned probes;
+
+void gdb_probe_start(void)
+{
+	probes++;
+}
+
+bool gdb_probe_says_yes(void)
+{
+	return true;
+}
+
 static char error[API_ERROR_BYTES], said[512];
 
 static int set_up(void **state)
@@ -208,7 +221,9 @@ static const char *ask(int session, const char *packet)
 static void open__runs__stands_and_its_memory_is_mapped(void **state)
 {
 	(void)state;
+	probes = 0;
 	int s = open_one("a");
+	assert_int_equal(probes, 1);
 	assert_true(api_gdb_is_open(s));
 	assert_false(running[0][0] || running[0][1]);
 	assert_true(running[1][0]);

@@ -5,6 +5,7 @@
 #include "drivers-vm/control/gdb/gdb.h"
 
 #include "drivers-vm/control/api/platform.h"
+#include "drivers-vm/control/gdb/probe.h"
 #include "drivers-vm/control/gdb/registers.h"
 #include "drivers-vm/control/gdb/stub.h"
 #include "drivers-vm/control/guest.h"
@@ -98,6 +99,12 @@ static uint64_t stops_of(void *opaque)
 	return hc(HC_VM_STATUS, guest_of(opaque)->vm, (uintptr_t)&status) >= 0 ? status.debug_stops : 0;
 }
 
+static bool has_debug_registers(void *opaque)
+{
+	(void)opaque;
+	return gdb_probe_says_yes();
+}
+
 static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 {
 	const struct session *s = opaque;
@@ -174,7 +181,7 @@ static void begin(struct session *s, bool ended)
 {
 	struct gdb_target target = {
 		.opaque = s, .vcpus = guest_of(s)->config->vcpus, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu,
-		.run = run_vcpu, .set_debug = set_debug, .stops = stops_of, .ram = ram_at,
+		.run = run_vcpu, .set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
 	};
 	struct guest *g = guest_at(s->slot);
 	uint32_t r[4];
@@ -183,6 +190,7 @@ static void begin(struct session *s, bool ended)
 	target.physical_bits = r[0] & 0xFF;
 	s->stood_tsc = g->paused ? g->paused_tsc : service_tsc();
 	g->paused = false; /* the debugger lets it go on */
+	gdb_probe_start();
 	gdb_stub_open(&s->stub, &target);
 	if (ended)
 		gdb_stub_crash(&s->stub, 0);
