@@ -1,5 +1,5 @@
-# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup and
-# scripts/fetch-lwip have run; it calls the latter itself.
+# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup, scripts/fetch-lwip and
+# scripts/fetch-mbedtls have run; it calls the latter two itself.
 CC      ?= gcc
 NASM    ?= nasm
 B       := build
@@ -25,7 +25,7 @@ SERVICE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zo
 	$(WARN) -I. -Iinclude
 RUNTIME_SRC := $(sort $(wildcard drivers-vm/runtime/*.c drivers-vm/runtime/*.asm drivers-vm/lib/*.c))
 DRIVER_SRC  := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/driver/*.c))
-CONTROL_SRC := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/control/*.c drivers-vm/control/*/*.c))
+CONTROL_SRC := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/control/*.c drivers-vm/control/*/*.c)) $(B)/web_files.c
 service_obj  = $(patsubst %,$(B)/service/%.o,$(1))
 
 .PHONY: all kernel services help clean
@@ -60,17 +60,18 @@ $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 
 # Heap of each image, bytes: what its VM gets beyond text, data and stacks.
 $(B)/driver.elf: HEAP := 0x800000
-$(B)/control.elf: HEAP := 0x800000
+$(B)/control.elf: HEAP := 0x1000000
 
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a
 
-$(B)/control.elf: $(call service_obj,$(CONTROL_SRC)) drivers-vm/runtime/service.ld
+CONTROL_LIBS := $(B)/lwip-control.a $(B)/mbedtls.a
+$(B)/control.elf: $(call service_obj,$(CONTROL_SRC)) $(CONTROL_LIBS) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
-		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(CONTROL_SRC))
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(CONTROL_SRC)) $(CONTROL_LIBS)
 
 $(B)/service/%.c.o: %.c
 	@mkdir -p $(@D)

@@ -32,6 +32,7 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
+	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
 
@@ -64,17 +65,50 @@ static const struct config_field vm_fields[] = {
 
 static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
 
-bool config_fail(struct config_reader *reader, uint32_t line, const char *path, const char *format, ...)
+/* "vm.disk.module" of the first disk as "disk[0].module". */
+static void name_field(const struct config_reader *reader, const char *path, char *field, size_t bytes)
+{
+	const char *table = reader->table;
+	size_t length = table == NULL ? 0 : strlen(table) - 3;
+
+	path += strncmp(path, "vm.", 3) == 0 ? 3 : strcmp(path, "vm") == 0 ? 2 : 0;
+	if (table != NULL)
+		table += 3;
+	if (table != NULL && strncmp(path, table, length) == 0 && (path[length] == '.' || path[length] == '\0'))
+		snprintf(field, bytes, "%s[%u]%s", table, reader->place, path + length);
+	else
+		snprintf(field, bytes, "%s", path);
+}
+
+static void report_problem(struct config_reader *reader, const char *path, const char *format, va_list args)
+{
+	char field[96], detail[CONFIG_MESSAGE_MAX];
+
+	name_field(reader, path, field, sizeof(field));
+	vsnprintf(detail, sizeof(detail), format, args);
+	reader->report->problem(reader->report->ctx, field, detail);
+}
+
+static void report_line(struct config_reader *reader, uint32_t line, const char *path, const char *format, va_list args)
 {
 	char message[CONFIG_MESSAGE_MAX];
-	va_list args;
 	int used = snprintf(message, sizeof(message), "%.60s:%u: %.80s%s", reader->file, (unsigned)line, path,
 			    path[0] == '\0' ? "" : ": ");
 
-	va_start(args, format);
 	vsnprintf(message + used, sizeof(message) - (size_t)used, format, args);
-	va_end(args);
 	reader->report->error(reader->report->ctx, message);
+}
+
+bool config_fail(struct config_reader *reader, uint32_t line, const char *path, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	if (reader->report->problem != NULL)
+		report_problem(reader, path, format, args);
+	else
+		report_line(reader, line, path, format, args);
+	va_end(args);
 	reader->errors++;
 	return false;
 }
@@ -141,17 +175,11 @@ static const struct toml_value *find_same_name(const struct toml_value *vms, con
 }
 
 /* The checks across keys; also of a VM with other errors, so that one run shows all. */
-static bool check_vm(struct config_reader *reader, const struct toml_value *vms,
-		     const struct toml_value *table, struct config_vm *vm)
+static bool check_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
-	const struct toml_value *same = vm->name[0] == '\0' ? NULL : find_same_name(vms, table);
 	const struct toml_value *console = toml_find(table, "console");
 	bool valid = true;
 
-	if (same != NULL)
-		valid = config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
-				    "\"%s\" is taken by the VM on line %u", vm->name,
-				    (unsigned)same->key_line);
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
 		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
 				    "is not smaller than memory");
@@ -163,10 +191,9 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *vms,
 	return valid;
 }
 
-static void read_vm(struct config_reader *reader, const struct toml_value *vms,
-		    const struct toml_value *table, struct config *out)
+bool config_read_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
-	struct config_vm vm = {
+	*vm = (struct config_vm){
 		.cmdline = "",
 		.memory_bytes = DEFAULT_MEMORY_BYTES,
 		.vcpus = 1,
@@ -179,15 +206,33 @@ static void read_vm(struct config_reader *reader, const struct toml_value *vms,
 		.line = table->line,
 	};
 
-	if (table->type != TOML_TABLE) {
-		config_fail(reader, table->line, "vm", "must be a table, [[vm]]");
-		return;
-	}
-	bool keys_valid = config_read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, &vm);
+	if (table->type != TOML_TABLE)
+		return config_fail(reader, table->line, "vm", "must be a table, [[vm]]");
+	bool keys_valid = config_read_table(reader, vm_fields, COUNT(vm_fields), "vm.", table, vm);
 
-	if (!check_vm(reader, vms, table, &vm) || !keys_valid)
+	if (!check_vm(reader, table, vm) || !keys_valid)
+		return false;
+	config_name_nics(vm);
+	return true;
+}
+
+static bool check_name(struct config_reader *reader, const struct toml_value *vms, const struct toml_value *table,
+		       const struct config_vm *vm)
+{
+	const struct toml_value *same = vm->name[0] == '\0' ? NULL : find_same_name(vms, table);
+
+	return same == NULL || config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
+					   "\"%s\" is taken by the VM on line %u", vm->name, (unsigned)same->key_line);
+}
+
+static void read_vm(struct config_reader *reader, const struct toml_value *vms,
+		    const struct toml_value *table, struct config *out)
+{
+	struct config_vm vm;
+	bool valid = config_read_vm(reader, table, &vm);
+
+	if (!check_name(reader, vms, table, &vm) || !valid)
 		return;
-	config_name_nics(&vm);
 	if (out->vm_count == CONFIG_VMS_MAX) {
 		config_fail(reader, table->line, "vm", "more than %u VMs", CONFIG_VMS_MAX);
 		return;
@@ -238,7 +283,7 @@ static void read_global(struct config_reader *reader, const struct toml_value *r
 
 static void read_root(struct config_reader *reader, const struct toml_value *root, struct config *out)
 {
-	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}, {.key = "nic"}};
+	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}, {.key = "nic"}, {.key = "api"}};
 
 	for (const struct toml_value *value = root->children.first; value != NULL; value = value->next) {
 		const struct config_field *field = find_field(root_fields, COUNT(root_fields), value->key);
@@ -249,6 +294,8 @@ static void read_root(struct config_reader *reader, const struct toml_value *roo
 			read_global(reader, root, value, out);
 		else if (field == &root_fields[1])
 			read_vms(reader, value, out);
+		else if (field == &root_fields[3])
+			config_read_api(reader, value, &out->api);
 		else
 			config_read_uplinks(reader, value, out);
 	}
@@ -263,6 +310,7 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 
 	memset(out, 0, sizeof(*out));
 	out->driver_restarts = DEFAULT_DRIVER_RESTARTS;
+	config_default_api(&out->api);
 	if (root == NULL)
 		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);
 	else

@@ -138,6 +138,15 @@ struct config_vm {
 	uint32_t line; /* of its [[vm]] */
 };
 
+/* [api]: HTTPS of the control VM */
+struct config_api {
+	bool enabled;
+	struct config_subnet ip; /* or by DHCP */
+	uint32_t gateway, dns;	 /* or zero */
+	uint32_t port;
+	char name[CONFIG_NAME_BYTES]; /* of the machine: NAME.local by mDNS, and in its certificate */
+};
+
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
@@ -145,16 +154,23 @@ struct config {
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
 	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
 	struct config_uplink uplink[CONFIG_UPLINKS_MAX]; /* the valid ones */
+	struct config_api api;
 	unsigned vm_count;
 	struct config_vm vm[CONFIG_VMS_MAX]; /* the valid ones, in the order of the file */
 };
 
+/* What stands in for [[nic]] where a file has none: a gateway for the bridge CONFIG_BRIDGE_NAME, by any card. */
+extern const struct config_uplink config_default_uplink;
+
 struct config_report {
 	void (*error)(void *ctx, const char *message); /* one line, "FILE:LINE: KEY: what is wrong" */
 	void *ctx;
+	/* If not NULL, called instead: `field` is the key within its VM, "memory" or "disk[0].module", or "". */
+	void (*problem)(void *ctx, const char *field, const char *detail);
 };
 
 /*
@@ -165,5 +181,17 @@ struct config_report {
  */
 unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena,
 		     const struct config_report *report, struct config *out);
+
+/*
+ * One VM as JSON: an object with the keys of [[vm]] and their types, where a size may be a number of bytes too. It is called `name`; if it
+ * has a name of its own that must be the same. Returns how many errors were reported; without any *out is complete. Strings in *out live in
+ * the arena, which needs config_json_arena_bytes.
+ */
+size_t config_json_arena_bytes(const char *text, size_t length);
+unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena,
+			  const struct config_report *report, struct config_vm *out);
+
+/* Whether a VM may be called so. */
+bool config_is_vm_name(const char *name);
 
 #endif

@@ -179,8 +179,12 @@ bool config_set_disks(struct config_reader *reader, const struct config_field *f
 
 	if (!config_check_tables(reader, field, value, &tables))
 		return false;
-	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next)
+	reader->table = field->path;
+	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
+		reader->place = vm->disk_count;
 		valid &= read_disk(reader, table, &vm->disk[vm->disk_count++]);
+	}
+	reader->table = NULL;
 	return valid;
 }
 
@@ -209,8 +213,12 @@ bool config_set_nics(struct config_reader *reader, const struct config_field *fi
 
 	if (!config_check_tables(reader, field, value, &tables))
 		return false;
-	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next)
+	reader->table = field->path;
+	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
+		reader->place = vm->nic_count;
 		valid &= read_nic(reader, table, &vm->nic[vm->nic_count++]);
+	}
+	reader->table = NULL;
 	return valid;
 }
 

@@ -105,19 +105,24 @@ static bool is_name_character(char c)
 	       c == '_' || c == '-';
 }
 
+bool config_is_vm_name(const char *name)
+{
+	size_t length = strnlen(name, CONFIG_NAME_BYTES);
+	bool valid = length >= 1 && length < CONFIG_NAME_BYTES && name[0] != '-' && name[0] != '.';
+
+	for (size_t i = 0; i < length; i++)
+		valid = valid && is_name_character(name[i]);
+	return valid;
+}
+
 bool config_set_vm_name(struct config_reader *reader, const struct config_field *field,
 			const struct toml_value *value, void *target)
 {
-	const char *name = value->text.bytes;
-	bool valid;
-
 	if (!check_text(reader, field, value))
 		return false;
-	valid = value->text.length >= 1 && value->text.length < CONFIG_NAME_BYTES && name[0] != '-' &&
-		name[0] != '.';
-	for (size_t i = 0; i < value->text.length; i++)
-		valid = valid && is_name_character(name[i]);
-	if (!valid)
+	const char *name = value->text.bytes;
+
+	if (!config_is_vm_name(name))
 		return config_fail(
 			reader, value->key_line, field->path,
 			"must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'",
@@ -147,7 +152,7 @@ static unsigned unit_shift(char unit)
 }
 
 /* "256M"; false after reporting. Saturates beyond what memory can be. */
-static bool read_size(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+static bool read_size_text(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
 		      uint64_t *bytes)
 {
 	uint64_t count;
@@ -166,17 +171,37 @@ static bool read_size(struct config_reader *reader, const struct config_field *f
 	return true;
 }
 
+static bool read_size(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+		      uint64_t *bytes)
+{
+	if (!reader->sizes_as_numbers || value->type != TOML_INTEGER)
+		return read_size_text(reader, field, value, bytes);
+	*bytes = value->integer < 0 ? UINT64_MAX : (uint64_t)value->integer;
+	return true;
+}
+
+/* A size as it was written, for messages. */
+static const char *show_size(const struct toml_value *value, char text[24])
+{
+	if (value->type == TOML_INTEGER)
+		snprintf(text, 24, "%" PRId64, value->integer);
+	else
+		snprintf(text, 24, "\"%.20s\"", value->text.bytes);
+	return text;
+}
+
 bool config_set_memory(struct config_reader *reader, const struct config_field *field,
 		       const struct toml_value *value, void *target)
 {
 	struct guest_map map;
+	char text[24];
 	uint64_t bytes;
 
 	if (!read_size(reader, field, value, &bytes))
 		return false;
 	if (!guest_map_build(bytes, &map))
 		return config_fail(reader, value->key_line, field->path,
-				   "\"%.20s\" is not a multiple of 2M between 2M and 1T", value->text.bytes);
+				   "%s is not a multiple of 2M between 2M and 1T", show_size(value, text));
 	*(uint64_t *)place(field, target) = bytes;
 	return true;
 }
@@ -184,13 +209,13 @@ bool config_set_memory(struct config_reader *reader, const struct config_field *
 bool config_set_size(struct config_reader *reader, const struct config_field *field,
 		     const struct toml_value *value, void *target)
 {
+	char text[24];
 	uint64_t bytes;
 
 	if (!read_size(reader, field, value, &bytes))
 		return false;
 	if (bytes > GUEST_MAP_RAM_MAX || bytes % 4096 != 0)
-		return config_fail(reader, value->key_line, field->path, "\"%.20s\" is not a multiple of 4K up to 1T",
-				   value->text.bytes);
+		return config_fail(reader, value->key_line, field->path, "%s is not a multiple of 4K up to 1T", show_size(value, text));
 	*(uint64_t *)place(field, target) = bytes;
 	return true;
 }

@@ -9,6 +9,9 @@ struct config_reader {
 	const char *file;
 	const struct config_report *report;
 	unsigned errors;
+	bool sizes_as_numbers; /* a size may be a number of bytes */
+	const char *table;     /* "vm.disk" while one of its tables is read, else NULL */
+	unsigned place;	       /* of that table among its like, from zero */
 };
 
 struct config_field;
@@ -38,6 +41,9 @@ bool config_fail(struct config_reader *reader, uint32_t line, const char *path, 
 bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
 		       const char *prefix, const struct toml_value *table, void *target);
 
+/* A [[vm]] on its own: keys, their checks, and those across keys. *vm is complete if it returns true; else something was reported. */
+bool config_read_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm);
+
 config_set_fn config_set_boolean;
 config_set_fn config_set_uint32;
 config_set_fn config_set_choice;
@@ -50,6 +56,8 @@ config_set_fn config_set_port;	  /* uint32_t */
 config_set_fn config_set_rate;	  /* uint64_t, bytes a second */
 config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
 
+config_set_fn config_set_subnet;  /* struct config_subnet; low and high limit its prefix */
+config_set_fn config_set_ip4;	  /* uint32_t, a number */
 config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
 
 /* An array of tables. */
@@ -65,7 +73,13 @@ bool config_check_tables(struct config_reader *reader, const struct config_field
 /* [[nic]]: the valid ones are added to `out`. */
 void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out);
 
-/* The file has no [[nic]], but guests' cards on the default bridge: they share the first card of the machine. */
+bool config_same_network(const struct config_subnet *network, uint32_t address);
+
+/* [api]; and what it is without that table. */
+void config_read_api(struct config_reader *reader, const struct toml_value *table, struct config_api *api);
+void config_default_api(struct config_api *api);
+
+/* The file has no [[nic]], but an API, or guests' cards on the default bridge: they share the first card of the machine. */
 void config_add_default_uplink(struct config *config);
 
 /* After all keys of a VM are read: cards without an address get one. */

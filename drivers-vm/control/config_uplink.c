@@ -5,7 +5,11 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct config_subnet default_subnet = {10u << 24 | 100u << 8, 24};
+#define DEFAULT_SUBNET {10u << 24 | 100u << 8, 24}
+
+static const struct config_subnet default_subnet = DEFAULT_SUBNET;
+const struct config_uplink config_default_uplink = {
+	.bridge = CONFIG_BRIDGE_NAME, .mode = CONFIG_UPLINK_NAT, .subnet = DEFAULT_SUBNET};
 
 /* 00:04.0, or with a segment, 0000:00:04.0. */
 static bool is_pci_address(const char *text)
@@ -61,7 +65,7 @@ static bool parse_subnet(const char *text, struct config_subnet *subnet)
 	return true;
 }
 
-static bool set_subnet(struct config_reader *reader, const struct config_field *field,
+bool config_set_subnet(struct config_reader *reader, const struct config_field *field,
 		       const struct toml_value *value, void *target)
 {
 	struct config_subnet subnet;
@@ -76,7 +80,7 @@ static bool set_subnet(struct config_reader *reader, const struct config_field *
 	return true;
 }
 
-static bool set_ip4(struct config_reader *reader, const struct config_field *field,
+bool config_set_ip4(struct config_reader *reader, const struct config_field *field,
 		    const struct toml_value *value, void *target)
 {
 	uint8_t ip[4];
@@ -98,13 +102,13 @@ static const struct config_field uplink_fields[] = {
 	{UPLINK(vlan), .set = config_set_uint32, .low = 1, .high = 4094},
 	{UPLINK(trunk), .set = config_set_boolean},
 	{UPLINK(mode), .set = config_set_choice, .choices = uplink_modes},
-	{UPLINK(subnet), .set = set_subnet, .low = 24, .high = 29},
-	{UPLINK(ip), .set = set_subnet, .low = 1, .high = 30},
-	{UPLINK(gateway), .set = set_ip4},
-	{UPLINK(dns), .set = set_ip4},
+	{UPLINK(subnet), .set = config_set_subnet, .low = 24, .high = 29},
+	{UPLINK(ip), .set = config_set_subnet, .low = 1, .high = 30},
+	{UPLINK(gateway), .set = config_set_ip4},
+	{UPLINK(dns), .set = config_set_ip4},
 };
 
-static bool same_network(const struct config_subnet *network, uint32_t address)
+bool config_same_network(const struct config_subnet *network, uint32_t address)
 {
 	return ((network->address ^ address) >> (32 - network->prefix)) == 0;
 }
@@ -132,10 +136,10 @@ static bool read_uplink(struct config_reader *reader, const struct toml_value *t
 	if (uplink->ip.prefix == 0 && (uplink->gateway != 0 || uplink->dns != 0))
 		return config_fail(reader, table->line, "nic",
 				   "gateway and dns need ip; without it they come by DHCP");
-	if (uplink->gateway != 0 && !same_network(&uplink->ip, uplink->gateway))
+	if (uplink->gateway != 0 && !config_same_network(&uplink->ip, uplink->gateway))
 		return config_fail(reader, table->line, "nic.gateway", "is not in the network of ip");
-	if (uplink->ip.prefix != 0 && (same_network(&uplink->ip, uplink->subnet.address) ||
-				       same_network(&uplink->subnet, uplink->ip.address)))
+	if (uplink->ip.prefix != 0 && (config_same_network(&uplink->ip, uplink->subnet.address) ||
+				       config_same_network(&uplink->subnet, uplink->ip.address)))
 		return config_fail(reader, table->line, "nic.subnet", "overlaps the network of ip");
 	return true;
 }
@@ -154,13 +158,13 @@ void config_read_uplinks(struct config_reader *reader, const struct toml_value *
 
 void config_add_default_uplink(struct config *config)
 {
-	for (unsigned i = 0; !config->has_uplinks && i < config->vm_count; i++)
+	if (config->has_uplinks)
+		return;
+	for (unsigned i = 0; i < config->vm_count; i++)
 		for (unsigned k = 0; k < config->vm[i].nic_count; k++) {
 			if (strcmp(config->vm[i].nic[k].bridge, CONFIG_BRIDGE_NAME) != 0)
 				continue;
-			config->uplink[0] = (struct config_uplink){.bridge = CONFIG_BRIDGE_NAME,
-								   .mode = CONFIG_UPLINK_NAT,
-								   .subnet = default_subnet};
+			config->uplink[0] = config_default_uplink;
 			config->uplink_count = 1;
 			return;
 		}

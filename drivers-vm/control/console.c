@@ -2,8 +2,8 @@
 #include "drivers-vm/control/console.h"
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/manager.h"
+#include "drivers-vm/control/places.h"
 
-#define CONSOLES_GPA   0x5000000000ull
 #define CONSOLE_STRIDE 0x200000ull
 #define RIGHTS	       (HILUM_MAP_READ | HILUM_MAP_WRITE)
 
@@ -11,11 +11,11 @@ _Static_assert(sizeof(struct vm_record) <= CONSOLE_STRIDE && CONSOLE_STRIDE <= C
 
 bool console_open(struct console *console, unsigned place)
 {
-	uint64_t at = CONSOLES_GPA + place * CONSOLE_STRIDE;
+	uint64_t at = PLACES_CONSOLES + place * CONSOLE_STRIDE;
 
 	if (console->memory != 0)
 		return true;
-	if (!service_map_memory(CONSOLES_GPA, MANAGER_VMS_MAX * CONSOLE_STRIDE))
+	if (!service_map_memory(PLACES_CONSOLES, MANAGER_VMS_MAX * CONSOLE_STRIDE))
 		return false;
 	/* Not lazy: what it holds is written by the driver VM, which must not stop for want of memory. */
 	int64_t memory = control_memory_create(sizeof(struct vm_record), HILUM_MEMORY_4K_PAGES);

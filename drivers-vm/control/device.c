@@ -32,6 +32,7 @@ enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, 
 
 struct host_device {
 	uint16_t rid;
+	bool is_network; /* by its class */
 	hilum_handle_t handle, config_page;
 	hilum_handle_t bar[CHANNEL_BARS]; /* 0: none */
 	uint64_t bar_bytes[CHANNEL_BARS], bar_offset[CHANNEL_BARS]; /* the BAR begins there in the first page */
@@ -141,7 +142,7 @@ static void add_endpoint(uint16_t rid)
 
 	if (!is_wanted(rid) || device_count == DEVICES_MAX)
 		return;
-	*d = (struct host_device){ .rid = rid };
+	*d = (struct host_device){ .rid = rid, .is_network = read32(rid, PCI_CLASS) >> 24 == CLASS_NETWORK };
 	int64_t event = control_event(CONTROL_EVENT_DEVICE);
 	int64_t handle = event < 0 ? event : hc(HC_DEVICE_CREATE, HILUM_HANDLE_HOST, rid, event);
 	if (handle < 0) {
@@ -233,6 +234,14 @@ void devices_find(const struct config *config)
 		service_log("warning: this IOMMU does not check interrupts: a device can raise any");
 	}
 	scan_bus(first_bus, 0);
+}
+
+bool devices_have_network(void)
+{
+	for (unsigned i = 0; i < device_count; i++)
+		if (devices[i].is_network)
+			return true;
+	return false;
 }
 
 /* ---- Giving ------------------------------------------------------------------------------------------------------------------------ */

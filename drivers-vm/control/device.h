@@ -15,6 +15,9 @@
  */
 void devices_find(const struct config *config);
 
+/* Whether there is a network card among them, with a driver or not. */
+bool devices_have_network(void);
+
 /* Give them all to `vm`, a fresh driver VM, and tell it; what fails is told and left out. */
 void devices_give(hilum_handle_t vm);
 

@@ -323,6 +323,18 @@ void driver_send(const struct channel_message *message)
 static const struct channel_message *awaited; /* the answer driver_call waits for, or NULL */
 static bool arrived, refused;
 
+/*
+ * The machine's clock is read in whole seconds, by each driver VM anew. So that times do not go back and forth, the one that is known goes on
+ * unless it is wrong by more than that.
+ */
+static void set_wall_clock(uint64_t read_ns)
+{
+	uint64_t off = read_ns > driver_wall_clock_ns ? read_ns - driver_wall_clock_ns : driver_wall_clock_ns - read_ns;
+
+	if (off > 2000000000ull)
+		driver_wall_clock_ns = read_ns;
+}
+
 static void message_handle(const struct channel_message *m)
 {
 	if (m->slot >= CHANNEL_SLOTS)
@@ -334,7 +346,7 @@ static void message_handle(const struct channel_message *m)
 	if (m->kind == CHANNEL_PORT_READY)
 		port_setup_answered(m);
 	if (m->kind == CHANNEL_READY)
-		driver_wall_clock_ns = m->request.value;
+		set_wall_clock(m->request.value);
 	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART)
 		driver_request_restart();
 	else if (m->kind == CHANNEL_REQUEST)

@@ -45,6 +45,8 @@ bool driver_begin(const struct config *of)
 {
 	config = of;
 	given_up = !start() && !driver_is_lost();
+	if (given_up)
+		port_end();
 	return !given_up;
 }
 
@@ -113,6 +115,7 @@ static void restart(const char *why)
 		manager_driver_is_back();
 	} else if (!driver_is_lost()) {
 		given_up = true; /* the log says why */
+		port_end();
 		event_add("driver.lost", "", "%s, and it cannot be started again", why);
 	}
 	service_log("driver VM: %s; restarted in %lu ms, of which %lu to stop its devices; %u guest%s on",
@@ -139,6 +142,7 @@ uint64_t driver_watch(void)
 	if (config->driver_restarts == 0 && why != NULL && !given_up) {
 		service_log("driver VM: %s; it is not restarted: guests wait for their devices", why);
 		given_up = true;
+		port_end();
 		event_add("driver.lost", "", "%s", why);
 	}
 	if (config->driver_restarts == 0)

@@ -1,4 +1,5 @@
 /* A guest is made in one go or not at all, and given back in the reverse order. The slots are in this file. */
+#include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/guest_clock.h"
 #include "drivers-vm/lib/platform.h"
@@ -151,6 +152,7 @@ void guest_unmake(uint32_t slot)
 	const struct config_vm *config = g->config;
 	hilum_handle_t record = g->record;
 
+	gdb_guest_gone(slot);
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);

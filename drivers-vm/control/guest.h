@@ -49,6 +49,8 @@ struct guest *guest_at(uint32_t slot);
 /* All its vCPUs stand still; its clock does, too, as its TSC goes on from where it stood. */
 void guest_pause(uint32_t slot);
 void guest_continue(uint32_t slot);
+/* All its vCPUs stand still, and have done so for `stood_tsc`: its TSC goes on from where it stood, and with it its clocks. */
+void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc);
 /* Stands still for good. */
 void guest_preserve(uint32_t slot);
 void guest_press_button(uint32_t slot);

@@ -2,6 +2,7 @@
  * The disks and network cards of the guests: memory for RAM disks, and the messages by which the driver VM
  * learns of them. A RAM disk keeps what was written when its guest restarts, and goes when the guest does.
  */
+#include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
 #include <stdio.h>
 #include <string.h>
@@ -210,9 +211,8 @@ static uint64_t uplink_state(unsigned index)
 	return states[index].gpa;
 }
 
-static void send_uplink(const struct config *config, unsigned index)
+static void send_uplink(const struct config_uplink *uplink, unsigned index)
 {
-	const struct config_uplink *uplink = &config->uplink[index];
 	struct channel_message m = { .kind = CHANNEL_UPLINK };
 
 	m.uplink.bridge = guest_devices_number(uplink->bridge, CHANNEL_SLOTS);
@@ -235,10 +235,13 @@ void guest_devices_send_uplinks(const struct config *config)
 {
 	for (unsigned i = 0; i < config->uplink_count; i++)
 		if (config->uplink[i].device != NULL)
-			send_uplink(config, i);
+			send_uplink(&config->uplink[i], i);
 	for (unsigned i = 0; i < config->uplink_count; i++)
 		if (config->uplink[i].device == NULL)
-			send_uplink(config, i);
+			send_uplink(&config->uplink[i], i);
+	/* No guest of the file wants one, but those that come later may. */
+	if (!config->has_uplinks && config->uplink_count == 0 && devices_have_network())
+		send_uplink(&config_default_uplink, 0);
 }
 
 bool guest_devices_send(const struct guest *g, uint32_t slot)

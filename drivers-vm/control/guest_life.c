@@ -1,4 +1,5 @@
 /* A guest that is there: it stands still and goes on, presses of its buttons, what it asks for, its crash, and another driver VM. */
+#include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
 #include <string.h>
 
@@ -29,9 +30,9 @@ void guest_pause(uint32_t slot)
 	g->paused = true;
 }
 
-/* Its TSC goes on from where it stood, and with it its clocks. */
-static void turn_back_clock(const struct guest *g, uint64_t stood_tsc)
+void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc)
 {
+	const struct guest *g = guest_at(slot);
 	static struct hilum_vcpu_state state;
 
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
@@ -48,7 +49,7 @@ void guest_continue(uint32_t slot)
 
 	if (!g->made || !g->paused || g->ended)
 		return;
-	turn_back_clock(g, service_tsc() - g->paused_tsc);
+	guest_turn_back_clock(slot, service_tsc() - g->paused_tsc);
 	g->paused = false;
 	run_all(g);
 }
@@ -122,7 +123,10 @@ void guest_check_status(uint32_t slot)
 	const struct guest *g = guest_at(slot);
 	struct hilum_vm_status status;
 
-	if (g->made && !g->ended && hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_CRASHED)
+	gdb_guest_check(slot);
+	if (!g->made || g->ended || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0 || status.state != HILUM_VM_CRASHED)
+		return;
+	if (!gdb_guest_crashed(slot, status.vcpu))
 		manager_guest_ended(slot, GUEST_CRASHED, status.crash);
 }
 

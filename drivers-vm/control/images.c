@@ -5,12 +5,11 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/manager.h"
+#include "drivers-vm/control/places.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define IMAGES_GPA   0x5040000000ull /* behind the consoles; up to what is mapped for a while */
-#define IMAGES_LIMIT 0x6000000000ull
 #define BIG_PAGE     0x200000ull
 #define RESERVE      (16ull << 20) /* of memory that uploads leave for other things */
 
@@ -36,7 +35,7 @@ static uint64_t place_bytes(const struct module *m)
 /* Addresses for `bytes`, where no other upload is; 0: there are none. */
 static uint64_t place_find(uint64_t bytes)
 {
-	uint64_t at = IMAGES_GPA;
+	uint64_t at = PLACES_UPLOADS;
 
 	for (unsigned i = 0; i < MODULES_MAX; i++) {
 		const struct module *m = module_at(i);
@@ -46,7 +45,7 @@ static uint64_t place_find(uint64_t bytes)
 		at = gpa + place_bytes(m);
 		i = (unsigned)-1; /* those before may be in the way of the new place */
 	}
-	return at + bytes <= IMAGES_LIMIT ? at : 0;
+	return at + bytes <= PLACES_UPLOADS_LIMIT ? at : 0;
 }
 
 static uint64_t free_bytes(void)

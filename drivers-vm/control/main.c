@@ -2,15 +2,21 @@
  * The control VM: reads hilum.toml, brings up the driver VM and the guests, and then waits for what happens to them. One vCPU, one
  * loop; it owns no device.
  */
+#include "drivers-vm/control/boot_reason.h"
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/store/store.h"
 #include <stdlib.h>
 #include <string.h>
+
+#define READ_STATE_NS  20000000000ull /* a disk that does not answer is given up after 10 s */
+#define WRITE_STATE_NS 3000000000ull
 
 static struct config config;
 
@@ -40,11 +46,27 @@ static bool read_config(void)
 	return true;
 }
 
+/* Nothing that was to be kept is lost by a power-off; but a disk that does not answer does not hold it up for ever either. */
+static void write_state(void)
+{
+	uint64_t end = service_tsc() + service_ns_to_tsc(WRITE_STATE_NS);
+	struct hypercall_trap none;
+
+	for (uint64_t next; store_is_kept() && !store_is_clean() && service_tsc() < end;) {
+		next = port_run();
+		hypercall_wait(0, next != 0 && next < end ? next : end, &none);
+		if (service_take_events(0, 0) & 1ull << CONTROL_EVENT_DRIVER)
+			driver_poll();
+	}
+}
+
 static void power_off(void)
 {
 	const struct channel_message flush = { .kind = CHANNEL_FLUSH };
 
 	service_log("no guest is left: powering off");
+	boot_reason_end();
+	write_state();
 	if (driver_vm != 0)
 		driver_call(&flush, CHANNEL_FLUSHED, 2000000000ull);
 	firmware_power_off();
@@ -76,16 +98,21 @@ static void handle_events(uint64_t events)
 	guest_run_requests();
 }
 
-/* When the main loop must go round again, in TSC ticks; 0: only when something happens. */
 /* Of two deadlines; 0 is none. */
 static uint64_t sooner(uint64_t a, uint64_t b)
 {
 	return a != 0 && (b == 0 || a < b) ? a : b;
 }
 
-static uint64_t next_deadline(void)
+/* Everything that goes on by itself. Returns when the main loop must go round again, in TSC ticks; 0: only when something happens. HTTPS
+ * comes first: what operators ask for may give the others something to do. */
+static uint64_t run_parts(void)
 {
-	return sooner(sooner(driver_watch(), port_run()), service_ns_to_tsc(manager_poll()));
+	uint64_t deadline = https_run();
+
+	deadline = sooner(deadline, driver_watch());
+	deadline = sooner(deadline, port_run());
+	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)
@@ -97,8 +124,10 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool configured = read_config();
 	devices_find(&config);
 	bool driver = driver_begin(&config);
+	port_wait_for_state(READ_STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
 	manager_init(&config);
+	https_begin(&config.api);
 	tell_memory();
 	if (driver && configured)
 		manager_start_all();
@@ -108,7 +137,7 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, next_deadline(), &none);
+		hypercall_wait(0, run_parts(), &none);
 		handle_events(service_take_events(0, 0));
 	}
 }

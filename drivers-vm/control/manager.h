@@ -124,6 +124,16 @@ enum manager_action {
 };
 enum manager_result manager_act(const char *name, enum manager_action action, uint64_t timeout_ns, struct manager_error *error);
 
+/* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
+/*
+ * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,
+ * but for the first instruction; a paused one counts as running, and stays paused until the debugger lets it run; *ended: one that is
+ * kept for a look never will. MANAGER_CONFLICT: it waits for the driver VM, or has a debugger.
+ */
+enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *ended, struct manager_error *error);
+/* It lets go. */
+void manager_debug_end(uint32_t slot);
+
 /* ---- Figures --------------------------------------------------------------------------------------------------------------------------- */
 /* Counts since the VM was started; false: it does not run, or has no such vCPU, disk or card. */
 bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out);

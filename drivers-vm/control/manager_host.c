@@ -2,10 +2,10 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/places.h"
 #include <hilum/log_ring.h>
 #include <string.h>
 
-#define LOG_HERE  0x90100000ull /* of the control VM */
 #define LOG_BYTES (LOG_RING_HEADER_BYTES + LOG_RING_DATA_BYTES)
 
 uint64_t manager_clock_ns(void)
@@ -55,8 +55,8 @@ static const struct log_ring *log_ring(void)
 	static bool mapped;
 
 	if (!mapped)
-		mapped = hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, HILUM_HANDLE_LOG, LOG_HERE, 0, LOG_BYTES, HILUM_MAP_READ) >= 0;
-	return mapped ? (const struct log_ring *)LOG_HERE : NULL;
+		mapped = hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, HILUM_HANDLE_LOG, PLACES_LOG, 0, LOG_BYTES, HILUM_MAP_READ) >= 0;
+	return mapped ? (const struct log_ring *)PLACES_LOG : NULL;
 }
 
 /* See <hilum/log_ring.h> for the protocol. */

@@ -57,7 +57,7 @@ static enum manager_result start(struct manager_entry *e, enum manager_state dow
 		return MANAGER_OK;
 	}
 	if (result == MANAGER_OK)
-		result = guest_make((uint32_t)e->slot, false, error);
+		result = guest_make((uint32_t)e->slot, e->debugged, error);
 	if (result == MANAGER_OK) {
 		e->state = MANAGER_RUNNING;
 		e->started_ns = manager_wall_clock_ns();
@@ -239,6 +239,52 @@ static enum manager_result boot(struct manager_entry *e, struct manager_error *e
 	return start(e, MANAGER_SHUTOFF, error);
 }
 
+/* It stands at its first instruction, but for what prevents it. */
+static enum manager_result boot_held(struct manager_entry *e, struct manager_error *error)
+{
+	e->debugged = true;
+	enum manager_result result = driver_is_lost() ? manager_refuse(error, MANAGER_CONFLICT, "", "there is no driver VM now")
+						      : boot(e, error);
+	if (result == MANAGER_OK && e->state == MANAGER_WAITING)
+		result = conflict(e, error);
+	e->debugged = result == MANAGER_OK;
+	return result;
+}
+
+enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *ended, struct manager_error *error)
+{
+	struct manager_entry *e = manager_entry_find(name);
+	enum manager_result result = MANAGER_OK;
+
+	if (e == NULL)
+		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (e->debugged)
+		return manager_refuse(error, MANAGER_CONFLICT, "", "it has a debugger");
+	if (e->state == MANAGER_WAITING)
+		return conflict(e, error);
+	if (e->slot < 0 || (!e->preserved && e->state == MANAGER_CRASHED))
+		result = boot_held(e, error);
+	else if (!e->preserved)
+		e->state = MANAGER_RUNNING;
+	if (result != MANAGER_OK)
+		return result;
+	e->debugged = true;
+	*slot = (uint32_t)e->slot;
+	*ended = e->preserved;
+	event_add("vm.debugged", name_of(e), "%s", "");
+	return MANAGER_OK;
+}
+
+void manager_debug_end(uint32_t slot)
+{
+	struct manager_entry *e = manager_entry_of_slot(slot);
+
+	if (e == NULL)
+		return;
+	e->debugged = false;
+	event_add("vm.undebugged", name_of(e), "%s", "");
+}
+
 static enum manager_result act_on_running(struct manager_entry *e, enum manager_action action, uint64_t timeout_ns)
 {
 	switch (action) {
@@ -270,6 +316,8 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 
 	if (e == NULL)
 		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (e->debugged && (action == MANAGER_PAUSE || action == MANAGER_RESUME))
+		return manager_refuse(error, MANAGER_CONFLICT, "", "a debugger has it");
 	switch (action) {
 	case MANAGER_BOOT:
 		return boot(e, error);

@@ -22,6 +22,7 @@ struct manager_entry {
 	bool autostart;	 /* hilum.toml names it */
 	enum manager_state state;
 	bool preserved;	 /* its slot holds a guest that has ended */
+	bool debugged;	 /* by gdb.h: which runs and stops its vCPUs */
 	uint64_t started_ns;	/* wall clock */
 	uint64_t made_ns;	/* manager_clock_ns at that time */
 	char last_exit[64];

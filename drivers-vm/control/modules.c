@@ -1,9 +1,8 @@
 /* Images by name, and small services of the control VM. Images that are uploaded are images.c's. */
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/places.h"
 #include <string.h>
 
-#define MODULES_GPA 0x4000000000ull /* 256 GiB: modules from here up */
-#define HERE_GPA    0x6000000000ull /* 384 GiB: memory that is mapped for a while */
 
 struct hilum_host_info control_host;
 static struct module modules[MODULES_MAX]; /* the machine's boot modules first */
@@ -27,7 +26,7 @@ static uint64_t round_up(uint64_t bytes)
 void modules_init(void)
 {
 	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
-	uint64_t at = MODULES_GPA;
+	uint64_t at = PLACES_BOOT_MODULES;
 	unsigned count = 0;
 
 	for (uint32_t i = 0; i < info->module_count && i < HILUM_BOOT_MODULES_MAX; i++) {
@@ -125,7 +124,7 @@ int64_t control_memory_create(uint64_t bytes, uint32_t flags)
 
 bool control_map_here(hilum_handle_t memory, uint64_t bytes, uint8_t **at)
 {
-	static uint64_t next = HERE_GPA;
+	static uint64_t next = PLACES_FOR_A_WHILE;
 
 	if (hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, next, 0, bytes, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0)
 		return false;

@@ -77,18 +77,16 @@ const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device 
 	return NULL;
 }
 
-static const struct host_disk_claim *conflict(const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only)
+static bool overlaps(const struct host_disk_claim *c, const struct blk_device *device, uint64_t first, uint64_t sectors)
 {
-	for (const struct host_disk_claim *c = claims; c != NULL; c = c->next)
-		if (c->device == device && !(c->read_only && read_only) && first < c->first + c->sectors && c->first < first + sectors)
-			return c;
-	return NULL;
+	return c->device == device && first < c->first + c->sectors && c->first < first + sectors;
 }
 
 bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only)
 {
-	if (conflict(device, first, sectors, read_only) != NULL)
-		return false;
+	for (const struct host_disk_claim *c = claims; c != NULL; c = c->next)
+		if (!(c->read_only && read_only) && overlaps(c, device, first, sectors))
+			return false;
 	*claim = (struct host_disk_claim){device, first, sectors, read_only, NULL, claims};
 	claims = claim;
 	return true;
@@ -96,9 +94,10 @@ bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *dev
 
 const char *host_disk_owner(const struct blk_device *device, uint64_t first, uint64_t sectors)
 {
-	const struct host_disk_claim *claim = conflict(device, first, sectors, false);
-
-	return claim != NULL && claim->owner != NULL ? claim->owner : "another guest's disk";
+	for (const struct host_disk_claim *c = claims; c != NULL; c = c->next)
+		if (c->owner != NULL && overlaps(c, device, first, sectors))
+			return c->owner;
+	return "another guest's disk";
 }
 
 void host_disk_release(struct host_disk_claim *claim)

@@ -45,7 +45,7 @@ const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device 
 
 /* False: part of it is used by another one, and not both only read. Else it is the claim's until it is released. */
 bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *device, uint64_t first, uint64_t sectors, bool read_only);
-/* Whose claim it was that did not go together with that, in words. */
+/* Who has part of that, in words: Hilum itself, if it does. */
 const char *host_disk_owner(const struct blk_device *device, uint64_t first, uint64_t sectors);
 void host_disk_release(struct host_disk_claim *claim);
 

@@ -83,6 +83,11 @@ static struct host_nic *find(const char *name)
 	return NULL;
 }
 
+bool host_nic_is_free(void)
+{
+	return find_first(false) != NULL;
+}
+
 const struct host_nic *host_nic_joined(const char name[20])
 {
 	char text[21] = {0};

@@ -37,6 +37,9 @@ void host_nic_forget_all(void);
  */
 const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m);
 
+/* Whether a card is joined to no switch. */
+bool host_nic_is_free(void);
+
 /* The card of that name that is joined to a switch, or if the name is empty the first one on the bus. NULL: there is none. */
 const struct host_nic *host_nic_joined(const char name[20]);
 

@@ -25,6 +25,7 @@ static uint64_t log_position; /* bytes of the kernel's log printed */
 static bool set_up;
 static volatile uint64_t tell_at; /* when the control VM is to learn of output that it waits for; 0: it need not */
 static uint64_t told_at;
+static volatile bool typed; /* operators have typed, or a guest has room for what they have */
 
 #define TELL_NS 5000000ull /* from one time to the next */
 
@@ -84,7 +85,7 @@ void console_output(uint32_t slot, unsigned console, const uint8_t *bytes, size_
 /* Returns when it must be called again; 0: nobody waits. vCPU 0. */
 static uint64_t tell_of_output(void)
 {
-	uint64_t now = service_tsc();
+	uint64_t now = tell_at != 0 ? service_tsc() : 0;
 
 	if (tell_at == 0 || now < tell_at)
 		return tell_at;
@@ -98,6 +99,7 @@ void console_room(uint32_t slot, unsigned console)
 {
 	(void)slot;
 	(void)console;
+	typed = true;
 	timers_changed(service_tsc()); /* vCPU 0 offers again what waits */
 }
 
@@ -290,8 +292,10 @@ static uint64_t duties(void)
 		serve_commands();
 	if (!set_up)
 		return 0;
-	if (events & 1ull << CHANNEL_EVENT_COMMAND)
+	if (events & 1ull << CHANNEL_EVENT_COMMAND) {
 		slots_record_counts();
+		typed = true;
+	}
 	if (events & 1ull << CHANNEL_EVENT_LOG)
 		print_log();
 	if (events & 1ull << CHANNEL_EVENT_SERIAL)
@@ -300,7 +304,10 @@ static uint64_t duties(void)
 		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
 	host_device_events(events);
 	offer_input();
-	slots_offer_input();
+	if (typed) {
+		typed = false;
+		slots_offer_input();
+	}
 	uint64_t next = sooner(host_device_check(), slots_run_timers());
 	next = sooner(next, service_port_run(events & 1ull << CHANNEL_EVENT_PORT));
 	next = sooner(next, tell_of_output());

@@ -8,9 +8,12 @@
 #include "drivers-vm/driver/service_port.h"
 #include "drivers-vm/runtime/service.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(PORT_AREA_BYTES == CHANNEL_PORT_BYTES, "what is mapped is what is used");
+
+#define OWNER "Hilum's own state, the partition '" CHANNEL_PORT_LABEL "',"
 
 static struct service_port port;
 static struct net_switch own_net; /* of a card that no guest shares */
@@ -28,21 +31,50 @@ static uint64_t now_ns(void)
 static void join(const struct channel_message *m)
 {
 	struct channel_message uplink = {.kind = CHANNEL_UPLINK};
-	const struct host_nic *nic;
+	const struct host_nic *nic = NULL;
 
-	memcpy(uplink.uplink.device, m->port.device, sizeof(uplink.uplink.device));
-	nic = m->port.flags & CHANNEL_PORT_OWN_CARD ? host_nic_join(&own_net, &uplink) : host_nic_joined(m->port.device);
+	if (!(m->port.flags & CHANNEL_PORT_OWN_CARD))
+		nic = host_nic_joined(m->port.device);
+	else if (host_nic_is_free())
+		nic = host_nic_join(&own_net, &uplink);
 	if (nic == NULL)
-		return; /* the log says why, if somebody could expect it */
+		return; /* if there should be one, the log has said why there is not */
 	if (!service_port_join(&port, nic->joined, &nic->port.policy, nic->mac))
 		service_log("the control VM's card: the switch has no port left");
 }
 
 /* ---- The disk ---- */
 
-static bool is_there(const struct channel_port_place *place, const struct host_disk *disk)
+/* The disk that the configuration names; NULL: it names none, or there is none. */
+static const struct blk_device *named_disk(const struct channel_message *m)
 {
+	struct blk_device *device;
+	const char *error = m->port.disk[0] != '\0' ? host_disk_find(m->port.disk, &device) : "";
+
+	if (error != NULL && error[0] != '\0')
+		service_log("state_disk: %s", error);
+	return error == NULL ? device : NULL;
+}
+
+static bool is_wanted(const struct channel_message *m, const struct blk_device *named, const struct host_disk *disk)
+{
+	const struct channel_port_place *place = &m->port.place;
+
+	if (m->port.disk[0] != '\0' && named != &disk->device)
+		return false;
 	return place->sectors == 0 || (disk->rid == place->rid && disk->port == place->port);
+}
+
+/* Neither the guest nor we get what may be the host's state or the guest's forgery. */
+static void refuse(struct host_disk *disk, uint64_t first, uint64_t sectors)
+{
+	struct host_disk_claim *refused = calloc(1, sizeof(*refused));
+
+	service_log("disk at %02x:%02x.%x: its partition '" CHANNEL_PORT_LABEL "' is not used, as a VM is to have the whole disk: give that VM "
+		    "partitions of it, or name the disk as state_disk",
+		    disk->rid >> 8, disk->rid >> 3 & 31, disk->rid & 7);
+	if (refused != NULL && host_disk_claim(refused, &disk->device, first, sectors, false))
+		refused->owner = OWNER;
 }
 
 /* The partition; false: none, or several. */
@@ -50,13 +82,17 @@ static bool find(const struct channel_message *m, struct channel_port_place *fou
 {
 	const struct gpt_wanted wanted = {.label = CHANNEL_PORT_LABEL};
 	const struct channel_port_place *place = &m->port.place;
+	const struct blk_device *named = named_disk(m);
 	uint64_t first, sectors;
 	unsigned count = 0;
 
 	for (struct host_disk *disk = host_disk_next(NULL); disk != NULL; disk = host_disk_next(disk)) {
-		if (disk->avoided || disk->device.read_only || !is_there(place, disk) ||
-		    gpt_find(&disk->device, &wanted, &first, &sectors) != NULL)
+		if (disk->device.read_only || !is_wanted(m, named, disk) || gpt_find(&disk->device, &wanted, &first, &sectors) != NULL)
 			continue;
+		if (disk->avoided && named == NULL && place->sectors == 0) {
+			refuse(disk, first, sectors);
+			continue;
+		}
 		if (place->sectors != 0 && (first != place->first || sectors != place->sectors))
 			continue;
 		blk_part_init(&part, &disk->device, first, sectors);
@@ -74,7 +110,7 @@ static void give_disk(const struct channel_message *m, struct channel_port_place
 		*found = (struct channel_port_place){0};
 		return;
 	}
-	claim.owner = "Hilum's own state, the partition '" CHANNEL_PORT_LABEL "',";
+	claim.owner = OWNER;
 	service_port_give_disk(&port, &part.device);
 }
 

@@ -110,8 +110,6 @@ static void count(struct virtio_blk_counts *counts, const struct blk_request *re
 	} else if (request->operation == BLK_WRITE) {
 		counts->write_requests++;
 		counts->write_bytes += request->sectors * BLK_SECTOR_BYTES;
-	} else if (request->operation == BLK_FLUSH) {
-		counts->flush_requests++;
 	}
 }
 
@@ -233,6 +231,7 @@ static enum blk_status parse(struct virtio_blk_request *r, struct virtqueue_chai
 	case VIRTIO_BLK_T_FLUSH:
 		r->request.operation = BLK_FLUSH;
 		r->request.sector = 0;
+		r->disk->counts.flush_requests++;
 		return r->disk->backend->flushes ? BLK_PENDING : BLK_OK;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:

@@ -189,6 +189,7 @@ struct channel_message {
 		struct {
 			char device[20]; /* PORT: of the uplink, as there; PORT_AVOID: of the disk, as there */
 			uint32_t flags; /* CHANNEL_PORT_* */
+			char disk[20]; /* the only one with the partition, named as a guest's; empty: any */
 			struct channel_port_place place; /* where the last driver VM found it */
 		} port;
 		struct {

@@ -5,6 +5,7 @@
 
 #define OUTPUT_MASK (VM_RECORD_OUTPUT_BYTES - 1u)
 #define INPUT_MASK  (VM_RECORD_INPUT_BYTES - 1u)
+#define READ_TRIES  8u /* of a reader whom the writer overtakes */
 
 _Static_assert((VM_RECORD_OUTPUT_BYTES & OUTPUT_MASK) == 0 && (VM_RECORD_INPUT_BYTES & INPUT_MASK) == 0, "counters wrap through them");
 
@@ -83,7 +84,8 @@ static uint64_t clamp(uint64_t position, uint64_t end)
 	return end - position > VM_RECORD_OUTPUT_BYTES ? end - VM_RECORD_OUTPUT_BYTES : position;
 }
 
-size_t vm_record_read(struct vm_record *record, uint64_t *position, uint8_t *to, size_t size)
+/* Zero: there is no more, or all of it was overwritten meanwhile. */
+static size_t read_once(struct vm_record *record, uint64_t *position, uint8_t *to, size_t size)
 {
 	uint64_t end = vm_record_end(record), at = clamp(*position, end);
 
@@ -103,6 +105,19 @@ size_t vm_record_read(struct vm_record *record, uint64_t *position, uint8_t *to,
 	memmove(to, to + lost, count - lost);
 	*position = at + count;
 	return count - lost;
+}
+
+size_t vm_record_read(struct vm_record *record, uint64_t *position, uint8_t *to, size_t size)
+{
+	size_t count = 0;
+
+	for (unsigned tries = 0; tries < READ_TRIES && count == 0; tries++) {
+		uint64_t before = *position;
+		count = read_once(record, position, to, size);
+		if (*position == before)
+			break;
+	}
+	return count;
 }
 
 size_t vm_record_type(struct vm_record *record, const uint8_t *bytes, size_t count)

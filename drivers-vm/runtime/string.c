@@ -108,6 +108,15 @@ int strncmp(const char *a, const char *b, size_t limit)
 	return 0;
 }
 
+char *strncpy(char *restrict to, const char *restrict from, size_t limit)
+{
+	size_t length = strnlen(from, limit);
+
+	memcpy(to, from, length);
+	memset(to + length, 0, limit - length);
+	return to;
+}
+
 char *strchr(const char *text, int c)
 {
 	for (;; text++) {

@@ -3,7 +3,7 @@ import os
 import shutil
 import tomllib
 
-from machine import DISK_SERIAL, GUEST, Failure
+from machine import API_ADDRESS, DISK_SERIAL, GUEST, Failure
 
 DEFAULT_GUEST = {"vmlinuz": os.path.join(GUEST, "vmlinuz"), "initrd": os.path.join(GUEST, "initrd.cpio.gz")}
 
@@ -35,6 +35,11 @@ def vm_table(name, kernel, *, initrd=None, cmdline="", memory="256M", vcpus=1, d
 def devices_text():
     """The disk and the card of a plain run's guest, on the devices of machine.plain_devices."""
     return f'\n[[vm.disk]]\ndevice = "{DISK_SERIAL}"\n\n[[vm.nic]]\n'
+
+
+def api_text():
+    """The control VM's place in QEMU's network."""
+    return f'\n[api]\nip = "{API_ADDRESS}/24"\ngateway = "10.0.2.2"\ndns = "10.0.2.3"\n'
 
 
 def config_text(*tables, on_last_guest_exit="poweroff"):

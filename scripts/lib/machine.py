@@ -5,9 +5,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+
+import gpt
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, "build")
@@ -34,7 +37,10 @@ EXIT_INTERRUPTED = 130
 IOMMU = ["-device", "intel-iommu,intremap=on,aw-bits=48"]
 BEHIND_IOMMU = "disable-legacy=on,iommu_platform=on"
 DISK_SERIAL = "scratch"
+STATE_SERIAL = "state"
 DISK_MIB = 256
+API_CARD = "52:54:00:12:34:56"  # of a plain run's card
+API_ADDRESS = "10.0.2.20"  # of the control VM in QEMU's network
 
 # The shape of counted runs: one instruction is one nanosecond, and nothing differs between two runs.
 COUNTED = ["-icount", "shift=0,sleep=off", "-seed", "1", "-rtc", "base=2026-01-01T00:00:00,clock=vm"]
@@ -95,25 +101,56 @@ def ext4_image(path, mib):
     return path
 
 
-def scratch_disk(scratch):
-    """The image of the disk of a plain run, which is kept from run to run in build/disk.img, and the file whose lock is held while it
-    is used. A second run at the same time gets an empty one of its own."""
+def state_image(path):
+    """A disk whose one partition Hilum keeps its state in, empty."""
+    with open(path + ".new", "wb") as file:
+        file.write(gpt.state_disk())
+    os.replace(path + ".new", path)
+    return path
+
+
+def scratch_disks(scratch, reset_state=False):
+    """The images of the disks of a plain run, the guest's and the one for Hilum's state, which are kept from run to run in
+    build/disk.img and build/state.img, and the file whose lock is held while they are used. A second run at the same time gets empty
+    ones of its own."""
     lock = open(os.path.join(BUILD, "disk.lock"), "wb")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("run: another run uses build/disk.img: this one has an empty disk", file=sys.stderr)
-        return ext4_image(os.path.join(scratch, "disk.img"), DISK_MIB), lock
-    image = os.path.join(BUILD, "disk.img")
-    return (image if os.path.exists(image) else ext4_image(image, DISK_MIB)), lock
+        print("run: another run uses build/disk.img and build/state.img: this one has empty disks", file=sys.stderr)
+        return ext4_image(os.path.join(scratch, "disk.img"), DISK_MIB), state_image(os.path.join(scratch, "state.img")), lock
+    image, state = os.path.join(BUILD, "disk.img"), os.path.join(BUILD, "state.img")
+    if not os.path.exists(image):
+        ext4_image(image, DISK_MIB)
+    if reset_state or not os.path.exists(state):
+        state_image(state)
+    return image, state, lock
 
 
-def plain_devices(image):
-    """QEMU's arguments for the devices of a plain run. On the network are QEMU's gateway, 10.0.2.2, which is this host, and what the
-    host reaches."""
-    return [*IOMMU, "-netdev", "user,id=user", "-device", f"virtio-net-pci,netdev=user,mac=52:54:00:12:34:56,{BEHIND_IOMMU}",
+def free_port(first):
+    """The first port of this host's loopback from there on that nobody has."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise Failure(f"no port from {first} to {first + 99} is free")
+
+
+def user_network(api_port=None):
+    """QEMU's own network: its gateway, 10.0.2.2, is this host. A port of this host's loopback leads to the control VM's HTTPS."""
+    return "user,id=user" + (f",hostfwd=tcp:127.0.0.1:{api_port}-{API_ADDRESS}:443" if api_port else "")
+
+
+def plain_devices(image, state, api_port=None):
+    """QEMU's arguments for the devices of a plain run, with the disks of scratch_disks."""
+    return [*IOMMU, "-netdev", user_network(api_port), "-device", f"virtio-net-pci,netdev=user,mac={API_CARD},{BEHIND_IOMMU}",
             "-drive", f"file={image},if=none,id=scratch,format=raw,discard=unmap",
-            "-device", f"virtio-blk-pci,drive=scratch,serial={DISK_SERIAL},{BEHIND_IOMMU}"]
+            "-device", f"virtio-blk-pci,drive=scratch,serial={DISK_SERIAL},{BEHIND_IOMMU}",
+            "-drive", f"file={state},if=none,id=state,format=raw",
+            "-device", f"virtio-blk-pci,drive=state,serial={STATE_SERIAL},{BEHIND_IOMMU}"]
 
 
 def qemu_command(image, scratch, *, boot="cd", firmware="bios", smp=2, memory="1G", cpu="max", counted=False,

@@ -44,6 +44,12 @@ def port(text):
     return value
 
 
+def tcp_port(text):
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a TCP port such as 8443")
+    return int(text)
+
+
 def existing(text):
     if not os.path.isfile(text):
         raise argparse.ArgumentTypeError(f"{text}: no such file")
@@ -69,6 +75,7 @@ def parse(arguments):
     add("--debug-exit", type=port)
     add("--config", type=existing)
     add("--module", type=module, action="append", default=[])
+    add("--api-port", type=tcp_port)
     add("--smp", type=positive, default=2)
     add("--mem", type=byte_size, default="1G")
     add("--firmware", choices=("bios", "uefi"), default="bios")
@@ -82,6 +89,7 @@ def parse(arguments):
     add("--hilum-cmdline", default="")
     add("--gdb", action="store_true")
     add("--monitor")
+    add("--reset-state", action="store_true")
     for flag in ("--print", "--no-build", "--check"):
         add(flag, action="store_true")
     # The image's kernel and service VMs: for tests of this program itself.
@@ -95,7 +103,8 @@ def parse(arguments):
         parser.error("--config says what runs; it excludes --guest, --cmdline, --vcpus, --memory and --debug-exit")
     if options.emulator == "bochs":
         for name, wanted in (("--firmware", options.firmware != "bios"), ("--boot", options.boot != "cd"),
-                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor)):
+                             ("--icount", options.icount), ("--gdb", options.gdb), ("--monitor", options.monitor),
+                              ("--reset-state", options.reset_state), ("--api-port", options.api_port)):
             if wanted:
                 parser.error(f"{name} is QEMU's; Bochs starts a CD by its BIOS, and counts instructions always")
         try:
@@ -126,11 +135,49 @@ def configuration(options, scratch):
         table = guestconfig.linux_table(options.vcpus or 2, options.memory or "256M", words.strip(),
                                         debug_exit=options.debug_exit)
     if options.emulator == "qemu":
-        table += guestconfig.devices_text()
+        table += guestconfig.devices_text() + guestconfig.api_text()
     path = os.path.join(scratch, "hilum.toml")
     with open(path, "w", encoding="utf-8") as file:
         file.write(guestconfig.config_text(table))
     return path, modules
+
+
+class Guide:
+    """Tells the user how to reach the API once the machine has said that it is there. The first token, which the machine says only once,
+    is kept beside the state that it belongs to."""
+
+    LINE = re.compile(r"hilum: api: (first token [^\r\n]*?(?P<token>hilum_[A-Za-z0-9_-]{43})|certificate (?P<print>sha256:[0-9A-F:]{95}))")
+
+    def __init__(self, port, token_file):
+        self.url = f"https://127.0.0.1:{port}"
+        self.token_file = token_file
+        self.partial, self.token = "", None
+
+    def __call__(self, data):
+        lines = (self.partial + data.decode("utf-8", "replace")).split("\n")
+        self.partial = lines.pop()[-4096:]
+        notes = []
+        for found in filter(None, map(self.LINE.search, lines)):
+            if found["token"]:
+                self.keep(found["token"])
+            else:
+                notes += self.notes(found["print"])
+        return notes
+
+    def keep(self, token):
+        self.token = token
+        with open(os.open(self.token_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(token + "\n")
+
+    def notes(self, fingerprint):
+        if self.token is None and os.path.exists(self.token_file):
+            with open(self.token_file, encoding="ascii") as file:
+                self.token = file.read().strip()
+        token = self.token or "(the one of this state's first start)"
+        return [f"run: web console and API: {self.url}/", f"run:   certificate {fingerprint}", f"run:   first token {token}",
+                f"run: in another terminal: export HILUM_HOST={self.url} HILUM_TOKEN={token}" if self.token else
+                f"run: in another terminal: export HILUM_HOST={self.url} HILUM_TOKEN=...",
+                "run:   build/hilum list; build/hilum dominfo linux; build/hilum console linux; build/hilum --help   (make tools builds it)"]
 
 
 def main():
@@ -148,11 +195,15 @@ def main():
             hardware = {"smp": options.smp, "memory": options.mem, "cpu": options.cpu or bochs.DEFAULT_CPU, "paced": interactive}
             described = bochs.configuration(image, scratch, bochs.program(), 0, **hardware)
             start = functools.partial(bochs.start, image, scratch, **hardware)
+            guide = None
         else:
-            disk, _lock = machine.scratch_disk(scratch)  # locked until this program ends
+            disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
+            api_port = options.api_port or machine.free_port(8443)
+            guide = Guide(api_port, os.path.join(scratch, "token"))
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
-                                           gdb=options.gdb, monitor=options.monitor, extra=machine.plain_devices(disk))
+                                           gdb=options.gdb, monitor=options.monitor,
+                                           extra=machine.plain_devices(disk, state, api_port))
             described = shlex.join(command)
             start = functools.partial(machine.start_qemu, command)
         if options.print:
@@ -162,7 +213,7 @@ def main():
             print("run: Ctrl-] ends the run; every other key goes to the machine", file=sys.stderr, flush=True)
         log = open(options.log, "wb") if options.log else None
         status, sentence = terminal.Session(start, interactive=not options.headless, timeout_s=options.timeout,
-                                            log=log).run()
+                                            log=log, watch=guide).run()
         if sentence:
             print(f"run: {sentence}", file=sys.stderr)
         return status

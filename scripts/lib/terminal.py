@@ -44,11 +44,13 @@ class Keyboard:
 
 
 class Session:
-    """One run. start() starts the machine and returns it (machine.Running)."""
+    """One run. start() starts the machine and returns it (machine.Running). watch: sees what the machine prints, and answers with lines
+    for the user."""
 
-    def __init__(self, start, *, interactive, timeout_s=None, log=None, output=None):
+    def __init__(self, start, *, interactive, timeout_s=None, log=None, output=None, watch=None):
         self.start = start
         self.interactive = interactive
+        self.watch = watch or (lambda data: [])
         self.timeout_s = timeout_s
         self.log = log
         self.output = output if output is not None else sys.stdout.fileno()
@@ -123,12 +125,17 @@ class Session:
         if self.log:
             self.log.write(data)
             self.log.flush()
-        data = self.hush_firmware(data, b"\r\n" if keyboard.raw else b"\n")
+        line_end = b"\r\n" if keyboard.raw else b"\n"
+        notes = b"".join(line.encode() + line_end for line in self.watch(data))
+        data = self.hush_firmware(data, line_end)
         if not keyboard.raw:  # a file or a cooked terminal wants plain line ends, also where a read has cut one in two
             data = self.carry + data
             self.carry = b"\r" if data.endswith(b"\r") else b""
             data = data[:len(data) - len(self.carry)].replace(b"\r\n", b"\n")
         self.at_line_start = data.endswith(b"\n") if data else self.at_line_start
+        if notes:
+            data += notes if self.at_line_start else line_end + notes
+            self.at_line_start = True
         while data:
             try:
                 data = data[os.write(self.output, data):]

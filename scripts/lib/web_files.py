@@ -2,6 +2,7 @@
 import gzip
 import hashlib
 import os
+import re
 import sys
 
 TYPES = {
@@ -12,6 +13,7 @@ TYPES = {
     ".txt": "text/plain; charset=utf-8",
 }
 LIMIT_BYTES = 250 * 1024  # of all files together, compressed
+HASHED = re.compile(r"-[A-Z0-9]{8}\.\w+$")  # esbuild's names of parts, which change with what they hold
 BYTES_PER_LINE = 24
 
 
@@ -33,11 +35,11 @@ def main():
         kind = TYPES[os.path.splitext(name)[1]]
         arrays += [f"static const uint8_t file_{index}[] = {{", *byte_lines(packed), "};", ""]
         rows.append(f'\t{{.path = "{path}", .type = "{kind}", .encoding = "gzip", .bytes = file_{index}, .count = sizeof(file_{index}), '
-                    f'.etag = "\\"{etag}\\""}},')
+                    f'.etag = "\\"{etag}\\"", .immutable = {"true" if HASHED.search(name) else "false"}}},')
     if total > LIMIT_BYTES:
         sys.exit(f"web_files.py: the web console has {total} bytes, compressed: more than {LIMIT_BYTES}")
-    text = ["/* Made by scripts/lib/web_files.py: the web console. */", '#include "drivers-vm/control/api/files.h"', "", *arrays,
-            "const struct api_file api_files[] = {", *rows, "};", "const unsigned api_files_count = sizeof(api_files) / sizeof(api_files[0]);", ""]
+    text = ["/* Made by scripts/lib/web_files.py: the web console. */", '#include "drivers-vm/control/api/api.h"', "", *arrays,
+            "const struct api_file api_files[] = {", *rows, "};", "const unsigned api_file_count = sizeof(api_files) / sizeof(api_files[0]);", ""]
     with open(out, "w", encoding="ascii") as file:
         file.write("\n".join(text))
 

@@ -52,9 +52,10 @@ def each(**cases):
 class Machine:
     """A running machine, as a context manager. config: text of hilum.toml, or None for none on the medium; modules: name -> file,
     beside Debian's kernel and initramfs; without: names left out of the medium ("control", "driver"); emulator: "qemu" or "bochs";
-    further keywords as machine.qemu_command or bochs.start."""
+    api: with a card by which the control VM is reached at port `api_port` of this host; further keywords as machine.qemu_command or
+    bochs.start."""
 
-    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", **hardware):
+    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", api=False, **hardware):
         self.scratch = machine.Scratch()
         self.text = ""
         self.seen = 0  # how much of the text has been matched
@@ -62,6 +63,11 @@ class Machine:
         self.verdict = machine.Verdict()
         path = self.scratch.name
         config_file = "none"
+        if api:
+            self.api_port = machine.free_port(20000 + os.getpid() % 10000)
+            config += guestconfig.api_text()
+            hardware["extra"] = [*hardware.get("extra", ()), *machine.IOMMU, "-netdev", machine.user_network(self.api_port),
+                                 "-device", f"virtio-net-pci,netdev=user,mac={machine.API_CARD},{machine.BEHIND_IOMMU}"]
         if config is not None:
             config_file = os.path.join(path, "hilum.toml")
             with open(config_file, "w", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_uplink.c drivers-vm/control/config_address.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_uplink.c drivers-vm/control/config_api.c drivers-vm/control/config_address.c
  * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
  * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
  * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
@@ -478,6 +478,45 @@ static void config_read__uplink_by_nat__its_keys_and_the_errors(void **state)
 	}
 }
 
+static void config_read__api__defaults_and_keys(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text(""), 0);
+	assert_true(config.api.enabled);
+	assert_int_equal(config.api.port, 443);
+	assert_int_equal(config.api.ip.prefix, 0);
+	assert_string_equal(config.api.name, "hilum");
+	assert_int_equal(read_text("[api]\nip='10.0.2.20/24'\ngateway='10.0.2.2'\ndns='9.9.9.9'\nport=8443\nname='rack-3'\n"), 0);
+	assert_int_equal(config.api.ip.address, 0x0A000214);
+	assert_int_equal(config.api.ip.prefix, 24);
+	assert_int_equal(config.api.gateway, 0x0A000202);
+	assert_int_equal(config.api.dns, 0x09090909);
+	assert_int_equal(config.api.port, 8443);
+	assert_string_equal(config.api.name, "rack-3");
+}
+
+static void config_read__api_errors__told_and_the_rest_counts(void **state)
+{
+	static const char *const bad[] = {"ip='10.0.2.20'",	 "ip='10.0.2.20/31'", "ip=5",	     "gateway='10.0.2.2'",
+					  "dns='10.0.2.2'",	 "port=0",	      "port=65536",  "name=''",
+					  "name='-a'",		 "name='a-'",	      "name='a.b'",  "name=7",
+					  "enabled='yes'",	 "ports=1",	      "name='aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'",
+					  "ip='10.0.2.20/24'\ngateway='10.0.3.1'"};
+	char text[160];
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(text, sizeof(text), "[api]\n%s\n", bad[i]);
+		assert_int_equal(read_text(text), 1);
+		assert_true(config.api.enabled);
+		assert_int_equal(config.api.port, 443);
+		assert_string_equal(config.api.name, "hilum");
+		assert_int_equal(config.api.gateway, 0);
+	}
+	assert_int_equal(read_text("api=3\n"), 1);
+	assert_true(config.api.enabled);
+}
+
 static void config_read__no_network_plan__default_bridge_gets_nat(void **state)
 {
 	(void)state;
@@ -595,6 +634,8 @@ int main(void)
 		cmocka_unit_test(config_read__nics__every_key_and_the_defaults),
 		cmocka_unit_test(config_read__uplinks__every_key_and_the_errors),
 		cmocka_unit_test(config_read__uplink_by_nat__its_keys_and_the_errors),
+		cmocka_unit_test(config_read__api__defaults_and_keys),
+		cmocka_unit_test(config_read__api_errors__told_and_the_rest_counts),
 		cmocka_unit_test(config_read__no_network_plan__default_bridge_gets_nat),
 		cmocka_unit_test(config_read__addresses__good_and_bad),
 		cmocka_unit_test(config_read__addresses_of_cards__fixed_and_each_only_once),

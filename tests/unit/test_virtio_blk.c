@@ -228,6 +228,23 @@ static void request__flush_id_discard_zeroes__as_the_specification_says(void **s
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, 10, 1, 0), VIRTIO_BLK_S_OK);
 }
 
+static void counts__requests_of_all_kinds__each_as_what_it_is(void **state)
+{
+	(void)state;
+	request(VIRTIO_BLK_T_IN, 0, 3 * 512, true);
+	request(VIRTIO_BLK_T_IN, 5, 512, true);
+	request(VIRTIO_BLK_T_OUT, 1, 1024, false);
+	request(VIRTIO_BLK_T_FLUSH, 0, 0, false);
+	request(VIRTIO_BLK_T_GET_ID, 0, BLK_SERIAL_BYTES, true);
+	request(VIRTIO_BLK_T_IN, SECTORS, 512, true);
+	assert_int_equal(disk.counts.read_requests, 2);
+	assert_int_equal(disk.counts.read_bytes, 4 * 512);
+	assert_int_equal(disk.counts.write_requests, 1);
+	assert_int_equal(disk.counts.write_bytes, 1024);
+	assert_int_equal(disk.counts.flush_requests, 1);
+	assert_int_equal(disk.counts.errors, 1);
+}
+
 /* ---- What a driver may not ---- */
 
 static void request__outside_of_the_disk_or_no_whole_sectors__error(void **state)
@@ -475,6 +492,7 @@ int main(void)
 		BOTH(request__header_data_and_status_cut_anywhere__same),
 		BOTH(request__data_of_a_write_behind_the_header_in_one_part__written),
 		BOTH(request__flush_id_discard_zeroes__as_the_specification_says),
+		BOTH(counts__requests_of_all_kinds__each_as_what_it_is),
 		BOTH(request__outside_of_the_disk_or_no_whole_sectors__error),
 		BOTH(request__more_than_segments_of_the_largest_size__error),
 		BOTH(slice__much_data_in_few_requests__rest_after_the_others),

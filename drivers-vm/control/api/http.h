@@ -16,7 +16,7 @@ struct http_conn;
 struct http_transport {
 	/* Takes as many of the bytes as there is room for, and returns how many; http_writable follows when there is room again. */
 	size_t (*write)(void *ctx, const void *bytes, size_t count);
-	/* No more is written: close when all has been sent. http_close need not follow. */
+	/* No more is written: close when all has been sent. The connection is forgotten; no call of http_* with it may follow. */
 	void (*finish)(void *ctx);
 	/* How many received bytes the connection has used: the transport may announce as much room to the peer (TCP's window). */
 	void (*consumed)(void *ctx, size_t count);
@@ -33,6 +33,8 @@ void http_receive(struct http_conn *conn, const void *bytes, size_t count, uint6
 void http_writable(struct http_conn *conn, uint64_t now_ns);
 /* It is gone; no call of its transport from here on. */
 void http_close(struct http_conn *conn);
+/* Whether a request with a valid token is under way, or a WebSocket is open. One that is not may be closed when room is needed. */
+bool http_is_busy(const struct http_conn *conn);
 /* Time-outs, and streams that have more to send; to be called at least every 100 ms while a connection is open, and soon after
  * anything has happened that a stream shows. */
 void http_poll(uint64_t now_ns);

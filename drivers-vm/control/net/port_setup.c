@@ -60,14 +60,14 @@ static void send_avoided(const struct config *config)
 		}
 }
 
-/* The first uplink's card; without any in the file, a card that is nobody's. */
+/* The first uplink's card; if guests are to have none, a card that is nobody's. */
 static void choose_card(const struct config *config, struct channel_message *m)
 {
 	const char *device = config->uplink_count != 0 ? config->uplink[0].device : NULL;
 
 	m->port.flags |= CHANNEL_PORT_CARD;
 	if (config->uplink_count == 0)
-		m->port.flags |= config->has_uplinks ? 0 : CHANNEL_PORT_OWN_CARD;
+		m->port.flags |= config->has_uplinks ? CHANNEL_PORT_OWN_CARD : 0;
 	for (unsigned c = 0; device != NULL && device[c] != '\0' && c < sizeof(m->port.device); c++)
 		m->port.device[c] = device[c] >= 'A' && device[c] <= 'F' ? (char)(device[c] | 32) : device[c];
 }
@@ -86,6 +86,8 @@ void port_setup(const struct config *config)
 	/* Nothing that turns up later is the state of this run. */
 	m.port.flags |= !settled || place.sectors != 0 ? CHANNEL_PORT_DISK : 0;
 	m.port.place = place;
+	if (config->state_disk != NULL && strlen(config->state_disk) <= sizeof(m.port.disk))
+		memcpy(m.port.disk, config->state_disk, strlen(config->state_disk));
 	if (place.sectors == 0)
 		send_avoided(config);
 	asked = true;
@@ -166,4 +168,25 @@ uint64_t port_run(void)
 		next = store_poll(now);
 	}
 	return next != 0 ? service_ns_to_tsc(next) + 1 : 0;
+}
+
+void port_wait_for_state(uint64_t timeout_ns)
+{
+	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
+	struct hypercall_trap none;
+
+	for (port_run(); !store_is_ready() && service_tsc() < deadline; port_run()) {
+		hypercall_wait(0, deadline, &none);
+		/* Only this event is taken here: the others stay pending for the main loop. */
+		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
+		driver_poll();
+		if (driver_ending() != NULL)
+			break; /* the main loop makes another one, but nobody can wait for that */
+	}
+	if (!store_is_ready()) {
+		service_log("state: it cannot be read in time: nothing will be kept");
+		store_abandon();
+		settled = true;
+		port_run();
+	}
 }

@@ -15,8 +15,14 @@ void port_stop(void);
 /* None follows it. */
 void port_end(void);
 
-/* Whether the first driver VM has said what there is, or will not. Then the state is being read: store_is_ready says when it was. */
+/* Whether the first driver VM has said what there is, or will not. */
 bool port_is_settled(void);
+
+/*
+ * At the start, after driver_begin: waits until the state that was kept is in memory, or it is known that there is none: store_is_ready
+ * holds from then on. A disk that takes longer than `timeout_ns` is not used.
+ */
+void port_wait_for_state(uint64_t timeout_ns);
 
 /* Disk and store, as far as they can go on; to be called whenever the control VM has woken up. Returns when it must be called again at the
  * latest, as a TSC value, 0: when something happens. */

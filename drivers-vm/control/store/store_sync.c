@@ -133,6 +133,10 @@ static void read_piece(void);
 
 static void piece_is_read(bool ok)
 {
+	if (ready) {
+		drop_body(); /* not before: the disk may have been at it */
+		return;
+	}
 	if (!ok) {
 		reading.failed = true;
 		skip_slot("cannot be read");
@@ -168,6 +172,8 @@ static void header_is_read(bool ok)
 {
 	unsigned slot = reading.slot++;
 
+	if (ready)
+		return; /* nobody waits for it any more */
 	reading.failed |= !ok;
 	reading.kind[slot] = ok ? store_header_read(sector, &reading.header[slot]) : STORE_HEADER_DAMAGED;
 	if (reading.slot < STORE_SLOTS)
@@ -178,6 +184,7 @@ static void header_is_read(bool ok)
 
 void store_open(const struct store_disk *of)
 {
+	drop_body();
 	disk = of;
 	memset(&reading, 0, sizeof(reading));
 	memset(&writing, 0, sizeof(writing));
@@ -190,6 +197,11 @@ void store_open(const struct store_disk *of)
 		ready = true;
 	else
 		disk->read(disk->ctx, sector_of(0, 0), sector, sizeof(sector), header_is_read);
+}
+
+void store_abandon(void)
+{
+	ready = true;
 }
 
 /* ---- Writing ---- */

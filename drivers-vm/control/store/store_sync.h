@@ -11,6 +11,9 @@
 /* Begins to read; once. `disk` stays the caller's and must stay. NULL: there is none, nothing is kept. */
 void store_open(const struct store_disk *disk);
 
+/* It takes too long: nothing is kept. */
+void store_abandon(void);
+
 /* Whether what was kept is in memory, or nothing is kept: before that nobody can know what there is. */
 bool store_is_ready(void);
 

@@ -24,24 +24,24 @@ export const ACTIONS = [
 		done: 'felt its power button' },
 	{ id: 'nmi', verb: 'nmi', label: 'Send NMI', icon: 'bolt', role: 'operator', states: ['running'], done: 'got an NMI',
 		confirm: {
-			title: 'Send an NMI?', action: 'Send NMI',
+			title: (name) => `Send ${name} an NMI?`, action: 'Send NMI',
 			text: 'A kernel usually answers a non-maskable interrupt with a dump of its state; many are set to panic on it, which ends the VM.',
 		} },
 	{ id: 'reset', verb: 'reset', label: 'Reset', icon: 'reboot', role: 'operator', states: ['running', 'paused'], danger: true,
 		done: 'was reset',
 		confirm: {
-			title: 'Reset?', action: 'Reset',
+			title: (name) => `Reset ${name}?`, action: 'Reset',
 			text: 'This is the reset button: the VM starts again at once, without shutting down. What it has not written to its disks is lost.',
 		} },
 	{ id: 'destroy', verb: 'shutdown', body: { force: true }, label: 'Pull the plug', icon: 'plug', role: 'operator', states: ON, danger: true,
 		done: 'is off',
 		confirm: {
-			title: 'Pull the plug?', action: 'Pull the plug',
+			title: (name) => `Pull the plug of ${name}?`, action: 'Pull the plug',
 			text: 'The VM stops at once, without shutting down. What it has not written to its disks is lost, and so are its RAM disks.',
 		} },
 	{ id: 'undefine', verb: '', label: 'Delete', icon: 'trash', role: 'admin', states: OFF, danger: true, done: 'is deleted',
 		confirm: {
-			title: 'Delete the definition?', action: 'Delete', typeName: true,
+			title: (name) => `Delete ${name}?`, action: 'Delete', typeName: true,
 			text: 'The VM\'s definition is removed, and with it its console\'s text. Images and disks of the machine stay.',
 		} },
 ];

@@ -36,8 +36,11 @@ function Page({ page, role }) {
 	const known = PAGES[first];
 	if (!known)
 		return html`<h1>No such page</h1><p class="notice">The address leads nowhere. Choose a page from the list.</p>`;
+	if (!role)
+		return html`<h1>${known.title}</h1><p class="empty" role="status">Loading …</p>`;
 	if (!allowed(known.role || 'viewer', role))
-		return html`<h1>${known.title}</h1><p class="notice">This page needs the role ${known.role}. Your token has the role ${role}.</p>`;
+		return html`<h1>${known.title}</h1>
+			<p class="notice">This page needs the role ${known.role}. Your token has the role ${role}.</p>`;
 	return html`<${known.view}/>`;
 }
 
@@ -67,7 +70,8 @@ function App() {
 		ask();
 		return () => clearTimeout(timer);
 	}, [token, role]);
-	return html`${token ? html`<${Shell}><${Page} page=${page} role=${role}/></${Shell}>` : html`<${Login}/>`}<${Questions}/><${Toasts}/>`;
+	return html`${token ? html`<${Shell}><${Page} page=${page} role=${role}/></${Shell}>` : html`<${Login}/>`}<${Questions}/>
+		<${Toasts}/>`;
 }
 
 applyTheme();

@@ -17,6 +17,7 @@ export const watched = createStore({ name: '', vm: null, etag: '', missing: fals
 let timer = null;
 let round = 0;
 let running = false;
+let again = false;
 
 async function pollList() {
 	const { body } = await get('/vms');
@@ -46,9 +47,14 @@ async function pollWatched() {
 }
 
 async function pollOnce() {
-	if (running || !session.get().token)
+	if (!session.get().token)
 		return;
+	if (running) {
+		again = true; /* what is asked for now may be older than what has just been done */
+		return;
+	}
 	running = true;
+	again = false;
 	try {
 		await Promise.all([pollList(), pollWatched()]);
 		if (round++ % HOST_EVERY === 0)
@@ -60,6 +66,8 @@ async function pollOnce() {
 	} finally {
 		running = false;
 	}
+	if (again)
+		await pollOnce();
 }
 
 function schedule() {

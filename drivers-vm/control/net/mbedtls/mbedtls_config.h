@@ -7,10 +7,10 @@
 
 /* Inline assembly for the multiplication of big numbers; general registers only. */
 #define MBEDTLS_HAVE_ASM
+#define MBEDTLS_NO_UDBL_DIVISION /* it needs a function of libgcc */
 
 /* Random numbers: the source is drivers-vm/control/entropy.c. */
 #define MBEDTLS_NO_PLATFORM_ENTROPY
-#define MBEDTLS_ENTROPY_HARDWARE_ALT
 #define MBEDTLS_ENTROPY_C
 #define MBEDTLS_CTR_DRBG_C
 

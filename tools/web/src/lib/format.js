@@ -32,7 +32,7 @@ export function formatCount(value) {
 }
 
 export function formatPercent(value) {
-	return value === null || value === undefined ? '–' : `${value.toFixed(value < 10 ? 1 : 0)} %`;
+	return value === null || value === undefined ? '–' : `${value.toFixed(value && value < 10 ? 1 : 0)} %`;
 }
 
 // 93784 -> "1 d 2 h"; the two largest units that are not zero.

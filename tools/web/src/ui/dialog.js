@@ -9,8 +9,13 @@ export function Dialog({ title, onClose, children, wide }) {
 	const id = useId();
 	useLayoutEffect(() => {
 		const before = document.activeElement;
-		ref.current.showModal();
-		return () => before && before.isConnected && before.focus();
+		const dialog = ref.current;
+		dialog.showModal();
+		return () => {
+			dialog.close(); /* while it is open, nothing outside of it takes the focus */
+			if (before && before.isConnected)
+				before.focus();
+		};
 	}, []);
 	/* A press on the backdrop has the dialog itself as its target. */
 	const outside = (event) => event.target === ref.current && onClose();
@@ -45,7 +50,8 @@ function Question({ asked }) {
 				<input type="text" value=${typed} autocomplete="off" autofocus onInput=${(event) => setTyped(event.target.value)}/></label>`}
 			<div class="buttons end">
 				<button type="button" autofocus=${!asked.typeName} onClick=${() => asked.answer(false)}>Cancel</button>
-				<button type="submit" class=${asked.danger ? 'danger' : 'primary'} disabled=${!ready}>${asked.action}</button>
+				<button type="submit" class=${asked.danger ? 'danger' : 'primary'} disabled=${!ready}>
+				${asked.action}</button>
 			</div>
 		</form></${Dialog}>`;
 }

@@ -44,10 +44,11 @@ export function Menu({ label, items, icon = 'more', align = 'end' }) {
 		}
 	};
 	return html`<div class="menu">
-		<button type="button" ref=${button} aria-haspopup="menu" aria-expanded=${String(open)} aria-controls=${open ? id : undefined}
+		<button type="button" ref=${button} aria-haspopup="menu" aria-expanded=${String(open)} aria-label=${label} aria-controls=${open ? id : undefined}
 			onClick=${() => setOpen(!open)} onKeyDown=${opener}><${Icon} name=${icon}/><span>${label}</span></button>
 		${open && html`<div class=${`menu-list ${align}`} role="menu" id=${id} aria-label=${label} ref=${list} onKeyDown=${keys}>
 			${items.map((item) => html`<button type="button" role="menuitem" tabindex="-1" class=${item.danger ? 'danger' : ''}
-				onClick=${() => { shut(); item.onSelect(); }}><${Icon} name=${item.icon}/><span>${item.label}</span></button>`)}</div>`}
+				onClick=${() => { shut(); item.onSelect(); }}><${Icon} name=${item.icon}/><span>${item.label}</span>
+					</button>`)}</div>`}
 	</div>`;
 }

@@ -4,27 +4,29 @@ import { html, useLayoutEffect, useRef } from '../lib/html.js';
 import { useStore } from '../lib/store.js';
 import { theme, colour } from '../lib/theme.js';
 
-const HEIGHT = 132;
-const NARROW_AXIS = 62;
+const HEIGHT = 140;
+const AXIS_WIDTH = 64;
+/* Steps of a scale of bytes: powers of two, so that its figures are round. */
+const BINARY_STEPS = Array.from({ length: 50 }, (none, power) => 2 ** power);
 
-function axes(format) {
+function axes(format, binary) {
 	const common = { stroke: colour('--text-dim'), font: '11px system-ui, sans-serif', grid: { stroke: colour('--line'), width: 1 },
 		ticks: { show: false } };
 	return [
-		{ ...common, space: 70, size: 26, values: (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString([],
+		{ ...common, space: 70, size: 22, gap: 3, values: (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString([],
 			{ hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })) },
-		{ ...common, space: 34, size: NARROW_AXIS, values: (plot, splits) => splits.map(format) },
+		{ ...common, space: 34, size: AXIS_WIDTH, ...(binary ? { incrs: BINARY_STEPS } : {}), values: (plot, splits) => splits.map(format) },
 	];
 }
 
-function build(element, { series, format, ceiling, floorCeiling }, data, width) {
+function build(element, { series, format, ceiling, floorCeiling, binary }, data, width) {
 	return new uPlot({
-		width, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 5 } },
+		width, height: HEIGHT, padding: [8, 12, 0, 0], legend: { show: false }, cursor: { y: false, points: { size: 5 } },
 		scales: {
 			x: { time: true },
 			y: { range: (plot, low, high) => [0, ceiling || Math.max(floorCeiling || 1, (high || 0) * 1.15)] },
 		},
-		axes: axes(format),
+		axes: axes(format, binary),
 		series: [{}, ...series.map(({ hue }, index) => ({
 			stroke: colour(hue), width: 1.5, spanGaps: false, points: { show: false },
 			fill: index === 0 ? colour(`${hue}-soft`) : undefined,
@@ -32,8 +34,8 @@ function build(element, { series, format, ceiling, floorCeiling }, data, width) 
 	}, data, element);
 }
 
-// series: [{ key, label, hue }]; history: of samples.js; span: seconds shown; ceiling: fixed top of the scale.
-export function Plot({ title, series, history, span, format, ceiling, floorCeiling, note }) {
+// series: [{ key, label, hue }]; history: of samples.js; span: seconds shown; ceiling: fixed top of the scale; floorCeiling: its least one.
+export function Plot({ title, series, history, span, format, ceiling, floorCeiling, binary }) {
 	const box = useRef(null);
 	const plot = useRef(null);
 	const { dark } = useStore(theme);
@@ -44,7 +46,7 @@ export function Plot({ title, series, history, span, format, ceiling, floorCeili
 		return { min: end - span, max: end };
 	};
 	useLayoutEffect(() => {
-		plot.current = build(box.current, { series, format, ceiling, floorCeiling }, dataOf(), box.current.clientWidth || 300);
+		plot.current = build(box.current, { series, format, ceiling, floorCeiling, binary }, dataOf(), box.current.clientWidth || 300);
 		plot.current.setScale('x', window());
 		const observer = new ResizeObserver(([entry]) => {
 			const width = Math.floor(entry.contentRect.width);
@@ -66,6 +68,5 @@ export function Plot({ title, series, history, span, format, ceiling, floorCeili
 			${series.map(({ key, label, hue }) => html`<span class=${'key ' + hue.slice(2)}><i></i>${label}
 				<b>${format(history.series[key]?.[last] ?? null)}</b></span>`)}</figcaption>
 		<div class="canvas" ref=${box} role="img" aria-label=${`${title}: plot of the last ${Math.round(span / 60)} minutes`}></div>
-		${note && html`<p class="help">${note}</p>`}
 	</figure>`;
 }

@@ -15,10 +15,11 @@ const COLOURS = {
 	brightCyan: '#56d4dd', brightWhite: '#f0f3f6',
 };
 
+/* Links that a guest makes lead nowhere: what it writes must not move the operator's browser. */
 function makeTerminal(readOnly) {
 	return new Terminal({
 		fontFamily: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace', fontSize: 13, lineHeight: 1.1,
-		scrollback: 10000, disableStdin: readOnly, cursorBlink: false, cursorInactiveStyle: 'outline', screenReaderMode: false,
+		scrollback: 10000, disableStdin: readOnly, cursorBlink: false, linkHandler: { activate() {} }, cursorInactiveStyle: 'outline', screenReaderMode: false,
 		theme: { ...COLOURS, background: colour('--terminal'), foreground: colour('--terminal-text'), cursor: colour('--terminal-text'),
 			selectionBackground: 'rgba(120, 160, 220, 0.4)' },
 	});

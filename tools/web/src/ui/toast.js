@@ -22,9 +22,11 @@ export const complain = (problem) => notify(problem.message, true);
 function Toast({ toast }) {
 	return html`<div class=${'toast' + (toast.bad ? ' bad' : '')} role=${toast.bad ? 'alert' : 'status'}>
 		<${Icon} name=${toast.bad ? 'alert' : 'check'}/><span>${toast.text}</span>
-		<button type="button" class="plain" aria-label="Dismiss" onClick=${() => dismiss(toast.id)}><${Icon} name="close"/></button></div>`;
+		<button type="button" class="plain" aria-label="Dismiss" onClick=${() => dismiss(toast.id)}><${Icon} name="close"/></button>
+		</div>`;
 }
 
 export function Toasts() {
-	return html`<div class="toasts" aria-live="polite">${useStore(toasts).map((toast) => html`<${Toast} key=${toast.id} toast=${toast}/>`)}</div>`;
+	return html`<div class="toasts" aria-live="polite">
+		${useStore(toasts).map((toast) => html`<${Toast} key=${toast.id} toast=${toast}/>`)}</div>`;
 }

@@ -12,8 +12,8 @@ import { notify, complain } from '../ui/toast.js';
 import { StateBadge } from './shell.js';
 import { Certificate } from './certificate.js';
 
-export function Facts({ rows }) {
-	return html`<dl class="facts">${rows.filter(([, value]) => value !== null && value !== undefined).map(([label, value]) => html`<div><dt>${label}</dt>
+export function Facts({ rows, class: more = '' }) {
+	return html`<dl class=${`facts ${more}`}>${rows.filter(([, value]) => value !== null && value !== undefined).map(([label, value]) => html`<div><dt>${label}</dt>
 		<dd>${value}</dd></div>`)}</dl>`;
 }
 
@@ -40,8 +40,10 @@ function Memory({ memory }) {
 		<svg class="stack" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
 			<rect width="100" height="4" class="free"/><rect width=${(own + guests) / total * 100} height="4" class="guests"/>
 			<rect width=${own / total * 100} height="4" class="own"/></svg>
-		<ul class="legend"><li class="own"><i></i>Hilum <b>${formatBytes(own)}</b></li><li class="guests"><i></i>in use <b>${formatBytes(guests)}</b></li>
-			<li class="free"><i></i>free <b>${formatBytes(free)}</b></li><li>of <b>${formatBytes(total)}</b></li></ul></section>`;
+		<ul class="legend"><li class="own"><i></i>Hilum <b>${formatBytes(own)}</b></li><li class="guests"><i></i>in use <b>
+		${formatBytes(guests)}</b></li>
+			<li class="free"><i></i>free <b>${formatBytes(free)}</b></li><li>of <b>${formatBytes(total)}</b></li></ul>
+			</section>`;
 }
 
 const DRIVER_STATES = { running: 'running', restarting: 'restarting', lost: 'given up after too many crashes' };
@@ -58,12 +60,16 @@ function Table({ list }) {
 	return html`<section class="card wide"><h2>Virtual machines</h2>
 		${list && !list.length && html`<p class="empty">There is none yet. ${allowed('admin') ? html`<a href=${link('create')}>Create the first</a>.` :
 			'An administrator can create one.'}</p>`}
-		${list && list.length > 0 && html`<div class="scroll"><table><thead><tr><th>Name</th><th>State</th><th class="number">CPU</th>
+		${list && list.length > 0 && html`<div class="scroll"><table><thead><tr><th>Name</th><th>State</th>
+			<th class="number">CPU</th>
 			<th class="number">vCPUs</th><th class="number">Memory</th><th class="number">Up</th></tr></thead><tbody>
-			${list.map((vm) => html`<tr key=${vm.name}><td><a href=${link('vms', vm.name)}>${vm.name}</a></td><td><${StateBadge} state=${vm.state}/></td>
-				<td class="number">${formatPercent(vm.state === 'running' ? loadOf(vm.name) : null)}</td><td class="number">${vm.vcpus}</td>
+			${list.map((vm) => html`<tr key=${vm.name}><td><a href=${link('vms', vm.name)}>${vm.name}</a></td><td>
+				<${StateBadge} state=${vm.state}/></td>
+				<td class="number">${formatPercent(vm.state === 'running' ? loadOf(vm.name) : null)}</td><td class="number">
+				${vm.vcpus}</td>
 				<td class="number">${formatBytes(vm.memory_bytes)}</td>
-				<td class="number">${vm.uptime_seconds ? formatDuration(vm.uptime_seconds) : '–'}</td></tr>`)}</tbody></table></div>`}</section>`;
+				<td class="number">${vm.uptime_seconds ? formatDuration(vm.uptime_seconds) : '–'}</td></tr>`)}</tbody>
+				</table></div>`}</section>`;
 }
 
 export function HostPage() {
@@ -82,11 +88,11 @@ export function HostPage() {
 				['IOMMU', machine.iommu ? 'in use' : 'none'], ['Interrupt remapping', machine.interrupt_remapping ? 'in use' : 'none'],
 				['Version', machine.version], ['Up', formatDuration(machine.uptime_seconds)], ['Started by', machine.boot_reason],
 				['Its clock', formatTime(machine.time)], ['VMs', `${plural(machine.vms.running, 'runs', 'run')}, ${machine.vms.defined} defined`]]}/></section>
-			<${Memory} memory=${machine.memory}/>
-			<${Driver} machine=${machine}/>
-			<section class="card"><h2>Reaching it</h2><${Facts} rows=${[
+			<div class="column"><${Memory} memory=${machine.memory}/><${Driver} machine=${machine}/></div>
+			<section class="card wide"><h2>Reaching it</h2><${Facts} class="two" rows=${[
 				['Addresses', html`<span class="mono">${machine.addresses.join(', ') || 'none'}</span>`],
-				['Certificate', html`<span class="mono fingerprint">${machine.fingerprint || 'none: this connection is not encrypted'}</span>`]]}/>
+				['Certificate', html`<span class="mono fingerprint">
+					${machine.fingerprint || 'none: this connection is not encrypted'}</span>`]]}/>
 				<p class="help">Compare the fingerprint with the one on the machine's screen and the one that your browser shows.</p>
 				${allowed('admin') && html`<button type="button" onClick=${() => setDialog(true)}>Change the certificate</button>`}
 				${dialog && html`<${Certificate} onClose=${() => setDialog(false)}/>`}</section>

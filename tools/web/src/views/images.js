@@ -63,7 +63,8 @@ function UploadForm({ onDone, taken }) {
 		event.preventDefault();
 		choose(event.dataTransfer.files[0]);
 	};
-	return html`<form class="card upload" onSubmit=${submit} onDragOver=${(event) => event.preventDefault()} onDrop=${drop} novalidate><h2>Upload</h2>
+	return html`<form class="card upload" onSubmit=${submit} onDragOver=${(event) => event.preventDefault()} onDrop=${drop} novalidate>
+		<h2>Upload</h2>
 		<div class="fields">
 			<div class="field"><label class="label" for="upload-file">File</label>
 				<input id="upload-file" type="file" ref=${input} onChange=${(event) => choose(event.target.files[0])} aria-describedby="upload-help"/>
@@ -74,14 +75,18 @@ function UploadForm({ onDone, taken }) {
 					aria-describedby="upload-error" onInput=${(event) => setName(event.target.value)}/>
 				<p class="error" id="upload-error" role="alert">${error}</p>
 				<p class="help">How definitions call it. An upload of the same name is replaced.</p></div></div>
-		<div class="buttons"><button type="submit" class="primary"><${Icon} name="upload"/><span>Upload</span></button></div></form>`;
+		<div class="buttons"><button type="submit" class="primary"><${Icon} name="upload"/><span>Upload</span></button></div>
+		</form>`;
 }
 
 function Uploads() {
 	const running = useStore(uploads);
-	return running.length > 0 && html`<section class="card" aria-label="Uploads that run">${running.map(({ id, name, sent, total, abort }) => html`
-		<div class="progress" key=${id}><span class="mono">${name}</span><progress max=${total || 1} value=${sent} aria-label=${`Upload of ${name}`}></progress>
-			<span class="number">${formatBytes(sent)} of ${formatBytes(total)}</span><button type="button" onClick=${abort}>Cancel</button></div>`)}</section>`;
+	return running.length > 0 && html`<section class="card" aria-label="Uploads that run">
+		${running.map(({ id, name, sent, total, abort }) => html`
+		<div class="progress" key=${id}><span class="mono">${name}</span>
+		<progress max=${total || 1} value=${sent} aria-label=${`Upload of ${name}`}></progress>
+			<span class="number">${formatBytes(sent)} of ${formatBytes(total)}</span>
+			<button type="button" onClick=${abort}>Cancel</button></div>`)}</section>`;
 }
 
 async function forget(image, then) {
@@ -118,10 +123,16 @@ export function ImagesPage() {
 		<section class="card"><h2 class="hidden-text">List</h2>
 		${!images && !error && html`<p class="empty" role="status">Loading …</p>`}
 		${images && !images.length && html`<p class="empty">There are no images yet.${admin ? ' Upload one above.' : ''}</p>`}
-		${images && images.length > 0 && html`<div class="scroll"><table><thead><tr><th>Name</th><th class="number">Size</th><th>From</th><th>Used by</th>
-			<th><span class="hidden-text">Actions</span></th></tr></thead><tbody>${images.map((image) => html`<tr key=${image.name}><td class="mono">${image.name}</td>
-			<td class="number">${formatBytes(image.bytes)}</td><td>${image.source === 'boot' ? 'boot medium' : 'upload'}${image.complete ? '' : ', not complete'}</td>
-			<td>${image.users ? plural(image.users, 'running VM', 'running VMs') : 'none'}</td><td class="number">${admin && image.source !== 'boot' && html`<button
+		${images && images.length > 0 && html`<div class="scroll"><table><thead><tr><th>Name</th><th class="number">Size</th>
+			<th>From</th><th>Used by</th>
+			<th><span class="hidden-text">Actions</span></th></tr></thead><tbody>
+			${images.map((image) => html`<tr key=${image.name}><td class="mono">${image.name}</td>
+			<td class="number">${formatBytes(image.bytes)}</td><td>
+			${image.source === 'boot' ? 'boot medium' : 'upload'}${image.complete ? '' : ', not complete'}</td>
+			<td>${image.users ? plural(image.users, 'running VM', 'running VMs') : 'none'}</td><td class="number">
+			${admin && image.source !== 'boot' && html`<button
 				type="button" class="small" disabled=${image.users > 0} title=${image.users ? 'A running VM uses it' : undefined}
-				onClick=${() => forget(image, done)}><${Icon} name="trash"/><span>Delete<span class="hidden-text"> ${image.name}</span></span></button>`}</td></tr>`)}</tbody></table></div>`}</section>`;
+				onClick=${() => forget(image, done)}><${Icon} name="trash"/>
+					<span>Delete<span class="hidden-text"> ${image.name}</span></span></button>`}</td></tr>`)}</tbody>
+					</table></div>`}</section>`;
 }

@@ -51,7 +51,9 @@ export function LogPage() {
 		end.current = box.current.scrollHeight - box.current.scrollTop - box.current.clientHeight < 20;
 	};
 	return html`<h1>Log</h1><div class="log-bar"><label class="inline-field"><span class="label">Only lines with</span>
-			<input type="search" value=${filter} onInput=${(event) => setFilter(event.target.value)}/></label><span class="spacer"></span>
-			<span class=${`link-state ${live ? 'open' : 'closed'}`} role="status">${live ? 'Live' : 'Not connected, trying again …'}</span></div>
+			<input type="search" value=${filter} onInput=${(event) => setFilter(event.target.value)}/></label>
+			<span class="spacer"></span>
+			<span class=${`link-state ${live ? 'open' : 'closed'}`} role="status">
+			${live ? 'Live' : 'Not connected, trying again …'}</span></div>
 		<pre class="log" tabindex="0" aria-label="Hilum's log" ref=${box} onScroll=${scrolled}>${shown}</pre>`;
 }

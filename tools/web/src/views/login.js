@@ -39,7 +39,8 @@ export function Login() {
 				<p class="help" id="token-help">It begins with "hilum_". The first one is printed on the machine's own screen when it starts
 					without any.</p>
 			</div>
-			<label class="field check"><input type="checkbox" checked=${keep} onChange=${(event) => setKeep(event.target.checked)}/>
+			<label class="field check">
+			<input type="checkbox" checked=${keep} onChange=${(event) => setKeep(event.target.checked)}/>
 				<span>Keep on this computer<span class="help">Otherwise it is forgotten with this tab.</span></span></label>
 			<button type="submit" class="primary big" disabled=${busy}>${busy ? 'Logging in …' : 'Log in'}</button>
 		</form></main>`;

@@ -52,7 +52,8 @@ function Tree({ page, onMove }) {
 			${list && !list.length && html`<li class="empty">None yet</li>`}
 			${(list || []).map((vm) => html`<${Leaf} key=${vm.name} to=${['vms', vm.name]} label=${vm.name}
 				here=${at('vms') && second === vm.name}><${StateBadge} state=${vm.state} compact/>
-				<span class="load">${vm.state === 'running' ? formatPercent(loadOf(vm.name)) : STATES[vm.state]?.label}</span></${Leaf}>`)}
+				<span class="load">
+				${vm.state === 'running' ? formatPercent(loadOf(vm.name)) : STATES[vm.state]?.label}</span></${Leaf}>`)}
 		</ul>
 		${allowed('admin', role) && html`<ul><${Leaf} to=${['create']} icon="plus" label="Create a VM" here=${at('create')}/></ul>`}
 		<h2>Host</h2>
@@ -94,7 +95,8 @@ function Bar({ open, onMenu, menuButton }) {
 		<span class="who" title=${`Token "${name}", role ${role}`}><span>${name}</span><span class="role">${role}</span></span>
 		<button type="button" class="plain" onClick=${nextTheme} title=${`Colours: ${text}`}><${Icon} name=${icon}/><span
 			class="hidden-text">Colours: ${text}. Change</span></button>
-		<button type="button" class="plain" onClick=${() => closeSession('You have logged out.')} title="Log out"><${Icon} name="exit"/><span
+		<button type="button" class="plain" onClick=${() => closeSession('You have logged out.')} title="Log out">
+		<${Icon} name="exit"/><span
 			class="hidden-text">Log out</span></button>
 	</header>`;
 }

@@ -13,7 +13,8 @@ const ROLES = [['viewer', 'sees everything but tokens and audit'], ['operator', 
 function Secret({ made, onClose }) {
 	const copy = () => navigator.clipboard.writeText(made.token).then(() => notify('Copied.'),
 		() => notify('The browser does not allow this page to copy. Mark the token and press Ctrl+C.', true));
-	return html`<${Dialog} title=${`Token "${made.name}"`} onClose=${onClose}><p>Copy it now: it is not shown again. Role: ${made.role}.</p>
+	return html`<${Dialog} title=${`Token "${made.name}"`} onClose=${onClose}>
+		<p>Copy it now: it is not shown again. Role: ${made.role}.</p>
 		<p class="mono secret" tabindex="0">${made.token}</p>
 		<div class="buttons end"><button type="button" onClick=${copy}><${Icon} name="copy"/><span>Copy</span></button>
 			<button type="button" class="primary" onClick=${onClose}>Done</button></div></${Dialog}>`;
@@ -40,8 +41,10 @@ function NewToken({ onMade }) {
 				aria-describedby="token-name-error token-name-help" onInput=${(event) => setName(event.target.value)}/>
 			<p class="error" id="token-name-error" role="alert">${error}</p>
 			<p class="help" id="token-name-help">Whose it is or what for: it stands in the audit log.</p></div>
-		<div class="field"><label class="label" for="token-role">Role</label><select id="token-role" value=${role} onChange=${(event) => setRole(event.target.value)}>
-			${ROLES.map(([key, text]) => html`<option value=${key} selected=${key === role}>${key}: ${text}</option>`)}</select></div></div>
+		<div class="field"><label class="label" for="token-role">Role</label>
+		<select id="token-role" value=${role} onChange=${(event) => setRole(event.target.value)}>
+			${ROLES.map(([key, text]) => html`<option value=${key} selected=${key === role}>${key}: ${text}</option>`)}</select>
+				</div></div>
 		<div class="buttons"><button type="submit" class="primary">Make the token</button></div></form>`;
 }
 
@@ -69,8 +72,12 @@ export function TokensPage() {
 	return html`<h1>Tokens</h1>${error && html`<p class="notice bad" role="alert">${error}</p>`}
 		<${NewToken} onMade=${(body) => { setMade(body); load(); }}/>
 		${made && html`<${Secret} made=${made} onClose=${() => setMade(null)}/>`}
-		<section class="card"><h2 class="hidden-text">List</h2><div class="scroll"><table><thead><tr><th>Name</th><th>Role</th><th>Made</th>
-			<th><span class="hidden-text">Actions</span></th></tr></thead><tbody>${(tokens || []).map((token) => html`<tr key=${token.name}><td>${token.name}${
-			token.name === own ? ' (this one)' : ''}</td><td>${token.role}</td><td class="time">${formatTime(token.created)}</td><td class="number"><button
-			type="button" class="small" onClick=${() => withdraw(token)}>Withdraw<span class="hidden-text"> ${token.name}</span></button></td></tr>`)}</tbody></table></div></section>`;
+		<section class="card"><h2 class="hidden-text">List</h2><div class="scroll"><table><thead><tr><th>Name</th><th>Role</th>
+		<th>Made</th>
+			<th><span class="hidden-text">Actions</span></th></tr></thead><tbody>
+			${(tokens || []).map((token) => html`<tr key=${token.name}><td>${token.name}${
+			token.name === own ? ' (this one)' : ''}</td><td>${token.role}</td><td class="time">
+				${formatTime(token.created)}</td><td class="number"><button
+			type="button" class="small" onClick=${() => withdraw(token)}>Withdraw<span class="hidden-text"> ${token.name}</span>
+				</button></td></tr>`)}</tbody></table></div></section>`;
 }

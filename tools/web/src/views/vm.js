@@ -19,7 +19,7 @@ import { EventList } from './events.js';
 async function perform(action, name) {
 	if (action.confirm) {
 		const { title, text, action: verb, typeName } = action.confirm;
-		const agreed = await confirmAction({ title: `${name}: ${title}`, text, action: verb, danger: action.danger, typeName: typeName && name });
+		const agreed = await confirmAction({ title: title(name), text, action: verb, danger: action.danger, typeName: typeName && name });
 		if (!agreed)
 			return;
 	}
@@ -52,7 +52,8 @@ function Actions({ vm }) {
 const PAGES = [['', 'Summary'], ['console', 'Console'], ['definition', 'Definition'], ['events', 'Events']];
 
 function Pages({ name, current }) {
-	return html`<nav class="pages" aria-label=${name}><ul>${PAGES.map(([page, label]) => html`<li><a href=${link('vms', name, ...(page ? [page] : []))}
+	return html`<nav class="pages" aria-label=${name}><ul>${PAGES.map(([page, label]) => html`<li>
+		<a href=${link('vms', name, ...(page ? [page] : []))}
 		aria-current=${page === current ? 'page' : undefined}>${label}</a></li>`)}</ul></nav>`;
 }
 

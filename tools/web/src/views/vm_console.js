@@ -56,11 +56,15 @@ export function Console({ vm }) {
 	}, [vm.name, readOnly, dark]);
 	const wide = () => box.current.parentNode.requestFullscreen?.();
 	return html`<section class="console" aria-label=${`Console of ${vm.name}`}>
-		<div class="console-bar"><span class=${`link-state ${state}`} role="status">${STATES[state]}</span><span class="spacer"></span>
-			<button type="button" ref=${leave} onClick=${() => copyText(terminal.current?.selection())}><${Icon} name="copy"/><span>Copy</span></button>
+		<div class="console-bar"><span class=${`link-state ${state}`} role="status">${STATES[state]}</span><span class="spacer">
+		</span>
+			<button type="button" ref=${leave} onClick=${() => copyText(terminal.current?.selection())}><${Icon} name="copy"/>
+			<span>Copy</span></button>
 			<button type="button" onClick=${() => copyText(terminal.current?.everything())}><span>Copy all</span></button>
-			${!readOnly && html`<button type="button" onClick=${() => pasteInto(terminal.current)}><${Icon} name="paste"/><span>Paste</span></button>`}
-			${document.fullscreenEnabled && html`<button type="button" onClick=${wide}><${Icon} name="expand"/><span>Full screen</span></button>`}</div>
+			${!readOnly && html`<button type="button" onClick=${() => pasteInto(terminal.current)}><${Icon} name="paste"/>
+				<span>Paste</span></button>`}
+			${document.fullscreenEnabled && html`<button type="button" onClick=${wide}><${Icon} name="expand"/>
+				<span>Full screen</span></button>`}</div>
 		<div class="terminal-box" ref=${box}></div>
 		<p class="help">${readOnly ? 'Shows the last 64 KiB, looked at every five seconds.' :
 			'Ctrl+Shift+C copies, Ctrl+Shift+V pastes, Ctrl+F6 leaves the terminal by keyboard.'}</p></section>`;

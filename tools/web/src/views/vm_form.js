@@ -33,18 +33,22 @@ function Rows({ kind, title, one, fields, rows, change, create, most, errors, im
 	const errorOf = (index, key) => errors[`${kind}[${index}].${key}`];
 	return html`<section class="card group"><h2>${title}</h2><p class="help">${explain}</p>
 		${errors[kind] && html`<p class="error" role="alert">${errors[kind]}</p>`}
-		${rows.map((row, index) => html`<fieldset key=${index} data-field=${`${kind}[${index}]`}><legend>${one} ${index + 1}</legend>
+		${rows.map((row, index) => html`<fieldset key=${index} data-field=${`${kind}[${index}]`}><legend>
+			${one} ${index + 1}</legend>
 			${errors[`${kind}[${index}]`] && html`<p class="error" tabindex="-1">${errors[`${kind}[${index}]`]}</p>`}
 			<div class="fields">${fields.slice(0, 3).map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: `${kind}[${index}].${field.key}` }}
 				value=${row[field.key]} error=${errorOf(index, field.key)} images=${images} disabled=${disabled}
 				onInput=${(value) => set(index, { [field.key]: value })}/>`)}</div>
-			<details class="more" open=${fields.slice(3).some(({ key }) => errorOf(index, key))}><summary>More settings of this ${one.toLowerCase()}</summary>
+			<details class="more" open=${fields.slice(3).some(({ key }) => errorOf(index, key))}>
+			<summary>More settings of this ${one.toLowerCase()}</summary>
 			<div class="fields">${fields.slice(3).map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: `${kind}[${index}].${field.key}` }}
 				value=${row[field.key]} error=${errorOf(index, field.key)} images=${images} disabled=${disabled}
 				onInput=${(value) => set(index, { [field.key]: value })}/>`)}</div></details>
-			${!disabled && html`<button type="button" class="small" onClick=${() => drop(index)}><${Icon} name="trash"/><span>Remove ${one.toLowerCase()} ${
+			${!disabled && html`<button type="button" class="small" onClick=${() => drop(index)}><${Icon} name="trash"/>
+				<span>Remove ${one.toLowerCase()} ${
 				index + 1}</span></button>`}</fieldset>`)}
-		${!disabled && rows.length < most && html`<button type="button" onClick=${() => change({ [kind]: [...rows, create()] })}><${Icon} name="plus"/><span>Add a ${
+		${!disabled && rows.length < most && html`<button type="button" onClick=${() => change({ [kind]: [...rows, create()] })}>
+			<${Icon} name="plus"/><span>Add a ${
 			one.toLowerCase()}</span></button>`}</section>`;
 }
 
@@ -84,7 +88,8 @@ function Editor({ form, setForm, errors, save, disabled, busy, label, children, 
 		<${Rows} kind="nic" title="Network cards" one="Card" fields=${NIC_FIELDS} rows=${form.nic} create=${newNic} most=${NICS_MAX} ...${common}
 			explain="Virtio network cards. A card as it comes gets an address by DHCP and reaches the outside."/>
 		${GROUPS.slice(2).map((group) => html`<${Group} key=${group.id} group=${group} form=${form} ...${common}/>`)}
-		${!disabled && html`<div class="buttons sticky">${children}<span class="spacer"></span><button type="submit" class="primary big" disabled=${busy}>${
+		${!disabled && html`<div class="buttons sticky">${children}<span class="spacer"></span>
+			<button type="submit" class="primary big" disabled=${busy}>${
 			label}</button></div>`}</form>`;
 }
 
@@ -138,7 +143,8 @@ export function CreateVm() {
 		refresh();
 		go('vms', name);
 	};
-	const lead = html`<section class="card"><div class="fields"><${Field} field=${NAME_FIELD} value=${name} error=${errors.name} onInput=${(value) => {
+	const lead = html`<section class="card"><div class="fields">
+		<${Field} field=${NAME_FIELD} value=${name} error=${errors.name} onInput=${(value) => {
 		touched();
 		setName(value);
 	}}/></div></section>`;
@@ -190,7 +196,8 @@ export function EditVm({ vm, etag }) {
 		}
 		setBusy(false);
 	};
-	return html`${vm.from_file && !disabled && html`<p class="notice">${'This VM comes from hilum.toml. A definition saved here goes before that one.'}</p>`}
+	return html`${vm.from_file && !disabled && html`<p class="notice">
+		${'This VM comes from hilum.toml. A definition saved here goes before that one.'}</p>`}
 		${stale && dirty && html`<p class="notice warn">Somebody else has changed this definition meanwhile.
 			<button type="button" class="small" onClick=${() => load(vm.config, etag)}>Load it again</button></p>`}
 		<${Editor} form=${form} setForm=${setForm} errors=${errors} save=${save} busy=${busy || !dirty} disabled=${disabled} label="Save">

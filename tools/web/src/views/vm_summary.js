@@ -13,11 +13,11 @@ const counts = (value) => value === null ? '–' : `${formatCount(value)}/s`;
 const PLOTS = [
 	{ title: 'CPU', format: formatPercent, ceiling: 100, series: [{ key: 'cpu', label: 'used', hue: '--hue-1' },
 		{ key: 'wait', label: 'waiting', hue: '--hue-3' }] },
-	{ title: 'Memory', format: shortBytes, floorCeiling: 1 << 20, series: [{ key: 'memory', label: 'has', hue: '--hue-2' },
+	{ title: 'Memory', format: shortBytes, floorCeiling: 1 << 20, binary: true, series: [{ key: 'memory', label: 'has', hue: '--hue-2' },
 		{ key: 'balloon', label: 'balloon', hue: '--hue-3' }] },
-	{ title: 'Network', format: formatRate, floorCeiling: 1024, series: [{ key: 'netIn', label: 'in', hue: '--hue-1' },
+	{ title: 'Network', format: formatRate, floorCeiling: 1024, binary: true, series: [{ key: 'netIn', label: 'in', hue: '--hue-1' },
 		{ key: 'netOut', label: 'out', hue: '--hue-4' }] },
-	{ title: 'Disk', format: formatRate, floorCeiling: 1024, series: [{ key: 'diskRead', label: 'read', hue: '--hue-2' },
+	{ title: 'Disk', format: formatRate, floorCeiling: 1024, binary: true, series: [{ key: 'diskRead', label: 'read', hue: '--hue-2' },
 		{ key: 'diskWrite', label: 'written', hue: '--hue-4' }] },
 	{ title: 'Exits', format: counts, floorCeiling: 10, series: [{ key: 'exits', label: 'exits', hue: '--hue-5' },
 		{ key: 'interrupts', label: 'interrupts', hue: '--hue-3' }] },
@@ -26,9 +26,11 @@ const PLOTS = [
 function Reasons({ reasons }) {
 	const top = reasons.slice(0, 6);
 	const most = top[0]?.rate || 1;
-	return html`<figure class="plot" data-plot="Exits by reason"><figcaption><span class="plot-title">Exits by reason</span></figcaption>
+	return html`<figure class="plot" data-plot="Exits by reason"><figcaption><span class="plot-title">Exits by reason</span>
+		</figcaption>
 		<table class="bars"><tbody>${top.map(({ reason, rate }) => html`<tr key=${reason}><th scope="row">${reason}</th>
-			<td><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect width=${100 * rate / most} height="6"/></svg></td>
+			<td><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+			<rect width=${100 * rate / most} height="6"/></svg></td>
 			<td class="number">${counts(rate)}</td></tr>`)}</tbody></table>
 		${!top.length && html`<p class="empty">No figures yet</p>`}</figure>`;
 }
@@ -58,17 +60,23 @@ function factsOf(vm) {
 
 function Nics({ nics }) {
 	return html`<div class="scroll"><table><thead><tr><th>Card</th><th class="number">Received</th><th class="number">Sent</th>
-		<th class="number">Dropped</th><th class="number">Refused</th></tr></thead><tbody>${nics.map((nic) => html`<tr key=${nic.mac}>
-		<td class="mono">${nic.mac}</td><td class="number">${formatBytes(nic.rx_bytes)}</td><td class="number">${formatBytes(nic.tx_bytes)}</td>
+		<th class="number">Dropped</th><th class="number">Refused</th></tr></thead><tbody>
+		${nics.map((nic) => html`<tr key=${nic.mac}>
+		<td class="mono">${nic.mac}</td><td class="number">${formatBytes(nic.rx_bytes)}</td><td class="number">
+		${formatBytes(nic.tx_bytes)}</td>
 		<td class="number">${nic.rx_dropped}</td><td class="number">${nic.tx_refused}</td></tr>`)}</tbody></table></div>`;
 }
 
 function Disks({ disks, config }) {
 	const medium = (index) => config.disk?.[index]?.module || config.disk?.[index]?.device || '';
-	return html`<div class="scroll"><table><thead><tr><th>Disk</th><th>Medium</th><th class="number">Read</th><th class="number">Written</th>
-		<th class="number">Flushes</th><th class="number">Errors</th></tr></thead><tbody>${disks.map((disk, index) => html`<tr key=${index}>
-		<td class="mono">vd${String.fromCharCode(97 + index)}</td><td class="mono">${medium(index)}</td><td class="number">${formatBytes(disk.read_bytes)}</td>
-		<td class="number">${formatBytes(disk.write_bytes)}</td><td class="number">${disk.flush_requests}</td><td class="number">${disk.errors}</td>
+	return html`<div class="scroll"><table><thead><tr><th>Disk</th><th>Medium</th><th class="number">Read</th>
+		<th class="number">Written</th>
+		<th class="number">Flushes</th><th class="number">Errors</th></tr></thead><tbody>
+		${disks.map((disk, index) => html`<tr key=${index}>
+		<td class="mono">vd${String.fromCharCode(97 + index)}</td><td class="mono">${medium(index)}</td><td class="number">
+		${formatBytes(disk.read_bytes)}</td>
+		<td class="number">${formatBytes(disk.write_bytes)}</td><td class="number">${disk.flush_requests}</td><td class="number">
+		${disk.errors}</td>
 		</tr>`)}</tbody></table></div>`;
 }
 
@@ -78,12 +86,14 @@ export function Summary({ vm }) {
 	const { stats } = vm;
 	return html`<section class="card"><h2 class="hidden-text">Facts</h2><${Facts} rows=${factsOf(vm)}/></section>
 		<div class="plots-head"><h2>Activity</h2><span class="spacer"></span>
-			<div class="segments" role="group" aria-label="Time shown">${SPANS.map(([seconds, label]) => html`<button type="button"
+			<div class="segments" role="group" aria-label="Time shown">
+			${SPANS.map(([seconds, label]) => html`<button type="button"
 				aria-pressed=${String(span === seconds)} onClick=${() => setSpan(seconds)}>${label}</button>`)}</div></div>
 		<div class="plots">
 			${PLOTS.map((plot) => html`<${Plot} key=${vm.name + plot.title} ...${plot} history=${history} span=${span}/>`)}
 			<${Reasons} reasons=${history.reasons || []}/>
 		</div>
-		${stats?.disks?.length > 0 && html`<section class="card"><h2>Disks</h2><${Disks} disks=${stats.disks} config=${vm.config}/></section>`}
+		${stats?.disks?.length > 0 && html`<section class="card"><h2>Disks</h2><${Disks} disks=${stats.disks} config=${vm.config}/>
+			</section>`}
 		${stats?.nics?.length > 0 && html`<section class="card"><h2>Network cards</h2><${Nics} nics=${stats.nics}/></section>`}`;
 }

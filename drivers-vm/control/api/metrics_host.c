@@ -1,0 +1,104 @@
+/* Metrics of the host. */
+#include "drivers-vm/control/api/metrics.h"
+
+#include "drivers-vm/control/api/platform.h"
+#include "drivers-vm/control/store/store.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void write_number(struct text *text, const char *name, uint64_t value)
+{
+	text_format(text, "%s %" PRIu64 "\n", name, value);
+}
+
+static void write_seconds(struct text *text, const char *name, uint64_t ns)
+{
+	text_format(text, "%s ", name);
+	text_add_seconds(text, ns);
+	text_add(text, "\n", 1);
+}
+
+/* A label's value: what would end it is left out. */
+static void write_label(struct text *text, const char *label, const char *value)
+{
+	text_format(text, "%s=\"", label);
+	for (; *value != '\0'; value++)
+		if (*value >= ' ' && *value != '"' && *value != '\\' && *value != 0x7F)
+			text_add(text, value, 1);
+	text_add(text, "\"", 1);
+}
+
+void metrics_write_info(struct text *text, const char *name, const struct manager_host *host)
+{
+	text_format(text, "%s{", name);
+	write_label(text, "version", api_version());
+	text_add(text, ",", 1);
+	write_label(text, "cpu", host->cpu);
+	text_add_string(text, "} 1\n");
+}
+
+void metrics_write_boot_reason(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	text_format(text, "%s{", name);
+	write_label(text, "reason", api_boot_reason());
+	text_add_string(text, "} 1\n");
+}
+
+void metrics_write_time(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_seconds(text, name, host->wall_clock_ns);
+}
+
+void metrics_write_boot_time(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_seconds(text, name, host->wall_clock_ns > host->uptime_ns ? host->wall_clock_ns - host->uptime_ns : 0);
+}
+
+void metrics_write_memory(struct text *text, const char *name, const struct manager_host *host)
+{
+	const struct hilum_host_info *info = &host->info;
+
+	text_format(text, "%s{kind=\"total\"} %" PRIu64 "\n", name, info->memory_bytes);
+	text_format(text, "%s{kind=\"free\"} %" PRIu64 "\n", name, info->free_bytes);
+	text_format(text, "%s{kind=\"hilum\"} %" PRIu64 "\n", name, info->pool_bytes + info->kernel_bytes);
+	text_format(text, "%s{kind=\"pool_free\"} %" PRIu64 "\n", name, info->pool_free_bytes);
+}
+
+void metrics_write_cores(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, host->info.core_count);
+}
+
+void metrics_write_iommu(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, (host->info.features & HILUM_HOST_IOMMU) != 0);
+}
+
+void metrics_write_faults(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, host->device_faults);
+}
+
+void metrics_write_driver_up(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, strcmp(host->driver_state, "running") == 0);
+}
+
+void metrics_write_driver_restarts(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, host->driver_restarts);
+}
+
+void metrics_write_state_kept(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	write_number(text, name, store_is_kept());
+}
+
+void metrics_write_up(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	write_number(text, name, 1);
+}

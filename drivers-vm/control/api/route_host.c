@@ -1,0 +1,138 @@
+/* The machine: what it is, its certificate, its driver VM. */
+#include "drivers-vm/control/api/routes.h"
+
+#include "drivers-vm/control/events.h"
+#include "drivers-vm/control/store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND_NS 1000000000u
+
+static void write_machine(struct json_out *json, const struct manager_host *host)
+{
+	const struct hilum_host_info *info = &host->info;
+
+	json_put_string(json, "name", api_host_name());
+	json_put_string(json, "version", api_version());
+	json_put_time(json, "time", host->wall_clock_ns);
+	json_put_uint(json, "uptime_seconds", host->uptime_ns / SECOND_NS);
+	json_put_string(json, "boot_reason", api_boot_reason());
+	json_put_string(json, "cpu", host->cpu);
+	json_put_uint(json, "cores", info->core_count);
+	json_put_uint(json, "tsc_hz", info->tsc_hz);
+	json_key(json, "memory");
+	json_open(json, '{');
+	json_put_uint(json, "total_bytes", info->memory_bytes);
+	json_put_uint(json, "free_bytes", info->free_bytes);
+	json_put_uint(json, "hilum_bytes", info->pool_bytes + info->kernel_bytes);
+	json_close(json, '}');
+	json_put_bool(json, "iommu", (info->features & HILUM_HOST_IOMMU) != 0);
+	json_put_bool(json, "interrupt_remapping", (info->features & HILUM_HOST_IRQ_REMAPPING) != 0);
+	json_key(json, "driver_vm");
+	json_open(json, '{');
+	json_put_string(json, "state", host->driver_state);
+	json_put_uint(json, "restarts", host->driver_restarts);
+	json_close(json, '}');
+	json_put_bool(json, "state_kept", store_is_kept());
+	json_put_uint(json, "device_faults", host->device_faults);
+}
+
+static void write_addresses(struct json_out *json)
+{
+	char text[API_FINGERPRINT_BYTES] = "";
+
+	api_fingerprint(text);
+	json_put_string(json, "fingerprint", text);
+	json_key(json, "addresses");
+	json_open(json, '[');
+	for (unsigned i = 0; api_address(i, text); i++)
+		json_string(json, text);
+	json_close(json, ']');
+}
+
+static void write_vms(struct json_out *json)
+{
+	struct manager_vm vm;
+	unsigned running = 0, count = manager_count();
+
+	for (unsigned i = 0; i < count; i++)
+		running += manager_at(i, &vm) && vm.state == MANAGER_RUNNING;
+	json_key(json, "vms");
+	json_open(json, '{');
+	json_put_uint(json, "defined", count);
+	json_put_uint(json, "running", running);
+	json_close(json, '}');
+}
+
+void route_get_host(struct http_exchange *x)
+{
+	struct json_out json = {.text = &x->body};
+	struct manager_host host;
+
+	manager_host(&host);
+	json_open(&json, '{');
+	write_machine(&json, &host);
+	write_addresses(&json);
+	write_vms(&json);
+	json_close(&json, '}');
+	routes_answer_json(x, 200);
+}
+
+void route_restart_driver(struct http_exchange *x)
+{
+	struct json_out json = {.text = &x->body};
+
+	manager_restart_driver();
+	json_open(&json, '{');
+	json_put_string(&json, "state", "restarting");
+	json_close(&json, '}');
+	routes_answer_json(x, 202);
+}
+
+static void set_certificate(struct http_exchange *x, const struct toml_value *body)
+{
+	static const char *const keys[] = {"certificate", "key", NULL};
+	char error[API_ERROR_BYTES] = "";
+	const char *certificate, *key;
+
+	if (!routes_check_keys(x, body, keys) || (certificate = routes_get_string(x, body, "certificate")) == NULL ||
+	    (key = routes_get_string(x, body, "key")) == NULL)
+		return;
+	if (!api_set_certificate(certificate, key, error)) {
+		problem_answer(x, 422, "certificate", "%s", error);
+		return;
+	}
+	event_add("host.certificate", "", "set");
+	http_answer(x, 204, NULL);
+}
+
+void route_put_certificate(struct http_exchange *x)
+{
+	void *memory;
+	const struct toml_value *body = routes_parse_body(x, &memory);
+
+	if (body != NULL)
+		set_certificate(x, body);
+	free(memory);
+	if (x->route.input.bytes != NULL)
+		memset(x->route.input.bytes, 0, x->route.input.length); /* the key */
+}
+
+void route_delete_certificate(struct http_exchange *x)
+{
+	api_reset_certificate();
+	event_add("host.certificate", "", "self-signed");
+	http_answer(x, 204, NULL);
+}
+
+void route_get_health(struct http_exchange *x)
+{
+	http_answer_constant(x, 200, "text/plain; charset=utf-8", "ok\n", 3);
+}
+
+void route_get_document(struct http_exchange *x)
+{
+	http_answer_constant(x, 200, "application/yaml", api_document, api_document_bytes);
+}

@@ -1,0 +1,27 @@
+/* See boot_reason.h. */
+#include "drivers-vm/control/boot_reason.h"
+
+#include "drivers-vm/control/store/store.h"
+
+#define KEY "setting/running"
+
+static const char *reason = "unknown";
+
+void boot_reason_begin(void)
+{
+	size_t bytes;
+
+	if (store_is_kept())
+		reason = store_get(KEY, &bytes) != NULL ? "recovery" : "power-on";
+	store_put(KEY, "1", 1, 0);
+}
+
+void boot_reason_end(void)
+{
+	store_remove(KEY);
+}
+
+const char *boot_reason(void)
+{
+	return reason;
+}

@@ -1,0 +1,15 @@
+/*
+ * Where the control VM maps what it shares and what it fills: docs/architecture.md, section 10, has all. Some CPUs have 39 bits of guest-physical address,
+ * so that everything lies below 512 GiB.
+ */
+#ifndef DRIVERS_VM_CONTROL_PLACES_H
+#define DRIVERS_VM_CONTROL_PLACES_H
+
+#define PLACES_LOG	      0x91000000ull /* the kernel's */
+#define PLACES_BOOT_MODULES   0x4000000000ull
+#define PLACES_CONSOLES	      0x5000000000ull /* 2 MiB each */
+#define PLACES_UPLOADS	      0x5040000000ull
+#define PLACES_UPLOADS_LIMIT  0x6000000000ull
+#define PLACES_FOR_A_WHILE    0x6000000000ull /* memory that is mapped to be filled */
+
+#endif

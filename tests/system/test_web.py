@@ -1,0 +1,201 @@
+"""HTTPS of the control VM: certificate, versions, floods, slow clients, and the driver VM's end beneath open connections."""
+import contextlib
+import hashlib
+import re
+import socket
+import ssl
+import time
+
+from harness import Failed, Machine, equal, guestconfig, linux, quick, true
+from test_restart import CRASH, PORT, kill, settings
+from test_virtio import guest
+
+START_S = 120
+ANSWER_S = 60  # for one request, on a machine that does other things too
+FLOOD = 500
+
+
+def context(**limits):
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    for name, value in limits.items():
+        setattr(made, name, value)
+    return made
+
+
+def connect(m, made=None, within_s=ANSWER_S):
+    raw = socket.create_connection(("127.0.0.1", m.api_port), within_s)
+    try:
+        return (made or context()).wrap_socket(raw)
+    except BaseException:
+        raw.close()
+        raise
+
+
+def ask(tls, path="/healthz", headers=""):
+    tls.sendall(f"GET {path} HTTP/1.1\r\nHost: hilum\r\n{headers}\r\n".encode())
+
+
+def read_answer(tls):
+    """(status, headers, body) of an answer that has a length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = tls.recv(65536)
+        if not more:
+            raise Failed(f"the connection ended after {data!r}")
+        data += more
+    head, body = data.split(b"\r\n\r\n", 1)
+    length = int(re.search(rb"(?i)content-length: (\d+)", head).group(1))
+    while len(body) < length:
+        more = tls.recv(65536)
+        if not more:
+            raise Failed(f"the body ended after {len(body)} of {length} bytes")
+        body += more
+    return int(head.split()[1]), head.decode(), body
+
+
+def healthy(m, what):
+    with connect(m) as tls:
+        ask(tls)
+        status, _, body = read_answer(tls)
+    equal(status, 200, f"status {what}")
+    equal(body.strip(), b"ok", f"body {what}")
+
+
+def started(m):
+    """Waits until HTTPS is there; returns the certificate's fingerprint as the log shows it."""
+    return m.expect(r"api: certificate sha256:([0-9A-F:]{95})", START_S).group(1)
+
+
+@quick
+def test_answers():
+    """HTTPS answers while the guest is still booting; certificate and versions are what the documents say."""
+    with Machine(linux(), api=True) as m:
+        shown = started(m).replace(":", "").lower()
+        with connect(m) as tls:
+            der = tls.getpeercert(binary_form=True)
+            equal(hashlib.sha256(der).hexdigest(), shown, "fingerprint")
+            equal(tls.version(), "TLSv1.2")
+            equal(tls.cipher()[0], "ECDHE-ECDSA-CHACHA20-POLY1305")
+            true(b"hilum.local" in der and bytes((10, 0, 2, 20)) in der, "the certificate lacks a name or an address")
+            for _ in range(3):  # on one connection
+                ask(tls)
+                equal(read_answer(tls)[0], 200)
+        old = context()
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with contextlib.suppress(ssl.SSLError, OSError):
+            connect(m, old).close()
+            raise Failed("TLS 1.1 was accepted")
+        aes = context()
+        aes.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+        with connect(m, aes) as tls:
+            equal(tls.cipher()[0], "ECDHE-ECDSA-AES128-GCM-SHA256")
+            ask(tls)
+            equal(read_answer(tls)[0], 200)
+        healthy(m, "in the end")
+        m.prompt()
+
+
+def test_trusted_certificate():
+    """A client that was given the certificate accepts it for the machine's name, and no other."""
+    with Machine(linux(), api=True) as m:
+        started(m)
+        with connect(m) as tls:
+            pem = ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True))
+        for name, good in (("hilum.local", True), ("10.0.2.20", True), ("example.org", False)):
+            strict = ssl.create_default_context(cadata=pem)
+            raw = socket.create_connection(("127.0.0.1", m.api_port), ANSWER_S)
+            try:
+                strict.wrap_socket(raw, server_hostname=name).close()
+                true(good, f"the certificate was good for {name}")
+            except ssl.SSLCertVerificationError as error:
+                true(not good, f"the certificate is not good for {name}: {error}")
+            finally:
+                raw.close()
+
+
+def test_garbage():
+    """What is no TLS ends the connection and nothing else."""
+    with Machine(linux(), api=True) as m:
+        started(m)
+        for data in (b"GET / HTTP/1.0\r\n\r\n", bytes(4096), b"\x16\x03\x01\xff\xff" + bytes(65536), b"\x16\x03\x03\x00\x00" * 2000,
+                     b"\x15\x03\x03\x00\x02\x02\x28"):
+            with socket.create_connection(("127.0.0.1", m.api_port), ANSWER_S) as raw, contextlib.suppress(OSError):
+                raw.sendall(data)
+                while raw.recv(65536):
+                    pass
+        with connect(m) as tls:  # a good handshake, then a record that does not authenticate
+            raw = socket.socket(fileno=tls.detach())
+            with raw, contextlib.suppress(OSError):
+                raw.sendall(b"\x17\x03\x03\x00\x30" + bytes(48))
+                raw.settimeout(ANSWER_S)
+                while raw.recv(65536):
+                    pass
+        healthy(m, "after all that")
+
+
+def idle_connections(m, count, shake_hands):
+    """As many connections as the machine and this host let there be; what is refused does not matter."""
+    held = []
+    for _ in range(count):
+        with contextlib.suppress(OSError):
+            held.append(connect(m) if shake_hands else socket.create_connection(("127.0.0.1", m.api_port), ANSWER_S))
+    return held
+
+
+def trickle(held):
+    """A byte of a request's head on each connection that still takes one."""
+    for connection in held:
+        with contextlib.suppress(OSError, ValueError):
+            connection.settimeout(0.05)
+            connection.send(b"X")
+
+
+def test_flood():
+    """500 idle connections and a slow-loris client do not stop an operator's request, or the guest."""
+    with Machine(linux(), api=True) as m:
+        started(m)
+        m.prompt()
+        held = idle_connections(m, FLOOD, shake_hands=False)
+        try:
+            healthy(m, "among 500 silent connections")
+            loris = idle_connections(m, 60, shake_hands=True)
+            held += loris
+            for _ in range(5):
+                trickle(loris)
+                healthy(m, "beside a slow-loris client")
+            equal(m.shell("echo still here"), "still here")
+        finally:
+            for connection in held:
+                connection.close()
+        healthy(m, "after the flood")
+
+
+def test_silent_client_is_dropped():
+    """A connection on which nothing comes does not stay."""
+    with Machine(linux(), api=True) as m:
+        started(m)
+        with socket.create_connection(("127.0.0.1", m.api_port), ANSWER_S) as raw:
+            began = time.monotonic()
+            raw.settimeout(180)
+            with contextlib.suppress(ConnectionResetError):
+                equal(raw.recv(1), b"", "what came")
+            true(time.monotonic() - began > 5, "the client had no time to say anything")
+        healthy(m, "afterwards")
+
+
+def test_driver_vm_restart():
+    """Connections outlive the driver VM: an open one is used again after its end."""
+    text = settings(guestconfig.config_text(guest(debug_crash=PORT)), driver_restarts=100)
+    with Machine(text, api=True) as m:
+        started(m)
+        m.prompt()
+        with connect(m) as tls:
+            ask(tls)
+            equal(read_answer(tls)[0], 200)
+            kill(m, CRASH)
+            ask(tls)
+            equal(read_answer(tls)[0], 200, "status on the old connection")
+        healthy(m, "on a new connection")

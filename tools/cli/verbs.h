@@ -1,0 +1,20 @@
+/* The verbs, by the files that they are in. */
+#ifndef TOOLS_CLI_VERBS_H
+#define TOOLS_CLI_VERBS_H
+
+#include "tools/cli/cli.h"
+
+extern const struct verb verb_list, verb_dominfo, verb_domstats;			     /* verbs_show.c, verbs_stats.c */
+extern const struct verb verb_start, verb_shutdown, verb_destroy, verb_suspend, verb_resume; /* verbs_life.c */
+extern const struct verb verb_reboot, verb_reset, verb_nmi;
+extern const struct verb verb_define, verb_undefine, verb_dumpconfig; /* verbs_define.c, verb_edit.c */
+extern const struct verb verb_console, verb_gdb;		      /* verb_console.c, verb_gdb.c */
+extern const struct verb verb_top;				      /* verb_top.c */
+extern const struct verb verb_events, verb_dmesg;		      /* verbs_follow.c */
+extern const struct verb verb_host, verb_audit, verb_restart_driver;  /* verbs_host.c */
+extern const struct verb verb_upload, verb_images;		      /* verbs_image.c */
+extern const struct verb verb_token, verb_login, verb_forget;	      /* verbs_token.c, verb_login.c */
+extern const struct verb verb_certificate;			      /* verb_certificate.c */
+extern const struct verb verb_check;				      /* verb_check.c */
+
+#endif

@@ -1,0 +1,141 @@
+/* Figures that move as those of a guest do which is idle most of the time, and the host's. */
+#include "tools/sim/fake_manager.h"
+
+#include "drivers-vm/control/events.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TSC_HZ	  2400000000ull
+#define SECOND_NS 1000000000ull
+#define RESTART_NS (500 * 1000000ull)
+
+static uint64_t driver_restarts, driver_back_ns;
+
+/* Between 5 and 45 % of a core, a wave of a minute. */
+static uint64_t busy_ns(uint64_t run_ns, unsigned vcpu)
+{
+	uint64_t whole = run_ns / (60 * SECOND_NS), part = run_ns % (60 * SECOND_NS);
+	uint64_t rising = part < 30 * SECOND_NS ? part : 60 * SECOND_NS - part;
+
+	(void)vcpu;
+	return whole * 15 * SECOND_NS + part / 20 +
+	       (part < 30 * SECOND_NS ? rising / 1000 * (rising / 1000) / 150000 : 12 * SECOND_NS - rising / 1000 * (rising / 1000) / 150000);
+}
+
+bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+	uint64_t busy, run;
+
+	if (vm == NULL || !fake_vm_has_figures(vm) || vcpu >= vm->view.config->vcpus)
+		return false;
+	run = fake_vm_run_ns(vm);
+	busy = busy_ns(run, vcpu);
+	*out = (struct hilum_vcpu_stats){.run_tsc = busy / 1000 * (TSC_HZ / 1000000), .ready_tsc = busy / 100000 * (TSC_HZ / 1000000),
+					 .switches = run / 4000000, .injected = run / 3000000};
+	out->exits[HILUM_EXIT_CPUID] = 200 + vcpu;
+	out->exits[HILUM_EXIT_HALT] = run / 4000000;
+	out->exits[HILUM_EXIT_INTERRUPT] = run / 9000000;
+	out->exits[HILUM_EXIT_PORT] = run / 20000000;
+	out->exits[HILUM_EXIT_WRMSR] = run / 5000000;
+	return true;
+}
+
+bool manager_status(const char *name, struct hilum_vm_status *out)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL || !fake_vm_has_figures(vm))
+		return false;
+	*out = (struct hilum_vm_status){.vcpu_count = vm->view.config->vcpus, .memory_bytes = vm->view.config->memory_bytes,
+					.kernel_bytes = 65536, .table_bytes = 28672};
+	return true;
+}
+
+bool manager_disk_counts(const char *name, unsigned disk, struct manager_disk_counts *out)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+	uint64_t run;
+
+	if (vm == NULL || !fake_vm_has_figures(vm) || disk >= vm->view.config->disk_count)
+		return false;
+	run = busy_ns(fake_vm_run_ns(vm), 0) / 1000000;
+	*out = (struct manager_disk_counts){run / 5, run * 4096, run / 9, run * 1024, run / 100, 0};
+	return true;
+}
+
+bool manager_nic_counts(const char *name, unsigned nic, struct manager_nic_counts *out)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+	uint64_t run;
+
+	if (vm == NULL || !fake_vm_has_figures(vm) || nic >= vm->view.config->nic_count)
+		return false;
+	run = busy_ns(fake_vm_run_ns(vm), 0) / 1000000;
+	*out = (struct manager_nic_counts){run / 2, run * 120, run, run * 1400, 0, run / 1000};
+	return true;
+}
+
+uint64_t manager_balloon_bytes(const char *name)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL || !fake_vm_has_figures(vm) || vm->view.config->balloon_bytes == CONFIG_NO_BALLOON)
+		return 0;
+	return vm->view.config->balloon_bytes;
+}
+
+/* ---- The host ---------------------------------------------------------------------------------------------------------------------- */
+
+void manager_host(struct manager_host *out)
+{
+	static uint64_t start_ns;
+	const struct fake_vm *vm;
+	uint64_t used = 128ull << 20;
+
+	if (start_ns == 0)
+		start_ns = sim_now_ns();
+	for (unsigned i = 0; (vm = fake_vm_at(i)) != NULL; i++)
+		used += fake_vm_has_figures(vm) ? vm->view.config->memory_bytes : 0;
+	*out = (struct manager_host){.uptime_ns = sim_now_ns() - start_ns, .wall_clock_ns = sim_wall_ns(),
+				     .driver_state = sim_now_ns() < driver_back_ns ? "restarting" : "running",
+				     .driver_restarts = driver_restarts};
+	out->info = (struct hilum_host_info){.core_count = 4, .tsc_hz = TSC_HZ, .memory_bytes = 64ull << 30, .pool_bytes = 64ull << 20,
+					     .pool_free_bytes = 48ull << 20, .kernel_bytes = 4ull << 20,
+					     .features = HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING};
+	out->info.free_bytes = used < out->info.memory_bytes ? out->info.memory_bytes - used : 0;
+	snprintf(out->cpu, sizeof(out->cpu), "Simulated CPU @ 2.40GHz");
+}
+
+void manager_restart_driver(void)
+{
+	driver_restarts++;
+	driver_back_ns = sim_now_ns() + RESTART_NS;
+	event_add("driver.restarted", "", "an operator asked for it");
+}
+
+/* ---- The log: one line a second, so that followers have something to follow ----------------------------------------------------------- */
+
+#define LINE_BYTES 34u
+
+size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size)
+{
+	static uint64_t start_ns;
+	uint64_t end;
+	size_t count = 0;
+
+	if (start_ns == 0)
+		start_ns = sim_now_ns();
+	end = (10 + (sim_now_ns() - start_ns) / SECOND_NS) * LINE_BYTES;
+	if (*position > end)
+		*position = end;
+	while (count < size && *position < end) {
+		char line[LINE_BYTES + 1];
+
+		snprintf(line, sizeof(line), "[%5u.000] simulated line of log\n", (unsigned)(*position / LINE_BYTES) % 100000);
+		to[count++] = (uint8_t)line[*position % LINE_BYTES];
+		(*position)++;
+	}
+	return count;
+}
