@@ -67,7 +67,7 @@ static_assert(sizeof(struct nat_flow) == 40, "and a number more in NAT_STORE_MAG
 struct nat_gateway {
 	const struct nat_gateway_ops *ops;
 	struct net_switch *guests; /* `inside` is one of its ports */
-	struct net_switch uplink;  /* of two ports: `outside`, and the uplink */
+	struct net_switch uplink;  /* of `outside`, the uplink, and perhaps the control VM's card */
 	struct net_port inside, outside;
 	struct nat_stack_port stack[NAT_STACK_WAYS];
 	uint32_t address, mask, router, dns; /* at the uplink; 0: none yet */

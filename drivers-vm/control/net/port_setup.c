@@ -19,7 +19,7 @@ static uint8_t *const area = (uint8_t *)AREA_HERE;
 static hilum_handle_t memory, doorbell;
 static struct channel_port_place place;				 /* of the partition, as the first driver VM found it, and ... */
 static struct channel_port_disk found_disks[CHANNEL_PORT_FOUND]; /* ... all disks with one */
-static bool asked, settled, told_of_disk;
+static bool asked, settled;
 
 static void kick(void)
 {
@@ -99,13 +99,6 @@ void port_setup(const struct config *config)
 	driver_send(&m);
 }
 
-static void start_disk(void)
-{
-	if (!told_of_disk)
-		store_open(port_disk());
-	told_of_disk = true;
-}
-
 void port_setup_answered(const struct channel_message *m)
 {
 	const struct channel_port_place *found = &m->port_ready.place;
@@ -125,7 +118,8 @@ void port_setup_answered(const struct channel_message *m)
 	if (found->sectors != 0 && (place.sectors == 0 ? !settled : memcmp(found, &place, sizeof(place)) == 0)) {
 		place = *found;
 		port_disk_start(area, place.sectors, kick);
-		start_disk();
+		if (!settled)
+			store_open(port_disk());
 	} else if (place.sectors != 0) {
 		service_log("the disk with the state is gone: nothing is kept until it is back");
 		port_disk_end();
