@@ -1,7 +1,7 @@
 /*
  * Fuzz target of the API as a client reaches it: requests, WebSockets and all that lies behind them, with the simulator's manager. The
- * input is what the client sends; some bytes stand for what no fuzzer would find: a valid token's header, an upgrade's headers, a masked frame's
- * key. Properties: no access outside (the sanitisers see it), no byte is used twice, a connection that is gone holds nothing.
+ * input is what the client sends; some bytes stand for what no fuzzer would find: a valid token's header, an upgrade's headers, a content
+ * type's. Properties: no access outside (the sanitisers see it), no byte is used twice, a connection that is gone holds nothing.
  */
 #include "drivers-vm/control/api/api.h"
 #include "drivers-vm/control/api/http.h"
