@@ -42,6 +42,9 @@ async function type(page) {
 	/* The shell puts the answer together, so that the echo of the line is not mistaken for it. */
 	await page.keyboard.type("printf '\\033[38;2;250;120;10m'; ls /; printf '\\033[0m'; echo he''re-I-am $((6 * 7))\n");
 	await until('its answer', async () => /here-I-am 42/.test(await terminalText(page)));
+	await page.getByRole('button', { name: 'Tell size' }).click();
+	await page.keyboard.type('stty size\n');
+	await until('the size', async () => /^[1-9]\d+ [1-9]\d+$/m.test(await terminalText(page)));
 }
 
 async function watch(page) {
