@@ -57,6 +57,14 @@ async function watch(page) {
 	assert.match(await page.locator('[data-plot="Exits by reason"]').innerText(), /\d/);
 }
 
+/* What the guest sends shows as traffic of its card. */
+async function send(page) {
+	await page.keyboard.type('ip link set eth0 up; ip address add 10.9.9.9/24 dev eth0; (arping -I eth0 -c 60 10.9.9.1 >/dev/null; true) &\n');
+	await page.getByRole('navigation', { name: VM }).getByRole('link', { name: 'Summary' }).click();
+	const sent = () => page.locator('[data-plot="Network"] figcaption').innerText();
+	await until('traffic', async () => /out\s+[1-9]/.test(await sent()));
+}
+
 async function destroy(page) {
 	await page.getByRole('button', { name: 'More' }).click();
 	await page.getByRole('menuitem', { name: 'Pull the plug' }).click();
@@ -86,6 +94,7 @@ try {
 		await step('watch', watch);
 		await step('type', type);
 		await page.screenshot({ path: screenshot.replace(/(\.png)?$/, '-terminal.png') });
+		await step('send', send);
 		await step('watch again', watch);
 		await page.screenshot({ path: screenshot });
 		await step('destroy', destroy);
