@@ -79,7 +79,7 @@ bool config_same_network(const struct config_subnet *network, uint32_t address);
 void config_read_api(struct config_reader *reader, const struct toml_value *table, struct config_api *api);
 void config_default_api(struct config_api *api);
 
-/* The file has no [[nic]], but an API, or guests' cards on the default bridge: they share the first card of the machine. */
+/* The file has no [[nic]], but guests' cards on the default bridge: they share the first card of the machine. */
 void config_add_default_uplink(struct config *config);
 
 /* After all keys of a VM are read: cards without an address get one. */

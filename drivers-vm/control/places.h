@@ -11,5 +11,7 @@
 #define PLACES_UPLOADS	      0x5040000000ull
 #define PLACES_UPLOADS_LIMIT  0x6000000000ull
 #define PLACES_FOR_A_WHILE    0x6000000000ull /* memory that is mapped to be filled */
+#define PLACES_DEBUGGED	      0x7000000000ull /* RAM of guests that have debuggers */
+#define PLACES_DEBUGGED_LIMIT 0x8000000000ull
 
 #endif

@@ -199,7 +199,7 @@ def main():
         else:
             disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
             api_port = options.api_port or machine.free_port(8443)
-            guide = Guide(api_port, os.path.join(scratch, "token"))
+            guide = Guide(api_port, os.path.join(os.path.dirname(state), "state.token"))
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
                                            gdb=options.gdb, monitor=options.monitor,

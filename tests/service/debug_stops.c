@@ -36,7 +36,7 @@ static struct hilum_vcpu_state state;
 static char heard[GDB_PACKET_BYTES + 1];
 static unsigned failed;
 
-/* ---- The guest ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- The guest ---------------------------------------- */
 
 static bool get_state(void *opaque, unsigned n, struct hilum_vcpu_state *out)
 {
@@ -87,6 +87,12 @@ static uint64_t stops_of(void *opaque)
 	return status_of().debug_stops;
 }
 
+static bool has_debug_registers(void *opaque)
+{
+	(void)opaque;
+	return true; /* the cases tell */
+}
+
 static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 {
 	(void)opaque;
@@ -95,7 +101,7 @@ static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 
 static const struct gdb_target target = {
 	.vcpus = 1, .physical_bits = 36, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu, .run = run_vcpu,
-	.set_debug = set_debug, .stops = stops_of, .ram = ram_at,
+	.set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
 };
 
 static void put(uint32_t gpa, uint64_t value)
@@ -173,7 +179,7 @@ static void end(void)
 	hc(HC_VM_DESTROY, vm);
 }
 
-/* ---- The debugger --------------------------------------------------------------------------------------------------------------------- */
+/* ---- The debugger ---------------------------------------- */
 
 static void pause_ms(uint64_t ms)
 {
@@ -268,7 +274,7 @@ static void tell(const char *name, bool good)
 	failed += !good;
 }
 
-/* ---- Cases ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Cases ---------------------------------------- */
 
 static bool step(void)
 {

@@ -101,6 +101,24 @@ def stands_still(m, token, at):
     equal(m.shell("echo $((6 * 7))"), "42", "the guest's answer")
 
 
+def says_what_does_not_work(m, token, at):
+    """Debug registers do nothing under QEMU's SVM, and GDB is told so instead of waiting for ever."""
+    with Gdb(m, "linux", token) as gdb:
+        gdb.ask(f"hbreak *{at['__do_sys_newuname']:#x}")
+        true("Cannot insert hardware breakpoint" in gdb.ask("continue"), "no refusal of a hardware breakpoint")
+    equal(m.shell("echo $((6 * 7))"), "42", "the guest's answer")
+
+
+def crashes(m, token):
+    """A triple fault: the debugger looks at it before the VM ends."""
+    with Gdb(m, "linux", token) as gdb:
+        gdb.ask("set $cr3 = 0")
+        true("SIGABRT" in gdb.ask("continue"), "no crash")
+        equal(gdb.value("$cr3"), 0, "cr3")
+        true("vm linux ended" not in m.text[m.seen:], "it has ended before the debugger has looked")
+    m.expect(r"vm linux ended: crash \(triple fault\)", COMMAND_S)
+
+
 def test_debian():
     with Machine(debugged(vcpus=2), api=True) as m:
         token = token_of(m)
@@ -108,7 +126,9 @@ def test_debian():
         at = symbols(m)
         break_in_call(m, token, at)
         stands_still(m, token, at)
+        says_what_does_not_work(m, token, at)
         m.send("poweroff\n")
         m.expect("vm linux ended: poweroff", COMMAND_S)
         break_at_start(m, token, at)
         equal(m.shell("dmesg | grep -c 'ftrace bug' || true"), "0", "complaints of the guest")
+        crashes(m, token)

@@ -657,6 +657,20 @@ static void watchpoint__impossible__refused(void **state)
 	ANSWER("Z1,ffffffff81002000,2", "E1c");
 }
 
+static void watchpoint__debug_registers_do_not_work__not_known(void **state)
+{
+	(void)state;
+	vm.no_debug_registers = true;
+	for (char kind = '1'; kind <= '4'; kind++) {
+		char packet[] = "Z0,ffffffff81002000,1";
+		packet[1] = kind;
+		ANSWER(packet, "");
+	}
+	ANSWER("Z0,ffffffff81002000,1", "OK");
+	NO_ANSWER("c");
+	assert_int_equal(vm.state[0].dr7, 0x400);
+}
+
 static void watchpoint__two_vcpus_at_once__second_is_told_next(void **state)
 {
 	(void)state;
@@ -833,6 +847,7 @@ int main(void)
 		TEST(debug_exception__nobody_s_step__given_to_the_guest),
 		TEST(watchpoint__hit__told_and_the_guest_has_its_registers_back),
 		TEST(watchpoint__impossible__refused),
+		TEST(watchpoint__debug_registers_do_not_work__not_known),
 		TEST(watchpoint__two_vcpus_at_once__second_is_told_next),
 		TEST(debug_registers__guest_moves__its_own_values),
 		TEST(debug_registers__guest_moves_nonsense__its_exception),

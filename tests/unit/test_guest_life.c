@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
 
 #define VCPUS 3u
@@ -129,6 +130,21 @@ void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)
 	last_value = value;
 }
 
+static bool debugged;
+static unsigned gdb_checks;
+
+void gdb_guest_check(uint32_t slot)
+{
+	gdb_checks += slot == 2;
+}
+
+bool gdb_guest_crashed(uint32_t slot, uint32_t vcpu)
+{
+	assert_int_equal(slot, 2);
+	assert_int_equal(vcpu, 0);
+	return debugged;
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -224,6 +240,20 @@ static void guest_check_status__crashed__manager_decides(void **state)
 	assert_int_equal(ends, 1);
 }
 
+static void guest_check_status__crashed_under_a_debugger__its_end_waits(void **state)
+{
+	(void)state;
+	debugged = crashed = true;
+	gdb_checks = 0;
+	guest_check_status(2);
+	assert_int_equal(ends, 0);
+	assert_int_equal(gdb_checks, 1); /* what its vCPUs have stopped for comes first */
+	debugged = false;
+	guest_check_status(2);
+	assert_int_equal(ends, 1);
+	assert_int_equal(last_end, GUEST_CRASHED);
+}
+
 static void guest_resume_all__state_kills_driver_vms__it_ends_after_two(void **state)
 {
 	(void)state;
@@ -256,6 +286,7 @@ int main(void)
 		CASE(guest_press_button__any__driver_vm_is_told),
 		CASE(guest_run_requests__two_were_made__first_counts),
 		CASE(guest_check_status__crashed__manager_decides),
+		CASE(guest_check_status__crashed_under_a_debugger__its_end_waits),
 		CASE(guest_resume_all__state_kills_driver_vms__it_ends_after_two),
 		CASE(guest_resume_all__driver_vm_refuses_it__it_ends_at_once),
 	};

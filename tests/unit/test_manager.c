@@ -19,6 +19,7 @@
 /* ---- The world below ---------------------------------------------------------------------------------------------------------------- */
 
 static struct guest fake_guest[CHANNEL_SLOTS];
+static bool debuggers[CHANNEL_SLOTS];
 static unsigned buttons, nmis, consoles, made_ever;
 static bool driver_gone, driver_dies, driver_given_up;
 static enum manager_result make_result;
@@ -90,7 +91,7 @@ int guest_take(const struct config_vm *config, hilum_handle_t record)
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
 	assert_non_null(fake_guest[slot].config);
-	assert_false(fake_guest[slot].made || paused);
+	assert_false(fake_guest[slot].made);
 	if (driver_dies)
 		driver_gone = true;
 	if (driver_dies || make_result != MANAGER_OK) {
@@ -98,6 +99,7 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 		return driver_dies ? MANAGER_FAILED : make_result;
 	}
 	fake_guest[slot].made = true;
+	fake_guest[slot].paused = paused;
 	made_ever++;
 	return MANAGER_OK;
 }
@@ -107,6 +109,9 @@ void guest_unmake(uint32_t slot)
 	const struct config_vm *config = fake_guest[slot].config;
 
 	assert_non_null(config);
+	if (debuggers[slot]) /* as the debuggers' sessions do */
+		manager_debug_end(slot);
+	debuggers[slot] = false;
 	fake_guest[slot] = (struct guest){.config = config};
 }
 
@@ -535,6 +540,30 @@ static void check(const char *name)
 		assert_string_equal(fake_guest[slot].config->name, name);
 }
 
+/* As the debuggers' sessions do. */
+static enum manager_result debug(const char *name)
+{
+	uint32_t slot;
+	bool ended;
+	enum manager_result result = manager_debug_begin(name, &slot, &ended, &error);
+
+	if (result != MANAGER_OK)
+		return result;
+	assert_int_equal(slot, slot_of(name));
+	assert_int_equal(ended, fake_guest[slot].ended);
+	assert_false(debuggers[slot]);
+	debuggers[slot] = true;
+	fake_guest[slot].paused = false;
+	return MANAGER_OK;
+}
+
+static void undebug(uint32_t slot)
+{
+	if (debuggers[slot])
+		manager_debug_end(slot);
+	debuggers[slot] = false;
+}
+
 static void random_step(void)
 {
 	static const char *const names[] = {"a", "b", "c", "d"};
@@ -543,7 +572,7 @@ static void random_step(void)
 
 	driver_dies = rand() % 20 == 0;
 	make_result = rand() % 10 == 0 ? MANAGER_NO_MEMORY : MANAGER_OK;
-	switch (rand() % 6) {
+	switch (rand() % 8) {
 	case 0: {
 		struct manager_definition *d = definition(name, 2 + 2 * (unsigned)(rand() % 3));
 		d->config.on_poweroff = (enum config_action)(rand() % 3);
@@ -569,6 +598,13 @@ static void random_step(void)
 		manager_driver_is_back();
 		wait_ns((uint64_t)rand() % (2 * SECOND));
 		break;
+	case 6:
+		debug(name);
+		break;
+	case 7:
+		if (manager_slot(name) >= 0)
+			undebug((uint32_t)manager_slot(name));
+		break;
 	}
 	for (unsigned i = 0; i < 4; i++)
 		if (manager_find(names[i], &found))
@@ -583,6 +619,90 @@ static void all_of_it__random_order__every_vm_stays_in_one_of_its_states(void **
 		random_step();
 	assert_true(made_ever > 1000);
 	driver_gone = driver_dies = false;
+}
+
+/* ---- Debuggers ------------------------------------------------------------------------------------------------------------------------- */
+
+static void manager_debug_begin__shut_off__started_but_for_the_first_instruction(void **state)
+{
+	uint32_t slot;
+	bool ended;
+
+	(void)state;
+	define(definition("a", 64));
+	assert_int_equal(manager_debug_begin("a", &slot, &ended, &error), MANAGER_OK);
+	assert_false(ended);
+	assert_int_equal(slot, slot_of("a"));
+	assert_true(fake_guest[slot].paused);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	fake_guest[slot].paused = false;
+	manager_debug_end(slot);
+	ends("a", GUEST_POWERED_OFF);
+	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	assert_false(fake_guest[slot_of("a")].paused);
+}
+
+static void manager_debug_begin__cannot_be_made__nothing_is_left(void **state)
+{
+	(void)state;
+	define(definition("a", 64));
+	make_result = MANAGER_NO_MEMORY;
+	assert_int_equal(debug("a"), MANAGER_NO_MEMORY);
+	assert_int_equal(slots_taken(), 0);
+	make_result = MANAGER_OK;
+	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	assert_false(fake_guest[slot_of("a")].paused);
+}
+
+static void manager_debug_begin__paused__the_debugger_s_now(void **state)
+{
+	(void)state;
+	runs_plainly();
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+	assert_int_equal(debug("a"), MANAGER_OK);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	assert_int_equal(act("a", MANAGER_RESUME), MANAGER_CONFLICT);
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_CONFLICT);
+	assert_string_equal(error.detail, "a debugger has it");
+	assert_int_equal(debug("a"), MANAGER_CONFLICT);
+	assert_int_equal(act("a", MANAGER_NMI), MANAGER_OK);
+	undebug(slot_of("a"));
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+}
+
+static void manager_debug_begin__kept_for_a_look__ended(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_PRESERVE);
+	ends("a", GUEST_CRASHED);
+	assert_int_equal(debug("a"), MANAGER_OK); /* which has looked at `ended` */
+	assert_int_equal(vm("a").state, MANAGER_CRASHED);
+	assert_int_equal(act("a", MANAGER_DESTROY), MANAGER_OK);
+	assert_false(debuggers[0]);
+}
+
+static void manager_debug_begin__restarted__goes_on_without(void **state)
+{
+	(void)state;
+	runs_plainly();
+	assert_int_equal(debug("a"), MANAGER_OK);
+	assert_int_equal(act("a", MANAGER_RESET), MANAGER_OK);
+	assert_false(fake_guest[slot_of("a")].paused || debuggers[slot_of("a")]);
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+}
+
+static void manager_debug_begin__no_driver_vm__conflict(void **state)
+{
+	(void)state;
+	assert_int_equal(debug("a"), MANAGER_NOT_FOUND);
+	define(definition("a", 64));
+	driver_gone = true;
+	assert_int_equal(debug("a"), MANAGER_CONFLICT);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	assert_int_equal(vm("a").state, MANAGER_WAITING);
+	assert_int_equal(debug("a"), MANAGER_CONFLICT);
+	driver_gone = false;
 }
 
 int main(void)
@@ -604,6 +724,12 @@ int main(void)
 		CASE(manager_act__reboot__starts_again_whatever_on_poweroff_says),
 		CASE(manager_act__boot_fails__says_why_and_leaves_nothing),
 		CASE(manager_driver_is_back__vm_waited__starts),
+		CASE(manager_debug_begin__shut_off__started_but_for_the_first_instruction),
+		CASE(manager_debug_begin__cannot_be_made__nothing_is_left),
+		CASE(manager_debug_begin__paused__the_debugger_s_now),
+		CASE(manager_debug_begin__kept_for_a_look__ended),
+		CASE(manager_debug_begin__restarted__goes_on_without),
+		CASE(manager_debug_begin__no_driver_vm__conflict),
 		CASE(all_of_it__random_order__every_vm_stays_in_one_of_its_states),
 	};
 

@@ -156,7 +156,7 @@ static void point_command(struct gdb_stub *stub, struct gdb_text *text, bool ins
 	char kind = *text->at;
 	uint64_t at, bytes;
 
-	if (kind < '0' || kind > '4')
+	if (kind < '0' || kind > '4' || (kind != '0' && insert && !stub->target.has_debug_registers(stub->target.opaque)))
 		return; /* not here */
 	text->at++;
 	if (!gdb_text_take(text, ",") || !take_range(text, &at, &bytes))

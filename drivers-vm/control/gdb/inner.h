@@ -8,7 +8,7 @@
 #define GDB_RFLAGS_TF	 (1ull << 8)
 #define GDB_CODE_IS_LONG (1u << 9) /* in a segment's attributes */
 
-/* ---- memory.c: guest-virtual memory as the vCPU in `state` sees it, breakpoints hidden ------------------------------------------- */
+/* ---- memory.c: guest-virtual memory as the vCPU in `state` sees it, breakpoints hidden ---------------------------------------- */
 /* The state of a paused vCPU, kept until another one is asked for or anything runs. NULL: it cannot be had. */
 struct hilum_vcpu_state *gdb_state_of(struct gdb_stub *stub, unsigned vcpu);
 /* False: the address is not mapped, or not to RAM. */
@@ -21,7 +21,7 @@ bool gdb_memory_read_physical(struct gdb_stub *stub, uint64_t gpa, uint8_t *to, 
 uint64_t gdb_linear_rip(const struct hilum_vcpu_state *state);
 bool gdb_is_long(const struct hilum_vcpu_state *state);
 
-/* ---- points.c: breakpoints and watchpoints ------------------------------------------------------------------------------------------------ */
+/* ---- points.c: breakpoints and watchpoints ---------------------------------------- */
 /* False: there is no room. */
 bool gdb_break_insert(struct gdb_stub *stub, const struct hilum_vcpu_state *state, uint64_t gva);
 void gdb_break_remove(struct gdb_stub *stub, uint64_t gva);
@@ -38,11 +38,11 @@ bool gdb_watches_exist(const struct gdb_stub *stub);
 uint64_t gdb_watch_dr7(const struct gdb_stub *stub);
 void gdb_points_remove_all(struct gdb_stub *stub);
 
-/* ---- debug_registers.c: the guest's, while the debugger has them ------------------------------------------------------------------------------------------------ */
+/* ---- debug_registers.c: the guest's, while the debugger has them ---------------------------------------- */
 /* Executes the MOV at RIP on what `vcpu` keeps of the guest's, or has the guest take the exception that it raises. */
 void gdb_debug_register_move(struct gdb_stub *stub, struct gdb_vcpu *vcpu, struct hilum_vcpu_state *state);
 
-/* ---- run.c ------------------------------------------------------------------------------------------------ */
+/* ---- run.c ---------------------------------------- */
 enum gdb_action { GDB_ACTION_STAY, GDB_ACTION_CONTINUE, GDB_ACTION_STEP };
 /* Let vCPUs go, each as `action` says; a stop is told at once if one is waiting to be. */
 void gdb_run(struct gdb_stub *stub, const enum gdb_action action[HILUM_MAX_VCPUS]);
@@ -52,7 +52,7 @@ void gdb_stop_all(struct gdb_stub *stub);
 void gdb_stop(struct gdb_stub *stub, unsigned vcpu);
 void gdb_tell_stop(struct gdb_stub *stub, unsigned vcpu);
 
-/* ---- commands.c, monitor.c ------------------------------------------------------------------------------------------------ */
+/* ---- commands.c, monitor.c ---------------------------------------- */
 void gdb_command(struct gdb_stub *stub, const char *packet);
 /* `command` is what follows "monitor"; the answer is text. */
 void gdb_monitor(struct gdb_stub *stub, const char *command, struct gdb_answer *text);

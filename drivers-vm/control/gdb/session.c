@@ -4,16 +4,17 @@
  */
 #include "drivers-vm/control/gdb/gdb.h"
 
+#include "drivers-vm/control/api/platform.h"
+#include "drivers-vm/control/gdb/probe.h"
 #include "drivers-vm/control/gdb/registers.h"
 #include "drivers-vm/control/gdb/stub.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/places.h"
 #include "drivers-vm/lib/platform.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define RAM_GPA	     0x7000000000ull /* of the control VM, from here to the limit: the RAM of guests that are debugged */
-#define RAM_LIMIT    0x10000000000ull
 #define GIB	     (1ull << 30)
 #define CPUID_XSAVE  (1u << 26)
 #define XSTATE_BV    512u /* in an XSAVE area */
@@ -98,6 +99,12 @@ static uint64_t stops_of(void *opaque)
 	return hc(HC_VM_STATUS, guest_of(opaque)->vm, (uintptr_t)&status) >= 0 ? status.debug_stops : 0;
 }
 
+static bool has_debug_registers(void *opaque)
+{
+	(void)opaque;
+	return gdb_probe_says_yes();
+}
+
 static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 {
 	const struct session *s = opaque;
@@ -129,7 +136,7 @@ static struct session *at(int number)
 /* Addresses for `bytes` that no other session has; 0: there are none. */
 static uint64_t place_for(uint64_t bytes)
 {
-	uint64_t place = RAM_GPA;
+	uint64_t place = PLACES_DEBUGGED;
 
 	for (unsigned i = 0; i < GDB_SESSIONS_MAX; i++) {
 		const struct session *s = sessions[i];
@@ -138,7 +145,7 @@ static uint64_t place_for(uint64_t bytes)
 		place = (s->ram + s->bytes + GIB - 1) & ~(GIB - 1);
 		i = (unsigned)-1; /* those before may be in the way of the new place */
 	}
-	return place + bytes <= RAM_LIMIT ? place : 0;
+	return place + bytes <= PLACES_DEBUGGED_LIMIT ? place : 0;
 }
 
 static bool map_ram(struct session *s)
@@ -174,7 +181,7 @@ static void begin(struct session *s, bool ended)
 {
 	struct gdb_target target = {
 		.opaque = s, .vcpus = guest_of(s)->config->vcpus, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu,
-		.run = run_vcpu, .set_debug = set_debug, .stops = stops_of, .ram = ram_at,
+		.run = run_vcpu, .set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
 	};
 	struct guest *g = guest_at(s->slot);
 	uint32_t r[4];
@@ -183,21 +190,22 @@ static void begin(struct session *s, bool ended)
 	target.physical_bits = r[0] & 0xFF;
 	s->stood_tsc = g->paused ? g->paused_tsc : service_tsc();
 	g->paused = false; /* the debugger lets it go on */
+	gdb_probe_start();
 	gdb_stub_open(&s->stub, &target);
 	if (ended)
 		gdb_stub_crash(&s->stub, 0);
 	service_log("vm %s: a debugger has it", g->config->name);
 }
 
-static int refuse(struct session *s, int number, char error[GDB_ERROR_BYTES], const char *why)
+static int refuse(struct session *s, int number, char error[API_ERROR_BYTES], const char *why)
 {
-	snprintf(error, GDB_ERROR_BYTES, "%s", why);
+	snprintf(error, API_ERROR_BYTES, "%s", why);
 	sessions[number] = NULL;
 	free(s);
 	return -1;
 }
 
-int api_gdb_open(const char *vm, char error[GDB_ERROR_BYTES])
+int api_gdb_open(const char *vm, char error[API_ERROR_BYTES])
 {
 	struct manager_error why = { "", "" };
 	bool ended;
@@ -207,14 +215,14 @@ int api_gdb_open(const char *vm, char error[GDB_ERROR_BYTES])
 		number++;
 	struct session *s = number < (int)GDB_SESSIONS_MAX ? calloc(1, sizeof(*s)) : NULL;
 	if (s == NULL) {
-		snprintf(error, GDB_ERROR_BYTES, "there is no room for another debugger");
+		snprintf(error, API_ERROR_BYTES, "there is no room for another debugger");
 		return -1;
 	}
 	if (manager_debug_begin(vm, &s->slot, &ended, &why) != MANAGER_OK)
 		return refuse(s, number, error, why.detail);
 	if (!map_ram(s)) {
 		manager_debug_end(s->slot);
-		return refuse(s, number, error, "its memory cannot be mapped here");
+		return refuse(s, number, error, "the control VM has no room for its memory");
 	}
 	sessions[number] = s;
 	begin(s, ended);

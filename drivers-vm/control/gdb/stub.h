@@ -28,6 +28,7 @@ struct gdb_target {
 	void (*run)(void *opaque, unsigned vcpu);
 	int64_t (*set_debug)(void *opaque, unsigned vcpu, uint64_t stops); /* HC_VCPU_DEBUG */
 	uint64_t (*stops)(void *opaque);				   /* debug_stops of struct hilum_vm_status */
+	bool (*has_debug_registers)(void *opaque);			   /* they work: hardware breakpoints and watchpoints do */
 	/* Guest RAM within one page; NULL: there is none, or something else. */
 	uint8_t *(*ram)(void *opaque, uint64_t gpa, size_t bytes);
 };

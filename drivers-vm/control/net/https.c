@@ -25,6 +25,17 @@ enum https_step {
 static const struct config_api *config;
 static enum https_step step;
 
+/* The API's part of the state. Before the guests are started if the disk has been read by then: what is defined there counts. */
+static void read_state(void)
+{
+	if (!port_is_settled() || !store_is_ready())
+		return;
+	boot_reason_begin();
+	api_start();
+	api_load_definitions();
+	step = HTTPS_WAITING;
+}
+
 void https_begin(const struct config_api *of)
 {
 	config = of;
@@ -37,6 +48,7 @@ void https_begin(const struct config_api *of)
 	service_log("api: random numbers come from %s", entropy_describe());
 	stack_start(config);
 	step = HTTPS_READING;
+	read_state();
 }
 
 const struct config_api *https_config(void)
@@ -70,18 +82,8 @@ static void tell(void)
 	else
 		service_log("api: https://%s.local%s/", config->name, port);
 	if (api_first_token(token))
-		service_log("api: first token (admin, shown only now): %s", token);
+		manager_log_secret("api: first token (admin, shown only now): ", token);
 	service_log("api: certificate %s", tls_fingerprint());
-}
-
-static void read_state(void)
-{
-	if (!port_is_settled() || !store_is_ready())
-		return;
-	boot_reason_begin();
-	api_start();
-	api_load_definitions();
-	step = HTTPS_WAITING;
 }
 
 static void start(uint64_t now_ns)

@@ -22,7 +22,7 @@ static struct {
 	uint64_t stops;
 	unsigned sets, runs_count, misuses;
 	uint32_t set_groups; /* of the last one */
-	bool refuse;
+	bool refuse, no_debug_registers;
 } vm;
 
 static bool vm_get_state(void *opaque, unsigned n, struct hilum_vcpu_state *out)
@@ -78,6 +78,12 @@ static uint64_t vm_stops(void *opaque)
 	return vm.stops;
 }
 
+static bool vm_has_debug_registers(void *opaque)
+{
+	(void)opaque;
+	return !vm.no_debug_registers;
+}
+
 static uint8_t *vm_ram(void *opaque, uint64_t gpa, size_t bytes)
 {
 	(void)opaque;
@@ -125,7 +131,7 @@ static void vm_init(void)
 
 static const struct gdb_target vm_target = {
 	.vcpus = VM_VCPUS, .physical_bits = 40, .get_state = vm_get_state, .set_state = vm_set_state, .pause = vm_pause, .run = vm_run,
-	.set_debug = vm_set_debug, .stops = vm_stops, .ram = vm_ram,
+	.set_debug = vm_set_debug, .stops = vm_stops, .has_debug_registers = vm_has_debug_registers, .ram = vm_ram,
 };
 
 /* vCPU `n` stops for `bits`. */
