@@ -2,7 +2,7 @@
 # scripts/fetch-mbedtls fills once. What nothing refers to is left out by the linker.
 MBEDTLS         := cache/mbedtls/library
 MBEDTLS_NAMES   := aes asn1parse asn1write base64 bignum chacha20 chachapoly cipher cipher_wrap constant_time ctr_drbg ecdh ecdsa ecp \
-	ecp_curves entropy gcm hmac_drbg md oid pem pk pk_wrap pkparse pkwrite platform_util poly1305 sha1 sha256 sha512 ssl_ciphersuites ssl_msg \
+	ecp_curves entropy gcm hmac_drbg md oid pem pk pk_wrap pkparse pkwrite platform_util poly1305 sha1 sha256 sha512 ssl_cache ssl_ciphersuites ssl_msg \
 	ssl_srv ssl_tls x509 x509_create x509_crt x509write_crt
 MBEDTLS_INCLUDE := -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
 MBEDTLS_OBJ     := $(MBEDTLS_NAMES:%=$(B)/mbedtls/%.o)

@@ -24,6 +24,7 @@ struct driver_parts {
 	hilum_handle_t memory, channel_memory, shared, status_event, serial_event, log_event, timer_event, answer_event;
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS], beat_event[HILUM_MAX_VCPUS]; /* vCPU 0's is also the command event */
 	uint32_t vcpus;
+	uint8_t beat_seen[HILUM_MAX_VCPUS], beats_missed[HILUM_MAX_VCPUS];
 };
 
 static struct driver_parts parts;
@@ -282,14 +283,15 @@ static bool is_alive(void)
 
 bool driver_has_missed_beats(unsigned allowed)
 {
-	static uint8_t seen[HILUM_MAX_VCPUS], missed[HILUM_MAX_VCPUS];
+	/* Of this driver VM: another one, that lived as long, has counted to the same number. */
+	uint8_t *seen = parts.beat_seen, *missed = parts.beats_missed;
 
 	for (uint32_t i = 0; i < parts.vcpus; i++) {
 		uint8_t beat = __atomic_load_n(&channel->to_control.beat[i % sizeof(channel->to_control.beat)], __ATOMIC_RELAXED);
 		missed[i] = beat == seen[i] ? missed[i] + 1 : 0;
 		seen[i] = beat;
 		if (missed[i] > allowed) {
-			memset(missed, 0, sizeof(missed));
+			memset(missed, 0, sizeof(parts.beats_missed));
 			return true;
 		}
 		hc(HC_EVENT_SIGNAL, parts.beat_event[i]);

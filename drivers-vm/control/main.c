@@ -11,12 +11,11 @@
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
-#include "drivers-vm/control/store/store.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define READ_STATE_NS  20000000000ull /* a disk that does not answer is given up after 10 s */
-#define WRITE_STATE_NS 3000000000ull
+#define WRITE_STATE_NS 3000000000ull  /* nor does it hold up the power-off for ever */
 
 static struct config config;
 
@@ -46,27 +45,13 @@ static bool read_config(void)
 	return true;
 }
 
-/* Nothing that was to be kept is lost by a power-off; but a disk that does not answer does not hold it up for ever either. */
-static void write_state(void)
-{
-	uint64_t end = service_tsc() + service_ns_to_tsc(WRITE_STATE_NS);
-	struct hypercall_trap none;
-
-	for (uint64_t next; store_is_kept() && !store_is_clean() && service_tsc() < end;) {
-		next = port_run();
-		hypercall_wait(0, next != 0 && next < end ? next : end, &none);
-		if (service_take_events(0, 0) & 1ull << CONTROL_EVENT_DRIVER)
-			driver_poll();
-	}
-}
-
 static void power_off(void)
 {
 	const struct channel_message flush = { .kind = CHANNEL_FLUSH };
 
 	service_log("no guest is left: powering off");
 	boot_reason_end();
-	write_state();
+	port_wait_for_write(WRITE_STATE_NS);
 	if (driver_vm != 0)
 		driver_call(&flush, CHANNEL_FLUSHED, 2000000000ull);
 	firmware_power_off();

@@ -186,5 +186,7 @@ enum manager_result manager_image_remove(const char *name, struct manager_error 
 
 /* ---- The kernel's log -------------------------------------------------------------------------------------------------------------------- */
 size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size);
+/* A line of the log, `before` and `secret`, for who stands at the machine: manager_log_read shows it as asterisks. One is remembered. */
+void manager_log_secret(const char *before, const char *secret);
 
 #endif

@@ -59,6 +59,23 @@ static const struct log_ring *log_ring(void)
 	return mapped ? (const struct log_ring *)PLACES_LOG : NULL;
 }
 
+static uint64_t hidden_from, hidden_to;
+
+void manager_log_secret(const char *before, const char *secret)
+{
+	const struct log_ring *ring = log_ring();
+
+	hidden_from = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : 0;
+	hidden_to = UINT64_MAX;
+	service_log("%s%s", before, secret);
+	hidden_to = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : UINT64_MAX;
+}
+
+static uint8_t shown(uint8_t byte, uint64_t position)
+{
+	return position >= hidden_from && position < hidden_to && byte != '\n' ? '*' : byte;
+}
+
 /* See <hilum/log_ring.h> for the protocol. */
 size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size)
 {
@@ -70,7 +87,7 @@ size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size)
 		at = end - LOG_RING_DATA_BYTES;
 	size_t n = end - at < size ? end - at : size;
 	for (size_t i = 0; i < n; i++)
-		to[i] = (uint8_t)ring->data[(at + i) % LOG_RING_DATA_BYTES];
+		to[i] = shown((uint8_t)ring->data[(at + i) % LOG_RING_DATA_BYTES], at + i);
 	end = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : 0;
 	uint64_t lost = end - at > LOG_RING_DATA_BYTES ? end - LOG_RING_DATA_BYTES - at : 0;
 	lost = lost < n ? lost : n;

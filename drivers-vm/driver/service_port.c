@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define HEADER_BYTES  PORT_AREA_FRAME_HEADER_BYTES
-#define HEADER_COUNT  10u	  /* in it: buffers that the frame is in; 5.1.6.4 */
-#define NO_GUEST      UINT32_MAX /* a tenant that no card of a guest has */
+#define HEADER_BYTES PORT_AREA_FRAME_HEADER_BYTES
+#define HEADER_COUNT 10u	/* in it: buffers that the frame is in; 5.1.6.4 */
+#define NO_GUEST     UINT32_MAX /* a tenant that no card of a guest has */
 
 static void *area_at(void *ctx, uint64_t offset, uint64_t bytes)
 {
@@ -91,8 +91,7 @@ static void flush(struct net_port *port)
 	p->filled = false;
 }
 
-bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink,
-		       const uint8_t mac[NET_MAC_BYTES])
+bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink, const uint8_t mac[NET_MAC_BYTES])
 {
 	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
 

@@ -39,8 +39,7 @@ struct service_port {
 void service_port_init(struct service_port *p, uint8_t *area, void (*signal)(void), uint64_t (*now_ns)(void));
 
 /* The card gets queues and an address beside the uplink's, in the uplink's bridge and VLAN. False: the switch has no port left. */
-bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink,
-		       const uint8_t mac[NET_MAC_BYTES]);
+bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink, const uint8_t mac[NET_MAC_BYTES]);
 /* The disk gets its queue. */
 void service_port_give_disk(struct service_port *p, struct blk_device *disk);
 

@@ -13,12 +13,9 @@
 
 _Static_assert(PORT_AREA_BYTES == CHANNEL_PORT_BYTES, "what is mapped is what is used");
 
-#define OWNER "Hilum's own state, the partition '" CHANNEL_PORT_LABEL "',"
-
 static struct service_port port;
 static struct net_switch own_net; /* of a card that no guest shares */
 static struct blk_part part;
-static struct host_disk_claim claim;
 static bool more;
 
 static uint64_t now_ns(void)
@@ -56,62 +53,83 @@ static const struct blk_device *named_disk(const struct channel_message *m)
 	return error == NULL ? device : NULL;
 }
 
-static bool is_wanted(const struct channel_message *m, const struct blk_device *named, const struct host_disk *disk)
+static bool is_disk(const struct channel_port_disk *which, const struct host_disk *disk)
+{
+	return which->rid != 0 && which->rid == disk->rid && which->port == disk->port;
+}
+
+/* A fresh driver VM looks only where the first one found something. */
+static bool is_known(const struct channel_message *m, const struct host_disk *disk)
+{
+	bool known = !(m->port.flags & CHANNEL_PORT_AGAIN);
+
+	for (unsigned i = 0; i < CHANNEL_PORT_FOUND; i++)
+		known |= is_disk(&m->port.found[i], disk);
+	return known;
+}
+
+/* Whether the partition may be the state; the log says why not, where that is not plain. */
+static bool is_ours(const struct channel_message *m, const struct blk_device *named, const struct host_disk *disk, uint64_t first,
+		    uint64_t sectors)
 {
 	const struct channel_port_place *place = &m->port.place;
 
-	if (m->port.disk[0] != '\0' && named != &disk->device)
-		return false;
-	return place->sectors == 0 || (disk->rid == place->rid && disk->port == place->port);
+	if (m->port.flags & CHANNEL_PORT_AGAIN)
+		return is_disk(&place->disk, disk) && first == place->first && sectors == place->sectors;
+	if (m->port.disk[0] != '\0')
+		return named == &disk->device && !disk->device.read_only;
+	if (disk->avoided)
+		service_log("disk at %02x:%02x.%x: its partition '" CHANNEL_PORT_LABEL "' is not used, as a VM is to have the whole disk: "
+			    "give that VM partitions of it, or name the disk as state_disk",
+			    disk->rid >> 8, disk->rid >> 3 & 31, disk->rid & 7);
+	return !disk->avoided && !disk->device.read_only;
 }
 
-/* Neither the guest nor we get what may be the host's state or the guest's forgery. */
-static void refuse(struct host_disk *disk, uint64_t first, uint64_t sectors)
+/* Nobody else gets what may be the host's state. It is claimed before there is any guest. */
+static void claim(const struct host_disk *disk, uint64_t first, uint64_t sectors)
 {
-	struct host_disk_claim *refused = calloc(1, sizeof(*refused));
+	struct host_disk_claim *c = calloc(1, sizeof(*c));
 
-	service_log("disk at %02x:%02x.%x: its partition '" CHANNEL_PORT_LABEL "' is not used, as a VM is to have the whole disk: give that VM "
-		    "partitions of it, or name the disk as state_disk",
-		    disk->rid >> 8, disk->rid >> 3 & 31, disk->rid & 7);
-	if (refused != NULL && host_disk_claim(refused, &disk->device, first, sectors, false))
-		refused->owner = OWNER;
+	if (c != NULL && host_disk_claim(c, &disk->device, first, sectors, false))
+		c->owner = "Hilum's own state, the partition '" CHANNEL_PORT_LABEL "',";
 }
 
-/* The partition; false: none, or several. */
-static bool find(const struct channel_message *m, struct channel_port_place *found)
+static void note_found(struct channel_message *answer, const struct channel_port_disk *disk)
+{
+	for (unsigned i = 0; i < CHANNEL_PORT_FOUND; i++)
+		if (answer->port_ready.found[i].rid == 0) {
+			answer->port_ready.found[i] = *disk;
+			return;
+		}
+}
+
+/* Finds the partition. If there are several, nothing is used, and nobody gets them. */
+static void give_disk(const struct channel_message *m, struct channel_message *answer)
 {
 	const struct gpt_wanted wanted = {.label = CHANNEL_PORT_LABEL};
-	const struct channel_port_place *place = &m->port.place;
-	const struct blk_device *named = named_disk(m);
+	const struct blk_device *named = m->port.flags & CHANNEL_PORT_AGAIN ? NULL : named_disk(m);
+	struct channel_port_place *place = &answer->port_ready.place;
 	uint64_t first, sectors;
 	unsigned count = 0;
 
 	for (struct host_disk *disk = host_disk_next(NULL); disk != NULL; disk = host_disk_next(disk)) {
-		if (disk->device.read_only || !is_wanted(m, named, disk) || gpt_find(&disk->device, &wanted, &first, &sectors) != NULL)
+		const struct channel_port_disk here = {disk->rid, disk->port};
+		if (!is_known(m, disk) || gpt_find(&disk->device, &wanted, &first, &sectors) != NULL)
 			continue;
-		if (disk->avoided && named == NULL && place->sectors == 0) {
-			refuse(disk, first, sectors);
+		claim(disk, first, sectors);
+		note_found(answer, &here);
+		if (!is_ours(m, named, disk, first, sectors))
 			continue;
-		}
-		if (place->sectors != 0 && (first != place->first || sectors != place->sectors))
-			continue;
+		*place = (struct channel_port_place){here, first, sectors};
 		blk_part_init(&part, &disk->device, first, sectors);
-		*found = (struct channel_port_place){disk->rid, disk->port, first, sectors};
 		count++;
 	}
+	if (count == 1)
+		service_port_give_disk(&port, &part.device);
+	else
+		*place = (struct channel_port_place){0};
 	if (count > 1)
 		service_log("several disks have a GPT partition labelled '" CHANNEL_PORT_LABEL "': none of them is used");
-	return count == 1;
-}
-
-static void give_disk(const struct channel_message *m, struct channel_port_place *found)
-{
-	if (!find(m, found) || !host_disk_claim(&claim, part.whole, part.first, part.device.sectors, false)) {
-		*found = (struct channel_port_place){0};
-		return;
-	}
-	claim.owner = OWNER;
-	service_port_give_disk(&port, &part.device);
 }
 
 void service_port_avoid(const struct channel_message *m)
@@ -135,8 +153,7 @@ void service_port_setup(const struct channel_message *m, struct channel_message 
 	service_port_init(&port, (uint8_t *)CHANNEL_PORT_GPA, signal, now_ns);
 	if (m->port.flags & CHANNEL_PORT_CARD)
 		join(m);
-	if (m->port.flags & CHANNEL_PORT_DISK)
-		give_disk(m, &answer->port_ready.place);
+	give_disk(m, answer);
 	answer->port_ready.card = port.net != NULL;
 	memcpy(answer->port_ready.mac, port.port.policy.mac, sizeof(answer->port_ready.mac));
 }

@@ -101,13 +101,18 @@ enum channel_part {
 
 #define CHANNEL_PORT_CARD     1u /* there is to be one, */
 #define CHANNEL_PORT_OWN_CARD 2u /* on a card of the machine's that is no uplink, which no guest shares */
-#define CHANNEL_PORT_DISK     4u
+#define CHANNEL_PORT_AGAIN    4u /* the disks are those that the first driver VM found, and no others */
+#define CHANNEL_PORT_FOUND 6u
 
 #define CHANNEL_PORT_LABEL "hilum-state" /* of the GPT partition */
 
+struct channel_port_disk {
+	uint32_t rid, port; /* of the disk, and its controller's port; rid 0: none */
+};
+
 /* Where the control VM's partition is; `sectors` 0: nowhere, or not known yet. */
 struct channel_port_place {
-	uint32_t rid, port; /* of the disk, and its controller's port */
+	struct channel_port_disk disk;
 	uint64_t first, sectors;
 };
 
@@ -190,10 +195,13 @@ struct channel_message {
 			char device[20]; /* PORT: of the uplink, as there; PORT_AVOID: of the disk, as there */
 			uint32_t flags; /* CHANNEL_PORT_* */
 			char disk[20]; /* the only one with the partition, named as a guest's; empty: any */
-			struct channel_port_place place; /* where the last driver VM found it */
+			/* With AGAIN, what was answered the first time: */
+			struct channel_port_place place;
+			struct channel_port_disk found[CHANNEL_PORT_FOUND];
 		} port;
 		struct {
 			struct channel_port_place place;
+			struct channel_port_disk found[CHANNEL_PORT_FOUND]; /* with such a partition, which no guest gets */
 			uint32_t card; /* there is one, and ... */
 			uint8_t mac[6]; /* ... this is its address */
 		} port_ready;

@@ -9,12 +9,7 @@
 
 #define PORT_AREA_BYTES 0x60000u
 
-enum port_area_queue {
-	PORT_AREA_RECEIVE,
-	PORT_AREA_TRANSMIT,
-	PORT_AREA_DISK,
-	PORT_AREA_QUEUES
-};
+enum port_area_queue { PORT_AREA_RECEIVE, PORT_AREA_TRANSMIT, PORT_AREA_DISK, PORT_AREA_QUEUES };
 
 #define PORT_AREA_NET_ENTRIES  64u /* frames that wait either way; one descriptor each */
 #define PORT_AREA_DISK_ENTRIES 4u  /* one request: header, data, status */
@@ -25,13 +20,13 @@ enum port_area_queue {
 #define PORT_AREA_AVAIL	       0x400u
 #define PORT_AREA_USED	       0x800u
 
-#define PORT_AREA_BUFFER_BYTES	2048u
-#define PORT_AREA_RECEIVED(i)	(0x04000u + (i)*PORT_AREA_BUFFER_BYTES)
-#define PORT_AREA_SENT(i)	(0x24000u + (i)*PORT_AREA_BUFFER_BYTES)
-#define PORT_AREA_DISK_HEADER	0x44000u
-#define PORT_AREA_DISK_STATUS	0x44010u
-#define PORT_AREA_DISK_DATA	0x45000u
-#define PORT_AREA_DISK_BYTES	0x10000u /* of data in a request, at most */
+#define PORT_AREA_BUFFER_BYTES 2048u
+#define PORT_AREA_RECEIVED(i)  (0x04000u + (i)*PORT_AREA_BUFFER_BYTES)
+#define PORT_AREA_SENT(i)      (0x24000u + (i)*PORT_AREA_BUFFER_BYTES)
+#define PORT_AREA_DISK_HEADER  0x44000u
+#define PORT_AREA_DISK_STATUS  0x44010u
+#define PORT_AREA_DISK_DATA    0x45000u
+#define PORT_AREA_DISK_BYTES   0x10000u /* of data in a request, at most */
 
 #define PORT_AREA_FRAME_HEADER_BYTES 12u
 #define PORT_AREA_FRAME_BYTES_MIN    14u

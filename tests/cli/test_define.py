@@ -56,7 +56,8 @@ class Define(Scripted):
         self.assertRegex(out, "Domain 'spare' defined .*; it takes effect at its next start\n")
         self.assertIn("a.toml:2: hilum is left out", err)
         self.assertEqual(self.bodies(), [{"name": "web", **WEB}, {"name": "spare", "kernel": "k"}])
-        for text in (json.dumps({"name": "web", **WEB}), json.dumps([{"name": "web", **WEB}]), " \n" + json.dumps({"vm": [{"name": "web", **WEB}]})):
+        vm = {"name": "web", **WEB}
+        for text in (json.dumps(vm), json.dumps([vm]), " \n" + json.dumps({"vm": [vm]})):
             self.machine.requests.clear()
             self.hilum("define", "-", stdin=text.encode())
             self.assertEqual(self.bodies(), [{"name": "web", **WEB}])
@@ -80,8 +81,9 @@ class Define(Scripted):
         self.assertIn(f'{path}:kernel: is wrong (VM "spare", line 28)\n', self.hilum("define", path, status=1)[1])
 
     def test_files_with_nothing_to_define(self):
-        for text, said in (("", "no [[vm]]"), ("[[vm]]\nkernel = 1\n", "name: VM 1 has none"), ("x = ", ":1: column 5: "), ("{", ":1: column 1: "),
-                           ("[]", "no [[vm]]"), ("[{}]", "name: VM 1 has none"), ('{"name": "a", "name": "b"}', "duplicate"),
+        for text, said in (("", "no [[vm]]"), ("[[vm]]\nkernel = 1\n", "name: VM 1 has none"), ("x = ", ":1: column 5: "),
+                           ("{", ":1: column 1: "), ("[]", "no [[vm]]"), ("[{}]", "name: VM 1 has none"),
+                           ('{"name": "a", "name": "b"}', "duplicate"),
                            ('vm = "x"', "no [[vm]]"), ("[[vm]]\nname = 5\n", "VM 1 has none"), ("vm = [1]\n", "VM 1 has none")):
             _, err = self.hilum("define", self.path("a", text), status=2)
             self.assertIn(said, err)
@@ -111,8 +113,9 @@ class Define(Scripted):
         self.edit("false", status=2)
 
     def test_edit_keeps_the_text_that_is_refused(self):
-        for reply, said in (((412, {"detail": "it was changed meanwhile"}), "changed meanwhile"), ((422, {"detail": "is wrong", "field": "memory"}), "memory: is wrong")):
-            self.answer("PUT /vms/web", reply[1], status=reply[0])
+        for code, problem, said in ((412, {"detail": "it was changed meanwhile"}, "changed meanwhile"),
+                                    (422, {"detail": "is wrong", "field": "memory"}, "memory: is wrong")):
+            self.answer("PUT /vms/web", problem, status=code)
             _, err = self.edit("sed -i 's/512M/3M/' \"$1\"", status=1)
             self.assertIn(said, err)
             draft = re.search(r"your text is kept in (\S+)", err).group(1)

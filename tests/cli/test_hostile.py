@@ -16,8 +16,10 @@ class Hostile(Scripted):
               "stats": {"vcpus": [{"exits": {ESCAPES: 1}}]}}
         self.answer("GET /vms", {"vms": [vm, {**vm, "state": "running"}]})
         self.answer("GET /vms/a", vm)
-        self.answer("GET /events", {"events": [{"id": 1, "time": ESCAPES, "kind": ESCAPES, "name": ESCAPES, "message": ESCAPES}], "last": 1})
-        self.answer("GET /audit", {"entries": [{"id": 1, "time": ESCAPES, "token": ESCAPES, "method": ESCAPES, "path": ESCAPES}], "last": 1})
+        self.answer("GET /events", {"events": [{"id": 1, "time": ESCAPES, "kind": ESCAPES, "name": ESCAPES, "message": ESCAPES}],
+                                    "last": 1})
+        self.answer("GET /audit", {"entries": [{"id": 1, "time": ESCAPES, "token": ESCAPES, "method": ESCAPES, "path": ESCAPES}],
+                                   "last": 1})
         self.answer("GET /host", {"name": ESCAPES, "cpu": ESCAPES, "addresses": [ESCAPES], "driver_vm": {"state": ESCAPES}})
         self.answer("GET /images", {"images": [{"name": ESCAPES, "source": ESCAPES}]})
         self.answer("GET /tokens", {"tokens": [{"name": ESCAPES, "role": ESCAPES, "created": ESCAPES}]})
@@ -26,8 +28,9 @@ class Hostile(Scripted):
         self.answer("PUT /vms/a", {"detail": ESCAPES, "field": ESCAPES}, status=422)
         definition = self.path("a.toml", '[[vm]]\nname = "a"\n')
         for words, status in ((["list", "--all"], 0), (["list", "--names", "--all"], 0), (["dominfo", "a"], 0), (["domstats", "a"], 0),
-                              (["dumpconfig", "a"], 0), (["events"], 0), (["audit"], 0), (["host"], 0), (["images"], 0), (["token", "list"], 0),
-                              (["dmesg"], 0), (["start", "a"], 1), (["define", definition], 1), (["top", "--once"], 0),
+                              (["dumpconfig", "a"], 0), (["events"], 0), (["audit"], 0), (["host"], 0), (["images"], 0),
+                              (["token", "list"], 0), (["dmesg"], 0), (["start", "a"], 1), (["define", definition], 1),
+                              (["top", "--once"], 0),
                               (["list", "--all", "-o", "json"], 0), (["events", "-o", "json"], 0), (["dominfo", "a", "-o", "json"], 0)):
             with self.subTest(words=words):
                 out, err = self.hilum(*words, status=status)
@@ -83,11 +86,14 @@ class Hostile(Scripted):
         for name in ("../host", "a b", "ü", "x?y=z", "%2e"):
             self.hilum("dominfo", name, status=1)
         paths = [path for _, path, _, _ in self.machine.requests]
-        self.assertEqual(paths, ["/api/v1/vms/..%2Fhost", "/api/v1/vms/a%20b", "/api/v1/vms/%C3%BC", "/api/v1/vms/x%3Fy%3Dz", "/api/v1/vms/%252e"])
+        self.assertEqual(paths, ["/api/v1/vms/..%2Fhost", "/api/v1/vms/a%20b", "/api/v1/vms/%C3%BC", "/api/v1/vms/x%3Fy%3Dz",
+                                 "/api/v1/vms/%252e"])
 
     def test_web_sockets_that_break_the_rules_are_closed(self):
-        frames = {"reserved bits": b"\xf2\x00", "masked": b"\x82\x81\0\0\0\0x", "unknown opcode": b"\x83\x00", "long ping": b"\x89\x7e\x00\x80" + b"x" * 128,
-                  "fragmented ping": b"\x09\x00", "continuation of nothing": b"\x80\x01x", "long form of a short length": b"\x82\x7e\x00\x01x",
+        frames = {"reserved bits": b"\xf2\x00", "masked": b"\x82\x81\0\0\0\0x", "unknown opcode": b"\x83\x00",
+                  "long ping": b"\x89\x7e\x00\x80" + b"x" * 128,
+                  "fragmented ping": b"\x09\x00", "continuation of nothing": b"\x80\x01x",
+                  "long form of a short length": b"\x82\x7e\x00\x01x",
                   "length beyond 63 bits": b"\x82\x7f\xff\xff\xff\xff\xff\xff\xff\xff", "new message inside one": b"\x02\x01x\x82\x01y"}
         for name, frame in frames.items():
             with self.subTest(name):

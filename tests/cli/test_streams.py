@@ -102,7 +102,8 @@ class Streams(Scripted):
                 handler.send_frame(0x82, b"line\n" * 1000)
         self.stream("/vms/a/console", serve)
         command = f"{HILUM} console a --follow </dev/null | head -n 1"
-        done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], env=self.env, capture_output=True, timeout=LIMIT_S, check=False)
+        done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], env=self.env, capture_output=True, timeout=LIMIT_S,
+                              check=False)
         self.assertEqual((done.returncode, done.stdout), (0, b"line\n"))
 
     def test_start_with_console_misses_nothing(self):
@@ -151,7 +152,8 @@ class Streams(Scripted):
     def test_events_go_on_where_the_list_ends(self):
         def event(number):
             return {"id": number, "time": "2026-11-21T13:40:02Z", "kind": "vm.started", "name": f"vm{number}", "message": "by api"}
-        self.follow("/events", (200, {}, json.dumps({"events": [event(4), event(5)], "last": 5}).encode()), [json.dumps(event(6)).encode(), b"{"])
+        before = json.dumps({"events": [event(4), event(5)], "last": 5}).encode()
+        self.follow("/events", (200, {}, before), [json.dumps(event(6)).encode(), b"{"])
         out, err = self.hilum("events", "--follow", "--since", "3", status=3)
         self.assertEqual([line.split()[1] for line in out.splitlines()], ["4", "5", "6"])
         self.assertIn("vm6: by api", out)
@@ -161,7 +163,8 @@ class Streams(Scripted):
         self.assertEqual([json.loads(text)["id"] for text in re.findall(r"^\{.*?^\}", out, re.M | re.S)], [4, 5, 6])
 
     def test_the_log_goes_on_where_it_ends(self):
-        self.follow("/log", (200, {"Hilum-Log-Position": "77", "Content-Type": "text/plain"}, b"[0.1] one\n"), [b"[0.2] two\n", b"[0.3] thr", b"ee\n"])
+        self.follow("/log", (200, {"Hilum-Log-Position": "77", "Content-Type": "text/plain"}, b"[0.1] one\n"),
+                    [b"[0.2] two\n", b"[0.3] thr", b"ee\n"])
         out, _ = self.hilum("dmesg", "--follow", status=3)
         self.assertEqual(out, "[0.1] one\n[0.2] two\n[0.3] three\n")
         self.assertEqual(self.machine.requests[-1][1], "/api/v1/log?since=77")

@@ -84,8 +84,8 @@ class Trust(Workstation):
     def test_a_certificate_renewed_for_the_same_key_is_the_same_machine(self):
         self.hilum("list", "--accept-new")
         renewed = self.path("renewed.pem")
-        subprocess.run(["openssl", "req", "-x509", "-key", self.certificate[1], "-days", "3", "-subj", "/CN=new", "-out", renewed], check=True,
-                       capture_output=True)
+        subprocess.run(["openssl", "req", "-x509", "-key", self.certificate[1], "-days", "3", "-subj", "/CN=new", "-out", renewed],
+                       check=True, capture_output=True)
         self.assertNotEqual(fingerprint(renewed), fingerprint(self.certificate[0]))
         self.machine.use_certificate(renewed, self.certificate[1])
         self.hilum("list")
@@ -108,7 +108,8 @@ class Trust(Workstation):
     def test_no_token_reaches_the_machine_that_is_none(self):
         self.trust(self.machine.authority, self.certificate[0])
         self.hilum("list", status=2, HILUM_TOKEN="secret")
-        self.machine.answers["GET /api/v1/vms"] = (401, {"WWW-Authenticate": "Bearer"}, b'{"title":"Unauthorized","detail":"no valid token"}')
+        self.machine.answers["GET /api/v1/vms"] = (401, {"WWW-Authenticate": "Bearer"},
+                                                   b'{"title":"Unauthorized","detail":"no valid token"}')
         _, err = self.hilum("list", status=4, HILUM_TOKEN="")
         self.assertIn("no valid token", err)
         self.assertNotIn("Authorization", self.machine.requests[-1][2])

@@ -41,7 +41,8 @@ class Verbs(Workstation):
     def test_list_has_virsh_s_states_and_filters(self):
         out, _ = self.hilum("list", "--all")
         self.assertEqual(out.splitlines()[0].split(), ["Name", "State", "vCPUs", "Memory", "CPU", "time", "Uptime"])
-        self.assertEqual([row[:4] for row in self.rows("list", "--all")], [["linux", "running", "2", "512 MiB"], ["spare", "shut off", "2", "512 MiB"]])
+        self.assertEqual([row[:4] for row in self.rows("list", "--all")],
+                         [["linux", "running", "2", "512 MiB"], ["spare", "shut off", "2", "512 MiB"]])
         self.assertEqual([row[0] for row in self.rows("list")], ["linux"])
         self.assertEqual(self.hilum("list", "--inactive", "--names")[0], "spare\n")
         vms = json.loads(self.hilum("list", "--all", "-o", "json")[0])["vms"]
@@ -99,7 +100,8 @@ class Verbs(Workstation):
         self.assertIn("line 6", err)
 
     def test_what_is_dumped_is_the_same_definition(self):
-        self.define("web", disk=[{"module": "disk.img", "bandwidth": "50MB/s"}], nic=[{"ip": ["10.0.100.5"]}], cpus="0-1", cmdline='a "b"\\')
+        self.define("web", disk=[{"module": "disk.img", "bandwidth": "50MB/s"}], nic=[{"ip": ["10.0.100.5"]}], cpus="0-1",
+                    cmdline='a "b"\\')
         before = json.loads(self.hilum("dominfo", "web", "-o", "json")[0])
         out, _ = self.hilum("dumpconfig", "web")
         self.hilum("define", "-", stdin=out.encode())
@@ -109,7 +111,8 @@ class Verbs(Workstation):
         self.hilum("define", "--new", "-", stdin=out.encode(), status=1)
 
     def test_edit_against_the_real_precondition(self):
-        editor = self.path("editor", f"#!/bin/sh\n{HILUM} dumpconfig spare | sed 's/512M/1G/' | {HILUM} define - >&2\nsed -i 's/512M/256M/' \"$1\"\n")
+        meanwhile = f"{HILUM} dumpconfig spare | sed 's/512M/1G/' | {HILUM} define - >&2"
+        editor = self.path("editor", f"#!/bin/sh\n{meanwhile}\nsed -i 's/512M/256M/' \"$1\"\n")
         os.chmod(editor, 0o700)
         _, err = self.hilum("define", "--edit", "spare", status=1, EDITOR=editor, TMPDIR=self.home)
         self.assertIn("your text is kept", err)
@@ -226,7 +229,8 @@ class Verbs(Workstation):
 
     def test_tokens_and_what_their_roles_may_do(self):
         tokens = {role: self.hilum("token", "create", role, "--role", role)[0].strip() for role in ("viewer", "operator", "admin")}
-        self.assertEqual({row[0]: row[1] for row in self.rows("token", "list")}, {"first": "admin", "viewer": "viewer", "operator": "operator", "admin": "admin"})
+        self.assertEqual({row[0]: row[1] for row in self.rows("token", "list")},
+                         {"first": "admin", "viewer": "viewer", "operator": "operator", "admin": "admin"})
         self.hilum("token", "create", "viewer", status=1)
         self.hilum("token", "create", "x", "--role", "king", status=1)
         self.hilum("list", HILUM_TOKEN=tokens["viewer"])

@@ -8,8 +8,8 @@ import subprocess
 from scripted import Scripted
 from workstation import HILUM, LIMIT_S, ROOT, TOKEN, Workstation
 
-VERBS = ("list start shutdown destroy suspend resume reboot reset nmi console define undefine dumpconfig dominfo domstats top dmesg events upload "
-         "images host restart-driver audit token login forget certificate gdb check").split()
+VERBS = ("list start shutdown destroy suspend resume reboot reset nmi console define undefine dumpconfig dominfo domstats top dmesg events "
+         "upload images host restart-driver audit token login forget certificate gdb check").split()
 
 
 class Help(Workstation):
@@ -30,8 +30,9 @@ class Help(Workstation):
                 self.assertLessEqual(set(re.findall(r"--([a-z-]+)", example)), names, example)
 
     def test_wrong_words_are_status_2(self):
-        for words in ([], ["nonsense"], ["list", "extra"], ["list", "--nonsense"], ["list", "-z"], ["start"], ["start", "--timeout", "5", "a"],
-                      ["shutdown", "a", "--timeout"], ["shutdown", "a", "--timeout", "soon"], ["shutdown", "a", "-t-5"], ["list", "--all=yes"],
+        for words in ([], ["nonsense"], ["list", "extra"], ["list", "--nonsense"], ["list", "-z"], ["start"],
+                      ["start", "--timeout", "5", "a"], ["shutdown", "a", "--timeout"], ["shutdown", "a", "--timeout", "soon"],
+                      ["shutdown", "a", "-t-5"], ["list", "--all=yes"],
                       ["list", "-o", "xml"], ["--nonsense", "list"], ["token"], ["token", "make"], ["token", "create"], ["define"],
                       ["define", "a", "--edit", "b"], ["certificate"], ["certificate", "a", "b", "--reset"], ["top", "--delay", "0"],
                       ["upload", "/dev/null"], ["upload", "/nonexistent"], ["define", "/nonexistent"], ["check", "/nonexistent"]):
@@ -80,7 +81,8 @@ class Completion(Scripted):
         folder = os.path.join(self.home, ".config", "hilum")
         config = os.path.join(folder, "config")
         with open(config, "w", encoding="ascii") as file:
-            file.write(f'default = "lab"\n[host.lab]\nurl = "https://{self.machine.authority}"\ntoken = "{TOKEN}"\n[host."b.c"]\nurl = "https://b.c"\n')
+            file.write(f'default = "lab"\n[host.lab]\nurl = "https://{self.machine.authority}"\ntoken = "{TOKEN}"\n'
+                       '[host."b.c"]\nurl = "https://b.c"\n')
         os.chmod(config, 0o600)
 
     CASES = ((["hilum", "sh"], {"shutdown"}), (["hilum", "restart"], {"restart-driver"}), (["hilum", "start", ""], {"spare"}),
@@ -101,7 +103,8 @@ class Completion(Scripted):
 
     def test_bash_asks_no_machine_that_is_not_known(self):
         os.unlink(os.path.join(self.home, ".config", "hilum", "known_hosts"))
-        script = f". {ROOT}/tools/cli/completion/hilum.bash; COMP_WORDS=(hilum start ''); COMP_CWORD=2; _hilum; echo \"${{#COMPREPLY[@]}}\""
+        script = (f". {ROOT}/tools/cli/completion/hilum.bash; COMP_WORDS=(hilum start ''); COMP_CWORD=2; _hilum; "
+                  "echo \"${#COMPREPLY[@]}\"")
         done = subprocess.run(["bash", "-c", script], env=self.env, cwd=self.home, capture_output=True, timeout=LIMIT_S, check=True)
         self.assertEqual((done.stdout, done.stderr), (b"0\n", b""))
         self.assertEqual(self.machine.requests, [])
@@ -113,15 +116,19 @@ class Completion(Scripted):
         prelude = ("compadd() { [[ $1 == -- ]] && shift; print -l -- ${(M)@:#${words[CURRENT]}*} }; "
                    "_describe() { compadd -- ${${(P)2}%%:*} }; _files() { compadd -- *(N) }; ")
         for words, expected in self.CASES:
-            script = f"{prelude}words=({' '.join(repr(word) for word in words)}); CURRENT={len(words)}; . {ROOT}/tools/cli/completion/_hilum"
-            done = subprocess.run(["zsh", "-f", "-c", script], env=self.env, cwd=self.home, capture_output=True, timeout=LIMIT_S, check=False)
+            script = (f"{prelude}words=({' '.join(repr(word) for word in words)}); CURRENT={len(words)}; "
+                      f". {ROOT}/tools/cli/completion/_hilum")
+            done = subprocess.run(["zsh", "-f", "-c", script], env=self.env, cwd=self.home, capture_output=True, timeout=LIMIT_S,
+                                  check=False)
             self.assertEqual(set(done.stdout.decode().split()), expected, (words, done.stderr))
 
 
 class Package(Workstation):
     def test_install_puts_everything_below_its_prefix(self):
-        subprocess.run(["make", "-s", "install", f"DESTDIR={self.home}", "PREFIX=/opt/h"], cwd=ROOT, check=True, capture_output=True, timeout=LIMIT_S)
-        for path in ("bin/hilum", "share/man/man1/hilum.1.gz", "share/bash-completion/completions/hilum", "share/zsh/site-functions/_hilum"):
+        subprocess.run(["make", "-s", "install", f"DESTDIR={self.home}", "PREFIX=/opt/h"], cwd=ROOT, check=True, capture_output=True,
+                       timeout=LIMIT_S)
+        for path in ("bin/hilum", "share/man/man1/hilum.1.gz", "share/bash-completion/completions/hilum",
+                     "share/zsh/site-functions/_hilum"):
             self.assertTrue(os.path.isfile(os.path.join(self.home, "opt", "h", path)), path)
 
     def test_the_debian_package_is_whole_and_what_is_in_it_runs(self):
@@ -129,17 +136,19 @@ class Package(Workstation):
         package = glob.glob(os.path.join(ROOT, "build", "hilum_*.deb"))
         self.assertEqual(len(package), 1)
         subprocess.run(["dpkg", "-x", package[0], self.home], check=True, timeout=LIMIT_S)
-        done = subprocess.run([os.path.join(self.home, "usr", "bin", "hilum"), "--version"], capture_output=True, timeout=LIMIT_S, check=True)
+        done = subprocess.run([os.path.join(self.home, "usr", "bin", "hilum"), "--version"], capture_output=True, timeout=LIMIT_S,
+                              check=True)
         version = done.stdout.decode().split()[1]
-        fields = dict(line.split(": ", 1) for line in subprocess.run(["dpkg-deb", "-f", package[0]], capture_output=True, text=True, check=True,
-                                                                     timeout=LIMIT_S).stdout.splitlines() if not line.startswith(" "))
+        control = subprocess.run(["dpkg-deb", "-f", package[0]], capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout
+        fields = dict(line.split(": ", 1) for line in control.splitlines() if not line.startswith(" "))
         self.assertEqual((fields["Package"], fields["Version"]), ("hilum", version))
         for name in ("libc6", "libcurl4", "libjansson4", "libssl3"):
             self.assertRegex(fields["Depends"], rf"(^|, ){name} \(>= [0-9.]+\)")
         sums = subprocess.run(["dpkg-deb", "--ctrl-tarfile", package[0]], capture_output=True, check=True, timeout=LIMIT_S).stdout
         listing = subprocess.run(["tar", "-xO", "./md5sums"], input=sums, capture_output=True, check=True, timeout=LIMIT_S).stdout
         subprocess.run(["md5sum", "-c", "--quiet", "-"], input=listing, cwd=self.home, check=True, timeout=LIMIT_S)
-        installed = {os.path.relpath(os.path.join(folder, file), self.home) for folder, _, files in os.walk(os.path.join(self.home, "usr")) for file in files}
+        installed = {os.path.relpath(os.path.join(folder, file), self.home)
+                     for folder, _, files in os.walk(os.path.join(self.home, "usr")) for file in files}
         self.assertEqual(installed, {line.split()[1] for line in listing.decode().splitlines()})
         for path in ("usr/share/man/man1/hilum.1.gz", "usr/share/zsh/vendor-completions/_hilum", "usr/share/doc/hilum/copyright"):
             self.assertIn(path, installed)

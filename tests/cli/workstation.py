@@ -20,7 +20,7 @@ import unittest
 import pexpect
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
-HILUM = os.path.join(ROOT, "build", "hilum")
+HILUM = os.environ.get("HILUM_PROGRAM") or os.path.join(ROOT, "build", "hilum")
 SIMULATOR = os.path.join(ROOT, "build", "hilum-sim")
 LIMIT_S = 120  # for one command, on a machine that is busy with others
 TOKEN = "hilum_" + "A" * 43
@@ -138,7 +138,8 @@ class Machine(TlsServer):
 
         def send_frame(self, first, data):
             length = len(data)
-            size = bytes([length]) if length < 126 else b"\x7e" + struct.pack(">H", length) if length < 65536 else b"\x7f" + struct.pack(">Q", length)
+            size = (bytes([length]) if length < 126 else b"\x7e" + struct.pack(">H", length) if length < 65536
+                    else b"\x7f" + struct.pack(">Q", length))
             self.wfile.write(bytes([first]) + size + data)
 
         def read_frame(self):
@@ -161,7 +162,8 @@ class Simulator:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.process = subprocess.Popen([SIMULATOR, "--port", str(self.port)], stdout=self.log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([SIMULATOR, "--port", str(self.port)], stdout=self.log, stderr=subprocess.STDOUT,
+                                        stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + LIMIT_S
         while not (found := re.search(r"hilum_[A-Za-z0-9_-]{43}", self.text())):
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -190,8 +192,7 @@ class Workstation(unittest.TestCase):
 
     def setUp(self):
         self.home = tempfile.mkdtemp(dir=self.folder)
-        self.env = {"HOME": self.home, "PATH": os.environ["PATH"], "TERM": "vt100", "LANG": "C.UTF-8", "COLUMNS": "80",
-                    "ASAN_OPTIONS": "detect_leaks=0"}
+        self.env = {"HOME": self.home, "PATH": os.environ["PATH"], "TERM": "vt100", "LANG": "C.UTF-8", "COLUMNS": "80"}
 
     def path(self, name, text=None):
         """A file of the home; written if there is a text."""
@@ -202,7 +203,8 @@ class Workstation(unittest.TestCase):
         return path
 
     def run_hilum(self, *words, stdin=b"", **env):
-        return subprocess.run([HILUM, *words], input=stdin, capture_output=True, timeout=LIMIT_S, env={**self.env, **env}, cwd=self.home, check=False)
+        return subprocess.run([HILUM, *words], input=stdin, capture_output=True, timeout=LIMIT_S, env={**self.env, **env}, cwd=self.home,
+                              check=False)
 
     def hilum(self, *words, status=0, stdin=b"", **env):
         """Runs it, checks the exit status, returns what it printed on standard output and on standard error."""
@@ -220,7 +222,7 @@ class Workstation(unittest.TestCase):
         """Known before the test begins."""
         folder = os.path.join(self.home, ".config", "hilum")
         os.makedirs(folder, exist_ok=True)
-        key = subprocess.run(f"openssl x509 -in {certificate} -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary",
-                             shell=True, check=True, capture_output=True).stdout
+        command = f"openssl x509 -in {certificate} -noout -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary"
+        key = subprocess.run(command, shell=True, check=True, capture_output=True).stdout
         with open(os.path.join(folder, "known_hosts"), "a", encoding="ascii") as file:
             file.write(f"{authority} sha256//{base64.b64encode(key).decode()}\n")

@@ -40,7 +40,8 @@ static void scribble(const uint8_t *step)
 	memcpy(&value, step + 4, sizeof(value));
 	switch (step[3] % 4) {
 	case 0: /* a field of a used or available ring's beginning */
-		where = PORT_AREA_RINGS(where % PORT_AREA_QUEUES) + (where & 0x100 ? PORT_AREA_USED : PORT_AREA_AVAIL) + (where >> 9) % 32 * 2;
+		where = PORT_AREA_RINGS(where % PORT_AREA_QUEUES) + (where & 0x100 ? PORT_AREA_USED : PORT_AREA_AVAIL) +
+			(where >> 9) % 32 * 2;
 		memcpy(area + where, &value, 2);
 		break;
 	case 1: /* descriptors */

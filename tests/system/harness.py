@@ -143,6 +143,12 @@ class Machine:
             select.select([], [self.running.stdin], [], COMMAND_S)
             data = data[os.write(self.running.stdin.fileno(), data):]
 
+    def token(self, within_s=BOOT_S):
+        """The API's first token, once HTTPS answers (with api=True)."""
+        token = self.expect(r"api: first token [^\r\n]*(hilum_[A-Za-z0-9_-]{43})", within_s).group(1)
+        self.expect(r"api: certificate sha256:[0-9A-F:]{95}", within_s)
+        return token
+
     def prompt(self, within_s=BOOT_S):
         self.expect(PROMPT, within_s, never="Kernel panic")
 

@@ -9,7 +9,7 @@ import time
 
 from harness import BOOT_S, Machine, bochs, each, equal, guestconfig, long, quick, true
 from test_devices import AMD, INTEL
-from test_drivers import NVME, VIRTIO, disk
+from test_drivers import AHCI, NVME, VIRTIO, disk, nic
 from test_virtio import MIB, Files, guest, table
 
 CRASH, HANG, ASK = 1, 2, 3  # what to write to the port of debug_crash
@@ -122,13 +122,13 @@ def disk_and_tcp(times, iommu, device, driver_says, properties):
             transfer_completes(m)
 
 
-@each(nvme_vtd=(INTEL, *NVME), virtio_amdvi=(AMD, *VIRTIO))
+@each(nvme_vtd=(INTEL, *NVME), virtio_amdvi=(AMD, *VIRTIO), ahci_vtd=(INTEL, *AHCI))
 def test_acknowledged_writes_and_a_tcp_transfer(*arguments):
     disk_and_tcp(20, *arguments)
 
 
 @long
-@each(nvme_amdvi=(AMD, *NVME), virtio_vtd=(INTEL, *VIRTIO))
+@each(nvme_amdvi=(AMD, *NVME), virtio_vtd=(INTEL, *VIRTIO), ahci_amdvi=(AMD, *AHCI))
 def test_a_hundred_times(*arguments):
     disk_and_tcp(100, *arguments)
 
@@ -164,19 +164,18 @@ def test_console_entropy_balloon_and_the_guests_end(packed):
         equal(m.finish(60), 0, "status")
 
 
-@each(vtd=(INTEL,), amdvi=(AMD,))
-def test_a_download_from_the_host(iommu):
+@each(vtd=(INTEL, "virtio"), amdvi=(AMD, "virtio"), e1000e_vtd=(INTEL, "e1000e"))
+def test_a_download_from_the_host(iommu, kind):
     """By way of a network card of the machine, which is reset with each restart."""
     data = os.urandom(12 * MIB)
     handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
         "do_GET": lambda self: (self.send_response(200), self.send_header("Content-Length", str(len(data))), self.end_headers(),
                                 [(self.wfile.write(data[i:i + 65536]), time.sleep(0.05)) for i in range(0, len(data), 65536)]),
         "log_message": lambda self, *_: None})
-    card = ("-netdev", "user,id=n0", "-device", "virtio-net-pci,netdev=n0,addr=07.0,disable-legacy=on,iommu_platform=on")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         text = settings(guestconfig.config_text(guest(vcpus=2, devices=table("nic"), debug_crash=PORT)), driver_restarts=1000)
-        with Machine(text + "\n[[nic]]\ndevice = '00:07.0'\n", extra=(*iommu, *card)) as m:
+        with Machine(text + "\n[[nic]]\ndevice = '00:07.0'\n", extra=(*iommu, *nic(kind))) as m:
             m.prompt()
             m.shell("ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ping -c 1 -W 5 10.0.2.2")
             m.shell(f"(wget -q -O /tmp/f http://10.0.2.2:{server.server_address[1]}/f; echo $? >/tmp/status) & true")
@@ -184,6 +183,25 @@ def test_a_download_from_the_host(iommu):
             m.shell("until [ -e /tmp/status ]; do sleep 0.1; done", within_s=120)
             equal(m.shell("cat /tmp/status; md5sum /tmp/f | cut -d' ' -f1").split(), ["0", hashlib.md5(data).hexdigest()], "the download")
         server.shutdown()
+
+
+def test_memory_that_goes_and_comes_back():
+    """A guest reports what it frees, and its balloon goes down and up, while the driver VM ends: nothing that it uses is ever taken."""
+    balloon = "/sys/bus/virtio/drivers/virtio_balloon"
+    memory = (f"b=$(cd {balloon}; echo virtio*); (while :; do dd if=/dev/urandom of=/tmp/keep bs=1M count=8 2>/dev/null; md5sum /tmp/keep >/tmp/k; "
+              "dd if=/dev/zero of=/tmp/big bs=1M count=80 2>/dev/null; rm /tmp/big; sleep 2; "
+              f"echo $b >{balloon}/unbind; md5sum -s -c /tmp/k || echo WRO''NG; echo $b >{balloon}/bind; sleep 1; "
+              "md5sum -s -c /tmp/k || echo WRO''NG; echo x >>/tmp/turns; done) & ")
+    with Files() as files:
+        tables = guest(vcpus=2, memory="384M", prefault=False, balloon="96M", devices=table("disk", module="disk"), debug_crash=PORT)
+        with Machine(settings(guestconfig.config_text(tables), driver_restarts=100), {"disk": files.ext4("disk", 48)}) as m:
+            m.prompt()
+            m.send(memory + WRITER.format("/dev/vda") + "\n")
+            m.prompt()
+            kill_often(m, 12)
+            rounds(m)
+            m.shell("n=$(cat /tmp/turns | wc -l); until [ $(cat /tmp/turns | wc -l) -gt $((n + 1)) ]; do sleep 0.2; done", within_s=180)
+            equal(m.shell("dmesg | grep -cE 'Bad page|orrupt|BUG:' || true"), "0", "complaints about memory")
 
 
 @each(ram_disk=((), (), {"module": "disk"}, 200), nvme=(INTEL, NVME, {"device": "00:06.0"}, 400))

@@ -1,11 +1,17 @@
 """The state on a disk: kept over reboots and over power cuts, refused to guests, done without where there is no place for it."""
+import http.client
+import json
 import random
+import re
+import socket
+import ssl
 import struct
+import threading
 import time
 import uuid
 
 from gpt import SECTOR, STATE_FIRST, STATE_SECTORS, gpt, state_disk
-from harness import BOOT_S, Machine, equal, guestconfig, long, quick, true
+from harness import BOOT_S, COMMAND_S, Machine, equal, guestconfig, long, quick, true
 from test_devices import INTEL
 from test_drivers import NVME, VIRTIO, disk
 from test_restart import CRASH, PORT, kill
@@ -16,8 +22,8 @@ SLOT_SECTORS = 4096
 SLOW = "throttling.iops-write=2"  # so that there is time between two writes
 
 
-def boots_on(image):
-    """[(sequence, boots)] of the copies on the disk that are whole, the newest first: read without any code of Hilum's."""
+def copies_on(image):
+    """[(sequence, values)] of the copies on the disk that are whole, the newest first: read without any code of Hilum's."""
     with open(image, "rb") as file:
         data = file.read()
     found = []
@@ -26,8 +32,13 @@ def boots_on(image):
         magic, _, _, sequence, count, crc = struct.unpack_from("<8sIIQII", data, at)
         body = data[at + SECTOR:at + SECTOR + count]
         if magic == b"LIHSTATE" and crc == crc32c(body):
-            found.append((sequence, int(values(body)["setting/boots"])))
-    return sorted(found, reverse=True)
+            found.append((sequence, values(body)))
+    return sorted(found, key=lambda copy: copy[0], reverse=True)
+
+
+def boots_on(image):
+    """[(sequence, boots)], likewise."""
+    return [(sequence, int(found["setting/boots"])) for sequence, found in copies_on(image)]
 
 
 def values(body):
@@ -114,6 +125,94 @@ def test_many_power_cuts():
     cut_power(50)
 
 
+class Api:
+    """The machine's HTTPS, by a port of this host."""
+
+    def __init__(self):
+        with socket.socket() as any_port:
+            any_port.bind(("127.0.0.1", 0))
+            self.port = any_port.getsockname()[1]
+        self.token = None
+        self.network = ("-netdev", f"user,id=n0,hostfwd=tcp:127.0.0.1:{self.port}-10.0.2.20:443", "-device", CARD)
+
+    def connect(self):
+        return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=COMMAND_S, context=ssl._create_unverified_context())
+
+    def request(self, method, path, body=None, connection=None):
+        """(status, the answer)"""
+        connection = connection or self.connect()
+        connection.request(method, "/api/v1" + path, body and json.dumps(body), {"Authorization": f"Bearer {self.token}",
+                                                                                 "Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+
+
+API_TOML = EMPTY + '\n[api]\nip = "10.0.2.20/24"\n'
+VMS = 8
+CARD = "virtio-net-pci,netdev=n0,mac=52:54:00:12:34:56,disable-legacy=on,iommu_platform=on"
+
+
+def define_until_killed(m, api, number, seconds):
+    """Defines VMs as fast as it goes until the machine is gone, number n as VM n modulo VMS; returns the last number that was
+    acknowledged, and the last that was asked for."""
+    done = asked = number
+    timer = threading.Timer(seconds, m.running.process.kill)
+    timer.start()
+    try:
+        connection = api.connect()
+        while True:
+            asked += 1
+            body = {"kernel": "vmlinuz", "cmdline": f"number={asked} " + "x" * (asked * 997 % 3000)}
+            status, answer = api.request("PUT", f"/vms/v-{asked % VMS}", body, connection)
+            true(status in (200, 201), f"definition {asked}: {status}, {answer}")
+            done = asked
+    except (OSError, http.client.HTTPException):
+        pass
+    timer.join()
+    m.running.process.wait()
+    return done, asked
+
+
+def kept_number(image):
+    """The number of the last definition on the disk. They were made one after the other, so it must have those before it beside it."""
+    copies = copies_on(image)
+    true(copies, "no copy of the state is whole")
+    found = {key: int(re.search(rb"number=(\d+) ", value).group(1)) for key, value in copies[0][1].items() if key.startswith("vm/")}
+    last = max(found.values(), default=0)
+    equal(found, {f"vm/v-{number % VMS}": number for number in range(max(1, last - VMS + 1), last + 1)}, "definitions")
+    return last
+
+
+def change_until_killed(times):
+    rng = random.Random(11)
+    kept = lost = 0
+    api = Api()
+    with Files() as files:
+        image = state_image(files)
+        for number in range(1, times + 1):
+            with Machine(API_TOML, extra=(*INTEL, *disk(image, VIRTIO[0], **VIRTIO[2]), *api.network)) as m:
+                equal(started(m), number, "start")
+                if api.token is None:
+                    api.token = m.expect(r"hilum: api: first token .*: (hilum_\S{43})", BOOT_S).group(1)
+                m.expect("hilum: api: certificate", BOOT_S, never="first token" if number > 1 else None)
+                status, answer = api.request("GET", "/vms")
+                equal((status, len(answer["vms"])), (200, min(kept, VMS)), "VMs that the API lists")
+                done, asked = define_until_killed(m, api, kept, rng.uniform(0.5, 2))
+            before, kept = kept, kept_number(image)
+            true(before <= kept <= asked, f"definition {kept} of {asked}, after {before}")
+            lost += done > kept
+    print(f"{times} times: {kept} definitions in the end; an answer had come before its definition was on the disk {lost} times")
+
+
+def test_machine_killed_while_the_api_defines_vms():
+    change_until_killed(4)
+
+
+@long
+def test_machine_killed_many_times_while_the_api_defines_vms():
+    change_until_killed(50)
+
+
 def test_without_a_partition_all_works_in_memory():
     with Files() as files:
         image = files.make("plain", mib=4)
@@ -139,7 +238,7 @@ def test_guest_gets_neither_the_partition_nor_the_disk_around_it():
             kill(m, CRASH)
             equal(m.shell("dd if=/dev/zero of=/dev/vda bs=1M count=1 conv=fsync 2>/dev/null && echo well"), "well")
             true("is gone" not in m.text, "the fresh driver VM did not find the partition")
-        equal(boots_on(image), [(1, 1)], "the state beside it")
+        equal(boots_on(image)[0][1], 1, "the start in the state beside it")
 
 
 def test_of_two_disks_with_the_label_none_is_used_unless_it_is_named():
@@ -157,15 +256,23 @@ def test_of_two_disks_with_the_label_none_is_used_unless_it_is_named():
 
 
 def test_disk_that_a_guest_may_write_as_a_whole_is_not_believed():
+    refused = "hilum: vm owner: disk 0: Hilum's own state, the partition 'hilum-state', is in the same place"
+    api = Api()
     with Files() as files:
         image = state_image(files)
-        tables = guest("owner", table("disk", device="HILUM-V1"))
-        hardware = (*INTEL, *disk(image, VIRTIO[0], **VIRTIO[2]))
-        with Machine(guestconfig.config_text(tables, on_last_guest_exit="stay"), extra=hardware) as m:
+        tables = guest("other", debug_crash=PORT) + "\n" + guest("owner", table("disk", device="HILUM-V1"))
+        hardware = (*INTEL, *disk(image, VIRTIO[0], **VIRTIO[2]), *api.network)
+        with Machine(API_TOML + tables, extra=hardware) as m:
             m.expect("hilum: disk at .*: its partition 'hilum-state' is not used, as a VM is to have the whole disk", BOOT_S)
             m.expect("hilum: no GPT partition labelled 'hilum-state': nothing will be kept", BOOT_S)
-            m.expect("hilum: vm owner: disk 0: Hilum's own state, the partition 'hilum-state', is in the same place", BOOT_S)
-        equal(boots_on(image), [], "copies of the state")
-        named = guestconfig.config_text(tables, on_last_guest_exit="stay").replace("[hilum]\n", '[hilum]\nstate_disk = "HILUM-V1"\n')
+            m.expect(refused, BOOT_S)
+            api.token = m.expect(r"hilum: api: first token .*: (hilum_\S{43})", BOOT_S).group(1)
+            m.prompt()
+            kill(m, CRASH)  # a fresh driver VM knows it, too
+            api.request("POST", "/vms/owner/boot", {})
+            m.expect(refused)
+        equal(copies_on(image), [], "copies of the state")
+        named = (API_TOML + tables).replace("[hilum]\n", '[hilum]\nstate_disk = "HILUM-V1"\n')
         with Machine(named, extra=hardware) as m:
             equal(started(m), 1, "start")
+            m.expect(refused, BOOT_S)

@@ -48,8 +48,7 @@ static void definition_format__any_definition__is_read_as_it_was(void **state)
 	static const char *const configs[] = {
 		"{}",
 		"{\"cmdline\":\"a\\\"b\\\\c\\u0007\\u001b\\u009b\\u202e\\u00fc\\n\",\"memory\":\"1G\",\"name\":\"n\"}",
-		"{\"b\":false,\"cpus\":[0,1],\"disk\":[{\"a "
-		"b\":\"x\"},{}],\"i\":9223372036854775807,\"name\":\"n\",\"nic\":[{\"ip\":[\"::1\"]}]}",
+		"{\"b\":false,\"cpus\":[0,1],\"disk\":[{\"a b\":1},{}],\"i\":9223372036854775807,\"nic\":[{\"ip\":[\"::1\"]}]}",
 	};
 
 	(void)state;

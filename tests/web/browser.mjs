@@ -8,7 +8,7 @@ const root = new URL('../../', import.meta.url);
 const { chromium } = createRequire(new URL('cache/npm/', root))('playwright-core');
 
 // Nothing here waits for less: the machine may be slow and busy.
-export const PATIENCE_MS = 60000;
+export const PATIENCE_MS = 120000;
 
 async function freePort() {
 	const server = createServer().listen(0, '127.0.0.1');

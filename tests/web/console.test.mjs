@@ -47,7 +47,7 @@ async function uploadKernel(page) {
 	await show(page, 'images');
 	await page.getByLabel('File').setInputFiles({ ...KERNEL, name: 'uploaded kernel' });
 	assert.equal(await page.getByLabel('Name').inputValue(), 'uploaded-kernel');
-	await page.getByRole('button', { name: 'Upload' }).click();
+	await page.getByRole('button', { name: 'Upload', exact: true }).click();
 	await page.getByText('uploaded-kernel is uploaded.').waitFor();
 	await page.getByRole('cell', { name: 'uploaded-kernel', exact: true }).waitFor();
 }
@@ -195,6 +195,45 @@ inPage('terminal: colours, true colours and what was shown before', {}, async (p
 	assert.equal(await page.evaluate(() => document.activeElement.innerText.trim()), 'Copy');
 });
 
+inPage('terminal: true colours, links that lead nowhere, and a connection that comes back', {}, async (page) => {
+	await makeVm('painted', { start: true });
+	let opened = 0;
+	await page.routeWebSocket(/\/console/, (socket) => {
+		opened++;
+		socket.send(Buffer.from('\x1b[38;2;250;120;10mcoloured\x1b[0m \x1b[48;5;33mground\x1b[0m \x1b]8;;https://example.org/\x07link\x1b]8;;\x07\r\n'));
+		if (opened === 1)
+			setTimeout(() => socket.close(), 200);
+	});
+	await show(page, 'vms/painted/console');
+	await page.reload(); /* a page that is loaded with the route has it */
+	await until('the second connection', async () => opened === 2 && /coloured/.test(await terminalText(page)));
+	assert.equal((await terminalText(page)).match(/coloured/g).length, 1, 'what is kept is not shown twice');
+	const styles = await page.locator('.xterm-rows span').evaluateAll((spans) => spans.map((span) => [span.textContent, getComputedStyle(span).color]));
+	assert.ok(styles.some(([text, colour]) => text.includes('coloured') && colour === 'rgb(250, 120, 10)'), JSON.stringify(styles));
+	page.on('dialog', () => page.complaints.push('a link asked to be followed'));
+	await page.getByText('link', { exact: true }).first().click({ force: true });
+	assert.equal(page.context().pages().length, 1);
+});
+
+inPage('upload: shows how far it is, and is cancelled', {}, async (page) => {
+	let release;
+	const held = new Promise((resolve) => { release = resolve; });
+	await page.route('**/api/v1/images/held', async (route) => {
+		await held;
+		await route.abort();
+	});
+	await show(page, 'images');
+	await page.getByLabel('File').setInputFiles({ ...KERNEL, name: 'held' });
+	await page.getByRole('button', { name: 'Upload', exact: true }).click();
+	await page.getByRole('progressbar', { name: 'Upload of held' }).waitFor();
+	await page.getByText('of 3 MiB').waitFor();
+	await page.getByRole('button', { name: 'Cancel' }).click();
+	await page.getByText('The upload was cancelled.').waitFor();
+	await page.getByRole('progressbar').waitFor({ state: 'detached' });
+	release();
+	assert.ok(!(await api('GET', '/images')).images.some((image) => image.name === 'held' && image.complete));
+});
+
 inPage('form: what the server finds wrong stands at its field', {}, async (page) => {
 	await makeVm('present');
 	await show(page, 'create');
@@ -210,6 +249,8 @@ inPage('form: what the server finds wrong stands at its field', {}, async (page)
 	assert.ok(await memory.evaluate((input) => input === document.activeElement));
 	await memory.fill('64M');
 	await page.getByRole('button', { name: 'Add a disk' }).click();
+	await page.getByRole('button', { name: 'Create', exact: true }).click();
+	await page.locator('[data-field^="disk[0]"] .error, [data-field="disk[0]"] > .error').first().waitFor();
 	await page.locator('[data-field="disk[0].module"] input').fill('bzImage');
 	await page.getByText('More settings of this disk').click();
 	await page.locator('[data-field="disk[0].num_queues"] input').fill('99');

@@ -60,6 +60,11 @@ void api_reset_certificate(void)
 	own_certificate = false;
 }
 
+void api_connections(struct api_connections *out)
+{
+	memset(out, 0, sizeof(*out));
+}
+
 /* ---- A debugger: acknowledges and echoes packets, which is enough to see that bytes go both ways ------------------------------------------ */
 
 static char attached[64];

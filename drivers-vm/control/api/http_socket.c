@@ -77,7 +77,7 @@ static unsigned check_header(struct http_conn *conn)
 	unsigned opcode = frame->header[0] & 0x0Fu;
 	bool last = (frame->header[0] & FIN) != 0;
 
-	if ((frame->header[0] & 0x70u) != 0 || (frame->header[1] & 0x80u) == 0)
+	if ((frame->header[0] & 0x70u) != 0)
 		return CLOSE_PROTOCOL;
 	if (is_control(frame))
 		return opcode > OPCODE_PONG || !last || frame->left > sizeof(frame->control) ? CLOSE_PROTOCOL : 0;
@@ -99,6 +99,10 @@ static bool read_header(struct http_conn *conn)
 		frame->header[frame->header_bytes++] = conn->in[conn->in_start];
 		http_drop_input(conn, 1);
 		moved = true;
+	}
+	if (frame->header_bytes >= 2 && (frame->header[1] & 0x80u) == 0) {
+		http_socket_end(&conn->x, CLOSE_PROTOCOL); /* it is not masked, and has fewer bytes than are waited for */
+		return true;
 	}
 	if (frame->header_bytes < header_size(frame))
 		return moved;

@@ -27,6 +27,11 @@ void metrics_write_faults(struct text *text, const char *name, const struct mana
 void metrics_write_driver_up(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_driver_restarts(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_state_kept(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_connections(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_accepted(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_dropped(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_handshakes(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_handshake_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_up(struct text *text, const char *name, const struct manager_host *host);
 
 #endif

@@ -97,6 +97,48 @@ void metrics_write_state_kept(struct text *text, const char *name, const struct 
 	write_number(text, name, store_is_kept());
 }
 
+static struct api_connections connections(void)
+{
+	struct api_connections counts;
+
+	api_connections(&counts);
+	return counts;
+}
+
+void metrics_write_connections(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	write_number(text, name, connections().open);
+}
+
+void metrics_write_accepted(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	write_number(text, name, connections().accepted);
+}
+
+void metrics_write_dropped(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct api_connections counts = connections();
+
+	(void)host;
+	text_format(text, "%s{why=\"refused\"} %" PRIu64 "\n", name, counts.refused);
+	text_format(text, "%s{why=\"room\"} %" PRIu64 "\n", name, counts.dropped);
+	text_format(text, "%s{why=\"failed\"} %" PRIu64 "\n", name, counts.failed);
+}
+
+void metrics_write_handshakes(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	write_number(text, name, connections().handshakes);
+}
+
+void metrics_write_handshake_time(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	write_seconds(text, name, connections().handshake_ns);
+}
+
 void metrics_write_up(struct text *text, const char *name, const struct manager_host *host)
 {
 	(void)host;

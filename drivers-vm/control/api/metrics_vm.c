@@ -205,6 +205,13 @@ const struct metric_family metric_families[] = {
 	HOST("hilum_driver_vm_up", "gauge", "Whether the driver VM runs.", metrics_write_driver_up),
 	HOST("hilum_driver_vm_restarts_total", "counter", "Restarts of the driver VM.", metrics_write_driver_restarts),
 	HOST("hilum_state_kept", "gauge", "Whether definitions and tokens survive a restart of the machine.", metrics_write_state_kept),
+	HOST("hilum_api_connections", "gauge", "Connections to the API, those that have not shaken hands yet among them.",
+	     metrics_write_connections),
+	HOST("hilum_api_connections_accepted_total", "counter", "Connections to the API that were accepted.", metrics_write_accepted),
+	HOST("hilum_api_connections_dropped_total", "counter", "Connections to the API that ended early: no room, or failed.",
+	     metrics_write_dropped),
+	HOST("hilum_api_handshakes_total", "counter", "TLS handshakes that were completed.", metrics_write_handshakes),
+	HOST("hilum_api_handshake_seconds_total", "counter", "Time spent on TLS handshakes.", metrics_write_handshake_time),
 	HOST("libvirt_up", "gauge", "Whether the figures of the VMs could be read.", metrics_write_up),
 
 	VM("info_vstate", "gauge", "State as libvirt numbers it: 1 running, 3 paused, 5 shut off, 6 crashed.", write_state),

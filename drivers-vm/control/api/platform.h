@@ -31,6 +31,15 @@ bool api_set_certificate(const char *certificate, const char *key, char error[AP
 /* Back to the self-signed one. */
 void api_reset_certificate(void);
 
+/* How the API's connections have fared; all zero where nothing bounds them. */
+struct api_connections {
+	unsigned open;
+	uint64_t accepted, handshakes, handshake_ns; /* the last: spent on all handshakes, also those that failed */
+	uint64_t refused, dropped;		     /* for want of room */
+	uint64_t failed;			     /* by an error or by silence */
+};
+void api_connections(struct api_connections *out);
+
 /*
  * A debugger's connection to a VM. gdb_open returns a number for the next calls, or negative with a sentence in `error`: there is no such VM,
  * or another debugger has it.

@@ -82,7 +82,7 @@ static void tell(void)
 	else
 		service_log("api: https://%s.local%s/", config->name, port);
 	if (api_first_token(token))
-		service_log("api: first token (admin, shown only now): %s", token);
+		manager_log_secret("api: first token (admin, shown only now): ", token);
 	service_log("api: certificate %s", tls_fingerprint());
 }
 

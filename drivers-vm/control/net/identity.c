@@ -8,6 +8,7 @@
 
 #include "mbedtls/platform_util.h"
 #include "mbedtls/sha256.h"
+#include "mbedtls/ssl_cache.h"
 #include "mbedtls/x509_crt.h"
 
 #include <stdio.h>
@@ -18,11 +19,13 @@
 #define CERTIFICATE	     "tls/certificate"
 #define OPERATOR_KEY	     "tls/operator-key"
 #define OPERATOR_CERTIFICATE "tls/operator-certificate"
+#define SESSIONS_MAX	     64 /* the oldest makes room */
 #define CHAIN_BYTES	     (MBEDTLS_SSL_OUT_CONTENT_LEN - 64u) /* they are sent as one message in one record */
 
 struct tls_identity {
 	unsigned users; /* connections, and being the one in use */
 	mbedtls_ssl_config config;
+	mbedtls_ssl_cache_context sessions; /* those of this identity only */
 	mbedtls_x509_crt chain;
 	mbedtls_pk_context key;
 };
@@ -43,6 +46,7 @@ void tls_identity_give(struct tls_identity *identity)
 	if (identity == NULL || --identity->users != 0)
 		return;
 	mbedtls_ssl_config_free(&identity->config);
+	mbedtls_ssl_cache_free(&identity->sessions);
 	mbedtls_x509_crt_free(&identity->chain);
 	mbedtls_pk_free(&identity->key);
 	free(identity);
@@ -83,6 +87,8 @@ static const char *configure(struct tls_identity *identity)
 	    mbedtls_ssl_conf_own_cert(&identity->config, &identity->chain, &identity->key) != 0 ||
 	    mbedtls_ssl_conf_alpn_protocols(&identity->config, protocols) != 0)
 		return "no memory";
+	mbedtls_ssl_cache_set_max_entries(&identity->sessions, SESSIONS_MAX);
+	mbedtls_ssl_conf_session_cache(&identity->config, &identity->sessions, mbedtls_ssl_cache_get, mbedtls_ssl_cache_set);
 	mbedtls_ssl_conf_rng(&identity->config, entropy_random, NULL);
 	mbedtls_ssl_conf_authmode(&identity->config, MBEDTLS_SSL_VERIFY_NONE);
 	mbedtls_ssl_conf_min_version(&identity->config, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
@@ -100,6 +106,7 @@ static struct tls_identity *make_identity(const void *certificate, size_t certif
 		return NULL;
 	identity->users = 1;
 	mbedtls_ssl_config_init(&identity->config);
+	mbedtls_ssl_cache_init(&identity->sessions);
 	mbedtls_x509_crt_init(&identity->chain);
 	mbedtls_pk_init(&identity->key);
 	*fault = NULL;

@@ -6,6 +6,7 @@
 #include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/identity.h"
 #include "drivers-vm/control/net/stack.h"
+#include "drivers-vm/control/net/web.h"
 
 #include <stdio.h>
 
@@ -41,6 +42,22 @@ bool api_address(unsigned index, char text[API_ADDRESS_BYTES])
 		return false;
 	snprintf(text, API_ADDRESS_BYTES, "%s", address[index].text);
 	return true;
+}
+
+void api_connections(struct api_connections *out)
+{
+	struct web_counts counts;
+
+	web_counts(&counts);
+	*out = (struct api_connections){
+		.open = counts.open,
+		.accepted = counts.accepted,
+		.handshakes = counts.handshakes,
+		.handshake_ns = counts.handshake_ns,
+		.refused = counts.refused,
+		.dropped = counts.dropped,
+		.failed = counts.failed,
+	};
 }
 
 void api_fingerprint(char text[API_FINGERPRINT_BYTES])

@@ -16,7 +16,8 @@ _Static_assert(CHANNEL_PORT_BYTES == PORT_AREA_BYTES, "what is mapped is what is
 
 static uint8_t *const area = (uint8_t *)AREA_HERE;
 static hilum_handle_t memory, doorbell;
-static struct channel_port_place place; /* of the partition, as the first driver VM found it */
+static struct channel_port_place place;				 /* of the partition, as the first driver VM found it, and ... */
+static struct channel_port_disk found_disks[CHANNEL_PORT_FOUND]; /* ... all disks with one */
 static bool asked, settled, told_of_disk;
 
 static void kick(void)
@@ -65,6 +66,8 @@ static void choose_card(const struct config *config, struct channel_message *m)
 {
 	const char *device = config->uplink_count != 0 ? config->uplink[0].device : NULL;
 
+	if (!config->api.enabled)
+		return; /* nobody would use it */
 	m->port.flags |= CHANNEL_PORT_CARD;
 	if (config->uplink_count == 0)
 		m->port.flags |= config->has_uplinks ? CHANNEL_PORT_OWN_CARD : 0;
@@ -84,11 +87,12 @@ void port_setup(const struct config *config)
 	memset(area, 0, PORT_AREA_BYTES);
 	choose_card(config, &m);
 	/* Nothing that turns up later is the state of this run. */
-	m.port.flags |= !settled || place.sectors != 0 ? CHANNEL_PORT_DISK : 0;
+	m.port.flags |= settled ? CHANNEL_PORT_AGAIN : 0;
 	m.port.place = place;
+	memcpy(m.port.found, found_disks, sizeof(found_disks));
 	if (config->state_disk != NULL && strlen(config->state_disk) <= sizeof(m.port.disk))
 		memcpy(m.port.disk, config->state_disk, strlen(config->state_disk));
-	if (place.sectors == 0)
+	if (!settled)
 		send_avoided(config);
 	asked = true;
 	driver_send(&m);
@@ -108,6 +112,8 @@ void port_setup_answered(const struct channel_message *m)
 	if (!asked)
 		return;
 	asked = false;
+	if (!settled)
+		memcpy(found_disks, m->port_ready.found, sizeof(found_disks));
 	if (m->port_ready.card && !(m->port_ready.mac[0] & 1)) {
 		const uint8_t *mac = m->port_ready.mac;
 		port_net_start(area, mac, kick);
@@ -170,23 +176,40 @@ uint64_t port_run(void)
 	return next != 0 ? service_ns_to_tsc(next) + 1 : 0;
 }
 
-void port_wait_for_state(uint64_t timeout_ns)
+static bool is_written(void)
+{
+	return store_is_clean() || !store_is_kept();
+}
+
+/* False: it is not so in time, or there is no driver VM any more. */
+static bool wait_until(bool (*is_so)(void), uint64_t timeout_ns)
 {
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
 	struct hypercall_trap none;
 
-	for (port_run(); !store_is_ready() && service_tsc() < deadline; port_run()) {
+	for (port_run(); !is_so(); port_run()) {
+		if (service_tsc() >= deadline || driver_ending() != NULL)
+			return false;
 		hypercall_wait(0, deadline, &none);
 		/* Only this event is taken here: the others stay pending for the main loop. */
 		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
 		driver_poll();
-		if (driver_ending() != NULL)
-			break; /* the main loop makes another one, but nobody can wait for that */
 	}
-	if (!store_is_ready()) {
-		service_log("state: it cannot be read in time: nothing will be kept");
-		store_abandon();
-		settled = true;
-		port_run();
-	}
+	return true;
+}
+
+void port_wait_for_state(uint64_t timeout_ns)
+{
+	if (wait_until(store_is_ready, timeout_ns))
+		return;
+	service_log("state: it cannot be read in time: nothing will be kept");
+	store_abandon();
+	settled = true;
+	port_run();
+}
+
+void port_wait_for_write(uint64_t timeout_ns)
+{
+	if (!wait_until(is_written, timeout_ns))
+		service_log("state: the last changes could not be written");
 }

@@ -24,6 +24,9 @@ bool port_is_settled(void);
  */
 void port_wait_for_state(uint64_t timeout_ns);
 
+/* Before the machine goes off: waits until what has changed is on the disk, up to `timeout_ns`. */
+void port_wait_for_write(uint64_t timeout_ns);
+
 /* Disk and store, as far as they can go on; to be called whenever the control VM has woken up. Returns when it must be called again at the
  * latest, as a TSC value, 0: when something happens. */
 uint64_t port_run(void);

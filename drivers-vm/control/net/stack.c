@@ -17,7 +17,7 @@
 #include "mbedtls/sha256.h"
 #include "netif/ethernet.h"
 
-#include <stdio.h>
+#include <ctype.h>
 #include <string.h>
 
 #define BATCH	    16u /* frames between two looks at everything else */
@@ -220,6 +220,14 @@ bool stack_is_settled(uint64_t now_ns)
 	return config != NULL && ((added && !ip4_addr_isany_val(*netif_ip4_addr(&card))) || now_ns - started_ns > WAIT_NS);
 }
 
+/* As RFC 5952, 4.3 wants it; lwIP writes capital letters. */
+static void write_ip6(const ip6_addr_t *address, char *text, int size)
+{
+	ip6addr_ntoa_r(address, text, size);
+	for (; *text != '\0'; text++)
+		*text = (char)tolower((unsigned char)*text);
+}
+
 unsigned stack_addresses(struct stack_address out[STACK_ADDRESSES_MAX])
 {
 	unsigned count = 0;
@@ -236,7 +244,7 @@ unsigned stack_addresses(struct stack_address out[STACK_ADDRESSES_MAX])
 			continue;
 		out[count] = (struct stack_address){.v6 = true};
 		memcpy(out[count].bytes, netif_ip6_addr(&card, i)->addr, 16);
-		ip6addr_ntoa_r(netif_ip6_addr(&card, i), out[count++].text, sizeof(out->text));
+		write_ip6(netif_ip6_addr(&card, i), out[count++].text, sizeof(out->text));
 	}
 	return count;
 }

@@ -4,6 +4,8 @@
  */
 #include "drivers-vm/control/net/web_private.h"
 
+#include "drivers-vm/runtime/service.h"
+
 #include "lwip/priv/tcp_priv.h"
 
 #include <string.h>
@@ -280,7 +282,9 @@ static bool shake_one_hand(uint64_t now_ns)
 		first->state = WEB_BROKEN;
 		return ready > 1;
 	}
+	uint64_t began = service_tsc();
 	web_tls_handshake(first, now_ns);
+	counts.handshake_ns += service_tsc_to_ns(service_tsc() - began);
 	counts.handshakes += first->state == WEB_OPEN;
 	return ready > 1 || first->rx != NULL;
 }

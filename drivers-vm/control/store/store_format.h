@@ -25,7 +25,7 @@ struct store_header {
 
 enum store_header_kind {
 	STORE_HEADER_VALID,
-	STORE_HEADER_NONE,    /* no state was ever written there */
+	STORE_HEADER_NONE, /* no state was ever written there */
 	STORE_HEADER_DAMAGED,
 	STORE_HEADER_FOREIGN, /* of another version of Hilum */
 };

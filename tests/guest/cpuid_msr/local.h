@@ -32,6 +32,7 @@ void kvm_clock(void);
 void kvm_wall_clock(void);
 void kvm_steal_time(void);
 void kvm_send_ipi(void);
+void kvm_pv_eoi(void);
 void hypercall_unknown(void);
 
 /* Checks that reading or writing this MSR raises #GP. */

@@ -28,6 +28,7 @@ void guest_main(void)
 		{ "kvm_wall_clock", kvm_wall_clock },
 		{ "kvm_steal_time", kvm_steal_time },
 		{ "kvm_send_ipi", kvm_send_ipi },
+		{ "kvm_pv_eoi", kvm_pv_eoi },
 		{ "hypercall_unknown", hypercall_unknown },
 	};
 

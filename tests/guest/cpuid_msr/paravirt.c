@@ -15,14 +15,18 @@
 
 #define KVM_FEATURE_CLOCK2     (1u << 3)
 #define KVM_FEATURE_STEAL_TIME (1u << 5)
+#define KVM_FEATURE_PV_EOI     (1u << 6)
 #define KVM_FEATURE_SEND_IPI   (1u << 11)
 
 #define MSR_KVM_WALL_CLOCK  0x4B564D00u
 #define MSR_KVM_SYSTEM_TIME 0x4B564D01u
 #define MSR_KVM_STEAL_TIME  0x4B564D03u
+#define MSR_KVM_PV_EOI	    0x4B564D04u
 
 #define KVM_ENABLE  1u
 #define SELF_VECTOR 0x59
+#define LOW_VECTOR  0x41 /* of a lower class: held back as long as the other one is in service */
+#define EOI_ROUNDS  200
 #define READS       20000
 #define RATE_US     20000
 
@@ -163,6 +167,54 @@ void kvm_send_ipi(void)
 	(void)hypercall4(HILUM_KVM_HC_SEND_IPI, 1, 0, lapic_id(), SELF_VECTOR);
 	CHECK(CLOCK_WAIT(trap_irq_count(SELF_VECTOR) == 1, 1000000), "no interrupt");
 	irq_disable();
+}
+
+static volatile uint32_t *eoi_word;
+static unsigned eoi_offered, eoi_taken;
+
+/* Ends the interrupt as Linux does: by the word if there is an offer, by the register otherwise. */
+static void end_by_word(struct trap_frame *frame)
+{
+	(void)frame;
+	if (*eoi_word & 1) {
+		*eoi_word &= ~1u;
+		eoi_offered++;
+	} else {
+		lapic_eoi();
+	}
+	eoi_taken++;
+}
+
+/* Leaves the guest first, so that the offer is gone: one that was made use of afterwards would be lost. */
+static void end_after_an_exit(struct trap_frame *frame)
+{
+	(void)cpuid(0, 0);
+	CHECK(!(*eoi_word & 1), "an offer survives an exit");
+	end_by_word(frame);
+}
+
+/* Every interrupt is taken once, whether its end was told or not, and one of a lower class comes in after it. */
+void kvm_pv_eoi(void)
+{
+	if (without(KVM_FEATURE_PV_EOI))
+		return;
+	eoi_word = guest_alloc_pages(1);
+	*eoi_word = 0;
+	wrmsr(MSR_KVM_PV_EOI, (uint64_t)eoi_word | KVM_ENABLE);
+	trap_irq_reset();
+	irq_enable();
+	for (unsigned round = 0; round < EOI_ROUNDS; round++) {
+		trap_set_handler(SELF_VECTOR, round % 2 == 0 ? end_by_word : end_after_an_exit);
+		lapic_send(lapic_id(), SELF_VECTOR);
+		REQUIRE(CLOCK_WAIT(eoi_taken == round + 1, 1000000), "round %u: the interrupt does not come", round);
+		CHECK(!lapic_vector_bit(LAPIC_ISR, SELF_VECTOR), "round %u: it is still in service", round);
+		lapic_send(lapic_id(), LOW_VECTOR);
+		REQUIRE(CLOCK_WAIT(trap_irq_count(LOW_VECTOR) == round + 1, 1000000), "round %u: the lower one is held back", round);
+	}
+	irq_disable();
+	trap_set_handler(SELF_VECTOR, NULL);
+	wrmsr(MSR_KVM_PV_EOI, 0);
+	CHECK(!(*eoi_word & 1), "an offer is left");
 }
 
 void hypercall_unknown(void)

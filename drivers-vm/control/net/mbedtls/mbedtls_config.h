@@ -58,6 +58,7 @@
 #define MBEDTLS_SSL_EXTENDED_MASTER_SECRET
 #define MBEDTLS_SSL_SERVER_NAME_INDICATION
 #define MBEDTLS_SSL_ALPN
+#define MBEDTLS_SSL_CACHE_C /* who comes back need not prove and agree on everything anew */
 /* A client may send records of any legal size; what goes out is cut smaller. A certificate's chain must fit into one of them. */
 #define MBEDTLS_SSL_IN_CONTENT_LEN  16384
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 8192

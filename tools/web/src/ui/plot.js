@@ -4,7 +4,7 @@ import { html, useLayoutEffect, useRef } from '../lib/html.js';
 import { useStore } from '../lib/store.js';
 import { theme, colour } from '../lib/theme.js';
 
-const HEIGHT = 140;
+const HEIGHT = 146;
 const AXIS_WIDTH = 64;
 /* Steps of a scale of bytes: powers of two, so that its figures are round. */
 const BINARY_STEPS = Array.from({ length: 50 }, (none, power) => 2 ** power);
@@ -13,7 +13,7 @@ function axes(format, binary) {
 	const common = { stroke: colour('--text-dim'), font: '11px system-ui, sans-serif', grid: { stroke: colour('--line'), width: 1 },
 		ticks: { show: false } };
 	return [
-		{ ...common, space: 70, size: 22, gap: 3, values: (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString([],
+		{ ...common, space: 70, size: 28, gap: 9, values: (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString([],
 			{ hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })) },
 		{ ...common, space: 34, size: AXIS_WIDTH, ...(binary ? { incrs: BINARY_STEPS } : {}), values: (plot, splits) => splits.map(format) },
 	];

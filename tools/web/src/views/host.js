@@ -9,12 +9,13 @@ import { loadOf } from '../samples.js';
 import { formatBytes, formatDuration, formatHertz, formatPercent, formatTime, plural } from '../lib/format.js';
 import { confirmAction } from '../ui/dialog.js';
 import { notify, complain } from '../ui/toast.js';
+import { Table } from '../ui/table.js';
 import { StateBadge } from './shell.js';
 import { Certificate } from './certificate.js';
 
 export function Facts({ rows, class: more = '' }) {
-	return html`<dl class=${`facts ${more}`}>${rows.filter(([, value]) => value !== null && value !== undefined).map(([label, value]) => html`<div><dt>${label}</dt>
-		<dd>${value}</dd></div>`)}</dl>`;
+	const known = rows.filter(([, value]) => value !== null && value !== undefined);
+	return html`<dl class=${`facts ${more}`}>${known.map(([label, value]) => html`<div><dt>${label}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
 async function restartDriver() {
@@ -56,20 +57,20 @@ function Driver({ machine }) {
 		${allowed('operator') && html`<button type="button" onClick=${restartDriver}>Restart the driver VM</button>`}</section>`;
 }
 
-function Table({ list }) {
+const VM_COLUMNS = [
+	{ label: 'Name', cell: (vm) => html`<a href=${link('vms', vm.name)}>${vm.name}</a>` },
+	{ label: 'State', cell: (vm) => html`<${StateBadge} state=${vm.state}/>` },
+	{ label: 'CPU', kind: 'number', cell: (vm) => formatPercent(vm.state === 'running' ? loadOf(vm.name) : null) },
+	{ label: 'vCPUs', kind: 'number', cell: (vm) => vm.vcpus },
+	{ label: 'Memory', kind: 'number', cell: (vm) => formatBytes(vm.memory_bytes) },
+	{ label: 'Up', kind: 'number', cell: (vm) => vm.uptime_seconds ? formatDuration(vm.uptime_seconds) : '–' },
+];
+
+function Machines({ list }) {
+	const how = allowed('admin') ? html`<a href=${link('create')}>Create the first</a>.` : 'An administrator can create one.';
 	return html`<section class="card wide"><h2>Virtual machines</h2>
-		${list && !list.length && html`<p class="empty">There is none yet. ${allowed('admin') ? html`<a href=${link('create')}>Create the first</a>.` :
-			'An administrator can create one.'}</p>`}
-		${list && list.length > 0 && html`<div class="scroll"><table><thead><tr><th>Name</th><th>State</th>
-			<th class="number">CPU</th>
-			<th class="number">vCPUs</th><th class="number">Memory</th><th class="number">Up</th></tr></thead><tbody>
-			${list.map((vm) => html`<tr key=${vm.name}><td><a href=${link('vms', vm.name)}>${vm.name}</a></td><td>
-				<${StateBadge} state=${vm.state}/></td>
-				<td class="number">${formatPercent(vm.state === 'running' ? loadOf(vm.name) : null)}</td><td class="number">
-				${vm.vcpus}</td>
-				<td class="number">${formatBytes(vm.memory_bytes)}</td>
-				<td class="number">${vm.uptime_seconds ? formatDuration(vm.uptime_seconds) : '–'}</td></tr>`)}</tbody>
-				</table></div>`}</section>`;
+		${list && !list.length && html`<p class="empty">There is none yet. ${how}</p>`}
+		${list && list.length > 0 && html`<${Table} columns=${VM_COLUMNS} rows=${list} keyOf=${(vm) => vm.name}/>`}</section>`;
 }
 
 export function HostPage() {
@@ -96,6 +97,6 @@ export function HostPage() {
 				<p class="help">Compare the fingerprint with the one on the machine's screen and the one that your browser shows.</p>
 				${allowed('admin') && html`<button type="button" onClick=${() => setDialog(true)}>Change the certificate</button>`}
 				${dialog && html`<${Certificate} onClose=${() => setDialog(false)}/>`}</section>
-			<${Table} list=${list}/>
+			<${Machines} list=${list}/>
 		</div>`;
 }

@@ -9,6 +9,7 @@ import { formatBytes, plural } from '../lib/format.js';
 import { confirmAction } from '../ui/dialog.js';
 import { notify, complain } from '../ui/toast.js';
 import { Icon } from '../ui/icons.js';
+import { Table } from '../ui/table.js';
 
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,46}$/;
 
@@ -103,6 +104,20 @@ async function forget(image, then) {
 	then();
 }
 
+function columnsOf(admin, done) {
+	const columns = [
+		{ label: 'Name', kind: 'mono', cell: (image) => image.name },
+		{ label: 'Size', kind: 'number', cell: (image) => formatBytes(image.bytes) },
+		{ label: 'From', cell: (image) => (image.source === 'boot' ? 'boot medium' : 'upload') + (image.complete ? '' : ', not complete') },
+		{ label: 'Used by', cell: (image) => image.users ? plural(image.users, 'running VM', 'running VMs') : 'none' },
+	];
+	if (admin)
+		columns.push({ label: 'Actions', kind: 'number', quiet: true, cell: (image) => image.source !== 'boot' && html`<button type="button" class="small"
+			disabled=${image.users > 0} title=${image.users ? 'A running VM uses it' : undefined} onClick=${() => forget(image, done)}>
+			<${Icon} name="trash"/><span>Delete<span class="hidden-text"> ${image.name}</span></span></button>` });
+	return columns;
+}
+
 export function ImagesPage() {
 	const [images, setImages] = useState(null);
 	const [error, setError] = useState('');
@@ -121,18 +136,8 @@ export function ImagesPage() {
 	return html`<h1>Images</h1>${error && html`<p class="notice bad" role="alert">${error}</p>`}
 		${admin && html`<${UploadForm} onDone=${done} taken=${images || []}/>`}<${Uploads}/>
 		<section class="card"><h2 class="hidden-text">List</h2>
-		${!images && !error && html`<p class="empty" role="status">Loading …</p>`}
-		${images && !images.length && html`<p class="empty">There are no images yet.${admin ? ' Upload one above.' : ''}</p>`}
-		${images && images.length > 0 && html`<div class="scroll"><table><thead><tr><th>Name</th><th class="number">Size</th>
-			<th>From</th><th>Used by</th>
-			<th><span class="hidden-text">Actions</span></th></tr></thead><tbody>
-			${images.map((image) => html`<tr key=${image.name}><td class="mono">${image.name}</td>
-			<td class="number">${formatBytes(image.bytes)}</td><td>
-			${image.source === 'boot' ? 'boot medium' : 'upload'}${image.complete ? '' : ', not complete'}</td>
-			<td>${image.users ? plural(image.users, 'running VM', 'running VMs') : 'none'}</td><td class="number">
-			${admin && image.source !== 'boot' && html`<button
-				type="button" class="small" disabled=${image.users > 0} title=${image.users ? 'A running VM uses it' : undefined}
-				onClick=${() => forget(image, done)}><${Icon} name="trash"/>
-					<span>Delete<span class="hidden-text"> ${image.name}</span></span></button>`}</td></tr>`)}</tbody>
-					</table></div>`}</section>`;
+			${!images && !error && html`<p class="empty" role="status">Loading …</p>`}
+			${images && !images.length && html`<p class="empty">There are no images yet.${admin ? ' Upload one above.' : ''}</p>`}
+			${images && images.length > 0 && html`<${Table} columns=${columnsOf(admin, done)} rows=${images} keyOf=${(image) => image.name}/>`}
+		</section>`;
 }

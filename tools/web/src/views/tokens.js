@@ -7,8 +7,13 @@ import { formatTime } from '../lib/format.js';
 import { Dialog, confirmAction } from '../ui/dialog.js';
 import { notify, complain } from '../ui/toast.js';
 import { Icon } from '../ui/icons.js';
+import { Table } from '../ui/table.js';
 
-const ROLES = [['viewer', 'sees everything but tokens and audit'], ['operator', 'also starts, stops and types'], ['admin', 'also defines, uploads and makes tokens']];
+const ROLES = {
+	viewer: 'Sees everything but tokens and audit, and changes nothing.',
+	operator: 'Also starts and stops VMs, types in their consoles and restarts the driver VM.',
+	admin: 'Also defines VMs, uploads images, makes tokens and reads the audit.',
+};
 
 function Secret({ made, onClose }) {
 	const copy = () => navigator.clipboard.writeText(made.token).then(() => notify('Copied.'),
@@ -35,17 +40,34 @@ function NewToken({ onMade }) {
 			setError(problem.message);
 		}
 	};
-	return html`<form class="card" onSubmit=${submit} novalidate><h2>New token</h2><div class="fields">
-		<div class=${'field' + (error ? ' bad' : '')}><label class="label" for="token-name">Name</label>
-			<input id="token-name" type="text" value=${name} maxlength="31" autocomplete="off" spellcheck="false" aria-invalid=${error ? 'true' : undefined}
-				aria-describedby="token-name-error token-name-help" onInput=${(event) => setName(event.target.value)}/>
-			<p class="error" id="token-name-error" role="alert">${error}</p>
-			<p class="help" id="token-name-help">Whose it is or what for: it stands in the audit log.</p></div>
-		<div class="field"><label class="label" for="token-role">Role</label>
-		<select id="token-role" value=${role} onChange=${(event) => setRole(event.target.value)}>
-			${ROLES.map(([key, text]) => html`<option value=${key} selected=${key === role}>${key}: ${text}</option>`)}</select>
-				</div></div>
+	return html`<form class="card" onSubmit=${submit} novalidate><h2>New token</h2>
+		<div class="fields">
+			<div class=${'field' + (error ? ' bad' : '')}><label class="label" for="token-name">Name</label>
+				<input id="token-name" type="text" value=${name} maxlength="31" autocomplete="off" spellcheck="false"
+					aria-invalid=${error ? 'true' : undefined} aria-describedby="token-name-error token-name-help"
+					onInput=${(event) => setName(event.target.value)}/>
+				<p class="error" id="token-name-error" role="alert">${error}</p>
+				<p class="help" id="token-name-help">Whose it is or what for: it stands in the audit log.</p></div>
+			<div class="field"><label class="label" for="token-role">Role</label>
+				<select id="token-role" value=${role} aria-describedby="token-role-help" onChange=${(event) => setRole(event.target.value)}>
+					${Object.keys(ROLES).map((key) => html`<option value=${key} selected=${key === role}>${key}</option>`)}</select>
+				<p class="help" id="token-role-help">${ROLES[role]}</p></div>
+		</div>
 		<div class="buttons"><button type="submit" class="primary">Make the token</button></div></form>`;
+}
+
+async function withdraw(token, own, then) {
+	const agreed = await confirmAction({ title: `Withdraw "${token.name}"?`, action: 'Withdraw', danger: true,
+		text: own ? 'This is the token that you are logged in with: you will be logged out.' : 'Whoever uses it is refused from now on.' });
+	if (!agreed)
+		return;
+	try {
+		await remove(`/tokens/${part(token.name)}`);
+		notify(`Token ${token.name} is withdrawn.`);
+	} catch (problem) {
+		complain(problem);
+	}
+	then();
 }
 
 export function TokensPage() {
@@ -55,29 +77,16 @@ export function TokensPage() {
 	const { name: own } = useStore(session);
 	const load = () => get('/tokens').then(({ body }) => setTokens(body.tokens), (problem) => setError(problem.message));
 	useEffect(() => { load(); }, []);
-	const withdraw = async (token) => {
-		const agreed = await confirmAction({ title: `Withdraw "${token.name}"?`, action: 'Withdraw', danger: true,
-			text: token.name === own ? 'This is the token that you are logged in with: you will be logged out.' :
-				'Whoever uses it is refused from now on.' });
-		if (!agreed)
-			return;
-		try {
-			await remove(`/tokens/${part(token.name)}`);
-			notify(`Token ${token.name} is withdrawn.`);
-		} catch (problem) {
-			complain(problem);
-		}
-		load();
-	};
+	const columns = [
+		{ label: 'Name', cell: (token) => token.name + (token.name === own ? ' (this one)' : '') },
+		{ label: 'Role', cell: (token) => token.role },
+		{ label: 'Made', kind: 'time', cell: (token) => formatTime(token.created) },
+		{ label: 'Actions', kind: 'number', quiet: true, cell: (token) => html`<button type="button" class="small"
+			onClick=${() => withdraw(token, token.name === own, load)}>Withdraw<span class="hidden-text"> ${token.name}</span></button>` },
+	];
 	return html`<h1>Tokens</h1>${error && html`<p class="notice bad" role="alert">${error}</p>`}
 		<${NewToken} onMade=${(body) => { setMade(body); load(); }}/>
 		${made && html`<${Secret} made=${made} onClose=${() => setMade(null)}/>`}
-		<section class="card"><h2 class="hidden-text">List</h2><div class="scroll"><table><thead><tr><th>Name</th><th>Role</th>
-		<th>Made</th>
-			<th><span class="hidden-text">Actions</span></th></tr></thead><tbody>
-			${(tokens || []).map((token) => html`<tr key=${token.name}><td>${token.name}${
-			token.name === own ? ' (this one)' : ''}</td><td>${token.role}</td><td class="time">
-				${formatTime(token.created)}</td><td class="number"><button
-			type="button" class="small" onClick=${() => withdraw(token)}>Withdraw<span class="hidden-text"> ${token.name}</span>
-				</button></td></tr>`)}</tbody></table></div></section>`;
+		<section class="card"><h2 class="hidden-text">List</h2>
+			<${Table} columns=${columns} rows=${tokens || []} keyOf=${(token) => token.name}/></section>`;
 }

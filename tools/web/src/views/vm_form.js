@@ -18,38 +18,45 @@ function useImages() {
 	return images;
 }
 
-function Group({ group, form, change, errors, images, disabled }) {
+// Fields of one object. `path` is what problems put before a key: '' or 'disk[0].'.
+function Fields({ fields, path, values, set, errors, images, disabled }) {
+	return html`<div class="fields">${fields.map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: path + field.key }}
+		value=${values[field.key]} error=${errors[path + field.key]} images=${images} disabled=${disabled}
+		onInput=${(value) => set({ [field.key]: value })}/>`)}</div>`;
+}
+
+function Group({ group, form, change, errors, ...common }) {
 	const fields = VM_FIELDS.filter((field) => field.group === group.id);
 	return html`<details class="card group" open=${group.open || fields.some(({ key }) => errors[key])}>
 		<summary><h2>${group.title}</h2><${Icon} name="down"/></summary>
-		<div class="fields">${fields.map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: field.key }} value=${form[field.key]}
-			error=${errors[field.key]} images=${images} disabled=${disabled} onInput=${(value) => change({ [field.key]: value })}/>`)}</div></details>`;
+		<${Fields} fields=${fields} path="" values=${form} set=${change} errors=${errors} ...${common}/></details>`;
+}
+
+const FIRST_FIELDS = 3; /* of a disk or card; the others are folded away */
+
+function Row({ title, path, fields, row, set, drop, errors, disabled, ...common }) {
+	const at = `${path}.`;
+	const all = { path: at, values: row, set, errors, disabled, ...common };
+	const rest = fields.slice(FIRST_FIELDS);
+	return html`<fieldset data-field=${path}><legend>${title}</legend>
+		${errors[path] && html`<p class="error" tabindex="-1">${errors[path]}</p>`}
+		<${Fields} fields=${fields.slice(0, FIRST_FIELDS)} ...${all}/>
+		<details class="more" open=${rest.some(({ key }) => errors[at + key])}><summary>More settings of this ${title.split(' ')[0].toLowerCase()}</summary>
+			<${Fields} fields=${rest} ...${all}/></details>
+		${!disabled && html`<button type="button" class="small" onClick=${drop}><${Icon} name="trash"/>
+			<span>Remove ${title.toLowerCase()}</span></button>`}</fieldset>`;
 }
 
 // Rows of disks or cards. `kind` is the key of the definition, which problems name as "disk[0].module".
-function Rows({ kind, title, one, fields, rows, change, create, most, errors, images, disabled, explain }) {
+function Rows({ kind, title, one, fields, rows, change, create, most, errors, disabled, explain, ...common }) {
 	const set = (index, value) => change({ [kind]: rows.map((row, at) => at === index ? { ...row, ...value } : row) });
 	const drop = (index) => change({ [kind]: rows.filter((row, at) => at !== index) });
-	const errorOf = (index, key) => errors[`${kind}[${index}].${key}`];
 	return html`<section class="card group"><h2>${title}</h2><p class="help">${explain}</p>
 		${errors[kind] && html`<p class="error" role="alert">${errors[kind]}</p>`}
-		${rows.map((row, index) => html`<fieldset key=${index} data-field=${`${kind}[${index}]`}><legend>
-			${one} ${index + 1}</legend>
-			${errors[`${kind}[${index}]`] && html`<p class="error" tabindex="-1">${errors[`${kind}[${index}]`]}</p>`}
-			<div class="fields">${fields.slice(0, 3).map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: `${kind}[${index}].${field.key}` }}
-				value=${row[field.key]} error=${errorOf(index, field.key)} images=${images} disabled=${disabled}
-				onInput=${(value) => set(index, { [field.key]: value })}/>`)}</div>
-			<details class="more" open=${fields.slice(3).some(({ key }) => errorOf(index, key))}>
-			<summary>More settings of this ${one.toLowerCase()}</summary>
-			<div class="fields">${fields.slice(3).map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: `${kind}[${index}].${field.key}` }}
-				value=${row[field.key]} error=${errorOf(index, field.key)} images=${images} disabled=${disabled}
-				onInput=${(value) => set(index, { [field.key]: value })}/>`)}</div></details>
-			${!disabled && html`<button type="button" class="small" onClick=${() => drop(index)}><${Icon} name="trash"/>
-				<span>Remove ${one.toLowerCase()} ${
-				index + 1}</span></button>`}</fieldset>`)}
+		${rows.map((row, index) => html`<${Row} key=${index} title=${`${one} ${index + 1}`} path=${`${kind}[${index}]`} fields=${fields} row=${row}
+			set=${(value) => set(index, value)} drop=${() => drop(index)} errors=${errors} disabled=${disabled} ...${common}/>`)}
 		${!disabled && rows.length < most && html`<button type="button" onClick=${() => change({ [kind]: [...rows, create()] })}>
-			<${Icon} name="plus"/><span>Add a ${
-			one.toLowerCase()}</span></button>`}</section>`;
+			<${Icon} name="plus"/><span>Add a ${one.toLowerCase()}</span></button>`}</section>`;
 }
 
 /* The sentence goes to the field that it is about; what belongs to none is shown above the form. */

@@ -3,6 +3,7 @@ import { html, useState } from '../lib/html.js';
 import { historyOf } from '../samples.js';
 import { formatBytes, formatRate, formatCount, formatPercent, formatDuration, formatTime, plural } from '../lib/format.js';
 import { Plot } from '../ui/plot.js';
+import { Table } from '../ui/table.js';
 import { Facts } from './host.js';
 
 const SPANS = [[300, '5 min'], [900, '15 min'], [3600, '1 h']];
@@ -58,26 +59,23 @@ function factsOf(vm) {
 	];
 }
 
-function Nics({ nics }) {
-	return html`<div class="scroll"><table><thead><tr><th>Card</th><th class="number">Received</th><th class="number">Sent</th>
-		<th class="number">Dropped</th><th class="number">Refused</th></tr></thead><tbody>
-		${nics.map((nic) => html`<tr key=${nic.mac}>
-		<td class="mono">${nic.mac}</td><td class="number">${formatBytes(nic.rx_bytes)}</td><td class="number">
-		${formatBytes(nic.tx_bytes)}</td>
-		<td class="number">${nic.rx_dropped}</td><td class="number">${nic.tx_refused}</td></tr>`)}</tbody></table></div>`;
-}
+const NIC_COLUMNS = [
+	{ label: 'Card', kind: 'mono', cell: (nic) => nic.mac },
+	{ label: 'Received', kind: 'number', cell: (nic) => formatBytes(nic.rx_bytes) },
+	{ label: 'Sent', kind: 'number', cell: (nic) => formatBytes(nic.tx_bytes) },
+	{ label: 'Dropped', kind: 'number', cell: (nic) => nic.rx_dropped },
+	{ label: 'Refused', kind: 'number', cell: (nic) => nic.tx_refused },
+];
 
-function Disks({ disks, config }) {
-	const medium = (index) => config.disk?.[index]?.module || config.disk?.[index]?.device || '';
-	return html`<div class="scroll"><table><thead><tr><th>Disk</th><th>Medium</th><th class="number">Read</th>
-		<th class="number">Written</th>
-		<th class="number">Flushes</th><th class="number">Errors</th></tr></thead><tbody>
-		${disks.map((disk, index) => html`<tr key=${index}>
-		<td class="mono">vd${String.fromCharCode(97 + index)}</td><td class="mono">${medium(index)}</td><td class="number">
-		${formatBytes(disk.read_bytes)}</td>
-		<td class="number">${formatBytes(disk.write_bytes)}</td><td class="number">${disk.flush_requests}</td><td class="number">
-		${disk.errors}</td>
-		</tr>`)}</tbody></table></div>`;
+function diskColumns(config) {
+	return [
+		{ label: 'Disk', kind: 'mono', cell: (disk, index) => `vd${String.fromCharCode(97 + index)}` },
+		{ label: 'Medium', kind: 'mono', cell: (disk, index) => config.disk?.[index]?.module || config.disk?.[index]?.device || '' },
+		{ label: 'Read', kind: 'number', cell: (disk) => formatBytes(disk.read_bytes) },
+		{ label: 'Written', kind: 'number', cell: (disk) => formatBytes(disk.write_bytes) },
+		{ label: 'Flushes', kind: 'number', cell: (disk) => disk.flush_requests },
+		{ label: 'Errors', kind: 'number', cell: (disk) => disk.errors },
+	];
 }
 
 export function Summary({ vm }) {
@@ -93,7 +91,9 @@ export function Summary({ vm }) {
 			${PLOTS.map((plot) => html`<${Plot} key=${vm.name + plot.title} ...${plot} history=${history} span=${span}/>`)}
 			<${Reasons} reasons=${history.reasons || []}/>
 		</div>
-		${stats?.disks?.length > 0 && html`<section class="card"><h2>Disks</h2><${Disks} disks=${stats.disks} config=${vm.config}/>
+		${stats?.disks?.length > 0 && html`<section class="card"><h2>Disks</h2>
+			<${Table} columns=${diskColumns(vm.config)} rows=${stats.disks} keyOf=${(disk, index) => index}/>
 			</section>`}
-		${stats?.nics?.length > 0 && html`<section class="card"><h2>Network cards</h2><${Nics} nics=${stats.nics}/></section>`}`;
+		${stats?.nics?.length > 0 && html`<section class="card"><h2>Network cards</h2>
+			<${Table} columns=${NIC_COLUMNS} rows=${stats.nics} keyOf=${(nic) => nic.mac}/></section>`}`;
 }
