@@ -183,8 +183,11 @@ static uint32_t put(struct host_blk *blk, unsigned number, const struct blk_requ
 
 static void ring(struct host_blk *blk)
 {
+	struct nvme *nvme = nvme_of(blk);
+
 	for (unsigned q = 0; q < blk->lanes; q++)
-		nvme_queue_ring(&nvme_of(blk)->io[q]);
+		if (nvme->io[q].dirty)
+			nvme_queue_ring(&nvme->io[q]);
 }
 
 static enum host_blk_taken take(struct host_blk *blk, unsigned *number)
@@ -194,8 +197,10 @@ static enum host_blk_taken take(struct host_blk *blk, unsigned *number)
 
 	for (unsigned i = 0; i < blk->lanes; i++) {
 		unsigned q = nvme->next;
-		enum nvme_taken taken = nvme_queue_take(&nvme->io[q], number, &status);
 		nvme->next = q + 1 < blk->lanes ? q + 1 : 0;
+		if (nvme->io[q].busy == 0)
+			continue; /* what is in there nobody asked for: it is found out when somebody does */
+		enum nvme_taken taken = nvme_queue_take(&nvme->io[q], number, &status);
 		if (taken == NVME_TAKEN_BROKEN)
 			return HOST_BLK_BROKEN;
 		if (taken == NVME_TAKEN_ONE) {
@@ -208,8 +213,11 @@ static enum host_blk_taken take(struct host_blk *blk, unsigned *number)
 
 static void taken(struct host_blk *blk)
 {
+	struct nvme *nvme = nvme_of(blk);
+
 	for (unsigned q = 0; q < blk->lanes; q++)
-		nvme_queue_taken(&nvme_of(blk)->io[q]);
+		if (nvme->io[q].head_told != nvme->io[q].head)
+			nvme_queue_taken(&nvme->io[q]);
 }
 
 const struct host_blk_ops nvme_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken,

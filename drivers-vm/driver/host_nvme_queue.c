@@ -71,8 +71,6 @@ enum nvme_taken nvme_queue_take(struct nvme_queue *queue, unsigned *cid, uint16_
 
 void nvme_queue_taken(struct nvme_queue *queue)
 {
-	if (queue->head_told == queue->head)
-		return;
 	queue->head_told = queue->head;
 	mmio_write32(queue->head_doorbell, 0, queue->head);
 }

@@ -38,7 +38,7 @@ struct nvme_queue {
 	volatile uint8_t *tail_doorbell, *head_doorbell;
 	unsigned entries;
 	unsigned tail, head; /* of submission, of completion */
-	unsigned head_told;
+	unsigned head_told; /* how far the controller knows of */
 	uint16_t phase;	     /* of completions that are new */
 	bool dirty;	     /* commands were put since the doorbell rang */
 	uint64_t busy;	     /* bit n: command n is under way */
@@ -65,7 +65,7 @@ void nvme_queue_ring(struct nvme_queue *queue);
 /* One completion, if there is one: its command is not under way any more, its status is 0 for success. */
 enum nvme_taken nvme_queue_take(struct nvme_queue *queue, unsigned *cid, uint16_t *status);
 
-/* Tells the controller how far completions were taken, if it has not been told. */
+/* Tells the controller how far completions were taken. */
 void nvme_queue_taken(struct nvme_queue *queue);
 
 #endif

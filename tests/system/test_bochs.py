@@ -21,7 +21,7 @@ def test_guest(platform, name, vcpus, cores):
     passes(name, vcpus, cores, cmdline=platform.cmdline(), **platform.hardware)
 
 
-@each(**{name: SUITE[name] for name in ("exceptions", "lapic", "smp_tsc_4_vcpus_on_2_cores")})
+@each(**{name: SUITE[name] for name in ("exceptions", "lapic", "cpuid_msr", "smp_tsc_4_vcpus_on_2_cores")})
 def test_guest_without_virtual_apic(name, vcpus, cores):
     passes(name, vcpus, cores, cmdline=CANNON_LAKE.cmdline(), **CANNON_LAKE.hardware)
 
