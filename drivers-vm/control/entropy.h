@@ -21,7 +21,7 @@ bool entropy_fill(void *to, size_t count);
 /* The same as mbedTLS calls it; `ctx` is not used. Zero, or negative. */
 int entropy_random(void *ctx, unsigned char *to, size_t count);
 
-/* ---- Health tests, for tests of them -------------------------------------------------------------------------------------------------- */
+/* ---- Health tests, for tests of them ------------------------------------------------------------------------------------------------- */
 /* All zero but the limits: nothing has come yet. */
 struct entropy_health {
 	uint32_t repeat_limit; /* so many equal samples in a row fail */

@@ -1,14 +1,19 @@
 """HTTPS of the control VM: certificate, versions, floods, slow clients, and the driver VM's end beneath open connections."""
 import contextlib
 import hashlib
+import json
+import os
+import random
 import re
+import select
 import socket
 import ssl
+import struct
 import time
 
-from harness import Failed, Machine, equal, guestconfig, linux, quick, true
+from harness import Failed, Machine, equal, guestconfig, linux, machine, quick, true
 from test_restart import CRASH, PORT, kill, settings
-from test_virtio import guest
+from test_virtio import Files, guest
 
 START_S = 120
 ANSWER_S = 60  # for one request, on a machine that does other things too
@@ -140,6 +145,37 @@ def test_token_is_not_in_the_log():
         true(token[6:].encode() not in log, "the log has the token")
 
 
+def host(m, token):
+    """What GET /host says."""
+    with connect(m) as tls:
+        ask(tls, "/api/v1/host", f"Authorization: Bearer {token}\r\n")
+        status, _, body = read_answer(tls)
+    equal(status, 200, "status of /host")
+    return json.loads(body)
+
+
+def test_kept():
+    """Certificate and token are the same after a restart of the machine; how it ended is told."""
+    with Files() as files:
+        image = machine.state_image(os.path.join(files.name, "state.img"))
+        disk = ("-drive", f"file={image},if=none,id=state,format=raw",
+                "-device", f"virtio-blk-pci,drive=state,serial={machine.STATE_SERIAL},{machine.BEHIND_IOMMU}")
+        with Machine(linux(), api=True, extra=disk) as m:
+            token = m.token()
+            first = host(m, token)
+            m.prompt()
+            m.send("poweroff\n")
+            m.finish(ANSWER_S)
+        equal(first["boot_reason"], "power-on")
+        for reason in ("power-on", "recovery"):
+            with Machine(linux(), api=True, extra=disk) as m:
+                started(m)
+                true("first token" not in m.text, "a token is made although there is one")
+                again = host(m, token)
+                m.prompt()  # so long takes the disk at most to have what was changed at the start
+                equal((again["fingerprint"], again["boot_reason"], again["state_kept"]), (first["fingerprint"], reason, True))
+
+
 def test_garbage():
     """What is no TLS ends the connection and nothing else."""
     with Machine(linux(), api=True) as m:
@@ -158,6 +194,82 @@ def test_garbage():
                 while raw.recv(65536):
                     pass
         healthy(m, "after all that")
+
+
+class Wire:
+    """The other end of the machine's network cable: Ethernet frames as datagrams."""
+
+    MAC, IP = bytes.fromhex("020000000001"), bytes((10, 0, 2, 2))
+
+    def __init__(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.machine_port = probe.getsockname()[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+    def devices(self):
+        ends = (f"local.type=inet,local.host=127.0.0.1,local.port={self.machine_port},"
+                f"remote.type=inet,remote.host=127.0.0.1,remote.port={self.socket.getsockname()[1]}")
+        return (*machine.IOMMU, "-netdev", f"dgram,id=wire,{ends}", "-device", f"virtio-net-pci,netdev=wire,{machine.BEHIND_IOMMU}")
+
+    def send(self, to, kind, payload):
+        self.socket.sendto((to + self.MAC + kind + payload).ljust(60, b"\0"), ("127.0.0.1", self.machine_port))
+
+    def multicast(self, payload):
+        """To mDNS, from its port."""
+        udp = struct.pack(">HHHH", 5353, 5353, 8 + len(payload), 0) + payload
+        header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 255, 17, 0, self.IP, bytes((224, 0, 0, 251)))
+        total = sum(struct.unpack(">10H", header))
+        total = (total & 0xFFFF) + (total >> 16)
+        header = header[:10] + struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF) + header[12:]
+        self.send(bytes.fromhex("01005e0000fb"), b"\x08\x00", header + udp)
+
+    def expect(self, ask, wanted):
+        """Asks again and again until a frame comes for which wanted() is true."""
+        deadline = time.monotonic() + ANSWER_S
+        while time.monotonic() < deadline:
+            ask()
+            until = time.monotonic() + 1
+            while select.select([self.socket], [], [], max(0, until - time.monotonic()))[0]:
+                if wanted(self.socket.recv(2048)):
+                    return
+        raise Failed("no answer on the wire")
+
+
+def test_wire():
+    """By ARP and mDNS the machine tells its address to whoever asks; frames with nonsense in them change nothing."""
+    with Wire() as wire, Machine(linux() + guestconfig.api_text(), extra=wire.devices()) as m:
+        started(m)
+        address = bytes((10, 0, 2, 20))
+        arp = bytes.fromhex("0001080006040001") + wire.MAC + wire.IP + bytes(6) + address
+        question = bytes((0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)) + b"\5hilum\5local\0\0\1\0\1"
+
+        def tells(frame):
+            return frame[12:14] == b"\x08\x00" and frame[34:38] == b"\x14\xe9\x14\xe9" and b"\5hilum" in frame and address in frame[42:]
+
+        def asked_and_answered():
+            wire.expect(lambda: wire.send(b"\xff" * 6, b"\x08\x06", arp),
+                        lambda frame: frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\2" and frame[28:32] == address)
+            wire.expect(lambda: wire.multicast(question), tells)
+
+        asked_and_answered()
+        rng = random.Random(11)
+        for round_ in range(400):
+            noise = rng.randbytes(rng.randrange(1, 600))
+            if round_ % 2:
+                wire.multicast(bytes((0, 0, 0, 0, 0, 3, 0, 3, 0, 1, 0, 0)) + bytes((0xC0, rng.randrange(64))) + noise)
+            else:
+                wire.send(b"\xff" * 6, rng.choice((b"\x08\x00", b"\x86\xdd", b"\x08\x06")), rng.choice((b"\x45\0", b"\x60\0", b"")) + noise)
+        asked_and_answered()
+        m.prompt()
+        equal(m.shell("echo still here"), "still here")
 
 
 def idle_connections(m, count, shake_hands):

@@ -6,8 +6,8 @@
 
 /* Once, with what lives for ever. */
 void https_begin(const struct config_api *config);
-/* To be called whenever the control VM has woken up. Returns the TSC value at which it must be called again at the latest, 0: when something
- * happens. One in the past: there is more to do. */
+/* To be called whenever the control VM has woken up. Returns the TSC value at which it must be called again at the latest, 0: when
+ * something happens. One in the past: there is more to do. */
 uint64_t https_run(void);
 /* What https_begin was given. */
 const struct config_api *https_config(void);
