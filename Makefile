@@ -1,5 +1,5 @@
-# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup, scripts/fetch-lwip and
-# scripts/fetch-mbedtls have run; it calls the latter two itself.
+# Hilum: `make` builds everything; `make help` lists the targets. Needs no network once scripts/setup and the
+# scripts/fetch-* that it calls by itself have run.
 CC      ?= gcc
 NASM    ?= nasm
 B       := build

@@ -69,7 +69,7 @@ unsigned guest_resume_all(void);
 /* The slot's guest has come to its end: manager.c decides. Its vCPUs may still run. */
 void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value);
 
-/* ---- For guest.c, guest_make.c, guest_resume.c ------------------------------------------------------------------------------------------ */
+/* ---- For guest*.c ------------------------------------------------------------------------------------------ */
 /* Why it cannot be made: in the log, and for the operator. Always false. */
 bool guest_fail(const struct guest *g, enum manager_result result, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -62,7 +62,8 @@ int manager_image_begin(const char *name, uint64_t bytes, struct manager_error *
 	if (there != NULL && !there->uploaded)
 		return -(int)fail(error, MANAGER_CONFLICT, "a boot module has this name");
 	if (bytes == 0 || strlen(name) >= sizeof(m->name))
-		return -(int)fail(error, MANAGER_INVALID, "an image has at least one byte, and a name of at most %u", CONFIG_MODULE_BYTES - 1);
+		return -(int)fail(error, MANAGER_INVALID, "an image has at least one byte, and a name of at most %u",
+				  CONFIG_MODULE_BYTES - 1);
 	if (m == NULL)
 		return -(int)fail(error, MANAGER_FULL, "there are as many images as there can be");
 	if (bytes > free_bytes() || free_bytes() - bytes < RESERVE)

@@ -218,8 +218,12 @@ static enum manager_result conflict(const struct manager_entry *e, struct manage
 
 static void press_button(struct manager_entry *e, enum manager_intent intent, uint64_t timeout_ns)
 {
+	static const char *const words[] = {
+		[MANAGER_INTENT_NONE] = "", [MANAGER_INTENT_OFF] = "to shut down", [MANAGER_INTENT_AGAIN] = "to reboot",
+	};
+
 	guest_press_button((uint32_t)e->slot);
-	event_add("vm.button", name_of(e), "%s", intent == MANAGER_INTENT_OFF ? "to shut down" : intent == MANAGER_INTENT_AGAIN ? "to reboot" : "");
+	event_add("vm.button", name_of(e), "%s", words[intent]);
 	if (intent == MANAGER_INTENT_NONE)
 		return;
 	e->intent = intent;

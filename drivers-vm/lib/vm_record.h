@@ -32,7 +32,7 @@ struct vm_record_counts {
 
 struct vm_record {
 	/* The driver VM's. */
-	uint64_t written;     /* bytes of output ever; byte n lies at output[n % VM_RECORD_OUTPUT_BYTES] and is stored before this counts it */
+	uint64_t written;     /* bytes of output ever; byte n lies at output[n % VM_RECORD_OUTPUT_BYTES], stored before it is counted */
 	uint64_t input_taken; /* of what was typed */
 	struct vm_record_counts counts;
 	/* The control VM's. */

@@ -79,7 +79,8 @@ class WebSocket:
 
     def send(self, payload, opcode=2, *, last=True, masked=True):
         mask = os.urandom(4)
-        size = struct.pack("!B", len(payload) | 0x80 * masked) if len(payload) < 126 else struct.pack("!BH", 126 | 0x80 * masked, len(payload))
+        flag, count = 0x80 * masked, len(payload)
+        size = struct.pack("!B", count | flag) if count < 126 else struct.pack("!BH", 126 | flag, count)
         body = bytes(b ^ mask[i % 4] for i, b in enumerate(payload)) if masked else payload
         self.link.sendall(bytes([opcode | 0x80 * last]) + size + (mask if masked else b"") + body)
 

@@ -42,6 +42,21 @@ class Streams(Scripted):
         self.assertTrue(termios.tcgetattr(child.child_fd)[3] & (termios.ICANON | termios.ECHO))
         self.assertIn("tail=16384", self.machine.requests[-1][1])
 
+    def test_questions_in_earlier_output_are_not_asked_again(self):
+        def serve(handler):
+            handler.send_frame(0x82, b"old\x1b[6n\x1b[1;31m prompt\x1b[c# ")
+            while frame := handler.read_frame():
+                if frame[0] == 0x82:
+                    handler.send_frame(0x82, b"new\x1b[6n.")
+        self.stream("/vms/a/console", serve)
+        child = self.spawn("console", "a")
+        child.expect_exact("old\x1b[1;31m prompt# ")
+        child.send("x")
+        child.expect_exact("new\x1b[6n.")
+        child.send(CTRL_RIGHT_BRACKET)
+        child.wait()
+        self.assertEqual(child.exitstatus, 0)
+
     def test_a_signal_gives_the_terminal_back(self):
         self.stream("/vms/a/console", self.echo)
         for number in (signal.SIGTERM, signal.SIGHUP):

@@ -153,3 +153,26 @@ class Package(Workstation):
         for path in ("usr/share/man/man1/hilum.1.gz", "usr/share/zsh/vendor-completions/_hilum", "usr/share/doc/hilum/copyright"):
             self.assertIn(path, installed)
             self.assertEqual(os.stat(os.path.join(self.home, path)).st_mode & 0o777, 0o644)
+
+
+class Documents(Workstation):
+    def commands(self):
+        """[(file, words)] of what the documents tell people to type: lines of code blocks behind "$ ", and words in backquotes."""
+        for path in sorted(glob.glob(os.path.join(ROOT, "docs", "*.md"))) + [os.path.join(ROOT, "README.md")]:
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+            lines = re.findall(r"^\$ (.*)$", text, re.M) + re.findall(r"`((?:build/)?hilum [^`\n]*)`", text)
+            for line in lines:
+                for command in re.findall(r"(?:^|[|&;] *|sudo |xargs(?: -\S+)* )(?:build/)?hilum ([^|&;>#]*)", line.replace("\\|", "|")):
+                    yield path, command.split()
+
+    def test_commands_in_the_documents_are_ones_that_there_are(self):
+        found = list(self.commands())
+        self.assertGreater(len(found), 20)
+        for path, words in found:
+            verb = next(word for word in words if not word.startswith("-"))
+            self.assertIn(verb, VERBS, path)
+            options = self.hilum("__options", verb)[0].split()
+            for word in words:
+                if word.startswith("--"):
+                    self.assertIn(word.split("=")[0], options, (path, words))

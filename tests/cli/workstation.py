@@ -7,6 +7,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import socketserver
 import ssl
@@ -215,6 +216,9 @@ class Workstation(unittest.TestCase):
 
     def spawn(self, *words, **env):
         child = pexpect.spawn(HILUM, list(words), env={**self.env, **env}, cwd=self.home, timeout=LIMIT_S, dimensions=(24, 80))
+        watch = threading.Timer(LIMIT_S, child.kill, [signal.SIGKILL])  # one that does not end is a failure
+        watch.start()
+        self.addCleanup(watch.cancel)
         self.addCleanup(child.close, force=True)
         return child
 

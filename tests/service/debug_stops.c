@@ -321,7 +321,7 @@ static bool waiting_breakpoint(void)
 	ask("c");
 	bool early = wait_stop(20);
 	put(PDPT + 8, PD | 3);
-	return !early && run_to_stop("c") && reg(REG_RIP) == place(AGAIN);
+	return !early && run_to_stop("c") && reg(REG_RIP) == place(AGAIN) && reg(REG_RDI) > 0; /* its own INT3s, meanwhile */
 }
 
 static bool watchpoint(void)

@@ -6,6 +6,7 @@ from harness import ROOT, Failed, Machine, guestconfig, linux, machine
 
 START_S = 120
 BROWSER_S = 700
+PATIENCE_S = 300  # of one step in the browser
 PATH = os.path.join(ROOT, "tests", "web", "appliance.mjs")
 
 
@@ -16,7 +17,8 @@ def test_main_path():
         m.prompt()
         command = ["node", PATH, f"https://127.0.0.1:{m.api_port}", token, guestconfig.DEFAULT_GUEST["vmlinuz"],
                    guestconfig.DEFAULT_GUEST["initrd"], os.path.join(machine.BUILD, "console.png")]
-        browser = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        environment = {**os.environ, "HILUM_PATIENCE_MS": str(PATIENCE_S * 1000)}
+        browser = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                  text=True, timeout=BROWSER_S)
         print(browser.stdout)
         m.settle()

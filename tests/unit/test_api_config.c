@@ -62,8 +62,9 @@ static void json_parse__no_json__is_refused(void **state)
 
 static void json_parse__values__as_they_are(void **state)
 {
-	const struct toml_value *root = parse(" {\"s\":\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20ac\\ud83d\\ude00\", \"i\": -9223372036854775808,"
-					      "\r\n\t\"t\":true,\"f\":false,\"n\":null,\"a\":[],\"o\":{},\"l\":[1,[2],{\"x\":\"\"}]} ");
+	const struct toml_value *root = parse(
+		" {\"s\":\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u00e9\\u20ac\\ud83d\\ude00\", \"i\": -9223372036854775808,"
+		"\r\n\t\"t\":true,\"f\":false,\"n\":null,\"a\":[],\"o\":{},\"l\":[1,[2],{\"x\":\"\"}]} ");
 	const struct toml_value *list;
 
 	(void)state;

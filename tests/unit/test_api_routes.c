@@ -333,7 +333,8 @@ static void route_put_image__connection_lost__nothing_stays(void **state)
 	unsigned before = count_images();
 
 	(void)state;
-	snprintf(head, sizeof(head), "PUT /api/v1/images/part HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\nabc", admin);
+	snprintf(head, sizeof(head),
+		 "PUT /api/v1/images/part HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\nabc", admin);
 	client_open(&client);
 	client_send(&client, head);
 	assert_int_equal(count_images(), before + 1);

@@ -423,6 +423,11 @@ static void breakpoint__in_32_bit_code__int3(void **state)
 	vm.state[0].cr0 = 0x33;
 	ANSWER("Z0,8004,1", "OK");
 	assert_int_equal(vm.ram[0x8004], 0xCC);
+	NO_ANSWER("c");
+	assert_int_equal(vm.debug[0], HILUM_DEBUG_OPCODE | HILUM_DEBUG_BREAK);
+	vm.state[0].rip = 0x8004;
+	stop_for(0, HILUM_DEBUG_BREAK);
+	assert_string_equal(heard(), "T05thread:1;swbreak:;");
 	ANSWER("z0,8004,1", "OK");
 	assert_int_equal(vm.ram[0x8004], 0x44);
 }
@@ -470,7 +475,7 @@ static void breakpoint__hit__all_stop_and_told(void **state)
 	ANSWER("Z0,ffffffff81000010,1", "OK");
 	NO_ANSWER("vCont;c");
 	assert_true(vm.runs[0] && vm.runs[1]);
-	assert_int_equal(vm.debug[0], HILUM_DEBUG_OPCODE | HILUM_DEBUG_BREAK);
+	assert_int_equal(vm.debug[0], HILUM_DEBUG_OPCODE);
 	stop_for(1, HILUM_DEBUG_OPCODE);
 	assert_string_equal(heard(), "T05thread:2;swbreak:;");
 	assert_false(vm.runs[0] || vm.runs[1]);
@@ -496,7 +501,7 @@ static void invalid_opcode__the_guest_s_own__given_to_it(void **state)
 static void int3__the_guest_s_own__given_to_it_behind_it(void **state)
 {
 	(void)state;
-	ANSWER("Z0,ffffffff81000004,1", "OK");
+	ANSWER("Z0,ffffffff81006004,1", "OK"); /* it waits: nobody knows yet for which kind of code */
 	NO_ANSWER("c");
 	stop_for(0, HILUM_DEBUG_BREAK);
 	assert_null(heard());
@@ -525,7 +530,7 @@ static void breakpoint__page_not_mapped__planted_when_cr3_has_mapped_it(void **s
 	assert_int_equal(vm.ram[0xF008], 0x06);
 	assert_false(vm.state[0].rflags & TF);
 	assert_int_equal(vm.state[0].dr6, 0xFFFF0FF0);
-	assert_int_equal(vm.debug[0], HILUM_DEBUG_OPCODE | HILUM_DEBUG_BREAK);
+	assert_int_equal(vm.debug[0], HILUM_DEBUG_OPCODE); /* INT3 is the guest's own again */
 	vm.state[0].rip = VM_CODE + 0x6008;
 	stop_for(0, HILUM_DEBUG_OPCODE);
 	assert_string_equal(heard(), "T05thread:1;swbreak:;");

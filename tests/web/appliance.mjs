@@ -42,6 +42,9 @@ async function type(page) {
 	/* The shell puts the answer together, so that the echo of the line is not mistaken for it. */
 	await page.keyboard.type("printf '\\033[38;2;250;120;10m'; ls /; printf '\\033[0m'; echo he''re-I-am $((6 * 7))\n");
 	await until('its answer', async () => /here-I-am 42/.test(await terminalText(page)));
+	await page.getByRole('button', { name: 'Tell size' }).click();
+	await page.keyboard.type('stty size\n');
+	await until('the size', async () => /^[1-9]\d+ [1-9]\d+$/m.test(await terminalText(page)));
 }
 
 async function watch(page) {
@@ -52,6 +55,14 @@ async function watch(page) {
 	const before = await pixels();
 	await until('another picture', async () => await pixels() !== before);
 	assert.match(await page.locator('[data-plot="Exits by reason"]').innerText(), /\d/);
+}
+
+/* What the guest sends, here to the guests' gateway, shows as traffic of its card. */
+async function send(page) {
+	await page.keyboard.type('ping 10.0.100.1 >/dev/null &\n');
+	await page.getByRole('navigation', { name: VM }).getByRole('link', { name: 'Summary' }).click();
+	const sent = () => page.locator('[data-plot="Network"] figcaption').innerText();
+	await until('traffic', async () => /out\s*[1-9]/.test(await sent()));
 }
 
 async function destroy(page) {
@@ -83,6 +94,7 @@ try {
 		await step('watch', watch);
 		await step('type', type);
 		await page.screenshot({ path: screenshot.replace(/(\.png)?$/, '-terminal.png') });
+		await step('send', send);
 		await step('watch again', watch);
 		await page.screenshot({ path: screenshot });
 		await step('destroy', destroy);

@@ -7,8 +7,8 @@ import { once } from 'node:events';
 const root = new URL('../../', import.meta.url);
 const { chromium } = createRequire(new URL('cache/npm/', root))('playwright-core');
 
-// Nothing here waits for less: the machine may be slow and busy.
-export const PATIENCE_MS = 120000;
+// Nothing here gives up earlier: the machine may be slow and busy, and emulate another one.
+export const PATIENCE_MS = Number(process.env.HILUM_PATIENCE_MS || 120000);
 
 async function freePort() {
 	const server = createServer().listen(0, '127.0.0.1');
@@ -22,7 +22,8 @@ async function freePort() {
 // Resolves to { base, token, stop }: the real API, with VMs that are only played.
 export async function startSimulator() {
 	const port = await freePort();
-	const process = spawn(new URL('build/hilum-sim', root).pathname, ['--port', String(port)], { stdio: ['ignore', 'pipe', 'inherit'] });
+	const program = new URL('build/hilum-sim', root).pathname;
+	const process = spawn(program, ['--port', String(port)], { stdio: ['ignore', 'pipe', 'inherit'] });
 	let text = '';
 	const token = await new Promise((resolve, reject) => {
 		process.stdout.on('data', (bytes) => {
@@ -45,7 +46,8 @@ const EXPECTED = /^Failed to load resource: the server responded with a status o
 
 // A page of its own context (nothing is shared with other pages). Its `complaints` are what the console or the policy said.
 export async function openPage(browser, base, options = {}) {
-	const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce', ignoreHTTPSErrors: true, ...options });
+	const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, reducedMotion: 'reduce',
+		ignoreHTTPSErrors: true, ...options });
 	const page = await context.newPage();
 	page.setDefaultTimeout(PATIENCE_MS);
 	page.complaints = [];
@@ -68,8 +70,11 @@ export async function logIn(page, token) {
 
 // Asks the API as a program would: for what a test needs around what it looks at.
 export async function ask(base, token, method, path, body) {
+	const headers = { Authorization: `Bearer ${token}` };
+	if (body !== undefined)
+		headers['Content-Type'] = 'application/json';
 	const response = await fetch(`${base}/api/v1${path}`, {
-		method, headers: { Authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'Content-Type': 'application/json' }) },
+		method, headers,
 		body: body === undefined ? undefined : JSON.stringify(body),
 	});
 	const text = await response.text();

@@ -200,7 +200,8 @@ inPage('terminal: true colours, links that lead nowhere, and a connection that c
 	let opened = 0;
 	await page.routeWebSocket(/\/console/, (socket) => {
 		opened++;
-		socket.send(Buffer.from('\x1b[38;2;250;120;10mcoloured\x1b[0m \x1b[48;5;33mground\x1b[0m \x1b]8;;https://example.org/\x07link\x1b]8;;\x07\r\n'));
+		socket.send(Buffer.from('\x1b[38;2;250;120;10mcoloured\x1b[0m \x1b[48;5;33mground\x1b[0m ' +
+			'\x1b]8;;https://example.org/\x07link\x1b]8;;\x07\r\n'));
 		if (opened === 1)
 			setTimeout(() => socket.close(), 200);
 	});
@@ -208,7 +209,8 @@ inPage('terminal: true colours, links that lead nowhere, and a connection that c
 	await page.reload(); /* a page that is loaded with the route has it */
 	await until('the second connection', async () => opened === 2 && /coloured/.test(await terminalText(page)));
 	assert.equal((await terminalText(page)).match(/coloured/g).length, 1, 'what is kept is not shown twice');
-	const styles = await page.locator('.xterm-rows span').evaluateAll((spans) => spans.map((span) => [span.textContent, getComputedStyle(span).color]));
+	const styles = await page.locator('.xterm-rows span').evaluateAll((spans) =>
+		spans.map((span) => [span.textContent, getComputedStyle(span).color]));
 	assert.ok(styles.some(([text, colour]) => text.includes('coloured') && colour === 'rgb(250, 120, 10)'), JSON.stringify(styles));
 	page.on('dialog', () => page.complaints.push('a link asked to be followed'));
 	await page.getByText('link', { exact: true }).first().click({ force: true });
@@ -308,7 +310,8 @@ inPage('tokens: a new one is shown once, works, and is withdrawn', {}, async (pa
 	await page.getByRole('button', { name: 'Done' }).click();
 	await page.getByRole('button', { name: 'Withdraw dashboard' }).click();
 	await page.getByRole('dialog').getByRole('button', { name: 'Withdraw' }).click();
-	await until('its end', async () => (await fetch(`${simulator.base}/api/v1/whoami`, { headers: { Authorization: `Bearer ${secret}` } })).status === 401);
+	const headers = { Authorization: `Bearer ${secret}` };
+	await until('its end', async () => (await fetch(`${simulator.base}/api/v1/whoami`, { headers })).status === 401);
 });
 
 inPage('keyboard alone: log in, skip link, tree, pages, menu, dialog', { role: '' }, async (page) => {
@@ -370,8 +373,8 @@ inPage('narrow: no page scrolls sideways, the tree is a drawer', { ...NARROW, ro
 	await makeVm('narrow', { start: true, disk: [{ module: 'bzImage' }], nic: [{}] });
 	assert.ok(!await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), 'log-in');
 	await logIn(page, simulator.token);
-	for (const path of ['', 'vms/narrow', 'vms/narrow/console', 'vms/narrow/definition', 'vms/narrow/events', 'create', 'images', 'events', 'log', 'audit',
-		'tokens']) {
+	for (const path of ['', 'vms/narrow', 'vms/narrow/console', 'vms/narrow/definition', 'vms/narrow/events', 'create', 'images',
+		'events', 'log', 'audit', 'tokens']) {
 		await show(page, path);
 		await page.locator('main h1').waitFor();
 		await page.waitForTimeout(300);
@@ -385,7 +388,10 @@ inPage('narrow: no page scrolls sideways, the tree is a drawer', { ...NARROW, ro
 });
 
 inPage('dark: as the computer is set, and as chosen', { colorScheme: 'dark' }, async (page) => {
-	const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).reduce((sum, one) => sum + Number(one), 0));
+	const ground = () => page.evaluate(() => {
+		const [red, green, blue] = getComputedStyle(document.body).backgroundColor.match(/\d+/g).map(Number);
+		return red + green + blue;
+	});
 	assert.ok(await ground() < 200, 'dark as the computer');
 	await page.getByRole('button', { name: /^Colours/ }).click();
 	await until('light as chosen', async () => await ground() > 600);

@@ -13,9 +13,11 @@ const FULL = {
 	kernel: 'vmlinuz', initrd: 'initrd', cmdline: 'console=ttyS0', memory: '512M', vcpus: 2, weight: 512, cpus: '0-3', balloon: '4M',
 	prefault: false, hugepages: false, console: 'virtio', serial: false, rng: true, packed: true, on_poweroff: 'preserve',
 	on_reboot: 'destroy', on_crash: 'restart', profile: 'bare', debug_exit: 0xf4, debug_crash: 0xf5,
-	disk: [{ device: '00:04.0', readonly: true, partlabel: 'home', partition: 2, partuuid: 'x', serial: 's', num_queues: 2, iops: 5, bandwidth: '1MB/s',
+	disk: [{ device: '00:04.0', readonly: true, partlabel: 'home', partition: 2, partuuid: 'x', serial: 's', num_queues: 2, iops: 5,
+		bandwidth: '1MB/s',
 		module: 'm' }],
-	nic: [{ bridge: 'lab', mac: '02:00:00:00:00:01', ip: ['10.0.0.5', 'fd00::5'], rate: '1Mb/s', vlan: 7, trunk: true, tenant: 't', spoof: true, mtu: 1400,
+	nic: [{ bridge: 'lab', mac: '02:00:00:00:00:01', ip: ['10.0.0.5', 'fd00::5'], rate: '1Mb/s', vlan: 7, trunk: true, tenant: 't',
+		spoof: true, mtu: 1400,
 		num_queues: 2, offload: false }],
 };
 
@@ -58,7 +60,8 @@ test('definition: what is no number goes to the server as it was typed', () => {
 });
 
 function vmWith(run, exits) {
-	return { name: 'v', vcpus: 2, stats: { vcpus: [{ run_ns: run, ready_ns: 0, interrupts: 1, exits: { cpuid: exits } }], memory: { bytes: 5, balloon_bytes: 0 },
+	return { name: 'v', vcpus: 2, stats: { vcpus: [{ run_ns: run, ready_ns: 0, interrupts: 1, exits: { cpuid: exits } }],
+		memory: { bytes: 5, balloon_bytes: 0 },
 		disks: [], nics: [] } };
 }
 

@@ -58,6 +58,7 @@ static void read_input(struct run *run)
 	if (count < 0 && (errno == EINTR || errno == EAGAIN))
 		return;
 	run->active_ms = now_ms();
+	run->relay->typed = true;
 	if (count <= 0) {
 		run->input_ended = true;
 		return;

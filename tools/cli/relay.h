@@ -20,6 +20,7 @@ struct relay {
 	/* Who takes the output instead of out_fd, or NULL. False: nobody reads any more. */
 	bool (*receive)(void *ctx, const uint8_t *bytes, size_t count, bool end);
 	void *ctx;
+	bool typed; /* something was read from in_fd; set by relay_run */
 };
 
 enum relay_end relay_run(struct relay *relay, struct websocket *socket);

@@ -1,18 +1,22 @@
 /* console: a VM's serial line. What the guest prints goes to the terminal as it is: that is what a console is for. */
 #include "tools/cli/console.h"
 #include "tools/cli/relay.h"
+#include "tools/cli/replay.h"
 #include "tools/cli/terminal.h"
 #include "tools/cli/text.h"
 #include "tools/cli/verbs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ESCAPE		   0x1d /* Ctrl-] */
 #define TAIL_BYTES	   16384u
+#define SCROLLBACK_BYTES   (1u << 20) /* that the machine keeps at most */
 #define LINGER_SECONDS	   1
 #define LINGER_SECONDS_MAX 1000000
 
@@ -70,16 +74,67 @@ static void say_end(const struct websocket *socket, enum relay_end end)
 	}
 }
 
+/* Earlier output at a terminal, as long as it comes without a pause, and nobody types: then it is over. */
+struct rerun {
+	struct relay *relay;
+	struct replay replay;
+	uint64_t left; /* bytes that it can have at most */
+	time_t seen;
+	bool over;
+};
+
+static bool write_terminal(const uint8_t *bytes, size_t count)
+{
+	while (count != 0) {
+		ssize_t written = write(STDOUT_FILENO, bytes, count);
+
+		if (written < 0 && errno != EINTR)
+			return false;
+		if (written > 0) {
+			bytes += written;
+			count -= (size_t)written;
+		}
+	}
+	return true;
+}
+
+static bool receive_rerun(void *ctx, const uint8_t *bytes, size_t count, bool end)
+{
+	struct rerun *rerun = ctx;
+	uint8_t *out = memory_resize(NULL, count + REPLAY_HELD_BYTES);
+	time_t now = time(NULL);
+	bool written;
+	size_t used;
+
+	(void)end;
+	if (!rerun->over && (rerun->relay->typed || rerun->left < count || now - rerun->seen > 1)) {
+		rerun->over = true;
+		used = replay_finish(&rerun->replay, out);
+		write_terminal(out, used);
+	}
+	rerun->seen = now;
+	rerun->left -= rerun->over ? 0 : count;
+	used = rerun->over ? 0 : replay_filter(&rerun->replay, bytes, count, out);
+	written = rerun->over ? write_terminal(bytes, count) : write_terminal(out, used);
+	free(out);
+	return written;
+}
+
 enum cli_exit console_run(struct websocket *socket, const struct cli_options *options, const char *name)
 {
 	bool typed = isatty(STDIN_FILENO);
 	struct relay relay = {.in_fd = STDIN_FILENO, .out_fd = STDOUT_FILENO, .escape = typed ? ESCAPE : -1};
+	struct rerun rerun = {.relay = &relay, .left = TAIL_BYTES, .seen = time(NULL)};
 	enum relay_end end;
 
 	relay.linger_ms = options->follow ? -1 : (int)(options->linger == CLI_NOT_GIVEN ? LINGER_SECONDS : options->linger) * 1000;
 	if (typed) {
 		fprintf(stderr, "Connected to domain '%s'\nEscape character is ^] (Ctrl + ])\n", name);
 		terminal_enter_raw(STDIN_FILENO);
+		if (options->tail != NULL && !text_parse_size(options->tail, &rerun.left)) /* all */
+			rerun.left = SCROLLBACK_BYTES;
+		relay.receive = isatty(STDOUT_FILENO) ? receive_rerun : NULL;
+		relay.ctx = &rerun;
 	}
 	end = relay_run(&relay, socket);
 	terminal_leave_raw();

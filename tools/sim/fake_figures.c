@@ -115,7 +115,7 @@ void manager_restart_driver(void)
 	event_add("driver.restarted", "", "an operator asked for it");
 }
 
-/* ---- The log: one line a second, so that followers have something to follow ----------------------------------------------------------- */
+/* ---- The log: one line a second, so that followers have something to follow ------------------------------------------------------- */
 
 #define LINE_BYTES 34u
 

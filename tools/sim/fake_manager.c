@@ -1,6 +1,6 @@
 /*
- * VMs that are only states: what manager.h promises, without a machine. A guest reacts to its power button after a moment, unless its command
- * line has "ignore-button".
+ * VMs that are only states: what manager.h promises, without a machine. A guest reacts to its power button after a moment, unless its
+ * command line has "ignore-button".
  */
 #include "tools/sim/fake_manager.h"
 

@@ -65,7 +65,7 @@ void api_connections(struct api_connections *out)
 	memset(out, 0, sizeof(*out));
 }
 
-/* ---- A debugger: acknowledges and echoes packets, which is enough to see that bytes go both ways ------------------------------------------ */
+/* ---- A debugger: acknowledges and echoes packets, which is enough to see that bytes go both ways -------------- */
 
 static char attached[64];
 static uint8_t answer[4096];

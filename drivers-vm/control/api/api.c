@@ -1,6 +1,6 @@
 /*
- * From a request's head to its route: path, then token, then role, then method, then body. Nothing that a client without a valid token sends
- * is kept, but what the audit log says of it.
+ * From a request's head to its route: path, then token, then role, then method, then body. Nothing that a client without a valid token
+ * sends is kept, but what the audit log says of it.
  */
 #include "drivers-vm/control/api/api.h"
 

@@ -1,6 +1,6 @@
 /*
- * The API: routes, tokens, audit, metrics, static files. http.h is its lower end; manager.h, events.h, store/store.h and platform.h are what
- * it stands on. No allocation beyond text.h's bound and the definitions that it hands to the manager.
+ * The API: routes, tokens, audit, metrics, static files. http.h is its lower end; manager.h, events.h, store/store.h and platform.h are
+ * what it stands on. No allocation beyond text.h's bound and the definitions that it hands to the manager.
  */
 #ifndef DRIVERS_VM_CONTROL_API_API_H
 #define DRIVERS_VM_CONTROL_API_API_H
@@ -15,8 +15,8 @@
 void api_start(void);
 
 /*
- * Hands the definitions that the store keeps to the manager; one of the same name as a VM of hilum.toml replaces that. What is not valid (any
- * more) is told as an event and stays in the store. Returns how many were defined.
+ * Hands the definitions that the store keeps to the manager; one of the same name as a VM of hilum.toml replaces that. What is not valid
+ * (any more) is told as an event and stays in the store. Returns how many were defined.
  */
 unsigned api_load_definitions(void);
 

@@ -10,8 +10,8 @@ struct definition_error {
 	char detail[CONFIG_MESSAGE_MAX];
 };
 
-/* Reads and checks a VM's definition, its addresses against those of all other VMs too. NULL: what is wrong first is in *error, or its detail
- * is empty and there was no memory. */
+/* Reads and checks a VM's definition, its addresses against those of all other VMs too. NULL: what is wrong first is in *error, or its
+ * detail is empty and there was no memory. */
 struct manager_definition *definition_read(const char *name, const char *text, size_t length, struct definition_error *error);
 void definition_free(struct manager_definition *definition);
 

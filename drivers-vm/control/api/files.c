@@ -1,4 +1,4 @@
-/* The web console's files, compressed when the image is built. Each is served under its path only; nothing is looked up in a file system. */
+/* The web console's files, compressed when the image is built. Each is served under its path only: there is no file system. */
 #include "drivers-vm/control/api/files.h"
 #include "drivers-vm/control/api/routes.h"
 

@@ -16,6 +16,9 @@
 
 static struct http_conn *connections[HTTP_CONNECTIONS_MAX];
 
+/* What is answered before a request could be read. */
+static const struct http_request no_request = {.method = HTTP_OTHER, .method_text = "", .path = "", .query = ""};
+
 static void set_state(struct http_conn *conn, enum http_state state, uint64_t limit_ns)
 {
 	conn->state = state;
@@ -33,6 +36,7 @@ struct http_conn *http_open(const struct http_transport *transport, void *ctx, c
 		connections[i]->transport = transport;
 		connections[i]->ctx = ctx;
 		connections[i]->x.now_ns = now_ns;
+		connections[i]->x.request = no_request;
 		memcpy(connections[i]->x.peer, peer, 16);
 		set_state(connections[i], HTTP_STATE_HEAD, IDLE_NS);
 		return connections[i];
@@ -68,7 +72,7 @@ void http_end_exchange(struct http_conn *conn)
 		api_end(&conn->x);
 	}
 	text_free(&conn->x.body);
-	memset(&conn->x.request, 0, sizeof(conn->x.request));
+	conn->x.request = no_request;
 	memset(&conn->x.route, 0, sizeof(conn->x.route));
 	memset(&conn->x.answer, 0, sizeof(conn->x.answer));
 }

@@ -41,8 +41,8 @@ struct api_connections {
 void api_connections(struct api_connections *out);
 
 /*
- * A debugger's connection to a VM. gdb_open returns a number for the next calls, or negative with a sentence in `error`: there is no such VM,
- * or another debugger has it.
+ * A debugger's connection to a VM. api_gdb_open returns a number for the next calls, or negative with a sentence in `error`: there is no
+ * such VM, or another debugger has it.
  */
 int api_gdb_open(const char *vm, char error[API_ERROR_BYTES]);
 /* From the debugger; returns how many bytes were taken. */

@@ -1,4 +1,4 @@
-/* The routes' handlers and what they share. A handler is called when its caller has the role; the body, if the route takes JSON, has come. */
+/* The routes' handlers and what they share. A handler is called when its caller has the role, and the body has come if it is JSON. */
 #ifndef DRIVERS_VM_CONTROL_API_ROUTES_H
 #define DRIVERS_VM_CONTROL_API_ROUTES_H
 

@@ -78,3 +78,8 @@ void text_free(struct text *text)
 	free(text->bytes);
 	*text = (struct text){0};
 }
+
+size_t text_total_bytes(void)
+{
+	return total;
+}

@@ -28,5 +28,7 @@ void text_add_seconds(struct text *text, uint64_t ns);
 /* Empty again, with its memory and without. */
 void text_clear(struct text *text);
 void text_free(struct text *text);
+/* What all texts have taken of the bound. */
+size_t text_total_bytes(void);
 
 #endif

@@ -31,6 +31,8 @@ void gdb_break_plant_waiting(struct gdb_stub *stub, const struct hilum_vcpu_stat
 bool gdb_break_is_hit(struct gdb_stub *stub, const struct hilum_vcpu_state *state);
 bool gdb_breaks_exist(const struct gdb_stub *stub);
 bool gdb_breaks_wait(const struct gdb_stub *stub);
+/* INT3 is planted, or may be at any time. Else the guest's own are none of the stub's business. */
+bool gdb_breaks_need_int3(const struct gdb_stub *stub);
 /* `bytes` is 1, 2, 4 or 8, aligned. False: no room, or not possible. */
 bool gdb_watch_insert(struct gdb_stub *stub, enum gdb_watch_kind kind, bool reads_only, uint64_t gva, uint64_t bytes);
 void gdb_watch_remove(struct gdb_stub *stub, enum gdb_watch_kind kind, bool reads_only, uint64_t gva, uint64_t bytes);

@@ -107,6 +107,16 @@ bool gdb_breaks_exist(const struct gdb_stub *stub)
 	return false;
 }
 
+bool gdb_breaks_need_int3(const struct gdb_stub *stub)
+{
+	for (unsigned i = 0; i < GDB_BREAKS_MAX; i++) {
+		const struct gdb_break *b = &stub->breaks[i];
+		if (b->used && (!b->planted || b->opcode == OPCODE_INT3))
+			return true;
+	}
+	return false;
+}
+
 bool gdb_breaks_wait(const struct gdb_stub *stub)
 {
 	for (unsigned i = 0; i < GDB_BREAKS_MAX; i++)

@@ -60,7 +60,9 @@ static void go(struct gdb_stub *stub, unsigned n)
 		stops |= HILUM_DEBUG_TRAP | HILUM_DEBUG_DR;
 	}
 	if (gdb_breaks_exist(stub))
-		stops |= HILUM_DEBUG_OPCODE | HILUM_DEBUG_BREAK;
+		stops |= HILUM_DEBUG_OPCODE;
+	if (gdb_breaks_need_int3(stub))
+		stops |= HILUM_DEBUG_BREAK;
 	if (gdb_breaks_wait(stub) && !v->detour)
 		stops |= HILUM_DEBUG_CR3;
 	if (groups != 0)

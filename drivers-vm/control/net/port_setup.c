@@ -2,6 +2,7 @@
 #include "drivers-vm/control/net/port_setup.h"
 
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/device.h"
 #include "drivers-vm/control/net/port.h"
 #include "drivers-vm/control/net/port_private.h"
 #include "drivers-vm/control/store/store_boots.h"
@@ -184,6 +185,7 @@ static bool is_written(void)
 /* False: it is not so in time, or there is no driver VM any more. */
 static bool wait_until(bool (*is_so)(void), uint64_t timeout_ns)
 {
+	const uint64_t mine = 1ull << CONTROL_EVENT_DRIVER | 1ull << CONTROL_EVENT_DEVICE;
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
 	struct hypercall_trap none;
 
@@ -191,9 +193,11 @@ static bool wait_until(bool (*is_so)(void), uint64_t timeout_ns)
 		if (service_tsc() >= deadline || driver_ending() != NULL)
 			return false;
 		hypercall_wait(0, deadline, &none);
-		/* Only this event is taken here: the others stay pending for the main loop. */
-		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
+		/* Only these events are taken here: the others stay pending for the main loop. */
+		uint64_t events = __atomic_fetch_and(&service_shared()->pending[0][0], ~mine, __ATOMIC_ACQ_REL);
 		driver_poll();
+		if (events & 1ull << CONTROL_EVENT_DEVICE)
+			devices_report_faults();
 	}
 	return true;
 }

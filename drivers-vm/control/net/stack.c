@@ -29,7 +29,7 @@
 static const struct config_api *config;
 static struct netif card;
 static bool added;
-static uint64_t started_ns;
+static uint64_t started_ns; /* then the card's */
 static uint8_t secret[32];
 static struct stack_counts counts;
 static uint32_t shown; /* the IPv4 address that the log has told of */
@@ -137,6 +137,7 @@ static bool add_card(const uint8_t mac[6])
 	const ip4_addr_t ip = address_of(config->ip.address), gateway = address_of(config->gateway);
 	const ip4_addr_t mask = address_of(config->ip.prefix != 0 ? ~0u << (32 - config->ip.prefix) : 0);
 
+	lwip_init();
 	if (netif_add(&card, &ip, &mask, &gateway, NULL, init_card, netif_input) == NULL)
 		return false;
 	memcpy(card.hwaddr, mac, ETH_HWADDR_LEN);
@@ -153,13 +154,15 @@ static bool add_card(const uint8_t mac[6])
 	return true;
 }
 
-static void watch_card(void)
+static void watch_card(uint64_t now_ns)
 {
 	uint8_t mac[6];
 	bool there = port_net_mac(mac);
 
-	if (!added && there)
+	if (!added && there) {
 		added = add_card(mac);
+		started_ns = now_ns;
+	}
 	if (!added || there == (netif_is_link_up(&card) != 0))
 		return;
 	if (!there) {
@@ -172,13 +175,16 @@ static void watch_card(void)
 
 static void watch_address(uint64_t now_ns)
 {
-	static bool complained;
+	static bool complained_of_card, complained_of_address;
 	const ip4_addr_t *ip = netif_ip4_addr(&card);
+	bool waited = now_ns - started_ns > WAIT_NS;
 
-	if (added && ip4_addr_get_u32(ip) == 0 && !complained && now_ns - started_ns > WAIT_NS) {
-		complained = true;
+	if (!added && waited && !complained_of_card)
+		service_log("api: there is no network card: no HTTPS");
+	if (added && waited && ip4_addr_get_u32(ip) == 0 && !complained_of_address)
 		service_log("api: no DHCP server has given an address yet; hilum.toml can say one ([api] ip)");
-	}
+	complained_of_card |= !added && waited;
+	complained_of_address |= added && waited;
 	if (!added || ip4_addr_get_u32(ip) == shown)
 		return;
 	shown = ip4_addr_get_u32(ip);
@@ -194,22 +200,25 @@ void stack_start(const struct config_api *of)
 {
 	config = of;
 	entropy_fill(secret, sizeof(secret));
-	lwip_init();
 	started_ns = service_tsc_to_ns(service_tsc());
 }
 
 bool stack_run(uint64_t now_ns, uint64_t *deadline_ns)
 {
-	bool more;
-	uint64_t next;
+	bool more = false;
+	uint64_t next = started_ns + WAIT_NS + 1;
 
 	if (config == NULL)
 		return false;
-	watch_card();
-	more = port_net_poll(BATCH, receive) == BATCH;
-	sys_check_timeouts();
+	watch_card(now_ns);
 	watch_address(now_ns);
-	next = now_ns + sys_timeouts_sleeptime() * 1000000ull;
+	if (added) {
+		more = port_net_poll(BATCH, receive) == BATCH;
+		sys_check_timeouts();
+		next = now_ns + sys_timeouts_sleeptime() * 1000000ull;
+	} else if (next <= now_ns) {
+		return false; /* a card that comes yet brings an event with it */
+	}
 	if (next < *deadline_ns)
 		*deadline_ns = next;
 	return more;
@@ -217,7 +226,7 @@ bool stack_run(uint64_t now_ns, uint64_t *deadline_ns)
 
 bool stack_is_settled(uint64_t now_ns)
 {
-	return config != NULL && ((added && !ip4_addr_isany_val(*netif_ip4_addr(&card))) || now_ns - started_ns > WAIT_NS);
+	return added && (!ip4_addr_isany_val(*netif_ip4_addr(&card)) || now_ns - started_ns > WAIT_NS);
 }
 
 /* As RFC 5952, 4.3 wants it; lwIP writes capital letters. */

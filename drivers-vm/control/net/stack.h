@@ -14,7 +14,7 @@ void stack_start(const struct config_api *config);
  * service_tsc_to_ns tells it) at which it wants to be called again. */
 bool stack_run(uint64_t now_ns, uint64_t *deadline_ns);
 
-/* Whether it has an address that others can reach, or does not wait for one any longer. */
+/* Whether there is a card, and it has an IPv4 address or does not wait for one any longer. */
 bool stack_is_settled(uint64_t now_ns);
 
 #define STACK_ADDRESSES_MAX 8u

@@ -24,6 +24,7 @@
 #define FLOOD		200u
 
 static struct channel *const channel = (struct channel *)CHANNEL_GPA;
+static uint32_t control_event;
 static uint16_t serial_port;
 static uint64_t log_position;
 static const struct host_pci *edu;
@@ -249,6 +250,12 @@ static void run_tests(void)
 	print_log();
 }
 
+static void answer(enum channel_kind kind)
+{
+	channel_put(&channel->to_control, &(struct channel_message){ .kind = kind });
+	hc(HC_EVENT_SIGNAL, control_event);
+}
+
 _Noreturn void service_start(uint32_t vcpu)
 {
 	uint32_t taken = 0;
@@ -263,8 +270,10 @@ _Noreturn void service_start(uint32_t vcpu)
 				serial_port = (uint16_t)m.setup.serial_port;
 				log_position = m.setup.log_position;
 				host_pci_init(m.setup.self);
-				channel_put(&channel->to_control, &(struct channel_message){ .kind = CHANNEL_READY });
-				hc(HC_EVENT_SIGNAL, m.setup.control_event);
+				control_event = m.setup.control_event;
+				answer(CHANNEL_READY);
+			} else if (m.kind == CHANNEL_PORT) {
+				answer(CHANNEL_PORT_READY); /* neither card nor disk */
 			} else if (m.kind == CHANNEL_DEVICE) {
 				const struct host_pci *pci = host_pci_add(&m);
 				if (pci != NULL && host_pci_read(pci, 0, 4) == EDU_ID) {

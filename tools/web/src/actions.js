@@ -12,7 +12,8 @@ const ON = ['running', 'paused', 'waiting'];
 
 // verb: of POST /vms/NAME/VERB, or '' for DELETE. main: a button of its own; the others are in the menu.
 export const ACTIONS = [
-	{ id: 'boot', verb: 'boot', label: 'Start', icon: 'play', role: 'operator', states: OFF, main: true, primary: true, done: 'is starting' },
+	{ id: 'boot', verb: 'boot', label: 'Start', icon: 'play', role: 'operator', states: OFF, main: true, primary: true,
+		done: 'is starting' },
 	{ id: 'resume', verb: 'resume', label: 'Resume', icon: 'play', role: 'operator', states: ['paused'], main: true, primary: true,
 		done: 'goes on' },
 	{ id: 'shutdown', verb: 'shutdown', label: 'Shut down', icon: 'stop', role: 'operator', states: ['running'], main: true,
@@ -33,7 +34,8 @@ export const ACTIONS = [
 			title: (name) => `Reset ${name}?`, action: 'Reset',
 			text: 'This is the reset button: the VM starts again at once, without shutting down. What it has not written to its disks is lost.',
 		} },
-	{ id: 'destroy', verb: 'shutdown', body: { force: true }, label: 'Pull the plug', icon: 'plug', role: 'operator', states: ON, danger: true,
+	{ id: 'destroy', verb: 'shutdown', body: { force: true }, label: 'Pull the plug', icon: 'plug', role: 'operator', states: ON,
+		danger: true,
 		done: 'is off',
 		confirm: {
 			title: (name) => `Pull the plug of ${name}?`, action: 'Pull the plug',

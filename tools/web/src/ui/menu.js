@@ -26,7 +26,8 @@ export function Menu({ label, items, icon = 'more', align = 'end' }) {
 	const keys = (event) => {
 		const all = options();
 		const at = all.indexOf(document.activeElement);
-		const to = { ArrowDown: (at + 1) % all.length, ArrowUp: (at + all.length - 1) % all.length, Home: 0, End: all.length - 1 }[event.key];
+		const end = all.length - 1;
+		const to = { ArrowDown: at === end ? 0 : at + 1, ArrowUp: at <= 0 ? end : at - 1, Home: 0, End: end }[event.key];
 		if (to !== undefined) {
 			event.preventDefault();
 			all[to].focus();
@@ -44,7 +45,8 @@ export function Menu({ label, items, icon = 'more', align = 'end' }) {
 		}
 	};
 	return html`<div class="menu">
-		<button type="button" ref=${button} aria-haspopup="menu" aria-expanded=${String(open)} aria-label=${label} aria-controls=${open ? id : undefined}
+		<button type="button" ref=${button} aria-haspopup="menu" aria-expanded=${String(open)} aria-label=${label}
+			aria-controls=${open ? id : undefined}
 			onClick=${() => setOpen(!open)} onKeyDown=${opener}><${Icon} name=${icon}/><span>${label}</span></button>
 		${open && html`<div class=${`menu-list ${align}`} role="menu" id=${id} aria-label=${label} ref=${list} onKeyDown=${keys}>
 			${items.map((item) => html`<button type="button" role="menuitem" tabindex="-1" class=${item.danger ? 'danger' : ''}

@@ -9,13 +9,16 @@ const AXIS_WIDTH = 64;
 /* Steps of a scale of bytes: powers of two, so that its figures are round. */
 const BINARY_STEPS = Array.from({ length: 50 }, (none, power) => 2 ** power);
 
+const CLOCK = { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false };
+
 function axes(format, binary) {
+	const clock = (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString([], CLOCK));
+	const figures = (plot, splits) => splits.map(format);
 	const common = { stroke: colour('--text-dim'), font: '11px system-ui, sans-serif', grid: { stroke: colour('--line'), width: 1 },
 		ticks: { show: false } };
 	return [
-		{ ...common, space: 70, size: 28, gap: 9, values: (plot, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString([],
-			{ hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })) },
-		{ ...common, space: 34, size: AXIS_WIDTH, ...(binary ? { incrs: BINARY_STEPS } : {}), values: (plot, splits) => splits.map(format) },
+		{ ...common, space: 70, size: 28, gap: 9, values: clock },
+		{ ...common, space: 34, size: AXIS_WIDTH, ...(binary ? { incrs: BINARY_STEPS } : {}), values: figures },
 	];
 }
 
@@ -46,7 +49,8 @@ export function Plot({ title, series, history, span, format, ceiling, floorCeili
 		return { min: end - span, max: end };
 	};
 	useLayoutEffect(() => {
-		plot.current = build(box.current, { series, format, ceiling, floorCeiling, binary }, dataOf(), box.current.clientWidth || 300);
+		const width = box.current.clientWidth || 300;
+		plot.current = build(box.current, { series, format, ceiling, floorCeiling, binary }, dataOf(), width);
 		plot.current.setScale('x', window());
 		const observer = new ResizeObserver(([entry]) => {
 			const width = Math.floor(entry.contentRect.width);

@@ -10,8 +10,10 @@ const VIEWER_TAIL_BYTES = 65536;
 const VIEWER_EVERY_MS = 5000;
 
 const COLOURS = {
-	black: '#1b1f24', red: '#e5534b', green: '#57ab5a', yellow: '#c69026', blue: '#539bf5', magenta: '#b083f0', cyan: '#39c5cf', white: '#c5cdd6',
-	brightBlack: '#6b7684', brightRed: '#ff938a', brightGreen: '#6bc46d', brightYellow: '#daaa3f', brightBlue: '#6cb6ff', brightMagenta: '#dcbdfb',
+	black: '#1b1f24', red: '#e5534b', green: '#57ab5a', yellow: '#c69026', blue: '#539bf5', magenta: '#b083f0', cyan: '#39c5cf',
+		white: '#c5cdd6',
+	brightBlack: '#6b7684', brightRed: '#ff938a', brightGreen: '#6bc46d', brightYellow: '#daaa3f', brightBlue: '#6cb6ff',
+		brightMagenta: '#dcbdfb',
 	brightCyan: '#56d4dd', brightWhite: '#f0f3f6',
 };
 
@@ -19,8 +21,10 @@ const COLOURS = {
 function makeTerminal(readOnly) {
 	return new Terminal({
 		fontFamily: 'ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace', fontSize: 13, lineHeight: 1.1,
-		scrollback: 10000, disableStdin: readOnly, cursorBlink: false, linkHandler: { activate() {} }, cursorInactiveStyle: 'outline', screenReaderMode: false,
-		theme: { ...COLOURS, background: colour('--terminal'), foreground: colour('--terminal-text'), cursor: colour('--terminal-text'),
+		scrollback: 10000, disableStdin: readOnly, cursorBlink: false, linkHandler: { activate() {} },
+		cursorInactiveStyle: 'outline', screenReaderMode: false,
+		theme: { ...COLOURS, background: colour('--terminal'), foreground: colour('--terminal-text'),
+			cursor: colour('--terminal-text'),
 			selectionBackground: 'rgba(120, 160, 220, 0.4)' },
 	});
 }
@@ -79,7 +83,8 @@ function follow(terminal, name, onState) {
 	let timer = null, closed = false, shown = 0;
 	const load = async () => {
 		try {
-			const bytes = new Uint8Array((await get(`/vms/${part(name)}/console?tail=${VIEWER_TAIL_BYTES}`, { raw: true })).text);
+			const bytes = new Uint8Array((await get(`/vms/${part(name)}/console?tail=${VIEWER_TAIL_BYTES}`,
+				{ raw: true })).text);
 			const mark = bytes.reduce((sum, byte) => (sum * 31 + byte) >>> 0, bytes.length);
 			if (!closed && mark !== shown) {
 				shown = mark;
@@ -122,6 +127,8 @@ export function openTerminal(element, name, { readOnly, onState, onLeave }) {
 			return text;
 		},
 		paste: (text) => terminal.paste(text),
+		/* A serial line has no way to tell its width: the guest's shell is told by a command. */
+		typeSize: () => terminal.input(`stty rows ${terminal.rows} cols ${terminal.cols}\r`),
 		dispose() {
 			close();
 			observer.disconnect();

@@ -21,14 +21,17 @@ export function Certificate({ onClose }) {
 	};
 	const install = (event) => {
 		event.preventDefault();
-		act(() => put('/host/certificate', { certificate, key }), 'New connections use the certificate. Load this page again to see it.');
+		act(() => put('/host/certificate', { certificate, key }),
+			'New connections use the certificate. Load this page again to see it.');
 	};
 	const back = () => act(() => remove('/host/certificate'), 'New connections use the self-signed certificate again.');
 	return html`<${Dialog} title="Certificate" onClose=${onClose} wide><form onSubmit=${install}>
 		<label class="field"><span class="label">Certificate (PEM, with its chain)</span>
-			<textarea rows="5" class="mono" spellcheck="false" required value=${certificate} onInput=${(event) => setCertificate(event.target.value)}/></label>
+			<textarea rows="5" class="mono" spellcheck="false" required value=${certificate}
+				onInput=${(event) => setCertificate(event.target.value)}/></label>
 		<label class="field"><span class="label">Key (PEM, ECDSA P-256, not encrypted)</span>
-			<textarea rows="4" class="mono" spellcheck="false" required value=${key} onInput=${(event) => setKey(event.target.value)}/></label>
+			<textarea rows="4" class="mono" spellcheck="false" required value=${key}
+				onInput=${(event) => setKey(event.target.value)}/></label>
 		${error && html`<p class="error" role="alert">${error}</p>`}
 		<div class="buttons end"><button type="button" onClick=${back}>Use the self-signed one</button><span class="spacer"></span>
 			<button type="button" onClick=${onClose}>Cancel</button><button type="submit" class="primary">Install</button></div>

@@ -37,7 +37,8 @@ export function EventList({ name }) {
 	const columns = name ? EVENT_COLUMNS : [...EVENT_COLUMNS.slice(0, 2), WHICH, ...EVENT_COLUMNS.slice(2)];
 	return html`<section class="card">
 		<div class="card-head"><h2>${name ? `Events of ${name}` : 'What has happened'}</h2><span class="spacer"></span>
-			<span class=${`link-state ${live ? 'open' : 'closed'}`} role="status">${live ? 'Live' : 'Not connected, trying again …'}</span></div>
+			<span class=${`link-state ${live ? 'open' : 'closed'}`}
+				role="status">${live ? 'Live' : 'Not connected, trying again …'}</span></div>
 		${!items && html`<p class="empty">Loading …</p>`}
 		${items && !chosen.length && html`<p class="empty">Nothing yet.</p>`}
 		${chosen.length > 0 && html`<${Table} columns=${columns} rows=${chosen} keyOf=${(event) => event.id}/>`}</section>`;
@@ -61,7 +62,8 @@ function useAudit() {
 	const { items } = useStore(events);
 	useEffect(() => {
 		let gone = false;
-		const load = () => get('/audit').then(({ body }) => !gone && setState({ entries: body.entries.slice(-SHOWN).reverse(), error: '' }),
+		const load = () => get('/audit').then(({ body }) => !gone && setState({ entries: body.entries.slice(-SHOWN).reverse(),
+			error: '' }),
 			(problem) => !gone && setState((before) => ({ ...before, error: problem.message })));
 		load();
 		const timer = setInterval(() => !document.hidden && load(), AUDIT_EVERY_MS);
@@ -80,6 +82,7 @@ export function AuditPage() {
 		<section class="card"><h2 class="hidden-text">Requests</h2>
 			${entries === null && !error && html`<p class="empty">Loading …</p>`}
 			${entries && !entries.length && html`<p class="empty">Nothing yet.</p>`}
-			${entries && entries.length > 0 && html`<${Table} columns=${AUDIT_COLUMNS} rows=${entries} keyOf=${(entry) => entry.id}/>`}
+			${entries && entries.length > 0 && html`<${Table} columns=${AUDIT_COLUMNS} rows=${entries}
+				keyOf=${(entry) => entry.id}/>`}
 		</section>`;
 }

@@ -86,8 +86,10 @@ export function HostPage() {
 		<div class="cards">
 			<section class="card"><h2>Machine</h2><${Facts} rows=${[
 				['Processor', machine.cpu], ['Cores', `${machine.cores} at ${formatHertz(machine.tsc_hz)}`],
-				['IOMMU', machine.iommu ? 'in use' : 'none'], ['Interrupt remapping', machine.interrupt_remapping ? 'in use' : 'none'],
-				['Version', machine.version], ['Up', formatDuration(machine.uptime_seconds)], ['Started by', machine.boot_reason],
+				['IOMMU', machine.iommu ? 'in use' : 'none'],
+				['Interrupt remapping', machine.interrupt_remapping ? 'in use' : 'none'],
+				['Version', machine.version], ['Up', formatDuration(machine.uptime_seconds)],
+				['Started by', machine.boot_reason],
 				['Its clock', formatTime(machine.time)], ['VMs', `${plural(machine.vms.running, 'runs', 'run')}, ${machine.vms.defined} defined`]]}/></section>
 			<div class="column"><${Memory} memory=${machine.memory}/><${Driver} machine=${machine}/></div>
 			<section class="card wide"><h2>Reaching it</h2><${Facts} class="two" rows=${[
@@ -95,7 +97,8 @@ export function HostPage() {
 				['Certificate', html`<span class="mono fingerprint">
 					${machine.fingerprint || 'none: this connection is not encrypted'}</span>`]]}/>
 				<p class="help">Compare the fingerprint with the one on the machine's screen and the one that your browser shows.</p>
-				${allowed('admin') && html`<button type="button" onClick=${() => setDialog(true)}>Change the certificate</button>`}
+				${allowed('admin') && html`<button type="button"
+					onClick=${() => setDialog(true)}>Change the certificate</button>`}
 				${dialog && html`<${Certificate} onClose=${() => setDialog(false)}/>`}</section>
 			<${Machines} list=${list}/>
 		</div>`;

@@ -11,6 +11,7 @@ import { notify, complain } from '../ui/toast.js';
 import { Icon } from '../ui/icons.js';
 import { Table } from '../ui/table.js';
 
+const SOURCES = { boot: 'boot medium', upload: 'upload' };
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,46}$/;
 
 /* Uploads go on while other pages are looked at: [{ id, name, sent, total, abort }]. */
@@ -68,11 +69,13 @@ function UploadForm({ onDone, taken }) {
 		<h2>Upload</h2>
 		<div class="fields">
 			<div class="field"><label class="label" for="upload-file">File</label>
-				<input id="upload-file" type="file" ref=${input} onChange=${(event) => choose(event.target.files[0])} aria-describedby="upload-help"/>
+				<input id="upload-file" type="file" ref=${input} onChange=${(event) => choose(event.target.files[0])}
+					aria-describedby="upload-help"/>
 				<p class="help" id="upload-help">A kernel, an initrd or a disk. It is kept in the host's memory${free === undefined ? '' :
 					`, of which ${formatBytes(free)} is free,`} until the machine restarts.</p></div>
 			<div class=${'field' + (error ? ' bad' : '')}><label class="label" for="upload-name">Name</label>
-				<input id="upload-name" type="text" class="mono" value=${name} autocomplete="off" spellcheck="false" aria-invalid=${error ? 'true' : undefined}
+				<input id="upload-name" type="text" class="mono" value=${name} autocomplete="off" spellcheck="false"
+					aria-invalid=${error ? 'true' : undefined}
 					aria-describedby="upload-error" onInput=${(event) => setName(event.target.value)}/>
 				<p class="error" id="upload-error" role="alert">${error}</p>
 				<p class="help">How definitions call it. An upload of the same name is replaced.</p></div></div>
@@ -108,12 +111,13 @@ function columnsOf(admin, done) {
 	const columns = [
 		{ label: 'Name', kind: 'mono', cell: (image) => image.name },
 		{ label: 'Size', kind: 'number', cell: (image) => formatBytes(image.bytes) },
-		{ label: 'From', cell: (image) => (image.source === 'boot' ? 'boot medium' : 'upload') + (image.complete ? '' : ', not complete') },
+		{ label: 'From', cell: ({ source, complete }) => SOURCES[source] + (complete ? '' : ', not complete') },
 		{ label: 'Used by', cell: (image) => image.users ? plural(image.users, 'running VM', 'running VMs') : 'none' },
 	];
 	if (admin)
 		columns.push({ label: 'Actions', kind: 'number', quiet: true, cell: (image) => image.source !== 'boot' && html`<button type="button" class="small"
-			disabled=${image.users > 0} title=${image.users ? 'A running VM uses it' : undefined} onClick=${() => forget(image, done)}>
+			disabled=${image.users > 0} title=${image.users ? 'A running VM uses it' : undefined}
+				onClick=${() => forget(image, done)}>
 			<${Icon} name="trash"/><span>Delete<span class="hidden-text"> ${image.name}</span></span></button>` });
 	return columns;
 }
@@ -138,6 +142,7 @@ export function ImagesPage() {
 		<section class="card"><h2 class="hidden-text">List</h2>
 			${!images && !error && html`<p class="empty" role="status">Loading …</p>`}
 			${images && !images.length && html`<p class="empty">There are no images yet.${admin ? ' Upload one above.' : ''}</p>`}
-			${images && images.length > 0 && html`<${Table} columns=${columnsOf(admin, done)} rows=${images} keyOf=${(image) => image.name}/>`}
+			${images && images.length > 0 && html`<${Table} columns=${columnsOf(admin, done)} rows=${images}
+				keyOf=${(image) => image.name}/>`}
 		</section>`;
 }

@@ -32,8 +32,10 @@ export function Login() {
 			${notice && html`<p class="notice" role="status">${notice}</p>`}
 			<div class=${'field' + (error ? ' bad' : '')}>
 				<label class="label" for="token">Token</label>
-				<input id="token" type="password" class="mono" value=${token} autocomplete="off" spellcheck="false" autofocus
-					aria-invalid=${error ? 'true' : undefined} aria-describedby=${error ? 'token-error token-help' : 'token-help'}
+				<input id="token" type="password" class="mono" value=${token} autocomplete="off"
+					spellcheck="false" autofocus
+					aria-invalid=${error ? 'true' : undefined}
+						aria-describedby=${error ? 'token-error token-help' : 'token-help'}
 					onInput=${(event) => setToken(event.target.value)}/>
 				<p class="error" id="token-error" role="alert">${error}</p>
 				<p class="help" id="token-help">It begins with "hilum_". The first one is printed on the machine's own screen when it starts

@@ -49,8 +49,10 @@ function NewToken({ onMade }) {
 				<p class="error" id="token-name-error" role="alert">${error}</p>
 				<p class="help" id="token-name-help">Whose it is or what for: it stands in the audit log.</p></div>
 			<div class="field"><label class="label" for="token-role">Role</label>
-				<select id="token-role" value=${role} aria-describedby="token-role-help" onChange=${(event) => setRole(event.target.value)}>
-					${Object.keys(ROLES).map((key) => html`<option value=${key} selected=${key === role}>${key}</option>`)}</select>
+				<select id="token-role" value=${role} aria-describedby="token-role-help"
+					onChange=${(event) => setRole(event.target.value)}>
+					${Object.keys(ROLES).map((key) => html`<option value=${key}
+						selected=${key === role}>${key}</option>`)}</select>
 				<p class="help" id="token-role-help">${ROLES[role]}</p></div>
 		</div>
 		<div class="buttons"><button type="submit" class="primary">Make the token</button></div></form>`;
@@ -58,7 +60,8 @@ function NewToken({ onMade }) {
 
 async function withdraw(token, own, then) {
 	const agreed = await confirmAction({ title: `Withdraw "${token.name}"?`, action: 'Withdraw', danger: true,
-		text: own ? 'This is the token that you are logged in with: you will be logged out.' : 'Whoever uses it is refused from now on.' });
+		text: own ? 'This is the token that you are logged in with: you will be logged out.' :
+			'Whoever uses it is refused from now on.' });
 	if (!agreed)
 		return;
 	try {
@@ -82,7 +85,8 @@ export function TokensPage() {
 		{ label: 'Role', cell: (token) => token.role },
 		{ label: 'Made', kind: 'time', cell: (token) => formatTime(token.created) },
 		{ label: 'Actions', kind: 'number', quiet: true, cell: (token) => html`<button type="button" class="small"
-			onClick=${() => withdraw(token, token.name === own, load)}>Withdraw<span class="hidden-text"> ${token.name}</span></button>` },
+			onClick=${() => withdraw(token, token.name === own, load)}>
+			Withdraw<span class="hidden-text"> ${token.name}</span></button>` },
 	];
 	return html`<h1>Tokens</h1>${error && html`<p class="notice bad" role="alert">${error}</p>`}
 		<${NewToken} onMade=${(body) => { setMade(body); load(); }}/>

@@ -18,8 +18,9 @@ import { EventList } from './events.js';
 
 async function perform(action, name) {
 	if (action.confirm) {
-		const { title, text, action: verb, typeName } = action.confirm;
-		const agreed = await confirmAction({ title: title(name), text, action: verb, danger: action.danger, typeName: typeName && name });
+		const { title, text, action: verb } = action.confirm;
+		const typeName = action.confirm.typeName && name;
+		const agreed = await confirmAction({ title: title(name), text, action: verb, danger: action.danger, typeName });
 		if (!agreed)
 			return;
 	}

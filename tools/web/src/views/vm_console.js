@@ -44,7 +44,8 @@ export function Console({ vm }) {
 		import('../ui/terminal.js').then(({ openTerminal }) => {
 			if (gone)
 				return;
-			terminal.current = openTerminal(box.current, vm.name, { readOnly, onState: setState, onLeave: () => leave.current.focus() });
+			terminal.current = openTerminal(box.current, vm.name, { readOnly, onState: setState,
+				onLeave: () => leave.current.focus() });
 			if (!readOnly)
 				terminal.current.focus();
 		}).catch(() => setState('closed'));
@@ -54,6 +55,10 @@ export function Console({ vm }) {
 			terminal.current = null;
 		};
 	}, [vm.name, readOnly, dark]);
+	const tellSize = () => {
+		terminal.current?.typeSize();
+		terminal.current?.focus();
+	};
 	const wide = () => box.current.parentNode.requestFullscreen?.();
 	return html`<section class="console" aria-label=${`Console of ${vm.name}`}>
 		<div class="console-bar"><span class=${`link-state ${state}`} role="status">${STATES[state]}</span><span class="spacer">
@@ -63,6 +68,8 @@ export function Console({ vm }) {
 			<button type="button" onClick=${() => copyText(terminal.current?.everything())}><span>Copy all</span></button>
 			${!readOnly && html`<button type="button" onClick=${() => pasteInto(terminal.current)}><${Icon} name="paste"/>
 				<span>Paste</span></button>`}
+			${!readOnly && html`<button type="button" title="Types a command that tells the guest's shell this terminal's size"
+				onClick=${tellSize}><span>Tell size</span></button>`}
 			${document.fullscreenEnabled && html`<button type="button" onClick=${wide}><${Icon} name="expand"/>
 				<span>Full screen</span></button>`}</div>
 		<div class="terminal-box" ref=${box}></div>

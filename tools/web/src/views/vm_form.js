@@ -20,7 +20,8 @@ function useImages() {
 
 // Fields of one object. `path` is what problems put before a key: '' or 'disk[0].'.
 function Fields({ fields, path, values, set, errors, images, disabled }) {
-	return html`<div class="fields">${fields.map((field) => html`<${Field} key=${field.key} field=${{ ...field, name: path + field.key }}
+	return html`<div class="fields">${fields.map((field) => html`<${Field} key=${field.key}
+		field=${{ ...field, name: path + field.key }}
 		value=${values[field.key]} error=${errors[path + field.key]} images=${images} disabled=${disabled}
 		onInput=${(value) => set({ [field.key]: value })}/>`)}</div>`;
 }
@@ -53,8 +54,10 @@ function Rows({ kind, title, one, fields, rows, change, create, most, errors, di
 	const drop = (index) => change({ [kind]: rows.filter((row, at) => at !== index) });
 	return html`<section class="card group"><h2>${title}</h2><p class="help">${explain}</p>
 		${errors[kind] && html`<p class="error" role="alert">${errors[kind]}</p>`}
-		${rows.map((row, index) => html`<${Row} key=${index} title=${`${one} ${index + 1}`} path=${`${kind}[${index}]`} fields=${fields} row=${row}
-			set=${(value) => set(index, value)} drop=${() => drop(index)} errors=${errors} disabled=${disabled} ...${common}/>`)}
+		${rows.map((row, index) => html`<${Row} key=${index} title=${`${one} ${index + 1}`} path=${`${kind}[${index}]`}
+			fields=${fields} row=${row}
+			set=${(value) => set(index, value)} drop=${() => drop(index)} errors=${errors}
+				disabled=${disabled} ...${common}/>`)}
 		${!disabled && rows.length < most && html`<button type="button" onClick=${() => change({ [kind]: [...rows, create()] })}>
 			<${Icon} name="plus"/><span>Add a ${one.toLowerCase()}</span></button>`}</section>`;
 }
@@ -68,7 +71,8 @@ function errorsOf(problem, form) {
 
 function useFocusOnError(errors, ref) {
 	useLayoutEffect(() => {
-		const bad = ref.current && Object.keys(errors).length && ref.current.querySelector('[aria-invalid=true], .form-error, fieldset .error');
+		const bad = ref.current && Object.keys(errors).length &&
+			ref.current.querySelector('[aria-invalid=true], .form-error, fieldset .error');
 		if (bad) {
 			bad.closest('details')?.setAttribute('open', '');
 			bad.focus();
@@ -90,9 +94,11 @@ function Editor({ form, setForm, errors, save, disabled, busy, label, children, 
 		${errors[''] && html`<p class="notice bad form-error" role="alert" tabindex="-1">${errors['']}</p>`}
 		${lead}
 		${GROUPS.slice(0, 2).map((group) => html`<${Group} key=${group.id} group=${group} form=${form} ...${common}/>`)}
-		<${Rows} kind="disk" title="Disks" one="Disk" fields=${DISK_FIELDS} rows=${form.disk} create=${newDisk} most=${DISKS_MAX} ...${common}
+		<${Rows} kind="disk" title="Disks" one="Disk" fields=${DISK_FIELDS} rows=${form.disk} create=${newDisk}
+			most=${DISKS_MAX} ...${common}
 			explain="Virtio disks; Linux calls them vda, vdb and so on, in this order. Each is an image or a device of the machine."/>
-		<${Rows} kind="nic" title="Network cards" one="Card" fields=${NIC_FIELDS} rows=${form.nic} create=${newNic} most=${NICS_MAX} ...${common}
+		<${Rows} kind="nic" title="Network cards" one="Card" fields=${NIC_FIELDS} rows=${form.nic} create=${newNic}
+			most=${NICS_MAX} ...${common}
 			explain="Virtio network cards. A card as it comes gets an address by DHCP and reaches the outside."/>
 		${GROUPS.slice(2).map((group) => html`<${Group} key=${group.id} group=${group} form=${form} ...${common}/>`)}
 		${!disabled && html`<div class="buttons sticky">${children}<span class="spacer"></span>
@@ -140,7 +146,8 @@ export function CreateVm() {
 		try {
 			await put(`/vms/${part(name)}`, configOf(form), { headers: { 'If-None-Match': '*' } });
 		} catch (problem) {
-			setErrors(problem.status === 412 ? { name: 'There is a VM of this name already. Choose another one.' } : errorsOf(problem, form));
+			setErrors(problem.status === 412 ? { name: 'There is a VM of this name already. Choose another one.' } :
+				errorsOf(problem, form));
 			return setBusy(false);
 		}
 		guardLeaving(null);
@@ -155,8 +162,10 @@ export function CreateVm() {
 		touched();
 		setName(value);
 	}}/></div></section>`;
-	return html`<h1>Create a VM</h1><${Editor} form=${form} setForm=${setForm} errors=${errors} save=${save} busy=${busy} label="Create" lead=${lead}>
-		<label class="check-inline"><input type="checkbox" checked=${start} onChange=${(event) => setStart(event.target.checked)}/> Start it at once</label></${Editor}>`;
+	return html`<h1>Create a VM</h1><${Editor} form=${form} setForm=${setForm} errors=${errors} save=${save} busy=${busy}
+		label="Create" lead=${lead}>
+		<label class="check-inline"><input type="checkbox" checked=${start}
+			onChange=${(event) => setStart(event.target.checked)}/> Start it at once</label></${Editor}>`;
 }
 
 export function EditVm({ vm, etag }) {
@@ -207,6 +216,8 @@ export function EditVm({ vm, etag }) {
 		${'This VM comes from hilum.toml. A definition saved here goes before that one.'}</p>`}
 		${stale && dirty && html`<p class="notice warn">Somebody else has changed this definition meanwhile.
 			<button type="button" class="small" onClick=${() => load(vm.config, etag)}>Load it again</button></p>`}
-		<${Editor} form=${form} setForm=${setForm} errors=${errors} save=${save} busy=${busy || !dirty} disabled=${disabled} label="Save">
-		<button type="button" class="big" disabled=${!dirty} onClick=${() => load(version.config, version.etag)}>Undo changes</button></${Editor}>`;
+		<${Editor} form=${form} setForm=${setForm} errors=${errors} save=${save} busy=${busy || !dirty} disabled=${disabled}
+			label="Save">
+		<button type="button" class="big" disabled=${!dirty}
+			onClick=${() => load(version.config, version.etag)}>Undo changes</button></${Editor}>`;
 }

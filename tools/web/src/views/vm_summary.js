@@ -14,8 +14,8 @@ const counts = (value) => value === null ? '–' : `${formatCount(value)}/s`;
 const PLOTS = [
 	{ title: 'CPU', format: formatPercent, ceiling: 100, series: [{ key: 'cpu', label: 'used', hue: '--hue-1' },
 		{ key: 'wait', label: 'waiting', hue: '--hue-3' }] },
-	{ title: 'Memory', format: shortBytes, floorCeiling: 1 << 20, binary: true, series: [{ key: 'memory', label: 'has', hue: '--hue-2' },
-		{ key: 'balloon', label: 'balloon', hue: '--hue-3' }] },
+	{ title: 'Memory', format: shortBytes, floorCeiling: 1 << 20, binary: true, series: [
+		{ key: 'memory', label: 'has', hue: '--hue-2' }, { key: 'balloon', label: 'balloon', hue: '--hue-3' }] },
 	{ title: 'Network', format: formatRate, floorCeiling: 1024, binary: true, series: [{ key: 'netIn', label: 'in', hue: '--hue-1' },
 		{ key: 'netOut', label: 'out', hue: '--hue-4' }] },
 	{ title: 'Disk', format: formatRate, floorCeiling: 1024, binary: true, series: [{ key: 'diskRead', label: 'read', hue: '--hue-2' },
@@ -68,9 +68,10 @@ const NIC_COLUMNS = [
 ];
 
 function diskColumns(config) {
+	const medium = ({ module, device }) => module || device || '';
 	return [
 		{ label: 'Disk', kind: 'mono', cell: (disk, index) => `vd${String.fromCharCode(97 + index)}` },
-		{ label: 'Medium', kind: 'mono', cell: (disk, index) => config.disk?.[index]?.module || config.disk?.[index]?.device || '' },
+		{ label: 'Medium', kind: 'mono', cell: (disk, index) => medium(config.disk?.[index] || {}) },
 		{ label: 'Read', kind: 'number', cell: (disk) => formatBytes(disk.read_bytes) },
 		{ label: 'Written', kind: 'number', cell: (disk) => formatBytes(disk.write_bytes) },
 		{ label: 'Flushes', kind: 'number', cell: (disk) => disk.flush_requests },
