@@ -6,7 +6,7 @@
 #include "kernel/vm.h"
 #include "mm/window.h"
 
-#define EOI_WINDOW 6u /* those before it are of kernel/fetch.c */
+#define EOI_WINDOW VCPU_FETCH_SLOTS /* those before it are of kernel/fetch.c */
 
 void pveoi_offer(struct vcpu *v, unsigned vector)
 {

@@ -36,7 +36,8 @@ static struct host_virtio_net *card_of(struct net_port *port)
 }
 
 /* [at, at + bytes) as descriptors behind those that are there; their number, 0: no room. */
-static unsigned add(const struct host_virtio_net *card, struct host_virtio_net_page *page, unsigned count, const uint8_t *at, uint32_t bytes)
+static unsigned add(const struct host_virtio_net *card, struct host_virtio_net_page *page, unsigned count, const uint8_t *at,
+		    uint32_t bytes)
 {
 	while (bytes != 0) {
 		uint32_t piece = PAGE - (uint32_t)((uintptr_t)at % PAGE);
@@ -175,7 +176,8 @@ static unsigned take_sent(struct host_virtio_net *card)
 /* ---- From the wire to the switch -------------------------------------------------------------------------------------------------- */
 
 /* A frame in the pages of `count` buffers, the first one after the header. */
-static void forward(struct host_virtio_net *card, const struct host_virtio_net_pair *pair, const unsigned *id, const uint32_t *bytes, unsigned count)
+static void forward(struct host_virtio_net *card, const struct host_virtio_net_pair *pair, const unsigned *id, const uint32_t *bytes,
+		    unsigned count)
 {
 	struct io_segment piece[RECEIVE_PAGES];
 
