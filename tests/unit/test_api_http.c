@@ -21,7 +21,7 @@ static char last_path[256];
 static struct text taken;	 /* what a WebSocket's client sent */
 static size_t take_most = 1000; /* bytes that the WebSocket's reader takes at once */
 static char to_send[64];
-static bool allowed = true;
+static bool allowed = true, may_answer = true;
 
 static bool echo_sink(struct http_exchange *x, const uint8_t *bytes, size_t count)
 {
@@ -94,6 +94,12 @@ void api_begin(struct http_exchange *x)
 	}
 }
 
+bool api_may_answer(const struct http_exchange *x)
+{
+	(void)x;
+	return may_answer;
+}
+
 void api_note_answer(struct http_exchange *x)
 {
 	assert_int_not_equal(x->answer.status, 0);
@@ -118,7 +124,7 @@ static int set_up(void **state)
 	begun = ended = noted = 0;
 	take_most = 1000;
 	to_send[0] = '\0';
-	allowed = true;
+	allowed = may_answer = true;
 	text_clear(&taken);
 	return 0;
 }
@@ -230,6 +236,29 @@ static void http_receive__ambiguous_or_malformed__400_and_closed(void **state)
 		assert_true(client.finished);
 		client_close(&client);
 	}
+}
+
+static void http_poll__answer_must_wait__sent_when_it_may_or_after_seconds(void **state)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct client client;
+
+	(void)state;
+	may_answer = false;
+	ask(&client, request);
+	client_wait(4 * SECOND);
+	assert_int_equal(client.count, 0);
+	may_answer = true;
+	client_wait(SECOND / 10);
+	assert_int_equal(count_of(client.got, "HTTP/1.1 200 "), 1);
+	may_answer = false;
+	client_clear(&client);
+	client_send(&client, request);
+	client_wait(4 * SECOND);
+	assert_int_equal(client.count, 0);
+	client_wait(2 * SECOND);
+	assert_int_equal(count_of(client.got, "HTTP/1.1 200 "), 1);
+	client_close(&client);
 }
 
 static void http_receive__other_refusals__their_status(void **state)
@@ -652,6 +681,7 @@ int main(void)
 		cmocka_unit_test_setup(http_run_socket__fragments_with_a_ping_between__joined_and_answered, set_up),
 		cmocka_unit_test_setup(http_run_socket__reader_takes_little__nothing_is_lost, set_up),
 		cmocka_unit_test_setup(http_run_socket__server_has_a_message__one_frame, set_up),
+		cmocka_unit_test_setup(http_poll__answer_must_wait__sent_when_it_may_or_after_seconds, set_up),
 		cmocka_unit_test_setup(http_run_socket__violations__closed_with_their_code, set_up),
 		cmocka_unit_test_setup(http_check_socket__silence__asked_and_then_gone, set_up),
 		cmocka_unit_test_setup(http_check_socket__token_withdrawn__closed, set_up),

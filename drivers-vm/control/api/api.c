@@ -6,6 +6,7 @@
 
 #include "drivers-vm/control/api/audit.h"
 #include "drivers-vm/control/api/routes.h"
+#include "drivers-vm/control/store/store.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -232,6 +233,11 @@ static bool is_audited(const struct http_exchange *x)
 	if (x->request.method == HTTP_GET && (status < 400 || status == 404 || status == 426))
 		return status == 101 && x->answer.socket->receive != NULL; /* consoles and debuggers */
 	return status != 429;
+}
+
+bool api_may_answer(const struct http_exchange *x)
+{
+	return x->request.method == HTTP_GET || x->answer.status >= 300 || !store_is_kept() || store_is_clean();
 }
 
 void api_note_answer(struct http_exchange *x)

@@ -135,6 +135,8 @@ void http_socket_end(struct http_exchange *x, unsigned reason);
 void api_begin(struct http_exchange *x);
 /* The answer is set; called once for each request. Also for those that http.c refuses itself. */
 void api_note_answer(struct http_exchange *x);
+/* False: what was asked for is done, but a power cut would undo it. Then http.c waits some seconds and asks again. */
+bool api_may_answer(const struct http_exchange *x);
 /* The exchange is over, or the connection lost. */
 void api_end(struct http_exchange *x);
 /* Whether the exchange's token is still good. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define KEEP_NS 5000000000ull /* a disk that does not answer is not waited for */
 #define CHUNK_FRAME_BYTES 12u /* "xxxx\r\n" before and "\r\n" behind, and room to spare */
 
 static const struct {
@@ -268,6 +269,9 @@ static void make_more(struct http_conn *conn)
 bool http_send_answer(struct http_conn *conn)
 {
 	if (conn->stage == HTTP_ANSWER_HEAD) {
+		/* Nothing is sent yet: deadline_ns is when the answer was ready. */
+		if (!api_may_answer(&conn->x) && conn->x.now_ns < conn->deadline_ns + KEEP_NS)
+			return false;
 		if (http_room(conn) < 2048)
 			return http_flush(conn);
 		put_head(conn);
