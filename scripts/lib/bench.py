@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import apibench
 import bochs
 import bootcost
 import guestconfig
@@ -154,6 +155,12 @@ def memory(scratch):
         show(name, found.group(1), unit)
 
 
+def operators(scratch):
+    show("api_tls_handshake", f"{apibench.handshake(scratch):.0f}", "instructions")
+    milliseconds, count = apibench.list_of_vms(scratch)
+    show(f"api_list_{apibench.VMS}_vms", f"{milliseconds:.1f}", f"ms for {count} bytes, on this computer's emulator")
+
+
 def root_mode(_):
     allowed = size.budget()
     for name, value in size.measure().items():
@@ -163,7 +170,7 @@ def root_mode(_):
 
 def main():
     measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory,
-                    "io": io_of_guests, "peers": peers, "size": root_mode}
+                    "io": io_of_guests, "peers": peers, "api": operators, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

@@ -177,7 +177,7 @@ class Guide:
         return [f"run: web console and API: {self.url}/", f"run:   certificate {fingerprint}", f"run:   first token {token}",
                 f"run: in another terminal: export HILUM_HOST={self.url} HILUM_TOKEN={token}" if self.token else
                 f"run: in another terminal: export HILUM_HOST={self.url} HILUM_TOKEN=...",
-                "run:   build/hilum list; build/hilum dominfo linux; build/hilum console linux; build/hilum --help   (make tools builds it)"]
+                "run:   build/hilum list; build/hilum dominfo linux; build/hilum console linux; build/hilum --help"]
 
 
 def main():
