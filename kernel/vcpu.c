@@ -240,7 +240,7 @@ static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t
 
 static void prepare_startup(struct vcpu *v, uint32_t requests)
 {
-	if ((requests & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI)) && v->state == VCPU_TRAPPED) {
+	if (v->state == VCPU_TRAPPED) {
 		v->deferred |= requests & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI);
 		return;
 	}
@@ -299,7 +299,8 @@ bool vcpu_prepare(struct vcpu *v)
 		forward_again(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
-	prepare_startup(v, r);
+	if (unlikely(r & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI)))
+		prepare_startup(v, r);
 	if (r & VCPU_REQUEST_APIC_TIMER)
 		vlapic_timer_expired(&v->apic);
 	if (r & VCPU_REQUEST_NMI)
@@ -312,13 +313,12 @@ bool vcpu_prepare(struct vcpu *v)
 		v->kicked = v->state != VCPU_HALTED;
 		v->state = v->kicked ? v->state : VCPU_READY;
 	}
-	if (r & VCPU_REQUEST_EXTINT)
-		v->extint_message = true;
+	v->extint_message |= (r & VCPU_REQUEST_EXTINT) != 0;
 	if (r & (VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_APIC_TIMER | VCPU_REQUEST_EXTINT)) {
 		v->check_interrupts = true;
 		prepare_interrupts(v);
 	}
-	return v->state == VCPU_READY && !v->stopped && !(v->requests & VCPU_REQUEST_STOP); /* its debugger's, or for a bad answer */
+	return v->state == VCPU_READY && !(v->requests & VCPU_REQUEST_STOP); /* its debugger's, or for a bad answer */
 }
 
 uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
