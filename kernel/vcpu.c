@@ -350,9 +350,9 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 	int vector = vlapic_pending(&v->apic);
 	if (vector >= 0 && interruptible) {
 		vlapic_take(&v->apic, (unsigned)vector);
-		if (v->kvm[KVM_PV_EOI] & 1)
-			pveoi_offer(v, (unsigned)vector);
 		v->stats.injected++;
+		if (unlikely(v->kvm[KVM_PV_EOI] & 1))
+			pveoi_offer(v, (unsigned)vector);
 		return EVENT_VALID | (uint64_t)vector;
 	}
 	*window = vector >= 0 || extint_waits(v);
