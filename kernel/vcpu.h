@@ -107,6 +107,7 @@ struct vcpu {
 	bool paging_valid;     /* `paging` holds the guest's values */
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */
 	bool nmi_pending, nmi_blocked, nmi_stepping;
+	uint64_t nmi_return; /* where the IRET is that ended the last NMI's handler, if the backend must know */
 	bool intack_pending;    /* an INTACK trap is under way */
 	bool kicked;            /* by a paravirtual wake-up before it halted: the next HLT does not sleep */
 	bool extint_message;    /* an ExtINT message asks for one */

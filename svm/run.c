@@ -54,15 +54,19 @@ static void window_set(struct vmcb *c, bool open)
 static void inject(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
-	bool window;
+	/* One that came before the handler's IRET is executed would overwrite the frame that this returns by. */
+	bool window, held = unlikely(v->nmi_pending) && !v->nmi_blocked && v->rip == v->nmi_return;
+
+	v->nmi_blocked |= held;
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
+	v->nmi_blocked &= !held;
 
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
 		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
 	window_set(c, window);
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
-		vcpu_step_for_nmi(v); /* held by a shadow */
+		vcpu_step_for_nmi(v); /* held by a shadow, or as above */
 }
 
 static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
@@ -171,15 +175,13 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 		vm_crash(v, HILUM_CRASH_INVALID_STATE, c->exitcode);
 }
 
-/* The NMI handler is about to end. If the next NMI waits, one step is made first: it may only come after the IRET. */
+/* The NMI handler is about to end: the next NMI, whether it waits or comes meanwhile, comes after the IRET. */
 static void handle_iret(struct vcpu *v, struct vmcb *c)
 {
 	VMCB_SET(c, intercept_misc1, c->intercept_misc1 & ~INTERCEPT(VMEXIT_IRET));
-	if (!v->nmi_pending) {
-		v->nmi_blocked = false;
-		return;
-	}
-	vcpu_step_for_nmi(v);
+	v->nmi_blocked = false;
+	v->nmi_return = v->rip;
+	v->check_interrupts = true;
 }
 
 static void handle_debug(struct vcpu *v)

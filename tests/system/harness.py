@@ -159,7 +159,8 @@ class Machine:
         self.expect(r"BEGIN\r?\n", within_s)
         start = self.seen
         status = self.expect(r"END (\d+)\r?\n", within_s, never="Kernel panic")
-        output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text[start:status.start()]).replace("\r", "").strip()
+        output = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text[start:status.start()]).replace("\r", "")
+        output = re.sub(r"^\x18?hilum: .*\n?", "", output, flags=re.MULTILINE).strip()  # lines of the log may come between
         self.prompt(within_s)
         if status.group(1) != "0":
             raise Failed(f"'{command}' ended with status {status.group(1)}: {output}")

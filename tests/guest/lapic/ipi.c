@@ -224,6 +224,25 @@ void ipi_nmi(void)
 	CHECK_EQ(nmi_count(0), 0);
 }
 
+static void do_nothing(void *unused)
+{
+	(void)unused;
+}
+
+/* Each comes when it likes, also while the last one's handler is about to return; none may come before that has. */
+void ipi_nmi_storm(void)
+{
+	if (alone())
+		return;
+	guest_cpus[1].irq_count[VEC_NMI] = 0;
+	for (unsigned i = 0; i < STORM; i++) {
+		lapic_send(guest_cpus[1].apic_id, LAPIC_ICR_NMI | LAPIC_ICR_ASSERT);
+		clock_delay_us(i % 8);
+	}
+	CHECK(smp_call_all(do_nothing, NULL, WAIT_US), "CPU 1 does not come back");
+	CHECK(nmi_count(1) > 0 && nmi_count(1) <= STORM, "CPU 1 took %u NMIs of %u", nmi_count(1), STORM);
+}
+
 static void halt_until_taken(void *ready)
 {
 	struct guest_cpu *cpu = guest_cpu_self();

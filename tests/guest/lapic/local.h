@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #define WAIT_US  5000000 /* for what must happen */
+#define STORM   400
 #define QUIET_US 3000    /* for what must not */
 
 /* registers.c */
@@ -32,6 +33,7 @@ void ipi_logical_cluster(void); /* xAPIC */
 void ipi_logical_x2apic(void);  /* x2APIC */
 void ipi_lowest_priority(void);
 void ipi_nmi(void);
+void ipi_nmi_storm(void);
 void ipi_wakes_hlt(void);
 void ipi_absent(void);
 void ipi_init_sipi(void);

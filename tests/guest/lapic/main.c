@@ -17,7 +17,7 @@
 		{ mode "illegal_vector", regs_illegal_vector }, { mode "self_ipi", ipi_self },               \
 		{ mode "physical_ipi", ipi_physical }, { mode "shorthands", ipi_shorthands },                \
 		{ mode "broadcast", ipi_broadcast }, { mode "lowest_priority", ipi_lowest_priority },        \
-		{ mode "nmi_to_other", ipi_nmi }, { mode "ipi_wakes_hlt", ipi_wakes_hlt },                   \
+		{ mode "nmi_to_other", ipi_nmi }, { mode "nmi_storm", ipi_nmi_storm }, { mode "ipi_wakes_hlt", ipi_wakes_hlt },                   \
 		{ mode "ipi_to_nobody", ipi_absent }, { mode "timer_dividers", timer_dividers },             \
 		{ mode "timer_one_shot", timer_one_shot }, { mode "timer_periodic", timer_periodic },        \
 		{ mode "timer_masked", timer_masked }, { mode "timer_stop", timer_stop },                    \
