@@ -240,7 +240,7 @@ static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t
 
 static void prepare_startup(struct vcpu *v, uint32_t requests)
 {
-	if (v->state == VCPU_TRAPPED) {
+	if ((requests & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI)) && v->state == VCPU_TRAPPED) {
 		v->deferred |= requests & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI);
 		return;
 	}
@@ -299,8 +299,7 @@ bool vcpu_prepare(struct vcpu *v)
 		forward_again(v);
 	if ((r & (VCPU_REQUEST_EVENT | VCPU_REQUEST_TRAP | VCPU_REQUEST_WAIT_TIMER)) && v->state == VCPU_WAITING)
 		forward_wake(v, r);
-	if (unlikely(r & (VCPU_REQUEST_INIT | VCPU_REQUEST_SIPI)))
-		prepare_startup(v, r);
+	prepare_startup(v, r);
 	if (r & VCPU_REQUEST_APIC_TIMER)
 		vlapic_timer_expired(&v->apic);
 	if (r & VCPU_REQUEST_NMI)
@@ -313,12 +312,13 @@ bool vcpu_prepare(struct vcpu *v)
 		v->kicked = v->state != VCPU_HALTED;
 		v->state = v->kicked ? v->state : VCPU_READY;
 	}
-	v->extint_message |= (r & VCPU_REQUEST_EXTINT) != 0;
+	if (r & VCPU_REQUEST_EXTINT)
+		v->extint_message = true;
 	if (r & (VCPU_REQUEST_INTERRUPT | VCPU_REQUEST_NMI | VCPU_REQUEST_APIC_TIMER | VCPU_REQUEST_EXTINT)) {
 		v->check_interrupts = true;
 		prepare_interrupts(v);
 	}
-	return v->state == VCPU_READY && !(v->requests & VCPU_REQUEST_STOP); /* its debugger's, or for a bad answer */
+	return v->state == VCPU_READY && !v->stopped && !(v->requests & VCPU_REQUEST_STOP); /* its debugger's, or for a bad answer */
 }
 
 uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
@@ -350,9 +350,9 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 	int vector = vlapic_pending(&v->apic);
 	if (vector >= 0 && interruptible) {
 		vlapic_take(&v->apic, (unsigned)vector);
-		v->stats.injected++;
-		if (unlikely(v->kvm[KVM_PV_EOI] & 1))
+		if (v->kvm[KVM_PV_EOI] & 1)
 			pveoi_offer(v, (unsigned)vector);
+		v->stats.injected++;
 		return EVENT_VALID | (uint64_t)vector;
 	}
 	*window = vector >= 0 || extint_waits(v);

@@ -176,8 +176,7 @@ static unsigned eoi_offered, eoi_taken;
 static void end_by_word(struct trap_frame *frame)
 {
 	(void)frame;
-	if (*eoi_word & 1) {
-		*eoi_word &= ~1u;
+	if (__atomic_fetch_and(eoi_word, ~1u, __ATOMIC_RELAXED) & 1) { /* in one instruction: an exit takes the offer back */
 		eoi_offered++;
 	} else {
 		lapic_eoi();
