@@ -53,6 +53,8 @@ void guest_continue(uint32_t slot);
 void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc);
 /* Stands still for good. */
 void guest_preserve(uint32_t slot);
+/* Its vCPUs get what its configuration says of cores, weight and limits, from their next turn on. After a failure some may have it. */
+enum manager_result guest_schedule(uint32_t slot, struct manager_error *error);
 void guest_press_button(uint32_t slot);
 void guest_inject_nmi(uint32_t slot);
 
