@@ -34,6 +34,33 @@ static int64_t schedule_vcpu(const struct guest *g, uint32_t index)
 	return hc(HC_VCPU_SCHEDULE, g->vcpu[index], (uintptr_t)&schedule);
 }
 
+/* The vCPU of a guest whose core this is alone; NULL: nobody's. */
+static hilum_handle_t vcpu_alone_on(uint32_t core)
+{
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+		const struct guest *g = guest_at(slot);
+
+		if (!g->made || !g->config->dedicated || core >= 64)
+			continue;
+		for (uint32_t i = 0; i < g->config->vcpus; i++)
+			if (nth_core(g->config->cpus, i) == 1ull << core)
+				return g->vcpu[i];
+	}
+	return 0;
+}
+
+bool guest_core_is_undisturbed(uint32_t core, uint64_t *asked)
+{
+	hilum_handle_t vcpu = vcpu_alone_on(core);
+	struct hilum_vcpu_stats stats;
+	uint64_t before = *asked;
+
+	if (vcpu == 0 || hc(HC_VCPU_STATS, vcpu, (uintptr_t)&stats) < 0)
+		return false;
+	*asked = stats.exits[HILUM_EXIT_PORT] + stats.exits[HILUM_EXIT_MMIO];
+	return *asked == before;
+}
+
 static enum manager_result refuse(const struct config_vm *c, int64_t result, struct manager_error *error)
 {
 	const char *field = "cpus", *detail = "none of these cores is there for it";

@@ -15,11 +15,19 @@ static struct config_vm config;
 static struct hilum_schedule told[HILUM_MAX_VCPUS];
 static unsigned calls;
 static int64_t answer;
+static uint64_t asked_vcpu, ports;
 static struct manager_error error;
 
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
 	(void)c, (void)d, (void)e, (void)f;
+	if (number == HC_VCPU_STATS) {
+		asked_vcpu = a;
+		memset((void *)b, 0, sizeof(struct hilum_vcpu_stats));
+		((struct hilum_vcpu_stats *)b)->exits[HILUM_EXIT_PORT] = ports;
+		((struct hilum_vcpu_stats *)b)->exits[HILUM_EXIT_CPUID] = 1000 + calls;
+		return 0;
+	}
 	assert_int_equal(number, HC_VCPU_SCHEDULE);
 	assert_int_equal(a, 100 + calls);
 	told[calls++] = *(const struct hilum_schedule *)b;
@@ -28,8 +36,9 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
 struct guest *guest_at(uint32_t slot)
 {
-	assert_int_equal(slot, 5);
-	return &fake_guest;
+	static struct guest none;
+
+	return slot == 5 ? &fake_guest : &none;
 }
 
 const char *control_error(int64_t code)
@@ -131,6 +140,28 @@ static void guest_schedule__refused__names_the_key(void **state)
 	assert_string_equal(error.detail, "no such handle");
 }
 
+static void guest_core_is_undisturbed__dedicated__until_its_guest_asks(void **state)
+{
+	uint64_t asked = 0;
+
+	(void)state;
+	config.vcpus = 2;
+	config.cpus = 1ull << 2 | 1ull << 5;
+	config.dedicated = true;
+	ports = 7;
+	assert_false(guest_core_is_undisturbed(5, &asked)); /* not made */
+	fake_guest.made = true;
+	assert_false(guest_core_is_undisturbed(5, &asked));
+	assert_int_equal(asked_vcpu, 101);
+	assert_true(guest_core_is_undisturbed(5, &asked));
+	ports++;
+	assert_false(guest_core_is_undisturbed(5, &asked));
+	assert_true(guest_core_is_undisturbed(5, &asked));
+	assert_false(guest_core_is_undisturbed(3, &asked));
+	config.dedicated = false;
+	assert_false(guest_core_is_undisturbed(5, &asked));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +170,7 @@ int main(void)
 		cmocka_unit_test_setup(guest_schedule__cap_smaller_than_a_part__never_becomes_unlimited, setup),
 		cmocka_unit_test_setup(guest_schedule__dedicated__a_core_each, setup),
 		cmocka_unit_test_setup(guest_schedule__refused__names_the_key, setup),
+		cmocka_unit_test_setup(guest_core_is_undisturbed__dedicated__until_its_guest_asks, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
