@@ -73,7 +73,7 @@ def weights(platform, scratch, windows=4):
     return [part / sum(shares) for part in shares], sum(shares)
 
 
-def cap(platform, scratch, percent=25, windows=4):
+def cap(platform, scratch, percent=25, windows=10):
     """The part of a core that a guest gets with that cap while nobody else wants any."""
     _, ends = run(platform, scratch, guest(platform, "capped", windows=windows, cap=percent))
     return share(ends, "capped")
@@ -88,7 +88,7 @@ def harm(platform, scratch, windows=4):
     return {HARMS[int(number) % len(HARMS)]: int(part) / 10000 for number, part in WINDOW.findall(text)}
 
 
-def lock(platform, scratch, pause, rounds=50, smp=1):
+def lock(platform, scratch, pause, rounds=30, smp=1):
     """Ticks that four vCPUs need to enter a lock so often each, with PAUSE while they wait or without."""
     text, ends = run(platform, scratch, guest(platform, "lock", "lock", vcpus=4, words=f"rounds={rounds} pause={int(pause)}"), smp=smp)
     found = LOCK.search(text)

@@ -10,9 +10,9 @@
 
 #define CPUS_MAX    4
 #define TIMEOUT_US  60000000
-#define HOLD_ROUNDS 1000u
+#define HOLD_ROUNDS 50000u /* a slice has some 40 of them */
 
-static uint32_t next_ticket, now_served;
+static uint32_t next_ticket, now_served, arrived;
 static uint64_t inside, rounds;
 static bool pauses;
 
@@ -29,6 +29,9 @@ static void wait_for(uint32_t ticket)
 static void enter_often(void *arg)
 {
 	(void)arg;
+	__atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
+	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) != smp_cpus)
+		cpu_relax();
 	for (uint64_t i = 0; i < rounds; i++) {
 		uint64_t work = HOLD_ROUNDS;
 
@@ -43,7 +46,7 @@ void contend_for_lock(void)
 {
 	uint64_t start;
 
-	rounds = test_option("rounds", 50);
+	rounds = test_option("rounds", 30);
 	pauses = !test_option_is("pause", "0");
 	smp_start(CPUS_MAX);
 	start = rdtsc();
