@@ -15,7 +15,7 @@ enum cpu_irq {
 	CPU_IRQ_TIMER = 0xE8,
 	CPU_IRQ_KICK = 0xE9,
 	CPU_IRQ_FAULT = 0xEA, /* the IOMMU stopped a device */
-	CPU_IRQ_POSTED = 0xEB, /* the guest that runs has something in its IRR: the CPU's own; in root mode it has no handler */
+	CPU_IRQ_POSTED = 0xEB, /* the guest that runs has something in its IRR: the CPU's own; in root mode as a kick */
 };
 
 /*
@@ -33,12 +33,15 @@ struct cpu {
 
 	/* shared */
 	uint64_t epoch;      /* quiescent points passed; written by this core only */
+	bool health_asked;   /* look at the machine-check banks */
 	struct vcpu *inbox;  /* vCPUs that other cores want looked at, referenced: a stack, taken whole */
 
 	/* scheduler */
 	struct vcpu *current; /* being run, or NULL while idle */
 	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
 	struct vcpu *loaded;  /* whose registers (MSRs, segments) the core holds */
+	uint32_t last_vm, last_guest; /* ids of the VM and of the VM that is no service VM that it ran last */
+	uint64_t spec_ctrl;   /* of the vCPU that is loaded */
 	struct vcpu *fpu;     /* whose FPU registers and XCR0 the core holds; it may be a vCPU that a service VM's works for now */
 	struct queue realtime; /* ready vCPUs of real-time VMs, keyed by arrival */
 	struct queue fair;     /* the others, keyed by virtual time */
