@@ -136,6 +136,7 @@ static int64_t vm_new(struct vcpu *v, gpa_t config_gpa)
 
 static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
+	struct hilum_host_health health;
 	struct hilum_host_info info;
 	struct device *device;
 	struct object *event;
@@ -151,7 +152,13 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
+	case HC_HOST_HEALTH:
+		host_get_health(&health);
+		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
+	case HC_HOST_LAST_RUN:
+		return vm_copy_out(v->vm, a[1], &log_last_run, sizeof(log_last_run));
 	case HC_HOST_RESET:
+		log_set_end(HILUM_END_RESET);
 		machine_reset();
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
@@ -405,6 +412,8 @@ static const struct {
 	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_RESET, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_HEALTH, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_LAST_RUN, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),
