@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ATTEMPTS_MAX 3u
+#define ATTEMPTS_MAX 5u
 #define PAUSE_NS     200000000ull  /* between attempts, more each time */
-#define WELL_NS	     10000000000ull /* after which it has gone well */
+#define WELL_NS	     1000000000ull /* after which it has gone well */
 
 _Static_assert(PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR >= (96ull << 20), "room for more VMs than there are");
 
@@ -172,7 +172,7 @@ static bool may_follow(void)
 	struct survivor_head *head = survivor_head();
 
 	head->attempts++;
-	if (head->attempts > 1)
+	if (head->attempts > 2)
 		pause_ns(head->attempts * PAUSE_NS);
 	if (!had_begun())
 		return false; /* nothing of worth was there yet */
