@@ -151,6 +151,7 @@ struct manager_host {
 	uint64_t wall_clock_ns; /* since 1970, now */
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
+	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
 	struct hilum_host_health health;
 	struct vulnerability_cpu vulnerable; /* what its vulnerabilities depend on, beside that */
