@@ -175,6 +175,7 @@ struct vcpu {
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux;
+	uint64_t spec_ctrl; /* the guest's IA32_SPEC_CTRL */
 	uint64_t pat;
 	uint64_t kvm[KVM_MSR_COUNT];
 	uint32_t *eoi_word; /* from an entry to the exit: window onto the guest's word with an offer in it (pveoi.h), or NULL */

@@ -41,6 +41,11 @@ struct manager_entry *manager_entry_at(unsigned index);
 /* Gives its slot back, if it has one, with all that is in it. */
 void manager_entry_leave(struct manager_entry *e);
 
+/* Versions that are given from now on are higher. */
+void manager_skip_versions(uint64_t version);
+/* Leaves the definition out that hilum.toml has, and an operator has taken away in this run. */
+void manager_entry_drop(struct manager_entry *e);
+
 /* Fills *error; returns `result`. */
 enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
