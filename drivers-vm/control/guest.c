@@ -71,7 +71,8 @@ static bool make_vcpus(struct guest *g)
 		int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, i, choose_core(g->config), g->config->weight);
 		if (vcpu < 0)
 			return fail(g, "vCPU", vcpu);
-		g->vcpu[i] = (hilum_handle_t)vcpu;
+		g->vcpu[g->vcpus++] = (hilum_handle_t)vcpu;
+		g->plugged |= 1ull << i;
 	}
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);

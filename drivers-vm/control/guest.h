@@ -17,6 +17,8 @@ struct guest {
 	unsigned killed; /* driver VMs have died of its state, one after the other */
 	hilum_handle_t vm, memory, state;
 	hilum_handle_t record; /* struct vm_record; the console's */
+	uint32_t vcpus; /* that have been made, from 0 on; some of them may not be plugged in, */
+	uint64_t plugged; /* as bit n says of vCPU n */
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS];
 	struct guest_map map;
 	uint64_t driver_ram; /* where its RAM is in the driver VM */
@@ -24,6 +26,7 @@ struct guest {
 	uint64_t paused_tsc;
 	bool asked; /* by the driver VM: request and value wait for guest_run_requests */
 	uint64_t request, value;
+	bool barked; /* likewise: its watchdog */
 };
 
 /* How a guest comes to its end. */
@@ -68,6 +71,8 @@ unsigned guest_resume_all(void);
 
 /* The slot's guest has come to its end: manager.c decides. Its vCPUs may still run. */
 void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value);
+/* It has not touched its watchdog in time; said again each time that the time has passed once more. */
+void manager_guest_watchdog(uint32_t slot);
 
 /* ---- For guest*.c ------------------------------------------------------------------------------------------ */
 /* Why it cannot be made: in the log, and for the operator. Always false. */

@@ -9,13 +9,14 @@
 
 static void run_all(const struct guest *g)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
-		hc(HC_VCPU_RUN, g->vcpu[i]);
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		if (g->plugged >> i & 1)
+			hc(HC_VCPU_RUN, g->vcpu[i]);
 }
 
 static void stop_all(const struct guest *g)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
+	for (uint32_t i = 0; i < g->vcpus; i++)
 		hc(HC_VCPU_PAUSE, g->vcpu[i]);
 }
 
@@ -35,7 +36,7 @@ void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc)
 	const struct guest *g = guest_at(slot);
 	static struct hilum_vcpu_state state;
 
-	for (uint32_t i = 0; i < g->config->vcpus; i++) {
+	for (uint32_t i = 0; i < g->vcpus; i++) {
 		if (hc(HC_VCPU_GET_STATE, g->vcpu[i], (uintptr_t)&state, HILUM_STATE_MSR) < 0)
 			continue;
 		state.tsc_offset -= stood_tsc;
@@ -73,8 +74,9 @@ void guest_inject_nmi(uint32_t slot)
 {
 	const struct guest *g = guest_at(slot);
 
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
-		hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		if (g->plugged >> i & 1)
+			hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
 }
 
 /* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
@@ -83,7 +85,10 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 {
 	struct guest *g = guest_at(slot);
 
-	if (g->asked || !g->made || g->ended)
+	if (!g->made || g->ended)
+		return;
+	g->barked |= request == CHANNEL_REQUEST_WATCHDOG;
+	if (g->asked || request == CHANNEL_REQUEST_WATCHDOG)
 		return; /* the first one counts */
 	g->asked = true;
 	g->request = request;
@@ -94,9 +99,14 @@ void guest_run_requests(void)
 {
 	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		struct guest *g = guest_at(slot);
-		if (!g->made || g->ended || !g->asked)
+		if (!g->made || g->ended)
 			continue;
-		g->asked = false;
+		bool barked = g->barked, asked = g->asked;
+		g->barked = g->asked = false;
+		if (!asked && barked)
+			manager_guest_watchdog(slot);
+		if (!asked)
+			continue;
 		if (g->request == CHANNEL_REQUEST_POWER_OFF)
 			manager_guest_ended(slot, GUEST_POWERED_OFF, 0);
 		else if (g->request == CHANNEL_REQUEST_RESET)

@@ -28,7 +28,7 @@ static uint64_t record_place(uint32_t slot)
 
 static bool share_trap_pages(const struct guest *g, uint32_t slot)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++) {
+	for (uint32_t i = 0; i < g->vcpus; i++) {
 		int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[i]);
 		int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, trap_page(slot, i), 4096);
 		if (page >= 0)
@@ -57,7 +57,7 @@ void guest_unshare(const struct guest *g, uint32_t slot)
 	driver_unmap(g->driver_ram, g->config->memory_bytes);
 	driver_unmap(state_place(slot), CHANNEL_STATE_BYTES);
 	driver_unmap(record_place(slot), sizeof(struct vm_record));
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
+	for (uint32_t i = 0; i < g->vcpus; i++)
 		driver_unmap(trap_page(slot, i), 4096);
 }
 
@@ -76,7 +76,7 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	m.attach.doorbell_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);
 	hc(HC_HANDLE_CLOSE, doorbell);
 	m.attach.vm_handle = (uint32_t)vm;
-	m.attach.vcpus = c->vcpus;
+	m.attach.vcpus = c->vcpus_max;
 	m.attach.ram_gpa = g->driver_ram;
 	m.attach.low_bytes = g->map.low_bytes;
 	m.attach.high_bytes = g->map.high_bytes;

@@ -73,6 +73,7 @@ enum channel_request {
 	CHANNEL_REQUEST_RESET,
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
 	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
+	CHANNEL_REQUEST_WATCHDOG,   /* the guest has not touched its watchdog in time */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u

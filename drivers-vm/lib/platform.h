@@ -28,6 +28,10 @@
 #define PLATFORM_RESET_VALUE         0x01u
 #define PLATFORM_SLP_TYP_S5          5u
 #define PLATFORM_POWER_BUTTON_GSI    9u     /* edge: one pulse is one press of the ACPI power button */
+#define PLATFORM_WATCHDOG_PORT       0x610u /* what ACPI's WDAT describes: drivers-vm/driver/watchdog.h */
+#define PLATFORM_CPU_PORT            0x620u /* processors that come and go: drivers-vm/driver/cpu_plug.h */
+#define PLATFORM_CPU_GSI             10u    /* edge: a pulse says that some shall come or go */
+#define PLATFORM_ACPI_PORTS_LAST     0x63Fu /* of those from PLATFORM_SLEEP_CONTROL_PORT on */
 #define PLATFORM_PCI_IO_BASE         0xC000u /* window for I/O BARs */
 #define PLATFORM_PCI_IO_LIMIT        0xFFFFu
 

@@ -83,6 +83,7 @@ static struct fake_vm *add_vm(struct manager_definition *definition)
 			continue;
 		vms[i] = (struct fake_vm){.used = true, .definition = definition, .console = vms[i].console};
 		vms[i].view = (struct manager_vm){.config = &definition->config, .version = 1};
+		vms[i].view.autostart = definition->config.autostart == CONFIG_AUTOSTART_YES;
 		return &vms[i];
 	}
 	return NULL;
@@ -104,6 +105,7 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 		free_definition(vm->definition);
 	vm->definition = definition;
 	vm->view.version++;
+	vm->view.autostart = definition->config.autostart == CONFIG_AUTOSTART_YES;
 	vm->view.change_pending = fake_vm_has_figures(vm);
 	if (!vm->view.change_pending) {
 		free_definition(vm->running);
@@ -328,7 +330,7 @@ static void define_first(unsigned i)
 	struct config_vm *config = &definition->config;
 
 	*config = (struct config_vm){.kernel = "vmlinuz", .initrd = "initrd", .cmdline = "console=ttyS0 quiet", .memory_bytes = 512ull << 20,
-				     .vcpus = 2, .weight = 256, .prefault = true, .hugepages = true, .serial = true,
+				     .vcpus = 2, .vcpus_max = 2, .weight = 256, .prefault = true, .hugepages = true, .serial = true,
 				     .balloon_bytes = CONFIG_NO_BALLOON, .on_reboot = CONFIG_ACTION_RESTART, .disk_count = 1,
 				     .nic_count = 1};
 	snprintf(config->name, sizeof(config->name), i == 0 ? "linux" : i == 1 ? "spare" : "vm%u", i);
@@ -339,7 +341,7 @@ static void define_first(unsigned i)
 
 	if (vm == NULL)
 		abort();
-	vm->view.from_file = true;
+	vm->view.from_file = vm->view.autostart = true;
 }
 
 void fake_manager_start(unsigned count)

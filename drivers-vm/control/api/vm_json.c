@@ -192,6 +192,8 @@ void vm_write(struct json_out *json, const struct manager_vm *vm)
 	json_put_uint(json, "starts", vm->starts);
 	json_put_uint(json, "crashes", vm->crashes);
 	json_put_bool(json, "from_file", vm->from_file);
+	json_put_bool(json, "autostart", vm->autostart);
+	json_put_bool(json, "core_kept", vm->core_kept);
 	json_put_uint(json, "version", vm->version);
 	json_key(json, "config");
 	config_write_json(json, vm->config);
