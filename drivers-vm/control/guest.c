@@ -65,13 +65,21 @@ static uint32_t choose_core(const struct config_vm *c)
 	return 0;
 }
 
+bool guest_make_vcpu(struct guest *g, uint32_t index)
+{
+	int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, index, choose_core(g->config), g->config->weight);
+
+	if (vcpu < 0)
+		return fail(g, "vCPU", vcpu);
+	g->vcpu[g->vcpus++] = (hilum_handle_t)vcpu;
+	return true;
+}
+
 static bool make_vcpus(struct guest *g)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
-		int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, i, choose_core(g->config), g->config->weight);
-		if (vcpu < 0)
-			return fail(g, "vCPU", vcpu);
-		g->vcpu[g->vcpus++] = (hilum_handle_t)vcpu;
+		if (!guest_make_vcpu(g, i))
+			return false;
 		g->plugged |= 1ull << i;
 	}
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
@@ -125,7 +133,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 
 	if (!make_vm(g, slot) || !make_memory(g))
 		return false;
-	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
+	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);

@@ -46,6 +46,7 @@ void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc)
 
 void guest_continue(uint32_t slot)
 {
+	const struct channel_message touch = { .kind = CHANNEL_WATCHDOG, .slot = slot };
 	struct guest *g = guest_at(slot);
 
 	if (!g->made || !g->paused || g->ended)
@@ -53,6 +54,8 @@ void guest_continue(uint32_t slot)
 	guest_turn_back_clock(slot, service_tsc() - g->paused_tsc);
 	g->paused = false;
 	run_all(g);
+	if (g->config->watchdog != CONFIG_WATCHDOG_NONE && !driver_is_lost())
+		driver_send(&touch);
 }
 
 void guest_preserve(uint32_t slot)
@@ -88,7 +91,9 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 	if (!g->made || g->ended)
 		return;
 	g->barked |= request == CHANNEL_REQUEST_WATCHDOG;
-	if (g->asked || request == CHANNEL_REQUEST_WATCHDOG)
+	if (request == CHANNEL_REQUEST_EJECT && value < HILUM_MAX_VCPUS)
+		g->ejected |= 1ull << value;
+	if (g->asked || request == CHANNEL_REQUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
 		return; /* the first one counts */
 	g->asked = true;
 	g->request = request;
@@ -101,6 +106,8 @@ void guest_run_requests(void)
 		struct guest *g = guest_at(slot);
 		if (!g->made || g->ended)
 			continue;
+		for (; g->ejected != 0; g->ejected &= g->ejected - 1)
+			manager_guest_ejected(slot, (uint64_t)__builtin_ctzll(g->ejected));
 		bool barked = g->barked, asked = g->asked;
 		g->barked = g->asked = false;
 		if (!asked && barked)

@@ -85,6 +85,7 @@ bool manager_entry_starts(const struct manager_entry *e)
 static void describe(const struct manager_entry *e, struct manager_vm *out)
 {
 	const struct manager_definition *in_force = e->taken != NULL ? e->taken : e->defined;
+	const struct guest *guest = e->slot >= 0 ? guest_at((uint32_t)e->slot) : NULL;
 
 	*out = (struct manager_vm){
 		.config = &in_force->config,
@@ -94,6 +95,7 @@ static void describe(const struct manager_entry *e, struct manager_vm *out)
 		.from_file = e->from_file,
 		.autostart = manager_entry_starts(e),
 		.core_kept = e->core != NULL,
+		.vcpus = guest != NULL && guest->made ? guest_count_vcpus(guest) : in_force->config.vcpus,
 		.started_ns = e->state == MANAGER_RUNNING || e->state == MANAGER_PAUSED ? e->started_ns : 0,
 		.starts = e->starts,
 		.crashes = e->crashes,

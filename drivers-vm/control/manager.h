@@ -61,6 +61,7 @@ struct manager_vm {
 	bool change_pending;  /* the definition was changed since it was started */
 	bool from_file;	      /* defined by hilum.toml */
 	bool autostart;	      /* started with the machine */
+	unsigned vcpus;	      /* that it has now, or would start with */
 	bool core_kept;	      /* there is a core file of an earlier end */
 	uint64_t started_ns;  /* since 1970, or zero */
 	char last_exit[64];   /* how it last ended, or "" */
@@ -127,6 +128,12 @@ enum manager_action {
 	MANAGER_NMI, /* to all its vCPUs */
 };
 enum manager_result manager_act(const char *name, enum manager_action action, uint64_t timeout_ns, struct manager_error *error);
+
+/*
+ * So many vCPUs, until it ends: from 1 to its definition's vcpus_max, which is more than its vcpus. Those that come are there at once;
+ * those that shall go when the guest has let go of them. MANAGER_CONFLICT: it does not run, nor is it paused.
+ */
+enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error);
 
 /* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*

@@ -398,6 +398,34 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 	}
 }
 
+enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error)
+{
+	struct manager_entry *e = manager_entry_find(name);
+
+	if (e == NULL)
+		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (e->preserved || (e->state != MANAGER_RUNNING && e->state != MANAGER_PAUSED))
+		return conflict(e, error);
+	if (e->debugged)
+		return manager_refuse(error, MANAGER_CONFLICT, "", "a debugger has it");
+	const struct config_vm *config = config_of(e);
+	if (config->vcpus_max <= config->vcpus)
+		return manager_refuse(error, MANAGER_CONFLICT, "", "its definition has no vcpus_max beyond its vcpus");
+	if (count < 1 || count > config->vcpus_max)
+		return manager_refuse(error, MANAGER_INVALID, "count", "must be a number from 1 to %u", config->vcpus_max);
+	enum manager_result result = guest_set_vcpus((uint32_t)e->slot, count);
+	event_add("vm.vcpus", name, "%u are asked for", count);
+	return result == MANAGER_OK ? result : manager_refuse(error, result, "", "there is no memory for all of them; the log says more");
+}
+
+void manager_guest_ejected(uint32_t slot, uint64_t vcpu)
+{
+	struct manager_entry *e = manager_entry_of_slot(slot);
+
+	if (e != NULL && !e->preserved && !e->debugged && guest_take_vcpu(slot, vcpu))
+		event_add("vm.vcpus", name_of(e), "the guest has let go of vCPU %lu", (unsigned long)vcpu);
+}
+
 uint64_t manager_poll(void)
 {
 	uint64_t now = manager_clock_ns(), next = manager_core_poll(now);

@@ -243,6 +243,12 @@ static void command(const struct channel_message *m)
 	case CHANNEL_BUTTON:
 		slot_press_button(m->slot);
 		return;
+	case CHANNEL_WATCHDOG:
+		slot_touch_watchdog(m->slot);
+		return;
+	case CHANNEL_VCPUS:
+		slot_set_vcpus(m->slot, m->request.value, m->request.value2);
+		return;
 	case CHANNEL_PING:
 		answer.kind = CHANNEL_PONG;
 		break;

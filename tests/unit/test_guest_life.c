@@ -131,6 +131,13 @@ void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)
 }
 
 static unsigned barks;
+static uint64_t ejected;
+
+void manager_guest_ejected(uint32_t slot, uint64_t vcpu)
+{
+	assert_true(guests[slot].made);
+	ejected |= 1ull << vcpu;
+}
 
 void manager_guest_watchdog(uint32_t slot)
 {
@@ -242,8 +249,12 @@ static void guest_run_requests__watchdog_and_power_off__both_count(void **state)
 	guest_run_requests();
 	assert_int_equal(ends, 1);
 	guest_request(2, CHANNEL_REQUEST_WATCHDOG, 0);
+	guest_request(2, CHANNEL_REQUEST_EJECT, 1);
+	guest_request(2, CHANNEL_REQUEST_EJECT, 5);
+	guest_request(2, CHANNEL_REQUEST_EJECT, UINT64_MAX); /* the driver VM may say anything */
 	guest_run_requests();
 	assert_int_equal(barks, 1);
+	assert_int_equal(ejected, 1 << 1 | 1 << 5);
 	guest_run_requests();
 	assert_int_equal(barks, 1);
 }

@@ -105,6 +105,7 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 		return driver_dies ? MANAGER_FAILED : make_result;
 	}
 	fake_guest[slot].made = true;
+	fake_guest[slot].plugged = 1;
 	fake_guest[slot].paused = paused;
 	made_ever++;
 	return MANAGER_OK;
@@ -155,6 +156,29 @@ void guest_inject_nmi(uint32_t slot)
 {
 	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
 	nmis++;
+}
+
+struct guest *guest_at(uint32_t slot)
+{
+	return &fake_guest[slot];
+}
+
+enum manager_result guest_set_vcpus(uint32_t slot, unsigned count)
+{
+	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
+	fake_guest[slot].plugged = (1ull << count) - 1;
+	return MANAGER_OK;
+}
+
+unsigned guest_count_vcpus(const struct guest *g)
+{
+	return (unsigned)__builtin_popcountll(g->plugged);
+}
+
+bool guest_take_vcpu(uint32_t slot, uint64_t index)
+{
+	fake_guest[slot].plugged &= ~(1ull << index);
+	return true;
 }
 
 /* A core file of one byte. */
@@ -832,6 +856,28 @@ static void manager_guest_watchdog__a_debugger_has_it__nothing(void **state)
 	manager_guest_watchdog(7); /* nobody's */
 }
 
+static void manager_set_vcpus__each_state_and_number__those_that_can_be(void **state)
+{
+	struct manager_definition *d = definition("a", 64);
+
+	(void)state;
+	d->config.vcpus_max = 3;
+	define(d);
+	define(definition("b", 64));
+	assert_int_equal(manager_set_vcpus("a", 2, &error), MANAGER_CONFLICT);
+	act("a", MANAGER_BOOT);
+	act("b", MANAGER_BOOT);
+	assert_int_equal(manager_set_vcpus("b", 1, &error), MANAGER_CONFLICT); /* it has no vcpus_max */
+	assert_int_equal(manager_set_vcpus("none", 1, &error), MANAGER_NOT_FOUND);
+	assert_int_equal(manager_set_vcpus("a", 4, &error), MANAGER_INVALID);
+	assert_int_equal(manager_set_vcpus("a", 0, &error), MANAGER_INVALID);
+	assert_string_equal(error.field, "count");
+	assert_int_equal(manager_set_vcpus("a", 3, &error), MANAGER_OK);
+	assert_int_equal(vm("a").vcpus, 3);
+	manager_guest_ejected(slot_of("a"), 2);
+	assert_int_equal(vm("a").vcpus, 2);
+}
+
 static void manager_start_all__autostart__those_alone(void **state)
 {
 	const struct config_vm *config;
@@ -963,6 +1009,7 @@ int main(void)
 		CASE(manager_core_open__more_than_there_can_be__is_full),
 		CASE(manager_guest_watchdog__each_action__is_done),
 		CASE(manager_guest_watchdog__a_debugger_has_it__nothing),
+		CASE(manager_set_vcpus__each_state_and_number__those_that_can_be),
 		CASE(manager_start_all__autostart__those_alone),
 		CASE(manager_debug_begin__shut_off__started_but_for_the_first_instruction),
 		CASE(manager_debug_begin__cannot_be_made__nothing_is_left),

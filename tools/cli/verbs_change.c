@@ -77,6 +77,15 @@ const struct verb verb_dump = {
 	.run = run_dump,
 };
 
+/* A number from 1 on; 0: it is none. */
+static json_int_t read_number(const char *text)
+{
+	char *end;
+	long long number = strtoll(text, &end, 10);
+
+	return end == text || *end != '\0' || number < 1 ? 0 : number;
+}
+
 /* ---- What can be changed -------------------------------------------------------------------------------------------------------------- */
 
 /* PUT of `body`, which is freed, to the VM's `what`. */
@@ -122,4 +131,33 @@ const struct verb verb_autostart = {
 	.least = 1,
 	.most = 64,
 	.run = run_autostart,
+};
+
+static enum cli_exit run_setvcpus(const struct cli_options *options, char **operands, int count)
+{
+	json_int_t vcpus = read_number(operands[1]);
+	enum cli_exit status;
+
+	(void)count;
+	if (vcpus == 0) {
+		cli_error("\"%s\" is no number of vCPUs", operands[1]);
+		return CLI_USAGE;
+	}
+	status = put(options, operands[0], "vcpus", json_pack("{s:I}", "count", vcpus));
+	if (status == CLI_OK && !options->json)
+		printf("Domain '%s' is asked to have %s vCPUs\n", operands[0], operands[1]);
+	return status;
+}
+
+const struct verb verb_setvcpus = {
+	.name = "setvcpus",
+	.operands = "NAME COUNT",
+	.summary = "Change how many vCPUs a running VM has",
+	.help = "Up to vcpus_max of its definition, until it ends. The guest starts those that come, and lets go of those that shall go.\n"
+		"\nExample:\n"
+		"  hilum setvcpus linux 4\n",
+	.options = "",
+	.least = 2,
+	.most = 2,
+	.run = run_setvcpus,
 };

@@ -64,3 +64,22 @@ enum manager_result manager_set_autostart(const char *name, bool enabled, const 
 	*config = &vm->definition->config;
 	return MANAGER_OK;
 }
+
+enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error)
+{
+	struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL)
+		return MANAGER_NOT_FOUND;
+	if (!fake_vm_has_figures(vm) || vm->running->config.vcpus_max <= vm->running->config.vcpus) {
+		snprintf(error->detail, sizeof(error->detail), "its definition has no vcpus_max beyond its vcpus, or it does not run");
+		return MANAGER_CONFLICT;
+	}
+	if (count < 1 || count > vm->running->config.vcpus_max) {
+		snprintf(error->field, sizeof(error->field), "count");
+		snprintf(error->detail, sizeof(error->detail), "must be a number from 1 to %u", vm->running->config.vcpus_max);
+		return MANAGER_INVALID;
+	}
+	vm->view.vcpus = count;
+	return MANAGER_OK;
+}

@@ -83,6 +83,7 @@ static struct fake_vm *add_vm(struct manager_definition *definition)
 			continue;
 		vms[i] = (struct fake_vm){.used = true, .definition = definition, .console = vms[i].console};
 		vms[i].view = (struct manager_vm){.config = &definition->config, .version = 1};
+		vms[i].view.vcpus = definition->config.vcpus;
 		vms[i].view.autostart = definition->config.autostart == CONFIG_AUTOSTART_YES;
 		return &vms[i];
 	}
@@ -111,6 +112,7 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 		free_definition(vm->running);
 		vm->running = NULL;
 		vm->view.config = &definition->config;
+		vm->view.vcpus = definition->config.vcpus;
 	}
 	event_add("vm.changed", definition->config.name, "%s", "");
 	return MANAGER_OK;
@@ -160,6 +162,7 @@ static enum manager_result start(struct fake_vm *vm, struct manager_error *error
 		free_definition(vm->running);
 	vm->running = vm->definition;
 	vm->view.config = &vm->running->config;
+	vm->view.vcpus = vm->running->config.vcpus;
 	vm->view.state = MANAGER_RUNNING;
 	vm->view.change_pending = false;
 	vm->view.started_ns = sim_wall_ns();
@@ -182,6 +185,7 @@ static void stop(struct fake_vm *vm, enum manager_state state, const char *why)
 	vm->view.state = state;
 	vm->view.crashes += state == MANAGER_CRASHED;
 	vm->view.config = &vm->definition->config;
+	vm->view.vcpus = vm->definition->config.vcpus;
 	vm->view.change_pending = false;
 	vm->button_ns = vm->plug_ns = 0;
 	snprintf(vm->view.last_exit, sizeof(vm->view.last_exit), "%s", why);

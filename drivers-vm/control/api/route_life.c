@@ -55,8 +55,8 @@ void route_get_core(struct http_exchange *x)
 
 /* ---- Autostart ------------------------------------------------------------------------------------------------------------------ */
 
-/* The member `key`, a boolean, and no other. False: 422 has been answered. */
-static bool read_boolean(struct http_exchange *x, const char *key, bool *value)
+/* The member `key`, of that type, and no other. False: 422 has been answered. */
+static bool read_member(struct http_exchange *x, const char *key, enum toml_type type, struct toml_value *value)
 {
 	const char *const keys[] = {key, NULL};
 	void *memory;
@@ -65,11 +65,11 @@ static bool read_boolean(struct http_exchange *x, const char *key, bool *value)
 
 	if (good) {
 		found = toml_find(body, key);
-		good = found != NULL && found->type == TOML_BOOLEAN;
+		good = found != NULL && found->type == type;
 		if (good)
-			*value = found->boolean;
+			*value = *found; /* its number or truth; what it points to goes */
 		else
-			problem_answer(x, 422, key, "must be a boolean");
+			problem_answer(x, 422, key, "must be a %s", type == TOML_BOOLEAN ? "boolean" : "number");
 	}
 	free(memory);
 	return good;
@@ -80,18 +80,40 @@ void route_put_autostart(struct http_exchange *x)
 	struct manager_vm vm;
 	const struct config_vm *config;
 	struct text saved;
-	bool enabled, before;
+	struct toml_value enabled;
 
-	if (!routes_find_vm(x, &vm) || !read_boolean(x, "enabled", &enabled))
+	if (!routes_find_vm(x, &vm) || !read_member(x, "enabled", TOML_BOOLEAN, &enabled))
 		return;
-	before = vm.autostart;
 	definition_save(x->route.name, &saved);
-	if (manager_set_autostart(x->route.name, enabled, &config) != MANAGER_OK || !definition_store(config)) {
-		manager_set_autostart(x->route.name, before, &config);
+	if (manager_set_autostart(x->route.name, enabled.boolean, &config) != MANAGER_OK || !definition_store(config)) {
+		manager_set_autostart(x->route.name, vm.autostart, &config);
 		definition_put_back(x->route.name, &saved);
 		problem_answer(x, 507, "", "the state has no room for this definition");
 		return;
 	}
 	text_free(&saved);
 	route_get_vm(x);
+}
+
+/* ---- While it runs -------------------------------------------------------------------------------------------------------------- */
+
+static void answer_change(struct http_exchange *x, enum manager_result result, const struct manager_error *error)
+{
+	if (result == MANAGER_OK)
+		route_get_vm(x);
+	else
+		problem_answer_manager(x, result, error);
+}
+
+void route_put_vcpus(struct http_exchange *x)
+{
+	struct manager_error error = {0};
+	struct toml_value count;
+	struct manager_vm vm;
+	unsigned vcpus;
+
+	if (!routes_find_vm(x, &vm) || !read_member(x, "count", TOML_INTEGER, &count))
+		return;
+	vcpus = count.integer < 0 || count.integer > HILUM_MAX_VCPUS ? 0 : (unsigned)count.integer;
+	answer_change(x, manager_set_vcpus(x->route.name, vcpus, &error), &error);
 }
