@@ -8,7 +8,7 @@
 
 #define HEADER_BYTES 32u
 #define FLAG_ENABLED 1u
-#define NO_PCI_SEGMENT 0xFFFFu
+#define NO_PCI_SEGMENT 0xFFu /* a byte of ones, in a word: what operating systems look for */
 #define NO_PCI_BUS     0xFFu
 
 #define ACTION_RESET		 1u
