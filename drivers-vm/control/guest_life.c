@@ -1,6 +1,7 @@
 /* A guest that is there: it stands still and goes on, presses of its buttons, what it asks for, its crash, and another driver VM. */
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/recover.h"
 #include <string.h>
 
 #define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
@@ -46,7 +47,7 @@ void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc)
 
 void guest_continue(uint32_t slot)
 {
-	const struct channel_message touch = { .kind = CHANNEL_WATCHDOG, .slot = slot };
+	const struct channel_message touch = { .kind = CHANNEL_GUEST_WATCHDOG, .slot = slot };
 	struct guest *g = guest_at(slot);
 
 	if (!g->made || !g->paused || g->ended)
@@ -64,6 +65,7 @@ void guest_preserve(uint32_t slot)
 
 	stop_all(g);
 	g->ended = true;
+	recover_note_slot(slot);
 }
 
 void guest_press_button(uint32_t slot)
@@ -90,10 +92,10 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 
 	if (!g->made || g->ended)
 		return;
-	g->barked |= request == CHANNEL_REQUEST_WATCHDOG;
+	g->barked |= request == CHANNEL_REQUEST_GUEST_WATCHDOG;
 	if (request == CHANNEL_REQUEST_EJECT && value < HILUM_MAX_VCPUS)
 		g->ejected |= 1ull << value;
-	if (g->asked || request == CHANNEL_REQUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
+	if (g->asked || request == CHANNEL_REQUEST_GUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
 		return; /* the first one counts */
 	g->asked = true;
 	g->request = request;
@@ -130,6 +132,7 @@ const char *control_crash(uint32_t crash)
 		[HILUM_CRASH_INVALID_STATE] = "invalid guest state", [HILUM_CRASH_NO_HANDLER] = "no handler",
 		[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit", [HILUM_CRASH_BAD_REPLY] = "bad reply",
 		[HILUM_CRASH_NO_MEMORY] = "out of memory",
+		[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
 	};
 
 	return crash < sizeof(reasons) / sizeof(reasons[0]) ? reasons[crash] : "unknown";
@@ -179,4 +182,22 @@ unsigned guest_resume_all(void)
 		carry_on += g->made && !g->ended;
 	}
 	return carry_on;
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void guest_recover_end(uint32_t slot)
+{
+	struct guest *g = guest_at(slot);
+	struct hilum_vm_status status;
+
+	if (!g->made)
+		return;
+	if (g->paused || g->ended) {
+		stop_all(g); /* it was about to, or has already */
+		return;
+	}
+	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_RUNNING)
+		run_all(g); /* those that a half-done pause has stopped */
+	guest_check_status(slot);
 }

@@ -244,6 +244,20 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 	return MANAGER_OK;
 }
 
+void manager_entry_drop(struct manager_entry *e)
+{
+	manager_entry_leave(e);
+	console_close(&e->console);
+	definition_free(e->defined);
+	count--;
+	memmove(e, e + 1, (size_t)(&entries[count] - e) * sizeof(*e));
+}
+
+void manager_skip_versions(uint64_t version)
+{
+	versions = versions > version ? versions : version;
+}
+
 enum manager_result manager_undefine(const char *name, struct manager_error *error)
 {
 	struct manager_entry *e = manager_entry_find(name);
@@ -254,11 +268,7 @@ enum manager_result manager_undefine(const char *name, struct manager_error *err
 		return manager_refuse(error, MANAGER_CONFLICT, "", "it is not shut off");
 	event_add("vm.undefined", name, "%s", "");
 	manager_core_drop(e, "the VM is undefined");
-	manager_entry_leave(e);
-	console_close(&e->console);
-	definition_free(e->defined);
-	count--;
-	memmove(e, e + 1, (size_t)(&entries[count] - e) * sizeof(*e));
+	manager_entry_drop(e);
 	return MANAGER_OK;
 }
 

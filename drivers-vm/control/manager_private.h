@@ -56,6 +56,10 @@ void manager_core_drop(struct manager_entry *e, const char *why);
 bool manager_core_drop_oldest(void);
 /* Drops those that nobody has fetched for too long; returns when it must be called again, or zero. */
 uint64_t manager_core_poll(uint64_t now_ns);
+/* Versions that are given from now on are higher. */
+void manager_skip_versions(uint64_t version);
+/* Leaves the definition out that hilum.toml has, and an operator has taken away in this run. */
+void manager_entry_drop(struct manager_entry *e);
 
 /* Fills *error; returns `result`. */
 enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)

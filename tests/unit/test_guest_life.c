@@ -10,6 +10,7 @@
 
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/recover.h"
 
 #define VCPUS 3u
 
@@ -120,6 +121,11 @@ const char *control_error(int64_t error)
 {
 	(void)error;
 	return "";
+}
+
+void recover_note_slot(uint32_t slot)
+{
+	(void)slot;
 }
 
 void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)
@@ -244,11 +250,11 @@ static void guest_run_requests__watchdog_and_power_off__both_count(void **state)
 {
 	(void)state;
 	barks = 0;
-	guest_request(2, CHANNEL_REQUEST_WATCHDOG, 0);
+	guest_request(2, CHANNEL_REQUEST_GUEST_WATCHDOG, 0);
 	guest_request(2, CHANNEL_REQUEST_POWER_OFF, 0);
 	guest_run_requests();
 	assert_int_equal(ends, 1);
-	guest_request(2, CHANNEL_REQUEST_WATCHDOG, 0);
+	guest_request(2, CHANNEL_REQUEST_GUEST_WATCHDOG, 0);
 	guest_request(2, CHANNEL_REQUEST_EJECT, 1);
 	guest_request(2, CHANNEL_REQUEST_EJECT, 5);
 	guest_request(2, CHANNEL_REQUEST_EJECT, UINT64_MAX); /* the driver VM may say anything */
