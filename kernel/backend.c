@@ -79,6 +79,12 @@ void backend_unload_debug(struct vcpu *v)
 	v->dr[3] = cpu_read_dr3();
 }
 
+void backend_watch_nothing(struct vcpu *v, bool watch)
+{
+	(void)v;
+	(void)watch;
+}
+
 void backend_log_vcpu(struct vcpu *v)
 {
 	uint64_t *g = v->gpr;

@@ -71,8 +71,10 @@ static void kick_interrupt(unsigned vector)
 		(void)machine_check_take(cpu->health_asked = false);
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
-		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its requests are read */
-		if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
+		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its core and its requests are read */
+		if (unlikely(__atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE) != cpu)) {
+			vcpu_hand_on(v);
+		} else if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
 			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
 			bool runs = vcpu_prepare(v);
 			assert(!runs);
@@ -82,6 +84,7 @@ static void kick_interrupt(unsigned vector)
 		object_unref(&v->object);
 		v = next;
 	}
+	sched_look(cpu);
 }
 
 void cpu_init_interrupts(void)

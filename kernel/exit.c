@@ -181,7 +181,7 @@ void exit_handle(struct vcpu *v, const struct vexit *x)
 		exit_cr8(v, x);
 		break;
 	case HILUM_EXIT_PAUSE:
-		v->cpu->resched = true;
+		sched_spins(v);
 		vcpu_skip(v, x->length);
 		break;
 	case HILUM_EXIT_XSETBV:

@@ -12,6 +12,7 @@
 #include "kernel/exit.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
+#include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
 
@@ -302,6 +303,8 @@ static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa
 
 static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, const uint64_t *a)
 {
+	struct hilum_schedule schedule;
+
 	switch (number) {
 	case HC_VCPU_SET_STATE:
 	case HC_VCPU_GET_STATE:
@@ -314,6 +317,9 @@ static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, 
 			return STATUS_BUSY;
 		vcpu_stop(vcpu, v->cpu);
 		return STATUS_OK;
+	case HC_VCPU_SCHEDULE:
+		TRY(vm_copy_in(v->vm, a[1], &schedule, sizeof(schedule)));
+		return sched_set(vcpu, &schedule);
 	case HC_VCPU_DEBUG:
 		return vcpu_is_stopped(vcpu) ? vcpu_set_debug(vcpu, a[1]) : STATUS_BUSY;
 	case HC_VCPU_TRAP_MEMORY:
@@ -399,6 +405,7 @@ static const struct {
 	CALL(HC_VCPU_TRAP_MEMORY, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_STATS, OBJECT_VCPU, HILUM_RIGHT_READ, false),
 	CALL(HC_VCPU_DEBUG, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_SCHEDULE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_EVENT_SIGNAL, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),

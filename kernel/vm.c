@@ -9,6 +9,7 @@
 #include "kernel/event.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
+#include "kernel/sched.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
@@ -77,6 +78,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	vm->object.dead = true;
 	VM_EACH_VCPU(vm, v) {
 		vcpu_stop(v, self);
+		sched_release(v);
 		v->object.dead = true;
 	}
 	irq_unbind_vm(vm);

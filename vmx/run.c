@@ -231,7 +231,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_PREEMPTION_TIMER:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
-		vmx_write_timer();
+		vmx_write_timer(v);
 		host_interrupt_window();
 		return;
 	case REASON_INTERRUPT_WINDOW:

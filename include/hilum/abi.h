@@ -63,6 +63,7 @@
 #define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
+#define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
 #define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
 #define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
 #define HC_CALL_END          0x484C0032u
@@ -378,6 +379,23 @@ struct hilum_vcpu_stats {
 	uint64_t switches;    /* times it was switched to */
 	uint64_t injected;    /* interrupts delivered */
 	uint64_t exits[HILUM_EXIT_COUNT];
+	uint64_t capped_tsc;  /* ticks it could have run but its cap forbade */
+	uint64_t migrations;  /* times it went to another core */
+	uint32_t core;        /* where it is now */
+	uint32_t reserved;
+};
+
+/* ---- Scheduling ------------------------------------------------------------------------------------------------------------------ */
+#define HILUM_SCHEDULE_DEDICATED (1u << 0)
+
+struct hilum_schedule {
+	uint64_t cores;       /* bit n: core n is allowed, if it is there; 0: all of them */
+	uint32_t weight;      /* 1 .. 65535; 256 is usual */
+	uint32_t cap;         /* per mille of one core that it may use, over any second; 0 and 1000: no cap */
+	uint32_t reservation; /* per mille of one core that it gets whenever it wants it, before others share by weight */
+	uint32_t budget;      /* of a real-time VM: per mille of a core beyond which it shares by weight as others do; 0: none */
+	uint32_t flags;       /* HILUM_SCHEDULE_DEDICATED: the one core in `cores` is its alone, without a tick */
+	uint32_t reserved;
 };
 
 /* ---- Devices --------------------------------------------------------------------------------------------------------------------- */
