@@ -255,7 +255,7 @@ static void cpuid__machine_with_every_bit__hides_what_is_not_virtualised(void **
 	assert_int_equal(one.edx & (1u << 7 | 1u << 12 | 1u << 14 | 1u << 21 | 1u << 22 | 1u << 29), 0); /* MCE MTRR MCA DS ACPI TM */
 	assert_int_equal(seven.ebx & (1u << 2 | 1u << 4 | 1u << 11 | 1u << 12 | 1u << 25), 0); /* SGX HLE RTM PQM PT */
 	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0); /* PKU SHSTK LA57 */
-	assert_int_equal(seven.edx & (1u << 20 | 1u << 26 | 1u << 29), 0); /* IBT IBRS ARCH_CAPABILITIES */
+	assert_int_equal(seven.edx & (1u << 20 | 1u << 28 | 1u << 30), 0); /* IBT L1D_FLUSH CORE_CAPABILITIES */
 	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0); /* SVM IBS SKINIT */
 	struct hilum_cpuid_entry gap = ask(0x12, 0);
 	assert_int_equal(gap.eax | gap.ebx | gap.ecx | gap.edx, 0);
