@@ -2,6 +2,7 @@
 #include "kernel/backend.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/speculation.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "kernel/virt_ops.h"
@@ -51,6 +52,7 @@ void backend_load_vcpu(struct vcpu *v)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
+	speculation_set_control(v->spec_ctrl);
 	fetch_forget(v);
 }
 

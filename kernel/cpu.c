@@ -4,6 +4,7 @@
  */
 #include "kernel/cpu.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/pvclock.h"
@@ -58,14 +59,11 @@ static void timer_interrupt(unsigned vector)
 	timer_set_deadline_tsc(node != NULL ? node->key : TIMER_NEVER);
 }
 
-/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
-static void kick_interrupt(unsigned vector)
+void cpu_take_inbox(struct cpu *cpu)
 {
-	struct cpu *cpu = cpu_self();
 	struct vcpu *v = __atomic_exchange_n(&cpu->inbox, NULL, __ATOMIC_ACQUIRE);
 	uint64_t now = rdtsc();
 
-	(void)vector;
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
 		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its core and its requests are read */
@@ -82,6 +80,17 @@ static void kick_interrupt(unsigned vector)
 		object_unref(&v->object);
 		v = next;
 	}
+}
+
+/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
+static void kick_interrupt(unsigned vector)
+{
+	struct cpu *cpu = cpu_self();
+
+	(void)vector;
+	if (unlikely(cpu->health_asked))
+		(void)machine_check_take(cpu->health_asked = false);
+	cpu_take_inbox(cpu);
 	sched_look(cpu);
 }
 
@@ -89,6 +98,20 @@ void cpu_init_interrupts(void)
 {
 	irq_set_handler(CPU_IRQ_TIMER, timer_interrupt);
 	irq_set_handler(CPU_IRQ_KICK, kick_interrupt);
+	irq_set_handler(CPU_IRQ_POSTED, kick_interrupt); /* was sent to a guest that has just been left */
+}
+
+/*
+ * Service VMs predict no indirect branch (they are built so), and may know what guests hold: only a guest's entry after another VM is
+ * a matter of secrets, and what the last guest taught the predictors only one of another guest's.
+ */
+static never_inline void change_vm(struct cpu *cpu, const struct vcpu *v)
+{
+	cpu->last_vm = v->vm->id;
+	if (v->vm->flags & HILUM_VM_REALTIME)
+		return;
+	speculation_change_vm(cpu->last_guest != v->vm->id);
+	cpu->last_guest = v->vm->id;
 }
 
 static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
@@ -96,6 +119,8 @@ static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
 	window_clear(cpu->arch.id);
+	if (unlikely(cpu->last_vm != v->vm->id))
+		change_vm(cpu, v);
 	virt->load(v);
 	cpu->loaded = v;
 }

@@ -15,7 +15,7 @@ enum cpu_irq {
 	CPU_IRQ_TIMER = 0xE8,
 	CPU_IRQ_KICK = 0xE9,
 	CPU_IRQ_FAULT = 0xEA, /* the IOMMU stopped a device */
-	CPU_IRQ_POSTED = 0xEB, /* the guest that runs has something in its IRR: the CPU's own; in root mode it has no handler */
+	CPU_IRQ_POSTED = 0xEB, /* the guest that runs has something in its IRR: the CPU's own; in root mode as a kick */
 };
 
 /*
@@ -33,6 +33,7 @@ struct cpu {
 
 	/* shared */
 	uint64_t epoch;      /* quiescent points passed; written by this core only */
+	bool health_asked;   /* look at the machine-check banks */
 	struct vcpu *inbox;  /* vCPUs that other cores want looked at, referenced: a stack, taken whole */
 	uint64_t load;       /* weights of all that share the core by weight now; this and the next two are estimates for others */
 	uint64_t frame, frame_tsc; /* its virtual time at that moment, comparable between cores */
@@ -43,6 +44,7 @@ struct cpu {
 	struct vcpu *current; /* being run, or NULL while idle */
 	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
 	struct vcpu *loaded;  /* whose registers (MSRs, segments) the core holds */
+	uint32_t last_vm, last_guest; /* ids of the VM and of the VM that is no service VM that it ran last */
 	struct vcpu *fpu;     /* whose FPU registers and XCR0 the core holds; it may be a vCPU that a service VM's works for now */
 	struct queue realtime; /* ready vCPUs that do not share by weight, keyed by rank and arrival */
 	struct queue fair;     /* ready ones that do and are bound to this core, keyed by virtual time */
@@ -85,6 +87,9 @@ static inline void cpu_timer_cancel(struct cpu_timer *timer)
 	queue_remove(&timer->node);
 	timer->node.key = 0;
 }
+
+/* What a kick is for: look at the vCPUs in the inbox. Own core, where none of its queues is in use. */
+void cpu_take_inbox(struct cpu *cpu);
 
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)

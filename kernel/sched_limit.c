@@ -19,12 +19,11 @@ static void bucket_set(struct sched_bucket *b, uint32_t rate, uint64_t size, boo
 
 static void bucket_take(struct sched_bucket *b, uint64_t ran, uint64_t now)
 {
-	uint64_t passed = now - b->since < tsc_hz() ? now - b->since : tsc_hz(); /* in which any bucket fills */
+	uint64_t passed = now - b->since, old = passed > tsc_hz() ? passed - tsc_hz() : 0; /* a second's worth is as good as more */
 
-	b->left += (int64_t)(passed * b->rate / MILLION);
+	b->left += (int64_t)((passed - old) * b->rate / MILLION) - (int64_t)(ran > old ? ran - old : 0);
 	if (b->left > b->size)
 		b->left = b->size;
-	b->left -= (int64_t)ran;
 	b->since = now;
 }
 

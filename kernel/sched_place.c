@@ -200,15 +200,15 @@ static uint64_t frame_of(const struct cpu *cpu, uint64_t now)
 /*
  * Those who share a heavier core fall behind those of a lighter one. The one that waits longest here goes where it makes the two
  * more alike; or if it makes them the other way round, or they lie far apart, when this core is behind: so they take turns. It takes the
- * difference with it as a start, and gets what it has missed. What goes beyond one interval's worth is forgotten.
+ * difference with it as a start, and gets what it has missed. What goes beyond a slice's worth is forgotten.
  */
 void sched_balance(struct cpu *cpu, uint64_t now_tsc)
 {
 	struct vcpu *v = container_of(cpu->loose.first, struct vcpu, run_node);
-	int64_t limit = (int64_t)tsc_from_ns(SCHED_BALANCE_NS), ahead, most = 0;
+	int64_t limit = (int64_t)tsc_from_ns(SCHED_SLICE_NS), ahead, most = 0;
 	struct cpu *best = NULL;
 
-	cpu->balance_tsc = now_tsc + (uint64_t)limit;
+	cpu->balance_tsc = now_tsc + tsc_from_ns(SCHED_BALANCE_NS);
 	for (uint32_t i = 1; i < cpu_count; i++) {
 		struct cpu *other = cpu_table[(cpu->arch.id + i) % cpu_count];
 		uint64_t load = other->load + v->weight;

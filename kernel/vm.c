@@ -284,6 +284,7 @@ static const char *const crash_names[] = {
 	[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
 	[HILUM_CRASH_BAD_REPLY] = "invalid answer from its handler",
 	[HILUM_CRASH_NO_MEMORY] = "no memory left to populate it",
+	[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
 };
 
 /* Other vCPUs of the VM run on until the control VM stops them: its policy, not ours. */

@@ -23,7 +23,9 @@ static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
 static const char *const devices_words[] = {"auto", "all", "none", NULL};
 static const char *const console_words[] = {"serial", "virtio", NULL};
 static const char *const profile_words[] = {"kvm", "bare", NULL};
-static const char *const action_words[] = {"destroy", "restart", "preserve", NULL};
+static const char *const action_words[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart", NULL};
+static const char *const watchdog_words[] = {"none", "wdat", NULL};
+static const char *const on_watchdog_words[] = {"reset", "poweroff", "pause", "inject-nmi", "none", NULL};
 
 #define GLOBAL(name)	 .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
 #define VM(name, member) .path = "vm." #name, .key = #name, .offset = offsetof(struct config_vm, member)
@@ -34,6 +36,8 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(core_scheduling), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
+	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
+	 .high = 2046},
 	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
@@ -58,6 +62,7 @@ static const struct config_field vm_fields[] = {
 	{VM(prefault, prefault), .set = config_set_boolean},
 	{VM(hugepages, hugepages), .set = config_set_boolean},
 	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
+	{VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64},
 	SCHEDULE_FIELDS,
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
@@ -72,6 +77,9 @@ static const struct config_field vm_fields[] = {
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
 	{VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words},
+	{VM(watchdog, watchdog), .set = config_set_choice, .choices = watchdog_words},
+	{VM(on_watchdog, on_watchdog), .set = config_set_choice, .choices = on_watchdog_words},
+	{VM(autostart, autostart), .set = config_set_autostart},
 };
 
 static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
@@ -193,19 +201,24 @@ static uint32_t line_of(const struct toml_value *table, const char *key)
 	return value != NULL ? value->key_line : table->line;
 }
 
+static uint32_t most_vcpus(const struct config_vm *vm)
+{
+	return vm->vcpus_max > vm->vcpus ? vm->vcpus_max : vm->vcpus;
+}
+
 /* A VM whose cores are its own needs neither a share nor a limit of them. */
 static bool check_dedicated(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
 {
-	unsigned cores = 0;
+	unsigned cores = 0, vcpus = most_vcpus(vm);
 	bool valid = true;
 
 	if (!vm->dedicated)
 		return true;
 	for (uint64_t left = vm->cpus; left != 0; left &= left - 1)
 		cores++;
-	if (cores < vm->vcpus)
+	if (cores < vcpus)
 		valid = config_fail(reader, line_of(table, "dedicated"), "vm.dedicated",
-				    "needs a core in cpus for each vCPU: %u of %u are there", cores, (unsigned)vm->vcpus);
+				    "needs a core in cpus for each vCPU: %u of %u are there", cores, vcpus);
 	if (vm->cap != 0)
 		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "does not go with dedicated = true");
 	if (vm->reservation != 0)
@@ -215,7 +228,7 @@ static bool check_dedicated(struct config_reader *reader, const struct toml_valu
 
 static bool check_schedule(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
 {
-	uint32_t most = CORE_PERCENT * vm->vcpus;
+	uint32_t most = CORE_PERCENT * most_vcpus(vm);
 	bool valid = check_dedicated(reader, table, vm);
 
 	if (vm->cap > most)
@@ -250,6 +263,10 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *tabl
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
 		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
 				    "is not smaller than memory");
+	if (vm->vcpus_max == 0)
+		vm->vcpus_max = vm->vcpus;
+	if (vm->vcpus_max < vm->vcpus)
+		valid = config_fail(reader, toml_find(table, "vcpus_max")->key_line, "vm.vcpus_max", "is less than vcpus");
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)

@@ -155,7 +155,9 @@ void config_write_schedule(struct json_out *json, const struct config_vm *vm, bo
 void config_write_json(struct json_out *json, const struct config_vm *vm)
 {
 	static const char *const consoles[] = {"serial", "virtio"}, *const profiles[] = {"kvm", "bare"};
-	static const char *const actions[] = {"destroy", "restart", "preserve"};
+	static const char *const actions[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart"};
+	static const char *const watchdogs[] = {"none", "wdat"};
+	static const char *const on_watchdog[] = {"reset", "poweroff", "pause", "inject-nmi", "none"};
 
 	json_open(json, '{');
 	json_put_string(json, "kernel", vm->kernel);
@@ -165,6 +167,7 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_bool(json, "prefault", vm->prefault);
 	json_put_bool(json, "hugepages", vm->hugepages);
 	json_put_uint(json, "vcpus", vm->vcpus);
+	json_put_uint(json, "vcpus_max", vm->vcpus_max);
 	config_write_schedule(json, vm, false);
 	json_put_bool(json, "serial", vm->serial);
 	json_put_string(json, "console", consoles[vm->console]);
@@ -178,6 +181,10 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_string(json, "on_poweroff", actions[vm->on_poweroff]);
 	json_put_string(json, "on_reboot", actions[vm->on_reboot]);
 	json_put_string(json, "on_crash", actions[vm->on_crash]);
+	json_put_string(json, "watchdog", watchdogs[vm->watchdog]);
+	json_put_string(json, "on_watchdog", on_watchdog[vm->on_watchdog]);
+	if (vm->autostart != CONFIG_AUTOSTART_BY_FILE)
+		json_put_bool(json, "autostart", vm->autostart == CONFIG_AUTOSTART_YES);
 	write_devices(json, vm);
 	json_close(json, '}');
 }

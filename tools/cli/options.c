@@ -52,6 +52,7 @@ static const struct option all_options[] = {
 	{"cap", 0, NUMBER, PLACE(cap), "PERCENT", "it gets no more; 0: no limit"},
 	{"reservation", 0, NUMBER, PLACE(reservation), "PERCENT", "it gets that whenever it wants it; 0: none"},
 	{"dedicated", 0, FLAG, PLACE(dedicated), NULL, "the cores are its alone"},
+	{"disable", 0, FLAG, PLACE(disable), NULL, "no longer"},
 	{"reset", 0, FLAG, PLACE(reset), NULL, "back to the machine's own certificate"},
 };
 #define OPTIONS	   (sizeof(all_options) / sizeof(all_options[0]))
