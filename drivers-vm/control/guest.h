@@ -44,7 +44,10 @@ void guest_unmake(uint32_t slot);
 /* Unmakes it, and gives back slot and RAM disks. */
 void guest_leave(uint32_t slot);
 
+/* Of a free slot, or none: a guest that is not made. */
 struct guest *guest_at(uint32_t slot);
+/* One past the last slot that is taken. */
+uint32_t guest_slots(void);
 
 /* All its vCPUs stand still; its clock does, too, as its TSC goes on from where it stood. */
 void guest_pause(uint32_t slot);

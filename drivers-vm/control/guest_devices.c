@@ -5,6 +5,7 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as they are");
@@ -18,14 +19,30 @@ struct ram_disk {
 	struct module *module;	/* the module itself, held, to be read only */
 };
 
-static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
+#define NUMBERS (2 * CONFIG_NICS_MAX) /* a guest's bridges and tenants at most */
 
-#define NAMES (2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX)
+/* Of a slot whose guest has disks or cards. */
+struct slot_devices {
+	struct ram_disk disk[CONFIG_DISKS_MAX];
+	unsigned numbers;
+	uint32_t number[NUMBERS]; /* that it uses */
+};
 
+static struct slot_devices *devices[CHANNEL_SLOTS];
+
+/* A bridge or tenant; its number is its index plus one. A table that grows, and whose free places are used again. */
 static struct {
 	char name[CONFIG_NAME_BYTES];
-	uint64_t slots; /* bit n: of the guest in slot n; bit CHANNEL_SLOTS: of the machine */
-} names[NAMES];
+	uint32_t users; /* slots, and the machine; 0: the place is free */
+} *names;
+static uint32_t names_begun, names_room;
+
+static struct slot_devices *devices_of(uint32_t slot)
+{
+	if (devices[slot] == NULL)
+		devices[slot] = calloc(1, sizeof(*devices[slot]));
+	return devices[slot];
+}
 
 static bool fail(const struct guest *g, enum manager_result result, unsigned index, const char *what)
 {
@@ -116,7 +133,7 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 	const struct config_vm *c = g->config;
 	const struct config_disk *disk = &c->disk[index];
 	struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
-	struct ram_disk *r = &disks[slot][index];
+	struct ram_disk *r = &devices[slot]->disk[index];
 	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
 
 	if (disk->device != NULL) {
@@ -141,43 +158,66 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 	return true;
 }
 
+static bool grow_names(void)
+{
+	uint32_t room = names_room != 0 ? 2 * names_room : 16;
+	void *grown = realloc(names, room * sizeof(*names));
+
+	if (grown == NULL)
+		return false;
+	names = grown;
+	names_room = room;
+	return true;
+}
+
 /*
  * Bridges and tenants have names in the configuration, and numbers beyond: from 1. A number is a name's for as long as a guest that has
- * it, or the machine, is there.
+ * it, or the machine, is there. Counts a user; 0: no memory.
  */
-uint32_t guest_devices_number(const char *name, uint32_t slot)
+static uint32_t number_take(const char *name)
 {
-	uint32_t i = 0, unused = NAMES;
+	uint32_t i = 0, unused = UINT32_MAX;
 
-	while (i < NAMES && strcmp(names[i].name, name) != 0) {
-		unused = unused == NAMES && names[i].slots == 0 ? i : unused;
-		i++;
-	}
-	if (i == NAMES) {
-		i = unused; /* there are as many as all guests can have */
+	for (; i < names_begun && (names[i].users == 0 || strcmp(names[i].name, name) != 0); i++)
+		unused = unused == UINT32_MAX && names[i].users == 0 ? i : unused;
+	if (i == names_begun && unused != UINT32_MAX)
+		i = unused;
+	if (i == names_room && !grow_names())
+		return 0;
+	if (i == names_begun)
+		names[names_begun++].users = 0;
+	if (names[i].users++ == 0)
 		snprintf(names[i].name, sizeof(names[i].name), "%s", name);
-	}
-	names[i].slots |= 1ull << slot;
 	return i + 1;
 }
 
-static void forget_numbers(uint32_t slot)
+/* The slot has a name once, however often it is asked for. */
+static uint32_t number_of(const char *name, struct slot_devices *d)
 {
-	for (uint32_t i = 0; i < NAMES; i++) {
-		names[i].slots &= ~(1ull << slot);
-		if (names[i].slots == 0)
-			names[i].name[0] = '\0';
-	}
+	for (unsigned i = 0; i < d->numbers; i++)
+		if (strcmp(names[d->number[i] - 1].name, name) == 0)
+			return d->number[i];
+	uint32_t number = d->numbers < NUMBERS ? number_take(name) : 0;
+	if (number != 0)
+		d->number[d->numbers++] = number;
+	return number;
 }
 
-static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
+uint32_t guest_devices_machine_number(const char *name)
+{
+	return number_take(name);
+}
+
+static bool send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 {
 	const struct config_nic *nic = &c->nic[index];
 	struct channel_message m = {.kind = CHANNEL_NIC, .slot = slot};
 
 	m.nic.bytes_per_second = nic->rate;
-	m.nic.bridge = guest_devices_number(nic->bridge, slot);
-	m.nic.tenant = nic->tenant != NULL ? guest_devices_number(nic->tenant, slot) : 0;
+	m.nic.bridge = number_of(nic->bridge, devices[slot]);
+	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant, devices[slot]) : 0;
+	if (m.nic.bridge == 0 || (nic->tenant != NULL && m.nic.tenant == 0))
+		return false;
 	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
 		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0) | (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
 	m.nic.vlan = (uint16_t)nic->vlan;
@@ -189,6 +229,7 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	memcpy(m.nic.ip4, nic->ip4, sizeof(m.nic.ip4));
 	memcpy(m.nic.ip6, nic->ip6, sizeof(m.nic.ip6));
 	driver_send(&m);
+	return true;
 }
 
 /* Memory that the driver VM keeps connections in, so that the next one finds them: made once, mapped into each. 0: none. */
@@ -215,7 +256,7 @@ static void send_uplink(const struct config_uplink *uplink, unsigned index)
 {
 	struct channel_message m = { .kind = CHANNEL_UPLINK };
 
-	m.uplink.bridge = guest_devices_number(uplink->bridge, CHANNEL_SLOTS);
+	m.uplink.bridge = guest_devices_machine_number(uplink->bridge);
 	m.uplink.vlan = (uint16_t)uplink->vlan;
 	m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
 	m.uplink.subnet = uplink->subnet.address;
@@ -248,11 +289,16 @@ bool guest_devices_send(const struct guest *g, uint32_t slot)
 {
 	const struct config_vm *config = g->config;
 
+	if (config->disk_count + config->nic_count == 0)
+		return true;
+	if (devices_of(slot) == NULL)
+		return guest_fail(g, MANAGER_NO_MEMORY, "", "not enough memory for its devices");
 	for (unsigned i = 0; i < config->disk_count; i++)
 		if (!send_disk(g, slot, i))
 			return false;
 	for (unsigned i = 0; i < config->nic_count; i++)
-		send_nic(config, slot, i);
+		if (!send_nic(config, slot, i))
+			return guest_fail(g, MANAGER_NO_MEMORY, "", "not enough memory for the names of its networks");
 	return true;
 }
 
@@ -260,16 +306,23 @@ bool guest_devices_resume(uint32_t slot)
 {
 	int64_t error = 0;
 
-	for (unsigned i = 0; i < CONFIG_DISKS_MAX && error >= 0; i++)
-		if (disks[slot][i].gpa != 0)
-			error = map_ram_disk(&disks[slot][i]);
+	for (unsigned i = 0; devices[slot] != NULL && i < CONFIG_DISKS_MAX && error >= 0; i++)
+		if (devices[slot]->disk[i].gpa != 0)
+			error = map_ram_disk(&devices[slot]->disk[i]);
 	return error >= 0;
 }
 
 void guest_devices_free(uint32_t slot)
 {
+	struct slot_devices *d = devices[slot];
+
+	if (d == NULL)
+		return;
 	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
-		if (disks[slot][i].gpa != 0)
-			free_ram_disk(&disks[slot][i]);
-	forget_numbers(slot);
+		if (d->disk[i].gpa != 0)
+			free_ram_disk(&d->disk[i]);
+	for (unsigned i = 0; i < d->numbers; i++)
+		names[d->number[i] - 1].users--;
+	free(d);
+	devices[slot] = NULL;
 }

@@ -10,7 +10,7 @@
 #include "include/hilum/abi.h"
 
 /* A VM of the configuration file or of the API, running or not. More than can run at once. */
-#define MANAGER_VMS_MAX 128u
+#define MANAGER_VMS_MAX 1024u
 
 #define MANAGER_CONSOLE_BYTES (1u << 20) /* of output are kept for each VM */
 
@@ -75,8 +75,8 @@ uint64_t manager_poll(void);
 uint64_t manager_clock_ns(void);
 /* There is a driver VM again: those that wait for it start. */
 void manager_driver_is_back(void);
-/* VMs that run, are paused, or wait. */
-unsigned manager_active(void);
+/* Whether any VM runs, is paused, or waits. */
+bool manager_is_active(void);
 /* The slot (guest.h) of a VM that has one; negative: it has none. */
 int manager_slot(const char *name);
 /* VMs that run and whose definition names this image. */

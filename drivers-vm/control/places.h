@@ -8,7 +8,7 @@
 #define PLACES_LOG	      0x91000000ull /* the kernel's */
 #define PLACES_BOOT_MODULES   0x4000000000ull
 #define PLACES_CONSOLES	      0x5000000000ull /* 2 MiB each */
-#define PLACES_UPLOADS	      0x5040000000ull
+#define PLACES_UPLOADS	      0x5080000000ull
 #define PLACES_UPLOADS_LIMIT  0x6000000000ull
 #define PLACES_FOR_A_WHILE    0x6000000000ull /* memory that is mapped to be filled */
 #define PLACES_DEBUGGED	      0x7000000000ull /* RAM of guests that have debuggers */

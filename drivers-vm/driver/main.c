@@ -26,8 +26,10 @@ static bool set_up;
 static volatile uint64_t tell_at; /* when the control VM is to learn of output that it waits for; 0: it need not */
 static uint64_t told_at;
 static volatile bool typed; /* operators have typed, or a guest has room for what they have */
+static uint64_t counted_at; /* TSC of the last time that the guests' counts were brought up to date */
 
-#define TELL_NS 5000000ull /* from one time to the next */
+#define TELL_NS	 5000000ull   /* from one time to the next */
+#define COUNT_NS 250000000ull /* likewise; a beat of the control VM's is longer */
 
 static void signal_control(void)
 {
@@ -97,8 +99,8 @@ static uint64_t tell_of_output(void)
 
 void console_room(uint32_t slot, unsigned console)
 {
-	(void)slot;
 	(void)console;
+	slot_note_input(slot);
 	typed = true;
 	timers_changed(service_tsc()); /* vCPU 0 offers again what waits */
 }
@@ -182,6 +184,7 @@ static void setup(const struct channel_message *m)
 	control_event = m->setup.control_event;
 	wall_clock_ns = cmos_read_seconds(cmos_register) * 1000000000 - service_tsc_to_ns(service_tsc());
 	host_pci_init(m->setup.self);
+	slot_record_init(m->setup.self);
 	serial_init((uint16_t)m->setup.serial_port, m->setup.serial_event);
 	console_mux_init(&mux, m->setup.show, line_write, NULL);
 	log_position = m->setup.log_position;
@@ -283,6 +286,21 @@ static uint64_t beat(uint32_t vcpu)
 	return events;
 }
 
+/* What the control VM has told by the event that also announces its commands. */
+static void look_around(void)
+{
+	for (unsigned word = 0; word < CHANNEL_SLOTS / 64; word++) {
+		uint64_t bits = __atomic_exchange_n(&channel->to_driver.typed[word], 0, __ATOMIC_ACQ_REL);
+		for (; bits != 0; bits &= bits - 1)
+			slot_note_input(word * 64 + (unsigned)__builtin_ctzll(bits));
+	}
+	typed = true;
+	if (service_tsc() - counted_at < service_ns_to_tsc(COUNT_NS))
+		return;
+	slots_record_counts();
+	counted_at = service_tsc();
+}
+
 /* vCPU 0's duties besides traps; returns when it must be called again at the latest. */
 static uint64_t duties(void)
 {
@@ -292,16 +310,14 @@ static uint64_t duties(void)
 		serve_commands();
 	if (!set_up)
 		return 0;
-	if (events & 1ull << CHANNEL_EVENT_COMMAND) {
-		slots_record_counts();
-		typed = true;
-	}
+	if (events & 1ull << CHANNEL_EVENT_COMMAND)
+		look_around();
 	if (events & 1ull << CHANNEL_EVENT_LOG)
 		print_log();
 	if (events & 1ull << CHANNEL_EVENT_SERIAL)
 		serial_event();
 	for (uint64_t rung = service_take_events(0, 1); rung != 0; rung &= rung - 1)
-		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
+		slots_doorbell((uint32_t)__builtin_ctzll(rung));
 	host_device_events(events);
 	offer_input();
 	if (typed) {
