@@ -103,6 +103,7 @@ static uint64_t run_parts(void)
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
+	control_idle_tsc = service_tsc();
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	modules_init();
 	firmware_init();
@@ -122,7 +123,9 @@ _Noreturn void service_start(uint32_t vcpu)
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, run_parts(), &none);
+		uint64_t deadline = run_parts(), before = service_tsc();
+		hypercall_wait(0, deadline, &none);
+		control_idle_tsc += service_tsc() - before;
 		handle_events(service_take_events(0, 0));
 	}
 }

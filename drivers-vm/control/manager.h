@@ -150,6 +150,7 @@ struct manager_host {
 	uint64_t wall_clock_ns; /* since 1970, now */
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
+	uint64_t control_busy_ns; /* that the control VM has not waited for something to do; 0: not counted */
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
 };
 void manager_host(struct manager_host *out);

@@ -22,6 +22,7 @@ static uint32_t control_event, timer_event;
 static uint64_t wall_clock_ns; /* since 1970 at TSC 0 */
 static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
 static uint64_t log_position; /* bytes of the kernel's log printed */
+static bool log_waits; /* for the serial line, with more of it */
 static bool set_up;
 static volatile uint64_t tell_at; /* when the control VM is to learn of output that it waits for; 0: it need not */
 static uint64_t told_at;
@@ -111,16 +112,23 @@ static void line_write(void *ctx, const uint8_t *bytes, size_t count)
 	serial_write(bytes, count);
 }
 
-/* New lines of the kernel's log. See <hilum/log_ring.h> for the protocol. */
+/* Of the kernel's log, with what the terminal is put back to around each line. */
+#define LOG_PIECE      256u
+#define LOG_PIECE_ROOM (16u * LOG_PIECE)
+
+/*
+ * New lines of the kernel's log, as many as the line has room for: nobody waits for a slow one here. See <hilum/log_ring.h> for the
+ * protocol.
+ */
 static void print_log(void)
 {
 	const struct log_ring *ring = (const struct log_ring *)CHANNEL_LOG_GPA;
 	uint64_t end = __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE);
-	uint8_t copy[256];
+	uint8_t copy[LOG_PIECE];
 
 	if (end - log_position > LOG_RING_DATA_BYTES)
 		log_position = end - LOG_RING_DATA_BYTES;
-	while (log_position != end) {
+	while (log_position != end && serial_has_room(LOG_PIECE_ROOM)) {
 		size_t n = end - log_position < sizeof(copy) ? end - log_position : sizeof(copy);
 		for (size_t i = 0; i < n; i++)
 			copy[i] = (uint8_t)ring->data[(log_position + i) % LOG_RING_DATA_BYTES];
@@ -130,6 +138,7 @@ static void print_log(void)
 		service_unlock(&console_lock);
 		channel->to_control.log_position = log_position;
 	}
+	log_waits = log_position != end;
 }
 
 static void serial_event(void)
@@ -145,6 +154,8 @@ static void serial_event(void)
 		console_mux_input(&mux, bytes, n);
 		service_unlock(&console_lock);
 	} while (n == sizeof(bytes));
+	if (log_waits)
+		print_log();
 }
 
 /* Offer what was typed to the guest on show; the lock is free meanwhile, as the guest may answer at once. */
@@ -250,10 +261,12 @@ static void command(const struct channel_message *m)
 		answer.kind = CHANNEL_PONG;
 		break;
 	case CHANNEL_FLUSH:
-		print_log();
-		service_lock(&console_lock);
-		serial_flush();
-		service_unlock(&console_lock);
+		do {
+			print_log();
+			service_lock(&console_lock);
+			serial_flush();
+			service_unlock(&console_lock);
+		} while (log_waits);
 		answer.kind = CHANNEL_FLUSHED;
 		break;
 	default:
