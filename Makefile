@@ -13,13 +13,15 @@ KERNEL_DIRS := boot arch/x86_64 kernel svm vmx mm
 KERNEL_C    := $(sort $(wildcard $(addsuffix /*.c,$(KERNEL_DIRS))))
 KERNEL_ASM  := $(sort $(wildcard $(addsuffix /*.asm,$(KERNEL_DIRS))))
 KERNEL_OBJ  := $(patsubst %,$(B)/%.o,$(KERNEL_C) $(KERNEL_ASM))
-KERNEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+# No indirect branch that a guest could have taught the CPU to mispredict: gcc's name of it, and clang's.
+RETPOLINE   := $(shell $(CC) -mindirect-branch=thunk -E -x c /dev/null >/dev/null 2>&1 && echo -mindirect-branch=thunk || echo -mretpoline)
+KERNEL_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
 
 # Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
 GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
-SERVICE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+SERVICE_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -fno-common \
 	-ffunction-sections -fdata-sections -nostdinc -isystem drivers-vm/runtime/include -isystem $(GCC_INCLUDE) \
 	$(WARN) -I. -Iinclude

@@ -10,6 +10,7 @@
 #include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,7 @@ static uint64_t run_parts(void)
 
 	deadline = sooner(deadline, driver_watch());
 	deadline = sooner(deadline, port_run());
+	deadline = sooner(deadline, host_health_poll());
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
@@ -108,6 +110,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	modules_init();
 	firmware_init();
 	bool configured = read_config();
+	host_health_begin(&config);
 	devices_find(&config);
 	bool driver = driver_begin(&config);
 	port_wait_for_state(READ_STATE_NS);
