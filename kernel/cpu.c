@@ -101,7 +101,7 @@ void cpu_init_interrupts(void)
 static never_inline void change_vm(struct cpu *cpu, const struct vcpu *v)
 {
 	cpu->last_vm = v->vm->id;
-	if (v->realtime)
+	if (v->vm->flags & HILUM_VM_REALTIME)
 		return;
 	speculation_change_vm(cpu->last_guest != v->vm->id);
 	cpu->last_guest = v->vm->id;

@@ -7,6 +7,7 @@
 #include "kernel/forward.h"
 #include "kernel/pveoi.h"
 #include "kernel/sched.h"
+#include "kernel/start.h"
 #include "kernel/virt_ops.h"
 #include "mm/pool.h"
 
@@ -338,6 +339,8 @@ bool vcpu_prepare(struct vcpu *v)
 		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN | VCPU_REQUEST_SCHEDULE);
 		if (!v->stopped)
 			vcpu_park(v);
+		if (unlikely(v->vm->id == VM_ID_CONTROL && v->vm->status.state == HILUM_VM_CRASHED))
+			control_vm_restart(v);
 		return false;
 	}
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)

@@ -53,6 +53,8 @@ struct vm {
 	struct cpuid_table cpuid;
 };
 
+#define VM_ID_CONTROL 0u /* the first one that is made */
+
 #define VM_EACH_VCPU(vm, v)                                                                                  \
 	for (struct vcpu **v##_at = (vm)->vcpu, *v; v##_at != (vm)->vcpu + HILUM_MAX_VCPUS; v##_at++)        \
 		if ((v = *v##_at) != NULL)

@@ -3,7 +3,6 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/places.h"
-#include <string.h>
 
 #define CONSOLE_STRIDE 0x200000ull
 #define RIGHTS	       (HILUM_MAP_READ | HILUM_MAP_WRITE)
@@ -12,15 +11,6 @@
 
 _Static_assert(sizeof(struct vm_record) <= CONSOLE_STRIDE && PLACES_CONSOLES + MANAGER_VMS_MAX * CONSOLE_STRIDE <= PLACES_UPLOADS,
 	       "each has a place");
-
-/* A fresh page of this VM's. False: the machine has no memory for it; a plain access would be this VM's end. */
-static bool fill_page(void *page)
-{
-	if (hc(HC_VM_STATUS, HILUM_HANDLE_SELF, (uintptr_t)page) < 0)
-		return false;
-	memset(page, 0, 4096);
-	return true;
-}
 
 bool console_open(struct console *console, unsigned place)
 {
@@ -39,7 +29,7 @@ bool console_open(struct console *console, unsigned place)
 		return false;
 	}
 	*console = (struct console){ .memory = (hilum_handle_t)memory, .record = (struct vm_record *)at };
-	if (fill_page(console->record))
+	if (control_fill_page(console->record))
 		return true;
 	console_close(console);
 	return false;
@@ -54,6 +44,18 @@ bool console_can_read(struct console *console)
 	if (hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host) < 0 || control_host.free_bytes < SPARE_BYTES)
 		return false;
 	console->there = end;
+	return true;
+}
+
+bool console_recover(struct console *console, unsigned place, hilum_handle_t memory)
+{
+	uint64_t at = PLACES_CONSOLES + place * CONSOLE_STRIDE;
+
+	if (!service_map_memory(PLACES_CONSOLES, MANAGER_VMS_MAX * CONSOLE_STRIDE) ||
+	    hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, at, 0, sizeof(struct vm_record), RIGHTS) < 0)
+		return false;
+	console->memory = memory;
+	console->record = (struct vm_record *)at;
 	return true;
 }
 

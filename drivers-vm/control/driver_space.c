@@ -24,9 +24,23 @@ static uint64_t round_up(uint64_t value, uint64_t bytes)
 	return (value + unit - 1) & ~(unit - 1);
 }
 
+/* Behind `p`, before whatever comes next; bytes a multiple of BIG_PAGE. False: no memory, or beyond all addresses. */
+static bool insert(struct place *p, uint64_t gpa, uint64_t bytes)
+{
+	struct place *made = bytes != 0 && bytes < LIMIT && gpa < LIMIT - bytes ? malloc(sizeof(*made)) : NULL;
+
+	if (made == NULL)
+		return false;
+	*made = (struct place){ .gpa = gpa, .end = gpa + bytes, .before = p, .next = p->next };
+	p->next = made;
+	if (made->next != NULL)
+		made->next->before = made;
+	return true;
+}
+
 uint64_t driver_space_take(uint64_t bytes)
 {
-	struct place *p = full_to, *made;
+	struct place *p = full_to;
 
 	bytes = (bytes + BIG_PAGE - 1) & ~(BIG_PAGE - 1);
 	while (p->next != NULL && (p->next->gpa < round_up(p->end, bytes) || p->next->gpa - round_up(p->end, bytes) < bytes)) {
@@ -35,14 +49,33 @@ uint64_t driver_space_take(uint64_t bytes)
 		p = p->next;
 	}
 	uint64_t gpa = round_up(p->end, bytes);
-	made = bytes != 0 && bytes < LIMIT && gpa < LIMIT - bytes ? malloc(sizeof(*made)) : NULL;
-	if (made == NULL)
-		return 0;
-	*made = (struct place){ .gpa = gpa, .end = gpa + bytes, .before = p, .next = p->next };
-	p->next = made;
-	if (made->next != NULL)
-		made->next->before = made;
-	return gpa;
+	return insert(p, gpa, bytes) ? gpa : 0;
+}
+
+/* The last place that begins at `gpa` or before. */
+static struct place *last_before(uint64_t gpa)
+{
+	struct place *p = &first;
+
+	while (p->next != NULL && p->next->gpa <= gpa)
+		p = p->next;
+	return p;
+}
+
+bool driver_space_claim(uint64_t gpa, uint64_t bytes)
+{
+	struct place *p = last_before(gpa);
+
+	bytes = (bytes + BIG_PAGE - 1) & ~(BIG_PAGE - 1);
+	return gpa >= p->end && gpa % BIG_PAGE == 0 && bytes < LIMIT && (p->next == NULL || gpa + bytes <= p->next->gpa) &&
+	       insert(p, gpa, bytes);
+}
+
+bool driver_space_is_taken(uint64_t gpa)
+{
+	const struct place *p = last_before(gpa);
+
+	return gpa >= p->gpa && gpa < p->end;
 }
 
 void driver_space_give(uint64_t gpa)

@@ -1,7 +1,9 @@
 /* A guest is made in one go or not at all, and given back in the reverse order. The slots are in this file. */
 #include "drivers-vm/control/gdb/gdb.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/guest_clock.h"
+#include "drivers-vm/control/recover.h"
 #include "drivers-vm/lib/platform.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,9 +93,11 @@ static bool make_vcpus(struct guest *g)
 static bool make_memory(struct guest *g)
 {
 	const struct config_vm *c = g->config;
+
+	guard_rest(); /* all of it may be zeroed in one call */
 	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
 								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES));
-
+	guard_go_on();
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 		return guest_fail(g, MANAGER_NO_MEMORY, "memory", "it wants %lu MiB of memory, %lu MiB are free",
@@ -162,6 +166,8 @@ void guest_unmake(uint32_t slot)
 	const struct config_vm *config = g->config;
 	hilum_handle_t record = g->record;
 
+	g->made = false;
+	recover_note_slot(slot); /* what is left of it after a crash from here on is nobody's */
 	gdb_guest_gone(slot);
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
@@ -198,7 +204,9 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
+	recover_note_making((int)slot);
 	g->made = create(g, slot, paused);
+	recover_note_making(-1);
 	if (g->made) {
 		tell_cost(g);
 		return MANAGER_OK;
@@ -235,4 +243,40 @@ void guest_leave(uint32_t slot)
 		slots_full = slot;
 	while (slots_begun != 0 && guests[slots_begun - 1] == NULL)
 		slots_begun--;
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_whole(const struct guest *g)
+{
+	bool whole = g->made && recover_has(g->vm, HILUM_OBJECT_VM) && recover_has(g->memory, HILUM_OBJECT_MEMORY) &&
+		     recover_has(g->state, HILUM_OBJECT_MEMORY);
+
+	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
+		whole &= i < g->config->vcpus ? recover_has(g->vcpu[i], HILUM_OBJECT_VCPU) : g->vcpu[i] == 0;
+	return whole && driver_space_claim(g->driver_ram, g->config->memory_bytes);
+}
+
+bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record)
+{
+	struct guest *g = guests[slot] == NULL ? calloc(1, sizeof(*g)) : NULL;
+
+	if (g == NULL)
+		runtime_abort("no memory for a guest that is there");
+	guests[slot] = g;
+	slots_begun = slot < slots_begun ? slots_begun : slot + 1;
+	*g = *kept;
+	g->config = config;
+	if (!is_whole(g)) {
+		*g = (struct guest){ .config = config, .record = record };
+		return false;
+	}
+	g->record = record;
+	g->ram = NULL;
+	recover_claim(g->vm, HILUM_OBJECT_VM);
+	recover_claim(g->memory, HILUM_OBJECT_MEMORY);
+	recover_claim(g->state, HILUM_OBJECT_MEMORY);
+	for (uint32_t i = 0; i < config->vcpus; i++)
+		recover_claim(g->vcpu[i], HILUM_OBJECT_VCPU);
+	return true;
 }

@@ -49,6 +49,11 @@ struct guest *guest_at(uint32_t slot);
 /* One past the last slot that is taken. */
 uint32_t guest_slots(void);
 
+/* An earlier control VM had `kept` in this slot, which is free. False: not all of it is there; the slot has no guest then. */
+bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record);
+/* Its vCPUs do what it is said to do: run, or stand still. Nobody debugs it any more. */
+void guest_recover_end(uint32_t slot);
+
 /* All its vCPUs stand still; its clock does, too, as its TSC goes on from where it stood. */
 void guest_pause(uint32_t slot);
 void guest_continue(uint32_t slot);

@@ -1,6 +1,7 @@
 /* A guest that is there: it stands still and goes on, presses of its buttons, what it asks for, its crash, and another driver VM. */
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/recover.h"
 #include <string.h>
 
 #define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
@@ -60,6 +61,7 @@ void guest_preserve(uint32_t slot)
 
 	stop_all(g);
 	g->ended = true;
+	recover_note_slot(slot);
 }
 
 void guest_press_button(uint32_t slot)
@@ -169,4 +171,22 @@ unsigned guest_resume_all(void)
 		carry_on += g->made && !g->ended;
 	}
 	return carry_on;
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void guest_recover_end(uint32_t slot)
+{
+	struct guest *g = guest_at(slot);
+	struct hilum_vm_status status;
+
+	if (!g->made)
+		return;
+	if (g->paused || g->ended) {
+		stop_all(g); /* it was about to, or has already */
+		return;
+	}
+	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_RUNNING)
+		run_all(g); /* those that a half-done pause has stopped */
+	guest_check_status(slot);
 }

@@ -197,16 +197,23 @@ static int nic_taken(const struct config_vm *config, const struct manager_entry 
 	return -1;
 }
 
+void manager_entry_set_place(struct manager_entry *e, unsigned place)
+{
+	if (e->place < MANAGER_VMS_MAX)
+		places[e->place / 64] &= ~(1ull << e->place % 64);
+	if (place < MANAGER_VMS_MAX)
+		places[place / 64] |= 1ull << place % 64;
+	e->place = place;
+}
+
 /* There are fewer entries than places. */
-static unsigned take_place(void)
+static unsigned free_place(void)
 {
 	unsigned word = 0;
 
 	while (places[word] == UINT64_MAX)
 		word++;
-	unsigned place = word * 64 + (unsigned)__builtin_ctzll(~places[word]);
-	places[word] |= 1ull << place % 64;
-	return place;
+	return word * 64 + (unsigned)__builtin_ctzll(~places[word]);
 }
 
 /* NULL: no memory, or no place. */
@@ -217,8 +224,9 @@ static struct manager_entry *entry_add(struct manager_definition *definition)
 
 	if (e == NULL)
 		return NULL;
-	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = take_place(), .slot = -1,
+	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = MANAGER_VMS_MAX, .slot = -1,
 				     .state = MANAGER_SHUTOFF, .next_named = *list };
+	manager_entry_set_place(e, free_place());
 	*list = e;
 	entries[count++] = e;
 	return e;
@@ -237,7 +245,7 @@ static void entry_remove(struct manager_entry *e)
 		index++;
 	count--;
 	memmove(&entries[index], &entries[index + 1], (count - index) * sizeof(entries[0]));
-	places[e->place / 64] &= ~(1ull << e->place % 64);
+	manager_entry_set_place(e, MANAGER_VMS_MAX);
 	definition_free(e->defined);
 	free(e);
 }
@@ -278,6 +286,18 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 	return MANAGER_OK;
 }
 
+void manager_entry_drop(struct manager_entry *e)
+{
+	manager_entry_leave(e);
+	console_close(&e->console);
+	entry_remove(e);
+}
+
+void manager_skip_versions(uint64_t version)
+{
+	versions = versions > version ? versions : version;
+}
+
 enum manager_result manager_undefine(const char *name, struct manager_error *error)
 {
 	struct manager_entry *e = manager_entry_find(name);
@@ -287,9 +307,7 @@ enum manager_result manager_undefine(const char *name, struct manager_error *err
 	if (e->state != MANAGER_SHUTOFF && e->state != MANAGER_CRASHED)
 		return manager_refuse(error, MANAGER_CONFLICT, "", "it is not shut off");
 	event_add("vm.undefined", name, "%s", "");
-	manager_entry_leave(e);
-	console_close(&e->console);
-	entry_remove(e);
+	manager_entry_drop(e);
 	return MANAGER_OK;
 }
 

@@ -152,6 +152,7 @@ struct manager_host {
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
 	uint64_t control_busy_ns; /* that the control VM has not waited for something to do; 0: not counted */
+	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
 	struct hilum_host_health health;
 	struct vulnerability_cpu vulnerable; /* what its vulnerabilities depend on, beside that */

@@ -4,6 +4,7 @@
 #include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/places.h"
+#include "drivers-vm/control/recover.h"
 #include <hilum/log_ring.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ void manager_host(struct manager_host *out)
 	out->last_log = host_health_last_log();
 	out->watchdog_seconds = host_health_watchdog();
 	describe_cpu(&out->vulnerable);
+	out->control_restarts = recover_restarts();
 }
 
 void manager_restart_driver(void)
@@ -88,6 +90,12 @@ void manager_log_secret(const char *before, const char *secret)
 	hidden_to = UINT64_MAX;
 	service_log("%s%s", before, secret);
 	hidden_to = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : UINT64_MAX;
+}
+
+void log_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, hidden_from);
+	RECOVER_KEEP(kept, hidden_to);
 }
 
 static uint8_t shown(uint8_t byte, uint64_t position)

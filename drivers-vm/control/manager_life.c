@@ -84,7 +84,7 @@ void manager_start_all(void)
 	unsigned started = 0;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
-		started += e->autostart && e->state == MANAGER_SHUTOFF && start(e, MANAGER_SHUTOFF, &error) == MANAGER_OK;
+		started += e->autostart && e->starts == 0 && e->state == MANAGER_SHUTOFF && start(e, MANAGER_SHUTOFF, &error) == MANAGER_OK;
 	if (started == 0)
 		service_log("no VM was started");
 }
@@ -115,18 +115,19 @@ static void end(struct manager_entry *e, enum config_action action, bool crash)
 
 	switch (action) {
 	case CONFIG_ACTION_PRESERVE:
-		guest_preserve((uint32_t)e->slot);
 		e->preserved = true;
 		e->intent = MANAGER_INTENT_NONE;
 		e->state = crash ? MANAGER_CRASHED : MANAGER_PAUSED;
+		guest_preserve((uint32_t)e->slot);
 		break;
 	case CONFIG_ACTION_RESTART:
+		e->state = MANAGER_WAITING; /* a control VM that takes over here starts it */
 		guest_unmake((uint32_t)e->slot);
 		start(e, down, &error);
 		break;
 	case CONFIG_ACTION_DESTROY:
-		manager_entry_leave(e);
 		e->state = down;
+		manager_entry_leave(e);
 		break;
 	}
 }

@@ -16,7 +16,7 @@ struct manager_entry {
 	struct manager_definition *defined;
 	struct manager_definition *taken; /* what its slot was taken for: `defined`, or an older one; NULL: it has no slot */
 	uint64_t version;
-	unsigned place;	 /* of its console; unique */
+	unsigned place;	 /* of its console; unique. By manager_entry_set_place */
 	int slot;	 /* of guest.h; negative: none. By manager_entry_set_slot */
 	struct manager_entry *next_named; /* in the table of names */
 	bool from_file;	 /* `defined` is hilum.toml's */
@@ -41,8 +41,15 @@ struct manager_entry *manager_entry_of_slot(uint32_t slot);
 void manager_entry_set_slot(struct manager_entry *e, int slot);
 /* NULL behind the last one. */
 struct manager_entry *manager_entry_at(unsigned index);
+/* It has this place from now on, which is free; MANAGER_VMS_MAX: none, for now. */
+void manager_entry_set_place(struct manager_entry *e, unsigned place);
 /* Gives its slot back, if it has one, with all that is in it. */
 void manager_entry_leave(struct manager_entry *e);
+
+/* Versions that are given from now on are higher. */
+void manager_skip_versions(uint64_t version);
+/* Leaves the definition out that hilum.toml has, and an operator has taken away in this run. */
+void manager_entry_drop(struct manager_entry *e);
 
 /* Fills *error; returns `result`. */
 enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)

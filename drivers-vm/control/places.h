@@ -6,6 +6,8 @@
 #define DRIVERS_VM_CONTROL_PLACES_H
 
 #define PLACES_LOG	      0x91000000ull /* the kernel's */
+#define PLACES_SURVIVOR	      0x94000000ull /* what outlives the control VM: survivor.h */
+#define PLACES_SURVIVOR_LIMIT 0x9A000000ull
 #define PLACES_BOOT_MODULES   0x4000000000ull
 #define PLACES_CONSOLES	      0x5000000000ull /* 2 MiB each */
 #define PLACES_UPLOADS	      0x5080000000ull

@@ -171,18 +171,23 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 
 /*
  * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
- * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again.
+ * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash of the
+ * control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
  */
 static void debug_crash(struct slot *s, uint32_t value)
 {
 	bool again = s->state->crashing;
 
-	s->state->crashing = !again && (value == 1 || value == 2);
+	s->state->crashing = !again && (value == 1 || value == 2 || value == 7);
 	if (value == 3)
 		control_request(s->index, CHANNEL_REQUEST_RESTART, 0);
+	if (value >= 4 && value <= 6)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH + (value - 4));
 	if (!s->state->crashing)
 		return;
-	if (value == 1)
+	if (value == 7)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH);
+	if (value == 1 || value == 7)
 		runtime_abort("a guest has written to its debug_crash port");
 	for (;;)
 		__asm__ volatile("pause");

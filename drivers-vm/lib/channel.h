@@ -73,6 +73,13 @@ enum channel_request {
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
 	CHANNEL_REQUEST_WATCHDOG,   /* value2: there is one that can be set; 2: which has reset the machine last */
 	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
+	CHANNEL_REQUEST_CONTROL,    /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
+};
+
+enum channel_control_end {
+	CHANNEL_CONTROL_CRASH,
+	CHANNEL_CONTROL_HANG,
+	CHANNEL_CONTROL_STRIKE, /* a crash after whatever instruction is executed then, some time later */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
@@ -102,6 +109,7 @@ enum channel_part {
 #define CHANNEL_PORT_CARD     1u /* there is to be one, */
 #define CHANNEL_PORT_OWN_CARD 2u /* on a card of the machine's that is no uplink, which no guest shares */
 #define CHANNEL_PORT_AGAIN    4u /* the disks are those that the first driver VM found, and no others */
+#define CHANNEL_PORT_PEER     8u /* to a driver VM that has a port: there is another control VM, which begins with empty queues */
 #define CHANNEL_PORT_FOUND 6u
 
 #define CHANNEL_PORT_LABEL "hilum-state" /* of the GPT partition */
@@ -266,14 +274,28 @@ static inline bool channel_put(struct channel_ring *ring, const struct channel_m
 	return true;
 }
 
-/* False: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
-static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+/* A copy of the next one; false: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
+static inline bool channel_look(const struct channel_ring *ring, uint32_t taken, struct channel_message *out)
 {
-	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == *taken)
+	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == taken)
 		return false;
-	__builtin_memcpy(out, &ring->message[*taken % CHANNEL_RING_SIZE], sizeof(*out));
+	__builtin_memcpy(out, &ring->message[taken % CHANNEL_RING_SIZE], sizeof(*out));
+	return true;
+}
+
+/* What was looked at is done with. */
+static inline void channel_drop(struct channel_ring *ring, uint32_t *taken)
+{
 	++*taken;
 	__atomic_store_n(&ring->taken, *taken, __ATOMIC_RELEASE);
+}
+
+/* Both at once. */
+static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+{
+	if (!channel_look(ring, *taken, out))
+		return false;
+	channel_drop(ring, taken);
 	return true;
 }
 

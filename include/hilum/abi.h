@@ -64,6 +64,8 @@
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
 #define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
+#define HC_OBJECT_INFO       0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
+#define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
 #define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
 #define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
 #define HC_CALL_END          0x484C0032u
@@ -151,6 +153,8 @@ struct hilum_boot_table {
 struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
+	uint32_t restarts; /* of the control VM, which keeps its handles and mappings; RAX holds it at entry */
+	uint32_t crash;    /* enum hilum_crash: why it was restarted last */
 	struct hilum_boot_table fadt, madt, mcfg;
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
@@ -238,6 +242,32 @@ struct hilum_vm_status {
 	uint64_t kernel_bytes; /* the kernel's own pool memory spent on this VM without its nested page tables */
 	uint64_t table_bytes;  /* nested page tables */
 	uint64_t debug_stops;  /* a bit for each vCPU that has stopped for its debugger (HC_VCPU_DEBUG) */
+};
+
+/* ---- What there is: for a control VM that is restarted ------------------------------------------------------------------- */
+#define HILUM_OBJECT_DEAD   0u /* destroyed: the handle can only be closed */
+#define HILUM_OBJECT_HOST   1u
+#define HILUM_OBJECT_VM     2u
+#define HILUM_OBJECT_VCPU   3u
+#define HILUM_OBJECT_MEMORY 4u
+#define HILUM_OBJECT_EVENT  5u
+#define HILUM_OBJECT_DEVICE 6u
+
+struct hilum_object_info {
+	hilum_handle_t handle;
+	uint16_t type;   /* HILUM_OBJECT_* */
+	uint16_t rights; /* HILUM_RIGHT_* of the handle */
+	uint32_t vm;     /* its number: of a VM itself, a vCPU's, an event's target's */
+	uint32_t number; /* vCPU: index; event: vCPU index << 16 | bit; device: requester id; memory: HILUM_MEMORY_* flags */
+	uint64_t bytes;  /* memory: its size */
+	char name[32];   /* of the VM */
+	uint64_t reserved;
+};
+
+struct hilum_region {
+	uint64_t gpa, bytes;
+	uint64_t offset; /* in the memory object */
+	uint64_t rights; /* HILUM_MAP_* */
 };
 
 /* ---- Synchronous traps -------------------------------------------------------------------------------------------------------

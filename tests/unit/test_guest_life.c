@@ -10,6 +10,7 @@
 
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/recover.h"
 
 #define VCPUS 3u
 
@@ -125,6 +126,11 @@ const char *control_error(int64_t error)
 {
 	(void)error;
 	return "";
+}
+
+void recover_note_slot(uint32_t slot)
+{
+	(void)slot;
 }
 
 void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)

@@ -91,7 +91,7 @@ extern bool fake_others_are_late;
 
 extern unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered;
 extern uint64_t fake_deadline[CORES_MAX];
-extern unsigned fake_log_lines;
+extern unsigned fake_log_lines, fake_control_restarts;
 extern char fake_log_last[256];
 extern uint32_t fake_gsi_unmasked, fake_gsi_masked, fake_gsi_routed;
 
