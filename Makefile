@@ -52,6 +52,12 @@ $(B)/%.bin: $(B)/%.elf
 	@echo "  FLAT  $@"
 	$(Q)objcopy -O binary -j .text -j .rodata -j .data $< $@
 
+# What runs at boot, at an end or for an operator is compiled for size: the budget of .text is for the paths that guests wait on.
+KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c) $(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c log.c log_screen.c \
+	log_serial.c panic.c speculation.c symbols.c trap.c tsc.c) $(addprefix kernel/,device.c host.c start.c state.c) \
+	$(addprefix mm/,amdvi.c host_pt.c init.c iommu.c mmio.c vtd.c) $(addprefix vmx/,control.c failure.c vmx.c) svm/svm.c
+$(KERNEL_SMALL:%=$(B)/%.o): KERNEL_CFLAGS += -Os
+
 KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
 	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o
 
