@@ -182,12 +182,26 @@ static void tell_cost(const struct guest *g)
 			    (unsigned long)(status.kernel_bytes >> 10), (unsigned long)(status.table_bytes >> 10));
 }
 
+/* Its limits and its balloon are as its definition has them. */
+static void reset_memory(struct guest *g)
+{
+	const struct config_vm *c = g->config;
+
+	g->memory_max = c->memory_max;
+	g->memory_min = c->memory_min;
+	g->balloon_pressure = 0;
+	g->balloon_wanted = c->balloon_bytes == CONFIG_NO_BALLOON ? 0 : c->balloon_bytes;
+	if (g->balloon_wanted < c->memory_bytes - c->memory_max)
+		g->balloon_wanted = c->memory_bytes - c->memory_max;
+}
+
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
 	struct guest *g = &guests[slot];
 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
+	reset_memory(g);
 	g->made = create(g, slot, paused);
 	if (g->made) {
 		tell_cost(g);

@@ -5,6 +5,7 @@
 
 #define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
 #define MSI_DATA_NMI  (4u << 8)
+#define BALLOON_LEAVES 0x200000ull /* even of the smallest guest */
 #define KILLED_MAX    2u /* driver VMs that may die while they look at one guest's state */
 
 static void run_all(const struct guest *g)
@@ -75,6 +76,46 @@ void guest_inject_nmi(uint32_t slot)
 
 	for (uint32_t i = 0; i < g->config->vcpus; i++)
 		hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
+}
+
+/* ---- Its balloon --------------------------------------------------------------------------------------------------------------------- */
+
+uint64_t guest_balloon_target(const struct guest *g)
+{
+	uint64_t wanted = g->balloon_wanted > g->balloon_pressure ? g->balloon_wanted : g->balloon_pressure;
+	uint64_t most = g->config->memory_bytes - BALLOON_LEAVES;
+
+	return g->config->balloon_bytes == CONFIG_NO_BALLOON ? 0 : wanted < most ? wanted : most;
+}
+
+static void send_balloon(uint32_t slot, uint64_t before)
+{
+	const struct guest *g = guest_at(slot);
+	const struct channel_message m = { .kind = CHANNEL_BALLOON, .slot = slot, .request.value = guest_balloon_target(g) / 4096 };
+
+	if (g->made && !g->ended && guest_balloon_target(g) != before && !driver_is_lost())
+		driver_send(&m); /* a driver VM to come is told when it attaches the guest */
+}
+
+bool guest_set_balloon(uint32_t slot, uint64_t bytes)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	if (g->config->balloon_bytes == CONFIG_NO_BALLOON || bytes >= g->config->memory_bytes)
+		return false;
+	g->balloon_wanted = bytes;
+	send_balloon(slot, before);
+	return true;
+}
+
+void guest_press_balloon(uint32_t slot, uint64_t bytes)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	g->balloon_pressure = bytes;
+	send_balloon(slot, before);
 }
 
 /* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */

@@ -157,7 +157,8 @@ static bool same_config(const struct config_vm *a, const struct config_vm *b)
 	       a->prefault == b->prefault && a->hugepages == b->hugepages && a->serial == b->serial && a->console == b->console &&
 	       a->debug_exit == b->debug_exit && a->debug_crash == b->debug_crash && a->profile == b->profile &&
 	       a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash && a->packed == b->packed &&
-	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && same_devices(a, b);
+	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && a->memory_max == b->memory_max &&
+	       a->memory_min == b->memory_min && a->share == b->share && same_text(a->tenant, b->tenant) && same_devices(a, b);
 }
 
 /* The first of its cards whose address another VM's card has; negative: none. */

@@ -486,6 +486,16 @@ void slot_press_button(uint32_t index)
 	slot_leave(s);
 }
 
+void slot_set_balloon(uint32_t index, uint64_t pages)
+{
+	struct slot *s = &slots[index];
+
+	slot_enter(s);
+	if (s->attached && !s->ending && s->devices.balloon != NULL && pages <= UINT32_MAX)
+		virtio_balloon_set_target(s->devices.balloon, (uint32_t)pages);
+	slot_leave(s);
+}
+
 static uint64_t run_timers_of(struct slot *s)
 {
 	uint64_t now, next = 0;

@@ -65,6 +65,8 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
 
 /* A press of the guest's power button. vCPU 0. */
 void slot_press_button(uint32_t index);
+/* A new target of the guest's balloon, in pages of 4 KiB; nothing without one. vCPU 0. */
+void slot_set_balloon(uint32_t index, uint64_t pages);
 
 /* ---- slot_record.c: what the control VM sees of the guests ---- */
 /* Keeps output of a guest that is attached; true: the control VM waits for some. Any vCPU, one at a time. */
