@@ -11,9 +11,12 @@
 #define GIB_SHIFT 30u
 #define GIB_COUNT (FRAME_HPA_LIMIT >> GIB_SHIFT)
 
+#define SEARCH_MAX 64u /* blocks that are passed over */
+
 struct zone {
 	uint32_t first[FRAME_ORDER_MAX + 1]; /* heads of the free lists, 0: empty */
-	uint32_t nonempty;		     /* bit n: first[n] != 0 */
+	uint32_t blocks[FRAME_ORDER_MAX + 1];
+	uint32_t nonempty; /* bit n: first[n] != 0 */
 	uint8_t type;			     /* of its free blocks */
 	uint8_t order_max;
 };
@@ -25,7 +28,7 @@ static struct zone general = {.type = FRAME_FREE, .order_max = FRAME_ORDER_MAX};
 static struct zone pool = {.type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M};
 static uint64_t counts[FRAME_TYPE_COUNT];
 static uint64_t has_gib[GIB_COUNT / 64];
-static uint64_t total;
+static uint64_t total, saved;
 
 static inline struct frame *entry(uint32_t number)
 {
@@ -52,6 +55,7 @@ static void list_push(struct zone *z, uint32_t number, unsigned order)
 	if (next)
 		entry(next)->prev = number;
 	z->first[order] = number;
+	z->blocks[order]++;
 	z->nonempty |= 1u << order;
 }
 
@@ -65,6 +69,7 @@ static void list_remove(struct zone *z, uint32_t number, unsigned order)
 		entry(f->prev)->next = f->next;
 	else
 		z->first[order] = f->next;
+	z->blocks[order]--;
 	if (!z->first[order])
 		z->nonempty &= ~(1u << order);
 }
@@ -93,16 +98,30 @@ static void block_release(struct zone *z, uint32_t number, unsigned order)
 	list_push(z, number, order);
 }
 
-/* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
-static uint32_t block_take(struct zone *z, unsigned order)
+/* A free block of exactly this order outside the GiB, among the first of the list: what such a search splits instead comes first in the
+ * next one. 0: none. */
+static uint32_t block_find(const struct zone *z, unsigned order, uint32_t gib)
 {
-	uint32_t fitting = z->nonempty >> order << order;
+	uint32_t number = z->first[order];
 
-	if (!fitting)
+	for (unsigned tries = 0; number && number >> FRAME_ORDER_1G == gib; number = entry(number)->next)
+		if (++tries == SEARCH_MAX)
+			return 0;
+	return number;
+}
+
+/* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
+static uint32_t block_take(struct zone *z, unsigned order, uint32_t gib)
+{
+	uint32_t number = 0;
+	unsigned from = order;
+
+	for (uint32_t fitting = z->nonempty >> order << order; fitting && !number; fitting &= fitting - 1) {
+		from = (unsigned)__builtin_ctz(fitting);
+		number = block_find(z, from, gib);
+	}
+	if (!number)
 		return 0;
-	unsigned from = (unsigned)__builtin_ctz(fitting);
-	uint32_t number = z->first[from];
-
 	list_remove(z, number, from);
 	while (from > order) {
 		from--;
@@ -121,13 +140,13 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
+static enum status alloc(unsigned order, enum frame_type type, uint32_t owner, uint32_t gib, hpa_t *out)
 {
 	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
 	assert(order <= z->order_max && type > FRAME_POOL_FREE && type < FRAME_TYPE_COUNT);
 	spin_lock(&frame_lock);
-	uint32_t number = block_take(z, order);
+	uint32_t number = block_take(z, order, gib);
 
 	if (number)
 		block_claim(number, order, type, owner);
@@ -136,6 +155,16 @@ enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hp
 		return STATUS_NO_MEMORY;
 	*out = (hpa_t)number << PAGE_SHIFT;
 	return STATUS_OK;
+}
+
+enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
+{
+	return alloc(order, type, owner, FRAME_ANY_GIB, out);
+}
+
+enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out)
+{
+	return alloc(order, FRAME_GUEST, owner, gib, out);
 }
 
 /* The entry's type must change before the lock is given back: no block may be freed twice. */
@@ -196,6 +225,86 @@ void frame_add_refs(hpa_t hpa, int step)
 	assert(f->type > FRAME_POOL_FREE && f->refs + step > 0 && f->refs + step <= (int)UINT16_MAX);
 	f->refs = (uint16_t)(f->refs + step);
 	spin_unlock(&frame_lock);
+}
+
+/* ---- Sharing ---- */
+
+static void set_type(struct frame *f, enum frame_type type, uint32_t owner)
+{
+	assert(f->order == 0 && (f->type == FRAME_GUEST || f->type == FRAME_SHARED));
+	counts[f->type]--;
+	counts[type]++;
+	f->type = (uint8_t)type;
+	f->owner = owner;
+}
+
+bool frame_share(hpa_t hpa)
+{
+	struct frame *f = frame_entry(hpa);
+
+	spin_lock(&frame_lock);
+	bool room = f->refs != UINT16_MAX;
+
+	if (room) {
+		set_type(f, FRAME_SHARED, FRAME_OWNER_KERNEL);
+		f->refs++;
+		saved++;
+	}
+	spin_unlock(&frame_lock);
+	return room;
+}
+
+bool frame_take_back(hpa_t hpa, uint32_t owner)
+{
+	struct frame *f = frame_entry(hpa);
+
+	spin_lock(&frame_lock);
+	bool alone = f->refs == 1;
+
+	if (alone)
+		set_type(f, FRAME_GUEST, owner);
+	spin_unlock(&frame_lock);
+	return alone;
+}
+
+void frame_leave(hpa_t hpa)
+{
+	struct frame *f = frame_entry(hpa);
+
+	spin_lock(&frame_lock);
+	assert(f->type == FRAME_SHARED);
+	if (f->refs > 1) {
+		f->refs--;
+		saved--;
+	} else {
+		counts[FRAME_SHARED]--;
+		block_release(&general, (uint32_t)(hpa >> PAGE_SHIFT), 0);
+	}
+	spin_unlock(&frame_lock);
+}
+
+/* ---- Figures ---- */
+
+uint64_t frame_free_blocks(unsigned order)
+{
+	return __atomic_load_n(&general.blocks[order], __ATOMIC_RELAXED);
+}
+
+uint64_t frame_saved(void)
+{
+	return __atomic_load_n(&saved, __ATOMIC_RELAXED);
+}
+
+void frame_count_range(hpa_t base, uint64_t bytes, uint64_t range_counts[FRAME_TYPE_COUNT])
+{
+	for (hpa_t at = base, end = base + bytes, next; at < end; at = next) {
+		const struct frame *f = frame_lookup(at, NULL);
+		uint64_t size = f ? PAGE_SIZE << f->order : PAGE_SIZE;
+
+		next = ALIGN_DOWN(at, size) + size;
+		next = next < end ? next : end;
+		range_counts[f ? f->type : FRAME_ABSENT] += (next - at) >> PAGE_SHIFT;
+	}
 }
 
 uint64_t frame_count(enum frame_type type)

@@ -33,6 +33,7 @@ enum frame_type {
 	FRAME_KERNEL,	 /* image, trampoline, frame table */
 	FRAME_GUEST,	 /* memory object's */
 	FRAME_MODULE,	 /* boot module's */
+	FRAME_SHARED,	 /* several places' of memory objects, which nobody may write; owner and order 0 */
 	FRAME_TYPE_COUNT
 };
 
@@ -58,6 +59,12 @@ static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
  */
 must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
 
+#define FRAME_ANY_GIB UINT32_MAX
+
+/* The same for a guest's block that must not lie in this GiB of host-physical addresses: STATUS_NO_MEMORY also if nothing else was found
+ * after a bounded search. */
+must_check enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out);
+
 /*
  * Gives back a block from frame_alloc; order, type and owner must be those it was taken with and exactly one
  * reference must be left, else the kernel panics. No CPU may be able to reach it any more.
@@ -71,6 +78,26 @@ struct frame *frame_lookup(hpa_t hpa, hpa_t *head);
 /* `step` users more (fewer, if negative) of the block in use whose head is hpa. The last one goes by
  * frame_free only. */
 void frame_add_refs(hpa_t hpa, int step);
+
+/* ---- Frames that are copied when they are written ---- */
+
+/* One place more for the frame of FRAME_GUEST or FRAME_SHARED, which is FRAME_SHARED then. False: it has too many. */
+must_check bool frame_share(hpa_t hpa);
+
+/* True: the caller's place was the only one left, and the frame is FRAME_GUEST of `owner` again. False: it is still shared. */
+bool frame_take_back(hpa_t hpa, uint32_t owner);
+
+/* One place less; the last one frees it, as frame_free does. */
+void frame_leave(hpa_t hpa);
+
+/* ---- Figures ---- */
+
+/* Free blocks of 2^order frames that are in use by nobody; places less frames of all that are shared. */
+uint64_t frame_free_blocks(unsigned order);
+uint64_t frame_saved(void);
+
+/* Adds the frames of [base, base + bytes), 2 MiB-aligned, to counts[type], by FRAME_*; as good as the moment. */
+void frame_count_range(hpa_t base, uint64_t bytes, uint64_t counts[FRAME_TYPE_COUNT]);
 
 /* Frames (4 KiB each) that are of this type now. FRAME_TAIL and FRAME_ABSENT give 0: a tail counts as its
  * head's type. */

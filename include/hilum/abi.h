@@ -63,10 +63,18 @@
 #define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
-#define HC_CALL_END          0x484C0029u
+#define HC_MEMORY_DIGEST     0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's contents */
+#define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b or 0, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
+#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, GiB) -> frames that have moved */
+#define HC_HOST_FRAMES       0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
+#define HC_MEMORY_STATUS     0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
+#define HC_MEMORY_LIMIT      0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
+#define HC_CALL_END          0x484C0036u
 
 #define HILUM_BATCH_MAX    64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
+#define HILUM_DIGEST_PAGES_MAX 64u
+#define HILUM_FRAMES_BYTES_MAX 0x2000000u
 #define HILUM_LOG_LINE_MAX 240u
 #define HILUM_CPUID_MAX    96u
 #define HILUM_CORE_ANY     0xFFFFFFFFu
@@ -165,13 +173,29 @@ struct hilum_shared_page {
 
 /* ---- Memory --------------------------------------------------------------------------------------------------------------- */
 #define HILUM_MEMORY_LAZY     (1u << 0) /* populate on first access instead of now */
-#define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages (tests, later sharing) */
-
+#define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages */
 #define HILUM_MEMORY_DEVICE   (1u << 2) /* device registers at a host-physical address; excludes the others */
+#define HILUM_MEMORY_SHARE    (1u << 3) /* HC_MEMORY_SHARE may give its pages the frames of others; 4 KiB pages only */
+
+/* HC_MEMORY_SHARE and HC_MEMORY_MOVE: no device is at these pages now, says the caller. */
+#define HILUM_MEMORY_QUIET (1u << 8)
+#define HILUM_MOVE_GATHER  (1u << 0) /* 512 frames become one block of 2 MiB */
+#define HILUM_MOVE_LEAVE   (1u << 1) /* what lies in that GiB of the machine's addresses goes elsewhere */
+
+/* What HC_MEMORY_DIGEST tells of a page beside digests. */
+#define HILUM_DIGEST_NONE 0ull /* it has no frame, or one that is shared already */
+#define HILUM_DIGEST_ZERO 1ull /* all bytes are 0 */
 
 #define HILUM_MAP_READ    (1u << 0)
 #define HILUM_MAP_WRITE   (1u << 1)
 #define HILUM_MAP_EXECUTE (1u << 2)
+
+struct hilum_memory_status {
+	uint64_t bytes;
+	uint64_t resident_bytes; /* that have a frame */
+	uint64_t shared_bytes;   /* of these, copied when they are written */
+	uint64_t limit_bytes;    /* HC_MEMORY_LIMIT; 0: none */
+};
 
 /* ---- VM -------------------------------------------------------------------------------------------------------------------- */
 #define HILUM_VM_KVM_LEAVES (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
@@ -179,6 +203,7 @@ struct hilum_shared_page {
 #define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
 #define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
 #define HILUM_VM_NO_FPU     (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
+#define HILUM_VM_WAIT_MEMORY (1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */
@@ -234,6 +259,8 @@ struct hilum_vm_status {
 	uint64_t kernel_bytes; /* the kernel's own pool memory spent on this VM without its nested page tables */
 	uint64_t table_bytes;  /* nested page tables */
 	uint64_t debug_stops;  /* a bit for each vCPU that has stopped for its debugger (HC_VCPU_DEBUG) */
+	uint64_t memory_stops; /* a bit for each vCPU that has stopped for want of a frame (HILUM_VM_WAIT_MEMORY) */
+	uint64_t memory_gpa;   /* where the last of them wanted it */
 };
 
 /* ---- Synchronous traps -------------------------------------------------------------------------------------------------------
@@ -423,6 +450,13 @@ struct hilum_host_info {
 };
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
+
+struct hilum_frames {
+	uint64_t free[19]; /* blocks of 4 KiB << n that are free in the machine */
+	uint64_t shared;   /* frames that are copied when they are written */
+	uint64_t saved;    /* frames that would be in use but for these */
+	uint64_t range_free, range_guest, range_other; /* frames of the range: free; of memory objects; the kernel's, modules, shared ones */
+};
 
 _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");
 _Static_assert(sizeof(struct hilum_shared_page) == 4096, "one page");
