@@ -73,7 +73,9 @@ void driver_stop(void);
 bool driver_is_lost(void);
 /* Have it look at what it shares with this VM: typed input, counts that are wanted. */
 void driver_kick(void);
-/* NULL, or how it has crashed. */
+/* Let those of its vCPUs that waited for memory try again: a bit for each. */
+void driver_run_waiting(uint64_t vcpus);
+/* NULL, or how it has crashed. If it waits for memory, that is seen to. */
 const char *driver_ending(void);
 /* To be asked at a steady pace: whether one of its vCPUs has not woken up the last `allowed` + 1 times; wakes all. */
 bool driver_has_missed_beats(unsigned allowed);

@@ -1,6 +1,9 @@
 /* A guest is made in one go or not at all, and given back in the reverse order. The slots are in this file. */
 #include "drivers-vm/control/gdb/gdb.h"
+#include "drivers-vm/control/compact.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/guest_clock.h"
 #include "drivers-vm/lib/platform.h"
 #include <stdarg.h>
@@ -81,15 +84,22 @@ static bool make_vcpus(struct guest *g)
 static bool make_memory(struct guest *g)
 {
 	const struct config_vm *c = g->config;
-	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
-								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES));
 
+	if (!guest_memory_admit(g))
+		return false;
+	if (c->hugepages && c->prefault)
+		compact_for(c->memory_bytes);
+	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
+								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
+								   (c->share ? HILUM_MEMORY_SHARE : 0));
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 		return guest_fail(g, MANAGER_NO_MEMORY, "memory", "it wants %lu MiB of memory, %lu MiB are free",
 				  (unsigned long)(c->memory_bytes >> 20), (unsigned long)(control_host.free_bytes >> 20));
 	}
 	g->memory = (hilum_handle_t)memory;
+	if (g->memory_max < c->memory_bytes)
+		hc(HC_MEMORY_LIMIT, g->memory, g->memory_max);
 	int64_t state = control_memory_create(CHANNEL_STATE_BYTES, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
 	g->driver_ram = state < 0 ? 0 : driver_space_take(c->memory_bytes);
 	g->state = state < 0 ? 0 : (hilum_handle_t)state;
@@ -104,6 +114,7 @@ static bool make_vm(struct guest *g, uint32_t slot)
 
 	if (!guest_map_build(c->memory_bytes, &g->map))
 		return fail(g, "its memory map", HILUM_E_INVALID);
+	config.flags |= c->prefault && !c->share ? 0 : HILUM_VM_WAIT_MEMORY;
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
 	config.wall_clock_ns = driver_wall_clock_ns;
@@ -153,6 +164,8 @@ void guest_unmake(uint32_t slot)
 	hilum_handle_t record = g->record;
 
 	gdb_guest_gone(slot);
+	g->made = false;
+	share_slot_changed(slot);
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);
@@ -191,8 +204,6 @@ static void reset_memory(struct guest *g)
 	g->memory_min = c->memory_min;
 	g->balloon_pressure = 0;
 	g->balloon_wanted = c->balloon_bytes == CONFIG_NO_BALLOON ? 0 : c->balloon_bytes;
-	if (g->balloon_wanted < c->memory_bytes - c->memory_max)
-		g->balloon_wanted = c->memory_bytes - c->memory_max;
 }
 
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
@@ -204,6 +215,7 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 	reset_memory(g);
 	g->made = create(g, slot, paused);
 	if (g->made) {
+		share_slot_changed(slot);
 		tell_cost(g);
 		return MANAGER_OK;
 	}

@@ -66,6 +66,8 @@ bool guest_set_balloon(uint32_t slot, uint64_t bytes);
 /* The same where the machine's memory is short (memory_watch.c). */
 void guest_press_balloon(uint32_t slot, uint64_t bytes);
 uint64_t guest_balloon_target(const struct guest *g);
+/* Its limits until it ends; what goes with them has been checked. */
+void guest_set_limits(uint32_t slot, uint64_t most, uint64_t least);
 
 /* The driver VM passes on what a guest asks for; it is done by the next guest_run_requests, from the main loop. */
 void guest_request(uint32_t slot, uint64_t request, uint64_t value);

@@ -6,9 +6,20 @@
 
 #define MIB(bytes)    ((unsigned long)((bytes) >> 20))
 #define PACE_NS	      250000000ull
+#define PATIENCE_NS   5000000000ull /* for others to give up memory */
+#define AGAIN_NS      1000000000ull /* one that waits again so soon has not had what it needed */
+#define WAIT_PACE_NS  50000000ull
+#define ENOUGH_BYTES  0x400000ull /* free, for one that waits to try again */
+#define BALLAST_BYTES 0x800000ull /* kept where memory is overcommitted: the driver VM goes on by it when nothing else is left */
 #define DETAIL_MIB(b) ((unsigned long)(((b) + 0xFFFFF) >> 20))
 
 static uint32_t overcommit = 100;
+static hilum_handle_t ballast; /* or 0: it is not there now */
+/* Of a guest that waits for memory: since when (0: it does not), and when it was let go last. */
+static struct {
+	uint64_t since_ns, again_ns;
+	bool doomed; /* the driver VM waited for its sake: it ends with the next turn */
+} wait[CHANNEL_SLOTS];
 static uint64_t next_ns; /* of guest_memory_run; 0: nothing is to be watched */
 
 void guest_memory_begin(const struct config *config)
@@ -18,9 +29,9 @@ void guest_memory_begin(const struct config *config)
 
 uint64_t guest_memory_resident(const struct guest *g)
 {
-	struct hilum_vm_status status;
+	struct hilum_memory_status status;
 
-	return g->memory == 0 || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0 ? 0 : status.resident_bytes;
+	return g->memory == 0 || hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) < 0 ? 0 : status.resident_bytes;
 }
 
 /* Of guests that are populated at first access; slot[] says whose they are. */
@@ -97,6 +108,18 @@ bool guest_memory_admit(const struct guest *g)
 	return missing == 0 || refuse(g, &figures, (c->prefault ? c->memory_bytes : g->memory_max) + disks, missing);
 }
 
+uint64_t guest_memory_missing_for(const struct guest *g, uint64_t most, uint64_t least)
+{
+	struct memory_guest guest[CHANNEL_SLOTS];
+	uint32_t slot[CHANNEL_SLOTS];
+	struct memory_figures figures;
+
+	if (g->config->prefault || (most <= g->memory_max && least <= g->memory_min))
+		return 0;
+	gather(&figures, guest, slot);
+	return memory_missing(&figures, 0, most > g->memory_max ? most - g->memory_max : 0, least > g->memory_min ? least - g->memory_min : 0);
+}
+
 uint64_t guest_memory_spare(void)
 {
 	struct memory_guest guest[CHANNEL_SLOTS];
@@ -119,6 +142,133 @@ void guest_memory_tell_shortage(uint32_t slot)
 		  MIB(g->config->memory_bytes), MIB(control_host.free_bytes));
 }
 
+/* ---- When there is none ------------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t free_bytes(void)
+{
+	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
+	return control_host.free_bytes;
+}
+
+static bool is_at_limit(const struct guest *g)
+{
+	struct hilum_memory_status status;
+
+	return hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) >= 0 && status.limit_bytes != 0 &&
+	       status.resident_bytes + ENOUGH_BYTES / 2 > status.limit_bytes;
+}
+
+static void watch_soon(void)
+{
+	next_ns = manager_clock_ns();
+}
+
+void guest_memory_waits(uint32_t slot)
+{
+	uint64_t now = manager_clock_ns();
+
+	if (wait[slot].since_ns == 0 || (wait[slot].again_ns != 0 && now - wait[slot].again_ns > AGAIN_NS)) {
+		wait[slot].since_ns = now;
+		event_add("vm.waits-for-memory", guest_at(slot)->config->name, "%lu MiB are free", MIB(free_bytes()));
+	}
+	wait[slot].again_ns = 0;
+	watch_soon();
+}
+
+/* Those of its vCPUs that wait try again. */
+static void try_again(uint32_t slot)
+{
+	const struct guest *g = guest_at(slot);
+	struct hilum_vm_status status;
+
+	wait[slot].again_ns = manager_clock_ns();
+	if (g->paused || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0)
+		return; /* when it goes on all of them do */
+	for (uint32_t i = 0; i < g->config->vcpus; i++)
+		if (status.memory_stops >> i & 1)
+			hc(HC_VCPU_RUN, g->vcpu[i]);
+}
+
+static void end_for_want(uint32_t slot)
+{
+	wait[slot].doomed = false;
+	wait[slot].since_ns = 0;
+	guest_memory_tell_shortage(slot);
+	manager_guest_ended(slot, GUEST_CRASHED, HILUM_CRASH_NO_MEMORY);
+}
+
+/* True: somebody waits still. */
+static bool serve_waiting(void)
+{
+	bool any = false;
+
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+		const struct guest *g = guest_at(slot);
+		if (!g->made || g->ended || (wait[slot].since_ns == 0 && !wait[slot].doomed)) {
+			wait[slot].since_ns = wait[slot].again_ns = wait[slot].doomed = 0;
+			continue;
+		}
+		if (wait[slot].doomed || is_at_limit(g)) {
+			end_for_want(slot);
+			return true; /* that took time, and gave memory */
+		}
+		if (wait[slot].again_ns == 0 && free_bytes() >= ENOUGH_BYTES)
+			try_again(slot);
+		else if (wait[slot].again_ns == 0 && manager_clock_ns() - wait[slot].since_ns > PATIENCE_NS)
+			end_for_want(slot);
+		any |= wait[slot].again_ns == 0 && wait[slot].since_ns != 0;
+	}
+	return any;
+}
+
+/* Its vCPUs stand still for good, and what it has in blocks goes back at once. */
+static void doom(uint32_t slot)
+{
+	const struct guest *g = guest_at(slot);
+
+	wait[slot].doomed = true;
+	watch_soon();
+	for (uint32_t i = 0; i < g->config->vcpus; i++)
+		hc(HC_VCPU_PAUSE, g->vcpu[i]);
+	hc(HC_MEMORY_LIMIT, g->memory, 0);
+	for (uint64_t at = 0; at < g->config->memory_bytes && free_bytes() < ENOUGH_BYTES; at += HILUM_DISCARD_BYTES_MAX) {
+		uint64_t left = g->config->memory_bytes - at;
+		hc(HC_MEMORY_DISCARD, driver_vm, g->driver_ram + at, left < HILUM_DISCARD_BYTES_MAX ? left : HILUM_DISCARD_BYTES_MAX);
+	}
+}
+
+static void keep_ballast(void)
+{
+	if (overcommit == 100 || ballast != 0 || free_bytes() < BALLAST_BYTES + MEMORY_RESERVE_BYTES)
+		return;
+	int64_t memory = control_memory_create(BALLAST_BYTES, 0);
+	ballast = memory > 0 ? (hilum_handle_t)memory : 0;
+}
+
+static void drop_ballast(void)
+{
+	if (ballast != 0)
+		hc(HC_HANDLE_CLOSE, ballast);
+	ballast = 0;
+}
+
+void guest_memory_driver_waits(uint64_t gpa, uint64_t vcpus)
+{
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+		const struct guest *g = guest_at(slot);
+		bool its = g->driver_ram != 0 && gpa >= g->driver_ram && gpa - g->driver_ram < g->config->memory_bytes;
+		if (its && !wait[slot].doomed && (free_bytes() < ENOUGH_BYTES || is_at_limit(g))) {
+			drop_ballast();
+			doom(slot);
+		}
+	}
+	if (free_bytes() < ENOUGH_BYTES)
+		drop_ballast();
+	driver_run_waiting(vcpus);
+}
+
+/* ---- Balloons --------------------------------------------------------------------------------------------------------------------------- */
+
 uint64_t guest_memory_run(void)
 {
 	struct memory_guest guest[CHANNEL_SLOTS];
@@ -127,6 +277,7 @@ uint64_t guest_memory_run(void)
 
 	if (next_ns == 0 || manager_clock_ns() < next_ns)
 		return next_ns;
+	bool waiting = serve_waiting();
 	gather(&figures, guest, slot);
 	bool pressed = memory_balance(&figures);
 	for (unsigned i = 0; i < figures.guests; i++) {
@@ -136,7 +287,11 @@ uint64_t guest_memory_run(void)
 			event_add("vm.balloon", guest_at(slot[i])->config->name, "memory is short: asked for %lu MiB", MIB(guest[i].pressure));
 		guest_press_balloon(slot[i], guest[i].pressure);
 	}
-	next_ns = pressed || memory_is_short_of_promises(&figures) ? manager_clock_ns() + PACE_NS : 0;
+	next_ns = waiting ? manager_clock_ns() + WAIT_PACE_NS
+		  : pressed || memory_is_short_of_promises(&figures) ? manager_clock_ns() + PACE_NS
+								     : 0;
+	if (figures.free > 2 * memory_low_water(&figures))
+		keep_ballast();
 	return next_ns;
 }
 

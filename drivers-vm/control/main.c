@@ -10,6 +10,9 @@
 #include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/compact.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/manager_private.h"
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +100,9 @@ static uint64_t run_parts(void)
 
 	deadline = sooner(deadline, driver_watch());
 	deadline = sooner(deadline, port_run());
+	deadline = sooner(deadline, service_ns_to_tsc(guest_memory_run()));
+	deadline = sooner(deadline, service_ns_to_tsc(share_run()));
+	deadline = sooner(deadline, service_ns_to_tsc(compact_run()));
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
@@ -111,6 +117,8 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool driver = driver_begin(&config);
 	port_wait_for_state(READ_STATE_NS);
 	events_set_clock(manager_wall_clock_ns);
+	guest_memory_begin(&config);
+	share_begin(&config);
 	manager_init(&config);
 	https_begin(&config.api);
 	tell_memory();

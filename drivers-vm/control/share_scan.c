@@ -119,9 +119,9 @@ static void look_at(uint64_t digest, uint64_t at)
 	}
 	if (!share_table_meet(&table, digest, tenant[slot], here, &other))
 		return;
-	const struct guest *o = other.slot < CHANNEL_SLOTS ? guest_at(other.slot) : g;
-	int64_t shared = tenant[other.slot % CHANNEL_SLOTS] != tenant[slot] ? HILUM_E_INVALID :
-			 hc(HC_MEMORY_SHARE, o->memory, other.page * PAGE_BYTES, g->memory, at * PAGE_BYTES, 0);
+	if (tenant[other.slot] != tenant[slot])
+		return; /* two digests that look alike */
+	int64_t shared = hc(HC_MEMORY_SHARE, guest_at(other.slot)->memory, other.page * PAGE_BYTES, g->memory, at * PAGE_BYTES, 0);
 	counts.merged += shared == 1;
 	counts.differed += shared == 0;
 	counts.busy += shared == HILUM_E_BUSY;
@@ -193,7 +193,7 @@ uint64_t share_run(void)
 	next_ns = now + PACE_NS;
 	fill_credit(now);
 	uint64_t pass = counts.passes;
-	for (unsigned n = 0; counts.passes == pass && credit >= HILUM_DIGEST_PAGES_MAX * ABSENT_SHARE; n++) {
+	while (counts.passes == pass && credit >= HILUM_DIGEST_PAGES_MAX * ABSENT_SHARE) {
 		const struct guest *g = guest_at(slot);
 		if (tenant[slot] == 0 || page * PAGE_BYTES >= g->config->memory_bytes) {
 			next_slot(now);

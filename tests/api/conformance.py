@@ -115,7 +115,8 @@ def check_definitions(api):
     assert changed.headers["ETag"] != first and changed.json()["config"]["memory"] == "256M"
     full = {"name": "test", "kernel": "vmlinuz", "initrd": "initrd", "cmdline": "quiet \u00e9 \"x\"", "memory": "128M", "prefault": False,
             "hugepages": False, "vcpus": 3, "weight": 512, "cpus": "0-2,5", "serial": True, "console": "virtio", "debug_exit": 0xf4,
-            "debug_crash": 0xf5, "rng": True, "balloon": "32M", "packed": True, "profile": "bare", "on_poweroff": "restart",
+            "debug_crash": 0xf5, "rng": True, "balloon": "32M", "memory_max": "112M", "memory_min": "16M",
+            "share": True, "tenant": "t", "packed": True, "profile": "bare", "on_poweroff": "restart",
             "on_reboot": "preserve", "on_crash": "restart",
             "disk": [{"module": "disk.img", "readonly": True, "serial": "s", "num_queues": 2, "iops": 100, "bandwidth": "50MB/s"},
                      {"device": "00:04.0", "readonly": False, "partlabel": "home", "num_queues": 1},
