@@ -98,30 +98,26 @@ static void block_release(struct zone *z, uint32_t number, unsigned order)
 	list_push(z, number, order);
 }
 
-/* A free block of exactly this order outside the GiB, among the first of the list: what such a search splits instead comes first in the
- * next one. 0: none. */
+/* A free block of exactly this order outside the GiB, among the first of the list: what is split because none of them will do comes
+ * first in the next search. 0: none. */
 static uint32_t block_find(const struct zone *z, unsigned order, uint32_t gib)
 {
 	uint32_t number = z->first[order];
 
-	for (unsigned tries = 0; number && number >> FRAME_ORDER_1G == gib; number = entry(number)->next)
-		if (++tries == SEARCH_MAX)
-			return 0;
+	for (unsigned tries = 0; number && number >> FRAME_ORDER_1G == gib; tries++)
+		number = tries < SEARCH_MAX ? entry(number)->next : 0;
 	return number;
 }
 
 /* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
 static uint32_t block_take(struct zone *z, unsigned order, uint32_t gib)
 {
-	uint32_t number = 0;
 	unsigned from = order;
+	uint32_t number;
 
-	for (uint32_t fitting = z->nonempty >> order << order; fitting && !number; fitting &= fitting - 1) {
-		from = (unsigned)__builtin_ctz(fitting);
-		number = block_find(z, from, gib);
-	}
-	if (!number)
-		return 0;
+	while (!(number = block_find(z, from, gib)))
+		if (++from > z->order_max)
+			return 0;
 	list_remove(z, number, from);
 	while (from > order) {
 		from--;
@@ -140,7 +136,7 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-static enum status alloc(unsigned order, enum frame_type type, uint32_t owner, uint32_t gib, hpa_t *out)
+static enum status alloc(unsigned order, enum frame_type type, uint32_t gib, uint32_t owner, hpa_t *out)
 {
 	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
@@ -159,12 +155,12 @@ static enum status alloc(unsigned order, enum frame_type type, uint32_t owner, u
 
 enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
 {
-	return alloc(order, type, owner, FRAME_ANY_GIB, out);
+	return alloc(order, type, FRAME_ANY_GIB, owner, out);
 }
 
 enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out)
 {
-	return alloc(order, FRAME_GUEST, owner, gib, out);
+	return alloc(order, FRAME_GUEST, gib, owner, out);
 }
 
 /* The entry's type must change before the lock is given back: no block may be freed twice. */
@@ -224,86 +220,24 @@ void frame_add_refs(hpa_t hpa, int step)
 	spin_lock(&frame_lock);
 	assert(f->type > FRAME_POOL_FREE && f->refs + step > 0 && f->refs + step <= (int)UINT16_MAX);
 	f->refs = (uint16_t)(f->refs + step);
+	saved += f->type == FRAME_GUEST ? (uint64_t)step : 0;
 	spin_unlock(&frame_lock);
 }
 
-/* ---- Sharing ---- */
-
-static void set_type(struct frame *f, enum frame_type type, uint32_t owner)
+void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 {
-	assert(f->order == 0 && (f->type == FRAME_GUEST || f->type == FRAME_SHARED));
-	counts[f->type]--;
-	counts[type]++;
-	f->type = (uint8_t)type;
-	f->owner = owner;
-}
-
-bool frame_share(hpa_t hpa)
-{
-	struct frame *f = frame_entry(hpa);
-
-	spin_lock(&frame_lock);
-	bool room = f->refs != UINT16_MAX;
-
-	if (room) {
-		set_type(f, FRAME_SHARED, FRAME_OWNER_KERNEL);
-		f->refs++;
-		saved++;
-	}
-	spin_unlock(&frame_lock);
-	return room;
-}
-
-bool frame_take_back(hpa_t hpa, uint32_t owner)
-{
-	struct frame *f = frame_entry(hpa);
-
-	spin_lock(&frame_lock);
-	bool alone = f->refs == 1;
-
-	if (alone)
-		set_type(f, FRAME_GUEST, owner);
-	spin_unlock(&frame_lock);
-	return alone;
-}
-
-void frame_leave(hpa_t hpa)
-{
-	struct frame *f = frame_entry(hpa);
-
-	spin_lock(&frame_lock);
-	assert(f->type == FRAME_SHARED);
-	if (f->refs > 1) {
-		f->refs--;
-		saved--;
-	} else {
-		counts[FRAME_SHARED]--;
-		block_release(&general, (uint32_t)(hpa >> PAGE_SHIFT), 0);
-	}
-	spin_unlock(&frame_lock);
-}
-
-/* ---- Figures ---- */
-
-uint64_t frame_free_blocks(unsigned order)
-{
-	return __atomic_load_n(&general.blocks[order], __ATOMIC_RELAXED);
-}
-
-uint64_t frame_saved(void)
-{
-	return __atomic_load_n(&saved, __ATOMIC_RELAXED);
-}
-
-void frame_count_range(hpa_t base, uint64_t bytes, uint64_t range_counts[FRAME_TYPE_COUNT])
-{
-	for (hpa_t at = base, end = base + bytes, next; at < end; at = next) {
+	*out = (struct hilum_frames){.saved = saved};
+	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++)
+		out->free[order] = general.blocks[order];
+	for (hpa_t at = base, next; at < base + bytes; at = next) {
 		const struct frame *f = frame_lookup(at, NULL);
 		uint64_t size = f ? PAGE_SIZE << f->order : PAGE_SIZE;
 
-		next = ALIGN_DOWN(at, size) + size;
-		next = next < end ? next : end;
-		range_counts[f ? f->type : FRAME_ABSENT] += (next - at) >> PAGE_SHIFT;
+		next = ALIGN_DOWN(at, size) + size < base + bytes ? ALIGN_DOWN(at, size) + size : base + bytes;
+		if (f)
+			*(f->type == FRAME_FREE	   ? &out->range_free
+			  : f->type == FRAME_GUEST ? &out->range_guest
+						   : &out->range_other) += (next - at) >> PAGE_SHIFT;
 	}
 }
 

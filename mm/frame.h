@@ -17,6 +17,8 @@
 #include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 
+#include <hilum/abi.h>
+
 #define FRAME_ORDER_4K	0u
 #define FRAME_ORDER_2M	9u
 #define FRAME_ORDER_1G	18u
@@ -33,7 +35,6 @@ enum frame_type {
 	FRAME_KERNEL,	 /* image, trampoline, frame table */
 	FRAME_GUEST,	 /* memory object's */
 	FRAME_MODULE,	 /* boot module's */
-	FRAME_SHARED,	 /* several places' of memory objects, which nobody may write; owner and order 0 */
 	FRAME_TYPE_COUNT
 };
 
@@ -61,8 +62,7 @@ must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_
 
 #define FRAME_ANY_GIB UINT32_MAX
 
-/* The same for a guest's block that must not lie in this GiB of host-physical addresses: STATUS_NO_MEMORY also if nothing else was found
- * after a bounded search. */
+/* The same for FRAME_GUEST, and not from that GiB of host-physical addresses: STATUS_NO_MEMORY also if a bounded search finds none. */
 must_check enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out);
 
 /*
@@ -79,25 +79,8 @@ struct frame *frame_lookup(hpa_t hpa, hpa_t *head);
  * frame_free only. */
 void frame_add_refs(hpa_t hpa, int step);
 
-/* ---- Frames that are copied when they are written ---- */
-
-/* One place more for the frame of FRAME_GUEST or FRAME_SHARED, which is FRAME_SHARED then. False: it has too many. */
-must_check bool frame_share(hpa_t hpa);
-
-/* True: the caller's place was the only one left, and the frame is FRAME_GUEST of `owner` again. False: it is still shared. */
-bool frame_take_back(hpa_t hpa, uint32_t owner);
-
-/* One place less; the last one frees it, as frame_free does. */
-void frame_leave(hpa_t hpa);
-
-/* ---- Figures ---- */
-
-/* Free blocks of 2^order frames that are in use by nobody; places less frames of all that are shared. */
-uint64_t frame_free_blocks(unsigned order);
-uint64_t frame_saved(void);
-
-/* Adds the frames of [base, base + bytes), 2 MiB-aligned, to counts[type], by FRAME_*; as good as the moment. */
-void frame_count_range(hpa_t base, uint64_t bytes, uint64_t counts[FRAME_TYPE_COUNT]);
+/* All of *out, and what [base, base + bytes), of whole pages, is used for; as good as the moment. */
+void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out);
 
 /* Frames (4 KiB each) that are of this type now. FRAME_TAIL and FRAME_ABSENT give 0: a tail counts as its
  * head's type. */

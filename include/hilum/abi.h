@@ -64,8 +64,8 @@
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
 #define HC_MEMORY_DIGEST     0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's contents */
-#define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b or 0, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
-#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, GiB) -> frames that have moved */
+#define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
+#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, GiB) -> frames of that piece that have moved */
 #define HC_HOST_FRAMES       0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
 #define HC_MEMORY_STATUS     0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
 #define HC_MEMORY_LIMIT      0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
@@ -182,9 +182,7 @@ struct hilum_shared_page {
 #define HILUM_MOVE_GATHER  (1u << 0) /* 512 frames become one block of 2 MiB */
 #define HILUM_MOVE_LEAVE   (1u << 1) /* what lies in that GiB of the machine's addresses goes elsewhere */
 
-/* What HC_MEMORY_DIGEST tells of a page beside digests. */
-#define HILUM_DIGEST_NONE 0ull /* it has no frame, or one that is shared already */
-#define HILUM_DIGEST_ZERO 1ull /* all bytes are 0 */
+#define HILUM_DIGEST_NONE 0ull /* the page has no frame, or one that is shared already */
 
 #define HILUM_MAP_READ    (1u << 0)
 #define HILUM_MAP_WRITE   (1u << 1)
@@ -452,10 +450,9 @@ struct hilum_host_info {
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
 
 struct hilum_frames {
-	uint64_t free[19]; /* blocks of 4 KiB << n that are free in the machine */
-	uint64_t shared;   /* frames that are copied when they are written */
-	uint64_t saved;    /* frames that would be in use but for these */
-	uint64_t range_free, range_guest, range_other; /* frames of the range: free; of memory objects; the kernel's, modules, shared ones */
+	uint32_t free[20]; /* blocks of 4 KiB << n that are free in the machine; the last is reserved */
+	uint64_t saved;    /* pages that have a frame less frames, by HC_MEMORY_SHARE */
+	uint64_t range_free, range_guest, range_other; /* frames of the range: free; of memory objects; the kernel's and modules */
 };
 
 _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");

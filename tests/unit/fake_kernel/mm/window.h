@@ -4,11 +4,14 @@
 
 #include "arch/x86_64/layout.h"
 
-#define WINDOW_SLOTS 16u
+#define WINDOW_SLOTS	  16u
+#define WINDOW_SLOT_ZERO  15u
+#define WINDOW_SLOT_READ  14u
 
 /* Fails the test for a frame that is not RAM. */
 void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame);
 void window_clear(cpu_id_t cpu);
 void window_zero_frames(hpa_t hpa, unsigned order);
+void window_copy_frame(hpa_t to, hpa_t from);
 
 #endif
