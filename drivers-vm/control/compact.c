@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+#ifndef HILUM_GIB_ANY
+#define HILUM_GIB_ANY 0xFFFFFFFFu
+#endif
 #define PIECE_BYTES  0x200000ull
 #define PIECE_ORDER  9u
 #define ORDERS	     19u
@@ -150,7 +153,7 @@ static bool find_piece(void)
 	for (; slot < CHANNEL_SLOTS; slot++, at = 0) {
 		const struct guest *g = guest_at(slot);
 		if (g->config != NULL && g->made && at < g->config->memory_bytes && (phase == LEAVE || g->config->hugepages))
-			return true;
+			return true; /* without hugepages its pages stay small */
 	}
 	return false;
 }
@@ -173,7 +176,7 @@ static void move_one(void)
 		return;
 	}
 	const struct guest *g = guest_at(slot);
-	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? HILUM_MOVE_LEAVE : HILUM_MOVE_GATHER, gib);
+	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? gib : HILUM_GIB_ANY, 0);
 	figures.moved_bytes += moved > 0 ? (uint64_t)moved * 4096 : 0;
 	figures.busy += moved == HILUM_E_BUSY;
 	show_progress();

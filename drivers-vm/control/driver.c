@@ -262,8 +262,10 @@ void driver_stop(void)
 void driver_run_waiting(uint64_t vcpus)
 {
 	for (uint32_t i = 0; i < parts.vcpus; i++)
-		if (vcpus >> i & 1)
+		if (vcpus >> i & 1) {
+			hc(HC_VCPU_PAUSE, parts.vcpu[i]); /* it has really stopped then */
 			hc(HC_VCPU_RUN, parts.vcpu[i]);
+		}
 }
 
 const char *driver_ending(void)

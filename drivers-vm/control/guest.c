@@ -98,8 +98,6 @@ static bool make_memory(struct guest *g)
 				  (unsigned long)(c->memory_bytes >> 20), (unsigned long)(control_host.free_bytes >> 20));
 	}
 	g->memory = (hilum_handle_t)memory;
-	if (g->memory_max < c->memory_bytes)
-		hc(HC_MEMORY_LIMIT, g->memory, g->memory_max);
 	int64_t state = control_memory_create(CHANNEL_STATE_BYTES, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
 	g->driver_ram = state < 0 ? 0 : driver_space_take(c->memory_bytes);
 	g->state = state < 0 ? 0 : (hilum_handle_t)state;

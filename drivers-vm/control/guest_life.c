@@ -120,7 +120,6 @@ void guest_set_limits(uint32_t slot, uint64_t most, uint64_t least)
 
 	g->memory_max = most;
 	g->memory_min = least;
-	hc(HC_MEMORY_LIMIT, g->memory, most < g->config->memory_bytes ? most : 0);
 	send_balloon(slot, before);
 }
 

@@ -4,10 +4,14 @@
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/memory_policy.h"
 
+#include <string.h>
+
 #define MIB(bytes)    ((unsigned long)((bytes) >> 20))
 #define PACE_NS	      250000000ull
 #define PATIENCE_NS   5000000000ull /* for others to give up memory */
 #define AGAIN_NS      1000000000ull /* one that waits again so soon has not had what it needed */
+#define LIMIT_NS      10000000000ull /* for a balloon to bring a guest below its limit */
+#define LIMIT_SLACK_BYTES 0x800000ull /* balloons give whole blocks of 2 MiB */
 #define WAIT_PACE_NS  50000000ull
 #define ENOUGH_BYTES  0x400000ull /* free, for one that waits to try again */
 #define BALLAST_BYTES 0x800000ull /* kept where memory is overcommitted: the driver VM goes on by it when nothing else is left */
@@ -18,6 +22,7 @@ static hilum_handle_t ballast; /* or 0: it is not there now */
 /* Of a guest that waits for memory: since when (0: it does not), and when it was let go last. */
 static struct {
 	uint64_t since_ns, again_ns;
+	uint64_t over_ns; /* since when it has more than its limit */
 	bool doomed; /* the driver VM waited for its sake: it ends with the next turn */
 } wait[CHANNEL_SLOTS];
 static uint64_t next_ns; /* of guest_memory_run; 0: nothing is to be watched */
@@ -104,7 +109,7 @@ bool guest_memory_admit(const struct guest *g)
 		if (missing == 0 && now > figures.free)
 			missing = now - figures.free;
 	}
-	next_ns = missing == 0 && !c->prefault && overcommit > 100 ? manager_clock_ns() + PACE_NS : next_ns;
+	next_ns = missing == 0 && !c->prefault && (overcommit > 100 || g->memory_max < c->memory_bytes) ? manager_clock_ns() + PACE_NS : next_ns;
 	return missing == 0 || refuse(g, &figures, (c->prefault ? c->memory_bytes : g->memory_max) + disks, missing);
 }
 
@@ -150,12 +155,22 @@ static uint64_t free_bytes(void)
 	return control_host.free_bytes;
 }
 
-static bool is_at_limit(const struct guest *g)
+static bool is_limited(const struct guest *g)
 {
-	struct hilum_memory_status status;
+	return g->made && !g->ended && g->memory_max < g->config->memory_bytes;
+}
 
-	return hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) >= 0 && status.limit_bytes != 0 &&
-	       status.resident_bytes + ENOUGH_BYTES / 2 > status.limit_bytes;
+/* It has more than it may, and has had time enough to fill its balloon. */
+static bool is_over_limit(uint32_t slot)
+{
+	const struct guest *g = guest_at(slot);
+	uint64_t now = manager_clock_ns();
+
+	if (!is_limited(g) || g->paused || guest_memory_resident(g) <= g->memory_max + LIMIT_SLACK_BYTES)
+		wait[slot].over_ns = 0;
+	else if (wait[slot].over_ns == 0)
+		wait[slot].over_ns = now;
+	return wait[slot].over_ns != 0 && now - wait[slot].over_ns > LIMIT_NS;
 }
 
 static void watch_soon(void)
@@ -185,40 +200,52 @@ static void try_again(uint32_t slot)
 	if (g->paused || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0)
 		return; /* when it goes on all of them do */
 	for (uint32_t i = 0; i < g->config->vcpus; i++)
-		if (status.memory_stops >> i & 1)
+		if (status.memory_stops >> i & 1) {
+			hc(HC_VCPU_PAUSE, g->vcpu[i]); /* it has really stopped then */
 			hc(HC_VCPU_RUN, g->vcpu[i]);
+		}
 }
 
 static void end_for_want(uint32_t slot)
 {
-	wait[slot].doomed = false;
-	wait[slot].since_ns = 0;
+	memset(&wait[slot], 0, sizeof(wait[slot]));
 	guest_memory_tell_shortage(slot);
 	manager_guest_ended(slot, GUEST_CRASHED, HILUM_CRASH_NO_MEMORY);
 }
 
-/* True: somebody waits still. */
-static bool serve_waiting(void)
+/* One that waits: it tries again when there is memory, or ends when there is none for long. */
+static void serve_waiting(uint32_t slot)
 {
-	bool any = false;
+	if (wait[slot].since_ns == 0 || wait[slot].again_ns != 0)
+		return;
+	if (free_bytes() >= ENOUGH_BYTES)
+		try_again(slot);
+	else if (manager_clock_ns() - wait[slot].since_ns > PATIENCE_NS)
+		end_for_want(slot);
+}
+
+/* Returns how soon that is to be done again; 0: nobody waits or has a limit. */
+static uint64_t serve_all(void)
+{
+	bool limited = false;
 
 	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		const struct guest *g = guest_at(slot);
-		if (!g->made || g->ended || (wait[slot].since_ns == 0 && !wait[slot].doomed)) {
-			wait[slot].since_ns = wait[slot].again_ns = wait[slot].doomed = 0;
+		if (!g->made || g->ended) {
+			memset(&wait[slot], 0, sizeof(wait[slot]));
 			continue;
 		}
-		if (wait[slot].doomed || is_at_limit(g)) {
+		if (wait[slot].doomed || is_over_limit(slot)) {
 			end_for_want(slot);
-			return true; /* that took time, and gave memory */
+			return WAIT_PACE_NS; /* that took time, and gave memory */
 		}
-		if (wait[slot].again_ns == 0 && free_bytes() >= ENOUGH_BYTES)
-			try_again(slot);
-		else if (wait[slot].again_ns == 0 && manager_clock_ns() - wait[slot].since_ns > PATIENCE_NS)
-			end_for_want(slot);
-		any |= wait[slot].again_ns == 0 && wait[slot].since_ns != 0;
+		serve_waiting(slot);
+		limited |= is_limited(g);
 	}
-	return any;
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++)
+		if (wait[slot].since_ns != 0 && wait[slot].again_ns == 0)
+			return WAIT_PACE_NS;
+	return limited ? PACE_NS : 0;
 }
 
 /* Its vCPUs stand still for good, and what it has in blocks goes back at once. */
@@ -230,7 +257,6 @@ static void doom(uint32_t slot)
 	watch_soon();
 	for (uint32_t i = 0; i < g->config->vcpus; i++)
 		hc(HC_VCPU_PAUSE, g->vcpu[i]);
-	hc(HC_MEMORY_LIMIT, g->memory, 0);
 	for (uint64_t at = 0; at < g->config->memory_bytes && free_bytes() < ENOUGH_BYTES; at += HILUM_DISCARD_BYTES_MAX) {
 		uint64_t left = g->config->memory_bytes - at;
 		hc(HC_MEMORY_DISCARD, driver_vm, g->driver_ram + at, left < HILUM_DISCARD_BYTES_MAX ? left : HILUM_DISCARD_BYTES_MAX);
@@ -257,7 +283,7 @@ void guest_memory_driver_waits(uint64_t gpa, uint64_t vcpus)
 	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		const struct guest *g = guest_at(slot);
 		bool its = g->driver_ram != 0 && gpa >= g->driver_ram && gpa - g->driver_ram < g->config->memory_bytes;
-		if (its && !wait[slot].doomed && (free_bytes() < ENOUGH_BYTES || is_at_limit(g))) {
+		if (its && !wait[slot].doomed && free_bytes() < ENOUGH_BYTES) {
 			drop_ballast();
 			doom(slot);
 		}
@@ -277,7 +303,7 @@ uint64_t guest_memory_run(void)
 
 	if (next_ns == 0 || manager_clock_ns() < next_ns)
 		return next_ns;
-	bool waiting = serve_waiting();
+	uint64_t pace = serve_all();
 	gather(&figures, guest, slot);
 	bool pressed = memory_balance(&figures);
 	for (unsigned i = 0; i < figures.guests; i++) {
@@ -287,9 +313,9 @@ uint64_t guest_memory_run(void)
 			event_add("vm.balloon", guest_at(slot[i])->config->name, "memory is short: asked for %lu MiB", MIB(guest[i].pressure));
 		guest_press_balloon(slot[i], guest[i].pressure);
 	}
-	next_ns = waiting ? manager_clock_ns() + WAIT_PACE_NS
-		  : pressed || memory_is_short_of_promises(&figures) ? manager_clock_ns() + PACE_NS
-								     : 0;
+	if (pace == 0 && (pressed || memory_is_short_of_promises(&figures)))
+		pace = PACE_NS;
+	next_ns = pace != 0 ? manager_clock_ns() + pace : 0;
 	if (figures.free > 2 * memory_low_water(&figures))
 		keep_ballast();
 	return next_ns;
@@ -306,4 +332,10 @@ void guest_memory_figures(struct manager_memory *out)
 	out->promised = memory_promised(&figures);
 	out->resident = memory_resident(&figures);
 	out->spare = memory_spare(&figures);
+	for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
+		const struct guest *g = guest_at(i);
+		struct hilum_memory_status status;
+		if (g->made && g->config->share && hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) >= 0)
+			out->shared += status.shared_bytes;
+	}
 }

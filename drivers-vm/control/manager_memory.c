@@ -19,11 +19,10 @@ void manager_memory(struct manager_memory *out)
 	guest_memory_figures(out);
 	if (hc(HC_HOST_FRAMES, HILUM_HANDLE_HOST, (uintptr_t)&frames, 0, 0) >= 0) {
 		out->largest_free = compact_largest_free(&frames);
-		out->shared = frames.shared * PAGE_BYTES;
 		out->saved = frames.saved * PAGE_BYTES;
 	}
 	out->scanned = counts->scanned;
-	out->merged = counts->merged + counts->zeroes;
+	out->merged = counts->merged;
 	compact_figures(&out->compaction);
 }
 

@@ -101,22 +101,12 @@ const struct share_counts *share_count(void)
 	return &counts;
 }
 
-/* A page that is all zero needs no frame: it comes as zeroes when it is touched. */
-static void give_back(const struct guest *g, uint64_t at)
-{
-	counts.zeroes += !g->config->prefault && hc(HC_MEMORY_SHARE, g->memory, at * PAGE_BYTES, 0, 0, 0) == 1;
-}
-
 static void look_at(uint64_t digest, uint64_t at)
 {
 	const struct share_place here = {.slot = slot, .page = (uint32_t)at};
 	const struct guest *g = guest_at(slot);
 	struct share_place other;
 
-	if (digest == HILUM_DIGEST_ZERO) {
-		give_back(g, at);
-		return;
-	}
 	if (!share_table_meet(&table, digest, tenant[slot], here, &other))
 		return;
 	if (tenant[other.slot] != tenant[slot])

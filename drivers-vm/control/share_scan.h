@@ -9,8 +9,7 @@
 
 struct share_counts {
 	uint64_t scanned; /* pages whose digest was taken */
-	uint64_t merged;  /* pages that were given another one's frame, */
-	uint64_t zeroes;  /* and that were all zero and given back */
+	uint64_t merged;  /* pages that were given another one's frame */
 	uint64_t differed, busy;
 	uint64_t passes;
 };

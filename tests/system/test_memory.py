@@ -44,7 +44,7 @@ def freed(mib, memory, host):
             true(full > mib * MIB, f"{full >> 20} MiB are the guest's")
             say(console, "rm /mnt/f; echo re''moved", "removed", 60)
             begun = uptime(console)
-            back = full - mib * MIB * 95 // 100
+            back = full - mib * MIB * 88 // 100
             until(lambda: resident(api) < back, 120, f"{resident(api) >> 20} MiB are the guest's of {full >> 20} MiB")
             took = uptime(console) - begun
             print(f"a guest that frees {mib} MiB has given them back after {took:.1f} s of its time")
