@@ -54,7 +54,7 @@ static bool exit_apic(struct vcpu *v, const struct vexit *x)
 		insn = fetched;
 	}
 	if (!lapic_move_decode(insn, count, fetch_mode(vcpu_paging(v)), &move) || move.write != x->memory.write)
-		return vm_pages_move(); /* true: it comes again */
+		return vm_pages_move; /* true: it comes again */
 	if (move.write) {
 		uint32_t value = move.reg == LAPIC_MOVE_NO_REGISTER ? move.imm : (uint32_t)v->gpr[move.reg];
 		vlapic_mmio_write(&v->apic, offset, value);

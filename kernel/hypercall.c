@@ -298,20 +298,17 @@ static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint
 
 static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t number, const uint64_t *a)
 {
-	const struct hilum_memory_status status = {m->memory.bytes, m->memory.resident, m->memory.shared, m->memory.limit};
+	const struct hilum_memory_status status = { m->memory.bytes, m->memory.resident, m->memory.limit };
 	struct object *b;
-	uint64_t done;
 
 	switch (number) {
 	case HC_MEMORY_DIGEST:
 		return memory_digests(v, &m->memory, a);
 	case HC_MEMORY_SHARE:
 		TRY(resolve(v, a[2], OBJECT_MEMORY, HILUM_RIGHT_CONTROL, &b));
-		TRY(vm_share(m, container_of(b, struct memory_object, object), a, v->cpu, &done));
-		return (int64_t)done;
+		return vm_share(m, a[1], container_of(b, struct memory_object, object), a[3], a[4], v->cpu);
 	case HC_MEMORY_MOVE:
-		TRY(vm_move(m, a, v->cpu, &done));
-		return (int64_t)done;
+		return vm_move(m, a[1], a[2], a[3], v->cpu);
 	case HC_MEMORY_LIMIT:
 		m->memory.limit = a[1];
 		return STATUS_OK;

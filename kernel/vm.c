@@ -277,7 +277,7 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 	if (r == NULL || (r->aux & rights) != rights)
 		return STATUS_NOT_FOUND;
 	struct memory_object *object = container_of(r->target, struct memory_object, object);
-	if (object == vm_frozen[0] || object == vm_frozen[1])
+	if (vm_pages_move)
 		return STATUS_OK; /* the guest comes again */
 	const struct memory_mapping m = {
 		.memory = &object->memory,

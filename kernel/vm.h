@@ -65,16 +65,10 @@ must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t b
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
 
 /*
- * Memory objects whose pages are out of all VMs for a moment, while their frames change: nobody populates them. If there are any, what root
- * mode cannot read of a guest may be there when the guest executes the instruction again; a core that has met such a page sees one here
- * until it leaves its handler.
+ * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest then
+ * may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
  */
-extern const struct memory_object *vm_frozen[2];
-
-static inline bool vm_pages_move(void)
-{
-	return vm_frozen[0] != NULL || vm_frozen[1] != NULL;
-}
+extern bool vm_pages_move;
 
 /*
  * Give `gpa` a frame if a region with all of `rights` (HILUM_MAP_*) covers it. STATUS_NOT_FOUND: none does; STATUS_NO_MEMORY.
@@ -106,9 +100,9 @@ void vm_unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
  */
 must_check enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
 
-/* HC_MEMORY_SHARE and HC_MEMORY_MOVE with their arguments; *done: their result. */
-must_check enum status vm_share(struct memory_object *a, struct memory_object *b, const uint64_t *arg, struct cpu *self, uint64_t *done);
-must_check enum status vm_move(struct memory_object *object, const uint64_t *arg, struct cpu *self, uint64_t *done);
+/* HC_MEMORY_SHARE and HC_MEMORY_MOVE: their results. */
+int64_t vm_share(struct memory_object *a, uint64_t a_offset, struct memory_object *b, uint64_t b_offset, uint64_t flags, struct cpu *self);
+int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, uint64_t gib, struct cpu *self);
 must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self);
 must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);

@@ -129,7 +129,8 @@ enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out)
 
 static void release_block(void *context, hpa_t hpa, unsigned order)
 {
-	memory_release_block(context, hpa, order);
+	(void)context;
+	memory_release_block(hpa, order);
 }
 
 void memory_destroy(struct memory *mem)

@@ -22,7 +22,7 @@
 struct memory {
 	struct nested_pt tree; /* offset to frame; of wrapped frames there is none */
 	uint64_t bytes;
-	uint64_t resident, shared, limit; /* bytes with a frame, maybe too many for a moment; of these shared; most (0: any) */
+	uint64_t resident, limit; /* bytes with a frame, maybe too many for a moment; most of them (0: any) */
 	uint32_t owner, flags;
 	bool writable;
 	hpa_t base; /* wrapped frames, contiguous; 0: not wrapped */
@@ -108,7 +108,7 @@ static inline uint64_t memory_grain(const struct memory *mem)
 }
 
 /* For mm/memory*.c: a place that had this block has it no more. */
-void memory_release_block(const struct memory *mem, hpa_t hpa, unsigned order);
+void memory_release_block(hpa_t hpa, unsigned order);
 
 /* Looks: whether anything is in [from, to); whether that page's frame is shared. */
 bool memory_has_frames(const struct memory *mem, uint64_t from, uint64_t to);
@@ -120,19 +120,19 @@ void memory_discard(struct memory *mem, uint64_t from, uint64_t to);
 /* Looks: 64 bits that depend on the contents of a private page, never HILUM_DIGEST_NONE, which is for all others. */
 uint64_t memory_digest(const struct memory *mem, uint64_t offset);
 
-/* Looks: whether b's page is private, has another frame than a's, and reads the same at this moment. */
-bool memory_is_same(const struct memory *a, uint64_t a_offset, const struct memory *b, uint64_t b_offset);
-
-/* b's page, which is the same as a's, gets a's frame, and its own goes. STATUS_BUSY: that frame has too many users. */
-must_check enum status memory_share(struct memory *a, uint64_t a_offset, struct memory *b, uint64_t b_offset);
+/*
+ * b's page gets a's frame, and its own goes. STATUS_NOT_FOUND: they do not read the same at this moment, are one frame, or b's is shared
+ * already. STATUS_BUSY: a's frame has too many users. `look`: only tells whether they read the same.
+ */
+must_check enum status memory_share(struct memory *a, uint64_t a_offset, struct memory *b, uint64_t b_offset, bool look);
 
 /* The page gets a frame of its own, if it has none. STATUS_NO_MEMORY. */
 must_check enum status memory_unshare(struct memory *mem, uint64_t offset);
 
 /*
  * Of the piece at `offset`: its frames become one block, if it has all, single ones, and grains are pieces (FRAME_ANY_GIB); or, its private
- * blocks up to 2 MiB that lie in that GiB go elsewhere. Adds to *moved how many frames have moved, also with STATUS_NO_MEMORY. `look`: how
- * many would, and nothing changes.
+ * blocks up to 2 MiB that lie in that GiB go elsewhere. *moved is how many frames have moved, also with STATUS_NO_MEMORY. `look`: how many
+ * would, and nothing changes.
  */
 must_check enum status memory_move(struct memory *mem, uint64_t offset, uint32_t gib, bool look, uint64_t *moved);
 

@@ -52,13 +52,6 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 		       PAGE_SIZE);
 }
 
-void window_copy_frame(hpa_t to, hpa_t from)
-{
-	cpu_id_t cpu = cpu_arch_self()->id;
-
-	memcpy(window_map(cpu, WINDOW_SLOT_ZERO, to), window_map(cpu, WINDOW_SLOT_READ, from), PAGE_SIZE);
-}
-
 bool window_init(void)
 {
 	for (cpu_id_t cpu = 0; cpu < CPU_MAX; cpu++) {

@@ -11,7 +11,7 @@
 
 #define WINDOW_SLOTS	  16u
 #define WINDOW_SLOT_ZERO  15u /* mm's own, for zeroing frames; overwritten by every allocation of memory */
-#define WINDOW_SLOT_READ  14u /* mm's own, for reading frames */
+#define WINDOW_SLOT_READ  14u /* mm's own, too */
 #define WINDOW_CORE_BYTES (WINDOW_SLOTS * PAGE_SIZE)
 
 struct window_core {
@@ -51,9 +51,6 @@ static inline void window_clear(cpu_id_t cpu)
 
 /* Zeroes 2^order frames from hpa (not mapped otherwise) through WINDOW_SLOT_ZERO of the calling core. */
 void window_zero_frames(hpa_t hpa, unsigned order);
-
-/* Copies a frame, neither of them mapped otherwise, through the same slot and WINDOW_SLOT_READ. */
-void window_copy_frame(hpa_t to, hpa_t from);
 
 /* For mm/ alone: makes the tables of all cores' windows. */
 must_check bool window_init(void);

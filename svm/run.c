@@ -90,7 +90,7 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 	x.kind = kind;
 	x.length = insn_length_of(v, c);
 	if (unlikely(x.length == 0)) { /* the guest took its own code away, unless we did */
-		if (!vm_pages_move())
+		if (!vm_pages_move)
 			VCPU_RAISE_UD(v);
 		return;
 	}
@@ -156,7 +156,7 @@ static void handle_cr8(struct vcpu *v)
 
 	x.length = decode_mov_cr(v, &x.cr8.reg, &cr, &x.cr8.write);
 	if (x.length == 0) {
-		if (!vm_pages_move())
+		if (!vm_pages_move)
 			VCPU_RAISE_UD(v);
 		return;
 	}
@@ -172,7 +172,7 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 
 	if (decode_mov_cr(v, &reg, &cr, &write) != 0 && write && (cr == 3 || cr == 4))
 		VCPU_RAISE_GP(v);
-	else if (!vm_pages_move())
+	else if (!vm_pages_move)
 		vm_crash(v, HILUM_CRASH_INVALID_STATE, c->exitcode);
 }
 

@@ -191,7 +191,6 @@ struct hilum_shared_page {
 struct hilum_memory_status {
 	uint64_t bytes;
 	uint64_t resident_bytes; /* that have a frame */
-	uint64_t shared_bytes;   /* of these, copied when they are written */
 	uint64_t limit_bytes;    /* HC_MEMORY_LIMIT; 0: none */
 };
 

@@ -53,12 +53,6 @@ void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t fram
 }
 struct window_core window_cores[CPU_MAX];
 
-void window_copy_frame(hpa_t to, hpa_t from)
-{
-	memcpy(fake_ram + to, fake_ram + from, PAGE_SIZE);
-	is_zeroed[to / PAGE_SIZE] = is_zeroed[from / PAGE_SIZE];
-}
-
 void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
 	(void)va;

@@ -123,11 +123,6 @@ void *window_show(struct window_core *w, cpu_id_t cpu, unsigned slot, hpa_t fram
 	return NULL;
 }
 
-void window_copy_frame(hpa_t to, hpa_t from)
-{
-	fail_msg("%#lx is copied to %#lx", from, to);
-}
-
 void window_zero_frames(hpa_t hpa, unsigned order)
 {
 	memset(fake_ram + hpa, 0, PAGE_SIZE << order);

@@ -96,11 +96,6 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	memset(fake_ram + hpa, 0, PAGE_SIZE << order);
 }
 
-void window_copy_frame(hpa_t to, hpa_t from)
-{
-	memcpy(fake_ram + to, fake_ram + from, PAGE_SIZE);
-}
-
 void host_pt_map_block(uint64_t va, hpa_t hpa)
 {
 	(void)va;

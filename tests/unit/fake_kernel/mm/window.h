@@ -12,6 +12,5 @@
 void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame);
 void window_clear(cpu_id_t cpu);
 void window_zero_frames(hpa_t hpa, unsigned order);
-void window_copy_frame(hpa_t to, hpa_t from);
 
 #endif
