@@ -5,9 +5,6 @@
 
 #include <string.h>
 
-#ifndef HILUM_GIB_ANY
-#define HILUM_GIB_ANY 0xFFFFFFFFu
-#endif
 #define PIECE_BYTES  0x200000ull
 #define PIECE_ORDER  9u
 #define ORDERS	     19u
@@ -176,7 +173,11 @@ static void move_one(void)
 		return;
 	}
 	const struct guest *g = guest_at(slot);
+#ifdef HILUM_GIB_ANY
 	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? gib : HILUM_GIB_ANY, 0);
+#else
+	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? HILUM_MOVE_LEAVE : HILUM_MOVE_GATHER, phase == LEAVE ? gib : 0);
+#endif
 	figures.moved_bytes += moved > 0 ? (uint64_t)moved * 4096 : 0;
 	figures.busy += moved == HILUM_E_BUSY;
 	show_progress();
