@@ -214,6 +214,7 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 	g->made = create(g, slot, paused);
 	if (g->made) {
 		share_slot_changed(slot);
+		guest_memory_limit(slot);
 		tell_cost(g);
 		return MANAGER_OK;
 	}

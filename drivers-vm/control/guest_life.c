@@ -120,6 +120,7 @@ void guest_set_limits(uint32_t slot, uint64_t most, uint64_t least)
 
 	g->memory_max = most;
 	g->memory_min = least;
+	guest_memory_limit(slot);
 	send_balloon(slot, before);
 }
 

@@ -10,8 +10,8 @@
 #define PACE_NS	      250000000ull
 #define PATIENCE_NS   5000000000ull /* for others to give up memory */
 #define AGAIN_NS      1000000000ull /* one that waits again so soon has not had what it needed */
-#define LIMIT_NS      10000000000ull /* for a balloon to bring a guest below its limit */
-#define LIMIT_SLACK_BYTES 0x800000ull /* balloons give whole blocks of 2 MiB */
+#define LIMIT_NS      20000000000ull /* for a balloon to bring a guest below a limit */
+#define LIMIT_NEAR_BYTES 0x200000ull
 #define WAIT_PACE_NS  50000000ull
 #define ENOUGH_BYTES  0x400000ull /* free, for one that waits to try again */
 #define BALLAST_BYTES 0x800000ull /* kept where memory is overcommitted: the driver VM goes on by it when nothing else is left */
@@ -22,7 +22,7 @@ static hilum_handle_t ballast; /* or 0: it is not there now */
 /* Of a guest that waits for memory: since when (0: it does not), and when it was let go last. */
 static struct {
 	uint64_t since_ns, again_ns;
-	uint64_t over_ns; /* since when it has more than its limit */
+	uint64_t tighten_ns; /* until then its limit follows what it has; 0: it is in force */
 	bool doomed; /* the driver VM waited for its sake: it ends with the next turn */
 } wait[CHANNEL_SLOTS];
 static uint64_t next_ns; /* of guest_memory_run; 0: nothing is to be watched */
@@ -109,7 +109,7 @@ bool guest_memory_admit(const struct guest *g)
 		if (missing == 0 && now > figures.free)
 			missing = now - figures.free;
 	}
-	next_ns = missing == 0 && !c->prefault && (overcommit > 100 || g->memory_max < c->memory_bytes) ? manager_clock_ns() + PACE_NS : next_ns;
+	next_ns = missing == 0 && !c->prefault && overcommit > 100 ? manager_clock_ns() + PACE_NS : next_ns;
 	return missing == 0 || refuse(g, &figures, (c->prefault ? c->memory_bytes : g->memory_max) + disks, missing);
 }
 
@@ -155,22 +155,39 @@ static uint64_t free_bytes(void)
 	return control_host.free_bytes;
 }
 
-static bool is_limited(const struct guest *g)
+/* It has what it may have, nearly: that is why it waits. */
+static bool is_at_limit(const struct guest *g)
 {
-	return g->made && !g->ended && g->memory_max < g->config->memory_bytes;
+	return g->memory_max < g->config->memory_bytes && guest_memory_resident(g) + LIMIT_NEAR_BYTES > g->memory_max;
 }
 
-/* It has more than it may, and has had time enough to fill its balloon. */
-static bool is_over_limit(uint32_t slot)
+/* A limit that is below what the guest has comes in force as its balloon fills. True: that goes on. */
+static bool tighten(uint32_t slot)
 {
 	const struct guest *g = guest_at(slot);
-	uint64_t now = manager_clock_ns();
+	uint64_t resident, now = manager_clock_ns();
 
-	if (!is_limited(g) || g->paused || guest_memory_resident(g) <= g->memory_max + LIMIT_SLACK_BYTES)
-		wait[slot].over_ns = 0;
-	else if (wait[slot].over_ns == 0)
-		wait[slot].over_ns = now;
-	return wait[slot].over_ns != 0 && now - wait[slot].over_ns > LIMIT_NS;
+	if (wait[slot].tighten_ns == 0)
+		return false;
+	resident = guest_memory_resident(g);
+	if (resident <= g->memory_max || now > wait[slot].tighten_ns)
+		wait[slot].tighten_ns = 0;
+	hc(HC_MEMORY_LIMIT, g->memory, wait[slot].tighten_ns != 0 ? resident + LIMIT_NEAR_BYTES : g->memory_max);
+	return wait[slot].tighten_ns != 0;
+}
+
+void guest_memory_limit(uint32_t slot)
+{
+	const struct guest *g = guest_at(slot);
+
+	wait[slot].tighten_ns = 0;
+	if (g->memory_max >= g->config->memory_bytes) {
+		hc(HC_MEMORY_LIMIT, g->memory, 0);
+		return;
+	}
+	wait[slot].tighten_ns = manager_clock_ns() + LIMIT_NS;
+	tighten(slot);
+	next_ns = manager_clock_ns();
 }
 
 static void watch_soon(void)
@@ -218,16 +235,16 @@ static void serve_waiting(uint32_t slot)
 {
 	if (wait[slot].since_ns == 0 || wait[slot].again_ns != 0)
 		return;
-	if (free_bytes() >= ENOUGH_BYTES)
+	if (free_bytes() >= ENOUGH_BYTES && !is_at_limit(guest_at(slot)))
 		try_again(slot);
 	else if (manager_clock_ns() - wait[slot].since_ns > PATIENCE_NS)
 		end_for_want(slot);
 }
 
-/* Returns how soon that is to be done again; 0: nobody waits or has a limit. */
+/* Returns how soon that is to be done again; 0: nobody waits. */
 static uint64_t serve_all(void)
 {
-	bool limited = false;
+	bool any = false;
 
 	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		const struct guest *g = guest_at(slot);
@@ -235,17 +252,14 @@ static uint64_t serve_all(void)
 			memset(&wait[slot], 0, sizeof(wait[slot]));
 			continue;
 		}
-		if (wait[slot].doomed || is_over_limit(slot)) {
+		if (wait[slot].doomed) {
 			end_for_want(slot);
 			return WAIT_PACE_NS; /* that took time, and gave memory */
 		}
 		serve_waiting(slot);
-		limited |= is_limited(g);
+		any |= tighten(slot) || (wait[slot].since_ns != 0 && wait[slot].again_ns == 0);
 	}
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++)
-		if (wait[slot].since_ns != 0 && wait[slot].again_ns == 0)
-			return WAIT_PACE_NS;
-	return limited ? PACE_NS : 0;
+	return any ? WAIT_PACE_NS : 0;
 }
 
 /* Its vCPUs stand still for good, and what it has in blocks goes back at once. */
@@ -257,6 +271,7 @@ static void doom(uint32_t slot)
 	watch_soon();
 	for (uint32_t i = 0; i < g->config->vcpus; i++)
 		hc(HC_VCPU_PAUSE, g->vcpu[i]);
+	hc(HC_MEMORY_LIMIT, g->memory, 0);
 	for (uint64_t at = 0; at < g->config->memory_bytes && free_bytes() < ENOUGH_BYTES; at += HILUM_DISCARD_BYTES_MAX) {
 		uint64_t left = g->config->memory_bytes - at;
 		hc(HC_MEMORY_DISCARD, driver_vm, g->driver_ram + at, left < HILUM_DISCARD_BYTES_MAX ? left : HILUM_DISCARD_BYTES_MAX);
@@ -283,7 +298,7 @@ void guest_memory_driver_waits(uint64_t gpa, uint64_t vcpus)
 	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		const struct guest *g = guest_at(slot);
 		bool its = g->driver_ram != 0 && gpa >= g->driver_ram && gpa - g->driver_ram < g->config->memory_bytes;
-		if (its && !wait[slot].doomed && free_bytes() < ENOUGH_BYTES) {
+		if (its && !wait[slot].doomed && (free_bytes() < ENOUGH_BYTES || is_at_limit(g))) {
 			drop_ballast();
 			doom(slot);
 		}
@@ -332,10 +347,4 @@ void guest_memory_figures(struct manager_memory *out)
 	out->promised = memory_promised(&figures);
 	out->resident = memory_resident(&figures);
 	out->spare = memory_spare(&figures);
-	for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
-		const struct guest *g = guest_at(i);
-		struct hilum_memory_status status;
-		if (g->made && g->config->share && hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) >= 0)
-			out->shared += status.shared_bytes;
-	}
 }

@@ -25,6 +25,8 @@ uint64_t guest_memory_spare(void);
 /* Host memory that the guest has now. */
 uint64_t guest_memory_resident(const struct guest *g);
 
+/* Its memory_max has changed, or it begins. */
+void guest_memory_limit(uint32_t slot);
 /* Some vCPUs of the guest wait for memory that there is not (HILUM_VM_WAIT_MEMORY). */
 void guest_memory_waits(uint32_t slot);
 /* vCPUs of the driver VM do, at this address of its: in the RAM of a guest, which has to go if there is none to be had. */

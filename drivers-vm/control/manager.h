@@ -156,7 +156,7 @@ struct manager_memory {
 	uint64_t promised, resident; /* of guests that are populated at first access: what they may have, and what they have */
 	uint64_t spare; /* that can be taken without breaking a promise */
 	uint64_t largest_free; /* block */
-	uint64_t shared, saved; /* pages that several guests have; what that spares */
+	uint64_t saved; /* by pages that several guests have */
 	uint64_t scanned, merged; /* pages ever, by the search for identical ones */
 	struct manager_compaction compaction;
 };
@@ -165,7 +165,7 @@ void manager_memory(struct manager_memory *out);
 enum manager_result manager_compact(struct manager_error *error);
 
 struct manager_vm_memory {
-	uint64_t resident, shared; /* what it has of the machine's memory; of that, what others have too */
+	uint64_t resident;	   /* what it has of the machine's memory */
 	uint64_t most, least;	   /* its limits in force */
 	uint64_t balloon_target;
 };

@@ -48,7 +48,7 @@ bool manager_vm_memory(const char *name, struct manager_vm_memory *out)
 	if (g == NULL)
 		return false;
 	hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status);
-	*out = (struct manager_vm_memory){.resident = status.resident_bytes, .shared = status.shared_bytes, .most = g->memory_max,
+	*out = (struct manager_vm_memory){.resident = status.resident_bytes, .most = g->memory_max,
 					  .least = g->memory_min, .balloon_target = guest_balloon_target(g)};
 	return true;
 }

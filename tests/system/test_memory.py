@@ -160,7 +160,6 @@ def test_two_clones_share_a_third_of_their_memory():
             return memory["saved_bytes"], resident(api, "one") + resident(api, "two")
         found = until(lambda: (now := saved())[0] * 100 >= 30 * now[1] and now, 180, f"{saved()} bytes are saved, of all")
         print(f"two clones of a booted guest save {100 * found[0] // found[1]} percent of {found[1] >> 20} MiB")
-        true(api.vm("one")["stats"]["memory"]["shared_bytes"] > 0, "what it shares is told")
 
         def sum_of(console):
             return say(console, "md5sum /tmp/f", r"\n([0-9a-f]{32}) ").group(1)

@@ -134,6 +134,11 @@ void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)
 	last_value = value;
 }
 
+void guest_memory_limit(uint32_t slot)
+{
+	assert_int_equal(slot, 2);
+}
+
 void guest_memory_waits(uint32_t slot)
 {
 	memory_waits += slot == 2;

@@ -29,8 +29,8 @@ static bool add_size(json_t *body, const char *key, const char *option, const ch
 static void print_limits(const json_t *limits)
 {
 	static const char *const names[][2] = {
-		{"hard_limit", "max_bytes"},   {"min_guarantee", "min_bytes"},		  {"resident", "resident_bytes"},
-		{"shared", "shared_bytes"},    {"balloon_target", "balloon_target_bytes"},
+		{"hard_limit", "max_bytes"}, {"min_guarantee", "min_bytes"}, {"resident", "resident_bytes"},
+		{"balloon_target", "balloon_target_bytes"},
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)

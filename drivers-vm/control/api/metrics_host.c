@@ -75,7 +75,6 @@ void metrics_write_guest_memory(struct text *text, const char *name, const struc
 	text_format(text, "%s{kind=\"promised\"} %" PRIu64 "\n", name, memory.promised);
 	text_format(text, "%s{kind=\"resident\"} %" PRIu64 "\n", name, memory.resident);
 	text_format(text, "%s{kind=\"spare\"} %" PRIu64 "\n", name, memory.spare);
-	text_format(text, "%s{kind=\"shared\"} %" PRIu64 "\n", name, memory.shared);
 	text_format(text, "%s{kind=\"saved\"} %" PRIu64 "\n", name, memory.saved);
 	text_format(text, "%s{kind=\"largest_free\"} %" PRIu64 "\n", name, memory.largest_free);
 }

@@ -209,7 +209,7 @@ const struct metric_family metric_families[] = {
 	HOST("node_boot_time_seconds", "gauge", "Node boot time, in unixtime.", metrics_write_boot_time),
 	HOST("hilum_host_memory_bytes", "gauge", "Memory of the machine: all, free, and what Hilum itself has.", metrics_write_memory),
 	HOST("hilum_host_guest_memory_bytes", "gauge",
-	     "Memory for guests: promised and resident of those populated at first access, spare, shared pages, what these save, largest free block.",
+	     "Memory for guests: promised and resident of those populated at first access, spare, what sharing saves, largest free block.",
 	     metrics_write_guest_memory),
 	HOST("hilum_host_shared_pages_total", "counter", "Pages looked at for sharing, and pages that were merged.", metrics_write_merged),
 	HOST("hilum_host_compaction_moved_bytes_total", "counter", "Memory of guests that was moved to make larger free blocks.",

@@ -37,7 +37,6 @@ static void write_memory(struct json_out *json, const struct hilum_host_info *in
 	json_put_uint(json, "resident_bytes", memory.resident);
 	json_put_uint(json, "spare_bytes", memory.spare);
 	json_put_uint(json, "largest_free_bytes", memory.largest_free);
-	json_put_uint(json, "shared_bytes", memory.shared);
 	json_put_uint(json, "saved_bytes", memory.saved);
 	json_put_uint(json, "pages_scanned", memory.scanned);
 	json_put_uint(json, "pages_merged", memory.merged);

@@ -16,7 +16,6 @@ static void answer(struct http_exchange *x)
 	json_put_uint(&json, "max_bytes", memory.most);
 	json_put_uint(&json, "min_bytes", memory.least);
 	json_put_uint(&json, "resident_bytes", memory.resident);
-	json_put_uint(&json, "shared_bytes", memory.shared);
 	json_put_uint(&json, "balloon_target_bytes", memory.balloon_target);
 	json_close(&json, '}');
 	routes_answer_json(x, 200);

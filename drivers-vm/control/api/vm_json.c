@@ -125,7 +125,6 @@ static void write_memory(struct json_out *json, const struct config_vm *config)
 	json_put_uint(json, "balloon_bytes", manager_balloon_bytes(config->name));
 	json_put_uint(json, "balloon_target_bytes", memory.balloon_target);
 	json_put_uint(json, "resident_bytes", memory.resident);
-	json_put_uint(json, "shared_bytes", memory.shared);
 	json_put_uint(json, "max_bytes", memory.most);
 	json_put_uint(json, "min_bytes", memory.least);
 	json_put_uint(json, "kernel_bytes", status.kernel_bytes);
