@@ -24,7 +24,9 @@ static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
 static const char *const devices_words[] = {"auto", "all", "none", NULL};
 static const char *const console_words[] = {"serial", "virtio", NULL};
 static const char *const profile_words[] = {"kvm", "bare", NULL};
-static const char *const action_words[] = {"destroy", "restart", "preserve", NULL};
+static const char *const action_words[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart", NULL};
+static const char *const watchdog_words[] = {"none", "wdat", NULL};
+static const char *const on_watchdog_words[] = {"reset", "poweroff", "pause", "inject-nmi", "none", NULL};
 
 #define GLOBAL(name)	 .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
 #define VM(name, member) .path = "vm." #name, .key = #name, .offset = offsetof(struct config_vm, member)
@@ -36,6 +38,8 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(overcommit), .set = config_set_uint32, .low = 100, .high = 1000},
 	{GLOBAL(share_rate), .set = config_set_uint32, .low = 1, .high = 1000000},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
+	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
+	 .high = 2046},
 	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
@@ -50,6 +54,7 @@ static const struct config_field vm_fields[] = {
 	{VM(prefault, prefault), .set = config_set_boolean},
 	{VM(hugepages, hugepages), .set = config_set_boolean},
 	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
+	{VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64},
 	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},
 	{VM(cpus, cpus), .set = config_set_cores},
 	{VM(serial, serial), .set = config_set_boolean},
@@ -69,6 +74,9 @@ static const struct config_field vm_fields[] = {
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
 	{VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words},
+	{VM(watchdog, watchdog), .set = config_set_choice, .choices = watchdog_words},
+	{VM(on_watchdog, on_watchdog), .set = config_set_choice, .choices = on_watchdog_words},
+	{VM(autostart, autostart), .set = config_set_autostart},
 };
 
 static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
@@ -227,6 +235,10 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *tabl
 
 	default_memory(table, vm);
 	bool valid = check_memory(reader, table, vm);
+	if (vm->vcpus_max == 0)
+		vm->vcpus_max = vm->vcpus;
+	if (vm->vcpus_max < vm->vcpus)
+		valid = config_fail(reader, toml_find(table, "vcpus_max")->key_line, "vm.vcpus_max", "is less than vcpus");
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)

@@ -30,6 +30,18 @@ bool console_open(struct console *console, unsigned place)
 	return true;
 }
 
+bool console_recover(struct console *console, unsigned place, hilum_handle_t memory)
+{
+	uint64_t at = PLACES_CONSOLES + place * CONSOLE_STRIDE;
+
+	if (!service_map_memory(PLACES_CONSOLES, MANAGER_VMS_MAX * CONSOLE_STRIDE) ||
+	    hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, at, 0, sizeof(struct vm_record), RIGHTS) < 0)
+		return false;
+	console->memory = memory;
+	console->record = (struct vm_record *)at;
+	return true;
+}
+
 void console_close(struct console *console)
 {
 	if (console->memory == 0)

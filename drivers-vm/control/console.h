@@ -14,6 +14,8 @@ struct console {
 
 /* Makes one, at the `place` of a VM, below MANAGER_VMS_MAX; nothing if it is there. False: no memory. */
 bool console_open(struct console *console, unsigned place);
+/* One that an earlier control VM had. */
+bool console_recover(struct console *console, unsigned place, hilum_handle_t memory);
 void console_close(struct console *console);
 
 #endif

@@ -37,6 +37,15 @@ struct module *module_find(const char *name);
 /* By index, in no order; NULL: the place is free. */
 #define MODULES_MAX (HILUM_BOOT_MODULES_MAX + 32u)
 struct module *module_at(unsigned index);
+/* Whether there is one at this address. */
+bool module_is_there(const struct module *module);
+/* The places for uploaded ones, in a row. */
+#define MODULES_UPLOADED_MAX (MODULES_MAX - HILUM_BOOT_MODULES_MAX)
+struct module *modules_uploaded(void);
+/* images_recover.c: those that an earlier control VM had, as images_note has noted them; then, those that nobody uses any more go. */
+void images_recover(void);
+void images_recover_end(void);
+void images_note(void);
 unsigned module_index(const struct module *module);
 /* A free place for an uploaded one; NULL: there is none. */
 struct module *module_place(void);
@@ -121,6 +130,9 @@ uint32_t guest_devices_number(const char *name, uint32_t slot);
 /* A place for `bytes`, at a 1 GiB boundary; 0: there is none. */
 uint64_t driver_space_take(uint64_t bytes);
 void driver_space_give(uint64_t gpa);
+/* One that an earlier control VM had taken; false: that cannot be. */
+bool driver_space_claim(uint64_t gpa, uint64_t bytes);
+bool driver_space_is_taken(uint64_t gpa);
 
 /* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

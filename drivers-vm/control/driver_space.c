@@ -34,6 +34,25 @@ uint64_t driver_space_take(uint64_t bytes)
 	return gpa;
 }
 
+bool driver_space_claim(uint64_t gpa, uint64_t bytes)
+{
+	bytes = (bytes + GIB - 1) & ~(GIB - 1);
+	if (gpa < CHANNEL_RAM_GPA || (gpa & (GIB - 1)) != 0 || bytes == 0 || gpa + bytes < gpa || overlap_end(gpa, bytes) != 0)
+		return false;
+	for (unsigned i = 0; i < PLACES; i++)
+		if (place[i].bytes == 0) {
+			place[i].gpa = gpa;
+			place[i].bytes = bytes;
+			return true;
+		}
+	return false;
+}
+
+bool driver_space_is_taken(uint64_t gpa)
+{
+	return overlap_end(gpa, 1) != 0;
+}
+
 void driver_space_give(uint64_t gpa)
 {
 	for (unsigned i = 0; i < PLACES; i++)

@@ -1,10 +1,12 @@
 /* A guest is made in one go or not at all, and given back in the reverse order. The slots are in this file. */
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/compact.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/guest_clock.h"
+#include "drivers-vm/control/recover.h"
 #include "drivers-vm/lib/platform.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,13 +70,22 @@ static uint32_t choose_core(const struct config_vm *c)
 	return 0;
 }
 
+bool guest_make_vcpu(struct guest *g, uint32_t index)
+{
+	int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, index, choose_core(g->config), g->config->weight);
+
+	if (vcpu < 0)
+		return fail(g, "vCPU", vcpu);
+	g->vcpu[g->vcpus++] = (hilum_handle_t)vcpu;
+	return true;
+}
+
 static bool make_vcpus(struct guest *g)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
-		int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, i, choose_core(g->config), g->config->weight);
-		if (vcpu < 0)
-			return fail(g, "vCPU", vcpu);
-		g->vcpu[i] = (hilum_handle_t)vcpu;
+		if (!guest_make_vcpu(g, i))
+			return false;
+		g->plugged |= 1ull << i;
 	}
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
@@ -89,9 +100,11 @@ static bool make_memory(struct guest *g)
 		return false;
 	if (c->hugepages && c->prefault)
 		compact_for(c->memory_bytes);
+	guard_rest(); /* all of it may be zeroed in one call */
 	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
 								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
 								   (c->share ? HILUM_MEMORY_SHARE : 0));
+	guard_go_on();
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 		return guest_fail(g, MANAGER_NO_MEMORY, "memory", "it wants %lu MiB of memory, %lu MiB are free",
@@ -133,7 +146,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 
 	if (!make_vm(g, slot) || !make_memory(g))
 		return false;
-	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
+	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
@@ -161,6 +174,8 @@ void guest_unmake(uint32_t slot)
 	const struct config_vm *config = g->config;
 	hilum_handle_t record = g->record;
 
+	g->made = false;
+	recover_note_slot(slot); /* what is left of it after a crash from here on is nobody's */
 	gdb_guest_gone(slot);
 	g->made = false;
 	share_slot_changed(slot);
@@ -211,7 +226,9 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
 	reset_memory(g);
+	recover_note_making((int)slot);
 	g->made = create(g, slot, paused);
+	recover_note_making(-1);
 	if (g->made) {
 		share_slot_changed(slot);
 		guest_memory_limit(slot);
@@ -240,4 +257,36 @@ void guest_leave(uint32_t slot)
 	guest_unmake(slot);
 	guest_devices_free(slot);
 	memset(&guests[slot], 0, sizeof(guests[slot]));
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+static bool is_whole(const struct guest *g)
+{
+	bool whole = g->made && recover_has(g->vm, HILUM_OBJECT_VM) && recover_has(g->memory, HILUM_OBJECT_MEMORY) &&
+		     recover_has(g->state, HILUM_OBJECT_MEMORY);
+
+	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
+		whole &= i < g->vcpus ? recover_has(g->vcpu[i], HILUM_OBJECT_VCPU) : g->vcpu[i] == 0;
+	return whole && driver_space_claim(g->driver_ram, g->config->memory_bytes);
+}
+
+bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record)
+{
+	struct guest *g = &guests[slot];
+
+	*g = *kept;
+	g->config = config;
+	if (!is_whole(g)) {
+		*g = (struct guest){ .config = config, .record = record };
+		return false;
+	}
+	g->record = record;
+	g->ram = NULL;
+	recover_claim(g->vm, HILUM_OBJECT_VM);
+	recover_claim(g->memory, HILUM_OBJECT_MEMORY);
+	recover_claim(g->state, HILUM_OBJECT_MEMORY);
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		recover_claim(g->vcpu[i], HILUM_OBJECT_VCPU);
+	return true;
 }

@@ -4,6 +4,8 @@
  */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_disks.h"
+#include "drivers-vm/control/recover.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -11,14 +13,7 @@ _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as t
 
 #define BIG_PAGE 0x200000ull
 
-struct ram_disk {
-	uint64_t gpa, bytes;	/* in the driver VM, whole pages; 0: none yet */
-	uint64_t size;		/* of the medium */
-	hilum_handle_t memory;	/* a copy of the module, the VM's own; or */
-	struct module *module;	/* the module itself, held, to be read only */
-};
-
-static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
+static struct guest_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
 
 #define NAMES (2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX)
 
@@ -52,14 +47,14 @@ static int64_t copy_module(const struct module *m, uint64_t bytes)
 	return memory;
 }
 
-static int64_t map_ram_disk(const struct ram_disk *r)
+static int64_t map_ram_disk(const struct guest_disk *r)
 {
 	if (r->module != NULL)
 		return module_map(r->module, driver_vm, r->gpa, HILUM_MAP_READ);
 	return hc(HC_MEMORY_MAP, driver_vm, r->memory, r->gpa, 0, r->bytes, HILUM_MAP_READ | HILUM_MAP_WRITE);
 }
 
-static void free_ram_disk(struct ram_disk *r)
+static void free_ram_disk(struct guest_disk *r)
 {
 	if (r->module != NULL) {
 		module_unmap(r->module, driver_vm, r->gpa);
@@ -72,12 +67,12 @@ static void free_ram_disk(struct ram_disk *r)
 	memset(r, 0, sizeof(*r));
 }
 
-static bool make_ram_disk(struct ram_disk *r, const struct guest *g, unsigned index, struct module *m)
+static bool make_ram_disk(struct guest_disk *r, const struct guest *g, unsigned index, struct module *m)
 {
 	const struct config_disk *disk = &g->config->disk[index];
 	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
 
-	*r = (struct ram_disk){.bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes};
+	*r = (struct guest_disk){.bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes};
 	if (disk->readonly) {
 		r->module = m;
 		module_hold(m);
@@ -116,7 +111,7 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 	const struct config_vm *c = g->config;
 	const struct config_disk *disk = &c->disk[index];
 	struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
-	struct ram_disk *r = &disks[slot][index];
+	struct guest_disk *r = &disks[slot][index];
 	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
 
 	if (disk->device != NULL) {
@@ -191,13 +186,14 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	driver_send(&m);
 }
 
+static struct {
+	hilum_handle_t memory;
+	uint64_t gpa;
+} states[CONFIG_UPLINKS_MAX];
+
 /* Memory that the driver VM keeps connections in, so that the next one finds them: made once, mapped into each. 0: none. */
 static uint64_t uplink_state(unsigned index)
 {
-	static struct {
-		hilum_handle_t memory;
-		uint64_t gpa;
-	} states[CONFIG_UPLINKS_MAX];
 	int64_t memory = states[index].memory;
 
 	if (memory == 0) {
@@ -272,4 +268,51 @@ void guest_devices_free(uint32_t slot)
 		if (disks[slot][i].gpa != 0)
 			free_ram_disk(&disks[slot][i]);
 	forget_numbers(slot);
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void guest_devices_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, names);
+	RECOVER_KEEP(kept, states);
+}
+
+struct guest_disk *guest_devices_disks(uint32_t slot)
+{
+	return disks[slot];
+}
+
+void guest_devices_recover_uplinks(void)
+{
+	for (unsigned i = 0; i < CONFIG_UPLINKS_MAX; i++)
+		if (states[i].memory != 0 && (!recover_claim(states[i].memory, HILUM_OBJECT_MEMORY) ||
+					      !driver_space_claim(states[i].gpa, CHANNEL_NAT_BYTES)))
+			memset(&states[i], 0, sizeof(states[i]));
+}
+
+static bool recover_disk(struct guest_disk *r)
+{
+	if (r->module != NULL) {
+		if (!module_is_there(r->module))
+			return false;
+		module_hold(r->module);
+	} else if (!recover_claim(r->memory, HILUM_OBJECT_MEMORY)) {
+		return false;
+	}
+	return driver_space_claim(r->gpa, r->bytes);
+}
+
+bool guest_devices_recover(uint32_t slot, const struct guest_disk kept[CONFIG_DISKS_MAX])
+{
+	bool all = true;
+
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
+		disks[slot][i] = kept[i];
+		if (kept[i].gpa == 0 || recover_disk(&disks[slot][i]))
+			continue;
+		memset(&disks[slot][i], 0, sizeof(disks[slot][i]));
+		all = false;
+	}
+	return all;
 }

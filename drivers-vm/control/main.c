@@ -9,11 +9,14 @@
 #include "drivers-vm/control/firmware.h"
 #include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/compact.h"
 #include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/share_scan.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/recover.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,34 +106,47 @@ static uint64_t run_parts(void)
 	deadline = sooner(deadline, service_ns_to_tsc(guest_memory_run()));
 	deadline = sooner(deadline, service_ns_to_tsc(share_run()));
 	deadline = sooner(deadline, service_ns_to_tsc(compact_run()));
+	deadline = sooner(deadline, host_health_poll());
+	deadline = sooner(deadline, recover_watch());
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
+	guard_begin();
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
+	events_set_clock(manager_wall_clock_ns);
+	bool follows = recover_begin();
 	modules_init();
 	firmware_init();
 	bool configured = read_config();
-	devices_find(&config);
-	bool driver = driver_begin(&config);
-	port_wait_for_state(READ_STATE_NS);
-	events_set_clock(manager_wall_clock_ns);
+	host_health_begin(&config);
+	if (!recover_devices())
+		devices_find(&config);
+	recover_note_devices();
+	bool driver = follows ? recover_host(&config) : driver_begin(&config);
+	if (!follows)
+		port_wait_for_state(READ_STATE_NS);
 	guest_memory_begin(&config);
 	share_begin(&config);
 	manager_init(&config);
 	https_begin(&config.api);
+	if (follows)
+		recover_vms();
+	else
+		recover_note_changes();
 	tell_memory();
-	if (driver && configured)
+	if (driver && configured && !recover_all_started()) {
 		manager_start_all();
+		recover_note_all_started();
+	}
 	for (;;) {
-		struct hypercall_trap none;
 		if (manager_active() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, run_parts(), &none);
+		guard_wait(run_parts());
 		handle_events(service_take_events(0, 0));
 	}
 }

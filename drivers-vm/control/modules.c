@@ -51,6 +51,19 @@ struct module *module_at(unsigned index)
 	return modules[index].bytes != 0 ? &modules[index] : NULL;
 }
 
+bool module_is_there(const struct module *module)
+{
+	for (unsigned i = 0; i < MODULES_MAX; i++)
+		if (module == &modules[i])
+			return module->bytes != 0;
+	return false;
+}
+
+struct module *modules_uploaded(void)
+{
+	return &modules[HILUM_BOOT_MODULES_MAX];
+}
+
 unsigned module_index(const struct module *module)
 {
 	return (unsigned)(module - modules);

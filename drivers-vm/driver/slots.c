@@ -137,18 +137,23 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 
 /*
  * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
- * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again.
+ * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash of the
+ * control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
  */
 static void debug_crash(struct slot *s, uint32_t value)
 {
 	bool again = s->state->crashing;
 
-	s->state->crashing = !again && (value == 1 || value == 2);
+	s->state->crashing = !again && (value == 1 || value == 2 || value == 7);
 	if (value == 3)
 		control_request(s->index, CHANNEL_REQUEST_RESTART, 0);
+	if (value >= 4 && value <= 6)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH + (value - 4));
 	if (!s->state->crashing)
 		return;
-	if (value == 1)
+	if (value == 7)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH);
+	if (value == 1 || value == 7)
 		runtime_abort("a guest has written to its debug_crash port");
 	for (;;)
 		__asm__ volatile("pause");
@@ -161,6 +166,8 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 		[MODEL_REQUEST_POWER_OFF] = CHANNEL_REQUEST_POWER_OFF,
 		[MODEL_REQUEST_RESET] = CHANNEL_REQUEST_RESET,
 		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT,
+		[MODEL_REQUEST_WATCHDOG] = CHANNEL_REQUEST_GUEST_WATCHDOG,
+		[MODEL_REQUEST_EJECT] = CHANNEL_REQUEST_EJECT,
 	};
 
 	if (request == MODEL_REQUEST_DEBUG_CRASH) {
@@ -169,7 +176,7 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 	}
 	if (s->ending)
 		return;
-	s->ending = true;
+	s->ending = request != MODEL_REQUEST_WATCHDOG && request != MODEL_REQUEST_EJECT;
 	control_request(s->index, as[request], value);
 }
 
@@ -327,7 +334,9 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	struct slot *s = &slots[index];
 	struct machine_config config = {
 		.vcpus = m->attach.vcpus,
+		.present = m->attach.present,
 		.serial = m->attach.serial,
+		.watchdog = m->attach.flags & CHANNEL_VM_WATCHDOG,
 		.virtio_console = m->attach.console == CHANNEL_CONSOLE_VIRTIO,
 		.debug_exit_port = (uint16_t)m->attach.debug_exit,
 		.debug_crash_port = (uint16_t)m->attach.debug_crash,
@@ -493,6 +502,26 @@ void slot_set_balloon(uint32_t index, uint64_t pages)
 	slot_enter(s);
 	if (s->attached && !s->ending && s->devices.balloon != NULL && pages <= UINT32_MAX)
 		virtio_balloon_set_target(s->devices.balloon, (uint32_t)pages);
+	slot_leave(s);
+}
+
+void slot_touch_watchdog(uint32_t index)
+{
+	struct slot *s = &slots[index];
+
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		watchdog_touch(&s->state->machine.watchdog);
+	slot_leave(s);
+}
+
+void slot_set_vcpus(uint32_t index, uint64_t present, uint64_t shall_go)
+{
+	struct slot *s = &slots[index];
+
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		machine_set_vcpus(&s->state->machine, present, shall_go);
 	slot_leave(s);
 }
 

@@ -51,12 +51,15 @@ enum channel_kind {
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_BUTTON, /* its power button is pressed */
+	CHANNEL_GUEST_WATCHDOG, /* it stood still: its watchdog is touched in its stead */
+	CHANNEL_VCPUS,  /* request.value: its vCPUs that are there, bit n is vCPU n; value2: of them those that shall go */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
 	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
 	CHANNEL_PORT,   /* once: the control VM's card and disk; answered by PORT_READY */
 	CHANNEL_PING,   /* answer when all before is done */
 	CHANNEL_BALLOON, /* request.value: what its balloon is to hold, in pages of 4 KiB */
+	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
@@ -73,7 +76,17 @@ enum channel_request {
 	CHANNEL_REQUEST_POWER_OFF,
 	CHANNEL_REQUEST_RESET,
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
+	CHANNEL_REQUEST_WATCHDOG,   /* value2: there is one that can be set; 2: which has reset the machine last */
 	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
+	CHANNEL_REQUEST_EJECT,      /* value2: the vCPU that the guest has let go of */
+	CHANNEL_REQUEST_GUEST_WATCHDOG, /* the guest has not touched its watchdog in time */
+	CHANNEL_REQUEST_CONTROL,    /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
+};
+
+enum channel_control_end {
+	CHANNEL_CONTROL_CRASH,
+	CHANNEL_CONTROL_HANG,
+	CHANNEL_CONTROL_STRIKE, /* a crash after whatever instruction is executed then, some time later */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
@@ -89,6 +102,7 @@ enum channel_part {
 #define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
 #define CHANNEL_VM_RNG	   2u
 #define CHANNEL_VM_BALLOON 4u
+#define CHANNEL_VM_WATCHDOG 16u
 #define CHANNEL_VM_RESUME  8u /* the machine goes on where it stood: see CHANNEL_STATE_GPA */
 
 #define CHANNEL_NIC_PACKED 1u
@@ -103,6 +117,7 @@ enum channel_part {
 #define CHANNEL_PORT_CARD     1u /* there is to be one, */
 #define CHANNEL_PORT_OWN_CARD 2u /* on a card of the machine's that is no uplink, which no guest shares */
 #define CHANNEL_PORT_AGAIN    4u /* the disks are those that the first driver VM found, and no others */
+#define CHANNEL_PORT_PEER     8u /* to a driver VM that has a port: there is another control VM, which begins with empty queues */
 #define CHANNEL_PORT_FOUND 6u
 
 #define CHANNEL_PORT_LABEL "hilum-state" /* of the GPT partition */
@@ -161,6 +176,7 @@ struct channel_message {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */
 			uint32_t vcpus;
+			uint64_t present; /* bit n: vCPU n is there; others up to `vcpus` may come */
 			uint64_t ram_gpa; /* the guest's low RAM, then its high RAM, in the driver VM */
 			uint64_t low_bytes, high_bytes;
 			uint32_t serial;     /* 1: COM1 exists */
@@ -242,14 +258,28 @@ static inline bool channel_put(struct channel_ring *ring, const struct channel_m
 	return true;
 }
 
-/* False: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
-static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+/* A copy of the next one; false: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
+static inline bool channel_look(const struct channel_ring *ring, uint32_t taken, struct channel_message *out)
 {
-	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == *taken)
+	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == taken)
 		return false;
-	__builtin_memcpy(out, &ring->message[*taken % CHANNEL_RING_SIZE], sizeof(*out));
+	__builtin_memcpy(out, &ring->message[taken % CHANNEL_RING_SIZE], sizeof(*out));
+	return true;
+}
+
+/* What was looked at is done with. */
+static inline void channel_drop(struct channel_ring *ring, uint32_t *taken)
+{
 	++*taken;
 	__atomic_store_n(&ring->taken, *taken, __ATOMIC_RELEASE);
+}
+
+/* Both at once. */
+static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+{
+	if (!channel_look(ring, *taken, out))
+		return false;
+	channel_drop(ring, taken);
 	return true;
 }
 

@@ -50,6 +50,7 @@ static const struct option all_options[] = {
 	{"role", 'r', TEXT, PLACE(role), "ROLE", "viewer, operator or admin"},
 	{"max", 0, TEXT, PLACE(max), "SIZE", "what it may have at most"},
 	{"min", 0, TEXT, PLACE(min), "SIZE", "what is left to it where memory is short"},
+	{"disable", 0, FLAG, PLACE(disable), NULL, "no longer"},
 	{"reset", 0, FLAG, PLACE(reset), NULL, "back to the machine's own certificate"},
 };
 #define OPTIONS	   (sizeof(all_options) / sizeof(all_options[0]))

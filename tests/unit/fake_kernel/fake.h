@@ -37,7 +37,7 @@ struct fake_backend {
 	uint64_t cr2;
 	unsigned loads, unloads, fpu_saves, single_steps, dumps, entries;
 	uint64_t event; /* injected at the last entry, and whether a window was open */
-	bool window;
+	bool window, watches_pause;
 	struct hilum_vcpu_state state; /* as set_state left it */
 	uint32_t state_mask;
 };
@@ -91,7 +91,7 @@ extern bool fake_others_are_late;
 
 extern unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered;
 extern uint64_t fake_deadline[CORES_MAX];
-extern unsigned fake_log_lines;
+extern unsigned fake_log_lines, fake_control_restarts;
 extern char fake_log_last[256];
 extern uint32_t fake_gsi_unmasked, fake_gsi_masked, fake_gsi_routed;
 
