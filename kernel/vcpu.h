@@ -219,6 +219,9 @@ static inline void vcpu_skip(struct vcpu *v, unsigned length)
 void vcpu_step_for_nmi(struct vcpu *v);
 void vcpu_step_done(struct vcpu *v);
 
+/* It stops, for a reason of which `stops` in its VM's status has a bit for each vCPU; the status event fires. Its own core. */
+void vcpu_stop_and_tell(struct vcpu *v, uint64_t *stops);
+
 /* Its debugger waits for this one of HILUM_DEBUG_*, by bit: it stops, and does not go on with what it was about to do. False: go on. */
 bool vcpu_stop_for_debugger(struct vcpu *v, unsigned bit);
 

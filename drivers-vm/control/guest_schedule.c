@@ -39,7 +39,7 @@ static int64_t schedule_vcpu(const struct guest *g, uint32_t index, uint32_t pla
 /* The vCPU of a guest whose core this is alone; NULL: nobody's. */
 static hilum_handle_t vcpu_alone_on(uint32_t core)
 {
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		const struct guest *g = guest_at(slot);
 
 		if (!g->made || !g->config->dedicated || core >= 64)
