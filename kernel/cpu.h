@@ -88,6 +88,9 @@ static inline void cpu_timer_cancel(struct cpu_timer *timer)
 	timer->node.key = 0;
 }
 
+/* What a kick is for: look at the vCPUs in the inbox. Own core, where none of its queues is in use. */
+void cpu_take_inbox(struct cpu *cpu);
+
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)
 {
