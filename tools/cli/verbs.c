@@ -7,7 +7,7 @@ const struct verb *const cli_verbs[] = {
 	&verb_autostart,   &verb_setvcpus, &verb_console,  &verb_define,	 &verb_undefine,
 	&verb_dumpconfig,  &verb_dominfo,  &verb_domstats, &verb_schedinfo,	 &verb_vcpupin,
 	&verb_vcpuinfo,	   &verb_top,	   &verb_dmesg,	   &verb_events,	 &verb_upload,
-	&verb_images,	   &verb_host,	   &verb_restart_driver, &verb_audit,	 &verb_token,
-	&verb_login,	   &verb_forget,   &verb_certificate, &verb_gdb,	 &verb_check,
-	NULL,
+	&verb_images,	   &verb_host,	   &verb_memtune,  &verb_compact,	 &verb_restart_driver,
+	&verb_audit,	   &verb_token,	   &verb_login,	   &verb_forget,	 &verb_certificate,
+	&verb_gdb,	   &verb_check,	   NULL,
 };

@@ -14,6 +14,7 @@ extern const struct verb verb_console, verb_gdb;		      /* verb_console.c, verb_
 extern const struct verb verb_top;				      /* verb_top.c */
 extern const struct verb verb_events, verb_dmesg;		      /* verbs_follow.c */
 extern const struct verb verb_host, verb_audit, verb_restart_driver;  /* verbs_host.c */
+extern const struct verb verb_memtune, verb_compact;		      /* verbs_memory.c */
 extern const struct verb verb_upload, verb_images;		      /* verbs_image.c */
 extern const struct verb verb_token, verb_login, verb_forget;	      /* verbs_token.c, verb_login.c */
 extern const struct verb verb_certificate;			      /* verb_certificate.c */
