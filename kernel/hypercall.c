@@ -167,6 +167,11 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_RESET:
 		log_set_end(HILUM_END_RESET);
 		machine_reset();
+	case HC_HOST_SCHEDULE:
+		if (a[1] & ~(uint64_t)HILUM_HOST_SCHEDULE_CORES)
+			return STATUS_INVALID;
+		sched_core_set(a[1] != 0);
+		return STATUS_OK;
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
@@ -518,6 +523,7 @@ static const struct {
 	CALL(HC_HOST_HEALTH, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LAST_RUN, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_HOST_SCHEDULE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_BIND_IRQ, OBJECT_DEVICE, HILUM_RIGHT_BIND, true),

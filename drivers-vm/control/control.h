@@ -59,6 +59,7 @@ int64_t module_map(const struct module *module, hilum_handle_t vm, uint64_t gpa,
 void module_unmap(const struct module *module, hilum_handle_t vm, uint64_t gpa);
 
 extern struct hilum_host_info control_host;
+extern bool control_cores_are_one_vms; /* hyper-threads of a core run one VM only */
 extern uint64_t control_idle_tsc; /* TSC ticks since the machine's start that the main loop has waited, or had not begun */
 
 /* Words for a negative result of a hypercall. */
