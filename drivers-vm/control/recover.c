@@ -204,12 +204,13 @@ bool recover_begin(void)
 bool recover_devices(void)
 {
 	bool known = recover_restarts() != 0 && find(SURVIVOR_DEVICES, devices_keep);
+	unsigned claimed;
 
 	if (known)
 		devices_recover();
 	if (recover_restarts() != 0 && !had_begun()) {
 		devices_stop(); /* before the memory of an earlier driver VM goes */
-		objects_end_unclaimed();
+		objects_end_unclaimed(&claimed);
 	}
 	return known;
 }
@@ -325,17 +326,17 @@ uint64_t recover_watch(void)
 
 void recover_vms(void)
 {
-	unsigned guests, ended;
+	unsigned guests, ended, claimed;
 
 	vms_recover();
 	images_recover_end();
 	vms_release_unclaimed();
-	ended = objects_end_unclaimed();
+	ended = objects_end_unclaimed(&claimed);
 	events_set_quiet(false);
 	recover_note_changes();
 	guests = vms_go_on();
-	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u things that were nobody's given back",
+	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u handles kept, %u that were nobody's given back",
 		    control_crash(boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
-		    guests == 1 ? " carries" : "s carry", ended);
+		    guests == 1 ? " carries" : "s carry", claimed, ended);
 	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
 }

@@ -10,8 +10,8 @@
 void objects_list(void);
 /* The first memory object of this size; 0: there is none. */
 hilum_handle_t objects_find_memory(uint64_t bytes);
-/* Destroys VMs that nobody has claimed, closes all other handles that nobody has. Returns how many there were. */
-unsigned objects_end_unclaimed(void);
+/* Destroys VMs that nobody has claimed, closes all other handles that nobody has. Returns how many there were; *claimed: of others. */
+unsigned objects_end_unclaimed(unsigned *claimed);
 
 /* ---- recover_vms.c: definitions and guests --------------------------------------------------------------------------------------------- */
 void vms_note(const struct manager_entry *e);

@@ -204,6 +204,7 @@ const struct metric_family metric_families[] = {
 	HOST("hilum_iommu_faults_total", "counter", "Accesses of devices that the IOMMU stopped.", metrics_write_faults),
 	HOST("hilum_driver_vm_up", "gauge", "Whether the driver VM runs.", metrics_write_driver_up),
 	HOST("hilum_driver_vm_restarts_total", "counter", "Restarts of the driver VM.", metrics_write_driver_restarts),
+	HOST("hilum_control_vm_restarts_total", "counter", "Restarts of the control VM.", metrics_write_control_restarts),
 	HOST("hilum_state_kept", "gauge", "Whether definitions and tokens survive a restart of the machine.", metrics_write_state_kept),
 	HOST("hilum_api_connections", "gauge", "Connections to the API, those that have not shaken hands yet among them.",
 	     metrics_write_connections),
