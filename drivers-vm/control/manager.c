@@ -191,6 +191,7 @@ static struct manager_entry *entry_add(struct manager_definition *definition)
 	while (!place_is_free(place))
 		place++;
 	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = place, .slot = -1, .state = MANAGER_SHUTOFF };
+	e->order = e->version;
 	count++;
 	return e;
 }
@@ -238,6 +239,22 @@ void manager_entry_drop(struct manager_entry *e)
 	definition_free(e->defined);
 	count--;
 	memmove(e, e + 1, (size_t)(&entries[count] - e) * sizeof(*e));
+}
+
+uint64_t manager_next_version(void)
+{
+	return ++versions;
+}
+
+void manager_sort_entries(void)
+{
+	for (unsigned i = 1; i < count; i++) {
+		struct manager_entry e = entries[i];
+		unsigned at = i;
+		for (; at != 0 && entries[at - 1].order > e.order; at--)
+			entries[at] = entries[at - 1];
+		entries[at] = e;
+	}
 }
 
 void manager_skip_versions(uint64_t version)

@@ -125,6 +125,7 @@ static struct manager_definition *read_definition(const char *name)
 static void take_over(struct manager_entry *e, const struct manager_entry *from)
 {
 	e->version = from->version;
+	e->order = from->order;
 	e->place = from->place;
 	e->state = from->state;
 	e->preserved = from->preserved;
@@ -231,8 +232,10 @@ static void recover_others(void)
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
 		while (e->place == MANAGER_VMS_MAX && taken[place])
 			place++;
-		if (e->place == MANAGER_VMS_MAX)
+		if (e->place == MANAGER_VMS_MAX) {
 			taken[e->place = place] = true;
+			e->order = e->version = manager_next_version();
+		}
 	}
 }
 
@@ -257,6 +260,7 @@ void vms_recover(void)
 			recover_one(e, &kept);
 	}
 	recover_others();
+	manager_sort_entries();
 	recover_making();
 }
 
