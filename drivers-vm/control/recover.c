@@ -36,6 +36,11 @@ uint32_t recover_restarts(void)
 	return boot_info()->restarts;
 }
 
+unsigned recover_attempts(void)
+{
+	return survivor_head() != NULL ? (unsigned)survivor_head()->attempts : 0;
+}
+
 /* ---- Statics of the parts ----------------------------------------------------------------------------------------------------------- */
 
 void recover_keep(struct recover_kept *kept, void *value, size_t bytes)

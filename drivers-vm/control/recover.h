@@ -31,8 +31,9 @@ uint64_t recover_watch(void);
 bool recover_all_started(void);
 void recover_note_all_started(void);
 
-/* How often the control VM was restarted since the machine was. */
+/* How often the control VM was restarted since the machine was; and how often in a row, so that each attempt believes less. */
 uint32_t recover_restarts(void);
+unsigned recover_attempts(void);
 
 /* A VM is about to be made in this slot, or (negative) was. One that two control VMs have died of is not made by itself again. */
 void recover_note_making(int slot);
