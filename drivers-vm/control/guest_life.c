@@ -177,6 +177,8 @@ void guest_recover_end(uint32_t slot)
 		return;
 	if (g->paused || g->ended) {
 		stop_all(g); /* it was about to, or has already */
+		for (uint32_t i = 0; i < g->config->vcpus; i++)
+			hc(HC_VCPU_DEBUG, g->vcpu[i], 0); /* if there was a debugger, it is gone */
 		return;
 	}
 	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_RUNNING)

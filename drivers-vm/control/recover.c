@@ -130,17 +130,20 @@ static void make_survivor(void)
 		survivor_make((void *)PLACES_SURVIVOR);
 }
 
+static void unmap(uint64_t from, uint64_t to)
+{
+	struct hilum_region region;
+
+	for (; hc(HC_VM_REGION, HILUM_HANDLE_SELF, from, (uintptr_t)&region) >= 0 && region.gpa < to; from = region.gpa + region.bytes)
+		if (region.gpa != PLACES_SURVIVOR)
+			hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, region.gpa, region.bytes);
+}
+
 /* What another control VM has mapped here is mapped anew where it is wanted; configuration space stays. */
 static void unmap_all(void)
 {
-	struct hilum_region region;
-	uint64_t from = HILUM_SERVICE_BOOT_INFO_GPA + 4096;
-
-	while (hc(HC_VM_REGION, HILUM_HANDLE_SELF, from, (uintptr_t)&region) >= 0) {
-		from = region.gpa + region.bytes;
-		if (region.gpa != PLACES_SURVIVOR && (region.gpa < DEVICES_CONFIG_GPA || region.gpa >= DEVICES_CONFIG_LIMIT))
-			hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, region.gpa, region.bytes);
-	}
+	unmap(HILUM_SERVICE_BOOT_INFO_GPA + 4096, DEVICES_CONFIG_GPA);
+	unmap(DEVICES_CONFIG_LIMIT, UINT64_MAX);
 }
 
 static void pause_ns(uint64_t ns)
@@ -206,6 +209,15 @@ bool recover_begin(void)
 	return follows;
 }
 
+static void load_values(void)
+{
+	size_t bytes;
+	const void *values = survivor_get(SURVIVOR_STORE, 0, &bytes);
+
+	if (values != NULL && !store_load(values, bytes))
+		service_log("the values of the last control VM are damaged");
+}
+
 bool recover_devices(void)
 {
 	bool known = recover_restarts() != 0 && find(SURVIVOR_DEVICES, devices_keep);
@@ -213,9 +225,12 @@ bool recover_devices(void)
 
 	if (known)
 		devices_recover();
+	else
+		unmap(DEVICES_CONFIG_GPA, DEVICES_CONFIG_LIMIT);
 	if (recover_restarts() != 0 && !had_begun()) {
 		devices_stop(); /* before the memory of an earlier driver VM goes */
 		objects_end_unclaimed(&claimed);
+		load_values(); /* those of the disk are added */
 	}
 	return known;
 }
@@ -227,14 +242,10 @@ void recover_note_devices(void)
 
 bool recover_host(const struct config *config)
 {
-	size_t bytes;
-	const void *values = survivor_get(SURVIVOR_STORE, 0, &bytes);
-
 	images_recover();
 	if (!find(SURVIVOR_HOST, keep_host))
 		runtime_abort("the record of the last control VM is of no use"); /* until everything is begun afresh */
-	if (values != NULL && !store_load(values, bytes))
-		service_log("the values of the last control VM are damaged");
+	load_values();
 	port_recover();
 	guest_devices_recover_uplinks();
 	return driver_recover(config);
