@@ -13,13 +13,22 @@ KERNEL_DIRS := boot arch/x86_64 kernel svm vmx mm
 KERNEL_C    := $(sort $(wildcard $(addsuffix /*.c,$(KERNEL_DIRS))))
 KERNEL_ASM  := $(sort $(wildcard $(addsuffix /*.asm,$(KERNEL_DIRS))))
 KERNEL_OBJ  := $(patsubst %,$(B)/%.o,$(KERNEL_C) $(KERNEL_ASM))
-KERNEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+# No indirect branch that a guest could have taught the CPU to mispredict: gcc's name of it, and clang's.
+RETPOLINE   := $(shell $(CC) -mindirect-branch=thunk -E -x c /dev/null >/dev/null 2>&1 && echo -mindirect-branch=thunk || echo -mretpoline)
+KERNEL_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
 
+# What runs at boot, at a change, or at the end is made small; what an exit runs through is made fast.
+KERNEL_SMALL := boot/%.c arch/x86_64/acpi%.c arch/x86_64/features.c arch/x86_64/format.c arch/x86_64/ioapic.c arch/x86_64/log%.c \
+	arch/x86_64/panic.c arch/x86_64/symbols.c arch/x86_64/tsc.c kernel/cpuid.c kernel/device.c kernel/host.c kernel/object.c \
+	kernel/sched_place.c kernel/start.c kernel/state.c kernel/vm.c mm/amdvi.c mm/host_pt.c mm/init.c mm/iommu.c mm/pool.c mm/vtd.c \
+	vmx/control.c vmx/failure.c vmx/state.c vmx/vmx.c svm/state.c svm/svm.c
+$(patsubst %,$(B)/%.o,$(filter $(KERNEL_SMALL),$(KERNEL_C))): KERNEL_CFLAGS += -Os
+
 # Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
 GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
-SERVICE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+SERVICE_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -fno-common \
 	-ffunction-sections -fdata-sections -nostdinc -isystem drivers-vm/runtime/include -isystem $(GCC_INCLUDE) \
 	$(WARN) -I. -Iinclude

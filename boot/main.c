@@ -12,6 +12,7 @@
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 
@@ -106,6 +107,10 @@ static uint64_t screen_bytes(void)
 
 static void open_log(void)
 {
+	uint64_t box = sizeof(struct hilum_last_run);
+
+	if (memory_map_find(&info, box, PAGE_SIZE, LOG_BOX_HPA + box) == LOG_BOX_HPA)
+		log_open_box((void *)(KERNEL_BASE + LOG_BOX_HPA));
 	log_init_serial(boot_option("serial"));
 	log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
 }
@@ -175,6 +180,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	log_info("Hilum for x86-64");
 	features_detect();
 	core_init(&boot_cpu);
+	speculation_init();
 	claim_kernel();
 	smp_prepare(&info);
 	read_acpi();

@@ -2,6 +2,7 @@
 #include "kernel/backend.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/speculation.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "kernel/virt_ops.h"
@@ -45,12 +46,20 @@ static never_inline void take_fpu(struct vcpu *v)
 	(void)bad; /* validated when it was set, or read back from the CPU */
 }
 
+void backend_load_spec_ctrl(const struct vcpu *v)
+{
+	v->cpu->spec_ctrl = v->spec_ctrl;
+	speculation_set_control(v->spec_ctrl);
+}
+
 void backend_load_vcpu(struct vcpu *v)
 {
 	if (v->cpu->fpu != v && v->has_fpu)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
+	if (unlikely(v->cpu->spec_ctrl != v->spec_ctrl))
+		backend_load_spec_ctrl(v);
 	fetch_forget(v);
 }
 
@@ -68,6 +77,12 @@ void backend_unload_debug(struct vcpu *v)
 	v->dr[1] = cpu_read_dr1();
 	v->dr[2] = cpu_read_dr2();
 	v->dr[3] = cpu_read_dr3();
+}
+
+void backend_watch_nothing(struct vcpu *v, bool watch)
+{
+	(void)v;
+	(void)watch;
 }
 
 void backend_log_vcpu(struct vcpu *v)

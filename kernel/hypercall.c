@@ -12,6 +12,7 @@
 #include "kernel/exit.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
+#include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
 
@@ -135,6 +136,7 @@ static int64_t vm_new(struct vcpu *v, gpa_t config_gpa)
 
 static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
+	struct hilum_host_health health;
 	struct hilum_host_info info;
 	struct device *device;
 	struct object *event;
@@ -150,7 +152,13 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
+	case HC_HOST_HEALTH:
+		host_get_health(&health);
+		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
+	case HC_HOST_LAST_RUN:
+		return vm_copy_out(v->vm, a[1], &log_last_run, sizeof(log_last_run));
 	case HC_HOST_RESET:
+		log_set_end(HILUM_END_RESET);
 		machine_reset();
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
@@ -348,6 +356,8 @@ static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa
 
 static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, const uint64_t *a)
 {
+	struct hilum_schedule schedule;
+
 	switch (number) {
 	case HC_VCPU_SET_STATE:
 	case HC_VCPU_GET_STATE:
@@ -360,6 +370,9 @@ static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, 
 			return STATUS_BUSY;
 		vcpu_stop(vcpu, v->cpu);
 		return STATUS_OK;
+	case HC_VCPU_SCHEDULE:
+		TRY(vm_copy_in(v->vm, a[1], &schedule, sizeof(schedule)));
+		return sched_set(vcpu, &schedule);
 	case HC_VCPU_DEBUG:
 		return vcpu_is_stopped(vcpu) ? vcpu_set_debug(vcpu, a[1]) : STATUS_BUSY;
 	case HC_VCPU_TRAP_MEMORY:
@@ -445,12 +458,15 @@ static const struct {
 	CALL(HC_VCPU_TRAP_MEMORY, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_STATS, OBJECT_VCPU, HILUM_RIGHT_READ, false),
 	CALL(HC_VCPU_DEBUG, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_SCHEDULE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_EVENT_SIGNAL, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_RESET, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_HEALTH, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_LAST_RUN, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),

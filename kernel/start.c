@@ -2,6 +2,7 @@
 #include "kernel/start.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/timer.h"
 #include "boot/boot.h"
@@ -229,6 +230,7 @@ _Noreturn void kernel_main(struct cpu *cpu)
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)
 		cpu_pause();
+	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
 	if (virt->enable_core(cpu) != STATUS_OK)
 		boot_refuse("core %u cannot enter %s root mode, though others can: check the firmware's settings", cpu->arch.id,

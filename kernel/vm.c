@@ -9,6 +9,7 @@
 #include "kernel/event.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
+#include "kernel/sched.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
@@ -77,6 +78,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	vm->object.dead = true;
 	VM_EACH_VCPU(vm, v) {
 		vcpu_stop(v, self);
+		sched_release(v);
 		v->object.dead = true;
 	}
 	irq_unbind_vm(vm);
@@ -282,6 +284,7 @@ static const char *const crash_names[] = {
 	[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
 	[HILUM_CRASH_BAD_REPLY] = "invalid answer from its handler",
 	[HILUM_CRASH_NO_MEMORY] = "no memory left to populate it",
+	[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
 };
 
 /* Other vCPUs of the VM run on until the control VM stops them: its policy, not ours. */

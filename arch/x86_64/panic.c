@@ -89,6 +89,7 @@ static _Noreturn void report(const struct trap_frame *frame, uint64_t rip, uint6
 	char text[TEXT_MAX];
 
 	enter();
+	log_set_end(HILUM_END_PANIC);
 	format_text_va(text, sizeof(text), fmt, args);
 	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
 	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),

@@ -1,6 +1,7 @@
 /* See boot_reason.h. */
 #include "drivers-vm/control/boot_reason.h"
 
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/store/store.h"
 
 #include <stdio.h>
@@ -34,5 +35,11 @@ void boot_reason_end(void)
 
 const char *boot_reason(void)
 {
+	static const char *const ends[] = {[HILUM_END_NONE] = "reset", [HILUM_END_PANIC] = "panic", [HILUM_END_RESET] = "requested"};
+
+	if (host_health_watchdog_has_fired())
+		return "watchdog";
+	if (host_health_last_end() != HILUM_END_UNKNOWN)
+		return ends[host_health_last_end()];
 	return reason;
 }

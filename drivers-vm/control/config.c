@@ -32,6 +32,8 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
+	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
+	 .high = 2046},
 	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };

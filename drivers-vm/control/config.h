@@ -151,6 +151,7 @@ struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
 	uint32_t driver_restarts; /* of the driver VM, a minute */
+	uint32_t watchdog_seconds; /* after which a machine that hangs is reset; 0: never */
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */

@@ -24,6 +24,7 @@ enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, 
 #define CLASS_STORAGE  0x01u
 #define CLASS_NETWORK  0x02u
 #define CLASS_IOMMU    0x0806u
+#define WATCHDOG_ID    0x25AB8086u /* Intel 6300ESB */
 #define CAPABILITY_MSI     0x05u
 #define CAPABILITY_EXPRESS 0x10u
 #define EXPRESS_HAS_FLR    (1u << 28) /* Device Capabilities, at 4 */
@@ -48,6 +49,7 @@ static uint8_t first_bus, last_bus;
 static bool bus_seen[256];
 static uint32_t assign_flags;
 static enum config_devices wanted;
+static bool wants_watchdog;
 
 static uint32_t read32(uint16_t rid, unsigned offset)
 {
@@ -134,6 +136,8 @@ static bool is_wanted(uint16_t rid)
 {
 	uint32_t class = read32(rid, PCI_CLASS) >> 24;
 
+	if (wants_watchdog && read32(rid, 0) == WATCHDOG_ID)
+		return true;
 	return wanted == CONFIG_DEVICES_ALL ? class != 0x06 && class != 0x08 : class == CLASS_STORAGE || class == CLASS_NETWORK;
 }
 
@@ -219,6 +223,7 @@ void devices_find(const struct config *config)
 	bool has_iommu = control_host.features & HILUM_HOST_IOMMU;
 
 	wanted = config->devices;
+	wants_watchdog = config->watchdog_seconds != 0;
 	if (wanted == CONFIG_DEVICES_NONE)
 		return;
 	if (!find_ecam()) {

@@ -2,6 +2,7 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
@@ -350,7 +351,9 @@ static void message_handle(const struct channel_message *m)
 		port_setup_answered(m);
 	if (m->kind == CHANNEL_READY)
 		set_wall_clock(m->request.value);
-	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART) {
+	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_WATCHDOG) {
+		host_health_watchdog_told(m->request.value2 == 2);
+	} else if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART) {
 		driver_request_restart();
 	} else if (m->kind == CHANNEL_REQUEST && m->request.value != CHANNEL_REQUEST_CONTROL) {
 		guest_request(m->slot, m->request.value, m->request.value2);

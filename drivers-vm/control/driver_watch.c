@@ -10,6 +10,7 @@
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/recover.h"
 
@@ -38,6 +39,7 @@ static bool start(void)
 	devices_give(driver_vm);
 	guest_devices_send_uplinks(config);
 	port_setup(config);
+	host_health_driver_started();
 	bool ready = config->driver_restarts == 0 || driver_call(&ping, CHANNEL_PONG, START_NS);
 	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
 	return ready;

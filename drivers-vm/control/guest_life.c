@@ -115,6 +115,7 @@ const char *control_crash(uint32_t crash)
 		[HILUM_CRASH_INVALID_STATE] = "invalid guest state", [HILUM_CRASH_NO_HANDLER] = "no handler",
 		[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit", [HILUM_CRASH_BAD_REPLY] = "bad reply",
 		[HILUM_CRASH_NO_MEMORY] = "out of memory",
+		[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
 	};
 
 	return crash < sizeof(reasons) / sizeof(reasons[0]) ? reasons[crash] : "unknown";

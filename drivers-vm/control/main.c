@@ -11,6 +11,7 @@
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/recover.h"
 #include <stdlib.h>
@@ -99,6 +100,7 @@ static uint64_t run_parts(void)
 
 	deadline = sooner(deadline, driver_watch());
 	deadline = sooner(deadline, port_run());
+	deadline = sooner(deadline, host_health_poll());
 	deadline = sooner(deadline, recover_watch());
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
@@ -113,6 +115,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	modules_init();
 	firmware_init();
 	bool configured = read_config();
+	host_health_begin(&config);
 	if (!recover_devices())
 		devices_find(&config);
 	recover_note_devices();

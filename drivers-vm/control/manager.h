@@ -7,6 +7,7 @@
 #define DRIVERS_VM_CONTROL_MANAGER_H
 
 #include "drivers-vm/control/config.h"
+#include "drivers-vm/control/vulnerabilities.h"
 #include "include/hilum/abi.h"
 
 /* A VM of the configuration file or of the API, running or not. More than can run at once. */
@@ -152,6 +153,10 @@ struct manager_host {
 	uint64_t driver_restarts;
 	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
+	struct hilum_host_health health;
+	struct vulnerability_cpu vulnerable; /* what its vulnerabilities depend on, beside that */
+	const char *last_log;		     /* of the run before this one; empty: nothing is left of it */
+	uint32_t watchdog_seconds;	     /* 0: there is none, or it is off */
 };
 void manager_host(struct manager_host *out);
 void manager_restart_driver(void);

@@ -1,6 +1,7 @@
 /* The machine as an operator sees it: figures, clock, and the kernel's log. */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/places.h"
 #include "drivers-vm/control/recover.h"
@@ -34,6 +35,17 @@ static void brand(char out[49])
 	}
 }
 
+/* CPUID 0 and 1: the maker, and the family. */
+static void describe_cpu(struct vulnerability_cpu *out)
+{
+	uint32_t r[4];
+
+	guest_host_cpuid(0, 0, r);
+	out->intel = r[1] == 0x756E6547; /* "Genu" */
+	guest_host_cpuid(1, 0, r);
+	out->family = (r[0] >> 8 & 15) + (r[0] >> 20 & 255);
+}
+
 void manager_host(struct manager_host *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -44,6 +56,10 @@ void manager_host(struct manager_host *out)
 	out->driver_state = driver_state();
 	out->driver_restarts = driver_restart_count();
 	out->device_faults = devices_fault_count();
+	out->health = *host_health_now();
+	out->last_log = host_health_last_log();
+	out->watchdog_seconds = host_health_watchdog();
+	describe_cpu(&out->vulnerable);
 	out->control_restarts = recover_restarts();
 }
 

@@ -6,6 +6,7 @@
 #include "drivers-vm/driver/console_mux.h"
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_nic.h"
+#include "drivers-vm/driver/host_watchdog.h"
 #include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/service_port_setup.h"
@@ -189,6 +190,18 @@ static void setup(const struct channel_message *m)
 	print_log();
 }
 
+/* The control VM hears of it when it first says something. */
+static void set_watchdog(uint32_t seconds)
+{
+	static enum host_watchdog_state told;
+	struct channel_message m = { .kind = CHANNEL_REQUEST, .request = { CHANNEL_REQUEST_WATCHDOG, host_watchdog_state() } };
+
+	host_watchdog_set(seconds);
+	if (m.request.value2 != told)
+		tell_control(&m);
+	told = (enum host_watchdog_state)m.request.value2;
+}
+
 static void command(const struct channel_message *m)
 {
 	struct channel_message answer = { .slot = m->slot };
@@ -242,6 +255,9 @@ static void command(const struct channel_message *m)
 		break;
 	case CHANNEL_BUTTON:
 		slot_press_button(m->slot);
+		return;
+	case CHANNEL_WATCHDOG:
+		set_watchdog((uint32_t)m->request.value);
 		return;
 	case CHANNEL_PING:
 		answer.kind = CHANNEL_PONG;

@@ -56,6 +56,7 @@ enum channel_kind {
 	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
 	CHANNEL_PORT,   /* once: the control VM's card and disk; answered by PORT_READY */
 	CHANNEL_PING,   /* answer when all before is done */
+	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
@@ -72,6 +73,7 @@ enum channel_request {
 	CHANNEL_REQUEST_POWER_OFF,
 	CHANNEL_REQUEST_RESET,
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
+	CHANNEL_REQUEST_WATCHDOG,   /* value2: there is one that can be set; 2: which has reset the machine last */
 	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
 	CHANNEL_REQUEST_CONTROL,    /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
 };

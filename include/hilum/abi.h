@@ -63,9 +63,12 @@
 #define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
+#define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
 #define HC_OBJECT_INFO       0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
 #define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
-#define HC_CALL_END          0x484C0030u
+#define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
+#define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
+#define HC_CALL_END          0x484C0032u
 
 #define HILUM_BATCH_MAX    64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
@@ -226,6 +229,7 @@ enum hilum_crash {
 	HILUM_CRASH_UNKNOWN_EXIT = 4,
 	HILUM_CRASH_BAD_REPLY = 5,     /* the handler's answer was not valid */
 	HILUM_CRASH_NO_MEMORY = 6,     /* lazy memory could not be populated */
+	HILUM_CRASH_MACHINE_CHECK = 7, /* the machine lost some of its memory; detail: the address */
 };
 
 struct hilum_vm_status {
@@ -347,7 +351,8 @@ struct hilum_vcpu_state {
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t pat, tsc_offset, tsc_aux;
-	uint64_t reserved_msr[3];
+	uint64_t spec_ctrl;
+	uint64_t reserved_msr[2];
 	uint64_t pending_event; /* VMCB EVENTINJ layout; 0 if none */
 	uint32_t activity;      /* HILUM_ACTIVITY_* */
 	uint32_t shadow;        /* bit 0: interrupt shadow, bit 1: NMI blocked */
@@ -404,6 +409,23 @@ struct hilum_vcpu_stats {
 	uint64_t switches;    /* times it was switched to */
 	uint64_t injected;    /* interrupts delivered */
 	uint64_t exits[HILUM_EXIT_COUNT];
+	uint64_t capped_tsc;  /* ticks it could have run but its cap forbade */
+	uint64_t migrations;  /* times it went to another core */
+	uint32_t core;        /* where it is now */
+	uint32_t reserved;
+};
+
+/* ---- Scheduling ------------------------------------------------------------------------------------------------------------------ */
+#define HILUM_SCHEDULE_DEDICATED (1u << 0)
+
+struct hilum_schedule {
+	uint64_t cores;       /* bit n: core n is allowed, if it is there; 0: all of them */
+	uint32_t weight;      /* 1 .. 65535; 256 is usual */
+	uint32_t cap;         /* per mille of one core that it may use, over any second; 0 and 1000: no cap */
+	uint32_t reservation; /* per mille of one core that it gets whenever it wants it, before others share by weight */
+	uint32_t budget;      /* of a real-time VM: per mille of a core beyond which it shares by weight as others do; 0: none */
+	uint32_t flags;       /* HILUM_SCHEDULE_DEDICATED: the one core in `cores` is its alone, without a tick */
+	uint32_t reserved;
 };
 
 /* ---- Devices --------------------------------------------------------------------------------------------------------------------- */
@@ -451,6 +473,52 @@ struct hilum_host_info {
 	uint32_t features;      /* HILUM_HOST_* */
 	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
+/* Against what CPUs do ahead of time; docs/isolation.md. */
+#define HILUM_DEFENCE_IBRS      (1u << 0) /* enhanced (Intel) or automatic (AMD) IBRS is on for good */
+#define HILUM_DEFENCE_IBPB      (1u << 1) /* when a core goes from one guest to another */
+#define HILUM_DEFENCE_L1D_FLUSH (1u << 2) /* before a core enters another VM than it ran last */
+#define HILUM_DEFENCE_VERW      (1u << 3) /* likewise: buffers overwritten */
+#define HILUM_DEFENCE_STIBP     (1u << 4) /* on for good */
+#define HILUM_DEFENCE_RSB       (1u << 5) /* the return stack is filled after each exit */
+#define HILUM_DEFENCE_SSBD      (1u << 6) /* guests can ask for it */
+
+#define HILUM_CORES_MAX 64u
+
+struct hilum_host_health {
+	uint32_t defences; /* HILUM_DEFENCE_* in force */
+	uint32_t threads;  /* of a core */
+	/* What the CPU says of itself: CPUID (leaf 7, 80000008h, 80000021h), and IA32_ARCH_CAPABILITIES or 0. */
+	uint32_t leaf7_edx, leaf8_ebx, leaf21_eax, reserved;
+	uint64_t arch_capabilities;
+	/* Counts since boot. */
+	uint64_t nmis;              /* that no exit of a guest's explains */
+	uint64_t spurious;          /* interrupts that nobody had routed, or that were gone again */
+	uint64_t storms;            /* devices cut off for interrupts that their driver could not follow */
+	uint64_t checks_corrected;  /* machine checks: the hardware has mended it */
+	uint64_t checks_contained;  /* and that cost one VM its life */
+	uint64_t check_status, check_address; /* IA32_MCi_STATUS and _ADDR of the last one */
+	uint64_t passed[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs */
+};
+
+/* How a run of the machine ended. */
+enum hilum_end {
+	HILUM_END_UNKNOWN = 0, /* memory was off */
+	HILUM_END_NONE = 1,    /* nobody has said so: reset by its button, by a watchdog, or by a fault */
+	HILUM_END_PANIC = 2,
+	HILUM_END_RESET = 3,   /* HC_HOST_RESET */
+};
+
+#define HILUM_LAST_RUN_BYTES 8168u
+
+/* Lies at a fixed place in memory that a warm reset leaves alone. Byte n of the log is text[n % HILUM_LAST_RUN_BYTES]. */
+struct hilum_last_run {
+	uint64_t written; /* bytes of log */
+	uint32_t end;     /* enum hilum_end */
+	uint32_t sum;     /* of the bytes of text */
+	uint64_t check;   /* made of the others; in the copy that HC_HOST_LAST_RUN makes it is good, or all is zero */
+	char text[HILUM_LAST_RUN_BYTES];
+};
+
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
 
@@ -458,6 +526,7 @@ _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");
 _Static_assert(sizeof(struct hilum_shared_page) == 4096, "one page");
 _Static_assert(sizeof(struct hilum_boot_info) <= 4096, "one page");
 _Static_assert(sizeof(struct hilum_trap) <= 4096, "one page");
+_Static_assert(sizeof(struct hilum_last_run) == 8192, "two pages");
 _Static_assert(sizeof(struct hilum_segment) == 16, "as in the VMCB");
 _Static_assert(sizeof(struct hilum_vcpu_state) <= 8192, "two pages");
 

@@ -26,6 +26,8 @@ enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE,
 #define CPUID_AT     0x2000ull
 #define TRAP_AT	     0x3000ull
 #define STATE_AT     0x4000ull
+#define SCHEDULE_AT  0x7000ull
+#define ZEROES_AT    0x7800ull
 #define OUT_AT	     0x8000ull
 #define BATCH_AT     0x9000ull
 #define TEXT_AT	     0xA000ull
@@ -50,7 +52,9 @@ static void fill_arguments(void)
 	struct hilum_cpuid_entry cpuid[2] = {{.leaf = 0, .eax = 1}, {.leaf = 1, .edx = 1}};
 	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x60, 0x64};
 	struct hilum_vcpu_state state = {.rip = 0x1234, .rflags = 2, .pat = 6};
+	struct hilum_schedule schedule = {.cores = 3, .weight = 100, .cap = 500, .reservation = 100};
 
+	memcpy(at(SCHEDULE_AT), &schedule, sizeof(schedule));
 	memcpy(at(CONFIG_AT), &config, sizeof(config));
 	memcpy(at(CPUID_AT), cpuid, sizeof(cpuid));
 	memcpy(at(TRAP_AT), &range, sizeof(range));
@@ -138,6 +142,7 @@ static const struct valid valid_calls[] = {
 	{{HC_VCPU_PAUSE, VCPU}, {0, R_C}, 0},
 	{{HC_VCPU_TRAP_MEMORY, VCPU}, {0, R_C}, HANDLE},
 	{{HC_VCPU_STATS, VCPU, OUT_AT}, {0, R_R}, 0},
+	{{HC_VCPU_SCHEDULE, VCPU, SCHEDULE_AT}, {0, R_C}, 0},
 	{{HC_EVENT_CREATE, VM, 0, 127, 255}, {0, R_B}, HANDLE},
 	{{HC_EVENT_SIGNAL, EVENT}, {0, R_S}, 0},
 	{{HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT}, {0, R_C, 0, 0, R_S}, 0},
@@ -390,6 +395,8 @@ static const struct wrong wrong_calls[] = {
 	{{HC_VCPU_GET_STATE, VCPU, NOWHERE, HILUM_STATE_GPR}, HILUM_E_FAULT},
 	{{HC_VCPU_GET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL + 1}, HILUM_E_INVALID},
 	{{HC_VCPU_STATS, VCPU, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VCPU_SCHEDULE, VCPU, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VCPU_SCHEDULE, VCPU, ZEROES_AT}, HILUM_E_INVALID},
 	{{HC_EVENT_CREATE, VM, 0, HILUM_EVENTS_PER_VCPU, 0}, HILUM_E_INVALID},
 	{{HC_EVENT_CREATE, VM, 0, 0, 15}, HILUM_E_INVALID},
 	{{HC_EVENT_CREATE, VM, 0, 0, 256}, HILUM_E_INVALID},

@@ -191,8 +191,9 @@ void vmx_fetch_rsp(struct vcpu *w)
 	backend.rsp_known = true;
 }
 
-void vmx_write_timer(void)
+void vmx_write_timer(const struct vcpu *w)
 {
+	(void)w;
 }
 
 void vmx_take_debug(struct vcpu *w)

@@ -46,6 +46,17 @@ void metrics_write_boot_reason(struct text *text, const char *name, const struct
 	text_add_string(text, "} 1\n");
 }
 
+void metrics_write_machine_faults(struct text *text, const char *name, const struct manager_host *host)
+{
+	const struct hilum_host_health *h = &host->health;
+
+	text_format(text, "%s{kind=\"nmi\"} %" PRIu64 "\n", name, h->nmis);
+	text_format(text, "%s{kind=\"spurious_interrupt\"} %" PRIu64 "\n", name, h->spurious);
+	text_format(text, "%s{kind=\"interrupt_storm\"} %" PRIu64 "\n", name, h->storms);
+	text_format(text, "%s{kind=\"machine_check_corrected\"} %" PRIu64 "\n", name, h->checks_corrected);
+	text_format(text, "%s{kind=\"machine_check_contained\"} %" PRIu64 "\n", name, h->checks_contained);
+}
+
 void metrics_write_time(struct text *text, const char *name, const struct manager_host *host)
 {
 	write_seconds(text, name, host->wall_clock_ns);

@@ -202,6 +202,8 @@ const struct metric_family metric_families[] = {
 	HOST("hilum_host_cores", "gauge", "Cores of the machine that run VMs.", metrics_write_cores),
 	HOST("hilum_iommu_enabled", "gauge", "Whether devices reach only the memory that they are given.", metrics_write_iommu),
 	HOST("hilum_iommu_faults_total", "counter", "Accesses of devices that the IOMMU stopped.", metrics_write_faults),
+	HOST("hilum_machine_faults_total", "counter", "NMIs, interrupts that nobody or too many asked for, and machine checks.",
+	     metrics_write_machine_faults),
 	HOST("hilum_driver_vm_up", "gauge", "Whether the driver VM runs.", metrics_write_driver_up),
 	HOST("hilum_driver_vm_restarts_total", "counter", "Restarts of the driver VM.", metrics_write_driver_restarts),
 	HOST("hilum_control_vm_restarts_total", "counter", "Restarts of the control VM.", metrics_write_control_restarts),

@@ -43,6 +43,34 @@ static void write_machine(struct json_out *json, const struct manager_host *host
 	json_put_uint(json, "device_faults", host->device_faults);
 }
 
+static void write_health(struct json_out *json, const struct manager_host *host)
+{
+	const struct hilum_host_health *h = &host->health;
+	char text[VULNERABILITY_TEXT_BYTES];
+
+	json_key(json, "faults");
+	json_open(json, '{');
+	json_put_uint(json, "nmis", h->nmis);
+	json_put_uint(json, "spurious_interrupts", h->spurious);
+	json_put_uint(json, "interrupt_storms", h->storms);
+	json_put_uint(json, "machine_checks_corrected", h->checks_corrected);
+	json_put_uint(json, "machine_checks_contained", h->checks_contained);
+	json_close(json, '}');
+	json_put_uint(json, "watchdog_seconds", host->watchdog_seconds);
+	json_key(json, "last_boot");
+	json_open(json, '{');
+	json_put_string(json, "reason", api_boot_reason());
+	json_put_string(json, "log", host->last_log != NULL ? host->last_log : "");
+	json_close(json, '}');
+	json_key(json, "vulnerabilities");
+	json_open(json, '{');
+	for (unsigned i = 0; vulnerability_name(i) != NULL; i++) {
+		vulnerability_describe(i, h, &host->vulnerable, text);
+		json_put_string(json, vulnerability_name(i), text);
+	}
+	json_close(json, '}');
+}
+
 static void write_addresses(struct json_out *json)
 {
 	char text[API_FINGERPRINT_BYTES] = "";
@@ -78,6 +106,7 @@ void route_get_host(struct http_exchange *x)
 	manager_host(&host);
 	json_open(&json, '{');
 	write_machine(&json, &host);
+	write_health(&json, &host);
 	write_addresses(&json);
 	write_vms(&json);
 	json_close(&json, '}');

@@ -37,7 +37,7 @@ struct fake_backend {
 	uint64_t cr2;
 	unsigned loads, unloads, fpu_saves, single_steps, dumps, entries;
 	uint64_t event; /* injected at the last entry, and whether a window was open */
-	bool window;
+	bool window, watches_pause;
 	struct hilum_vcpu_state state; /* as set_state left it */
 	uint32_t state_mask;
 };
