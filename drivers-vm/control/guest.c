@@ -241,8 +241,12 @@ bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_
 {
 	struct guest *g = &guests[slot];
 
-	*g = *kept;
+	memcpy(g, kept, sizeof(*g));
 	g->config = config;
+	g->made = recover_bool(&kept->made);
+	g->ended = recover_bool(&kept->ended);
+	g->paused = recover_bool(&kept->paused);
+	g->asked = recover_bool(&kept->asked);
 	if (!is_whole(g)) {
 		*g = (struct guest){ .config = config, .record = record };
 		return false;

@@ -26,14 +26,14 @@ _Static_assert(PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR >= (96ull << 20), "room f
 static uint64_t began_tsc;
 static bool noting;
 
-static const struct hilum_boot_info *boot_info(void)
+const struct hilum_boot_info *recover_boot_info(void)
 {
 	return (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
 }
 
 uint32_t recover_restarts(void)
 {
-	return boot_info()->restarts;
+	return recover_boot_info()->restarts;
 }
 
 unsigned recover_attempts(void)
@@ -352,7 +352,7 @@ void recover_vms(void)
 	recover_note_changes();
 	guests = vms_go_on();
 	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u handles kept, %u that were nobody's given back",
-		    control_crash(boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
+		    control_crash(recover_boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
 		    guests == 1 ? " carries" : "s carry", claimed, ended);
-	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
+	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(recover_boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
 }

@@ -45,6 +45,11 @@ void recover_note_slot(uint32_t slot);
 bool recover_claim(hilum_handle_t handle, unsigned type);
 /* The same, but nobody owns it by that. */
 bool recover_has(hilum_handle_t handle, unsigned type);
+/* A bool of a record, whatever its byte is. */
+static inline bool recover_bool(const bool *kept)
+{
+	return *(const uint8_t *)kept != 0;
+}
 
 /* Statics of a part that its successor finds again. Each part has one function that calls recover_keep for each, to note and to find. */
 struct recover_kept {

@@ -48,7 +48,7 @@ static struct known *find(hilum_handle_t handle, unsigned type)
 
 void objects_list(void)
 {
-	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
+	const struct hilum_boot_info *info = recover_boot_info();
 	unsigned there = walk(NULL, 0);
 
 	known = calloc(there, sizeof(*known));

@@ -6,6 +6,8 @@
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/store/store_sync.h"
 
+const struct hilum_boot_info *recover_boot_info(void);
+
 /* ---- recover_objects.c: the handles that were there when this control VM began ------------------------------------------------------- */
 void objects_list(void);
 /* The first memory object of this size; 0: there is none. */

@@ -127,8 +127,8 @@ static void take_over(struct manager_entry *e, const struct manager_entry *from)
 	e->version = from->version;
 	e->order = from->order;
 	e->place = from->place;
-	e->state = from->state;
-	e->preserved = from->preserved;
+	e->state = from->state <= MANAGER_WAITING ? from->state : MANAGER_SHUTOFF;
+	e->preserved = recover_bool(&from->preserved);
 	e->started_ns = from->started_ns;
 	e->made_ns = from->made_ns;
 	memcpy(e->last_exit, from->last_exit, sizeof(e->last_exit));
@@ -136,8 +136,8 @@ static void take_over(struct manager_entry *e, const struct manager_entry *from)
 	e->starts = from->starts;
 	e->crashes = from->crashes;
 	e->crashes_in_row = from->crashes_in_row;
-	e->intent = from->intent;
-	e->intent_forces = from->intent_forces;
+	e->intent = from->intent <= MANAGER_INTENT_AGAIN ? from->intent : MANAGER_INTENT_NONE;
+	e->intent_forces = recover_bool(&from->intent_forces);
 	e->intent_end_ns = from->intent_end_ns;
 	manager_skip_versions(from->version);
 }
@@ -165,7 +165,7 @@ static void end_without_guest(struct manager_entry *e)
 static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 {
 	uint32_t slot = (uint32_t)kept->entry.slot;
-	struct manager_definition *other = kept->changed ? read_definition(kept->name) : NULL;
+	struct manager_definition *other = recover_bool(&kept->changed) ? read_definition(kept->name) : NULL;
 
 	e->taken = other != NULL ? other : e->defined;
 	e->slot = (int)slot;
@@ -173,7 +173,7 @@ static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 	whole &= guest_devices_recover(slot, kept->disks);
 	if (!whole && e->state != MANAGER_WAITING)
 		end_without_guest(e);
-	if (whole && kept->entry.debugged && !guest_at(slot)->ended) {
+	if (whole && recover_bool(&kept->entry.debugged) && !guest_at(slot)->ended) {
 		service_log("vm %s: its debugger is gone: it is paused", kept->name);
 		guest_at(slot)->paused = true;
 		guest_at(slot)->paused_tsc = service_tsc();

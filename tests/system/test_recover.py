@@ -129,7 +129,8 @@ class Operator(threading.Thread):
         name = f"v-{number % 6}"
         while not self.over:
             try:
-                status, _, body = self.api.ask("PUT", f"/vms/{name}", {"kernel": "vmlinuz", "cmdline": f"number={number} " + "x" * (number * 97 % 900)})
+                definition = {"kernel": "vmlinuz", "cmdline": f"number={number} " + "x" * (number * 97 % 900)}
+                status, _, body = self.api.ask("PUT", f"/vms/{name}", definition)
             except (Failed, OSError):
                 time.sleep(0.1)
                 continue
@@ -160,7 +161,7 @@ def kill_under_load(times, ways):
             m.prompt()
             m.send(WRITER.format("/dev/vda") + "\n")
             m.prompt()
-            m.shell("(while :; do cut -d. -f1 /proc/uptime >/tmp/beat; sleep 0.2; done) & true")
+            m.shell("(while :; do cut -d. -f1 /proc/uptime >/tmp/b; mv /tmp/b /tmp/beat; sleep 0.2; done) & true")
             operator = Operator(api)
             operator.start()
             time.sleep(2)
