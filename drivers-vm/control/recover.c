@@ -21,8 +21,6 @@
 #define PAUSE_NS     200000000ull  /* between attempts, more each time */
 #define WELL_NS	     1000000000ull /* after which it has gone well */
 
-_Static_assert(PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR >= (96ull << 20), "room for more VMs than there are");
-
 static uint64_t began_tsc;
 static bool noting;
 
@@ -124,7 +122,7 @@ static void make_survivor(void)
 {
 	int64_t memory = control_memory_create(survivor_bytes(), HILUM_MEMORY_4K_PAGES);
 
-	if (memory < 0 || !map_survivor((hilum_handle_t)memory))
+	if (memory < 0 || survivor_bytes() > PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR || !map_survivor((hilum_handle_t)memory))
 		service_log("not enough memory for what is to outlive the control VM: guests will not survive its end");
 	else
 		survivor_make((void *)PLACES_SURVIVOR);
