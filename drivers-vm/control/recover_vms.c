@@ -135,6 +135,7 @@ static void take_over(struct manager_entry *e, const struct manager_entry *from)
 	e->last_exit[sizeof(e->last_exit) - 1] = '\0';
 	e->starts = from->starts;
 	e->crashes = from->crashes;
+	e->moves = from->moves;
 	e->crashes_in_row = from->crashes_in_row;
 	e->intent = from->intent <= MANAGER_INTENT_AGAIN ? from->intent : MANAGER_INTENT_NONE;
 	e->intent_forces = recover_bool(&from->intent_forces);
@@ -173,6 +174,10 @@ static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 	whole &= guest_devices_recover(slot, kept->disks);
 	if (!whole && e->state != MANAGER_WAITING)
 		end_without_guest(e);
+	if (whole && guest_at(slot)->ended && !e->preserved) { /* its end had begun: it is kept for a look */
+		e->preserved = true;
+		e->state = guest_has_crashed(slot) ? MANAGER_CRASHED : MANAGER_PAUSED;
+	}
 	if (whole && recover_bool(&kept->entry.debugged) && !guest_at(slot)->ended) {
 		service_log("vm %s: its debugger is gone: it is paused", kept->name);
 		guest_at(slot)->paused = true;
@@ -208,7 +213,6 @@ static void recover_making(void)
 			service_log("vm %s: %u control VMs have ended while it was made: it is not started by itself", e->defined->config.name,
 				    MAKING_MAX);
 			manager_entry_leave(e);
-			e->autostart = false;
 			e->state = MANAGER_CRASHED;
 		}
 	head->making = head->making_died = 0;

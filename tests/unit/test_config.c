@@ -167,7 +167,12 @@ static void config_read__out_of_range__says_the_range(void **state)
 			 "hilum.toml:4: vm.debug_exit: port 0x3ff belongs to a device of the platform");
 	assert_one_error(
 		read_vm("on_crash = 'explode'\n"),
-		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\" or \"preserve\"");
+		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\", \"preserve\", "
+		"\"coredump-destroy\" or \"coredump-restart\"");
+	assert_one_error(read_vm("vcpus = 3\nvcpus_max = 2\n"), "hilum.toml:5: vm.vcpus_max: is less than vcpus");
+	assert_one_error(read_vm("autostart = 1\n"), "hilum.toml:4: vm.autostart: must be a boolean, not an integer");
+	assert_one_error(read_vm("debug_exit = 0x63f\n"),
+			 "hilum.toml:4: vm.debug_exit: port 0x63f belongs to a device of the platform");
 	assert_one_error(read_vm("initrd = ''\n"), "hilum.toml:4: vm.initrd: has 0 bytes, must have 1 to 47");
 	assert_one_error(read_vm("cmdline = \"a\\u0000b\"\n"),
 			 "hilum.toml:4: vm.cmdline: contains a NUL character");
