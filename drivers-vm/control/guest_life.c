@@ -1,11 +1,13 @@
 /* A guest that is there: it stands still and goes on, presses of its buttons, what it asks for, its crash, and another driver VM. */
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/recover.h"
 #include <string.h>
 
 #define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
 #define MSI_DATA_NMI  (4u << 8)
+#define BALLOON_LEAVES 0x200000ull /* even of the smallest guest */
 #define KILLED_MAX    2u /* driver VMs that may die while they look at one guest's state */
 
 static void run_all(const struct guest *g)
@@ -84,7 +86,63 @@ void guest_inject_nmi(uint32_t slot)
 			hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
 }
 
+/* ---- Its balloon --------------------------------------------------------------------------------------------------------------------- */
+
+uint64_t guest_balloon_target(const struct guest *g)
+{
+	uint64_t wanted = g->balloon_wanted > g->balloon_pressure ? g->balloon_wanted : g->balloon_pressure;
+	uint64_t beyond = g->config->memory_bytes - g->memory_max; /* its limit */
+
+	wanted = wanted > beyond ? wanted : beyond;
+	uint64_t most = g->config->memory_bytes - BALLOON_LEAVES;
+
+	return g->config->balloon_bytes == CONFIG_NO_BALLOON ? 0 : wanted < most ? wanted : most;
+}
+
+static void send_balloon(uint32_t slot, uint64_t before)
+{
+	const struct guest *g = guest_at(slot);
+	const struct channel_message m = { .kind = CHANNEL_BALLOON, .slot = slot, .request.value = guest_balloon_target(g) / 4096 };
+
+	if (g->made && !g->ended && guest_balloon_target(g) != before && !driver_is_lost())
+		driver_send(&m); /* a driver VM to come is told when it attaches the guest */
+}
+
+bool guest_set_balloon(uint32_t slot, uint64_t bytes)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	if (g->config->balloon_bytes == CONFIG_NO_BALLOON || bytes >= g->config->memory_bytes)
+		return false;
+	g->balloon_wanted = bytes;
+	send_balloon(slot, before);
+	return true;
+}
+
+void guest_set_limits(uint32_t slot, uint64_t most, uint64_t least)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	g->memory_max = most;
+	g->memory_min = least;
+	guest_memory_limit(slot);
+	send_balloon(slot, before);
+}
+
+void guest_press_balloon(uint32_t slot, uint64_t bytes)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	g->balloon_pressure = bytes;
+	send_balloon(slot, before);
+}
+
 /* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
+
+static bool some_asked; /* since guest_run_requests has looked */
 
 void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 {
@@ -92,6 +150,7 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 
 	if (!g->made || g->ended)
 		return;
+	some_asked = true;
 	g->barked |= request == CHANNEL_REQUEST_GUEST_WATCHDOG;
 	if (request == CHANNEL_REQUEST_EJECT && value < HILUM_MAX_VCPUS)
 		g->ejected |= 1ull << value;
@@ -104,7 +163,10 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 
 void guest_run_requests(void)
 {
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+	if (!some_asked)
+		return;
+	some_asked = false;
+	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		struct guest *g = guest_at(slot);
 		if (!g->made || g->ended)
 			continue;
@@ -144,8 +206,14 @@ void guest_check_status(uint32_t slot)
 	struct hilum_vm_status status;
 
 	gdb_guest_check(slot);
-	if (!g->made || g->ended || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0 || status.state != HILUM_VM_CRASHED)
+	if (!g->made || g->ended || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0)
 		return;
+	if (status.memory_stops != 0)
+		guest_memory_waits(slot);
+	if (status.state != HILUM_VM_CRASHED)
+		return;
+	if (status.crash == HILUM_CRASH_NO_MEMORY)
+		guest_memory_tell_shortage(slot);
 	if (!gdb_guest_crashed(slot, status.vcpu))
 		manager_guest_ended(slot, GUEST_CRASHED, status.crash);
 }
@@ -173,7 +241,7 @@ unsigned guest_resume_all(void)
 {
 	unsigned carry_on = 0;
 
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS && !driver_is_lost(); slot++) {
+	for (uint32_t slot = 0; slot < guest_slots() && !driver_is_lost(); slot++) {
 		struct guest *g = guest_at(slot);
 		if (g->made && !g->ended)
 			resume_or_end(g, slot);
@@ -208,5 +276,6 @@ void guest_recover_end(uint32_t slot)
 	}
 	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_RUNNING)
 		run_all(g); /* those that a half-done pause has stopped */
+	some_asked |= g->asked || g->barked || g->ejected != 0;
 	guest_check_status(slot);
 }

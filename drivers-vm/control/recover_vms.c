@@ -126,7 +126,7 @@ static void take_over(struct manager_entry *e, const struct manager_entry *from)
 {
 	e->version = from->version;
 	e->order = from->order;
-	e->place = from->place;
+	manager_entry_set_place(e, from->place);
 	e->state = from->state <= MANAGER_WAITING ? from->state : MANAGER_SHUTOFF;
 	e->preserved = recover_bool(&from->preserved);
 	e->started_ns = from->started_ns;
@@ -169,9 +169,9 @@ static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 	struct manager_definition *other = recover_bool(&kept->changed) ? read_definition(kept->name) : NULL;
 
 	e->taken = other != NULL ? other : e->defined;
-	e->slot = (int)slot;
+	manager_entry_set_slot(e, (int)slot);
 	bool whole = guest_recover(slot, &kept->guest, &e->taken->config, e->console.memory);
-	whole &= guest_devices_recover(slot, kept->disks);
+	whole &= guest_devices_recover(slot, &e->taken->config, kept->disks);
 	if (!whole && e->state != MANAGER_WAITING)
 		end_without_guest(e);
 	if (whole && guest_at(slot)->ended && !e->preserved) { /* its end had begun: it is kept for a look */
@@ -236,10 +236,11 @@ static void recover_others(void)
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
 		while (e->place == MANAGER_VMS_MAX && taken[place])
 			place++;
-		if (e->place == MANAGER_VMS_MAX) {
-			taken[e->place = place] = true;
-			e->order = e->version = manager_next_version();
-		}
+		if (e->place != MANAGER_VMS_MAX)
+			continue;
+		taken[place] = true;
+		manager_entry_set_place(e, place);
+		e->order = e->version = manager_next_version();
 	}
 }
 
@@ -249,7 +250,7 @@ void vms_recover(void)
 	size_t bytes;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
-		e->place = MANAGER_VMS_MAX; /* not known yet */
+		manager_entry_set_place(e, MANAGER_VMS_MAX); /* not known yet */
 	for (unsigned place = 0; place < MANAGER_VMS_MAX; place++) {
 		static struct kept_vm kept;
 		const void *record = survivor_get(SURVIVOR_VM, place, &bytes);
@@ -270,45 +271,56 @@ void vms_recover(void)
 
 /* ---- The driver VM ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_in(uint64_t gpa, uint64_t from, uint64_t stride, uint32_t *slot)
+/* The slot that a mapping of the driver VM's is for; negative: it is for none. */
+static int slot_of(uint64_t gpa)
 {
-	*slot = (uint32_t)((gpa - from) / stride);
-	return gpa >= from && (gpa - from) / stride < CHANNEL_SLOTS;
+	return gpa >= CHANNEL_SLOT_GPA && gpa < CHANNEL_RAM_GPA ? (int)((gpa - CHANNEL_SLOT_GPA) / CHANNEL_SLOT_STRIDE) : -1;
 }
 
-/* Whether a mapping of the driver VM's belongs to a guest that is there, or to none at all. */
+/* Whether it belongs to a guest that is there, or to none at all. */
 static bool is_claimed(uint64_t gpa)
 {
-	uint32_t slot;
+	if (slot_of(gpa) >= 0)
+		return guest_at((uint32_t)slot_of(gpa))->made;
+	return gpa < CHANNEL_SLOT_GPA || driver_space_is_taken(gpa);
+}
 
-	if (is_in(gpa, CHANNEL_TRAP_GPA, CHANNEL_TRAP_STRIDE, &slot) || is_in(gpa, CHANNEL_STATE_GPA, CHANNEL_STATE_BYTES, &slot) ||
-	    is_in(gpa, CHANNEL_RECORD_GPA, CHANNEL_RECORD_STRIDE, &slot))
-		return guest_at(slot)->made;
-	return gpa < CHANNEL_RAM_GPA || driver_space_is_taken(gpa);
+/* The driver VM forgets the guest in this slot, before any of its memory goes. */
+static void detach(uint32_t slot)
+{
+	struct channel_message m = {.kind = CHANNEL_DETACH, .slot = slot};
+
+	driver_call(&m, CHANNEL_DETACHED, DETACH_NS);
+}
+
+static void for_unclaimed(bool unmap)
+{
+	struct hilum_region region;
+	uint64_t from = CHANNEL_SLOT_GPA;
+	int detached = -1;
+
+	for (; !driver_is_lost() && hc(HC_VM_REGION, driver_vm, from, (uintptr_t)&region) >= 0; from = region.gpa + region.bytes) {
+		int slot = slot_of(region.gpa);
+		if (is_claimed(region.gpa))
+			continue;
+		if (unmap)
+			driver_unmap(region.gpa, region.bytes);
+		else if (slot >= 0 && slot != detached)
+			detach((uint32_t)(detached = slot));
+	}
 }
 
 void vms_release_unclaimed(void)
 {
-	struct hilum_region region;
-	uint64_t from = 0;
-
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS && !driver_is_lost(); slot++) {
-		struct channel_message m = {.kind = CHANNEL_DETACH, .slot = slot};
-		if (!guest_at(slot)->made)
-			driver_call(&m, CHANNEL_DETACHED, DETACH_NS);
-	}
-	while (!driver_is_lost() && hc(HC_VM_REGION, driver_vm, from, (uintptr_t)&region) >= 0) {
-		from = region.gpa + region.bytes;
-		if (!is_claimed(region.gpa))
-			driver_unmap(region.gpa, region.bytes);
-	}
+	for_unclaimed(false);
+	for_unclaimed(true);
 }
 
 unsigned vms_go_on(void)
 {
 	unsigned go_on = 0;
 
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		guest_recover_end(slot);
 		go_on += guest_at(slot)->made && !guest_at(slot)->ended;
 	}

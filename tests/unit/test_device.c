@@ -184,24 +184,27 @@ static void discard__part_of_lazy_memory__whole_blocks_go_everywhere(void **stat
 	assert_int_equal(frame_count(FRAME_GUEST) - before, 6 * MIB / PAGE_SIZE);
 }
 
-/* While frames are taken out nobody puts one in; single pages, where the machine has no larger ones, stay. */
-static void discard__frozen_or_single_pages__nothing_moves(void **state)
+/* While frames are taken out nobody puts one in; single pages go page by page where there are no larger ones. */
+static void discard__single_pages__go_and_nothing_comes_while_frozen(void **state)
 {
 	hilum_handle_t lazy = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 4 * MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
-	struct memory *mem;
 
 	(void)state;
 	CALL_OK(HC_MEMORY_MAP, vm, lazy, RAM_GPA, 0, 4 * MIB, RW);
-	mem = &container_of(vm_of(vm)->regions->range[0].target, struct memory_object, object)->memory;
-	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK);
-	hpa_t page = backing(RAM_GPA);
-	CALL_OK(HC_MEMORY_DISCARD, vm, RAM_GPA, 4 * MIB);
-	assert_int_equal(backing(RAM_GPA), page);
-	assert_int_equal(memory_freeze(mem), STATUS_OK);
+	for (uint64_t at = 0; at < 3 * PAGE_SIZE; at += PAGE_SIZE)
+		assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + at, HILUM_MAP_WRITE), STATUS_OK);
+	uint64_t frames = frame_count(FRAME_GUEST);
+	CALL_OK(HC_MEMORY_DISCARD, vm, RAM_GPA + PAGE_SIZE - 1, PAGE_SIZE + 2); /* one whole page */
+	assert_true(has(vm_of(vm), RAM_GPA));
+	assert_false(has(vm_of(vm), RAM_GPA + PAGE_SIZE));
+	assert_true(has(vm_of(vm), RAM_GPA + 2 * PAGE_SIZE));
+	assert_int_equal(reach(RAM_GPA + PAGE_SIZE, RW), HPA_INVALID);
+	assert_int_equal(frame_count(FRAME_GUEST), frames - 1);
+	vm_pages_move = true;
 	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
 	assert_false(has(vm_of(vm), RAM_GPA + PAGE_SIZE));
 	assert_int_equal(reach(RAM_GPA + PAGE_SIZE, RW), HPA_INVALID);
-	memory_thaw(mem);
+	vm_pages_move = false;
 	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
 	assert_true(has(vm_of(vm), RAM_GPA + PAGE_SIZE));
 }
@@ -432,6 +435,35 @@ static void faults__of_nobodys_device__are_heard_once(void **state)
 	CALL_OK(HC_HANDLE_CLOSE, found);
 }
 
+/* The driver never takes the event. One that takes it now and then is not cut off, however many interrupts there are. */
+static void interrupts__that_nobody_hears__cut_the_device_off(void **state)
+{
+	unsigned vector = CPU_IRQ_DEVICE_FIRST;
+
+	(void)state;
+	assign();
+	assert_true(CALL(HC_DEVICE_BIND_IRQ, device, 0, event) > 0);
+	while (fake_iommu.vector_rid[vector] != RID)
+		vector++;
+	for (unsigned i = 0; i < 100000; i++) {
+		if (i % 5000 == 0)
+			vm_of(vm)->shared->pending[0][0] = 0;
+		fake_irq[vector](vector);
+	}
+	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+	unsigned more = 0;
+	while (status().state == HILUM_DEVICE_ASSIGNED && more < 20000) {
+		fake_irq[vector](vector);
+		more++;
+	}
+	assert_true(more < 10000);
+	assert_int_equal(status().state, HILUM_DEVICE_CUT_OFF);
+	assert_int_equal(status().last.kind, HILUM_FAULT_INTERRUPT);
+	assert_int_equal(fake_iommu.vector_rid[vector], 0);
+	assert_true(fake_iommu.quiet[RID]);
+	assert_int_equal(host_health.storms, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,7 +471,7 @@ int main(void)
 		TEST(map__large_page__is_mirrored_large),
 		TEST(unmap__mirrored_range__is_flushed_before_it_returns),
 		TEST(discard__part_of_lazy_memory__whole_blocks_go_everywhere),
-		TEST(discard__frozen_or_single_pages__nothing_moves),
+		TEST(discard__single_pages__go_and_nothing_comes_while_frozen),
 		TEST(map__lazy_memory__is_mirrored_as_it_is_populated),
 		TEST(map__device_registers__are_no_part_of_the_domain),
 		TEST(map__beyond_the_iommus_addresses__is_refused_and_undone),
@@ -459,6 +491,7 @@ int main(void)
 		TEST(faults__of_an_assigned_device__are_counted_and_told),
 		TEST(faults__flood__cuts_the_device_off_until_it_is_assigned_anew),
 		TEST(faults__of_nobodys_device__are_heard_once),
+		TEST(interrupts__that_nobody_hears__cut_the_device_off),
 	};
 
 	fake_iommu_start();

@@ -173,6 +173,12 @@ static struct module good(void)
 	return m;
 }
 
+static bool fill_page(void *page)
+{
+	(void)page;
+	return true;
+}
+
 static void recover_images(const struct module *m)
 {
 	struct module kept[MODULES_UPLOADED_MAX] = {{.bytes = 0}};
@@ -180,7 +186,7 @@ static void recover_images(const struct module *m)
 	unsigned claimed;
 
 	assert_non_null(memory);
-	survivor_make(memory);
+	assert_true(survivor_make(memory, fill_page));
 	kept[2] = *m;
 	survivor_put(SURVIVOR_IMAGES, 0, kept, sizeof(kept));
 	objects_list();

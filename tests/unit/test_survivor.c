@@ -15,12 +15,18 @@
 
 static uint8_t *memory;
 
+static bool fill_page(void *page)
+{
+	(void)page;
+	return true;
+}
+
 static int set_up(void **state)
 {
 	(void)state;
 	memory = calloc(1, survivor_bytes());
 	assert_non_null(memory);
-	survivor_make(memory);
+	assert_true(survivor_make(memory, fill_page));
 	return 0;
 }
 
@@ -52,13 +58,13 @@ static void survivor_find__fresh_or_foreign_memory__is_not_believed(void **state
 
 	(void)state;
 	assert_non_null(other);
-	assert_false(survivor_find(other));
+	assert_false(survivor_find(other, fill_page));
 	assert_null(survivor_head());
 	assert_null(survivor_events());
 	assert_null(survivor_begin(SURVIVOR_HOST, 0, 1));
-	assert_true(survivor_find(memory));
+	assert_true(survivor_find(memory, fill_page));
 	survivor_head()->bytes++;
-	assert_false(survivor_find(memory));
+	assert_false(survivor_find(memory, fill_page));
 	free(other);
 }
 
@@ -86,7 +92,7 @@ static void survivor_put__each_record__has_a_place_of_its_own(void **state)
 	}
 	put(SURVIVOR_HOST, 0, "host");
 	put(SURVIVOR_IMAGES, 0, "images");
-	assert_true(survivor_find(memory));
+	assert_true(survivor_find(memory, fill_page));
 	for (unsigned i = 0; i < MANAGER_VMS_MAX; i++) {
 		snprintf(text, sizeof(text), "Vm %u", i);
 		expect(SURVIVOR_VM, i, text);
@@ -137,7 +143,7 @@ static void survivor_put__ends_after_any_byte__the_old_one_counts(void **state)
 	for (unsigned n = 0; n <= 16; n++) {
 		memcpy(at, "a third of them", n);
 		memset(at + n, 0xFF, 16 - n);
-		assert_true(survivor_find(memory));
+		assert_true(survivor_find(memory, fill_page));
 		expect(SURVIVOR_VM, 3, "the other, which is longer");
 	}
 	memcpy(at, "a third of them", 16);
@@ -184,7 +190,7 @@ static void events_use__after_an_end__numbers_go_on(void **state)
 		event_add("vm.started", "a", "%u", i);
 	/* The next one had been begun when the control VM ended: it has no end of text, and does not count. */
 	memset(&survivor_events()->at[4], 'x', sizeof(struct event));
-	assert_true(survivor_find(memory));
+	assert_true(survivor_find(memory, fill_page));
 	events_use(survivor_events());
 	assert_int_equal(event_last_id(), 3);
 	event_add("control.restarted", "", "%s", "");

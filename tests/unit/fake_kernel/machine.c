@@ -6,6 +6,7 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"
 #include "boot/boot.h"
@@ -16,6 +17,7 @@
 #define GIB	  (1ull << 30)
 #define RAM_BASE  (4 * MIB)
 #define RAM_BYTES (252 * MIB)
+#define RAM_HIGH_BYTES (32 * MIB) /* from 1 GiB on */
 
 uint8_t *fake_ram, *fake_frame_table;
 uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
@@ -33,8 +35,8 @@ irq_handler_fn fake_irq[256];
 static struct log_ring ring;
 
 const struct boot_info fake_boot_info = {
-	.ranges = {{RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE}},
-	.range_count = 1,
+	.ranges = {{RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE}, {GIB, RAM_HIGH_BYTES, BOOT_RANGE_FREE}},
+	.range_count = 2,
 };
 
 static void *reserve(uint64_t bytes)
@@ -48,8 +50,8 @@ static void *reserve(uint64_t bytes)
 void fake_machine_boot(void)
 {
 	if (fake_ram == NULL) {
-		fake_ram = reserve(GIB);
-		fake_frame_table = reserve(GIB / PAGE_SIZE * sizeof(struct frame));
+		fake_ram = reserve(2 * GIB);
+		fake_frame_table = reserve(2 * GIB / PAGE_SIZE * sizeof(struct frame));
 		frame_note_ranges(&fake_boot_info);
 		frame_init(&fake_boot_info);
 	}
@@ -81,7 +83,7 @@ void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame)
 {
 	assert_int_equal(cpu, fake_self->arch.id);
 	assert_true(slot < WINDOW_SLOTS);
-	assert_true(frame % PAGE_SIZE == 0 && frame >= RAM_BASE && frame < RAM_BASE + RAM_BYTES);
+	assert_true(frame % PAGE_SIZE == 0 && (frame - RAM_BASE < RAM_BYTES || frame - GIB < RAM_HIGH_BYTES));
 	return fake_ram + frame;
 }
 
@@ -221,4 +223,34 @@ void *early_map(hpa_t hpa, uint64_t bytes)
 {
 	(void)bytes;
 	return fake_ram + hpa;
+}
+
+/* ---- The machine's health ---- */
+
+struct hilum_host_health host_health;
+struct hilum_last_run log_last_run;
+uint64_t speculation_guest_bits, fake_spec_ctrl;
+unsigned fake_vm_changes, fake_predictor_barriers;
+enum machine_check fake_machine_check;
+enum hilum_end fake_end;
+
+void speculation_set_control(uint64_t guest)
+{
+	fake_spec_ctrl = guest;
+}
+
+void speculation_change_vm(bool predictors)
+{
+	fake_vm_changes++;
+	fake_predictor_barriers += predictors;
+}
+
+enum machine_check machine_check_take(bool exception)
+{
+	return exception ? fake_machine_check : MACHINE_CHECK_CORRECTED;
+}
+
+void log_set_end(enum hilum_end end)
+{
+	fake_end = end;
 }
