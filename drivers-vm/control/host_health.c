@@ -89,6 +89,8 @@ void host_health_begin(const struct config *of)
 		return;
 	last_end = (enum hilum_end)run.end;
 	host_health_read_log(&run, last_log);
+	if (((const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA)->restarts != 0)
+		return; /* an earlier control VM has said so */
 	service_log("the machine was reset: %s. The last lines of that run:", words[last_end]);
 	show_last_lines();
 }

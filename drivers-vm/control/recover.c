@@ -21,19 +21,22 @@
 #define PAUSE_NS     200000000ull  /* between attempts, more each time */
 #define WELL_NS	     1000000000ull /* after which it has gone well */
 
-_Static_assert(PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR >= (96ull << 20), "room for more VMs than there are");
-
 static uint64_t began_tsc;
 static bool noting;
 
-static const struct hilum_boot_info *boot_info(void)
+const struct hilum_boot_info *recover_boot_info(void)
 {
 	return (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
 }
 
 uint32_t recover_restarts(void)
 {
-	return boot_info()->restarts;
+	return recover_boot_info()->restarts;
+}
+
+unsigned recover_attempts(void)
+{
+	return survivor_head() != NULL ? (unsigned)survivor_head()->attempts : 0;
 }
 
 /* ---- Statics of the parts ----------------------------------------------------------------------------------------------------------- */
@@ -119,21 +122,25 @@ static void make_survivor(void)
 {
 	int64_t memory = control_memory_create(survivor_bytes(), HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
 
-	if (memory < 0 || !map_survivor((hilum_handle_t)memory) || !survivor_make((void *)PLACES_SURVIVOR, control_fill_page))
+	if (memory < 0 || survivor_bytes() > PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR || !map_survivor((hilum_handle_t)memory) ||
+	    !survivor_make((void *)PLACES_SURVIVOR, control_fill_page))
 		service_log("not enough memory for what is to outlive the control VM: guests will not survive its end");
+}
+
+static void unmap(uint64_t from, uint64_t to)
+{
+	struct hilum_region region;
+
+	for (; hc(HC_VM_REGION, HILUM_HANDLE_SELF, from, (uintptr_t)&region) >= 0 && region.gpa < to; from = region.gpa + region.bytes)
+		if (region.gpa != PLACES_SURVIVOR)
+			hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, region.gpa, region.bytes);
 }
 
 /* What another control VM has mapped here is mapped anew where it is wanted; configuration space stays. */
 static void unmap_all(void)
 {
-	struct hilum_region region;
-	uint64_t from = HILUM_SERVICE_BOOT_INFO_GPA + 4096;
-
-	while (hc(HC_VM_REGION, HILUM_HANDLE_SELF, from, (uintptr_t)&region) >= 0) {
-		from = region.gpa + region.bytes;
-		if (region.gpa != PLACES_SURVIVOR && (region.gpa < DEVICES_CONFIG_GPA || region.gpa >= DEVICES_CONFIG_LIMIT))
-			hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, region.gpa, region.bytes);
-	}
+	unmap(HILUM_SERVICE_BOOT_INFO_GPA + 4096, DEVICES_CONFIG_GPA);
+	unmap(DEVICES_CONFIG_LIMIT, UINT64_MAX);
 }
 
 static void pause_ns(uint64_t ns)
@@ -199,15 +206,28 @@ bool recover_begin(void)
 	return follows;
 }
 
+static void load_values(void)
+{
+	size_t bytes;
+	const void *values = survivor_get(SURVIVOR_STORE, 0, &bytes);
+
+	if (values != NULL && !store_load(values, bytes))
+		service_log("the values of the last control VM are damaged");
+}
+
 bool recover_devices(void)
 {
 	bool known = recover_restarts() != 0 && find(SURVIVOR_DEVICES, devices_keep);
+	unsigned claimed;
 
 	if (known)
 		devices_recover();
+	else
+		unmap(DEVICES_CONFIG_GPA, DEVICES_CONFIG_LIMIT);
 	if (recover_restarts() != 0 && !had_begun()) {
 		devices_stop(); /* before the memory of an earlier driver VM goes */
-		objects_end_unclaimed();
+		objects_end_unclaimed(&claimed);
+		load_values(); /* those of the disk are added */
 	}
 	return known;
 }
@@ -219,14 +239,10 @@ void recover_note_devices(void)
 
 bool recover_host(const struct config *config)
 {
-	size_t bytes;
-	const void *values = survivor_get(SURVIVOR_STORE, 0, &bytes);
-
 	images_recover();
 	if (!find(SURVIVOR_HOST, keep_host))
 		runtime_abort("the record of the last control VM is of no use"); /* until everything is begun afresh */
-	if (values != NULL && !store_load(values, bytes))
-		service_log("the values of the last control VM are damaged");
+	load_values();
 	port_recover();
 	guest_devices_recover_uplinks();
 	return driver_recover(config);
@@ -323,17 +339,17 @@ uint64_t recover_watch(void)
 
 void recover_vms(void)
 {
-	unsigned guests, ended;
+	unsigned guests, ended, claimed;
 
 	vms_recover();
 	images_recover_end();
 	vms_release_unclaimed();
-	ended = objects_end_unclaimed();
+	ended = objects_end_unclaimed(&claimed);
 	events_set_quiet(false);
 	recover_note_changes();
 	guests = vms_go_on();
-	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u things that were nobody's given back",
-		    control_crash(boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
-		    guests == 1 ? " carries" : "s carry", ended);
-	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
+	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u handles kept, %u that were nobody's given back",
+		    control_crash(recover_boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
+		    guests == 1 ? " carries" : "s carry", claimed, ended);
+	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(recover_boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
 }

@@ -6,7 +6,9 @@
 #ifndef DRIVERS_VM_CONTROL_SURVIVOR_H
 #define DRIVERS_VM_CONTROL_SURVIVOR_H
 
+#include "drivers-vm/control/config.h"
 #include "drivers-vm/control/events.h"
+#include "drivers-vm/lib/channel.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +23,7 @@ enum survivor_kind {
 	SURVIVOR_KINDS,
 };
 
-#define SURVIVOR_HOST_BYTES   65536u
+#define SURVIVOR_HOST_BYTES   (65536u + 96u * CHANNEL_SLOTS * CONFIG_NICS_MAX) /* names of bridges and tenants grow with the slots */
 #define SURVIVOR_IMAGES_BYTES 65536u
 #define SURVIVOR_VM_BYTES     3072u
 
