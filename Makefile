@@ -19,6 +19,13 @@ KERNEL_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-builtin-prin
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
 
+# What runs at boot, at a change, or at the end is made small; what an exit runs through is made fast.
+KERNEL_SMALL := boot/%.c arch/x86_64/acpi%.c arch/x86_64/features.c arch/x86_64/format.c arch/x86_64/ioapic.c arch/x86_64/log%.c \
+	arch/x86_64/panic.c arch/x86_64/symbols.c arch/x86_64/tsc.c kernel/cpuid.c kernel/device.c kernel/host.c kernel/object.c \
+	kernel/sched_place.c kernel/start.c kernel/state.c kernel/vm.c mm/amdvi.c mm/host_pt.c mm/init.c mm/iommu.c mm/pool.c mm/vtd.c \
+	vmx/control.c vmx/failure.c vmx/state.c vmx/vmx.c svm/state.c svm/svm.c
+$(patsubst %,$(B)/%.o,$(filter $(KERNEL_SMALL),$(KERNEL_C))): KERNEL_CFLAGS += -Os
+
 # Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
 GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
 SERVICE_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
@@ -69,6 +76,7 @@ $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 # Heap of each image, bytes: what its VM gets beyond text, data and stacks.
 $(B)/driver.elf: HEAP := 0x800000
 $(B)/control.elf: HEAP := 0x1000000
+$(B)/control.elf: VCPUS := -Wl,--defsym=__vcpus=1
 
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
@@ -78,7 +86,7 @@ $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtim
 CONTROL_LIBS := $(B)/lwip-control.a $(B)/mbedtls.a
 $(B)/control.elf: $(call service_obj,$(CONTROL_SRC)) $(CONTROL_LIBS) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) $(VCPUS) -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(CONTROL_SRC)) $(CONTROL_LIBS)
 
 $(B)/service/%.c.o: %.c
@@ -95,6 +103,9 @@ $(B)/%.c.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPS) -c -o $@ $<
+
+# Called seldom, and large at -O2: they inline the walk of a nested table at each look.
+$(B)/mm/memory_frames.c.o $(B)/kernel/vm_memory.c.o: KERNEL_CFLAGS += -Os
 
 $(B)/%.asm.o: %.asm
 	@mkdir -p $(@D)

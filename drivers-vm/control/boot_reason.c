@@ -4,16 +4,27 @@
 #include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/store/store.h"
 
+#include <stdio.h>
+
 #define KEY "setting/running"
 
-static const char *reason = "unknown";
+static char reason[BOOT_REASON_BYTES] = "unknown";
+static bool known;
+
+void boot_reason_set(const char *text)
+{
+	snprintf(reason, sizeof(reason), "%s", text);
+	known = true;
+}
 
 void boot_reason_begin(void)
 {
 	size_t bytes;
 
+	if (known)
+		return;
 	if (store_is_kept())
-		reason = store_get(KEY, &bytes) != NULL ? "recovery" : "power-on";
+		boot_reason_set(store_get(KEY, &bytes) != NULL ? "recovery" : "power-on");
 	store_put(KEY, "1", 1, 0);
 }
 

@@ -2,6 +2,10 @@
 #ifndef DRIVERS_VM_CONTROL_BOOT_REASON_H
 #define DRIVERS_VM_CONTROL_BOOT_REASON_H
 
+#define BOOT_REASON_BYTES 16u
+
+/* It is known, from an earlier control VM of the same run. Before boot_reason_begin. */
+void boot_reason_set(const char *text);
 /* Once, when the store is ready. */
 void boot_reason_begin(void);
 /* The machine is about to be powered off; the store is to be written after that. */

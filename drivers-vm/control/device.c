@@ -6,9 +6,11 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/guard.h"
+#include "drivers-vm/control/recover.h"
 #include <string.h>
 
-#define ECAM_GPA      0xA0000000ull /* bus b at + b MiB */
+#define ECAM_GPA      DEVICES_CONFIG_GPA /* bus b at + b MiB */
 #define DEVICES_MAX   CHANNEL_DEVICES
 #define BUS_BYTES     0x100000u
 #define FUNCTION(rid) (ECAM_GPA + ((uint64_t)(rid) << 12))
@@ -305,10 +307,8 @@ static void reset_end(uint16_t rid, const struct saved *saved)
 
 static void reset_wait(void)
 {
-	struct hypercall_trap none;
-
 	for (uint64_t until = service_tsc() + service_ns_to_tsc(RESET_NS); service_tsc() < until;)
-		hypercall_wait(0, until, &none);
+		guard_wait(until);
 }
 
 static void quiesce(uint16_t rid)
@@ -395,4 +395,30 @@ uint64_t devices_fault_count(void)
 	for (unsigned i = 0; i < device_count; i++)
 		faults += devices[i].faults;
 	return faults;
+}
+
+/* ---- A control VM takes over: configuration space is mapped where it was ------------------------------------------------------------------ */
+
+void devices_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, devices);
+	RECOVER_KEEP(kept, device_count);
+	RECOVER_KEEP(kept, assign_flags);
+}
+
+void devices_recover(void)
+{
+	unsigned there = 0;
+
+	device_count = device_count <= DEVICES_MAX ? device_count : DEVICES_MAX;
+	for (unsigned i = 0; i < device_count; i++) {
+		struct host_device *d = &devices[i];
+		bool all = recover_claim(d->handle, HILUM_OBJECT_DEVICE) & recover_claim(d->config_page, HILUM_OBJECT_MEMORY);
+		for (unsigned b = 0; b < CHANNEL_BARS; b++)
+			if (d->bar[b] != 0 && !recover_claim(d->bar[b], HILUM_OBJECT_MEMORY))
+				d->bar[b] = 0;
+		if (all)
+			devices[there++] = *d;
+	}
+	device_count = there;
 }

@@ -9,9 +9,11 @@
 #include "drivers-vm/control/firmware.h"
 #include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/recover.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,8 +80,8 @@ static void handle_events(uint64_t events)
 		driver_poll();
 	if (events & 1ull << CONTROL_EVENT_DEVICE)
 		devices_report_faults();
-	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
-		if (events >> (CONTROL_EVENT_GUEST + slot) & 1)
+	for (uint64_t guests = service_take_events(0, CONTROL_EVENT_GUEST / 64); guests != 0; guests &= guests - 1)
+		for (uint32_t slot = (uint32_t)__builtin_ctzll(guests); slot < guest_slots(); slot += CONTROL_GUEST_EVENTS)
 			guest_check_status(slot);
 	guest_run_requests();
 }
@@ -99,33 +101,47 @@ static uint64_t run_parts(void)
 	deadline = sooner(deadline, driver_watch());
 	deadline = sooner(deadline, port_run());
 	deadline = sooner(deadline, host_health_poll());
+	deadline = sooner(deadline, recover_watch());
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
+	control_idle_tsc = service_tsc();
+	guard_begin();
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
+	events_set_clock(manager_wall_clock_ns);
+	bool follows = recover_begin();
 	modules_init();
 	firmware_init();
 	bool configured = read_config();
 	host_health_begin(&config);
-	devices_find(&config);
-	bool driver = driver_begin(&config);
-	port_wait_for_state(READ_STATE_NS);
-	events_set_clock(manager_wall_clock_ns);
+	if (!recover_devices())
+		devices_find(&config);
+	recover_note_devices();
+	bool driver = follows ? recover_host(&config) : driver_begin(&config);
+	if (!follows)
+		port_wait_for_state(READ_STATE_NS);
 	manager_init(&config);
 	https_begin(&config.api);
+	if (follows)
+		recover_vms();
+	else
+		recover_note_changes();
 	tell_memory();
-	if (driver && configured)
+	if (driver && configured && !recover_all_started()) {
 		manager_start_all();
+		recover_note_all_started();
+	}
 	for (;;) {
-		struct hypercall_trap none;
-		if (manager_active() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
+		if (config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF && !manager_is_active()) {
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, run_parts(), &none);
+		uint64_t deadline = run_parts(), before = service_tsc();
+		guard_wait(deadline);
+		control_idle_tsc += service_tsc() - before;
 		handle_events(service_take_events(0, 0));
 	}
 }

@@ -62,7 +62,7 @@ static void fill_arguments(void)
 	memcpy(at(TEXT_AT), "hello\n%s", 8);
 }
 
-/* A VM with a vCPU on the other core, mapped memory, and an event of it; another VM; a memory object of 4 MiB. */
+/* A VM with a vCPU on the other core, mapped memory, and an event of it; another VM; a memory object of 4 MiB of zeroes. */
 static int set_up(void **state)
 {
 	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, 0, 0x70, 0x77};
@@ -73,7 +73,7 @@ static int set_up(void **state)
 	place[VM_PLACE] = make_vm(HILUM_VM_DEVICES);
 	place[OTHER_PLACE] = make_vm(0);
 	make_vcpu(place[VM_PLACE], 0, 1, &place[VCPU_PLACE]);
-	place[MEMORY_PLACE] = make_memory(4 * MIB);
+	place[MEMORY_PLACE] = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 4 * MIB, HILUM_MEMORY_SHARE);
 	place[EVENT_PLACE] = CALL_HANDLE(HC_EVENT_CREATE, place[VM_PLACE], 0, 5, 0);
 	place[DEVICE_PLACE] = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, DEVICE_RID, 0);
 	CALL_OK(HC_DEVICE_ASSIGN, place[DEVICE_PLACE], place[VM_PLACE], HILUM_DEVICE_UNPROTECTED);
@@ -153,9 +153,19 @@ static const struct valid valid_calls[] = {
 	{{HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS}, {0, R_C}, HANDLE},
 	{{HC_DEVICE_CREATE, HOST, 0x20, EVENT}, {0, R_C, 0, R_S}, HANDLE},
 	{{HC_DEVICE_ASSIGN, DEVICE, 0, 0}, {0, R_C}, 0},
+	{{HC_MEMORY_DIGEST, MEMORY, 0x1000, HILUM_DIGEST_PAGES_MAX, OUT_AT}, {0, R_R}, HILUM_DIGEST_PAGES_MAX},
+	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, HILUM_MEMORY_QUIET}, {0, R_C, 0, R_C}, 1},
+	{{HC_MEMORY_SHARE, MEMORY, 2 * MIB, MEMORY, 4 * MIB - 0x1000, 0}, {0, R_C, 0, R_C}, 1},
+	{{HC_MEMORY_MOVE, MEMORY, 2 * MIB, HILUM_MOVE_GATHER | HILUM_MEMORY_QUIET, 0}, {0, R_C}, 0},
+	{{HC_MEMORY_MOVE, MEMORY, 2 * MIB, HILUM_MOVE_LEAVE, UINT32_MAX - 1}, {0, R_C}, 0},
+	{{HC_MEMORY_STATUS, MEMORY, OUT_AT}, {0, R_R}, 0},
+	{{HC_MEMORY_LIMIT, MEMORY, MIB}, {0, R_C}, 0},
+	{{HC_HOST_FRAMES, HOST, OUT_AT, 0, HILUM_FRAMES_BYTES_MAX}, {0, R_C}, 0},
 	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, EVENT}, {0, R_B, 0, R_S}, ANY},
 	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, 0}, {0, R_B}, 0},
 	{{HC_DEVICE_STATUS, DEVICE, OUT_AT}, {0, R_R}, 0},
+	{{HC_OBJECT_INFO, SELF_HANDLE, 0, OUT_AT}, {0}, HANDLE},
+	{{HC_VM_REGION, VM, 0, OUT_AT}, {0, R_M}, 0},
 };
 
 static void put_handles(uint64_t words[7])
@@ -327,6 +337,26 @@ static const struct wrong wrong_calls[] = {
 	{{HC_MEMORY_CREATE, HOST, 0 - PAGE_SIZE, 0}, HILUM_E_INVALID},
 	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, 4}, HILUM_E_INVALID},
 	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, 1ull << 32}, HILUM_E_INVALID},
+	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, 16}, HILUM_E_INVALID},
+	{{HC_MEMORY_DIGEST, MEMORY, 0, 0, OUT_AT}, HILUM_E_INVALID},
+	{{HC_MEMORY_DIGEST, MEMORY, 0, HILUM_DIGEST_PAGES_MAX + 1, OUT_AT}, HILUM_E_INVALID},
+	{{HC_MEMORY_DIGEST, MEMORY, 1, 1, OUT_AT}, HILUM_E_INVALID},
+	{{HC_MEMORY_DIGEST, MEMORY, 4 * MIB - 0x1000, 2, OUT_AT}, HILUM_E_INVALID},
+	{{HC_MEMORY_DIGEST, MEMORY, 0 - PAGE_SIZE, 1, OUT_AT}, HILUM_E_INVALID},
+	{{HC_MEMORY_DIGEST, MEMORY, 0, 2, NOWHERE}, HILUM_E_FAULT},
+	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, 0}, HILUM_E_BUSY}, /* the VM that maps them has a device */
+	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, 1}, HILUM_E_INVALID},
+	{{HC_MEMORY_SHARE, MEMORY, 0x800, MEMORY, 0x1000, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 4 * MIB, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_MOVE, MEMORY, 0, 0, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_GATHER | HILUM_MOVE_LEAVE, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_MOVE, MEMORY, PAGE_SIZE, HILUM_MOVE_LEAVE, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_MOVE, MEMORY, 4 * MIB, HILUM_MOVE_LEAVE, 0}, HILUM_E_INVALID},
+	{{HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, UINT32_MAX}, HILUM_E_INVALID},
+	{{HC_HOST_FRAMES, HOST, OUT_AT, PAGE_SIZE, 0}, HILUM_E_INVALID},
+	{{HC_HOST_FRAMES, HOST, OUT_AT, 0, HILUM_FRAMES_BYTES_MAX + 2 * MIB}, HILUM_E_INVALID},
+	{{HC_HOST_FRAMES, HOST, OUT_AT, 1ull << 44, 2 * MIB}, HILUM_E_INVALID},
+	{{HC_HOST_FRAMES, HOST, NOWHERE, 0, 0}, HILUM_E_FAULT},
 	{{HC_MEMORY_CREATE, HOST, 1024 * MIB, 0}, HILUM_E_NO_MEMORY},
 	{{HC_MEMORY_MAP, VM, MEMORY, 1, 0, PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
 	{{HC_MEMORY_MAP, VM, MEMORY, 0, 1, PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
@@ -426,6 +456,14 @@ static const struct wrong wrong_calls[] = {
 	{{HC_DEVICE_STATUS, DEVICE, NOWHERE}, HILUM_E_FAULT},
 	{{HC_DEVICE_DMA_ADDRESS, DEVICE, 0}, HILUM_E_DENIED}, /* another VM's */
 	{{HC_HOST_INFO, HOST, NOWHERE}, HILUM_E_FAULT},
+	{{HC_OBJECT_INFO, VM, 0, OUT_AT}, HILUM_E_NOT_FOUND}, /* it has no handles */
+	{{HC_OBJECT_INFO, SELF_HANDLE, HANDLES_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
+	{{HC_OBJECT_INFO, SELF_HANDLE, UINT64_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
+	{{HC_OBJECT_INFO, SELF_HANDLE, 0, NOWHERE}, HILUM_E_FAULT},
+	{{HC_OBJECT_INFO, MEMORY, 0, OUT_AT}, HILUM_E_BAD_HANDLE},
+	{{HC_VM_REGION, VM, 0, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VM_REGION, VM, LAZY_GPA + 4 * MIB, OUT_AT}, HILUM_E_NOT_FOUND},
+	{{HC_VM_REGION, VM, UINT64_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
 	{{HC_LOG_WRITE, TEXT_AT, 0}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, TEXT_AT, HILUM_LOG_LINE_MAX + 1}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, UINT64_MAX - 1, 8}, HILUM_E_FAULT},
@@ -507,7 +545,7 @@ static void vm_create__bad_config__is_invalid(void **state)
 		struct hilum_vm_config config;
 		int64_t result;
 	} rows[] = {
-		{{.flags = 32}, HILUM_E_INVALID},
+		{{.flags = 64}, HILUM_E_INVALID},
 		{{.reserved = 1}, HILUM_E_INVALID},
 		{{.reserved2 = 1}, HILUM_E_INVALID},
 		{{.name = "a\nb"}, HILUM_E_INVALID},
@@ -522,6 +560,76 @@ static void vm_create__bad_config__is_invalid(void **state)
 		memcpy(at(CONFIG_AT), &rows[i].config, sizeof(rows[i].config));
 		assert_int_equal(CALL(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT), rows[i].result);
 	}
+}
+
+static void object_info__each_kind__is_told(void **state)
+{
+	static const struct {
+		unsigned place;
+		uint16_t type;
+		uint32_t number;
+		uint64_t bytes;
+	} rows[] = {
+		{HOST_PLACE, HILUM_OBJECT_HOST, 0, 0}, {VM_PLACE, HILUM_OBJECT_VM, 0, 0}, {VCPU_PLACE, HILUM_OBJECT_VCPU, 0, 0},
+		{MEMORY_PLACE, HILUM_OBJECT_MEMORY, 0, 4 * MIB}, {EVENT_PLACE, HILUM_OBJECT_EVENT, 5, 0},
+		{DEVICE_PLACE, HILUM_OBJECT_DEVICE, DEVICE_RID, 0},
+	};
+	const struct hilum_object_info *info = at(OUT_AT);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		hilum_handle_t handle = place[rows[i].place];
+		assert_int_equal(CALL(HC_OBJECT_INFO, SELF_HANDLE, handle & 0xFFFF, OUT_AT), handle);
+		assert_int_equal(info->handle, handle);
+		assert_int_equal(info->type, rows[i].type);
+		assert_int_equal(info->rights, HILUM_RIGHT_ALL);
+		assert_int_equal(info->number, rows[i].number);
+		assert_int_equal(info->bytes, rows[i].bytes);
+		bool is_of_vm = rows[i].place == VM_PLACE || rows[i].place == VCPU_PLACE || rows[i].place == EVENT_PLACE;
+		assert_string_equal(info->name, is_of_vm ? "test" : "");
+		assert_int_equal(info->vm, is_of_vm ? vm_of(place[VM_PLACE])->id : 0);
+	}
+	hilum_handle_t other = CALL_HANDLE(HC_HANDLE_GRANT, SELF_HANDLE, place[OTHER_PLACE], HILUM_RIGHT_READ);
+	CALL_OK(HC_VM_DESTROY, place[OTHER_PLACE]);
+	assert_int_equal(CALL(HC_OBJECT_INFO, SELF_HANDLE, other & 0xFFFF, OUT_AT), other);
+	assert_int_equal(info->type, HILUM_OBJECT_DEAD);
+	assert_int_equal(info->rights, HILUM_RIGHT_READ);
+}
+
+static void object_info__walk__finds_each_handle_once(void **state)
+{
+	const struct hilum_object_info *info = at(OUT_AT);
+	uint64_t index = 0;
+	unsigned count = 0, there = 0;
+
+	(void)state;
+	for (int64_t handle; (handle = CALL(HC_OBJECT_INFO, SELF_HANDLE, index, OUT_AT)) > 0; index = (info->handle & 0xFFFF) + 1)
+		count++;
+	for (unsigned i = 1; i < HANDLES_MAX; i++)
+		there += control->handles.entry[i].object != NULL;
+	assert_int_equal(count, there);
+}
+
+static void vm_region__walk__finds_each_mapping(void **state)
+{
+	static const struct hilum_region expected[] = {
+		{MAPPED_GPA, MAPPED_BYTES, 0, RIGHTS_RW}, {LAZY_GPA, 2 * MIB, 0, RIGHTS_RW},
+		{LAZY_GPA + 2 * MIB, 2 * MIB, 0, HILUM_MAP_READ},
+	};
+	const struct hilum_region *region = at(OUT_AT);
+	uint64_t from = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {
+		CALL_OK(HC_VM_REGION, place[VM_PLACE], from, OUT_AT);
+		assert_memory_equal(region, &expected[i], sizeof(expected[i]));
+		from = region->gpa + region->bytes;
+	}
+	CALL_OK(HC_VM_REGION, place[VM_PLACE], MAPPED_GPA + MAPPED_BYTES - 1, OUT_AT);
+	assert_int_equal(region->gpa, MAPPED_GPA);
+	CALL_OK(HC_MEMORY_UNMAP, place[VM_PLACE], MAPPED_GPA, MAPPED_BYTES);
+	CALL_OK(HC_VM_REGION, place[VM_PLACE], 0, OUT_AT);
+	assert_int_equal(region->gpa, LAZY_GPA);
 }
 
 static void vm_create__name_without_end__is_cut(void **state)
@@ -781,6 +889,9 @@ int main(void)
 		cmocka_unit_test(each_call__nth_allocation_fails__leaves_nothing_and_works_again),
 		TEST(vm_create__bad_config__is_invalid),
 		TEST(vm_create__name_without_end__is_cut),
+		TEST(object_info__each_kind__is_told),
+		TEST(object_info__walk__finds_each_handle_once),
+		TEST(vm_region__walk__finds_each_mapping),
 		TEST(vm_bind_trap__bad_range__is_refused),
 		TEST(vm_bind_trap__overlap__exists_until_unbound),
 		TEST(vm_set_cpuid__bad_table__is_invalid),

@@ -92,7 +92,7 @@ extern bool fake_others_are_late;
 
 extern unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered;
 extern uint64_t fake_deadline[CORES_MAX];
-extern unsigned fake_log_lines;
+extern unsigned fake_log_lines, fake_control_restarts;
 extern char fake_log_last[256];
 /* What root mode did about speculation; what the banks say at the next #MC; how the run is said to end. */
 extern uint64_t fake_spec_ctrl;
