@@ -71,11 +71,11 @@ def test_hung_host_is_reset():
 
 
 def test_panic_is_told_after_the_reset():
-    with Debugger() as debugger, Machine(linux(), extra=debugger.extra) as m:
+    with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=2", extra=debugger.extra) as m:
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
         debugger.write(symbols()["svm_idle"], UNDEFINED)
         m.expect(r"hilum: panic: exception 6 #UD", COMMAND_S)
-        m.expect(r"reset in 5 seconds", COMMAND_S, never="panic:")
+        m.expect(r"reset in 2 seconds", COMMAND_S, never="panic:")
         m.verdict.panicked = False
         m.expect(r"hilum: the machine was reset: a panic\. The last lines", RESET_S)
         m.expect(r"hilum: last run: hilum: panic: exception 6 #UD", START_S)
