@@ -16,16 +16,17 @@
 #define PAGES	    (BYTES / PAGE)
 #define CODE_GPA    0x10000u
 #define STATUS_GPA  0x8000u /* of vCPU 0; 16 bytes each */
-#define DATA_GPA    0x100000u
-#define DATA_END    (DATA_GPA + 0x140000u) /* in both pieces */
+#define DATA_GPA    0x1C0000u
+#define DATA_END    0x240000u /* in both pieces */
 #define GUESTS	    4u /* two whose pages may be shared, one with large pages, one that gets too few */
 #define LARGE	    2u
 #define HUNGRY	    3u
-#define LIMIT_BYTES 0x100000u
+#define LIMIT_BYTES 0x40000u
 #define VCPUS	    2u
 #define HERE(n)	    (0xC0000000ull + (n)*2 * BYTES + ((n) == LARGE ? PAGE : 0)) /* askew: single frames come of what is touched there */
 #define TURNS_MAX   20000u
-#define ROUNDS	    6u
+#define SHARES	    64u
+#define ROUNDS	    5u
 #define MERGES_MAX  12u /* a turn: the guests are to run, too */
 
 extern const uint8_t moving_guest[], moving_guest_end[];
@@ -180,7 +181,7 @@ static void change_frames(void)
 	uint32_t least = 0;
 	unsigned turn = 0;
 
-	for (; turn < TURNS_MAX && least < ROUNDS && failed == 0; turn++) {
+	for (; turn < TURNS_MAX && (least < ROUNDS || shares < SHARES) && failed == 0; turn++) {
 		share_pages(turn);
 		most_saved = saved_frames() > most_saved ? saved_frames() : most_saved;
 		pause_ms(10);
@@ -193,7 +194,7 @@ static void change_frames(void)
 		for (unsigned n = 0; n <= LARGE; n++)
 			least = rounds_of(n) < least ? rounds_of(n) : least;
 	}
-	failed += least < ROUNDS || shares == 0 || moves == 0 || gathers == 0 || busy != 0;
+	failed += least < ROUNDS || shares < SHARES || moves == 0 || gathers == 0 || busy != 0;
 	service_log("moving: %u turns, %u rounds: %u pages shared, %lu frames saved at most, %u frames moved, %u blocks made", turn, least, shares,
 		    (unsigned long)most_saved, moves, gathers);
 	service_log("moving: at most %lu, %lu, %lu us for %u digests, a merge, a move", (unsigned long)(service_tsc_to_ns(most_tsc[0]) / 1000),
