@@ -75,12 +75,12 @@ enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *sel
 	uint64_t from = ALIGN_UP(offset, grain), to = ALIGN_DOWN(offset + bytes, grain);
 	if (!(memory->flags & HILUM_MEMORY_LAZY))
 		return STATUS_INVALID;
-	while (from < to && !memory_has_frames(memory, from, from + grain))
+	while (from < to && !memory_discard(memory, from, from + grain, true))
 		from += grain; /* a guest may ask again and again: all cores are stopped for something only */
 	if (from >= to)
 		return STATUS_OK;
 	enum status status = pages_take(object, from, to, HILUM_MEMORY_QUIET, self);
-	memory_discard(memory, from, to);
+	(void)memory_discard(memory, from, to, false);
 	pages_give();
 	return status;
 }
