@@ -152,7 +152,7 @@ def test_a_vm_that_reaches_its_limit_ends():
 
 def test_two_clones_share_a_third_of_their_memory():
     tables = [guest(name, memory="160M", vcpus=1, share=True, tenant="t", cmdline="nokaslr") for name in ("one", "two")]
-    with machine(*tables, hilum="share_rate = 60000\n", memory="1G") as m:
+    with machine(*tables, hilum="share_rate = 20000\n", memory="1G") as m:
         api = Api(m)
         for name in ("one", "two"):
             with at_prompt(api, name) as console:
