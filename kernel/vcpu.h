@@ -41,6 +41,7 @@ enum vcpu_state {
 #define VCPU_REQUEST_APIC_TIMER (1u << 13)
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
+#define VCPU_REQUEST_TURN       (1u << 16) /* own core, deferred: its handler works on time of its own, so that it is not run directly */
 #define VCPU_REQUEST_SCHEDULE   (1u << 15) /* `schedule` has changed, or it has come from another core: taken by sched_wake */
 
 /* An event for the guest, in the layout of EVENTINJ: APM vol. 2, 15.20. The vector is in bits 7:0, an error code in bits 63:32. */

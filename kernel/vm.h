@@ -23,7 +23,7 @@ struct vm {
 	uint32_t id;
 	uint32_t flags; /* HILUM_VM_* */
 	char name[32];
-	struct vm *next; /* list of all VMs */
+	struct vm *next, **link; /* list of all VMs, and what points here in it */
 
 	struct nested_pt npt;
 	struct iommu_domain *domain; /* of its devices: the same memory as npt; or NULL */

@@ -29,6 +29,8 @@ struct driver_parts {
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS], beat_event[HILUM_MAX_VCPUS]; /* vCPU 0's is also the command event */
 	uint32_t vcpus;
 	uint8_t beat_seen[HILUM_MAX_VCPUS], beats_missed[HILUM_MAX_VCPUS];
+	bool beat_asked[HILUM_MAX_VCPUS];
+	uint64_t asked_by_guest[HILUM_MAX_VCPUS]; /* guest_core_is_undisturbed's */
 };
 
 static struct driver_parts parts;
@@ -179,7 +181,7 @@ static bool setup(struct driver_parts *p, const char *show)
 	}
 	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->timer_event, HILUM_RIGHT_SIGNAL);
 	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->answer_event, HILUM_RIGHT_SIGNAL);
-	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND);
+	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND | HILUM_RIGHT_READ);
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
 	uint64_t written = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, p->log_event);
 	if (log_from == 0)
@@ -300,6 +302,12 @@ static bool is_alive(void)
 	return !lost;
 }
 
+/* A vCPU on a core that is a guest's alone is left in peace as long as that guest asks nothing of it. vCPU 0 works for all. */
+static bool needs_beat(uint32_t i)
+{
+	return !guest_core_is_undisturbed(i, &parts.asked_by_guest[i]) || i == 0 || parts.beats_missed[i] != 0;
+}
+
 bool driver_has_missed_beats(unsigned allowed)
 {
 	/* Of this driver VM: another one, that lived as long, has counted to the same number. */
@@ -307,13 +315,15 @@ bool driver_has_missed_beats(unsigned allowed)
 
 	for (uint32_t i = 0; i < parts.vcpus; i++) {
 		uint8_t beat = __atomic_load_n(&channel->to_control.beat[i % sizeof(channel->to_control.beat)], __ATOMIC_RELAXED);
-		missed[i] = beat == seen[i] ? missed[i] + 1 : 0;
+		missed[i] = beat == seen[i] && parts.beat_asked[i] ? missed[i] + 1 : 0;
 		seen[i] = beat;
 		if (missed[i] > allowed) {
 			memset(missed, 0, sizeof(parts.beats_missed));
 			return true;
 		}
-		hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
+		parts.beat_asked[i] = needs_beat(i);
+		if (parts.beat_asked[i])
+			hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
 	}
 	return false;
 }
@@ -324,6 +334,13 @@ void driver_kick(void)
 {
 	if (driver_vm != 0 && parts.beat_event[0] != 0)
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
+}
+
+void driver_typed(uint32_t slot)
+{
+	if (channel != NULL)
+		__atomic_fetch_or(&channel->to_driver.typed[slot / 64], 1ull << slot % 64, __ATOMIC_ACQ_REL);
+	driver_kick();
 }
 
 void driver_send(const struct channel_message *message)

@@ -10,11 +10,14 @@
 #include "drivers-vm/lib/platform.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DETACH_NS 30000000000ull
 
-static struct guest guests[CHANNEL_SLOTS];
+static struct guest *guests[CHANNEL_SLOTS]; /* NULL: the slot is free */
+static uint32_t slots_begun;		    /* all slots from here on are free */
+static uint32_t slots_full;		    /* none before it is */
 static uint32_t next_core;
 static struct hilum_cpuid_entry scratch_cpuid[HILUM_CPUID_MAX];
 
@@ -24,7 +27,14 @@ static struct manager_error failure;
 
 struct guest *guest_at(uint32_t slot)
 {
-	return &guests[slot];
+	static struct guest nobody;
+
+	return slot < CHANNEL_SLOTS && guests[slot] != NULL ? guests[slot] : &nobody;
+}
+
+uint32_t guest_slots(void)
+{
+	return slots_begun;
 }
 
 bool guest_fail(const struct guest *g, enum manager_result result, const char *field, const char *format, ...)
@@ -37,6 +47,14 @@ bool guest_fail(const struct guest *g, enum manager_result result, const char *f
 	vsnprintf(failure.detail, sizeof(failure.detail), format, args);
 	va_end(args);
 	service_log("vm %s: %s", g->config->name, failure.detail);
+	return false;
+}
+
+/* `failure` is there already. */
+static bool refuse(const struct guest *g, enum manager_result result)
+{
+	failed_with = result;
+	service_log("vm %s: %s%s%s", g->config->name, failure.field, failure.field[0] == '\0' ? "" : ": ", failure.detail);
 	return false;
 }
 
@@ -60,14 +78,17 @@ static bool map_ram(struct guest *g)
 	return error >= 0 || fail(g, "mapping its memory", error);
 }
 
+/* Where a vCPU begins: of cores that the guest is bound to, one after the other. */
 static uint32_t choose_core(const struct config_vm *c)
 {
+	if (c->cpus == 0)
+		return HILUM_CORE_ANY;
 	for (uint32_t tries = 0; tries < control_host.core_count; tries++) {
 		uint32_t core = next_core++ % control_host.core_count;
-		if (c->cpus == 0 || (core < 64 && (c->cpus >> core & 1)))
+		if (core < 64 && (c->cpus >> core & 1))
 			return core;
 	}
-	return 0;
+	return HILUM_CORE_ANY;
 }
 
 bool guest_make_vcpu(struct guest *g, uint32_t index)
@@ -80,13 +101,22 @@ bool guest_make_vcpu(struct guest *g, uint32_t index)
 	return true;
 }
 
-static bool make_vcpus(struct guest *g)
+/* A vCPU that is new may run anywhere, without limits. */
+static bool is_bound(const struct config_vm *c)
+{
+	return c->cpus != 0 || c->cap != 0 || c->reservation != 0;
+}
+
+static bool make_vcpus(struct guest *g, uint32_t slot)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
 		if (!guest_make_vcpu(g, i))
 			return false;
 		g->plugged |= 1ull << i;
 	}
+	enum manager_result result = is_bound(g->config) ? guest_schedule(slot, &failure) : MANAGER_OK;
+	if (result != MANAGER_OK)
+		return refuse(g, result);
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
 	return error >= 0 || fail(g, "its first state", error);
@@ -121,7 +151,7 @@ static bool make_vm(struct guest *g, uint32_t slot)
 {
 	const struct config_vm *c = g->config;
 	struct hilum_vm_config config = { .flags = HILUM_VM_X2APIC };
-	int64_t event = control_event(CONTROL_EVENT_GUEST + slot);
+	int64_t event = control_event(CONTROL_EVENT_GUEST + slot % CONTROL_GUEST_EVENTS);
 
 	if (!guest_map_build(c->memory_bytes, &g->map))
 		return fail(g, "its memory map", HILUM_E_INVALID);
@@ -150,7 +180,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
-	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
+	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g, slot) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
 		return false;
 	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0 && !paused; i++)
@@ -170,7 +200,7 @@ static void close(hilum_handle_t *handle)
 void guest_unmake(uint32_t slot)
 {
 	struct channel_message m = { .kind = CHANNEL_DETACH, .slot = slot };
-	struct guest *g = &guests[slot];
+	struct guest *g = guest_at(slot);
 	const struct config_vm *config = g->config;
 	hilum_handle_t record = g->record;
 
@@ -221,7 +251,7 @@ static void reset_memory(struct guest *g)
 
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
-	struct guest *g = &guests[slot];
+	struct guest *g = guest_at(slot);
 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
@@ -242,21 +272,31 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 
 int guest_take(const struct config_vm *config, hilum_handle_t record)
 {
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++)
-		if (guests[slot].config == NULL) {
-			guests[slot].config = config;
-			guests[slot].record = record;
-			return (int)slot;
-		}
-	service_log("vm %s: there is no room for more than %u VMs", config->name, CHANNEL_SLOTS);
-	return -1;
+	while (slots_full < CHANNEL_SLOTS && guests[slots_full] != NULL)
+		slots_full++;
+	struct guest *g = slots_full < CHANNEL_SLOTS ? calloc(1, sizeof(*g)) : NULL;
+	if (g == NULL) {
+		service_log("vm %s: there is no room for more than %u VMs", config->name, slots_full);
+		return -1;
+	}
+	g->config = config;
+	g->record = record;
+	guests[slots_full] = g;
+	if (slots_full >= slots_begun)
+		slots_begun = slots_full + 1;
+	return (int)slots_full;
 }
 
 void guest_leave(uint32_t slot)
 {
 	guest_unmake(slot);
 	guest_devices_free(slot);
-	memset(&guests[slot], 0, sizeof(guests[slot]));
+	free(guests[slot]);
+	guests[slot] = NULL;
+	if (slot < slots_full)
+		slots_full = slot;
+	while (slots_begun != 0 && guests[slots_begun - 1] == NULL)
+		slots_begun--;
 }
 
 /* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
@@ -273,8 +313,12 @@ static bool is_whole(const struct guest *g)
 
 bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record)
 {
-	struct guest *g = &guests[slot];
+	struct guest *g = guests[slot] == NULL ? calloc(1, sizeof(*g)) : NULL;
 
+	if (g == NULL)
+		runtime_abort("no memory for a guest that is there");
+	guests[slot] = g;
+	slots_begun = slot < slots_begun ? slots_begun : slot + 1;
 	*g = *kept;
 	g->config = config;
 	if (!is_whole(g)) {

@@ -34,6 +34,9 @@ bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats
 	busy = busy_ns(run, vcpu);
 	*out = (struct hilum_vcpu_stats){.run_tsc = busy / 1000 * (TSC_HZ / 1000000), .ready_tsc = busy / 100000 * (TSC_HZ / 1000000),
 					 .switches = run / 4000000, .injected = run / 3000000};
+	out->core = vcpu % 4;
+	out->migrations = run / 5000000000u;
+	out->capped_tsc = vm->view.config->cap != 0 ? out->ready_tsc : 0;
 	out->exits[HILUM_EXIT_CPUID] = 200 + vcpu;
 	out->exits[HILUM_EXIT_HALT] = run / 4000000;
 	out->exits[HILUM_EXIT_INTERRUPT] = run / 9000000;
@@ -129,7 +132,7 @@ void manager_host(struct manager_host *out)
 		used += fake_vm_has_figures(vm) ? vm->view.config->memory_bytes : 0;
 	*out = (struct manager_host){.uptime_ns = sim_now_ns() - start_ns, .wall_clock_ns = sim_wall_ns(),
 				     .driver_state = sim_now_ns() < driver_back_ns ? "restarting" : "running",
-				     .driver_restarts = driver_restarts};
+				     .driver_restarts = driver_restarts, .control_busy_ns = (sim_now_ns() - start_ns) / 64};
 	out->info = (struct hilum_host_info){.core_count = 4, .tsc_hz = TSC_HZ, .memory_bytes = 64ull << 30, .pool_bytes = 64ull << 20,
 					     .pool_free_bytes = 48ull << 20, .kernel_bytes = 4ull << 20,
 					     .features = HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING};
