@@ -5,6 +5,7 @@
  */
 #include "kernel/cpu.h"
 #include "kernel/vm.h"
+#include "mm/iommu.h"
 
 bool vm_pages_move;
 
@@ -20,7 +21,7 @@ static bool devices_may_reach(const struct vm *vm, gpa_t gpa, uint64_t bytes)
 }
 
 /* All that VMs map of [from, to) of an object: false if their devices may reach it, or (`unmap`) it goes out of them. */
-static bool pages_visit(const struct memory_object *object, uint64_t from, uint64_t to, bool unmap, struct cpu *self)
+static bool pages_visit(const struct memory_object *object, uint64_t from, uint64_t to, bool unmap)
 {
 	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
 		for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++) {
@@ -29,10 +30,13 @@ static bool pages_visit(const struct memory_object *object, uint64_t from, uint6
 			uint64_t first = begin > from ? begin : from, last = end < to ? end : to;
 			if (r->target != &object->object || r->aux & RANGE_HIDDEN || first >= last)
 				continue;
-			if (unmap)
-				vm_unmap_pages(vm, r->first + (first - begin), last - first, self);
-			else if (devices_may_reach(vm, r->first + (first - begin), last - first))
+			gpa_t gpa = r->first + (first - begin);
+			if (!unmap && devices_may_reach(vm, gpa, last - first))
 				return false;
+			if (unmap) {
+				nested_pt_unmap(&vm->npt, gpa, last - first, &vm->garbage);
+				iommu_unmap(vm->domain, gpa, last - first);
+			}
 		}
 	return true;
 }
@@ -45,9 +49,12 @@ static enum status pages_take(const struct memory_object *object, uint64_t from,
 {
 	__atomic_store_n(&vm_pages_move, true, __ATOMIC_SEQ_CST);
 	object_quiesce(self); /* no core populates it any more */
-	if (!(flags & HILUM_MEMORY_QUIET) && !pages_visit(object, from, to, false, self))
+	if (!(flags & HILUM_MEMORY_QUIET) && !pages_visit(object, from, to, false))
 		return STATUS_BUSY;
-	pages_visit(object, from, to, true, self);
+	pages_visit(object, from, to, true);
+	object_quiesce(self);
+	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
+		nested_pt_garbage_free(&vm->npt, &vm->garbage);
 	return STATUS_OK;
 }
 
