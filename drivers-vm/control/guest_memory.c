@@ -3,6 +3,7 @@
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/memory_policy.h"
+#include "drivers-vm/control/share_scan.h"
 
 #include <string.h>
 
@@ -30,6 +31,17 @@ static uint64_t next_ns; /* of guest_memory_run; 0: nothing is to be watched */
 void guest_memory_begin(const struct config *config)
 {
 	overcommit = config->overcommit;
+}
+
+void guest_memory_recover(void)
+{
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+		if (!guest_at(slot)->made)
+			continue;
+		share_slot_changed(slot);
+		guest_check_status(slot); /* vCPUs may wait for memory since then */
+	}
+	next_ns = manager_clock_ns();
 }
 
 uint64_t guest_memory_resident(const struct guest *g)
