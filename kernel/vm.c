@@ -59,6 +59,9 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	if (status_event != NULL)
 		object_ref(&status_event->object);
 	vm->next = vm_list;
+	vm->link = &vm_list;
+	if (vm_list != NULL)
+		vm_list->link = &vm->next;
 	vm_list = vm;
 	*out = vm;
 	return STATUS_OK;
@@ -66,11 +69,9 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 
 static void vm_unlink(struct vm *vm)
 {
-	struct vm **link = &vm_list;
-
-	while (*link != vm)
-		link = &(*link)->next;
-	*link = vm->next;
+	*vm->link = vm->next;
+	if (vm->next != NULL)
+		vm->next->link = vm->link;
 }
 
 void vm_destroy(struct vm *vm, struct cpu *self)

@@ -23,7 +23,7 @@ struct vm {
 	uint32_t id;
 	uint32_t flags; /* HILUM_VM_* */
 	char name[32];
-	struct vm *next; /* list of all VMs */
+	struct vm *next, **link; /* list of all VMs, and what points here in it */
 
 	struct nested_pt npt;
 	struct iommu_domain *domain; /* of its devices: the same memory as npt; or NULL */
@@ -47,7 +47,7 @@ struct vm {
 	void *io_bitmap; /* 3 pages, only once host ports were granted */
 
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
-	struct vcpu *by_core[CPU_MAX]; /* a vCPU of that core, for synchronous traps; a hint, for any of them will do */
+	struct vcpu *by_core[CPU_MAX]; /* one that was made for that core, for synchronous traps; any other would do */
 	uint8_t waiting[CPU_MAX]; /* vCPUs that wait for that core by weight; that core only */
 	struct vlapic_bus bus;
 	struct cpuid_table cpuid;

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_VMS_MAX	    32u
+#define CONFIG_VMS_MAX	    512u
 #define CONFIG_NAME_BYTES   32u /* with the NUL; the kernel's limit for a VM's name */
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
 #define CONFIG_DISKS_MAX    8u

@@ -178,7 +178,7 @@ static bool setup(struct driver_parts *p, const char *show)
 	}
 	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->timer_event, HILUM_RIGHT_SIGNAL);
 	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->answer_event, HILUM_RIGHT_SIGNAL);
-	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND);
+	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND | HILUM_RIGHT_READ);
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
 	uint64_t written = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, p->log_event);
 	if (log_from == 0)
@@ -308,6 +308,13 @@ void driver_kick(void)
 {
 	if (driver_vm != 0 && parts.beat_event[0] != 0)
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
+}
+
+void driver_typed(uint32_t slot)
+{
+	if (channel != NULL)
+		__atomic_fetch_or(&channel->to_driver.typed[slot / 64], 1ull << slot % 64, __ATOMIC_ACQ_REL);
+	driver_kick();
 }
 
 void driver_send(const struct channel_message *message)

@@ -7,11 +7,14 @@
 #include "drivers-vm/lib/platform.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DETACH_NS 30000000000ull
 
-static struct guest guests[CHANNEL_SLOTS];
+static struct guest *guests[CHANNEL_SLOTS]; /* NULL: the slot is free */
+static uint32_t slots_begun;		    /* all slots from here on are free */
+static uint32_t slots_full;		    /* none before it is */
 static uint32_t next_core;
 static struct hilum_cpuid_entry scratch_cpuid[HILUM_CPUID_MAX];
 
@@ -21,7 +24,14 @@ static struct manager_error failure;
 
 struct guest *guest_at(uint32_t slot)
 {
-	return &guests[slot];
+	static struct guest nobody;
+
+	return slot < CHANNEL_SLOTS && guests[slot] != NULL ? guests[slot] : &nobody;
+}
+
+uint32_t guest_slots(void)
+{
+	return slots_begun;
 }
 
 bool guest_fail(const struct guest *g, enum manager_result result, const char *field, const char *format, ...)
@@ -113,7 +123,7 @@ static bool make_vm(struct guest *g, uint32_t slot)
 {
 	const struct config_vm *c = g->config;
 	struct hilum_vm_config config = { .flags = HILUM_VM_X2APIC };
-	int64_t event = control_event(CONTROL_EVENT_GUEST + slot);
+	int64_t event = control_event(CONTROL_EVENT_GUEST + slot % CONTROL_GUEST_EVENTS);
 
 	if (!guest_map_build(c->memory_bytes, &g->map))
 		return fail(g, "its memory map", HILUM_E_INVALID);
@@ -161,7 +171,7 @@ static void close(hilum_handle_t *handle)
 void guest_unmake(uint32_t slot)
 {
 	struct channel_message m = { .kind = CHANNEL_DETACH, .slot = slot };
-	struct guest *g = &guests[slot];
+	struct guest *g = guest_at(slot);
 	const struct config_vm *config = g->config;
 	hilum_handle_t record = g->record;
 
@@ -199,7 +209,7 @@ static void tell_cost(const struct guest *g)
 
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
-	struct guest *g = &guests[slot];
+	struct guest *g = guest_at(slot);
 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
@@ -217,21 +227,31 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 
 int guest_take(const struct config_vm *config, hilum_handle_t record)
 {
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++)
-		if (guests[slot].config == NULL) {
-			guests[slot].config = config;
-			guests[slot].record = record;
-			return (int)slot;
-		}
-	service_log("vm %s: there is no room for more than %u VMs", config->name, CHANNEL_SLOTS);
-	return -1;
+	while (slots_full < CHANNEL_SLOTS && guests[slots_full] != NULL)
+		slots_full++;
+	struct guest *g = slots_full < CHANNEL_SLOTS ? calloc(1, sizeof(*g)) : NULL;
+	if (g == NULL) {
+		service_log("vm %s: there is no room for more than %u VMs", config->name, slots_full);
+		return -1;
+	}
+	g->config = config;
+	g->record = record;
+	guests[slots_full] = g;
+	if (slots_full >= slots_begun)
+		slots_begun = slots_full + 1;
+	return (int)slots_full;
 }
 
 void guest_leave(uint32_t slot)
 {
 	guest_unmake(slot);
 	guest_devices_free(slot);
-	memset(&guests[slot], 0, sizeof(guests[slot]));
+	free(guests[slot]);
+	guests[slot] = NULL;
+	if (slot < slots_full)
+		slots_full = slot;
+	while (slots_begun != 0 && guests[slots_begun - 1] == NULL)
+		slots_begun--;
 }
 
 /* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
@@ -248,8 +268,12 @@ static bool is_whole(const struct guest *g)
 
 bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record)
 {
-	struct guest *g = &guests[slot];
+	struct guest *g = guests[slot] == NULL ? calloc(1, sizeof(*g)) : NULL;
 
+	if (g == NULL)
+		runtime_abort("no memory for a guest that is there");
+	guests[slot] = g;
+	slots_begun = slot < slots_begun ? slots_begun : slot + 1;
 	*g = *kept;
 	g->config = config;
 	if (!is_whole(g)) {

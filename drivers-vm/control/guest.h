@@ -49,7 +49,10 @@ void guest_unmake(uint32_t slot);
 /* Unmakes it, and gives back slot and RAM disks. */
 void guest_leave(uint32_t slot);
 
+/* Of a free slot, or none: a guest that is not made. */
 struct guest *guest_at(uint32_t slot);
+/* One past the last slot that is taken. */
+uint32_t guest_slots(void);
 
 /* An earlier control VM had `kept` in this slot, which is free. False: not all of it is there; the slot has no guest then. */
 bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record);

@@ -12,8 +12,8 @@ struct guest_disk {
 };
 
 /* Those of a slot. */
-struct guest_disk *guest_devices_disks(uint32_t slot);
+const struct guest_disk *guest_devices_disks(uint32_t slot);
 /* They are there again; false: one of them is not, and it has none in its place. */
-bool guest_devices_recover(uint32_t slot, const struct guest_disk kept[CONFIG_DISKS_MAX]);
+bool guest_devices_recover(uint32_t slot, const struct config_vm *config, const struct guest_disk kept[CONFIG_DISKS_MAX]);
 
 #endif

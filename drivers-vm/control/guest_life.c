@@ -86,6 +86,8 @@ void guest_inject_nmi(uint32_t slot)
 
 /* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
 
+static bool some_asked; /* since guest_run_requests has looked */
+
 void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 {
 	struct guest *g = guest_at(slot);
@@ -98,13 +100,17 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 	if (g->asked || request == CHANNEL_REQUEST_GUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
 		return; /* the first one counts */
 	g->asked = true;
+	some_asked = true;
 	g->request = request;
 	g->value = value;
 }
 
 void guest_run_requests(void)
 {
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+	if (!some_asked)
+		return;
+	some_asked = false;
+	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		struct guest *g = guest_at(slot);
 		if (!g->made || g->ended)
 			continue;
@@ -173,7 +179,7 @@ unsigned guest_resume_all(void)
 {
 	unsigned carry_on = 0;
 
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS && !driver_is_lost(); slot++) {
+	for (uint32_t slot = 0; slot < guest_slots() && !driver_is_lost(); slot++) {
 		struct guest *g = guest_at(slot);
 		if (g->made && !g->ended)
 			resume_or_end(g, slot);

@@ -11,25 +11,10 @@ static bool fail(const struct guest *g, const char *what, int64_t error)
 	return guest_fail(g, error == HILUM_E_NO_MEMORY ? MANAGER_NO_MEMORY : MANAGER_FAILED, "", "%s: %s", what, control_error(error));
 }
 
-static uint64_t trap_page(uint32_t slot, uint32_t vcpu)
-{
-	return CHANNEL_TRAP_GPA + slot * CHANNEL_TRAP_STRIDE + vcpu * 4096ull;
-}
-
-static uint64_t state_place(uint32_t slot)
-{
-	return CHANNEL_STATE_GPA + slot * CHANNEL_STATE_BYTES;
-}
-
-static uint64_t record_place(uint32_t slot)
-{
-	return CHANNEL_RECORD_GPA + slot * CHANNEL_RECORD_STRIDE;
-}
-
 bool guest_share_trap_page(const struct guest *g, uint32_t slot, uint32_t index)
 {
 	int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[index]);
-	int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, trap_page(slot, index), 4096);
+	int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, channel_trap_page(slot, index), 4096);
 
 	if (page >= 0)
 		hc(HC_HANDLE_CLOSE, page);
@@ -49,9 +34,9 @@ bool guest_share(const struct guest *g, uint32_t slot)
 	int64_t error = driver_map(g->memory, g->driver_ram, g->config->memory_bytes);
 
 	if (error >= 0)
-		error = driver_map(g->state, state_place(slot), CHANNEL_STATE_BYTES);
+		error = driver_map(g->state, channel_state_place(slot), CHANNEL_STATE_BYTES);
 	if (error >= 0)
-		error = driver_map(g->record, record_place(slot), sizeof(struct vm_record));
+		error = driver_map(g->record, channel_record_place(slot), sizeof(struct vm_record));
 	if (error < 0)
 		return fail(g, "giving its memory to the driver VM", error);
 	return share_trap_pages(g, slot);
@@ -60,10 +45,10 @@ bool guest_share(const struct guest *g, uint32_t slot)
 void guest_unshare(const struct guest *g, uint32_t slot)
 {
 	driver_unmap(g->driver_ram, g->config->memory_bytes);
-	driver_unmap(state_place(slot), CHANNEL_STATE_BYTES);
-	driver_unmap(record_place(slot), sizeof(struct vm_record));
+	driver_unmap(channel_state_place(slot), CHANNEL_STATE_BYTES);
+	driver_unmap(channel_record_place(slot), sizeof(struct vm_record));
 	for (uint32_t i = 0; i < g->vcpus; i++)
-		driver_unmap(trap_page(slot, i), 4096);
+		driver_unmap(channel_trap_page(slot, i), 4096);
 }
 
 bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
@@ -75,7 +60,7 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	if (vm < 0)
 		return fail(g, "giving its handle to the driver VM", vm);
 	snprintf(m.attach.name, sizeof(m.attach.name), "%s", c->name);
-	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot, 0);
+	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS, 0);
 	if (doorbell < 0)
 		return fail(g, "its doorbell", doorbell);
 	m.attach.doorbell_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);

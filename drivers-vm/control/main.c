@@ -80,8 +80,8 @@ static void handle_events(uint64_t events)
 		driver_poll();
 	if (events & 1ull << CONTROL_EVENT_DEVICE)
 		devices_report_faults();
-	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
-		if (events >> (CONTROL_EVENT_GUEST + slot) & 1)
+	for (uint64_t guests = service_take_events(0, CONTROL_EVENT_GUEST / 64); guests != 0; guests &= guests - 1)
+		for (uint32_t slot = (uint32_t)__builtin_ctzll(guests); slot < guest_slots(); slot += CONTROL_GUEST_EVENTS)
 			guest_check_status(slot);
 	guest_run_requests();
 }
@@ -108,6 +108,7 @@ static uint64_t run_parts(void)
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
+	control_idle_tsc = service_tsc();
 	guard_begin();
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	events_set_clock(manager_wall_clock_ns);
@@ -134,11 +135,13 @@ _Noreturn void service_start(uint32_t vcpu)
 		recover_note_all_started();
 	}
 	for (;;) {
-		if (manager_active() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
+		if (config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF && !manager_is_active()) {
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		guard_wait(run_parts());
+		uint64_t deadline = run_parts(), before = service_tsc();
+		guard_wait(deadline);
+		control_idle_tsc += service_tsc() - before;
 		handle_events(service_take_events(0, 0));
 	}
 }

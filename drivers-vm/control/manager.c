@@ -10,8 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct manager_entry entries[MANAGER_VMS_MAX]; /* in the order of their definition */
+#define NAME_LISTS 256u
+
+static struct manager_entry *entries[MANAGER_VMS_MAX]; /* in the order of their definition */
 static unsigned count;
+static struct manager_entry *named[NAME_LISTS]; /* the same by name_list */
+static struct manager_entry *of_slot[CHANNEL_SLOTS];
+static uint64_t places[MANAGER_VMS_MAX / 64]; /* bit n: some entry has it */
 static uint64_t versions; /* ever given */
 
 enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)
@@ -27,23 +32,40 @@ enum manager_result manager_refuse(struct manager_error *error, enum manager_res
 
 struct manager_entry *manager_entry_at(unsigned index)
 {
-	return index < count ? &entries[index] : NULL;
+	return index < count ? entries[index] : NULL;
+}
+
+/* FNV-1a */
+static struct manager_entry **name_list(const char *name)
+{
+	uint32_t hash = 0x811C9DC5;
+
+	for (; *name != '\0'; name++)
+		hash = (hash ^ (uint8_t)*name) * 0x01000193;
+	return &named[(hash ^ hash >> 16) % NAME_LISTS];
 }
 
 struct manager_entry *manager_entry_find(const char *name)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (strcmp(entries[i].defined->config.name, name) == 0)
-			return &entries[i];
-	return NULL;
+	struct manager_entry *e = *name_list(name);
+
+	while (e != NULL && strcmp(e->defined->config.name, name) != 0)
+		e = e->next_named;
+	return e;
 }
 
 struct manager_entry *manager_entry_of_slot(uint32_t slot)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (entries[i].slot == (int)slot)
-			return &entries[i];
-	return NULL;
+	return slot < CHANNEL_SLOTS ? of_slot[slot] : NULL;
+}
+
+void manager_entry_set_slot(struct manager_entry *e, int slot)
+{
+	if (e->slot >= 0)
+		of_slot[e->slot] = NULL;
+	if (slot >= 0)
+		of_slot[slot] = e;
+	e->slot = slot;
 }
 
 int manager_slot(const char *name)
@@ -66,7 +88,7 @@ void manager_entry_leave(struct manager_entry *e)
 	if (e->slot < 0)
 		return;
 	guest_leave((uint32_t)e->slot);
-	e->slot = -1;
+	manager_entry_set_slot(e, -1);
 	if (e->taken != e->defined)
 		definition_free(e->taken);
 	e->taken = NULL;
@@ -112,7 +134,7 @@ bool manager_at(unsigned index, struct manager_vm *out)
 {
 	if (index >= count)
 		return false;
-	describe(&entries[index], out);
+	describe(entries[index], out);
 	return true;
 }
 
@@ -178,8 +200,8 @@ static int nic_taken(const struct config_vm *config, const struct manager_entry 
 {
 	for (unsigned n = 0; n < config->nic_count; n++)
 		for (unsigned i = 0; i < count; i++) {
-			const struct config_vm *other = &entries[i].defined->config;
-			for (unsigned k = 0; &entries[i] != except && k < other->nic_count; k++)
+			const struct config_vm *other = &entries[i]->defined->config;
+			for (unsigned k = 0; entries[i] != except && k < other->nic_count; k++)
 				if (memcmp(config->nic[n].mac, other->nic[k].mac, sizeof(config->nic[n].mac)) == 0) {
 					*by = other->name;
 					return (int)n;
@@ -188,24 +210,57 @@ static int nic_taken(const struct config_vm *config, const struct manager_entry 
 	return -1;
 }
 
-static bool place_is_free(unsigned place)
+void manager_entry_set_place(struct manager_entry *e, unsigned place)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (entries[i].place == place)
-			return false;
-	return true;
+	if (e->place < MANAGER_VMS_MAX)
+		places[e->place / 64] &= ~(1ull << e->place % 64);
+	if (place < MANAGER_VMS_MAX)
+		places[place / 64] |= 1ull << place % 64;
+	e->place = place;
 }
 
+/* There are fewer entries than places. */
+static unsigned free_place(void)
+{
+	unsigned word = 0;
+
+	while (places[word] == UINT64_MAX)
+		word++;
+	return word * 64 + (unsigned)__builtin_ctzll(~places[word]);
+}
+
+/* NULL: no memory, or no place. */
 static struct manager_entry *entry_add(struct manager_definition *definition)
 {
-	struct manager_entry *e = &entries[count];
-	unsigned place = 0;
+	struct manager_entry *e = count < MANAGER_VMS_MAX ? malloc(sizeof(*e)) : NULL;
+	struct manager_entry **list = name_list(definition->config.name);
 
-	while (!place_is_free(place))
-		place++;
-	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = place, .slot = -1, .state = MANAGER_SHUTOFF };
-	count++;
+	if (e == NULL)
+		return NULL;
+	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = MANAGER_VMS_MAX, .slot = -1,
+				     .state = MANAGER_SHUTOFF, .next_named = *list };
+	manager_entry_set_place(e, free_place());
+	*list = e;
+	entries[count++] = e;
 	return e;
+}
+
+/* Its definition goes, too. */
+static void entry_remove(struct manager_entry *e)
+{
+	struct manager_entry **link = name_list(e->defined->config.name);
+	unsigned index = 0;
+
+	while (*link != e)
+		link = &(*link)->next_named;
+	*link = e->next_named;
+	while (entries[index] != e)
+		index++;
+	count--;
+	memmove(&entries[index], &entries[index + 1], (count - index) * sizeof(entries[0]));
+	manager_entry_set_place(e, MANAGER_VMS_MAX);
+	definition_free(e->defined);
+	free(e);
 }
 
 static void entry_change(struct manager_entry *e, struct manager_definition *definition)
@@ -235,10 +290,10 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 		definition_free(definition);
 		return MANAGER_OK;
 	}
-	if (e == NULL)
-		e = entry_add(definition);
-	else
+	if (e != NULL)
 		entry_change(e, definition);
+	else if ((e = entry_add(definition)) == NULL)
+		return manager_refuse(error, MANAGER_NO_MEMORY, "", "there is no memory for another definition");
 	event_add(*created ? "vm.defined" : "vm.changed", e->defined->config.name, "%s",
 		  e->taken != NULL ? "takes effect at its next start" : "");
 	return MANAGER_OK;
@@ -248,9 +303,7 @@ void manager_entry_drop(struct manager_entry *e)
 {
 	manager_entry_leave(e);
 	console_close(&e->console);
-	definition_free(e->defined);
-	count--;
-	memmove(e, e + 1, (size_t)(&entries[count] - e) * sizeof(*e));
+	entry_remove(e);
 }
 
 void manager_skip_versions(uint64_t version)
@@ -280,6 +333,10 @@ void manager_init(const struct config *config)
 			return;
 		definition->config = config->vm[i]; /* its strings stay with the file */
 		struct manager_entry *e = entry_add(definition);
+		if (e == NULL) {
+			free(definition);
+			return;
+		}
 		e->from_file = true;
 		e->named = true;
 	}
@@ -317,6 +374,6 @@ unsigned manager_image_users(const char *image)
 	unsigned users = 0;
 
 	for (unsigned i = 0; i < count; i++)
-		users += entries[i].taken != NULL && names(&entries[i].taken->config, image);
+		users += entries[i]->taken != NULL && names(&entries[i]->taken->config, image);
 	return users;
 }

@@ -11,7 +11,7 @@
 #include "include/hilum/abi.h"
 
 /* A VM of the configuration file or of the API, running or not. More than can run at once. */
-#define MANAGER_VMS_MAX 128u
+#define MANAGER_VMS_MAX 1024u
 
 #define MANAGER_CONSOLE_BYTES (1u << 20) /* of output are kept for each VM */
 
@@ -79,8 +79,8 @@ uint64_t manager_poll(void);
 uint64_t manager_clock_ns(void);
 /* There is a driver VM again: those that wait for it start. */
 void manager_driver_is_back(void);
-/* VMs that run, are paused, or wait. */
-unsigned manager_active(void);
+/* Whether any VM runs, is paused, or waits. */
+bool manager_is_active(void);
 /* The slot (guest.h) of a VM that has one; negative: it has none. */
 int manager_slot(const char *name);
 /* VMs that run and whose definition names this image. */
@@ -173,6 +173,7 @@ struct manager_host {
 	uint64_t wall_clock_ns; /* since 1970, now */
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
+	uint64_t control_busy_ns; /* that the control VM has not waited for something to do; 0: not counted */
 	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
 	struct hilum_host_health health;

@@ -10,6 +10,8 @@
 
 #define LOG_BYTES (LOG_RING_HEADER_BYTES + LOG_RING_DATA_BYTES)
 
+uint64_t control_idle_tsc;
+
 uint64_t manager_clock_ns(void)
 {
 	return service_tsc_to_ns(service_tsc());
@@ -55,6 +57,7 @@ void manager_host(struct manager_host *out)
 	out->wall_clock_ns = manager_wall_clock_ns();
 	out->driver_state = driver_state();
 	out->driver_restarts = driver_restart_count();
+	out->control_busy_ns = service_tsc_to_ns(service_tsc() - control_idle_tsc);
 	out->device_faults = devices_fault_count();
 	out->health = *host_health_now();
 	out->last_log = host_health_last_log();

@@ -32,9 +32,10 @@ static enum manager_result take(struct manager_entry *e, struct manager_error *e
 		return MANAGER_OK;
 	if (!console_open(&e->console, e->place))
 		return manager_refuse(error, MANAGER_NO_MEMORY, "", "there is no memory for its console");
-	e->slot = guest_take(&e->defined->config, e->console.memory);
-	if (e->slot < 0)
-		return manager_refuse(error, MANAGER_FULL, "", "%u VMs run, as many as can", CHANNEL_SLOTS);
+	int slot = guest_take(&e->defined->config, e->console.memory);
+	if (slot < 0)
+		return manager_refuse(error, MANAGER_FULL, "", "%u VMs run, as many as can", guest_slots());
+	manager_entry_set_slot(e, slot);
 	e->taken = e->defined;
 	return MANAGER_OK;
 }
@@ -267,6 +268,8 @@ static enum manager_result conflict(const struct manager_entry *e, struct manage
 			      "it has ended, and is kept for a look" : states[e->state]);
 }
 
+static bool intents; /* some entry may have one */
+
 static void press_button(struct manager_entry *e, enum manager_intent intent, uint64_t timeout_ns)
 {
 	static const char *const words[] = {
@@ -277,6 +280,7 @@ static void press_button(struct manager_entry *e, enum manager_intent intent, ui
 	event_add("vm.button", name_of(e), "%s", words[intent]);
 	if (intent == MANAGER_INTENT_NONE)
 		return;
+	intents = true;
 	e->intent = intent;
 	e->intent_forces = timeout_ns != 0;
 	e->intent_end_ns = manager_clock_ns() + (timeout_ns != 0 ? timeout_ns : INTENT_NS);
@@ -433,7 +437,7 @@ uint64_t manager_poll(void)
 	uint64_t now = manager_clock_ns(), next = manager_core_poll(now);
 	struct manager_entry *e;
 
-	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
+	for (unsigned i = 0; intents && (e = manager_entry_at(i)) != NULL; i++) {
 		if (e->intent != MANAGER_INTENT_NONE && now >= e->intent_end_ns) {
 			enum config_action action = by_intent(e, CONFIG_ACTION_DESTROY);
 			e->intent = MANAGER_INTENT_NONE;
@@ -443,15 +447,16 @@ uint64_t manager_poll(void)
 		if (e->intent != MANAGER_INTENT_NONE && (next == 0 || e->intent_end_ns < next))
 			next = e->intent_end_ns;
 	}
+	intents = next != 0;
 	return next;
 }
 
-unsigned manager_active(void)
+bool manager_is_active(void)
 {
 	struct manager_entry *e;
-	unsigned active = 0;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
-		active += e->state == MANAGER_WAITING || (e->slot >= 0 && !e->preserved);
-	return active;
+		if (e->state == MANAGER_WAITING || (e->slot >= 0 && !e->preserved))
+			return true;
+	return false;
 }

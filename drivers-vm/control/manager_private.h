@@ -16,8 +16,9 @@ struct manager_entry {
 	struct manager_definition *defined;
 	struct manager_definition *taken; /* what its slot was taken for: `defined`, or an older one; NULL: it has no slot */
 	uint64_t version;
-	unsigned place;	 /* of its console; unique */
-	int slot;	 /* of guest.h; negative: none */
+	unsigned place;	 /* of its console; unique. By manager_entry_set_place */
+	int slot;	 /* of guest.h; negative: none. By manager_entry_set_slot */
+	struct manager_entry *next_named; /* in the table of names */
 	bool from_file;	 /* `defined` is hilum.toml's */
 	bool named;	 /* in hilum.toml */
 	enum manager_state state;
@@ -39,8 +40,12 @@ struct manager_entry {
 
 struct manager_entry *manager_entry_find(const char *name);
 struct manager_entry *manager_entry_of_slot(uint32_t slot);
+/* It has this slot from now on; negative: none. */
+void manager_entry_set_slot(struct manager_entry *e, int slot);
 /* NULL behind the last one. */
 struct manager_entry *manager_entry_at(unsigned index);
+/* It has this place from now on, which is free; MANAGER_VMS_MAX: none, for now. */
+void manager_entry_set_place(struct manager_entry *e, unsigned place);
 /* Gives its slot back, if it has one, with all that is in it. */
 void manager_entry_leave(struct manager_entry *e);
 

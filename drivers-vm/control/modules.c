@@ -135,6 +135,14 @@ int64_t control_memory_create(uint64_t bytes, uint32_t flags)
 	return hc(HC_MEMORY_CREATE, HILUM_HANDLE_HOST, bytes, flags);
 }
 
+bool control_fill_page(void *page)
+{
+	if (hc(HC_VM_STATUS, HILUM_HANDLE_SELF, (uintptr_t)page) < 0)
+		return false;
+	memset(page, 0, 4096);
+	return true;
+}
+
 bool control_map_here(hilum_handle_t memory, uint64_t bytes, uint8_t **at)
 {
 	static uint64_t next = PLACES_FOR_A_WHILE;

@@ -112,17 +112,15 @@ static bool find_survivor(void)
 	if (memory == 0 || !map_survivor(memory))
 		return false;
 	recover_claim(memory, HILUM_OBJECT_MEMORY);
-	return survivor_find((void *)PLACES_SURVIVOR);
+	return survivor_find((void *)PLACES_SURVIVOR, control_fill_page);
 }
 
 static void make_survivor(void)
 {
-	int64_t memory = control_memory_create(survivor_bytes(), HILUM_MEMORY_4K_PAGES);
+	int64_t memory = control_memory_create(survivor_bytes(), HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
 
-	if (memory < 0 || !map_survivor((hilum_handle_t)memory))
+	if (memory < 0 || !map_survivor((hilum_handle_t)memory) || !survivor_make((void *)PLACES_SURVIVOR, control_fill_page))
 		service_log("not enough memory for what is to outlive the control VM: guests will not survive its end");
-	else
-		survivor_make((void *)PLACES_SURVIVOR);
 }
 
 /* What another control VM has mapped here is mapped anew where it is wanted; configuration space stays. */

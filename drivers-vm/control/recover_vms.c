@@ -125,7 +125,7 @@ static struct manager_definition *read_definition(const char *name)
 static void take_over(struct manager_entry *e, const struct manager_entry *from)
 {
 	e->version = from->version;
-	e->place = from->place;
+	manager_entry_set_place(e, from->place);
 	e->state = from->state;
 	e->preserved = from->preserved;
 	e->started_ns = from->started_ns;
@@ -167,9 +167,9 @@ static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 	struct manager_definition *other = kept->changed ? read_definition(kept->name) : NULL;
 
 	e->taken = other != NULL ? other : e->defined;
-	e->slot = (int)slot;
+	manager_entry_set_slot(e, (int)slot);
 	bool whole = guest_recover(slot, &kept->guest, &e->taken->config, e->console.memory);
-	whole &= guest_devices_recover(slot, kept->disks);
+	whole &= guest_devices_recover(slot, &e->taken->config, kept->disks);
 	if (!whole && e->state != MANAGER_WAITING)
 		end_without_guest(e);
 	if (whole && kept->entry.debugged && !guest_at(slot)->ended) {
@@ -230,8 +230,10 @@ static void recover_others(void)
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
 		while (e->place == MANAGER_VMS_MAX && taken[place])
 			place++;
-		if (e->place == MANAGER_VMS_MAX)
-			taken[e->place = place] = true;
+		if (e->place != MANAGER_VMS_MAX)
+			continue;
+		taken[place] = true;
+		manager_entry_set_place(e, place);
 	}
 }
 
@@ -241,7 +243,7 @@ void vms_recover(void)
 	size_t bytes;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
-		e->place = MANAGER_VMS_MAX; /* not known yet */
+		manager_entry_set_place(e, MANAGER_VMS_MAX); /* not known yet */
 	for (unsigned place = 0; place < MANAGER_VMS_MAX; place++) {
 		static struct kept_vm kept;
 		const void *record = survivor_get(SURVIVOR_VM, place, &bytes);
@@ -261,21 +263,12 @@ void vms_recover(void)
 
 /* ---- The driver VM ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_in(uint64_t gpa, uint64_t from, uint64_t stride, uint32_t *slot)
-{
-	*slot = (uint32_t)((gpa - from) / stride);
-	return gpa >= from && (gpa - from) / stride < CHANNEL_SLOTS;
-}
-
 /* Whether a mapping of the driver VM's belongs to a guest that is there, or to none at all. */
 static bool is_claimed(uint64_t gpa)
 {
-	uint32_t slot;
-
-	if (is_in(gpa, CHANNEL_TRAP_GPA, CHANNEL_TRAP_STRIDE, &slot) || is_in(gpa, CHANNEL_STATE_GPA, CHANNEL_STATE_BYTES, &slot) ||
-	    is_in(gpa, CHANNEL_RECORD_GPA, CHANNEL_RECORD_STRIDE, &slot))
-		return guest_at(slot)->made;
-	return gpa < CHANNEL_RAM_GPA || driver_space_is_taken(gpa);
+	if (gpa >= CHANNEL_SLOT_GPA && gpa < CHANNEL_RAM_GPA)
+		return guest_at((uint32_t)((gpa - CHANNEL_SLOT_GPA) / CHANNEL_SLOT_STRIDE))->made;
+	return gpa < CHANNEL_SLOT_GPA || driver_space_is_taken(gpa);
 }
 
 void vms_release_unclaimed(void)
@@ -299,7 +292,7 @@ unsigned vms_go_on(void)
 {
 	unsigned go_on = 0;
 
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		guest_recover_end(slot);
 		go_on += guest_at(slot)->made && !guest_at(slot)->ended;
 	}

@@ -28,6 +28,7 @@ static const struct {
 };
 
 static uint8_t *memory_at;
+static survivor_fill fill_page;
 
 static size_t copy_bytes(enum survivor_kind kind)
 {
@@ -52,6 +53,38 @@ static size_t offset_of(unsigned kind)
 static struct copy *copy_of(enum survivor_kind kind, unsigned index, unsigned which)
 {
 	return (struct copy *)(memory_at + offset_of(kind) + (2 * index + which) * copy_bytes(kind));
+}
+
+static uintptr_t page_behind(size_t offset)
+{
+	return ((uintptr_t)memory_at + offset + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1);
+}
+
+/* The pages between two offsets, but for the one that holds the byte before the first, which is there. */
+static bool fill(size_t from, size_t to)
+{
+	for (uintptr_t page = page_behind(from); page < page_behind(to); page += PAGE_BYTES)
+		if (!fill_page((void *)page))
+			return false;
+	return true;
+}
+
+/* The records of VMs come last, and are there one after the other as places are used. */
+static bool grow(unsigned index)
+{
+	struct survivor_head *head = survivor_head();
+	size_t both = 2 * copy_bytes(SURVIVOR_VM), from = offset_of(SURVIVOR_VM);
+
+	for (; head->vms <= index; head->vms++)
+		if (!fill(from + head->vms * both, from + (head->vms + 1) * both))
+			return false;
+	return true;
+}
+
+/* Whether there is such a record, and its memory. */
+static bool is_there(enum survivor_kind kind, unsigned index)
+{
+	return memory_at != NULL && index < kinds[kind].count && (kind != SURVIVOR_VM || index < survivor_head()->vms);
 }
 
 /* Against stray stores, not against an enemy: a word at a time, as records are written often. */
@@ -96,16 +129,23 @@ size_t survivor_bytes(void)
 	return (offset_of(SURVIVOR_KINDS) + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
 }
 
-void survivor_make(void *memory)
+bool survivor_make(void *memory, survivor_fill how)
 {
 	memory_at = memory;
+	fill_page = how;
+	if (!fill(0, offset_of(SURVIVOR_VM))) {
+		memory_at = NULL;
+		return false;
+	}
 	survivor_head()->bytes = survivor_bytes();
 	__atomic_store_n(&survivor_head()->magic, MAGIC, __ATOMIC_RELEASE);
+	return true;
 }
 
-bool survivor_find(void *memory)
+bool survivor_find(void *memory, survivor_fill how)
 {
 	memory_at = memory;
+	fill_page = how;
 	if (survivor_head()->magic == MAGIC && survivor_head()->bytes == survivor_bytes())
 		return true;
 	memory_at = NULL;
@@ -124,7 +164,7 @@ struct event_ring *survivor_events(void)
 
 void *survivor_begin(enum survivor_kind kind, unsigned index, size_t bytes)
 {
-	if (memory_at == NULL || index >= kinds[kind].count || bytes > kinds[kind].bytes)
+	if (memory_at == NULL || index >= kinds[kind].count || bytes > kinds[kind].bytes || (kind == SURVIVOR_VM && !grow(index)))
 		return NULL;
 	struct copy *old = newest(kind, index), *c = copy_of(kind, index, old == copy_of(kind, index, 0));
 	__atomic_store_n(&c->sequence, 0, __ATOMIC_SEQ_CST); /* does not count from here on */
@@ -144,7 +184,7 @@ void survivor_commit(enum survivor_kind kind, unsigned index, size_t bytes)
 void survivor_put(enum survivor_kind kind, unsigned index, const void *from, size_t bytes)
 {
 	size_t have;
-	const void *old = memory_at != NULL && index < kinds[kind].count ? survivor_get(kind, index, &have) : NULL;
+	const void *old = survivor_get(kind, index, &have);
 
 	if (bytes != 0 ? old != NULL && have == bytes && memcmp(old, from, bytes) == 0 : old == NULL)
 		return;
@@ -158,7 +198,7 @@ void survivor_put(enum survivor_kind kind, unsigned index, const void *from, siz
 
 const void *survivor_get(enum survivor_kind kind, unsigned index, size_t *bytes)
 {
-	const struct copy *c = memory_at != NULL && index < kinds[kind].count ? newest(kind, index) : NULL;
+	const struct copy *c = is_there(kind, index) ? newest(kind, index) : NULL;
 
 	*bytes = c != NULL ? c->bytes : 0;
 	return *bytes != 0 ? c->at : NULL;

@@ -33,15 +33,20 @@ struct survivor_head {
 	uint64_t making_died;  /* ... so many control VMs have died of making it, one after the other */
 	uint64_t started_all;  /* 1: the VMs of hilum.toml were started */
 	uint64_t clean;	       /* so many times everything was begun afresh */
+	uint64_t vms;	       /* the records of so many VMs, from place 0 on, have memory */
 };
 
 /* Of the memory, whole pages. */
 size_t survivor_bytes(void);
 
-/* Fresh memory, all zero. */
-void survivor_make(void *memory);
+/* Gives a page that was never touched memory, all zero; false: there is none. */
+typedef bool (*survivor_fill)(void *page);
+
+/* Fresh memory, of which no page is there yet. What every control VM needs is filled at once, a VM's record with the first that is put.
+ * False: there is not enough. */
+bool survivor_make(void *memory, survivor_fill fill);
 /* Memory that another control VM has made; false: it is not that. */
-bool survivor_find(void *memory);
+bool survivor_find(void *memory, survivor_fill fill);
 
 /* NULL before survivor_make or survivor_find. */
 struct survivor_head *survivor_head(void);

@@ -15,20 +15,17 @@
 #define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
 #define CHANNEL_PORT_GPA    0x80200000ull /* of the control VM's card and disk: port_area.h */
 #define CHANNEL_PORT_BYTES  0x60000ull
-#define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
-#define CHANNEL_TRAP_STRIDE 0x40000ull
-#define CHANNEL_STATE_GPA   0x92000000ull /* what is kept of slot s from one driver VM to the next: + s * CHANNEL_STATE_BYTES */
 #define CHANNEL_STATE_BYTES 0x400000ull
-#define CHANNEL_RECORD_GPA  0x9A000000ull /* struct vm_record of slot s: + s * CHANNEL_RECORD_STRIDE */
-#define CHANNEL_RECORD_STRIDE 0x200000ull
 #define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
 #define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
-#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
+#define CHANNEL_SLOT_GPA    0x100000000ull /* what belongs to a slot beside RAM: see channel_trap_page and its neighbours */
+#define CHANNEL_SLOT_STRIDE 0x800000ull
+#define CHANNEL_RAM_GPA     0x200000000ull /* guests' RAM and RAM disks from here up */
 
 #define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
 
-#define CHANNEL_SLOTS 32u
+#define CHANNEL_SLOTS 512u
 #define CHANNEL_DEVICES 64u
 #define CHANNEL_BARS    6u
 
@@ -39,7 +36,8 @@
 #define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
 #define CHANNEL_EVENT_BEAT    4u /* of every other vCPU */
 #define CHANNEL_EVENT_PORT    5u /* the control VM has filled a queue of its port's */
-#define CHANNEL_EVENT_DOORBELL 64u /* + slot: a virtqueue of that guest has buffers */
+#define CHANNEL_EVENT_DOORBELL 64u /* + slot % CHANNEL_DOORBELLS: a virtqueue of one of these guests has buffers */
+#define CHANNEL_DOORBELLS      64u
 
 enum channel_kind {
 	CHANNEL_NONE,
@@ -144,7 +142,7 @@ struct channel_message {
 			uint32_t serial_event;  /* bound to its interrupt: HC_IRQ_ACK */
 			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
-			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE */
+			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE, HC_VM_STATUS */
 			uint32_t reserved;
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
@@ -185,7 +183,7 @@ struct channel_message {
 			uint32_t physical_bits;
 			uint32_t flags; /* CHANNEL_VM_* */
 			uint32_t balloon_pages; /* of 4 KiB, to begin with */
-			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot */
+			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS */
 		} attach;
 		struct {
 			uint32_t rid;
@@ -236,7 +234,11 @@ struct channel_ring {
 	uint8_t pad[48];
 	/* Of the ring to the control VM only; the driver VM's. */
 	uint64_t log_position; /* write_seq of the log ring up to which it has printed */
-	uint8_t beat[64];      /* of each vCPU: moves on when its event bit CHANNEL_EVENT_BEAT, vCPU 0's COMMAND, was seen */
+	union {
+		uint8_t beat[64]; /* of each vCPU: moves on when its event bit CHANNEL_EVENT_BEAT, vCPU 0's COMMAND, was seen */
+		/* Of the ring to the driver VM only: a bit for each slot with typed input. The writer sets them, the reader takes them. */
+		uint64_t typed[CHANNEL_SLOTS / 64];
+	};
 	struct channel_message message[CHANNEL_RING_SIZE];
 };
 
@@ -244,6 +246,27 @@ struct channel {
 	struct channel_ring to_driver, to_control;
 };
 _Static_assert(sizeof(struct channel) == 4096, "one page");
+
+/* A slot's places in the driver VM. Trap pages and record are near each other, so that one page of nested tables maps both. */
+static inline uint64_t channel_trap_page(uint64_t slot, uint64_t vcpu)
+{
+	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + vcpu * 4096;
+}
+
+/* Its struct vm_record. */
+static inline uint64_t channel_record_place(uint64_t slot)
+{
+	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + 0x80000;
+}
+
+/* What is kept of it from one driver VM to the next, CHANNEL_STATE_BYTES. */
+static inline uint64_t channel_state_place(uint64_t slot)
+{
+	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + 0x400000;
+}
+_Static_assert(0x80000 + sizeof(struct vm_record) <= 0x400000 && 0x400000 + CHANNEL_STATE_BYTES <= CHANNEL_SLOT_STRIDE &&
+		       CHANNEL_SLOT_GPA + CHANNEL_SLOTS * CHANNEL_SLOT_STRIDE <= CHANNEL_RAM_GPA,
+	       "a slot's places are disjoint");
 
 /* False: the ring is full. */
 static inline bool channel_put(struct channel_ring *ring, const struct channel_message *message)

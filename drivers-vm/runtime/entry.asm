@@ -7,7 +7,7 @@
 ;   stack:    service_stacks + (index + 1) * SERVICE_STACK_BYTES
 ; Every vCPU writes the same page tables: whoever comes second changes nothing.
 
-SERVICE_STACK_BYTES equ 32768
+SERVICE_STACK_BYTES equ 32768		; service.ld has the same
 MSR_EFER equ 0xC0000080
 
 extern __image_start, __image_end, _end

@@ -102,6 +102,11 @@ void metrics_write_driver_restarts(struct text *text, const char *name, const st
 	write_number(text, name, host->driver_restarts);
 }
 
+void metrics_write_control_busy(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_seconds(text, name, host->control_busy_ns);
+}
+
 void metrics_write_state_kept(struct text *text, const char *name, const struct manager_host *host)
 {
 	(void)host;
