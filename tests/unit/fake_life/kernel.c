@@ -3,6 +3,7 @@
 
 #include "kernel.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -424,6 +425,12 @@ bool service_map_memory(uint64_t gpa, uint64_t bytes)
 	(void)gpa;
 	fake_places = (uint64_t)(uintptr_t)window;
 	return window != MAP_FAILED;
+}
+
+void runtime_abort(const char *reason)
+{
+	fail_msg("%s", reason);
+	abort();
 }
 
 uint64_t service_tsc(void)
