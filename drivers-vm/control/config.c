@@ -15,8 +15,9 @@ static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are store
 
 #define DEFAULT_MEMORY_BYTES 0x10000000ull
 #define DEFAULT_WEIGHT	     256u
+#define CORE_PERCENT	     100u /* of a core, per vCPU */
 #define DEFAULT_DRIVER_RESTARTS 10u
-#define FIELDS_MAX	     40u
+#define FIELDS_MAX	     48u
 
 static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
 static const char *const devices_words[] = {"auto", "all", "none", NULL};
@@ -32,6 +33,7 @@ static const char *const on_watchdog_words[] = {"reset", "poweroff", "pause", "i
 static const struct config_field global_fields[] = {
 	{GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words},
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
+	{GLOBAL(core_scheduling), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
 	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
@@ -39,6 +41,16 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
+
+/* What an operator may change while the VM runs. */
+#define SCHEDULE_FIELDS                                                                      \
+	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},             \
+	{VM(cap, cap), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64},         \
+	{VM(reservation, reservation), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64}, \
+	{VM(cpus, cpus), .set = config_set_cores},                                             \
+	{VM(dedicated, dedicated), .set = config_set_boolean}
+
+static const struct config_field schedule_fields[] = {SCHEDULE_FIELDS};
 
 static const struct config_field vm_fields[] = {
 	{VM(name, name), .set = config_set_vm_name, .required = true},
@@ -51,8 +63,7 @@ static const struct config_field vm_fields[] = {
 	{VM(hugepages, hugepages), .set = config_set_boolean},
 	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
 	{VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64},
-	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},
-	{VM(cpus, cpus), .set = config_set_cores},
+	SCHEDULE_FIELDS,
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
 	{VM(debug_exit, debug_exit), .set = config_set_port},
@@ -182,11 +193,67 @@ static const struct toml_value *find_same_name(const struct toml_value *vms, con
 	return NULL;
 }
 
+/* `key` of the table, or the table itself if it is another one that does not fit what was there before. */
+static uint32_t line_of(const struct toml_value *table, const char *key)
+{
+	const struct toml_value *value = toml_find(table, key);
+
+	return value != NULL ? value->key_line : table->line;
+}
+
+/* A VM whose cores are its own needs neither a share nor a limit of them. */
+static bool check_dedicated(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
+{
+	unsigned cores = 0;
+	bool valid = true;
+
+	if (!vm->dedicated)
+		return true;
+	for (uint64_t left = vm->cpus; left != 0; left &= left - 1)
+		cores++;
+	if (cores < vm->vcpus)
+		valid = config_fail(reader, line_of(table, "dedicated"), "vm.dedicated",
+				    "needs a core in cpus for each vCPU: %u of %u are there", cores, (unsigned)vm->vcpus);
+	if (vm->cap != 0)
+		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "does not go with dedicated = true");
+	if (vm->reservation != 0)
+		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "does not go with dedicated = true");
+	return valid;
+}
+
+static bool check_schedule(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
+{
+	uint32_t most = CORE_PERCENT * vm->vcpus;
+	bool valid = check_dedicated(reader, table, vm);
+
+	if (vm->cap > most)
+		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "%u is more than its vCPUs can use (%u)", (unsigned)vm->cap,
+				    (unsigned)most);
+	if (vm->reservation > most)
+		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "%u is more than its vCPUs can use (%u)",
+				    (unsigned)vm->reservation, (unsigned)most);
+	if (vm->cap != 0 && vm->reservation > vm->cap)
+		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "is more than cap allows (%u)",
+				    (unsigned)vm->cap);
+	return valid;
+}
+
+unsigned config_read_schedule(const struct toml_value *table, const struct config_report *report, struct config_vm *vm)
+{
+	struct config_reader reader = {.file = "", .report = report};
+	struct config_vm changed = *vm;
+
+	if (config_read_table(&reader, schedule_fields, COUNT(schedule_fields), "vm.", table, &changed) &&
+	    check_schedule(&reader, table, &changed))
+		*vm = changed;
+	return reader.errors;
+}
+
 /* The checks across keys; also of a VM with other errors, so that one run shows all. */
 static bool check_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
 	const struct toml_value *console = toml_find(table, "console");
-	bool valid = true;
+	bool valid = check_schedule(reader, table, vm);
 
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
 		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",

@@ -28,6 +28,8 @@ struct driver_parts {
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS], beat_event[HILUM_MAX_VCPUS]; /* vCPU 0's is also the command event */
 	uint32_t vcpus;
 	uint8_t beat_seen[HILUM_MAX_VCPUS], beats_missed[HILUM_MAX_VCPUS];
+	bool beat_asked[HILUM_MAX_VCPUS];
+	uint64_t asked_by_guest[HILUM_MAX_VCPUS]; /* guest_core_is_undisturbed's */
 };
 
 static struct driver_parts parts;
@@ -284,6 +286,12 @@ static bool is_alive(void)
 	return !lost;
 }
 
+/* A vCPU on a core that is a guest's alone is left in peace as long as that guest asks nothing of it. vCPU 0 works for all. */
+static bool needs_beat(uint32_t i)
+{
+	return !guest_core_is_undisturbed(i, &parts.asked_by_guest[i]) || i == 0 || parts.beats_missed[i] != 0;
+}
+
 bool driver_has_missed_beats(unsigned allowed)
 {
 	/* Of this driver VM: another one, that lived as long, has counted to the same number. */
@@ -291,13 +299,15 @@ bool driver_has_missed_beats(unsigned allowed)
 
 	for (uint32_t i = 0; i < parts.vcpus; i++) {
 		uint8_t beat = __atomic_load_n(&channel->to_control.beat[i % sizeof(channel->to_control.beat)], __ATOMIC_RELAXED);
-		missed[i] = beat == seen[i] ? missed[i] + 1 : 0;
+		missed[i] = beat == seen[i] && parts.beat_asked[i] ? missed[i] + 1 : 0;
 		seen[i] = beat;
 		if (missed[i] > allowed) {
 			memset(missed, 0, sizeof(parts.beats_missed));
 			return true;
 		}
-		hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
+		parts.beat_asked[i] = needs_beat(i);
+		if (parts.beat_asked[i])
+			hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
 	}
 	return false;
 }

@@ -47,6 +47,14 @@ bool guest_fail(const struct guest *g, enum manager_result result, const char *f
 	return false;
 }
 
+/* `failure` is there already. */
+static bool refuse(const struct guest *g, enum manager_result result)
+{
+	failed_with = result;
+	service_log("vm %s: %s%s%s", g->config->name, failure.field, failure.field[0] == '\0' ? "" : ": ", failure.detail);
+	return false;
+}
+
 static bool fail(const struct guest *g, const char *what, int64_t error)
 {
 	return guest_fail(g, error == HILUM_E_NO_MEMORY ? MANAGER_NO_MEMORY : MANAGER_FAILED, "", "%s: %s", what, control_error(error));
@@ -67,14 +75,17 @@ static bool map_ram(struct guest *g)
 	return error >= 0 || fail(g, "mapping its memory", error);
 }
 
+/* Where a vCPU begins: of cores that the guest is bound to, one after the other. */
 static uint32_t choose_core(const struct config_vm *c)
 {
+	if (c->cpus == 0)
+		return HILUM_CORE_ANY;
 	for (uint32_t tries = 0; tries < control_host.core_count; tries++) {
 		uint32_t core = next_core++ % control_host.core_count;
-		if (c->cpus == 0 || (core < 64 && (c->cpus >> core & 1)))
+		if (core < 64 && (c->cpus >> core & 1))
 			return core;
 	}
-	return 0;
+	return HILUM_CORE_ANY;
 }
 
 bool guest_make_vcpu(struct guest *g, uint32_t index)
@@ -87,13 +98,22 @@ bool guest_make_vcpu(struct guest *g, uint32_t index)
 	return true;
 }
 
-static bool make_vcpus(struct guest *g)
+/* A vCPU that is new may run anywhere, without limits. */
+static bool is_bound(const struct config_vm *c)
+{
+	return c->cpus != 0 || c->cap != 0 || c->reservation != 0;
+}
+
+static bool make_vcpus(struct guest *g, uint32_t slot)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
 		if (!guest_make_vcpu(g, i))
 			return false;
 		g->plugged |= 1ull << i;
 	}
+	enum manager_result result = is_bound(g->config) ? guest_schedule(slot, &failure) : MANAGER_OK;
+	if (result != MANAGER_OK)
+		return refuse(g, result);
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
 	return error >= 0 || fail(g, "its first state", error);
@@ -151,7 +171,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
-	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
+	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g, slot) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
 		return false;
 	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0 && !paused; i++)

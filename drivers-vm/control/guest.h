@@ -66,6 +66,10 @@ void guest_continue(uint32_t slot);
 void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc);
 /* Stands still for good. */
 void guest_preserve(uint32_t slot);
+/* Its vCPUs get what its configuration says of cores, weight and limits, from their next turn on. After a failure some may have it. */
+enum manager_result guest_schedule(uint32_t slot, struct manager_error *error);
+/* Whether that core is one guest's alone, which has asked nothing of the driver VM since `*asked` was written here last. */
+bool guest_core_is_undisturbed(uint32_t core, uint64_t *asked);
 void guest_press_button(uint32_t slot);
 /*
  * So many vCPUs, from 1 to vcpus_max: those that are missing are there at once, for the guest to start them; those that are too many the

@@ -28,8 +28,10 @@ static bool make(struct guest *g, uint32_t slot)
 
 	if (!guest_make_vcpu(g, i))
 		return false;
-	if (driver_is_lost() || guest_share_trap_page(g, slot, i))
-		return true; /* a driver VM to come gets them all */
+	struct manager_error why;
+	bool shared = driver_is_lost() || guest_share_trap_page(g, slot, i); /* a driver VM to come gets them all */
+	if (shared && guest_schedule(slot, &why) == MANAGER_OK)
+		return true;
 	hc(HC_HANDLE_CLOSE, g->vcpu[i]); /* the kernel keeps the vCPU, stopped, as long as the VM */
 	g->vcpu[i] = 0;
 	g->vcpus--;

@@ -98,6 +98,15 @@ enum manager_result manager_set_autostart(const char *name, bool enabled, const 
 /* MANAGER_CONFLICT while it is not shut off. */
 enum manager_result manager_undefine(const char *name, struct manager_error *error);
 
+/* What it starts with next: as in manager_find unless a change is pending. NULL: there is no such VM. */
+const struct config_vm *manager_defined(const char *name);
+/*
+ * Changes weight, limits and cores at once, and in the definition: `now` has those of the VM as it runs, `next` those it starts with
+ * next. On failure nothing has changed. Nothing is stored.
+ */
+enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
+				     struct manager_error *error);
+
 /*
  * What becomes of a VM, by what an operator asks for (left) and what it does itself (right):
  *

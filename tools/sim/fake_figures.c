@@ -34,6 +34,9 @@ bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats
 	busy = busy_ns(run, vcpu);
 	*out = (struct hilum_vcpu_stats){.run_tsc = busy / 1000 * (TSC_HZ / 1000000), .ready_tsc = busy / 100000 * (TSC_HZ / 1000000),
 					 .switches = run / 4000000, .injected = run / 3000000};
+	out->core = vcpu % 4;
+	out->migrations = run / 5000000000u;
+	out->capped_tsc = vm->view.config->cap != 0 ? out->ready_tsc : 0;
 	out->exits[HILUM_EXIT_CPUID] = 200 + vcpu;
 	out->exits[HILUM_EXIT_HALT] = run / 4000000;
 	out->exits[HILUM_EXIT_INTERRUPT] = run / 9000000;

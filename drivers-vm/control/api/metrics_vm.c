@@ -116,6 +116,20 @@ static void write_vcpu_delay(struct text *text, const char *name, const struct m
 	write_vcpu_seconds(text, name, vm, offsetof(struct hilum_vcpu_stats, ready_tsc), tsc_hz);
 }
 
+static void write_vcpu_capped(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	write_vcpu_seconds(text, name, vm, offsetof(struct hilum_vcpu_stats, capped_tsc), tsc_hz);
+}
+
+static void write_vcpu_core(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	struct hilum_vcpu_stats stats;
+
+	(void)tsc_hz;
+	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++)
+		text_format(text, "%s{domain=\"%s\",vcpu=\"%u\"} %u\n", name, vm->config->name, i, (unsigned)stats.core);
+}
+
 static void write_exits(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
 	struct hilum_vcpu_stats stats;
@@ -146,6 +160,12 @@ static void write_switches(struct text *text, const char *name, const struct man
 {
 	(void)tsc_hz;
 	write_vcpu_counts(text, name, vm, offsetof(struct hilum_vcpu_stats, switches));
+}
+
+static void write_migrations(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	(void)tsc_hz;
+	write_vcpu_counts(text, name, vm, offsetof(struct hilum_vcpu_stats, migrations));
 }
 
 /* ---- Disks and cards --------------------------------------------------------------------------------------------------------------- */
@@ -226,6 +246,7 @@ const struct metric_family metric_families[] = {
 	VM("memory_stats_actual_balloon_bytes", "gauge", "Memory that the balloon leaves to the guest.", write_balloon),
 	VM("vcpu_time_seconds_total", "counter", "Time that the virtual CPU has run.", write_vcpu_time),
 	VM("vcpu_delay_seconds_total", "counter", "Time that the virtual CPU could have run but waited for a core.", write_vcpu_delay),
+	VM("vcpu_cpu", "gauge", "Core where the virtual CPU is.", write_vcpu_core),
 
 	VM("block_stats_read_bytes_total", "counter", "Bytes read from the disk.", write_disk_read_bytes),
 	VM("block_stats_read_requests_total", "counter", "Read requests to the disk.", write_disk_reads),
@@ -244,6 +265,8 @@ const struct metric_family metric_families[] = {
 	HILUM("exits_total", "counter", "VM exits by reason.", write_exits),
 	HILUM("interrupts_total", "counter", "Interrupts delivered to the virtual CPU.", write_interrupts),
 	HILUM("switches_total", "counter", "Times that the virtual CPU was switched to.", write_switches),
+	HILUM("capped_seconds_total", "counter", "Time that the virtual CPU could have run but its cap forbade.", write_vcpu_capped),
+	HILUM("migrations_total", "counter", "Times that the virtual CPU went to another core.", write_migrations),
 	HILUM("overhead_bytes", "gauge", "Memory that the kernel spends on the VM.", write_overhead),
 	HILUM("starts_total", "counter", "Starts of the VM.", write_starts),
 	HILUM("crashes_total", "counter", "Crashes of the VM.", write_crashes),

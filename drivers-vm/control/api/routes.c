@@ -12,6 +12,8 @@ const struct route routes[] = {
 	{HTTP_GET, V1 "/vms/{name}", AUTH_VIEWER, route_get_vm, false, AUTH_NONE, NULL},
 	{HTTP_PUT, V1 "/vms/{name}", AUTH_ADMIN, route_put_vm, true, AUTH_NONE, NULL},
 	{HTTP_DELETE, V1 "/vms/{name}", AUTH_ADMIN, route_delete_vm, false, AUTH_NONE, NULL},
+	{HTTP_GET, V1 "/vms/{name}/schedule", AUTH_VIEWER, route_get_schedule, false, AUTH_NONE, NULL},
+	{HTTP_PUT, V1 "/vms/{name}/schedule", AUTH_ADMIN, route_put_schedule, true, AUTH_NONE, NULL},
 	{HTTP_POST, V1 "/vms/{name}/boot", AUTH_OPERATOR, route_boot, true, AUTH_NONE, NULL},
 	{HTTP_POST, V1 "/vms/{name}/shutdown", AUTH_OPERATOR, route_shutdown, true, AUTH_NONE, NULL},
 	{HTTP_POST, V1 "/vms/{name}/power-button", AUTH_OPERATOR, route_power_button, true, AUTH_NONE, NULL},

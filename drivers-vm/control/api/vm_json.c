@@ -90,6 +90,9 @@ static void write_vcpu(struct json_out *json, const struct hilum_vcpu_stats *sta
 	json_open(json, '{');
 	json_put_uint(json, "run_ns", vm_tsc_to_ns(stats->run_tsc, tsc_hz));
 	json_put_uint(json, "ready_ns", vm_tsc_to_ns(stats->ready_tsc, tsc_hz));
+	json_put_uint(json, "capped_ns", vm_tsc_to_ns(stats->capped_tsc, tsc_hz));
+	json_put_uint(json, "core", stats->core);
+	json_put_uint(json, "migrations", stats->migrations);
 	json_put_uint(json, "switches", stats->switches);
 	json_put_uint(json, "interrupts", stats->injected);
 	json_key(json, "exits");
