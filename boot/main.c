@@ -91,11 +91,10 @@ static void read_multiboot(uint32_t magic, uint32_t mbi)
 
 static void claim_kernel(void)
 {
-	uint64_t bytes = (uint64_t)(kernel_image_end - kernel_image_start);
+	uint64_t bytes = kernel_virt_to_hpa(kernel_image_end) - LOG_BOX_HPA;
 
 	if (memory_map_add(&info, 0, LOW_BYTES, BOOT_RANGE_KERNEL) != STATUS_OK ||
-	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) !=
-		    STATUS_OK)
+	    memory_map_add(&info, LOG_BOX_HPA, bytes, BOOT_RANGE_KERNEL) != STATUS_OK)
 		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
 }
 

@@ -46,20 +46,13 @@ static never_inline void take_fpu(struct vcpu *v)
 	(void)bad; /* validated when it was set, or read back from the CPU */
 }
 
-void backend_load_spec_ctrl(const struct vcpu *v)
-{
-	v->cpu->spec_ctrl = v->spec_ctrl;
-	speculation_set_control(v->spec_ctrl);
-}
-
 void backend_load_vcpu(struct vcpu *v)
 {
 	if (v->cpu->fpu != v && v->has_fpu)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
-	if (unlikely(v->cpu->spec_ctrl != v->spec_ctrl))
-		backend_load_spec_ctrl(v);
+	speculation_set_control(v->spec_ctrl);
 	fetch_forget(v);
 }
 

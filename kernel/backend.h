@@ -13,7 +13,6 @@ void backend_open_fpu(void);
 
 /* FPU and XCR0, which stay on the core until another vCPU that has them is loaded or _release is called; TSC_AUX. */
 void backend_load_vcpu(struct vcpu *v);
-void backend_load_spec_ctrl(const struct vcpu *v);
 void backend_release_fpu(struct cpu *cpu);
 /* DR0 to DR3, which only a vCPU that uses them needs. */
 void backend_load_debug(const struct vcpu *v);

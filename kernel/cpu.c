@@ -72,8 +72,9 @@ static void kick_interrupt(unsigned vector)
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
 		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its core and its requests are read */
-		if (unlikely(__atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE) != cpu)) {
-			vcpu_hand_on(v);
+		struct cpu *owner = __atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE);
+		if (unlikely(owner != cpu)) {
+			vcpu_post(v, owner);
 		} else if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
 			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
 			bool runs = vcpu_prepare(v);

@@ -45,7 +45,6 @@ struct cpu {
 	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
 	struct vcpu *loaded;  /* whose registers (MSRs, segments) the core holds */
 	uint32_t last_vm, last_guest; /* ids of the VM and of the VM that is no service VM that it ran last */
-	uint64_t spec_ctrl;   /* of the vCPU that is loaded */
 	struct vcpu *fpu;     /* whose FPU registers and XCR0 the core holds; it may be a vCPU that a service VM's works for now */
 	struct queue realtime; /* ready vCPUs that do not share by weight, keyed by rank and arrival */
 	struct queue fair;     /* ready ones that do and are bound to this core, keyed by virtual time */

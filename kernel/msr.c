@@ -5,7 +5,6 @@
 #include <hilum/defences.h>
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/speculation.h"
-#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/pvclock.h"
 #include "kernel/virt_ops.h"
@@ -126,7 +125,7 @@ static never_inline enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t
 		if (speculation_guest_bits == 0 || value & ~speculation_guest_bits)
 			return STATUS_INVALID;
 		v->spec_ctrl = value;
-		backend_load_spec_ctrl(v);
+		speculation_set_control(value);
 		return STATUS_OK;
 	case MSR_PRED_CMD: /* IBPB, which is all that there is, acts here and now */
 		if (!(host_health.defences & HILUM_DEFENCE_IBPB) || value > 1)

@@ -71,10 +71,13 @@ void queue_insert(struct queue *queue, struct queue_node *node, uint64_t key)
 	attach(&queue->first, NULL, node);
 }
 
-void queue_remove(struct queue_node *node)
+void queue_take_out(struct queue_node *node)
 {
-	if (node->link == NULL)
-		return;
-	merge(node->link, node->parent, node->child[0], node->child[1]);
+	struct queue_node **link = node->link;
+
 	node->link = NULL;
+	if (node->child[1] == NULL && node->parent == NULL) /* the first of one or two: so are most timers */
+		attach(link, NULL, node->child[0]);
+	else
+		merge(link, node->parent, node->child[0], node->child[1]);
 }

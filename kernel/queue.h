@@ -30,7 +30,13 @@ static inline bool queue_contains(const struct queue_node *node)
 /* Insert `node`, which is in no queue. */
 void queue_insert(struct queue *queue, struct queue_node *node, uint64_t key);
 
+void queue_take_out(struct queue_node *node);
+
 /* Remove `node` from the queue that it is in, if it is in one. Its key stays. */
-void queue_remove(struct queue_node *node);
+static inline void queue_remove(struct queue_node *node)
+{
+	if (node->link != NULL)
+		queue_take_out(node);
+}
 
 #endif

@@ -87,6 +87,7 @@ void sched_remove(struct cpu *cpu, struct vcpu *v)
 	if (v->by_weight) {
 		v->by_weight = false;
 		cpu->waiting -= v->weight;
+		cpu->load -= v->weight;
 		v->vm->waiting[cpu->arch.id]--;
 	}
 	queue_remove(&v->run_node);
@@ -100,7 +101,7 @@ void sched_remove(struct cpu *cpu, struct vcpu *v)
  * Its parameters are new, or it comes from another core, with a virtual time that is relative to that one's. False: it had to go on to
  * a core where it may run.
  */
-static bool settle(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
+static rare bool settle(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 {
 	(void)__atomic_fetch_and(&v->requests, ~VCPU_REQUEST_SCHEDULE, __ATOMIC_ACQ_REL);
 	if (cpu->charged == v)
@@ -115,7 +116,7 @@ static bool settle(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 		vcpu_arrive(v);
 	}
 	sched_limit_init(v, now_tsc);
-	struct cpu *to = sched_fits(cpu, v) ? NULL : sched_place(v->is_service ? ~0ull : v->cores, cpu->arch.id);
+	struct cpu *to = sched_fits(cpu, v) ? NULL : sched_place(v, cpu->arch.id);
 	if (to == NULL)
 		return true;
 	sched_give(cpu, v, to, 0, now_tsc);
@@ -131,6 +132,7 @@ static void insert_by_weight(struct cpu *cpu, struct vcpu *v, bool has_come, uin
 		v->virtual_time = cpu->virtual_time;
 	v->by_weight = true;
 	cpu->waiting += v->weight;
+	cpu->load += v->weight;
 	v->vm->waiting[cpu->arch.id]++;
 	queue_insert(v->cores & (v->cores - 1) ? &cpu->loose : &cpu->fair, &v->run_node, v->virtual_time);
 	if (cpu->current == NULL)
@@ -180,7 +182,7 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 }
 
 /* Some have waited long enough for their cap, or may run before others again. */
-static void refill(struct cpu *cpu, uint64_t now_tsc)
+static rare void refill(struct cpu *cpu, uint64_t now_tsc)
 {
 	struct queue_node *node;
 
@@ -221,7 +223,7 @@ void sched_spins(struct vcpu *v)
 }
 
 /* The favoured one instead of `v`, unless it would be too far ahead then. */
-static struct vcpu *favour(struct cpu *cpu, struct vcpu *v)
+static rare struct vcpu *favour(struct cpu *cpu, struct vcpu *v)
 {
 	struct vcpu *other = cpu->favoured;
 	uint64_t slice = tsc_from_ns(SCHED_SLICE_NS) * SCHED_WEIGHT_DEFAULT;

@@ -38,7 +38,7 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc);
 void sched_guest_halts(struct vcpu *guest);
 
 /* The one that runs spins: let another of its VM run, which may have what it spins for. */
-void sched_spins(struct vcpu *v);
+void sched_spins(struct vcpu *v) rare;
 
 /* It will wait no longer, or elsewhere: if it has waited in its queue that is counted. */
 void sched_end_wait(struct vcpu *v, uint64_t now_tsc);
@@ -58,7 +58,7 @@ void sched_look(struct cpu *cpu);
 /* ---- Limits: kernel/sched_limit.c. Own core -------------------------------------------------------------------------------- */
 
 /* Take weight, cap and right from `v->schedule`. */
-void sched_limit_init(struct vcpu *v, uint64_t now_tsc);
+void sched_limit_init(struct vcpu *v, uint64_t now_tsc) rare;
 
 /* It has run for so many ticks up to now: whether it is capped, its rank, and when to look again. */
 void sched_limit(struct cpu *cpu, struct vcpu *v, uint64_t ran_tsc, uint64_t now_tsc);
@@ -71,27 +71,27 @@ uint64_t sched_limit_left(const struct vcpu *v);
 
 /* ---- Places: kernel/sched_place.c ------------------------------------------------------------------------------------------- */
 
-/* A new vCPU's parameters and core (HILUM_CORE_ANY: one with little to do). */
-void sched_init_vcpu(struct vcpu *v, uint64_t core, uint32_t weight);
+/* A new vCPU's parameters and core (HILUM_CORE_ANY: one with little to do). STATUS_BUSY: that, or each, is another's alone. */
+must_check enum status sched_init_vcpu(struct vcpu *v, uint64_t core, uint32_t weight) rare;
 
 /*
  * HC_VCPU_SCHEDULE. STATUS_INVALID: a value, or no such core; STATUS_BUSY: no core can promise that. Object lock held.
  */
-must_check enum status sched_set(struct vcpu *v, const struct hilum_schedule *schedule);
+must_check enum status sched_set(struct vcpu *v, const struct hilum_schedule *schedule) rare;
 
 /* It ends: what was promised to it is free. Object lock held. */
-void sched_release(struct vcpu *v);
+void sched_release(struct vcpu *v) rare;
 
-/* Whether `v` may run on this core; if not, where it should go. Own core. */
+/* Whether `v` may run on this core; if not, where it should go, `from` before others that have no more to do. */
 bool sched_fits(const struct cpu *cpu, const struct vcpu *v);
-struct cpu *sched_place(uint64_t cores, uint32_t from);
+struct cpu *sched_place(const struct vcpu *v, uint32_t from) rare;
 
 /* Own core: give `v` away, with a start of `credit` in virtual time. */
-void sched_give(struct cpu *cpu, struct vcpu *v, struct cpu *to, uint64_t credit, uint64_t now_tsc);
+void sched_give(struct cpu *cpu, struct vcpu *v, struct cpu *to, uint64_t credit, uint64_t now_tsc) rare;
 /* ... what waits, to idle cores; when a vCPU was chosen, to one that is further ahead. */
-void sched_share(struct cpu *cpu, uint64_t now_tsc);
-void sched_balance(struct cpu *cpu, uint64_t now_tsc);
+void sched_share(struct cpu *cpu, uint64_t now_tsc) rare;
+void sched_balance(struct cpu *cpu, uint64_t now_tsc) rare;
 /* This core has nothing to do. */
-void sched_rest(struct cpu *cpu);
+void sched_rest(struct cpu *cpu) rare;
 
 #endif

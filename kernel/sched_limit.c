@@ -6,8 +6,8 @@
 #include "kernel/vcpu.h"
 
 #define MILLION      1000000ull
-#define CAP_RATE     985u   /* of 1000: with the bucket below, 995 of any second's 1000, and 5 for late timers */
-#define CAP_SIZE_NS  10000ull /* for each per mille: 1 percent of a second's */
+#define CAP_RATE      983u     /* of 1000: with the bucket below 997 of what the cap allows in any second, and 3 for late timers */
+#define CAP_SIZE_NS   14000ull /* for each per mille: 14 of 1000 of a second's */
 #define RIGHT_SIZE_NS 20000ull
 
 static void bucket_set(struct sched_bucket *b, uint32_t rate, uint64_t size, bool full, uint64_t now)
@@ -19,12 +19,11 @@ static void bucket_set(struct sched_bucket *b, uint32_t rate, uint64_t size, boo
 
 static void bucket_take(struct sched_bucket *b, uint64_t ran, uint64_t now)
 {
-	uint64_t passed = now - b->since < tsc_hz() ? now - b->since : tsc_hz(); /* in which any bucket fills */
+	uint64_t passed = now - b->since, old = passed > tsc_hz() ? passed - tsc_hz() : 0; /* a second's worth is as good as more */
 
-	b->left += (int64_t)(passed * b->rate / MILLION);
+	b->left += (int64_t)((passed - old) * b->rate / MILLION) - (int64_t)(ran > old ? ran - old : 0);
 	if (b->left > b->size)
 		b->left = b->size;
-	b->left -= (int64_t)ran;
 	b->since = now;
 }
 
@@ -58,16 +57,14 @@ void sched_limit(struct cpu *cpu, struct vcpu *v, uint64_t ran_tsc, uint64_t now
 		if (v->cap.left >= v->cap.size / 16)
 			v->capped = SCHED_FREE;
 		else
-			wait = bucket_wait(&v->cap, v->cap.size);
+			wait = bucket_wait(&v->cap, v->cap.size / 2); /* the other half is for the time until its turn */
 	}
 	if (v->right.rate != 0) {
-		bucket_take(&v->right, ran_tsc, now_tsc);
-		if (v->right.left < v->right.size / 64) {
-			v->right.left = v->right.left > 0 ? v->right.left : 0; /* what it ran by weight is no debt */
+		bucket_take(&v->right, v->rank == SCHED_BY_WEIGHT ? 0 : ran_tsc, now_tsc);
+		if (v->right.left < v->right.size / 64)
 			v->rank = SCHED_BY_WEIGHT;
-		} else if (v->right.left >= v->right.size / 2) {
+		else if (v->right.left >= v->right.size / 2)
 			v->rank = v->is_service ? SCHED_SERVICE : SCHED_RESERVED;
-		}
 		if (v->rank == SCHED_BY_WEIGHT && bucket_wait(&v->right, v->right.size / 2) < wait)
 			wait = bucket_wait(&v->right, v->right.size / 2);
 	}

@@ -23,11 +23,16 @@ bool sched_fits(const struct cpu *cpu, const struct vcpu *v)
 	return v == alone || ((v->cores & bit_of(cpu)) && (alone == NULL || v->is_service));
 }
 
-struct cpu *sched_place(uint64_t cores, uint32_t from)
+static bool has_core_alone(const struct vcpu *v)
 {
+	return v->booked != NULL && v->booked->dedicated == v;
+}
+
+struct cpu *sched_place(const struct vcpu *v, uint32_t from)
+{
+	uint64_t cores = v->is_service || has_core_alone(v) ? v->cores : v->cores & ~sched_dedicated_cores;
 	struct cpu *best = NULL;
 
-	cores &= ~sched_dedicated_cores;
 	for (uint32_t i = 0; i < cpu_count; i++) {
 		struct cpu *cpu = cpu_table[(from + i) % cpu_count];
 		if ((cores & bit_of(cpu)) && (best == NULL || cpu->load < best->load))
@@ -36,17 +41,19 @@ struct cpu *sched_place(uint64_t cores, uint32_t from)
 	return best;
 }
 
-void sched_init_vcpu(struct vcpu *v, uint64_t core, uint32_t weight)
+enum status sched_init_vcpu(struct vcpu *v, uint64_t core, uint32_t weight)
 {
-	uint32_t from = (v->vm->id + v->index) % cpu_count;
-	struct cpu *cpu = core != HILUM_CORE_ANY ? cpu_table[core] : sched_place(~0ull, from);
-
-	v->cpu = cpu != NULL ? cpu : cpu_table[from];
 	v->is_service = v->vm->flags & HILUM_VM_REALTIME;
-	v->cores = core != HILUM_CORE_ANY || v->is_service ? bit_of(v->cpu) : cores_present();
+	v->cores = core != HILUM_CORE_ANY ? 1ull << core : cores_present();
+	v->cpu = sched_place(v, v->vm->id + v->index);
+	if (v->cpu == NULL)
+		return STATUS_BUSY;
+	if (v->is_service)
+		v->cores = bit_of(v->cpu);
 	v->schedule = (struct hilum_schedule){ .weight = weight, .budget = v->is_service ? SCHED_BUDGET_DEFAULT : 0 };
 	v->stats.core = v->cpu->arch.id;
 	sched_limit_init(v, rdtsc());
+	return STATUS_OK;
 }
 
 void sched_release(struct vcpu *v)
@@ -61,11 +68,6 @@ void sched_release(struct vcpu *v)
 		__atomic_store_n(&cpu->dedicated, NULL, __ATOMIC_RELAXED);
 		sched_dedicated_cores &= ~bit_of(cpu);
 	}
-}
-
-static bool has_core_alone(const struct vcpu *v)
-{
-	return v->booked != NULL && v->booked->dedicated == v;
 }
 
 /* Whether every other guest's vCPU may run on a core that is nobody's alone, even without `taken`. */
@@ -144,7 +146,7 @@ void sched_give(struct cpu *cpu, struct vcpu *v, struct cpu *to, uint64_t credit
 	if (cpu->charged == v)
 		sched_account(cpu, now_tsc); /* before its virtual time is taken */
 	sched_end_wait(v, now_tsc);
-	v->virtual_time -= cpu->virtual_time + credit;
+	v->virtual_time -= cpu->virtual_time + credit + 1; /* before its equals there: it may have waited long here */
 	vcpu_move(v, to);
 }
 
@@ -198,15 +200,15 @@ static uint64_t frame_of(const struct cpu *cpu, uint64_t now)
 /*
  * Those who share a heavier core fall behind those of a lighter one. The one that waits longest here goes where it makes the two
  * more alike; or if it makes them the other way round, or they lie far apart, when this core is behind: so they take turns. It takes the
- * difference with it as a start, and gets what it has missed. What goes beyond one interval's worth is forgotten.
+ * difference with it as a start, and gets what it has missed. What goes beyond a slice's worth is forgotten.
  */
 void sched_balance(struct cpu *cpu, uint64_t now_tsc)
 {
 	struct vcpu *v = container_of(cpu->loose.first, struct vcpu, run_node);
-	int64_t limit = (int64_t)tsc_from_ns(SCHED_BALANCE_NS), ahead, most = 0;
+	int64_t limit = (int64_t)tsc_from_ns(SCHED_SLICE_NS), ahead, most = 0;
 	struct cpu *best = NULL;
 
-	cpu->balance_tsc = now_tsc + (uint64_t)limit;
+	cpu->balance_tsc = now_tsc + tsc_from_ns(SCHED_BALANCE_NS);
 	for (uint32_t i = 1; i < cpu_count; i++) {
 		struct cpu *other = cpu_table[(cpu->arch.id + i) % cpu_count];
 		uint64_t load = other->load + v->weight;

@@ -106,8 +106,7 @@ static bool request_can_be_posted(const struct vcpu *v, uint32_t requests)
 	return requests == VCPU_REQUEST_INTERRUPT && untold == 0;
 }
 
-/* Into the inbox of its core, or what was its core a moment ago. */
-static void inbox_put(struct vcpu *v, struct cpu *cpu)
+void vcpu_post(struct vcpu *v, struct cpu *cpu)
 {
 	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
 		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */
@@ -139,7 +138,7 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 	} else if ((old & requests) == requests) {
 		return; /* whoever raised them has kicked */
 	}
-	inbox_put(v, cpu);
+	vcpu_post(v, cpu);
 }
 
 /* The local APIC model's way to its vCPU. */
@@ -291,20 +290,14 @@ static void vcpu_park(struct vcpu *v)
 
 void vcpu_move(struct vcpu *v, struct cpu *to)
 {
-	struct vcpu **here = &v->vm->by_core[v->cpu->arch.id], **there = &v->vm->by_core[to->arch.id];
-
 	vcpu_detach(v);
-	if (*here == v)
-		__atomic_store_n(here, NULL, __ATOMIC_RELAXED); /* who looks for one here takes another of the VM */
-	if (*there == NULL)
-		__atomic_store_n(there, v, __ATOMIC_RELAXED);
 	v->asid_generation = 0; /* what that core's TLB holds of it is old */
 	v->arrives = true;
 	v->stats.migrations++;
 	v->stats.core = to->arch.id;
 	(void)__atomic_fetch_or(&v->requests, VCPU_REQUEST_SCHEDULE, __ATOMIC_RELAXED);
 	__atomic_store_n(&v->cpu, to, __ATOMIC_RELEASE);
-	inbox_put(v, to);
+	vcpu_post(v, to);
 }
 
 void vcpu_arrive(struct vcpu *v)
@@ -312,11 +305,6 @@ void vcpu_arrive(struct vcpu *v)
 	v->arrives = false;
 	timer_unpark(v, &v->apic_timer);
 	timer_unpark(v, &v->wait_timer);
-}
-
-void vcpu_hand_on(struct vcpu *v)
-{
-	inbox_put(v, __atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE));
 }
 
 bool vcpu_prepare(struct vcpu *v)
@@ -422,8 +410,6 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 		return STATUS_INVALID;
 	if (vm->vcpu[index] != NULL)
 		return STATUS_EXISTS;
-	if (!(vm->flags & HILUM_VM_REALTIME) && sched_place(core != HILUM_CORE_ANY ? 1ull << core : ~0ull, 0) == NULL)
-		return STATUS_BUSY;
 	struct vcpu *v = pool_alloc_pages(1);
 	if (v == NULL)
 		return STATUS_NO_MEMORY;
@@ -432,7 +418,11 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	object_ref(&vm->object);
 	v->index = (uint32_t)index;
 	v->stopped = 1;
-	sched_init_vcpu(v, core, (uint32_t)weight);
+	enum status placed = sched_init_vcpu(v, core, (uint32_t)weight);
+	if (placed != STATUS_OK) {
+		object_unref(&v->object);
+		return placed;
+	}
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
 	v->has_fpu = !(vm->flags & HILUM_VM_NO_FPU);

@@ -266,6 +266,9 @@ void vcpu_reload(struct vcpu *v);
 /* Raise requests and make the vCPU's core look at them. */
 void vcpu_request(struct vcpu *v, uint32_t requests);
 
+/* Into the inbox of its core, or what was its core a moment ago. */
+void vcpu_post(struct vcpu *v, struct cpu *cpu);
+
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
 must_check enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out);
 void vcpu_free(struct object *object);
@@ -274,8 +277,6 @@ void vcpu_free(struct object *object);
 void vcpu_move(struct vcpu *v, struct cpu *to);
 /* It has come to this core: its timers too. */
 void vcpu_arrive(struct vcpu *v);
-/* Another core's kick was for `v`, which is this core's no more. */
-void vcpu_hand_on(struct vcpu *v);
 
 /* Let it run; its VM's CPUID table is fixed from now on. */
 void vcpu_run(struct vcpu *v);

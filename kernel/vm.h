@@ -47,7 +47,7 @@ struct vm {
 	void *io_bitmap; /* 3 pages, only once host ports were granted */
 
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
-	struct vcpu *by_core[CPU_MAX]; /* a vCPU of that core, for synchronous traps; a hint, for any of them will do */
+	struct vcpu *by_core[CPU_MAX]; /* one that was made for that core, for synchronous traps; any other would do */
 	uint8_t waiting[CPU_MAX]; /* vCPUs that wait for that core by weight; that core only */
 	struct vlapic_bus bus;
 	struct cpuid_table cpuid;

@@ -16,10 +16,10 @@
 extern struct hilum_last_run log_last_run;
 
 /*
- * From now on the log goes to `box` too, two pages at a fixed place that neither firmware nor boot loader touches (LOG_BOX_HPA, in the
- * pages below 32 KiB); what lies there is taken out first. Without this call there is none.
+ * From now on the log goes to `box` too, two pages at a fixed place that neither firmware nor boot loader touches (LOG_BOX_HPA, right
+ * below the image); what lies there is taken out first. Without this call there is none.
  */
-#define LOG_BOX_HPA 0x4000ull
+#define LOG_BOX_HPA 0x1FE000ull
 void log_open_box(struct hilum_last_run *box);
 
 /* The run ends now; why. */

@@ -52,8 +52,13 @@ void speculation_init_core(void)
 
 void speculation_set_control(uint64_t guest)
 {
-	if (speculation_guest_bits != 0)
-		wrmsr(MSR_SPEC_CTRL, guest | (host_health.arch_capabilities & HILUM_ARCH_IBRS_ALL ? 1 : 0)); /* IBRS */
+	struct cpu_arch *cpu = cpu_arch_self();
+	uint8_t value = (uint8_t)(guest | (host_health.arch_capabilities & HILUM_ARCH_IBRS_ALL ? 1 : 0)); /* IBRS */
+
+	if (likely(cpu->spec_ctrl == value))
+		return;
+	cpu->spec_ctrl = value;
+	wrmsr(MSR_SPEC_CTRL, value);
 }
 
 void speculation_change_vm(bool predictors)

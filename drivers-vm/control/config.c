@@ -16,13 +16,15 @@ static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are store
 #define DEFAULT_MEMORY_BYTES 0x10000000ull
 #define DEFAULT_WEIGHT	     256u
 #define DEFAULT_DRIVER_RESTARTS 10u
-#define FIELDS_MAX	     24u
+#define FIELDS_MAX	     40u
 
 static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
 static const char *const devices_words[] = {"auto", "all", "none", NULL};
 static const char *const console_words[] = {"serial", "virtio", NULL};
 static const char *const profile_words[] = {"kvm", "bare", NULL};
-static const char *const action_words[] = {"destroy", "restart", "preserve", NULL};
+static const char *const action_words[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart", NULL};
+static const char *const watchdog_words[] = {"none", "wdat", NULL};
+static const char *const on_watchdog_words[] = {"reset", "poweroff", "pause", "inject-nmi", "none", NULL};
 
 #define GLOBAL(name)	 .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
 #define VM(name, member) .path = "vm." #name, .key = #name, .offset = offsetof(struct config_vm, member)
@@ -48,6 +50,7 @@ static const struct config_field vm_fields[] = {
 	{VM(prefault, prefault), .set = config_set_boolean},
 	{VM(hugepages, hugepages), .set = config_set_boolean},
 	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
+	{VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64},
 	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},
 	{VM(cpus, cpus), .set = config_set_cores},
 	{VM(serial, serial), .set = config_set_boolean},
@@ -63,6 +66,9 @@ static const struct config_field vm_fields[] = {
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
 	{VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words},
+	{VM(watchdog, watchdog), .set = config_set_choice, .choices = watchdog_words},
+	{VM(on_watchdog, on_watchdog), .set = config_set_choice, .choices = on_watchdog_words},
+	{VM(autostart, autostart), .set = config_set_autostart},
 };
 
 static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
@@ -185,6 +191,10 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *tabl
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
 		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
 				    "is not smaller than memory");
+	if (vm->vcpus_max == 0)
+		vm->vcpus_max = vm->vcpus;
+	if (vm->vcpus_max < vm->vcpus)
+		valid = config_fail(reader, toml_find(table, "vcpus_max")->key_line, "vm.vcpus_max", "is less than vcpus");
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)

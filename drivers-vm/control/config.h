@@ -54,6 +54,29 @@ enum config_action {
 	CONFIG_ACTION_DESTROY,
 	CONFIG_ACTION_RESTART,
 	CONFIG_ACTION_PRESERVE,
+	CONFIG_ACTION_COREDUMP_DESTROY, /* its memory and registers are kept as a core file; then as DESTROY, */
+	CONFIG_ACTION_COREDUMP_RESTART, /* or as RESTART */
+};
+
+enum config_watchdog {
+	CONFIG_WATCHDOG_NONE,
+	CONFIG_WATCHDOG_WDAT, /* described by ACPI's table of that name */
+};
+
+/* When the guest has not touched its watchdog in time. */
+enum config_on_watchdog {
+	CONFIG_ON_WATCHDOG_RESET,
+	CONFIG_ON_WATCHDOG_POWEROFF,
+	CONFIG_ON_WATCHDOG_PAUSE,
+	CONFIG_ON_WATCHDOG_INJECT_NMI,
+	CONFIG_ON_WATCHDOG_NONE,
+};
+
+/* Whether a VM is started when the machine is. */
+enum config_autostart {
+	CONFIG_AUTOSTART_BY_FILE, /* if hilum.toml names it */
+	CONFIG_AUTOSTART_NO,
+	CONFIG_AUTOSTART_YES,
 };
 
 /* [[vm.disk]] */
@@ -118,6 +141,7 @@ struct config_vm {
 	const char *cmdline; /* empty if not given */
 	uint64_t memory_bytes;
 	uint32_t vcpus;
+	uint32_t vcpus_max; /* as many can be there while it runs; at least `vcpus` */
 	uint32_t weight;
 	uint64_t cpus; /* bit n: may run on host core n; zero: on any */
 	bool prefault;  /* all memory at start; else on first access */
@@ -128,6 +152,9 @@ struct config_vm {
 	uint32_t debug_crash; /* likewise: writes end the driver VM, for tests */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
+	enum config_watchdog watchdog;
+	enum config_on_watchdog on_watchdog;
+	enum config_autostart autostart;
 	bool packed;		/* virtio devices offer packed rings */
 	bool rng;		/* a virtio entropy device */
 	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */

@@ -43,6 +43,14 @@ bool config_set_boolean(struct config_reader *reader, const struct config_field 
 	return true;
 }
 
+bool config_set_autostart(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
+{
+	if (!check_type(reader, field, value, TOML_BOOLEAN))
+		return false;
+	*(enum config_autostart *)place(field, target) = value->boolean ? CONFIG_AUTOSTART_YES : CONFIG_AUTOSTART_NO;
+	return true;
+}
+
 bool config_set_uint32(struct config_reader *reader, const struct config_field *field,
 		       const struct toml_value *value, void *target)
 {
@@ -280,7 +288,7 @@ static const struct {
 	{0x00, 0xEF}, /* DMA, PICs, PIT, keyboard controller, RTC, system control ports */
 	{PLATFORM_COM1_PORT, PLATFORM_COM1_PORT + 7},
 	{0x4D0, 0x4D1}, /* PIC edge/level registers */
-	{PLATFORM_SLEEP_CONTROL_PORT, PLATFORM_RESET_PORT},
+	{PLATFORM_SLEEP_CONTROL_PORT, PLATFORM_ACPI_PORTS_LAST},
 	{0xCF8, 0xCFF}, /* PCI configuration and reset control */
 	{PLATFORM_PCI_IO_BASE, PLATFORM_PCI_IO_LIMIT},
 };

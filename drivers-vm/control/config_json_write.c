@@ -144,7 +144,9 @@ static void write_devices(struct json_out *json, const struct config_vm *vm)
 void config_write_json(struct json_out *json, const struct config_vm *vm)
 {
 	static const char *const consoles[] = {"serial", "virtio"}, *const profiles[] = {"kvm", "bare"};
-	static const char *const actions[] = {"destroy", "restart", "preserve"};
+	static const char *const actions[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart"};
+	static const char *const watchdogs[] = {"none", "wdat"};
+	static const char *const on_watchdog[] = {"reset", "poweroff", "pause", "inject-nmi", "none"};
 
 	json_open(json, '{');
 	json_put_string(json, "kernel", vm->kernel);
@@ -154,6 +156,7 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_bool(json, "prefault", vm->prefault);
 	json_put_bool(json, "hugepages", vm->hugepages);
 	json_put_uint(json, "vcpus", vm->vcpus);
+	json_put_uint(json, "vcpus_max", vm->vcpus_max);
 	json_put_uint(json, "weight", vm->weight);
 	put_cores(json, vm->cpus);
 	json_put_bool(json, "serial", vm->serial);
@@ -168,6 +171,10 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_string(json, "on_poweroff", actions[vm->on_poweroff]);
 	json_put_string(json, "on_reboot", actions[vm->on_reboot]);
 	json_put_string(json, "on_crash", actions[vm->on_crash]);
+	json_put_string(json, "watchdog", watchdogs[vm->watchdog]);
+	json_put_string(json, "on_watchdog", on_watchdog[vm->on_watchdog]);
+	if (vm->autostart != CONFIG_AUTOSTART_BY_FILE)
+		json_put_bool(json, "autostart", vm->autostart == CONFIG_AUTOSTART_YES);
 	write_devices(json, vm);
 	json_close(json, '}');
 }

@@ -77,13 +77,22 @@ static uint32_t choose_core(const struct config_vm *c)
 	return 0;
 }
 
+bool guest_make_vcpu(struct guest *g, uint32_t index)
+{
+	int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, index, choose_core(g->config), g->config->weight);
+
+	if (vcpu < 0)
+		return fail(g, "vCPU", vcpu);
+	g->vcpu[g->vcpus++] = (hilum_handle_t)vcpu;
+	return true;
+}
+
 static bool make_vcpus(struct guest *g)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
-		int64_t vcpu = hc(HC_VCPU_CREATE, g->vm, i, choose_core(g->config), g->config->weight);
-		if (vcpu < 0)
-			return fail(g, "vCPU", vcpu);
-		g->vcpu[i] = (hilum_handle_t)vcpu;
+		if (!guest_make_vcpu(g, i))
+			return false;
+		g->plugged |= 1ull << i;
 	}
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
@@ -138,7 +147,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 
 	if (!make_vm(g, slot) || !make_memory(g))
 		return false;
-	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
+	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
@@ -253,7 +262,7 @@ static bool is_whole(const struct guest *g)
 		     recover_has(g->state, HILUM_OBJECT_MEMORY);
 
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
-		whole &= i < g->config->vcpus ? recover_has(g->vcpu[i], HILUM_OBJECT_VCPU) : g->vcpu[i] == 0;
+		whole &= i < g->vcpus ? recover_has(g->vcpu[i], HILUM_OBJECT_VCPU) : g->vcpu[i] == 0;
 	return whole && driver_space_claim(g->driver_ram, g->config->memory_bytes);
 }
 
@@ -276,7 +285,7 @@ bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_
 	recover_claim(g->vm, HILUM_OBJECT_VM);
 	recover_claim(g->memory, HILUM_OBJECT_MEMORY);
 	recover_claim(g->state, HILUM_OBJECT_MEMORY);
-	for (uint32_t i = 0; i < config->vcpus; i++)
+	for (uint32_t i = 0; i < g->vcpus; i++)
 		recover_claim(g->vcpu[i], HILUM_OBJECT_VCPU);
 	return true;
 }

@@ -17,6 +17,10 @@ struct guest {
 	unsigned killed; /* driver VMs have died of its state, one after the other */
 	hilum_handle_t vm, memory, state;
 	hilum_handle_t record; /* struct vm_record; the console's */
+	uint32_t vcpus; /* that have been made, from 0 on; some of them may not be plugged in, */
+	uint64_t plugged; /* as bit n says of vCPU n; */
+	uint64_t leaving; /* the guest is asked to let go of these */
+	uint64_t ejected; /* by the driver VM: it has let go of these, which waits for guest_run_requests */
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS];
 	struct guest_map map;
 	uint64_t driver_ram; /* where its RAM is in the driver VM */
@@ -24,6 +28,7 @@ struct guest {
 	uint64_t paused_tsc;
 	bool asked; /* by the driver VM: request and value wait for guest_run_requests */
 	uint64_t request, value;
+	bool barked; /* likewise: its watchdog */
 };
 
 /* How a guest comes to its end. */
@@ -62,6 +67,14 @@ void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc);
 /* Stands still for good. */
 void guest_preserve(uint32_t slot);
 void guest_press_button(uint32_t slot);
+/*
+ * So many vCPUs, from 1 to vcpus_max: those that are missing are there at once, for the guest to start them; those that are too many the
+ * guest is asked to let go of. MANAGER_NO_MEMORY: some are still missing.
+ */
+enum manager_result guest_set_vcpus(uint32_t slot, unsigned count);
+unsigned guest_count_vcpus(const struct guest *g);
+/* The guest has let go of it. False: that cannot be. */
+bool guest_take_vcpu(uint32_t slot, uint64_t index);
 void guest_inject_nmi(uint32_t slot);
 
 /* The driver VM passes on what a guest asks for; it is done by the next guest_run_requests, from the main loop. */
@@ -76,12 +89,19 @@ unsigned guest_resume_all(void);
 
 /* The slot's guest has come to its end: manager.c decides. Its vCPUs may still run. */
 void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value);
+/* It has not touched its watchdog in time; said again each time that the time has passed once more. */
+void manager_guest_watchdog(uint32_t slot);
+/* It says that it has let go of a vCPU. */
+void manager_guest_ejected(uint32_t slot, uint64_t vcpu);
 
 /* ---- For guest*.c ------------------------------------------------------------------------------------------ */
 /* Why it cannot be made: in the log, and for the operator. Always false. */
 bool guest_fail(const struct guest *g, enum manager_result result, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 bool guest_load(struct guest *g);
+/* The next one, `index`, stopped. */
+bool guest_make_vcpu(struct guest *g, uint32_t index);
+bool guest_share_trap_page(const struct guest *g, uint32_t slot, uint32_t index);
 /* The driver VM's view of the guest: RAM, trap pages, and the state that outlives the driver VM. */
 bool guest_share(const struct guest *g, uint32_t slot);
 void guest_unshare(const struct guest *g, uint32_t slot);

@@ -10,13 +10,14 @@
 
 static void run_all(const struct guest *g)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
-		hc(HC_VCPU_RUN, g->vcpu[i]);
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		if (g->plugged >> i & 1)
+			hc(HC_VCPU_RUN, g->vcpu[i]);
 }
 
 static void stop_all(const struct guest *g)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
+	for (uint32_t i = 0; i < g->vcpus; i++)
 		hc(HC_VCPU_PAUSE, g->vcpu[i]);
 }
 
@@ -36,7 +37,7 @@ void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc)
 	const struct guest *g = guest_at(slot);
 	static struct hilum_vcpu_state state;
 
-	for (uint32_t i = 0; i < g->config->vcpus; i++) {
+	for (uint32_t i = 0; i < g->vcpus; i++) {
 		if (hc(HC_VCPU_GET_STATE, g->vcpu[i], (uintptr_t)&state, HILUM_STATE_MSR) < 0)
 			continue;
 		state.tsc_offset -= stood_tsc;
@@ -46,6 +47,7 @@ void guest_turn_back_clock(uint32_t slot, uint64_t stood_tsc)
 
 void guest_continue(uint32_t slot)
 {
+	const struct channel_message touch = { .kind = CHANNEL_GUEST_WATCHDOG, .slot = slot };
 	struct guest *g = guest_at(slot);
 
 	if (!g->made || !g->paused || g->ended)
@@ -53,6 +55,8 @@ void guest_continue(uint32_t slot)
 	guest_turn_back_clock(slot, service_tsc() - g->paused_tsc);
 	g->paused = false;
 	run_all(g);
+	if (g->config->watchdog != CONFIG_WATCHDOG_NONE && !driver_is_lost())
+		driver_send(&touch);
 }
 
 void guest_preserve(uint32_t slot)
@@ -75,8 +79,9 @@ void guest_inject_nmi(uint32_t slot)
 {
 	const struct guest *g = guest_at(slot);
 
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
-		hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		if (g->plugged >> i & 1)
+			hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
 }
 
 /* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
@@ -87,7 +92,12 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 {
 	struct guest *g = guest_at(slot);
 
-	if (g->asked || !g->made || g->ended)
+	if (!g->made || g->ended)
+		return;
+	g->barked |= request == CHANNEL_REQUEST_GUEST_WATCHDOG;
+	if (request == CHANNEL_REQUEST_EJECT && value < HILUM_MAX_VCPUS)
+		g->ejected |= 1ull << value;
+	if (g->asked || request == CHANNEL_REQUEST_GUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
 		return; /* the first one counts */
 	g->asked = true;
 	some_asked = true;
@@ -102,9 +112,16 @@ void guest_run_requests(void)
 	some_asked = false;
 	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		struct guest *g = guest_at(slot);
-		if (!g->made || g->ended || !g->asked)
+		if (!g->made || g->ended)
 			continue;
-		g->asked = false;
+		for (; g->ejected != 0; g->ejected &= g->ejected - 1)
+			manager_guest_ejected(slot, (uint64_t)__builtin_ctzll(g->ejected));
+		bool barked = g->barked, asked = g->asked;
+		g->barked = g->asked = false;
+		if (!asked && barked)
+			manager_guest_watchdog(slot);
+		if (!asked)
+			continue;
 		if (g->request == CHANNEL_REQUEST_POWER_OFF)
 			manager_guest_ended(slot, GUEST_POWERED_OFF, 0);
 		else if (g->request == CHANNEL_REQUEST_RESET)

@@ -11,16 +11,21 @@ static bool fail(const struct guest *g, const char *what, int64_t error)
 	return guest_fail(g, error == HILUM_E_NO_MEMORY ? MANAGER_NO_MEMORY : MANAGER_FAILED, "", "%s: %s", what, control_error(error));
 }
 
+bool guest_share_trap_page(const struct guest *g, uint32_t slot, uint32_t index)
+{
+	int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[index]);
+	int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, channel_trap_page(slot, index), 4096);
+
+	if (page >= 0)
+		hc(HC_HANDLE_CLOSE, page);
+	return error >= 0 || fail(g, "its trap page", error);
+}
+
 static bool share_trap_pages(const struct guest *g, uint32_t slot)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++) {
-		int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[i]);
-		int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, channel_trap_page(slot, i), 4096);
-		if (page >= 0)
-			hc(HC_HANDLE_CLOSE, page);
-		if (error < 0)
-			return fail(g, "its trap page", error);
-	}
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		if (!guest_share_trap_page(g, slot, i))
+			return false;
 	return true;
 }
 
@@ -42,7 +47,7 @@ void guest_unshare(const struct guest *g, uint32_t slot)
 	driver_unmap(g->driver_ram, g->config->memory_bytes);
 	driver_unmap(channel_state_place(slot), CHANNEL_STATE_BYTES);
 	driver_unmap(channel_record_place(slot), sizeof(struct vm_record));
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
+	for (uint32_t i = 0; i < g->vcpus; i++)
 		driver_unmap(channel_trap_page(slot, i), 4096);
 }
 
@@ -61,7 +66,8 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	m.attach.doorbell_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);
 	hc(HC_HANDLE_CLOSE, doorbell);
 	m.attach.vm_handle = (uint32_t)vm;
-	m.attach.vcpus = c->vcpus;
+	m.attach.vcpus = c->vcpus_max;
+	m.attach.present = g->plugged;
 	m.attach.ram_gpa = g->driver_ram;
 	m.attach.low_bytes = g->map.low_bytes;
 	m.attach.high_bytes = g->map.high_bytes;
@@ -70,6 +76,7 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	m.attach.debug_exit = c->debug_exit;
 	m.attach.debug_crash = c->debug_crash;
 	m.attach.flags = flags | (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
+			 (c->watchdog == CONFIG_WATCHDOG_WDAT ? CHANNEL_VM_WATCHDOG : 0) |
 			 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
 	m.attach.balloon_pages = (uint32_t)(c->balloon_bytes / 4096);
 	uint32_t r[4];

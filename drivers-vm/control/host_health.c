@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define LOOK_NS	    1000000000ull
-#define SHOWN_LINES 6u /* of the last run, in this one's log */
+#define SHOWN_LINES 8u /* of the last run, in this one's log */
+#define PANIC	    "hilum: panic: "
 #define TOKEN	    "hilum_"
 #define TOKEN_BYTES (sizeof(TOKEN) - 1 + 43)
 
@@ -52,14 +53,25 @@ void host_health_read_log(const struct hilum_last_run *run, char *to)
 	hide_tokens(to);
 }
 
+static unsigned lines_from(const char *text)
+{
+	unsigned lines = 0;
+
+	for (; *text != '\0'; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+/* The last ones; of a panic those from its message on. */
 static void show_last_lines(void)
 {
-	const char *line = last_log + strlen(last_log);
+	const char *line = strstr(last_log, PANIC), *end = line;
 
-	for (unsigned lines = 0; line > last_log; line--)
-		if (line[-1] == '\n' && lines++ == SHOWN_LINES)
-			break;
-	for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+	if (line == NULL)
+		for (line = last_log + strlen(last_log); line > last_log; line--)
+			if (line[-1] == '\n' && lines_from(line) >= SHOWN_LINES)
+				break;
+	for (unsigned i = 0; i < SHOWN_LINES && (end = strchr(line, '\n')) != NULL; i++, line = end + 1)
 		service_log("last run: %.*s", (int)(end - line), line);
 }
 

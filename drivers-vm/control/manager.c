@@ -94,11 +94,20 @@ void manager_entry_leave(struct manager_entry *e)
 	e->taken = NULL;
 	e->preserved = false;
 	e->intent = MANAGER_INTENT_NONE;
+	e->moves++;
+}
+
+bool manager_entry_starts(const struct manager_entry *e)
+{
+	enum config_autostart wanted = e->defined->config.autostart;
+
+	return wanted == CONFIG_AUTOSTART_YES || (wanted == CONFIG_AUTOSTART_BY_FILE && e->named);
 }
 
 static void describe(const struct manager_entry *e, struct manager_vm *out)
 {
 	const struct manager_definition *in_force = e->taken != NULL ? e->taken : e->defined;
+	const struct guest *guest = e->slot >= 0 ? guest_at((uint32_t)e->slot) : NULL;
 
 	*out = (struct manager_vm){
 		.config = &in_force->config,
@@ -106,6 +115,9 @@ static void describe(const struct manager_entry *e, struct manager_vm *out)
 		.version = e->version,
 		.change_pending = e->taken != NULL && e->taken != e->defined,
 		.from_file = e->from_file,
+		.autostart = manager_entry_starts(e),
+		.core_kept = e->core != NULL,
+		.vcpus = guest != NULL && guest->made ? guest_count_vcpus(guest) : in_force->config.vcpus,
 		.started_ns = e->state == MANAGER_RUNNING || e->state == MANAGER_PAUSED ? e->started_ns : 0,
 		.starts = e->starts,
 		.crashes = e->crashes,
@@ -175,10 +187,11 @@ static bool same_devices(const struct config_vm *a, const struct config_vm *b)
 static bool same_config(const struct config_vm *a, const struct config_vm *b)
 {
 	return same_text(a->kernel, b->kernel) && same_text(a->initrd, b->initrd) && same_text(a->cmdline, b->cmdline) &&
-	       a->memory_bytes == b->memory_bytes && a->vcpus == b->vcpus && a->weight == b->weight && a->cpus == b->cpus &&
+	       a->memory_bytes == b->memory_bytes && a->vcpus == b->vcpus && a->vcpus_max == b->vcpus_max && a->weight == b->weight && a->cpus == b->cpus &&
 	       a->prefault == b->prefault && a->hugepages == b->hugepages && a->serial == b->serial && a->console == b->console &&
 	       a->debug_exit == b->debug_exit && a->debug_crash == b->debug_crash && a->profile == b->profile &&
-	       a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash && a->packed == b->packed &&
+	       a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash &&
+	       a->watchdog == b->watchdog && a->on_watchdog == b->on_watchdog && a->autostart == b->autostart && a->packed == b->packed &&
 	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && same_devices(a, b);
 }
 
@@ -307,6 +320,7 @@ enum manager_result manager_undefine(const char *name, struct manager_error *err
 	if (e->state != MANAGER_SHUTOFF && e->state != MANAGER_CRASHED)
 		return manager_refuse(error, MANAGER_CONFLICT, "", "it is not shut off");
 	event_add("vm.undefined", name, "%s", "");
+	manager_core_drop(e, "the VM is undefined");
 	manager_entry_drop(e);
 	return MANAGER_OK;
 }
@@ -324,8 +338,25 @@ void manager_init(const struct config *config)
 			return;
 		}
 		e->from_file = true;
-		e->autostart = true;
+		e->named = true;
 	}
+}
+
+enum manager_result manager_set_autostart(const char *name, bool enabled, const struct config_vm **config)
+{
+	enum config_autostart wanted = enabled ? CONFIG_AUTOSTART_YES : CONFIG_AUTOSTART_NO;
+	struct manager_entry *e = manager_entry_find(name);
+
+	if (e == NULL)
+		return MANAGER_NOT_FOUND;
+	if (e->defined->config.autostart != wanted) {
+		e->defined->config.autostart = wanted;
+		e->version = ++versions;
+		e->from_file = false;
+		event_add("vm.changed", name, "autostart %s", enabled ? "on" : "off");
+	}
+	*config = &e->defined->config;
+	return MANAGER_OK;
 }
 
 static bool names(const struct config_vm *config, const char *image)

@@ -61,6 +61,9 @@ struct manager_vm {
 	uint64_t version;     /* of the definition: grows with each change; the API's ETag */
 	bool change_pending;  /* the definition was changed since it was started */
 	bool from_file;	      /* defined by hilum.toml */
+	bool autostart;	      /* started with the machine */
+	unsigned vcpus;	      /* that it has now, or would start with */
+	bool core_kept;	      /* there is a core file of an earlier end */
 	uint64_t started_ns;  /* since 1970, or zero */
 	char last_exit[64];   /* how it last ended, or "" */
 	uint64_t starts, crashes;
@@ -69,7 +72,7 @@ struct manager_vm {
 /* ---- For main.c ---------------------------------------------------------------------------------------------------------------------- */
 /* Defines the VMs of hilum.toml; `config` lives for ever. */
 void manager_init(const struct config *config);
-/* Starts those that hilum.toml names. */
+/* Starts those that shall be started with the machine: hilum.toml's in its order, then others by their names. */
 void manager_start_all(void);
 /* Time-outs; returns when it must be called again, as manager_clock_ns counts, or zero. */
 uint64_t manager_poll(void);
@@ -90,6 +93,8 @@ bool manager_at(unsigned index, struct manager_vm *out);
 bool manager_find(const char *name, struct manager_vm *out);
 /* Adds or replaces; *created says which. On MANAGER_OK the definition is the manager's, else still the caller's. */
 enum manager_result manager_define(struct manager_definition *definition, bool *created, struct manager_error *error);
+/* Whether it is started with the machine; changes nothing else of it. *config: its definition, until the next call that changes a VM. */
+enum manager_result manager_set_autostart(const char *name, bool enabled, const struct config_vm **config);
 /* MANAGER_CONFLICT while it is not shut off. */
 enum manager_result manager_undefine(const char *name, struct manager_error *error);
 
@@ -125,6 +130,12 @@ enum manager_action {
 };
 enum manager_result manager_act(const char *name, enum manager_action action, uint64_t timeout_ns, struct manager_error *error);
 
+/*
+ * So many vCPUs, until it ends: from 1 to its definition's vcpus_max, which is more than its vcpus. Those that come are there at once;
+ * those that shall go when the guest has let go of them. MANAGER_CONFLICT: it does not run, nor is it paused.
+ */
+enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error);
+
 /* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*
  * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,
@@ -134,6 +145,17 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *ended, struct manager_error *error);
 /* It lets go. */
 void manager_debug_end(uint32_t slot);
+
+/* ---- Core files ------------------------------------------------------------------------------------------------------------------------ */
+/*
+ * The core file of a VM: the one that its last such end has left, else of the VM itself, if it is paused or kept for a look. Returns a
+ * number for the next calls, and in *bytes its size; or negative: - enum manager_result.
+ */
+int manager_core_open(const char *name, uint64_t *bytes, struct manager_error *error);
+/* The next bytes, at most `size`. Zero: that was all. *failed: it cannot be read on, as the VM runs again, or its memory is gone. */
+size_t manager_core_read(int session, uint8_t *to, size_t size, bool *failed);
+/* `fetched`: all of it was read, and the memory of one that was kept goes. */
+void manager_core_close(int session, bool fetched);
 
 /* ---- Figures --------------------------------------------------------------------------------------------------------------------------- */
 /* Counts since the VM was started; false: it does not run, or has no such vCPU, disk or card. */

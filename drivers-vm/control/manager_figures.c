@@ -15,7 +15,7 @@ bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats
 {
 	const struct guest *g = guest_of(name);
 
-	return g != NULL && vcpu < g->config->vcpus && hc(HC_VCPU_STATS, g->vcpu[vcpu], (uintptr_t)out) >= 0;
+	return g != NULL && vcpu < g->vcpus && hc(HC_VCPU_STATS, g->vcpu[vcpu], (uintptr_t)out) >= 0;
 }
 
 bool manager_status(const char *name, struct hilum_vm_status *out)

@@ -11,7 +11,8 @@
 #define PLACES_BOOT_MODULES   0x4000000000ull
 #define PLACES_CONSOLES	      0x5000000000ull /* 2 MiB each */
 #define PLACES_UPLOADS	      0x5080000000ull
-#define PLACES_UPLOADS_LIMIT  0x6000000000ull
+#define PLACES_UPLOADS_LIMIT  0x5FC0000000ull
+#define PLACES_COREDUMP	      0x5FC0000000ull /* 2 MiB of the memory of a guest whose core file is read */
 #define PLACES_FOR_A_WHILE    0x6000000000ull /* memory that is mapped to be filled */
 #define PLACES_DEBUGGED	      0x7000000000ull /* RAM of guests that have debuggers */
 #define PLACES_DEBUGGED_LIMIT 0x8000000000ull

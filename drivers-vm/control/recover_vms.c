@@ -207,7 +207,6 @@ static void recover_making(void)
 			service_log("vm %s: %u control VMs have ended while it was made: it is not started by itself", e->defined->config.name,
 				    MAKING_MAX);
 			manager_entry_leave(e);
-			e->autostart = false;
 			e->state = MANAGER_CRASHED;
 		}
 	head->making = head->making_died = 0;

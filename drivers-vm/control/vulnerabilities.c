@@ -55,7 +55,7 @@ static void gds(const struct facts *f, char *text)
 
 static void itlb(const struct facts *f, char *text)
 {
-	put(text, "%s", !f->cpu->intel || says(f, HILUM_ARCH_PSCHANGE_NO) ? NOT_AFFECTED : "KVM: Vulnerable");
+	put(text, "%s", !f->cpu->intel || says(f, HILUM_ARCH_PSCHANGE_NO) ? NOT_AFFECTED : "Vulnerable");
 }
 
 static void l1tf(const struct facts *f, char *text)

@@ -275,6 +275,12 @@ static void command(const struct channel_message *m)
 	case CHANNEL_WATCHDOG:
 		set_watchdog((uint32_t)m->request.value);
 		return;
+	case CHANNEL_GUEST_WATCHDOG:
+		slot_touch_watchdog(m->slot);
+		return;
+	case CHANNEL_VCPUS:
+		slot_set_vcpus(m->slot, m->request.value, m->request.value2);
+		return;
 	case CHANNEL_PING:
 		answer.kind = CHANNEL_PONG;
 		break;

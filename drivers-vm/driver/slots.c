@@ -200,6 +200,8 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 		[MODEL_REQUEST_POWER_OFF] = CHANNEL_REQUEST_POWER_OFF,
 		[MODEL_REQUEST_RESET] = CHANNEL_REQUEST_RESET,
 		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT,
+		[MODEL_REQUEST_WATCHDOG] = CHANNEL_REQUEST_GUEST_WATCHDOG,
+		[MODEL_REQUEST_EJECT] = CHANNEL_REQUEST_EJECT,
 	};
 
 	if (request == MODEL_REQUEST_DEBUG_CRASH) {
@@ -208,7 +210,7 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 	}
 	if (s->ending)
 		return;
-	s->ending = true;
+	s->ending = request != MODEL_REQUEST_WATCHDOG && request != MODEL_REQUEST_EJECT;
 	control_request(s->index, as[request], value);
 }
 
@@ -367,7 +369,9 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 	struct slot *s = slot_use(index);
 	struct machine_config config = {
 		.vcpus = m->attach.vcpus,
+		.present = m->attach.present,
 		.serial = m->attach.serial,
+		.watchdog = m->attach.flags & CHANNEL_VM_WATCHDOG,
 		.virtio_console = m->attach.console == CHANNEL_CONSOLE_VIRTIO,
 		.debug_exit_port = (uint16_t)m->attach.debug_exit,
 		.debug_crash_port = (uint16_t)m->attach.debug_crash,
@@ -534,6 +538,30 @@ void slot_press_button(uint32_t index)
 		machine_set_gsi(&s->state->machine, PLATFORM_POWER_BUTTON_GSI, true);
 		machine_set_gsi(&s->state->machine, PLATFORM_POWER_BUTTON_GSI, false);
 	}
+	slot_leave(s);
+}
+
+void slot_touch_watchdog(uint32_t index)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL)
+		return;
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		watchdog_touch(&s->state->machine.watchdog);
+	slot_leave(s);
+}
+
+void slot_set_vcpus(uint32_t index, uint64_t present, uint64_t shall_go)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL)
+		return;
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		machine_set_vcpus(&s->state->machine, present, shall_go);
 	slot_leave(s);
 }
 

@@ -67,6 +67,10 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
 
 /* A press of the guest's power button. vCPU 0. */
 void slot_press_button(uint32_t index);
+/* The guest stood still: its watchdog is touched in its stead. vCPU 0. */
+void slot_touch_watchdog(uint32_t index);
+/* vCPUs that are there, and of them those that shall go; bit n is vCPU n. vCPU 0. */
+void slot_set_vcpus(uint32_t index, uint64_t present, uint64_t shall_go);
 
 /* ---- slot_record.c: what the control VM sees of the guests ---- */
 /* Keeps output of a guest that is attached; true: the control VM waits for some. Any vCPU, one at a time. */

@@ -49,6 +49,8 @@ enum channel_kind {
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_BUTTON, /* its power button is pressed */
+	CHANNEL_GUEST_WATCHDOG, /* it stood still: its watchdog is touched in its stead */
+	CHANNEL_VCPUS,  /* request.value: its vCPUs that are there, bit n is vCPU n; value2: of them those that shall go */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
 	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
@@ -73,6 +75,8 @@ enum channel_request {
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
 	CHANNEL_REQUEST_WATCHDOG,   /* value2: there is one that can be set; 2: which has reset the machine last */
 	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
+	CHANNEL_REQUEST_EJECT,      /* value2: the vCPU that the guest has let go of */
+	CHANNEL_REQUEST_GUEST_WATCHDOG, /* the guest has not touched its watchdog in time */
 	CHANNEL_REQUEST_CONTROL,    /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
 };
 
@@ -95,6 +99,7 @@ enum channel_part {
 #define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
 #define CHANNEL_VM_RNG	   2u
 #define CHANNEL_VM_BALLOON 4u
+#define CHANNEL_VM_WATCHDOG 16u
 #define CHANNEL_VM_RESUME  8u /* the machine goes on where it stood: see CHANNEL_STATE_GPA */
 
 #define CHANNEL_NIC_PACKED 1u
@@ -168,6 +173,7 @@ struct channel_message {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */
 			uint32_t vcpus;
+			uint64_t present; /* bit n: vCPU n is there; others up to `vcpus` may come */
 			uint64_t ram_gpa; /* the guest's low RAM, then its high RAM, in the driver VM */
 			uint64_t low_bytes, high_bytes;
 			uint32_t serial;     /* 1: COM1 exists */

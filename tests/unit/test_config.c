@@ -96,7 +96,7 @@ static void config_read__every_key__is_stored(void **state)
 	(void)state;
 	assert_int_equal(
 		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\n"
-			  "driver_restarts = 3\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
+			  "driver_restarts = 3\nwatchdog = 60\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
 			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\nserial = false\nconsole = 'virtio'\n"
 			  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
 			  "'destroy'\n"
@@ -119,6 +119,7 @@ static void config_read__every_key__is_stored(void **state)
 	assert_int_equal(vm->debug_exit, 0xf4);
 	assert_int_equal(vm->debug_crash, 0xf5);
 	assert_int_equal(config.driver_restarts, 3);
+	assert_int_equal(config.watchdog_seconds, 60);
 	assert_int_equal(vm->profile, CONFIG_PROFILE_BARE);
 	assert_int_equal(vm->on_poweroff, CONFIG_ACTION_PRESERVE);
 	assert_int_equal(vm->on_reboot, CONFIG_ACTION_DESTROY);
@@ -167,7 +168,12 @@ static void config_read__out_of_range__says_the_range(void **state)
 			 "hilum.toml:4: vm.debug_exit: port 0x3ff belongs to a device of the platform");
 	assert_one_error(
 		read_vm("on_crash = 'explode'\n"),
-		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\" or \"preserve\"");
+		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\", \"preserve\", "
+		"\"coredump-destroy\" or \"coredump-restart\"");
+	assert_one_error(read_vm("vcpus = 3\nvcpus_max = 2\n"), "hilum.toml:5: vm.vcpus_max: is less than vcpus");
+	assert_one_error(read_vm("autostart = 1\n"), "hilum.toml:4: vm.autostart: must be a boolean, not an integer");
+	assert_one_error(read_vm("debug_exit = 0x63f\n"),
+			 "hilum.toml:4: vm.debug_exit: port 0x63f belongs to a device of the platform");
 	assert_one_error(read_vm("initrd = ''\n"), "hilum.toml:4: vm.initrd: has 0 bytes, must have 1 to 47");
 	assert_one_error(read_vm("cmdline = \"a\\u0000b\"\n"),
 			 "hilum.toml:4: vm.cmdline: contains a NUL character");

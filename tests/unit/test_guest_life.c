@@ -141,6 +141,21 @@ void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)
 	last_value = value;
 }
 
+static unsigned barks;
+static uint64_t ejected;
+
+void manager_guest_ejected(uint32_t slot, uint64_t vcpu)
+{
+	assert_true(guests[slot].made);
+	ejected |= 1ull << vcpu;
+}
+
+void manager_guest_watchdog(uint32_t slot)
+{
+	assert_true(guests[slot].made);
+	barks++;
+}
+
 static bool debugged;
 static unsigned gdb_checks;
 
@@ -160,7 +175,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(guests, 0, sizeof(guests));
-	guests[2] = (struct guest){.config = &config, .made = true, .vm = 50};
+	guests[2] = (struct guest){.config = &config, .made = true, .vm = 50, .vcpus = VCPUS, .plugged = (1u << VCPUS) - 1};
 	for (unsigned i = 0; i < VCPUS; i++) {
 		guests[2].vcpu[i] = 100 + i;
 		running[i] = true;
@@ -236,6 +251,25 @@ static void guest_run_requests__two_were_made__first_counts(void **state)
 	assert_int_equal(ends, 1);
 }
 
+static void guest_run_requests__watchdog_and_power_off__both_count(void **state)
+{
+	(void)state;
+	barks = 0;
+	guest_request(2, CHANNEL_REQUEST_GUEST_WATCHDOG, 0);
+	guest_request(2, CHANNEL_REQUEST_POWER_OFF, 0);
+	guest_run_requests();
+	assert_int_equal(ends, 1);
+	guest_request(2, CHANNEL_REQUEST_GUEST_WATCHDOG, 0);
+	guest_request(2, CHANNEL_REQUEST_EJECT, 1);
+	guest_request(2, CHANNEL_REQUEST_EJECT, 5);
+	guest_request(2, CHANNEL_REQUEST_EJECT, UINT64_MAX); /* the driver VM may say anything */
+	guest_run_requests();
+	assert_int_equal(barks, 1);
+	assert_int_equal(ejected, 1 << 1 | 1 << 5);
+	guest_run_requests();
+	assert_int_equal(barks, 1);
+}
+
 static void guest_check_status__crashed__manager_decides(void **state)
 {
 	(void)state;
@@ -296,6 +330,7 @@ int main(void)
 		CASE(guest_inject_nmi__several_vcpus__one_message_each),
 		CASE(guest_press_button__any__driver_vm_is_told),
 		CASE(guest_run_requests__two_were_made__first_counts),
+		CASE(guest_run_requests__watchdog_and_power_off__both_count),
 		CASE(guest_check_status__crashed__manager_decides),
 		CASE(guest_check_status__crashed_under_a_debugger__its_end_waits),
 		CASE(guest_resume_all__state_kills_driver_vms__it_ends_after_two),

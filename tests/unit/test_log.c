@@ -237,6 +237,44 @@ static void log_serial_release__then_panic__silent_until_reclaimed(void **state)
 	assert_string_equal(serial_text, "hilum: panic: x\r\n");
 }
 
+static struct hilum_last_run memory;
+
+static void log_open_box__what_a_run_left__is_taken_out_and_the_box_begins_anew(void **state)
+{
+	(void)state;
+	memset(&memory, 0xA5, sizeof(memory)); /* as after power-on */
+	log_open_box(&memory);
+	assert_int_equal(log_last_run.end, HILUM_END_UNKNOWN);
+	assert_int_equal(log_last_run.written, 0);
+	for (int i = 0; i < 1000; i++)
+		log_info("line %d", i);
+	log_set_end(HILUM_END_PANIC);
+	uint64_t written = memory.written;
+	log_open_box(&memory);
+	assert_int_equal(log_last_run.end, HILUM_END_PANIC);
+	assert_int_equal(log_last_run.written, written);
+	char tail[17] = "";
+	for (int i = 0; i < 16; i++)
+		tail[i] = log_last_run.text[(written - 16 + (uint64_t)i) % HILUM_LAST_RUN_BYTES];
+	assert_string_equal(tail, "hilum: line 999\n");
+	assert_int_equal(memory.written, 0);
+	log_open_box(&memory); /* a run that ended without a word */
+	assert_int_equal(log_last_run.end, HILUM_END_NONE);
+}
+
+static void log_open_box__one_bit_differs__nothing_is_believed(void **state)
+{
+	(void)state;
+	for (unsigned byte = 0; byte < sizeof(memory); byte += byte < 24 ? 1 : 509) {
+		log_open_box(&memory);
+		log_info("something");
+		((uint8_t *)&memory)[byte] ^= 1;
+		log_open_box(&memory);
+		assert_int_equal(log_last_run.end, HILUM_END_UNKNOWN);
+		assert_int_equal(log_last_run.written, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +287,8 @@ int main(void)
 		cmocka_unit_test_setup(log_init_screen__text_screen__goes_round_behind_an_empty_line, clear_text),
 		cmocka_unit_test_setup(log_init_screen__framebuffer__pixels_inside_only, clear_text),
 		cmocka_unit_test_setup(log_serial_release__then_panic__silent_until_reclaimed, clear_text),
+		cmocka_unit_test_setup(log_open_box__what_a_run_left__is_taken_out_and_the_box_begins_anew, clear_text),
+		cmocka_unit_test_setup(log_open_box__one_bit_differs__nothing_is_believed, clear_text),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

@@ -1,7 +1,8 @@
 /*
  * The VMs' life as operators command it, on guests that are only counted and in a time that the test moves.
  *
- * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/events.c
+ * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
+ * UNIT_SOURCES: drivers-vm/control/events.c
  */
 #include "cmocka_all.h"
 
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers-vm/control/coredump/coredump.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
@@ -20,7 +22,7 @@
 
 static struct guest fake_guest[CHANNEL_SLOTS];
 static bool debuggers[CHANNEL_SLOTS];
-static unsigned buttons, nmis, consoles, made_ever;
+static unsigned buttons, nmis, consoles, made_ever, make_failures;
 static bool driver_gone, driver_dies, driver_given_up;
 static enum manager_result make_result;
 static uint64_t now_ns;
@@ -99,11 +101,16 @@ enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error 
 	assert_false(fake_guest[slot].made);
 	if (driver_dies)
 		driver_gone = true;
+	if (make_failures != 0) {
+		make_failures--;
+		return MANAGER_NO_MEMORY;
+	}
 	if (driver_dies || make_result != MANAGER_OK) {
 		snprintf(error->detail, sizeof(error->detail), "it cannot");
 		return driver_dies ? MANAGER_FAILED : make_result;
 	}
 	fake_guest[slot].made = true;
+	fake_guest[slot].plugged = 1;
 	fake_guest[slot].paused = paused;
 	made_ever++;
 	return MANAGER_OK;
@@ -154,6 +161,70 @@ void guest_inject_nmi(uint32_t slot)
 {
 	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
 	nmis++;
+}
+
+struct guest *guest_at(uint32_t slot)
+{
+	return &fake_guest[slot];
+}
+
+enum manager_result guest_set_vcpus(uint32_t slot, unsigned count)
+{
+	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
+	fake_guest[slot].plugged = (1ull << count) - 1;
+	return MANAGER_OK;
+}
+
+unsigned guest_count_vcpus(const struct guest *g)
+{
+	return (unsigned)__builtin_popcountll(g->plugged);
+}
+
+bool guest_take_vcpu(uint32_t slot, uint64_t index)
+{
+	fake_guest[slot].plugged &= ~(1ull << index);
+	return true;
+}
+
+/* A core file of one byte. */
+struct coredump {
+	uint8_t byte;
+};
+static unsigned cores;
+static uint8_t core_byte;
+
+struct coredump *coredump_take(uint32_t slot)
+{
+	struct coredump *core = malloc(sizeof(*core));
+
+	assert_true(fake_guest[slot].made && (fake_guest[slot].ended || fake_guest[slot].paused));
+	core->byte = ++core_byte;
+	cores++;
+	return core;
+}
+
+void coredump_free(struct coredump *core)
+{
+	cores -= core != NULL;
+	free(core);
+}
+
+void coredump_rest(const struct coredump *core)
+{
+	assert_non_null(core);
+}
+
+uint64_t coredump_bytes(const struct coredump *core)
+{
+	return sizeof(*core);
+}
+
+size_t coredump_read(struct coredump *core, uint64_t offset, uint8_t *to, size_t count, bool *failed)
+{
+	*failed = false;
+	assert_true(count != 0);
+	*to = core->byte;
+	return offset == 0 ? 1 : 0;
 }
 
 /* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
@@ -256,7 +327,7 @@ static int setup(void **state)
 	(void)state;
 	driver_gone = driver_dies = driver_given_up = false;
 	make_result = MANAGER_OK;
-	buttons = nmis = 0;
+	buttons = nmis = make_failures = 0;
 	return 0;
 }
 
@@ -266,6 +337,7 @@ static int teardown(void **state)
 	remove_all();
 	assert_int_equal(slots_taken(), 0);
 	assert_int_equal(consoles, 0);
+	assert_int_equal(cores, 0);
 	return 0;
 }
 
@@ -580,9 +652,9 @@ static void random_step(void)
 	switch (rand() % 8) {
 	case 0: {
 		struct manager_definition *d = definition(name, 2 + 2 * (unsigned)(rand() % 3));
-		d->config.on_poweroff = (enum config_action)(rand() % 3);
-		d->config.on_reboot = (enum config_action)(rand() % 3);
-		d->config.on_crash = (enum config_action)(rand() % 3);
+		d->config.on_poweroff = (enum config_action)(rand() % 5);
+		d->config.on_reboot = (enum config_action)(rand() % 5);
+		d->config.on_crash = (enum config_action)(rand() % 5);
 		define(d);
 		break;
 	}
@@ -624,6 +696,211 @@ static void all_of_it__random_order__every_vm_stays_in_one_of_its_states(void **
 		random_step();
 	assert_true(made_ever > 1000);
 	driver_gone = driver_dies = false;
+	make_result = MANAGER_OK;
+}
+
+/* ---- Core files -------------------------------------------------------------------------------------------------------------------------- */
+
+/* Reads "a"'s, and says what it was; negative: the result. */
+static int read_core(bool whole)
+{
+	uint64_t bytes;
+	uint8_t byte, after;
+	bool failed;
+	int session = manager_core_open("a", &bytes, &error);
+
+	if (session < 0)
+		return session;
+	assert_int_equal(bytes, 1);
+	assert_int_equal(manager_core_read(session, &byte, 1, &failed), 1);
+	assert_false(failed);
+	assert_int_equal(manager_core_read(session, &after, 1, &failed), 0);
+	manager_core_close(session, whole);
+	return byte;
+}
+
+static void manager_guest_ended__coredump_destroy__kept_until_fetched(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_COREDUMP_DESTROY);
+	assert_int_equal(read_core(true), -(int)MANAGER_CONFLICT);
+	ends("a", GUEST_CRASHED);
+	assert_int_equal(vm("a").state, MANAGER_CRASHED);
+	assert_int_equal(slots_taken(), 0); /* the memory is held by the core file alone */
+	assert_true(vm("a").core_kept);
+	assert_int_equal(read_core(false), core_byte);
+	assert_int_equal(read_core(true), core_byte);
+	assert_false(vm("a").core_kept);
+	assert_int_equal(cores, 0);
+	assert_int_equal(read_core(true), -(int)MANAGER_CONFLICT);
+}
+
+static void manager_guest_ended__coredump_restart__runs_again_and_is_given_up_in_the_end(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_COREDUMP_RESTART);
+	for (unsigned i = 0; i < 3; i++) {
+		ends("a", GUEST_CRASHED);
+		assert_int_equal(vm("a").state, MANAGER_RUNNING);
+		assert_int_equal(cores, 1); /* of the newest */
+	}
+	ends("a", GUEST_CRASHED);
+	assert_int_equal(vm("a").state, MANAGER_CRASHED);
+	assert_true(vm("a").core_kept);
+	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	assert_false(vm("a").core_kept);
+}
+
+static void manager_core_poll__nobody_fetches_it__goes_after_an_hour(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_COREDUMP_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_DESTROY);
+	ends("a", GUEST_POWERED_OFF);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	wait_ns(3599 * SECOND);
+	assert_int_equal(cores, 1);
+	assert_int_equal(manager_poll(), now_ns + SECOND);
+	wait_ns(SECOND);
+	assert_int_equal(cores, 0);
+}
+
+static void manager_act__no_memory_to_start__core_files_go_first(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_COREDUMP_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_DESTROY);
+	ends("a", GUEST_POWERED_OFF);
+	define(definition("b", 64));
+	make_failures = 1;
+	assert_int_equal(act("b", MANAGER_BOOT), MANAGER_OK);
+	assert_int_equal(cores, 0);
+	assert_int_equal(act("b", MANAGER_DESTROY), MANAGER_OK);
+	make_failures = 1;
+	assert_int_equal(act("b", MANAGER_BOOT), MANAGER_NO_MEMORY);
+}
+
+static void manager_core_read__it_goes_on__breaks_off(void **state)
+{
+	uint64_t bytes;
+	uint8_t byte;
+	bool failed;
+
+	(void)state;
+	runs_plainly();
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+	int read = read_core(true);
+	assert_int_equal(read, core_byte);
+	int session = manager_core_open("a", &bytes, &error);
+	assert_true(session >= 0);
+	assert_int_equal(act("a", MANAGER_RESUME), MANAGER_OK);
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK); /* what was read before is of another moment */
+	assert_int_equal(manager_core_read(session, &byte, 1, &failed), 0);
+	assert_true(failed);
+	manager_core_close(session, false);
+}
+
+static void manager_core_open__more_than_there_can_be__is_full(void **state)
+{
+	uint64_t bytes;
+
+	(void)state;
+	runs_plainly();
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(manager_core_open("a", &bytes, &error), i);
+	assert_int_equal(manager_core_open("a", &bytes, &error), -(int)MANAGER_FULL);
+	for (int i = 0; i < 4; i++)
+		manager_core_close(i, false);
+	assert_int_equal(manager_core_open("none", &bytes, &error), -(int)MANAGER_NOT_FOUND);
+}
+
+/* ---- Watchdogs and autostart ------------------------------------------------------------------------------------------------------------- */
+
+static void barks(enum config_on_watchdog action)
+{
+	struct manager_definition *d = definition("a", 64);
+
+	d->config.on_watchdog = action;
+	define(d);
+	if (vm("a").state != MANAGER_RUNNING)
+		assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	else
+		assert_int_equal(act("a", MANAGER_RESET), MANAGER_OK);
+	manager_guest_watchdog(slot_of("a"));
+}
+
+static void manager_guest_watchdog__each_action__is_done(void **state)
+{
+	uint64_t starts;
+
+	(void)state;
+	barks(CONFIG_ON_WATCHDOG_NONE);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	barks(CONFIG_ON_WATCHDOG_INJECT_NMI);
+	assert_int_equal(nmis, 1);
+	starts = vm("a").starts;
+	barks(CONFIG_ON_WATCHDOG_RESET);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	assert_int_equal(vm("a").starts, starts + 2);
+	assert_string_equal(vm("a").last_exit, "watchdog");
+	barks(CONFIG_ON_WATCHDOG_PAUSE);
+	assert_int_equal(vm("a").state, MANAGER_PAUSED);
+	manager_guest_watchdog(slot_of("a")); /* it stands still */
+	assert_int_equal(vm("a").state, MANAGER_PAUSED);
+	assert_int_equal(act("a", MANAGER_DESTROY), MANAGER_OK);
+	barks(CONFIG_ON_WATCHDOG_POWEROFF);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+}
+
+static void manager_guest_watchdog__a_debugger_has_it__nothing(void **state)
+{
+	(void)state;
+	runs_plainly();
+	assert_int_equal(debug("a"), MANAGER_OK);
+	manager_guest_watchdog(slot_of("a"));
+	assert_int_equal(vm("a").starts, 1);
+	manager_guest_watchdog(7); /* nobody's */
+}
+
+static void manager_set_vcpus__each_state_and_number__those_that_can_be(void **state)
+{
+	struct manager_definition *d = definition("a", 64);
+
+	(void)state;
+	d->config.vcpus_max = 3;
+	define(d);
+	define(definition("b", 64));
+	assert_int_equal(manager_set_vcpus("a", 2, &error), MANAGER_CONFLICT);
+	act("a", MANAGER_BOOT);
+	act("b", MANAGER_BOOT);
+	assert_int_equal(manager_set_vcpus("b", 1, &error), MANAGER_CONFLICT); /* it has no vcpus_max */
+	assert_int_equal(manager_set_vcpus("none", 1, &error), MANAGER_NOT_FOUND);
+	assert_int_equal(manager_set_vcpus("a", 4, &error), MANAGER_INVALID);
+	assert_int_equal(manager_set_vcpus("a", 0, &error), MANAGER_INVALID);
+	assert_string_equal(error.field, "count");
+	assert_int_equal(manager_set_vcpus("a", 3, &error), MANAGER_OK);
+	assert_int_equal(vm("a").vcpus, 3);
+	manager_guest_ejected(slot_of("a"), 2);
+	assert_int_equal(vm("a").vcpus, 2);
+}
+
+static void manager_start_all__autostart__those_alone(void **state)
+{
+	const struct config_vm *config;
+
+	(void)state;
+	define(definition("a", 64));
+	define(definition("b", 64));
+	assert_int_equal(manager_set_autostart("b", true, &config), MANAGER_OK);
+	assert_int_equal(config->autostart, CONFIG_AUTOSTART_YES);
+	assert_int_equal(manager_set_autostart("none", true, &config), MANAGER_NOT_FOUND);
+	manager_start_all();
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	assert_int_equal(vm("b").state, MANAGER_RUNNING);
+	assert_int_equal(manager_set_autostart("b", false, &config), MANAGER_OK); /* it runs on as it is */
+	assert_false(vm("b").change_pending || vm("b").autostart);
+	act("b", MANAGER_DESTROY);
+	manager_start_all();
+	assert_int_equal(vm("b").state, MANAGER_SHUTOFF);
 }
 
 /* ---- Debuggers ------------------------------------------------------------------------------------------------------------------------- */
@@ -729,6 +1006,16 @@ int main(void)
 		CASE(manager_act__reboot__starts_again_whatever_on_poweroff_says),
 		CASE(manager_act__boot_fails__says_why_and_leaves_nothing),
 		CASE(manager_driver_is_back__vm_waited__starts),
+		CASE(manager_guest_ended__coredump_destroy__kept_until_fetched),
+		CASE(manager_guest_ended__coredump_restart__runs_again_and_is_given_up_in_the_end),
+		CASE(manager_core_poll__nobody_fetches_it__goes_after_an_hour),
+		CASE(manager_act__no_memory_to_start__core_files_go_first),
+		CASE(manager_core_read__it_goes_on__breaks_off),
+		CASE(manager_core_open__more_than_there_can_be__is_full),
+		CASE(manager_guest_watchdog__each_action__is_done),
+		CASE(manager_guest_watchdog__a_debugger_has_it__nothing),
+		CASE(manager_set_vcpus__each_state_and_number__those_that_can_be),
+		CASE(manager_start_all__autostart__those_alone),
 		CASE(manager_debug_begin__shut_off__started_but_for_the_first_instruction),
 		CASE(manager_debug_begin__cannot_be_made__nothing_is_left),
 		CASE(manager_debug_begin__paused__the_debugger_s_now),

@@ -42,6 +42,11 @@ static uint32_t reason;
 static unsigned entries, reads, writes;
 static uint32_t injected;
 
+void exit_machine_check(struct vcpu *w)
+{
+	w->check_interrupts = true;
+}
+
 void exit_handle(struct vcpu *w, const struct vexit *x)
 {
 	if (exits++ == 0) {

@@ -23,7 +23,7 @@ enum cli_exit {
 struct cli_options {
 	bool help, json, accept_new;
 	const char *output, *host, *ca;
-	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait;
+	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait, disable;
 	const char *name, *role, *tail;
 	int64_t timeout, delay, since, port, linger;
 };

@@ -103,7 +103,11 @@ void http_close(struct http_session *session)
 static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
 {
 	struct http_reply *reply = ctx;
+	long status = 0;
 
+	curl_easy_getinfo(reply->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (reply->download != NULL && status == 200)
+		return fwrite(bytes, 1, size * count, reply->download);
 	return memory_append(&reply->body, bytes, size * count, BODY_BYTES_MAX) ? size * count : 0;
 }
 
@@ -207,7 +211,7 @@ enum cli_exit http_send(struct http_session *session, const struct http_request 
 	CURL *curl = session->curl;
 	CURLcode code;
 
-	*reply = (struct http_reply){0};
+	*reply = (struct http_reply){.curl = curl, .download = request->download};
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);

@@ -48,6 +48,7 @@ static const struct option all_options[] = {
 	{"port", 'p', NUMBER, PLACE(port), "PORT", "local port (default: a free one)"},
 	{"delete", 0, TEXT, PLACE(name), "NAME", "remove this uploaded image"},
 	{"role", 'r', TEXT, PLACE(role), "ROLE", "viewer, operator or admin"},
+	{"disable", 0, FLAG, PLACE(disable), NULL, "no longer"},
 	{"reset", 0, FLAG, PLACE(reset), NULL, "back to the machine's own certificate"},
 };
 #define OPTIONS	   (sizeof(all_options) / sizeof(all_options[0]))

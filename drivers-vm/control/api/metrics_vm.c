@@ -69,13 +69,13 @@ static void write_balloon(struct text *text, const char *name, const struct mana
 static void write_vcpu_count(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
 	(void)tsc_hz;
-	write_sample(text, name, vm, vm->config->vcpus);
+	write_sample(text, name, vm, vm->vcpus);
 }
 
 static void write_cpu_time(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
 	text_format(text, "%s{domain=\"%s\"} ", name, vm->config->name);
-	text_add_seconds(text, vm_cpu_ns(vm->config->name, vm->config->vcpus, tsc_hz));
+	text_add_seconds(text, vm_cpu_ns(vm->config->name, HILUM_MAX_VCPUS, tsc_hz));
 	text_add(text, "\n", 1);
 }
 
@@ -97,7 +97,7 @@ static void write_vcpu_seconds(struct text *text, const char *name, const struct
 {
 	struct hilum_vcpu_stats stats;
 
-	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++) {
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++) {
 		uint64_t ticks = *(const uint64_t *)((const char *)&stats + offset);
 
 		text_format(text, "%s{domain=\"%s\",vcpu=\"%u\"} ", name, vm->config->name, i);
@@ -121,7 +121,7 @@ static void write_exits(struct text *text, const char *name, const struct manage
 	struct hilum_vcpu_stats stats;
 
 	(void)tsc_hz;
-	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++)
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++)
 		for (unsigned reason = 0; reason < HILUM_EXIT_COUNT; reason++)
 			text_format(text, "%s{vm=\"%s\",vcpu=\"%u\",reason=\"%s\"} %" PRIu64 "\n", name, vm->config->name, i,
 				    vm_exit_name(reason), stats.exits[reason]);
@@ -131,7 +131,7 @@ static void write_vcpu_counts(struct text *text, const char *name, const struct 
 {
 	struct hilum_vcpu_stats stats;
 
-	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++)
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++)
 		text_format(text, "%s{vm=\"%s\",vcpu=\"%u\"} %" PRIu64 "\n", name, vm->config->name, i,
 			    *(const uint64_t *)((const char *)&stats + offset));
 }

@@ -66,13 +66,13 @@ static void write_members(struct json_out *json, const struct manager_vm *vm, co
 
 	json_put_string(json, "name", vm->config->name);
 	json_put_string(json, "state", vm_state_name(vm->state));
-	json_put_uint(json, "vcpus", vm->config->vcpus);
+	json_put_uint(json, "vcpus", vm->vcpus);
 	json_put_uint(json, "memory_bytes", vm->config->memory_bytes);
 	if (started != 0)
 		json_put_time(json, "started", started);
 	json_put_uint(json, "uptime_seconds", has_figures(vm) && started != 0 && now > started ? (now - started) / SECOND_NS : 0);
 	json_put_bool(json, "change_pending", vm->change_pending);
-	json_put_uint(json, "cpu_ns", vm_cpu_ns(vm->config->name, vm->config->vcpus, host->info.tsc_hz));
+	json_put_uint(json, "cpu_ns", vm_cpu_ns(vm->config->name, HILUM_MAX_VCPUS, host->info.tsc_hz));
 }
 
 void vm_write_summary(struct json_out *json, const struct manager_vm *vm)
@@ -107,7 +107,7 @@ static void write_vcpus(struct json_out *json, const struct config_vm *config, u
 
 	json_key(json, "vcpus");
 	json_open(json, '[');
-	for (unsigned i = 0; i < config->vcpus && manager_vcpu_stats(config->name, i, &stats); i++)
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(config->name, i, &stats); i++)
 		write_vcpu(json, &stats, tsc_hz);
 	json_close(json, ']');
 }
@@ -173,7 +173,7 @@ static void write_stats(struct json_out *json, const struct config_vm *config, u
 {
 	json_key(json, "stats");
 	json_open(json, '{');
-	json_put_uint(json, "cpu_ns", vm_cpu_ns(config->name, config->vcpus, tsc_hz));
+	json_put_uint(json, "cpu_ns", vm_cpu_ns(config->name, HILUM_MAX_VCPUS, tsc_hz));
 	write_vcpus(json, config, tsc_hz);
 	write_memory(json, config);
 	write_disks(json, config);
@@ -192,6 +192,8 @@ void vm_write(struct json_out *json, const struct manager_vm *vm)
 	json_put_uint(json, "starts", vm->starts);
 	json_put_uint(json, "crashes", vm->crashes);
 	json_put_bool(json, "from_file", vm->from_file);
+	json_put_bool(json, "autostart", vm->autostart);
+	json_put_bool(json, "core_kept", vm->core_kept);
 	json_put_uint(json, "version", vm->version);
 	json_key(json, "config");
 	config_write_json(json, vm->config);

@@ -5,6 +5,8 @@ const AFTER = [
 	['destroy', 'stop it and give everything back'],
 	['restart', 'start it again'],
 	['preserve', 'keep it stopped, with its memory, for a look'],
+	['coredump-destroy', 'keep a core file, and stop it'],
+	['coredump-restart', 'keep a core file, and start it again'],
 ];
 
 export const GROUPS = [
@@ -27,6 +29,8 @@ export const VM_FIELDS = [
 		help: 'RAM: a number and K, M, G or T, a multiple of 2M.' },
 	{ key: 'vcpus', group: 'size', label: 'Virtual processors', kind: 'integer', min: 1, max: 64, unset: '1',
 		help: 'How many the guest finds, all there from the start.' },
+	{ key: 'vcpus_max', group: 'size', label: 'Most processors', kind: 'integer', min: 1, max: 64, unset: 'as many as it starts with',
+		help: 'How many it can be given while it runs.' },
 	{ key: 'weight', group: 'size', label: 'Weight', kind: 'integer', min: 1, max: 65535, unset: '256',
 		help: 'Share of a core that VMs compete for: 512 gets twice the time of 256.' },
 	{ key: 'cpus', group: 'size', label: 'Host cores', kind: 'cpus', unset: 'any core', mono: true,
@@ -54,6 +58,15 @@ export const VM_FIELDS = [
 		help: 'What follows when the guest resets itself.' },
 	{ key: 'on_crash', group: 'ends', label: 'When it crashes', kind: 'choice', choices: AFTER, fallback: 'destroy',
 		help: 'What follows when the guest comes to a state that cannot go on, such as a triple fault.' },
+	{ key: 'watchdog', group: 'ends', label: 'Watchdog', kind: 'choice', fallback: 'none',
+		choices: [['none', 'none'], ['wdat', 'described by ACPI (wdat_wdt)']],
+		help: 'A timer that the guest must touch again and again once it has started it.' },
+	{ key: 'on_watchdog', group: 'ends', label: 'When that runs out', kind: 'choice', fallback: 'reset',
+		choices: [['reset', 'start it again'], ['poweroff', 'stop it'], ['pause', 'pause it'], ['inject-nmi', 'send it an NMI'],
+			['none', 'only tell']],
+		help: 'What follows when the guest has not touched its watchdog in time.' },
+	{ key: 'autostart', group: 'ends', label: 'Start with the machine', kind: 'bool', fallback: false,
+		help: 'Starts it when the machine starts. VMs that hilum.toml names are started anyway unless this says no.' },
 
 	{ key: 'profile', group: 'debug', label: 'Processor profile', kind: 'choice', fallback: 'kvm',
 		choices: [['kvm', 'with KVM\'s paravirtual features'], ['bare', 'like a bare machine']],
