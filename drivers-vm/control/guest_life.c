@@ -94,13 +94,13 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 
 	if (!g->made || g->ended)
 		return;
+	some_asked = true;
 	g->barked |= request == CHANNEL_REQUEST_GUEST_WATCHDOG;
 	if (request == CHANNEL_REQUEST_EJECT && value < HILUM_MAX_VCPUS)
 		g->ejected |= 1ull << value;
 	if (g->asked || request == CHANNEL_REQUEST_GUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
 		return; /* the first one counts */
 	g->asked = true;
-	some_asked = true;
 	g->request = request;
 	g->value = value;
 }

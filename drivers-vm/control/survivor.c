@@ -161,6 +161,7 @@ bool survivor_make(void *memory, survivor_fill how)
 {
 	memory_at = memory;
 	fill_page = how;
+	added_to = NULL;
 	if (!fill(0, offset_of(SURVIVOR_VM))) {
 		memory_at = NULL;
 		return false;
@@ -174,6 +175,7 @@ bool survivor_find(void *memory, survivor_fill how)
 {
 	memory_at = memory;
 	fill_page = how;
+	added_to = NULL;
 	if (survivor_head()->magic == MAGIC && survivor_head()->bytes == survivor_bytes())
 		return true;
 	memory_at = NULL;
