@@ -104,6 +104,9 @@ $(B)/%.c.o: %.c
 	@echo "  CC    $<"
 	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPS) -c -o $@ $<
 
+# Called seldom, and large at -O2: they inline the walk of a nested table at each look.
+$(B)/mm/memory_frames.c.o $(B)/kernel/vm_memory.c.o: KERNEL_CFLAGS += -Os
+
 $(B)/%.asm.o: %.asm
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"

@@ -59,6 +59,8 @@ static void device_release(struct device *d)
 {
 	block(d->rid, false);
 	irq_unbind_device(d, DEVICE_IRQS_MAX);
+	if (d->vm != NULL)
+		d->vm->devices--;
 	d->vm = NULL;
 	d->status.state = HILUM_DEVICE_BLOCKED;
 }
@@ -94,6 +96,7 @@ enum status device_assign(struct device *device, struct vm *vm, uint64_t flags)
 	if (status != STATUS_OK)
 		return status;
 	device->vm = vm;
+	vm->devices++;
 	device->faults_before = device->status.faults;
 	device->status.state = HILUM_DEVICE_ASSIGNED;
 	return STATUS_OK;

@@ -55,7 +55,7 @@ static bool exit_apic(struct vcpu *v, const struct vexit *x)
 		insn = fetched;
 	}
 	if (!lapic_move_decode(insn, count, fetch_mode(vcpu_paging(v)), &move) || move.write != x->memory.write)
-		return false;
+		return vm_pages_move; /* true: it comes again */
 	if (move.write) {
 		uint32_t value = move.reg == LAPIC_MOVE_NO_REGISTER ? move.imm : (uint32_t)v->gpr[move.reg];
 		vlapic_mmio_write(&v->apic, offset, value);
@@ -71,7 +71,7 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 {
 	gpa_t gpa = x->memory.gpa;
 	uint32_t rights = x->memory.write ? HILUM_MAP_WRITE : x->memory.fetch ? HILUM_MAP_EXECUTE : HILUM_MAP_READ;
-	enum status populated = x->memory.present ? STATUS_NOT_FOUND : vm_populate(v->vm, gpa, rights);
+	enum status populated = vm_populate(v->vm, gpa, rights); /* also of a page that is there, but shared */
 
 	if (populated != STATUS_NOT_FOUND) {
 		v->stats.exits[HILUM_EXIT_MMIO]--; /* it was none */

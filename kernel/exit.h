@@ -22,7 +22,7 @@ struct vexit {
 		} port;
 		struct { /* MMIO and PAGE_FAULT: the backend does not tell them apart */
 			gpa_t gpa;
-			bool write, fetch, present;
+			bool write, fetch;
 			const uint8_t *insn; /* delivered by the CPU, or NULL */
 			uint32_t insn_bytes;
 		} memory;

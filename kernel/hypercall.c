@@ -112,7 +112,8 @@ static bool config_valid(const struct hilum_vm_config *config)
 	for (const char *c = config->name; *c != '\0'; c++)
 		if (*c < ' ' || *c > '~')
 			return false;
-	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES | HILUM_VM_NO_FPU)) && !config->reserved &&
+	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES | HILUM_VM_NO_FPU |
+				   HILUM_VM_WAIT_MEMORY)) && !config->reserved &&
 	       !config->reserved2;
 }
 
@@ -138,6 +139,7 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
 	struct hilum_host_health health;
 	struct hilum_host_info info;
+	struct hilum_frames frames;
 	struct device *device;
 	struct object *event;
 
@@ -152,6 +154,11 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
+	case HC_HOST_FRAMES:
+		if (((a[2] | a[3]) & (LARGE_PAGE_SIZE - 1)) || a[3] > HILUM_FRAMES_BYTES_MAX || a[2] >= FRAME_HPA_LIMIT)
+			return STATUS_INVALID;
+		frame_get_figures(a[2], a[3], &frames);
+		return vm_copy_out(v->vm, a[1], &frames, sizeof(frames));
 	case HC_HOST_HEALTH:
 		host_get_health(&health);
 		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
@@ -335,6 +342,42 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	}
 }
 
+/* ---- Calls on memory ---------------------------------------------------------------------------------------------------------- */
+
+static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint64_t *a)
+{
+	uint64_t digests[HILUM_DIGEST_PAGES_MAX];
+
+	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > ARRAY_SIZE(digests) || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
+	    a[2] * PAGE_SIZE > m->bytes - a[1])
+		return STATUS_INVALID;
+	for (uint64_t i = 0; i < a[2]; i++)
+		digests[i] = memory_digest(m, a[1] + i * PAGE_SIZE);
+	TRY(vm_copy_out(v->vm, a[3], digests, a[2] * sizeof(*digests)));
+	return (int64_t)a[2];
+}
+
+static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t number, const uint64_t *a)
+{
+	const struct hilum_memory_status status = { m->memory.bytes, m->memory.resident, m->memory.limit };
+	struct object *b;
+
+	switch (number) {
+	case HC_MEMORY_DIGEST:
+		return memory_digests(v, &m->memory, a);
+	case HC_MEMORY_SHARE:
+		TRY(resolve(v, a[2], OBJECT_MEMORY, HILUM_RIGHT_CONTROL, &b));
+		return vm_share(m, a[1], container_of(b, struct memory_object, object), a[3], a[4], v->cpu);
+	case HC_MEMORY_MOVE:
+		return vm_move(m, a[1], a[2], a[3], v->cpu);
+	case HC_MEMORY_LIMIT:
+		m->memory.limit = a[1];
+		return STATUS_OK;
+	default: /* HC_MEMORY_STATUS */
+		return vm_copy_out(v->vm, a[1], &status, sizeof(status));
+	}
+}
+
 /* ---- Calls on a vCPU or an event ---------------------------------------------------------------------------------------------- */
 
 static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa, uint64_t mask)
@@ -399,7 +442,8 @@ static int64_t dma_address(struct vm *vm, const struct device *device, gpa_t gpa
 
 	if (device->vm != vm)
 		return STATUS_DENIED;
-	TRY(vm_translate(vm, gpa, HILUM_MAP_READ, &hpa));
+	enum status status = vm_translate(vm, gpa, HILUM_MAP_WRITE, &hpa); /* no device is told of a page that is shared */
+	TRY(status == STATUS_FAULT ? vm_translate(vm, gpa, HILUM_MAP_READ, &hpa) : status);
 	return (int64_t)(iommu_features & HILUM_HOST_IOMMU ? gpa : hpa);
 }
 
@@ -439,6 +483,11 @@ static const struct {
 	CALL(HC_MEMORY_MAP, OBJECT_VM, HILUM_RIGHT_MAP, true),
 	CALL(HC_MEMORY_UNMAP, OBJECT_VM, HILUM_RIGHT_MAP, true),
 	CALL(HC_MEMORY_DISCARD, OBJECT_VM, HILUM_RIGHT_BIND, true),
+	CALL(HC_MEMORY_DIGEST, OBJECT_MEMORY, HILUM_RIGHT_READ, true),
+	CALL(HC_MEMORY_SHARE, OBJECT_MEMORY, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_MEMORY_MOVE, OBJECT_MEMORY, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_MEMORY_STATUS, OBJECT_MEMORY, HILUM_RIGHT_READ, false),
+	CALL(HC_MEMORY_LIMIT, OBJECT_MEMORY, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_VM_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_DESTROY, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VM_SET_CPUID, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
@@ -464,6 +513,7 @@ static const struct {
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_IRQ_ACK, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_FRAMES, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_RESET, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_HEALTH, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LAST_RUN, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
@@ -492,6 +542,8 @@ static int64_t call_execute(struct vcpu *v, uint64_t number, enum object_type ty
 		return call_on_vm(v, container_of(o, struct vm, object), number, a);
 	case OBJECT_VCPU:
 		return call_on_vcpu(v, container_of(o, struct vcpu, object), number, a);
+	case OBJECT_MEMORY:
+		return call_on_memory(v, container_of(o, struct memory_object, object), number, a);
 	case OBJECT_DEVICE:
 		return call_on_device(v, container_of(o, struct device, object), number, a);
 	default:
@@ -526,13 +578,14 @@ static bool call_batch(struct vcpu *v, const uint64_t *a, int64_t *result)
 
 	*result = a[1] > HILUM_BATCH_MAX ? HILUM_E_INVALID : 0;
 	for (uint64_t left = a[1]; *result == 0 && left != 0; left--, at += sizeof(call)) {
-		if (vm_copy_in(v->vm, at, &call, sizeof(call)) != STATUS_OK) {
+		enum status status = vm_copy_in(v->vm, at, &call, sizeof(call));
+		if (status == STATUS_FAULT) {
 			*result = HILUM_E_FAULT;
 			break;
 		}
-		if (call.number == HC_WAIT || call.number == HC_BATCH) {
+		if (status == STATUS_OK && (call.number == HC_WAIT || call.number == HC_BATCH)) {
 			call.result = HILUM_E_INVALID;
-		} else if (!call_dispatch(v, call.number, call.arg, &call.result)) {
+		} else if (status != STATUS_OK || !call_dispatch(v, call.number, call.arg, &call.result)) {
 			v->gpr[7] = at;
 			v->gpr[6] = left;
 			return false;

@@ -169,9 +169,8 @@ void msr_handle_write(struct vcpu *v, unsigned length)
 	} else {
 		status = msr_write(v, msr, value);
 	}
-	if (status != STATUS_OK) {
+	if (status == STATUS_OK)
+		vcpu_skip(v, length);
+	else if (status != STATUS_BUSY) /* then the guest comes again */
 		VCPU_RAISE_GP(v);
-		return;
-	}
-	vcpu_skip(v, length);
 }

@@ -26,7 +26,7 @@ void pvclock_update_steal(struct vcpu *v)
 {
 	struct pvclock_steal s = { .steal = tsc_to_ns(v->stats.ready_tsc), .version = 2 };
 
-	if (vm_copy_out(v->vm, v->kvm[KVM_STEAL_TIME] & ~63ull, &s, sizeof(s)) != STATUS_OK)
+	if (vm_copy_out(v->vm, v->kvm[KVM_STEAL_TIME] & ~63ull, &s, sizeof(s)) == STATUS_FAULT)
 		v->kvm[KVM_STEAL_TIME] = 0; /* the guest took the page away: nothing to tell any more */
 }
 

@@ -1,5 +1,6 @@
 /* A core's queues: who runs next, and for how long. No locks. */
 #include "kernel/sched.h"
+#include "kernel/forward.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 
@@ -268,6 +269,7 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	v->stats.switches++;
 	cpu->charged = v;
 	cpu->switched_tsc = now_tsc;
+	forward_on_own_time(v);
 	if (cpu_count > 1)
 		publish(cpu, v, now_tsc);
 	if (unlikely((v->vm->waiting[cpu->arch.id] != 0) != v->watches_pause)) {

@@ -54,15 +54,20 @@ static bool vector_contributes(unsigned vector)
 	return vector == 0 || (vector >= 10 && vector <= 13);
 }
 
+void vcpu_stop_and_tell(struct vcpu *v, uint64_t *stops)
+{
+	__atomic_fetch_or(stops, 1ull << v->index, __ATOMIC_RELEASE);
+	vcpu_request(v, VCPU_REQUEST_STOP);
+	if (v->vm->status_event != NULL)
+		event_signal(v->vm->status_event);
+}
+
 bool vcpu_stop_for_debugger(struct vcpu *v, unsigned bit)
 {
 	if (likely(!(v->debug >> bit & 1)))
 		return false;
 	v->debug_hits |= 1ull << bit;
-	__atomic_fetch_or(&v->vm->status.debug_stops, 1ull << v->index, __ATOMIC_RELEASE);
-	vcpu_request(v, VCPU_REQUEST_STOP);
-	if (v->vm->status_event != NULL)
-		event_signal(v->vm->status_event);
+	vcpu_stop_and_tell(v, &v->vm->status.debug_stops);
 	return true;
 }
 
@@ -448,6 +453,7 @@ void vcpu_run(struct vcpu *v)
 	v->vm->started = true;
 	if (v->vm->status.state == HILUM_VM_STOPPED)
 		v->vm->status.state = HILUM_VM_RUNNING;
+	__atomic_fetch_and(&v->vm->status.memory_stops, ~(1ull << v->index), __ATOMIC_RELAXED);
 	vcpu_request(v, VCPU_REQUEST_RUN);
 }
 

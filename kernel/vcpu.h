@@ -41,6 +41,7 @@ enum vcpu_state {
 #define VCPU_REQUEST_APIC_TIMER (1u << 13)
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
+#define VCPU_REQUEST_TURN       (1u << 16) /* own core, deferred: its handler works on time of its own, so that it is not run directly */
 #define VCPU_REQUEST_SCHEDULE   (1u << 15) /* `schedule` has changed, or it has come from another core: taken by sched_wake */
 
 /* An event for the guest, in the layout of EVENTINJ: APM vol. 2, 15.20. The vector is in bits 7:0, an error code in bits 63:32. */
@@ -216,6 +217,9 @@ static inline void vcpu_skip(struct vcpu *v, unsigned length)
  */
 void vcpu_step_for_nmi(struct vcpu *v);
 void vcpu_step_done(struct vcpu *v);
+
+/* It stops, for a reason of which `stops` in its VM's status has a bit for each vCPU; the status event fires. Its own core. */
+void vcpu_stop_and_tell(struct vcpu *v, uint64_t *stops);
 
 /* Its debugger waits for this one of HILUM_DEBUG_*, by bit: it stops, and does not go on with what it was about to do. False: go on. */
 bool vcpu_stop_for_debugger(struct vcpu *v, unsigned bit);

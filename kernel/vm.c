@@ -114,7 +114,7 @@ void vm_free(struct object *object)
 }
 
 /* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */
-static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
+void vm_unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 {
 	struct nested_pt_garbage garbage = { 0 };
 
@@ -144,7 +144,7 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	if (status == STATUS_OK)
 		status = iommu_map(vm->domain, &object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
-		unmap_pages(vm, gpa, bytes, self);
+		vm_unmap_pages(vm, gpa, bytes, self);
 		return status;
 	}
 	range_show(region); /* not before: what other cores populate must not be in memory_map's way */
@@ -159,47 +159,9 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	if (r == NULL || r->first != gpa || r->last - gpa + 1 != bytes)
 		return STATUS_NOT_FOUND;
 	range_remove(r, self); /* no core populates it any more */
-	unmap_pages(vm, gpa, bytes, self);
+	vm_unmap_pages(vm, gpa, bytes, self);
 	vm->status.memory_bytes -= bytes;
 	object_unref(r->target);
-	return STATUS_OK;
-}
-
-/* Takes [from, to) of a memory object out of a VM, wherever it is mapped; what is left there comes back by faults. */
-static void unmap_object(struct vm *vm, const struct object *memory, uint64_t from, uint64_t to, struct cpu *self)
-{
-	for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++) {
-		const struct range *r = &vm->regions->range[i];
-		uint64_t begin = ALIGN_DOWN(r->aux, PAGE_SIZE), end = begin + (r->last - r->first + 1);
-		if (r->target != memory || r->aux & RANGE_HIDDEN || begin >= to || end <= from)
-			continue;
-		uint64_t first = begin > from ? begin : from, last = end < to ? end : to;
-		unmap_pages(vm, r->first + (first - begin), last - first, self);
-	}
-}
-
-enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
-{
-	const struct range *r = range_find(vm->regions, gpa);
-	hpa_t hpa;
-
-	if (bytes == 0 || bytes > HILUM_DISCARD_BYTES_MAX || r == NULL || bytes - 1 > r->last - gpa || !(r->aux & HILUM_MAP_WRITE))
-		return STATUS_INVALID;
-	struct memory *memory = &container_of(r->target, struct memory_object, object)->memory;
-	uint64_t offset = gpa - r->first + ALIGN_DOWN(r->aux, PAGE_SIZE), to = ALIGN_DOWN(offset + bytes, MEMORY_DISCARD_BYTES);
-	enum status status = memory_freeze(memory);
-	if (status != STATUS_OK)
-		return status;
-	offset = ALIGN_UP(offset, MEMORY_DISCARD_BYTES);
-	while (offset < to && !memory_has_block(memory, offset, &hpa))
-		offset += MEMORY_DISCARD_BYTES; /* a guest may ask again and again: all cores are stopped for something only */
-	if (offset < to)
-		object_quiesce(self); /* no core populates it any more */
-	for (struct vm *other = vm_list; other != NULL && offset < to; other = other->next)
-		unmap_object(other, r->target, offset, to, self);
-	for (; offset < to; offset += MEMORY_DISCARD_BYTES)
-		memory_discard_block(memory, offset);
-	memory_thaw(memory);
 	return STATUS_OK;
 }
 
@@ -294,6 +256,11 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	struct vm *vm = v->vm;
 	uint32_t running = HILUM_VM_RUNNING;
 
+	if (reason == HILUM_CRASH_NO_MEMORY && vm->flags & HILUM_VM_WAIT_MEMORY) {
+		vm->status.memory_gpa = detail;
+		vcpu_stop_and_tell(v, &vm->status.memory_stops);
+		return;
+	}
 	vcpu_request(v, VCPU_REQUEST_STOP);
 	if (!__atomic_compare_exchange_n(&vm->status.state, &running, HILUM_VM_CRASHED, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
 		return;
@@ -313,15 +280,19 @@ enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights)
 
 	if (r == NULL || (r->aux & rights) != rights)
 		return STATUS_NOT_FOUND;
-	if (memory_is_frozen(&container_of(r->target, struct memory_object, object)->memory))
+	struct memory_object *object = container_of(r->target, struct memory_object, object);
+	if (vm_pages_move)
 		return STATUS_OK; /* the guest comes again */
 	const struct memory_mapping m = {
-		.memory = &container_of(r->target, struct memory_object, object)->memory,
+		.memory = &object->memory,
 		.gpa = r->first,
 		.bytes = r->last - r->first + 1,
 		.offset = ALIGN_DOWN(r->aux, PAGE_SIZE),
 		.rights = r->aux & (HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE),
 	};
+	uint64_t offset = ALIGN_DOWN(gpa - m.gpa + m.offset, PAGE_SIZE);
+	if (rights & HILUM_MAP_WRITE && unlikely(memory_is_shared(m.memory, offset)))
+		return vm_unshare(object, offset);
 	enum status status = iommu_populate(vm->domain, &m, gpa); /* first: whoever sees the page may hand it to a device */
 	return status == STATUS_OK ? memory_populate_fault(&vm->npt, &m, gpa) : status;
 }
@@ -330,9 +301,12 @@ enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa)
 {
 	uint64_t page_bytes;
 
-	if (!nested_pt_lookup(&vm->npt, gpa, rights, hpa, &page_bytes) &&
-	    (vm_populate(vm, gpa, rights) != STATUS_OK || !nested_pt_lookup(&vm->npt, gpa, rights, hpa, &page_bytes)))
-		return STATUS_FAULT;
+	for (unsigned faults = 0; !nested_pt_lookup(&vm->npt, gpa, rights, hpa, &page_bytes); faults++) {
+		if (faults == 2) /* after the first one a page may only be shared no more */
+			return STATUS_BUSY;
+		if (vm_populate(vm, gpa, rights) != STATUS_OK)
+			return STATUS_FAULT;
+	}
 	return STATUS_OK;
 }
 
@@ -343,8 +317,9 @@ static enum status vm_copy(struct vm *vm, gpa_t gpa, uint8_t *buffer, uint64_t b
 		hpa_t hpa;
 		uint64_t in_page = PAGE_SIZE - (gpa & PAGE_MASK);
 		uint64_t n = bytes < in_page ? bytes : in_page;
-		if (vm_translate(vm, gpa, write ? HILUM_MAP_WRITE : HILUM_MAP_READ, &hpa) != STATUS_OK)
-			return STATUS_FAULT;
+		enum status status = vm_translate(vm, gpa, write ? HILUM_MAP_WRITE : HILUM_MAP_READ, &hpa);
+		if (status != STATUS_OK)
+			return status;
 		uint8_t *window = window_map(cpu_self()->arch.id, COPY_WINDOW, ALIGN_DOWN(hpa, PAGE_SIZE));
 		if (write)
 			memcpy(window + (hpa & PAGE_MASK), buffer, n);

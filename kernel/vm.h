@@ -33,6 +33,7 @@ struct vm {
 
 	bool started; /* a vCPU has run: CPUID table is fixed */
 	bool extint;  /* the 8259A's INTR line */
+	uint32_t devices; /* that are assigned to it */
 
 	struct hilum_vm_status status; /* but for table_bytes */
 	struct event *status_event;
@@ -59,9 +60,18 @@ struct vm {
 	for (struct vcpu **v##_at = (vm)->vcpu, *v; v##_at != (vm)->vcpu + HILUM_MAX_VCPUS; v##_at++)        \
 		if ((v = *v##_at) != NULL)
 
-/* Copy between kernel memory and guest-physical memory of `vm`. Errors: STATUS_FAULT (not all mapped, or not writable). */
+/*
+ * Copy between kernel memory and guest-physical memory of `vm`. Errors: STATUS_FAULT (not all mapped, or not writable); STATUS_BUSY: its
+ * frames are being changed, the guest is to come again.
+ */
 must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t bytes);
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
+
+/*
+ * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest then
+ * may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
+ */
+extern bool vm_pages_move;
 
 /*
  * Give `gpa` a frame if a region with all of `rights` (HILUM_MAP_*) covers it. STATUS_NOT_FOUND: none does; STATUS_NO_MEMORY.
@@ -69,7 +79,7 @@ must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, u
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
-/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`. Any core. */
+/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any core. */
 must_check enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa);
 
 /* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */
@@ -85,20 +95,31 @@ void vm_free(struct object *object);
 must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
 			      uint64_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
+void vm_unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self); /* what is there now; the mapping stays */
 
 /*
- * The memory that is mapped writable in [gpa, gpa + bytes) holds nothing of worth: the frames of its whole blocks of 2 MiB go, in all
+ * The memory that is mapped writable in [gpa, gpa + bytes) holds nothing of worth: the frames of its whole grains go, in all
  * VMs that map it and for their devices, and come back zeroed on the next use. STATUS_INVALID: size, no one mapping, or not lazy.
  */
 must_check enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
+
+/* HC_MEMORY_SHARE and HC_MEMORY_MOVE: their results. */
+int64_t vm_share(struct memory_object *a, uint64_t a_offset, struct memory_object *b, uint64_t b_offset, uint64_t flags, struct cpu *self);
+int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, uint64_t gib, struct cpu *self);
 must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self);
 must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
 void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);
 
-/* Stop the VM of `vcpu` for a reason of its own making; the register dump goes to the log, the status event fires. Any context. */
+/*
+ * Stop the VM of `vcpu` for a reason of its own making; the register dump goes to the log, the status event fires. Any context. For want of
+ * memory at guest-physical `detail` a VM with HILUM_VM_WAIT_MEMORY only waits.
+ */
 void vm_crash(struct vcpu *vcpu, enum hilum_crash reason, uint64_t detail);
+
+/* A page that is about to be written gets a frame of its own, unless the object lock is taken: the guest comes again. STATUS_NO_MEMORY. */
+must_check enum status vm_unshare(struct memory_object *object, uint64_t offset);
 
 extern struct vm *vm_list;
 

@@ -11,9 +11,12 @@
 #define GIB_SHIFT 30u
 #define GIB_COUNT (FRAME_HPA_LIMIT >> GIB_SHIFT)
 
+#define SEARCH_MAX 64u /* blocks that are passed over */
+
 struct zone {
 	uint32_t first[FRAME_ORDER_MAX + 1]; /* heads of the free lists, 0: empty */
-	uint32_t nonempty;		     /* bit n: first[n] != 0 */
+	uint32_t blocks[FRAME_ORDER_MAX + 1];
+	uint32_t nonempty; /* bit n: first[n] != 0 */
 	uint8_t type;			     /* of its free blocks */
 	uint8_t order_max;
 };
@@ -25,7 +28,7 @@ static struct zone general = {.type = FRAME_FREE, .order_max = FRAME_ORDER_MAX};
 static struct zone pool = {.type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M};
 static uint64_t counts[FRAME_TYPE_COUNT];
 static uint64_t has_gib[GIB_COUNT / 64];
-static uint64_t total;
+static uint64_t total, saved;
 
 static inline struct frame *entry(uint32_t number)
 {
@@ -52,6 +55,7 @@ static void list_push(struct zone *z, uint32_t number, unsigned order)
 	if (next)
 		entry(next)->prev = number;
 	z->first[order] = number;
+	z->blocks[order]++;
 	z->nonempty |= 1u << order;
 }
 
@@ -65,6 +69,7 @@ static void list_remove(struct zone *z, uint32_t number, unsigned order)
 		entry(f->prev)->next = f->next;
 	else
 		z->first[order] = f->next;
+	z->blocks[order]--;
 	if (!z->first[order])
 		z->nonempty &= ~(1u << order);
 }
@@ -93,16 +98,26 @@ static void block_release(struct zone *z, uint32_t number, unsigned order)
 	list_push(z, number, order);
 }
 
-/* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
-static uint32_t block_take(struct zone *z, unsigned order)
+/* A free block of exactly this order outside the GiB, among the first of the list: what is split because none of them will do comes
+ * first in the next search. 0: none. */
+static uint32_t block_find(const struct zone *z, unsigned order, uint32_t gib)
 {
-	uint32_t fitting = z->nonempty >> order << order;
+	uint32_t number = z->first[order];
 
-	if (!fitting)
-		return 0;
-	unsigned from = (unsigned)__builtin_ctz(fitting);
-	uint32_t number = z->first[from];
+	for (unsigned tries = 0; number && number >> FRAME_ORDER_1G == gib; tries++)
+		number = tries < SEARCH_MAX ? entry(number)->next : 0;
+	return number;
+}
 
+/* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
+static uint32_t block_take(struct zone *z, unsigned order, uint32_t gib)
+{
+	unsigned from = order;
+	uint32_t number;
+
+	while (!(number = block_find(z, from, gib)))
+		if (++from > z->order_max)
+			return 0;
 	list_remove(z, number, from);
 	while (from > order) {
 		from--;
@@ -121,13 +136,13 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
+static enum status alloc(unsigned order, enum frame_type type, uint32_t gib, uint32_t owner, hpa_t *out)
 {
 	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
 	assert(order <= z->order_max && type > FRAME_POOL_FREE && type < FRAME_TYPE_COUNT);
 	spin_lock(&frame_lock);
-	uint32_t number = block_take(z, order);
+	uint32_t number = block_take(z, order, gib);
 
 	if (number)
 		block_claim(number, order, type, owner);
@@ -136,6 +151,16 @@ enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hp
 		return STATUS_NO_MEMORY;
 	*out = (hpa_t)number << PAGE_SHIFT;
 	return STATUS_OK;
+}
+
+enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
+{
+	return alloc(order, type, FRAME_ANY_GIB, owner, out);
+}
+
+enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out)
+{
+	return alloc(order, FRAME_GUEST, gib, owner, out);
 }
 
 /* The entry's type must change before the lock is given back: no block may be freed twice. */
@@ -195,7 +220,25 @@ void frame_add_refs(hpa_t hpa, int step)
 	spin_lock(&frame_lock);
 	assert(f->type > FRAME_POOL_FREE && f->refs + step > 0 && f->refs + step <= (int)UINT16_MAX);
 	f->refs = (uint16_t)(f->refs + step);
+	saved += f->type == FRAME_GUEST ? (uint64_t)step : 0;
 	spin_unlock(&frame_lock);
+}
+
+void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
+{
+	*out = (struct hilum_frames){.saved = saved};
+	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++)
+		out->free[order] = general.blocks[order];
+	for (hpa_t at = base, next; at < base + bytes; at = next) {
+		const struct frame *f = frame_lookup(at, NULL);
+		uint64_t size = f ? PAGE_SIZE << f->order : PAGE_SIZE;
+
+		next = ALIGN_DOWN(at, size) + size < base + bytes ? ALIGN_DOWN(at, size) + size : base + bytes;
+		if (f)
+			*(f->type == FRAME_FREE	   ? &out->range_free
+			  : f->type == FRAME_GUEST ? &out->range_guest
+						   : &out->range_other) += (next - at) >> PAGE_SHIFT;
+	}
 }
 
 uint64_t frame_count(enum frame_type type)

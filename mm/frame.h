@@ -17,6 +17,8 @@
 #include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 
+#include <hilum/abi.h>
+
 #define FRAME_ORDER_4K	0u
 #define FRAME_ORDER_2M	9u
 #define FRAME_ORDER_1G	18u
@@ -58,6 +60,11 @@ static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
  */
 must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
 
+#define FRAME_ANY_GIB UINT32_MAX
+
+/* The same for FRAME_GUEST, and not from that GiB of host-physical addresses: STATUS_NO_MEMORY also if a bounded search finds none. */
+must_check enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out);
+
 /*
  * Gives back a block from frame_alloc; order, type and owner must be those it was taken with and exactly one
  * reference must be left, else the kernel panics. No CPU may be able to reach it any more.
@@ -71,6 +78,9 @@ struct frame *frame_lookup(hpa_t hpa, hpa_t *head);
 /* `step` users more (fewer, if negative) of the block in use whose head is hpa. The last one goes by
  * frame_free only. */
 void frame_add_refs(hpa_t hpa, int step);
+
+/* All of *out, and what [base, base + bytes), of whole pages, is used for; as good as the moment. */
+void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out);
 
 /* Frames (4 KiB each) that are of this type now. FRAME_TAIL and FRAME_ABSENT give 0: a tail counts as its
  * head's type. */

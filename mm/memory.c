@@ -1,7 +1,7 @@
 /*
  * Memory objects, and their pages in the nested tables of VMs. Lock-free by design: a place goes from empty
- * to filled once, by compare-and-swap, and never back before the object goes or is frozen. Must never let a frame into an
- * object before it is zeroed.
+ * to filled once, by compare-and-swap, and never back before the object goes, but for what mm/memory_frames.c does while nobody is there.
+ * Must never let a frame into an object before it is zeroed.
  */
 #include "mm/memory.h"
 
@@ -15,16 +15,20 @@
 static enum status fill(struct memory *mem, uint64_t offset, unsigned order)
 {
 	uint64_t bytes = PAGE_SIZE << order, at = ALIGN_DOWN(offset, bytes);
+	enum status status = STATUS_NO_MEMORY;
 	hpa_t hpa;
 
-	if (mem->bytes - at < bytes || (order && mem->flags & HILUM_MEMORY_4K_PAGES) ||
-	    frame_alloc(order, FRAME_GUEST, mem->owner, &hpa) != STATUS_OK)
-		return STATUS_NO_MEMORY;
-	window_zero_frames(hpa, order);
-	enum status status = nested_pt_install(&mem->tree, at, hpa, order, HILUM_MAP_READ);
-
+	if (mem->bytes - at < bytes || (order && memory_grain(mem) == PAGE_SIZE))
+		return status;
+	if (__atomic_add_fetch(&mem->resident, bytes, __ATOMIC_RELAXED) - 1 <= mem->limit - 1 &&
+	    frame_alloc(order, FRAME_GUEST, mem->owner, &hpa) == STATUS_OK) {
+		window_zero_frames(hpa, order);
+		status = nested_pt_install(&mem->tree, at, hpa, order, HILUM_MAP_READ | HILUM_MAP_WRITE);
+		if (status != STATUS_OK)
+			frame_free(hpa, order, FRAME_GUEST, mem->owner);
+	}
 	if (status != STATUS_OK)
-		frame_free(hpa, order, FRAME_GUEST, mem->owner);
+		__atomic_sub_fetch(&mem->resident, bytes, __ATOMIC_RELAXED);
 	return status;
 }
 
@@ -75,7 +79,7 @@ enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct
 {
 	struct memory mem = {.bytes = bytes, .owner = owner, .flags = flags, .writable = true};
 
-	if (!is_valid(0, bytes) || flags & ~(HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES))
+	if (!is_valid(0, bytes) || flags & ~(HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES | HILUM_MEMORY_SHARE))
 		return STATUS_INVALID;
 	if (nested_pt_init(&mem.tree) != STATUS_OK)
 		return STATUS_NO_MEMORY;
@@ -123,48 +127,10 @@ enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out)
 	return STATUS_OK;
 }
 
-enum status memory_freeze(struct memory *mem)
-{
-	if (mem->base || !(mem->flags & HILUM_MEMORY_LAZY))
-		return STATUS_INVALID;
-	__atomic_store_n(&mem->frozen, true, __ATOMIC_SEQ_CST); /* seen before the grace period begins */
-	return STATUS_OK;
-}
-
-void memory_thaw(struct memory *mem)
-{
-	__atomic_store_n(&mem->frozen, false, __ATOMIC_RELEASE);
-}
-
-bool memory_is_frozen(const struct memory *mem)
-{
-	return __atomic_load_n(&mem->frozen, __ATOMIC_ACQUIRE);
-}
-
-bool memory_has_block(const struct memory *mem, uint64_t offset, hpa_t *hpa)
-{
-	uint64_t bytes;
-
-	return nested_pt_lookup(&mem->tree, offset, HILUM_MAP_READ, hpa, &bytes) && bytes == MEMORY_DISCARD_BYTES;
-}
-
-void memory_discard_block(struct memory *mem, uint64_t offset)
-{
-	struct nested_pt_garbage garbage = {0};
-	hpa_t hpa;
-
-	if (!memory_has_block(mem, offset, &hpa))
-		return;
-	nested_pt_unmap(&mem->tree, offset, MEMORY_DISCARD_BYTES, &garbage);
-	nested_pt_garbage_free(&mem->tree, &garbage);
-	frame_free(hpa, FRAME_ORDER_2M, FRAME_GUEST, mem->owner);
-}
-
 static void release_block(void *context, hpa_t hpa, unsigned order)
 {
-	const struct memory *mem = context;
-
-	frame_free(hpa, order, FRAME_GUEST, mem->owner);
+	(void)context;
+	memory_release_block(hpa, order);
 }
 
 void memory_destroy(struct memory *mem)
@@ -176,6 +142,12 @@ void memory_destroy(struct memory *mem)
 }
 
 /* ---- Mapping ---- */
+
+/* What a mapping with `rights` grants at `offset`. */
+static unsigned rights_at(const struct memory *mem, uint64_t offset, unsigned rights)
+{
+	return memory_is_shared(mem, offset) ? rights & ~HILUM_MAP_WRITE : rights;
+}
 
 enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gpa, uint64_t offset,
 		       uint64_t bytes, unsigned rights)
@@ -197,7 +169,7 @@ enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gp
 		piece -= at & (piece - 1);
 		if (piece > offset + bytes - at)
 			piece = offset + bytes - at;
-		status = nested_pt_map(npt, gpa + (at - offset), hpa, piece, rights);
+		status = nested_pt_map(npt, gpa + (at - offset), hpa, piece, rights_at(mem, at, rights));
 	}
 	return status;
 }
@@ -221,6 +193,6 @@ enum status memory_populate_fault(struct nested_pt *npt, const struct memory_map
 			return status;
 	}
 	/* Also if a table of smaller pages stood in the way of a large one. */
-	status = nested_pt_install(npt, page, hpa, FRAME_ORDER_4K, m->rights);
+	status = nested_pt_install(npt, page, hpa, FRAME_ORDER_4K, rights_at(m->memory, page - m->gpa + m->offset, m->rights));
 	return status == STATUS_EXISTS ? STATUS_OK : status;
 }

@@ -6,6 +6,9 @@
  * why reading and populating need no lock: frames come in by compare-and-swap, zeroed before, and the loser
  * gives back his own. Frames that the object
  * does not own need no tree: they are one contiguous range.
+ *
+ * A place that grants READ alone shares its frame with other places (the frame has more references): no VM may write there. One that is
+ * to be written gets a frame of its own first (memory_unshare).
  */
 #ifndef MM_MEMORY_H
 #define MM_MEMORY_H
@@ -19,15 +22,16 @@
 struct memory {
 	struct nested_pt tree; /* offset to frame; of wrapped frames there is none */
 	uint64_t bytes;
+	uint64_t resident, limit; /* bytes with a frame, maybe too many for a moment; most of them (0: any) */
 	uint32_t owner, flags;
-	bool writable, frozen;
+	bool writable;
 	hpa_t base; /* wrapped frames, contiguous; 0: not wrapped */
 };
 
 /*
  * Makes an object of `bytes` (multiple of 4 KiB, 1 page to MEMORY_BYTES_MAX), owned by `owner` in the frame
  * table. flags: HILUM_MEMORY_LAZY (frames come on first use; else all now, the largest
- * blocks first) and HILUM_MEMORY_4K_PAGES. STATUS_INVALID: size or flags; STATUS_NO_MEMORY: frames or pool;
+ * blocks first), HILUM_MEMORY_4K_PAGES and HILUM_MEMORY_SHARE. STATUS_INVALID: size or flags; STATUS_NO_MEMORY: frames or pool;
  * everything was given back.
  */
 must_check enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory *out);
@@ -90,26 +94,46 @@ struct memory_mapping {
 must_check enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m,
 					     gpa_t fault);
 
-/*
- * While a lazy object is frozen nobody may populate it; whoever would has to come again. From STATUS_OK on,
- * after a grace period, nobody is at it. STATUS_INVALID: it is not lazy.
+/* ---- Frames under an object that lives: mm/memory_frames.c ----
+ *
+ * The caller keeps all others of these away. Offsets are page-aligned and inside the object, which is no wrapped one. But for those that only
+ * look, no VM maps the pages, none can populate them, and no TLB or window knows their frames.
  */
-must_check enum status memory_freeze(struct memory *mem);
-void memory_thaw(struct memory *mem);
-bool memory_is_frozen(const struct memory *mem);
+#define MEMORY_PIECE_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
 
-#define MEMORY_DISCARD_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
+/* The frames that come and go together: pages, or pieces. */
+static inline uint64_t memory_grain(const struct memory *mem)
+{
+	return mem->flags & (HILUM_MEMORY_4K_PAGES | HILUM_MEMORY_SHARE) ? PAGE_SIZE : MEMORY_PIECE_BYTES;
+}
+
+/* For mm/memory*.c: a place that had this block has it no more. */
+void memory_release_block(hpa_t hpa, unsigned order);
+
+/* Looks: whether anything is in [from, to); whether that page's frame is shared. */
+bool memory_has_frames(const struct memory *mem, uint64_t from, uint64_t to);
+bool memory_is_shared(const struct memory *mem, uint64_t offset);
+
+/* Empties [from, to), of whole grains: zero when it is next used. */
+void memory_discard(struct memory *mem, uint64_t from, uint64_t to);
+
+/* Looks: 64 bits that depend on the contents of a private page, never HILUM_DIGEST_NONE, which is for all others. */
+uint64_t memory_digest(const struct memory *mem, uint64_t offset);
 
 /*
- * Whether a frozen object has one block of 2 MiB at `offset`, aligned: *hpa. Of single pages the machine had no
- * 2 MiB together.
+ * b's page gets a's frame, and its own goes. STATUS_NOT_FOUND: they do not read the same at this moment, are one frame, or b's is shared
+ * already. STATUS_BUSY: a's frame has too many users. `look`: only tells whether they read the same.
  */
-bool memory_has_block(const struct memory *mem, uint64_t offset, hpa_t *hpa);
+must_check enum status memory_share(struct memory *a, uint64_t a_offset, struct memory *b, uint64_t b_offset, bool look);
+
+/* The page gets a frame of its own, if it has none. STATUS_NO_MEMORY. */
+must_check enum status memory_unshare(struct memory *mem, uint64_t offset);
 
 /*
- * Frees the block at `offset` of a frozen object, if it has it: it is empty then, and zero when it is next
- * used. No VM maps it, and no TLB or window knows its frames.
+ * Of the piece at `offset`: its frames become one block, if it has all, single ones, and grains are pieces (FRAME_ANY_GIB); or, its private
+ * blocks up to 2 MiB that lie in that GiB go elsewhere. *moved is how many frames have moved, also with STATUS_NO_MEMORY. `look`: how many
+ * would, and nothing changes.
  */
-void memory_discard_block(struct memory *mem, uint64_t offset);
+must_check enum status memory_move(struct memory *mem, uint64_t offset, uint32_t gib, bool look, uint64_t *moved);
 
 #endif

@@ -11,6 +11,7 @@
 
 #define WINDOW_SLOTS	  16u
 #define WINDOW_SLOT_ZERO  15u /* mm's own, for zeroing frames; overwritten by every allocation of memory */
+#define WINDOW_SLOT_READ  14u /* mm's own, too */
 #define WINDOW_CORE_BYTES (WINDOW_SLOTS * PAGE_SIZE)
 
 struct window_core {

@@ -89,8 +89,9 @@ static void handle_insn(struct vcpu *v, const struct vmcb *c, uint32_t kind)
 
 	x.kind = kind;
 	x.length = insn_length_of(v, c);
-	if (unlikely(x.length == 0)) { /* the guest took its own code away */
-		VCPU_RAISE_UD(v);
+	if (unlikely(x.length == 0)) { /* the guest took its own code away, unless we did */
+		if (!vm_pages_move)
+			VCPU_RAISE_UD(v);
 		return;
 	}
 	exit_handle(v, &x);
@@ -118,7 +119,6 @@ static never_inline void handle_npf(struct vcpu *v, const struct vmcb *c)
 			.gpa = c->exitinfo2,
 			.write = c->exitinfo1 & NPF_WRITE,
 			.fetch = c->exitinfo1 & NPF_FETCH,
-			.present = c->exitinfo1 & NPF_PRESENT,
 			.insn = svm_features.decode_assists && c->insn_bytes_fetched != 0 ? c->insn_bytes : NULL,
 			.insn_bytes = c->insn_bytes_fetched & 15,
 		},
@@ -156,7 +156,8 @@ static void handle_cr8(struct vcpu *v)
 
 	x.length = decode_mov_cr(v, &x.cr8.reg, &cr, &x.cr8.write);
 	if (x.length == 0) {
-		VCPU_RAISE_UD(v);
+		if (!vm_pages_move)
+			VCPU_RAISE_UD(v);
 		return;
 	}
 	exit_handle(v, &x);
@@ -171,7 +172,7 @@ static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 
 	if (decode_mov_cr(v, &reg, &cr, &write) != 0 && write && (cr == 3 || cr == 4))
 		VCPU_RAISE_GP(v);
-	else
+	else if (!vm_pages_move)
 		vm_crash(v, HILUM_CRASH_INVALID_STATE, c->exitcode);
 }
 

@@ -58,7 +58,6 @@ enum {
 #define IOIO_PORT_SHIFT 16
 
 /* EXITINFO1 of NPF, 15.25.6 */
-#define NPF_PRESENT  (1ull << 0)
 #define NPF_WRITE    (1ull << 1)
 #define NPF_FETCH    (1ull << 4)
 

@@ -128,7 +128,6 @@ static inline __attribute__((always_inline)) void handle_memory(struct vcpu *v, 
 			.gpa = apic ? VLAPIC_DEFAULT_BASE | (info & PAGE_MASK) : vmx_read(VMCS_GUEST_PHYSICAL),
 			.write = apic ? access == 1 : info & EPT_WRITE,
 			.fetch = apic ? access == 2 : info & EPT_FETCH,
-			.present = apic || info & EPT_PERMITTED,
 		},
 	};
 

@@ -218,7 +218,6 @@ enum vmcs_field {
 #define IO_PORT_SHIFT     16
 #define EPT_WRITE         (1u << 1)
 #define EPT_FETCH         (1u << 2)
-#define EPT_PERMITTED     (7u << 3) /* what the entries allowed: nothing if none was there */
 #define EPT_NMI_UNBLOCKED (1u << 12)
 #define APIC_ACCESS_SHIFT 12 /* 0: a read, 1: a write, 2: a fetch */
 #define DEBUG_CAUSES      0x600Fu /* bits of DR6 */

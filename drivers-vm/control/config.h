@@ -144,6 +144,8 @@ struct config_vm {
 	uint32_t vcpus_max; /* as many can be there while it runs; at least `vcpus` */
 	uint32_t weight;
 	uint64_t cpus; /* bit n: may run on host core n; zero: on any */
+	uint32_t cap, reservation; /* percent of one core for all its vCPUs together; zero: none */
+	bool dedicated; /* the first cores of `cpus`, one for each vCPU, are its alone */
 	bool prefault;  /* all memory at start; else on first access */
 	bool hugepages; /* back it with 2 MiB and 1 GiB pages where possible */
 	bool serial;
@@ -158,6 +160,10 @@ struct config_vm {
 	bool packed;		/* virtio devices offer packed rings */
 	bool rng;		/* a virtio entropy device */
 	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */
+	uint64_t memory_max;	/* host memory that it may have at a time: `memory_bytes` if not given */
+	uint64_t memory_min;	/* that pressure leaves it: a quarter of `memory_bytes` if not given, all of it without a balloon */
+	bool share;		/* identical pages are shared with VMs of the same tenant */
+	const char *tenant;	/* or NULL */
 	unsigned disk_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	unsigned nic_count;
@@ -177,11 +183,14 @@ struct config_api {
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
+	bool core_scheduling; /* hyper-threads of one core run vCPUs of one VM only */
 	uint32_t driver_restarts; /* of the driver VM, a minute */
 	uint32_t watchdog_seconds; /* after which a machine that hangs is reset; 0: never */
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	uint32_t overcommit; /* percent of the memory for guests that may be promised to them; 100: no more than there is */
+	uint32_t share_rate; /* pages a second that are looked at for sharing */
 	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
 	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
@@ -218,6 +227,12 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 size_t config_json_arena_bytes(const char *text, size_t length);
 unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena,
 			  const struct config_report *report, struct config_vm *out);
+
+/*
+ * A table with any of the keys of a VM's schedule (weight, cap, reservation, cpus, dedicated): the others keep their values. Returns how
+ * many errors were reported; with any *vm is as it was.
+ */
+unsigned config_read_schedule(const struct toml_value *table, const struct config_report *report, struct config_vm *vm);
 
 /* Whether a VM may be called so. */
 bool config_is_vm_name(const char *name);

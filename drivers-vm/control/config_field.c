@@ -228,9 +228,11 @@ bool config_set_size(struct config_reader *reader, const struct config_field *fi
 	return true;
 }
 
-/* "0-3,6": ranges are inclusive. */
+/* "0-3,6": ranges are inclusive. "all": no bit. */
 static bool parse_core_list(const char *at, uint64_t *mask)
 {
+	if (strcmp(at, "all") == 0)
+		return true;
 	do {
 		uint64_t first;
 		uint64_t last;
@@ -275,7 +277,7 @@ bool config_set_cores(struct config_reader *reader, const struct config_field *f
 		return false;
 	if (!valid)
 		return config_fail(reader, value->key_line, field->path,
-				   "must list host cores from 0 to %u, as in \"0-3,6\" or [0, 1]",
+				   "must list host cores from 0 to %u, as in \"0-3,6\" or [0, 1], or be \"all\"",
 				   CORES_MAX - 1);
 	*(uint64_t *)place(field, target) = mask;
 	return true;

@@ -1,7 +1,10 @@
 /* A guest is made in one go or not at all, and given back in the reverse order. The slots are in this file. */
 #include "drivers-vm/control/gdb/gdb.h"
+#include "drivers-vm/control/compact.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/guest_clock.h"
 #include "drivers-vm/control/recover.h"
 #include "drivers-vm/lib/platform.h"
@@ -47,6 +50,14 @@ bool guest_fail(const struct guest *g, enum manager_result result, const char *f
 	return false;
 }
 
+/* `failure` is there already. */
+static bool refuse(const struct guest *g, enum manager_result result)
+{
+	failed_with = result;
+	service_log("vm %s: %s%s%s", g->config->name, failure.field, failure.field[0] == '\0' ? "" : ": ", failure.detail);
+	return false;
+}
+
 static bool fail(const struct guest *g, const char *what, int64_t error)
 {
 	return guest_fail(g, error == HILUM_E_NO_MEMORY ? MANAGER_NO_MEMORY : MANAGER_FAILED, "", "%s: %s", what, control_error(error));
@@ -67,14 +78,17 @@ static bool map_ram(struct guest *g)
 	return error >= 0 || fail(g, "mapping its memory", error);
 }
 
+/* Where a vCPU begins: of cores that the guest is bound to, one after the other. */
 static uint32_t choose_core(const struct config_vm *c)
 {
+	if (c->cpus == 0)
+		return HILUM_CORE_ANY;
 	for (uint32_t tries = 0; tries < control_host.core_count; tries++) {
 		uint32_t core = next_core++ % control_host.core_count;
-		if (c->cpus == 0 || (core < 64 && (c->cpus >> core & 1)))
+		if (core < 64 && (c->cpus >> core & 1))
 			return core;
 	}
-	return 0;
+	return HILUM_CORE_ANY;
 }
 
 bool guest_make_vcpu(struct guest *g, uint32_t index)
@@ -87,13 +101,22 @@ bool guest_make_vcpu(struct guest *g, uint32_t index)
 	return true;
 }
 
-static bool make_vcpus(struct guest *g)
+/* A vCPU that is new may run anywhere, without limits. */
+static bool is_bound(const struct config_vm *c)
+{
+	return c->cpus != 0 || c->cap != 0 || c->reservation != 0;
+}
+
+static bool make_vcpus(struct guest *g, uint32_t slot)
 {
 	for (uint32_t i = 0; i < g->config->vcpus; i++) {
 		if (!guest_make_vcpu(g, i))
 			return false;
 		g->plugged |= 1ull << i;
 	}
+	enum manager_result result = is_bound(g->config) ? guest_schedule(slot, &failure) : MANAGER_OK;
+	if (result != MANAGER_OK)
+		return refuse(g, result);
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
 			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
 	return error >= 0 || fail(g, "its first state", error);
@@ -103,9 +126,14 @@ static bool make_memory(struct guest *g)
 {
 	const struct config_vm *c = g->config;
 
+	if (!guest_memory_admit(g))
+		return false;
+	if (c->hugepages && c->prefault)
+		compact_for(c->memory_bytes);
 	guard_rest(); /* all of it may be zeroed in one call */
 	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
-								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES));
+								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
+								   (c->share ? HILUM_MEMORY_SHARE : 0));
 	guard_go_on();
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
@@ -127,6 +155,7 @@ static bool make_vm(struct guest *g, uint32_t slot)
 
 	if (!guest_map_build(c->memory_bytes, &g->map))
 		return fail(g, "its memory map", HILUM_E_INVALID);
+	config.flags |= c->prefault && !c->share ? 0 : HILUM_VM_WAIT_MEMORY;
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
 	config.wall_clock_ns = driver_wall_clock_ns;
@@ -151,7 +180,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
-	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
+	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g, slot) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
 		return false;
 	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0 && !paused; i++)
@@ -178,6 +207,8 @@ void guest_unmake(uint32_t slot)
 	g->made = false;
 	recover_note_slot(slot); /* what is left of it after a crash from here on is nobody's */
 	gdb_guest_gone(slot);
+	g->made = false;
+	share_slot_changed(slot);
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);
@@ -207,16 +238,30 @@ static void tell_cost(const struct guest *g)
 			    (unsigned long)(status.kernel_bytes >> 10), (unsigned long)(status.table_bytes >> 10));
 }
 
+/* Its limits and its balloon are as its definition has them. */
+static void reset_memory(struct guest *g)
+{
+	const struct config_vm *c = g->config;
+
+	g->memory_max = c->memory_max;
+	g->memory_min = c->memory_min;
+	g->balloon_pressure = 0;
+	g->balloon_wanted = c->balloon_bytes == CONFIG_NO_BALLOON ? 0 : c->balloon_bytes;
+}
+
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
 	struct guest *g = guest_at(slot);
 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
+	reset_memory(g);
 	recover_note_making((int)slot);
 	g->made = create(g, slot, paused);
 	recover_note_making(-1);
 	if (g->made) {
+		share_slot_changed(slot);
+		guest_memory_limit(slot);
 		tell_cost(g);
 		return MANAGER_OK;
 	}

@@ -28,7 +28,8 @@ static bool make(struct guest *g, uint32_t slot)
 
 	if (!guest_make_vcpu(g, i))
 		return false;
-	if (guest_share_trap_page(g, slot, i))
+	struct manager_error why;
+	if (guest_share_trap_page(g, slot, i) && guest_schedule(slot, &why) == MANAGER_OK)
 		return true;
 	hc(HC_HANDLE_CLOSE, g->vcpu[i]); /* the kernel keeps the vCPU, stopped, as long as the VM */
 	g->vcpu[i] = 0;

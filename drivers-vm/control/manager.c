@@ -184,15 +184,22 @@ static bool same_devices(const struct config_vm *a, const struct config_vm *b)
 	return true;
 }
 
+static bool same_schedule(const struct config_vm *a, const struct config_vm *b)
+{
+	return a->weight == b->weight && a->cpus == b->cpus && a->cap == b->cap && a->reservation == b->reservation &&
+	       a->dedicated == b->dedicated;
+}
+
 static bool same_config(const struct config_vm *a, const struct config_vm *b)
 {
 	return same_text(a->kernel, b->kernel) && same_text(a->initrd, b->initrd) && same_text(a->cmdline, b->cmdline) &&
-	       a->memory_bytes == b->memory_bytes && a->vcpus == b->vcpus && a->vcpus_max == b->vcpus_max && a->weight == b->weight && a->cpus == b->cpus &&
+	       a->memory_bytes == b->memory_bytes && a->vcpus == b->vcpus && a->vcpus_max == b->vcpus_max && same_schedule(a, b) &&
 	       a->prefault == b->prefault && a->hugepages == b->hugepages && a->serial == b->serial && a->console == b->console &&
 	       a->debug_exit == b->debug_exit && a->debug_crash == b->debug_crash && a->profile == b->profile &&
 	       a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash &&
 	       a->watchdog == b->watchdog && a->on_watchdog == b->on_watchdog && a->autostart == b->autostart && a->packed == b->packed &&
-	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && same_devices(a, b);
+	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && a->memory_max == b->memory_max &&
+	       a->memory_min == b->memory_min && a->share == b->share && same_text(a->tenant, b->tenant) && same_devices(a, b);
 }
 
 /* The first of its cards whose address another VM's card has; negative: none. */
@@ -309,6 +316,65 @@ void manager_entry_drop(struct manager_entry *e)
 void manager_skip_versions(uint64_t version)
 {
 	versions = versions > version ? versions : version;
+}
+
+/* ---- Schedules ----------------------------------------------------------------------------------------------------------------------- */
+
+const struct config_vm *manager_defined(const char *name)
+{
+	const struct manager_entry *e = manager_entry_find(name);
+
+	return e != NULL ? &e->defined->config : NULL;
+}
+
+static void take_schedule(struct config_vm *to, const struct config_vm *from)
+{
+	to->weight = from->weight;
+	to->cpus = from->cpus;
+	to->cap = from->cap;
+	to->reservation = from->reservation;
+	to->dedicated = from->dedicated;
+}
+
+/* Of a VM that is there now. */
+static enum manager_result reschedule(struct manager_entry *e, const struct config_vm *now, struct manager_error *error)
+{
+	struct config_vm *config = &e->taken->config;
+	const struct config_vm before = *config;
+	struct manager_error ignored;
+	enum manager_result result = MANAGER_OK;
+
+	take_schedule(config, now);
+	if (guest_at((uint32_t)e->slot)->made)
+		result = guest_schedule((uint32_t)e->slot, error);
+	if (result != MANAGER_OK) {
+		take_schedule(config, &before);
+		guest_schedule((uint32_t)e->slot, &ignored); /* it had that before */
+	}
+	return result;
+}
+
+enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
+				     struct manager_error *error)
+{
+	struct manager_entry *e = manager_entry_find(name);
+
+	if (e == NULL)
+		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (e->taken != NULL && !same_schedule(&e->taken->config, now)) {
+		enum manager_result result = reschedule(e, now, error);
+
+		if (result != MANAGER_OK)
+			return result;
+	} else if (same_schedule(&e->defined->config, next)) {
+		return MANAGER_OK;
+	}
+	if (e->defined != e->taken)
+		take_schedule(&e->defined->config, next);
+	e->version = ++versions;
+	e->from_file = false;
+	event_add("vm.changed", name, "its schedule");
+	return MANAGER_OK;
 }
 
 enum manager_result manager_undefine(const char *name, struct manager_error *error)

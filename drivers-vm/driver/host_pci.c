@@ -195,11 +195,16 @@ bool host_pci_parse_address(const char *at, uint32_t *rid)
 
 uint64_t host_pci_dma_address(const struct host_pci *pci, const void *at)
 {
+	int64_t address;
+
 	if (pci->same_addresses) {
-		(void)*(const volatile uint8_t *)at; /* lazy memory is there for a device once it was there for us */
+		/* Lazy memory is there for a device once it was there for us, and shared memory is not shared once we have written. */
+		__asm__ volatile("lock orb $0, (%0)" : : "r"(at) : "memory", "cc");
 		return (uintptr_t)at;
 	}
-	int64_t address = hc(HC_DEVICE_DMA_ADDRESS, pci->handle, (uintptr_t)at);
+	do
+		address = hc(HC_DEVICE_DMA_ADDRESS, pci->handle, (uintptr_t)at);
+	while (address == HILUM_E_BUSY); /* its frame is changing */
 
 	return address < 0 ? 0 : (uint64_t)address;
 }

@@ -64,14 +64,22 @@
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
 #define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
+#define HC_MEMORY_DIGEST     0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's contents */
+#define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
+#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, GiB) -> frames of that piece that have moved */
+#define HC_HOST_FRAMES       0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
 #define HC_OBJECT_INFO       0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
 #define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
 #define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
 #define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
-#define HC_CALL_END          0x484C0032u
+#define HC_MEMORY_STATUS     0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
+#define HC_MEMORY_LIMIT      0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
+#define HC_CALL_END          0x484C0036u
 
 #define HILUM_BATCH_MAX    64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
+#define HILUM_DIGEST_PAGES_MAX 64u
+#define HILUM_FRAMES_BYTES_MAX 0x2000000u
 #define HILUM_LOG_LINE_MAX 240u
 #define HILUM_CPUID_MAX    96u
 #define HILUM_CORE_ANY     0xFFFFFFFFu
@@ -172,13 +180,26 @@ struct hilum_shared_page {
 
 /* ---- Memory --------------------------------------------------------------------------------------------------------------- */
 #define HILUM_MEMORY_LAZY     (1u << 0) /* populate on first access instead of now */
-#define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages (tests, later sharing) */
-
+#define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages */
 #define HILUM_MEMORY_DEVICE   (1u << 2) /* device registers at a host-physical address; excludes the others */
+#define HILUM_MEMORY_SHARE    (1u << 3) /* HC_MEMORY_SHARE may give its pages the frames of others; 4 KiB pages only */
+
+/* HC_MEMORY_SHARE and HC_MEMORY_MOVE: no device is at these pages now, says the caller. */
+#define HILUM_MEMORY_QUIET (1u << 8)
+#define HILUM_MOVE_GATHER  (1u << 0) /* 512 frames become one block of 2 MiB */
+#define HILUM_MOVE_LEAVE   (1u << 1) /* what lies in that GiB of the machine's addresses goes elsewhere */
+
+#define HILUM_DIGEST_NONE 0ull /* the page has no frame, or one that is shared already */
 
 #define HILUM_MAP_READ    (1u << 0)
 #define HILUM_MAP_WRITE   (1u << 1)
 #define HILUM_MAP_EXECUTE (1u << 2)
+
+struct hilum_memory_status {
+	uint64_t bytes;
+	uint64_t resident_bytes; /* that have a frame */
+	uint64_t limit_bytes;    /* HC_MEMORY_LIMIT; 0: none */
+};
 
 /* ---- VM -------------------------------------------------------------------------------------------------------------------- */
 #define HILUM_VM_KVM_LEAVES (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
@@ -186,6 +207,7 @@ struct hilum_shared_page {
 #define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
 #define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
 #define HILUM_VM_NO_FPU     (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
+#define HILUM_VM_WAIT_MEMORY (1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */
@@ -242,6 +264,8 @@ struct hilum_vm_status {
 	uint64_t kernel_bytes; /* the kernel's own pool memory spent on this VM without its nested page tables */
 	uint64_t table_bytes;  /* nested page tables */
 	uint64_t debug_stops;  /* a bit for each vCPU that has stopped for its debugger (HC_VCPU_DEBUG) */
+	uint64_t memory_stops; /* a bit for each vCPU that has stopped for want of a frame (HILUM_VM_WAIT_MEMORY) */
+	uint64_t memory_gpa;   /* where the last of them wanted it */
 };
 
 /* ---- What there is: for a control VM that is restarted ------------------------------------------------------------------- */
@@ -521,6 +545,12 @@ struct hilum_last_run {
 
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
+
+struct hilum_frames {
+	uint32_t free[20]; /* blocks of 4 KiB << n that are free in the machine; the last is reserved */
+	uint64_t saved;    /* pages that have a frame less frames, by HC_MEMORY_SHARE */
+	uint64_t range_free, range_guest, range_other; /* frames of the range: free; of memory objects; the kernel's and modules */
+};
 
 _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");
 _Static_assert(sizeof(struct hilum_shared_page) == 4096, "one page");

@@ -3,7 +3,7 @@
  * Two units: one of PCI segment 0, one of segment 1.
  */
 /* clang-format off */
-/* UNIT_SOURCES: mm/iommu.c mm/vtd.c mm/amdvi.c mm/mmio.c mm/memory.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c */
+/* UNIT_SOURCES: mm/iommu.c mm/vtd.c mm/amdvi.c mm/mmio.c mm/memory.c mm/memory_frames.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c */
 /* UNIT_FLAGS: -iquote tests/unit/fake_iommu -iquote tests/unit/fake_mm */
 /* clang-format on */
 #include "tests/unit/fake_iommu/iommu_model.h"

@@ -22,6 +22,8 @@
 
 static struct guest fake_guest[CHANNEL_SLOTS];
 static bool debuggers[CHANNEL_SLOTS];
+static enum manager_result schedule_result;
+static struct config_vm scheduled; /* the last schedule that a guest got */
 static unsigned buttons, nmis, consoles, made_ever, make_failures;
 static bool driver_gone, driver_dies, driver_given_up;
 static enum manager_result make_result;
@@ -225,6 +227,18 @@ size_t coredump_read(struct coredump *core, uint64_t offset, uint8_t *to, size_t
 	assert_true(count != 0);
 	*to = core->byte;
 	return offset == 0 ? 1 : 0;
+}
+
+enum manager_result guest_schedule(uint32_t slot, struct manager_error *refusal)
+{
+	enum manager_result result = schedule_result;
+
+	assert_true(fake_guest[slot].made);
+	scheduled = *fake_guest[slot].config;
+	schedule_result = MANAGER_OK;
+	if (result != MANAGER_OK)
+		snprintf(refusal->field, sizeof(refusal->field), "reservation");
+	return result;
 }
 
 /* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
@@ -987,6 +1001,72 @@ static void manager_debug_begin__no_driver_vm__conflict(void **state)
 	driver_gone = false;
 }
 
+/* ---- Schedules ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Of "a", from what it has now. */
+static enum manager_result reschedule(uint32_t weight)
+{
+	struct config_vm now = *vm("a").config, next = *manager_defined("a");
+
+	now.weight = next.weight = weight;
+	return manager_schedule("a", &now, &next, &error);
+}
+
+static void manager_schedule__it_runs__at_once_and_in_the_definition(void **state)
+{
+	uint64_t version;
+
+	(void)state;
+	runs_plainly();
+	version = vm("a").version;
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_int_equal(scheduled.weight, 512);
+	assert_true(vm("a").config->weight == 512 && vm("a").version > version && !vm("a").change_pending);
+	version = vm("a").version;
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_int_equal(vm("a").version, version);
+}
+
+static void manager_schedule__change_pending__both_get_it(void **state)
+{
+	struct manager_definition *d = definition("a", 128);
+
+	(void)state;
+	runs_plainly();
+	d->config.cap = 70;
+	define(d);
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_true(scheduled.weight == 512 && scheduled.cap == 0 && vm("a").change_pending);
+	assert_true(manager_defined("a")->weight == 512 && manager_defined("a")->cap == 70);
+	assert_int_equal(act("a", MANAGER_RESET), MANAGER_OK);
+	assert_true(vm("a").config->weight == 512 && vm("a").config->cap == 70);
+}
+
+static void manager_schedule__refused__nothing_has_changed(void **state)
+{
+	uint64_t version;
+
+	(void)state;
+	runs_plainly();
+	version = vm("a").version;
+	assert_int_equal(reschedule(7), MANAGER_OK);
+	version = vm("a").version;
+	schedule_result = MANAGER_INVALID;
+	assert_int_equal(reschedule(512), MANAGER_INVALID);
+	assert_string_equal(error.field, "reservation");
+	assert_true(scheduled.weight == 7 && vm("a").config->weight == 7 && vm("a").version == version);
+}
+
+static void manager_schedule__shut_off__definition_alone(void **state)
+{
+	(void)state;
+	define(definition("a", 64));
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_int_equal(vm("a").config->weight, 512);
+	assert_int_equal(manager_schedule("b", vm("a").config, vm("a").config, &error), MANAGER_NOT_FOUND);
+	assert_null(manager_defined("b"));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -1022,6 +1102,10 @@ int main(void)
 		CASE(manager_debug_begin__kept_for_a_look__ended),
 		CASE(manager_debug_begin__restarted__goes_on_without),
 		CASE(manager_debug_begin__no_driver_vm__conflict),
+		CASE(manager_schedule__it_runs__at_once_and_in_the_definition),
+		CASE(manager_schedule__change_pending__both_get_it),
+		CASE(manager_schedule__refused__nothing_has_changed),
+		CASE(manager_schedule__shut_off__definition_alone),
 		CASE(all_of_it__random_order__every_vm_stays_in_one_of_its_states),
 	};
 

@@ -23,9 +23,10 @@ enum cli_exit {
 struct cli_options {
 	bool help, json, accept_new;
 	const char *output, *host, *ca;
-	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait, disable;
-	const char *name, *role, *tail;
+	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait, disable, dedicated;
+	const char *name, *role, *tail, *max, *min;
 	int64_t timeout, delay, since, port, linger;
+	int64_t weight, cap, reservation;
 };
 
 /* What an int64_t option has that was not given. */

@@ -118,6 +118,45 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 	return MANAGER_OK;
 }
 
+const struct config_vm *manager_defined(const char *name)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+
+	return vm != NULL ? &vm->definition->config : NULL;
+}
+
+static void take_schedule(struct config_vm *to, const struct config_vm *from)
+{
+	to->weight = from->weight;
+	to->cpus = from->cpus;
+	to->cap = from->cap;
+	to->reservation = from->reservation;
+	to->dedicated = from->dedicated;
+}
+
+/* The machine has four cores. */
+enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
+				     struct manager_error *error)
+{
+	struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL)
+		return MANAGER_NOT_FOUND;
+	if (now->cpus != 0 && (now->cpus & 0xF) == 0) {
+		snprintf(error->field, sizeof(error->field), "cpus");
+		snprintf(error->detail, sizeof(error->detail), "none of these cores is there for it");
+		return MANAGER_INVALID;
+	}
+	if (vm->running != NULL)
+		take_schedule(&vm->running->config, now);
+	if (vm->definition != vm->running)
+		take_schedule(&vm->definition->config, next);
+	vm->view.version++;
+	vm->view.from_file = false;
+	event_add("vm.changed", name, "its schedule");
+	return MANAGER_OK;
+}
+
 enum manager_result manager_undefine(const char *name, struct manager_error *error)
 {
 	struct fake_vm *vm = fake_vm_find(name);
@@ -162,6 +201,8 @@ static enum manager_result start(struct fake_vm *vm, struct manager_error *error
 		free_definition(vm->running);
 	vm->running = vm->definition;
 	vm->view.config = &vm->running->config;
+	vm->memory_max = config->memory_max;
+	vm->memory_min = config->memory_min;
 	vm->view.vcpus = vm->running->config.vcpus;
 	vm->view.state = MANAGER_RUNNING;
 	vm->view.change_pending = false;

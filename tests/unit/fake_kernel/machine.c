@@ -17,6 +17,7 @@
 #define GIB	  (1ull << 30)
 #define RAM_BASE  (4 * MIB)
 #define RAM_BYTES (252 * MIB)
+#define RAM_HIGH_BYTES (32 * MIB) /* from 1 GiB on */
 
 uint8_t *fake_ram, *fake_frame_table;
 uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
@@ -34,8 +35,8 @@ irq_handler_fn fake_irq[256];
 static struct log_ring ring;
 
 const struct boot_info fake_boot_info = {
-	.ranges = {{RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE}},
-	.range_count = 1,
+	.ranges = {{RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE}, {GIB, RAM_HIGH_BYTES, BOOT_RANGE_FREE}},
+	.range_count = 2,
 };
 
 static void *reserve(uint64_t bytes)
@@ -49,8 +50,8 @@ static void *reserve(uint64_t bytes)
 void fake_machine_boot(void)
 {
 	if (fake_ram == NULL) {
-		fake_ram = reserve(GIB);
-		fake_frame_table = reserve(GIB / PAGE_SIZE * sizeof(struct frame));
+		fake_ram = reserve(2 * GIB);
+		fake_frame_table = reserve(2 * GIB / PAGE_SIZE * sizeof(struct frame));
 		frame_note_ranges(&fake_boot_info);
 		frame_init(&fake_boot_info);
 	}
@@ -82,7 +83,7 @@ void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame)
 {
 	assert_int_equal(cpu, fake_self->arch.id);
 	assert_true(slot < WINDOW_SLOTS);
-	assert_true(frame % PAGE_SIZE == 0 && frame >= RAM_BASE && frame < RAM_BASE + RAM_BYTES);
+	assert_true(frame % PAGE_SIZE == 0 && (frame - RAM_BASE < RAM_BYTES || frame - GIB < RAM_HIGH_BYTES));
 	return fake_ram + frame;
 }
 
