@@ -174,10 +174,11 @@ def resident_bytes(process):
 def crowds(scratch):
     """What guests cost that are there by the hundred: instructions of Hilum, all of it, for each guest, and bytes."""
     with apibench.Appliance(scratch, density.MODULES, counted=True, cpu=apibench.COUNTED_CPU, memory=density.MEMORY) as appliance:
-        connection = appliance.connect()
+        connection, process = appliance.connect(), appliance.running.process
+        alone = resident_bytes(process)
         for count in CROWDS:
             found = density.measure(lambda method, path, body: appliance.ask(connection, path, method, body), count,
-                                    lambda: resident_bytes(appliance.running.process))
+                                    lambda: resident_bytes(process) - alone)
             for step in density.STEPS:
                 show(f"density_{count}_{step}", f"{found[step]:.0f}", "instructions")
             for step in ("boot", "destroy"):

@@ -73,10 +73,11 @@ class Crowd:
         return (self.figure(busy) - before) * 1e9 / self.count
 
 
-def measure(ask, count, emulator_bytes=None):
-    """name -> figure for `count` guests that come and go: work of each step, bytes of each guest by kind."""
+def measure(ask, count, emulator_bytes=lambda: 0):
+    """name -> figure for `count` guests that come and go: work of each step, bytes of each guest by kind. emulator_bytes: what the machine
+    takes more than without guests."""
     crowd = Crowd(ask, count)
-    before, resident = crowd.taken(), emulator_bytes() if emulator_bytes else 0
+    before = crowd.taken()
     found = {"define": crowd.work(crowd.define)}
     found["boot"] = crowd.work(crowd.boot)
     for step in ("list", "metrics"):
@@ -84,8 +85,7 @@ def measure(ask, count, emulator_bytes=None):
     after = crowd.taken()
     for name, old, new in zip(("all", "kernel", "control_heap", "driver_heap"), before, after):
         found[f"bytes_{name}"] = (new - old) / count - (GUEST_BYTES if name == "all" else 0)
-    if emulator_bytes:
-        found["bytes_emulator"] = (emulator_bytes() - resident) / count
+    found["bytes_emulator"] = emulator_bytes() / count
     for step in ("destroy", "undefine"):
         found[step] = crowd.work(getattr(crowd, step))
     return found
