@@ -243,8 +243,8 @@ static rare struct vcpu *favour(struct cpu *cpu, struct vcpu *v)
 	struct vcpu *other = cpu->favoured;
 	uint64_t slice = tsc_from_ns(SCHED_SLICE_NS) * SCHED_WEIGHT_DEFAULT;
 
-	cpu->favoured = NULL;
-	return v->by_weight && other->cpu == cpu && other->by_weight && other->virtual_time - v->virtual_time < slice / other->weight ? other : v;
+	cpu->favoured = NULL; /* it may end before it is looked at again */
+	return v != NULL && v->by_weight && other->cpu == cpu && other->by_weight && other->virtual_time - v->virtual_time < slice / other->weight ? other : v;
 }
 
 /* What others may know; and what waits on is theirs if they have time. */
@@ -268,7 +268,7 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 		refill(cpu, now_tsc);
 	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : first_by_weight(cpu);
 	struct vcpu *v = node != NULL ? vcpu_of(node) : NULL;
-	if (unlikely(cpu->favoured != NULL) && v != NULL)
+	if (unlikely(cpu->favoured != NULL))
 		v = favour(cpu, v);
 	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {
 		if (cpu->refills.first != NULL)
