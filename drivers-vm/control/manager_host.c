@@ -63,6 +63,7 @@ void manager_host(struct manager_host *out)
 	out->last_log = host_health_last_log();
 	out->watchdog_seconds = host_health_watchdog();
 	describe_cpu(&out->vulnerable);
+	out->vulnerable.core_scheduling = host_health_core_scheduling();
 	out->control_restarts = recover_restarts();
 }
 
