@@ -112,6 +112,8 @@ void host_health_begin(const struct config *of)
 		return;
 	last_end = (enum hilum_end)run.end;
 	host_health_read_log(&run, last_log);
+	if (((const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA)->restarts != 0)
+		return; /* an earlier control VM has said so */
 	service_log("the machine was reset: %s. The last lines of that run:", words[last_end]);
 	show_last_lines();
 }
@@ -161,11 +163,6 @@ void host_health_watchdog_told(bool fired)
 uint32_t host_health_watchdog(void)
 {
 	return has_watchdog ? config->watchdog_seconds : 0;
-}
-
-bool host_health_core_scheduling(void)
-{
-	return config->core_scheduling;
 }
 
 /* ---- The look ------------------------------------------------------------------------------------------------------------------------ */

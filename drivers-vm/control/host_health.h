@@ -22,9 +22,6 @@ const struct hilum_host_health *host_health_now(void);
 /* Seconds after which the watchdog resets this machine if it hangs; 0: it does not. */
 uint32_t host_health_watchdog(void);
 
-/* Hyper-threads of a core run one VM only. */
-bool host_health_core_scheduling(void);
-
 /* How the last run ended. _NONE: it was reset, and nobody said why. */
 enum hilum_end host_health_last_end(void);
 bool host_health_watchdog_has_fired(void);
