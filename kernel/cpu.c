@@ -119,7 +119,7 @@ static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
 	window_clear(cpu->arch.id);
-	if (unlikely(cpu->last_vm != v->vm->id))
+	if (unlikely(host_health.defences != 0 && cpu->last_vm != v->vm->id))
 		change_vm(cpu, v);
 	virt->load(v);
 	cpu->loaded = v;

@@ -351,14 +351,13 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint64_t *a)
 {
-	uint64_t digests[HILUM_DIGEST_PAGES_MAX];
-
-	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > ARRAY_SIZE(digests) || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
+	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > HILUM_DIGEST_PAGES_MAX || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
 	    a[2] * PAGE_SIZE > m->bytes - a[1])
 		return STATUS_INVALID;
-	for (uint64_t i = 0; i < a[2]; i++)
-		digests[i] = memory_digest(m, a[1] + i * PAGE_SIZE);
-	TRY(vm_copy_out(v->vm, a[3], digests, a[2] * sizeof(*digests)));
+	for (uint64_t i = 0; i < a[2]; i++) {
+		uint64_t digest = memory_digest(m, a[1] + i * PAGE_SIZE);
+		TRY(vm_copy_out(v->vm, a[3] + i * sizeof(digest), &digest, sizeof(digest)));
+	}
 	return (int64_t)a[2];
 }
 
