@@ -1,4 +1,5 @@
 """The control VM ends, and a fresh one takes over: guests and driver VM go on, and nothing that was asked for is forgotten."""
+import copy
 import random
 import tempfile
 import threading
@@ -140,7 +141,8 @@ class Operator(threading.Thread):
 
     def __init__(self, api, once):
         super().__init__(daemon=True)
-        self.api, self.once, self.over, self.wrong = api, once, False, None
+        self.api, self.once, self.over, self.wrong = copy.copy(api), once, False, None
+        self.api.answer_s = 10  # of a request that a control VM has died of nobody says anything any more
 
     def ask(self, allowed, *request):
         """Until there is an answer; True: it is the first of the allowed ones."""
@@ -177,7 +179,7 @@ def defining(acknowledged):
     return once
 
 
-COMES = {"kernel": "vmlinuz", "memory": "64M", "cmdline": "quiet"}
+COMES = {"kernel": "vmlinuz", "initrd": "initrd", "memory": "128M", "cmdline": "console=ttyS0 quiet"}
 
 
 def come_and_go(operator, number):
