@@ -114,13 +114,15 @@ def test_nothing_is_forgotten():
         api.expect(204, "DELETE", "/vms/gone")
         token = api.expect(201, "POST", "/tokens", {"name": "reader", "role": "viewer"})["token"]
         before, version = what_there_is(api), api.ask("GET", "/vms/mine")[1]["ETag"]
-        events = api.events()
+        events, audit = api.events(), api.expect(200, "GET", "/audit")["entries"]
+        true(audit, "there is an audit log")
         for how in (BOTH, HANG):
             end(m, how, guests=3)
             print(f"the API answers after {answers(api):.1f} s")
             equal(what_there_is(api), before, "what there is")
         equal(api.ask("GET", "/vms/mine")[1]["ETag"], version, "the definition's version")
         equal(api.events()[:len(events)], events, "the events from before")
+        equal(api.expect(200, "GET", "/audit")["entries"][:len(audit)], audit, "the audit log from before")
         equal(api.expect(200, "GET", "/host")["control_vm"], {"restarts": 2}, "the host's answer")
         mine, api.token = api.token, token
         equal(api.ask("PUT", "/vms/idle", {"kernel": "vmlinuz"})[0], 403, "what the other token may do")
