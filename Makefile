@@ -13,13 +13,22 @@ KERNEL_DIRS := boot arch/x86_64 kernel svm vmx mm
 KERNEL_C    := $(sort $(wildcard $(addsuffix /*.c,$(KERNEL_DIRS))))
 KERNEL_ASM  := $(sort $(wildcard $(addsuffix /*.asm,$(KERNEL_DIRS))))
 KERNEL_OBJ  := $(patsubst %,$(B)/%.o,$(KERNEL_C) $(KERNEL_ASM))
-KERNEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+# No indirect branch that a guest could have taught the CPU to mispredict: gcc's name of it, and clang's.
+RETPOLINE   := $(shell $(CC) -mindirect-branch=thunk -E -x c /dev/null >/dev/null 2>&1 && echo -mindirect-branch=thunk || echo -mretpoline)
+KERNEL_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
 
+# What runs at boot, at a change, or at the end is made small; what an exit runs through is made fast.
+KERNEL_SMALL := boot/%.c arch/x86_64/acpi%.c arch/x86_64/features.c arch/x86_64/format.c arch/x86_64/ioapic.c arch/x86_64/log%.c \
+	arch/x86_64/panic.c arch/x86_64/symbols.c arch/x86_64/tsc.c kernel/cpuid.c kernel/device.c kernel/host.c kernel/object.c \
+	kernel/sched_place.c kernel/start.c kernel/state.c kernel/vm.c mm/amdvi.c mm/host_pt.c mm/init.c mm/iommu.c mm/pool.c mm/vtd.c \
+	vmx/control.c vmx/failure.c vmx/state.c vmx/vmx.c svm/state.c svm/svm.c
+$(patsubst %,$(B)/%.o,$(filter $(KERNEL_SMALL),$(KERNEL_C))): KERNEL_CFLAGS += -Os
+
 # Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
 GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
-SERVICE_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
+SERVICE_CFLAGS := $(RETPOLINE) -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -fno-common \
 	-ffunction-sections -fdata-sections -nostdinc -isystem drivers-vm/runtime/include -isystem $(GCC_INCLUDE) \
 	$(WARN) -I. -Iinclude
@@ -43,6 +52,12 @@ $(B)/%.bin: $(B)/%.elf
 	@echo "  FLAT  $@"
 	$(Q)objcopy -O binary -j .text -j .rodata -j .data $< $@
 
+# What runs at boot, at an end or for an operator is compiled for size: the budget of .text is for the paths that guests wait on.
+KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c) $(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c log.c log_screen.c \
+	log_serial.c panic.c speculation.c symbols.c trap.c tsc.c) $(addprefix kernel/,device.c host.c start.c state.c) \
+	$(addprefix mm/,amdvi.c host_pt.c init.c iommu.c mmio.c vtd.c) $(addprefix vmx/,control.c failure.c vmx.c) svm/svm.c
+$(KERNEL_SMALL:%=$(B)/%.o): KERNEL_CFLAGS += -Os
+
 KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
 	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o
 
@@ -61,6 +76,7 @@ $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 # Heap of each image, bytes: what its VM gets beyond text, data and stacks.
 $(B)/driver.elf: HEAP := 0x800000
 $(B)/control.elf: HEAP := 0x1000000
+$(B)/control.elf: VCPUS := -Wl,--defsym=__vcpus=1
 
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
@@ -70,7 +86,7 @@ $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtim
 CONTROL_LIBS := $(B)/lwip-control.a $(B)/mbedtls.a
 $(B)/control.elf: $(call service_obj,$(CONTROL_SRC)) $(CONTROL_LIBS) drivers-vm/runtime/service.ld
 	@echo "  LD    $@"
-	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) $(VCPUS) -Wl,--gc-sections -Wl,--build-id=none \
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(CONTROL_SRC)) $(CONTROL_LIBS)
 
 $(B)/service/%.c.o: %.c

@@ -12,6 +12,7 @@
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 
@@ -90,11 +91,10 @@ static void read_multiboot(uint32_t magic, uint32_t mbi)
 
 static void claim_kernel(void)
 {
-	uint64_t bytes = (uint64_t)(kernel_image_end - kernel_image_start);
+	uint64_t bytes = kernel_virt_to_hpa(kernel_image_end) - LOG_BOX_HPA;
 
 	if (memory_map_add(&info, 0, LOW_BYTES, BOOT_RANGE_KERNEL) != STATUS_OK ||
-	    memory_map_add(&info, kernel_virt_to_hpa(kernel_image_start), bytes, BOOT_RANGE_KERNEL) !=
-		    STATUS_OK)
+	    memory_map_add(&info, LOG_BOX_HPA, bytes, BOOT_RANGE_KERNEL) != STATUS_OK)
 		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
 }
 
@@ -106,6 +106,10 @@ static uint64_t screen_bytes(void)
 
 static void open_log(void)
 {
+	uint64_t box = sizeof(struct hilum_last_run);
+
+	if (memory_map_find(&info, box, PAGE_SIZE, LOG_BOX_HPA + box) == LOG_BOX_HPA)
+		log_open_box((void *)(KERNEL_BASE + LOG_BOX_HPA));
 	log_init_serial(boot_option("serial"));
 	log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
 }
@@ -175,6 +179,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	log_info("Hilum for x86-64");
 	features_detect();
 	core_init(&boot_cpu);
+	speculation_init();
 	claim_kernel();
 	smp_prepare(&info);
 	read_acpi();

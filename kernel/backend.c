@@ -2,6 +2,7 @@
 #include "kernel/backend.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/speculation.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "kernel/virt_ops.h"
@@ -51,6 +52,8 @@ void backend_load_vcpu(struct vcpu *v)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
+	if (unlikely(speculation_guest_bits != 0))
+		speculation_set_control(v->spec_ctrl);
 	fetch_forget(v);
 }
 
@@ -68,6 +71,12 @@ void backend_unload_debug(struct vcpu *v)
 	v->dr[1] = cpu_read_dr1();
 	v->dr[2] = cpu_read_dr2();
 	v->dr[3] = cpu_read_dr3();
+}
+
+void backend_watch_nothing(struct vcpu *v, bool watch)
+{
+	(void)v;
+	(void)watch;
 }
 
 void backend_log_vcpu(struct vcpu *v)

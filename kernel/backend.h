@@ -18,6 +18,9 @@ void backend_release_fpu(struct cpu *cpu);
 void backend_load_debug(const struct vcpu *v);
 void backend_unload_debug(struct vcpu *v);
 
+/* watch_pause of a CPU that filters PAUSE itself: nothing to do. */
+void backend_watch_nothing(struct vcpu *v, bool watch);
+
 /* The registers and the bytes at RIP, into the log. */
 void backend_log_vcpu(struct vcpu *v);
 

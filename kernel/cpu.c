@@ -4,6 +4,7 @@
  */
 #include "kernel/cpu.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/pvclock.h"
@@ -58,18 +59,18 @@ static void timer_interrupt(unsigned vector)
 	timer_set_deadline_tsc(node != NULL ? node->key : TIMER_NEVER);
 }
 
-/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
-static void kick_interrupt(unsigned vector)
+void cpu_take_inbox(struct cpu *cpu)
 {
-	struct cpu *cpu = cpu_self();
 	struct vcpu *v = __atomic_exchange_n(&cpu->inbox, NULL, __ATOMIC_ACQUIRE);
 	uint64_t now = rdtsc();
 
-	(void)vector;
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
-		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its requests are read */
-		if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
+		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its core and its requests are read */
+		struct cpu *owner = __atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE);
+		if (unlikely(owner != cpu)) {
+			vcpu_post(v, owner);
+		} else if (v != cpu->current && (v->requests & VCPU_REQUEST_STOP)) {
 			sched_remove(cpu, v); /* another core waits for this: it must not queue behind a busy real-time vCPU */
 			bool runs = vcpu_prepare(v);
 			assert(!runs);
@@ -81,10 +82,36 @@ static void kick_interrupt(unsigned vector)
 	}
 }
 
+/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
+static void kick_interrupt(unsigned vector)
+{
+	struct cpu *cpu = cpu_self();
+
+	(void)vector;
+	if (unlikely(cpu->health_asked))
+		(void)machine_check_take(cpu->health_asked = false);
+	cpu_take_inbox(cpu);
+	sched_look(cpu);
+}
+
 void cpu_init_interrupts(void)
 {
 	irq_set_handler(CPU_IRQ_TIMER, timer_interrupt);
 	irq_set_handler(CPU_IRQ_KICK, kick_interrupt);
+	irq_set_handler(CPU_IRQ_POSTED, kick_interrupt); /* was sent to a guest that has just been left */
+}
+
+/*
+ * Service VMs predict no indirect branch (they are built so), and may know what guests hold: only a guest's entry after another VM is
+ * a matter of secrets, and what the last guest taught the predictors only one of another guest's.
+ */
+static never_inline void change_vm(struct cpu *cpu, const struct vcpu *v)
+{
+	cpu->last_vm = v->vm->id;
+	if (v->vm->flags & HILUM_VM_REALTIME)
+		return;
+	speculation_change_vm(cpu->last_guest != v->vm->id);
+	cpu->last_guest = v->vm->id;
 }
 
 static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
@@ -92,6 +119,8 @@ static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
 	window_clear(cpu->arch.id);
+	if (unlikely(host_health.defences != 0 && cpu->last_vm != v->vm->id))
+		change_vm(cpu, v);
 	virt->load(v);
 	cpu->loaded = v;
 }

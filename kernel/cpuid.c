@@ -16,10 +16,11 @@ uint64_t cpuid_xcr0_mask;
 #define LEAF1_EDX  0x078BAB7Fu /* FPU VME DE PSE TSC MSR PAE CX8 APIC SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
 #define LEAF7_EBX  0xF1BF07A9u /* FSGSBASE BMI1 AVX2 SMEP BMI2 ERMS INVPCID AVX512* RDSEED ADX SMAP IFMA CLFLUSHOPT CLWB SHA */
 #define LEAF7_ECX  0x00405F46u /* VBMI UMIP VBMI2 GFNI VAES VPCLMUL VNNI BITALG VPOPCNTDQ RDPID */
-#define LEAF7_EDX  0x00000110u /* FSRM VP2INTERSECT */
+#define LEAF7_EDX  0xAC000510u /* FSRM VP2INTERSECT MD_CLEAR IBRS STIBP ARCH_CAPABILITIES SSBD */
 #define LEAFD1_EAX 0x00000007u /* XSAVEOPT XSAVEC XGETBV1 */
 #define EXT1_ECX   0x000001E1u /* LAHF ABM SSE4A MisAlignSse 3DNowPrefetch */
 #define EXT1_EDX   0x2DD3AB7Fu /* SysCallSysRet NX MmxExt Page1GB RDTSCP LM, and the copies of leaf 1 */
+#define EXT8_EBX   0x050FD000u /* IBPB IBRS STIBP and what is to be known of them, SSBD SSB_NO */
 #define LEAF1_ECX_X2APIC   (1u << 21)
 #define LEAF1_ECX_DEADLINE (1u << 24)
 #define LEAF1_ECX_OSXSAVE  (1u << 27)
@@ -41,7 +42,7 @@ static const struct {
 	{ 7, { 0, LEAF7_EBX, LEAF7_ECX, LEAF7_EDX } },
 	{ 0x80000001, { ALL, 0, EXT1_ECX, EXT1_EDX } },
 	{ 0x80000007, { 0, 0, 0, 1u << 8 } },
-	{ 0x80000008, { 0xFFFF, 0, 0, 0 } },
+	{ 0x80000008, { 0xFFFF, EXT8_EBX, 0, 0 } },
 };
 
 static struct cpuid_regs limit(uint32_t leaf, uint32_t subleaf)
@@ -89,7 +90,7 @@ static void entry_limit(struct hilum_cpuid_entry *e)
 		e->ecx &= max.ecx;
 		e->edx &= max.edx;
 	}
-	if (e->leaf == 7 || e->leaf == 0x80000001)
+	if (e->leaf == 7 || e->leaf == 0x80000001 || e->leaf == 0x80000008)
 		e->ebx &= max.ebx;
 	if (e->leaf == 0xD)
 		e->eax &= max.eax;

@@ -129,6 +129,18 @@ static void account(const struct iommu_fault *f)
 		event_signal(d->event);
 }
 
+void device_cut_off(struct device *d, unsigned vector)
+{
+	const struct iommu_fault flood = { .rid = d->rid, .what = { .kind = HILUM_FAULT_INTERRUPT, .address = 0xFEE00000 } };
+	uint64_t unused;
+	enum status status = iommu_bind_irq(d->rid, vector, IOMMU_NO_CORE, false, &unused);
+
+	(void)status; /* what was bound can be masked; without remapping there is no way */
+	host_health.storms++;
+	d->status.faults = d->faults_before + FAULTS_MAX - 1;
+	account(&flood);
+}
+
 /* What more than one round finds waits for the next interrupt: no device holds the core here. */
 static void fault_interrupt(unsigned vector)
 {

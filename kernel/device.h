@@ -41,6 +41,9 @@ void device_release_all(const struct vm *vm);
 
 /* ---- Any context ---- */
 extern uint64_t device_fault_message; /* of an IOMMU whose fault interrupt is set up in configuration space */
+/* Its interrupts come faster than its driver hears them: it is blocked as after too many faults, `vector` first. Any context. */
+void device_cut_off(struct device *device, unsigned vector);
+
 void device_init(void); /* the IOMMU, and its fault interrupt on this core */
 
 #endif

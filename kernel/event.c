@@ -35,16 +35,16 @@ void event_free(struct object *object)
 	pool_free(event);
 }
 
-void event_signal(struct event *event)
+bool event_signal(struct event *event)
 {
 	struct vm *vm = event->vm;
 
 	if (vm->object.dead)
-		return;
+		return false;
 	uint64_t mask = 1ull << (event->bit & 63);
 	uint64_t *word = &vm->shared->pending[event->vcpu][event->bit >> 6];
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) & mask)
-		return; /* not taken yet: whoever set it has woken the target */
+		return false; /* not taken yet: whoever set it has woken the target */
 	__atomic_fetch_or(word, mask, __ATOMIC_ACQ_REL);
 	struct vcpu *v = vm->vcpu[event->vcpu];
 	if (event->vector != 0) {
@@ -52,14 +52,17 @@ void event_signal(struct event *event)
 		(void)lost; /* the address is a valid one */
 	}
 	vcpu_request(v, VCPU_REQUEST_EVENT);
+	return true;
 }
 
+#define UNHEARD_MAX 10000u /* no working device goes on for so long without its driver */
 #define IRQ_VECTORS (CPU_IRQ_DEVICE_LAST - CPU_IRQ_DEVICE_FIRST + 1)
 
 static struct {
 	struct event *event; /* referenced */
 	struct device *device; /* its MSI, or NULL: a pin. device_free unbinds it */
 	uint32_t number;       /* of the MSI, or GSI */
+	uint32_t unheard;      /* interrupts since the target last took the event */
 } irq_table[IRQ_VECTORS];
 
 /* Mask, so that the line cannot storm; the service VM's HC_IRQ_ACK opens it again. */
@@ -70,8 +73,10 @@ static void irq_device_interrupt(unsigned vector)
 	enum status masked = irq_table[i].device == NULL ? ioapic_set_mask(irq_table[i].number, true) : STATUS_OK;
 
 	(void)masked; /* the pin exists: it was routed */
-	if (event != NULL)
-		event_signal(event);
+	if (event != NULL && event_signal(event))
+		irq_table[i].unheard = 0;
+	else if (++irq_table[i].unheard == UNHEARD_MAX && irq_table[i].device != NULL)
+		device_cut_off(irq_table[i].device, vector);
 }
 
 static void irq_unbind(unsigned i)

@@ -22,8 +22,8 @@ struct event {
 must_check enum status event_create(struct vm *vm, uint64_t vcpu, uint64_t bit, uint64_t vector, struct event **out);
 void event_free(struct object *object);
 
-/* Any core, any context. Nothing happens if the target VM is gone. */
-void event_signal(struct event *event);
+/* Any core, any context. False: it is signalled already and was not taken since, or the target VM is gone. */
+bool event_signal(struct event *event);
 
 /*
  * Route GSI to `event` (object lock held). Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such GSI, or the event's VM is gone),

@@ -1,6 +1,7 @@
 /* The exits that are more than a call into another file: ports, memory, halt. */
 #include "kernel/exit.h"
 #include "arch/x86_64/lapic_move.h"
+#include "arch/x86_64/trap.h"
 #include "kernel/event.h"
 #include "kernel/fetch.h"
 #include "kernel/forward.h"
@@ -136,6 +137,20 @@ static never_inline void exit_xsetbv(struct vcpu *v, const struct vexit *x)
 		vcpu_skip(v, x->length);
 }
 
+void exit_machine_check(struct vcpu *v)
+{
+	enum machine_check kind = machine_check_take(true);
+	hpa_t address = host_health.check_address;
+	const struct frame *frame = kind == MACHINE_CHECK_MEMORY ? frame_lookup(address, NULL) : NULL;
+
+	if (kind == MACHINE_CHECK_CORRECTED)
+		return;
+	if (frame == NULL || frame->type != FRAME_GUEST)
+		panic("machine check in vm %s: status %#lx, address %#lx", v->vm->name, host_health.check_status, address);
+	host_health.checks_contained++;
+	vm_crash(v, HILUM_CRASH_MACHINE_CHECK, address);
+}
+
 /* Every case ends in a jump, so that none pays for a stack frame here. */
 void exit_handle(struct vcpu *v, const struct vexit *x)
 {
@@ -166,7 +181,7 @@ void exit_handle(struct vcpu *v, const struct vexit *x)
 		exit_cr8(v, x);
 		break;
 	case HILUM_EXIT_PAUSE:
-		v->cpu->resched = true;
+		sched_spins(v);
 		vcpu_skip(v, x->length);
 		break;
 	case HILUM_EXIT_XSETBV:

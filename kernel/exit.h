@@ -37,6 +37,9 @@ struct vexit {
 /* Handle it. Afterwards the backend enters again unless requests or resched are up, or the vCPU is not ready any more. */
 void exit_handle(struct vcpu *v, const struct vexit *x);
 
+/* #MC has ended the guest's turn: it costs this VM its life if what is lost was a guest's. */
+void exit_machine_check(struct vcpu *v);
+
 /* ---- The parts, each in its own file -------------------------------------------------------------------------------------------- */
 void cpuid_handle(struct vcpu *v, unsigned length);
 void msr_handle_read(struct vcpu *v, unsigned length);

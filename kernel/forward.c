@@ -221,6 +221,7 @@ static never_inline bool wait_poll_slowly(struct vcpu *h)
 	while ((g = queue_take(h)) != NULL) {
 		if (is_handler_of(h, g)) {
 			wait_return_trap(h, g);
+			forward_on_own_time(h);
 			return true;
 		}
 		vcpu_request(g, VCPU_REQUEST_RETRAP); /* to the handler that it has now */

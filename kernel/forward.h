@@ -26,6 +26,18 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc);
 /* A request came while it waits: true if HC_WAIT is complete. From vcpu_prepare. */
 bool forward_wake(struct vcpu *v, uint32_t requests);
 
+/*
+ * Handler `h` works on its own time from now on, no longer on that of the vCPU whose trap it has. That one, answered, waits for its turn then:
+ * run directly it would go on at the handler's expense, before all others and beyond its cap, for as long as it traps often.
+ */
+static inline void forward_on_own_time(const struct vcpu *h)
+{
+	struct vcpu *g = h->trap_current;
+
+	if (g != NULL && __atomic_load_n(&g->cpu, __ATOMIC_ACQUIRE) == h->cpu)
+		g->deferred |= VCPU_REQUEST_TURN;
+}
+
 /* `v` will not answer any more: let go of what it took. */
 void forward_abandon(struct vcpu *v);
 

@@ -1,6 +1,7 @@
 /* Facts about the machine, and the hand-over of the log. */
 #include "kernel/host.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/trap.h"
 #include "arch/x86_64/tsc.h"
 #include "kernel/cpu.h"
 #include "kernel/device.h"
@@ -30,6 +31,16 @@ void host_get_info(struct hilum_host_info *out)
 		.features = iommu_features,
 		.fault_message = device_fault_message,
 	};
+}
+
+void host_get_health(struct hilum_host_health *out)
+{
+	*out = host_health;
+	for (uint32_t i = 0; i < cpu_count; i++) {
+		out->passed[i] = cpu_table[i]->epoch;
+		cpu_table[i]->health_asked = true;
+		cpu_kick(cpu_table[i]);
+	}
 }
 
 uint64_t host_log_take(struct event *event)

@@ -9,6 +9,7 @@ struct event;
 extern struct object host_object;
 
 void host_get_info(struct hilum_host_info *out);
+void host_get_health(struct hilum_host_health *out);
 
 /*
  * A service VM prints the log from now on; `event` (may be NULL) is signalled at new lines. Returns the ring's write_seq up to which

@@ -12,6 +12,7 @@
 #include "kernel/exit.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
+#include "kernel/sched.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
 
@@ -136,6 +137,7 @@ static int64_t vm_new(struct vcpu *v, gpa_t config_gpa)
 
 static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 {
+	struct hilum_host_health health;
 	struct hilum_host_info info;
 	struct hilum_frames frames;
 	struct device *device;
@@ -157,8 +159,19 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 			return STATUS_INVALID;
 		frame_get_figures(a[2], a[3], &frames);
 		return vm_copy_out(v->vm, a[1], &frames, sizeof(frames));
+	case HC_HOST_HEALTH:
+		host_get_health(&health);
+		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
+	case HC_HOST_LAST_RUN:
+		return vm_copy_out(v->vm, a[1], &log_last_run, sizeof(log_last_run));
 	case HC_HOST_RESET:
+		log_set_end(HILUM_END_RESET);
 		machine_reset();
+	case HC_HOST_SCHEDULE:
+		if (a[1] & ~(uint64_t)HILUM_HOST_SCHEDULE_CORES)
+			return STATUS_INVALID;
+		sched_core_set(a[1] != 0);
+		return STATUS_OK;
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
@@ -223,6 +236,55 @@ static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint6
 	return STATUS_OK;
 }
 
+/* The first handle in the table from `index` on, and what it names. */
+static int64_t object_info(struct vcpu *v, const struct handle_table *table, uint64_t index, gpa_t gpa)
+{
+	struct hilum_object_info info = { 0 };
+	const struct vm *vm = NULL;
+
+	while (table->entry != NULL && index < HANDLES_MAX && table->entry[index].object == NULL)
+		index++;
+	if (table->entry == NULL || index >= HANDLES_MAX)
+		return STATUS_NOT_FOUND;
+	const struct handle_entry *entry = &table->entry[index];
+	struct object *o = entry->object;
+	info.handle = (uint32_t)index | (uint32_t)entry->generation << 16;
+	info.type = o->dead ? HILUM_OBJECT_DEAD : o->type;
+	info.rights = entry->rights;
+	if (o->type == OBJECT_VM) {
+		vm = container_of(o, struct vm, object);
+	} else if (o->type == OBJECT_VCPU) {
+		vm = container_of(o, struct vcpu, object)->vm;
+		info.number = container_of(o, struct vcpu, object)->index;
+	} else if (o->type == OBJECT_EVENT) {
+		vm = as_event(o)->vm;
+		info.number = as_event(o)->vcpu << 16 | as_event(o)->bit;
+	} else if (o->type == OBJECT_DEVICE) {
+		info.number = container_of(o, struct device, object)->rid;
+	} else if (o->type == OBJECT_MEMORY) {
+		info.number = container_of(o, struct memory_object, object)->memory.flags;
+		info.bytes = container_of(o, struct memory_object, object)->memory.bytes;
+	}
+	if (vm != NULL) {
+		info.vm = vm->id;
+		memcpy(info.name, vm->name, sizeof(info.name));
+	}
+	TRY(vm_copy_out(v->vm, gpa, &info, sizeof(info)));
+	return info.handle;
+}
+
+static int64_t region_info(struct vcpu *v, const struct range_map *map, gpa_t from, gpa_t gpa)
+{
+	for (uint32_t i = 0; map != NULL && i < map->count; i++) {
+		const struct range *r = &map->range[i];
+		if (r->last < from || r->aux & RANGE_HIDDEN)
+			continue;
+		const struct hilum_region region = { r->first, r->last - r->first + 1, ALIGN_DOWN(r->aux, PAGE_SIZE), r->aux & 7 };
+		return vm_copy_out(v->vm, gpa, &region, sizeof(region));
+	}
+	return STATUS_NOT_FOUND;
+}
+
 static int64_t vcpu_new(struct vcpu *v, struct vm *vm, const uint64_t *a)
 {
 	struct vcpu *vcpu;
@@ -275,6 +337,10 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 		return vm_grant_ports(vm, a[2], a[3]);
 	case HC_VCPU_CREATE:
 		return vcpu_new(v, vm, a);
+	case HC_OBJECT_INFO:
+		return object_info(v, &vm->handles, a[1], a[2]);
+	case HC_VM_REGION:
+		return region_info(v, vm->regions, a[1], a[2]);
 	default: /* HC_EVENT_CREATE */
 		TRY(event_create(vm, a[1], a[2], a[3], &event));
 		return name_new(v, &event->object);
@@ -337,6 +403,8 @@ static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa
 
 static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, const uint64_t *a)
 {
+	struct hilum_schedule schedule;
+
 	switch (number) {
 	case HC_VCPU_SET_STATE:
 	case HC_VCPU_GET_STATE:
@@ -349,6 +417,9 @@ static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, 
 			return STATUS_BUSY;
 		vcpu_stop(vcpu, v->cpu);
 		return STATUS_OK;
+	case HC_VCPU_SCHEDULE:
+		TRY(vm_copy_in(v->vm, a[1], &schedule, sizeof(schedule)));
+		return sched_set(vcpu, &schedule);
 	case HC_VCPU_DEBUG:
 		return vcpu_is_stopped(vcpu) ? vcpu_set_debug(vcpu, a[1]) : STATUS_BUSY;
 	case HC_VCPU_TRAP_MEMORY:
@@ -440,6 +511,7 @@ static const struct {
 	CALL(HC_VCPU_TRAP_MEMORY, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_VCPU_STATS, OBJECT_VCPU, HILUM_RIGHT_READ, false),
 	CALL(HC_VCPU_DEBUG, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VCPU_SCHEDULE, OBJECT_VCPU, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_EVENT_CREATE, OBJECT_VM, HILUM_RIGHT_BIND, true),
 	CALL(HC_EVENT_SIGNAL, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, false),
 	CALL(HC_IRQ_BIND, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
@@ -447,12 +519,17 @@ static const struct {
 	CALL(HC_HOST_INFO, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_FRAMES, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_RESET, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_HEALTH, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
+	CALL(HC_HOST_LAST_RUN, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_HOST_SCHEDULE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_BIND_IRQ, OBJECT_DEVICE, HILUM_RIGHT_BIND, true),
 	CALL(HC_DEVICE_STATUS, OBJECT_DEVICE, HILUM_RIGHT_READ, false),
 	CALL(HC_DEVICE_DMA_ADDRESS, OBJECT_DEVICE, HILUM_RIGHT_BIND, false),
+	CALL(HC_OBJECT_INFO, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_VM_REGION, OBJECT_VM, HILUM_RIGHT_MAP, true),
 #undef CALL
 };
 

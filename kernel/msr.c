@@ -2,7 +2,9 @@
  * MSRs that exit. Those which the vendor's backend switches or the CPU loads with the guest never come here; what is left is the
  * local APIC, paravirtual clocks, a few that need a check, and a short list that operating systems touch without asking.
  */
+#include <hilum/defences.h>
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/speculation.h"
 #include "kernel/exit.h"
 #include "kernel/pvclock.h"
 #include "kernel/virt_ops.h"
@@ -58,6 +60,12 @@ static never_inline enum status msr_read(struct vcpu *v, uint32_t msr, uint64_t 
 	case MSR_TSC_AUX:
 		*value = v->tsc_aux;
 		return cpu_features.rdtscp ? STATUS_OK : STATUS_INVALID;
+	case MSR_SPEC_CTRL:
+		*value = v->spec_ctrl;
+		return speculation_guest_bits != 0 ? STATUS_OK : STATUS_INVALID;
+	case MSR_ARCH_CAPABILITIES:
+		*value = host_health.arch_capabilities & HILUM_ARCH_SHOWN;
+		return host_health.leaf7_edx & HILUM_LEAF7_ARCH ? STATUS_OK : STATUS_INVALID;
 	default:
 		break;
 	}
@@ -112,6 +120,18 @@ static never_inline enum status msr_write(struct vcpu *v, uint32_t msr, uint64_t
 			return STATUS_INVALID;
 		v->tsc_aux = value;
 		wrmsr(MSR_TSC_AUX, value);
+		return STATUS_OK;
+	case MSR_SPEC_CTRL:
+		if (speculation_guest_bits == 0 || value & ~speculation_guest_bits)
+			return STATUS_INVALID;
+		v->spec_ctrl = value;
+		speculation_set_control(value);
+		return STATUS_OK;
+	case MSR_PRED_CMD: /* IBPB, which is all that there is, acts here and now */
+		if (!(host_health.defences & HILUM_DEFENCE_IBPB) || value > 1)
+			return STATUS_INVALID;
+		if (value != 0)
+			wrmsr(MSR_PRED_CMD, value);
 		return STATUS_OK;
 	default:
 		break;

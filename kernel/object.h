@@ -24,6 +24,7 @@ enum object_type {
 	OBJECT_EVENT,
 	OBJECT_DEVICE,
 };
+_Static_assert((int)OBJECT_HOST == HILUM_OBJECT_HOST && (int)OBJECT_DEVICE == HILUM_OBJECT_DEVICE, "they are told by number");
 
 struct object {
 	uint32_t refs; /* changed with locked operations */

@@ -27,7 +27,7 @@ struct range_map {
 	struct range range[];
 };
 
-#define RANGE_MAP_ORDER_MAX 3u
+#define RANGE_MAP_ORDER_MAX 5u
 
 /* The range that holds `key`, or NULL. `map` may be NULL (empty). */
 static inline struct range *range_find(struct range_map *map, uint64_t key)

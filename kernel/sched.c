@@ -1,6 +1,8 @@
-/* Weighted fair queues, one pair per core. No locks, no policy beyond weights. */
+/* A core's queues: who runs next, and for how long. No locks. */
 #include "kernel/sched.h"
+#include "kernel/forward.h"
 #include "kernel/vcpu.h"
+#include "kernel/virt_ops.h"
 
 static struct vcpu *vcpu_of(struct queue_node *node)
 {
@@ -15,10 +17,10 @@ static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 }
 
 /*
- * A real-time vCPU waits for the guest on this core. One that halts before the delay is over, which is an exit more, has its turn ended at
+ * One of a higher rank waits for the guest on this core. One that halts before the delay is over, which is an exit more, has its turn ended at
  * once for the next so many times; then the delay is tried again, and if the guest halts again, for twice as many.
  */
-static void realtime_waits(struct cpu *cpu, uint64_t now_tsc)
+static void urgent_waits(struct cpu *cpu, uint64_t now_tsc)
 {
 	struct vcpu *guest = cpu->current;
 
@@ -47,16 +49,32 @@ static void charge(struct cpu *cpu, uint64_t now_tsc)
 		return;
 	uint64_t ran = now_tsc - cpu->switched_tsc;
 	v->stats.run_tsc += ran;
-	v->virtual_time += ran * SCHED_WEIGHT_DEFAULT / v->weight;
+	if (v->rank == SCHED_BY_WEIGHT)
+		v->virtual_time += ran * SCHED_WEIGHT_DEFAULT / v->weight;
 	cpu->switched_tsc = now_tsc;
+	if (unlikely(v->is_limited))
+		sched_limit(cpu, v, ran, now_tsc);
+}
+
+void sched_end_wait(struct vcpu *v, uint64_t now_tsc)
+{
+	if (queue_contains(&v->run_node))
+		v->stats.ready_tsc += now_tsc - v->ready_tsc;
+}
+
+static struct queue_node *first_by_weight(const struct cpu *cpu)
+{
+	struct queue_node *bound = cpu->fair.first, *loose = cpu->loose.first;
+
+	return bound == NULL || (loose != NULL && loose->key < bound->key) ? loose : bound;
 }
 
 /* The core's virtual time: that of whoever is furthest behind. One that runs alone takes it along, though it is never picked anew. */
 static void virtual_time_advance(struct cpu *cpu)
 {
-	const struct queue_node *first = cpu->fair.first;
+	const struct queue_node *first = first_by_weight(cpu);
 
-	if (cpu->charged == NULL || cpu->charged->realtime)
+	if (cpu->charged == NULL || cpu->charged->rank != SCHED_BY_WEIGHT)
 		return;
 	uint64_t least = cpu->charged->virtual_time;
 	if (first != NULL && first->key < least)
@@ -65,61 +83,225 @@ static void virtual_time_advance(struct cpu *cpu)
 		cpu->virtual_time = least;
 }
 
-void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
+void sched_remove(struct cpu *cpu, struct vcpu *v)
 {
-	if (v == cpu->current || v == cpu->next || queue_contains(&v->run_node))
-		return;
-	if (v->stopped && !(v->requests & VCPU_REQUEST_RUN))
-		return; /* it may be freed at any time */
-	v->ready_tsc = now_tsc;
-	if (v->realtime) {
-		queue_insert(&cpu->realtime, &v->run_node, cpu->arrival++);
-		if (cpu->current != NULL && !cpu->current->realtime)
-			realtime_waits(cpu, now_tsc);
-		else if (cpu->current != NULL)
-			slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
-		return;
+	if (v->by_weight) {
+		v->by_weight = false;
+		cpu->waiting -= v->weight;
+		cpu->load -= v->weight;
+		v->vm->waiting[cpu->arch.id]--;
 	}
+	queue_remove(&v->run_node);
+	queue_remove(&v->refill_node);
+	v->capped = SCHED_FREE;
+	if (cpu->next == v)
+		cpu->next = NULL;
+}
+
+/*
+ * Its parameters are new, or it comes from another core, with a virtual time that is relative to that one's. False: it had to go on to
+ * a core where it may run.
+ */
+static rare bool settle(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
+{
+	(void)__atomic_fetch_and(&v->requests, ~VCPU_REQUEST_SCHEDULE, __ATOMIC_ACQ_REL);
+	if (cpu->charged == v)
+		sched_account(cpu, now_tsc);
+	sched_end_wait(v, now_tsc);
+	sched_remove(cpu, v);
+	v->controls_stale = true;
+	vcpu_reload(v);
+	if (v->arrives) {
+		v->virtual_time += cpu->virtual_time;
+		v->virtual_time = (int64_t)v->virtual_time < 0 ? 0 : v->virtual_time;
+		vcpu_arrive(v);
+	}
+	sched_limit_init(v, now_tsc);
+	struct cpu *to = sched_fits(cpu, v) ? NULL : sched_place(v, cpu->arch.id);
+	if (to == NULL)
+		return true;
+	sched_give(cpu, v, to, 0, now_tsc);
+	return false;
+}
+
+static void insert_by_weight(struct cpu *cpu, struct vcpu *v, bool has_come, uint64_t now_tsc)
+{
 	charge(cpu, now_tsc); /* perhaps to `v` itself, which has just run */
 	virtual_time_advance(cpu);
 	/* A sleeper comes back with the core's virtual time: it neither owes nor is owed for the time it slept. */
-	if ((int64_t)(v->virtual_time - cpu->virtual_time) < 0)
+	if (!has_come && (int64_t)(v->virtual_time - cpu->virtual_time) < 0)
 		v->virtual_time = cpu->virtual_time;
-	queue_insert(&cpu->fair, &v->run_node, v->virtual_time);
-	if (cpu->current != NULL)
+	v->by_weight = true;
+	cpu->waiting += v->weight;
+	cpu->load += v->weight;
+	v->vm->waiting[cpu->arch.id]++;
+	queue_insert(v->cores & (v->cores - 1) ? &cpu->loose : &cpu->fair, &v->run_node, v->virtual_time);
+	if (cpu->current == NULL)
+		return;
+	slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
+	if (unlikely(sched_idle_cores != 0) && cpu->current->rank == SCHED_BY_WEIGHT)
+		sched_share(cpu, now_tsc);
+}
+
+void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
+{
+	bool has_come = false, is_new = false;
+
+	if (v == cpu->current || v == cpu->next)
+		return;
+	if (unlikely(v->requests & VCPU_REQUEST_SCHEDULE)) {
+		has_come = v->arrives;
+		is_new = true;
+		if (!settle(cpu, v, now_tsc))
+			return;
+	}
+	if (queue_contains(&v->run_node))
+		return;
+	if (v->stopped && !(v->requests & VCPU_REQUEST_RUN))
+		return; /* it may be freed at any time */
+	if (unlikely(v->is_limited)) {
+		if (v == cpu->charged)
+			charge(cpu, now_tsc);
+		else if (is_new)
+			sched_limit(cpu, v, 0, now_tsc);
+		if (v->capped != SCHED_FREE) {
+			v->ready_tsc = v->capped == SCHED_CAPPED ? now_tsc : v->ready_tsc;
+			v->capped = SCHED_CAPPED_AND_READY;
+			return;
+		}
+	}
+	v->ready_tsc = now_tsc;
+	if (v->rank == SCHED_BY_WEIGHT) {
+		insert_by_weight(cpu, v, has_come, now_tsc);
+		return;
+	}
+	queue_insert(&cpu->realtime, &v->run_node, (uint64_t)v->rank << 63 | cpu->arrival++);
+	if (cpu->current != NULL && cpu->current->rank > v->rank)
+		urgent_waits(cpu, now_tsc);
+	else if (cpu->current != NULL)
 		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 }
 
-void sched_remove(struct cpu *cpu, struct vcpu *v)
+void sched_look(struct cpu *cpu)
 {
-	queue_remove(&v->run_node);
-	if (cpu->next == v)
-		cpu->next = NULL;
+	if (cpu->current == NULL)
+		return;
+	if (unlikely(sched_cores_are_one_vms) && !cpu->has_core)
+		cpu->resched = true; /* it has just become so, or a service VM's runs */
+	else if (cpu->has_core && __atomic_load_n(&cpu->first_thread->core_waiter, __ATOMIC_RELAXED) != NULL)
+		slice_limit(cpu, rdtsc() + tsc_from_ns(SCHED_SLICE_NS));
+	if (cpu->current->rank == SCHED_BY_WEIGHT && sched_idle_cores != 0)
+		sched_share(cpu, rdtsc());
+}
+
+/* Some have waited long enough for their cap, or may run before others again. */
+static rare void refill(struct cpu *cpu, uint64_t now_tsc)
+{
+	struct queue_node *node;
+
+	while ((node = cpu->refills.first) != NULL && node->key <= now_tsc) {
+		struct vcpu *v = container_of(node, struct vcpu, refill_node);
+		bool waits = v->capped == SCHED_CAPPED_AND_READY || queue_contains(&v->run_node);
+		if (v->capped == SCHED_CAPPED_AND_READY)
+			v->stats.capped_tsc += now_tsc - v->ready_tsc;
+		sched_end_wait(v, now_tsc);
+		sched_remove(cpu, v);
+		sched_limit(cpu, v, 0, now_tsc);
+		if (waits)
+			sched_wake(cpu, v, now_tsc);
+	}
 }
 
 void sched_account(struct cpu *cpu, uint64_t now_tsc)
 {
 	charge(cpu, now_tsc);
 	cpu->charged = NULL;
+	if (unlikely(cpu->has_core))
+		sched_core_leave(cpu);
+}
+
+void sched_spins(struct vcpu *v)
+{
+	struct cpu *cpu = v->cpu;
+	struct vm *vm = v->vm;
+
+	if (cpu->realtime.first == NULL && first_by_weight(cpu) == NULL)
+		return;
+	cpu->resched = true;
+	for (uint32_t i = 1; vm->waiting[cpu->arch.id] != 0 && i < HILUM_MAX_VCPUS; i++) {
+		struct vcpu *other = vm->vcpu[(v->index + i) % HILUM_MAX_VCPUS];
+		if (other != NULL && other->cpu == cpu && other->by_weight && other->state == VCPU_READY) {
+			cpu->favoured = other; /* until the pick that follows: no interrupt comes between */
+			return;
+		}
+	}
+}
+
+/* The favoured one instead of `v`, unless it would be too far ahead then. */
+static rare struct vcpu *favour(struct cpu *cpu, struct vcpu *v)
+{
+	struct vcpu *other = cpu->favoured;
+	uint64_t slice = tsc_from_ns(SCHED_SLICE_NS) * SCHED_WEIGHT_DEFAULT;
+
+	cpu->favoured = NULL;
+	return v->by_weight && other->cpu == cpu && other->by_weight && other->virtual_time - v->virtual_time < slice / other->weight ? other : v;
+}
+
+/* What others may know; and what waits on is theirs if they have time. */
+static void publish(struct cpu *cpu, const struct vcpu *v, uint64_t now_tsc)
+{
+	cpu->load = cpu->waiting + (v->rank == SCHED_BY_WEIGHT ? v->weight : 0);
+	cpu->frame = cpu->virtual_time + (uint64_t)cpu->frame_offset;
+	cpu->frame_tsc = now_tsc;
+	if (unlikely(sched_idle_cores >> cpu->arch.id & 1))
+		__atomic_fetch_and(&sched_idle_cores, ~(1ull << cpu->arch.id), __ATOMIC_RELAXED);
+	if (cpu->loose.first == NULL)
+		return;
+	sched_share(cpu, now_tsc);
+	if (cpu->loose.first != NULL && (int64_t)(now_tsc - cpu->balance_tsc) >= 0)
+		sched_balance(cpu, now_tsc);
 }
 
 struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 {
-	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : cpu->fair.first;
-
-	if (node == NULL)
+	if (unlikely(cpu->refills.first != NULL))
+		refill(cpu, now_tsc);
+	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : first_by_weight(cpu);
+	struct vcpu *v = node != NULL ? vcpu_of(node) : NULL;
+	if (unlikely(cpu->favoured != NULL) && v != NULL)
+		v = favour(cpu, v);
+	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {
+		if (cpu->refills.first != NULL)
+			slice_limit(cpu, cpu->refills.first->key);
+		if (v != NULL) {
+			sched_share(cpu, now_tsc);
+			return NULL;
+		}
+		sched_core_forget(cpu);
+		sched_rest(cpu);
 		return NULL;
-	queue_remove(node);
-	struct vcpu *v = vcpu_of(node);
-	if (!v->realtime)
+	}
+	sched_remove(cpu, v);
+	if (v->rank == SCHED_BY_WEIGHT && v->virtual_time > cpu->virtual_time)
 		cpu->virtual_time = v->virtual_time;
 	v->stats.ready_tsc += now_tsc - v->ready_tsc;
 	v->stats.switches++;
 	cpu->charged = v;
 	cpu->switched_tsc = now_tsc;
-	if (cpu->fair.first != NULL || cpu->realtime.first != NULL)
+	forward_on_own_time(v);
+	if (cpu_count > 1)
+		publish(cpu, v, now_tsc);
+	if (unlikely((v->vm->waiting[cpu->arch.id] != 0) != v->watches_pause)) {
+		v->watches_pause = !v->watches_pause;
+		virt->watch_pause(v, v->watches_pause);
+	}
+	if (cpu->fair.first != NULL || cpu->loose.first != NULL || cpu->realtime.first != NULL)
 		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 	else
 		cpu_timer_cancel(&cpu->slice);
+	if (unlikely(v->cap.rate != 0))
+		slice_limit(cpu, now_tsc + sched_limit_left(v));
+	if (unlikely(cpu->refills.first != NULL))
+		slice_limit(cpu, cpu->refills.first->key);
 	return v;
 }

@@ -2,6 +2,7 @@
 #include "kernel/start.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/timer.h"
 #include "boot/boot.h"
@@ -18,6 +19,11 @@
 
 struct virt_ops *virt;
 static uint32_t cores_ready;
+
+/* What the control VM is made of, each time. */
+static const struct boot_module *control_module;
+static struct hilum_image_header control_header;
+static struct hilum_boot_info *control_boot;
 
 struct cpu *cpu_create(cpu_id_t id)
 {
@@ -143,13 +149,16 @@ static void give_modules(struct vm *vm, const struct boot_info *info, struct hil
 }
 
 /* 32-bit protected mode, flat, paging off: SDM vol. 3A, 9.8. */
-static void start_state(struct vcpu *v, const struct hilum_image_header *h)
+static void start_state(struct vcpu *v)
 {
 	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
 
+	memset(s, 0, sizeof(*s));
 	vcpu_get_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR); /* that of a reset */
-	s->rip = h->entry;
+	s->gpr[0] = control_boot->restarts;
+	s->rip = control_header.entry;
+	s->rflags = 2;
 	s->cr0 = 0x11;
 	s->cs = (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B };
 	s->ds = s->es = s->fs = s->gs = s->ss = data;
@@ -161,20 +170,19 @@ void control_vm_start(void)
 {
 	const struct boot_info *info = boot_info_get();
 	const struct acpi_info *acpi = boot_acpi_get();
-	const struct boot_module *module = find_control(info);
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_NO_FPU, .name = "control" };
 	struct hilum_boot_info *boot;
 	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
-	struct hilum_image_header header;
 	struct vm *vm;
 	struct vcpu *v;
 
-	read_header(module, &header);
+	control_module = find_control(info);
+	read_header(control_module, &control_header);
 	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK ||
 	    vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
-	map_at(vm, new_memory(header.memory_bytes), 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
-	copy_image(vm, module, header.load_gpa); /* image_bytes are all of it */
+	map_at(vm, new_memory(control_header.memory_bytes), 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
+	copy_image(vm, control_module, control_header.load_gpa); /* image_bytes are all of it */
 	map_at(vm, vm->shared_memory, HILUM_SERVICE_SHARED_GPA, HILUM_MAP_READ | HILUM_MAP_WRITE);
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
 	give(vm, &vm->object, HILUM_RIGHT_ALL);
@@ -185,7 +193,25 @@ void control_vm_start(void)
 	boot->madt = (struct hilum_boot_table){ acpi->madt.base, acpi->madt.bytes };
 	boot->mcfg = (struct hilum_boot_table){ acpi->mcfg.base, acpi->mcfg.bytes };
 	give_modules(vm, info, boot);
-	start_state(v, &header);
+	control_boot = boot;
+	start_state(v);
+	vcpu_run(v);
+}
+
+void control_vm_restart(struct vcpu *v)
+{
+	struct vm *vm = v->vm;
+
+	control_boot->restarts++;
+	control_boot->crash = vm->status.crash;
+	log_warn("vm %s: it is restarted from its module, for the %u. time", vm->name, control_boot->restarts);
+	copy_image(vm, control_module, control_header.load_gpa);
+	v->deferred = 0;
+	v->wait_timer.node.key = 0;
+	vcpu_reset(v, true);
+	v->state = VCPU_READY;
+	start_state(v);
+	vm->status.state = HILUM_VM_RUNNING;
 	vcpu_run(v);
 }
 
@@ -204,6 +230,7 @@ _Noreturn void kernel_main(struct cpu *cpu)
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)
 		cpu_pause();
+	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
 	if (virt->enable_core(cpu) != STATUS_OK)
 		boot_refuse("core %u cannot enter %s root mode, though others can: check the firmware's settings", cpu->arch.id,

@@ -10,4 +10,10 @@ _Noreturn void cpu_loop(struct cpu *cpu);
 /* Create the control VM from its Multiboot2 module and make it ready to run on core 0; boot_refuse()s when that is impossible. */
 void control_vm_start(void);
 
+/*
+ * It has crashed, and `v`, its vCPU on this core, is parked: it starts again as at boot, from the pristine image, in the same memory, which
+ * it clears itself, with the handles and mappings that it had. Nothing is allocated: it cannot fail.
+ */
+void control_vm_restart(struct vcpu *v);
+
 #endif

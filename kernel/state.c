@@ -3,6 +3,7 @@
  * instruction would choke on is refused here, the rest is the guest's own affair.
  */
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
 #include "kernel/exit.h"
 #include "kernel/virt_ops.h"
@@ -40,7 +41,7 @@ static bool segments_valid(const struct hilum_vcpu_state *s)
 static bool msrs_valid(const struct hilum_vcpu_state *s)
 {
 	return msr_pat_valid(s->pat) && canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
-	       canonical(s->sysenter_eip) && s->tsc_aux <= UINT32_MAX;
+	       canonical(s->sysenter_eip) && s->tsc_aux <= UINT32_MAX && !(s->spec_ctrl & ~speculation_guest_bits);
 }
 
 static bool events_valid(const struct hilum_vcpu_state *s)
@@ -102,6 +103,7 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 	if (mask & HILUM_STATE_MSR) {
 		v->pat = s->pat;
 		v->tsc_aux = s->tsc_aux;
+		v->spec_ctrl = s->spec_ctrl;
 		v->controls_stale = true;
 	}
 	if (mask & HILUM_STATE_GPR) {
@@ -147,6 +149,7 @@ void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 	s->pat = v->pat;
 	s->tsc_offset = v->apic.tsc_offset;
 	s->tsc_aux = v->tsc_aux;
+	s->spec_ctrl = v->spec_ctrl;
 	s->pending_event = v->pending_event;
 	s->activity = v->state == VCPU_HALTED ? HILUM_ACTIVITY_HALT :
 		      v->state == VCPU_WAIT_SIPI ? HILUM_ACTIVITY_WAIT_SIPI : HILUM_ACTIVITY_RUN;

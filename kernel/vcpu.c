@@ -7,6 +7,7 @@
 #include "kernel/forward.h"
 #include "kernel/pveoi.h"
 #include "kernel/sched.h"
+#include "kernel/start.h"
 #include "kernel/virt_ops.h"
 #include "mm/pool.h"
 
@@ -110,12 +111,25 @@ static bool request_can_be_posted(const struct vcpu *v, uint32_t requests)
 	return requests == VCPU_REQUEST_INTERRUPT && untold == 0;
 }
 
+void vcpu_post(struct vcpu *v, struct cpu *cpu)
+{
+	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
+		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */
+		v->inbox_next = __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
+		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE,
+						    __ATOMIC_RELAXED))
+			;
+	}
+	cpu_kick(cpu);
+}
+
 void vcpu_request(struct vcpu *v, uint32_t requests)
 {
 	struct cpu *self = cpu_self();
 	uint32_t old = __atomic_fetch_or(&v->requests, requests, __ATOMIC_ACQ_REL);
+	struct cpu *cpu = __atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE);
 
-	if (v->cpu == self) {
+	if (cpu == self) {
 		if (v != self->current)
 			sched_wake(self, v, rdtsc());
 		return;
@@ -123,21 +137,13 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 	/* Set before `posting` is read: pairs with the backend, which clears that before the core's last look at the requests. */
 	if (unlikely(__atomic_load_n(&v->posting, __ATOMIC_SEQ_CST))) {
 		if (request_can_be_posted(v, requests)) {
-			lapic_send_ipi(v->cpu->arch.apic_id, CPU_IRQ_POSTED);
+			lapic_send_ipi(cpu->arch.apic_id, CPU_IRQ_POSTED);
 			return;
 		}
 	} else if ((old & requests) == requests) {
 		return; /* whoever raised them has kicked */
 	}
-	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
-		struct cpu *cpu = v->cpu;
-		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */
-		v->inbox_next = __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
-		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE,
-						    __ATOMIC_RELAXED))
-			;
-	}
-	cpu_kick(v->cpu);
+	vcpu_post(v, cpu);
 }
 
 /* The local APIC model's way to its vCPU. */
@@ -267,8 +273,8 @@ static void timer_unpark(struct vcpu *v, struct cpu_timer *timer)
 		cpu_timer_set(v->cpu, timer, timer->node.key);
 }
 
-/* Let go of the core, then let the others see that it has. */
-static void vcpu_park(struct vcpu *v)
+/* Take everything of it off its core. */
+static void vcpu_detach(struct vcpu *v)
 {
 	struct cpu *cpu = v->cpu;
 
@@ -276,8 +282,34 @@ static void vcpu_park(struct vcpu *v)
 	queue_remove(&v->wait_timer.node);
 	if (cpu->charged == v)
 		sched_account(cpu, rdtsc());
+	sched_remove(cpu, v);
 	vcpu_unload(v);
+}
+
+/* Let go of the core, then let the others see that it has. */
+static void vcpu_park(struct vcpu *v)
+{
+	vcpu_detach(v);
 	__atomic_store_n(&v->stopped, 1, __ATOMIC_RELEASE);
+}
+
+void vcpu_move(struct vcpu *v, struct cpu *to)
+{
+	vcpu_detach(v);
+	v->asid_generation = 0; /* what that core's TLB holds of it is old */
+	v->arrives = true;
+	v->stats.migrations++;
+	v->stats.core = to->arch.id;
+	(void)__atomic_fetch_or(&v->requests, VCPU_REQUEST_SCHEDULE, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->cpu, to, __ATOMIC_RELEASE);
+	vcpu_post(v, to);
+}
+
+void vcpu_arrive(struct vcpu *v)
+{
+	v->arrives = false;
+	timer_unpark(v, &v->apic_timer);
+	timer_unpark(v, &v->wait_timer);
 }
 
 bool vcpu_prepare(struct vcpu *v)
@@ -292,10 +324,16 @@ bool vcpu_prepare(struct vcpu *v)
 		timer_unpark(v, &v->apic_timer);
 		timer_unpark(v, &v->wait_timer);
 	}
+	if (unlikely(r & VCPU_REQUEST_SCHEDULE)) { /* for sched_wake, when it has left the core */
+		(void)__atomic_fetch_or(&v->requests, VCPU_REQUEST_SCHEDULE, __ATOMIC_ACQ_REL);
+		v->cpu->resched = true;
+	}
 	if (r & VCPU_REQUEST_STOP || v->stopped) {
-		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN);
+		v->deferred = r & ~(VCPU_REQUEST_STOP | VCPU_REQUEST_RUN | VCPU_REQUEST_SCHEDULE);
 		if (!v->stopped)
 			vcpu_park(v);
+		if (unlikely(v->vm->id == VM_ID_CONTROL && v->vm->status.state == HILUM_VM_CRASHED))
+			control_vm_restart(v);
 		return false;
 	}
 	if ((r & VCPU_REQUEST_REPLY) && v->state == VCPU_TRAPPED)
@@ -384,10 +422,12 @@ enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t w
 	v->vm = vm;
 	object_ref(&vm->object);
 	v->index = (uint32_t)index;
-	v->cpu = cpu_table[core != HILUM_CORE_ANY ? core : (vm->id + index) % cpu_count];
-	v->weight = (uint32_t)weight;
-	v->realtime = vm->flags & HILUM_VM_REALTIME;
 	v->stopped = 1;
+	enum status placed = sched_init_vcpu(v, core, (uint32_t)weight);
+	if (placed != STATUS_OK) {
+		object_unref(&v->object);
+		return placed;
+	}
 	v->apic_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_APIC_TIMER };
 	v->wait_timer = (struct cpu_timer){ .vcpu = v, .request = VCPU_REQUEST_WAIT_TIMER };
 	v->has_fpu = !(vm->flags & HILUM_VM_NO_FPU);
@@ -426,18 +466,18 @@ bool vcpu_is_stopped(const struct vcpu *v)
 
 void vcpu_stop(struct vcpu *v, struct cpu *self)
 {
-	if (v->cpu == self) {
-		sched_remove(self, v);
-		v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) & ~VCPU_REQUEST_RUN;
-		if (!v->stopped)
-			vcpu_park(v);
-		return;
-	}
-	if (vcpu_is_stopped(v))
-		return;
-	vcpu_request(v, VCPU_REQUEST_STOP);
-	while (!vcpu_is_stopped(v))
+	if (__atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE) != self && !vcpu_is_stopped(v))
+		vcpu_request(v, VCPU_REQUEST_STOP);
+	while (__atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE) != self) {
+		if (vcpu_is_stopped(v))
+			return;
+		cpu_take_inbox(self); /* it may lie there, to be handed on */
 		cpu_pause();
+	}
+	sched_remove(self, v);
+	v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) & ~(VCPU_REQUEST_RUN | VCPU_REQUEST_STOP);
+	if (!v->stopped)
+		vcpu_park(v);
 }
 
 /* Also of one that vcpu_create could not complete. */

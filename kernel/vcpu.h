@@ -1,6 +1,13 @@
 /*
  * The vCPU object. General registers live in vendor-neutral fields, the others in the vendor's control block. All fields belong to the vCPU's core, but for
  * `requests` and the local APIC's IRR: other cores set a request bit and kick.
+ *
+ * A vCPU goes to another core by the hand of its own, while it neither runs nor waits there (vcpu_move). That core takes everything of it off itself,
+ * raises VCPU_REQUEST_SCHEDULE, stores `cpu` with release order and puts it into the new core's inbox; from the store on it is any other core. Who
+ * reads `cpu` (acquire) and finds his own core there owns the vCPU, and keeps it until he gives it away himself. Who finds another
+ * core's puts it into that core's inbox; if it has gone on meanwhile, that core hands it on (kick_interrupt). Requests go with the
+ * vCPU, so none is lost on the way. Who waits for a vCPU to stop looks at `cpu` again and again, and at his own inbox: it may come to him,
+ * or lie there to be handed on.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
@@ -35,6 +42,8 @@ enum vcpu_state {
 #define VCPU_REQUEST_APIC_TIMER (1u << 13)
 #define VCPU_REQUEST_KICK       (1u << 14) /* a paravirtual wake-up: end HLT */
 #define VCPU_REQUEST_EOI        (1u << 12) /* own core: level-triggered vectors in eoi_pending */
+#define VCPU_REQUEST_TURN       (1u << 16) /* own core, deferred: its handler works on time of its own, so that it is not run directly */
+#define VCPU_REQUEST_SCHEDULE   (1u << 15) /* `schedule` has changed, or it has come from another core: taken by sched_wake */
 
 /* An event for the guest, in the layout of EVENTINJ: APM vol. 2, 15.20. The vector is in bits 7:0, an error code in bits 63:32. */
 #define EVENT_TYPE_NMI       (2ull << 8)
@@ -85,6 +94,13 @@ enum { KVM_WALL_CLOCK, KVM_SYSTEM_TIME, KVM_STEAL_TIME = 3, KVM_PV_EOI, KVM_MSR_
 
 #define VCPU_NO_VECTOR (-1)
 
+/* CPU time that comes back at a rate. */
+struct sched_bucket {
+	int64_t left, size; /* TSC ticks */
+	uint64_t since;
+	uint32_t rate;      /* millionths of a core; 0: without limit */
+};
+
 struct vcpu {
 	uint64_t gpr[16]; /* offset 0: entry.asm; RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15 */
 	uint64_t rip, rflags;
@@ -125,12 +141,23 @@ struct vcpu {
 	struct cpu_timer wait_timer;
 
 	/* scheduling */
-	struct queue_node run_node; /* key: virtual time, or arrival for real-time VMs */
+	struct queue_node run_node;    /* key: virtual time; or rank and arrival */
+	struct queue_node refill_node; /* key: TSC at which its limits are to be looked at again */
 	struct vcpu *inbox_next;
 	uint32_t in_inbox; /* shared */
-	uint32_t weight;   /* 1 .. 65535, 256 is usual */
-	bool realtime;
-	uint64_t ready_tsc; /* since when it waits in a run queue */
+	uint32_t weight;
+	uint8_t rank;      /* enum sched_rank, now */
+	uint8_t capped;    /* enum sched_capped */
+	bool is_service;   /* of a real-time VM */
+	bool is_limited;   /* one of the buckets is in use */
+	bool by_weight;    /* in `fair` or `loose` of its core */
+	bool arrives;      /* from another core: virtual_time is relative */
+	bool watches_pause; /* PAUSE exits: another of its VM waits on this core */
+	uint64_t cores;    /* bit n: core n may have it; changes under the object lock */
+	struct cpu *booked; /* whose `reserved` or `dedicated` counts it, or NULL; object lock */
+	struct hilum_schedule schedule; /* as asked for last; written under the object lock, then SCHEDULE is requested */
+	struct sched_bucket cap, right; /* what is left to it of its cap, and of its right to run before others */
+	uint64_t ready_tsc; /* since when it waits in a run queue, or for its cap */
 	uint64_t virtual_time;
 	uint32_t prompt_left, prompt_run; /* a guest's: so many real-time vCPUs more need not wait for it, and how many it was at first */
 
@@ -150,6 +177,7 @@ struct vcpu {
 	uint64_t xcr0;
 	uint64_t dr[4];
 	uint64_t tsc_aux;
+	uint64_t spec_ctrl; /* the guest's IA32_SPEC_CTRL */
 	uint64_t pat;
 	uint64_t kvm[KVM_MSR_COUNT];
 	uint32_t *eoi_word; /* from an entry to the exit: window onto the guest's word with an offer in it (pveoi.h), or NULL */
@@ -243,9 +271,17 @@ void vcpu_reload(struct vcpu *v);
 /* Raise requests and make the vCPU's core look at them. */
 void vcpu_request(struct vcpu *v, uint32_t requests);
 
+/* Into the inbox of its core, or what was its core a moment ago. */
+void vcpu_post(struct vcpu *v, struct cpu *cpu);
+
 /* ---- Object lock held ------------------------------------------------------------------------------------------------------------ */
 must_check enum status vcpu_create(struct vm *vm, uint64_t index, uint64_t core, uint64_t weight, struct vcpu **out);
 void vcpu_free(struct object *object);
+
+/* Give it, which neither runs nor waits in a queue and is the caller's core's, to core `to`. */
+void vcpu_move(struct vcpu *v, struct cpu *to);
+/* It has come to this core: its timers too. */
+void vcpu_arrive(struct vcpu *v);
 
 /* Let it run; its VM's CPUID table is fixed from now on. */
 void vcpu_run(struct vcpu *v);

@@ -9,6 +9,7 @@
 #include "kernel/event.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
+#include "kernel/sched.h"
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 #include "mm/iommu.h"
@@ -58,6 +59,9 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	if (status_event != NULL)
 		object_ref(&status_event->object);
 	vm->next = vm_list;
+	vm->link = &vm_list;
+	if (vm_list != NULL)
+		vm_list->link = &vm->next;
 	vm_list = vm;
 	*out = vm;
 	return STATUS_OK;
@@ -65,11 +69,9 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 
 static void vm_unlink(struct vm *vm)
 {
-	struct vm **link = &vm_list;
-
-	while (*link != vm)
-		link = &(*link)->next;
-	*link = vm->next;
+	*vm->link = vm->next;
+	if (vm->next != NULL)
+		vm->next->link = vm->link;
 }
 
 void vm_destroy(struct vm *vm, struct cpu *self)
@@ -77,6 +79,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	vm->object.dead = true;
 	VM_EACH_VCPU(vm, v) {
 		vcpu_stop(v, self);
+		sched_release(v);
 		v->object.dead = true;
 	}
 	irq_unbind_vm(vm);
@@ -244,6 +247,7 @@ static const char *const crash_names[] = {
 	[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
 	[HILUM_CRASH_BAD_REPLY] = "invalid answer from its handler",
 	[HILUM_CRASH_NO_MEMORY] = "no memory left to populate it",
+	[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
 };
 
 /* Other vCPUs of the VM run on until the control VM stops them: its policy, not ours. */

@@ -23,7 +23,7 @@ struct vm {
 	uint32_t id;
 	uint32_t flags; /* HILUM_VM_* */
 	char name[32];
-	struct vm *next; /* list of all VMs */
+	struct vm *next, **link; /* list of all VMs, and what points here in it */
 
 	struct nested_pt npt;
 	struct nested_pt_garbage garbage; /* of pages that kernel/vm_memory.c takes away */
@@ -49,10 +49,13 @@ struct vm {
 	void *io_bitmap; /* 3 pages, only once host ports were granted */
 
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
-	struct vcpu *by_core[CPU_MAX]; /* a vCPU bound to that core, for synchronous traps */
+	struct vcpu *by_core[CPU_MAX]; /* one that was made for that core, for synchronous traps; any other would do */
+	uint8_t waiting[CPU_MAX]; /* vCPUs that wait for that core by weight; that core only */
 	struct vlapic_bus bus;
 	struct cpuid_table cpuid;
 };
+
+#define VM_ID_CONTROL 0u /* the first one that is made */
 
 #define VM_EACH_VCPU(vm, v)                                                                                  \
 	for (struct vcpu **v##_at = (vm)->vcpu, *v; v##_at != (vm)->vcpu + HILUM_MAX_VCPUS; v##_at++)        \

@@ -5,6 +5,7 @@
 #include "mm/host_pt.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 #include "boot/hooks.h"
 #include "mm/frame.h"
@@ -57,6 +58,7 @@ void host_pt_init(hpa_t seed, hpa_t seed_end)
 	enum status status = nested_pt_init_as(&host, &format);
 
 	assert(status == STATUS_OK);
+	map_image_part((uint8_t *)KERNEL_BASE + LOG_BOX_HPA, (uint8_t *)KERNEL_BASE + LOG_BOX_HPA + sizeof(log_last_run), RIGHTS_RW);
 	map_image_part(kernel_text_start, kernel_text_end, RIGHTS_RX);
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HILUM_MAP_READ);
 	map_image_part(kernel_data_start, kernel_data_end, RIGHTS_RW);

@@ -42,6 +42,7 @@ enum { REG_IQT = 0x88, REG_IQA = 0x90, REG_IRTA = 0xB8, REGISTER_BYTES = 0x1000 
 /* 9.1 Root Entry, 9.3 Context Entry, 9.10 Interrupt Remapping Table Entry */
 #define ENTRY_PRESENT 1ull
 #define CONTEXT_FPD   2ull /* its faults are not recorded */
+#define IRTE_FPD   (1ull << 1)
 #define IRTE_LEVEL    (1ull << 4)
 #define IRTE_SVT_SID  (1ull << 18) /* all bits of the source id count */
 
@@ -107,7 +108,7 @@ static enum status vtd_set_irq(uint16_t rid, unsigned vector, uint32_t apic_id, 
 	uint64_t to = x2apic ? apic_id : apic_id << 8;
 
 	if (apic_id == IOMMU_NO_CORE)
-		store(irt[vector], 0, 0);
+		store(irt[vector], IRTE_FPD, 0); /* what is nobody's now is not told either: it may be many */
 	else if (apic_id > 0xFF && !x2apic)
 		return STATUS_UNSUPPORTED;
 	else

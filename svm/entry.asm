@@ -23,6 +23,7 @@ svm_enter:
 	sti
 	vmrun
 	cli
+	rsb_fill_if_needed
 	pop	rax
 	store_each rax, 1, rcx, 2, rdx, 3, rbx, 5, rbp, 6, rsi, 7, rdi, 8, r8, 9, r9, 10, r10, 11, r11, 12, r12, 13, r13, 14, r14, 15, r15
 	pop_each r15, r14, r13, r12, rbx, rbp

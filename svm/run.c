@@ -212,6 +212,9 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
 		vcpu_raise(v, code & 31, code == VMEXIT_EXCP(17), 0);
 		return;
+	case VMEXIT_EXCP(18):
+		exit_machine_check(v);
+		return;
 	case VMEXIT_CR_WRITE(3):
 		v->stats.exits[HILUM_EXIT_CR]++;
 		(void)vcpu_stop_for_debugger(v, 32);

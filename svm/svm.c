@@ -117,6 +117,14 @@ static void svm_set_efer(struct vcpu *v, uint64_t value)
 	VMCB_SET(svm_vmcb(v), efer, value | EFER_SVME); /* 15.5.1: SVME must be set for VMRUN */
 }
 
+static void svm_watch_pause(struct vcpu *v, bool watch)
+{
+	struct vmcb *c = svm_vmcb(v);
+
+	if (!svm_features.pause_filter)
+		VMCB_SET(c, intercept_misc1, (c->intercept_misc1 & ~INTERCEPT(VMEXIT_PAUSE)) | (watch ? INTERCEPT(VMEXIT_PAUSE) : 0));
+}
+
 static struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,
@@ -132,6 +140,7 @@ static struct virt_ops svm_ops = {
 	.note_single_step = svm_note_single_step,
 	.set_efer = svm_set_efer,
 	.write_offset_and_pat = svm_write_offset_and_pat,
+	.watch_pause = svm_watch_pause,
 	.get_state = svm_get_state,
 	.set_state = svm_set_state,
 	.idle = svm_idle,

@@ -69,8 +69,9 @@ static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
 {
 	v->controls_stale = false;
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
-	/* #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
-	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | (uint32_t)v->debug;
+	/* #MC is the machine's own. #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
+	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | INTERCEPT(VMEXIT_EXCP(18)) |
+				  (uint32_t)v->debug;
 	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8)) |
 			  (v->debug & HILUM_DEBUG_CR3 ? INTERCEPT(VMEXIT_CR_WRITE(3)) : 0);
 	svm_write_offset_and_pat(v);

@@ -39,6 +39,7 @@ vmx_enter:
 	xor	eax, eax
 	jmp	.restore
 vmx_exit:                                   ; HOST_RIP; RSP as at the push of RDI
+	rsb_fill_if_needed
 	push	rax
 	mov	rax, [rsp + 8]
 	store_each rax, 1, rcx, 2, rdx, 3, rbx, 5, rbp, 6, rsi, 7, rdi, 8, r8, 9, r9, 10, r10, 11, r11, 12, r12, 13, r13, 14, r14, 15, r15

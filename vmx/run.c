@@ -199,7 +199,7 @@ static never_inline void handle_exception(struct vcpu *v)
 	if (!requeue(v) && (event & EVENT_NMI_UNBLOCKED))
 		v->nmi_blocked = true;
 	if ((event & 0xFF) == 18)
-		__asm__ volatile("int $18" ::: "memory"); /* the machine's own, not the guest's */
+		exit_machine_check(v); /* the machine's own, not the guest's */
 	else if ((event & 0xFF) == 1)
 		handle_debug(v, event);
 	else /* #AC; #BP and #UD for a debugger only */
@@ -230,7 +230,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_
 		return;
 	case REASON_PREEMPTION_TIMER:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
-		vmx_write_timer();
+		vmx_write_timer(v);
 		host_interrupt_window();
 		return;
 	case REASON_INTERRUPT_WINDOW:

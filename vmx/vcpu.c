@@ -51,10 +51,12 @@ static const uint32_t zero_fields[] = {
 	VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
 };
 
-void vmx_write_timer(void)
+void vmx_write_timer(const struct vcpu *v)
 {
+	uint64_t ticks = (tsc_from_ns(PREEMPTION_TIMER_NS) >> vmx_controls.timer_shift) + 1;
+
 	if (vmx_controls.pin & PIN_PREEMPTION_TIMER)
-		vmx_write(VMCS_PREEMPTION_TIMER, (tsc_from_ns(PREEMPTION_TIMER_NS) >> vmx_controls.timer_shift) + 1);
+		vmx_write(VMCS_PREEMPTION_TIMER, v->cpu->dedicated == v ? UINT32_MAX : ticks);
 }
 
 static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
@@ -75,7 +77,6 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_LINK_POINTER, ~0ull);
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
 	vmx_write(VMCS_CR4_MASK, c->cr4_mask);
-	vmx_write_timer();
 	if (c->secondary & SECONDARY_PAUSE_LOOP) {
 		vmx_write(VMCS_PLE_GAP, 128);
 		vmx_write(VMCS_PLE_WINDOW, 4096);
@@ -118,7 +119,6 @@ enum status vmx_create_vcpu(struct vcpu *v)
 	vmcs_release(v);
 	bool borrowed = vmx_borrow(v);
 	write_controls(v, vmx_of(v));
-	write_host_state(v->cpu);
 	enum status status = vmx_init_apic(v);
 	vmx_return(v, borrowed);
 	return status;
@@ -160,6 +160,8 @@ static never_inline void take_controls(struct vcpu *v)
 	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : vmx_io_bitmap;
 
 	v->controls_stale = false;
+	write_host_state(v->cpu);
+	vmx_write_timer(v);
 	vmx_write(VMCS_IO_BITMAP_A, pool_hpa(ports));
 	vmx_write(VMCS_IO_BITMAP_B, pool_hpa(ports) + PAGE_SIZE);
 	vmx_write(VMCS_EXCEPTION_BITMAP, EXCEPTION_BITMAP | (uint32_t)v->debug);

@@ -155,6 +155,7 @@ static struct virt_ops vmx_ops = {
 	.note_single_step = vmx_note_single_step,
 	.set_efer = vmx_set_efer,
 	.write_offset_and_pat = vmx_write_offset_and_pat,
+	.watch_pause = backend_watch_nothing,
 	.get_state = vmx_get_state,
 	.set_state = vmx_set_state,
 	.idle = vmx_idle,

@@ -52,7 +52,7 @@ void vmx_load(struct vcpu *v);
 void vmx_unload(struct vcpu *v);
 void vmx_write_offset_and_pat(struct vcpu *v);
 void vmx_take_debug(struct vcpu *v); /* loaded */
-void vmx_write_timer(void); /* the preemption timer starts again; VMCS current */
+void vmx_write_timer(const struct vcpu *v); /* the preemption timer starts again; VMCS current */
 /* Make the VMCS of `v`, whether loaded or not, current; _return undoes it. Returns what _return wants. */
 bool vmx_borrow(struct vcpu *v);
 void vmx_return(struct vcpu *v, bool borrowed);

@@ -19,6 +19,7 @@ struct cpu_arch {
 	uint32_t apic_id;
 	uint64_t stack_top; /* address just above its stack */
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
+	uint8_t spec_ctrl;  /* what IA32_SPEC_CTRL holds */
 	bool online;	    /* it reached kernel_main */
 	struct desc_tables desc;
 };

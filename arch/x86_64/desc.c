@@ -6,7 +6,7 @@
 #define GDT_DATA       0x00CF93000000FFFFull
 #define TSS_AVAILABLE  (0x89ull << 40)
 #define GATE_INTERRUPT 0x8E00u /* present, DPL 0: interrupts stay off inside */
-#define ISR_STUB_BYTES 16u
+#define ISR_STUB_BYTES 8u
 
 struct idt_gate {
 	uint16_t offset_low, selector, attributes, offset_middle;

@@ -1,12 +1,14 @@
 /* See log.h. */
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/log_sink.h"
+#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/format.h"
 #include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/string.h"
 
 #define TEXT_MAX    240u /* of a line; the rest is cut */
 #define SERIAL_PORT 0x3F8u
+#define BOX_SEED    0x584F424D554C4948ull /* "HILUMBOX" */
 
 /* Protects the ring's writer side, both sinks and serial_port. */
 static struct spinlock log_lock = SPINLOCK_INIT(LOCK_RANK_LOG);
@@ -18,12 +20,55 @@ static struct log_ring ring __attribute__((aligned(4096))) = {
 static uint16_t serial_port; /* 0: none */
 static bool serial_released;
 static bool panicking;
+struct hilum_last_run log_last_run;
+static struct hilum_last_run *box;
+
+static uint64_t box_check(const struct hilum_last_run *b)
+{
+	return BOX_SEED ^ b->written ^ ((uint64_t)b->sum << 32 | b->end);
+}
+
+/* All of the box is flushed from the caches, which a reset forgets. */
+void log_set_end(enum hilum_end end)
+{
+	if (!box)
+		return;
+	box->end = end;
+	box->check = box_check(box);
+	cpu_flush_line(box);
+}
+
+void log_open_box(struct hilum_last_run *at)
+{
+	uint32_t sum = 0;
+
+	memcpy(&log_last_run, at, sizeof(log_last_run));
+	for (uint32_t i = 0; i < HILUM_LAST_RUN_BYTES; i++)
+		sum += (uint8_t)log_last_run.text[i];
+	if (sum != log_last_run.sum || log_last_run.check != box_check(&log_last_run))
+		memset(&log_last_run, 0, sizeof(log_last_run));
+	memset(at, 0, sizeof(*at));
+	box = at;
+	log_set_end(HILUM_END_NONE);
+}
+
+static void box_put(char c)
+{
+	char *place = &box->text[box->written++ % HILUM_LAST_RUN_BYTES];
+
+	box->sum += (uint32_t)(uint8_t)c - (uint8_t)*place;
+	*place = c;
+	cpu_flush_line(place);
+	log_set_end(box->end);
+}
 
 static void put(char c)
 {
 	ring.data[ring.write_seq % LOG_RING_DATA_BYTES] = c;
 	/* Pairs with the reader's acquire load (log_ring.h). */
 	__atomic_store_n(&ring.write_seq, ring.write_seq + 1, __ATOMIC_RELEASE);
+	if (box)
+		box_put(c);
 	log_screen_put(c);
 	if (!serial_port || serial_released)
 		return;

@@ -9,7 +9,21 @@
 #include "arch/x86_64/types.h"
 #include "boot/boot_info.h"
 
+#include <hilum/abi.h>
 #include <hilum/log_ring.h>
+
+/* The last run's end and log, if a warm reset has left them; else all zero. Constant after log_open_box. */
+extern struct hilum_last_run log_last_run;
+
+/*
+ * From now on the log goes to `box` too, two pages at a fixed place that neither firmware nor boot loader touches (LOG_BOX_HPA, right
+ * below the image); what lies there is taken out first. Without this call there is none.
+ */
+#define LOG_BOX_HPA 0x1FE000ull
+void log_open_box(struct hilum_last_run *box);
+
+/* The run ends now; why. */
+void log_set_end(enum hilum_end end);
 
 /* One line each; a newline is added. Formats: format.h's. */
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

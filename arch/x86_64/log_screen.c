@@ -1,6 +1,7 @@
 /*
- * Text on an EGA text screen or a linear framebuffer, light on black. A copy of what is shown is kept in
- * `cells`, so that scrolling redraws only what differs and never reads the (slow) screen memory.
+ * Text on an EGA text screen or a linear framebuffer, light on black. Behind the last line it goes on with the first, and the line
+ * after the newest is empty: a line costs what it is long, where scrolling would draw the whole screen anew. A copy of what is shown
+ * is kept in `cells`, so that only what differs is drawn and the (slow) screen memory is never read.
  */
 #include "arch/x86_64/log_sink.h"
 #include "arch/x86_64/cpu.h"
@@ -55,11 +56,10 @@ static void draw(uint32_t column, uint32_t row, char c)
 			EGA_GREY | (uint8_t)c;
 }
 
-static void scroll(void)
+static void clear(uint32_t row)
 {
-	for (uint32_t row = 0; row < screen.rows; row++)
-		for (uint32_t column = 0; column < screen.columns; column++)
-			draw(column, row, row + 1 < screen.rows ? screen.cells[row + 1][column] : ' ');
+	for (uint32_t column = 0; column < screen.columns; column++)
+		draw(column, row % screen.rows, ' ');
 }
 
 void log_init_screen(const struct boot_screen *mode, void *fb)
@@ -69,9 +69,9 @@ void log_init_screen(const struct boot_screen *mode, void *fb)
 	uint32_t rows = rgb ? mode->height / CELL_HEIGHT : mode->height;
 	bool again = fb && screen.fb; /* the final tables' address of the same screen: keep what it shows */
 
-	screen.fb = fb;
+	screen.fb = columns && rows ? fb : NULL;
 	screen.cr3 = cpu_read_cr3();
-	if (!fb || again)
+	if (!screen.fb || again)
 		return;
 	screen.mode = *mode;
 	screen.columns = columns < COLUMNS_MAX ? columns : COLUMNS_MAX;
@@ -80,17 +80,15 @@ void log_init_screen(const struct boot_screen *mode, void *fb)
 	screen.y = 0;
 	memset(screen.cells, 0, sizeof(screen.cells));
 	for (uint32_t row = 0; row < screen.rows; row++)
-		for (uint32_t column = 0; column < screen.columns; column++)
-			draw(column, row, ' ');
+		clear(row);
 }
 
 static void new_line(void)
 {
 	screen.x = 0;
-	if (screen.y + 1 < screen.rows)
-		screen.y++;
-	else
-		scroll();
+	screen.y = (screen.y + 1) % screen.rows;
+	clear(screen.y);
+	clear(screen.y + 1);
 }
 
 void log_screen_put(char c)

@@ -31,6 +31,7 @@ typedef uint32_t cpu_id_t; /* dense index of a host core, 0 .. cpu_count - 1 */
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define never_inline  __attribute__((__noinline__))
+#define rare	      __attribute__((__cold__)) /* a function whose size counts more than its speed */
 #define must_check  __attribute__((warn_unused_result))
 
 #endif

@@ -5,6 +5,7 @@
 #include "drivers-vm/control/acpi_build.h"
 
 #include "drivers-vm/control/acpi_dsdt.h"
+#include "drivers-vm/control/acpi_wdat.h"
 #include "drivers-vm/control/aml.h"
 
 #include <string.h>
@@ -53,6 +54,7 @@
 #define MADT_LOCAL_X2APIC 9u
 #define MADT_X2APIC_NMI	  10u
 #define MADT_ENABLED	  1u
+#define MADT_MAY_COME	  2u /* Online Capable */
 #define MADT_PCAT_COMPAT  1u /* 8259s are there too */
 #define XAPIC_ID_LAST	  254u
 #define PIT_IRQ		  0u
@@ -123,9 +125,10 @@ static void put_fadt(struct aml_writer *w, size_t dsdt)
 }
 
 /* Ids above 254 need an x2APIC entry, those below must not have one (5.2.12.12). */
-static void put_local_apics(struct aml_writer *w, uint32_t vcpus)
+static void put_local_apics(struct aml_writer *w, uint32_t vcpus, uint32_t most)
 {
-	for (uint32_t id = 0; id < vcpus; id++) {
+	for (uint32_t id = 0; id < most; id++) {
+		uint32_t flags = id < vcpus ? MADT_ENABLED : MADT_MAY_COME;
 		bool x2apic = id > XAPIC_ID_LAST;
 
 		aml_put_u8(w, x2apic ? MADT_LOCAL_X2APIC : MADT_LOCAL_APIC);
@@ -133,12 +136,12 @@ static void put_local_apics(struct aml_writer *w, uint32_t vcpus)
 		if (x2apic) {
 			aml_put_u16(w, 0);
 			aml_put_u32(w, id);
-			aml_put_u32(w, MADT_ENABLED);
+			aml_put_u32(w, flags);
 			aml_put_u32(w, id);
 		} else {
 			aml_put_u8(w, (uint8_t)id);
 			aml_put_u8(w, (uint8_t)id);
-			aml_put_u32(w, MADT_ENABLED);
+			aml_put_u32(w, flags);
 		}
 	}
 }
@@ -160,17 +163,17 @@ static void put_nmi_lines(struct aml_writer *w, uint32_t vcpus)
 	aml_put_zeros(w, 3);
 }
 
-static void put_madt(struct aml_writer *w, uint32_t vcpus)
+static void put_madt(struct aml_writer *w, uint32_t vcpus, uint32_t most)
 {
 	size_t start = aml_begin_table(w, "APIC", 5);
 
 	aml_put_u32(w, PLATFORM_LAPIC_BASE);
 	aml_put_u32(w, MADT_PCAT_COMPAT);
-	put_local_apics(w, vcpus);
+	put_local_apics(w, vcpus, most);
 
 	aml_put_u8(w, MADT_IO_APIC);
 	aml_put_u8(w, 12);
-	aml_put_u8(w, (uint8_t)vcpus);
+	aml_put_u8(w, (uint8_t)most); /* its id */
 	aml_put_u8(w, 0);
 	aml_put_u32(w, PLATFORM_IOAPIC_BASE);
 	aml_put_u32(w, 0); /* first GSI */
@@ -181,7 +184,7 @@ static void put_madt(struct aml_writer *w, uint32_t vcpus)
 	aml_put_u8(w, PIT_IRQ);
 	aml_put_u32(w, PIT_GSI);
 	aml_put_u16(w, 0);
-	put_nmi_lines(w, vcpus);
+	put_nmi_lines(w, most);
 	aml_end_table(w, start);
 }
 
@@ -232,7 +235,9 @@ static size_t next_table(struct aml_writer *w)
 size_t acpi_build_tables(const struct acpi_platform *platform, uint8_t *out, size_t bytes)
 {
 	struct aml_writer w = {.base = out, .bytes = bytes};
-	size_t table[3];
+	size_t table[4];
+	unsigned tables = 3;
+	uint32_t most = platform->vcpus_max > platform->vcpus ? platform->vcpus_max : platform->vcpus;
 
 	if (platform->vcpus == 0)
 		return 0;
@@ -243,12 +248,16 @@ size_t acpi_build_tables(const struct acpi_platform *platform, uint8_t *out, siz
 	table[0] = next_table(&w);
 	put_fadt(&w, dsdt);
 	table[1] = next_table(&w);
-	put_madt(&w, platform->vcpus);
+	put_madt(&w, platform->vcpus, most);
 	table[2] = next_table(&w);
 	put_mcfg(&w);
+	if (platform->watchdog) {
+		table[tables++] = next_table(&w);
+		acpi_put_wdat(&w);
+	}
 	size_t xsdt = next_table(&w);
 
-	put_xsdt(&w, table, 3);
+	put_xsdt(&w, table, tables);
 	store_rsdp(&w, xsdt);
 	return w.overflow ? 0 : w.used;
 }

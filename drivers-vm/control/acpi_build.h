@@ -16,6 +16,8 @@
 
 struct acpi_platform {
 	uint32_t vcpus; /* APIC ids 0 .. vcpus - 1 */
+	uint32_t vcpus_max; /* more than `vcpus`: those up to here may come, and go again */
+	bool watchdog;
 	bool serial;	/* COM1 is there */
 };
 

@@ -4,6 +4,8 @@
  */
 #include "drivers-vm/control/acpi_dsdt.h"
 
+#include "drivers-vm/control/acpi_cpus.h"
+
 #define PCI_CONFIG_PORT	 0xCF8u
 #define PCI_CONFIG_PORTS 8u
 #define COM1_PORTS	 8u
@@ -75,7 +77,7 @@ static void put_port_device(struct aml_writer *w, const char *name, const char *
 
 /* 4.8.2.2.1.2 Control Method Power Button; 5.6.9 Interrupt-signaled ACPI events: a pulse on the GSI is a
  * press. */
-static void put_power_button(struct aml_writer *w)
+static void put_power_button(struct aml_writer *w, uint32_t plug_most)
 {
 	size_t button = begin_pnp_device(w, "PWRB", "PNP0C0C");
 
@@ -90,12 +92,19 @@ static void put_power_button(struct aml_writer *w)
 	size_t resources = aml_begin_resources(w);
 
 	aml_put_irq_edge(w, PLATFORM_POWER_BUTTON_GSI);
+	if (plug_most != 0)
+		aml_put_irq_edge(w, PLATFORM_CPU_GSI);
 	aml_end_resources(w, resources);
 	size_t method = aml_begin_method(w, "_EVT", 1, true);
 	size_t condition = aml_begin_if_arg0_equals(w, PLATFORM_POWER_BUTTON_GSI);
 
 	aml_put_notify(w, "\\_SB_.PWRB", NOTIFY_PRESSED);
 	aml_end(w, condition);
+	if (plug_most != 0) {
+		condition = aml_begin_if_arg0_equals(w, PLATFORM_CPU_GSI);
+		acpi_put_cpu_events(w, plug_most);
+		aml_end(w, condition);
+	}
 	aml_end(w, method);
 	aml_end(w, device);
 }
@@ -122,7 +131,11 @@ void acpi_put_dsdt(struct aml_writer *w, const struct acpi_platform *platform)
 	if (platform->serial)
 		put_port_device(w, "COM1", "PNP0501", PLATFORM_COM1_PORT, COM1_PORTS, PLATFORM_COM1_IRQ);
 	put_port_device(w, "RTC_", "PNP0B00", PLATFORM_RTC_PORT, RTC_PORTS, PLATFORM_RTC_IRQ);
-	put_power_button(w);
+	uint32_t plug_most = platform->vcpus_max > platform->vcpus ? platform->vcpus_max : 0;
+
+	if (plug_most != 0)
+		acpi_put_cpus(w, plug_most);
+	put_power_button(w, plug_most);
 	aml_end(w, scope);
 	put_sleep_off(w);
 	aml_end_table(w, table);

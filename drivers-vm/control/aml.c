@@ -17,11 +17,17 @@
 #define OP_PACKAGE     0x12u
 #define OP_METHOD      0x14u
 #define OP_EXT	       0x5Bu
+#define OP_EXT_REGION  0x80u
+#define OP_EXT_FIELD   0x81u
 #define OP_EXT_DEVICE  0x82u
 #define OP_ARG0	       0x68u
+#define OP_STORE       0x70u
 #define OP_NOTIFY      0x86u
 #define OP_LEQUAL      0x93u
 #define OP_IF	       0xA0u
+#define OP_RETURN      0xA4u
+#define REGION_IO      1u
+#define FIELD_FLAGS    0x41u /* by bytes, no lock, written as zeroes */
 #define ROOT_CHAR      '\\'
 #define PREFIX_DUAL    0x2Eu
 #define SEGMENT_LENGTH 4u
@@ -163,6 +169,26 @@ size_t aml_begin_if_arg0_equals(struct aml_writer *w, uint64_t value)
 	return mark;
 }
 
+size_t aml_begin_if_name(struct aml_writer *w, const char *name)
+{
+	aml_put_u8(w, OP_IF);
+	size_t mark = w->used;
+
+	put_name(w, name);
+	return mark;
+}
+
+size_t aml_begin_field(struct aml_writer *w, const char *region)
+{
+	aml_put_u8(w, OP_EXT);
+	aml_put_u8(w, OP_EXT_FIELD);
+	size_t mark = w->used;
+
+	put_name(w, region);
+	aml_put_u8(w, FIELD_FLAGS);
+	return mark;
+}
+
 size_t aml_begin_resources(struct aml_writer *w)
 {
 	aml_put_name_op(w, "_CRS");
@@ -233,6 +259,54 @@ void aml_put_eisa_id(struct aml_writer *w, const char *id)
 		value = value << 4 | hex_digit(id[i]);
 	aml_put_u8(w, OP_DWORD);
 	aml_put_u32(w, __builtin_bswap32(value));
+}
+
+void aml_put_buffer(struct aml_writer *w, const uint8_t *bytes, uint8_t count)
+{
+	aml_put_u8(w, OP_BUFFER);
+	size_t mark = w->used;
+
+	aml_put_integer(w, count);
+	aml_put_bytes(w, bytes, count);
+	aml_end(w, mark);
+}
+
+void aml_put_io_region(struct aml_writer *w, const char *name, uint16_t port, uint8_t ports)
+{
+	aml_put_u8(w, OP_EXT);
+	aml_put_u8(w, OP_EXT_REGION);
+	put_name(w, name);
+	aml_put_u8(w, REGION_IO);
+	aml_put_integer(w, port);
+	aml_put_integer(w, ports);
+}
+
+/* 20.2.5.2: the number of bits is encoded as a package length of below 64, or of two bytes. */
+void aml_put_field_bits(struct aml_writer *w, const char *name, unsigned bits)
+{
+	if (name == NULL)
+		aml_put_u8(w, 0);
+	else
+		put_name(w, name);
+	if (bits < 0x40) {
+		aml_put_u8(w, (uint8_t)bits);
+	} else {
+		aml_put_u8(w, (uint8_t)(0x40 | (bits & 0xF)));
+		aml_put_u8(w, (uint8_t)(bits >> 4));
+	}
+}
+
+void aml_put_store(struct aml_writer *w, uint64_t value, const char *name)
+{
+	aml_put_u8(w, OP_STORE);
+	aml_put_integer(w, value);
+	put_name(w, name);
+}
+
+void aml_put_return(struct aml_writer *w, uint64_t value)
+{
+	aml_put_u8(w, OP_RETURN);
+	aml_put_integer(w, value);
 }
 
 void aml_put_notify(struct aml_writer *w, const char *path, uint64_t value)

@@ -35,6 +35,8 @@ size_t aml_begin_device(struct aml_writer *w, const char *name);
 size_t aml_begin_method(struct aml_writer *w, const char *name, unsigned arguments, bool serialized);
 size_t aml_begin_package(struct aml_writer *w, uint8_t elements);
 size_t aml_begin_if_arg0_equals(struct aml_writer *w, uint64_t value);
+size_t aml_begin_if_name(struct aml_writer *w, const char *name);
+size_t aml_begin_field(struct aml_writer *w, const char *region); /* accessed by bytes, written with zeroes around a field's bits */
 size_t aml_begin_resources(struct aml_writer *w); /* Name (_CRS, ResourceTemplate () */
 void aml_end(struct aml_writer *w, size_t mark);
 void aml_end_resources(struct aml_writer *w, size_t mark);
@@ -43,6 +45,11 @@ void aml_put_name_op(struct aml_writer *w, const char *name); /* Name (name, <wh
 void aml_put_integer(struct aml_writer *w, uint64_t value);
 void aml_put_string(struct aml_writer *w, const char *text);
 void aml_put_eisa_id(struct aml_writer *w, const char *id); /* "PNP0501" */
+void aml_put_buffer(struct aml_writer *w, const uint8_t *bytes, uint8_t count);
+void aml_put_io_region(struct aml_writer *w, const char *name, uint16_t port, uint8_t ports);
+void aml_put_field_bits(struct aml_writer *w, const char *name, unsigned bits); /* NULL: bits that nobody names */
+void aml_put_store(struct aml_writer *w, uint64_t value, const char *name);
+void aml_put_return(struct aml_writer *w, uint64_t value);
 void aml_put_notify(struct aml_writer *w, const char *path, uint64_t value);
 
 /* Resource descriptors (ACPI 6.4, 6.4 Resource Data Types for ACPI); ranges are inclusive. */

@@ -15,14 +15,19 @@ static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are store
 
 #define DEFAULT_MEMORY_BYTES 0x10000000ull
 #define DEFAULT_WEIGHT	     256u
+#define CORE_PERCENT	     100u /* of a core, per vCPU */
 #define DEFAULT_DRIVER_RESTARTS 10u
-#define FIELDS_MAX	     24u
+#define DEFAULT_OVERCOMMIT	100u
+#define DEFAULT_SHARE_RATE	2000u
+#define FIELDS_MAX	     64u
 
 static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
 static const char *const devices_words[] = {"auto", "all", "none", NULL};
 static const char *const console_words[] = {"serial", "virtio", NULL};
 static const char *const profile_words[] = {"kvm", "bare", NULL};
-static const char *const action_words[] = {"destroy", "restart", "preserve", NULL};
+static const char *const action_words[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart", NULL};
+static const char *const watchdog_words[] = {"none", "wdat", NULL};
+static const char *const on_watchdog_words[] = {"reset", "poweroff", "pause", "inject-nmi", "none", NULL};
 
 #define GLOBAL(name)	 .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
 #define VM(name, member) .path = "vm." #name, .key = #name, .offset = offsetof(struct config_vm, member)
@@ -30,11 +35,26 @@ static const char *const action_words[] = {"destroy", "restart", "preserve", NUL
 static const struct config_field global_fields[] = {
 	{GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words},
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
+	{GLOBAL(core_scheduling), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
+	{GLOBAL(overcommit), .set = config_set_uint32, .low = 100, .high = 1000},
+	{GLOBAL(share_rate), .set = config_set_uint32, .low = 1, .high = 1000000},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
+	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
+	 .high = 2046},
 	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
 	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 };
+
+/* What an operator may change while the VM runs. */
+#define SCHEDULE_FIELDS                                                                      \
+	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},             \
+	{VM(cap, cap), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64},         \
+	{VM(reservation, reservation), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64}, \
+	{VM(cpus, cpus), .set = config_set_cores},                                             \
+	{VM(dedicated, dedicated), .set = config_set_boolean}
+
+static const struct config_field schedule_fields[] = {SCHEDULE_FIELDS};
 
 static const struct config_field vm_fields[] = {
 	{VM(name, name), .set = config_set_vm_name, .required = true},
@@ -46,14 +66,18 @@ static const struct config_field vm_fields[] = {
 	{VM(prefault, prefault), .set = config_set_boolean},
 	{VM(hugepages, hugepages), .set = config_set_boolean},
 	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
-	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},
-	{VM(cpus, cpus), .set = config_set_cores},
+	{VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64},
+	SCHEDULE_FIELDS,
 	{VM(serial, serial), .set = config_set_boolean},
 	{VM(console, console), .set = config_set_choice, .choices = console_words},
 	{VM(debug_exit, debug_exit), .set = config_set_port},
 	{VM(debug_crash, debug_crash), .set = config_set_port},
 	{VM(rng, rng), .set = config_set_boolean},
 	{VM(balloon, balloon_bytes), .set = config_set_size},
+	{VM(memory_max, memory_max), .set = config_set_size},
+	{VM(memory_min, memory_min), .set = config_set_size},
+	{VM(share, share), .set = config_set_boolean},
+	{VM(tenant, tenant), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 	{VM(packed, packed), .set = config_set_boolean},
 	{VM(disk, disk), .set = config_set_disks},
 	{VM(nic, nic), .set = config_set_nics},
@@ -61,6 +85,9 @@ static const struct config_field vm_fields[] = {
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
 	{VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words},
+	{VM(watchdog, watchdog), .set = config_set_choice, .choices = watchdog_words},
+	{VM(on_watchdog, on_watchdog), .set = config_set_choice, .choices = on_watchdog_words},
+	{VM(autostart, autostart), .set = config_set_autostart},
 };
 
 static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
@@ -174,15 +201,117 @@ static const struct toml_value *find_same_name(const struct toml_value *vms, con
 	return NULL;
 }
 
+/* `key` of the table, or the table itself if it is another one that does not fit what was there before. */
+static uint32_t line_of(const struct toml_value *table, const char *key)
+{
+	const struct toml_value *value = toml_find(table, key);
+
+	return value != NULL ? value->key_line : table->line;
+}
+
+static uint32_t most_vcpus(const struct config_vm *vm)
+{
+	return vm->vcpus_max > vm->vcpus ? vm->vcpus_max : vm->vcpus;
+}
+
+/* A VM whose cores are its own needs neither a share nor a limit of them. */
+static bool check_dedicated(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
+{
+	unsigned cores = 0, vcpus = most_vcpus(vm);
+	bool valid = true;
+
+	if (!vm->dedicated)
+		return true;
+	for (uint64_t left = vm->cpus; left != 0; left &= left - 1)
+		cores++;
+	if (cores < vcpus)
+		valid = config_fail(reader, line_of(table, "dedicated"), "vm.dedicated",
+				    "needs a core in cpus for each vCPU: %u of %u are there", cores, vcpus);
+	if (vm->cap != 0)
+		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "does not go with dedicated = true");
+	if (vm->reservation != 0)
+		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "does not go with dedicated = true");
+	return valid;
+}
+
+static bool check_schedule(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
+{
+	uint32_t most = CORE_PERCENT * most_vcpus(vm);
+	bool valid = check_dedicated(reader, table, vm);
+
+	if (vm->cap > most)
+		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "%u is more than its vCPUs can use (%u)", (unsigned)vm->cap,
+				    (unsigned)most);
+	if (vm->reservation > most)
+		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "%u is more than its vCPUs can use (%u)",
+				    (unsigned)vm->reservation, (unsigned)most);
+	if (vm->cap != 0 && vm->reservation > vm->cap)
+		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "is more than cap allows (%u)",
+				    (unsigned)vm->cap);
+	return valid;
+}
+
+unsigned config_read_schedule(const struct toml_value *table, const struct config_report *report, struct config_vm *vm)
+{
+	struct config_reader reader = {.file = "", .report = report};
+	struct config_vm changed = *vm;
+
+	if (config_read_table(&reader, schedule_fields, COUNT(schedule_fields), "vm.", table, &changed) &&
+	    check_schedule(&reader, table, &changed))
+		*vm = changed;
+	return reader.errors;
+}
+
+/* What the keys of memory say together. False: something does not go together. */
+static bool check_memory(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
+{
+	bool balloon = vm->balloon_bytes != CONFIG_NO_BALLOON, valid = true;
+
+	if (balloon && vm->balloon_bytes >= vm->memory_bytes)
+		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
+				    "is not smaller than memory");
+	if (vm->memory_max > vm->memory_bytes)
+		valid = config_fail(reader, toml_find(table, "memory_max")->key_line, "vm.memory_max", "is more than memory");
+	if (vm->memory_max < vm->memory_bytes && (!balloon || vm->prefault))
+		valid = config_fail(reader, toml_find(table, "memory_max")->key_line, "vm.memory_max",
+				    "less than memory needs a balloon, and prefault = false");
+	if (vm->memory_min > vm->memory_max)
+		valid = config_fail(reader, toml_find(table, "memory_min")->key_line, "vm.memory_min", "is more than memory_max");
+	if (vm->share && vm->tenant == NULL)
+		valid = config_fail(reader, toml_find(table, "share")->key_line, "vm.share", "needs a tenant");
+	if (vm->share && toml_find(table, "hugepages") != NULL && vm->hugepages)
+		valid = config_fail(reader, toml_find(table, "hugepages")->key_line, "vm.hugepages",
+				    "pages are shared one by one: not with share = true");
+	return valid;
+}
+
+/* What follows from other keys where a key of memory is not given. */
+static void default_memory(const struct toml_value *table, struct config_vm *vm)
+{
+	bool balloon = vm->balloon_bytes != CONFIG_NO_BALLOON;
+
+	if (toml_find(table, "prefault") == NULL)
+		vm->prefault = !balloon && !vm->share; /* what is there from the start cannot be given back */
+	if (toml_find(table, "hugepages") == NULL)
+		vm->hugepages = !vm->share;
+	if (toml_find(table, "memory_max") == NULL)
+		vm->memory_max = vm->memory_bytes;
+	if (toml_find(table, "memory_min") == NULL)
+		vm->memory_min = !balloon ? vm->memory_max : vm->memory_max / 4 & ~4095ull;
+}
+
 /* The checks across keys; also of a VM with other errors, so that one run shows all. */
 static bool check_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
 	const struct toml_value *console = toml_find(table, "console");
-	bool valid = true;
+	bool valid = check_schedule(reader, table, vm);
 
-	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
-		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
-				    "is not smaller than memory");
+	default_memory(table, vm);
+	valid &= check_memory(reader, table, vm);
+	if (vm->vcpus_max == 0)
+		vm->vcpus_max = vm->vcpus;
+	if (vm->vcpus_max < vm->vcpus)
+		valid = config_fail(reader, toml_find(table, "vcpus_max")->key_line, "vm.vcpus_max", "is less than vcpus");
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)
@@ -310,6 +439,8 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 
 	memset(out, 0, sizeof(*out));
 	out->driver_restarts = DEFAULT_DRIVER_RESTARTS;
+	out->overcommit = DEFAULT_OVERCOMMIT;
+	out->share_rate = DEFAULT_SHARE_RATE;
 	config_default_api(&out->api);
 	if (root == NULL)
 		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_VMS_MAX	    32u
+#define CONFIG_VMS_MAX	    512u
 #define CONFIG_NAME_BYTES   32u /* with the NUL; the kernel's limit for a VM's name */
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
 #define CONFIG_DISKS_MAX    8u
@@ -54,6 +54,29 @@ enum config_action {
 	CONFIG_ACTION_DESTROY,
 	CONFIG_ACTION_RESTART,
 	CONFIG_ACTION_PRESERVE,
+	CONFIG_ACTION_COREDUMP_DESTROY, /* its memory and registers are kept as a core file; then as DESTROY, */
+	CONFIG_ACTION_COREDUMP_RESTART, /* or as RESTART */
+};
+
+enum config_watchdog {
+	CONFIG_WATCHDOG_NONE,
+	CONFIG_WATCHDOG_WDAT, /* described by ACPI's table of that name */
+};
+
+/* When the guest has not touched its watchdog in time. */
+enum config_on_watchdog {
+	CONFIG_ON_WATCHDOG_RESET,
+	CONFIG_ON_WATCHDOG_POWEROFF,
+	CONFIG_ON_WATCHDOG_PAUSE,
+	CONFIG_ON_WATCHDOG_INJECT_NMI,
+	CONFIG_ON_WATCHDOG_NONE,
+};
+
+/* Whether a VM is started when the machine is. */
+enum config_autostart {
+	CONFIG_AUTOSTART_BY_FILE, /* if hilum.toml names it */
+	CONFIG_AUTOSTART_NO,
+	CONFIG_AUTOSTART_YES,
 };
 
 /* [[vm.disk]] */
@@ -118,8 +141,11 @@ struct config_vm {
 	const char *cmdline; /* empty if not given */
 	uint64_t memory_bytes;
 	uint32_t vcpus;
+	uint32_t vcpus_max; /* as many can be there while it runs; at least `vcpus` */
 	uint32_t weight;
 	uint64_t cpus; /* bit n: may run on host core n; zero: on any */
+	uint32_t cap, reservation; /* percent of one core for all its vCPUs together; zero: none */
+	bool dedicated; /* the first cores of `cpus`, one for each vCPU, are its alone */
 	bool prefault;  /* all memory at start; else on first access */
 	bool hugepages; /* back it with 2 MiB and 1 GiB pages where possible */
 	bool serial;
@@ -128,9 +154,16 @@ struct config_vm {
 	uint32_t debug_crash; /* likewise: writes end the driver VM, for tests */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
+	enum config_watchdog watchdog;
+	enum config_on_watchdog on_watchdog;
+	enum config_autostart autostart;
 	bool packed;		/* virtio devices offer packed rings */
 	bool rng;		/* a virtio entropy device */
 	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */
+	uint64_t memory_max;	/* host memory that it may have at a time: `memory_bytes` if not given */
+	uint64_t memory_min;	/* that pressure leaves it: a quarter of `memory_bytes` if not given, all of it without a balloon */
+	bool share;		/* identical pages are shared with VMs of the same tenant */
+	const char *tenant;	/* or NULL */
 	unsigned disk_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	unsigned nic_count;
@@ -150,10 +183,14 @@ struct config_api {
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
+	bool core_scheduling; /* hyper-threads of one core run vCPUs of one VM only */
 	uint32_t driver_restarts; /* of the driver VM, a minute */
+	uint32_t watchdog_seconds; /* after which a machine that hangs is reset; 0: never */
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	uint32_t overcommit; /* percent of the memory for guests that may be promised to them; 100: no more than there is */
+	uint32_t share_rate; /* pages a second that are looked at for sharing */
 	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
 	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
@@ -190,6 +227,12 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 size_t config_json_arena_bytes(const char *text, size_t length);
 unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena,
 			  const struct config_report *report, struct config_vm *out);
+
+/*
+ * A table with any of the keys of a VM's schedule (weight, cap, reservation, cpus, dedicated): the others keep their values. Returns how
+ * many errors were reported; with any *vm is as it was.
+ */
+unsigned config_read_schedule(const struct toml_value *table, const struct config_report *report, struct config_vm *vm);
 
 /* Whether a VM may be called so. */
 bool config_is_vm_name(const char *name);

@@ -43,6 +43,14 @@ bool config_set_boolean(struct config_reader *reader, const struct config_field 
 	return true;
 }
 
+bool config_set_autostart(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
+{
+	if (!check_type(reader, field, value, TOML_BOOLEAN))
+		return false;
+	*(enum config_autostart *)place(field, target) = value->boolean ? CONFIG_AUTOSTART_YES : CONFIG_AUTOSTART_NO;
+	return true;
+}
+
 bool config_set_uint32(struct config_reader *reader, const struct config_field *field,
 		       const struct toml_value *value, void *target)
 {
@@ -220,9 +228,11 @@ bool config_set_size(struct config_reader *reader, const struct config_field *fi
 	return true;
 }
 
-/* "0-3,6": ranges are inclusive. */
+/* "0-3,6": ranges are inclusive. "all": no bit. */
 static bool parse_core_list(const char *at, uint64_t *mask)
 {
+	if (strcmp(at, "all") == 0)
+		return true;
 	do {
 		uint64_t first;
 		uint64_t last;
@@ -267,7 +277,7 @@ bool config_set_cores(struct config_reader *reader, const struct config_field *f
 		return false;
 	if (!valid)
 		return config_fail(reader, value->key_line, field->path,
-				   "must list host cores from 0 to %u, as in \"0-3,6\" or [0, 1]",
+				   "must list host cores from 0 to %u, as in \"0-3,6\" or [0, 1], or be \"all\"",
 				   CORES_MAX - 1);
 	*(uint64_t *)place(field, target) = mask;
 	return true;
@@ -280,7 +290,7 @@ static const struct {
 	{0x00, 0xEF}, /* DMA, PICs, PIT, keyboard controller, RTC, system control ports */
 	{PLATFORM_COM1_PORT, PLATFORM_COM1_PORT + 7},
 	{0x4D0, 0x4D1}, /* PIC edge/level registers */
-	{PLATFORM_SLEEP_CONTROL_PORT, PLATFORM_RESET_PORT},
+	{PLATFORM_SLEEP_CONTROL_PORT, PLATFORM_ACPI_PORTS_LAST},
 	{0xCF8, 0xCFF}, /* PCI configuration and reset control */
 	{PLATFORM_PCI_IO_BASE, PLATFORM_PCI_IO_LIMIT},
 };

@@ -43,14 +43,13 @@ static void put_rate(struct json_out *json, const char *key, uint64_t rate)
 	json_put_string(json, key, text);
 }
 
-/* "0-3,6" */
+/* "0-3,6"; "all" */
 static void put_cores(struct json_out *json, uint64_t mask)
 {
 	char text[200];
 	size_t used = 0;
 
-	if (mask == 0)
-		return;
+	snprintf(text, sizeof(text), "all");
 	for (unsigned core = 0; core < 64; core++) {
 		unsigned last = core;
 
@@ -141,10 +140,24 @@ static void write_devices(struct json_out *json, const struct config_vm *vm)
 	json_close(json, ']');
 }
 
+void config_write_schedule(struct json_out *json, const struct config_vm *vm, bool all)
+{
+	json_put_uint(json, "weight", vm->weight);
+	if (all || vm->cap != 0)
+		json_put_uint(json, "cap", vm->cap);
+	if (all || vm->reservation != 0)
+		json_put_uint(json, "reservation", vm->reservation);
+	if (all || vm->cpus != 0)
+		put_cores(json, vm->cpus);
+	json_put_bool(json, "dedicated", vm->dedicated);
+}
+
 void config_write_json(struct json_out *json, const struct config_vm *vm)
 {
 	static const char *const consoles[] = {"serial", "virtio"}, *const profiles[] = {"kvm", "bare"};
-	static const char *const actions[] = {"destroy", "restart", "preserve"};
+	static const char *const actions[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart"};
+	static const char *const watchdogs[] = {"none", "wdat"};
+	static const char *const on_watchdog[] = {"reset", "poweroff", "pause", "inject-nmi", "none"};
 
 	json_open(json, '{');
 	json_put_string(json, "kernel", vm->kernel);
@@ -154,8 +167,8 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_bool(json, "prefault", vm->prefault);
 	json_put_bool(json, "hugepages", vm->hugepages);
 	json_put_uint(json, "vcpus", vm->vcpus);
-	json_put_uint(json, "weight", vm->weight);
-	put_cores(json, vm->cpus);
+	json_put_uint(json, "vcpus_max", vm->vcpus_max);
+	config_write_schedule(json, vm, false);
 	json_put_bool(json, "serial", vm->serial);
 	json_put_string(json, "console", consoles[vm->console]);
 	put_nonzero(json, "debug_exit", vm->debug_exit);
@@ -163,11 +176,19 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_bool(json, "rng", vm->rng);
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON)
 		put_size(json, "balloon", vm->balloon_bytes);
+	put_size(json, "memory_max", vm->memory_max);
+	put_size(json, "memory_min", vm->memory_min);
+	json_put_bool(json, "share", vm->share);
+	put_optional(json, "tenant", vm->tenant);
 	json_put_bool(json, "packed", vm->packed);
 	json_put_string(json, "profile", profiles[vm->profile]);
 	json_put_string(json, "on_poweroff", actions[vm->on_poweroff]);
 	json_put_string(json, "on_reboot", actions[vm->on_reboot]);
 	json_put_string(json, "on_crash", actions[vm->on_crash]);
+	json_put_string(json, "watchdog", watchdogs[vm->watchdog]);
+	json_put_string(json, "on_watchdog", on_watchdog[vm->on_watchdog]);
+	if (vm->autostart != CONFIG_AUTOSTART_BY_FILE)
+		json_put_bool(json, "autostart", vm->autostart == CONFIG_AUTOSTART_YES);
 	write_devices(json, vm);
 	json_close(json, '}');
 }

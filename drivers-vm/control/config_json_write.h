@@ -7,5 +7,7 @@
 
 /* An object with the value in force of every key but "name"; keys without a value are left out. */
 void config_write_json(struct json_out *json, const struct config_vm *vm);
+/* Its schedule's members, into an object that is open. `all`: also those without a value. */
+void config_write_schedule(struct json_out *json, const struct config_vm *vm, bool all);
 
 #endif

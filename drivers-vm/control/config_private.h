@@ -46,6 +46,7 @@ bool config_read_vm(struct config_reader *reader, const struct toml_value *table
 
 config_set_fn config_set_boolean;
 config_set_fn config_set_uint32;
+config_set_fn config_set_autostart; /* enum config_autostart, from a boolean */
 config_set_fn config_set_choice;
 config_set_fn config_set_text;	  /* const char * */
 config_set_fn config_set_vm_name; /* char[CONFIG_NAME_BYTES] */

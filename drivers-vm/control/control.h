@@ -10,7 +10,8 @@
 #define CONTROL_EVENT_DRIVER        0u  /* a message from the driver VM */
 #define CONTROL_EVENT_DRIVER_STATUS 1u
 #define CONTROL_EVENT_DEVICE        2u  /* a device of the host's was stopped by the IOMMU */
-#define CONTROL_EVENT_GUEST         16u /* + slot: its VM's status has changed */
+#define CONTROL_EVENT_GUEST         64u /* + slot % CONTROL_GUEST_EVENTS: the status of one of these VMs has changed */
+#define CONTROL_GUEST_EVENTS        64u
 
 /* ---- modules.c: images by name, boot modules and uploaded ones ------------------------------------------------------------------ */
 #define MODULE_PARTS_MAX 24u
@@ -37,6 +38,15 @@ struct module *module_find(const char *name);
 /* By index, in no order; NULL: the place is free. */
 #define MODULES_MAX (HILUM_BOOT_MODULES_MAX + 32u)
 struct module *module_at(unsigned index);
+/* Whether there is one at this address. */
+bool module_is_there(const struct module *module);
+/* The places for uploaded ones, in a row. */
+#define MODULES_UPLOADED_MAX (MODULES_MAX - HILUM_BOOT_MODULES_MAX)
+struct module *modules_uploaded(void);
+/* images_recover.c: those that an earlier control VM had, as images_note has noted them; then, those that nobody uses any more go. */
+void images_recover(void);
+void images_recover_end(void);
+void images_note(void);
 unsigned module_index(const struct module *module);
 /* A free place for an uploaded one; NULL: there is none. */
 struct module *module_place(void);
@@ -49,6 +59,8 @@ int64_t module_map(const struct module *module, hilum_handle_t vm, uint64_t gpa,
 void module_unmap(const struct module *module, hilum_handle_t vm, uint64_t gpa);
 
 extern struct hilum_host_info control_host;
+extern bool control_cores_are_one_vms; /* hyper-threads of a core run one VM only */
+extern uint64_t control_idle_tsc; /* TSC ticks since the machine's start that the main loop has waited, or had not begun */
 
 /* Words for a negative result of a hypercall. */
 const char *control_error(int64_t error);
@@ -61,6 +73,8 @@ int64_t control_event(unsigned bit);
 
 /* A fresh memory object of `bytes`, mapped here at `*at` until memory_unmap_here. Negative on error. */
 int64_t control_memory_create(uint64_t bytes, uint32_t flags);
+/* A page of lazy memory that was never touched, zeroed. False: the machine has no memory for it; a plain access would be this VM's end. */
+bool control_fill_page(void *page);
 bool control_map_here(hilum_handle_t memory, uint64_t bytes, uint8_t **at);
 void control_unmap_here(uint8_t *at, uint64_t bytes);
 
@@ -71,9 +85,13 @@ bool driver_start(const char *show);
 void driver_stop(void);
 /* Whether it has crashed or let a call's time pass: nothing reaches it any more. */
 bool driver_is_lost(void);
-/* Have it look at what it shares with this VM: typed input, counts that are wanted. */
+/* Have it look at what it shares with this VM: counts that are wanted, typed input. */
 void driver_kick(void);
-/* NULL, or how it has crashed. */
+/* There is typed input for the slot's guest. */
+void driver_typed(uint32_t slot);
+/* Let those of its vCPUs that waited for memory try again: a bit for each. */
+void driver_run_waiting(uint64_t vcpus);
+/* NULL, or how it has crashed. If it waits for memory, that is seen to. */
 const char *driver_ending(void);
 /* To be asked at a steady pace: whether one of its vCPUs has not woken up the last `allowed` + 1 times; wakes all. */
 bool driver_has_missed_beats(unsigned allowed);
@@ -111,14 +129,16 @@ void guest_devices_send_uplinks(const struct config *config);
 bool guest_devices_resume(uint32_t slot);
 /* Give back what they had; after DETACH, when the slot is left. */
 void guest_devices_free(uint32_t slot);
-/* The number by which the driver VM knows a bridge or tenant, for as long as the slot's guest (or, with CHANNEL_SLOTS, the machine) needs
- * it. */
-uint32_t guest_devices_number(const char *name, uint32_t slot);
+/* The number by which the driver VM knows a bridge that the machine itself needs, for ever; 0: no memory. */
+uint32_t guest_devices_machine_number(const char *name);
 
-/* ---- driver_space.c: places above 4 GiB in the driver VM -------------------------------------------------------------------------------- */
-/* A place for `bytes`, at a 1 GiB boundary; 0: there is none. */
+/* ---- driver_space.c: places in the driver VM, from CHANNEL_RAM_GPA up --------------------------------------------------------------------- */
+/* A place for `bytes`, at a 2 MiB boundary, from 1 GiB on at one of 1 GiB; 0: there is none. */
 uint64_t driver_space_take(uint64_t bytes);
 void driver_space_give(uint64_t gpa);
+/* One that an earlier control VM had taken; false: that cannot be. */
+bool driver_space_claim(uint64_t gpa, uint64_t bytes);
+bool driver_space_is_taken(uint64_t gpa);
 
 /* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);

@@ -6,9 +6,11 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/guard.h"
+#include "drivers-vm/control/recover.h"
 #include <string.h>
 
-#define ECAM_GPA      0xA0000000ull /* bus b at + b MiB */
+#define ECAM_GPA      DEVICES_CONFIG_GPA /* bus b at + b MiB */
 #define DEVICES_MAX   CHANNEL_DEVICES
 #define BUS_BYTES     0x100000u
 #define FUNCTION(rid) (ECAM_GPA + ((uint64_t)(rid) << 12))
@@ -22,6 +24,7 @@ enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, 
 #define CLASS_STORAGE  0x01u
 #define CLASS_NETWORK  0x02u
 #define CLASS_IOMMU    0x0806u
+#define WATCHDOG_ID    0x25AB8086u /* Intel 6300ESB */
 #define CAPABILITY_MSI     0x05u
 #define CAPABILITY_EXPRESS 0x10u
 #define EXPRESS_HAS_FLR    (1u << 28) /* Device Capabilities, at 4 */
@@ -46,6 +49,7 @@ static uint8_t first_bus, last_bus;
 static bool bus_seen[256];
 static uint32_t assign_flags;
 static enum config_devices wanted;
+static bool wants_watchdog;
 
 static uint32_t read32(uint16_t rid, unsigned offset)
 {
@@ -132,6 +136,8 @@ static bool is_wanted(uint16_t rid)
 {
 	uint32_t class = read32(rid, PCI_CLASS) >> 24;
 
+	if (wants_watchdog && read32(rid, 0) == WATCHDOG_ID)
+		return true;
 	return wanted == CONFIG_DEVICES_ALL ? class != 0x06 && class != 0x08 : class == CLASS_STORAGE || class == CLASS_NETWORK;
 }
 
@@ -217,6 +223,7 @@ void devices_find(const struct config *config)
 	bool has_iommu = control_host.features & HILUM_HOST_IOMMU;
 
 	wanted = config->devices;
+	wants_watchdog = config->watchdog_seconds != 0;
 	if (wanted == CONFIG_DEVICES_NONE)
 		return;
 	if (!find_ecam()) {
@@ -300,10 +307,8 @@ static void reset_end(uint16_t rid, const struct saved *saved)
 
 static void reset_wait(void)
 {
-	struct hypercall_trap none;
-
 	for (uint64_t until = service_tsc() + service_ns_to_tsc(RESET_NS); service_tsc() < until;)
-		hypercall_wait(0, until, &none);
+		guard_wait(until);
 }
 
 static void quiesce(uint16_t rid)
@@ -390,4 +395,30 @@ uint64_t devices_fault_count(void)
 	for (unsigned i = 0; i < device_count; i++)
 		faults += devices[i].faults;
 	return faults;
+}
+
+/* ---- A control VM takes over: configuration space is mapped where it was ------------------------------------------------------------------ */
+
+void devices_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, devices);
+	RECOVER_KEEP(kept, device_count);
+	RECOVER_KEEP(kept, assign_flags);
+}
+
+void devices_recover(void)
+{
+	unsigned there = 0;
+
+	device_count = device_count <= DEVICES_MAX ? device_count : DEVICES_MAX;
+	for (unsigned i = 0; i < device_count; i++) {
+		struct host_device *d = &devices[i];
+		bool all = recover_claim(d->handle, HILUM_OBJECT_DEVICE) & recover_claim(d->config_page, HILUM_OBJECT_MEMORY);
+		for (unsigned b = 0; b < CHANNEL_BARS; b++)
+			if (d->bar[b] != 0 && !recover_claim(d->bar[b], HILUM_OBJECT_MEMORY))
+				d->bar[b] = 0;
+		if (all)
+			devices[there++] = *d;
+	}
+	device_count = there;
 }

@@ -24,6 +24,10 @@ void devices_give(hilum_handle_t vm);
 /* The driver VM goes: they do nothing any more on their own, and are reset where they can be. Before anything of it is given back. */
 void devices_stop(void);
 
+/* Their configuration space is mapped in the control VM in this range, and stays there when another control VM takes over. */
+#define DEVICES_CONFIG_GPA   0xA0000000ull
+#define DEVICES_CONFIG_LIMIT 0xB0000000ull
+
 /* A device's fault event has fired: tell which, and how often. */
 void devices_report_faults(void);
 /* So far, of all devices. */

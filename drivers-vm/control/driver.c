@@ -2,8 +2,12 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/firmware.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/recover.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +29,8 @@ struct driver_parts {
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS], beat_event[HILUM_MAX_VCPUS]; /* vCPU 0's is also the command event */
 	uint32_t vcpus;
 	uint8_t beat_seen[HILUM_MAX_VCPUS], beats_missed[HILUM_MAX_VCPUS];
+	bool beat_asked[HILUM_MAX_VCPUS];
+	uint64_t asked_by_guest[HILUM_MAX_VCPUS]; /* guest_core_is_undisturbed's */
 };
 
 static struct driver_parts parts;
@@ -175,7 +181,7 @@ static bool setup(struct driver_parts *p, const char *show)
 	}
 	m.setup.timer_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->timer_event, HILUM_RIGHT_SIGNAL);
 	m.setup.control_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, p->answer_event, HILUM_RIGHT_SIGNAL);
-	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND);
+	m.setup.self = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, driver_vm, HILUM_RIGHT_BIND | HILUM_RIGHT_READ);
 	snprintf(m.setup.show, sizeof(m.setup.show), "%s", show != NULL ? show : "");
 	uint64_t written = (uint64_t)hc(HC_HOST_LOG_TAKE, HILUM_HANDLE_HOST, p->log_event);
 	if (log_from == 0)
@@ -187,7 +193,7 @@ static bool setup(struct driver_parts *p, const char *show)
 bool driver_start(const char *show)
 {
 	struct driver_parts *p = &parts;
-	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU, .name = "driver" };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU | HILUM_VM_WAIT_MEMORY, .name = "driver" };
 
 	*p = (struct driver_parts){ .image = driver_image() };
 	lost = false;
@@ -258,11 +264,24 @@ void driver_stop(void)
 			   __ATOMIC_ACQ_REL);
 }
 
+void driver_run_waiting(uint64_t vcpus)
+{
+	for (uint32_t i = 0; i < parts.vcpus; i++)
+		if (vcpus >> i & 1) {
+			hc(HC_VCPU_PAUSE, parts.vcpu[i]); /* it has really stopped then */
+			hc(HC_VCPU_RUN, parts.vcpu[i]);
+		}
+}
+
 const char *driver_ending(void)
 {
 	struct hilum_vm_status status;
 
-	if (driver_vm == 0 || hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) < 0 || status.state != HILUM_VM_CRASHED)
+	if (driver_vm == 0 || hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) < 0)
+		return NULL;
+	if (status.memory_stops != 0)
+		guest_memory_driver_waits(status.memory_gpa, status.memory_stops);
+	if (status.state != HILUM_VM_CRASHED)
 		return NULL;
 	lost = true;
 	return control_crash(status.crash);
@@ -276,9 +295,17 @@ bool driver_is_lost(void)
 /* While something is waited for: whether it can still come. */
 static bool is_alive(void)
 {
-	if (!lost && (__atomic_load_n(&service_shared()->pending[0][0], __ATOMIC_ACQUIRE) >> CONTROL_EVENT_DRIVER_STATUS & 1))
-		driver_ending();
+	const uint64_t bit = 1ull << CONTROL_EVENT_DRIVER_STATUS;
+
+	if (!lost && (__atomic_fetch_and(&service_shared()->pending[0][0], ~bit, __ATOMIC_ACQ_REL) & bit))
+		driver_ending(); /* a crash is not forgotten: driver_is_lost */
 	return !lost;
+}
+
+/* A vCPU on a core that is a guest's alone is left in peace as long as that guest asks nothing of it. vCPU 0 works for all. */
+static bool needs_beat(uint32_t i)
+{
+	return !guest_core_is_undisturbed(i, &parts.asked_by_guest[i]) || i == 0 || parts.beats_missed[i] != 0;
 }
 
 bool driver_has_missed_beats(unsigned allowed)
@@ -288,13 +315,15 @@ bool driver_has_missed_beats(unsigned allowed)
 
 	for (uint32_t i = 0; i < parts.vcpus; i++) {
 		uint8_t beat = __atomic_load_n(&channel->to_control.beat[i % sizeof(channel->to_control.beat)], __ATOMIC_RELAXED);
-		missed[i] = beat == seen[i] ? missed[i] + 1 : 0;
+		missed[i] = beat == seen[i] && parts.beat_asked[i] ? missed[i] + 1 : 0;
 		seen[i] = beat;
 		if (missed[i] > allowed) {
 			memset(missed, 0, sizeof(parts.beats_missed));
 			return true;
 		}
-		hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
+		parts.beat_asked[i] = needs_beat(i);
+		if (parts.beat_asked[i])
+			hc(HC_EVENT_SIGNAL, parts.beat_event[i]);
 	}
 	return false;
 }
@@ -307,6 +336,13 @@ void driver_kick(void)
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 }
 
+void driver_typed(uint32_t slot)
+{
+	if (channel != NULL)
+		__atomic_fetch_or(&channel->to_driver.typed[slot / 64], 1ull << slot % 64, __ATOMIC_ACQ_REL);
+	driver_kick();
+}
+
 void driver_send(const struct channel_message *message)
 {
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(SEND_NS);
@@ -314,8 +350,7 @@ void driver_send(const struct channel_message *message)
 	lost |= channel == NULL;
 	while (is_alive() && !channel_put(&channel->to_driver, message)) {
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
-		struct hypercall_trap none;
-		hypercall_wait(0, service_tsc() + service_ns_to_tsc(1000000), &none);
+		guard_wait(service_tsc() + service_ns_to_tsc(1000000));
 		driver_poll();
 		lost |= service_tsc() > deadline;
 	}
@@ -349,31 +384,47 @@ static void message_handle(const struct channel_message *m)
 		port_setup_answered(m);
 	if (m->kind == CHANNEL_READY)
 		set_wall_clock(m->request.value);
-	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART)
+	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_WATCHDOG) {
+		host_health_watchdog_told(m->request.value2 == 2);
+	} else if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_RESTART) {
 		driver_request_restart();
-	else if (m->kind == CHANNEL_REQUEST)
+	} else if (m->kind == CHANNEL_REQUEST && m->request.value != CHANNEL_REQUEST_CONTROL) {
 		guest_request(m->slot, m->request.value, m->request.value2);
+		recover_note_slot(m->slot);
+	}
+}
+
+/* It is to end this control VM: the message must be gone by then. */
+static void end_for_test(const struct channel_message *m)
+{
+	if (m->kind == CHANNEL_REQUEST && m->request.value == CHANNEL_REQUEST_CONTROL && m->slot < CHANNEL_SLOTS &&
+	    guest_at(m->slot)->config != NULL && guest_at(m->slot)->config->debug_crash != 0)
+		guard_end_for_test(m->request.value2);
 }
 
 void driver_poll(void)
 {
 	struct channel_message m;
 
-	for (unsigned i = 0; i < CHANNEL_RING_SIZE && channel != NULL && channel_take(&channel->to_control, &channel_taken, &m); i++)
+	/* Taken only when it is handled: a control VM that ends meanwhile leaves it to the next one. */
+	for (unsigned i = 0; i < CHANNEL_RING_SIZE && channel != NULL && channel_look(&channel->to_control, channel_taken, &m); i++) {
 		message_handle(&m);
+		if (channel != NULL)
+			channel_drop(&channel->to_control, &channel_taken);
+		end_for_test(&m);
+	}
 }
 
 bool driver_call(const struct channel_message *message, enum channel_kind kind, uint64_t timeout_ns)
 {
 	struct channel_message answer = { .kind = kind, .slot = message->slot };
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
-	struct hypercall_trap none;
 
 	awaited = &answer;
 	arrived = refused = false;
 	driver_send(message);
 	while (!arrived && !refused && is_alive() && service_tsc() < deadline) {
-		hypercall_wait(0, deadline, &none);
+		guard_wait(deadline);
 		/* Only this event is taken here: the others stay pending for the main loop. */
 		__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER), __ATOMIC_ACQ_REL);
 		driver_poll();
@@ -383,4 +434,52 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	__atomic_fetch_or(&service_shared()->pending[0][0], 1ull << CONTROL_EVENT_DRIVER, __ATOMIC_ACQ_REL);
 	lost |= !arrived && !refused; /* it hangs, if it has not crashed */
 	return arrived;
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void driver_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, driver_vm);
+	RECOVER_KEEP(kept, driver_wall_clock_ns);
+	RECOVER_KEEP(kept, log_from);
+	RECOVER_KEEP(kept, parts);
+}
+
+/* Control VMs that end one after the other may do so of what the driver VM says; or of the driver VM itself. */
+#define ATTEMPTS_HEARING 2u
+#define ATTEMPTS_KEEPING 3u
+
+/* Each of its parts that was there is still there. */
+static bool claim_parts(struct driver_parts *p)
+{
+	const hilum_handle_t memories[] = { p->memory, p->channel_memory, p->shared };
+	const hilum_handle_t events[] = { p->status_event, p->serial_event, p->log_event, p->timer_event, p->answer_event };
+	bool all = recover_claim(driver_vm, HILUM_OBJECT_VM);
+
+	for (unsigned i = 0; i < sizeof(memories) / sizeof(memories[0]); i++)
+		all &= recover_claim(memories[i], HILUM_OBJECT_MEMORY);
+	for (unsigned i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		all &= recover_claim(events[i], HILUM_OBJECT_EVENT);
+	p->vcpus = p->vcpus <= HILUM_MAX_VCPUS ? p->vcpus : HILUM_MAX_VCPUS;
+	for (uint32_t i = 0; i < p->vcpus; i++)
+		all &= recover_claim(p->vcpu[i], HILUM_OBJECT_VCPU) && recover_claim(p->beat_event[i], HILUM_OBJECT_EVENT);
+	return all && p->vcpus != 0;
+}
+
+bool driver_adopt(void)
+{
+	struct driver_parts *p = &parts;
+
+	p->image = driver_image();
+	lost = !claim_parts(p) || p->image == NULL || recover_attempts() > ATTEMPTS_KEEPING ||
+	       hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, p->channel_memory, CHANNEL_HERE, 0, 4096, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0;
+	if (lost)
+		return false;
+	channel = (struct channel *)CHANNEL_HERE;
+	uint32_t written = __atomic_load_n(&channel->to_control.written, __ATOMIC_ACQUIRE);
+	channel_taken = __atomic_load_n(&channel->to_control.taken, __ATOMIC_RELAXED);
+	if (written - channel_taken > CHANNEL_RING_SIZE || recover_attempts() > ATTEMPTS_HEARING)
+		channel_taken = written;
+	return driver_ending() == NULL;
 }

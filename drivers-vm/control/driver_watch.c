@@ -8,8 +8,11 @@
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/events.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager.h"
+#include "drivers-vm/control/recover.h"
 
 #define BEAT_NS	      1000000000ull
 #define BEATS_MISSED  3u	     /* and it has been silent for as many seconds, at least */
@@ -36,6 +39,7 @@ static bool start(void)
 	devices_give(driver_vm);
 	guest_devices_send_uplinks(config);
 	port_setup(config);
+	host_health_driver_started();
 	bool ready = config->driver_restarts == 0 || driver_call(&ping, CHANNEL_PONG, START_NS);
 	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
 	return ready;
@@ -69,10 +73,8 @@ void driver_request_restart(void)
 
 static void pause_ns(uint64_t ns)
 {
-	struct hypercall_trap none;
-
 	for (uint64_t until = service_tsc() + service_ns_to_tsc(ns); service_tsc() < until;)
-		hypercall_wait(0, until, &none);
+		guard_wait(until);
 }
 
 /* A driver VM that crashes again and again costs the guests more than one that is not there. */
@@ -160,4 +162,35 @@ uint64_t driver_watch(void)
 		restart(why);
 	}
 	return 0;
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void driver_watch_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, started_tsc);
+	RECOVER_KEEP(kept, minute_tsc);
+	RECOVER_KEEP(kept, restarts);
+	RECOVER_KEEP(kept, given_up);
+	RECOVER_KEEP(kept, restarts_ever);
+}
+
+bool driver_recover(const struct config *of)
+{
+	config = of;
+	if (!driver_adopt())
+		service_log("driver VM: it has gone with the control VM");
+	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
+	return !given_up;
+}
+
+void driver_recover_end(void)
+{
+	const struct channel_message ping = {.kind = CHANNEL_PING};
+
+	if (given_up || driver_is_lost() || driver_ending() != NULL)
+		return; /* driver_watch replaces it */
+	port_setup(config);
+	driver_call(&ping, CHANNEL_PONG, START_NS);
+	next_beat = service_tsc() + service_ns_to_tsc(BEAT_NS);
 }

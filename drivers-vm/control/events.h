@@ -18,6 +18,18 @@ struct event {
 	char message[EVENT_MESSAGE_BYTES]; /* one line, or "" */
 };
 
+/* Where they are kept: 0 events in memory that is zero. `last` is stored last. */
+struct event_ring {
+	uint64_t last;
+	struct event at[EVENTS_KEPT]; /* event `id` is at id % EVENTS_KEPT */
+};
+/* From now on they are kept there, with what is there already, of which a control VM has died. */
+void events_use(struct event_ring *ring);
+/* Called after each that was added. */
+void events_set_watcher(void (*watcher)(const char *kind, const char *name));
+/* While it is quiet none is added: what happens is not new. */
+void events_set_quiet(bool quiet);
+
 /* The clock of events; until it is set their time is zero. */
 void events_set_clock(uint64_t (*now_ns)(void));
 void event_add(const char *kind, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -4,6 +4,7 @@
  */
 #include "drivers-vm/control/firmware.h"
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/host_acpi.h"
 #include "drivers-vm/control/s5.h"
 #include <stdlib.h>
@@ -112,12 +113,11 @@ static void enter_sleep(uint16_t port, uint8_t type)
 void firmware_power_off(void)
 {
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(PATIENCE_NS);
-	struct hypercall_trap none;
 
 	enter_sleep(fadt.pm1a_cnt, soft_off.slp_typ_a);
 	enter_sleep(fadt.pm1b_cnt, soft_off.slp_typ_b);
 	while (service_tsc() < deadline)
-		hypercall_wait(0, deadline, &none);
+		guard_wait(deadline);
 	service_log("this machine cannot be powered off: %s",
 		    fadt.pm1a_cnt != 0 ? "it did not obey" : "it has no ACPI PM1 control register");
 }

@@ -4,28 +4,42 @@
  */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_disks.h"
+#include "drivers-vm/control/recover.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as they are");
 
 #define BIG_PAGE 0x200000ull
 
-struct ram_disk {
-	uint64_t gpa, bytes;	/* in the driver VM, whole pages; 0: none yet */
-	uint64_t size;		/* of the medium */
-	hilum_handle_t memory;	/* a copy of the module, the VM's own; or */
-	struct module *module;	/* the module itself, held, to be read only */
+#define NUMBERS	  (2 * CONFIG_NICS_MAX) /* a guest's bridges and tenants at most */
+#define NAMES_MAX 1024u		/* of all; they outlive the control VM, and have to fit there */
+
+/* Of a slot whose guest has disks or cards. */
+struct slot_devices {
+	struct guest_disk disk[CONFIG_DISKS_MAX];
+	unsigned numbers;
+	uint32_t number[NUMBERS]; /* that it uses */
 };
 
-static struct ram_disk disks[CHANNEL_SLOTS][CONFIG_DISKS_MAX];
+static struct slot_devices *devices[CHANNEL_SLOTS];
 
-#define NAMES (2 * CHANNEL_SLOTS * CONFIG_NICS_MAX + CONFIG_UPLINKS_MAX)
-
+/* A bridge or tenant; its number is its index plus one. */
 static struct {
-	char name[CONFIG_NAME_BYTES];
-	uint64_t slots; /* bit n: of the guest in slot n; bit CHANNEL_SLOTS: of the machine */
-} names[NAMES];
+	char name[CONFIG_NAME_BYTES]; /* empty: the place is free */
+	uint16_t users;		      /* slots; 0 and a name: one that an earlier control VM had, and nobody has asked for yet */
+	uint16_t of_machine;
+} names[NAMES_MAX];
+static uint32_t names_begun; /* all places from here on are free */
+
+static struct slot_devices *devices_of(uint32_t slot)
+{
+	if (devices[slot] == NULL)
+		devices[slot] = calloc(1, sizeof(*devices[slot]));
+	return devices[slot];
+}
 
 static bool fail(const struct guest *g, enum manager_result result, unsigned index, const char *what)
 {
@@ -52,14 +66,14 @@ static int64_t copy_module(const struct module *m, uint64_t bytes)
 	return memory;
 }
 
-static int64_t map_ram_disk(const struct ram_disk *r)
+static int64_t map_ram_disk(const struct guest_disk *r)
 {
 	if (r->module != NULL)
 		return module_map(r->module, driver_vm, r->gpa, HILUM_MAP_READ);
 	return hc(HC_MEMORY_MAP, driver_vm, r->memory, r->gpa, 0, r->bytes, HILUM_MAP_READ | HILUM_MAP_WRITE);
 }
 
-static void free_ram_disk(struct ram_disk *r)
+static void free_ram_disk(struct guest_disk *r)
 {
 	if (r->module != NULL) {
 		module_unmap(r->module, driver_vm, r->gpa);
@@ -72,12 +86,12 @@ static void free_ram_disk(struct ram_disk *r)
 	memset(r, 0, sizeof(*r));
 }
 
-static bool make_ram_disk(struct ram_disk *r, const struct guest *g, unsigned index, struct module *m)
+static bool make_ram_disk(struct guest_disk *r, const struct guest *g, unsigned index, struct module *m)
 {
 	const struct config_disk *disk = &g->config->disk[index];
 	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
 
-	*r = (struct ram_disk){.bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes};
+	*r = (struct guest_disk){.bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes};
 	if (disk->readonly) {
 		r->module = m;
 		module_hold(m);
@@ -116,7 +130,7 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 	const struct config_vm *c = g->config;
 	const struct config_disk *disk = &c->disk[index];
 	struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
-	struct ram_disk *r = &disks[slot][index];
+	struct guest_disk *r = &devices[slot]->disk[index];
 	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
 
 	if (disk->device != NULL) {
@@ -143,41 +157,63 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 
 /*
  * Bridges and tenants have names in the configuration, and numbers beyond: from 1. A number is a name's for as long as a guest that has
- * it, or the machine, is there.
+ * it, or the machine, is there. 0: there are too many.
  */
-uint32_t guest_devices_number(const char *name, uint32_t slot)
+static uint32_t number_of_name(const char *name)
 {
-	uint32_t i = 0, unused = NAMES;
+	uint32_t i = 0, unused = UINT32_MAX;
 
-	while (i < NAMES && strcmp(names[i].name, name) != 0) {
-		unused = unused == NAMES && names[i].slots == 0 ? i : unused;
-		i++;
-	}
-	if (i == NAMES) {
-		i = unused; /* there are as many as all guests can have */
-		snprintf(names[i].name, sizeof(names[i].name), "%s", name);
-	}
-	names[i].slots |= 1ull << slot;
+	for (; i < names_begun && strcmp(names[i].name, name) != 0; i++)
+		unused = unused == UINT32_MAX && names[i].name[0] == '\0' ? i : unused;
+	if (i == names_begun && unused != UINT32_MAX)
+		i = unused;
+	if (i == NAMES_MAX)
+		return 0;
+	if (i == names_begun)
+		names_begun++;
+	snprintf(names[i].name, sizeof(names[i].name), "%s", name);
 	return i + 1;
 }
 
-static void forget_numbers(uint32_t slot)
+static void drop_number(uint32_t number)
 {
-	for (uint32_t i = 0; i < NAMES; i++) {
-		names[i].slots &= ~(1ull << slot);
-		if (names[i].slots == 0)
-			names[i].name[0] = '\0';
-	}
+	if (--names[number - 1].users == 0 && !names[number - 1].of_machine)
+		names[number - 1].name[0] = '\0';
 }
 
-static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
+/* The slot has a name once, however often it is asked for. */
+static uint32_t number_of(const char *name, struct slot_devices *d)
+{
+	for (unsigned i = 0; i < d->numbers; i++)
+		if (strcmp(names[d->number[i] - 1].name, name) == 0)
+			return d->number[i];
+	uint32_t number = d->numbers < NUMBERS ? number_of_name(name) : 0;
+	if (number == 0)
+		return 0;
+	names[number - 1].users++;
+	d->number[d->numbers++] = number;
+	return number;
+}
+
+uint32_t guest_devices_machine_number(const char *name)
+{
+	uint32_t number = number_of_name(name);
+
+	if (number != 0)
+		names[number - 1].of_machine = 1;
+	return number;
+}
+
+static bool send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 {
 	const struct config_nic *nic = &c->nic[index];
 	struct channel_message m = {.kind = CHANNEL_NIC, .slot = slot};
 
 	m.nic.bytes_per_second = nic->rate;
-	m.nic.bridge = guest_devices_number(nic->bridge, slot);
-	m.nic.tenant = nic->tenant != NULL ? guest_devices_number(nic->tenant, slot) : 0;
+	m.nic.bridge = number_of(nic->bridge, devices[slot]);
+	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant, devices[slot]) : 0;
+	if (m.nic.bridge == 0 || (nic->tenant != NULL && m.nic.tenant == 0))
+		return false;
 	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
 		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0) | (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
 	m.nic.vlan = (uint16_t)nic->vlan;
@@ -189,15 +225,17 @@ static void send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 	memcpy(m.nic.ip4, nic->ip4, sizeof(m.nic.ip4));
 	memcpy(m.nic.ip6, nic->ip6, sizeof(m.nic.ip6));
 	driver_send(&m);
+	return true;
 }
+
+static struct {
+	hilum_handle_t memory;
+	uint64_t gpa;
+} states[CONFIG_UPLINKS_MAX];
 
 /* Memory that the driver VM keeps connections in, so that the next one finds them: made once, mapped into each. 0: none. */
 static uint64_t uplink_state(unsigned index)
 {
-	static struct {
-		hilum_handle_t memory;
-		uint64_t gpa;
-	} states[CONFIG_UPLINKS_MAX];
 	int64_t memory = states[index].memory;
 
 	if (memory == 0) {
@@ -215,7 +253,7 @@ static void send_uplink(const struct config_uplink *uplink, unsigned index)
 {
 	struct channel_message m = { .kind = CHANNEL_UPLINK };
 
-	m.uplink.bridge = guest_devices_number(uplink->bridge, CHANNEL_SLOTS);
+	m.uplink.bridge = guest_devices_machine_number(uplink->bridge);
 	m.uplink.vlan = (uint16_t)uplink->vlan;
 	m.uplink.flags = (uplink->trunk ? CHANNEL_NIC_TRUNK : 0) | (uplink->mode == CONFIG_UPLINK_NAT ? CHANNEL_NIC_NAT : 0);
 	m.uplink.subnet = uplink->subnet.address;
@@ -248,11 +286,16 @@ bool guest_devices_send(const struct guest *g, uint32_t slot)
 {
 	const struct config_vm *config = g->config;
 
+	if (config->disk_count + config->nic_count == 0)
+		return true;
+	if (devices_of(slot) == NULL)
+		return guest_fail(g, MANAGER_NO_MEMORY, "", "not enough memory for its devices");
 	for (unsigned i = 0; i < config->disk_count; i++)
 		if (!send_disk(g, slot, i))
 			return false;
 	for (unsigned i = 0; i < config->nic_count; i++)
-		send_nic(config, slot, i);
+		if (!send_nic(config, slot, i))
+			return guest_fail(g, MANAGER_NO_MEMORY, "", "all machines together have more than %u bridges and tenants", NAMES_MAX);
 	return true;
 }
 
@@ -260,16 +303,86 @@ bool guest_devices_resume(uint32_t slot)
 {
 	int64_t error = 0;
 
-	for (unsigned i = 0; i < CONFIG_DISKS_MAX && error >= 0; i++)
-		if (disks[slot][i].gpa != 0)
-			error = map_ram_disk(&disks[slot][i]);
+	for (unsigned i = 0; devices[slot] != NULL && i < CONFIG_DISKS_MAX && error >= 0; i++)
+		if (devices[slot]->disk[i].gpa != 0)
+			error = map_ram_disk(&devices[slot]->disk[i]);
 	return error >= 0;
 }
 
 void guest_devices_free(uint32_t slot)
 {
+	struct slot_devices *d = devices[slot];
+
+	if (d == NULL)
+		return;
 	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++)
-		if (disks[slot][i].gpa != 0)
-			free_ram_disk(&disks[slot][i]);
-	forget_numbers(slot);
+		if (d->disk[i].gpa != 0)
+			free_ram_disk(&d->disk[i]);
+	for (unsigned i = 0; i < d->numbers; i++)
+		drop_number(d->number[i]);
+	free(d);
+	devices[slot] = NULL;
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void guest_devices_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, names_begun);
+	names_begun = names_begun < NAMES_MAX ? names_begun : NAMES_MAX;
+	recover_keep(kept, names, names_begun * sizeof(names[0]));
+	RECOVER_KEEP(kept, states);
+	for (uint32_t i = 0; kept->finds && i < names_begun; i++) {
+		names[i].name[sizeof(names[i].name) - 1] = '\0';
+		names[i].users = 0; /* guests that go on have them again */
+	}
+}
+
+const struct guest_disk *guest_devices_disks(uint32_t slot)
+{
+	static const struct guest_disk none[CONFIG_DISKS_MAX];
+
+	return devices[slot] != NULL ? devices[slot]->disk : none;
+}
+
+void guest_devices_recover_uplinks(void)
+{
+	for (unsigned i = 0; i < CONFIG_UPLINKS_MAX; i++)
+		if (states[i].memory != 0 && (!recover_claim(states[i].memory, HILUM_OBJECT_MEMORY) ||
+					      !driver_space_claim(states[i].gpa, CHANNEL_NAT_BYTES)))
+			memset(&states[i], 0, sizeof(states[i]));
+}
+
+static bool recover_disk(struct guest_disk *r)
+{
+	if (r->module != NULL) {
+		if (!module_is_there(r->module))
+			return false;
+		module_hold(r->module);
+	} else if (!recover_claim(r->memory, HILUM_OBJECT_MEMORY)) {
+		return false;
+	}
+	return driver_space_claim(r->gpa, r->bytes);
+}
+
+bool guest_devices_recover(uint32_t slot, const struct config_vm *config, const struct guest_disk kept[CONFIG_DISKS_MAX])
+{
+	bool all = true;
+
+	if (config->disk_count + config->nic_count == 0)
+		return true;
+	struct slot_devices *d = devices_of(slot);
+	if (d == NULL)
+		return false;
+	for (unsigned i = 0; i < CONFIG_DISKS_MAX; i++) {
+		d->disk[i] = kept[i];
+		if (kept[i].gpa == 0 || recover_disk(&d->disk[i]))
+			continue;
+		memset(&d->disk[i], 0, sizeof(d->disk[i]));
+		all = false;
+	}
+	for (unsigned i = 0; i < config->nic_count; i++)
+		all &= number_of(config->nic[i].bridge, d) != 0 &&
+		       (config->nic[i].tenant == NULL || number_of(config->nic[i].tenant, d) != 0);
+	return all;
 }

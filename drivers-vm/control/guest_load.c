@@ -74,7 +74,9 @@ static bool load_image(struct guest *g)
 	};
 	if (loader_load(&request, &result) != LOAD_OK)
 		return guest_fail(g, MANAGER_INVALID, "kernel", "%s", result.message);
-	const struct acpi_platform platform = { .vcpus = c->vcpus, .serial = c->serial };
+	const struct acpi_platform platform = {
+		.vcpus = c->vcpus, .vcpus_max = c->vcpus_max, .watchdog = c->watchdog == CONFIG_WATCHDOG_WDAT, .serial = c->serial,
+	};
 	if (acpi_build_tables(&platform, guest_ram(g, PLATFORM_ACPI_BASE, ACPI_BUILD_BYTES_MAX), ACPI_BUILD_BYTES_MAX) == 0)
 		return guest_fail(g, MANAGER_FAILED, "vcpus", "its ACPI tables do not fit");
 	memcpy(guest_ram(g, RESET_VECTOR_GPA, sizeof(reset_code)), reset_code, sizeof(reset_code));

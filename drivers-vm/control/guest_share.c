@@ -11,31 +11,21 @@ static bool fail(const struct guest *g, const char *what, int64_t error)
 	return guest_fail(g, error == HILUM_E_NO_MEMORY ? MANAGER_NO_MEMORY : MANAGER_FAILED, "", "%s: %s", what, control_error(error));
 }
 
-static uint64_t trap_page(uint32_t slot, uint32_t vcpu)
+bool guest_share_trap_page(const struct guest *g, uint32_t slot, uint32_t index)
 {
-	return CHANNEL_TRAP_GPA + slot * CHANNEL_TRAP_STRIDE + vcpu * 4096ull;
-}
+	int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[index]);
+	int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, channel_trap_page(slot, index), 4096);
 
-static uint64_t state_place(uint32_t slot)
-{
-	return CHANNEL_STATE_GPA + slot * CHANNEL_STATE_BYTES;
-}
-
-static uint64_t record_place(uint32_t slot)
-{
-	return CHANNEL_RECORD_GPA + slot * CHANNEL_RECORD_STRIDE;
+	if (page >= 0)
+		hc(HC_HANDLE_CLOSE, page);
+	return error >= 0 || fail(g, "its trap page", error);
 }
 
 static bool share_trap_pages(const struct guest *g, uint32_t slot)
 {
-	for (uint32_t i = 0; i < g->config->vcpus; i++) {
-		int64_t page = hc(HC_VCPU_TRAP_MEMORY, g->vcpu[i]);
-		int64_t error = page < 0 ? page : driver_map((hilum_handle_t)page, trap_page(slot, i), 4096);
-		if (page >= 0)
-			hc(HC_HANDLE_CLOSE, page);
-		if (error < 0)
-			return fail(g, "its trap page", error);
-	}
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		if (!guest_share_trap_page(g, slot, i))
+			return false;
 	return true;
 }
 
@@ -44,9 +34,9 @@ bool guest_share(const struct guest *g, uint32_t slot)
 	int64_t error = driver_map(g->memory, g->driver_ram, g->config->memory_bytes);
 
 	if (error >= 0)
-		error = driver_map(g->state, state_place(slot), CHANNEL_STATE_BYTES);
+		error = driver_map(g->state, channel_state_place(slot), CHANNEL_STATE_BYTES);
 	if (error >= 0)
-		error = driver_map(g->record, record_place(slot), sizeof(struct vm_record));
+		error = driver_map(g->record, channel_record_place(slot), sizeof(struct vm_record));
 	if (error < 0)
 		return fail(g, "giving its memory to the driver VM", error);
 	return share_trap_pages(g, slot);
@@ -55,10 +45,10 @@ bool guest_share(const struct guest *g, uint32_t slot)
 void guest_unshare(const struct guest *g, uint32_t slot)
 {
 	driver_unmap(g->driver_ram, g->config->memory_bytes);
-	driver_unmap(state_place(slot), CHANNEL_STATE_BYTES);
-	driver_unmap(record_place(slot), sizeof(struct vm_record));
-	for (uint32_t i = 0; i < g->config->vcpus; i++)
-		driver_unmap(trap_page(slot, i), 4096);
+	driver_unmap(channel_state_place(slot), CHANNEL_STATE_BYTES);
+	driver_unmap(channel_record_place(slot), sizeof(struct vm_record));
+	for (uint32_t i = 0; i < g->vcpus; i++)
+		driver_unmap(channel_trap_page(slot, i), 4096);
 }
 
 bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
@@ -70,13 +60,14 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	if (vm < 0)
 		return fail(g, "giving its handle to the driver VM", vm);
 	snprintf(m.attach.name, sizeof(m.attach.name), "%s", c->name);
-	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot, 0);
+	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS, 0);
 	if (doorbell < 0)
 		return fail(g, "its doorbell", doorbell);
 	m.attach.doorbell_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);
 	hc(HC_HANDLE_CLOSE, doorbell);
 	m.attach.vm_handle = (uint32_t)vm;
-	m.attach.vcpus = c->vcpus;
+	m.attach.vcpus = c->vcpus_max;
+	m.attach.present = g->plugged;
 	m.attach.ram_gpa = g->driver_ram;
 	m.attach.low_bytes = g->map.low_bytes;
 	m.attach.high_bytes = g->map.high_bytes;
@@ -85,8 +76,9 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	m.attach.debug_exit = c->debug_exit;
 	m.attach.debug_crash = c->debug_crash;
 	m.attach.flags = flags | (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
+			 (c->watchdog == CONFIG_WATCHDOG_WDAT ? CHANNEL_VM_WATCHDOG : 0) |
 			 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
-	m.attach.balloon_pages = (uint32_t)(c->balloon_bytes / 4096);
+	m.attach.balloon_pages = (uint32_t)(guest_balloon_target(g) / 4096);
 	uint32_t r[4];
 	guest_host_cpuid(0x80000008, 0, r);
 	m.attach.physical_bits = r[0] & 0xFF;

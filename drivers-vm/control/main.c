@@ -9,8 +9,14 @@
 #include "drivers-vm/control/firmware.h"
 #include "drivers-vm/control/net/https.h"
 #include "drivers-vm/control/net/port_setup.h"
+#include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/compact.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/share_scan.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/recover.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +24,7 @@
 #define WRITE_STATE_NS 3000000000ull  /* nor does it hold up the power-off for ever */
 
 static struct config config;
+bool control_cores_are_one_vms;
 
 static void config_error(void *ctx, const char *message)
 {
@@ -77,8 +84,8 @@ static void handle_events(uint64_t events)
 		driver_poll();
 	if (events & 1ull << CONTROL_EVENT_DEVICE)
 		devices_report_faults();
-	for (unsigned slot = 0; slot < CHANNEL_SLOTS; slot++)
-		if (events >> (CONTROL_EVENT_GUEST + slot) & 1)
+	for (uint64_t guests = service_take_events(0, CONTROL_EVENT_GUEST / 64); guests != 0; guests &= guests - 1)
+		for (uint32_t slot = (uint32_t)__builtin_ctzll(guests); slot < guest_slots(); slot += CONTROL_GUEST_EVENTS)
 			guest_check_status(slot);
 	guest_run_requests();
 }
@@ -97,32 +104,54 @@ static uint64_t run_parts(void)
 
 	deadline = sooner(deadline, driver_watch());
 	deadline = sooner(deadline, port_run());
+	deadline = sooner(deadline, service_ns_to_tsc(guest_memory_run()));
+	deadline = sooner(deadline, service_ns_to_tsc(share_run()));
+	deadline = sooner(deadline, service_ns_to_tsc(compact_run()));
+	deadline = sooner(deadline, host_health_poll());
+	deadline = sooner(deadline, recover_watch());
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
 }
 
 _Noreturn void service_start(uint32_t vcpu)
 {
 	(void)vcpu;
+	control_idle_tsc = service_tsc();
+	guard_begin();
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
+	events_set_clock(manager_wall_clock_ns);
+	bool follows = recover_begin();
 	modules_init();
 	firmware_init();
 	bool configured = read_config();
-	devices_find(&config);
-	bool driver = driver_begin(&config);
-	port_wait_for_state(READ_STATE_NS);
-	events_set_clock(manager_wall_clock_ns);
+	host_health_begin(&config);
+	control_cores_are_one_vms = config.core_scheduling && hc(HC_HOST_SCHEDULE, HILUM_HANDLE_HOST, HILUM_HOST_SCHEDULE_CORES) >= 0;
+	if (!recover_devices())
+		devices_find(&config);
+	recover_note_devices();
+	bool driver = follows ? recover_host(&config) : driver_begin(&config);
+	if (!follows)
+		port_wait_for_state(READ_STATE_NS);
+	guest_memory_begin(&config);
+	share_begin(&config);
 	manager_init(&config);
 	https_begin(&config.api);
+	if (follows)
+		recover_vms();
+	else
+		recover_note_changes();
 	tell_memory();
-	if (driver && configured)
+	if (driver && configured && !recover_all_started()) {
 		manager_start_all();
+		recover_note_all_started();
+	}
 	for (;;) {
-		struct hypercall_trap none;
-		if (manager_active() == 0 && config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF) {
+		if (config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF && !manager_is_active()) {
 			power_off();
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
-		hypercall_wait(0, run_parts(), &none);
+		uint64_t deadline = run_parts(), before = service_tsc();
+		guard_wait(deadline);
+		control_idle_tsc += service_tsc() - before;
 		handle_events(service_take_events(0, 0));
 	}
 }

@@ -7,10 +7,11 @@
 #define DRIVERS_VM_CONTROL_MANAGER_H
 
 #include "drivers-vm/control/config.h"
+#include "drivers-vm/control/vulnerabilities.h"
 #include "include/hilum/abi.h"
 
 /* A VM of the configuration file or of the API, running or not. More than can run at once. */
-#define MANAGER_VMS_MAX 128u
+#define MANAGER_VMS_MAX 1024u
 
 #define MANAGER_CONSOLE_BYTES (1u << 20) /* of output are kept for each VM */
 
@@ -60,6 +61,9 @@ struct manager_vm {
 	uint64_t version;     /* of the definition: grows with each change; the API's ETag */
 	bool change_pending;  /* the definition was changed since it was started */
 	bool from_file;	      /* defined by hilum.toml */
+	bool autostart;	      /* started with the machine */
+	unsigned vcpus;	      /* that it has now, or would start with */
+	bool core_kept;	      /* there is a core file of an earlier end */
 	uint64_t started_ns;  /* since 1970, or zero */
 	char last_exit[64];   /* how it last ended, or "" */
 	uint64_t starts, crashes;
@@ -68,15 +72,15 @@ struct manager_vm {
 /* ---- For main.c ---------------------------------------------------------------------------------------------------------------------- */
 /* Defines the VMs of hilum.toml; `config` lives for ever. */
 void manager_init(const struct config *config);
-/* Starts those that hilum.toml names. */
+/* Starts those that shall be started with the machine: hilum.toml's in its order, then others by their names. */
 void manager_start_all(void);
 /* Time-outs; returns when it must be called again, as manager_clock_ns counts, or zero. */
 uint64_t manager_poll(void);
 uint64_t manager_clock_ns(void);
 /* There is a driver VM again: those that wait for it start. */
 void manager_driver_is_back(void);
-/* VMs that run, are paused, or wait. */
-unsigned manager_active(void);
+/* Whether any VM runs, is paused, or waits. */
+bool manager_is_active(void);
 /* The slot (guest.h) of a VM that has one; negative: it has none. */
 int manager_slot(const char *name);
 /* VMs that run and whose definition names this image. */
@@ -89,8 +93,19 @@ bool manager_at(unsigned index, struct manager_vm *out);
 bool manager_find(const char *name, struct manager_vm *out);
 /* Adds or replaces; *created says which. On MANAGER_OK the definition is the manager's, else still the caller's. */
 enum manager_result manager_define(struct manager_definition *definition, bool *created, struct manager_error *error);
+/* Whether it is started with the machine; changes nothing else of it. *config: its definition, until the next call that changes a VM. */
+enum manager_result manager_set_autostart(const char *name, bool enabled, const struct config_vm **config);
 /* MANAGER_CONFLICT while it is not shut off. */
 enum manager_result manager_undefine(const char *name, struct manager_error *error);
+
+/* What it starts with next: as in manager_find unless a change is pending. NULL: there is no such VM. */
+const struct config_vm *manager_defined(const char *name);
+/*
+ * Changes weight, limits and cores at once, and in the definition: `now` has those of the VM as it runs, `next` those it starts with
+ * next. On failure nothing has changed. Nothing is stored.
+ */
+enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
+				     struct manager_error *error);
 
 /*
  * What becomes of a VM, by what an operator asks for (left) and what it does itself (right):
@@ -124,6 +139,12 @@ enum manager_action {
 };
 enum manager_result manager_act(const char *name, enum manager_action action, uint64_t timeout_ns, struct manager_error *error);
 
+/*
+ * So many vCPUs, until it ends: from 1 to its definition's vcpus_max, which is more than its vcpus. Those that come are there at once;
+ * those that shall go when the guest has let go of them. MANAGER_CONFLICT: it does not run, nor is it paused.
+ */
+enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error);
+
 /* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*
  * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,
@@ -134,6 +155,17 @@ enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *
 /* It lets go. */
 void manager_debug_end(uint32_t slot);
 
+/* ---- Core files ------------------------------------------------------------------------------------------------------------------------ */
+/*
+ * The core file of a VM: the one that its last such end has left, else of the VM itself, if it is paused or kept for a look. Returns a
+ * number for the next calls, and in *bytes its size; or negative: - enum manager_result.
+ */
+int manager_core_open(const char *name, uint64_t *bytes, struct manager_error *error);
+/* The next bytes, at most `size`. Zero: that was all. *failed: it cannot be read on, as the VM runs again, or its memory is gone. */
+size_t manager_core_read(int session, uint8_t *to, size_t size, bool *failed);
+/* `fetched`: all of it was read, and the memory of one that was kept goes. */
+void manager_core_close(int session, bool fetched);
+
 /* ---- Figures --------------------------------------------------------------------------------------------------------------------------- */
 /* Counts since the VM was started; false: it does not run, or has no such vCPU, disk or card. */
 bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out);
@@ -143,6 +175,37 @@ bool manager_nic_counts(const char *name, unsigned nic, struct manager_nic_count
 /* What the balloon holds now, bytes. */
 uint64_t manager_balloon_bytes(const char *name);
 
+/* The memory of the machine, as guests share it. Bytes. */
+struct manager_compaction {
+	const char *state;    /* "idle" or "running" */
+	unsigned progress;    /* percent */
+	uint64_t runs, moved_bytes, busy; /* ever; busy: pieces that could not move because a device was at them */
+	uint64_t before_bytes, after_bytes; /* the largest free block, at the last run */
+};
+
+struct manager_memory {
+	uint32_t overcommit; /* percent; 100: none */
+	uint64_t promised, resident; /* of guests that are populated at first access: what they may have, and what they have */
+	uint64_t spare; /* that can be taken without breaking a promise */
+	uint64_t largest_free; /* block */
+	uint64_t saved; /* by pages that several guests have */
+	uint64_t scanned, merged; /* pages ever, by the search for identical ones */
+	struct manager_compaction compaction;
+};
+void manager_memory(struct manager_memory *out);
+/* Moves guests' memory so that free memory comes together. MANAGER_CONFLICT: that goes on already. */
+enum manager_result manager_compact(struct manager_error *error);
+
+struct manager_vm_memory {
+	uint64_t resident;	   /* what it has of the machine's memory */
+	uint64_t most, least;	   /* its limits in force */
+	uint64_t balloon_target;
+};
+/* False: it does not run. */
+bool manager_vm_memory(const char *name, struct manager_vm_memory *out);
+/* Until it ends. MANAGER_INVALID, MANAGER_NO_MEMORY: they cannot be; MANAGER_CONFLICT: it does not run. */
+enum manager_result manager_set_memory_limits(const char *name, uint64_t most, uint64_t least, struct manager_error *error);
+
 struct manager_host {
 	struct hilum_host_info info;
 	char cpu[49];		/* its brand, from CPUID */
@@ -150,7 +213,13 @@ struct manager_host {
 	uint64_t wall_clock_ns; /* since 1970, now */
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
+	uint64_t control_busy_ns; /* that the control VM has not waited for something to do; 0: not counted */
+	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
+	struct hilum_host_health health;
+	struct vulnerability_cpu vulnerable; /* what its vulnerabilities depend on, beside that */
+	const char *last_log;		     /* of the run before this one; empty: nothing is left of it */
+	uint32_t watchdog_seconds;	     /* 0: there is none, or it is off */
 };
 void manager_host(struct manager_host *out);
 void manager_restart_driver(void);

@@ -15,7 +15,7 @@ bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats
 {
 	const struct guest *g = guest_of(name);
 
-	return g != NULL && vcpu < g->config->vcpus && hc(HC_VCPU_STATS, g->vcpu[vcpu], (uintptr_t)out) >= 0;
+	return g != NULL && vcpu < g->vcpus && hc(HC_VCPU_STATS, g->vcpu[vcpu], (uintptr_t)out) >= 0;
 }
 
 bool manager_status(const char *name, struct hilum_vm_status *out)
@@ -91,9 +91,10 @@ static struct vm_record *record_of(const char *name)
 
 size_t manager_console_read(const char *name, uint64_t *position, uint8_t *to, size_t size)
 {
-	struct vm_record *record = record_of(name);
+	struct manager_entry *e = manager_entry_find(name);
 
-	return record != NULL ? vm_record_read(record, position, to, size) : 0;
+	return e != NULL && e->console.record != NULL && console_can_read(&e->console) ?
+		       vm_record_read(e->console.record, position, to, size) : 0;
 }
 
 uint64_t manager_console_end(const char *name)
@@ -111,6 +112,6 @@ size_t manager_console_write(const char *name, const uint8_t *bytes, size_t coun
 		return count; /* nobody is at the other end of the line */
 	size_t taken = vm_record_type(record, bytes, count);
 	if (taken != 0)
-		driver_kick();
+		driver_typed((uint32_t)manager_slot(name));
 	return taken;
 }

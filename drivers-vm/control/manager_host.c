@@ -1,12 +1,16 @@
 /* The machine as an operator sees it: figures, clock, and the kernel's log. */
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/places.h"
+#include "drivers-vm/control/recover.h"
 #include <hilum/log_ring.h>
 #include <string.h>
 
 #define LOG_BYTES (LOG_RING_HEADER_BYTES + LOG_RING_DATA_BYTES)
+
+uint64_t control_idle_tsc;
 
 uint64_t manager_clock_ns(void)
 {
@@ -33,6 +37,17 @@ static void brand(char out[49])
 	}
 }
 
+/* CPUID 0 and 1: the maker, and the family. */
+static void describe_cpu(struct vulnerability_cpu *out)
+{
+	uint32_t r[4];
+
+	guest_host_cpuid(0, 0, r);
+	out->intel = r[1] == 0x756E6547; /* "Genu" */
+	guest_host_cpuid(1, 0, r);
+	out->family = (r[0] >> 8 & 15) + (r[0] >> 20 & 255);
+}
+
 void manager_host(struct manager_host *out)
 {
 	memset(out, 0, sizeof(*out));
@@ -42,7 +57,14 @@ void manager_host(struct manager_host *out)
 	out->wall_clock_ns = manager_wall_clock_ns();
 	out->driver_state = driver_state();
 	out->driver_restarts = driver_restart_count();
+	out->control_busy_ns = service_tsc_to_ns(service_tsc() - control_idle_tsc);
 	out->device_faults = devices_fault_count();
+	out->health = *host_health_now();
+	out->last_log = host_health_last_log();
+	out->watchdog_seconds = host_health_watchdog();
+	describe_cpu(&out->vulnerable);
+	out->vulnerable.core_scheduling = control_cores_are_one_vms;
+	out->control_restarts = recover_restarts();
 }
 
 void manager_restart_driver(void)
@@ -69,6 +91,12 @@ void manager_log_secret(const char *before, const char *secret)
 	hidden_to = UINT64_MAX;
 	service_log("%s%s", before, secret);
 	hidden_to = ring != NULL ? __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE) : UINT64_MAX;
+}
+
+void log_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, hidden_from);
+	RECOVER_KEEP(kept, hidden_to);
 }
 
 static uint8_t shown(uint8_t byte, uint64_t position)

@@ -32,9 +32,10 @@ static enum manager_result take(struct manager_entry *e, struct manager_error *e
 		return MANAGER_OK;
 	if (!console_open(&e->console, e->place))
 		return manager_refuse(error, MANAGER_NO_MEMORY, "", "there is no memory for its console");
-	e->slot = guest_take(&e->defined->config, e->console.memory);
-	if (e->slot < 0)
-		return manager_refuse(error, MANAGER_FULL, "", "%u VMs run, as many as can", CHANNEL_SLOTS);
+	int slot = guest_take(&e->defined->config, e->console.memory);
+	if (slot < 0)
+		return manager_refuse(error, MANAGER_FULL, "", "%u VMs run, as many as can", guest_slots());
+	manager_entry_set_slot(e, slot);
 	e->taken = e->defined;
 	return MANAGER_OK;
 }
@@ -58,7 +59,10 @@ static enum manager_result start(struct manager_entry *e, enum manager_state dow
 	}
 	if (result == MANAGER_OK)
 		result = guest_make((uint32_t)e->slot, e->debugged, error);
+	while (result == MANAGER_NO_MEMORY && e->slot >= 0 && manager_core_drop_oldest()) /* the living come first */
+		result = guest_make((uint32_t)e->slot, e->debugged, error);
 	if (result == MANAGER_OK) {
+		e->moves++;
 		e->state = MANAGER_RUNNING;
 		e->started_ns = manager_wall_clock_ns();
 		e->made_ns = manager_clock_ns();
@@ -83,7 +87,8 @@ void manager_start_all(void)
 	unsigned started = 0;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
-		started += e->autostart && e->state == MANAGER_SHUTOFF && start(e, MANAGER_SHUTOFF, &error) == MANAGER_OK;
+		started += manager_entry_starts(e) && e->starts == 0 && e->state == MANAGER_SHUTOFF &&
+			   start(e, MANAGER_SHUTOFF, &error) == MANAGER_OK;
 	if (started == 0)
 		service_log("no VM was started");
 }
@@ -112,20 +117,27 @@ static void end(struct manager_entry *e, enum config_action action, bool crash)
 	enum manager_state down = crash ? MANAGER_CRASHED : MANAGER_SHUTOFF;
 	struct manager_error error;
 
+	if (action == CONFIG_ACTION_COREDUMP_DESTROY || action == CONFIG_ACTION_COREDUMP_RESTART) {
+		guest_preserve((uint32_t)e->slot);
+		manager_core_take(e);
+	}
 	switch (action) {
 	case CONFIG_ACTION_PRESERVE:
-		guest_preserve((uint32_t)e->slot);
 		e->preserved = true;
 		e->intent = MANAGER_INTENT_NONE;
 		e->state = crash ? MANAGER_CRASHED : MANAGER_PAUSED;
+		guest_preserve((uint32_t)e->slot);
 		break;
 	case CONFIG_ACTION_RESTART:
+	case CONFIG_ACTION_COREDUMP_RESTART:
+		e->state = MANAGER_WAITING; /* a control VM that takes over here starts it */
 		guest_unmake((uint32_t)e->slot);
 		start(e, down, &error);
 		break;
 	case CONFIG_ACTION_DESTROY:
-		manager_entry_leave(e);
+	case CONFIG_ACTION_COREDUMP_DESTROY:
 		e->state = down;
+		manager_entry_leave(e);
 		break;
 	}
 }
@@ -134,16 +146,25 @@ static void end(struct manager_entry *e, enum config_action action, bool crash)
 static enum config_action after_crash(struct manager_entry *e)
 {
 	enum config_action action = config_of(e)->on_crash;
+	bool dumps = action == CONFIG_ACTION_COREDUMP_RESTART;
+	enum config_action given_up = dumps ? CONFIG_ACTION_COREDUMP_DESTROY : CONFIG_ACTION_DESTROY;
 
 	e->crashes++;
 	e->crashes_in_row = manager_clock_ns() - e->made_ns > LONG_LIFE_NS ? 1 : e->crashes_in_row + 1;
-	if (action != CONFIG_ACTION_RESTART)
+	if (action != CONFIG_ACTION_RESTART && !dumps)
 		return action;
 	if (e->crashes_in_row > CRASHES_IN_ROW) {
 		service_log("vm %s: it crashed %u times in a row and is not started again", name_of(e), e->crashes_in_row);
-		return CONFIG_ACTION_DESTROY;
+		return given_up;
 	}
-	return e->intent == MANAGER_INTENT_OFF ? CONFIG_ACTION_DESTROY : action;
+	return e->intent == MANAGER_INTENT_OFF ? given_up : action;
+}
+
+static void pause(struct manager_entry *e)
+{
+	guest_pause((uint32_t)e->slot);
+	e->state = MANAGER_PAUSED;
+	event_add("vm.paused", name_of(e), "%s", "");
 }
 
 static enum config_action by_intent(const struct manager_entry *e, enum config_action otherwise)
@@ -193,6 +214,37 @@ void manager_guest_ended(uint32_t slot, enum guest_end how, uint64_t value)
 	end(e, action, crash);
 }
 
+void manager_guest_watchdog(uint32_t slot)
+{
+	static const char *const words[] = {
+		[CONFIG_ON_WATCHDOG_RESET] = "reset", [CONFIG_ON_WATCHDOG_POWEROFF] = "poweroff", [CONFIG_ON_WATCHDOG_PAUSE] = "pause",
+		[CONFIG_ON_WATCHDOG_INJECT_NMI] = "inject-nmi", [CONFIG_ON_WATCHDOG_NONE] = "none",
+	};
+	struct manager_entry *e = manager_entry_of_slot(slot);
+
+	/* One that stands still cannot touch it. */
+	if (e == NULL || e->preserved || e->debugged || e->state != MANAGER_RUNNING)
+		return;
+	enum config_on_watchdog action = config_of(e)->on_watchdog;
+	service_log("vm %s: its watchdog was not touched in time", name_of(e));
+	event_add("vm.watchdog", name_of(e), "%s", words[action]);
+	switch (action) {
+	case CONFIG_ON_WATCHDOG_RESET:
+	case CONFIG_ON_WATCHDOG_POWEROFF:
+		tell_end(e, false, "watchdog");
+		end(e, by_intent(e, action == CONFIG_ON_WATCHDOG_RESET ? CONFIG_ACTION_RESTART : CONFIG_ACTION_DESTROY), false);
+		break;
+	case CONFIG_ON_WATCHDOG_PAUSE:
+		pause(e);
+		break;
+	case CONFIG_ON_WATCHDOG_INJECT_NMI:
+		guest_inject_nmi(slot);
+		break;
+	case CONFIG_ON_WATCHDOG_NONE:
+		break;
+	}
+}
+
 /* By an operator. */
 static void pull_plug(struct manager_entry *e, const char *how, enum config_action action)
 {
@@ -216,6 +268,8 @@ static enum manager_result conflict(const struct manager_entry *e, struct manage
 			      "it has ended, and is kept for a look" : states[e->state]);
 }
 
+static bool intents; /* some entry may have one */
+
 static void press_button(struct manager_entry *e, enum manager_intent intent, uint64_t timeout_ns)
 {
 	static const char *const words[] = {
@@ -226,6 +280,7 @@ static void press_button(struct manager_entry *e, enum manager_intent intent, ui
 	event_add("vm.button", name_of(e), "%s", words[intent]);
 	if (intent == MANAGER_INTENT_NONE)
 		return;
+	intents = true;
 	e->intent = intent;
 	e->intent_forces = timeout_ns != 0;
 	e->intent_end_ns = manager_clock_ns() + (timeout_ns != 0 ? timeout_ns : INTENT_NS);
@@ -240,6 +295,7 @@ static enum manager_result boot(struct manager_entry *e, struct manager_error *e
 	if (strcmp(driver_state(), "lost") == 0)
 		return manager_refuse(error, MANAGER_FAILED, "", "there is no driver VM");
 	manager_entry_leave(e);
+	manager_core_drop(e, "the VM was booted again");
 	return start(e, MANAGER_SHUTOFF, error);
 }
 
@@ -270,6 +326,7 @@ enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *
 		result = boot_held(e, error);
 	else if (!e->preserved)
 		e->state = MANAGER_RUNNING;
+	e->moves++;
 	if (result != MANAGER_OK)
 		return result;
 	e->debugged = true;
@@ -302,9 +359,7 @@ static enum manager_result act_on_running(struct manager_entry *e, enum manager_
 		press_button(e, MANAGER_INTENT_AGAIN, timeout_ns);
 		break;
 	case MANAGER_PAUSE:
-		guest_pause((uint32_t)e->slot);
-		e->state = MANAGER_PAUSED;
-		event_add("vm.paused", name_of(e), "%s", "");
+		pause(e);
 		break;
 	default: /* MANAGER_NMI */
 		guest_inject_nmi((uint32_t)e->slot);
@@ -341,6 +396,7 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 			return conflict(e, error);
 		guest_continue((uint32_t)e->slot);
 		e->state = MANAGER_RUNNING;
+		e->moves++;
 		event_add("vm.resumed", name, "%s", "");
 		return MANAGER_OK;
 	default:
@@ -348,12 +404,40 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 	}
 }
 
+enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error)
+{
+	struct manager_entry *e = manager_entry_find(name);
+
+	if (e == NULL)
+		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (e->preserved || (e->state != MANAGER_RUNNING && e->state != MANAGER_PAUSED))
+		return conflict(e, error);
+	if (e->debugged)
+		return manager_refuse(error, MANAGER_CONFLICT, "", "a debugger has it");
+	const struct config_vm *config = config_of(e);
+	if (config->vcpus_max <= config->vcpus)
+		return manager_refuse(error, MANAGER_CONFLICT, "", "its definition has no vcpus_max beyond its vcpus");
+	if (count < 1 || count > config->vcpus_max)
+		return manager_refuse(error, MANAGER_INVALID, "count", "must be a number from 1 to %u", config->vcpus_max);
+	enum manager_result result = guest_set_vcpus((uint32_t)e->slot, count);
+	event_add("vm.vcpus", name, "%u are asked for", count);
+	return result == MANAGER_OK ? result : manager_refuse(error, result, "", "there is no memory for all of them; the log says more");
+}
+
+void manager_guest_ejected(uint32_t slot, uint64_t vcpu)
+{
+	struct manager_entry *e = manager_entry_of_slot(slot);
+
+	if (e != NULL && !e->preserved && !e->debugged && guest_take_vcpu(slot, vcpu))
+		event_add("vm.vcpus", name_of(e), "the guest has let go of vCPU %lu", (unsigned long)vcpu);
+}
+
 uint64_t manager_poll(void)
 {
-	uint64_t now = manager_clock_ns(), next = 0;
+	uint64_t now = manager_clock_ns(), next = manager_core_poll(now);
 	struct manager_entry *e;
 
-	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
+	for (unsigned i = 0; intents && (e = manager_entry_at(i)) != NULL; i++) {
 		if (e->intent != MANAGER_INTENT_NONE && now >= e->intent_end_ns) {
 			enum config_action action = by_intent(e, CONFIG_ACTION_DESTROY);
 			e->intent = MANAGER_INTENT_NONE;
@@ -363,15 +447,16 @@ uint64_t manager_poll(void)
 		if (e->intent != MANAGER_INTENT_NONE && (next == 0 || e->intent_end_ns < next))
 			next = e->intent_end_ns;
 	}
+	intents = next != 0;
 	return next;
 }
 
-unsigned manager_active(void)
+bool manager_is_active(void)
 {
 	struct manager_entry *e;
-	unsigned active = 0;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
-		active += e->state == MANAGER_WAITING || (e->slot >= 0 && !e->preserved);
-	return active;
+		if (e->state == MANAGER_WAITING || (e->slot >= 0 && !e->preserved))
+			return true;
+	return false;
 }

@@ -51,6 +51,19 @@ struct module *module_at(unsigned index)
 	return modules[index].bytes != 0 ? &modules[index] : NULL;
 }
 
+bool module_is_there(const struct module *module)
+{
+	for (unsigned i = 0; i < MODULES_MAX; i++)
+		if (module == &modules[i])
+			return module->bytes != 0;
+	return false;
+}
+
+struct module *modules_uploaded(void)
+{
+	return &modules[HILUM_BOOT_MODULES_MAX];
+}
+
 unsigned module_index(const struct module *module)
 {
 	return (unsigned)(module - modules);
@@ -120,6 +133,14 @@ int64_t control_event(unsigned bit)
 int64_t control_memory_create(uint64_t bytes, uint32_t flags)
 {
 	return hc(HC_MEMORY_CREATE, HILUM_HANDLE_HOST, bytes, flags);
+}
+
+bool control_fill_page(void *page)
+{
+	if (hc(HC_VM_STATUS, HILUM_HANDLE_SELF, (uintptr_t)page) < 0)
+		return false;
+	memset(page, 0, 4096);
+	return true;
 }
 
 bool control_map_here(hilum_handle_t memory, uint64_t bytes, uint8_t **at)

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <string.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define ESCAPE 0x1Bu
 
@@ -98,6 +99,10 @@ static void interrupt_end(struct console_mux *mux)
 
 static void ring_put(struct console_source *source, const uint8_t *bytes, size_t count)
 {
+	if (source->ring == NULL)
+		source->ring = malloc(CONSOLE_MUX_RING_BYTES);
+	if (source->ring == NULL)
+		return;
 	if (count > CONSOLE_MUX_RING_BYTES) {
 		bytes += count - CONSOLE_MUX_RING_BYTES;
 		count = CONSOLE_MUX_RING_BYTES;
@@ -228,6 +233,8 @@ void console_mux_remove(struct console_mux *mux, unsigned guest)
 	if (guest >= CONSOLE_MUX_GUESTS || !mux->source[guest].present)
 		return;
 	mux->source[guest].present = false;
+	free(mux->source[guest].ring);
+	mux->source[guest].ring = NULL;
 	/* The log's lines have been shown as they came. */
 	if (guest == mux->shown)
 		show(mux, CONSOLE_MUX_LOG);

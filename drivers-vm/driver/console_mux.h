@@ -1,8 +1,8 @@
 /*
  * One serial line for many consoles: shows the output of one guest at a time, keeps the last output of the
  * others, lets Hilum's log through at line boundaries, and sends what is typed to the guest on show. Ctrl-A
- * three times shows the next one. Pure: no lock, no allocation; the caller serialises calls, and no call
- * comes back to a guest's device model.
+ * three times shows the next one. No lock: the caller serialises calls, and no call comes back to a guest's
+ * device model. What is kept of a source costs memory from its first output on.
  */
 #ifndef DRIVERS_VM_DRIVER_CONSOLE_MUX_H
 #define DRIVERS_VM_DRIVER_CONSOLE_MUX_H
@@ -11,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONSOLE_MUX_GUESTS     32u
+#define CONSOLE_MUX_GUESTS     512u
 #define CONSOLE_MUX_LOG	       CONSOLE_MUX_GUESTS /* the log's number among the sources */
 #define CONSOLE_MUX_SOURCES    (CONSOLE_MUX_GUESTS + 1)
 #define CONSOLE_MUX_LOG_NAME   "hilum"
 #define CONSOLE_MUX_NAME_BYTES 32u
-#define CONSOLE_MUX_RING_BYTES 16384u /* kept of each source; a power of two */
+#define CONSOLE_MUX_RING_BYTES 4096u /* kept of each source; a power of two */
 #define CONSOLE_MUX_LINE_BYTES 512u   /* longer lines of the log are cut in pieces */
 #define CONSOLE_MUX_PART_BYTES                                                                               \
 	256u /* an unfinished line up to this length is shown again after a line of the log */
@@ -33,7 +33,7 @@ struct console_source {
 	bool present;
 	char name[CONSOLE_MUX_NAME_BYTES];
 	uint32_t written; /* bytes ever put in the ring */
-	uint8_t ring[CONSOLE_MUX_RING_BYTES];
+	uint8_t *ring; /* CONSOLE_MUX_RING_BYTES, or NULL: nothing was written yet, or there was no memory for it */
 };
 
 struct console_mux {

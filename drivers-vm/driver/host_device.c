@@ -5,6 +5,7 @@
 #include "drivers-vm/driver/host_e1000e.h"
 #include "drivers-vm/driver/host_nvme.h"
 #include "drivers-vm/driver/host_virtio_drivers.h"
+#include "drivers-vm/driver/host_watchdog.h"
 #include "drivers-vm/runtime/service.h"
 
 #include <stdarg.h>
@@ -13,7 +14,7 @@
 #include <string.h>
 
 static const struct host_driver *const drivers[] = {&host_ahci_driver, &host_nvme_driver, &host_virtio_blk_driver, &host_virtio_net_driver,
-						   &host_e1000e_driver};
+						   &host_e1000e_driver, &host_watchdog_driver};
 
 static struct host_device *devices[HOST_DEVICES_DRIVEN];
 static unsigned device_count;

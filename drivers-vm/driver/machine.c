@@ -53,6 +53,10 @@ static uint8_t byte_read(struct machine *m, uint16_t port)
 	case PLATFORM_RTC_PORT + 1:
 		return rtc_read(&m->rtc, port - PLATFORM_RTC_PORT);
 	}
+	if (port - PLATFORM_WATCHDOG_PORT < PLATFORM_WATCHDOG_PORTS)
+		return watchdog_read(&m->watchdog, port - PLATFORM_WATCHDOG_PORT);
+	if (port - PLATFORM_CPU_PORT < PLATFORM_CPU_PORTS)
+		return cpu_plug_read(&m->cpu_plug, port - PLATFORM_CPU_PORT);
 	return acpi_pm_owns(port) ? acpi_pm_read(&m->acpi_pm, port) : NOBODY;
 }
 
@@ -86,7 +90,11 @@ static void byte_write(struct machine *m, uint16_t port, uint8_t value)
 		rtc_write(&m->rtc, port - PLATFORM_RTC_PORT, value);
 		return;
 	}
-	if (acpi_pm_owns(port)) {
+	if (port - PLATFORM_WATCHDOG_PORT < PLATFORM_WATCHDOG_PORTS) {
+		watchdog_write(&m->watchdog, port - PLATFORM_WATCHDOG_PORT, value);
+	} else if (port - PLATFORM_CPU_PORT < PLATFORM_CPU_PORTS) {
+		cpu_plug_write(&m->cpu_plug, port - PLATFORM_CPU_PORT, value);
+	} else if (acpi_pm_owns(port)) {
 		machine_flush(m); /* it may be the guest's last access */
 		acpi_pm_write(&m->acpi_pm, port, value);
 	}
@@ -170,6 +178,9 @@ void machine_timer(struct machine *m, unsigned id)
 	case MODEL_TIMER_RTC_SECOND:
 		rtc_timer(&m->rtc);
 		break;
+	case MODEL_TIMER_WATCHDOG:
+		watchdog_timer(&m->watchdog);
+		break;
 	case MODEL_TIMER_CONSOLE:
 		if (m->config.virtio_console)
 			virtio_console_timer(&m->virtio_console);
@@ -180,6 +191,14 @@ void machine_timer(struct machine *m, unsigned id)
 		else if (id - MODEL_TIMER_NIC < m->config.nics)
 			virtio_net_timer(&m->config.nic[id - MODEL_TIMER_NIC]);
 	}
+}
+
+void machine_set_vcpus(struct machine *m, uint64_t present, uint64_t shall_go)
+{
+	if (!cpu_plug_set(&m->cpu_plug, present, shall_go))
+		return;
+	machine_set_gsi(m, PLATFORM_CPU_GSI, true);
+	machine_set_gsi(m, PLATFORM_CPU_GSI, false);
 }
 
 void machine_serve(struct machine *m)
@@ -229,6 +248,7 @@ void machine_reset(struct machine *m)
 	pit_reset(&m->pit);
 	rtc_reset(&m->rtc);
 	acpi_pm_init(&m->acpi_pm, m->host);
+	watchdog_write(&m->watchdog, PLATFORM_WATCHDOG_RUNNING, 0);
 	if (m->pic.intr && m->host->set_intr_line != NULL)
 		m->host->set_intr_line(m->host->ctx, false);
 	pic_init(&m->pic, m->host);
@@ -287,5 +307,7 @@ void machine_init(struct machine *m, const struct machine_config *config, const 
 	irq.irq = PLATFORM_RTC_IRQ;
 	rtc_init(&m->rtc, host, irq, (int64_t)config->rtc_epoch_seconds);
 	acpi_pm_init(&m->acpi_pm, host);
+	watchdog_init(&m->watchdog, host, config->watchdog);
+	cpu_plug_init(&m->cpu_plug, host, config->present);
 	pci_init(m);
 }

@@ -6,6 +6,7 @@
 #define DRIVERS_VM_DRIVER_MACHINE_H
 
 #include "drivers-vm/driver/acpi_pm.h"
+#include "drivers-vm/driver/cpu_plug.h"
 #include "drivers-vm/driver/ioapic.h"
 #include "drivers-vm/driver/model_host.h"
 #include "drivers-vm/driver/pci_host.h"
@@ -18,6 +19,7 @@
 #include "drivers-vm/driver/virtio_console.h"
 #include "drivers-vm/driver/virtio_net.h"
 #include "drivers-vm/driver/virtio_rng.h"
+#include "drivers-vm/driver/watchdog.h"
 
 /* Console numbers of a machine, as in model_host's console_write and console_ready. */
 #define MACHINE_CONSOLE_SERIAL 0u
@@ -27,7 +29,9 @@
 
 struct machine_config {
 	uint32_t vcpus; /* the IOAPIC's id follows the last vCPU's */
+	uint64_t present; /* bit n: vCPU n is there to begin with */
 	bool serial;	/* COM1 exists */
+	bool watchdog;
 	bool virtio_console;
 	uint16_t debug_exit_port;   /* isa-debug-exit; 0: none */
 	uint16_t debug_crash_port;  /* likewise: writes crash the driver VM, for tests */
@@ -57,6 +61,8 @@ struct machine {
 	struct pit pit;
 	struct rtc rtc;
 	struct acpi_pm acpi_pm;
+	struct watchdog watchdog;
+	struct cpu_plug cpu_plug;
 	struct pci_host pci;
 	struct virtio_console virtio_console;
 	unsigned virtios;
@@ -87,6 +93,9 @@ void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_
 /* One memory access of 1, 2, 4 or 8 bytes outside RAM. */
 uint64_t machine_mmio_read(struct machine *m, uint64_t gpa, unsigned size);
 void machine_mmio_write(struct machine *m, uint64_t gpa, unsigned size, uint64_t value);
+
+/* These vCPUs are there now, and of them those shall go: the guest is told. */
+void machine_set_vcpus(struct machine *m, uint64_t present, uint64_t shall_go);
 
 /* The timer `id` (enum model_timer) has reached its deadline. Unknown ids are ignored. */
 void machine_timer(struct machine *m, unsigned id);

@@ -156,6 +156,8 @@ void machine_adopt(struct machine *m, const struct machine *old, const struct ma
 		if (!models[i].adopted)
 			MODEL_LOG(m->host, "the state of its %s makes no sense: it is as after power-on",
 				  models[i].name);
+	watchdog_adopt(&m->watchdog, &old->watchdog);
+	cpu_plug_adopt(&m->cpu_plug, &old->cpu_plug);
 	m->pci.address = old->pci.address & PCI_HOST_ADDRESS_MASK;
 	adopt_virtio(m, old, behind);
 	for (unsigned i = 0; i < m->virtios; i++)

@@ -6,6 +6,7 @@
 #include "drivers-vm/driver/console_mux.h"
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_nic.h"
+#include "drivers-vm/driver/host_watchdog.h"
 #include "drivers-vm/driver/nat.h"
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/service_port_setup.h"
@@ -22,12 +23,15 @@ static uint32_t control_event, timer_event;
 static uint64_t wall_clock_ns; /* since 1970 at TSC 0 */
 static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
 static uint64_t log_position; /* bytes of the kernel's log printed */
+static bool log_waits; /* for the serial line, with more of it */
 static bool set_up;
 static volatile uint64_t tell_at; /* when the control VM is to learn of output that it waits for; 0: it need not */
 static uint64_t told_at;
 static volatile bool typed; /* operators have typed, or a guest has room for what they have */
+static uint64_t counted_at; /* TSC of the last time that the guests' counts were brought up to date */
 
-#define TELL_NS 5000000ull /* from one time to the next */
+#define TELL_NS	 5000000ull   /* from one time to the next */
+#define COUNT_NS 250000000ull /* likewise; a beat of the control VM's is longer */
 
 static void signal_control(void)
 {
@@ -97,8 +101,8 @@ static uint64_t tell_of_output(void)
 
 void console_room(uint32_t slot, unsigned console)
 {
-	(void)slot;
 	(void)console;
+	slot_note_input(slot);
 	typed = true;
 	timers_changed(service_tsc()); /* vCPU 0 offers again what waits */
 }
@@ -109,16 +113,23 @@ static void line_write(void *ctx, const uint8_t *bytes, size_t count)
 	serial_write(bytes, count);
 }
 
-/* New lines of the kernel's log. See <hilum/log_ring.h> for the protocol. */
+/* Of the kernel's log, with what the terminal is put back to around each line. */
+#define LOG_PIECE      256u
+#define LOG_PIECE_ROOM (16u * LOG_PIECE)
+
+/*
+ * New lines of the kernel's log, as many as the line has room for: nobody waits for a slow one here. See <hilum/log_ring.h> for the
+ * protocol.
+ */
 static void print_log(void)
 {
 	const struct log_ring *ring = (const struct log_ring *)CHANNEL_LOG_GPA;
 	uint64_t end = __atomic_load_n(&ring->write_seq, __ATOMIC_ACQUIRE);
-	uint8_t copy[256];
+	uint8_t copy[LOG_PIECE];
 
 	if (end - log_position > LOG_RING_DATA_BYTES)
 		log_position = end - LOG_RING_DATA_BYTES;
-	while (log_position != end) {
+	while (log_position != end && serial_has_room(LOG_PIECE_ROOM)) {
 		size_t n = end - log_position < sizeof(copy) ? end - log_position : sizeof(copy);
 		for (size_t i = 0; i < n; i++)
 			copy[i] = (uint8_t)ring->data[(log_position + i) % LOG_RING_DATA_BYTES];
@@ -128,6 +139,7 @@ static void print_log(void)
 		service_unlock(&console_lock);
 		channel->to_control.log_position = log_position;
 	}
+	log_waits = log_position != end;
 }
 
 static void serial_event(void)
@@ -143,6 +155,8 @@ static void serial_event(void)
 		console_mux_input(&mux, bytes, n);
 		service_unlock(&console_lock);
 	} while (n == sizeof(bytes));
+	if (log_waits)
+		print_log();
 }
 
 /* Offer what was typed to the guest on show; the lock is free meanwhile, as the guest may answer at once. */
@@ -182,11 +196,24 @@ static void setup(const struct channel_message *m)
 	control_event = m->setup.control_event;
 	wall_clock_ns = cmos_read_seconds(cmos_register) * 1000000000 - service_tsc_to_ns(service_tsc());
 	host_pci_init(m->setup.self);
+	slot_record_init(m->setup.self);
 	serial_init((uint16_t)m->setup.serial_port, m->setup.serial_event);
 	console_mux_init(&mux, m->setup.show, line_write, NULL);
 	log_position = m->setup.log_position;
 	set_up = true;
 	print_log();
+}
+
+/* The control VM hears of it when it first says something. */
+static void set_watchdog(uint32_t seconds)
+{
+	static enum host_watchdog_state told;
+	struct channel_message m = { .kind = CHANNEL_REQUEST, .request = { CHANNEL_REQUEST_WATCHDOG, host_watchdog_state() } };
+
+	host_watchdog_set(seconds);
+	if (m.request.value2 != told)
+		tell_control(&m);
+	told = (enum host_watchdog_state)m.request.value2;
 }
 
 static void command(const struct channel_message *m)
@@ -243,14 +270,28 @@ static void command(const struct channel_message *m)
 	case CHANNEL_BUTTON:
 		slot_press_button(m->slot);
 		return;
+	case CHANNEL_BALLOON:
+		slot_set_balloon(m->slot, m->request.value);
+		return;
+	case CHANNEL_WATCHDOG:
+		set_watchdog((uint32_t)m->request.value);
+		return;
+	case CHANNEL_GUEST_WATCHDOG:
+		slot_touch_watchdog(m->slot);
+		return;
+	case CHANNEL_VCPUS:
+		slot_set_vcpus(m->slot, m->request.value, m->request.value2);
+		return;
 	case CHANNEL_PING:
 		answer.kind = CHANNEL_PONG;
 		break;
 	case CHANNEL_FLUSH:
-		print_log();
-		service_lock(&console_lock);
-		serial_flush();
-		service_unlock(&console_lock);
+		do {
+			print_log();
+			service_lock(&console_lock);
+			serial_flush();
+			service_unlock(&console_lock);
+		} while (log_waits);
 		answer.kind = CHANNEL_FLUSHED;
 		break;
 	default:
@@ -283,6 +324,21 @@ static uint64_t beat(uint32_t vcpu)
 	return events;
 }
 
+/* What the control VM has told by the event that also announces its commands. */
+static void look_around(void)
+{
+	for (unsigned word = 0; word < CHANNEL_SLOTS / 64; word++) {
+		uint64_t bits = __atomic_exchange_n(&channel->to_driver.typed[word], 0, __ATOMIC_ACQ_REL);
+		for (; bits != 0; bits &= bits - 1)
+			slot_note_input(word * 64 + (unsigned)__builtin_ctzll(bits));
+	}
+	typed = true;
+	if (service_tsc() - counted_at < service_ns_to_tsc(COUNT_NS))
+		return;
+	slots_record_counts();
+	counted_at = service_tsc();
+}
+
 /* vCPU 0's duties besides traps; returns when it must be called again at the latest. */
 static uint64_t duties(void)
 {
@@ -292,16 +348,14 @@ static uint64_t duties(void)
 		serve_commands();
 	if (!set_up)
 		return 0;
-	if (events & 1ull << CHANNEL_EVENT_COMMAND) {
-		slots_record_counts();
-		typed = true;
-	}
+	if (events & 1ull << CHANNEL_EVENT_COMMAND)
+		look_around();
 	if (events & 1ull << CHANNEL_EVENT_LOG)
 		print_log();
 	if (events & 1ull << CHANNEL_EVENT_SERIAL)
 		serial_event();
 	for (uint64_t rung = service_take_events(0, 1); rung != 0; rung &= rung - 1)
-		slot_doorbell((uint32_t)__builtin_ctzll(rung) % CHANNEL_SLOTS);
+		slots_doorbell((uint32_t)__builtin_ctzll(rung));
 	host_device_events(events);
 	offer_input();
 	if (typed) {

@@ -23,6 +23,7 @@ enum model_timer {
 	MODEL_TIMER_RTC_PERIODIC, /* register A's rate */
 	MODEL_TIMER_RTC_SECOND,	  /* update-ended and alarm */
 	MODEL_TIMER_CONSOLE,	  /* the virtio console's next slice of output */
+	MODEL_TIMER_WATCHDOG,
 	MODEL_TIMER_DISK,	  /* the first virtio disk's I/O limit lets the next request through */
 	MODEL_TIMER_NIC = MODEL_TIMER_DISK + MODEL_DISKS, /* likewise for the first network card */
 	MODEL_TIMER_COUNT = MODEL_TIMER_NIC + MODEL_NICS
@@ -33,6 +34,9 @@ enum model_request {
 	MODEL_REQUEST_RESET,	  /* value: enum model_reset_cause */
 	MODEL_REQUEST_DEBUG_EXIT, /* value: what the guest wrote; the exit status is (value << 1) | 1 */
 	MODEL_REQUEST_DEBUG_CRASH, /* value: what the guest wrote */
+	/* After these the guest goes on. */
+	MODEL_REQUEST_WATCHDOG, /* the guest has not touched it in time */
+	MODEL_REQUEST_EJECT,	/* value: the processor that the guest has let go of */
 };
 
 enum model_reset_cause {

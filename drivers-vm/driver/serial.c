@@ -81,6 +81,11 @@ void serial_write(const uint8_t *bytes, size_t count)
 	pump();
 }
 
+bool serial_has_room(size_t count)
+{
+	return uart == 0 || irq_event == 0 || QUEUE_BYTES - (queue_in - queue_out) >= count;
+}
+
 size_t serial_interrupt(uint8_t *bytes, size_t size)
 {
 	size_t n = 0;

@@ -91,6 +91,13 @@ static void flush(struct net_port *port)
 	p->filled = false;
 }
 
+static void make_card_queues(struct service_port *p)
+{
+	make_queue(p, &p->receive, PORT_AREA_RECEIVE, PORT_AREA_NET_ENTRIES);
+	make_queue(p, &p->transmit, PORT_AREA_TRANSMIT, PORT_AREA_NET_ENTRIES);
+	virtqueue_want_kicks(&p->receive, false); /* a frame without a buffer is dropped: nobody waits for one */
+}
+
 bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink, const uint8_t mac[NET_MAC_BYTES])
 {
 	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
@@ -101,9 +108,7 @@ bool service_port_join(struct service_port *p, struct net_switch *net, const str
 	memcpy(p->port.policy.mac, mac, NET_MAC_BYTES);
 	/* Locally administered, and another one than the card's also if that is locally administered. */
 	p->port.policy.mac[0] = (uint8_t)((mac[0] ^ 0x20) | 0x02);
-	make_queue(p, &p->receive, PORT_AREA_RECEIVE, PORT_AREA_NET_ENTRIES);
-	make_queue(p, &p->transmit, PORT_AREA_TRANSMIT, PORT_AREA_NET_ENTRIES);
-	virtqueue_want_kicks(&p->receive, false); /* a frame without a buffer is dropped: nobody waits for one */
+	make_card_queues(p);
 	p->net = net_switch_add(net, &p->port) ? net : NULL;
 	return p->net != NULL;
 }
@@ -149,10 +154,14 @@ bool service_port_send(struct service_port *p)
 
 static void finish(struct service_port *p, enum blk_status status)
 {
+	p->busy = false;
+	if (p->stale) {
+		p->stale = false;
+		return;
+	}
 	*(volatile uint8_t *)p->status = status == BLK_OK ? PORT_AREA_DISK_OK : STATUS_IO_ERROR;
 	virtqueue_push(&p->requests, p->buffer, p->written + 1);
 	tell(p, &p->requests);
-	p->busy = false;
 }
 
 static void done(struct blk_request *request, enum blk_status status)
@@ -238,4 +247,16 @@ void service_port_give_disk(struct service_port *p, struct blk_device *disk)
 {
 	make_queue(p, &p->requests, PORT_AREA_DISK, PORT_AREA_DISK_ENTRIES);
 	p->disk = disk;
+}
+
+/* ---- Both ---- */
+
+void service_port_begin_anew(struct service_port *p)
+{
+	memset(p->area, 0, PORT_AREA_BYTES);
+	p->stale = p->busy; /* a device may be at it: its data lands in the buffer, its end is told to nobody */
+	if (p->net != NULL)
+		make_card_queues(p);
+	if (p->disk != NULL)
+		make_queue(p, &p->requests, PORT_AREA_DISK, PORT_AREA_DISK_ENTRIES);
 }

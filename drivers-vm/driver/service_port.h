@@ -33,6 +33,7 @@ struct service_port {
 	uint8_t *status;
 	uint32_t written;
 	bool busy;
+	bool stale; /* what is busy was asked for by another control VM: nobody waits for it */
 };
 
 /* Nothing joined, no disk. */
@@ -42,6 +43,9 @@ void service_port_init(struct service_port *p, uint8_t *area, void (*signal)(voi
 bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink, const uint8_t mac[NET_MAC_BYTES]);
 /* The disk gets its queue. */
 void service_port_give_disk(struct service_port *p, struct blk_device *disk);
+
+/* There is another control VM: the area is emptied, and the queues begin anew, on both sides. */
+void service_port_begin_anew(struct service_port *p);
 
 /* What the control VM has put into the queues; true: there is more to do, after the others' turn. */
 bool service_port_send(struct service_port *p);

@@ -144,18 +144,23 @@ void service_port_avoid(const struct channel_message *m)
 
 void service_port_setup(const struct channel_message *m, struct channel_message *answer, void (*signal)(void))
 {
-	static bool done;
+	static struct channel_message first;
 
 	answer->kind = CHANNEL_PORT_READY;
-	if (done)
+	if (first.kind == CHANNEL_PORT_READY) {
+		if (m->port.flags & CHANNEL_PORT_PEER) {
+			service_port_begin_anew(&port);
+			*answer = first;
+		}
 		return;
-	done = true;
+	}
 	service_port_init(&port, (uint8_t *)CHANNEL_PORT_GPA, signal, now_ns);
 	if (m->port.flags & CHANNEL_PORT_CARD)
 		join(m);
 	give_disk(m, answer);
 	answer->port_ready.card = port.net != NULL;
 	memcpy(answer->port_ready.mac, port.port.policy.mac, sizeof(answer->port_ready.mac));
+	first = *answer;
 }
 
 uint64_t service_port_run(bool rung)

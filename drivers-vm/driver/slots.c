@@ -1,13 +1,16 @@
 /* Traps and timers of the guests' machines. A guest's bytes reach nothing but its own slot. */
 #include "drivers-vm/driver/slots.h"
+#include "drivers-vm/driver/deadlines.h"
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/lib/insn_guest.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct slot slots[CHANNEL_SLOTS];
-static unsigned slots_seen; /* one past the last that was ever attached; vCPU 0's */
+static struct slot *slots[CHANNEL_SLOTS]; /* made by vCPU 0 at their first use */
+static struct service_lock deadlines_lock; /* taken with a slot's lock held, or with none */
+static struct deadlines deadlines; /* host TSC, of each slot with a timer that runs */
 
 #define UNSUPPORTED_LOGGED 8u /* lines a guest may cause so */
 
@@ -20,9 +23,38 @@ static uint64_t host_now(void *ctx)
 	return service_tsc_to_ns(service_tsc() - s->state->start_tsc);
 }
 
+struct slot *slot_at(uint32_t index)
+{
+	return index < CHANNEL_SLOTS ? __atomic_load_n(&slots[index], __ATOMIC_ACQUIRE) : NULL;
+}
+
+/* Likewise, but makes it; NULL: no memory. vCPU 0. */
+static struct slot *slot_use(uint32_t index)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL && index < CHANNEL_SLOTS) {
+		s = calloc(1, sizeof(*s));
+		if (s == NULL)
+			service_log("slot %u: no memory for it in the driver VM", index);
+		else
+			s->index = index;
+		__atomic_store_n(&slots[index], s, __ATOMIC_RELEASE);
+	}
+	return s;
+}
+
 static uint64_t tsc_of(const struct slot *s, uint64_t ns)
 {
 	return s->state->start_tsc + service_ns_to_tsc(ns) + 1;
+}
+
+/* 0: none of its timers runs. With its lock. */
+static void set_deadline(const struct slot *s, uint64_t deadline_tsc)
+{
+	service_lock(&deadlines_lock);
+	deadlines_set(&deadlines, s->index, deadline_tsc);
+	service_unlock(&deadlines_lock);
 }
 
 static void host_timer_arm(void *ctx, unsigned timer, uint64_t deadline_ns)
@@ -32,8 +64,10 @@ static void host_timer_arm(void *ctx, unsigned timer, uint64_t deadline_ns)
 	s->deadline_ns[timer] = deadline_ns;
 	if (deadline_ns == 0)
 		return;
-	if (s->next_ns == 0 || deadline_ns < s->next_ns)
-		s->next_ns = deadline_ns;
+	if (s->next_ns != 0 && deadline_ns >= s->next_ns)
+		return;
+	s->next_ns = deadline_ns;
+	set_deadline(s, tsc_of(s, deadline_ns));
 	timers_changed(tsc_of(s, deadline_ns));
 }
 
@@ -137,18 +171,23 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 
 /*
  * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
- * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again.
+ * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash of the
+ * control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
  */
 static void debug_crash(struct slot *s, uint32_t value)
 {
 	bool again = s->state->crashing;
 
-	s->state->crashing = !again && (value == 1 || value == 2);
+	s->state->crashing = !again && (value == 1 || value == 2 || value == 7);
 	if (value == 3)
 		control_request(s->index, CHANNEL_REQUEST_RESTART, 0);
+	if (value >= 4 && value <= 6)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH + (value - 4));
 	if (!s->state->crashing)
 		return;
-	if (value == 1)
+	if (value == 7)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH);
+	if (value == 1 || value == 7)
 		runtime_abort("a guest has written to its debug_crash port");
 	for (;;)
 		__asm__ volatile("pause");
@@ -161,6 +200,8 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 		[MODEL_REQUEST_POWER_OFF] = CHANNEL_REQUEST_POWER_OFF,
 		[MODEL_REQUEST_RESET] = CHANNEL_REQUEST_RESET,
 		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT,
+		[MODEL_REQUEST_WATCHDOG] = CHANNEL_REQUEST_GUEST_WATCHDOG,
+		[MODEL_REQUEST_EJECT] = CHANNEL_REQUEST_EJECT,
 	};
 
 	if (request == MODEL_REQUEST_DEBUG_CRASH) {
@@ -169,7 +210,7 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 	}
 	if (s->ending)
 		return;
-	s->ending = true;
+	s->ending = request != MODEL_REQUEST_WATCHDOG && request != MODEL_REQUEST_EJECT;
 	control_request(s->index, as[request], value);
 }
 
@@ -220,9 +261,9 @@ static void rebind_doorbells(struct slot *s)
 
 void slot_add_device(uint32_t index, const struct channel_message *m)
 {
-	struct slot *s = &slots[index];
+	struct slot *s = slot_use(index);
 
-	if (s->attached)
+	if (s == NULL || s->attached)
 		return;
 	if (m->kind == CHANNEL_DISK)
 		slot_devices_add_disk(&s->devices, m);
@@ -235,6 +276,7 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	const struct slot_devices devices = s->devices;
 
 	memset(s, 0, sizeof(*s));
+	set_deadline(s, 0);
 	s->devices = devices;
 	s->index = m->slot;
 	s->vm_handle = m->attach.vm_handle;
@@ -265,7 +307,7 @@ static void slot_forget(struct slot *s)
 /* The state's memory. */
 static bool slot_open(struct slot *s, bool resume)
 {
-	void *at = (void *)(CHANNEL_STATE_GPA + s->index * CHANNEL_STATE_BYTES);
+	void *at = (void *)channel_state_place(s->index);
 	uint64_t layout = sizeof(struct slot_state) ^ slot_devices_layout() << 20;
 	bool open = state_area_open(&s->area, at, CHANNEL_STATE_BYTES, layout, resume);
 
@@ -324,17 +366,19 @@ static bool slot_make(struct slot *s, const struct channel_message *m, struct ma
 
 bool slot_attach(uint32_t index, const struct channel_message *m)
 {
-	struct slot *s = &slots[index];
+	struct slot *s = slot_use(index);
 	struct machine_config config = {
 		.vcpus = m->attach.vcpus,
+		.present = m->attach.present,
 		.serial = m->attach.serial,
+		.watchdog = m->attach.flags & CHANNEL_VM_WATCHDOG,
 		.virtio_console = m->attach.console == CHANNEL_CONSOLE_VIRTIO,
 		.debug_exit_port = (uint16_t)m->attach.debug_exit,
 		.debug_crash_port = (uint16_t)m->attach.debug_crash,
 		.rtc_epoch_seconds = slots_wall_clock(),
 	};
 
-	if (s->attached)
+	if (s == NULL || s->attached || !service_map_memory(channel_trap_page(index, 0), CHANNEL_SLOT_STRIDE))
 		return false;
 	slot_clear(s, m);
 	slot_record_open(s, m->attach.flags & CHANNEL_VM_RESUME);
@@ -343,8 +387,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		return false;
 	}
 	s->attached = true;
-	if (index >= slots_seen)
-		slots_seen = index + 1;
+	slot_note_input(index);
 	if (m->attach.flags & CHANNEL_VM_RESUME)
 		slot_resume(s);
 	return true;
@@ -352,13 +395,16 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 
 void slot_detach(uint32_t index)
 {
-	struct slot *s = &slots[index];
+	struct slot *s = slot_at(index);
 
+	if (s == NULL)
+		return;
 	service_lock(&s->lock);
 	bool attached = s->attached;
 	if (attached)
 		machine_flush(&s->state->machine);
 	s->attached = false;
+	set_deadline(s, 0);
 	service_unlock(&s->lock);
 	if (!attached) {
 		slot_devices_free(&s->devices);
@@ -415,21 +461,26 @@ static void emulate(struct slot *s, struct hilum_trap *page)
 		service_log("vm %s: instruction at %#lx cannot be emulated: #UD", s->name, (unsigned long)rip);
 }
 
-void slot_doorbell(uint32_t index)
+void slots_doorbell(uint32_t doorbell)
 {
-	struct slot *s = &slots[index];
-
-	slot_enter(s);
-	if (s->attached && !s->ending)
-		machine_serve(&s->state->machine);
-	slot_leave(s);
+	for (uint32_t index = doorbell; index < CHANNEL_SLOTS; index += CHANNEL_DOORBELLS) {
+		struct slot *s = slot_at(index);
+		if (s == NULL || !s->attached)
+			continue;
+		slot_enter(s);
+		if (!s->ending)
+			machine_serve(&s->state->machine);
+		slot_leave(s);
+	}
 }
 
 bool slot_trap(const struct hypercall_trap *t)
 {
-	struct slot *s = &slots[t->badge % CHANNEL_SLOTS];
-	struct hilum_trap *page = (struct hilum_trap *)(CHANNEL_TRAP_GPA + t->badge * CHANNEL_TRAP_STRIDE + t->vcpu * 4096ull);
+	struct slot *s = slot_at((uint32_t)t->badge);
+	struct hilum_trap *page = (struct hilum_trap *)channel_trap_page(t->badge, t->vcpu);
 
+	if (s == NULL)
+		return false;
 	service_lock(&s->lock);
 	if (!s->attached || s->ending) {
 		service_unlock(&s->lock);
@@ -464,9 +515,11 @@ bool slot_trap(const struct hypercall_trap *t)
 
 size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count)
 {
-	struct slot *s = &slots[index];
+	struct slot *s = slot_at(index);
 	size_t taken = count; /* of a guest that is gone: dropped */
 
+	if (s == NULL)
+		return taken;
 	service_lock(&s->lock);
 	if (s->attached && !s->ending)
 		taken = machine_console_input(&s->state->machine, s->console, bytes, count);
@@ -476,13 +529,51 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count)
 
 void slot_press_button(uint32_t index)
 {
-	struct slot *s = &slots[index];
+	struct slot *s = slot_at(index);
 
+	if (s == NULL)
+		return;
 	slot_enter(s);
 	if (s->attached && !s->ending) {
 		machine_set_gsi(&s->state->machine, PLATFORM_POWER_BUTTON_GSI, true);
 		machine_set_gsi(&s->state->machine, PLATFORM_POWER_BUTTON_GSI, false);
 	}
+	slot_leave(s);
+}
+
+void slot_set_balloon(uint32_t index, uint64_t pages)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL)
+		return;
+	slot_enter(s);
+	if (s->attached && !s->ending && s->devices.balloon != NULL && pages <= UINT32_MAX)
+		virtio_balloon_set_target(s->devices.balloon, (uint32_t)pages);
+	slot_leave(s);
+}
+
+void slot_touch_watchdog(uint32_t index)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL)
+		return;
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		watchdog_touch(&s->state->machine.watchdog);
+	slot_leave(s);
+}
+
+void slot_set_vcpus(uint32_t index, uint64_t present, uint64_t shall_go)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL)
+		return;
+	slot_enter(s);
+	if (s->attached && !s->ending)
+		machine_set_vcpus(&s->state->machine, present, shall_go);
 	slot_leave(s);
 }
 
@@ -508,19 +599,28 @@ static uint64_t run_timers_of(struct slot *s)
 	return next != 0 ? tsc_of(s, next) : 0;
 }
 
+/* The slot that is to be looked at first; NULL: none. */
+static struct slot *first_due(uint64_t *deadline_tsc)
+{
+	unsigned index = 0;
+
+	service_lock(&deadlines_lock);
+	*deadline_tsc = deadlines_first(&deadlines, &index);
+	service_unlock(&deadlines_lock);
+	return *deadline_tsc != 0 ? slot_at(index) : NULL;
+}
+
 uint64_t slots_run_timers(void)
 {
-	uint64_t next = 0;
+	uint64_t now = service_tsc(), first;
+	struct slot *s;
 
-	for (unsigned i = 0; i < slots_seen; i++) {
-		struct slot *s = &slots[i];
-		if (!s->attached)
-			continue;
+	while ((s = first_due(&first)) != NULL && first <= now) {
 		slot_enter(s);
-		uint64_t deadline = s->attached && !s->ending ? run_timers_of(s) : 0;
+		uint64_t next = s->attached && !s->ending ? run_timers_of(s) : 0;
+		/* One that is late already has its next turn after all others. */
+		set_deadline(s, next != 0 && next <= now ? now + 1 : next);
 		slot_leave(s);
-		if (deadline != 0 && (next == 0 || deadline < next))
-			next = deadline;
 	}
-	return next;
+	return first;
 }

@@ -28,6 +28,7 @@ struct slot {
 	uint32_t doorbell_event;
 	bool doorbells_changed;
 	struct vm_record *record; /* console and counts, for the control VM */
+	uint64_t backed; /* bytes of the record's output that have memory */
 	struct vm_record_counts counted; /* by driver VMs before this one */
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
 	uint64_t next_ns; /* none of them is before; 0: none is armed */
@@ -38,7 +39,8 @@ struct slot {
 	char name[32];
 };
 
-extern struct slot slots[CHANNEL_SLOTS];
+/* NULL: that slot was never used. One that was stays, so that other vCPUs may hold its address. */
+struct slot *slot_at(uint32_t index);
 /* Seconds since 1970 now. */
 uint64_t slots_wall_clock(void);
 
@@ -57,23 +59,33 @@ void slot_detach(uint32_t index);
 /* Answer one trap; false: it gets no answer (the guest is ending). Any vCPU. */
 bool slot_trap(const struct hypercall_trap *t);
 
-/* A notification port of the guest was written: its queues may have buffers. vCPU 0. */
-void slot_doorbell(uint32_t index);
+/* A notification port of a guest that has this doorbell, below CHANNEL_DOORBELLS, was written: its queues may have buffers. vCPU 0. */
+void slots_doorbell(uint32_t doorbell);
 
 /* Typed input for the guest's console: how many bytes were taken. vCPU 0. */
 size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
 
 /* A press of the guest's power button. vCPU 0. */
 void slot_press_button(uint32_t index);
+/* A new target of the guest's balloon, in pages of 4 KiB; nothing without one. vCPU 0. */
+void slot_set_balloon(uint32_t index, uint64_t pages);
+/* The guest stood still: its watchdog is touched in its stead. vCPU 0. */
+void slot_touch_watchdog(uint32_t index);
+/* vCPUs that are there, and of them those that shall go; bit n is vCPU n. vCPU 0. */
+void slot_set_vcpus(uint32_t index, uint64_t present, uint64_t shall_go);
 
 /* ---- slot_record.c: what the control VM sees of the guests ---- */
 /* Keeps output of a guest that is attached; true: the control VM waits for some. Any vCPU, one at a time. */
 bool slot_record_output(uint32_t index, const uint8_t *bytes, size_t count);
-/* Offers all guests what operators have typed for them. vCPU 0. */
+/* What operators have typed for the guest waits for slots_offer_input. Any vCPU. */
+void slot_note_input(uint32_t index);
+/* Offers it to the guests that some waits for. vCPU 0. */
 void slots_offer_input(void);
 /* Brings the counts of all guests up to date. vCPU 0. */
 void slots_record_counts(void);
 void slot_record_open(struct slot *s, bool resume);
+/* Once: the driver VM's own handle. */
+void slot_record_init(uint32_t self);
 
 /* Run what is due and return the next deadline in TSC ticks, 0 if there is none. vCPU 0. */
 uint64_t slots_run_timers(void);

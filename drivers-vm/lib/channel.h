@@ -15,20 +15,17 @@
 #define CHANNEL_LOG_GPA     0x80100000ull /* the kernel's log ring, read-only */
 #define CHANNEL_PORT_GPA    0x80200000ull /* of the control VM's card and disk: port_area.h */
 #define CHANNEL_PORT_BYTES  0x60000ull
-#define CHANNEL_TRAP_GPA    0x90000000ull /* trap page of vCPU v of slot s: + s * CHANNEL_TRAP_STRIDE + v * 4096 */
-#define CHANNEL_TRAP_STRIDE 0x40000ull
-#define CHANNEL_STATE_GPA   0x92000000ull /* what is kept of slot s from one driver VM to the next: + s * CHANNEL_STATE_BYTES */
 #define CHANNEL_STATE_BYTES 0x400000ull
-#define CHANNEL_RECORD_GPA  0x9A000000ull /* struct vm_record of slot s: + s * CHANNEL_RECORD_STRIDE */
-#define CHANNEL_RECORD_STRIDE 0x200000ull
 #define CHANNEL_CONFIG_GPA  0xA0000000ull /* configuration space of the host's devices, a page each */
 #define CHANNEL_BAR_GPA     0xB0000000ull /* and their memory BARs */
 #define CHANNEL_BAR_LIMIT   0xF0000000ull
-#define CHANNEL_RAM_GPA     0x100000000ull /* guests' RAM and RAM disks from here up, each from a 1 GiB boundary */
+#define CHANNEL_SLOT_GPA    0x100000000ull /* what belongs to a slot beside RAM: see channel_trap_page and its neighbours */
+#define CHANNEL_SLOT_STRIDE 0x800000ull
+#define CHANNEL_RAM_GPA     0x200000000ull /* guests' RAM and RAM disks from here up */
 
 #define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
 
-#define CHANNEL_SLOTS 32u
+#define CHANNEL_SLOTS 512u
 #define CHANNEL_DEVICES 64u
 #define CHANNEL_BARS    6u
 
@@ -39,7 +36,8 @@
 #define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
 #define CHANNEL_EVENT_BEAT    4u /* of every other vCPU */
 #define CHANNEL_EVENT_PORT    5u /* the control VM has filled a queue of its port's */
-#define CHANNEL_EVENT_DOORBELL 64u /* + slot: a virtqueue of that guest has buffers */
+#define CHANNEL_EVENT_DOORBELL 64u /* + slot % CHANNEL_DOORBELLS: a virtqueue of one of these guests has buffers */
+#define CHANNEL_DOORBELLS      64u
 
 enum channel_kind {
 	CHANNEL_NONE,
@@ -51,11 +49,15 @@ enum channel_kind {
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
 	CHANNEL_BUTTON, /* its power button is pressed */
+	CHANNEL_GUEST_WATCHDOG, /* it stood still: its watchdog is touched in its stead */
+	CHANNEL_VCPUS,  /* request.value: its vCPUs that are there, bit n is vCPU n; value2: of them those that shall go */
 	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
 	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
 	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
 	CHANNEL_PORT,   /* once: the control VM's card and disk; answered by PORT_READY */
 	CHANNEL_PING,   /* answer when all before is done */
+	CHANNEL_BALLOON, /* request.value: what its balloon is to hold, in pages of 4 KiB */
+	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never */
 	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
@@ -72,7 +74,17 @@ enum channel_request {
 	CHANNEL_REQUEST_POWER_OFF,
 	CHANNEL_REQUEST_RESET,
 	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
+	CHANNEL_REQUEST_WATCHDOG,   /* value2: there is one that can be set; 2: which has reset the machine last */
 	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
+	CHANNEL_REQUEST_EJECT,      /* value2: the vCPU that the guest has let go of */
+	CHANNEL_REQUEST_GUEST_WATCHDOG, /* the guest has not touched its watchdog in time */
+	CHANNEL_REQUEST_CONTROL,    /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
+};
+
+enum channel_control_end {
+	CHANNEL_CONTROL_CRASH,
+	CHANNEL_CONTROL_HANG,
+	CHANNEL_CONTROL_STRIKE, /* a crash after whatever instruction is executed then, some time later */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
@@ -88,6 +100,7 @@ enum channel_part {
 #define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
 #define CHANNEL_VM_RNG	   2u
 #define CHANNEL_VM_BALLOON 4u
+#define CHANNEL_VM_WATCHDOG 16u
 #define CHANNEL_VM_RESUME  8u /* the machine goes on where it stood: see CHANNEL_STATE_GPA */
 
 #define CHANNEL_NIC_PACKED 1u
@@ -102,6 +115,7 @@ enum channel_part {
 #define CHANNEL_PORT_CARD     1u /* there is to be one, */
 #define CHANNEL_PORT_OWN_CARD 2u /* on a card of the machine's that is no uplink, which no guest shares */
 #define CHANNEL_PORT_AGAIN    4u /* the disks are those that the first driver VM found, and no others */
+#define CHANNEL_PORT_PEER     8u /* to a driver VM that has a port: there is another control VM, which begins with empty queues */
 #define CHANNEL_PORT_FOUND 6u
 
 #define CHANNEL_PORT_LABEL "hilum-state" /* of the GPT partition */
@@ -129,7 +143,7 @@ struct channel_message {
 			uint32_t serial_event;  /* bound to its interrupt: HC_IRQ_ACK */
 			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
-			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE */
+			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE, HC_VM_STATUS */
 			uint32_t reserved;
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
 			char show[32]; /* the console shown first; empty: the first guest's */
@@ -160,6 +174,7 @@ struct channel_message {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */
 			uint32_t vcpus;
+			uint64_t present; /* bit n: vCPU n is there; others up to `vcpus` may come */
 			uint64_t ram_gpa; /* the guest's low RAM, then its high RAM, in the driver VM */
 			uint64_t low_bytes, high_bytes;
 			uint32_t serial;     /* 1: COM1 exists */
@@ -169,7 +184,7 @@ struct channel_message {
 			uint32_t physical_bits;
 			uint32_t flags; /* CHANNEL_VM_* */
 			uint32_t balloon_pages; /* of 4 KiB, to begin with */
-			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot */
+			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS */
 		} attach;
 		struct {
 			uint32_t rid;
@@ -220,7 +235,11 @@ struct channel_ring {
 	uint8_t pad[48];
 	/* Of the ring to the control VM only; the driver VM's. */
 	uint64_t log_position; /* write_seq of the log ring up to which it has printed */
-	uint8_t beat[64];      /* of each vCPU: moves on when its event bit CHANNEL_EVENT_BEAT, vCPU 0's COMMAND, was seen */
+	union {
+		uint8_t beat[64]; /* of each vCPU: moves on when its event bit CHANNEL_EVENT_BEAT, vCPU 0's COMMAND, was seen */
+		/* Of the ring to the driver VM only: a bit for each slot with typed input. The writer sets them, the reader takes them. */
+		uint64_t typed[CHANNEL_SLOTS / 64];
+	};
 	struct channel_message message[CHANNEL_RING_SIZE];
 };
 
@@ -228,6 +247,27 @@ struct channel {
 	struct channel_ring to_driver, to_control;
 };
 _Static_assert(sizeof(struct channel) == 4096, "one page");
+
+/* A slot's places in the driver VM. Trap pages and record are near each other, so that one page of nested tables maps both. */
+static inline uint64_t channel_trap_page(uint64_t slot, uint64_t vcpu)
+{
+	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + vcpu * 4096;
+}
+
+/* Its struct vm_record. */
+static inline uint64_t channel_record_place(uint64_t slot)
+{
+	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + 0x80000;
+}
+
+/* What is kept of it from one driver VM to the next, CHANNEL_STATE_BYTES. */
+static inline uint64_t channel_state_place(uint64_t slot)
+{
+	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + 0x400000;
+}
+_Static_assert(0x80000 + sizeof(struct vm_record) <= 0x400000 && 0x400000 + CHANNEL_STATE_BYTES <= CHANNEL_SLOT_STRIDE &&
+		       CHANNEL_SLOT_GPA + CHANNEL_SLOTS * CHANNEL_SLOT_STRIDE <= CHANNEL_RAM_GPA,
+	       "a slot's places are disjoint");
 
 /* False: the ring is full. */
 static inline bool channel_put(struct channel_ring *ring, const struct channel_message *message)
@@ -241,14 +281,28 @@ static inline bool channel_put(struct channel_ring *ring, const struct channel_m
 	return true;
 }
 
-/* False: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
-static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+/* A copy of the next one; false: nothing there. `taken` is the reader's own count, kept out of the writer's reach. */
+static inline bool channel_look(const struct channel_ring *ring, uint32_t taken, struct channel_message *out)
 {
-	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == *taken)
+	if (__atomic_load_n(&ring->written, __ATOMIC_ACQUIRE) == taken)
 		return false;
-	__builtin_memcpy(out, &ring->message[*taken % CHANNEL_RING_SIZE], sizeof(*out));
+	__builtin_memcpy(out, &ring->message[taken % CHANNEL_RING_SIZE], sizeof(*out));
+	return true;
+}
+
+/* What was looked at is done with. */
+static inline void channel_drop(struct channel_ring *ring, uint32_t *taken)
+{
 	++*taken;
 	__atomic_store_n(&ring->taken, *taken, __ATOMIC_RELEASE);
+}
+
+/* Both at once. */
+static inline bool channel_take(struct channel_ring *ring, uint32_t *taken, struct channel_message *out)
+{
+	if (!channel_look(ring, *taken, out))
+		return false;
+	channel_drop(ring, taken);
 	return true;
 }
 

@@ -28,8 +28,30 @@
 #define PLATFORM_RESET_VALUE         0x01u
 #define PLATFORM_SLP_TYP_S5          5u
 #define PLATFORM_POWER_BUTTON_GSI    9u     /* edge: one pulse is one press of the ACPI power button */
+#define PLATFORM_WATCHDOG_PORT       0x610u /* what ACPI's WDAT describes; below */
+#define PLATFORM_CPU_PORT            0x620u /* processors that come and go; below */
+#define PLATFORM_CPU_GSI             10u    /* edge: a pulse says that some shall come or go */
+#define PLATFORM_ACPI_PORTS_LAST     0x63Fu /* of those from PLATFORM_SLEEP_CONTROL_PORT on */
 #define PLATFORM_PCI_IO_BASE         0xC000u /* window for I/O BARs */
 #define PLATFORM_PCI_IO_LIMIT        0xFFFFu
+
+/* The watchdog's registers, from its port on. */
+#define PLATFORM_WATCHDOG_RUNNING     0u /* byte: 1 while it runs; a write starts or stops it */
+#define PLATFORM_WATCHDOG_TOUCH       1u /* byte: a write of anything begins the countdown anew */
+#define PLATFORM_WATCHDOG_COUNT       2u /* 16 bits: periods of the next countdown */
+#define PLATFORM_WATCHDOG_LEFT        4u /* 16 bits: periods that are left of this one */
+#define PLATFORM_WATCHDOG_PORTS       8u
+#define PLATFORM_WATCHDOG_PERIOD_MS   100u
+#define PLATFORM_WATCHDOG_COUNT_MIN   10u
+#define PLATFORM_WATCHDOG_COUNT_MAX   0xFFFFu
+#define PLATFORM_WATCHDOG_COUNT_FIRST 300u
+
+/* The processors' registers, from their port on; bit n of each is processor n. */
+#define PLATFORM_CPU_PRESENT  0u  /* 64 bits, read only */
+#define PLATFORM_CPU_CAME     8u  /* 64 bits: since it was last cleared, by writing ones */
+#define PLATFORM_CPU_SHALL_GO 16u /* likewise: those that the guest is asked to let go of */
+#define PLATFORM_CPU_EJECT    24u /* byte, write only: the number of one that it has let go of */
+#define PLATFORM_CPU_PORTS    32u
 
 /* IOAPIC: id follows the last vCPU's APIC id; 24 pins; ISA IRQ n is pin n, edge, active high, but IRQ 0 is pin 2. */
 #define PLATFORM_IOAPIC_PINS 24u

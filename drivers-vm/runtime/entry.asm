@@ -1,12 +1,13 @@
 ; First instructions of a service VM's vCPU, after the image's header (struct hilum_image_header, <hilum/abi.h>).
 ;
 ; service_entry
-;   in:       32-bit protected mode, flat segments, paging off, interrupts off, EBX = vCPU index; memory beyond the image is zero
+;   in:       32-bit protected mode, flat segments, paging off, interrupts off, EBX = vCPU index; memory beyond the image is zero, unless
+;             EAX is not: the control VM is started again where another one has died, and clears what that one left
 ;   out:      64-bit mode, first 4 GiB identity-mapped in 2 MiB pages, own stack; jumps to service_main(index)
 ;   stack:    service_stacks + (index + 1) * SERVICE_STACK_BYTES
 ; Every vCPU writes the same page tables: whoever comes second changes nothing.
 
-SERVICE_STACK_BYTES equ 32768
+SERVICE_STACK_BYTES equ 32768		; service.ld has the same
 MSR_EFER equ 0xC0000080
 
 extern __image_start, __image_end, _end
@@ -26,7 +27,15 @@ section .entry progbits alloc exec nowrite align=16
 bits 32
 global service_entry
 service_entry:
-	mov	edi, service_pml4
+	test	eax, eax
+	jz	.clear
+	mov	edi, __image_end
+	mov	ecx, image_memory_bytes
+	sub	ecx, edi
+	shr	ecx, 2
+	xor	eax, eax
+	rep	stosd
+.clear:	mov	edi, service_pml4
 	mov	eax, service_pdpt + 3
 	mov	[edi], eax
 	mov	edi, service_pdpt

@@ -1,10 +1,20 @@
-/* malloc and its family over the one global heap of a service VM. */
+/* malloc and its family over the one global heap of a service VM; any vCPU. */
 #include "drivers-vm/runtime/heap.h"
+#include "drivers-vm/runtime/service.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static struct heap global;
+static struct service_lock lock;
+
+static void *allocate(size_t bytes, size_t align)
+{
+	service_lock(&lock);
+	void *block = heap_alloc(&global, bytes, align);
+	service_unlock(&lock);
+	return block;
+}
 
 void heap_init_global(void *base, size_t bytes)
 {
@@ -18,12 +28,12 @@ size_t heap_global_free_bytes(void)
 
 void *malloc(size_t bytes)
 {
-	return heap_alloc(&global, bytes, 1);
+	return allocate(bytes, 1);
 }
 
 void *aligned_alloc(size_t align, size_t bytes)
 {
-	return heap_alloc(&global, bytes, align);
+	return allocate(bytes, align);
 }
 
 void *calloc(size_t count, size_t bytes)
@@ -32,7 +42,7 @@ void *calloc(size_t count, size_t bytes)
 
 	if (__builtin_mul_overflow(count, bytes, &total))
 		return NULL;
-	void *block = heap_alloc(&global, total, 1);
+	void *block = allocate(total, 1);
 
 	if (block != NULL)
 		memset(block, 0, total);
@@ -52,11 +62,13 @@ void *realloc(void *old, size_t bytes)
 	if (block == NULL)
 		return bytes <= have ? old : NULL;
 	memcpy(block, old, bytes < have ? bytes : have);
-	heap_free(&global, old);
+	free(old);
 	return block;
 }
 
 void free(void *block)
 {
+	service_lock(&lock);
 	heap_free(&global, block);
+	service_unlock(&lock);
 }

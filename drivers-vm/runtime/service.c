@@ -7,7 +7,6 @@
 #include <string.h>
 
 bool hypercall_is_intel;
-uint8_t service_stacks[HILUM_MAX_VCPUS * SERVICE_STACK_BYTES] __attribute__((aligned(SERVICE_STACK_BYTES)));
 
 extern uint64_t service_pml4[512], service_pdpt[512];
 extern uint8_t _end[], __heap_bytes[];

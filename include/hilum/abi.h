@@ -63,10 +63,16 @@
 #define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
+#define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
 #define HC_MEMORY_DIGEST     0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's contents */
 #define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
 #define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, GiB) -> frames of that piece that have moved */
 #define HC_HOST_FRAMES       0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
+#define HC_OBJECT_INFO       0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
+#define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
+#define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
+#define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
+#define HC_HOST_SCHEDULE     0x484C0033u /* (host, HILUM_HOST_SCHEDULE_* flags) */
 #define HC_MEMORY_STATUS     0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
 #define HC_MEMORY_LIMIT      0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
 #define HC_CALL_END          0x484C0036u
@@ -156,6 +162,8 @@ struct hilum_boot_table {
 struct hilum_boot_info {
 	uint32_t abi_version;
 	uint32_t module_count;
+	uint32_t restarts; /* of the control VM, which keeps its handles and mappings; RAX holds it at entry */
+	uint32_t crash;    /* enum hilum_crash: why it was restarted last */
 	struct hilum_boot_table fadt, madt, mcfg;
 	struct hilum_boot_module module[HILUM_BOOT_MODULES_MAX];
 };
@@ -244,6 +252,7 @@ enum hilum_crash {
 	HILUM_CRASH_UNKNOWN_EXIT = 4,
 	HILUM_CRASH_BAD_REPLY = 5,     /* the handler's answer was not valid */
 	HILUM_CRASH_NO_MEMORY = 6,     /* lazy memory could not be populated */
+	HILUM_CRASH_MACHINE_CHECK = 7, /* the machine lost some of its memory; detail: the address */
 };
 
 struct hilum_vm_status {
@@ -258,6 +267,32 @@ struct hilum_vm_status {
 	uint64_t debug_stops;  /* a bit for each vCPU that has stopped for its debugger (HC_VCPU_DEBUG) */
 	uint64_t memory_stops; /* a bit for each vCPU that has stopped for want of a frame (HILUM_VM_WAIT_MEMORY) */
 	uint64_t memory_gpa;   /* where the last of them wanted it */
+};
+
+/* ---- What there is: for a control VM that is restarted ------------------------------------------------------------------- */
+#define HILUM_OBJECT_DEAD   0u /* destroyed: the handle can only be closed */
+#define HILUM_OBJECT_HOST   1u
+#define HILUM_OBJECT_VM     2u
+#define HILUM_OBJECT_VCPU   3u
+#define HILUM_OBJECT_MEMORY 4u
+#define HILUM_OBJECT_EVENT  5u
+#define HILUM_OBJECT_DEVICE 6u
+
+struct hilum_object_info {
+	hilum_handle_t handle;
+	uint16_t type;   /* HILUM_OBJECT_* */
+	uint16_t rights; /* HILUM_RIGHT_* of the handle */
+	uint32_t vm;     /* its number: of a VM itself, a vCPU's, an event's target's */
+	uint32_t number; /* vCPU: index; event: vCPU index << 16 | bit; device: requester id; memory: HILUM_MEMORY_* flags */
+	uint64_t bytes;  /* memory: its size */
+	char name[32];   /* of the VM */
+	uint64_t reserved;
+};
+
+struct hilum_region {
+	uint64_t gpa, bytes;
+	uint64_t offset; /* in the memory object */
+	uint64_t rights; /* HILUM_MAP_* */
 };
 
 /* ---- Synchronous traps -------------------------------------------------------------------------------------------------------
@@ -341,7 +376,8 @@ struct hilum_vcpu_state {
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t pat, tsc_offset, tsc_aux;
-	uint64_t reserved_msr[3];
+	uint64_t spec_ctrl;
+	uint64_t reserved_msr[2];
 	uint64_t pending_event; /* VMCB EVENTINJ layout; 0 if none */
 	uint32_t activity;      /* HILUM_ACTIVITY_* */
 	uint32_t shadow;        /* bit 0: interrupt shadow, bit 1: NMI blocked */
@@ -398,6 +434,25 @@ struct hilum_vcpu_stats {
 	uint64_t switches;    /* times it was switched to */
 	uint64_t injected;    /* interrupts delivered */
 	uint64_t exits[HILUM_EXIT_COUNT];
+	uint64_t capped_tsc;  /* ticks it could have run but its cap forbade */
+	uint64_t migrations;  /* times it went to another core */
+	uint32_t core;        /* where it is now */
+	uint32_t reserved;
+};
+
+/* ---- Scheduling ------------------------------------------------------------------------------------------------------------------ */
+#define HILUM_SCHEDULE_DEDICATED (1u << 0)
+
+#define HILUM_HOST_SCHEDULE_CORES (1u << 0) /* hyper-threads of one core run guests' vCPUs of one VM only, or none */
+
+struct hilum_schedule {
+	uint64_t cores;       /* bit n: core n is allowed, if it is there; 0: all of them */
+	uint32_t weight;      /* 1 .. 65535; 256 is usual */
+	uint32_t cap;         /* per mille of one core that it may use, over any second; 0 and 1000: no cap */
+	uint32_t reservation; /* per mille of one core that it gets whenever it wants it, before others share by weight */
+	uint32_t budget;      /* of a real-time VM: per mille of a core beyond which it shares by weight as others do; 0: none */
+	uint32_t flags;       /* HILUM_SCHEDULE_DEDICATED: the one core in `cores` is its alone, without a tick */
+	uint32_t reserved;
 };
 
 /* ---- Devices --------------------------------------------------------------------------------------------------------------------- */
@@ -445,6 +500,52 @@ struct hilum_host_info {
 	uint32_t features;      /* HILUM_HOST_* */
 	uint64_t fault_message; /* MSI address | data << 32, for IOMMUs that are told in their own configuration space */
 };
+/* Against what CPUs do ahead of time; docs/isolation.md. */
+#define HILUM_DEFENCE_IBRS      (1u << 0) /* enhanced (Intel) or automatic (AMD) IBRS is on for good */
+#define HILUM_DEFENCE_IBPB      (1u << 1) /* when a core goes from one guest to another */
+#define HILUM_DEFENCE_L1D_FLUSH (1u << 2) /* before a core enters another VM than it ran last */
+#define HILUM_DEFENCE_VERW      (1u << 3) /* likewise: buffers overwritten */
+#define HILUM_DEFENCE_STIBP     (1u << 4) /* on for good */
+#define HILUM_DEFENCE_RSB       (1u << 5) /* the return stack is filled after each exit */
+#define HILUM_DEFENCE_SSBD      (1u << 6) /* guests can ask for it */
+
+#define HILUM_CORES_MAX 64u
+
+struct hilum_host_health {
+	uint32_t defences; /* HILUM_DEFENCE_* in force */
+	uint32_t threads;  /* of a core */
+	/* What the CPU says of itself: CPUID (leaf 7, 80000008h, 80000021h), and IA32_ARCH_CAPABILITIES or 0. */
+	uint32_t leaf7_edx, leaf8_ebx, leaf21_eax, reserved;
+	uint64_t arch_capabilities;
+	/* Counts since boot. */
+	uint64_t nmis;              /* that no exit of a guest's explains */
+	uint64_t spurious;          /* interrupts that nobody had routed, or that were gone again */
+	uint64_t storms;            /* devices cut off for interrupts that their driver could not follow */
+	uint64_t checks_corrected;  /* machine checks: the hardware has mended it */
+	uint64_t checks_contained;  /* and that cost one VM its life */
+	uint64_t check_status, check_address; /* IA32_MCi_STATUS and _ADDR of the last one */
+	uint64_t passed[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs */
+};
+
+/* How a run of the machine ended. */
+enum hilum_end {
+	HILUM_END_UNKNOWN = 0, /* memory was off */
+	HILUM_END_NONE = 1,    /* nobody has said so: reset by its button, by a watchdog, or by a fault */
+	HILUM_END_PANIC = 2,
+	HILUM_END_RESET = 3,   /* HC_HOST_RESET */
+};
+
+#define HILUM_LAST_RUN_BYTES 8168u
+
+/* Lies at a fixed place in memory that a warm reset leaves alone. Byte n of the log is text[n % HILUM_LAST_RUN_BYTES]. */
+struct hilum_last_run {
+	uint64_t written; /* bytes of log */
+	uint32_t end;     /* enum hilum_end */
+	uint32_t sum;     /* of the bytes of text */
+	uint64_t check;   /* made of the others; in the copy that HC_HOST_LAST_RUN makes it is good, or all is zero */
+	char text[HILUM_LAST_RUN_BYTES];
+};
+
 #define HILUM_HOST_IOMMU         (1u << 2) /* devices reach only what they are given */
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
 
@@ -458,6 +559,7 @@ _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");
 _Static_assert(sizeof(struct hilum_shared_page) == 4096, "one page");
 _Static_assert(sizeof(struct hilum_boot_info) <= 4096, "one page");
 _Static_assert(sizeof(struct hilum_trap) <= 4096, "one page");
+_Static_assert(sizeof(struct hilum_last_run) == 8192, "two pages");
 _Static_assert(sizeof(struct hilum_segment) == 16, "as in the VMCB");
 _Static_assert(sizeof(struct hilum_vcpu_state) <= 8192, "two pages");
 

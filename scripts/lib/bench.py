@@ -14,6 +14,7 @@ import machine
 import peer
 import phases
 import platforms
+import schedbench
 import size
 
 LIMIT_S = 240
@@ -161,6 +162,23 @@ def operators(scratch):
     show(f"api_list_{apibench.VMS}_vms", f"{milliseconds:.1f}", f"ms for {count} bytes, on this computer's emulator")
 
 
+def shares(scratch):
+    for platform in (schedbench.SVM, schedbench.VMX):
+        parts, whole = schedbench.weights(platform, scratch)
+        for weight, part in zip((1, 2, 4), parts):
+            show(f"sched_{platform.name}_weight_{weight}_of_7", f"{part:.4f}", "of what three guests have together")
+        show(f"sched_{platform.name}_guests_together", f"{whole:.4f}", "of the core")
+        show(f"sched_{platform.name}_cap_25", f"{schedbench.cap(platform, scratch):.4f}", "of the core")
+        for kind, part in schedbench.harm(platform, scratch).items():
+            show(f"sched_{platform.name}_beside_{kind}", f"{part:.4f}", "of the core, where half is fair")
+        ticks = {pause: schedbench.lock(platform, scratch, pause) for pause in (True, False)}
+        show(f"sched_{platform.name}_lock", ticks[True], "ticks")
+        show(f"sched_{platform.name}_lock_unseen", ticks[False], "ticks, waiting without PAUSE")
+        show(f"sched_{platform.name}_lock_ratio", f"{ticks[False] / ticks[True]:.1f}", "times sooner")
+    for dedicated, name in ((True, "dedicated"), (False, "bound")):
+        show(f"sched_vmx_{name}_core_taken_away", schedbench.steps(schedbench.VMX, scratch, dedicated), "times in a second")
+
+
 def root_mode(_):
     allowed = size.budget()
     for name, value in size.measure().items():
@@ -170,7 +188,7 @@ def root_mode(_):
 
 def main():
     measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory,
-                    "io": io_of_guests, "peers": peers, "api": operators, "size": root_mode}
+                    "io": io_of_guests, "peers": peers, "api": operators, "sched": shares, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

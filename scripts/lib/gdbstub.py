@@ -47,10 +47,10 @@ class Stub:
             self.buffer += data
 
     def command(self, text):
-        """Sends one and fails unless the answer is OK; what a monitor command prints comes before and is dropped."""
+        """Sends one and fails unless the answer is OK; what a monitor command prints comes before, and why it stood still, and is dropped."""
         self.send(text)
         answer = self.receive()
-        while answer is not None and answer.startswith("O") and answer != "OK":
+        while answer is not None and answer.startswith(("O", "T")) and answer != "OK":
             answer = self.receive()
         if answer != "OK":
             raise Failure(f"QEMU's debugger port answers {answer!r} to {text!r}")

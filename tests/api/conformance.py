@@ -114,9 +114,12 @@ def check_definitions(api):
     changed = api.ask("PUT", vm, {"kernel": "vmlinuz", "vcpus": 2}, expect=200, headers={"If-Match": first})
     assert changed.headers["ETag"] != first and changed.json()["config"]["memory"] == "256M"
     full = {"name": "test", "kernel": "vmlinuz", "initrd": "initrd", "cmdline": "quiet \u00e9 \"x\"", "memory": "128M", "prefault": False,
-            "hugepages": False, "vcpus": 3, "weight": 512, "cpus": "0-2,5", "serial": True, "console": "virtio", "debug_exit": 0xf4,
-            "debug_crash": 0xf5, "rng": True, "balloon": "32M", "packed": True, "profile": "bare", "on_poweroff": "restart",
-            "on_reboot": "preserve", "on_crash": "restart",
+            "hugepages": False, "vcpus": 3, "weight": 512, "cap": 150, "reservation": 20, "cpus": "0-2,5",
+            "dedicated": False, "serial": True, "console": "virtio", "debug_exit": 0xf4,
+            "debug_crash": 0xf5, "rng": True, "balloon": "32M", "memory_max": "112M", "memory_min": "16M",
+            "share": True, "tenant": "t", "packed": True, "profile": "bare", "on_poweroff": "restart",
+            "on_reboot": "preserve", "on_crash": "coredump-restart", "vcpus_max": 4, "watchdog": "wdat", "on_watchdog": "pause",
+            "autostart": True,
             "disk": [{"module": "disk.img", "readonly": True, "serial": "s", "num_queues": 2, "iops": 100, "bandwidth": "50MB/s"},
                      {"device": "00:04.0", "readonly": False, "partlabel": "home", "num_queues": 1},
                      {"device": "00:1f.2/1", "readonly": False, "partuuid": "0fc63daf-8483-4772-8e79-3d69d8477de4", "num_queues": 1},
@@ -137,6 +140,24 @@ def check_definitions(api):
     api.ask("PUT", vm, {"kernel": "k", "cmdline": "x" * 140000}, expect=413)
     api.ask("DELETE", vm, expect=204)
     api.ask("GET", vm, expect=404)
+
+
+def check_schedules(api):
+    schedule = "/api/v1/vms/linux/schedule"
+    before = api.ask("GET", "/api/v1/vms/linux", expect=200).json()
+    assert api.ask("GET", schedule, expect=200).json() == {"weight": 256, "cap": 0, "reservation": 0, "cpus": "all", "dedicated": False}
+    wanted = {"weight": 512, "cap": 150, "reservation": 50, "cpus": "0-1,3", "dedicated": False}
+    assert api.ask("PUT", schedule, wanted, expect=200).json() == wanted
+    after = api.ask("GET", "/api/v1/vms/linux", expect=200).json()
+    assert not after["change_pending"] and after["starts"] == before["starts"] and after["version"] > before["version"], after
+    assert all(after["config"][key] == value for key, value in wanted.items()), after["config"]
+    assert api.ask("PUT", schedule, {"cap": 0}, expect=200).json() == {**wanted, "cap": 0}
+    for body, field in (({"cap": 201}, "cap"), ({"cap": 10}, "reservation"), ({"cpus": "7"}, "cpus"), ({"memory": "1G"}, "memory"),
+                        ({"dedicated": True}, "reservation"), ({"weight": 0}, "weight"), ({"cpus": "1", "dedicated": True}, "dedicated")):
+        assert api.ask("PUT", schedule, body, expect=422).json()["field"] == field, (body, field)
+    assert api.ask("GET", schedule, expect=200).json() == {**wanted, "cap": 0}
+    api.ask("PUT", "/api/v1/vms/none/schedule", {}, expect=404)
+    api.ask("PUT", schedule, {"weight": 256, "reservation": 0, "cpus": "all"}, expect=200)
 
 
 def wait_for(api, name, state, starts=0):
@@ -352,6 +373,7 @@ def main():
         api.ask("GET", "/api/v1/host", expect=200)
         api.ask("GET", "/api/v1/vms", expect=200)
         check_definitions(api)
+        check_schedules(api)
         check_life(api)
         check_images(api)
         check_tokens(api, sim)

@@ -71,6 +71,23 @@ class Verbs(Workstation):
         _, err = self.hilum("dominfo", "web", status=1)
         self.assertIn('no VM "web"', err)
 
+    def test_the_share_of_the_cores_is_shown_and_changed(self):
+        out, _ = self.hilum("schedinfo", "linux")
+        self.assertEqual([line.split() for line in out.splitlines()],
+                         [["weight:", "256"], ["cap:", "0"], ["reservation:", "0"], ["cpus:", "all"], ["dedicated:", "no"]])
+        changed = json.loads(self.hilum("schedinfo", "linux", "--weight", "512", "--cap", "150", "-o", "json")[0])
+        self.assertEqual(changed, {"weight": 512, "cap": 150, "reservation": 0, "cpus": "all", "dedicated": False})
+        _, err = self.hilum("schedinfo", "linux", "--cap", "201", status=1)
+        self.assertIn("error: Failed to change the schedule\n", err)
+        self.assertIn("more than its vCPUs can use (200)", err)
+        self.hilum("schedinfo", "linux", "--cap", "0")
+        pinned = json.loads(self.hilum("vcpupin", "linux", "2,3", "--dedicated", "-o", "json")[0])
+        self.assertEqual((pinned["cpus"], pinned["dedicated"]), ("2-3", True))
+        self.hilum("vcpupin", "linux", "--dedicated", status=2)
+        self.assertIn("cpus:           all", self.hilum("vcpupin", "linux", "all")[0])
+        self.assertEqual([row[:2] for row in self.rows("vcpuinfo", "linux")], [["0", "0"], ["1", "1"]])
+        self.assertIn("it does not run", self.hilum("vcpuinfo", "spare", status=1)[1])
+
     def test_shutdown_pulls_the_plug_of_a_guest_that_does_not_listen(self):
         self.define("deaf", cmdline="ignore-button")
         self.hilum("start", "deaf")

@@ -2,6 +2,7 @@
 import base64
 import os
 import re
+import select
 import socket
 import ssl
 import struct
@@ -12,6 +13,7 @@ import time
 from harness import Failed
 
 ANSWER_S = 60
+SILENCE_S = 600  # a guest that goes on says nothing
 FRAME_BYTES_MAX = 1 << 20
 BINARY, CLOSE, PING, PONG = 2, 8, 9, 10  # RFC 6455, 5.2
 
@@ -30,6 +32,7 @@ class WebSocket:
         self.stream.sendall((f"GET {path} HTTP/1.1\r\nHost: hilum\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                              f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
                              f"Authorization: Bearer {token}\r\n\r\n").encode())
+        self.stream.setblocking(False)
         while b"\r\n\r\n" not in self.data:
             self.more()
         head, self.data = self.data.split(b"\r\n\r\n", 1)
@@ -37,7 +40,16 @@ class WebSocket:
             raise Failed(f"{path}: {head.decode('utf-8', 'replace')} {self.data.decode('utf-8', 'replace')}")
 
     def more(self):
-        data = self.stream.recv(65536)
+        """Reads on. One thread reads and another writes: OpenSSL bears only one at a time, so nobody waits inside it."""
+        while True:
+            with self.lock:
+                try:
+                    data = self.stream.recv(65536)
+                    break
+                except ssl.SSLWantReadError:
+                    pass
+            if not select.select([self.stream], [], [], SILENCE_S)[0]:
+                raise TimeoutError(f"it says nothing for {SILENCE_S} s")
         if not data:
             raise ConnectionError("it was closed")
         self.data += data
@@ -71,8 +83,15 @@ class WebSocket:
         mask = os.urandom(4)
         length = len(content)
         head = struct.pack(">BB", 128 | kind, 128 | length) if length < 126 else struct.pack(">BBH", 128 | kind, 254, length)
-        with self.lock:
-            self.stream.sendall(head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(content)))
+        rest = head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(content))
+        while rest:
+            with self.lock:
+                try:
+                    rest = rest[self.stream.send(rest):]
+                    continue
+                except ssl.SSLWantWriteError:
+                    pass
+            select.select([], [self.stream], [], ANSWER_S)
 
     def close(self):
         try:

@@ -3,7 +3,7 @@ import os
 import re
 
 from debugger import Gdb
-from harness import long, BOOT_S, COMMAND_S, START_S, Machine, each, equal, guestconfig, machine, quick, true
+from harness import BOOT_S, COMMAND_S, START_S, Machine, each, equal, guestconfig, machine, quick, true
 from platforms import CANNON_LAKE, PLATFORMS
 
 STOPS_S = 5 * START_S
@@ -119,7 +119,6 @@ def crashes(m, token):
     m.expect(r"vm linux ended: crash \(triple fault\)", COMMAND_S)
 
 
-@long
 def test_debian():
     with Machine(debugged(vcpus=2), api=True) as m:
         token = token_of(m)

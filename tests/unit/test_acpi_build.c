@@ -1,6 +1,6 @@
 /*
  * The guest's ACPI tables: structure and checksums, and the AML as iasl sees it.
- * UNIT_SOURCES: drivers-vm/control/acpi_build.c drivers-vm/control/acpi_dsdt.c
+ * UNIT_SOURCES: drivers-vm/control/acpi_build.c drivers-vm/control/acpi_dsdt.c drivers-vm/control/acpi_cpus.c drivers-vm/control/acpi_wdat.c
  * UNIT_SOURCES: drivers-vm/control/aml.c drivers-vm/control/s5.c
  */
 #define _GNU_SOURCE
@@ -25,6 +25,16 @@ static size_t image_bytes;
 static void build(uint32_t vcpus, bool serial)
 {
 	const struct acpi_platform platform = {.vcpus = vcpus, .serial = serial};
+
+	memset(image, 0xCC, sizeof(image));
+	image_bytes = acpi_build_tables(&platform, image, sizeof(image));
+	assert_in_range(image_bytes, 500, sizeof(image));
+}
+
+/* With processors that may come, and a watchdog. */
+static void build_more(uint32_t vcpus, uint32_t most)
+{
+	const struct acpi_platform platform = {.vcpus = vcpus, .vcpus_max = most, .watchdog = true, .serial = true};
 
 	memset(image, 0xCC, sizeof(image));
 	image_bytes = acpi_build_tables(&platform, image, sizeof(image));
@@ -225,13 +235,11 @@ static void run(const char *format, const char *directory)
 }
 
 /* iasl reports a defect as a warning, error or remark, and by its exit status. */
-static void acpi_build_tables__iasl__disassembles_and_recompiles_without_remarks(void **state)
+static void compile(void)
 {
 	char directory[] = "/tmp/test_acpi_build.XXXXXX";
 	char path[64];
 
-	(void)state;
-	build(2, true);
 	const uint8_t *dsdt = find_dsdt();
 
 	assert_non_null(mkdtemp(directory));
@@ -254,6 +262,43 @@ static void acpi_build_tables__iasl__disassembles_and_recompiles_without_remarks
 	run("rm -r %s", directory);
 }
 
+static void acpi_build_tables__iasl__disassembles_and_recompiles_without_remarks(void **state)
+{
+	(void)state;
+	build(2, true);
+	compile();
+	build_more(1, 64); /* as many as can be */
+	compile();
+}
+
+static void acpi_build_tables__processors_that_may_come__are_named_and_not_enabled(void **state)
+{
+	(void)state;
+	build_more(1, 3);
+	const uint8_t *madt = find_table("APIC");
+	assert_int_equal(read32(madt + 44 + 4), 1);
+	assert_int_equal(read32(madt + 44 + 8 + 4), 2); /* online capable */
+	assert_int_equal(read32(madt + 44 + 16 + 4), 2);
+	assert_int_equal(madt[44 + 24], 1);	/* the IOAPIC, ... */
+	assert_int_equal(madt[44 + 24 + 2], 3); /* ... with an id behind theirs */
+	assert_non_null(memmem(image, image_bytes, "N002", 4));
+	assert_null(memmem(image, image_bytes, "N003", 4));
+	build_more(3, 3);
+	assert_null(memmem(image, image_bytes, "N002", 4));
+}
+
+static void acpi_build_tables__watchdog__each_entry_is_one_of_its_registers(void **state)
+{
+	(void)state;
+	build_more(1, 1);
+	const uint8_t *wdat = find_table("WDAT");
+	assert_int_equal(read32(wdat + 4), 36 + 32 + 24 * read32(wdat + 64));
+	for (const uint8_t *entry = wdat + 68; entry < wdat + read32(wdat + 4); entry += 24) {
+		assert_int_equal(entry[4], 1);
+		assert_in_range(read64(entry + 8), PLATFORM_WATCHDOG_PORT, PLATFORM_WATCHDOG_PORT + PLATFORM_WATCHDOG_PORTS - 1);
+	}
+}
+
 static void acpi_build_tables__no_serial__leaves_com1_out(void **state)
 {
 	(void)state;
@@ -274,6 +319,8 @@ int main(void)
 		cmocka_unit_test(acpi_build_tables__too_little_room__returns_zero),
 		cmocka_unit_test(aml_end__every_length__is_encoded_in_the_fewest_bytes),
 		cmocka_unit_test(acpi_build_tables__iasl__disassembles_and_recompiles_without_remarks),
+		cmocka_unit_test(acpi_build_tables__processors_that_may_come__are_named_and_not_enabled),
+		cmocka_unit_test(acpi_build_tables__watchdog__each_entry_is_one_of_its_registers),
 		cmocka_unit_test(acpi_build_tables__no_serial__leaves_com1_out),
 	};
 

@@ -95,9 +95,9 @@ static void config_read__every_key__is_stored(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\n"
-			  "driver_restarts = 3\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
-			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\nserial = false\nconsole = 'virtio'\n"
+		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\ncore_scheduling = true\n"
+			  "driver_restarts = 3\nwatchdog = 60\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
+			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\ncap = 6400\nreservation = 150\nserial = false\nconsole = 'virtio'\n"
 			  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
 			  "'destroy'\n"
 			  "on_crash = 'restart'\n"),
@@ -114,11 +114,16 @@ static void config_read__every_key__is_stored(void **state)
 	assert_int_equal(vm->vcpus, 64);
 	assert_int_equal(vm->weight, 65535);
 	assert_int_equal(vm->cpus, 0x8000000000000007ull);
+	assert_int_equal(vm->cap, 6400);
+	assert_int_equal(vm->reservation, 150);
+	assert_false(vm->dedicated);
+	assert_true(config.core_scheduling);
 	assert_false(vm->serial);
 	assert_int_equal(vm->console, CONFIG_CONSOLE_VIRTIO);
 	assert_int_equal(vm->debug_exit, 0xf4);
 	assert_int_equal(vm->debug_crash, 0xf5);
 	assert_int_equal(config.driver_restarts, 3);
+	assert_int_equal(config.watchdog_seconds, 60);
 	assert_int_equal(vm->profile, CONFIG_PROFILE_BARE);
 	assert_int_equal(vm->on_poweroff, CONFIG_ACTION_PRESERVE);
 	assert_int_equal(vm->on_reboot, CONFIG_ACTION_DESTROY);
@@ -167,7 +172,12 @@ static void config_read__out_of_range__says_the_range(void **state)
 			 "hilum.toml:4: vm.debug_exit: port 0x3ff belongs to a device of the platform");
 	assert_one_error(
 		read_vm("on_crash = 'explode'\n"),
-		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\" or \"preserve\"");
+		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\", \"preserve\", "
+		"\"coredump-destroy\" or \"coredump-restart\"");
+	assert_one_error(read_vm("vcpus = 3\nvcpus_max = 2\n"), "hilum.toml:5: vm.vcpus_max: is less than vcpus");
+	assert_one_error(read_vm("autostart = 1\n"), "hilum.toml:4: vm.autostart: must be a boolean, not an integer");
+	assert_one_error(read_vm("debug_exit = 0x63f\n"),
+			 "hilum.toml:4: vm.debug_exit: port 0x63f belongs to a device of the platform");
 	assert_one_error(read_vm("initrd = ''\n"), "hilum.toml:4: vm.initrd: has 0 bytes, must have 1 to 47");
 	assert_one_error(read_vm("cmdline = \"a\\u0000b\"\n"),
 			 "hilum.toml:4: vm.cmdline: contains a NUL character");
@@ -284,14 +294,14 @@ static void config_read__syntax_error__names_line_and_column_and_leaves_nothing(
 
 static void config_read__too_many_vms__keeps_the_first(void **state)
 {
-	char text[4096] = "";
+	static char text[40 * (CONFIG_VMS_MAX + 1)];
 	size_t used = 0;
 
 	(void)state;
 	for (unsigned i = 0; i <= CONFIG_VMS_MAX; i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "[[vm]]\nname='v%u'\nkernel='k'\n",
 					 i);
-	assert_one_error(read_text(text), "hilum.toml:97: vm: more than 32 VMs");
+	assert_one_error(read_text(text), "hilum.toml:1537: vm: more than 512 VMs");
 	assert_int_equal(config.vm_count, CONFIG_VMS_MAX);
 }
 
@@ -600,6 +610,70 @@ static void config_read__rng_balloon_packed__stored_and_checked(void **state)
 			 "hilum.toml:4: vm.balloon: \"64\" is not a size: write a number and K, M, G or T, as in \"256M\"");
 }
 
+static void config_read__schedule__limits_fit_the_vcpus(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("vcpus = 2\ncap = 200\nreservation = 200\ncpus = 'all'\n"), 0);
+	assert_int_equal(config.vm[0].cpus, 0);
+	assert_one_error(read_vm("vcpus = 2\ncap = 201\n"), "hilum.toml:5: vm.cap: 201 is more than its vCPUs can use (200)");
+	assert_one_error(read_vm("reservation = 101\n"), "hilum.toml:4: vm.reservation: 101 is more than its vCPUs can use (100)");
+	assert_one_error(read_vm("cap = 20\nreservation = 21\n"), "hilum.toml:5: vm.reservation: is more than cap allows (20)");
+	assert_one_error(read_vm("cap = 6401\n"), "hilum.toml:4: vm.cap: 6401 is out of range (0 to 6400)");
+}
+
+static void config_read__dedicated__wants_cores_and_no_limits(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("vcpus = 2\ncpus = '1-3'\ndedicated = true\n"), 0);
+	assert_true(config.vm[0].dedicated);
+	assert_one_error(read_vm("dedicated = true\nvcpus = 2\ncpus = '1'\n"),
+			 "hilum.toml:4: vm.dedicated: needs a core in cpus for each vCPU: 1 of 2 are there");
+	assert_one_error(read_vm("dedicated = true\ncpus = '1'\ncap = 50\n"),
+			 "hilum.toml:6: vm.cap: does not go with dedicated = true");
+	assert_one_error(read_vm("dedicated = true\ncpus = '1'\nreservation = 50\n"),
+			 "hilum.toml:6: vm.reservation: does not go with dedicated = true");
+}
+
+/* Text of a table of JSON for config_read_schedule, on a VM with 2 vCPUs and cap = 50. */
+static unsigned change(const char *text, struct config_vm *vm)
+{
+	const struct config_report report = {.error = collect};
+	static uint8_t memory[4096];
+	struct toml_arena here = {.base = memory, .bytes = sizeof(memory)};
+	struct toml_error error;
+	const struct toml_value *table = toml_parse(text, strlen(text), &here, &error);
+
+	assert_non_null(table);
+	*vm = (struct config_vm){.vcpus = 2, .weight = 7, .cap = 50, .cpus = 3};
+	messages[0] = '\0';
+	return config_read_schedule(table, &report, vm);
+}
+
+static void config_read_schedule__some_keys__the_others_stay(void **state)
+{
+	struct config_vm vm;
+
+	(void)state;
+	assert_int_equal(change("", &vm), 0);
+	assert_int_equal(change("weight = 9\n", &vm), 0);
+	assert_true(vm.weight == 9 && vm.cap == 50 && vm.cpus == 3);
+	assert_int_equal(change("cap = 0\nreservation = 60\ncpus = 'all'\n", &vm), 0);
+	assert_true(vm.weight == 7 && vm.cap == 0 && vm.reservation == 60 && vm.cpus == 0);
+}
+
+static void config_read_schedule__any_error__nothing_changes(void **state)
+{
+	struct config_vm vm;
+
+	(void)state;
+	assert_int_equal(change("weight = 9\nreservation = 60\n", &vm), 1);
+	assert_true(vm.weight == 7 && vm.reservation == 0);
+	assert_int_equal(change("weight = 9\nvcpus = 1\n", &vm), 1);
+	assert_int_equal(change("weight = 9\ncap = -1\n", &vm), 1);
+	assert_int_equal(change("dedicated = true\n", &vm), 1);
+	assert_true(vm.weight == 7 && vm.cap == 50 && !vm.dedicated);
+}
+
 static int tear_down(void **state)
 {
 	(void)state;
@@ -640,6 +714,10 @@ int main(void)
 		cmocka_unit_test(config_read__addresses__good_and_bad),
 		cmocka_unit_test(config_read__addresses_of_cards__fixed_and_each_only_once),
 		cmocka_unit_test(config_read__rng_balloon_packed__stored_and_checked),
+		cmocka_unit_test(config_read__schedule__limits_fit_the_vcpus),
+		cmocka_unit_test(config_read__dedicated__wants_cores_and_no_limits),
+		cmocka_unit_test(config_read_schedule__some_keys__the_others_stay),
+		cmocka_unit_test(config_read_schedule__any_error__nothing_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, tear_down);

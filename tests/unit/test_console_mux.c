@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -57,6 +58,8 @@ static void expect_input(unsigned expected_guest, const char *text)
 
 static void start(const char *show)
 {
+	for (unsigned i = 0; i < CONSOLE_MUX_SOURCES; i++)
+		free(mux.source[i].ring);
 	console_mux_init(&mux, show, line_write, line);
 	line_clear();
 }

@@ -468,6 +468,35 @@ static void faults__of_nobodys_device__are_heard_once(void **state)
 	CALL_OK(HC_HANDLE_CLOSE, found);
 }
 
+/* The driver never takes the event. One that takes it now and then is not cut off, however many interrupts there are. */
+static void interrupts__that_nobody_hears__cut_the_device_off(void **state)
+{
+	unsigned vector = CPU_IRQ_DEVICE_FIRST;
+
+	(void)state;
+	assign();
+	assert_true(CALL(HC_DEVICE_BIND_IRQ, device, 0, event) > 0);
+	while (fake_iommu.vector_rid[vector] != RID)
+		vector++;
+	for (unsigned i = 0; i < 100000; i++) {
+		if (i % 5000 == 0)
+			vm_of(vm)->shared->pending[0][0] = 0;
+		fake_irq[vector](vector);
+	}
+	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+	unsigned more = 0;
+	while (status().state == HILUM_DEVICE_ASSIGNED && more < 20000) {
+		fake_irq[vector](vector);
+		more++;
+	}
+	assert_true(more < 10000);
+	assert_int_equal(status().state, HILUM_DEVICE_CUT_OFF);
+	assert_int_equal(status().last.kind, HILUM_FAULT_INTERRUPT);
+	assert_int_equal(fake_iommu.vector_rid[vector], 0);
+	assert_true(fake_iommu.quiet[RID]);
+	assert_int_equal(host_health.storms, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -496,6 +525,7 @@ int main(void)
 		TEST(faults__of_an_assigned_device__are_counted_and_told),
 		TEST(faults__flood__cuts_the_device_off_until_it_is_assigned_anew),
 		TEST(faults__of_nobodys_device__are_heard_once),
+		TEST(interrupts__that_nobody_hears__cut_the_device_off),
 	};
 
 	fake_iommu_start();

@@ -28,6 +28,7 @@ static struct {
 /* What the handler does with a trap; false: no answer. */
 static bool (*answer)(struct hilum_trap *t);
 static uint64_t wait_deadline;
+static bool handler_is_interrupted; /* its turn ends once before it answers */
 
 static bool answer_port(struct hilum_trap *t)
 {
@@ -58,6 +59,11 @@ static void handler_step(struct vcpu *v)
 {
 	bool reply = false;
 
+	if (handler_is_interrupted) {
+		handler_is_interrupted = false;
+		v->cpu->resched = true;
+		return;
+	}
 	handler_look(v);
 	if (v->gpr[0] == HILUM_WAIT_TRAP && answer != NULL)
 		reply = answer(vm_of(guest_vm)->vcpu[v->gpr[6]]->trap);
@@ -198,6 +204,26 @@ static void port_out__value__only_its_bytes_leave(void **state)
 		assert_int_equal(seen.write, 1);
 		assert_int_equal(g[0]->gpr[0], 0xA1B2C3D4E5F60718ull);
 	}
+}
+
+/* The handler goes on at its own expense then, and the guest must not do so too. */
+static void port__turn_ends_in_the_handler__guest_waits_for_its_own(void **state)
+{
+	(void)state;
+	start(0);
+	run_all();
+	assert_true(finished[0] > 0);
+	uint64_t switches = g[0]->stats.switches - finished[0];
+
+	plan[0] = port_in(4);
+	finished[0] = 0;
+	g[0]->stats.switches = 0;
+	handler_is_interrupted = true;
+	run_all();
+	assert_false(handler_is_interrupted);
+	assert_true(finished[0] > 0 && seen.count == 2);
+	assert_int_equal(g[0]->stats.switches - finished[0], switches + 1);
+	assert_int_equal(g[0]->deferred, 0);
 }
 
 static void port__handler_on_other_core__is_kicked_and_answers(void **state)
@@ -710,6 +736,7 @@ int main(void)
 		TEST(port__handler_waits_on_this_core__switches_directly),
 		TEST(port__each_size__rest_of_rax_as_the_architecture_says),
 		TEST(port_out__value__only_its_bytes_leave),
+		TEST(port__turn_ends_in_the_handler__guest_waits_for_its_own),
 		TEST(port__handler_on_other_core__is_kicked_and_answers),
 		TEST(port__handler_paused__served_oldest_first_later),
 		TEST(port__no_handler__floats_high),

@@ -186,7 +186,7 @@ static int set_up(void **state)
 	begin_result = MANAGER_OK;
 	for (uint32_t slot = 0; slot < GUESTS; slot++) {
 		configs[slot] = (struct config_vm){ .name = "g", .vcpus = VCPUS, .memory_bytes = 64 * MIB };
-		guests[slot] = (struct guest){ .config = &configs[slot], .made = true, .vm = 20 + slot, .memory = MEMORY + slot,
+		guests[slot] = (struct guest){ .config = &configs[slot], .made = true, .vcpus = VCPUS, .vm = 20 + slot, .memory = MEMORY + slot,
 					       .map = { .low_bytes = 48 * MIB, .high_bytes = 16 * MIB } };
 		for (unsigned n = 0; n < VCPUS; n++) {
 			guests[slot].vcpu[n] = VCPU_BASE + 10 * slot + n;

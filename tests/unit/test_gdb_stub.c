@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #define TF 0x100ull
+#define IF (1ull << 9)
 #define UD (1ull << 31 | 3ull << 8 | 6)
 #define BP (1ull << 31 | 3ull << 8 | 3)
 #define DB (1ull << 31 | 3ull << 8 | 1)
@@ -554,6 +555,42 @@ static void step__done__flags_as_they_were(void **state)
 	assert_int_equal(vm.state[0].pending_event, 0);
 }
 
+static void step_once(const void *code, size_t bytes)
+{
+	memcpy(vm.ram + VM_CODE_GPA, code, bytes);
+	vm.state[0].rflags |= IF;
+	NO_ANSWER("s");
+}
+
+static void step__interrupts_on__none_comes_before(void **state)
+{
+	(void)state;
+	step_once("\x66\x48\x90", 3);
+	assert_false(vm.state[0].rflags & IF);
+	vm.state[0].rip += 3;
+	stop_for(0, HILUM_DEBUG_TRAP);
+	(void)heard();
+	assert_true(vm.state[0].rflags & IF);
+}
+
+static void step__of_what_concerns_interrupts__lets_them_be(void **state)
+{
+	static const char *const codes[] = { "\x48\xCF", "\xFA", "\xF4", "\x0F\x05", "\x66\x9D" };
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		step_once(codes[i], strlen(codes[i]));
+		assert_true(vm.state[0].rflags & IF);
+		vm.state[0].rflags &= ~IF; /* as CLI would */
+		stop_for(0, HILUM_DEBUG_TRAP);
+		(void)heard();
+		assert_false(vm.state[0].rflags & IF);
+	}
+	vm.state[0].activity = HILUM_ACTIVITY_HALT;
+	step_once("\x90", 1);
+	assert_true(vm.state[0].rflags & IF); /* or it would never go on */
+}
+
 static void step__others_to_stay__do(void **state)
 {
 	(void)state;
@@ -845,6 +882,8 @@ int main(void)
 		TEST(int3__the_guest_s_own__given_to_it_behind_it),
 		TEST(breakpoint__page_not_mapped__planted_when_cr3_has_mapped_it),
 		TEST(step__done__flags_as_they_were),
+		TEST(step__interrupts_on__none_comes_before),
+		TEST(step__of_what_concerns_interrupts__lets_them_be),
 		TEST(step__others_to_stay__do),
 		TEST(step__pushes_flags__without_the_trap_flag),
 		TEST(step__guest_traces_itself__gets_its_trap),

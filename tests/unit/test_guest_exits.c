@@ -8,6 +8,7 @@
 #include "tests/unit/fake_kernel/fake.h"
 
 #include "arch/x86_64/features.h"
+#include "arch/x86_64/speculation.h"
 #include "kernel/pvclock.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -180,6 +181,77 @@ static void tsc_aux__without_rdtscp__general_protection(void **state)
 	assert_true(read_msr(0xC0000103, &value));
 }
 
+/* ---- Speculation ---- */
+
+static void spec_ctrl__offered_bits__reach_the_cpu_and_are_read_back(void **state)
+{
+	uint64_t value = 1;
+
+	(void)state;
+	host_health = (struct hilum_host_health){0};
+	speculation_guest_bits = 0;
+	assert_true(write_msr(0x48, 0));
+	assert_true(read_msr(0x48, &value));
+	speculation_guest_bits = 5;
+	assert_true(write_msr(0x48, 2));
+	assert_false(write_msr(0x48, 4));
+	assert_int_equal(fake_spec_ctrl, 4);
+	assert_false(read_msr(0x48, &value));
+	assert_int_equal(value, 4);
+	speculation_guest_bits = 0;
+}
+
+static void pred_cmd__offered_or_not__barrier_now_or_general_protection(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	host_health = (struct hilum_host_health){0};
+	assert_true(write_msr(0x49, 1));
+	host_health.defences = HILUM_DEFENCE_IBPB;
+	fake_msr = 0;
+	assert_false(write_msr(0x49, 0));
+	assert_int_equal(fake_msr, 0);
+	assert_false(write_msr(0x49, 1));
+	assert_int_equal(fake_msr, 0x49);
+	assert_true(write_msr(0x49, 3));
+	assert_true(read_msr(0x49, &value));
+}
+
+static void arch_capabilities__statements_only__shown(void **state)
+{
+	uint64_t value;
+
+	(void)state;
+	host_health = (struct hilum_host_health){.arch_capabilities = ~0ull};
+	assert_true(read_msr(0x10A, &value));
+	host_health.leaf7_edx = 1u << 29;
+	assert_false(read_msr(0x10A, &value));
+	assert_int_equal(value & (1u << 7 | 1u << 10 | 1u << 18), 0); /* TSX_CTRL, MISC_PACKAGE_CTLS, FB_CLEAR_CTRL: MSRs that no guest has */
+	assert_int_equal(value & 0x21, 0x21);
+	assert_true(write_msr(0x10A, 0));
+	host_health = (struct hilum_host_health){0};
+}
+
+/* ---- Machine checks ---- */
+
+static void machine_check__in_a_guests_memory__costs_that_vm_alone(void **state)
+{
+	(void)state;
+	v->vm->status.state = HILUM_VM_RUNNING;
+	assert_int_equal(vm_populate(v->vm, 0, HILUM_MAP_WRITE), STATUS_OK);
+	fake_machine_check = MACHINE_CHECK_CORRECTED;
+	exit_machine_check(v);
+	assert_int_equal(v->vm->status.state, HILUM_VM_RUNNING);
+	fake_machine_check = MACHINE_CHECK_MEMORY;
+	assert_int_equal(vm_translate(v->vm, 0x123, HILUM_MAP_READ, &host_health.check_address), STATUS_OK);
+	exit_machine_check(v);
+	assert_int_equal(v->vm->status.state, HILUM_VM_CRASHED);
+	assert_int_equal(v->vm->status.crash, HILUM_CRASH_MACHINE_CHECK);
+	assert_int_equal(v->vm->status.detail, host_health.check_address);
+	assert_int_equal(host_health.checks_contained, 1);
+}
+
 /* ---- KVM's clock ---- */
 
 static void pvclock__system_time__page_is_written(void **state)
@@ -255,7 +327,7 @@ static void cpuid__machine_with_every_bit__hides_what_is_not_virtualised(void **
 	assert_int_equal(one.edx & (1u << 7 | 1u << 12 | 1u << 14 | 1u << 21 | 1u << 22 | 1u << 29), 0); /* MCE MTRR MCA DS ACPI TM */
 	assert_int_equal(seven.ebx & (1u << 2 | 1u << 4 | 1u << 11 | 1u << 12 | 1u << 25), 0); /* SGX HLE RTM PQM PT */
 	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0); /* PKU SHSTK LA57 */
-	assert_int_equal(seven.edx & (1u << 20 | 1u << 26 | 1u << 29), 0); /* IBT IBRS ARCH_CAPABILITIES */
+	assert_int_equal(seven.edx & (1u << 20 | 1u << 28 | 1u << 30), 0); /* IBT L1D_FLUSH CORE_CAPABILITIES */
 	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0); /* SVM IBS SKINIT */
 	struct hilum_cpuid_entry gap = ask(0x12, 0);
 	assert_int_equal(gap.eax | gap.ebx | gap.ecx | gap.edx, 0);
@@ -477,6 +549,10 @@ int main(void)
 		TEST(pat__each_type__only_those_that_exist),
 		TEST(tsc__written__counts_from_there),
 		TEST(tsc_aux__without_rdtscp__general_protection),
+		TEST(spec_ctrl__offered_bits__reach_the_cpu_and_are_read_back),
+		TEST(pred_cmd__offered_or_not__barrier_now_or_general_protection),
+		TEST(arch_capabilities__statements_only__shown),
+		TEST(machine_check__in_a_guests_memory__costs_that_vm_alone),
 		TEST(pvclock__system_time__page_is_written),
 		TEST(pvclock__address_without_memory__general_protection),
 		TEST(pvclock__vm_without_the_leaves__general_protection),

@@ -26,6 +26,8 @@ enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE,
 #define CPUID_AT     0x2000ull
 #define TRAP_AT	     0x3000ull
 #define STATE_AT     0x4000ull
+#define SCHEDULE_AT  0x7000ull
+#define ZEROES_AT    0x7800ull
 #define OUT_AT	     0x8000ull
 #define BATCH_AT     0x9000ull
 #define TEXT_AT	     0xA000ull
@@ -50,7 +52,9 @@ static void fill_arguments(void)
 	struct hilum_cpuid_entry cpuid[2] = {{.leaf = 0, .eax = 1}, {.leaf = 1, .edx = 1}};
 	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x60, 0x64};
 	struct hilum_vcpu_state state = {.rip = 0x1234, .rflags = 2, .pat = 6};
+	struct hilum_schedule schedule = {.cores = 3, .weight = 100, .cap = 500, .reservation = 100};
 
+	memcpy(at(SCHEDULE_AT), &schedule, sizeof(schedule));
 	memcpy(at(CONFIG_AT), &config, sizeof(config));
 	memcpy(at(CPUID_AT), cpuid, sizeof(cpuid));
 	memcpy(at(TRAP_AT), &range, sizeof(range));
@@ -138,6 +142,7 @@ static const struct valid valid_calls[] = {
 	{{HC_VCPU_PAUSE, VCPU}, {0, R_C}, 0},
 	{{HC_VCPU_TRAP_MEMORY, VCPU}, {0, R_C}, HANDLE},
 	{{HC_VCPU_STATS, VCPU, OUT_AT}, {0, R_R}, 0},
+	{{HC_VCPU_SCHEDULE, VCPU, SCHEDULE_AT}, {0, R_C}, 0},
 	{{HC_EVENT_CREATE, VM, 0, 127, 255}, {0, R_B}, HANDLE},
 	{{HC_EVENT_SIGNAL, EVENT}, {0, R_S}, 0},
 	{{HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT}, {0, R_C, 0, 0, R_S}, 0},
@@ -146,6 +151,7 @@ static const struct valid valid_calls[] = {
 	{{HC_HOST_LOG_TAKE, HOST, EVENT}, {0, R_C, R_S}, ANY},
 	{{HC_HOST_LOG_TAKE, HOST, 0}, {0, R_C}, ANY},
 	{{HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS}, {0, R_C}, HANDLE},
+	{{HC_HOST_SCHEDULE, HOST, 0}, {0, R_C}, 0},
 	{{HC_DEVICE_CREATE, HOST, 0x20, EVENT}, {0, R_C, 0, R_S}, HANDLE},
 	{{HC_DEVICE_ASSIGN, DEVICE, 0, 0}, {0, R_C}, 0},
 	{{HC_MEMORY_DIGEST, MEMORY, 0x1000, HILUM_DIGEST_PAGES_MAX, OUT_AT}, {0, R_R}, HILUM_DIGEST_PAGES_MAX},
@@ -159,6 +165,8 @@ static const struct valid valid_calls[] = {
 	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, EVENT}, {0, R_B, 0, R_S}, ANY},
 	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, 0}, {0, R_B}, 0},
 	{{HC_DEVICE_STATUS, DEVICE, OUT_AT}, {0, R_R}, 0},
+	{{HC_OBJECT_INFO, SELF_HANDLE, 0, OUT_AT}, {0}, HANDLE},
+	{{HC_VM_REGION, VM, 0, OUT_AT}, {0, R_M}, 0},
 };
 
 static void put_handles(uint64_t words[7])
@@ -416,6 +424,8 @@ static const struct wrong wrong_calls[] = {
 	{{HC_VCPU_GET_STATE, VCPU, NOWHERE, HILUM_STATE_GPR}, HILUM_E_FAULT},
 	{{HC_VCPU_GET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL + 1}, HILUM_E_INVALID},
 	{{HC_VCPU_STATS, VCPU, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VCPU_SCHEDULE, VCPU, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VCPU_SCHEDULE, VCPU, ZEROES_AT}, HILUM_E_INVALID},
 	{{HC_EVENT_CREATE, VM, 0, HILUM_EVENTS_PER_VCPU, 0}, HILUM_E_INVALID},
 	{{HC_EVENT_CREATE, VM, 0, 0, 15}, HILUM_E_INVALID},
 	{{HC_EVENT_CREATE, VM, 0, 0, 256}, HILUM_E_INVALID},
@@ -435,6 +445,7 @@ static const struct wrong wrong_calls[] = {
 	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 8 * MIB}, HILUM_E_DENIED},	/* RAM */
 	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0xFEE00000}, HILUM_E_DENIED}, /* interrupts */
 	{{HC_MEMORY_CREATE, HOST, MIB, HILUM_MEMORY_DEVICE, 0xFED80000}, HILUM_E_DENIED},
+	{{HC_HOST_SCHEDULE, HOST, 2}, HILUM_E_INVALID},
 	{{HC_DEVICE_CREATE, HOST, DEVICE_RID, 0}, HILUM_E_EXISTS},
 	{{HC_DEVICE_CREATE, HOST, 0, 0}, HILUM_E_DENIED}, /* the host bridge */
 	{{HC_DEVICE_CREATE, HOST, 0x10018, 0}, HILUM_E_UNSUPPORTED},
@@ -447,6 +458,14 @@ static const struct wrong wrong_calls[] = {
 	{{HC_DEVICE_STATUS, DEVICE, NOWHERE}, HILUM_E_FAULT},
 	{{HC_DEVICE_DMA_ADDRESS, DEVICE, 0}, HILUM_E_DENIED}, /* another VM's */
 	{{HC_HOST_INFO, HOST, NOWHERE}, HILUM_E_FAULT},
+	{{HC_OBJECT_INFO, VM, 0, OUT_AT}, HILUM_E_NOT_FOUND}, /* it has no handles */
+	{{HC_OBJECT_INFO, SELF_HANDLE, HANDLES_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
+	{{HC_OBJECT_INFO, SELF_HANDLE, UINT64_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
+	{{HC_OBJECT_INFO, SELF_HANDLE, 0, NOWHERE}, HILUM_E_FAULT},
+	{{HC_OBJECT_INFO, MEMORY, 0, OUT_AT}, HILUM_E_BAD_HANDLE},
+	{{HC_VM_REGION, VM, 0, NOWHERE}, HILUM_E_FAULT},
+	{{HC_VM_REGION, VM, LAZY_GPA + 4 * MIB, OUT_AT}, HILUM_E_NOT_FOUND},
+	{{HC_VM_REGION, VM, UINT64_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
 	{{HC_LOG_WRITE, TEXT_AT, 0}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, TEXT_AT, HILUM_LOG_LINE_MAX + 1}, HILUM_E_INVALID},
 	{{HC_LOG_WRITE, UINT64_MAX - 1, 8}, HILUM_E_FAULT},
@@ -543,6 +562,76 @@ static void vm_create__bad_config__is_invalid(void **state)
 		memcpy(at(CONFIG_AT), &rows[i].config, sizeof(rows[i].config));
 		assert_int_equal(CALL(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT), rows[i].result);
 	}
+}
+
+static void object_info__each_kind__is_told(void **state)
+{
+	static const struct {
+		unsigned place;
+		uint16_t type;
+		uint32_t number;
+		uint64_t bytes;
+	} rows[] = {
+		{HOST_PLACE, HILUM_OBJECT_HOST, 0, 0}, {VM_PLACE, HILUM_OBJECT_VM, 0, 0}, {VCPU_PLACE, HILUM_OBJECT_VCPU, 0, 0},
+		{MEMORY_PLACE, HILUM_OBJECT_MEMORY, 0, 4 * MIB}, {EVENT_PLACE, HILUM_OBJECT_EVENT, 5, 0},
+		{DEVICE_PLACE, HILUM_OBJECT_DEVICE, DEVICE_RID, 0},
+	};
+	const struct hilum_object_info *info = at(OUT_AT);
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
+		hilum_handle_t handle = place[rows[i].place];
+		assert_int_equal(CALL(HC_OBJECT_INFO, SELF_HANDLE, handle & 0xFFFF, OUT_AT), handle);
+		assert_int_equal(info->handle, handle);
+		assert_int_equal(info->type, rows[i].type);
+		assert_int_equal(info->rights, HILUM_RIGHT_ALL);
+		assert_int_equal(info->number, rows[i].number);
+		assert_int_equal(info->bytes, rows[i].bytes);
+		bool is_of_vm = rows[i].place == VM_PLACE || rows[i].place == VCPU_PLACE || rows[i].place == EVENT_PLACE;
+		assert_string_equal(info->name, is_of_vm ? "test" : "");
+		assert_int_equal(info->vm, is_of_vm ? vm_of(place[VM_PLACE])->id : 0);
+	}
+	hilum_handle_t other = CALL_HANDLE(HC_HANDLE_GRANT, SELF_HANDLE, place[OTHER_PLACE], HILUM_RIGHT_READ);
+	CALL_OK(HC_VM_DESTROY, place[OTHER_PLACE]);
+	assert_int_equal(CALL(HC_OBJECT_INFO, SELF_HANDLE, other & 0xFFFF, OUT_AT), other);
+	assert_int_equal(info->type, HILUM_OBJECT_DEAD);
+	assert_int_equal(info->rights, HILUM_RIGHT_READ);
+}
+
+static void object_info__walk__finds_each_handle_once(void **state)
+{
+	const struct hilum_object_info *info = at(OUT_AT);
+	uint64_t index = 0;
+	unsigned count = 0, there = 0;
+
+	(void)state;
+	for (int64_t handle; (handle = CALL(HC_OBJECT_INFO, SELF_HANDLE, index, OUT_AT)) > 0; index = (info->handle & 0xFFFF) + 1)
+		count++;
+	for (unsigned i = 1; i < HANDLES_MAX; i++)
+		there += control->handles.entry[i].object != NULL;
+	assert_int_equal(count, there);
+}
+
+static void vm_region__walk__finds_each_mapping(void **state)
+{
+	static const struct hilum_region expected[] = {
+		{MAPPED_GPA, MAPPED_BYTES, 0, RIGHTS_RW}, {LAZY_GPA, 2 * MIB, 0, RIGHTS_RW},
+		{LAZY_GPA + 2 * MIB, 2 * MIB, 0, HILUM_MAP_READ},
+	};
+	const struct hilum_region *region = at(OUT_AT);
+	uint64_t from = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {
+		CALL_OK(HC_VM_REGION, place[VM_PLACE], from, OUT_AT);
+		assert_memory_equal(region, &expected[i], sizeof(expected[i]));
+		from = region->gpa + region->bytes;
+	}
+	CALL_OK(HC_VM_REGION, place[VM_PLACE], MAPPED_GPA + MAPPED_BYTES - 1, OUT_AT);
+	assert_int_equal(region->gpa, MAPPED_GPA);
+	CALL_OK(HC_MEMORY_UNMAP, place[VM_PLACE], MAPPED_GPA, MAPPED_BYTES);
+	CALL_OK(HC_VM_REGION, place[VM_PLACE], 0, OUT_AT);
+	assert_int_equal(region->gpa, LAZY_GPA);
 }
 
 static void vm_create__name_without_end__is_cut(void **state)
@@ -802,6 +891,9 @@ int main(void)
 		cmocka_unit_test(each_call__nth_allocation_fails__leaves_nothing_and_works_again),
 		TEST(vm_create__bad_config__is_invalid),
 		TEST(vm_create__name_without_end__is_cut),
+		TEST(object_info__each_kind__is_told),
+		TEST(object_info__walk__finds_each_handle_once),
+		TEST(vm_region__walk__finds_each_mapping),
 		TEST(vm_bind_trap__bad_range__is_refused),
 		TEST(vm_bind_trap__overlap__exists_until_unbound),
 		TEST(vm_set_cpuid__bad_table__is_invalid),

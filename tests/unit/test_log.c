@@ -166,7 +166,7 @@ static void log_info__more_than_the_ring_holds__oldest_overwritten(void **state)
 	assert_int_equal(ring->size, LOG_RING_DATA_BYTES);
 }
 
-static void log_init_screen__text_screen__scrolls(void **state)
+static void log_init_screen__text_screen__goes_round_behind_an_empty_line(void **state)
 {
 	static uint16_t cells[4][20];
 	struct boot_screen mode = {BOOT_SCREEN_TEXT, 0xB8000, 40, 20, 4, 16};
@@ -179,14 +179,15 @@ static void log_init_screen__text_screen__scrolls(void **state)
 			assert_int_equal(cells[row][column], 0x0700 | ' ');
 	for (int i = 0; i < 5; i++)
 		log_info("row %d", i);
-	assert_int_equal(cells[0][11], 0x0700 | '2');
-	assert_int_equal(cells[2][11], 0x0700 | '4');
-	assert_int_equal(cells[3][0], 0x0700 | ' ');
+	assert_int_equal(cells[0][11], 0x0700 | '4');
+	assert_int_equal(cells[1][0], 0x0700 | ' ');
+	assert_int_equal(cells[2][0], 0x0700 | ' ');
+	assert_int_equal(cells[3][11], 0x0700 | '3');
 	fake_cr3 = 1;
 	log_info("unseen: the screen is not in these tables");
-	assert_int_equal(cells[2][11], 0x0700 | '4');
+	assert_int_equal(cells[0][11], 0x0700 | '4');
 	log_init_screen(&mode, cells);
-	assert_int_equal(cells[2][11], 0x0700 | '4');
+	assert_int_equal(cells[0][11], 0x0700 | '4');
 	log_info("a line that wraps at twenty");
 	assert_int_equal(cells[1][0], 0x0700 | 'h');
 	assert_int_equal(cells[2][0], 0x0700 | 'r'); /* "hilum: a line that w|raps ..." */
@@ -194,7 +195,7 @@ static void log_init_screen__text_screen__scrolls(void **state)
 
 static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 {
-	enum { WIDTH = 40, HEIGHT = 32, PITCH = WIDTH * 3 + 5 };
+	enum { WIDTH = 40, HEIGHT = 128, PITCH = WIDTH * 3 + 5 };
 	uint8_t *fb = calloc(HEIGHT, PITCH);
 	struct boot_screen mode = {BOOT_SCREEN_RGB, 0, PITCH, WIDTH, HEIGHT, 24};
 	unsigned lit = 0;
@@ -203,7 +204,7 @@ static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 	assert_non_null(fb);
 	log_init_screen(&(struct boot_screen){BOOT_SCREEN_NONE, 0, 0, 0, 0, 0}, NULL);
 	log_init_screen(&mode, fb);
-	log_info("##### fills both rows");
+	log_info("##### in eight rows of five");
 	for (int y = 0; y < HEIGHT; y++)
 		for (int x = 0; x < PITCH; x++) {
 			lit += fb[y * PITCH + x] == 0xFF;
@@ -212,6 +213,12 @@ static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 	assert_true(lit > 0);
 	log_init_screen(&(struct boot_screen){BOOT_SCREEN_NONE, 0, 0, 0, 0, 0}, NULL);
 	log_info("no screen any more");
+	memset(fb, 0, HEIGHT * PITCH);
+	mode.height = 15; /* not a row */
+	log_init_screen(&mode, fb);
+	log_info("too low");
+	for (int i = 0; i < HEIGHT * PITCH; i++)
+		assert_int_equal(fb[i], 0);
 	free(fb);
 }
 
@@ -230,6 +237,44 @@ static void log_serial_release__then_panic__silent_until_reclaimed(void **state)
 	assert_string_equal(serial_text, "hilum: panic: x\r\n");
 }
 
+static struct hilum_last_run memory;
+
+static void log_open_box__what_a_run_left__is_taken_out_and_the_box_begins_anew(void **state)
+{
+	(void)state;
+	memset(&memory, 0xA5, sizeof(memory)); /* as after power-on */
+	log_open_box(&memory);
+	assert_int_equal(log_last_run.end, HILUM_END_UNKNOWN);
+	assert_int_equal(log_last_run.written, 0);
+	for (int i = 0; i < 1000; i++)
+		log_info("line %d", i);
+	log_set_end(HILUM_END_PANIC);
+	uint64_t written = memory.written;
+	log_open_box(&memory);
+	assert_int_equal(log_last_run.end, HILUM_END_PANIC);
+	assert_int_equal(log_last_run.written, written);
+	char tail[17] = "";
+	for (int i = 0; i < 16; i++)
+		tail[i] = log_last_run.text[(written - 16 + (uint64_t)i) % HILUM_LAST_RUN_BYTES];
+	assert_string_equal(tail, "hilum: line 999\n");
+	assert_int_equal(memory.written, 0);
+	log_open_box(&memory); /* a run that ended without a word */
+	assert_int_equal(log_last_run.end, HILUM_END_NONE);
+}
+
+static void log_open_box__one_bit_differs__nothing_is_believed(void **state)
+{
+	(void)state;
+	for (unsigned byte = 0; byte < sizeof(memory); byte += byte < 24 ? 1 : 509) {
+		log_open_box(&memory);
+		log_info("something");
+		((uint8_t *)&memory)[byte] ^= 1;
+		log_open_box(&memory);
+		assert_int_equal(log_last_run.end, HILUM_END_UNKNOWN);
+		assert_int_equal(log_last_run.written, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -239,9 +284,11 @@ int main(void)
 		cmocka_unit_test_setup(log_info__too_long__cut_but_ended, clear_text),
 		cmocka_unit_test_setup(log_info__line__releases_the_lock, clear_text),
 		cmocka_unit_test_setup(log_info__more_than_the_ring_holds__oldest_overwritten, clear_text),
-		cmocka_unit_test_setup(log_init_screen__text_screen__scrolls, clear_text),
+		cmocka_unit_test_setup(log_init_screen__text_screen__goes_round_behind_an_empty_line, clear_text),
 		cmocka_unit_test_setup(log_init_screen__framebuffer__pixels_inside_only, clear_text),
 		cmocka_unit_test_setup(log_serial_release__then_panic__silent_until_reclaimed, clear_text),
+		cmocka_unit_test_setup(log_open_box__what_a_run_left__is_taken_out_and_the_box_begins_anew, clear_text),
+		cmocka_unit_test_setup(log_open_box__one_bit_differs__nothing_is_believed, clear_text),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

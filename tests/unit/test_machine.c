@@ -1,5 +1,6 @@
 /*
  * The whole machine of a guest: dispatch, wires between models, power-off and resets.
+ * UNIT_SOURCES: drivers-vm/driver/watchdog.c drivers-vm/driver/cpu_plug.c
  * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/acpi_pm.c
  * UNIT_SOURCES: drivers-vm/driver/ioapic.c drivers-vm/driver/pic.c
  * UNIT_SOURCES: drivers-vm/driver/pit.c drivers-vm/driver/rtc.c

@@ -1,6 +1,7 @@
 /*
  * A machine goes on where it stood in a driver VM that is gone, and does not trust what it finds there.
  *
+ * UNIT_SOURCES: drivers-vm/driver/watchdog.c drivers-vm/driver/cpu_plug.c
  * UNIT_SOURCES: drivers-vm/driver/machine.c drivers-vm/driver/machine_adopt.c
  * UNIT_SOURCES: drivers-vm/driver/acpi_pm.c drivers-vm/driver/state_area.c
  * UNIT_SOURCES: drivers-vm/driver/ioapic.c drivers-vm/driver/pic.c

@@ -1,7 +1,8 @@
 /*
  * The VMs' life as operators command it, on guests that are only counted and in a time that the test moves.
  *
- * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/events.c
+ * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
+ * UNIT_SOURCES: drivers-vm/control/events.c
  */
 #include "cmocka_all.h"
 
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers-vm/control/coredump/coredump.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
@@ -20,7 +22,9 @@
 
 static struct guest fake_guest[CHANNEL_SLOTS];
 static bool debuggers[CHANNEL_SLOTS];
-static unsigned buttons, nmis, consoles, made_ever;
+static enum manager_result schedule_result;
+static struct config_vm scheduled; /* the last schedule that a guest got */
+static unsigned buttons, nmis, consoles, made_ever, make_failures;
 static bool driver_gone, driver_dies, driver_given_up;
 static enum manager_result make_result;
 static uint64_t now_ns;
@@ -88,17 +92,27 @@ int guest_take(const struct config_vm *config, hilum_handle_t record)
 	return -1;
 }
 
+uint32_t guest_slots(void)
+{
+	return CHANNEL_SLOTS;
+}
+
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
 	assert_non_null(fake_guest[slot].config);
 	assert_false(fake_guest[slot].made);
 	if (driver_dies)
 		driver_gone = true;
+	if (make_failures != 0) {
+		make_failures--;
+		return MANAGER_NO_MEMORY;
+	}
 	if (driver_dies || make_result != MANAGER_OK) {
 		snprintf(error->detail, sizeof(error->detail), "it cannot");
 		return driver_dies ? MANAGER_FAILED : make_result;
 	}
 	fake_guest[slot].made = true;
+	fake_guest[slot].plugged = 1;
 	fake_guest[slot].paused = paused;
 	made_ever++;
 	return MANAGER_OK;
@@ -149,6 +163,82 @@ void guest_inject_nmi(uint32_t slot)
 {
 	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
 	nmis++;
+}
+
+struct guest *guest_at(uint32_t slot)
+{
+	return &fake_guest[slot];
+}
+
+enum manager_result guest_set_vcpus(uint32_t slot, unsigned count)
+{
+	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
+	fake_guest[slot].plugged = (1ull << count) - 1;
+	return MANAGER_OK;
+}
+
+unsigned guest_count_vcpus(const struct guest *g)
+{
+	return (unsigned)__builtin_popcountll(g->plugged);
+}
+
+bool guest_take_vcpu(uint32_t slot, uint64_t index)
+{
+	fake_guest[slot].plugged &= ~(1ull << index);
+	return true;
+}
+
+/* A core file of one byte. */
+struct coredump {
+	uint8_t byte;
+};
+static unsigned cores;
+static uint8_t core_byte;
+
+struct coredump *coredump_take(uint32_t slot)
+{
+	struct coredump *core = malloc(sizeof(*core));
+
+	assert_true(fake_guest[slot].made && (fake_guest[slot].ended || fake_guest[slot].paused));
+	core->byte = ++core_byte;
+	cores++;
+	return core;
+}
+
+void coredump_free(struct coredump *core)
+{
+	cores -= core != NULL;
+	free(core);
+}
+
+void coredump_rest(const struct coredump *core)
+{
+	assert_non_null(core);
+}
+
+uint64_t coredump_bytes(const struct coredump *core)
+{
+	return sizeof(*core);
+}
+
+size_t coredump_read(struct coredump *core, uint64_t offset, uint8_t *to, size_t count, bool *failed)
+{
+	*failed = false;
+	assert_true(count != 0);
+	*to = core->byte;
+	return offset == 0 ? 1 : 0;
+}
+
+enum manager_result guest_schedule(uint32_t slot, struct manager_error *refusal)
+{
+	enum manager_result result = schedule_result;
+
+	assert_true(fake_guest[slot].made);
+	scheduled = *fake_guest[slot].config;
+	schedule_result = MANAGER_OK;
+	if (result != MANAGER_OK)
+		snprintf(refusal->field, sizeof(refusal->field), "reservation");
+	return result;
 }
 
 /* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
@@ -251,7 +341,7 @@ static int setup(void **state)
 	(void)state;
 	driver_gone = driver_dies = driver_given_up = false;
 	make_result = MANAGER_OK;
-	buttons = nmis = 0;
+	buttons = nmis = make_failures = 0;
 	return 0;
 }
 
@@ -261,6 +351,7 @@ static int teardown(void **state)
 	remove_all();
 	assert_int_equal(slots_taken(), 0);
 	assert_int_equal(consoles, 0);
+	assert_int_equal(cores, 0);
 	return 0;
 }
 
@@ -329,7 +420,7 @@ static void manager_define__more_than_there_can_be__is_full(void **state)
 		snprintf(name, sizeof(name), "vm%u", i);
 		assert_int_equal(act(name, MANAGER_BOOT), MANAGER_OK);
 	}
-	assert_int_equal(act("vm99", MANAGER_BOOT), MANAGER_FULL);
+	assert_int_equal(act("vm999", MANAGER_BOOT), MANAGER_FULL);
 	assert_int_equal(manager_image_users("vmlinuz"), CHANNEL_SLOTS);
 }
 
@@ -361,7 +452,7 @@ static void manager_init__vms_of_the_file__are_started(void **state)
 	assert_int_equal(vm("f1").state, MANAGER_RUNNING);
 	assert_true(vm("f1").from_file);
 	assert_int_equal(vm("api").state, MANAGER_SHUTOFF);
-	assert_int_equal(manager_active(), 2);
+	assert_true(manager_is_active());
 }
 
 /* ---- Life ------------------------------------------------------------------------------------------------------------------------------ */
@@ -404,7 +495,7 @@ static void manager_guest_ended__preserve__kept_for_a_look(void **state)
 	ends("a", GUEST_POWERED_OFF);
 	assert_int_equal(vm("a").state, MANAGER_PAUSED);
 	assert_int_equal(act("a", MANAGER_RESUME), MANAGER_CONFLICT);
-	assert_int_equal(manager_active(), 0);
+	assert_false(manager_is_active());
 	assert_int_equal(act("a", MANAGER_RESET), MANAGER_OK);
 	assert_int_equal(vm("a").state, MANAGER_RUNNING);
 	ends("a", GUEST_CRASHED);
@@ -575,9 +666,9 @@ static void random_step(void)
 	switch (rand() % 8) {
 	case 0: {
 		struct manager_definition *d = definition(name, 2 + 2 * (unsigned)(rand() % 3));
-		d->config.on_poweroff = (enum config_action)(rand() % 3);
-		d->config.on_reboot = (enum config_action)(rand() % 3);
-		d->config.on_crash = (enum config_action)(rand() % 3);
+		d->config.on_poweroff = (enum config_action)(rand() % 5);
+		d->config.on_reboot = (enum config_action)(rand() % 5);
+		d->config.on_crash = (enum config_action)(rand() % 5);
 		define(d);
 		break;
 	}
@@ -619,6 +710,211 @@ static void all_of_it__random_order__every_vm_stays_in_one_of_its_states(void **
 		random_step();
 	assert_true(made_ever > 1000);
 	driver_gone = driver_dies = false;
+	make_result = MANAGER_OK;
+}
+
+/* ---- Core files -------------------------------------------------------------------------------------------------------------------------- */
+
+/* Reads "a"'s, and says what it was; negative: the result. */
+static int read_core(bool whole)
+{
+	uint64_t bytes;
+	uint8_t byte, after;
+	bool failed;
+	int session = manager_core_open("a", &bytes, &error);
+
+	if (session < 0)
+		return session;
+	assert_int_equal(bytes, 1);
+	assert_int_equal(manager_core_read(session, &byte, 1, &failed), 1);
+	assert_false(failed);
+	assert_int_equal(manager_core_read(session, &after, 1, &failed), 0);
+	manager_core_close(session, whole);
+	return byte;
+}
+
+static void manager_guest_ended__coredump_destroy__kept_until_fetched(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_COREDUMP_DESTROY);
+	assert_int_equal(read_core(true), -(int)MANAGER_CONFLICT);
+	ends("a", GUEST_CRASHED);
+	assert_int_equal(vm("a").state, MANAGER_CRASHED);
+	assert_int_equal(slots_taken(), 0); /* the memory is held by the core file alone */
+	assert_true(vm("a").core_kept);
+	assert_int_equal(read_core(false), core_byte);
+	assert_int_equal(read_core(true), core_byte);
+	assert_false(vm("a").core_kept);
+	assert_int_equal(cores, 0);
+	assert_int_equal(read_core(true), -(int)MANAGER_CONFLICT);
+}
+
+static void manager_guest_ended__coredump_restart__runs_again_and_is_given_up_in_the_end(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_COREDUMP_RESTART);
+	for (unsigned i = 0; i < 3; i++) {
+		ends("a", GUEST_CRASHED);
+		assert_int_equal(vm("a").state, MANAGER_RUNNING);
+		assert_int_equal(cores, 1); /* of the newest */
+	}
+	ends("a", GUEST_CRASHED);
+	assert_int_equal(vm("a").state, MANAGER_CRASHED);
+	assert_true(vm("a").core_kept);
+	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	assert_false(vm("a").core_kept);
+}
+
+static void manager_core_poll__nobody_fetches_it__goes_after_an_hour(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_COREDUMP_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_DESTROY);
+	ends("a", GUEST_POWERED_OFF);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	wait_ns(3599 * SECOND);
+	assert_int_equal(cores, 1);
+	assert_int_equal(manager_poll(), now_ns + SECOND);
+	wait_ns(SECOND);
+	assert_int_equal(cores, 0);
+}
+
+static void manager_act__no_memory_to_start__core_files_go_first(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_COREDUMP_DESTROY, CONFIG_ACTION_RESTART, CONFIG_ACTION_DESTROY);
+	ends("a", GUEST_POWERED_OFF);
+	define(definition("b", 64));
+	make_failures = 1;
+	assert_int_equal(act("b", MANAGER_BOOT), MANAGER_OK);
+	assert_int_equal(cores, 0);
+	assert_int_equal(act("b", MANAGER_DESTROY), MANAGER_OK);
+	make_failures = 1;
+	assert_int_equal(act("b", MANAGER_BOOT), MANAGER_NO_MEMORY);
+}
+
+static void manager_core_read__it_goes_on__breaks_off(void **state)
+{
+	uint64_t bytes;
+	uint8_t byte;
+	bool failed;
+
+	(void)state;
+	runs_plainly();
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+	int read = read_core(true);
+	assert_int_equal(read, core_byte);
+	int session = manager_core_open("a", &bytes, &error);
+	assert_true(session >= 0);
+	assert_int_equal(act("a", MANAGER_RESUME), MANAGER_OK);
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK); /* what was read before is of another moment */
+	assert_int_equal(manager_core_read(session, &byte, 1, &failed), 0);
+	assert_true(failed);
+	manager_core_close(session, false);
+}
+
+static void manager_core_open__more_than_there_can_be__is_full(void **state)
+{
+	uint64_t bytes;
+
+	(void)state;
+	runs_plainly();
+	assert_int_equal(act("a", MANAGER_PAUSE), MANAGER_OK);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(manager_core_open("a", &bytes, &error), i);
+	assert_int_equal(manager_core_open("a", &bytes, &error), -(int)MANAGER_FULL);
+	for (int i = 0; i < 4; i++)
+		manager_core_close(i, false);
+	assert_int_equal(manager_core_open("none", &bytes, &error), -(int)MANAGER_NOT_FOUND);
+}
+
+/* ---- Watchdogs and autostart ------------------------------------------------------------------------------------------------------------- */
+
+static void barks(enum config_on_watchdog action)
+{
+	struct manager_definition *d = definition("a", 64);
+
+	d->config.on_watchdog = action;
+	define(d);
+	if (vm("a").state != MANAGER_RUNNING)
+		assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+	else
+		assert_int_equal(act("a", MANAGER_RESET), MANAGER_OK);
+	manager_guest_watchdog(slot_of("a"));
+}
+
+static void manager_guest_watchdog__each_action__is_done(void **state)
+{
+	uint64_t starts;
+
+	(void)state;
+	barks(CONFIG_ON_WATCHDOG_NONE);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	barks(CONFIG_ON_WATCHDOG_INJECT_NMI);
+	assert_int_equal(nmis, 1);
+	starts = vm("a").starts;
+	barks(CONFIG_ON_WATCHDOG_RESET);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	assert_int_equal(vm("a").starts, starts + 2);
+	assert_string_equal(vm("a").last_exit, "watchdog");
+	barks(CONFIG_ON_WATCHDOG_PAUSE);
+	assert_int_equal(vm("a").state, MANAGER_PAUSED);
+	manager_guest_watchdog(slot_of("a")); /* it stands still */
+	assert_int_equal(vm("a").state, MANAGER_PAUSED);
+	assert_int_equal(act("a", MANAGER_DESTROY), MANAGER_OK);
+	barks(CONFIG_ON_WATCHDOG_POWEROFF);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+}
+
+static void manager_guest_watchdog__a_debugger_has_it__nothing(void **state)
+{
+	(void)state;
+	runs_plainly();
+	assert_int_equal(debug("a"), MANAGER_OK);
+	manager_guest_watchdog(slot_of("a"));
+	assert_int_equal(vm("a").starts, 1);
+	manager_guest_watchdog(7); /* nobody's */
+}
+
+static void manager_set_vcpus__each_state_and_number__those_that_can_be(void **state)
+{
+	struct manager_definition *d = definition("a", 64);
+
+	(void)state;
+	d->config.vcpus_max = 3;
+	define(d);
+	define(definition("b", 64));
+	assert_int_equal(manager_set_vcpus("a", 2, &error), MANAGER_CONFLICT);
+	act("a", MANAGER_BOOT);
+	act("b", MANAGER_BOOT);
+	assert_int_equal(manager_set_vcpus("b", 1, &error), MANAGER_CONFLICT); /* it has no vcpus_max */
+	assert_int_equal(manager_set_vcpus("none", 1, &error), MANAGER_NOT_FOUND);
+	assert_int_equal(manager_set_vcpus("a", 4, &error), MANAGER_INVALID);
+	assert_int_equal(manager_set_vcpus("a", 0, &error), MANAGER_INVALID);
+	assert_string_equal(error.field, "count");
+	assert_int_equal(manager_set_vcpus("a", 3, &error), MANAGER_OK);
+	assert_int_equal(vm("a").vcpus, 3);
+	manager_guest_ejected(slot_of("a"), 2);
+	assert_int_equal(vm("a").vcpus, 2);
+}
+
+static void manager_start_all__autostart__those_alone(void **state)
+{
+	const struct config_vm *config;
+
+	(void)state;
+	define(definition("a", 64));
+	define(definition("b", 64));
+	assert_int_equal(manager_set_autostart("b", true, &config), MANAGER_OK);
+	assert_int_equal(config->autostart, CONFIG_AUTOSTART_YES);
+	assert_int_equal(manager_set_autostart("none", true, &config), MANAGER_NOT_FOUND);
+	manager_start_all();
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	assert_int_equal(vm("b").state, MANAGER_RUNNING);
+	assert_int_equal(manager_set_autostart("b", false, &config), MANAGER_OK); /* it runs on as it is */
+	assert_false(vm("b").change_pending || vm("b").autostart);
+	act("b", MANAGER_DESTROY);
+	manager_start_all();
+	assert_int_equal(vm("b").state, MANAGER_SHUTOFF);
 }
 
 /* ---- Debuggers ------------------------------------------------------------------------------------------------------------------------- */
@@ -705,6 +1001,72 @@ static void manager_debug_begin__no_driver_vm__conflict(void **state)
 	driver_gone = false;
 }
 
+/* ---- Schedules ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Of "a", from what it has now. */
+static enum manager_result reschedule(uint32_t weight)
+{
+	struct config_vm now = *vm("a").config, next = *manager_defined("a");
+
+	now.weight = next.weight = weight;
+	return manager_schedule("a", &now, &next, &error);
+}
+
+static void manager_schedule__it_runs__at_once_and_in_the_definition(void **state)
+{
+	uint64_t version;
+
+	(void)state;
+	runs_plainly();
+	version = vm("a").version;
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_int_equal(scheduled.weight, 512);
+	assert_true(vm("a").config->weight == 512 && vm("a").version > version && !vm("a").change_pending);
+	version = vm("a").version;
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_int_equal(vm("a").version, version);
+}
+
+static void manager_schedule__change_pending__both_get_it(void **state)
+{
+	struct manager_definition *d = definition("a", 128);
+
+	(void)state;
+	runs_plainly();
+	d->config.cap = 70;
+	define(d);
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_true(scheduled.weight == 512 && scheduled.cap == 0 && vm("a").change_pending);
+	assert_true(manager_defined("a")->weight == 512 && manager_defined("a")->cap == 70);
+	assert_int_equal(act("a", MANAGER_RESET), MANAGER_OK);
+	assert_true(vm("a").config->weight == 512 && vm("a").config->cap == 70);
+}
+
+static void manager_schedule__refused__nothing_has_changed(void **state)
+{
+	uint64_t version;
+
+	(void)state;
+	runs_plainly();
+	version = vm("a").version;
+	assert_int_equal(reschedule(7), MANAGER_OK);
+	version = vm("a").version;
+	schedule_result = MANAGER_INVALID;
+	assert_int_equal(reschedule(512), MANAGER_INVALID);
+	assert_string_equal(error.field, "reservation");
+	assert_true(scheduled.weight == 7 && vm("a").config->weight == 7 && vm("a").version == version);
+}
+
+static void manager_schedule__shut_off__definition_alone(void **state)
+{
+	(void)state;
+	define(definition("a", 64));
+	assert_int_equal(reschedule(512), MANAGER_OK);
+	assert_int_equal(vm("a").config->weight, 512);
+	assert_int_equal(manager_schedule("b", vm("a").config, vm("a").config, &error), MANAGER_NOT_FOUND);
+	assert_null(manager_defined("b"));
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -724,12 +1086,26 @@ int main(void)
 		CASE(manager_act__reboot__starts_again_whatever_on_poweroff_says),
 		CASE(manager_act__boot_fails__says_why_and_leaves_nothing),
 		CASE(manager_driver_is_back__vm_waited__starts),
+		CASE(manager_guest_ended__coredump_destroy__kept_until_fetched),
+		CASE(manager_guest_ended__coredump_restart__runs_again_and_is_given_up_in_the_end),
+		CASE(manager_core_poll__nobody_fetches_it__goes_after_an_hour),
+		CASE(manager_act__no_memory_to_start__core_files_go_first),
+		CASE(manager_core_read__it_goes_on__breaks_off),
+		CASE(manager_core_open__more_than_there_can_be__is_full),
+		CASE(manager_guest_watchdog__each_action__is_done),
+		CASE(manager_guest_watchdog__a_debugger_has_it__nothing),
+		CASE(manager_set_vcpus__each_state_and_number__those_that_can_be),
+		CASE(manager_start_all__autostart__those_alone),
 		CASE(manager_debug_begin__shut_off__started_but_for_the_first_instruction),
 		CASE(manager_debug_begin__cannot_be_made__nothing_is_left),
 		CASE(manager_debug_begin__paused__the_debugger_s_now),
 		CASE(manager_debug_begin__kept_for_a_look__ended),
 		CASE(manager_debug_begin__restarted__goes_on_without),
 		CASE(manager_debug_begin__no_driver_vm__conflict),
+		CASE(manager_schedule__it_runs__at_once_and_in_the_definition),
+		CASE(manager_schedule__change_pending__both_get_it),
+		CASE(manager_schedule__refused__nothing_has_changed),
+		CASE(manager_schedule__shut_off__definition_alone),
 		CASE(all_of_it__random_order__every_vm_stays_in_one_of_its_states),
 	};
 

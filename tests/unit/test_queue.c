@@ -1,12 +1,13 @@
 /*
- * The sorted list of run queues and timers, against a plain array.
+ * The priority queue of run queues and timers, against a plain array.
  *
- * UNIT_SOURCES:
+ * UNIT_SOURCES: kernel/queue.c
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "kernel/queue.h"
@@ -27,20 +28,25 @@ static uint64_t random64(void)
 	return random_state;
 }
 
-/* Checks order and back links; returns the number of nodes. */
+/* Checks order, links and distances below `n`; returns the number of nodes. */
+static unsigned count_below(struct queue_node *const *link, const struct queue_node *parent)
+{
+	const struct queue_node *n = *link;
+
+	if (n == NULL)
+		return 0;
+	assert_ptr_equal(n->link, link);
+	assert_ptr_equal(n->parent, parent);
+	assert_true(parent == NULL || parent->key < n->key || (parent->key == n->key && parent->order < n->order));
+	uint32_t left = n->child[0] != NULL ? n->child[0]->distance : 0, right = n->child[1] != NULL ? n->child[1]->distance : 0;
+	assert_true(left >= right);
+	assert_int_equal(n->distance, right + 1);
+	return 1 + count_below(&n->child[0], n) + count_below(&n->child[1], n);
+}
+
 static unsigned count_nodes(void)
 {
-	struct queue_node *const *link = &queue.first;
-	unsigned count = 0;
-	uint64_t least = 0;
-
-	for (const struct queue_node *n = queue.first; n != NULL; link = &n->next, n = n->next) {
-		assert_ptr_equal(n->link, link);
-		assert_true(n->key >= least);
-		least = n->key;
-		count++;
-	}
-	return count;
+	return count_below(&queue.first, NULL);
 }
 
 static void check(void)
@@ -109,12 +115,33 @@ static void queue_insert__keys_at_the_ends__unsigned_order(void **state)
 	assert_ptr_equal(other.first, &n[1]);
 }
 
+static void queue_insert__equal_keys__in_order_of_arrival(void **state)
+{
+	struct queue other = {0};
+
+	(void)state;
+	memset(node, 0, sizeof(node));
+	for (unsigned i = 0; i < NODES; i++)
+		queue_insert(&other, &node[i], 7 + (i % 3 == 0));
+	for (unsigned i = 0; i < NODES; i += 5)
+		queue_remove(&node[i]);
+	for (unsigned wanted = 0; wanted < 2; wanted++)
+		for (unsigned i = 0; i < NODES; i++) {
+			if (i % 5 == 0 || (i % 3 == 0) != wanted)
+				continue;
+			assert_ptr_equal(other.first, &node[i]);
+			queue_remove(&node[i]);
+		}
+	assert_null(other.first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(queue_random_use__against_an_array__agrees),
 		cmocka_unit_test(queue_remove__not_in_the_queue__nothing_happens),
 		cmocka_unit_test(queue_insert__keys_at_the_ends__unsigned_order),
+		cmocka_unit_test(queue_insert__equal_keys__in_order_of_arrival),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,7 +111,7 @@ static void load__and_unload__switch_the_hidden_state_once_each(void **state)
 
 static void load__debugged__what_it_stops_for_is_intercepted(void **state)
 {
-	const uint32_t always = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17));
+	const uint32_t always = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | INTERCEPT(VMEXIT_EXCP(18));
 	uint32_t cr;
 
 	(void)state;

@@ -30,6 +30,45 @@ static int tear_down(void **state)
 	return 0;
 }
 
+/* ---- The control VM's end ---- */
+
+/* As the main loop does with one that was told to stop. */
+static bool prepare_current(struct vcpu *v)
+{
+	fake_self->current = v;
+	bool runs = vcpu_prepare(v);
+	fake_self->current = NULL;
+	return runs;
+}
+
+static void crash__of_the_control_vm__restarts_it_once(void **state)
+{
+	unsigned before = fake_control_restarts;
+
+	(void)state;
+	fake_self->current = caller;
+	vm_crash(caller, HILUM_CRASH_TRIPLE_FAULT, 0);
+	assert_int_equal(control->status.state, HILUM_VM_CRASHED);
+	assert_false(prepare_current(caller));
+	assert_int_equal(fake_control_restarts, before + 1);
+	assert_int_equal(control->status.state, HILUM_VM_RUNNING);
+	assert_true(prepare_current(caller)); /* it was told to run */
+	assert_int_equal(fake_control_restarts, before + 1);
+}
+
+static void crash__of_another_vm__restarts_nothing(void **state)
+{
+	unsigned before = fake_control_restarts;
+
+	(void)state;
+	local->vm->status.state = HILUM_VM_RUNNING;
+	local->stopped = 0;
+	fake_self->current = local;
+	vm_crash(local, HILUM_CRASH_TRIPLE_FAULT, 0);
+	assert_false(prepare_current(local));
+	assert_int_equal(fake_control_restarts, before);
+}
+
 /* ---- Requests ---- */
 
 static void request__posting_vcpu__notified_without_a_kick(void **state)
@@ -300,6 +339,8 @@ static void apic_timer__vm_destroyed__core_forgets_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(crash__of_the_control_vm__restarts_it_once),
+		TEST(crash__of_another_vm__restarts_nothing),
 		TEST(request__posting_vcpu__notified_without_a_kick),
 		TEST(run__each_core__is_entered),
 		TEST(created__not_started__is_never_entered),

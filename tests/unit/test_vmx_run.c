@@ -42,6 +42,11 @@ static uint32_t reason;
 static unsigned entries, reads, writes;
 static uint32_t injected;
 
+void exit_machine_check(struct vcpu *w)
+{
+	w->check_interrupts = true;
+}
+
 void exit_handle(struct vcpu *w, const struct vexit *x)
 {
 	if (exits++ == 0) {
@@ -191,8 +196,9 @@ void vmx_fetch_rsp(struct vcpu *w)
 	backend.rsp_known = true;
 }
 
-void vmx_write_timer(void)
+void vmx_write_timer(const struct vcpu *w)
 {
+	(void)w;
 }
 
 void vmx_take_debug(struct vcpu *w)

@@ -12,7 +12,7 @@ const format = await import(new URL('lib/format.js', source));
 const FULL = {
 	kernel: 'vmlinuz', initrd: 'initrd', cmdline: 'console=ttyS0', memory: '512M', vcpus: 2, weight: 512, cpus: '0-3', balloon: '4M',
 	prefault: false, hugepages: false, console: 'virtio', serial: false, rng: true, packed: true, on_poweroff: 'preserve',
-	on_reboot: 'destroy', on_crash: 'restart', profile: 'bare', debug_exit: 0xf4, debug_crash: 0xf5,
+	on_reboot: 'destroy', on_crash: 'restart', vcpus_max: 4, watchdog: 'wdat', on_watchdog: 'none', autostart: true, profile: 'bare', debug_exit: 0xf4, debug_crash: 0xf5,
 	disk: [{ device: '00:04.0', readonly: true, partlabel: 'home', partition: 2, partuuid: 'x', serial: 's', num_queues: 2, iops: 5,
 		bandwidth: '1MB/s',
 		module: 'm' }],

@@ -23,9 +23,10 @@ enum cli_exit {
 struct cli_options {
 	bool help, json, accept_new;
 	const char *output, *host, *ca;
-	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait;
-	const char *name, *role, *tail;
+	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait, disable, dedicated;
+	const char *name, *role, *tail, *max, *min;
 	int64_t timeout, delay, since, port, linger;
+	int64_t weight, cap, reservation;
 };
 
 /* What an int64_t option has that was not given. */
@@ -45,6 +46,8 @@ extern const struct verb *const cli_verbs[]; /* ends with NULL */
 
 /* Prints "error: ..." with a line end on standard error. Strings from the network must have been made safe (text_safe) before. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* While it is quiet nothing is said: what fails is tried again. */
+void cli_be_quiet(bool quiet);
 
 /* The version that `hilum --version` and the package have. */
 extern const char cli_version[];

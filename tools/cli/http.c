@@ -28,6 +28,9 @@ CURL *http_make_handle(const struct http_session *session, const char *path)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a control VM that was restarted knows nothing of the connection, and says so */
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 5L);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 5L);
 	if (ca == NULL) {
 		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
@@ -103,7 +106,11 @@ void http_close(struct http_session *session)
 static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
 {
 	struct http_reply *reply = ctx;
+	long status = 0;
 
+	curl_easy_getinfo(reply->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (reply->download != NULL && status == 200)
+		return fwrite(bytes, 1, size * count, reply->download);
 	return memory_append(&reply->body, bytes, size * count, BODY_BYTES_MAX) ? size * count : 0;
 }
 
@@ -207,7 +214,7 @@ enum cli_exit http_send(struct http_session *session, const struct http_request 
 	CURL *curl = session->curl;
 	CURLcode code;
 
-	*reply = (struct http_reply){0};
+	*reply = (struct http_reply){.curl = curl, .download = request->download};
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);

@@ -34,6 +34,7 @@ struct http_request {
 	const json_t *json;	    /* body, or NULL */
 	const char *header;	    /* one more, or NULL */
 	struct http_upload *upload; /* instead of json */
+	FILE *download;		    /* where the body of a success goes, or NULL: into the reply */
 };
 
 struct http_reply {
@@ -41,6 +42,8 @@ struct http_reply {
 	json_t *json;		   /* NULL if it is none */
 	struct memory_buffer body; /* as it came */
 	char etag[64], log_position[32], retry_after[32];
+	CURL *curl;	/* while it comes, */
+	FILE *download; /* and where to */
 };
 
 /* Chooses the machine and makes sure that it is the right one. What goes wrong is said. `session` needs http_close in any case. */

@@ -16,10 +16,19 @@
 #endif
 const char cli_version[] = HILUM_VERSION;
 
+static bool is_quiet;
+
+void cli_be_quiet(bool quiet)
+{
+	is_quiet = quiet;
+}
+
 void cli_error(const char *format, ...)
 {
 	va_list arguments;
 
+	if (is_quiet)
+		return;
 	fflush(stdout);
 	fputs("error: ", stderr);
 	va_start(arguments, format);
@@ -108,7 +117,8 @@ static bool complete(char **words, int count)
 static enum cli_exit run(char **words, int count)
 {
 	struct cli_options options = {
-		.timeout = CLI_NOT_GIVEN, .delay = CLI_NOT_GIVEN, .since = CLI_NOT_GIVEN, .port = CLI_NOT_GIVEN, .linger = CLI_NOT_GIVEN};
+		.timeout = CLI_NOT_GIVEN, .delay = CLI_NOT_GIVEN, .since = CLI_NOT_GIVEN, .port = CLI_NOT_GIVEN, .linger = CLI_NOT_GIVEN,
+		.weight = CLI_NOT_GIVEN, .cap = CLI_NOT_GIVEN, .reservation = CLI_NOT_GIVEN};
 	const struct verb *verb;
 	enum cli_exit status;
 

@@ -48,6 +48,7 @@ void sample_add(struct sample_set *set, const json_t *vm, double seconds)
 		.seconds = seconds,
 		.memory_bytes = json_number(vm, "memory_bytes"),
 		.cpu_ns = json_number(vm, "cpu_ns"),
+		.ready_ns = sum_members(json_object_get(stats, "vcpus"), "ready_ns"),
 		.exits = sum_exits(json_object_get(stats, "vcpus")),
 		.read_bytes = sum_members(disks, "read_bytes"),
 		.write_bytes = sum_members(disks, "write_bytes"),
@@ -81,6 +82,7 @@ struct sample_rates sample_rate(const struct sample_set *before, const struct sa
 			continue;
 		return (struct sample_rates){
 			.cpu_percent = rate(old->cpu_ns, now->cpu_ns, seconds) * 1e-7,
+			.steal_percent = rate(old->ready_ns, now->ready_ns, seconds) * 1e-7,
 			.exits = rate(old->exits, now->exits, seconds),
 			.read_bytes = rate(old->read_bytes, now->read_bytes, seconds),
 			.write_bytes = rate(old->write_bytes, now->write_bytes, seconds),

@@ -9,7 +9,7 @@ struct sample {
 	char *name, *state; /* safe for a terminal */
 	double seconds;	    /* when it was taken */
 	uint64_t memory_bytes;
-	uint64_t cpu_ns, exits, read_bytes, write_bytes, rx_bytes, tx_bytes;
+	uint64_t cpu_ns, ready_ns, exits, read_bytes, write_bytes, rx_bytes, tx_bytes;
 };
 
 struct sample_set {
@@ -18,7 +18,7 @@ struct sample_set {
 };
 
 struct sample_rates {
-	double cpu_percent, exits, read_bytes, write_bytes, rx_bytes, tx_bytes; /* a second */
+	double cpu_percent, steal_percent, exits, read_bytes, write_bytes, rx_bytes, tx_bytes; /* a second */
 };
 
 /* Adds the figures of a VM, as GET /vms/NAME has them (or GET /vms, of one that does not run). */

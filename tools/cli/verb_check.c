@@ -33,7 +33,7 @@ static enum cli_exit check_text(const char *path, const char *text, size_t lengt
 {
 	const struct config_report report = {.error = print_error};
 	struct toml_arena arena = {.bytes = CONFIG_ARENA_BYTES(length)};
-	struct config config;
+	static struct config config;
 	unsigned errors;
 
 	arena.base = memory_resize(NULL, arena.bytes);

@@ -111,9 +111,9 @@ static void print_json(const struct sample_set *before, const struct sample_set 
 		const struct sample *sample = &now->samples[i];
 		struct sample_rates rates = sample_rate(before, sample);
 
-		json_array_append_new(vms, json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "name", sample->name, "state",
+		json_array_append_new(vms, json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "name", sample->name, "state",
 						     sample->state, "memory_bytes", (json_int_t)sample->memory_bytes, "cpu_percent",
-						     rates.cpu_percent, "exits_per_second", rates.exits, "read_bytes_per_second",
+						     rates.cpu_percent, "steal_percent", rates.steal_percent, "exits_per_second", rates.exits, "read_bytes_per_second",
 						     rates.read_bytes, "write_bytes_per_second", rates.write_bytes, "rx_bytes_per_second",
 						     rates.rx_bytes, "tx_bytes_per_second", rates.tx_bytes));
 	}
@@ -190,7 +190,7 @@ const struct verb verb_top = {
 	.summary = "Watch what the VMs do",
 	.help = "Every two seconds: time on the cores in percent of one core, memory, exits to the hypervisor, bytes read from and written "
 		"to disks, bytes\n"
-		"received and sent. q ends it, the space bar measures at once.\n"
+		"received and sent; -o json also has the time that others had while it could have run (steal_percent). q ends it, the space bar measures at once.\n"
 		"\nExamples:\n"
 		"  hilum top\n"
 		"  hilum top --once --delay 5 -o json\n",

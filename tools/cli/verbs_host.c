@@ -25,6 +25,53 @@ static void print_bytes(const char *key, uint64_t bytes)
 	table_print_pair(stdout, key, "%s", text);
 }
 
+static void print_faults(const json_t *host)
+{
+	const json_t *faults = json_object_get(host, "faults");
+
+	table_print_pair(stdout, "Machine faults",
+			 "%" PRIu64 " NMIs, %" PRIu64 " machine checks corrected, %" PRIu64 " contained, %" PRIu64 " interrupt storms",
+			 json_number(faults, "nmis"), json_number(faults, "machine_checks_corrected"),
+			 json_number(faults, "machine_checks_contained"), json_number(faults, "interrupt_storms"));
+	if (json_number(host, "watchdog_seconds") != 0)
+		table_print_pair(stdout, "Watchdog", "%" PRIu64 " s", json_number(host, "watchdog_seconds"));
+}
+
+static void print_vulnerabilities(const json_t *host)
+{
+	json_t *all = json_object_get(host, "vulnerabilities"), *text;
+	const char *log = json_text(json_object_get(host, "last_boot"), "log"), *name;
+	char *safe;
+
+	json_object_foreach(all, name, text)
+	{
+		if (json_is_string(text))
+			table_print_pair(stdout, name, "%s", json_string_value(text));
+	}
+	if (log == NULL || *log == '\0')
+		return;
+	safe = text_safe(log, strlen(log), true);
+	printf("\nThe last lines of the run before this one:\n%s", safe);
+	free(safe);
+}
+
+/* How guests share it. */
+static void print_memory(const json_t *memory)
+{
+	const json_t *compaction = json_object_get(memory, "compaction");
+	uint64_t overcommit = json_number(memory, "overcommit_percent");
+
+	print_bytes("Not promised", json_number(memory, "spare_bytes"));
+	print_bytes("Largest block", json_number(memory, "largest_free_bytes"));
+	if (overcommit > 100)
+		table_print_pair(stdout, "Overcommit", "%" PRIu64 " %%", overcommit);
+	if (json_number(memory, "pages_scanned") != 0)
+		print_bytes("Saved by sharing", json_number(memory, "saved_bytes"));
+	if (json_number(compaction, "runs") != 0)
+		table_print_pair(stdout, "Compaction", "%s, %" PRIu64 " %%", text_or_dash(compaction, "state"),
+				 json_number(compaction, "progress_percent"));
+}
+
 static void print_host(const json_t *host)
 {
 	const json_t *memory = json_object_get(host, "memory"), *driver = json_object_get(host, "driver_vm"),
@@ -45,11 +92,14 @@ static void print_host(const json_t *host)
 	print_bytes("Memory size", json_number(memory, "total_bytes"));
 	print_bytes("Free memory", json_number(memory, "free_bytes"));
 	print_bytes("Hilum's own", json_number(memory, "hilum_bytes"));
+	print_memory(memory);
 	table_print_pair(stdout, "IOMMU", "%s%s", json_flag(host, "iommu") ? "yes" : "no",
 			 json_flag(host, "interrupt_remapping") ? ", interrupts too" : "");
 	table_print_pair(stdout, "Device faults", "%" PRIu64, json_number(host, "device_faults"));
 	table_print_pair(stdout, "Driver VM", "%s, restarted %" PRIu64 " times", text_or_dash(driver, "state"),
 			 json_number(driver, "restarts"));
+	table_print_pair(stdout, "Control VM", "restarted %" PRIu64 " times", json_number(json_object_get(host, "control_vm"), "restarts"));
+	print_faults(host);
 	table_print_pair(stdout, "State is kept", "%s",
 			 json_flag(host, "state_kept") ? "yes" : "no: definitions and tokens go with the next restart");
 	table_print_pair(stdout, "VMs", "%" PRIu64 " of %" PRIu64 " running", json_number(vms, "running"), json_number(vms, "defined"));
@@ -59,6 +109,7 @@ static void print_host(const json_t *host)
 			table_print_pair(stdout, "Address", "%s", json_string_value(address));
 	}
 	table_print_pair(stdout, "Fingerprint", "%s", text_or_dash(host, "fingerprint"));
+	print_vulnerabilities(host);
 }
 
 static enum cli_exit run_host(const struct cli_options *options, char **operands, int count)
@@ -80,7 +131,8 @@ const struct verb verb_host = {
 	.name = "host",
 	.operands = "",
 	.summary = "Show the machine",
-	.help = "Cores, memory, IOMMU, driver VM, addresses, and the fingerprint of its certificate.\n"
+	.help = "Cores, memory, IOMMU, driver VM, faults, addresses, the fingerprint of its certificate, the CPU's vulnerabilities,\n"
+		"and the last log of the run before this one, if a reset has left it.\n"
 		"\nExamples:\n"
 		"  hilum host\n"
 		"  hilum --host lab host -o json\n",

@@ -55,6 +55,10 @@ static void print_vcpus(const json_t *vcpus)
 		snprintf(group, sizeof(group), "vcpu.%zu", i);
 		print_figure(group, "time", json_number(vcpu, "run_ns"));
 		print_figure(group, "wait", json_number(vcpu, "ready_ns"));
+		print_figure(group, "delay", json_number(vcpu, "ready_ns"));
+		print_figure(group, "capped", json_number(vcpu, "capped_ns"));
+		print_figure(group, "core", json_number(vcpu, "core"));
+		print_figure(group, "migrations", json_number(vcpu, "migrations"));
 		print_figure(group, "switches", json_number(vcpu, "switches"));
 		print_figure(group, "interrupts", json_number(vcpu, "interrupts"));
 		print_exits(group, json_object_get(vcpu, "exits"));

@@ -83,6 +83,8 @@ static struct fake_vm *add_vm(struct manager_definition *definition)
 			continue;
 		vms[i] = (struct fake_vm){.used = true, .definition = definition, .console = vms[i].console};
 		vms[i].view = (struct manager_vm){.config = &definition->config, .version = 1};
+		vms[i].view.vcpus = definition->config.vcpus;
+		vms[i].view.autostart = definition->config.autostart == CONFIG_AUTOSTART_YES;
 		return &vms[i];
 	}
 	return NULL;
@@ -104,13 +106,54 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 		free_definition(vm->definition);
 	vm->definition = definition;
 	vm->view.version++;
+	vm->view.autostart = definition->config.autostart == CONFIG_AUTOSTART_YES;
 	vm->view.change_pending = fake_vm_has_figures(vm);
 	if (!vm->view.change_pending) {
 		free_definition(vm->running);
 		vm->running = NULL;
 		vm->view.config = &definition->config;
+		vm->view.vcpus = definition->config.vcpus;
 	}
 	event_add("vm.changed", definition->config.name, "%s", "");
+	return MANAGER_OK;
+}
+
+const struct config_vm *manager_defined(const char *name)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+
+	return vm != NULL ? &vm->definition->config : NULL;
+}
+
+static void take_schedule(struct config_vm *to, const struct config_vm *from)
+{
+	to->weight = from->weight;
+	to->cpus = from->cpus;
+	to->cap = from->cap;
+	to->reservation = from->reservation;
+	to->dedicated = from->dedicated;
+}
+
+/* The machine has four cores. */
+enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
+				     struct manager_error *error)
+{
+	struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL)
+		return MANAGER_NOT_FOUND;
+	if (now->cpus != 0 && (now->cpus & 0xF) == 0) {
+		snprintf(error->field, sizeof(error->field), "cpus");
+		snprintf(error->detail, sizeof(error->detail), "none of these cores is there for it");
+		return MANAGER_INVALID;
+	}
+	if (vm->running != NULL)
+		take_schedule(&vm->running->config, now);
+	if (vm->definition != vm->running)
+		take_schedule(&vm->definition->config, next);
+	vm->view.version++;
+	vm->view.from_file = false;
+	event_add("vm.changed", name, "its schedule");
 	return MANAGER_OK;
 }
 
@@ -158,6 +201,9 @@ static enum manager_result start(struct fake_vm *vm, struct manager_error *error
 		free_definition(vm->running);
 	vm->running = vm->definition;
 	vm->view.config = &vm->running->config;
+	vm->memory_max = config->memory_max;
+	vm->memory_min = config->memory_min;
+	vm->view.vcpus = vm->running->config.vcpus;
 	vm->view.state = MANAGER_RUNNING;
 	vm->view.change_pending = false;
 	vm->view.started_ns = sim_wall_ns();
@@ -180,6 +226,7 @@ static void stop(struct fake_vm *vm, enum manager_state state, const char *why)
 	vm->view.state = state;
 	vm->view.crashes += state == MANAGER_CRASHED;
 	vm->view.config = &vm->definition->config;
+	vm->view.vcpus = vm->definition->config.vcpus;
 	vm->view.change_pending = false;
 	vm->button_ns = vm->plug_ns = 0;
 	snprintf(vm->view.last_exit, sizeof(vm->view.last_exit), "%s", why);
@@ -328,7 +375,7 @@ static void define_first(unsigned i)
 	struct config_vm *config = &definition->config;
 
 	*config = (struct config_vm){.kernel = "vmlinuz", .initrd = "initrd", .cmdline = "console=ttyS0 quiet", .memory_bytes = 512ull << 20,
-				     .vcpus = 2, .weight = 256, .prefault = true, .hugepages = true, .serial = true,
+				     .vcpus = 2, .vcpus_max = 2, .weight = 256, .prefault = true, .hugepages = true, .serial = true,
 				     .balloon_bytes = CONFIG_NO_BALLOON, .on_reboot = CONFIG_ACTION_RESTART, .disk_count = 1,
 				     .nic_count = 1};
 	snprintf(config->name, sizeof(config->name), i == 0 ? "linux" : i == 1 ? "spare" : "vm%u", i);
@@ -339,7 +386,7 @@ static void define_first(unsigned i)
 
 	if (vm == NULL)
 		abort();
-	vm->view.from_file = true;
+	vm->view.from_file = vm->view.autostart = true;
 }
 
 void fake_manager_start(unsigned count)

@@ -17,20 +17,26 @@ extern const unsigned metric_family_count;
 
 /* Of the host, in metrics_host.c. */
 void metrics_write_info(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_machine_faults(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_boot_reason(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_boot_time(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_guest_memory(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_merged(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_moved(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_memory(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_cores(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_iommu(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_faults(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_driver_up(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_driver_restarts(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_control_restarts(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_state_kept(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_connections(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_accepted(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_dropped(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_handshakes(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_control_busy(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_handshake_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_up(struct text *text, const char *name, const struct manager_host *host);
 

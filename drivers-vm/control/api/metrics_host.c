@@ -46,6 +46,17 @@ void metrics_write_boot_reason(struct text *text, const char *name, const struct
 	text_add_string(text, "} 1\n");
 }
 
+void metrics_write_machine_faults(struct text *text, const char *name, const struct manager_host *host)
+{
+	const struct hilum_host_health *h = &host->health;
+
+	text_format(text, "%s{kind=\"nmi\"} %" PRIu64 "\n", name, h->nmis);
+	text_format(text, "%s{kind=\"spurious_interrupt\"} %" PRIu64 "\n", name, h->spurious);
+	text_format(text, "%s{kind=\"interrupt_storm\"} %" PRIu64 "\n", name, h->storms);
+	text_format(text, "%s{kind=\"machine_check_corrected\"} %" PRIu64 "\n", name, h->checks_corrected);
+	text_format(text, "%s{kind=\"machine_check_contained\"} %" PRIu64 "\n", name, h->checks_contained);
+}
+
 void metrics_write_time(struct text *text, const char *name, const struct manager_host *host)
 {
 	write_seconds(text, name, host->wall_clock_ns);
@@ -64,6 +75,38 @@ void metrics_write_memory(struct text *text, const char *name, const struct mana
 	text_format(text, "%s{kind=\"free\"} %" PRIu64 "\n", name, info->free_bytes);
 	text_format(text, "%s{kind=\"hilum\"} %" PRIu64 "\n", name, info->pool_bytes + info->kernel_bytes);
 	text_format(text, "%s{kind=\"pool_free\"} %" PRIu64 "\n", name, info->pool_free_bytes);
+}
+
+void metrics_write_guest_memory(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct manager_memory memory;
+
+	(void)host;
+	manager_memory(&memory);
+	text_format(text, "%s{kind=\"promised\"} %" PRIu64 "\n", name, memory.promised);
+	text_format(text, "%s{kind=\"resident\"} %" PRIu64 "\n", name, memory.resident);
+	text_format(text, "%s{kind=\"spare\"} %" PRIu64 "\n", name, memory.spare);
+	text_format(text, "%s{kind=\"saved\"} %" PRIu64 "\n", name, memory.saved);
+	text_format(text, "%s{kind=\"largest_free\"} %" PRIu64 "\n", name, memory.largest_free);
+}
+
+void metrics_write_merged(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct manager_memory memory;
+
+	(void)host;
+	manager_memory(&memory);
+	text_format(text, "%s{what=\"scanned\"} %" PRIu64 "\n", name, memory.scanned);
+	text_format(text, "%s{what=\"merged\"} %" PRIu64 "\n", name, memory.merged);
+}
+
+void metrics_write_moved(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct manager_memory memory;
+
+	(void)host;
+	manager_memory(&memory);
+	write_number(text, name, memory.compaction.moved_bytes);
 }
 
 void metrics_write_cores(struct text *text, const char *name, const struct manager_host *host)
@@ -89,6 +132,16 @@ void metrics_write_driver_up(struct text *text, const char *name, const struct m
 void metrics_write_driver_restarts(struct text *text, const char *name, const struct manager_host *host)
 {
 	write_number(text, name, host->driver_restarts);
+}
+
+void metrics_write_control_restarts(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, host->control_restarts);
+}
+
+void metrics_write_control_busy(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_seconds(text, name, host->control_busy_ns);
 }
 
 void metrics_write_state_kept(struct text *text, const char *name, const struct manager_host *host)

@@ -56,6 +56,15 @@ static void write_overhead(struct text *text, const char *name, const struct man
 		write_sample(text, name, vm, status.kernel_bytes + status.table_bytes);
 }
 
+static void write_resident(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	struct manager_vm_memory memory;
+
+	(void)tsc_hz;
+	if (runs(vm) && manager_vm_memory(vm->config->name, &memory))
+		write_sample(text, name, vm, memory.resident);
+}
+
 /* What the guest has left of its memory. */
 static void write_balloon(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
@@ -69,13 +78,13 @@ static void write_balloon(struct text *text, const char *name, const struct mana
 static void write_vcpu_count(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
 	(void)tsc_hz;
-	write_sample(text, name, vm, vm->config->vcpus);
+	write_sample(text, name, vm, vm->vcpus);
 }
 
 static void write_cpu_time(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
 	text_format(text, "%s{domain=\"%s\"} ", name, vm->config->name);
-	text_add_seconds(text, vm_cpu_ns(vm->config->name, vm->config->vcpus, tsc_hz));
+	text_add_seconds(text, vm_cpu_ns(vm->config->name, HILUM_MAX_VCPUS, tsc_hz));
 	text_add(text, "\n", 1);
 }
 
@@ -97,7 +106,7 @@ static void write_vcpu_seconds(struct text *text, const char *name, const struct
 {
 	struct hilum_vcpu_stats stats;
 
-	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++) {
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++) {
 		uint64_t ticks = *(const uint64_t *)((const char *)&stats + offset);
 
 		text_format(text, "%s{domain=\"%s\",vcpu=\"%u\"} ", name, vm->config->name, i);
@@ -116,12 +125,26 @@ static void write_vcpu_delay(struct text *text, const char *name, const struct m
 	write_vcpu_seconds(text, name, vm, offsetof(struct hilum_vcpu_stats, ready_tsc), tsc_hz);
 }
 
-static void write_exits(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+static void write_vcpu_capped(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	write_vcpu_seconds(text, name, vm, offsetof(struct hilum_vcpu_stats, capped_tsc), tsc_hz);
+}
+
+static void write_vcpu_core(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
 	struct hilum_vcpu_stats stats;
 
 	(void)tsc_hz;
 	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++)
+		text_format(text, "%s{domain=\"%s\",vcpu=\"%u\"} %u\n", name, vm->config->name, i, (unsigned)stats.core);
+}
+
+static void write_exits(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	struct hilum_vcpu_stats stats;
+
+	(void)tsc_hz;
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++)
 		for (unsigned reason = 0; reason < HILUM_EXIT_COUNT; reason++)
 			text_format(text, "%s{vm=\"%s\",vcpu=\"%u\",reason=\"%s\"} %" PRIu64 "\n", name, vm->config->name, i,
 				    vm_exit_name(reason), stats.exits[reason]);
@@ -131,7 +154,7 @@ static void write_vcpu_counts(struct text *text, const char *name, const struct 
 {
 	struct hilum_vcpu_stats stats;
 
-	for (unsigned i = 0; i < vm->config->vcpus && manager_vcpu_stats(vm->config->name, i, &stats); i++)
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++)
 		text_format(text, "%s{vm=\"%s\",vcpu=\"%u\"} %" PRIu64 "\n", name, vm->config->name, i,
 			    *(const uint64_t *)((const char *)&stats + offset));
 }
@@ -146,6 +169,12 @@ static void write_switches(struct text *text, const char *name, const struct man
 {
 	(void)tsc_hz;
 	write_vcpu_counts(text, name, vm, offsetof(struct hilum_vcpu_stats, switches));
+}
+
+static void write_migrations(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	(void)tsc_hz;
+	write_vcpu_counts(text, name, vm, offsetof(struct hilum_vcpu_stats, migrations));
 }
 
 /* ---- Disks and cards --------------------------------------------------------------------------------------------------------------- */
@@ -199,11 +228,22 @@ const struct metric_family metric_families[] = {
 	HOST("node_time_seconds", "gauge", "System time in seconds since epoch (1970).", metrics_write_time),
 	HOST("node_boot_time_seconds", "gauge", "Node boot time, in unixtime.", metrics_write_boot_time),
 	HOST("hilum_host_memory_bytes", "gauge", "Memory of the machine: all, free, and what Hilum itself has.", metrics_write_memory),
+	HOST("hilum_host_guest_memory_bytes", "gauge",
+	     "Memory for guests: promised and resident of those populated at first access, spare, what sharing saves, largest free block.",
+	     metrics_write_guest_memory),
+	HOST("hilum_host_shared_pages_total", "counter", "Pages looked at for sharing, and pages that were merged.", metrics_write_merged),
+	HOST("hilum_host_compaction_moved_bytes_total", "counter", "Memory of guests that was moved to make larger free blocks.",
+	     metrics_write_moved),
 	HOST("hilum_host_cores", "gauge", "Cores of the machine that run VMs.", metrics_write_cores),
 	HOST("hilum_iommu_enabled", "gauge", "Whether devices reach only the memory that they are given.", metrics_write_iommu),
 	HOST("hilum_iommu_faults_total", "counter", "Accesses of devices that the IOMMU stopped.", metrics_write_faults),
+	HOST("hilum_machine_faults_total", "counter", "NMIs, interrupts that nobody or too many asked for, and machine checks.",
+	     metrics_write_machine_faults),
 	HOST("hilum_driver_vm_up", "gauge", "Whether the driver VM runs.", metrics_write_driver_up),
 	HOST("hilum_driver_vm_restarts_total", "counter", "Restarts of the driver VM.", metrics_write_driver_restarts),
+	HOST("hilum_control_vm_restarts_total", "counter", "Restarts of the control VM.", metrics_write_control_restarts),
+	HOST("hilum_control_vm_busy_seconds_total", "counter", "Time in which the control VM did not wait for something to do.",
+	     metrics_write_control_busy),
 	HOST("hilum_state_kept", "gauge", "Whether definitions and tokens survive a restart of the machine.", metrics_write_state_kept),
 	HOST("hilum_api_connections", "gauge", "Connections to the API, those that have not shaken hands yet among them.",
 	     metrics_write_connections),
@@ -220,8 +260,10 @@ const struct metric_family metric_families[] = {
 	VM("info_virtual_cpus", "gauge", "Virtual CPUs of the VM.", write_vcpu_count),
 	VM("info_cpu_time_seconds_total", "counter", "Time that the VM's virtual CPUs have run.", write_cpu_time),
 	VM("memory_stats_actual_balloon_bytes", "gauge", "Memory that the balloon leaves to the guest.", write_balloon),
+	VM("memory_stats_rss_bytes", "gauge", "Memory of the machine that the VM has.", write_resident),
 	VM("vcpu_time_seconds_total", "counter", "Time that the virtual CPU has run.", write_vcpu_time),
 	VM("vcpu_delay_seconds_total", "counter", "Time that the virtual CPU could have run but waited for a core.", write_vcpu_delay),
+	VM("vcpu_cpu", "gauge", "Core where the virtual CPU is.", write_vcpu_core),
 
 	VM("block_stats_read_bytes_total", "counter", "Bytes read from the disk.", write_disk_read_bytes),
 	VM("block_stats_read_requests_total", "counter", "Read requests to the disk.", write_disk_reads),
@@ -240,6 +282,8 @@ const struct metric_family metric_families[] = {
 	HILUM("exits_total", "counter", "VM exits by reason.", write_exits),
 	HILUM("interrupts_total", "counter", "Interrupts delivered to the virtual CPU.", write_interrupts),
 	HILUM("switches_total", "counter", "Times that the virtual CPU was switched to.", write_switches),
+	HILUM("capped_seconds_total", "counter", "Time that the virtual CPU could have run but its cap forbade.", write_vcpu_capped),
+	HILUM("migrations_total", "counter", "Times that the virtual CPU went to another core.", write_migrations),
 	HILUM("overhead_bytes", "gauge", "Memory that the kernel spends on the VM.", write_overhead),
 	HILUM("starts_total", "counter", "Starts of the VM.", write_starts),
 	HILUM("crashes_total", "counter", "Crashes of the VM.", write_crashes),

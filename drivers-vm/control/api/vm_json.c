@@ -66,13 +66,13 @@ static void write_members(struct json_out *json, const struct manager_vm *vm, co
 
 	json_put_string(json, "name", vm->config->name);
 	json_put_string(json, "state", vm_state_name(vm->state));
-	json_put_uint(json, "vcpus", vm->config->vcpus);
+	json_put_uint(json, "vcpus", vm->vcpus);
 	json_put_uint(json, "memory_bytes", vm->config->memory_bytes);
 	if (started != 0)
 		json_put_time(json, "started", started);
 	json_put_uint(json, "uptime_seconds", has_figures(vm) && started != 0 && now > started ? (now - started) / SECOND_NS : 0);
 	json_put_bool(json, "change_pending", vm->change_pending);
-	json_put_uint(json, "cpu_ns", vm_cpu_ns(vm->config->name, vm->config->vcpus, host->info.tsc_hz));
+	json_put_uint(json, "cpu_ns", vm_cpu_ns(vm->config->name, HILUM_MAX_VCPUS, host->info.tsc_hz));
 }
 
 void vm_write_summary(struct json_out *json, const struct manager_vm *vm)
@@ -90,6 +90,9 @@ static void write_vcpu(struct json_out *json, const struct hilum_vcpu_stats *sta
 	json_open(json, '{');
 	json_put_uint(json, "run_ns", vm_tsc_to_ns(stats->run_tsc, tsc_hz));
 	json_put_uint(json, "ready_ns", vm_tsc_to_ns(stats->ready_tsc, tsc_hz));
+	json_put_uint(json, "capped_ns", vm_tsc_to_ns(stats->capped_tsc, tsc_hz));
+	json_put_uint(json, "core", stats->core);
+	json_put_uint(json, "migrations", stats->migrations);
 	json_put_uint(json, "switches", stats->switches);
 	json_put_uint(json, "interrupts", stats->injected);
 	json_key(json, "exits");
@@ -107,7 +110,7 @@ static void write_vcpus(struct json_out *json, const struct config_vm *config, u
 
 	json_key(json, "vcpus");
 	json_open(json, '[');
-	for (unsigned i = 0; i < config->vcpus && manager_vcpu_stats(config->name, i, &stats); i++)
+	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(config->name, i, &stats); i++)
 		write_vcpu(json, &stats, tsc_hz);
 	json_close(json, ']');
 }
@@ -115,12 +118,18 @@ static void write_vcpus(struct json_out *json, const struct config_vm *config, u
 static void write_memory(struct json_out *json, const struct config_vm *config)
 {
 	struct hilum_vm_status status = {0};
+	struct manager_vm_memory memory = {0};
 	bool known = manager_status(config->name, &status);
 
+	manager_vm_memory(config->name, &memory);
 	json_key(json, "memory");
 	json_open(json, '{');
 	json_put_uint(json, "bytes", known ? status.memory_bytes : config->memory_bytes);
 	json_put_uint(json, "balloon_bytes", manager_balloon_bytes(config->name));
+	json_put_uint(json, "balloon_target_bytes", memory.balloon_target);
+	json_put_uint(json, "resident_bytes", memory.resident);
+	json_put_uint(json, "max_bytes", memory.most);
+	json_put_uint(json, "min_bytes", memory.least);
 	json_put_uint(json, "kernel_bytes", status.kernel_bytes);
 	json_put_uint(json, "table_bytes", status.table_bytes);
 	json_close(json, '}');
@@ -173,7 +182,7 @@ static void write_stats(struct json_out *json, const struct config_vm *config, u
 {
 	json_key(json, "stats");
 	json_open(json, '{');
-	json_put_uint(json, "cpu_ns", vm_cpu_ns(config->name, config->vcpus, tsc_hz));
+	json_put_uint(json, "cpu_ns", vm_cpu_ns(config->name, HILUM_MAX_VCPUS, tsc_hz));
 	write_vcpus(json, config, tsc_hz);
 	write_memory(json, config);
 	write_disks(json, config);
@@ -192,6 +201,8 @@ void vm_write(struct json_out *json, const struct manager_vm *vm)
 	json_put_uint(json, "starts", vm->starts);
 	json_put_uint(json, "crashes", vm->crashes);
 	json_put_bool(json, "from_file", vm->from_file);
+	json_put_bool(json, "autostart", vm->autostart);
+	json_put_bool(json, "core_kept", vm->core_kept);
 	json_put_uint(json, "version", vm->version);
 	json_key(json, "config");
 	config_write_json(json, vm->config);

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define OPCODE_PUSHF 0x9C
+#define OPCODE_TWO   0x0F
+#define OPCODE_REX   0x40 /* to 4F, in 64-bit mode */
 #define DR6_BS	     (1ull << 14)
 #define DR6_HITS     15ull
 
@@ -17,16 +19,53 @@
 #define VECTOR_BP 3u
 #define VECTOR_UD 6u
 
+#define INSTRUCTION_BYTES_MAX 15u
+
+static const uint8_t prefixes[] = { 0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3 };
+
 /* ---- Going ------------------------------------------------------------------------------------------------ */
 
-/* One instruction, by TF. */
+/* The opcode at RIP, behind prefixes; of two bytes 0F00 and the second. Zero: it cannot be read. */
+static unsigned opcode_at(struct gdb_stub *stub, struct hilum_vcpu_state *s)
+{
+	uint8_t byte;
+
+	for (uint64_t at = gdb_linear_rip(s), end = at + INSTRUCTION_BYTES_MAX; at != end && gdb_memory_read(stub, s, at, &byte, 1); at++) {
+		if (byte == OPCODE_TWO)
+			return gdb_memory_read(stub, s, at + 1, &byte, 1) ? OPCODE_TWO << 8 | byte : 0;
+		if (byte != 0 && memchr(prefixes, byte, sizeof(prefixes)) == NULL && !(gdb_is_long(s) && (byte & 0xF0) == OPCODE_REX))
+			return byte;
+	}
+	return 0;
+}
+
+/* What reads or writes IF, or waits: PUSHF, POPF, INT3, INT, INTO, IRET, INT1, HLT, CLI, STI, SYSCALL, SYSRET, SYSENTER, SYSEXIT. */
+static bool opcode_concerns_if(unsigned opcode)
+{
+	static const uint16_t those[] = {
+		OPCODE_PUSHF, 0x9D, 0xCC, 0xCD, 0xCE, 0xCF, 0xF1, 0xF4, 0xFA, 0xFB, 0x0F05, 0x0F07, 0x0F34, 0x0F35,
+	};
+
+	for (unsigned i = 0; i < sizeof(those) / sizeof(those[0]); i++)
+		if (opcode == those[i])
+			return true;
+	return false;
+}
+
+/*
+ * One instruction, by TF. No interrupt comes before it: its handler could wait for a vCPU that stands still while this one steps over a
+ * breakpoint, for ever. What concerns IF itself is let alone.
+ */
 static void begin_step(struct gdb_stub *stub, struct gdb_vcpu *v, struct hilum_vcpu_state *s)
 {
-	uint8_t opcode = 0;
+	unsigned opcode = opcode_at(stub, s);
 
 	v->traced = s->rflags & GDB_RFLAGS_TF;
-	v->pushes_flags = gdb_memory_read(stub, s, gdb_linear_rip(s), &opcode, 1) && opcode == OPCODE_PUSHF;
+	v->pushes_flags = opcode == OPCODE_PUSHF;
+	v->masked = (s->rflags & GDB_RFLAGS_IF) && s->activity == HILUM_ACTIVITY_RUN && opcode != 0 && !opcode_concerns_if(opcode);
 	s->rflags |= GDB_RFLAGS_TF;
+	if (v->masked)
+		s->rflags &= ~GDB_RFLAGS_IF;
 }
 
 static void lend_debug_registers(struct gdb_stub *stub, struct gdb_vcpu *v, struct hilum_vcpu_state *s)
@@ -151,12 +190,14 @@ static enum gdb_reason look_at(struct gdb_stub *stub, struct gdb_vcpu *v, struct
 	return GDB_REASON_NONE;
 }
 
-/* TF as the guest had it, and in what it has just pushed. */
+/* TF and IF as the guest had them, and TF in what it has just pushed. */
 static void end_step(struct gdb_stub *stub, struct gdb_vcpu *v, struct hilum_vcpu_state *s)
 {
 	uint64_t pushed;
 	uint64_t top = s->gpr[4] + (gdb_is_long(s) ? 0 : s->ss.base);
 
+	if (v->masked)
+		s->rflags |= GDB_RFLAGS_IF;
 	if (v->traced)
 		return;
 	s->rflags &= ~GDB_RFLAGS_TF;

@@ -180,7 +180,7 @@ static void let_go(struct session *s)
 static void begin(struct session *s, bool ended)
 {
 	struct gdb_target target = {
-		.opaque = s, .vcpus = guest_of(s)->config->vcpus, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu,
+		.opaque = s, .vcpus = guest_of(s)->vcpus, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu,
 		.run = run_vcpu, .set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
 	};
 	struct guest *g = guest_at(s->slot);

@@ -50,6 +50,7 @@ struct gdb_vcpu {
 	bool detour;	   /* one step of the stub's own: a MOV to CR3 is executed, breakpoints are looked at, and it goes on */
 	bool traced;	   /* TF was the guest's already */
 	bool pushes_flags; /* the instruction under way, and TF with them */
+	bool masked;	   /* IF was set, and is clear for the step */
 	bool lent;	   /* DR0 to DR3 and DR7 are the debugger's; its own are here: */
 	uint64_t dr[4], dr6, dr7;
 	enum gdb_reason reason;

@@ -95,9 +95,14 @@ static void disk_flush(void *ctx, void (*done)(bool ok))
 	begin();
 }
 
-void port_disk_start(uint8_t *area, uint64_t sectors, void (*kick)(void))
+void port_disk_expect(uint64_t sectors)
 {
 	disk = (struct store_disk){.sectors = sectors, .read = disk_read, .write = disk_write, .flush = disk_flush};
+}
+
+void port_disk_start(uint8_t *area, uint64_t sectors, void (*kick)(void))
+{
+	port_disk_expect(sectors);
 	shared = area;
 	ring = kick;
 	port_queue_init(&queue, area, PORT_AREA_DISK, PORT_AREA_DISK_ENTRIES);

@@ -12,6 +12,8 @@ void port_net_stop(void);
 
 /* The disk, of `sectors`; an operation that was under way when it stopped is begun again. */
 void port_disk_start(uint8_t *area, uint64_t sectors, void (*kick)(void));
+/* It was there with another control VM, and will be again: operations wait. */
+void port_disk_expect(uint64_t sectors);
 /* It may come back: operations wait. */
 void port_disk_stop(void);
 /* It does not come back: operations fail. */

@@ -3,6 +3,8 @@
 
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/device.h"
+#include "drivers-vm/control/guard.h"
+#include "drivers-vm/control/recover.h"
 #include "drivers-vm/control/net/port.h"
 #include "drivers-vm/control/net/port_private.h"
 #include "drivers-vm/control/store/store_boots.h"
@@ -20,6 +22,8 @@ static hilum_handle_t memory, doorbell;
 static struct channel_port_place place;				 /* of the partition, as the first driver VM found it, and ... */
 static struct channel_port_disk found_disks[CHANNEL_PORT_FOUND]; /* ... all disks with one */
 static bool asked, settled;
+static bool counted; /* this start of the machine */
+static bool takes_over; /* from another control VM, whose port the driver VM has */
 
 static void kick(void)
 {
@@ -44,7 +48,7 @@ static bool prepare(void)
 	int64_t event = make_area() ? hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_PORT, 0) : HILUM_E_NO_MEMORY;
 
 	doorbell = event > 0 ? (hilum_handle_t)event : 0;
-	return event > 0 && driver_map(memory, CHANNEL_PORT_GPA, PORT_AREA_BYTES) >= 0;
+	return event > 0 && (takes_over || driver_map(memory, CHANNEL_PORT_GPA, PORT_AREA_BYTES) >= 0);
 }
 
 /* Disks that a guest of the file has whole: it could put a table there that names a partition like ours. */
@@ -85,7 +89,11 @@ void port_setup(const struct config *config)
 		port_end();
 		return;
 	}
-	memset(area, 0, PORT_AREA_BYTES);
+	if (takes_over)
+		m.port.flags |= CHANNEL_PORT_PEER; /* the driver VM empties it, as it still looks at it */
+	else
+		memset(area, 0, PORT_AREA_BYTES);
+	takes_over = false;
 	choose_card(config, &m);
 	/* Nothing that turns up later is the state of this run. */
 	m.port.flags |= settled ? CHANNEL_PORT_AGAIN : 0;
@@ -132,7 +140,7 @@ void port_setup_answered(const struct channel_message *m)
 
 void port_stop(void)
 {
-	asked = false;
+	asked = takes_over = false;
 	port_net_stop();
 	port_disk_stop();
 	if (doorbell != 0)
@@ -156,7 +164,6 @@ bool port_is_settled(void)
 
 uint64_t port_run(void)
 {
-	static bool counted;
 	uint64_t now = service_tsc_to_ns(service_tsc()), next;
 
 	do
@@ -181,12 +188,11 @@ static bool wait_until(bool (*is_so)(void), uint64_t timeout_ns)
 {
 	const uint64_t mine = 1ull << CONTROL_EVENT_DRIVER | 1ull << CONTROL_EVENT_DEVICE;
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
-	struct hypercall_trap none;
 
 	for (port_run(); !is_so(); port_run()) {
 		if (service_tsc() >= deadline || driver_ending() != NULL)
 			return false;
-		hypercall_wait(0, deadline, &none);
+		guard_wait(deadline);
 		/* Only these events are taken here: the others stay pending for the main loop. */
 		uint64_t events = __atomic_fetch_and(&service_shared()->pending[0][0], ~mine, __ATOMIC_ACQ_REL);
 		driver_poll();
@@ -210,4 +216,27 @@ void port_wait_for_write(uint64_t timeout_ns)
 {
 	if (!wait_until(is_written, timeout_ns))
 		service_log("state: the last changes could not be written");
+}
+
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+
+void port_keep(struct recover_kept *kept)
+{
+	RECOVER_KEEP(kept, memory);
+	RECOVER_KEEP(kept, place);
+	RECOVER_KEEP(kept, found_disks);
+	RECOVER_KEEP(kept, settled);
+	RECOVER_KEEP(kept, counted);
+}
+
+void port_recover(void)
+{
+	if (memory != 0 && (!recover_claim(memory, HILUM_OBJECT_MEMORY) ||
+			    hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, AREA_HERE, 0, PORT_AREA_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0))
+		memory = 0;
+	takes_over = memory != 0;
+	settled = true; /* what was not there yet is not waited for any more */
+	if (place.sectors != 0)
+		port_disk_expect(place.sectors);
+	store_resume(place.sectors != 0 ? port_disk() : NULL);
 }

@@ -18,6 +18,18 @@ struct entry {
 static struct entry *entries;
 static size_t serialized_bytes;
 static uint64_t changes;
+static void (*watch)(void);
+
+void store_set_watcher(void (*watcher)(void))
+{
+	watch = watcher;
+}
+
+void store_tell_watcher(void)
+{
+	if (watch != NULL)
+		watch();
+}
 
 /* The place of the first entry whose key is not before `key`. */
 static struct entry **place_of(const char *key)
@@ -114,6 +126,7 @@ bool store_put(const char *key, const void *value, size_t bytes, uint32_t flags)
 	if (!insert(key, value, bytes, flags))
 		return false;
 	changes++;
+	store_tell_watcher();
 	return true;
 }
 
@@ -125,6 +138,7 @@ void store_remove(const char *key)
 		return;
 	take_out(at);
 	changes++;
+	store_tell_watcher();
 }
 
 uint64_t store_changes(void)

@@ -7,6 +7,9 @@
 /* Grows with each change. */
 uint64_t store_changes(void);
 
+/* Something has changed that the watcher is to see. */
+void store_tell_watcher(void);
+
 /* Of all values, as store_format.h has them; at most STORE_BYTES. */
 size_t store_serialized_bytes(void);
 void store_serialize(uint8_t *to);

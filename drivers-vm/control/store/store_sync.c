@@ -199,6 +199,26 @@ void store_open(const struct store_disk *of)
 		disk->read(disk->ctx, sector_of(0, 0), sector, sizeof(sector), header_is_read);
 }
 
+void store_get_position(struct store_position *out)
+{
+	*out = (struct store_position){.sequence = writing.sequence, .newest = writing.newest, .kept = kept};
+}
+
+void store_set_position(const struct store_position *position)
+{
+	writing.sequence = position->sequence;
+	writing.newest = position->newest % STORE_SLOTS;
+	kept = position->kept;
+}
+
+void store_resume(const struct store_disk *of)
+{
+	disk = of;
+	ready = true;
+	kept &= of != NULL && of->sectors >= STORE_SECTORS_MIN;
+	writing.changes = UINT64_MAX; /* nobody knows how many of them are on the disk */
+}
+
 void store_abandon(void)
 {
 	ready = true;
@@ -223,6 +243,7 @@ static void finish_writing(bool ok)
 		writing.again = true;
 		writing.again_ns = 0;
 	}
+	store_tell_watcher();
 	if (ok == writing.complained)
 		service_log("state: %s", ok ? "written again" : "it cannot be written: tried again and again");
 	writing.complained = !ok;

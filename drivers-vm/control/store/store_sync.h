@@ -11,6 +11,19 @@
 /* Begins to read; once. `disk` stays the caller's and must stay. NULL: there is none, nothing is kept. */
 void store_open(const struct store_disk *disk);
 
+/* Where on the disk the state is that counts. */
+struct store_position {
+	uint64_t sequence;
+	uint32_t newest; /* its slot */
+	bool kept;
+};
+void store_get_position(struct store_position *out);
+
+/* Instead of store_open, when another control VM has read it: all values are in memory (store_load), the state that counts is there, and all is
+ * written anew. NULL: there is no disk. */
+void store_set_position(const struct store_position *position);
+void store_resume(const struct store_disk *disk);
+
 /* It takes too long: nothing is kept. */
 void store_abandon(void);
 

@@ -2,12 +2,22 @@
 #include "tests/unit/fake_kernel/machine.h"
 
 #include "arch/x86_64/features.h"
+#include "kernel/start.h"
 #include "mm/frame.h"
 
 struct vm *control;
 struct vcpu *caller;
 
 static struct memory_object *control_ram;
+unsigned fake_control_restarts;
+
+/* kernel/start.c's. */
+void control_vm_restart(struct vcpu *v)
+{
+	fake_control_restarts++;
+	v->vm->status.state = HILUM_VM_RUNNING;
+	vcpu_run(v);
+}
 static uint64_t pages_before, objects_before, guest_before, host_refs_before;
 
 static void set_format(void)

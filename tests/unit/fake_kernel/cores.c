@@ -80,7 +80,7 @@ static bool core_has_work(unsigned id)
 {
 	struct cpu *cpu = cpu_table[id];
 
-	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.first != NULL || cpu->realtime.first != NULL;
+	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.first != NULL || cpu->loose.first != NULL || cpu->realtime.first != NULL;
 }
 
 void fake_settle(void)
@@ -244,6 +244,11 @@ static void backend_nothing(struct vcpu *v)
 	(void)v;
 }
 
+static void backend_watch_pause(struct vcpu *v, bool watch)
+{
+	backend_of(v)->watches_pause = watch;
+}
+
 static void backend_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 {
 	(void)mask;
@@ -276,6 +281,7 @@ static struct virt_ops backend = {
 	.note_single_step = backend_note_single_step,
 	.set_efer = backend_set_efer,
 	.write_offset_and_pat = backend_nothing,
+	.watch_pause = backend_watch_pause,
 	.get_state = backend_get_state,
 	.set_state = backend_set_state,
 	.idle = backend_idle,
@@ -289,6 +295,7 @@ void fake_cores_boot(unsigned cores)
 	fake_others_are_late = false;
 	spins = 0;
 	cpu_count = cores;
+	sched_idle_cores = sched_dedicated_cores = 0;
 	for (unsigned i = 0; i < cores; i++) {
 		cpu_table[i] = calloc(1, sizeof(struct cpu));
 		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
@@ -303,6 +310,10 @@ void fake_cores_end(void)
 	for (unsigned i = 0; i < cpu_count; i++) {
 		assert_null(cpu_table[i]->timers.first == &cpu_table[i]->slice.node ? NULL : cpu_table[i]->timers.first);
 		assert_null(cpu_table[i]->fair.first);
+		assert_null(cpu_table[i]->loose.first);
+		assert_null(cpu_table[i]->refills.first);
+		assert_int_equal(cpu_table[i]->waiting, 0);
+		assert_int_equal(cpu_table[i]->reserved, 0);
 		assert_null(cpu_table[i]->realtime.first);
 		free(cpu_table[i]);
 		cpu_table[i] = NULL;

@@ -17,6 +17,7 @@
 
 #include "kernel/event.h"
 #include "kernel/exit.h"
+#include "arch/x86_64/trap.h"
 #include "kernel/forward.h"
 #include "kernel/host.h"
 #include "kernel/sched.h"
@@ -37,7 +38,7 @@ struct fake_backend {
 	uint64_t cr2;
 	unsigned loads, unloads, fpu_saves, single_steps, dumps, entries;
 	uint64_t event; /* injected at the last entry, and whether a window was open */
-	bool window;
+	bool window, watches_pause;
 	struct hilum_vcpu_state state; /* as set_state left it */
 	uint32_t state_mask;
 };
@@ -91,8 +92,13 @@ extern bool fake_others_are_late;
 
 extern unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered;
 extern uint64_t fake_deadline[CORES_MAX];
-extern unsigned fake_log_lines;
+extern unsigned fake_log_lines, fake_control_restarts;
 extern char fake_log_last[256];
+/* What root mode did about speculation; what the banks say at the next #MC; how the run is said to end. */
+extern uint64_t fake_spec_ctrl;
+extern unsigned fake_vm_changes, fake_predictor_barriers;
+extern enum machine_check fake_machine_check;
+extern enum hilum_end fake_end;
 extern uint32_t fake_gsi_unmasked, fake_gsi_masked, fake_gsi_routed;
 
 static inline struct fake_backend *backend_of(const struct vcpu *v)

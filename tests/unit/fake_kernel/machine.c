@@ -6,6 +6,7 @@
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/speculation.h"
 #include "arch/x86_64/timer.h"
 #include "arch/x86_64/trap.h"
 #include "boot/boot.h"
@@ -222,4 +223,34 @@ void *early_map(hpa_t hpa, uint64_t bytes)
 {
 	(void)bytes;
 	return fake_ram + hpa;
+}
+
+/* ---- The machine's health ---- */
+
+struct hilum_host_health host_health;
+struct hilum_last_run log_last_run;
+uint64_t speculation_guest_bits, fake_spec_ctrl;
+unsigned fake_vm_changes, fake_predictor_barriers;
+enum machine_check fake_machine_check;
+enum hilum_end fake_end;
+
+void speculation_set_control(uint64_t guest)
+{
+	fake_spec_ctrl = guest;
+}
+
+void speculation_change_vm(bool predictors)
+{
+	fake_vm_changes++;
+	fake_predictor_barriers += predictors;
+}
+
+enum machine_check machine_check_take(bool exception)
+{
+	return exception ? fake_machine_check : MACHINE_CHECK_CORRECTED;
+}
+
+void log_set_end(enum hilum_end end)
+{
+	fake_end = end;
 }

@@ -42,13 +42,18 @@ function cpus(config) {
 	return `cores ${Array.isArray(config.cpus) ? config.cpus.join(', ') : config.cpus}`;
 }
 
+function share(config) {
+	const limits = [config.cap && `cap ${config.cap} %`, config.reservation && `${config.reservation} % reserved`, config.dedicated && 'dedicated'];
+	return limits.filter(Boolean).map((limit) => `, ${limit}`).join('');
+}
+
 function factsOf(vm) {
 	const { config, stats } = vm;
 	const memory = stats?.memory;
 	return [
 		['Boots', html`<span class="mono">${config.kernel}${config.initrd ? `, ${config.initrd}` : ''}</span>`],
 		['Memory', formatBytes(memory?.bytes ?? vm.memory_bytes)],
-		['Processors', `${plural(vm.vcpus, 'vCPU', 'vCPUs')}, ${cpus(config)}, weight ${config.weight ?? 256}`],
+		['Processors', `${plural(vm.vcpus, 'vCPU', 'vCPUs')}, ${cpus(config)}, weight ${config.weight ?? 256}${share(config)}`],
 		['Disks and cards', `${plural((config.disk || []).length, 'disk', 'disks')}, ${plural((config.nic || []).length, 'card', 'cards')}`],
 		['Started', vm.started ? formatTime(vm.started) : 'not yet'],
 		['Up', vm.uptime_seconds ? formatDuration(vm.uptime_seconds) : '–'],

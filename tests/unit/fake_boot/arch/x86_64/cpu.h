@@ -29,6 +29,11 @@ static inline uint64_t cpu_read_cr3(void)
 	return fake_cr3;
 }
 
+static inline void cpu_flush_line(const void *p)
+{
+	(void)p;
+}
+
 static inline void cpu_pause(void)
 {
 }

@@ -9,6 +9,7 @@
 
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
 uint64_t service_tsc(void);
+uint64_t service_ns_to_tsc(uint64_t ns);
 bool service_map_memory(uint64_t gpa, uint64_t bytes);
 void service_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -14,7 +14,7 @@ struct cpu;
 struct cpu_arch {
 	cpu_id_t id;
 	uint32_t apic_id;
-	uint8_t lock_rank;
+	uint8_t lock_rank, spec_ctrl;
 };
 
 struct cpuid_regs {
@@ -66,6 +66,28 @@ static inline void cpu_pause(void)
 static inline uint64_t rdtsc(void)
 {
 	return fake_tsc;
+}
+
+/* Of tests that read MSRs. */
+uint64_t fake_rdmsr(uint32_t msr);
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+	return fake_rdmsr(msr);
+}
+
+must_check static inline enum status rdmsr_safe(uint32_t msr, uint64_t *value)
+{
+	*value = fake_rdmsr(msr);
+	return STATUS_OK;
+}
+
+static inline void cpu_irq_disable(void)
+{
+}
+
+static inline void cpu_halt(void)
+{
 }
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
