@@ -69,7 +69,7 @@ static void start_vcpu(struct guest *g, unsigned n)
 
 	memset(&state, 0, sizeof(state));
 	state.rip = CODE_GPA;
-	state.rflags = 2;
+	state.rflags = 0x202; /* nothing comes, but Bochs lets host interrupts end only a guest that takes some */
 	state.cr0 = 0x11;
 	state.xcr0 = 1;
 	state.cs = (struct hilum_segment){.limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B};
