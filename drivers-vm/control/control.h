@@ -87,6 +87,8 @@ void driver_stop(void);
 bool driver_is_lost(void);
 /* Have it look at what it shares with this VM: counts that are wanted, typed input. */
 void driver_kick(void);
+/* What its heap has left, as it says itself; 0: there is none. */
+uint64_t driver_heap_free(void);
 /* There is typed input for the slot's guest. */
 void driver_typed(uint32_t slot);
 /* Let those of its vCPUs that waited for memory try again: a bit for each. */

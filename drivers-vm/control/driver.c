@@ -336,6 +336,11 @@ void driver_kick(void)
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 }
 
+uint64_t driver_heap_free(void)
+{
+	return channel != NULL ? __atomic_load_n(&channel->to_control.heap_free, __ATOMIC_RELAXED) : 0;
+}
+
 void driver_typed(uint32_t slot)
 {
 	if (channel != NULL)

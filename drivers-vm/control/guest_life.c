@@ -104,7 +104,10 @@ static void send_balloon(uint32_t slot, uint64_t before)
 	const struct guest *g = guest_at(slot);
 	const struct channel_message m = { .kind = CHANNEL_BALLOON, .slot = slot, .request.value = guest_balloon_target(g) / 4096 };
 
-	if (g->made && !g->ended && guest_balloon_target(g) != before && !driver_is_lost())
+	if (!g->made)
+		return;
+	recover_note_slot(slot);
+	if (!g->ended && guest_balloon_target(g) != before && !driver_is_lost())
 		driver_send(&m); /* a driver VM to come is told when it attaches the guest */
 }
 

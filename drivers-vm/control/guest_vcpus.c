@@ -29,7 +29,8 @@ static bool make(struct guest *g, uint32_t slot)
 	if (!guest_make_vcpu(g, i))
 		return false;
 	struct manager_error why;
-	if (guest_share_trap_page(g, slot, i) && guest_schedule(slot, &why) == MANAGER_OK)
+	bool shared = driver_is_lost() || guest_share_trap_page(g, slot, i); /* a driver VM to come gets them all */
+	if (shared && guest_schedule(slot, &why) == MANAGER_OK)
 		return true;
 	hc(HC_HANDLE_CLOSE, g->vcpu[i]); /* the kernel keeps the vCPU, stopped, as long as the VM */
 	g->vcpu[i] = 0;

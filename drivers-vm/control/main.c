@@ -135,10 +135,12 @@ _Noreturn void service_start(uint32_t vcpu)
 	share_begin(&config);
 	manager_init(&config);
 	https_begin(&config.api);
-	if (follows)
+	if (follows) {
 		recover_vms();
-	else
+		guest_memory_recover();
+	} else {
 		recover_note_changes();
+	}
 	tell_memory();
 	if (driver && configured && !recover_all_started()) {
 		manager_start_all();

@@ -237,17 +237,6 @@ void recover_note_devices(void)
 	note(SURVIVOR_DEVICES, devices_keep);
 }
 
-bool recover_host(const struct config *config)
-{
-	images_recover();
-	if (!find(SURVIVOR_HOST, keep_host))
-		runtime_abort("the record of the last control VM is of no use"); /* until everything is begun afresh */
-	load_values();
-	port_recover();
-	guest_devices_recover_uplinks();
-	return driver_recover(config);
-}
-
 /* ---- Notes -------------------------------------------------------------------------------------------------------------------------- */
 
 static void note_store(void)
@@ -261,11 +250,56 @@ static void note_store(void)
 	survivor_commit(SURVIVOR_STORE, 0, bytes);
 }
 
-static void store_has_changed(void)
+/* One of the store's values has changed, behind the record of all: what was taken away is its key alone, with a NUL. */
+static void note_value(const char *key)
 {
-	note_store();
-	if (noting)
+	size_t bytes = store_serialize_value(key, NULL), removed = bytes == 0 ? strlen(key) + 1 : 0;
+	uint8_t *at = survivor_add_begin(1 + bytes + removed);
+
+	if (at == NULL) {
+		note_store();
+		return;
+	}
+	at[0] = removed == 0;
+	if (removed != 0)
+		memcpy(at + 1, key, removed);
+	else
+		store_serialize_value(key, at + 1);
+	survivor_add_commit(1 + bytes + removed);
+}
+
+static void store_has_changed(const char *key)
+{
+	if (!noting)
+		return;
+	if (key != NULL)
+		note_value(key);
+	else
 		note(SURVIVOR_HOST, keep_host); /* where the state is on the disk */
+}
+
+static bool read_value(const uint8_t *entry, size_t bytes)
+{
+	if (bytes < 2)
+		return false;
+	if (entry[0] == 1)
+		return store_put_serialized(entry + 1, bytes - 1);
+	if (entry[bytes - 1] != '\0')
+		return false;
+	store_remove((const char *)entry + 1);
+	return true;
+}
+
+static void find_store(void)
+{
+	size_t bytes, at = 0;
+	const uint8_t *from = survivor_get(SURVIVOR_STORE, 0, &bytes);
+	bool well = from == NULL || store_load(from, bytes);
+
+	while (well && (from = survivor_added(&at, &bytes)) != NULL)
+		well = read_value(from, bytes);
+	if (!well)
+		service_log("the values of the last control VM are damaged");
 }
 
 static void something_has_happened(const char *kind, const char *name)
@@ -333,6 +367,17 @@ uint64_t recover_watch(void)
 		return well;
 	head->attempts = 0;
 	return 0;
+}
+
+bool recover_host(const struct config *config)
+{
+	images_recover();
+	if (!find(SURVIVOR_HOST, keep_host))
+		runtime_abort("the record of the last control VM is of no use"); /* until everything is begun afresh */
+	find_store();
+	port_recover();
+	guest_devices_recover_uplinks();
+	return driver_recover(config);
 }
 
 /* ---- The VMs ------------------------------------------------------------------------------------------------------------------------- */

@@ -59,6 +59,14 @@ void survivor_put(enum survivor_kind kind, unsigned index, const void *from, siz
 /* The same for one that is written in place: room for `bytes`, then, when they are there, the commit. NULL: there is no room. */
 void *survivor_begin(enum survivor_kind kind, unsigned index, size_t bytes);
 void survivor_commit(enum survivor_kind kind, unsigned index, size_t bytes);
+/*
+ * Adds an entry behind the store's record, without writing the rest anew: room for `bytes`, then, when they are there, the commit. NULL:
+ * there is no room, or the record was not put yet; put as a whole it has no entries.
+ */
+void *survivor_add_begin(size_t bytes);
+void survivor_add_commit(size_t bytes);
+/* The entries of the record that counts, one after the other; *at is zero at first. NULL: there are no more. Aligned to 8. */
+const void *survivor_added(size_t *at, size_t *bytes);
 /* The record, which lives until the next change of it but one; NULL: there is none. */
 const void *survivor_get(enum survivor_kind kind, unsigned index, size_t *bytes);
 

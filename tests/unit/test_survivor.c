@@ -1,222 +1,246 @@
 /*
- * Memory that outlives the control VM: it ends after any store of an update, and the record is the old one or the new one.
+ * Records that outlive the control VM: the newest whole one counts, entries behind it count one by one, and memory comes with use.
  *
- * UNIT_SOURCES: drivers-vm/control/survivor.c drivers-vm/control/events.c
+ * UNIT_SOURCES: drivers-vm/control/survivor.c
  */
-#include "cmocka_all.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/unit/cmocka_all.h"
 
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/store/store.h"
 #include "drivers-vm/control/survivor.h"
 
-static uint8_t *memory;
+#include <stdlib.h>
+#include <string.h>
 
-static bool fill_page(void *page)
+static uint8_t *memory;
+static unsigned filled, fill_most;
+
+/* Pages are poisoned until they are filled: a touch of others is seen by what is found there. */
+static bool fill(void *page)
 {
-	(void)page;
+	if (filled == fill_most)
+		return false;
+	filled++;
+	memset(page, 0, 4096);
 	return true;
 }
 
-static int set_up(void **state)
+static int setup(void **state)
 {
 	(void)state;
-	memory = calloc(1, survivor_bytes());
+	memory = aligned_alloc(4096, survivor_bytes());
 	assert_non_null(memory);
-	assert_true(survivor_make(memory, fill_page));
+	memset(memory, 0xA5, survivor_bytes());
+	filled = 0;
+	fill_most = UINT32_MAX;
+	assert_true(survivor_make(memory, fill));
 	return 0;
 }
 
-static int tear_down(void **state)
+static int teardown(void **state)
 {
 	(void)state;
 	free(memory);
 	return 0;
 }
 
+/* Another control VM comes. */
+static void follow(void)
+{
+	assert_true(survivor_find(memory, fill));
+}
+
 static void expect(enum survivor_kind kind, unsigned index, const char *text)
 {
 	size_t bytes;
-	const void *found = survivor_get(kind, index, &bytes);
+	const char *found = survivor_get(kind, index, &bytes);
 
+	if (text == NULL) {
+		assert_null(found);
+		return;
+	}
 	assert_non_null(found);
-	assert_int_equal(bytes, strlen(text) + 1);
-	assert_string_equal(found, text);
+	assert_int_equal(bytes, strlen(text));
+	assert_memory_equal(found, text, bytes);
 }
 
 static void put(enum survivor_kind kind, unsigned index, const char *text)
 {
-	survivor_put(kind, index, text, strlen(text) + 1);
+	survivor_put(kind, index, text, strlen(text));
 }
 
-static void survivor_find__fresh_or_foreign_memory__is_not_believed(void **state)
+static bool add(const char *text)
 {
-	uint8_t *other = calloc(1, survivor_bytes());
+	void *at = survivor_add_begin(strlen(text));
 
-	(void)state;
-	assert_non_null(other);
-	assert_false(survivor_find(other, fill_page));
-	assert_null(survivor_head());
-	assert_null(survivor_events());
-	assert_null(survivor_begin(SURVIVOR_HOST, 0, 1));
-	assert_true(survivor_find(memory, fill_page));
-	survivor_head()->bytes++;
-	assert_false(survivor_find(memory, fill_page));
-	free(other);
+	if (at == NULL)
+		return false;
+	memcpy(at, text, strlen(text));
+	survivor_add_commit(strlen(text));
+	return true;
 }
 
-static void survivor_get__nothing_put__is_null(void **state)
+static void expect_entries(const char *const *texts, unsigned count)
 {
-	size_t bytes = 1;
+	size_t at = 0, bytes;
+	const char *found;
 
-	(void)state;
-	for (unsigned kind = 0; kind < SURVIVOR_KINDS; kind++)
-		assert_null(survivor_get(kind, 0, &bytes));
-	assert_int_equal(bytes, 0);
-}
-
-static void survivor_put__each_record__has_a_place_of_its_own(void **state)
-{
-	char text[32];
-
-	(void)state;
-	for (unsigned i = 0; i < MANAGER_VMS_MAX; i++) {
-		snprintf(text, sizeof(text), "vm %u", i);
-		put(SURVIVOR_VM, i, text);
-		put(SURVIVOR_VM, i, text);
-		text[0] = 'V';
-		put(SURVIVOR_VM, i, text);
+	for (unsigned i = 0; i < count; i++) {
+		found = survivor_added(&at, &bytes);
+		assert_non_null(found);
+		assert_int_equal(bytes, strlen(texts[i]));
+		assert_memory_equal(found, texts[i], bytes);
 	}
-	put(SURVIVOR_HOST, 0, "host");
-	put(SURVIVOR_IMAGES, 0, "images");
-	assert_true(survivor_find(memory, fill_page));
-	for (unsigned i = 0; i < MANAGER_VMS_MAX; i++) {
-		snprintf(text, sizeof(text), "Vm %u", i);
-		expect(SURVIVOR_VM, i, text);
-	}
-	expect(SURVIVOR_HOST, 0, "host");
-	expect(SURVIVOR_IMAGES, 0, "images");
+	assert_null(survivor_added(&at, &bytes));
+}
+
+static void survivor_put__again__the_newer_one_is_found(void **state)
+{
+	(void)state;
+	put(SURVIVOR_HOST, 0, "one");
+	put(SURVIVOR_HOST, 0, "two");
+	follow();
+	expect(SURVIVOR_HOST, 0, "two");
+	put(SURVIVOR_HOST, 0, "three");
+	expect(SURVIVOR_HOST, 0, "three");
 	survivor_put(SURVIVOR_HOST, 0, NULL, 0);
-	size_t bytes;
-	assert_null(survivor_get(SURVIVOR_HOST, 0, &bytes));
+	expect(SURVIVOR_HOST, 0, NULL);
 }
 
-static void survivor_put__largest__fits_and_one_more_does_not(void **state)
-{
-	static const size_t most[SURVIVOR_KINDS] = {
-		[SURVIVOR_HOST] = SURVIVOR_HOST_BYTES, [SURVIVOR_DEVICES] = SURVIVOR_HOST_BYTES, [SURVIVOR_STORE] = STORE_BYTES,
-		[SURVIVOR_IMAGES] = SURVIVOR_IMAGES_BYTES, [SURVIVOR_VM] = SURVIVOR_VM_BYTES,
-	};
-	uint8_t *large = malloc(STORE_BYTES + 1);
-	size_t bytes;
-
-	(void)state;
-	assert_non_null(large);
-	memset(large, 0xA5, STORE_BYTES + 1);
-	for (unsigned kind = 0; kind < SURVIVOR_KINDS; kind++) {
-		survivor_put(kind, 0, large, most[kind]);
-		survivor_put(kind, 0, large, most[kind] + 1);
-		const void *found = survivor_get(kind, 0, &bytes);
-		assert_int_equal(bytes, most[kind]);
-		assert_memory_equal(found, large, bytes);
-	}
-	assert_null(survivor_begin(SURVIVOR_VM, MANAGER_VMS_MAX, 1));
-	free(large);
-}
-
-/* The bytes that a complete update changes, one more at a time, in any order that keeps the commit last. */
-static void survivor_put__ends_after_any_byte__the_old_one_counts(void **state)
-{
-	uint8_t *before = malloc(survivor_bytes()), *after = malloc(survivor_bytes());
-
-	(void)state;
-	assert_true(before != NULL && after != NULL);
-	put(SURVIVOR_VM, 3, "one");
-	put(SURVIVOR_VM, 3, "the other, which is longer");
-	memcpy(before, memory, survivor_bytes());
-	uint8_t *at = survivor_begin(SURVIVOR_VM, 3, 16);
-	memcpy(at, "a third of them", 16);
-	/* Not committed: whatever was written of it, with all or none of the rest. */
-	for (unsigned n = 0; n <= 16; n++) {
-		memcpy(at, "a third of them", n);
-		memset(at + n, 0xFF, 16 - n);
-		assert_true(survivor_find(memory, fill_page));
-		expect(SURVIVOR_VM, 3, "the other, which is longer");
-	}
-	memcpy(at, "a third of them", 16);
-	survivor_commit(SURVIVOR_VM, 3, 16);
-	expect(SURVIVOR_VM, 3, "a third of them");
-	memcpy(after, memory, survivor_bytes());
-	/* A mixture of before and after that the order of stores forbids is not believed either. */
-	for (size_t i = 0; i < survivor_bytes(); i++) {
-		if (before[i] == after[i])
-			continue;
-		memory[i] = before[i];
-		size_t bytes;
-		const char *found = survivor_get(SURVIVOR_VM, 3, &bytes);
-		assert_true(found != NULL && (strcmp(found, "the other, which is longer") == 0 || strcmp(found, "a third of them") == 0));
-		memory[i] = after[i];
-	}
-	free(before);
-	free(after);
-}
-
-static void survivor_get__any_byte_of_a_copy_damaged__the_other_one_or_none(void **state)
+static void survivor_begin__never_committed__the_older_one_is_found(void **state)
 {
 	(void)state;
-	put(SURVIVOR_HOST, 0, "older");
-	put(SURVIVOR_HOST, 0, "newer");
-	size_t bytes;
-	uint8_t *newer = (uint8_t *)(uintptr_t)survivor_get(SURVIVOR_HOST, 0, &bytes);
-	for (int i = -24; i < 6; i++) {
-		newer[i] ^= 0x40;
-		const char *found = survivor_get(SURVIVOR_HOST, 0, &bytes);
-		assert_true(found != NULL && strcmp(found, "older") == 0);
-		newer[i] ^= 0x40;
-	}
-	expect(SURVIVOR_HOST, 0, "newer");
+	put(SURVIVOR_STORE, 0, "whole");
+	memcpy(survivor_begin(SURVIVOR_STORE, 0, 4), "half", 4);
+	follow();
+	expect(SURVIVOR_STORE, 0, "whole");
 }
 
-static void events_use__after_an_end__numbers_go_on(void **state)
+static void survivor_add__behind_a_record__all_are_found_in_order(void **state)
 {
-	struct event e;
+	static const char *const texts[] = {"a", "", "entry of some length", "last"};
 
 	(void)state;
-	events_use(survivor_events());
-	for (unsigned i = 0; i < 3; i++)
-		event_add("vm.started", "a", "%u", i);
-	/* The next one had been begun when the control VM ended: it has no end of text, and does not count. */
-	memset(&survivor_events()->at[4], 'x', sizeof(struct event));
-	assert_true(survivor_find(memory, fill_page));
-	events_use(survivor_events());
-	assert_int_equal(event_last_id(), 3);
-	event_add("control.restarted", "", "%s", "");
-	assert_true(event_after(3, &e));
-	assert_int_equal(e.id, 4);
-	assert_string_equal(e.kind, "control.restarted");
-	assert_true(event_after(2, &e));
-	assert_string_equal(e.message, "2");
-	events_set_quiet(true);
-	event_add("vm.defined", "a", "%s", "");
-	events_set_quiet(false);
-	assert_int_equal(event_last_id(), 4);
+	assert_false(add("nothing was put yet"));
+	put(SURVIVOR_STORE, 0, "base");
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(add(texts[i]));
+	follow();
+	expect(SURVIVOR_STORE, 0, "base");
+	expect_entries(texts, 4);
 }
+
+static void survivor_add__behind_nothing_at_all__found(void **state)
+{
+	static const char *const texts[] = {"first"};
+
+	(void)state;
+	survivor_begin(SURVIVOR_STORE, 0, 0);
+	survivor_commit(SURVIVOR_STORE, 0, 0);
+	assert_true(add("first"));
+	follow();
+	expect(SURVIVOR_STORE, 0, NULL);
+	expect_entries(texts, 1);
+}
+
+static void survivor_add__ends_in_the_middle_of_one__those_before_are_found(void **state)
+{
+	static const char *const texts[] = {"first"};
+
+	(void)state;
+	put(SURVIVOR_STORE, 0, "base");
+	add("first");
+	memcpy(survivor_add_begin(6), "second", 6);
+	follow();
+	expect_entries(texts, 1);
+}
+
+static void survivor_add__record_put_again__its_old_entries_are_gone(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) { /* each copy is used again */
+		put(SURVIVOR_STORE, 0, i % 2 != 0 ? "even" : "oddd");
+		expect_entries(NULL, 0);
+		add("of this one");
+	}
+}
+
+static void survivor_add__until_it_is_full__is_refused(void **state)
+{
+	static uint8_t large[STORE_VALUE_BYTES];
+	unsigned count = 0;
+	size_t at = 0, bytes;
+
+	(void)state;
+	put(SURVIVOR_STORE, 0, "base");
+	for (void *to; (to = survivor_add_begin(sizeof(large))) != NULL; count++) {
+		memcpy(to, large, sizeof(large));
+		survivor_add_commit(sizeof(large));
+	}
+	assert_in_range(count, 10, STORE_BYTES / sizeof(large));
+	for (unsigned i = 0; i < count; i++)
+		assert_non_null(survivor_added(&at, &bytes));
+	assert_null(survivor_added(&at, &bytes));
+}
+
+static void survivor_put__of_vms__memory_comes_with_the_first_at_a_place(void **state)
+{
+	unsigned at_first = filled;
+
+	(void)state;
+	expect(SURVIVOR_VM, 0, NULL);
+	expect(SURVIVOR_VM, MANAGER_VMS_MAX - 1, NULL);
+	assert_int_equal(filled, at_first); /* to look costs nothing */
+	put(SURVIVOR_VM, 0, "vm");
+	unsigned with_one = filled;
+	assert_in_range(with_one - at_first, 1, 3);
+	put(SURVIVOR_VM, 9, "tenth");
+	assert_in_range(filled - with_one, 9, 9 * 2);
+	follow();
+	expect(SURVIVOR_VM, 0, "vm");
+	expect(SURVIVOR_VM, 5, NULL);
+	expect(SURVIVOR_VM, 9, "tenth");
+	put(SURVIVOR_VM, MANAGER_VMS_MAX - 1, "last");
+	expect(SURVIVOR_VM, MANAGER_VMS_MAX - 1, "last");
+	put(SURVIVOR_VM, MANAGER_VMS_MAX, "beyond");
+	expect(SURVIVOR_VM, MANAGER_VMS_MAX, NULL);
+}
+
+static void survivor_put__machine_without_memory__nothing_is_noted_nor_touched(void **state)
+{
+	(void)state;
+	fill_most = filled;
+	put(SURVIVOR_VM, 3, "vm");
+	expect(SURVIVOR_VM, 3, NULL);
+	fill_most = UINT32_MAX;
+	put(SURVIVOR_VM, 3, "vm");
+	expect(SURVIVOR_VM, 3, "vm");
+}
+
+static void survivor_find__nobody_has_made_it__is_refused(void **state)
+{
+	(void)state;
+	memset(memory, 0, 4096);
+	assert_false(survivor_find(memory, fill));
+	assert_null(survivor_head());
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(survivor_find__fresh_or_foreign_memory__is_not_believed),
-		TEST(survivor_get__nothing_put__is_null),
-		TEST(survivor_put__each_record__has_a_place_of_its_own),
-		TEST(survivor_put__largest__fits_and_one_more_does_not),
-		TEST(survivor_put__ends_after_any_byte__the_old_one_counts),
-		TEST(survivor_get__any_byte_of_a_copy_damaged__the_other_one_or_none),
-		TEST(events_use__after_an_end__numbers_go_on),
+		TEST(survivor_put__again__the_newer_one_is_found),
+		TEST(survivor_begin__never_committed__the_older_one_is_found),
+		TEST(survivor_add__behind_a_record__all_are_found_in_order),
+		TEST(survivor_add__behind_nothing_at_all__found),
+		TEST(survivor_add__ends_in_the_middle_of_one__those_before_are_found),
+		TEST(survivor_add__record_put_again__its_old_entries_are_gone),
+		TEST(survivor_add__until_it_is_full__is_refused),
+		TEST(survivor_put__of_vms__memory_comes_with_the_first_at_a_place),
+		TEST(survivor_put__machine_without_memory__nothing_is_noted_nor_touched),
+		TEST(survivor_find__nobody_has_made_it__is_refused),
 	};
 
-	return cmocka_run_group_tests_name("survivor", tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

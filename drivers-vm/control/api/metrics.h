@@ -36,6 +36,7 @@ void metrics_write_connections(struct text *text, const char *name, const struct
 void metrics_write_accepted(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_dropped(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_handshakes(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_heaps(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_control_busy(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_handshake_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_up(struct text *text, const char *name, const struct manager_host *host);
