@@ -147,7 +147,7 @@ static void survey_one(void)
 /* Moves to the next guest with memory that can move; false: there is none. */
 static bool find_piece(void)
 {
-	for (; slot < CHANNEL_SLOTS; slot++, at = 0) {
+	for (; slot < guest_slots(); slot++, at = 0) {
 		const struct guest *g = guest_at(slot);
 		if (g->config != NULL && g->made && at < g->config->memory_bytes && (phase == LEAVE || g->config->hugepages))
 			return true; /* without hugepages its pages stay small */
@@ -158,7 +158,7 @@ static bool find_piece(void)
 static void show_progress(void)
 {
 	const struct guest *g = guest_at(slot);
-	unsigned share = 45 * slot / CHANNEL_SLOTS + (unsigned)(45 * at / g->config->memory_bytes) / CHANNEL_SLOTS;
+	unsigned share = (45 * slot + (unsigned)(45 * at / g->config->memory_bytes)) / guest_slots();
 
 	figures.progress = (phase == LEAVE ? 10 : 55) + share;
 }
@@ -173,11 +173,7 @@ static void move_one(void)
 		return;
 	}
 	const struct guest *g = guest_at(slot);
-#ifdef HILUM_GIB_ANY
-	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? gib : HILUM_GIB_ANY, 0);
-#else
 	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? HILUM_MOVE_LEAVE : HILUM_MOVE_GATHER, phase == LEAVE ? gib : 0);
-#endif
 	figures.moved_bytes += moved > 0 ? (uint64_t)moved * 4096 : 0;
 	figures.busy += moved == HILUM_E_BUSY;
 	show_progress();
