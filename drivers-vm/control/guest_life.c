@@ -153,13 +153,13 @@ void guest_request(uint32_t slot, uint64_t request, uint64_t value)
 
 	if (!g->made || g->ended)
 		return;
+	some_asked = true;
 	g->barked |= request == CHANNEL_REQUEST_GUEST_WATCHDOG;
 	if (request == CHANNEL_REQUEST_EJECT && value < HILUM_MAX_VCPUS)
 		g->ejected |= 1ull << value;
 	if (g->asked || request == CHANNEL_REQUEST_GUEST_WATCHDOG || request == CHANNEL_REQUEST_EJECT)
 		return; /* the first one counts */
 	g->asked = true;
-	some_asked = true;
 	g->request = request;
 	g->value = value;
 }
@@ -257,6 +257,13 @@ unsigned guest_resume_all(void)
 
 /* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
+bool guest_has_crashed(uint32_t slot)
+{
+	struct hilum_vm_status status;
+
+	return hc(HC_VM_STATUS, guest_at(slot)->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_CRASHED;
+}
+
 void guest_recover_end(uint32_t slot)
 {
 	struct guest *g = guest_at(slot);
@@ -266,9 +273,12 @@ void guest_recover_end(uint32_t slot)
 		return;
 	if (g->paused || g->ended) {
 		stop_all(g); /* it was about to, or has already */
+		for (uint32_t i = 0; i < g->vcpus; i++)
+			hc(HC_VCPU_DEBUG, g->vcpu[i], 0); /* if there was a debugger, it is gone */
 		return;
 	}
 	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_RUNNING)
 		run_all(g); /* those that a half-done pause has stopped */
+	some_asked |= g->asked || g->barked || g->ejected != 0;
 	guest_check_status(slot);
 }

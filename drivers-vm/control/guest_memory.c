@@ -35,7 +35,7 @@ void guest_memory_begin(const struct config *config)
 
 void guest_memory_recover(void)
 {
-	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		if (!guest_at(slot)->made)
 			continue;
 		share_slot_changed(slot);
@@ -51,15 +51,14 @@ uint64_t guest_memory_resident(const struct guest *g)
 	return g->memory == 0 || hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) < 0 ? 0 : status.resident_bytes;
 }
 
-/* Of guests that are populated at first access, by the last gather(); whose says which slots they have. */
+/* Of guests that are populated at first access, until the next time; too much for a stack. */
 static struct memory_guest gathered[CHANNEL_SLOTS];
-static uint32_t whose[CHANNEL_SLOTS];
-static struct memory_figures figures;
+static uint32_t gathered_slot[CHANNEL_SLOTS]; /* whose they are */
 
-static void gather(void)
+static void gather(struct memory_figures *figures)
 {
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
-	figures = (struct memory_figures){
+	*figures = (struct memory_figures){
 		.total = control_host.memory_bytes, .free = control_host.free_bytes, .overcommit = overcommit, .guest = gathered,
 	};
 	for (uint32_t i = 0; i < guest_slots(); i++) {
@@ -67,12 +66,12 @@ static void gather(void)
 		if (g->config == NULL || g->memory == 0 || g->config->prefault)
 			continue;
 		uint64_t resident = guest_memory_resident(g);
-		gathered[figures.guests] = (struct memory_guest){
+		gathered[figures->guests] = (struct memory_guest){
 			.memory = g->config->memory_bytes, .least = g->memory_min, .resident = resident,
 			.most = g->memory_max > resident ? g->memory_max : resident, .pressure = g->balloon_pressure,
 			.balloon = g->config->balloon_bytes != CONFIG_NO_BALLOON && !g->ended && !g->paused,
 		};
-		whose[figures.guests++] = i;
+		gathered_slot[figures->guests++] = i;
 	}
 }
 
@@ -94,13 +93,13 @@ static uint64_t disk_bytes(const struct config_vm *c)
 	return sum;
 }
 
-static bool refuse(const struct guest *g, uint64_t wants, uint64_t missing)
+static bool refuse(const struct guest *g, const struct memory_figures *figures, uint64_t wants, uint64_t missing)
 {
 	const struct config_vm *c = g->config;
 
 	return guest_fail(g, MANAGER_NO_MEMORY, "memory",
 			  "it may use %lu MiB, and %lu MiB are missing (%lu MiB free, %lu MiB promised to others): %s", DETAIL_MIB(wants),
-			  DETAIL_MIB(missing), MIB(figures.free), MIB(memory_promised(&figures) - memory_resident(&figures)),
+			  DETAIL_MIB(missing), MIB(figures->free), MIB(memory_promised(figures) - memory_resident(figures)),
 			  c->prefault && overcommit == 100 ? "give it less memory or end another VM"
 			  : c->prefault	  ? "give it less, end another VM, or set prefault = false"
 			  : overcommit == 100 ? "give it less, end another VM, or set overcommit in [hilum]"
@@ -109,10 +108,11 @@ static bool refuse(const struct guest *g, uint64_t wants, uint64_t missing)
 
 bool guest_memory_admit(const struct guest *g)
 {
+	struct memory_figures figures;
 	const struct config_vm *c = g->config;
 	uint64_t disks = disk_bytes(c), missing;
 
-	gather();
+	gather(&figures);
 	if (c->prefault) {
 		missing = memory_missing(&figures, c->memory_bytes + disks, 0, 0);
 	} else {
@@ -123,22 +123,24 @@ bool guest_memory_admit(const struct guest *g)
 			missing = now - figures.free;
 	}
 	next_ns = missing == 0 && !c->prefault && overcommit > 100 ? manager_clock_ns() + PACE_NS : next_ns;
-	return missing == 0 || refuse(g, (c->prefault ? c->memory_bytes : g->memory_max) + disks, missing);
+	return missing == 0 || refuse(g, &figures, (c->prefault ? c->memory_bytes : g->memory_max) + disks, missing);
 }
 
 uint64_t guest_memory_missing_for(const struct guest *g, uint64_t most, uint64_t least)
 {
+	struct memory_figures figures;
 
 	if (g->config->prefault || (most <= g->memory_max && least <= g->memory_min))
 		return 0;
-	gather();
+	gather(&figures);
 	return memory_missing(&figures, 0, most > g->memory_max ? most - g->memory_max : 0, least > g->memory_min ? least - g->memory_min : 0);
 }
 
 uint64_t guest_memory_spare(void)
 {
+	struct memory_figures figures;
 
-	gather();
+	gather(&figures);
 	return memory_spare(&figures);
 }
 
@@ -253,7 +255,7 @@ static uint64_t serve_all(void)
 {
 	bool any = false;
 
-	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
 		const struct guest *g = guest_at(slot);
 		if (!g->made || g->ended) {
 			memset(&wait[slot], 0, sizeof(wait[slot]));
@@ -319,19 +321,19 @@ void guest_memory_driver_waits(uint64_t gpa, uint64_t vcpus)
 
 uint64_t guest_memory_run(void)
 {
+	struct memory_figures figures;
 
 	if (next_ns == 0 || manager_clock_ns() < next_ns)
 		return next_ns;
 	uint64_t pace = serve_all();
-	gather();
+	gather(&figures);
 	bool pressed = memory_balance(&figures);
 	for (unsigned i = 0; i < figures.guests; i++) {
-		const struct guest *g = guest_at(whose[i]);
-		if (gathered[i].pressure == g->balloon_pressure)
+		if (gathered[i].pressure == guest_at(gathered_slot[i])->balloon_pressure)
 			continue;
-		if (g->balloon_pressure == 0)
-			event_add("vm.balloon", g->config->name, "memory is short: asked for %lu MiB", MIB(gathered[i].pressure));
-		guest_press_balloon(whose[i], gathered[i].pressure);
+		if (guest_at(gathered_slot[i])->balloon_pressure == 0)
+			event_add("vm.balloon", guest_at(gathered_slot[i])->config->name, "memory is short: asked for %lu MiB", MIB(gathered[i].pressure));
+		guest_press_balloon(gathered_slot[i], gathered[i].pressure);
 	}
 	if (pace == 0 && (pressed || memory_is_short_of_promises(&figures)))
 		pace = PACE_NS;
@@ -343,8 +345,9 @@ uint64_t guest_memory_run(void)
 
 void guest_memory_figures(struct manager_memory *out)
 {
+	struct memory_figures figures;
 
-	gather();
+	gather(&figures);
 	out->overcommit = overcommit;
 	out->promised = memory_promised(&figures);
 	out->resident = memory_resident(&figures);

@@ -3,7 +3,6 @@
  * nothing, and a machine without memory says so instead of stopping. One that is replaced while a VM uses it lives on until that VM goes.
  */
 #include "drivers-vm/control/control.h"
-#include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/places.h"
@@ -148,7 +147,6 @@ enum manager_result manager_image_end(int upload, bool keep, struct manager_erro
 	if (old != NULL)
 		let_go(old);
 	m->complete = true;
-	event_add("image.added", m->name, "%lu bytes", (unsigned long)m->bytes);
 	return MANAGER_OK;
 }
 
@@ -163,7 +161,6 @@ enum manager_result manager_image_remove(const char *name, struct manager_error 
 	if (manager_image_users(name) != 0)
 		return fail(error, MANAGER_CONFLICT, "a VM that runs uses it");
 	let_go(m);
-	event_add("image.removed", name, "%s", "");
 	return MANAGER_OK;
 }
 

@@ -71,6 +71,27 @@ class Verbs(Workstation):
         _, err = self.hilum("dominfo", "web", status=1)
         self.assertIn('no VM "web"', err)
 
+    def test_core_files_autostart_and_vcpus(self):
+        self.define("web", vcpus_max=4)
+        self.hilum("start", "web")
+        core = self.path("web.core")
+        self.assertIn("paused", self.hilum("dump", "web", core, status=1)[1])
+        self.assertFalse(os.path.exists(core))
+        self.hilum("suspend", "web")
+        self.assertEqual(self.hilum("dump", "web", core)[0], f"Domain 'web' dumped to {core}\n")
+        with open(core, "rb") as file:
+            self.assertEqual((file.read(4), os.path.getsize(core)), (b"\x7fELF", 20000))
+        self.hilum("dump", "web", "/nonexistent/core", status=2)
+        self.assertEqual(self.hilum("setvcpus", "web", "3")[0], "Domain 'web' is asked to have 3 vCPUs\n")
+        self.assertEqual(json.loads(self.hilum("dominfo", "web", "-o", "json")[0])["vcpus"], 3)
+        self.assertIn("from 1 to 4", self.hilum("setvcpus", "web", "5", status=1)[1])
+        self.hilum("setvcpus", "web", "many", status=2)
+        self.assertEqual(self.hilum("autostart", "web")[0], "Domain 'web' marked as autostarted\n")
+        self.assertTrue(json.loads(self.hilum("dominfo", "web", "-o", "json")[0])["autostart"])
+        self.assertEqual(self.hilum("autostart", "web", "--disable")[0], "Domain 'web' unmarked as autostarted\n")
+        self.assertFalse(json.loads(self.hilum("dominfo", "web", "-o", "json")[0])["autostart"])
+        self.hilum("autostart", "web", "none", status=1)
+
     def test_the_share_of_the_cores_is_shown_and_changed(self):
         out, _ = self.hilum("schedinfo", "linux")
         self.assertEqual([line.split() for line in out.splitlines()],

@@ -127,3 +127,33 @@ def test_vcpus_come_and_go():
 
 
 # ---- Autostart -----------------------------------------------------------------------------------------------------------------------
+
+def test_vms_of_the_api_start_with_the_machine():
+    with Files() as files:
+        image = machine.state_image(os.path.join(files.name, "state.img"))
+        disk = ("-drive", f"file={image},if=none,id=state,format=raw",
+                "-device", f"virtio-blk-pci,drive=state,serial={machine.STATE_SERIAL},{machine.BEHIND_IOMMU}")
+        elf = {"neighbour": os.path.join(machine.BUILD, "guest", "neighbour.elf")}
+        table = guestconfig.vm_table("b", "neighbour", memory="4M", cmdline="seconds=1000")
+        definition = {"kernel": "neighbour", "cmdline": "seconds=1000", "memory": "4M"}
+        with start(table, modules=elf, linux=False, extra=disk) as m:
+            api = Api(m)
+            api.state("b", "running", COMMAND_S)
+            for name in ("d", "c", "a"):
+                api.expect(201, "PUT", f"/vms/{name}", definition)
+            for name in ("c", "a"):
+                true(api.expect(200, "PUT", f"/vms/{name}/autostart", {"enabled": True})["autostart"], "it is started with the machine")
+            token = api.token
+        with start(table, modules=elf, linux=False, extra=disk) as m:
+            m.expect(r"vm b: Multiboot[\s\S]*vm a: Multiboot[\s\S]*vm c: Multiboot", BOOT_S)  # the file's first, then by name
+            m.expect("certificate sha256", BOOT_S)
+            api.m, api.token = m, token
+            equal([(vm["name"], vm["state"]) for vm in api.expect(200, "GET", "/vms")["vms"]],
+                  [("b", "running"), ("a", "running"), ("c", "running"), ("d", "shutoff")])
+            api.expect(200, "PUT", "/vms/b/autostart", {"enabled": False})
+            api.expect(200, "PUT", "/vms/a/autostart", {"enabled": False})
+        with start(table, modules=elf, linux=False, extra=disk) as m:
+            m.expect("certificate sha256", BOOT_S)
+            api.m = m
+            api.state("c", "running", COMMAND_S)
+            equal({vm["name"] for vm in api.expect(200, "GET", "/vms")["vms"] if vm["state"] == "running"}, {"c"})

@@ -154,7 +154,8 @@ def test_driver_vm_ends_while_a_vm_is_made():
 
 
 ACTIONS = ("boot", "shutdown", "power-button", "reboot", "pause", "resume", "nmi", "reset")
-DEFINITION = {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet", "memory": "96M",
+POLICIES = ("destroy", "preserve", "coredump-destroy", "coredump-restart")
+DEFINITION = {"kernel": "vmlinuz", "initrd": "initrd", "cmdline": "console=ttyS0 quiet", "memory": "96M", "vcpus_max": 3, "watchdog": "wdat",
               "disk": [{"module": "disk"}, {"module": "disk", "readonly": True}], "nic": [{"bridge": "a", "tenant": "b"}]}
 
 
@@ -173,11 +174,16 @@ def act_at_random(api, rng, names):
     name = rng.choice(names)
     what = rng.random()
     if what < 0.1:
-        status = api.ask("PUT", f"/vms/{name}", {**DEFINITION, "memory": rng.choice(("96M", "128M"))})[0]
+        status = api.ask("PUT", f"/vms/{name}", {**DEFINITION, "memory": rng.choice(("96M", "128M")), "on_poweroff": rng.choice(POLICIES)})[0]
         true(status in (200, 201), f"PUT of a definition: {status}")
     elif what < 0.2:
         status = api.ask("POST", "/driver/restart")[0]
         equal(status, 202, "restart of the driver VM")
+    elif what < 0.3:
+        status = api.ask("PUT", f"/vms/{name}/vcpus", {"count": rng.randint(1, 3)})[0]
+        true(status in (200, 409), f"vCPUs: {status}")
+    elif what < 0.33:
+        equal(api.ask("PUT", f"/vms/{name}/autostart", {"enabled": rng.random() < 0.5})[0], 200, "autostart")
     else:
         action = rng.choice(ACTIONS)
         body = rng.choice((None, {"timeout_seconds": 1}, {"force": True})) if action in ("shutdown", "reboot") else None

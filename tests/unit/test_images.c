@@ -1,7 +1,7 @@
 /*
  * Images that come over the network: complete or not at all, within the memory that there is, and none lost while a VM uses it.
  *
- * UNIT_SOURCES: drivers-vm/control/images.c drivers-vm/control/modules.c drivers-vm/control/events.c
+ * UNIT_SOURCES: drivers-vm/control/images.c drivers-vm/control/modules.c
  * UNIT_FLAGS: -iquote tests/unit/fake_control
  */
 #include "cmocka_all.h"

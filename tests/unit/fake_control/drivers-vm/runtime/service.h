@@ -11,6 +11,7 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 uint64_t service_tsc(void);
 uint64_t service_ns_to_tsc(uint64_t ns);
 bool service_map_memory(uint64_t gpa, uint64_t bytes);
+_Noreturn void runtime_abort(const char *reason);
 void service_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define FAKE_CALL_6(n, a, b, c, d, e, f, ...) \
