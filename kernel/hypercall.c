@@ -154,16 +154,16 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
-	case HC_HOST_HEALTH:
-		host_get_health(&health);
-		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
-	case HC_HOST_LAST_RUN:
-		return vm_copy_out(v->vm, a[1], &log_last_run, sizeof(log_last_run));
 	case HC_HOST_FRAMES:
 		if (((a[2] | a[3]) & (LARGE_PAGE_SIZE - 1)) || a[3] > HILUM_FRAMES_BYTES_MAX || a[2] >= FRAME_HPA_LIMIT)
 			return STATUS_INVALID;
 		frame_get_figures(a[2], a[3], &frames);
 		return vm_copy_out(v->vm, a[1], &frames, sizeof(frames));
+	case HC_HOST_HEALTH:
+		host_get_health(&health);
+		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
+	case HC_HOST_LAST_RUN:
+		return vm_copy_out(v->vm, a[1], &log_last_run, sizeof(log_last_run));
 	case HC_HOST_RESET:
 		log_set_end(HILUM_END_RESET);
 		machine_reset();

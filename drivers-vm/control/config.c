@@ -17,7 +17,9 @@ static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are store
 #define DEFAULT_WEIGHT	     256u
 #define CORE_PERCENT	     100u /* of a core, per vCPU */
 #define DEFAULT_DRIVER_RESTARTS 10u
-#define FIELDS_MAX	     48u
+#define DEFAULT_OVERCOMMIT	100u
+#define DEFAULT_SHARE_RATE	2000u
+#define FIELDS_MAX	     64u
 
 static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
 static const char *const devices_words[] = {"auto", "all", "none", NULL};
@@ -35,6 +37,8 @@ static const struct config_field global_fields[] = {
 	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
 	{GLOBAL(core_scheduling), .set = config_set_boolean},
 	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
+	{GLOBAL(overcommit), .set = config_set_uint32, .low = 100, .high = 1000},
+	{GLOBAL(share_rate), .set = config_set_uint32, .low = 1, .high = 1000000},
 	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
 	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
 	 .high = 2046},
@@ -70,6 +74,10 @@ static const struct config_field vm_fields[] = {
 	{VM(debug_crash, debug_crash), .set = config_set_port},
 	{VM(rng, rng), .set = config_set_boolean},
 	{VM(balloon, balloon_bytes), .set = config_set_size},
+	{VM(memory_max, memory_max), .set = config_set_size},
+	{VM(memory_min, memory_min), .set = config_set_size},
+	{VM(share, share), .set = config_set_boolean},
+	{VM(tenant, tenant), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
 	{VM(packed, packed), .set = config_set_boolean},
 	{VM(disk, disk), .set = config_set_disks},
 	{VM(nic, nic), .set = config_set_nics},
@@ -249,15 +257,52 @@ unsigned config_read_schedule(const struct toml_value *table, const struct confi
 	return reader.errors;
 }
 
+/* What the keys of memory say together. False: something does not go together. */
+static bool check_memory(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
+{
+	bool balloon = vm->balloon_bytes != CONFIG_NO_BALLOON, valid = true;
+
+	if (balloon && vm->balloon_bytes >= vm->memory_bytes)
+		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
+				    "is not smaller than memory");
+	if (vm->memory_max > vm->memory_bytes)
+		valid = config_fail(reader, toml_find(table, "memory_max")->key_line, "vm.memory_max", "is more than memory");
+	if (vm->memory_max < vm->memory_bytes && (!balloon || vm->prefault))
+		valid = config_fail(reader, toml_find(table, "memory_max")->key_line, "vm.memory_max",
+				    "less than memory needs a balloon, and prefault = false");
+	if (vm->memory_min > vm->memory_max)
+		valid = config_fail(reader, toml_find(table, "memory_min")->key_line, "vm.memory_min", "is more than memory_max");
+	if (vm->share && vm->tenant == NULL)
+		valid = config_fail(reader, toml_find(table, "share")->key_line, "vm.share", "needs a tenant");
+	if (vm->share && toml_find(table, "hugepages") != NULL && vm->hugepages)
+		valid = config_fail(reader, toml_find(table, "hugepages")->key_line, "vm.hugepages",
+				    "pages are shared one by one: not with share = true");
+	return valid;
+}
+
+/* What follows from other keys where a key of memory is not given. */
+static void default_memory(const struct toml_value *table, struct config_vm *vm)
+{
+	bool balloon = vm->balloon_bytes != CONFIG_NO_BALLOON;
+
+	if (toml_find(table, "prefault") == NULL)
+		vm->prefault = !balloon && !vm->share; /* what is there from the start cannot be given back */
+	if (toml_find(table, "hugepages") == NULL)
+		vm->hugepages = !vm->share;
+	if (toml_find(table, "memory_max") == NULL)
+		vm->memory_max = vm->memory_bytes;
+	if (toml_find(table, "memory_min") == NULL)
+		vm->memory_min = !balloon ? vm->memory_max : vm->memory_max / 4 & ~4095ull;
+}
+
 /* The checks across keys; also of a VM with other errors, so that one run shows all. */
 static bool check_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
 	const struct toml_value *console = toml_find(table, "console");
 	bool valid = check_schedule(reader, table, vm);
 
-	if (vm->balloon_bytes != CONFIG_NO_BALLOON && vm->balloon_bytes >= vm->memory_bytes)
-		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
-				    "is not smaller than memory");
+	default_memory(table, vm);
+	valid &= check_memory(reader, table, vm);
 	if (vm->vcpus_max == 0)
 		vm->vcpus_max = vm->vcpus;
 	if (vm->vcpus_max < vm->vcpus)
@@ -389,6 +434,8 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
 
 	memset(out, 0, sizeof(*out));
 	out->driver_restarts = DEFAULT_DRIVER_RESTARTS;
+	out->overcommit = DEFAULT_OVERCOMMIT;
+	out->share_rate = DEFAULT_SHARE_RATE;
 	config_default_api(&out->api);
 	if (root == NULL)
 		config_fail(&reader, error.line, "", "column %u: %s", (unsigned)error.column, error.message);

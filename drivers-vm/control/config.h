@@ -160,6 +160,10 @@ struct config_vm {
 	bool packed;		/* virtio devices offer packed rings */
 	bool rng;		/* a virtio entropy device */
 	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */
+	uint64_t memory_max;	/* host memory that it may have at a time: `memory_bytes` if not given */
+	uint64_t memory_min;	/* that pressure leaves it: a quarter of `memory_bytes` if not given, all of it without a balloon */
+	bool share;		/* identical pages are shared with VMs of the same tenant */
+	const char *tenant;	/* or NULL */
 	unsigned disk_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	unsigned nic_count;
@@ -185,6 +189,8 @@ struct config {
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
 				first VM */
+	uint32_t overcommit; /* percent of the memory for guests that may be promised to them; 100: no more than there is */
+	uint32_t share_rate; /* pages a second that are looked at for sharing */
 	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
 	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;

@@ -176,6 +176,10 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_bool(json, "rng", vm->rng);
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON)
 		put_size(json, "balloon", vm->balloon_bytes);
+	put_size(json, "memory_max", vm->memory_max);
+	put_size(json, "memory_min", vm->memory_min);
+	json_put_bool(json, "share", vm->share);
+	put_optional(json, "tenant", vm->tenant);
 	json_put_bool(json, "packed", vm->packed);
 	json_put_string(json, "profile", profiles[vm->profile]);
 	json_put_string(json, "on_poweroff", actions[vm->on_poweroff]);

@@ -88,7 +88,9 @@ bool driver_is_lost(void);
 void driver_kick(void);
 /* There is typed input for the slot's guest. */
 void driver_typed(uint32_t slot);
-/* NULL, or how it has crashed. */
+/* Let those of its vCPUs that waited for memory try again: a bit for each. */
+void driver_run_waiting(uint64_t vcpus);
+/* NULL, or how it has crashed. If it waits for memory, that is seen to. */
 const char *driver_ending(void);
 /* To be asked at a steady pace: whether one of its vCPUs has not woken up the last `allowed` + 1 times; wakes all. */
 bool driver_has_missed_beats(unsigned allowed);

@@ -6,6 +6,7 @@
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/recover.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,7 +193,7 @@ static bool setup(struct driver_parts *p, const char *show)
 bool driver_start(const char *show)
 {
 	struct driver_parts *p = &parts;
-	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU, .name = "driver" };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU | HILUM_VM_WAIT_MEMORY, .name = "driver" };
 
 	*p = (struct driver_parts){ .image = driver_image() };
 	lost = false;
@@ -263,11 +264,24 @@ void driver_stop(void)
 			   __ATOMIC_ACQ_REL);
 }
 
+void driver_run_waiting(uint64_t vcpus)
+{
+	for (uint32_t i = 0; i < parts.vcpus; i++)
+		if (vcpus >> i & 1) {
+			hc(HC_VCPU_PAUSE, parts.vcpu[i]); /* it has really stopped then */
+			hc(HC_VCPU_RUN, parts.vcpu[i]);
+		}
+}
+
 const char *driver_ending(void)
 {
 	struct hilum_vm_status status;
 
-	if (driver_vm == 0 || hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) < 0 || status.state != HILUM_VM_CRASHED)
+	if (driver_vm == 0 || hc(HC_VM_STATUS, driver_vm, (uintptr_t)&status) < 0)
+		return NULL;
+	if (status.memory_stops != 0)
+		guest_memory_driver_waits(status.memory_gpa, status.memory_stops);
+	if (status.state != HILUM_VM_CRASHED)
 		return NULL;
 	lost = true;
 	return control_crash(status.crash);
@@ -281,8 +295,10 @@ bool driver_is_lost(void)
 /* While something is waited for: whether it can still come. */
 static bool is_alive(void)
 {
-	if (!lost && (__atomic_load_n(&service_shared()->pending[0][0], __ATOMIC_ACQUIRE) >> CONTROL_EVENT_DRIVER_STATUS & 1))
-		driver_ending();
+	const uint64_t bit = 1ull << CONTROL_EVENT_DRIVER_STATUS;
+
+	if (!lost && (__atomic_fetch_and(&service_shared()->pending[0][0], ~bit, __ATOMIC_ACQ_REL) & bit))
+		driver_ending(); /* a crash is not forgotten: driver_is_lost */
 	return !lost;
 }
 

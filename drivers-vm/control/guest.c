@@ -1,7 +1,10 @@
 /* A guest is made in one go or not at all, and given back in the reverse order. The slots are in this file. */
 #include "drivers-vm/control/gdb/gdb.h"
+#include "drivers-vm/control/compact.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/guest_clock.h"
 #include "drivers-vm/control/recover.h"
 #include "drivers-vm/lib/platform.h"
@@ -123,9 +126,14 @@ static bool make_memory(struct guest *g)
 {
 	const struct config_vm *c = g->config;
 
+	if (!guest_memory_admit(g))
+		return false;
+	if (c->hugepages && c->prefault)
+		compact_for(c->memory_bytes);
 	guard_rest(); /* all of it may be zeroed in one call */
 	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
-								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES));
+								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
+								   (c->share ? HILUM_MEMORY_SHARE : 0));
 	guard_go_on();
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
@@ -147,6 +155,7 @@ static bool make_vm(struct guest *g, uint32_t slot)
 
 	if (!guest_map_build(c->memory_bytes, &g->map))
 		return fail(g, "its memory map", HILUM_E_INVALID);
+	config.flags |= c->prefault && !c->share ? 0 : HILUM_VM_WAIT_MEMORY;
 	config.flags |= c->profile == CONFIG_PROFILE_KVM ? HILUM_VM_KVM_LEAVES : 0;
 	config.status_event = event > 0 ? (hilum_handle_t)event : 0;
 	config.wall_clock_ns = driver_wall_clock_ns;
@@ -198,6 +207,8 @@ void guest_unmake(uint32_t slot)
 	g->made = false;
 	recover_note_slot(slot); /* what is left of it after a crash from here on is nobody's */
 	gdb_guest_gone(slot);
+	g->made = false;
+	share_slot_changed(slot);
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		if (g->vcpu[i] != 0)
 			hc(HC_VCPU_PAUSE, g->vcpu[i]);
@@ -227,16 +238,30 @@ static void tell_cost(const struct guest *g)
 			    (unsigned long)(status.kernel_bytes >> 10), (unsigned long)(status.table_bytes >> 10));
 }
 
+/* Its limits and its balloon are as its definition has them. */
+static void reset_memory(struct guest *g)
+{
+	const struct config_vm *c = g->config;
+
+	g->memory_max = c->memory_max;
+	g->memory_min = c->memory_min;
+	g->balloon_pressure = 0;
+	g->balloon_wanted = c->balloon_bytes == CONFIG_NO_BALLOON ? 0 : c->balloon_bytes;
+}
+
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error)
 {
 	struct guest *g = guest_at(slot);
 
 	failed_with = MANAGER_FAILED;
 	memset(&failure, 0, sizeof(failure));
+	reset_memory(g);
 	recover_note_making((int)slot);
 	g->made = create(g, slot, paused);
 	recover_note_making(-1);
 	if (g->made) {
+		share_slot_changed(slot);
+		guest_memory_limit(slot);
 		tell_cost(g);
 		return MANAGER_OK;
 	}

@@ -26,6 +26,8 @@ struct guest {
 	uint64_t driver_ram; /* where its RAM is in the driver VM */
 	uint8_t *ram;        /* while it is being loaded */
 	uint64_t paused_tsc;
+	uint64_t balloon_wanted, balloon_pressure; /* what its balloon is to hold: by operators, and where memory is short */
+	uint64_t memory_max, memory_min; /* limits in force: those of its definition, or an operator's */
 	bool asked; /* by the driver VM: request and value wait for guest_run_requests */
 	uint64_t request, value;
 	bool barked; /* likewise: its watchdog */
@@ -80,6 +82,17 @@ unsigned guest_count_vcpus(const struct guest *g);
 /* The guest has let go of it. False: that cannot be. */
 bool guest_take_vcpu(uint32_t slot, uint64_t index);
 void guest_inject_nmi(uint32_t slot);
+
+/*
+ * What its balloon is to ask the guest for, in bytes below its memory: by an operator, until it ends. False: it has no balloon, or that is
+ * not less than its memory. The greater of this and of guest_press_balloon's counts; 0: nothing is asked for.
+ */
+bool guest_set_balloon(uint32_t slot, uint64_t bytes);
+/* The same where the machine's memory is short (memory_watch.c). */
+void guest_press_balloon(uint32_t slot, uint64_t bytes);
+uint64_t guest_balloon_target(const struct guest *g);
+/* Its limits until it ends; what goes with them has been checked. */
+void guest_set_limits(uint32_t slot, uint64_t most, uint64_t least);
 
 /* The driver VM passes on what a guest asks for; it is done by the next guest_run_requests, from the main loop. */
 void guest_request(uint32_t slot, uint64_t request, uint64_t value);

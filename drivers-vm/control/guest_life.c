@@ -1,11 +1,13 @@
 /* A guest that is there: it stands still and goes on, presses of its buttons, what it asks for, its crash, and another driver VM. */
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/recover.h"
 #include <string.h>
 
 #define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
 #define MSI_DATA_NMI  (4u << 8)
+#define BALLOON_LEAVES 0x200000ull /* even of the smallest guest */
 #define KILLED_MAX    2u /* driver VMs that may die while they look at one guest's state */
 
 static void run_all(const struct guest *g)
@@ -84,6 +86,60 @@ void guest_inject_nmi(uint32_t slot)
 			hc(HC_VM_INJECT_MSI, g->vm, MSI_ADDRESS | i << 12, MSI_DATA_NMI);
 }
 
+/* ---- Its balloon --------------------------------------------------------------------------------------------------------------------- */
+
+uint64_t guest_balloon_target(const struct guest *g)
+{
+	uint64_t wanted = g->balloon_wanted > g->balloon_pressure ? g->balloon_wanted : g->balloon_pressure;
+	uint64_t beyond = g->config->memory_bytes - g->memory_max; /* its limit */
+
+	wanted = wanted > beyond ? wanted : beyond;
+	uint64_t most = g->config->memory_bytes - BALLOON_LEAVES;
+
+	return g->config->balloon_bytes == CONFIG_NO_BALLOON ? 0 : wanted < most ? wanted : most;
+}
+
+static void send_balloon(uint32_t slot, uint64_t before)
+{
+	const struct guest *g = guest_at(slot);
+	const struct channel_message m = { .kind = CHANNEL_BALLOON, .slot = slot, .request.value = guest_balloon_target(g) / 4096 };
+
+	if (g->made && !g->ended && guest_balloon_target(g) != before && !driver_is_lost())
+		driver_send(&m); /* a driver VM to come is told when it attaches the guest */
+}
+
+bool guest_set_balloon(uint32_t slot, uint64_t bytes)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	if (g->config->balloon_bytes == CONFIG_NO_BALLOON || bytes >= g->config->memory_bytes)
+		return false;
+	g->balloon_wanted = bytes;
+	send_balloon(slot, before);
+	return true;
+}
+
+void guest_set_limits(uint32_t slot, uint64_t most, uint64_t least)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	g->memory_max = most;
+	g->memory_min = least;
+	guest_memory_limit(slot);
+	send_balloon(slot, before);
+}
+
+void guest_press_balloon(uint32_t slot, uint64_t bytes)
+{
+	struct guest *g = guest_at(slot);
+	uint64_t before = guest_balloon_target(g);
+
+	g->balloon_pressure = bytes;
+	send_balloon(slot, before);
+}
+
 /* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
 
 static bool some_asked; /* since guest_run_requests has looked */
@@ -150,8 +206,14 @@ void guest_check_status(uint32_t slot)
 	struct hilum_vm_status status;
 
 	gdb_guest_check(slot);
-	if (!g->made || g->ended || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0 || status.state != HILUM_VM_CRASHED)
+	if (!g->made || g->ended || hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) < 0)
 		return;
+	if (status.memory_stops != 0)
+		guest_memory_waits(slot);
+	if (status.state != HILUM_VM_CRASHED)
+		return;
+	if (status.crash == HILUM_CRASH_NO_MEMORY)
+		guest_memory_tell_shortage(slot);
 	if (!gdb_guest_crashed(slot, status.vcpu))
 		manager_guest_ended(slot, GUEST_CRASHED, status.crash);
 }

@@ -3,6 +3,7 @@
  * nothing, and a machine without memory says so instead of stopping. One that is replaced while a VM uses it lives on until that VM goes.
  */
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/places.h"
 #include <stdarg.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 
 #define BIG_PAGE     0x200000ull
-#define RESERVE      (16ull << 20) /* of memory that uploads leave for other things */
 
 static enum manager_result fail(struct manager_error *error, enum manager_result result, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -47,12 +47,6 @@ static uint64_t place_find(uint64_t bytes)
 	return at + bytes <= PLACES_UPLOADS_LIMIT ? at : 0;
 }
 
-static uint64_t free_bytes(void)
-{
-	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
-	return control_host.free_bytes;
-}
-
 int manager_image_begin(const char *name, uint64_t bytes, struct manager_error *error)
 {
 	const struct module *there = module_find(name);
@@ -65,9 +59,9 @@ int manager_image_begin(const char *name, uint64_t bytes, struct manager_error *
 				  CONFIG_MODULE_BYTES - 1);
 	if (m == NULL)
 		return -(int)fail(error, MANAGER_FULL, "there are as many images as there can be");
-	if (bytes > free_bytes() || free_bytes() - bytes < RESERVE)
-		return -(int)fail(error, MANAGER_NO_MEMORY, "%lu MiB are wanted, %lu MiB are free", (unsigned long)(bytes >> 20),
-				  (unsigned long)(free_bytes() >> 20));
+	if (bytes > guest_memory_spare())
+		return -(int)fail(error, MANAGER_NO_MEMORY, "%lu MiB are wanted, %lu MiB are free and not promised to VMs", (unsigned long)(bytes >> 20),
+				  (unsigned long)(guest_memory_spare() >> 20));
 	uint64_t part = ((bytes + MODULE_PARTS_MAX - 1) / MODULE_PARTS_MAX + BIG_PAGE - 1) & ~(BIG_PAGE - 1);
 	uint64_t gpa = place_find(part * MODULE_PARTS_MAX);
 	if (gpa == 0 || !service_map_memory(gpa, part * MODULE_PARTS_MAX))
@@ -90,8 +84,7 @@ static bool grow(struct module *m)
 {
 	uint64_t at = m->parts * m->part_bytes;
 	uint64_t left = (m->bytes - at + 4095) & ~4095ull, bytes = left < m->part_bytes ? left : m->part_bytes;
-	uint64_t have = free_bytes();
-	int64_t memory = have < RESERVE || have - RESERVE < bytes ? HILUM_E_NO_MEMORY : control_memory_create(bytes, 0);
+	int64_t memory = guest_memory_spare() < bytes ? HILUM_E_NO_MEMORY : control_memory_create(bytes, 0);
 
 	if (memory < 0)
 		return false;

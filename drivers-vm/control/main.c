@@ -11,6 +11,9 @@
 #include "drivers-vm/control/net/port_setup.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/compact.h"
+#include "drivers-vm/control/guest_memory.h"
+#include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/host_health.h"
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/recover.h"
@@ -100,6 +103,9 @@ static uint64_t run_parts(void)
 
 	deadline = sooner(deadline, driver_watch());
 	deadline = sooner(deadline, port_run());
+	deadline = sooner(deadline, service_ns_to_tsc(guest_memory_run()));
+	deadline = sooner(deadline, service_ns_to_tsc(share_run()));
+	deadline = sooner(deadline, service_ns_to_tsc(compact_run()));
 	deadline = sooner(deadline, host_health_poll());
 	deadline = sooner(deadline, recover_watch());
 	return sooner(deadline, service_ns_to_tsc(manager_poll()));
@@ -123,6 +129,8 @@ _Noreturn void service_start(uint32_t vcpu)
 	bool driver = follows ? recover_host(&config) : driver_begin(&config);
 	if (!follows)
 		port_wait_for_state(READ_STATE_NS);
+	guest_memory_begin(&config);
+	share_begin(&config);
 	manager_init(&config);
 	https_begin(&config.api);
 	if (follows)

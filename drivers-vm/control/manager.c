@@ -198,7 +198,8 @@ static bool same_config(const struct config_vm *a, const struct config_vm *b)
 	       a->debug_exit == b->debug_exit && a->debug_crash == b->debug_crash && a->profile == b->profile &&
 	       a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash &&
 	       a->watchdog == b->watchdog && a->on_watchdog == b->on_watchdog && a->autostart == b->autostart && a->packed == b->packed &&
-	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && same_devices(a, b);
+	       a->rng == b->rng && a->balloon_bytes == b->balloon_bytes && a->memory_max == b->memory_max &&
+	       a->memory_min == b->memory_min && a->share == b->share && same_text(a->tenant, b->tenant) && same_devices(a, b);
 }
 
 /* The first of its cards whose address another VM's card has; negative: none. */

@@ -145,6 +145,9 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
  */
 enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error);
 
+/* So much of its memory, until it ends, by its balloon: bytes. MANAGER_CONFLICT: as above, or it has no balloon. */
+enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct manager_error *error);
+
 /* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*
  * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,
@@ -174,6 +177,37 @@ bool manager_disk_counts(const char *name, unsigned disk, struct manager_disk_co
 bool manager_nic_counts(const char *name, unsigned nic, struct manager_nic_counts *out);
 /* What the balloon holds now, bytes. */
 uint64_t manager_balloon_bytes(const char *name);
+
+/* The memory of the machine, as guests share it. Bytes. */
+struct manager_compaction {
+	const char *state;    /* "idle" or "running" */
+	unsigned progress;    /* percent */
+	uint64_t runs, moved_bytes, busy; /* ever; busy: pieces that could not move because a device was at them */
+	uint64_t before_bytes, after_bytes; /* the largest free block, at the last run */
+};
+
+struct manager_memory {
+	uint32_t overcommit; /* percent; 100: none */
+	uint64_t promised, resident; /* of guests that are populated at first access: what they may have, and what they have */
+	uint64_t spare; /* that can be taken without breaking a promise */
+	uint64_t largest_free; /* block */
+	uint64_t saved; /* by pages that several guests have */
+	uint64_t scanned, merged; /* pages ever, by the search for identical ones */
+	struct manager_compaction compaction;
+};
+void manager_memory(struct manager_memory *out);
+/* Moves guests' memory so that free memory comes together. MANAGER_CONFLICT: that goes on already. */
+enum manager_result manager_compact(struct manager_error *error);
+
+struct manager_vm_memory {
+	uint64_t resident;	   /* what it has of the machine's memory */
+	uint64_t most, least;	   /* its limits in force */
+	uint64_t balloon_target;
+};
+/* False: it does not run. */
+bool manager_vm_memory(const char *name, struct manager_vm_memory *out);
+/* Until it ends. MANAGER_INVALID, MANAGER_NO_MEMORY: they cannot be; MANAGER_CONFLICT: it does not run. */
+enum manager_result manager_set_memory_limits(const char *name, uint64_t most, uint64_t least, struct manager_error *error);
 
 struct manager_host {
 	struct hilum_host_info info;

@@ -6,6 +6,7 @@
 #define DRIVERS_VM_CONTROL_PLACES_H
 
 #define PLACES_LOG	      0x91000000ull /* the kernel's */
+#define PLACES_SHARE_TABLE    0x3F00000000ull /* share_scan.c */
 #define PLACES_SURVIVOR	      0x94000000ull /* what outlives the control VM: survivor.h */
 #define PLACES_SURVIVOR_LIMIT 0x9A000000ull
 #define PLACES_BOOT_MODULES   0x4000000000ull

@@ -270,6 +270,9 @@ static void command(const struct channel_message *m)
 	case CHANNEL_BUTTON:
 		slot_press_button(m->slot);
 		return;
+	case CHANNEL_BALLOON:
+		slot_set_balloon(m->slot, m->request.value);
+		return;
 	case CHANNEL_WATCHDOG:
 		set_watchdog((uint32_t)m->request.value);
 		return;

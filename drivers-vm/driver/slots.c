@@ -541,6 +541,18 @@ void slot_press_button(uint32_t index)
 	slot_leave(s);
 }
 
+void slot_set_balloon(uint32_t index, uint64_t pages)
+{
+	struct slot *s = slot_at(index);
+
+	if (s == NULL)
+		return;
+	slot_enter(s);
+	if (s->attached && !s->ending && s->devices.balloon != NULL && pages <= UINT32_MAX)
+		virtio_balloon_set_target(s->devices.balloon, (uint32_t)pages);
+	slot_leave(s);
+}
+
 void slot_touch_watchdog(uint32_t index)
 {
 	struct slot *s = slot_at(index);

@@ -67,6 +67,8 @@ size_t slot_input(uint32_t index, const uint8_t *bytes, size_t count);
 
 /* A press of the guest's power button. vCPU 0. */
 void slot_press_button(uint32_t index);
+/* A new target of the guest's balloon, in pages of 4 KiB; nothing without one. vCPU 0. */
+void slot_set_balloon(uint32_t index, uint64_t pages);
 /* The guest stood still: its watchdog is touched in its stead. vCPU 0. */
 void slot_touch_watchdog(uint32_t index);
 /* vCPUs that are there, and of them those that shall go; bit n is vCPU n. vCPU 0. */

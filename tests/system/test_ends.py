@@ -126,6 +126,23 @@ def test_vcpus_come_and_go():
             say(console, "nproc; echo $((6 * 7))", r"\n1\r\n42")
 
 
+def test_memory_changes_while_it_runs():
+    with start(guest(memory="192M", balloon="0K", prefault=False)) as m:
+        api = Api(m)
+        with api.console(NAME) as console:
+            console.expect(PROMPT, BOOT_S)
+            whole = int(say(console, "free -m", r"Mem: +(\d+)").group(1))
+            for wanted, change in ((128, -64), (160, -32), (192, 0)):
+                api.expect(200, "PUT", f"/vms/{NAME}/memory", {"bytes": wanted << 20})
+                deadline = time.monotonic() + COMMAND_S
+                while api.vm(NAME)["stats"]["memory"]["balloon_bytes"] != -change << 20:
+                    true(time.monotonic() < deadline, f"the balloon has {api.vm(NAME)['stats']['memory']['balloon_bytes']} bytes")
+                    time.sleep(0.5)
+                found = int(say(console, "free -m", r"Mem: +(\d+)").group(1))
+                true(abs(found - whole - change) <= 1, f"{found} MB of {whole} with {wanted} MiB")
+            api.expect(422, "PUT", f"/vms/{NAME}/memory", {"bytes": 193 << 20})
+
+
 # ---- Autostart -----------------------------------------------------------------------------------------------------------------------
 
 def test_vms_of_the_api_start_with_the_machine():

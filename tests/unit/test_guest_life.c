@@ -10,6 +10,7 @@
 
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/recover.h"
 
 #define VCPUS 3u
@@ -23,6 +24,8 @@ static enum guest_end last_end;
 static uint64_t last_value;
 static bool driver_lost, attach_works, dies_of_it, crashed;
 static struct channel_message sent;
+static unsigned memory_waits, shortages;
+static uint64_t memory_stops;
 
 hilum_handle_t driver_vm = 7;
 
@@ -57,6 +60,7 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 		memset((void *)b, 0, sizeof(struct hilum_vm_status));
 		((struct hilum_vm_status *)b)->state = crashed ? HILUM_VM_CRASHED : HILUM_VM_RUNNING;
 		((struct hilum_vm_status *)b)->crash = HILUM_CRASH_TRIPLE_FAULT;
+		((struct hilum_vm_status *)b)->memory_stops = memory_stops;
 		return 0;
 	default:
 		return 0;
@@ -141,6 +145,21 @@ void manager_guest_ended(uint32_t slot, enum guest_end end, uint64_t value)
 	last_value = value;
 }
 
+void guest_memory_limit(uint32_t slot)
+{
+	assert_int_equal(slot, 2);
+}
+
+void guest_memory_waits(uint32_t slot)
+{
+	memory_waits += slot == 2;
+}
+
+void guest_memory_tell_shortage(uint32_t slot)
+{
+	shortages += slot == 2;
+}
+
 static unsigned barks;
 static uint64_t ejected;
 
@@ -191,6 +210,52 @@ static int setup(void **state)
 static unsigned run_count(void)
 {
 	return running[0] + running[1] + running[2];
+}
+
+#define MIB 0x100000ull
+
+static void guest_set_balloon__targets__the_greatest_is_sent_once(void **state)
+{
+	struct config_vm with = {.name = "g", .vcpus = VCPUS, .memory_bytes = 64 * MIB, .balloon_bytes = 0};
+
+	(void)state;
+	guests[2].config = &with;
+	guests[2].memory_max = with.memory_bytes;
+	sent.kind = CHANNEL_NONE;
+	assert_true(guest_set_balloon(2, 8 * MIB));
+	assert_int_equal(sent.kind, CHANNEL_BALLOON);
+	assert_int_equal(sent.slot, 2);
+	assert_int_equal(sent.request.value, 2048);
+	guest_press_balloon(2, 16 * MIB);
+	assert_int_equal(sent.request.value, 4096);
+	sent.kind = CHANNEL_NONE;
+	assert_true(guest_set_balloon(2, 10 * MIB)); /* pressure is greater */
+	assert_int_equal(sent.kind, CHANNEL_NONE);
+	guest_press_balloon(2, 0);
+	assert_int_equal(sent.request.value, 2560);
+	guest_set_limits(2, 32 * MIB, 4 * MIB);
+	assert_int_equal(sent.request.value, 8192);
+	guest_set_limits(2, 64 * MIB, 4 * MIB);
+	assert_int_equal(sent.request.value, 2560);
+	guest_press_balloon(2, 64 * MIB); /* something is left to it always */
+	assert_int_equal(sent.request.value, 62 * 256);
+	assert_false(guest_set_balloon(2, 64 * MIB));
+	with.balloon_bytes = CONFIG_NO_BALLOON;
+	assert_false(guest_set_balloon(2, 0));
+	assert_int_equal(guest_balloon_target(&guests[2]), 0);
+}
+
+static void guest_check_status__vcpus_wait_for_memory__that_is_seen_to_and_nothing_ends(void **state)
+{
+	(void)state;
+	memory_waits = 0;
+	memory_stops = 2;
+	guest_check_status(2);
+	assert_int_equal(memory_waits, 1);
+	assert_int_equal(ends, 0);
+	memory_stops = 0;
+	guest_check_status(2);
+	assert_int_equal(memory_waits, 1);
 }
 
 static void guest_continue__it_stood_still__its_clock_did_too(void **state)
@@ -325,6 +390,8 @@ int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup(name, setup)
 	const struct CMUnitTest tests[] = {
+		CASE(guest_set_balloon__targets__the_greatest_is_sent_once),
+		CASE(guest_check_status__vcpus_wait_for_memory__that_is_seen_to_and_nothing_ends),
 		CASE(guest_continue__it_stood_still__its_clock_did_too),
 		CASE(guest_continue__it_has_ended__it_never_goes_on),
 		CASE(guest_inject_nmi__several_vcpus__one_message_each),

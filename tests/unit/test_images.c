@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "drivers-vm/control/control.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/places.h"
 
@@ -53,6 +54,11 @@ static int64_t unmap(uint64_t gpa, uint64_t bytes)
 	assert_ptr_equal(mmap((void *)gpa, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0), (void *)gpa);
 	mappings--;
 	return 0;
+}
+
+uint64_t guest_memory_spare(void)
+{
+	return memory_free > (16ull << 20) ? memory_free - (16ull << 20) : 0;
 }
 
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)

@@ -24,7 +24,7 @@ struct cli_options {
 	bool help, json, accept_new;
 	const char *output, *host, *ca;
 	bool all, inactive, names, console, force, follow, once, edit, log, reset, create, wait, disable, dedicated;
-	const char *name, *role, *tail;
+	const char *name, *role, *tail, *max, *min;
 	int64_t timeout, delay, since, port, linger;
 	int64_t weight, cap, reservation;
 };

@@ -48,6 +48,8 @@ static const struct option all_options[] = {
 	{"port", 'p', NUMBER, PLACE(port), "PORT", "local port (default: a free one)"},
 	{"delete", 0, TEXT, PLACE(name), "NAME", "remove this uploaded image"},
 	{"role", 'r', TEXT, PLACE(role), "ROLE", "viewer, operator or admin"},
+	{"max", 0, TEXT, PLACE(max), "SIZE", "what it may have at most"},
+	{"min", 0, TEXT, PLACE(min), "SIZE", "what is left to it where memory is short"},
 	{"disable", 0, FLAG, PLACE(disable), NULL, "no longer"},
 	{"weight", 0, NUMBER, PLACE(weight), "N", "its share beside others: 1 to 65535, 256 is usual"},
 	{"cap", 0, NUMBER, PLACE(cap), "PERCENT", "it gets no more; 0: no limit"},

@@ -55,6 +55,23 @@ static void print_vulnerabilities(const json_t *host)
 	free(safe);
 }
 
+/* How guests share it. */
+static void print_memory(const json_t *memory)
+{
+	const json_t *compaction = json_object_get(memory, "compaction");
+	uint64_t overcommit = json_number(memory, "overcommit_percent");
+
+	print_bytes("Not promised", json_number(memory, "spare_bytes"));
+	print_bytes("Largest block", json_number(memory, "largest_free_bytes"));
+	if (overcommit > 100)
+		table_print_pair(stdout, "Overcommit", "%" PRIu64 " %%", overcommit);
+	if (json_number(memory, "pages_scanned") != 0)
+		print_bytes("Saved by sharing", json_number(memory, "saved_bytes"));
+	if (json_number(compaction, "runs") != 0)
+		table_print_pair(stdout, "Compaction", "%s, %" PRIu64 " %%", text_or_dash(compaction, "state"),
+				 json_number(compaction, "progress_percent"));
+}
+
 static void print_host(const json_t *host)
 {
 	const json_t *memory = json_object_get(host, "memory"), *driver = json_object_get(host, "driver_vm"),
@@ -75,6 +92,7 @@ static void print_host(const json_t *host)
 	print_bytes("Memory size", json_number(memory, "total_bytes"));
 	print_bytes("Free memory", json_number(memory, "free_bytes"));
 	print_bytes("Hilum's own", json_number(memory, "hilum_bytes"));
+	print_memory(memory);
 	table_print_pair(stdout, "IOMMU", "%s%s", json_flag(host, "iommu") ? "yes" : "no",
 			 json_flag(host, "interrupt_remapping") ? ", interrupts too" : "");
 	table_print_pair(stdout, "Device faults", "%" PRIu64, json_number(host, "device_faults"));

@@ -89,6 +89,35 @@ uint64_t manager_balloon_bytes(const char *name)
 	return vm->view.config->balloon_bytes;
 }
 
+bool manager_vm_memory(const char *name, struct manager_vm_memory *out)
+{
+	const struct fake_vm *vm = fake_vm_find(name);
+	const struct config_vm *config;
+
+	if (vm == NULL || !fake_vm_has_figures(vm))
+		return false;
+	config = vm->view.config;
+	*out = (struct manager_vm_memory){.resident = config->prefault ? config->memory_bytes : config->memory_bytes / 2,
+					  .most = vm->memory_max, .least = vm->memory_min, .balloon_target = manager_balloon_bytes(name)};
+	return true;
+}
+
+enum manager_result manager_set_memory_limits(const char *name, uint64_t most, uint64_t least, struct manager_error *error)
+{
+	struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL || !fake_vm_has_figures(vm))
+		return vm == NULL ? MANAGER_NOT_FOUND : MANAGER_CONFLICT;
+	if (most > vm->view.config->memory_bytes || least > most) {
+		snprintf(error->field, sizeof(error->field), most > vm->view.config->memory_bytes ? "max_bytes" : "min_bytes");
+		snprintf(error->detail, sizeof(error->detail), "is too much");
+		return MANAGER_INVALID;
+	}
+	vm->memory_max = most;
+	vm->memory_min = least;
+	return MANAGER_OK;
+}
+
 /* ---- The host ---------------------------------------------------------------------------------------------------------------------- */
 
 void manager_host(struct manager_host *out)
@@ -109,6 +138,29 @@ void manager_host(struct manager_host *out)
 					     .features = HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING};
 	out->info.free_bytes = used < out->info.memory_bytes ? out->info.memory_bytes - used : 0;
 	snprintf(out->cpu, sizeof(out->cpu), "Simulated CPU @ 2.40GHz");
+}
+
+static struct manager_compaction compaction = {.state = "idle"};
+static uint64_t compacted_ns;
+
+void manager_memory(struct manager_memory *out)
+{
+	if (sim_now_ns() >= compacted_ns)
+		compaction.state = "idle";
+	*out = (struct manager_memory){.overcommit = 100, .spare = 32ull << 30, .largest_free = 1ull << 30, .compaction = compaction};
+}
+
+enum manager_result manager_compact(struct manager_error *error)
+{
+	if (sim_now_ns() < compacted_ns) {
+		snprintf(error->detail, sizeof(error->detail), "it goes on already");
+		return MANAGER_CONFLICT;
+	}
+	compacted_ns = sim_now_ns() + RESTART_NS;
+	compaction = (struct manager_compaction){.state = "running", .runs = compaction.runs + 1, .moved_bytes = compaction.moved_bytes + (2u << 20),
+						 .before_bytes = 1u << 29, .after_bytes = 1u << 30};
+	event_add("host.compaction", "", "begins: an operator asked for it");
+	return MANAGER_OK;
 }
 
 void manager_restart_driver(void)

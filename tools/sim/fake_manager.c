@@ -201,6 +201,8 @@ static enum manager_result start(struct fake_vm *vm, struct manager_error *error
 		free_definition(vm->running);
 	vm->running = vm->definition;
 	vm->view.config = &vm->running->config;
+	vm->memory_max = config->memory_max;
+	vm->memory_min = config->memory_min;
 	vm->view.vcpus = vm->running->config.vcpus;
 	vm->view.state = MANAGER_RUNNING;
 	vm->view.change_pending = false;

@@ -21,6 +21,9 @@ void metrics_write_machine_faults(struct text *text, const char *name, const str
 void metrics_write_boot_reason(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_boot_time(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_guest_memory(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_merged(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_moved(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_memory(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_cores(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_iommu(struct text *text, const char *name, const struct manager_host *host);

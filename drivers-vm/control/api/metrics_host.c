@@ -77,6 +77,38 @@ void metrics_write_memory(struct text *text, const char *name, const struct mana
 	text_format(text, "%s{kind=\"pool_free\"} %" PRIu64 "\n", name, info->pool_free_bytes);
 }
 
+void metrics_write_guest_memory(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct manager_memory memory;
+
+	(void)host;
+	manager_memory(&memory);
+	text_format(text, "%s{kind=\"promised\"} %" PRIu64 "\n", name, memory.promised);
+	text_format(text, "%s{kind=\"resident\"} %" PRIu64 "\n", name, memory.resident);
+	text_format(text, "%s{kind=\"spare\"} %" PRIu64 "\n", name, memory.spare);
+	text_format(text, "%s{kind=\"saved\"} %" PRIu64 "\n", name, memory.saved);
+	text_format(text, "%s{kind=\"largest_free\"} %" PRIu64 "\n", name, memory.largest_free);
+}
+
+void metrics_write_merged(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct manager_memory memory;
+
+	(void)host;
+	manager_memory(&memory);
+	text_format(text, "%s{what=\"scanned\"} %" PRIu64 "\n", name, memory.scanned);
+	text_format(text, "%s{what=\"merged\"} %" PRIu64 "\n", name, memory.merged);
+}
+
+void metrics_write_moved(struct text *text, const char *name, const struct manager_host *host)
+{
+	struct manager_memory memory;
+
+	(void)host;
+	manager_memory(&memory);
+	write_number(text, name, memory.compaction.moved_bytes);
+}
+
 void metrics_write_cores(struct text *text, const char *name, const struct manager_host *host)
 {
 	write_number(text, name, host->info.core_count);

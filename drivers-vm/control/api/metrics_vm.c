@@ -56,6 +56,15 @@ static void write_overhead(struct text *text, const char *name, const struct man
 		write_sample(text, name, vm, status.kernel_bytes + status.table_bytes);
 }
 
+static void write_resident(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
+{
+	struct manager_vm_memory memory;
+
+	(void)tsc_hz;
+	if (runs(vm) && manager_vm_memory(vm->config->name, &memory))
+		write_sample(text, name, vm, memory.resident);
+}
+
 /* What the guest has left of its memory. */
 static void write_balloon(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
 {
@@ -219,6 +228,12 @@ const struct metric_family metric_families[] = {
 	HOST("node_time_seconds", "gauge", "System time in seconds since epoch (1970).", metrics_write_time),
 	HOST("node_boot_time_seconds", "gauge", "Node boot time, in unixtime.", metrics_write_boot_time),
 	HOST("hilum_host_memory_bytes", "gauge", "Memory of the machine: all, free, and what Hilum itself has.", metrics_write_memory),
+	HOST("hilum_host_guest_memory_bytes", "gauge",
+	     "Memory for guests: promised and resident of those populated at first access, spare, what sharing saves, largest free block.",
+	     metrics_write_guest_memory),
+	HOST("hilum_host_shared_pages_total", "counter", "Pages looked at for sharing, and pages that were merged.", metrics_write_merged),
+	HOST("hilum_host_compaction_moved_bytes_total", "counter", "Memory of guests that was moved to make larger free blocks.",
+	     metrics_write_moved),
 	HOST("hilum_host_cores", "gauge", "Cores of the machine that run VMs.", metrics_write_cores),
 	HOST("hilum_iommu_enabled", "gauge", "Whether devices reach only the memory that they are given.", metrics_write_iommu),
 	HOST("hilum_iommu_faults_total", "counter", "Accesses of devices that the IOMMU stopped.", metrics_write_faults),
@@ -244,6 +259,7 @@ const struct metric_family metric_families[] = {
 	VM("info_virtual_cpus", "gauge", "Virtual CPUs of the VM.", write_vcpu_count),
 	VM("info_cpu_time_seconds_total", "counter", "Time that the VM's virtual CPUs have run.", write_cpu_time),
 	VM("memory_stats_actual_balloon_bytes", "gauge", "Memory that the balloon leaves to the guest.", write_balloon),
+	VM("memory_stats_rss_bytes", "gauge", "Memory of the machine that the VM has.", write_resident),
 	VM("vcpu_time_seconds_total", "counter", "Time that the virtual CPU has run.", write_vcpu_time),
 	VM("vcpu_delay_seconds_total", "counter", "Time that the virtual CPU could have run but waited for a core.", write_vcpu_delay),
 	VM("vcpu_cpu", "gauge", "Core where the virtual CPU is.", write_vcpu_core),

@@ -10,6 +10,41 @@
 
 #define SECOND_NS 1000000000u
 
+static void write_compaction(struct json_out *json, const struct manager_compaction *compaction)
+{
+	json_open(json, '{');
+	json_put_string(json, "state", compaction->state);
+	json_put_uint(json, "progress_percent", compaction->progress);
+	json_put_uint(json, "runs", compaction->runs);
+	json_put_uint(json, "moved_bytes", compaction->moved_bytes);
+	json_put_uint(json, "largest_free_before_bytes", compaction->before_bytes);
+	json_put_uint(json, "largest_free_after_bytes", compaction->after_bytes);
+	json_close(json, '}');
+}
+
+static void write_memory(struct json_out *json, const struct hilum_host_info *info)
+{
+	struct manager_memory memory;
+
+	manager_memory(&memory);
+	json_key(json, "memory");
+	json_open(json, '{');
+	json_put_uint(json, "total_bytes", info->memory_bytes);
+	json_put_uint(json, "free_bytes", info->free_bytes);
+	json_put_uint(json, "hilum_bytes", info->pool_bytes + info->kernel_bytes);
+	json_put_uint(json, "overcommit_percent", memory.overcommit);
+	json_put_uint(json, "promised_bytes", memory.promised);
+	json_put_uint(json, "resident_bytes", memory.resident);
+	json_put_uint(json, "spare_bytes", memory.spare);
+	json_put_uint(json, "largest_free_bytes", memory.largest_free);
+	json_put_uint(json, "saved_bytes", memory.saved);
+	json_put_uint(json, "pages_scanned", memory.scanned);
+	json_put_uint(json, "pages_merged", memory.merged);
+	json_key(json, "compaction");
+	write_compaction(json, &memory.compaction);
+	json_close(json, '}');
+}
+
 static void write_machine(struct json_out *json, const struct manager_host *host)
 {
 	const struct hilum_host_info *info = &host->info;
@@ -22,12 +57,7 @@ static void write_machine(struct json_out *json, const struct manager_host *host
 	json_put_string(json, "cpu", host->cpu);
 	json_put_uint(json, "cores", info->core_count);
 	json_put_uint(json, "tsc_hz", info->tsc_hz);
-	json_key(json, "memory");
-	json_open(json, '{');
-	json_put_uint(json, "total_bytes", info->memory_bytes);
-	json_put_uint(json, "free_bytes", info->free_bytes);
-	json_put_uint(json, "hilum_bytes", info->pool_bytes + info->kernel_bytes);
-	json_close(json, '}');
+	write_memory(json, info);
 	json_put_bool(json, "iommu", (info->features & HILUM_HOST_IOMMU) != 0);
 	json_put_bool(json, "interrupt_remapping", (info->features & HILUM_HOST_IRQ_REMAPPING) != 0);
 	json_key(json, "driver_vm");
@@ -117,6 +147,22 @@ void route_restart_driver(struct http_exchange *x)
 	json_open(&json, '{');
 	json_put_string(&json, "state", "restarting");
 	json_close(&json, '}');
+	routes_answer_json(x, 202);
+}
+
+void route_compact(struct http_exchange *x)
+{
+	struct json_out json = {.text = &x->body};
+	struct manager_error error = {0};
+	struct manager_memory memory;
+	enum manager_result result = manager_compact(&error);
+
+	if (result != MANAGER_OK) {
+		problem_answer_manager(x, result, &error);
+		return;
+	}
+	manager_memory(&memory);
+	write_compaction(&json, &memory.compaction);
 	routes_answer_json(x, 202);
 }
 

@@ -118,12 +118,18 @@ static void write_vcpus(struct json_out *json, const struct config_vm *config, u
 static void write_memory(struct json_out *json, const struct config_vm *config)
 {
 	struct hilum_vm_status status = {0};
+	struct manager_vm_memory memory = {0};
 	bool known = manager_status(config->name, &status);
 
+	manager_vm_memory(config->name, &memory);
 	json_key(json, "memory");
 	json_open(json, '{');
 	json_put_uint(json, "bytes", known ? status.memory_bytes : config->memory_bytes);
 	json_put_uint(json, "balloon_bytes", manager_balloon_bytes(config->name));
+	json_put_uint(json, "balloon_target_bytes", memory.balloon_target);
+	json_put_uint(json, "resident_bytes", memory.resident);
+	json_put_uint(json, "max_bytes", memory.most);
+	json_put_uint(json, "min_bytes", memory.least);
 	json_put_uint(json, "kernel_bytes", status.kernel_bytes);
 	json_put_uint(json, "table_bytes", status.table_bytes);
 	json_close(json, '}');
