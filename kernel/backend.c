@@ -52,7 +52,8 @@ void backend_load_vcpu(struct vcpu *v)
 		take_fpu(v);
 	if (cpu_features.rdtscp)
 		wrmsr(MSR_TSC_AUX, (uint32_t)v->tsc_aux);
-	speculation_set_control(v->spec_ctrl);
+	if (unlikely(speculation_guest_bits != 0))
+		speculation_set_control(v->spec_ctrl);
 	fetch_forget(v);
 }
 

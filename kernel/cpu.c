@@ -59,16 +59,11 @@ static void timer_interrupt(unsigned vector)
 	timer_set_deadline_tsc(node != NULL ? node->key : TIMER_NEVER);
 }
 
-/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
-static void kick_interrupt(unsigned vector)
+void cpu_take_inbox(struct cpu *cpu)
 {
-	struct cpu *cpu = cpu_self();
 	struct vcpu *v = __atomic_exchange_n(&cpu->inbox, NULL, __ATOMIC_ACQUIRE);
 	uint64_t now = rdtsc();
 
-	(void)vector;
-	if (unlikely(cpu->health_asked))
-		(void)machine_check_take(cpu->health_asked = false);
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
 		(void)__atomic_exchange_n(&v->in_inbox, 0, __ATOMIC_SEQ_CST); /* before its core and its requests are read */
@@ -85,6 +80,17 @@ static void kick_interrupt(unsigned vector)
 		object_unref(&v->object);
 		v = next;
 	}
+}
+
+/* Another core put vCPUs of this core into the inbox, or wants this core to pass a quiescent point. */
+static void kick_interrupt(unsigned vector)
+{
+	struct cpu *cpu = cpu_self();
+
+	(void)vector;
+	if (unlikely(cpu->health_asked))
+		(void)machine_check_take(cpu->health_asked = false);
+	cpu_take_inbox(cpu);
 	sched_look(cpu);
 }
 
@@ -113,7 +119,7 @@ static void cpu_switch_to(struct cpu *cpu, struct vcpu *v)
 	if (likely(cpu->loaded != NULL))
 		virt->unload(cpu->loaded);
 	window_clear(cpu->arch.id);
-	if (unlikely(cpu->last_vm != v->vm->id))
+	if (unlikely(host_health.defences != 0 && cpu->last_vm != v->vm->id))
 		change_vm(cpu, v);
 	virt->load(v);
 	cpu->loaded = v;

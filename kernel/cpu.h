@@ -39,6 +39,9 @@ struct cpu {
 	uint64_t frame, frame_tsc; /* its virtual time at that moment, comparable between cores */
 	struct vcpu *dedicated; /* the core is its alone, or NULL; changes under the object lock */
 	uint32_t reserved;   /* per mille that are promised to vCPUs; object lock */
+	struct cpu *first_thread; /* of the same core; there: */
+	uint64_t core_word;       /* whose core it is (sched_smt.c) */
+	struct cpu *core_waiter;  /* a thread that was refused, or NULL */
 
 	/* scheduler */
 	struct vcpu *current; /* being run, or NULL while idle */
@@ -58,6 +61,7 @@ struct cpu {
 	struct vcpu *favoured; /* the next turn is its, or NULL: a vCPU of its VM spins */
 	struct vcpu *charged; /* pays for the time since switched_tsc: a handler runs on the trapping vCPU's time */
 	uint64_t switched_tsc;
+	bool has_core;         /* counted in core_word */
 	bool resched;          /* leave the run loop and choose again */
 
 	/* time */
@@ -87,6 +91,9 @@ static inline void cpu_timer_cancel(struct cpu_timer *timer)
 	queue_remove(&timer->node);
 	timer->node.key = 0;
 }
+
+/* What a kick is for: look at the vCPUs in the inbox. Own core, where none of its queues is in use. */
+void cpu_take_inbox(struct cpu *cpu);
 
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)

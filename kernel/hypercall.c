@@ -167,6 +167,11 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	case HC_HOST_RESET:
 		log_set_end(HILUM_END_RESET);
 		machine_reset();
+	case HC_HOST_SCHEDULE:
+		if (a[1] & ~(uint64_t)HILUM_HOST_SCHEDULE_CORES)
+			return STATUS_INVALID;
+		sched_core_set(a[1] != 0);
+		return STATUS_OK;
 	case HC_DEVICE_CREATE:
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
@@ -346,14 +351,13 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint64_t *a)
 {
-	uint64_t digests[HILUM_DIGEST_PAGES_MAX];
-
-	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > ARRAY_SIZE(digests) || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
+	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > HILUM_DIGEST_PAGES_MAX || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
 	    a[2] * PAGE_SIZE > m->bytes - a[1])
 		return STATUS_INVALID;
-	for (uint64_t i = 0; i < a[2]; i++)
-		digests[i] = memory_digest(m, a[1] + i * PAGE_SIZE);
-	TRY(vm_copy_out(v->vm, a[3], digests, a[2] * sizeof(*digests)));
+	for (uint64_t i = 0; i < a[2]; i++) {
+		uint64_t digest = memory_digest(m, a[1] + i * PAGE_SIZE);
+		TRY(vm_copy_out(v->vm, a[3] + i * sizeof(digest), &digest, sizeof(digest)));
+	}
 	return (int64_t)a[2];
 }
 
@@ -518,6 +522,7 @@ static const struct {
 	CALL(HC_HOST_HEALTH, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LAST_RUN, OBJECT_HOST, HILUM_RIGHT_CONTROL, false),
 	CALL(HC_HOST_LOG_TAKE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
+	CALL(HC_HOST_SCHEDULE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_ASSIGN, OBJECT_DEVICE, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_DEVICE_BIND_IRQ, OBJECT_DEVICE, HILUM_RIGHT_BIND, true),

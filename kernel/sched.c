@@ -182,6 +182,18 @@ void sched_wake(struct cpu *cpu, struct vcpu *v, uint64_t now_tsc)
 		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
 }
 
+void sched_look(struct cpu *cpu)
+{
+	if (cpu->current == NULL)
+		return;
+	if (unlikely(sched_cores_are_one_vms) && !cpu->has_core)
+		cpu->resched = true; /* it has just become so, or a service VM's runs */
+	else if (cpu->has_core && __atomic_load_n(&cpu->first_thread->core_waiter, __ATOMIC_RELAXED) != NULL)
+		slice_limit(cpu, rdtsc() + tsc_from_ns(SCHED_SLICE_NS));
+	if (cpu->current->rank == SCHED_BY_WEIGHT && sched_idle_cores != 0)
+		sched_share(cpu, rdtsc());
+}
+
 /* Some have waited long enough for their cap, or may run before others again. */
 static rare void refill(struct cpu *cpu, uint64_t now_tsc)
 {
@@ -204,6 +216,8 @@ void sched_account(struct cpu *cpu, uint64_t now_tsc)
 {
 	charge(cpu, now_tsc);
 	cpu->charged = NULL;
+	if (unlikely(cpu->has_core))
+		sched_core_leave(cpu);
 }
 
 void sched_spins(struct vcpu *v)
@@ -253,15 +267,20 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	if (unlikely(cpu->refills.first != NULL))
 		refill(cpu, now_tsc);
 	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : first_by_weight(cpu);
-	if (node == NULL) {
+	struct vcpu *v = node != NULL ? vcpu_of(node) : NULL;
+	if (unlikely(cpu->favoured != NULL) && v != NULL)
+		v = favour(cpu, v);
+	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {
 		if (cpu->refills.first != NULL)
 			slice_limit(cpu, cpu->refills.first->key);
+		if (v != NULL) {
+			sched_share(cpu, now_tsc);
+			return NULL;
+		}
+		sched_core_forget(cpu);
 		sched_rest(cpu);
 		return NULL;
 	}
-	struct vcpu *v = vcpu_of(node);
-	if (unlikely(cpu->favoured != NULL))
-		v = favour(cpu, v);
 	sched_remove(cpu, v);
 	if (v->rank == SCHED_BY_WEIGHT && v->virtual_time > cpu->virtual_time)
 		cpu->virtual_time = v->virtual_time;

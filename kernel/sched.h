@@ -52,7 +52,7 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc);
 /* Charge the time since the last switch to `cpu->charged`'s account. */
 void sched_account(struct cpu *cpu, uint64_t now_tsc);
 
-/* Another core has kicked: it may want what waits here, or this one has become another's alone. */
+/* Another core has kicked: it may want what waits here, or the other half of this one. */
 void sched_look(struct cpu *cpu);
 
 /* ---- Limits: kernel/sched_limit.c. Own core -------------------------------------------------------------------------------- */
@@ -93,5 +93,16 @@ void sched_share(struct cpu *cpu, uint64_t now_tsc) rare;
 void sched_balance(struct cpu *cpu, uint64_t now_tsc) rare;
 /* This core has nothing to do. */
 void sched_rest(struct cpu *cpu) rare;
+
+/* ---- Hyper-threads: kernel/sched_smt.c ------------------------------------------------------------------------------------- */
+
+/* Whether threads of one core run one VM only. */
+extern bool sched_cores_are_one_vms;
+void sched_core_set(bool on) rare;
+/* Thread `cpu` is about to run `v`: false if it may not now; it is kicked when it is worth another try. _leave: it runs it no more. */
+bool sched_core_enter(struct cpu *cpu, const struct vcpu *v) rare;
+void sched_core_leave(struct cpu *cpu) rare;
+/* It has nothing to run: it does not wait for the core any more. */
+void sched_core_forget(struct cpu *cpu) rare;
 
 #endif

@@ -182,12 +182,6 @@ void sched_rest(struct cpu *cpu)
 	}
 }
 
-void sched_look(struct cpu *cpu)
-{
-	if (cpu->current != NULL && cpu->current->rank == SCHED_BY_WEIGHT && sched_idle_cores != 0)
-		sched_share(cpu, rdtsc());
-}
-
 /* How far a core's virtual time has come, as far as others can tell. */
 static uint64_t frame_of(const struct cpu *cpu, uint64_t now)
 {

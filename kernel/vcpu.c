@@ -471,6 +471,7 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 	while (__atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE) != self) {
 		if (vcpu_is_stopped(v))
 			return;
+		cpu_take_inbox(self); /* it may lie there, to be handed on */
 		cpu_pause();
 	}
 	sched_remove(self, v);

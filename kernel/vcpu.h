@@ -6,7 +6,8 @@
  * raises VCPU_REQUEST_SCHEDULE, stores `cpu` with release order and puts it into the new core's inbox; from the store on it is any other core. Who
  * reads `cpu` (acquire) and finds his own core there owns the vCPU, and keeps it until he gives it away himself. Who finds another
  * core's puts it into that core's inbox; if it has gone on meanwhile, that core hands it on (kick_interrupt). Requests go with the
- * vCPU, so none is lost on the way. Waiting for a vCPU to stop looks at `cpu` again and again: it may come to the one who waits.
+ * vCPU, so none is lost on the way. Who waits for a vCPU to stop looks at `cpu` again and again, and at his own inbox: it may come to him,
+ * or lie there to be handed on.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H

@@ -114,7 +114,7 @@ void vm_free(struct object *object)
 }
 
 /* Every core leaves the guest, and enters it again with a flushed tag (npt.generation), before tables are reused. */
-void vm_unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
+static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 {
 	struct nested_pt_garbage garbage = { 0 };
 
@@ -144,7 +144,7 @@ enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint6
 	if (status == STATUS_OK)
 		status = iommu_map(vm->domain, &object->memory, gpa, offset, bytes, (uint32_t)rights);
 	if (status != STATUS_OK) {
-		vm_unmap_pages(vm, gpa, bytes, self);
+		unmap_pages(vm, gpa, bytes, self);
 		return status;
 	}
 	range_show(region); /* not before: what other cores populate must not be in memory_map's way */
@@ -159,7 +159,7 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	if (r == NULL || r->first != gpa || r->last - gpa + 1 != bytes)
 		return STATUS_NOT_FOUND;
 	range_remove(r, self); /* no core populates it any more */
-	vm_unmap_pages(vm, gpa, bytes, self);
+	unmap_pages(vm, gpa, bytes, self);
 	vm->status.memory_bytes -= bytes;
 	object_unref(r->target);
 	return STATUS_OK;

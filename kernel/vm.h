@@ -26,6 +26,7 @@ struct vm {
 	struct vm *next, **link; /* list of all VMs, and what points here in it */
 
 	struct nested_pt npt;
+	struct nested_pt_garbage garbage; /* of pages that kernel/vm_memory.c takes away */
 	struct iommu_domain *domain; /* of its devices: the same memory as npt; or NULL */
 	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
 	struct range_map *doorbells; /* target: struct event * */
@@ -95,7 +96,6 @@ void vm_free(struct object *object);
 must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
 			      uint64_t rights, struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
-void vm_unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self); /* what is there now; the mapping stays */
 
 /*
  * The memory that is mapped writable in [gpa, gpa + bytes) holds nothing of worth: the frames of its whole grains go, in all

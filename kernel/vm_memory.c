@@ -5,6 +5,7 @@
  */
 #include "kernel/cpu.h"
 #include "kernel/vm.h"
+#include "mm/iommu.h"
 
 bool vm_pages_move;
 
@@ -19,36 +20,35 @@ static bool devices_may_reach(const struct vm *vm, gpa_t gpa, uint64_t bytes)
 	return vm->devices != 0 && bytes != 0;
 }
 
-/* All that VMs map of [from, to) of an object: false if their devices may reach it, or (`unmap`) it goes out of them. */
-static bool pages_visit(const struct memory_object *object, uint64_t from, uint64_t to, bool unmap, struct cpu *self)
+/*
+ * All that VMs map of [from, to) of an object goes out of them. From STATUS_OK on nobody reaches the pages, until pages_give, which follows in
+ * any case. STATUS_BUSY: a device may, and `flags` does not say that none does; what is out of a VM then comes back by a fault, too.
+ */
+static enum status pages_take(const struct memory_object *object, uint64_t from, uint64_t to, uint64_t flags, struct cpu *self)
 {
+	enum status status = STATUS_OK;
+
+	__atomic_store_n(&vm_pages_move, true, __ATOMIC_SEQ_CST);
+	object_quiesce(self); /* no core populates it any more */
 	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
 		for (uint32_t i = 0; vm->regions != NULL && i < vm->regions->count; i++) {
 			const struct range *r = &vm->regions->range[i];
 			uint64_t begin = ALIGN_DOWN(r->aux, PAGE_SIZE), end = begin + (r->last - r->first + 1);
 			uint64_t first = begin > from ? begin : from, last = end < to ? end : to;
+			gpa_t gpa = r->first + (first - begin);
 			if (r->target != &object->object || r->aux & RANGE_HIDDEN || first >= last)
 				continue;
-			if (unmap)
-				vm_unmap_pages(vm, r->first + (first - begin), last - first, self);
-			else if (devices_may_reach(vm, r->first + (first - begin), last - first))
-				return false;
+			if (!(flags & HILUM_MEMORY_QUIET) && devices_may_reach(vm, gpa, last - first)) {
+				status = STATUS_BUSY;
+				continue;
+			}
+			nested_pt_unmap(&vm->npt, gpa, last - first, &vm->garbage);
+			iommu_unmap(vm->domain, gpa, last - first);
 		}
-	return true;
-}
-
-/*
- * From STATUS_OK on nobody reaches the pages, until pages_give. STATUS_BUSY: a device may, and `flags` does not say that none does.
- * pages_give follows in any case.
- */
-static enum status pages_take(const struct memory_object *object, uint64_t from, uint64_t to, uint64_t flags, struct cpu *self)
-{
-	__atomic_store_n(&vm_pages_move, true, __ATOMIC_SEQ_CST);
-	object_quiesce(self); /* no core populates it any more */
-	if (!(flags & HILUM_MEMORY_QUIET) && !pages_visit(object, from, to, false, self))
-		return STATUS_BUSY;
-	pages_visit(object, from, to, true, self);
-	return STATUS_OK;
+	object_quiesce(self); /* and none has translations */
+	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
+		nested_pt_garbage_free(&vm->npt, &vm->garbage);
+	return status;
 }
 
 static void pages_give(void)
@@ -68,12 +68,12 @@ enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *sel
 	uint64_t from = ALIGN_UP(offset, grain), to = ALIGN_DOWN(offset + bytes, grain);
 	if (!(memory->flags & HILUM_MEMORY_LAZY))
 		return STATUS_INVALID;
-	while (from < to && !memory_has_frames(memory, from, from + grain))
+	while (from < to && !memory_discard(memory, from, from + grain, true))
 		from += grain; /* a guest may ask again and again: all cores are stopped for something only */
 	if (from >= to)
 		return STATUS_OK;
 	enum status status = pages_take(object, from, to, HILUM_MEMORY_QUIET, self);
-	memory_discard(memory, from, to);
+	(void)memory_discard(memory, from, to, false);
 	pages_give();
 	return status;
 }

@@ -7,3 +7,12 @@ $(B)/dma-test.elf: $(call service_obj,$(DMA_TEST_SRC)) drivers-vm/runtime/servic
 	@echo "  LD    $@"
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=0x100000 -Wl,--gc-sections \
 		-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(call service_obj,$(DMA_TEST_SRC))
+
+# build/moving_frames.bin, likewise: frames change under guests that check their memory.
+$(B)/moving_frames.elf: HEAP := 0x10000
+$(B)/moving_frames.elf: $(call service_obj,$(RUNTIME_SRC) tests/service/moving_frames.c tests/service/moving_guest.asm) drivers-vm/runtime/service.ld
+	@echo "  LD    $@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(filter %.o,$^)
+
+guests: $(B)/moving_frames.bin

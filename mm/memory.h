@@ -110,12 +110,11 @@ static inline uint64_t memory_grain(const struct memory *mem)
 /* For mm/memory*.c: a place that had this block has it no more. */
 void memory_release_block(hpa_t hpa, unsigned order);
 
-/* Looks: whether anything is in [from, to); whether that page's frame is shared. */
-bool memory_has_frames(const struct memory *mem, uint64_t from, uint64_t to);
+/* Looks: whether that page's frame is shared. */
 bool memory_is_shared(const struct memory *mem, uint64_t offset);
 
-/* Empties [from, to), of whole grains: zero when it is next used. */
-void memory_discard(struct memory *mem, uint64_t from, uint64_t to);
+/* Empties [from, to), of whole grains: zero when it is next used. `look`: only tells whether there is anything. */
+bool memory_discard(struct memory *mem, uint64_t from, uint64_t to, bool look);
 
 /* Looks: 64 bits that depend on the contents of a private page, never HILUM_DIGEST_NONE, which is for all others. */
 uint64_t memory_digest(const struct memory *mem, uint64_t offset);

@@ -56,34 +56,27 @@ void memory_release_block(hpa_t hpa, unsigned order)
 
 /* ---- Discarding ---- */
 
-bool memory_has_frames(const struct memory *mem, uint64_t from, uint64_t to)
-{
-	uint64_t bytes;
-	hpa_t hpa;
-
-	while (from < to && !look_at(mem, from, HILUM_MAP_READ, &hpa, &bytes))
-		from += bytes;
-	return from < to;
-}
-
-void memory_discard(struct memory *mem, uint64_t from, uint64_t to)
+bool memory_discard(struct memory *mem, uint64_t from, uint64_t to, bool look)
 {
 	hpa_t hpa;
 
-	for (uint64_t at = from, bytes; at < to; at += bytes)
-		if (look_at(mem, at, HILUM_MAP_READ, &hpa, &bytes)) {
-			memory_release_block(hpa, order_of(bytes));
-			mem->resident -= bytes;
-		}
-	place_clear(mem, from, to - from);
+	for (uint64_t at = from, bytes; at < to; at += bytes) {
+		if (!look_at(mem, at, HILUM_MAP_READ, &hpa, &bytes))
+			continue;
+		if (look)
+			return true;
+		memory_release_block(hpa, order_of(bytes));
+		mem->resident -= bytes;
+	}
+	if (!look)
+		place_clear(mem, from, to - from);
+	return false;
 }
 
 /* ---- Sharing ---- */
 
-static uint64_t word_at(const uint64_t *page, unsigned i)
-{
-	return __atomic_load_n(&page[i], __ATOMIC_RELAXED); /* a guest may be writing */
-}
+#define WORDS	       (PAGE_SIZE / sizeof(uint64_t))
+#define WORD_AT(page, i) __atomic_load_n(&(page)[i], __ATOMIC_RELAXED) /* a guest may be writing */
 
 uint64_t memory_digest(const struct memory *mem, uint64_t offset)
 {
@@ -94,8 +87,8 @@ uint64_t memory_digest(const struct memory *mem, uint64_t offset)
 		return HILUM_DIGEST_NONE;
 	const uint64_t *page = show(WINDOW_SLOT_READ, hpa);
 
-	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*page); i++) {
-		sum = (sum ^ word_at(page, i)) * 0x9E3779B97F4A7C15ull; /* odd: 2^64 over the golden ratio */
+	for (unsigned i = 0; i < WORDS; i++) {
+		sum = (sum ^ WORD_AT(page, i)) * 0x9E3779B97F4A7C15ull; /* odd: 2^64 over the golden ratio */
 		sum ^= sum >> 29;
 	}
 	return sum | 1;
@@ -119,8 +112,8 @@ enum status memory_share(struct memory *a, uint64_t a_offset, struct memory *b, 
 		return STATUS_NOT_FOUND;
 	const uint64_t *x = show(WINDOW_SLOT_READ, from), *y = show(WINDOW_SLOT_ZERO, to);
 
-	for (unsigned i = 0; i < PAGE_SIZE / sizeof(*x); i++)
-		if (word_at(x, i) != word_at(y, i))
+	for (unsigned i = 0; i < WORDS; i++)
+		if (WORD_AT(x, i) != WORD_AT(y, i))
 			return STATUS_NOT_FOUND;
 	if (look || frame_entry(from)->refs == UINT16_MAX)
 		return look ? STATUS_OK : STATUS_BUSY;

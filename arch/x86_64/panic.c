@@ -12,7 +12,8 @@
 
 #define BACKTRACE_MAX	  24u
 #define TEXT_MAX	  200u
-#define RESET_DELAY_US	  5000000u
+#define RESET_SECONDS	  5u
+#define RESET_SECONDS_MAX 3600u
 #define STOP_DELAY_ROUNDS 100000u /* for the other cores to take their NMI: about a millisecond */
 
 static uint32_t panic_owner; /* 1 + id of the core that panics; 0: none */
@@ -101,8 +102,11 @@ static _Noreturn void report(const struct trap_frame *frame, uint64_t rip, uint6
 		log_info("halted");
 		halt_for_ever();
 	}
-	log_info("reset in 5 seconds");
-	tsc_delay_us(RESET_DELAY_US);
+	uint32_t seconds = option && *option >= '0' && *option <= '9' ? 0 : RESET_SECONDS;
+	for (; option && *option >= '0' && *option <= '9' && seconds < RESET_SECONDS_MAX; option++)
+		seconds = seconds * 10 + (uint32_t)(*option - '0');
+	log_info("reset in %u seconds", seconds);
+	tsc_delay_us(seconds * 1000000ull);
 	machine_reset();
 }
 

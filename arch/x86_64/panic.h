@@ -1,7 +1,7 @@
 /*
  * The end of the kernel: for its own broken invariants only, never for anything a guest or service VM can
- * cause. Prints to every sink, stops the other cores by NMI, then resets after five seconds ("panic=halt" on
- * the command line: stays).
+ * cause. Prints to every sink, stops the other cores by NMI, then resets after five seconds ("panic=N" on
+ * the command line: N; "panic=halt": stays).
  */
 #ifndef ARCH_X86_64_PANIC_H
 #define ARCH_X86_64_PANIC_H

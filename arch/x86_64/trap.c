@@ -16,6 +16,7 @@
 #define MC_UNCORRECTED (1ull << 61)
 #define MC_HAS_ADDR    (1ull << 58)
 #define MC_CORRUPT     (1ull << 57) /* the context of the processor */
+#define MC_CONSUMED    (1ull << 55) /* Intel: action required; AMD: the thread's context is corrupt */
 
 struct fixup {
 	int32_t fault, resume; /* each relative to its own address */
@@ -46,7 +47,7 @@ static bool resume_by_fixup(struct trap_frame *frame)
 
 enum machine_check machine_check_judge(uint64_t status)
 {
-	if (!(status & MC_UNCORRECTED))
+	if (!(status & MC_UNCORRECTED) || !(status & (MC_CORRUPT | MC_CONSUMED))) /* found before anybody used it */
 		return MACHINE_CHECK_CORRECTED;
 	return (status & (MC_CORRUPT | MC_HAS_ADDR)) == MC_HAS_ADDR ? MACHINE_CHECK_MEMORY : MACHINE_CHECK_FATAL;
 }

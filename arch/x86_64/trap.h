@@ -41,7 +41,7 @@ void irq_dispatch(unsigned vector);
 
 /* What the banks of a core hold. SDM vol. 3B, chapter 16; APM vol. 2, chapter 9. */
 enum machine_check {
-	MACHINE_CHECK_CORRECTED, /* nothing is lost */
+	MACHINE_CHECK_CORRECTED, /* nothing is lost, or nobody has used it yet */
 	MACHINE_CHECK_MEMORY,	 /* what host_health.check_address names is; all else goes on */
 	MACHINE_CHECK_FATAL,
 };

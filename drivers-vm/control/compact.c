@@ -200,8 +200,10 @@ uint64_t compact_run(void)
 {
 	if (phase == IDLE || manager_clock_ns() < next_ns)
 		return phase == IDLE ? 0 : next_ns;
-	work_until(manager_clock_ns() + TURN_NS);
-	next_ns = manager_clock_ns() + REST_NS;
+	uint64_t now = manager_clock_ns();
+	work_until(now + TURN_NS);
+	uint64_t end_ns = manager_clock_ns(), rest = end_ns - now > REST_NS ? end_ns - now : REST_NS;
+	next_ns = end_ns + rest;
 	return phase == IDLE ? 0 : next_ns;
 }
 

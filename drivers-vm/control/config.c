@@ -209,19 +209,24 @@ static uint32_t line_of(const struct toml_value *table, const char *key)
 	return value != NULL ? value->key_line : table->line;
 }
 
+static uint32_t most_vcpus(const struct config_vm *vm)
+{
+	return vm->vcpus_max > vm->vcpus ? vm->vcpus_max : vm->vcpus;
+}
+
 /* A VM whose cores are its own needs neither a share nor a limit of them. */
 static bool check_dedicated(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
 {
-	unsigned cores = 0;
+	unsigned cores = 0, vcpus = most_vcpus(vm);
 	bool valid = true;
 
 	if (!vm->dedicated)
 		return true;
 	for (uint64_t left = vm->cpus; left != 0; left &= left - 1)
 		cores++;
-	if (cores < vm->vcpus)
+	if (cores < vcpus)
 		valid = config_fail(reader, line_of(table, "dedicated"), "vm.dedicated",
-				    "needs a core in cpus for each vCPU: %u of %u are there", cores, (unsigned)vm->vcpus);
+				    "needs a core in cpus for each vCPU: %u of %u are there", cores, vcpus);
 	if (vm->cap != 0)
 		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "does not go with dedicated = true");
 	if (vm->reservation != 0)
@@ -231,7 +236,7 @@ static bool check_dedicated(struct config_reader *reader, const struct toml_valu
 
 static bool check_schedule(struct config_reader *reader, const struct toml_value *table, const struct config_vm *vm)
 {
-	uint32_t most = CORE_PERCENT * vm->vcpus;
+	uint32_t most = CORE_PERCENT * most_vcpus(vm);
 	bool valid = check_dedicated(reader, table, vm);
 
 	if (vm->cap > most)

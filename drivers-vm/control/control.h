@@ -59,6 +59,7 @@ int64_t module_map(const struct module *module, hilum_handle_t vm, uint64_t gpa,
 void module_unmap(const struct module *module, hilum_handle_t vm, uint64_t gpa);
 
 extern struct hilum_host_info control_host;
+extern bool control_cores_are_one_vms; /* hyper-threads of a core run one VM only */
 extern uint64_t control_idle_tsc; /* TSC ticks since the machine's start that the main loop has waited, or had not begun */
 
 /* Words for a negative result of a hypercall. */
@@ -86,6 +87,8 @@ void driver_stop(void);
 bool driver_is_lost(void);
 /* Have it look at what it shares with this VM: counts that are wanted, typed input. */
 void driver_kick(void);
+/* What its heap has left, as it says itself; 0: there is none. */
+uint64_t driver_heap_free(void);
 /* There is typed input for the slot's guest. */
 void driver_typed(uint32_t slot);
 /* Let those of its vCPUs that waited for memory try again: a bit for each. */

@@ -336,6 +336,11 @@ void driver_kick(void)
 		hc(HC_EVENT_SIGNAL, parts.beat_event[0]);
 }
 
+uint64_t driver_heap_free(void)
+{
+	return channel != NULL ? __atomic_load_n(&channel->to_control.heap_free, __ATOMIC_RELAXED) : 0;
+}
+
 void driver_typed(uint32_t slot)
 {
 	if (channel != NULL)
@@ -446,6 +451,10 @@ void driver_keep(struct recover_kept *kept)
 	RECOVER_KEEP(kept, parts);
 }
 
+/* Control VMs that end one after the other may do so of what the driver VM says; or of the driver VM itself. */
+#define ATTEMPTS_HEARING 2u
+#define ATTEMPTS_KEEPING 3u
+
 /* Each of its parts that was there is still there. */
 static bool claim_parts(struct driver_parts *p)
 {
@@ -468,14 +477,14 @@ bool driver_adopt(void)
 	struct driver_parts *p = &parts;
 
 	p->image = driver_image();
-	lost = !claim_parts(p) || p->image == NULL ||
+	lost = !claim_parts(p) || p->image == NULL || recover_attempts() > ATTEMPTS_KEEPING ||
 	       hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, p->channel_memory, CHANNEL_HERE, 0, 4096, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0;
 	if (lost)
 		return false;
 	channel = (struct channel *)CHANNEL_HERE;
 	uint32_t written = __atomic_load_n(&channel->to_control.written, __ATOMIC_ACQUIRE);
 	channel_taken = __atomic_load_n(&channel->to_control.taken, __ATOMIC_RELAXED);
-	if (written - channel_taken > CHANNEL_RING_SIZE)
-		channel_taken = written; /* the driver VM has written there: nothing of it is believed */
+	if (written - channel_taken > CHANNEL_RING_SIZE || recover_attempts() > ATTEMPTS_HEARING)
+		channel_taken = written;
 	return driver_ending() == NULL;
 }

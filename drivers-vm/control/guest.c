@@ -319,8 +319,14 @@ bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_
 		runtime_abort("no memory for a guest that is there");
 	guests[slot] = g;
 	slots_begun = slot < slots_begun ? slots_begun : slot + 1;
-	*g = *kept;
+	memcpy(g, kept, sizeof(*g));
 	g->config = config;
+	g->made = recover_bool(&kept->made);
+	g->ended = recover_bool(&kept->ended);
+	g->paused = recover_bool(&kept->paused);
+	g->asked = recover_bool(&kept->asked);
+	g->barked = recover_bool(&kept->barked);
+	g->vcpus = kept->vcpus <= HILUM_MAX_VCPUS ? kept->vcpus : 0;
 	if (!is_whole(g)) {
 		*g = (struct guest){ .config = config, .record = record };
 		return false;

@@ -58,6 +58,7 @@ uint32_t guest_slots(void);
 
 /* An earlier control VM had `kept` in this slot, which is free. False: not all of it is there; the slot has no guest then. */
 bool guest_recover(uint32_t slot, const struct guest *kept, const struct config_vm *config, hilum_handle_t record);
+bool guest_has_crashed(uint32_t slot);
 /* Its vCPUs do what it is said to do: run, or stand still. Nobody debugs it any more. */
 void guest_recover_end(uint32_t slot);
 

@@ -104,7 +104,10 @@ static void send_balloon(uint32_t slot, uint64_t before)
 	const struct guest *g = guest_at(slot);
 	const struct channel_message m = { .kind = CHANNEL_BALLOON, .slot = slot, .request.value = guest_balloon_target(g) / 4096 };
 
-	if (g->made && !g->ended && guest_balloon_target(g) != before && !driver_is_lost())
+	if (!g->made)
+		return;
+	recover_note_slot(slot);
+	if (!g->ended && guest_balloon_target(g) != before && !driver_is_lost())
 		driver_send(&m); /* a driver VM to come is told when it attaches the guest */
 }
 
@@ -254,6 +257,13 @@ unsigned guest_resume_all(void)
 
 /* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
+bool guest_has_crashed(uint32_t slot)
+{
+	struct hilum_vm_status status;
+
+	return hc(HC_VM_STATUS, guest_at(slot)->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_CRASHED;
+}
+
 void guest_recover_end(uint32_t slot)
 {
 	struct guest *g = guest_at(slot);
@@ -263,9 +273,12 @@ void guest_recover_end(uint32_t slot)
 		return;
 	if (g->paused || g->ended) {
 		stop_all(g); /* it was about to, or has already */
+		for (uint32_t i = 0; i < g->vcpus; i++)
+			hc(HC_VCPU_DEBUG, g->vcpu[i], 0); /* if there was a debugger, it is gone */
 		return;
 	}
 	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_RUNNING)
 		run_all(g); /* those that a half-done pause has stopped */
+	some_asked |= g->asked || g->barked || g->ejected != 0;
 	guest_check_status(slot);
 }

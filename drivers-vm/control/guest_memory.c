@@ -3,6 +3,7 @@
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/memory_policy.h"
+#include "drivers-vm/control/share_scan.h"
 
 #include <string.h>
 
@@ -32,6 +33,17 @@ void guest_memory_begin(const struct config *config)
 	overcommit = config->overcommit;
 }
 
+void guest_memory_recover(void)
+{
+	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+		if (!guest_at(slot)->made)
+			continue;
+		share_slot_changed(slot);
+		guest_check_status(slot); /* vCPUs may wait for memory since then */
+	}
+	next_ns = manager_clock_ns();
+}
+
 uint64_t guest_memory_resident(const struct guest *g)
 {
 	struct hilum_memory_status status;
@@ -39,24 +51,27 @@ uint64_t guest_memory_resident(const struct guest *g)
 	return g->memory == 0 || hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status) < 0 ? 0 : status.resident_bytes;
 }
 
-/* Of guests that are populated at first access; slot[] says whose they are. */
-static void gather(struct memory_figures *figures, struct memory_guest guest[CHANNEL_SLOTS], uint32_t slot[CHANNEL_SLOTS])
+/* Of guests that are populated at first access, until the next time; too much for a stack. */
+static struct memory_guest gathered[CHANNEL_SLOTS];
+static uint32_t gathered_slot[CHANNEL_SLOTS]; /* whose they are */
+
+static void gather(struct memory_figures *figures)
 {
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	*figures = (struct memory_figures){
-		.total = control_host.memory_bytes, .free = control_host.free_bytes, .overcommit = overcommit, .guest = guest,
+		.total = control_host.memory_bytes, .free = control_host.free_bytes, .overcommit = overcommit, .guest = gathered,
 	};
-	for (uint32_t i = 0; i < CHANNEL_SLOTS; i++) {
+	for (uint32_t i = 0; i < guest_slots(); i++) {
 		const struct guest *g = guest_at(i);
 		if (g->config == NULL || g->memory == 0 || g->config->prefault)
 			continue;
 		uint64_t resident = guest_memory_resident(g);
-		guest[figures->guests] = (struct memory_guest){
+		gathered[figures->guests] = (struct memory_guest){
 			.memory = g->config->memory_bytes, .least = g->memory_min, .resident = resident,
 			.most = g->memory_max > resident ? g->memory_max : resident, .pressure = g->balloon_pressure,
 			.balloon = g->config->balloon_bytes != CONFIG_NO_BALLOON && !g->ended && !g->paused,
 		};
-		slot[figures->guests++] = i;
+		gathered_slot[figures->guests++] = i;
 	}
 }
 
@@ -93,13 +108,11 @@ static bool refuse(const struct guest *g, const struct memory_figures *figures, 
 
 bool guest_memory_admit(const struct guest *g)
 {
-	struct memory_guest guest[CHANNEL_SLOTS];
-	uint32_t slot[CHANNEL_SLOTS];
 	struct memory_figures figures;
 	const struct config_vm *c = g->config;
 	uint64_t disks = disk_bytes(c), missing;
 
-	gather(&figures, guest, slot);
+	gather(&figures);
 	if (c->prefault) {
 		missing = memory_missing(&figures, c->memory_bytes + disks, 0, 0);
 	} else {
@@ -115,23 +128,19 @@ bool guest_memory_admit(const struct guest *g)
 
 uint64_t guest_memory_missing_for(const struct guest *g, uint64_t most, uint64_t least)
 {
-	struct memory_guest guest[CHANNEL_SLOTS];
-	uint32_t slot[CHANNEL_SLOTS];
 	struct memory_figures figures;
 
 	if (g->config->prefault || (most <= g->memory_max && least <= g->memory_min))
 		return 0;
-	gather(&figures, guest, slot);
+	gather(&figures);
 	return memory_missing(&figures, 0, most > g->memory_max ? most - g->memory_max : 0, least > g->memory_min ? least - g->memory_min : 0);
 }
 
 uint64_t guest_memory_spare(void)
 {
-	struct memory_guest guest[CHANNEL_SLOTS];
-	uint32_t slot[CHANNEL_SLOTS];
 	struct memory_figures figures;
 
-	gather(&figures, guest, slot);
+	gather(&figures);
 	return memory_spare(&figures);
 }
 
@@ -295,7 +304,7 @@ static void drop_ballast(void)
 
 void guest_memory_driver_waits(uint64_t gpa, uint64_t vcpus)
 {
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS; slot++) {
+	for (uint32_t slot = 0; slot < guest_slots(); slot++) {
 		const struct guest *g = guest_at(slot);
 		bool its = g->driver_ram != 0 && gpa >= g->driver_ram && gpa - g->driver_ram < g->config->memory_bytes;
 		if (its && !wait[slot].doomed && (free_bytes() < ENOUGH_BYTES || is_at_limit(g))) {
@@ -312,21 +321,19 @@ void guest_memory_driver_waits(uint64_t gpa, uint64_t vcpus)
 
 uint64_t guest_memory_run(void)
 {
-	struct memory_guest guest[CHANNEL_SLOTS];
-	uint32_t slot[CHANNEL_SLOTS];
 	struct memory_figures figures;
 
 	if (next_ns == 0 || manager_clock_ns() < next_ns)
 		return next_ns;
 	uint64_t pace = serve_all();
-	gather(&figures, guest, slot);
+	gather(&figures);
 	bool pressed = memory_balance(&figures);
 	for (unsigned i = 0; i < figures.guests; i++) {
-		if (guest[i].pressure == guest_at(slot[i])->balloon_pressure)
+		if (gathered[i].pressure == guest_at(gathered_slot[i])->balloon_pressure)
 			continue;
-		if (guest_at(slot[i])->balloon_pressure == 0)
-			event_add("vm.balloon", guest_at(slot[i])->config->name, "memory is short: asked for %lu MiB", MIB(guest[i].pressure));
-		guest_press_balloon(slot[i], guest[i].pressure);
+		if (guest_at(gathered_slot[i])->balloon_pressure == 0)
+			event_add("vm.balloon", guest_at(gathered_slot[i])->config->name, "memory is short: asked for %lu MiB", MIB(gathered[i].pressure));
+		guest_press_balloon(gathered_slot[i], gathered[i].pressure);
 	}
 	if (pace == 0 && (pressed || memory_is_short_of_promises(&figures)))
 		pace = PACE_NS;
@@ -338,11 +345,9 @@ uint64_t guest_memory_run(void)
 
 void guest_memory_figures(struct manager_memory *out)
 {
-	struct memory_guest guest[CHANNEL_SLOTS];
-	uint32_t slot[CHANNEL_SLOTS];
 	struct memory_figures figures;
 
-	gather(&figures, guest, slot);
+	gather(&figures);
 	out->overcommit = overcommit;
 	out->promised = memory_promised(&figures);
 	out->resident = memory_resident(&figures);

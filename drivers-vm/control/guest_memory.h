@@ -13,6 +13,9 @@ struct guest;
 
 void guest_memory_begin(const struct config *config);
 
+/* After a crash of the control VM, when the guests are there again. */
+void guest_memory_recover(void);
+
 /* Whether what the slot's guest may ever need can be had; false: told as guest_fail does, with what is missing and what to change. */
 bool guest_memory_admit(const struct guest *g);
 

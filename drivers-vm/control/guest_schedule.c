@@ -4,10 +4,10 @@
 
 #define PER_MILLE_OF_PERCENT 10u
 
-/* vCPU `index`'s part of what the VM has in all: the parts sum up to it. What is not zero stays so, as zero means that there is no limit. */
-static uint32_t part(uint32_t percent, uint32_t index, uint32_t vcpus)
+/* The part number `index` of `count` of what the VM has in all: they sum up to it. What is not zero stays so: zero means no limit. */
+static uint32_t part(uint32_t percent, uint32_t index, uint32_t count)
 {
-	uint32_t all = percent * PER_MILLE_OF_PERCENT, share = all * (index + 1) / vcpus - all * index / vcpus;
+	uint32_t all = percent * PER_MILLE_OF_PERCENT, share = all * (index + 1) / count - all * index / count;
 
 	return all != 0 && share == 0 ? 1 : share;
 }
@@ -20,14 +20,16 @@ static uint64_t nth_core(uint64_t cores, uint32_t skip)
 	return cores & -cores;
 }
 
-static int64_t schedule_vcpu(const struct guest *g, uint32_t index)
+/* vCPU `index`, before which the guest has `place` of its `count`. One that the guest does not have runs nothing, and is promised nothing. */
+static int64_t schedule_vcpu(const struct guest *g, uint32_t index, uint32_t place, uint32_t count)
 {
 	const struct config_vm *c = g->config;
+	bool plugged = g->plugged >> index & 1;
 	const struct hilum_schedule schedule = {
 		.cores = c->dedicated ? nth_core(c->cpus, index) : c->cpus,
 		.weight = c->weight,
-		.cap = part(c->cap, index, g->vcpus),
-		.reservation = part(c->reservation, index, g->vcpus),
+		.cap = plugged ? part(c->cap, place, count) : 0,
+		.reservation = plugged ? part(c->reservation, place, count) : 0,
 		.flags = c->dedicated ? HILUM_SCHEDULE_DEDICATED : 0,
 	};
 
@@ -83,10 +85,12 @@ static enum manager_result refuse(const struct config_vm *c, int64_t result, str
 enum manager_result guest_schedule(uint32_t slot, struct manager_error *error)
 {
 	const struct guest *g = guest_at(slot);
+	uint32_t place = 0, count = guest_count_vcpus(g);
 
 	for (uint32_t i = 0; i < g->vcpus; i++) {
-		int64_t result = schedule_vcpu(g, i);
+		int64_t result = schedule_vcpu(g, i, place, count);
 
+		place += g->plugged >> i & 1;
 		if (result < 0)
 			return refuse(g->config, result, error);
 	}

@@ -40,12 +40,15 @@ static bool make(struct guest *g, uint32_t slot)
 
 static enum manager_result add(struct guest *g, uint32_t slot, unsigned count)
 {
+	struct manager_error error;
+
 	for (uint32_t i = 0; i < g->config->vcpus_max && guest_count_vcpus(g) < count; i++) {
 		if (g->plugged >> i & 1)
 			continue;
 		if (i >= g->vcpus && !make(g, slot))
 			return MANAGER_NO_MEMORY;
 		g->plugged |= 1ull << i;
+		guest_schedule(slot, &error); /* its cores are those of the others; limits become smaller parts */
 		if (!g->paused)
 			hc(HC_VCPU_RUN, g->vcpu[i]);
 	}
@@ -72,12 +75,14 @@ enum manager_result guest_set_vcpus(uint32_t slot, unsigned count)
 bool guest_take_vcpu(uint32_t slot, uint64_t index)
 {
 	struct guest *g = guest_at(slot);
+	struct manager_error error;
 
 	if (!g->made || index == 0 || index >= g->vcpus || !(g->plugged >> index & 1) || g->config->vcpus_max <= g->config->vcpus)
 		return false;
 	hc(HC_VCPU_PAUSE, g->vcpu[index]);
 	g->plugged &= ~(1ull << index);
 	g->leaving &= ~(1ull << index);
+	guest_schedule(slot, &error);
 	tell(g, slot);
 	return true;
 }

@@ -4,6 +4,7 @@
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/events.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define LOOK_NS	    1000000000ull
@@ -75,6 +76,17 @@ static void show_last_lines(void)
 		service_log("last run: %.*s", (int)(end - line), line);
 }
 
+static void tell_defences(void)
+{
+	static const char *const names[] = {"IBRS", "IBPB", "L1D flush", "VERW", "STIBP", "RSB filling", "SSBD for guests"};
+	char text[96] = "";
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (now.defences >> i & 1)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %s", names[i]);
+	service_log("defences against speculation: retpolines%s", text);
+}
+
 void host_health_begin(const struct config *of)
 {
 	static struct hilum_last_run run;
@@ -85,10 +97,14 @@ void host_health_begin(const struct config *of)
 	};
 
 	config = of;
+	if (hc(HC_HOST_HEALTH, HILUM_HANDLE_HOST, (uintptr_t)&now) >= 0)
+		tell_defences();
 	if (hc(HC_HOST_LAST_RUN, HILUM_HANDLE_HOST, (uintptr_t)&run) < 0 || run.end == HILUM_END_UNKNOWN || run.end > HILUM_END_RESET)
 		return;
 	last_end = (enum hilum_end)run.end;
 	host_health_read_log(&run, last_log);
+	if (((const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA)->restarts != 0)
+		return; /* an earlier control VM has said so */
 	service_log("the machine was reset: %s. The last lines of that run:", words[last_end]);
 	show_last_lines();
 }

@@ -16,7 +16,7 @@ static bool is_possible(const struct module *m)
 {
 	uint64_t gpa = (uintptr_t)m->data;
 
-	return m->uploaded && m->complete && m->parts != 0 && m->parts <= MODULE_PARTS_MAX && m->part_bytes != 0 &&
+	return recover_bool(&m->uploaded) && recover_bool(&m->complete) && m->parts != 0 && m->parts <= MODULE_PARTS_MAX && m->part_bytes != 0 &&
 	       (m->part_bytes & 4095) == 0 && m->part_bytes <= (PLACES_UPLOADS_LIMIT - PLACES_UPLOADS) / MODULE_PARTS_MAX &&
 	       m->bytes <= m->parts * m->part_bytes && m->bytes > (m->parts - 1) * m->part_bytes && gpa >= PLACES_UPLOADS &&
 	       gpa <= PLACES_UPLOADS_LIMIT - m->parts * m->part_bytes && m->name[sizeof(m->name) - 1] == '\0';
@@ -40,9 +40,13 @@ void images_recover(void)
 
 	for (unsigned i = 0; kept != NULL && i < bytes / sizeof(*kept) && i < MODULES_UPLOADED_MAX; i++) {
 		struct module *m = &modules_uploaded()[i];
-		*m = kept[i];
+		if (kept[i].bytes == 0 || !is_possible(&kept[i]))
+			continue;
+		memcpy(m, &kept[i], sizeof(*m));
 		m->holders = 0;
-		if (m->bytes == 0 || !is_possible(m) || !recover_one(m))
+		m->uploaded = m->complete = true;
+		m->gone = recover_bool(&kept[i].gone);
+		if (!recover_one(m))
 			memset(m, 0, sizeof(*m));
 	}
 }

@@ -24,6 +24,7 @@
 #define WRITE_STATE_NS 3000000000ull  /* nor does it hold up the power-off for ever */
 
 static struct config config;
+bool control_cores_are_one_vms;
 
 static void config_error(void *ctx, const char *message)
 {
@@ -123,6 +124,7 @@ _Noreturn void service_start(uint32_t vcpu)
 	firmware_init();
 	bool configured = read_config();
 	host_health_begin(&config);
+	control_cores_are_one_vms = config.core_scheduling && hc(HC_HOST_SCHEDULE, HILUM_HANDLE_HOST, HILUM_HOST_SCHEDULE_CORES) >= 0;
 	if (!recover_devices())
 		devices_find(&config);
 	recover_note_devices();
@@ -133,10 +135,12 @@ _Noreturn void service_start(uint32_t vcpu)
 	share_begin(&config);
 	manager_init(&config);
 	https_begin(&config.api);
-	if (follows)
+	if (follows) {
 		recover_vms();
-	else
+		guest_memory_recover();
+	} else {
 		recover_note_changes();
+	}
 	tell_memory();
 	if (driver && configured && !recover_all_started()) {
 		manager_start_all();

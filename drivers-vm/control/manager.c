@@ -246,6 +246,7 @@ static struct manager_entry *entry_add(struct manager_definition *definition)
 		return NULL;
 	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = MANAGER_VMS_MAX, .slot = -1,
 				     .state = MANAGER_SHUTOFF, .next_named = *list };
+	e->order = e->version;
 	manager_entry_set_place(e, free_place());
 	*list = e;
 	entries[count++] = e;
@@ -311,6 +312,22 @@ void manager_entry_drop(struct manager_entry *e)
 	manager_entry_leave(e);
 	console_close(&e->console);
 	entry_remove(e);
+}
+
+uint64_t manager_next_version(void)
+{
+	return ++versions;
+}
+
+void manager_sort_entries(void)
+{
+	for (unsigned i = 1; i < count; i++) {
+		struct manager_entry *e = entries[i];
+		unsigned at = i;
+		for (; at != 0 && entries[at - 1]->order > e->order; at--)
+			entries[at] = entries[at - 1];
+		entries[at] = e;
+	}
 }
 
 void manager_skip_versions(uint64_t version)

@@ -216,6 +216,7 @@ struct manager_host {
 	uint64_t wall_clock_ns; /* since 1970, now */
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
+	uint64_t control_heap_free, driver_heap_free; /* bytes that the service VMs' heaps have left; the latter as the driver VM says */
 	uint64_t control_busy_ns; /* that the control VM has not waited for something to do; 0: not counted */
 	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */

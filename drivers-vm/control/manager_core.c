@@ -19,6 +19,8 @@ static struct session {
 	uint64_t offset, moves;
 } sessions[SESSIONS_MAX];
 
+static unsigned kept; /* entries that have one */
+
 void manager_core_take(struct manager_entry *e)
 {
 	const char *name = e->defined->config.name;
@@ -26,6 +28,7 @@ void manager_core_take(struct manager_entry *e)
 	manager_core_drop(e, "there is a newer one");
 	e->core = coredump_take((uint32_t)e->slot);
 	e->core_ns = manager_clock_ns();
+	kept += e->core != NULL;
 	if (e->core == NULL)
 		service_log("vm %s: there is no memory for its core file", name);
 	else
@@ -41,6 +44,7 @@ void manager_core_drop(struct manager_entry *e, const char *why)
 			sessions[i].core = NULL; /* its reader finds out */
 	coredump_free(e->core);
 	e->core = NULL;
+	kept--;
 	event_add("vm.core", e->defined->config.name, "dropped: %s", why);
 }
 
@@ -61,7 +65,7 @@ uint64_t manager_core_poll(uint64_t now_ns)
 	struct manager_entry *e;
 	uint64_t next = 0;
 
-	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
+	for (unsigned i = 0; kept != 0 && (e = manager_entry_at(i)) != NULL; i++) {
 		if (e->core != NULL && now_ns - e->core_ns >= KEEP_NS)
 			manager_core_drop(e, "nobody has fetched it");
 		if (e->core != NULL && (next == 0 || e->core_ns + KEEP_NS < next))

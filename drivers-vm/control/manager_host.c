@@ -5,6 +5,7 @@
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/places.h"
 #include "drivers-vm/control/recover.h"
+#include "drivers-vm/runtime/heap.h"
 #include <hilum/log_ring.h>
 #include <string.h>
 
@@ -57,12 +58,15 @@ void manager_host(struct manager_host *out)
 	out->wall_clock_ns = manager_wall_clock_ns();
 	out->driver_state = driver_state();
 	out->driver_restarts = driver_restart_count();
+	out->control_heap_free = heap_global_free_bytes();
+	out->driver_heap_free = driver_heap_free();
 	out->control_busy_ns = service_tsc_to_ns(service_tsc() - control_idle_tsc);
 	out->device_faults = devices_fault_count();
 	out->health = *host_health_now();
 	out->last_log = host_health_last_log();
 	out->watchdog_seconds = host_health_watchdog();
 	describe_cpu(&out->vulnerable);
+	out->vulnerable.core_scheduling = control_cores_are_one_vms;
 	out->control_restarts = recover_restarts();
 }
 

@@ -268,7 +268,7 @@ enum manager_result manager_conflict(const struct manager_entry *e, struct manag
 			      "it has ended, and is kept for a look" : states[e->state]);
 }
 
-static bool intents; /* some entry may have one */
+static bool intents = true; /* some entry may have one; at first one of an earlier control VM */
 
 static void press_button(struct manager_entry *e, enum manager_intent intent, uint64_t timeout_ns)
 {

@@ -16,6 +16,7 @@ struct manager_entry {
 	struct manager_definition *defined;
 	struct manager_definition *taken; /* what its slot was taken for: `defined`, or an older one; NULL: it has no slot */
 	uint64_t version;
+	uint64_t order;	 /* of its definition among all */
 	unsigned place;	 /* of its console; unique. By manager_entry_set_place */
 	int slot;	 /* of guest.h; negative: none. By manager_entry_set_slot */
 	struct manager_entry *next_named; /* in the table of names */
@@ -63,6 +64,9 @@ bool manager_core_drop_oldest(void);
 uint64_t manager_core_poll(uint64_t now_ns);
 /* Versions that are given from now on are higher. */
 void manager_skip_versions(uint64_t version);
+uint64_t manager_next_version(void);
+/* Into the order of their definition, when entries were given another control VM's numbers. */
+void manager_sort_entries(void);
 /* Leaves the definition out that hilum.toml has, and an operator has taken away in this run. */
 void manager_entry_drop(struct manager_entry *e);
 

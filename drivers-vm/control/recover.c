@@ -21,19 +21,22 @@
 #define PAUSE_NS     200000000ull  /* between attempts, more each time */
 #define WELL_NS	     1000000000ull /* after which it has gone well */
 
-_Static_assert(PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR >= (96ull << 20), "room for more VMs than there are");
-
 static uint64_t began_tsc;
 static bool noting;
 
-static const struct hilum_boot_info *boot_info(void)
+const struct hilum_boot_info *recover_boot_info(void)
 {
 	return (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
 }
 
 uint32_t recover_restarts(void)
 {
-	return boot_info()->restarts;
+	return recover_boot_info()->restarts;
+}
+
+unsigned recover_attempts(void)
+{
+	return survivor_head() != NULL ? (unsigned)survivor_head()->attempts : 0;
 }
 
 /* ---- Statics of the parts ----------------------------------------------------------------------------------------------------------- */
@@ -119,21 +122,25 @@ static void make_survivor(void)
 {
 	int64_t memory = control_memory_create(survivor_bytes(), HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
 
-	if (memory < 0 || !map_survivor((hilum_handle_t)memory) || !survivor_make((void *)PLACES_SURVIVOR, control_fill_page))
+	if (memory < 0 || survivor_bytes() > PLACES_SURVIVOR_LIMIT - PLACES_SURVIVOR || !map_survivor((hilum_handle_t)memory) ||
+	    !survivor_make((void *)PLACES_SURVIVOR, control_fill_page))
 		service_log("not enough memory for what is to outlive the control VM: guests will not survive its end");
+}
+
+static void unmap(uint64_t from, uint64_t to)
+{
+	struct hilum_region region;
+
+	for (; hc(HC_VM_REGION, HILUM_HANDLE_SELF, from, (uintptr_t)&region) >= 0 && region.gpa < to; from = region.gpa + region.bytes)
+		if (region.gpa != PLACES_SURVIVOR)
+			hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, region.gpa, region.bytes);
 }
 
 /* What another control VM has mapped here is mapped anew where it is wanted; configuration space stays. */
 static void unmap_all(void)
 {
-	struct hilum_region region;
-	uint64_t from = HILUM_SERVICE_BOOT_INFO_GPA + 4096;
-
-	while (hc(HC_VM_REGION, HILUM_HANDLE_SELF, from, (uintptr_t)&region) >= 0) {
-		from = region.gpa + region.bytes;
-		if (region.gpa != PLACES_SURVIVOR && (region.gpa < DEVICES_CONFIG_GPA || region.gpa >= DEVICES_CONFIG_LIMIT))
-			hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, region.gpa, region.bytes);
-	}
+	unmap(HILUM_SERVICE_BOOT_INFO_GPA + 4096, DEVICES_CONFIG_GPA);
+	unmap(DEVICES_CONFIG_LIMIT, UINT64_MAX);
 }
 
 static void pause_ns(uint64_t ns)
@@ -199,15 +206,28 @@ bool recover_begin(void)
 	return follows;
 }
 
+static void load_values(void)
+{
+	size_t bytes;
+	const void *values = survivor_get(SURVIVOR_STORE, 0, &bytes);
+
+	if (values != NULL && !store_load(values, bytes))
+		service_log("the values of the last control VM are damaged");
+}
+
 bool recover_devices(void)
 {
 	bool known = recover_restarts() != 0 && find(SURVIVOR_DEVICES, devices_keep);
+	unsigned claimed;
 
 	if (known)
 		devices_recover();
+	else
+		unmap(DEVICES_CONFIG_GPA, DEVICES_CONFIG_LIMIT);
 	if (recover_restarts() != 0 && !had_begun()) {
 		devices_stop(); /* before the memory of an earlier driver VM goes */
-		objects_end_unclaimed();
+		objects_end_unclaimed(&claimed);
+		load_values(); /* those of the disk are added */
 	}
 	return known;
 }
@@ -215,21 +235,6 @@ bool recover_devices(void)
 void recover_note_devices(void)
 {
 	note(SURVIVOR_DEVICES, devices_keep);
-}
-
-bool recover_host(const struct config *config)
-{
-	size_t bytes;
-	const void *values = survivor_get(SURVIVOR_STORE, 0, &bytes);
-
-	images_recover();
-	if (!find(SURVIVOR_HOST, keep_host))
-		runtime_abort("the record of the last control VM is of no use"); /* until everything is begun afresh */
-	if (values != NULL && !store_load(values, bytes))
-		service_log("the values of the last control VM are damaged");
-	port_recover();
-	guest_devices_recover_uplinks();
-	return driver_recover(config);
 }
 
 /* ---- Notes -------------------------------------------------------------------------------------------------------------------------- */
@@ -245,11 +250,56 @@ static void note_store(void)
 	survivor_commit(SURVIVOR_STORE, 0, bytes);
 }
 
-static void store_has_changed(void)
+/* One of the store's values has changed, behind the record of all: what was taken away is its key alone, with a NUL. */
+static void note_value(const char *key)
 {
-	note_store();
-	if (noting)
+	size_t bytes = store_serialize_value(key, NULL), removed = bytes == 0 ? strlen(key) + 1 : 0;
+	uint8_t *at = survivor_add_begin(1 + bytes + removed);
+
+	if (at == NULL) {
+		note_store();
+		return;
+	}
+	at[0] = removed == 0;
+	if (removed != 0)
+		memcpy(at + 1, key, removed);
+	else
+		store_serialize_value(key, at + 1);
+	survivor_add_commit(1 + bytes + removed);
+}
+
+static void store_has_changed(const char *key)
+{
+	if (!noting)
+		return;
+	if (key != NULL)
+		note_value(key);
+	else
 		note(SURVIVOR_HOST, keep_host); /* where the state is on the disk */
+}
+
+static bool read_value(const uint8_t *entry, size_t bytes)
+{
+	if (bytes < 2)
+		return false;
+	if (entry[0] == 1)
+		return store_put_serialized(entry + 1, bytes - 1);
+	if (entry[bytes - 1] != '\0')
+		return false;
+	store_remove((const char *)entry + 1);
+	return true;
+}
+
+static void find_store(void)
+{
+	size_t bytes, at = 0;
+	const uint8_t *from = survivor_get(SURVIVOR_STORE, 0, &bytes);
+	bool well = from == NULL || store_load(from, bytes);
+
+	while (well && (from = survivor_added(&at, &bytes)) != NULL)
+		well = read_value(from, bytes);
+	if (!well)
+		service_log("the values of the last control VM are damaged");
 }
 
 static void something_has_happened(const char *kind, const char *name)
@@ -319,21 +369,32 @@ uint64_t recover_watch(void)
 	return 0;
 }
 
+bool recover_host(const struct config *config)
+{
+	images_recover();
+	if (!find(SURVIVOR_HOST, keep_host))
+		runtime_abort("the record of the last control VM is of no use"); /* until everything is begun afresh */
+	find_store();
+	port_recover();
+	guest_devices_recover_uplinks();
+	return driver_recover(config);
+}
+
 /* ---- The VMs ------------------------------------------------------------------------------------------------------------------------- */
 
 void recover_vms(void)
 {
-	unsigned guests, ended;
+	unsigned guests, ended, claimed;
 
 	vms_recover();
 	images_recover_end();
 	vms_release_unclaimed();
-	ended = objects_end_unclaimed();
+	ended = objects_end_unclaimed(&claimed);
 	events_set_quiet(false);
 	recover_note_changes();
 	guests = vms_go_on();
-	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u things that were nobody's given back",
-		    control_crash(boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
-		    guests == 1 ? " carries" : "s carry", ended);
-	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
+	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u handles kept, %u that were nobody's given back",
+		    control_crash(recover_boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
+		    guests == 1 ? " carries" : "s carry", claimed, ended);
+	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(recover_boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
 }

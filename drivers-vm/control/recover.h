@@ -31,8 +31,9 @@ uint64_t recover_watch(void);
 bool recover_all_started(void);
 void recover_note_all_started(void);
 
-/* How often the control VM was restarted since the machine was. */
+/* How often the control VM was restarted since the machine was; and how often in a row, so that each attempt believes less. */
 uint32_t recover_restarts(void);
+unsigned recover_attempts(void);
 
 /* A VM is about to be made in this slot, or (negative) was. One that two control VMs have died of is not made by itself again. */
 void recover_note_making(int slot);
@@ -44,6 +45,11 @@ void recover_note_slot(uint32_t slot);
 bool recover_claim(hilum_handle_t handle, unsigned type);
 /* The same, but nobody owns it by that. */
 bool recover_has(hilum_handle_t handle, unsigned type);
+/* A bool of a record, whatever its byte is. */
+static inline bool recover_bool(const bool *kept)
+{
+	return *(const uint8_t *)kept != 0;
+}
 
 /* Statics of a part that its successor finds again. Each part has one function that calls recover_keep for each, to note and to find. */
 struct recover_kept {

@@ -48,7 +48,7 @@ static struct known *find(hilum_handle_t handle, unsigned type)
 
 void objects_list(void)
 {
-	const struct hilum_boot_info *info = (const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA;
+	const struct hilum_boot_info *info = recover_boot_info();
 	unsigned there = walk(NULL, 0);
 
 	known = calloc(there, sizeof(*known));
@@ -82,9 +82,9 @@ hilum_handle_t objects_find_memory(uint64_t bytes)
 	return 0;
 }
 
-unsigned objects_end_unclaimed(void)
+unsigned objects_end_unclaimed(unsigned *claimed)
 {
-	unsigned ended = 0;
+	unsigned ended = 0, there = count;
 
 	/* A VM's end closes the handle that names it here. */
 	for (unsigned i = 0; i < count; i++)
@@ -98,5 +98,6 @@ unsigned objects_end_unclaimed(void)
 	free(known);
 	known = NULL;
 	count = 0;
+	*claimed = there - ended;
 	return ended;
 }

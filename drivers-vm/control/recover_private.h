@@ -6,12 +6,14 @@
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/store/store_sync.h"
 
+const struct hilum_boot_info *recover_boot_info(void);
+
 /* ---- recover_objects.c: the handles that were there when this control VM began ------------------------------------------------------- */
 void objects_list(void);
 /* The first memory object of this size; 0: there is none. */
 hilum_handle_t objects_find_memory(uint64_t bytes);
-/* Destroys VMs that nobody has claimed, closes all other handles that nobody has. Returns how many there were. */
-unsigned objects_end_unclaimed(void);
+/* Destroys VMs that nobody has claimed, closes all other handles that nobody has. Returns how many there were; *claimed: of others. */
+unsigned objects_end_unclaimed(unsigned *claimed);
 
 /* ---- recover_vms.c: definitions and guests --------------------------------------------------------------------------------------------- */
 void vms_note(const struct manager_entry *e);

@@ -125,18 +125,20 @@ static struct manager_definition *read_definition(const char *name)
 static void take_over(struct manager_entry *e, const struct manager_entry *from)
 {
 	e->version = from->version;
+	e->order = from->order;
 	manager_entry_set_place(e, from->place);
-	e->state = from->state;
-	e->preserved = from->preserved;
+	e->state = from->state <= MANAGER_WAITING ? from->state : MANAGER_SHUTOFF;
+	e->preserved = recover_bool(&from->preserved);
 	e->started_ns = from->started_ns;
 	e->made_ns = from->made_ns;
 	memcpy(e->last_exit, from->last_exit, sizeof(e->last_exit));
 	e->last_exit[sizeof(e->last_exit) - 1] = '\0';
 	e->starts = from->starts;
 	e->crashes = from->crashes;
+	e->moves = from->moves;
 	e->crashes_in_row = from->crashes_in_row;
-	e->intent = from->intent;
-	e->intent_forces = from->intent_forces;
+	e->intent = from->intent <= MANAGER_INTENT_AGAIN ? from->intent : MANAGER_INTENT_NONE;
+	e->intent_forces = recover_bool(&from->intent_forces);
 	e->intent_end_ns = from->intent_end_ns;
 	manager_skip_versions(from->version);
 }
@@ -164,7 +166,7 @@ static void end_without_guest(struct manager_entry *e)
 static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 {
 	uint32_t slot = (uint32_t)kept->entry.slot;
-	struct manager_definition *other = kept->changed ? read_definition(kept->name) : NULL;
+	struct manager_definition *other = recover_bool(&kept->changed) ? read_definition(kept->name) : NULL;
 
 	e->taken = other != NULL ? other : e->defined;
 	manager_entry_set_slot(e, (int)slot);
@@ -172,7 +174,11 @@ static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 	whole &= guest_devices_recover(slot, &e->taken->config, kept->disks);
 	if (!whole && e->state != MANAGER_WAITING)
 		end_without_guest(e);
-	if (whole && kept->entry.debugged && !guest_at(slot)->ended) {
+	if (whole && guest_at(slot)->ended && !e->preserved) { /* its end had begun: it is kept for a look */
+		e->preserved = true;
+		e->state = guest_has_crashed(slot) ? MANAGER_CRASHED : MANAGER_PAUSED;
+	}
+	if (whole && recover_bool(&kept->entry.debugged) && !guest_at(slot)->ended) {
 		service_log("vm %s: its debugger is gone: it is paused", kept->name);
 		guest_at(slot)->paused = true;
 		guest_at(slot)->paused_tsc = service_tsc();
@@ -234,6 +240,7 @@ static void recover_others(void)
 			continue;
 		taken[place] = true;
 		manager_entry_set_place(e, place);
+		e->order = e->version = manager_next_version();
 	}
 }
 
@@ -258,34 +265,55 @@ void vms_recover(void)
 			recover_one(e, &kept);
 	}
 	recover_others();
+	manager_sort_entries();
 	recover_making();
 }
 
 /* ---- The driver VM ---------------------------------------------------------------------------------------------------------------------- */
 
-/* Whether a mapping of the driver VM's belongs to a guest that is there, or to none at all. */
+/* The slot that a mapping of the driver VM's is for; negative: it is for none. */
+static int slot_of(uint64_t gpa)
+{
+	return gpa >= CHANNEL_SLOT_GPA && gpa < CHANNEL_RAM_GPA ? (int)((gpa - CHANNEL_SLOT_GPA) / CHANNEL_SLOT_STRIDE) : -1;
+}
+
+/* Whether it belongs to a guest that is there, or to none at all. */
 static bool is_claimed(uint64_t gpa)
 {
-	if (gpa >= CHANNEL_SLOT_GPA && gpa < CHANNEL_RAM_GPA)
-		return guest_at((uint32_t)((gpa - CHANNEL_SLOT_GPA) / CHANNEL_SLOT_STRIDE))->made;
+	if (slot_of(gpa) >= 0)
+		return guest_at((uint32_t)slot_of(gpa))->made;
 	return gpa < CHANNEL_SLOT_GPA || driver_space_is_taken(gpa);
+}
+
+/* The driver VM forgets the guest in this slot, before any of its memory goes. */
+static void detach(uint32_t slot)
+{
+	struct channel_message m = {.kind = CHANNEL_DETACH, .slot = slot};
+
+	driver_call(&m, CHANNEL_DETACHED, DETACH_NS);
+}
+
+static void for_unclaimed(bool unmap)
+{
+	struct hilum_region region;
+	uint64_t from = CHANNEL_SLOT_GPA;
+	int detached = -1;
+
+	for (; !driver_is_lost() && hc(HC_VM_REGION, driver_vm, from, (uintptr_t)&region) >= 0; from = region.gpa + region.bytes) {
+		int slot = slot_of(region.gpa);
+		if (is_claimed(region.gpa))
+			continue;
+		if (unmap)
+			driver_unmap(region.gpa, region.bytes);
+		else if (slot >= 0 && slot != detached)
+			detach((uint32_t)(detached = slot));
+	}
 }
 
 void vms_release_unclaimed(void)
 {
-	struct hilum_region region;
-	uint64_t from = 0;
-
-	for (uint32_t slot = 0; slot < CHANNEL_SLOTS && !driver_is_lost(); slot++) {
-		struct channel_message m = {.kind = CHANNEL_DETACH, .slot = slot};
-		if (!guest_at(slot)->made)
-			driver_call(&m, CHANNEL_DETACHED, DETACH_NS);
-	}
-	while (!driver_is_lost() && hc(HC_VM_REGION, driver_vm, from, (uintptr_t)&region) >= 0) {
-		from = region.gpa + region.bytes;
-		if (!is_claimed(region.gpa))
-			driver_unmap(region.gpa, region.bytes);
-	}
+	for_unclaimed(false);
+	for_unclaimed(true);
 }
 
 unsigned vms_go_on(void)

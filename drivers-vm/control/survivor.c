@@ -124,6 +124,34 @@ static struct copy *newest(enum survivor_kind kind, unsigned index)
 	return is_valid(kind, b) ? b : NULL;
 }
 
+/* Behind a record's own bytes, one after the other, aligned. Those of an earlier record at the same place have another one's sum. */
+struct entry {
+	uint64_t sum; /* of the record's sequence number and the entry; stored last */
+	uint64_t bytes;
+	uint8_t at[];
+};
+
+#define ENTRY_ALIGN 8u
+
+static size_t aligned(size_t bytes)
+{
+	return (bytes + ENTRY_ALIGN - 1) & ~(size_t)(ENTRY_ALIGN - 1);
+}
+
+/* Where the entries of a record of so many bytes begin. */
+static size_t entries_offset(const struct copy *c)
+{
+	return aligned(c->bytes);
+}
+
+static uint64_t entry_sum(const struct copy *c, size_t offset, const struct entry *e)
+{
+	return sum(c->sequence + offset, e->at, e->bytes) | 1; /* never that of fresh memory */
+}
+
+static struct copy *added_to; /* the store's record, where entries are added; NULL: it was not put yet */
+static size_t added_end;      /* offset in it */
+
 size_t survivor_bytes(void)
 {
 	return (offset_of(SURVIVOR_KINDS) + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
@@ -133,6 +161,7 @@ bool survivor_make(void *memory, survivor_fill how)
 {
 	memory_at = memory;
 	fill_page = how;
+	added_to = NULL;
 	if (!fill(0, offset_of(SURVIVOR_VM))) {
 		memory_at = NULL;
 		return false;
@@ -146,6 +175,7 @@ bool survivor_find(void *memory, survivor_fill how)
 {
 	memory_at = memory;
 	fill_page = how;
+	added_to = NULL;
 	if (survivor_head()->magic == MAGIC && survivor_head()->bytes == survivor_bytes())
 		return true;
 	memory_at = NULL;
@@ -179,6 +209,41 @@ void survivor_commit(enum survivor_kind kind, unsigned index, size_t bytes)
 	c->bytes = bytes;
 	c->sum = sum(sequence, c->at, bytes);
 	__atomic_store_n(&c->sequence, sequence, __ATOMIC_SEQ_CST);
+	if (kind == SURVIVOR_STORE) {
+		added_to = c;
+		added_end = entries_offset(c);
+	}
+}
+
+void *survivor_add_begin(size_t bytes)
+{
+	bool room = added_to != NULL && bytes <= STORE_BYTES && added_end + sizeof(struct entry) + aligned(bytes) <= STORE_BYTES;
+
+	return room ? ((struct entry *)(added_to->at + added_end))->at : NULL;
+}
+
+void survivor_add_commit(size_t bytes)
+{
+	struct entry *e = (struct entry *)(added_to->at + added_end);
+
+	e->bytes = bytes;
+	__atomic_store_n(&e->sum, entry_sum(added_to, added_end, e), __ATOMIC_SEQ_CST);
+	added_end += sizeof(*e) + aligned(bytes);
+}
+
+const void *survivor_added(size_t *at, size_t *bytes)
+{
+	const struct copy *c = is_there(SURVIVOR_STORE, 0) ? newest(SURVIVOR_STORE, 0) : NULL;
+
+	if (c == NULL)
+		return NULL;
+	size_t offset = *at != 0 ? *at : entries_offset(c), room = STORE_BYTES;
+	const struct entry *e = (const struct entry *)(c->at + offset);
+	if (offset > room || room - offset < sizeof(*e) || e->bytes > room - offset - sizeof(*e) || e->sum != entry_sum(c, offset, e))
+		return NULL;
+	*at = offset + sizeof(*e) + aligned(e->bytes);
+	*bytes = e->bytes;
+	return e->at;
 }
 
 void survivor_put(enum survivor_kind kind, unsigned index, const void *from, size_t bytes)

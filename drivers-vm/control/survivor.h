@@ -6,7 +6,9 @@
 #ifndef DRIVERS_VM_CONTROL_SURVIVOR_H
 #define DRIVERS_VM_CONTROL_SURVIVOR_H
 
+#include "drivers-vm/control/config.h"
 #include "drivers-vm/control/events.h"
+#include "drivers-vm/lib/channel.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +23,7 @@ enum survivor_kind {
 	SURVIVOR_KINDS,
 };
 
-#define SURVIVOR_HOST_BYTES   65536u
+#define SURVIVOR_HOST_BYTES   (65536u + 96u * CHANNEL_SLOTS * CONFIG_NICS_MAX) /* names of bridges and tenants grow with the slots */
 #define SURVIVOR_IMAGES_BYTES 65536u
 #define SURVIVOR_VM_BYTES     3072u
 
@@ -57,6 +59,14 @@ void survivor_put(enum survivor_kind kind, unsigned index, const void *from, siz
 /* The same for one that is written in place: room for `bytes`, then, when they are there, the commit. NULL: there is no room. */
 void *survivor_begin(enum survivor_kind kind, unsigned index, size_t bytes);
 void survivor_commit(enum survivor_kind kind, unsigned index, size_t bytes);
+/*
+ * Adds an entry behind the store's record, without writing the rest anew: room for `bytes`, then, when they are there, the commit. NULL:
+ * there is no room, or the record was not put yet; put as a whole it has no entries.
+ */
+void *survivor_add_begin(size_t bytes);
+void survivor_add_commit(size_t bytes);
+/* The entries of the record that counts, one after the other; *at is zero at first. NULL: there are no more. Aligned to 8. */
+const void *survivor_added(size_t *at, size_t *bytes);
 /* The record, which lives until the next change of it but one; NULL: there is none. */
 const void *survivor_get(enum survivor_kind kind, unsigned index, size_t *bytes);
 

@@ -11,6 +11,7 @@
 #include "drivers-vm/driver/serial.h"
 #include "drivers-vm/driver/service_port_setup.h"
 #include "drivers-vm/driver/slots.h"
+#include "drivers-vm/runtime/heap.h"
 #include <hilum/log_ring.h>
 #include <string.h>
 
@@ -201,6 +202,7 @@ static void setup(const struct channel_message *m)
 	console_mux_init(&mux, m->setup.show, line_write, NULL);
 	log_position = m->setup.log_position;
 	set_up = true;
+	channel->to_control.heap_free = heap_global_free_bytes();
 	print_log();
 }
 
@@ -336,6 +338,7 @@ static void look_around(void)
 	if (service_tsc() - counted_at < service_ns_to_tsc(COUNT_NS))
 		return;
 	slots_record_counts();
+	__atomic_store_n(&channel->to_control.heap_free, heap_global_free_bytes(), __ATOMIC_RELAXED);
 	counted_at = service_tsc();
 }
 

@@ -21,6 +21,7 @@ static const char *start(struct nat_stack *s, const struct channel_message *m, c
 
 	snprintf(s->name, sizeof(s->name), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
 		 mac[4], mac[5]);
+	memcpy(s->gateway.outside.policy.mac, mac, NET_MAC_BYTES); /* before the switch knows the port by it */
 	if (!net_switch_add(&s->gateway.uplink, &s->gateway.outside) ||
 	    !net_switch_add(&driver_switch, &s->gateway.inside))
 		return "the switch has no port left";

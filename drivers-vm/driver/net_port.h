@@ -110,7 +110,10 @@ struct net_port {
 	struct net_policy policy;
 	uint32_t can; /* NET_CAN_*: what may be left to `receive` */
 	struct net_port_counts counts;
-	bool waiting; /* for its flush; the switch's own */
+	/* The switch's own. */
+	bool waiting;		       /* for its flush */
+	struct net_port *next_waiting; /* in the order in which they got something */
+	struct net_port *next_of_mac;  /* in the list of those whose addresses have the same hash */
 };
 
 #endif

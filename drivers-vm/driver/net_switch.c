@@ -26,13 +26,39 @@ static struct {
 	uint8_t head[NET_HEAD_BYTES + NET_TAG_BYTES];
 } other;
 
+static struct net_port **list_of(struct net_switch *sw, const uint8_t *mac)
+{
+	return &sw->of_mac[(net_get32(mac + 2) ^ net_get16(mac)) * 0x9E3779B1u >> 24];
+}
+_Static_assert(NET_SWITCH_LISTS == 256, "eight bits of the hash");
+
 bool net_switch_add(struct net_switch *sw, struct net_port *port)
 {
+	struct net_port **link = list_of(sw, port->policy.mac);
+
 	if (sw->ports == NET_SWITCH_PORTS)
 		return false;
+	while (*link != NULL)
+		link = &(*link)->next_of_mac;
+	*link = port;
+	port->next_of_mac = NULL;
 	port->waiting = false;
 	sw->port[sw->ports++] = port;
 	return true;
+}
+
+static void forget_waiting(struct net_switch *sw, struct net_port *port)
+{
+	struct net_port **link = &sw->waiting;
+
+	if (!port->waiting)
+		return;
+	while (*link != port)
+		link = &(*link)->next_waiting;
+	*link = port->next_waiting;
+	if (*link == NULL)
+		sw->waiting_end = link;
+	port->waiting = false;
 }
 
 void net_switch_remove(struct net_switch *sw, struct net_port *port)
@@ -40,9 +66,12 @@ void net_switch_remove(struct net_switch *sw, struct net_port *port)
 	for (unsigned i = 0; i < NET_SWITCH_LEARNED; i++)
 		if (sw->learned[i].port == port)
 			sw->learned[i] = (struct net_learned){0};
-	if (port->waiting)
-		sw->waiting--;
-	port->waiting = false;
+	forget_waiting(sw, port);
+	struct net_port **link = list_of(sw, port->policy.mac);
+	while (*link != NULL && *link != port)
+		link = &(*link)->next_of_mac;
+	if (*link == port)
+		*link = port->next_of_mac;
 	for (unsigned i = 0; i < sw->ports; i++) {
 		if (sw->port[i] == port) {
 			sw->port[i] = sw->port[--sw->ports];
@@ -161,8 +190,12 @@ static void hand_on(struct net_switch *sw, struct transit *t, struct net_port *t
 	unsigned l3 = t->l3 + (tag ? NET_TAG_BYTES : 0) - (t->tagged ? NET_TAG_BYTES : 0);
 
 	if (!to->waiting && to->ops->flush != NULL) {
+		if (sw->waiting == NULL)
+			sw->waiting_end = &sw->waiting;
 		to->waiting = true;
-		sw->waiting++;
+		to->next_waiting = NULL;
+		*sw->waiting_end = to;
+		sw->waiting_end = &to->next_waiting;
 	}
 	to->counts.received_frames++;
 	to->counts.received_bytes += frame->bytes;
@@ -186,10 +219,9 @@ static void hand_to_all(struct net_switch *sw, struct transit *t, bool everybody
 	}
 }
 
-static struct net_port *find_fixed(const struct net_switch *sw, const struct transit *t, const uint8_t *mac)
+static struct net_port *find_fixed(struct net_switch *sw, const struct transit *t, const uint8_t *mac)
 {
-	for (unsigned i = 0; i < sw->ports; i++) {
-		struct net_port *port = sw->port[i];
+	for (struct net_port *port = *list_of(sw, mac); port != NULL; port = port->next_of_mac) {
 		if (memcmp(port->policy.mac, mac, NET_MAC_BYTES) == 0 &&
 		    port->policy.bridge == t->from->policy.bridge && is_member(&port->policy, t->vlan))
 			return port;
@@ -257,12 +289,11 @@ void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net
 
 void net_switch_flush(struct net_switch *sw)
 {
-	for (unsigned i = 0; sw->waiting != 0 && i < sw->ports; i++) {
-		struct net_port *port = sw->port[i];
-		if (!port->waiting)
-			continue;
+	/* A flush may hand frames to others. No more turns than ports: two that answer each other wait for the next time. */
+	for (unsigned turns = sw->ports; sw->waiting != NULL && turns != 0; turns--) {
+		struct net_port *port = sw->waiting;
+		sw->waiting = port->next_waiting;
 		port->waiting = false;
-		sw->waiting--;
 		port->ops->flush(port);
 	}
 }

@@ -8,7 +8,8 @@
 
 #include "drivers-vm/driver/net_port.h"
 
-#define NET_SWITCH_PORTS    144u
+#define NET_SWITCH_PORTS    2064u /* four cards of each guest, and the machine's */
+#define NET_SWITCH_LISTS    256u
 #define NET_SWITCH_LEARNED  1024u /* a power of two */
 #define NET_SWITCH_WAYS	    4u	  /* places where an address may be kept */
 #define NET_SWITCH_AGING_NS 300000000000ull
@@ -25,10 +26,12 @@ struct net_switch {
 	unsigned ports;
 	struct net_port *port[NET_SWITCH_PORTS];
 	struct net_learned learned[NET_SWITCH_LEARNED];
-	unsigned waiting; /* ports whose flush is due */
+	struct net_port *of_mac[NET_SWITCH_LISTS]; /* by the hash of their fixed addresses, in the order in which they were added */
+	struct net_port *waiting; /* ports whose flush is due */
+	struct net_port **waiting_end;
 };
 
-/* A switch without ports is all zeroes. False: there is no room for another port. */
+/* A switch without ports is all zeroes. The port's address stays as it is. False: there is no room for another port. */
 bool net_switch_add(struct net_switch *sw, struct net_port *port);
 void net_switch_remove(struct net_switch *sw, struct net_port *port);
 

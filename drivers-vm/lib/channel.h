@@ -232,8 +232,9 @@ _Static_assert(sizeof(struct channel_message) == 128, "sixteen to half a page");
 struct channel_ring {
 	uint32_t written; /* messages ever put; the writer's */
 	uint32_t taken;   /* messages ever taken; the reader's */
-	uint8_t pad[48];
+	uint8_t pad[40];
 	/* Of the ring to the control VM only; the driver VM's. */
+	uint64_t heap_free;    /* bytes that its heap has left, about a second ago */
 	uint64_t log_position; /* write_seq of the log ring up to which it has printed */
 	union {
 		uint8_t beat[64]; /* of each vCPU: moves on when its event bit CHANNEL_EVENT_BEAT, vCPU 0's COMMAND, was seen */

@@ -72,6 +72,7 @@
 #define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
 #define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
 #define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
+#define HC_HOST_SCHEDULE     0x484C0033u /* (host, HILUM_HOST_SCHEDULE_* flags) */
 #define HC_MEMORY_STATUS     0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
 #define HC_MEMORY_LIMIT      0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
 #define HC_CALL_END          0x484C0036u
@@ -441,6 +442,8 @@ struct hilum_vcpu_stats {
 
 /* ---- Scheduling ------------------------------------------------------------------------------------------------------------------ */
 #define HILUM_SCHEDULE_DEDICATED (1u << 0)
+
+#define HILUM_HOST_SCHEDULE_CORES (1u << 0) /* hyper-threads of one core run guests' vCPUs of one VM only, or none */
 
 struct hilum_schedule {
 	uint64_t cores;       /* bit n: core n is allowed, if it is there; 0: all of them */

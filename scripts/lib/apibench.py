@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 import statistics
+import threading
 import time
 
 import guestconfig
@@ -22,13 +23,13 @@ READY = re.compile(r"hilum: api: certificate sha256:")
 
 
 class Appliance:
-    """Hilum with HTTPS and without VMs, as a context manager; `connect` and `get` once it is there."""
+    """Hilum with HTTPS and without VMs, as a context manager; `connect` and `ask` once it is there. modules: name -> file."""
 
-    def __init__(self, scratch, **hardware):
+    def __init__(self, scratch, modules=None, **hardware):
         config = os.path.join(scratch, "hilum.toml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(guestconfig.config_text(on_last_guest_exit="stay") + guestconfig.api_text())
-        image = machine.make_image(os.path.join(scratch, "api.iso"), config, {})
+        image = machine.make_image(os.path.join(scratch, "api.iso"), config, modules or {})
         self.port = machine.free_port(8443)
         card = [*machine.IOMMU, "-netdev", machine.user_network(self.port),
                 "-device", f"virtio-net-pci,netdev=user,mac={machine.API_CARD},{machine.BEHIND_IOMMU}"]
@@ -43,7 +44,13 @@ class Appliance:
                 raise machine.Failure(f"HTTPS does not answer: {text[-800:]}")
             text += data.decode(errors="replace")
         self.token = TOKEN.search(text).group(1)
+        threading.Thread(target=self.drain, daemon=True).start()
         return self
+
+    def drain(self):
+        """Takes what else comes by the serial line, so that it does not stop."""
+        while self.running.read():
+            pass
 
     def __exit__(self, *error):
         self.running.stop()
@@ -57,7 +64,7 @@ class Appliance:
         connection.request(method, path, body, {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
         answer = connection.getresponse()
         data = answer.read()
-        if answer.status not in (200, 201):
+        if answer.status not in (200, 201, 202, 204):
             raise machine.Failure(f"{method} {path}: {answer.status}, {data[:200]}")
         return data
 

@@ -8,6 +8,7 @@ import threading
 import apibench
 import bochs
 import bootcost
+import density
 import guestconfig
 import iobench
 import machine
@@ -162,6 +163,30 @@ def operators(scratch):
     show(f"api_list_{apibench.VMS}_vms", f"{milliseconds:.1f}", f"ms for {count} bytes, on this computer's emulator")
 
 
+CROWDS = (50, 100, 200, 500)
+
+
+def resident_bytes(process):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) << 10
+
+
+def crowds(scratch):
+    """What guests cost that are there by the hundred: instructions of Hilum, all of it, for each guest, and bytes."""
+    with apibench.Appliance(scratch, density.MODULES, counted=True, cpu=apibench.COUNTED_CPU, memory=density.MEMORY) as appliance:
+        connection, process = appliance.connect(), appliance.running.process
+        alone = resident_bytes(process)
+        for count in CROWDS:
+            found = density.measure(lambda method, path, body: appliance.ask(connection, path, method, body), count,
+                                    lambda: resident_bytes(process) - alone)
+            for step in density.STEPS:
+                show(f"density_{count}_{step}", f"{found[step]:.0f}", "instructions")
+            for step in ("boot", "destroy"):
+                show(f"density_{count}_{step}_rate", f"{1e9 / found[step]:.0f}", "a second, at 1 GHz and an instruction a tick")
+            for kind in ("all", "kernel", "control_heap", "driver_heap", "emulator"):
+                show(f"density_{count}_bytes_{kind}", f"{found['bytes_' + kind]:.0f}", "bytes")
+
+
 def shares(scratch):
     for platform in (schedbench.SVM, schedbench.VMX):
         parts, whole = schedbench.weights(platform, scratch)
@@ -175,6 +200,8 @@ def shares(scratch):
         show(f"sched_{platform.name}_lock", ticks[True], "ticks")
         show(f"sched_{platform.name}_lock_unseen", ticks[False], "ticks, waiting without PAUSE")
         show(f"sched_{platform.name}_lock_ratio", f"{ticks[False] / ticks[True]:.1f}", "times sooner")
+    for dedicated, name in ((True, "dedicated"), (False, "bound")):
+        show(f"sched_vmx_{name}_core_taken_away", schedbench.steps(schedbench.VMX, scratch, dedicated), "times in a second")
 
 
 def root_mode(_):
@@ -186,7 +213,7 @@ def root_mode(_):
 
 def main():
     measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory,
-                    "io": io_of_guests, "peers": peers, "api": operators, "sched": shares, "size": root_mode}
+                    "io": io_of_guests, "peers": peers, "api": operators, "density": crowds, "sched": shares, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

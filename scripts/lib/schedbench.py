@@ -12,6 +12,7 @@ import machine
 LIMIT_S = 400  # of one run, on a machine that does other things too
 STATUS = 0x10000  # what a guest adds to its share, so that no failure looks like one
 WINDOW = re.compile(r"window (\d+): (\d+) of 10000")
+STEPS = re.compile(r"steps: (\d+) above \d+, longest (\d+)")
 LOCK = re.compile(r"lock: (\d+) ticks, (\d+) cpus")
 HARMS = ("spin", "ipi", "timer", "port")  # tests/guest/sched/harm.c: the kind in window K is K % 4
 
@@ -89,6 +90,16 @@ def harm(platform, scratch, windows=2 * len(HARMS)):
     for number, part in WINDOW.findall(text):
         parts[HARMS[int(number) % len(HARMS)]].append(int(part) / 10000)
     return {kind: sum(found) / len(found) for kind, found in parts.items()}
+
+
+def steps(platform, scratch, dedicated, windows=2):
+    """How often a guest's core was not its own for a moment, beside two others on two cores: with a core dedicated to it, or bound to it."""
+    text, ends = run(platform, scratch, guest(platform, "alone", "quiet", windows=windows, cpus="1", dedicated=dedicated),
+                     *(guest(platform, name, windows=windows) for name in ("one", "two")), smp=2)
+    found = STEPS.search(text)
+    if ends["alone"] != 0 or found is None:
+        raise machine.Failure(f"the steps were not measured: {text[-800:]}")
+    return int(found.group(1))
 
 
 def lock(platform, scratch, pause, rounds=30, smp=1):

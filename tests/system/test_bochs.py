@@ -7,7 +7,7 @@ import os
 import pexpect
 
 from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, machine, quick, true
-from platforms import CANNON_LAKE, cases
+from platforms import CANNON_LAKE, PLATFORMS, cases
 from test_guests import SUITE, hostile_beside_neighbour, passes
 
 # Of the kernel's: an AMD CPU of old microcode, and Bochs's CPUID, which knows no size of the compacted XSAVE area without XSAVES.
@@ -50,6 +50,9 @@ def test_boots_to_a_shell(platform, vcpus, cores):
         true(all(int(count) > 0 for count in timer[1:1 + vcpus]), f"a vCPU without timer interrupts: {timer}")
         equal(m.shell("dd if=/dev/urandom of=/tmp/a bs=1M count=4 2>/dev/null; cp /tmp/a /tmp/b; cmp /tmp/a /tmp/b && echo same",
                       LINUX_S), "same")
+        if platform is PLATFORMS["icelake"]:  # its defences are the guest's too, and root mode's own are chosen by the same bits
+            m.shell("grep -q ' ibrs_enhanced' /proc/cpuinfo && grep -q 'Enhanced' /sys/devices/system/cpu/vulnerabilities/spectre_v2")
+            true("defences against speculation: retpolines, IBRS, IBPB, RSB filling" in m.text, "root mode's defences are others")
         complaints = m.shell("dmesg | grep -iE 'BUG:|WARNING:|Oops|soft lockup|rcu.*stall|irq .*nobody cared' | "
                              f"grep -vE '{KNOWN_COMPLAINTS}' || true")
         equal(complaints, "", "complaints in the kernel's log")

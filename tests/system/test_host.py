@@ -4,11 +4,10 @@ import re
 import struct
 import subprocess
 import tempfile
-import time
 
 import apiclient
 import gdbstub
-from harness import BOOT_S, COMMAND_S, START_S, Failed, Machine, bochs, equal, guestconfig, linux, machine, quick, true
+from harness import COMMAND_S, START_S, Failed, Machine, equal, guestconfig, linux, machine, true
 
 from test_drivers import Monitor
 
@@ -72,10 +71,139 @@ def test_hung_host_is_reset():
 
 
 def test_panic_is_told_after_the_reset():
-    with Debugger() as debugger, Machine(linux(), extra=debugger.extra) as m:
-        m.prompt()
+    with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=2", extra=debugger.extra) as m:
+        m.expect(r"hilum: vm linux: Linux bzImage", START_S)
         debugger.write(symbols()["svm_idle"], UNDEFINED)
         m.expect(r"hilum: panic: exception 6 #UD", COMMAND_S)
+        m.expect(r"reset in 2 seconds", COMMAND_S, never="panic:")
+        m.verdict.panicked = False
         m.expect(r"hilum: the machine was reset: a panic\. The last lines", RESET_S)
-        m.expect(r"hilum: last run: hilum: reset in 5 seconds", START_S)
+        m.expect(r"hilum: last run: hilum: panic: exception 6 #UD", START_S)
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+
+
+# ---- What comes from outside ----
+
+
+def test_nmis_and_machine_checks_are_counted():
+    """Both come while the cores idle or run a guest; nothing stops. QEMU asks for no address space of ours: a corrected error is all that
+    its machine checks can be in a guest, whose own it would take the others for."""
+    with Monitor() as monitor, Machine(linux(), api=True, monitor=monitor.path) as m:
+        api = apiclient.Api(m)
+        m.prompt()
+        before = api.expect(200, "GET", "/host")["faults"]
+        equal((before["nmis"], before["machine_checks_corrected"]), (0, 0), "faults at the start")
+        monitor.command("nmi")
+        for bank in (1, 2):
+            monitor.command(f"mce 0 {bank} 0x8c00000000000000 0 0x1000 0")  # valid, with an address
+        m.expect(r"hilum: machine: \d+ NMIs, 2 machine checks corrected", COMMAND_S)
+        after = api.expect(200, "GET", "/host")["faults"]
+        true(after["nmis"] >= 1, f"no NMI is counted: {after}")
+        equal((after["machine_checks_corrected"], after["machine_checks_contained"]), (2, 0), "machine checks")
+        m.send("\n")
+        m.prompt()
+
+
+# ---- Root mode's page tables ----
+
+PAGE = 4096
+PRESENT, WRITABLE, LARGE, NO_EXECUTE = 1, 2, 0x80, 1 << 63
+ADDRESS = 0x000FFFFFFFFFF000
+FRAME_TABLE, WINDOWS, MMIO, STACKS = 0xFFFFA00000000000, 0xFFFFB00000000000, 0xFFFFC00000000000, 0xFFFFD00000000000
+WINDOWS_A_CORE = 16
+WINDOW_CORE_BYTES = 144  # struct window_core: what its slots show, its entries' address, a bit for each in use
+RAM_MIB = 512
+
+
+class Memory:
+    """A machine's RAM as QEMU has written it to a file, and what lies in it."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.data = file.read()
+        self.symbols = symbols()
+        with open(os.path.join(machine.ROOT, "mm", "frame.h"), encoding="utf-8") as file:
+            self.types = re.findall(r"^\t(FRAME_\w+)", file.read().split("enum frame_type {")[1].split("}")[0], re.M)
+        self.pages = dict(self.leaves(self.word(self.symbols["ap_start_cr3"]) & ADDRESS, 4, 0))
+
+    def word(self, at):
+        return struct.unpack_from("<Q", self.data, at)[0]
+
+    def leaves(self, table, level, base):
+        """(virtual address, (physical address, bytes, entry)) of all that the tables map."""
+        for i in range(512):
+            entry = self.word(table + 8 * i)
+            va = base | i << (12 + 9 * (level - 1))
+            if level == 4 and i >= 256:
+                va |= 0xFFFF << 48
+            if not entry & PRESENT:
+                continue
+            if level == 1 or (level < 4 and entry & LARGE):
+                yield va, (entry & ADDRESS & ~((1 << (12 + 9 * (level - 1))) - 1), PAGE << (9 * (level - 1)), entry)
+            else:
+                yield from self.leaves(entry & ADDRESS, level - 1, va)
+
+    def frame(self, number):
+        """(type, order) of one entry of the frame table, which is mapped in blocks of 2 MiB."""
+        va = FRAME_TABLE + 16 * number
+        at = self.pages[va & ~0x1FFFFF][0] + (va & 0x1FFFFF)
+        return self.types[self.data[at + 14]], self.data[at + 15]
+
+    def owner(self, address):
+        """The type of the frame's block: that of its head."""
+        number = address // PAGE
+        for order in range(19):
+            kind, size = self.frame(number & ~((1 << order) - 1))
+            if kind not in ("FRAME_TAIL", "FRAME_ABSENT") and size >= order:
+                return kind
+            if kind == "FRAME_ABSENT" and order == 0:
+                return kind
+        return "FRAME_TAIL"
+
+    def windows(self):
+        """Virtual address -> frame of the windows that cores say they use."""
+        found = {}
+        for core in range(64):
+            at = self.symbols["window_cores"] + core * WINDOW_CORE_BYTES
+            used = self.word(at + 136) & 0xFFFFFFFF
+            for slot in range(WINDOWS_A_CORE):
+                if used >> slot & 1:
+                    found[WINDOWS + (core * WINDOWS_A_CORE + slot) * PAGE] = self.word(at + 8 * slot)
+        return found
+
+
+def dump(monitor, directory):
+    path = os.path.join(directory, "memory")
+    monitor.command("stop")
+    monitor.command(f'pmemsave 0 {RAM_MIB << 20} "{path}"')
+    monitor.command("cont")
+    return Memory(path)
+
+
+def test_host_tables_reach_no_guest():
+    """While two guests run: each frame that root mode's tables map is the kernel's own, but for windows in use; none is writable and
+    executable."""
+    text = guestconfig.config_text(guestconfig.linux_table(vcpus=2, memory="96M"), guestconfig.linux_table(name="other", vcpus=1, memory="96M"))
+    own = {"FRAME_KERNEL", "FRAME_POOL", "FRAME_POOL_FREE"}
+    with tempfile.TemporaryDirectory(prefix="hilum-") as directory, Monitor() as monitor, \
+            Machine(text, monitor=monitor.path, memory=f"{RAM_MIB}M") as m:
+        m.prompt()
+        m.send("while :; do :; done &\n")  # exits and windows come and go
+        for _ in range(3):
+            memory = dump(monitor, directory)
+            windows, seen, guests = memory.windows(), {}, 0
+            for va, (pa, size, entry) in memory.pages.items():
+                true(entry & NO_EXECUTE or not entry & WRITABLE, f"{va:x} is writable and executable")
+                if MMIO <= va < STACKS:
+                    continue  # registers of devices, which are no RAM
+                for at in range(0, size, PAGE):
+                    kind = memory.owner(pa + at)
+                    if WINDOWS <= va < MMIO:
+                        seen[va] = pa
+                    elif kind not in own:
+                        raise Failed(f"{va + at:x} maps {pa + at:x}, which is {kind}")
+            for number in range(0, RAM_MIB << 8, 64):
+                guests += memory.owner(number * PAGE) == "FRAME_GUEST"
+            true(guests * 64 * PAGE > 160 << 20, "the guests' memory is not in the frame table: the test sees nothing")
+            true(set(seen) <= set(windows), f"windows that nobody uses: {set(seen) - set(windows)}")
+            true(all(windows[va] == pa for va, pa in seen.items()), "a window shows another frame than its core says")

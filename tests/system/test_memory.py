@@ -152,7 +152,7 @@ def test_a_vm_that_reaches_its_limit_ends():
 
 def test_two_clones_share_a_third_of_their_memory():
     tables = [guest(name, memory="160M", vcpus=1, share=True, tenant="t", cmdline="nokaslr") for name in ("one", "two")]
-    with machine(*tables, hilum="share_rate = 60000\n", memory="1G") as m:
+    with machine(*tables, hilum="share_rate = 20000\n", memory="1G") as m:
         api = Api(m)
         for name in ("one", "two"):
             with at_prompt(api, name) as console:
@@ -176,20 +176,22 @@ def test_two_clones_share_a_third_of_their_memory():
 
 
 def test_compaction_under_a_guest_that_checks_its_memory():
-    """Two guests with small pages fill the machine in turn; one goes, and the other one's memory is moved together."""
-    tables = [guest(name, memory="360M", vcpus=1, prefault=False, hugepages=False) for name in ("one", "two")]
-    with machine(*tables, memory="1G") as m:
+    """Beside a third one, two guests take small pages in turn; one and the third go, and the other one's memory is moved together."""
+    tables = [guest("big", memory="400M", vcpus=1)]
+    tables += [guest(name, memory="360M", vcpus=1, prefault=False, hugepages=False) for name in ("one", "two")]
+    with machine(*tables, memory="1536M") as m:
         api = Api(m)
-        fill = b"mount -t tmpfs -o size=100% none /mnt; dd if=/dev/urandom of=/mnt/f bs=1M count=180 2>/dev/null; echo us''ed\n"
+        fill = b"mount -t tmpfs -o size=100% none /mnt; dd if=/dev/urandom of=/mnt/f bs=1M count=160 2>/dev/null; echo us''ed\n"
         with at_prompt(api, "two") as console:
             console.send(fill)
         with at_prompt(api, "one") as console:
             console.send(fill)
             console.expect("used", 240)
             console.expect(PROMPT, COMMAND_S)
-            with api.console("two", tail="all") as other:
+            with api.console("two") as other:
                 other.expect("\nused", 240)
             api.act("two", "shutdown", force=True)
+            api.act("big", "shutdown", force=True)
             sums = say(console, "md5sum /mnt/f", r"\n([0-9a-f]{32}) ", 120).group(1)
             console.send(b"for i in 1 2 3 4; do md5sum /mnt/f; done; echo che''cked\n")
             before = api.expect(200, "GET", "/host")["memory"]["largest_free_bytes"]

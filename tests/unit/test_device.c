@@ -209,6 +209,39 @@ static void discard__single_pages__go_and_nothing_comes_while_frozen(void **stat
 	assert_true(has(vm_of(vm), RAM_GPA + PAGE_SIZE));
 }
 
+/* A device cannot come again: what it may have been told of stays where it is, unless the caller knows better. */
+static void move_and_share__what_a_device_may_use__is_busy(void **state)
+{
+	hilum_handle_t shared = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 2 * MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_SHARE);
+
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, vm, shared, RAM_GPA, 0, 2 * MIB, RW);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(vm_populate(vm_of(vm), RAM_GPA + i * PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
+	hpa_t page = backing(RAM_GPA);
+	uint64_t gib = page >> 30;
+	assert_int_equal(CALL(HC_MEMORY_SHARE, shared, 0, shared, PAGE_SIZE, 0), 1); /* no device */
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_READ), STATUS_OK);
+	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), page);
+	assert_int_equal(reach(RAM_GPA, RW), HPA_INVALID); /* whoever tells a device of it writes first: */
+	assign();
+	vm_of(vm)->flags |= HILUM_VM_DEVICES;
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(reach(RAM_GPA, RW), backing(RAM_GPA));
+	assert_int_equal(CALL(HC_MEMORY_SHARE, shared, PAGE_SIZE, shared, 0, 0), HILUM_E_BUSY);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, gib), HILUM_E_BUSY);
+	page = backing(RAM_GPA);
+	assert_int_equal(reach(RAM_GPA, RW), page);
+	unsigned flushes = fake_iommu.flushes;
+	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE | HILUM_MEMORY_QUIET, gib) > 0);
+	assert_true(fake_iommu.flushes > flushes);
+	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), HPA_INVALID);
+	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, gib ^ 1) > 0); /* nobody has touched it since */
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK); /* touched again */
+	assert_int_equal(reach(RAM_GPA, RW), backing(RAM_GPA));
+}
+
 static void map__device_registers__are_no_part_of_the_domain(void **state)
 {
 	(void)state;
@@ -471,6 +504,7 @@ int main(void)
 		TEST(map__large_page__is_mirrored_large),
 		TEST(unmap__mirrored_range__is_flushed_before_it_returns),
 		TEST(discard__part_of_lazy_memory__whole_blocks_go_everywhere),
+		TEST(move_and_share__what_a_device_may_use__is_busy),
 		TEST(discard__single_pages__go_and_nothing_comes_while_frozen),
 		TEST(map__lazy_memory__is_mirrored_as_it_is_populated),
 		TEST(map__device_registers__are_no_part_of_the_domain),

@@ -15,7 +15,7 @@ static struct config_vm config;
 static struct hilum_schedule told[HILUM_MAX_VCPUS];
 static unsigned calls;
 static int64_t answer;
-static uint64_t asked_vcpu, ports;
+static uint64_t asked_vcpu, ports, left; /* left: vCPUs that the guest has not */
 static struct manager_error error;
 
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
@@ -34,6 +34,16 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 	return answer;
 }
 
+unsigned guest_count_vcpus(const struct guest *g)
+{
+	return (unsigned)__builtin_popcountll(g->plugged);
+}
+
+uint32_t guest_slots(void)
+{
+	return 8;
+}
+
 struct guest *guest_at(uint32_t slot)
 {
 	static struct guest none;
@@ -49,6 +59,8 @@ const char *control_error(int64_t code)
 static enum manager_result schedule(void)
 {
 	calls = 0;
+	fake_guest.vcpus = config.vcpus;
+	fake_guest.plugged = ~left & (~0ull >> (64 - config.vcpus));
 	memset(told, 0xFF, sizeof(told));
 	return guest_schedule(5, &error);
 }
@@ -61,6 +73,7 @@ static int setup(void **state)
 	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
 		fake_guest.vcpu[i] = 100 + i;
 	answer = 0;
+	left = 0;
 	return 0;
 }
 
@@ -104,6 +117,18 @@ static void guest_schedule__cap_smaller_than_a_part__never_becomes_unlimited(voi
 		assert_int_equal(told[i].cap, 1);
 }
 
+static void guest_schedule__vcpu_unplugged__the_others_have_its_part(void **state)
+{
+	(void)state;
+	config.vcpus = 3;
+	config.cap = 50;
+	config.reservation = 20;
+	left = 2;
+	assert_int_equal(schedule(), MANAGER_OK);
+	assert_true(told[0].cap == 250 && told[1].cap == 0 && told[2].cap == 250);
+	assert_true(told[0].reservation == 100 && told[1].reservation == 0 && told[2].reservation == 100);
+}
+
 static void guest_schedule__dedicated__a_core_each(void **state)
 {
 	(void)state;
@@ -145,7 +170,7 @@ static void guest_core_is_undisturbed__dedicated__until_its_guest_asks(void **st
 	uint64_t asked = 0;
 
 	(void)state;
-	config.vcpus = 2;
+	config.vcpus = fake_guest.vcpus = 2;
 	config.cpus = 1ull << 2 | 1ull << 5;
 	config.dedicated = true;
 	ports = 7;
@@ -168,6 +193,7 @@ int main(void)
 		cmocka_unit_test_setup(guest_schedule__nothing_special__weight_alone, setup),
 		cmocka_unit_test_setup(guest_schedule__cap_and_reservation__parts_sum_up, setup),
 		cmocka_unit_test_setup(guest_schedule__cap_smaller_than_a_part__never_becomes_unlimited, setup),
+		cmocka_unit_test_setup(guest_schedule__vcpu_unplugged__the_others_have_its_part, setup),
 		cmocka_unit_test_setup(guest_schedule__dedicated__a_core_each, setup),
 		cmocka_unit_test_setup(guest_schedule__refused__names_the_key, setup),
 		cmocka_unit_test_setup(guest_core_is_undisturbed__dedicated__until_its_guest_asks, setup),

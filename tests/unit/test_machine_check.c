@@ -19,6 +19,7 @@
 #define UNCORRECTED (1ull << 61)
 #define HAS_ADDR    (1ull << 58)
 #define CORRUPT	    (1ull << 57)
+#define CONSUMED    (1ull << 55)
 
 struct fixup_of_test {
 	int32_t fault, resume;
@@ -93,8 +94,9 @@ static void machine_check_judge__each_kind__by_what_is_lost(void **state)
 	(void)state;
 	assert_int_equal(machine_check_judge(VALID), MACHINE_CHECK_CORRECTED);
 	assert_int_equal(machine_check_judge(VALID | HAS_ADDR), MACHINE_CHECK_CORRECTED);
-	assert_int_equal(machine_check_judge(VALID | UNCORRECTED | HAS_ADDR), MACHINE_CHECK_MEMORY);
-	assert_int_equal(machine_check_judge(VALID | UNCORRECTED), MACHINE_CHECK_FATAL);
+	assert_int_equal(machine_check_judge(VALID | UNCORRECTED | HAS_ADDR), MACHINE_CHECK_CORRECTED); /* a scrubber has found it */
+	assert_int_equal(machine_check_judge(VALID | UNCORRECTED | CONSUMED | HAS_ADDR), MACHINE_CHECK_MEMORY);
+	assert_int_equal(machine_check_judge(VALID | UNCORRECTED | CONSUMED), MACHINE_CHECK_FATAL);
 	assert_int_equal(machine_check_judge(VALID | UNCORRECTED | HAS_ADDR | CORRUPT), MACHINE_CHECK_FATAL);
 }
 
@@ -104,7 +106,7 @@ static void machine_check_take__banks__worst_counts_and_address(void **state)
 	assert_int_equal(machine_check_take(true), MACHINE_CHECK_CORRECTED);
 	assert_int_equal(host_health.checks_corrected, 0);
 	status[0] = VALID;
-	status[1] = VALID | UNCORRECTED | HAS_ADDR;
+	status[1] = VALID | UNCORRECTED | CONSUMED | HAS_ADDR;
 	assert_int_equal(machine_check_take(true), MACHINE_CHECK_MEMORY);
 	assert_int_equal(host_health.checks_corrected, 1);
 	assert_int_equal(host_health.check_address, 0x2000);
@@ -129,7 +131,7 @@ static void trap_handle__machine_check_in_root_mode__panics_unless_corrected(voi
 	(void)state;
 	status[0] = VALID;
 	trap_handle(&frame);
-	status[0] = VALID | UNCORRECTED | HAS_ADDR;
+	status[0] = VALID | UNCORRECTED | CONSUMED | HAS_ADDR;
 	if (setjmp(panicked) == 0) {
 		trap_handle(&frame);
 		fail_msg("root mode went on");

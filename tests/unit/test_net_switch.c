@@ -442,6 +442,36 @@ static void offload__that_does_not_fit_the_frame__refused(void **state)
 	assert_int_equal(port[1].frames, 0);
 }
 
+/* Hundreds of cards beside those: each is found by its address, and only while it is there; a burst tells each once. */
+static void net_switch_add__hundreds_of_ports__each_found_by_its_address(void **state)
+{
+	enum { MANY = 600 };
+	static struct port many[MANY];
+
+	(void)state;
+	memset(many, 0, sizeof(many));
+	for (unsigned i = 0; i < MANY; i++) {
+		many[i].port = port[0].port;
+		net_put16(many[i].port.policy.mac + 2, (uint16_t)(i + 1));
+		assert_true(net_switch_add(&sw, &many[i].port));
+	}
+	for (unsigned i = 0; i < MANY; i += 2)
+		net_switch_remove(&sw, &many[i].port);
+	for (unsigned i = 0; i < MANY; i++) {
+		frame_make(many[i].port.policy.mac, policy(1)->mac, 60);
+		send(1);
+		send(1);
+	}
+	for (unsigned i = 1; i < MANY; i += 4)
+		net_switch_remove(&sw, &many[i].port); /* while its flush is due */
+	net_switch_flush(&sw);
+	net_switch_flush(&sw);
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_int_equal(many[i].frames, i % 2 == 0 ? 0 : 2);
+		assert_int_equal(many[i].flushes, i % 4 == 3);
+	}
+}
+
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -455,6 +485,7 @@ int main(void)
 		CASE(net_switch_forward__trunk__tags_come_and_go),
 		CASE(net_switch_forward__tags_where_none_may_be__refused),
 		CASE(net_switch_flush__after_a_burst__each_port_told_once),
+		CASE(net_switch_add__hundreds_of_ports__each_found_by_its_address),
 		CASE(offload__receiver_that_can__gets_it_as_it_is),
 		CASE(offload__receiver_that_cannot_sum__sum_filled_in),
 		CASE(offload__receiver_that_cannot_take_large_segments__gets_small_ones),

@@ -3,7 +3,7 @@
  * no starvation, no core idle beside one that waits, and the cost of a decision.
  */
 /* clang-format off */
-/* UNIT_SOURCES: tests/unit/fake_sched/sim.c kernel/sched.c kernel/sched_limit.c kernel/sched_place.c kernel/queue.c */
+/* UNIT_SOURCES: tests/unit/fake_sched/sim.c kernel/sched.c kernel/sched_limit.c kernel/sched_place.c kernel/sched_smt.c kernel/queue.c */
 /* UNIT_FLAGS: -iquote tests/unit/fake_kernel -iquote tests/unit/fake_mm -fsanitize-coverage=trace-pc */
 /* clang-format on */
 #include "tests/unit/fake_sched/sim.h"
@@ -279,6 +279,39 @@ static void affinity__random_masks__is_kept(void **state)
 	assert_int_equal(sim_set(sim_vcpus[0], &(struct hilum_schedule){.cores = 1ull << 6, .weight = 256}), STATUS_INVALID);
 }
 
+/* sim's own check: never two VMs on one core's threads. Nobody starves by it, and an odd one out gives way when it stops. */
+static void hyper_threads__one_vm_a_core__take_turns(void **state)
+{
+	(void)state;
+	sim_start(4);
+	sched_core_set(true);
+	for (unsigned i = 0; i < 3; i++) {
+		struct sim_vcpu *s = sim_add(256, 0, 0, NULL);
+		sim_add(256, 1, 0, s->v.vm);
+		sim_add(256, ANY, 0, s->v.vm);
+	}
+	struct sim_vcpu *odd = sim_add(256, 1, 0, NULL), *service = sim_add(256, 1, HILUM_VM_REALTIME, NULL);
+	service->burst = service->left = MS;
+	service->sleep = 10 * MS;
+	sim_run(SECOND);
+	sim_measure();
+	sim_run(20 * SECOND);
+	for (unsigned i = 0; i < sim_count; i++)
+		assert_true(sim_vcpus[i] == service || sim_vcpus[i]->ran > SECOND);
+	odd->burst = 1;
+	odd->left = 1;
+	odd->sleep = 100 * SECOND;
+	sim_run(SECOND);
+	sim_measure();
+	sim_run(10 * SECOND);
+	for (unsigned i = 0; i < 9; i++)
+		assert_true(sim_vcpus[i]->ran > SECOND);
+	sched_core_set(false);
+	sim_run(SECOND);
+	sched_core_set(true);
+	sim_run(SECOND);
+}
+
 /* ---- No core idles beside one that waits; nobody starves ---- */
 
 static void random_workloads__vcpus_that_may_move__no_core_idles_beside_them(void **state)
@@ -384,6 +417,7 @@ int main(void)
 		TEST(reservations__more_than_a_core__are_refused_or_go_elsewhere),
 		TEST(dedicated__beside_many__alone_and_without_a_tick),
 		TEST(affinity__random_masks__is_kept),
+		TEST(hyper_threads__one_vm_a_core__take_turns),
 		TEST(random_workloads__vcpus_that_may_move__no_core_idles_beside_them),
 		TEST(random_workloads__any_weights__waiting_is_bounded_by_weights),
 		TEST(ten_thousand_on_64_cores__all_busy__each_gets_its_part),

@@ -46,6 +46,8 @@ extern const struct verb *const cli_verbs[]; /* ends with NULL */
 
 /* Prints "error: ..." with a line end on standard error. Strings from the network must have been made safe (text_safe) before. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* While it is quiet nothing is said: what fails is tried again. */
+void cli_be_quiet(bool quiet);
 
 /* The version that `hilum --version` and the package have. */
 extern const char cli_version[];

@@ -28,6 +28,9 @@ CURL *http_make_handle(const struct http_session *session, const char *path)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a control VM that was restarted knows nothing of the connection, and says so */
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 5L);
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 5L);
 	if (ca == NULL) {
 		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);

@@ -16,10 +16,19 @@
 #endif
 const char cli_version[] = HILUM_VERSION;
 
+static bool is_quiet;
+
+void cli_be_quiet(bool quiet)
+{
+	is_quiet = quiet;
+}
+
 void cli_error(const char *format, ...)
 {
 	va_list arguments;
 
+	if (is_quiet)
+		return;
 	fflush(stdout);
 	fputs("error: ", stderr);
 	va_start(arguments, format);

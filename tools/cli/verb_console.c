@@ -120,6 +120,17 @@ static bool receive_rerun(void *ctx, const uint8_t *bytes, size_t count, bool en
 	return written;
 }
 
+/* What was printed meanwhile is in the scrollback; the terminal goes on with what comes. */
+static bool open_again(struct websocket *socket, const char *name)
+{
+	char *bare = http_path("/vms/%s/console", name), *path = memory_format("%s?tail=0", bare);
+	bool opened = websocket_open_again(socket, socket->session, path) == CLI_OK;
+
+	free(path);
+	free(bare);
+	return opened;
+}
+
 enum cli_exit console_run(struct websocket *socket, const struct cli_options *options, const char *name)
 {
 	bool typed = isatty(STDIN_FILENO);
@@ -136,7 +147,9 @@ enum cli_exit console_run(struct websocket *socket, const struct cli_options *op
 		relay.receive = isatty(STDOUT_FILENO) ? receive_rerun : NULL;
 		relay.ctx = &rerun;
 	}
-	end = relay_run(&relay, socket);
+	for (end = relay_run(&relay, socket); end == RELAY_LOST && typed; end = relay_run(&relay, socket))
+		if (!open_again(socket, name))
+			break;
 	terminal_leave_raw();
 	if (typed) /* what a guest may have left: colours, a hidden cursor, reports of the mouse, bracketed paste */
 		fputs(isatty(STDOUT_FILENO) ? "\033[0m\033[?25h\033[?1000l\033[?1002l\033[?1003l\033[?2004l\r\n" : "\n", stdout);

@@ -15,7 +15,9 @@
 struct follower {
 	const struct cli_options *options;
 	struct memory_buffer message; /* that is not complete yet */
-	void (*show)(const struct cli_options *options, const char *text, size_t length);
+	uint64_t (*show)(const struct cli_options *options, const char *text, size_t length, uint64_t at);
+	const char *what; /* "/events" or "/log" */
+	uint64_t at;	  /* where to go on: what show returned */
 };
 
 /* Cuts the stream into messages. */
@@ -28,28 +30,41 @@ static bool receive_message(void *ctx, const uint8_t *bytes, size_t count, bool 
 		return false;
 	}
 	if (end) {
-		follower->show(follower->options, follower->message.bytes, follower->message.length);
+		follower->at = follower->show(follower->options, follower->message.bytes, follower->message.length, follower->at);
 		follower->message.length = 0;
 		fflush(stdout);
 	}
 	return !ferror(stdout);
 }
 
-/* Shows every message that comes, until Ctrl-C ends the program or the machine goes. `path` is freed. */
-static enum cli_exit follow(const struct http_session *session, char *path, struct follower *follower)
+/* From where it stands; the connection may be a second one. */
+static enum cli_exit open_stream(const struct http_session *session, struct websocket *socket, const struct follower *follower, bool again)
+{
+	char *bare = http_path(follower->what), *path = memory_format("%s?since=%" PRIu64, bare, follower->at);
+	enum cli_exit status = again ? websocket_open_again(socket, session, path) : websocket_open(socket, session, path, NULL);
+
+	free(path);
+	free(bare);
+	return status;
+}
+
+/* Shows every message that comes, until Ctrl-C ends the program or the machine goes. */
+static enum cli_exit follow(const struct http_session *session, struct follower *follower)
 {
 	struct websocket *socket = memory_resize(NULL, sizeof(*socket));
 	struct relay relay = {.in_fd = -1, .out_fd = -1, .escape = -1, .linger_ms = -1, .receive = receive_message, .ctx = follower};
-	enum cli_exit status = websocket_open(socket, session, path, NULL);
+	enum cli_exit status = open_stream(session, socket, follower, false);
+	enum relay_end end = RELAY_LOST;
 
 	fflush(stdout);
+	while (status == CLI_OK && (end = relay_run(&relay, socket)) == RELAY_LOST) {
+		follower->message.length = 0;
+		status = open_stream(session, socket, follower, true);
+	}
 	if (status == CLI_OK) {
-		switch (relay_run(&relay, socket)) {
+		switch (end) {
 		case RELAY_CLOSED:
 			cli_error("the machine closed the connection (%u)", socket->close_code);
-			status = CLI_UNREACHABLE;
-			break;
-		case RELAY_LOST:
 			status = CLI_UNREACHABLE;
 			break;
 		default:
@@ -59,7 +74,6 @@ static enum cli_exit follow(const struct http_session *session, char *path, stru
 	websocket_close(socket);
 	free(socket);
 	free(follower->message.bytes);
-	free(path);
 	return status;
 }
 
@@ -80,7 +94,7 @@ static void print_event(const json_t *event)
 	free(line);
 }
 
-static void show_event(const struct cli_options *options, const char *text, size_t length)
+static uint64_t show_event(const struct cli_options *options, const char *text, size_t length, uint64_t at)
 {
 	json_t *event = json_loadb(text, length, 0, NULL);
 
@@ -90,7 +104,10 @@ static void show_event(const struct cli_options *options, const char *text, size
 		json_print(event);
 	else
 		print_event(event);
+	if (event != NULL)
+		at = json_number(event, "id");
 	json_decref(event);
+	return at;
 }
 
 /* What is kept; *last is where to go on. */
@@ -119,20 +136,15 @@ static enum cli_exit print_events(struct http_session *session, const struct cli
 
 static enum cli_exit run_events(const struct cli_options *options, char **operands, int count)
 {
-	struct follower follower = {.options = options, .show = show_event};
+	struct follower follower = {.options = options, .show = show_event, .what = "/events"};
 	struct http_session session;
-	uint64_t last = 0;
 	enum cli_exit status = http_open(&session, options);
 
 	(void)operands, (void)count;
 	if (status == CLI_OK)
-		status = print_events(&session, options, &last);
-	if (status == CLI_OK && options->follow) {
-		char *path = http_path("/events");
-
-		status = follow(&session, memory_format("%s?since=%" PRIu64, path, last), &follower);
-		free(path);
-	}
+		status = print_events(&session, options, &follower.at);
+	if (status == CLI_OK && options->follow)
+		status = follow(&session, &follower);
 	http_close(&session);
 	return status;
 }
@@ -150,13 +162,14 @@ const struct verb verb_events = {
 	.run = run_events,
 };
 
-static void show_text(const struct cli_options *options, const char *text, size_t length)
+static uint64_t show_text(const struct cli_options *options, const char *text, size_t length, uint64_t at)
 {
 	char *safe = text_safe(text, length, true);
 
 	(void)options;
 	fputs(safe, stdout);
 	free(safe);
+	return at + length;
 }
 
 /* *position is where to go on. */
@@ -169,7 +182,7 @@ static enum cli_exit print_log(struct http_session *session, const struct cli_op
 	enum cli_exit status = http_call(session, &request, NULL, &reply);
 
 	if (status == CLI_OK && reply.body.length != 0)
-		show_text(options, reply.body.bytes, reply.body.length);
+		show_text(options, reply.body.bytes, reply.body.length, 0);
 	if (!text_parse_number(reply.log_position, INT64_MAX, position))
 		*position = 0;
 	http_free(&reply);
@@ -180,7 +193,7 @@ static enum cli_exit print_log(struct http_session *session, const struct cli_op
 
 static enum cli_exit run_dmesg(const struct cli_options *options, char **operands, int count)
 {
-	struct follower follower = {.options = options, .show = show_text};
+	struct follower follower = {.options = options, .show = show_text, .what = "/log"};
 	struct http_session session;
 	int64_t position = 0;
 	enum cli_exit status = http_open(&session, options);
@@ -188,12 +201,9 @@ static enum cli_exit run_dmesg(const struct cli_options *options, char **operand
 	(void)operands, (void)count;
 	if (status == CLI_OK)
 		status = print_log(&session, options, &position);
-	if (status == CLI_OK && options->follow) {
-		char *path = http_path("/log");
-
-		status = follow(&session, memory_format("%s?since=%" PRId64, path, position), &follower);
-		free(path);
-	}
+	follower.at = (uint64_t)position;
+	if (status == CLI_OK && options->follow)
+		status = follow(&session, &follower);
 	http_close(&session);
 	return status;
 }

@@ -98,6 +98,7 @@ static void print_host(const json_t *host)
 	table_print_pair(stdout, "Device faults", "%" PRIu64, json_number(host, "device_faults"));
 	table_print_pair(stdout, "Driver VM", "%s, restarted %" PRIu64 " times", text_or_dash(driver, "state"),
 			 json_number(driver, "restarts"));
+	table_print_pair(stdout, "Control VM", "restarted %" PRIu64 " times", json_number(json_object_get(host, "control_vm"), "restarts"));
 	print_faults(host);
 	table_print_pair(stdout, "State is kept", "%s",
 			 json_flag(host, "state_kept") ? "yes" : "no: definitions and tokens go with the next restart");

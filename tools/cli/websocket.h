@@ -39,6 +39,10 @@ struct websocket {
 enum cli_exit websocket_open(struct websocket *socket, const struct http_session *session, const char *path, const char *failure);
 void websocket_close(struct websocket *socket);
 
+/* One that was lost, with WEBSOCKET_RETRIES attempts, a second between them: the machine's control VM may have been restarted. */
+#define WEBSOCKET_RETRIES 60u
+enum cli_exit websocket_open_again(struct websocket *socket, const struct http_session *session, const char *path);
+
 /* Takes what has come, until there is no more for now or the state is no longer WEBSOCKET_OPEN. */
 void websocket_receive(struct websocket *socket);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #define ANSWER_SECONDS	 60
 #define ANSWER_BYTES_MAX (sizeof(((struct websocket *)0)->in) - 1)
@@ -153,4 +154,21 @@ enum cli_exit websocket_open(struct websocket *socket, const struct http_session
 	}
 	socket->fd = (int)fd;
 	return upgrade(socket, path, failure);
+}
+
+enum cli_exit websocket_open_again(struct websocket *socket, const struct http_session *session, const char *path)
+{
+	enum cli_exit status = CLI_UNREACHABLE;
+
+	fprintf(stderr, "connecting again ...\r\n");
+	for (unsigned i = 0; i < WEBSOCKET_RETRIES && status == CLI_UNREACHABLE; i++) {
+		websocket_close(socket);
+		sleep(1);
+		cli_be_quiet(i + 1 < WEBSOCKET_RETRIES);
+		status = websocket_open(socket, session, path, NULL);
+	}
+	cli_be_quiet(false);
+	if (status == CLI_OK)
+		fprintf(stderr, "connected again\r\n");
+	return status;
 }

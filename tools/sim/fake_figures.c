@@ -132,7 +132,7 @@ void manager_host(struct manager_host *out)
 		used += fake_vm_has_figures(vm) ? vm->view.config->memory_bytes : 0;
 	*out = (struct manager_host){.uptime_ns = sim_now_ns() - start_ns, .wall_clock_ns = sim_wall_ns(),
 				     .driver_state = sim_now_ns() < driver_back_ns ? "restarting" : "running",
-				     .driver_restarts = driver_restarts, .control_busy_ns = (sim_now_ns() - start_ns) / 64};
+				     .driver_restarts = driver_restarts, .control_heap_free = 12u << 20, .driver_heap_free = 6u << 20, .control_busy_ns = (sim_now_ns() - start_ns) / 64};
 	out->info = (struct hilum_host_info){.core_count = 4, .tsc_hz = TSC_HZ, .memory_bytes = 64ull << 30, .pool_bytes = 64ull << 20,
 					     .pool_free_bytes = 48ull << 20, .kernel_bytes = 4ull << 20,
 					     .features = HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING};

@@ -134,6 +134,17 @@ void metrics_write_driver_restarts(struct text *text, const char *name, const st
 	write_number(text, name, host->driver_restarts);
 }
 
+void metrics_write_control_restarts(struct text *text, const char *name, const struct manager_host *host)
+{
+	write_number(text, name, host->control_restarts);
+}
+
+void metrics_write_heaps(struct text *text, const char *name, const struct manager_host *host)
+{
+	text_format(text, "%s{vm=\"control\"} %" PRIu64 "\n", name, host->control_heap_free);
+	text_format(text, "%s{vm=\"driver\"} %" PRIu64 "\n", name, host->driver_heap_free);
+}
+
 void metrics_write_control_busy(struct text *text, const char *name, const struct manager_host *host)
 {
 	write_seconds(text, name, host->control_busy_ns);

@@ -241,6 +241,8 @@ const struct metric_family metric_families[] = {
 	     metrics_write_machine_faults),
 	HOST("hilum_driver_vm_up", "gauge", "Whether the driver VM runs.", metrics_write_driver_up),
 	HOST("hilum_driver_vm_restarts_total", "counter", "Restarts of the driver VM.", metrics_write_driver_restarts),
+	HOST("hilum_control_vm_restarts_total", "counter", "Restarts of the control VM.", metrics_write_control_restarts),
+	HOST("hilum_service_vm_heap_free_bytes", "gauge", "What the heaps of the control VM and the driver VM have left.", metrics_write_heaps),
 	HOST("hilum_control_vm_busy_seconds_total", "counter", "Time in which the control VM did not wait for something to do.",
 	     metrics_write_control_busy),
 	HOST("hilum_state_kept", "gauge", "Whether definitions and tokens survive a restart of the machine.", metrics_write_state_kept),

@@ -65,6 +65,10 @@ static void write_machine(struct json_out *json, const struct manager_host *host
 	json_put_string(json, "state", host->driver_state);
 	json_put_uint(json, "restarts", host->driver_restarts);
 	json_close(json, '}');
+	json_key(json, "control_vm");
+	json_open(json, '{');
+	json_put_uint(json, "restarts", host->control_restarts);
+	json_close(json, '}');
 	json_put_bool(json, "state_kept", store_is_kept());
 	json_put_uint(json, "device_faults", host->device_faults);
 }

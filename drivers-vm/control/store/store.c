@@ -18,17 +18,17 @@ struct entry {
 static struct entry *entries;
 static size_t serialized_bytes;
 static uint64_t changes;
-static void (*watch)(void);
+static void (*watch)(const char *key);
 
-void store_set_watcher(void (*watcher)(void))
+void store_set_watcher(void (*watcher)(const char *key))
 {
 	watch = watcher;
 }
 
-void store_tell_watcher(void)
+void store_tell_watcher(const char *key)
 {
 	if (watch != NULL)
-		watch();
+		watch(key);
 }
 
 /* The place of the first entry whose key is not before `key`. */
@@ -126,7 +126,7 @@ bool store_put(const char *key, const void *value, size_t bytes, uint32_t flags)
 	if (!insert(key, value, bytes, flags))
 		return false;
 	changes++;
-	store_tell_watcher();
+	store_tell_watcher(key);
 	return true;
 }
 
@@ -138,7 +138,7 @@ void store_remove(const char *key)
 		return;
 	take_out(at);
 	changes++;
-	store_tell_watcher();
+	store_tell_watcher(key);
 }
 
 uint64_t store_changes(void)
@@ -151,12 +151,38 @@ size_t store_serialized_bytes(void)
 	return serialized_bytes;
 }
 
+static uint8_t *serialize(uint8_t *to, const struct entry *e)
+{
+	const struct store_value value = {e->key, e->bytes, strlen(e->key), e->count, e->flags};
+
+	return store_value_make(to, &value);
+}
+
 void store_serialize(uint8_t *to)
 {
-	for (const struct entry *e = entries; e != NULL; e = e->next) {
-		const struct store_value value = {e->key, e->bytes, strlen(e->key), e->count, e->flags};
-		to = store_value_make(to, &value);
-	}
+	for (const struct entry *e = entries; e != NULL; e = e->next)
+		to = serialize(to, e);
+}
+
+size_t store_serialize_value(const char *key, uint8_t *to)
+{
+	const struct entry *e = find(key);
+
+	if (e != NULL && to != NULL)
+		serialize(to, e);
+	return e != NULL ? bytes_of(key, e->count) : 0;
+}
+
+bool store_put_serialized(const uint8_t *from, size_t bytes)
+{
+	const uint8_t *end = from + bytes;
+	struct store_value value;
+	char key[STORE_KEY_BYTES] = "";
+
+	if (!store_value_read(&from, end, &value) || from != end)
+		return false;
+	memcpy(key, value.key, value.key_bytes);
+	return store_put(key, value.bytes, value.count, value.flags);
 }
 
 bool store_load(const uint8_t *from, size_t bytes)

@@ -40,7 +40,7 @@ const char *store_next(const char *prefix, const char *key);
 bool store_put(const char *key, const void *value, size_t bytes, uint32_t flags);
 void store_remove(const char *key);
 /* Called after each change of a value, and of what is on the disk. */
-void store_set_watcher(void (*watcher)(void));
+void store_set_watcher(void (*watcher)(const char *key));
 /* Whether all that was put is on the disk. */
 bool store_is_clean(void);
 

@@ -243,7 +243,7 @@ static void finish_writing(bool ok)
 		writing.again = true;
 		writing.again_ns = 0;
 	}
-	store_tell_watcher();
+	store_tell_watcher(NULL);
 	if (ok == writing.complained)
 		service_log("state: %s", ok ? "written again" : "it cannot be written: tried again and again");
 	writing.complained = !ok;

@@ -8,6 +8,8 @@
 void work_in_windows(void);
 /* The same windows, with what a guest may do to harm others: another kind in each. */
 void harm_in_windows(void);
+/* Counts the moments in which this CPU was not the guest's. */
+void count_steps(void);
 /* Four CPUs take turns in a lock: how long that takes. */
 void contend_for_lock(void);
 

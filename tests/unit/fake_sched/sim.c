@@ -13,9 +13,10 @@ uint32_t cpu_count;
 struct vm *vm_list;
 struct tsc_scale tsc_scale = {.hz = SECOND, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32};
 uint64_t fake_tsc;
+struct hilum_host_health host_health = {.threads = 2};
 
 static struct queue sleepers;
-static bool pending[CPU_MAX]; /* kicks */
+static bool pending[CPU_MAX], looks[CPU_MAX]; /* kicks; idle cores that were woken */
 static uint64_t idle_since[CPU_MAX], blocks, state = 0x9E3779B97F4A7C15ull;
 
 uint64_t sim_random(uint64_t below)
@@ -120,6 +121,7 @@ static void take_inbox(struct cpu *cpu)
 	struct vcpu *v = cpu->inbox;
 
 	cpu->inbox = NULL;
+	looks[cpu->arch.id] = true;
 	while (v != NULL) {
 		struct vcpu *next = v->inbox_next;
 		v->in_inbox = 0;
@@ -170,13 +172,11 @@ static void settle(void)
 				take_inbox(cpu);
 				busy = true;
 			}
-			bool work = cpu->fair.first || cpu->loose.first || cpu->realtime.first;
-			if (cpu->resched || (cpu->current == NULL && (work || !(sched_idle_cores >> i & 1)))) {
+			if (cpu->resched || (cpu->current == NULL && looks[i])) {
+				looks[i] = false;
 				choose(cpu);
 				busy |= cpu->current != NULL || cpu->resched;
 			}
-			if (cpu->current == NULL && cpu_count == 1)
-				busy = false;
 		}
 	}
 }
@@ -204,8 +204,17 @@ static bool waits_for(unsigned i)
 	return false;
 }
 
+static void check_threads(const struct cpu *cpu)
+{
+	const struct vcpu *a = cpu->current, *b = cpu->first_thread->current;
+
+	assert_true(a == NULL || b == NULL || a->is_service || b->is_service || a->vm == b->vm);
+}
+
 static void pass_time(uint64_t to)
 {
+	for (unsigned i = 0; i < cpu_count && sched_cores_are_one_vms; i++)
+		check_threads(cpu_table[i]);
 	for (unsigned i = 0; i < cpu_count; i++) {
 		struct vcpu *v = cpu_table[i]->current;
 		if (v != NULL || !waits_for(i)) {
@@ -246,6 +255,7 @@ static void take_events(void)
 		s->since = sim_now;
 		s->v.state = VCPU_READY;
 		fake_self = s->v.cpu;
+		looks[fake_self->arch.id] = true;
 		if (s->v.cpu->current != &s->v)
 			DECIDE(sched_wake(s->v.cpu, &s->v, sim_now));
 	}
@@ -276,7 +286,9 @@ void sim_start(unsigned cores)
 		cpu_table[i] = calloc(1, sizeof(struct cpu));
 		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
 		pending[i] = false;
+		looks[i] = true;
 	}
+	sched_cores_are_one_vms = false;
 	sim_vcpus = calloc(10001, sizeof(*sim_vcpus));
 	sim_measure();
 }
