@@ -281,7 +281,8 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 		return NULL;
 	}
 	sched_remove(cpu, v);
-	if (v->rank == SCHED_BY_WEIGHT && v->virtual_time > cpu->virtual_time)
+	/* Not by one that is favoured, and ahead: others would be taken for sleepers, and lose what they are owed. */
+	if (v->rank == SCHED_BY_WEIGHT && &v->run_node == node && v->virtual_time > cpu->virtual_time)
 		cpu->virtual_time = v->virtual_time;
 	v->stats.ready_tsc += now_tsc - v->ready_tsc;
 	v->stats.switches++;
