@@ -274,12 +274,10 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {
 		if (cpu->refills.first != NULL)
 			slice_limit(cpu, cpu->refills.first->key);
-		if (v != NULL) {
+		if (v != NULL)
 			sched_share(cpu, now_tsc);
-			return NULL;
-		}
-		sched_core_forget(cpu);
-		sched_rest(cpu);
+		else if (cpu_count > 1)
+			sched_rest(cpu);
 		return NULL;
 	}
 	sched_remove(cpu, v);
