@@ -177,8 +177,8 @@ def test_two_clones_share_a_third_of_their_memory():
 
 def test_compaction_under_a_guest_that_checks_its_memory():
     """Beside a third one, two guests take small pages in turn; one and the third go, and the other one's memory is moved together."""
-    tables = [guest("big", memory="400M", vcpus=1)]
-    tables += [guest(name, memory="360M", vcpus=1, prefault=False, hugepages=False) for name in ("one", "two")]
+    tables = [guest("big", memory="720M", vcpus=1)]
+    tables += [guest(name, memory="256M", vcpus=1, prefault=False, hugepages=False) for name in ("one", "two")]
     with machine(*tables, memory="1536M") as m:
         api = Api(m)
         fill = b"mount -t tmpfs -o size=100% none /mnt; dd if=/dev/urandom of=/mnt/f bs=1M count=96 2>/dev/null; echo us''ed\n"
