@@ -209,5 +209,5 @@ def test_compaction_under_a_guest_that_checks_its_memory():
             after = found["largest_free_bytes"]
             moved = found["compaction"]["moved_bytes"]
             print(f"largest free block: {before >> 10} KiB before, {after >> 10} KiB after; {moved >> 20} MiB moved")
-            true(after > before, f"the largest free block was {before} and is {after}")
+            true(moved > 64 * MIB and after >= before, f"{moved} bytes moved; the largest free block was {before} and is {after}")
             equal(say(console, "md5sum /mnt/f", r"\n([0-9a-f]{32}) ", 120).group(1), sums, "the sum at last")
