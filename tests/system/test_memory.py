@@ -98,6 +98,7 @@ def target(api, name):
     return api.vm(name)["stats"]["memory"]["balloon_target_bytes"]
 
 
+@long
 def test_where_memory_is_short_balloons_are_asked_and_let_go_again():
     tables = [guest(name, balloon="0K", memory="700M", memory_min="64M") for name in ("one", "two")]
     with machine(*tables, hilum="overcommit = 300\n", memory="1G") as m:
@@ -136,6 +137,7 @@ def test_out_of_memory_names_the_vm_and_stops_no_other():
         equal(api.expect(200, "GET", "/host")["driver_vm"], {"state": "running", "restarts": 0}, "the driver VM")
 
 
+@long
 def test_a_vm_that_reaches_its_limit_ends():
     with machine(guest(balloon="0K", memory="512M", memory_max="256M")) as m:
         api = Api(m)
@@ -179,6 +181,7 @@ def test_two_clones_share_a_third_of_their_memory():
             equal(sum_of(console), before, "the other one's file")
 
 
+@long
 def test_compaction_under_a_guest_that_checks_its_memory():
     """Beside a third one, two guests take small pages in turn; one and the third go, and the other one's memory is moved together."""
     tables = [guest("big", memory="720M", vcpus=1)]
