@@ -113,6 +113,14 @@ class Verbs(Workstation):
         self.assertEqual([row[:2] for row in self.rows("vcpuinfo", "linux")], [["0", "0"], ["1", "1"]])
         self.assertIn("it does not run", self.hilum("vcpuinfo", "spare", status=1)[1])
 
+    def test_memory_limits_of_a_running_vm(self):
+        self.assertRegex(self.hilum("memtune", "linux")[0], r"hard_limit +: \d+ KiB\nmin_guarantee +: \d+ KiB\nresident")
+        limits = json.loads(self.hilum("memtune", "linux", "--max", "128M", "--min", "64M", "-o", "json")[0])
+        self.assertEqual((limits["max_bytes"], limits["min_bytes"]), (128 << 20, 64 << 20))
+        self.hilum("memtune", "linux", "--max", "much", status=2)
+        self.assertIn("max_bytes", self.hilum("memtune", "linux", "--max", "1T", status=1)[1])
+        self.assertIn("it does not run", self.hilum("memtune", "spare", status=1)[1])
+
     def test_shutdown_pulls_the_plug_of_a_guest_that_does_not_listen(self):
         self.define("deaf", cmdline="ignore-button")
         self.hilum("start", "deaf")
@@ -266,6 +274,8 @@ class Verbs(Workstation):
         for pattern in (r"Name: +simulator", r"CPU\(s\): +\d+", r"Fingerprint: +sha256:", r"Driver VM: +running"):
             self.assertRegex(out, pattern)
         self.assertIn("fingerprint", json.loads(self.hilum("host", "-o", "json")[0]))
+        self.assertRegex(out, r"Not promised: +\d")
+        self.assertIn("compacted", self.hilum("compact")[0])
         self.assertIn("restarted", self.hilum("restart-driver")[0])
         self.assertIn("driver.", self.hilum("events")[0])
 
