@@ -3,13 +3,15 @@
 
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/events.h"
+#include "drivers-vm/control/recover.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define LOOK_NS	    1000000000ull
 #define SHOWN_LINES 8u /* of the last run, in this one's log */
-#define PANIC	    "hilum: panic: "
+#define OWN	    "hilum: "
+#define PANIC	    OWN "panic: "
 #define TOKEN	    "hilum_"
 #define TOKEN_BYTES (sizeof(TOKEN) - 1 + 43)
 
@@ -63,6 +65,14 @@ static unsigned lines_from(const char *text)
 	return lines;
 }
 
+/* Without its own beginning: it must not pass for a line of this run. */
+static void say_again(const char *line, int bytes)
+{
+	int skipped = strncmp(line, OWN, sizeof(OWN) - 1) == 0 ? (int)sizeof(OWN) - 1 : 0;
+
+	service_log("last run: %.*s", bytes - skipped, line + skipped);
+}
+
 /* The last ones; of a panic those from its message on. */
 static void show_last_lines(void)
 {
@@ -73,7 +83,7 @@ static void show_last_lines(void)
 			if (line[-1] == '\n' && lines_from(line) >= SHOWN_LINES)
 				break;
 	for (unsigned i = 0; i < SHOWN_LINES && (end = strchr(line, '\n')) != NULL; i++, line = end + 1)
-		service_log("last run: %.*s", (int)(end - line), line);
+		say_again(line, (int)(end - line));
 }
 
 static void tell_defences(void)
@@ -103,7 +113,7 @@ void host_health_begin(const struct config *of)
 		return;
 	last_end = (enum hilum_end)run.end;
 	host_health_read_log(&run, last_log);
-	if (((const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA)->restarts != 0)
+	if (recover_restarts() != 0)
 		return; /* an earlier control VM has said so */
 	service_log("the machine was reset: %s. The last lines of that run:", words[last_end]);
 	show_last_lines();
@@ -128,7 +138,7 @@ bool host_health_watchdog_has_fired(void)
 
 static void pet(void)
 {
-	const struct channel_message m = { .kind = CHANNEL_WATCHDOG, .request = { config->watchdog_seconds, 0 } };
+	const struct channel_message m = { .kind = CHANNEL_WATCHDOG, .request = { config->watchdog_seconds, !has_watchdog } };
 
 	if (config->watchdog_seconds != 0 && driver_vm != 0 && !driver_is_lost())
 		driver_send(&m);

@@ -7,7 +7,7 @@ from harness import Machine, Failed, equal, guestconfig, long, true
 
 import density
 
-GUESTS = 500
+FEW, MANY = 100, 500
 BEATS = 2  # of every guest, to be seen
 BEATS_S = 300  # a beat is a second of the guest's time, which comes late on a busy machine
 COUNTED = {"counted": True, "cpu": "EPYC,+svm,+rdrand", "smp": 1}
@@ -37,15 +37,15 @@ def asker(m):
     return ask
 
 
-def test_hundreds_of_guests_each_with_a_heartbeat():
+def live(guests):
     with appliance() as m:
-        crowd = density.Crowd(asker(m), GUESTS)
+        crowd = density.Crowd(asker(m), guests)
         crowd.define()
         before = crowd.taken()
         crowd.boot()
         crowd.list()
         first, deadline = crowd.beats(), time.monotonic() + BEATS_S
-        equal(len(first), GUESTS, "guests with figures")
+        equal(len(first), guests, "guests with figures")
         while any(count < first[name] + BEATS for name, count in crowd.beats().items()):
             true(time.monotonic() < deadline, "every guest's heart beats")
             time.sleep(1)
@@ -53,7 +53,16 @@ def test_hundreds_of_guests_each_with_a_heartbeat():
         crowd.undefine()
         left = crowd.taken()[0] - before[0]
         equal(re.findall("crash|panic|not enough memory", m.text), [], "complaints")
-        true(left < GUESTS * LEFT_BYTES, f"{left:.0f} bytes are left of {GUESTS} guests")
+        true(left < guests * LEFT_BYTES, f"{left:.0f} bytes are left of {guests} guests")
+
+
+def test_a_hundred_guests_each_with_a_heartbeat():
+    live(FEW)
+
+
+@long
+def test_hundreds_of_guests_each_with_a_heartbeat():
+    live(MANY)
 
 
 def grows(few, many, counts):
@@ -83,4 +92,4 @@ def test_cost_of_a_guest_does_not_grow():
 
 @long
 def test_cost_of_a_guest_does_not_grow_to_hundreds():
-    compare(50, GUESTS)
+    compare(50, MANY)
