@@ -401,9 +401,26 @@ static int64_t vcpu_state(struct vcpu *v, struct vcpu *vcpu, bool set, gpa_t gpa
 	return vm_copy_out(v->vm, gpa, state, sizeof(*state));
 }
 
+/* With the time since its core switched to it: one that has a core alone is never switched from. */
+static void vcpu_get_stats(const struct vcpu *v, struct hilum_vcpu_stats *out)
+{
+	const struct cpu *cpu = __atomic_load_n(&v->cpu, __ATOMIC_ACQUIRE);
+	uint64_t since;
+
+	do {
+		since = __atomic_load_n(&cpu->switched_tsc, __ATOMIC_ACQUIRE);
+		*out = v->stats;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	} while (since != __atomic_load_n(&cpu->switched_tsc, __ATOMIC_RELAXED)); /* changes every few microseconds at most */
+	int64_t runs = (int64_t)(rdtsc() - since);
+	if (__atomic_load_n(&cpu->charged, __ATOMIC_RELAXED) == v && runs > 0)
+		out->run_tsc += (uint64_t)runs;
+}
+
 static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, const uint64_t *a)
 {
 	struct hilum_schedule schedule;
+	struct hilum_vcpu_stats stats;
 
 	switch (number) {
 	case HC_VCPU_SET_STATE:
@@ -425,7 +442,8 @@ static int64_t call_on_vcpu(struct vcpu *v, struct vcpu *vcpu, uint64_t number, 
 	case HC_VCPU_TRAP_MEMORY:
 		return name_owned(v, &vcpu->trap_memory->object);
 	default: /* HC_VCPU_STATS */
-		return vm_copy_out(v->vm, a[1], &vcpu->stats, sizeof(vcpu->stats));
+		vcpu_get_stats(vcpu, &stats);
+		return vm_copy_out(v->vm, a[1], &stats, sizeof(stats));
 	}
 }
 

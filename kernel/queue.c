@@ -1,17 +1,17 @@
 /* Leftist trees (Crane 1972; Knuth, The Art of Computer Programming, vol. 3, 5.2.3), with parent pointers for removal. */
 #include "kernel/queue.h"
 
-static inline uint32_t distance_of(const struct queue_node *node)
+static uint32_t distance_of(const struct queue_node *node)
 {
 	return node != NULL ? node->distance : 0;
 }
 
-static inline bool comes_before(const struct queue_node *a, const struct queue_node *b)
+static bool comes_before(const struct queue_node *a, const struct queue_node *b)
 {
 	return a->key < b->key || (a->key == b->key && a->order < b->order);
 }
 
-static inline void attach(struct queue_node **link, struct queue_node *parent, struct queue_node *node)
+static void attach(struct queue_node **link, struct queue_node *parent, struct queue_node *node)
 {
 	*link = node;
 	if (node != NULL) {

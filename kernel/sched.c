@@ -17,8 +17,8 @@ static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 }
 
 /*
- * One of a higher rank waits for the guest on this core. One that halts before the delay is over, which is an exit more, has its turn ended at
- * once for the next so many times; then the delay is tried again, and if the guest halts again, for twice as many.
+ * One of a higher rank waits for the guest on this core. A guest that halts before the delay is over, which is an exit more, has its turn
+ * ended at once for the next so many times; then the delay is tried again, and if it halts again, for twice as many.
  */
 static void urgent_waits(struct cpu *cpu, uint64_t now_tsc)
 {
@@ -243,8 +243,9 @@ static rare struct vcpu *favour(struct cpu *cpu, struct vcpu *v)
 	struct vcpu *other = cpu->favoured;
 	uint64_t slice = tsc_from_ns(SCHED_SLICE_NS) * SCHED_WEIGHT_DEFAULT;
 
-	cpu->favoured = NULL;
-	return v->by_weight && other->cpu == cpu && other->by_weight && other->virtual_time - v->virtual_time < slice / other->weight ? other : v;
+	cpu->favoured = NULL; /* it may end before it is looked at again */
+	bool waits_here = v != NULL && v->by_weight && other->cpu == cpu && other->by_weight;
+	return waits_here && other->virtual_time - v->virtual_time < slice / other->weight ? other : v;
 }
 
 /* What others may know; and what waits on is theirs if they have time. */
@@ -268,7 +269,7 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 		refill(cpu, now_tsc);
 	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : first_by_weight(cpu);
 	struct vcpu *v = node != NULL ? vcpu_of(node) : NULL;
-	if (unlikely(cpu->favoured != NULL) && v != NULL)
+	if (unlikely(cpu->favoured != NULL))
 		v = favour(cpu, v);
 	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {
 		if (cpu->refills.first != NULL)

@@ -1,7 +1,7 @@
 /*
  * Core scheduling: hyper-threads of one core run guests' vCPUs of one VM only, or nothing. Service VMs' vCPUs are let in beside any.
- * The threads of a core share one word, in the first one's struct cpu: whose core it is, and how many threads run that VM. A thread that is refused
- * waits for the core: whoever has it then gives it up at the end of a slice, and is refused until that thread has had it.
+ * The threads of a core share one word, in the first one's struct cpu: whose core it is, and how many threads run that VM. A thread that
+ * is refused waits for the core: whoever has it then gives it up at the end of a slice, and is refused until that thread has had it.
  */
 #include "kernel/sched.h"
 #include "arch/x86_64/trap.h"

@@ -475,7 +475,8 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 		cpu_pause();
 	}
 	sched_remove(self, v);
-	v->deferred |= __atomic_exchange_n(&v->requests, 0, __ATOMIC_ACQUIRE) & ~(VCPU_REQUEST_RUN | VCPU_REQUEST_STOP);
+	v->deferred |= __atomic_fetch_and(&v->requests, VCPU_REQUEST_SCHEDULE, __ATOMIC_ACQUIRE) &
+		       ~(VCPU_REQUEST_RUN | VCPU_REQUEST_STOP | VCPU_REQUEST_SCHEDULE);
 	if (!v->stopped)
 		vcpu_park(v);
 }

@@ -87,10 +87,8 @@ uint64_t memory_digest(const struct memory *mem, uint64_t offset)
 		return HILUM_DIGEST_NONE;
 	const uint64_t *page = show(WINDOW_SLOT_READ, hpa);
 
-	for (unsigned i = 0; i < WORDS; i++) {
-		sum = (sum ^ WORD_AT(page, i)) * 0x9E3779B97F4A7C15ull; /* odd: 2^64 over the golden ratio */
-		sum ^= sum >> 29;
-	}
+	for (unsigned i = 0; i < WORDS; i++) /* the factor is odd: 2^64 over the golden ratio */
+		sum = ((sum << 29 | sum >> 35) ^ WORD_AT(page, i)) * 0x9E3779B97F4A7C15ull;
 	return sum | 1;
 }
 

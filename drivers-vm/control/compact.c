@@ -11,6 +11,7 @@
 #define GIB_PAGES    0x40000ull
 #define GIBS_MAX     4096u /* of the machine's addresses */
 #define GIB_BYTES    0x40000000ull
+#define SURVEY_SLACK_BYTES 0x4000000ull
 #define TURN_NS	     3000000ull
 #define REST_NS	     3000000ull
 #define AT_ONCE_NS   3000000000ull
@@ -138,7 +139,8 @@ static void survey_one(void)
 		best_score = found;
 		best_gib = gib;
 	}
-	if (++gib < GIBS_MAX && surveyed * 4096 < control_host.memory_bytes)
+	/* What is left of RAM is not worth a look: some of it is the kernel's own, and counted nowhere. */
+	if (++gib < GIBS_MAX && (surveyed * 4096 + SURVEY_SLACK_BYTES) * 64 < control_host.memory_bytes * 63)
 		return;
 	gib = best_gib;
 	begin(best_score != 0 ? LEAVE : GATHER);
@@ -147,7 +149,7 @@ static void survey_one(void)
 /* Moves to the next guest with memory that can move; false: there is none. */
 static bool find_piece(void)
 {
-	for (; slot < CHANNEL_SLOTS; slot++, at = 0) {
+	for (; slot < guest_slots(); slot++, at = 0) {
 		const struct guest *g = guest_at(slot);
 		if (g->config != NULL && g->made && at < g->config->memory_bytes && (phase == LEAVE || g->config->hugepages))
 			return true; /* without hugepages its pages stay small */
@@ -158,7 +160,7 @@ static bool find_piece(void)
 static void show_progress(void)
 {
 	const struct guest *g = guest_at(slot);
-	unsigned share = 45 * slot / CHANNEL_SLOTS + (unsigned)(45 * at / g->config->memory_bytes) / CHANNEL_SLOTS;
+	unsigned share = (45 * slot + (unsigned)(45 * at / g->config->memory_bytes)) / guest_slots();
 
 	figures.progress = (phase == LEAVE ? 10 : 55) + share;
 }
@@ -173,11 +175,7 @@ static void move_one(void)
 		return;
 	}
 	const struct guest *g = guest_at(slot);
-#ifdef HILUM_GIB_ANY
-	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? gib : HILUM_GIB_ANY, 0);
-#else
 	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? HILUM_MOVE_LEAVE : HILUM_MOVE_GATHER, phase == LEAVE ? gib : 0);
-#endif
 	figures.moved_bytes += moved > 0 ? (uint64_t)moved * 4096 : 0;
 	figures.busy += moved == HILUM_E_BUSY;
 	show_progress();

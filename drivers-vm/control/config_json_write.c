@@ -112,7 +112,8 @@ static void write_nic(struct json_out *json, const struct config_nic *nic)
 
 	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	json_open(json, '{');
-	json_put_string(json, "mac", text);
+	if (nic->has_mac) /* one that was made is made again */
+		json_put_string(json, "mac", text);
 	json_put_string(json, "bridge", nic->bridge);
 	put_optional(json, "tenant", nic->tenant);
 	put_nonzero(json, "vlan", nic->vlan);

@@ -128,9 +128,9 @@ static bool make_memory(struct guest *g)
 
 	if (!guest_memory_admit(g))
 		return false;
+	guard_rest(); /* all of it may be moved, and zeroed in one call */
 	if (c->hugepages && c->prefault)
 		compact_for(c->memory_bytes);
-	guard_rest(); /* all of it may be zeroed in one call */
 	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
 								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
 								   (c->share ? HILUM_MEMORY_SHARE : 0));

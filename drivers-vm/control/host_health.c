@@ -9,7 +9,8 @@
 
 #define LOOK_NS	    1000000000ull
 #define SHOWN_LINES 8u /* of the last run, in this one's log */
-#define PANIC	    "hilum: panic: "
+#define OWN	    "hilum: "
+#define PANIC	    OWN "panic: "
 #define TOKEN	    "hilum_"
 #define TOKEN_BYTES (sizeof(TOKEN) - 1 + 43)
 
@@ -63,6 +64,14 @@ static unsigned lines_from(const char *text)
 	return lines;
 }
 
+/* Without its own beginning: it must not pass for a line of this run. */
+static void say_again(const char *line, int bytes)
+{
+	int skipped = strncmp(line, OWN, sizeof(OWN) - 1) == 0 ? (int)sizeof(OWN) - 1 : 0;
+
+	service_log("last run: %.*s", bytes - skipped, line + skipped);
+}
+
 /* The last ones; of a panic those from its message on. */
 static void show_last_lines(void)
 {
@@ -73,7 +82,7 @@ static void show_last_lines(void)
 			if (line[-1] == '\n' && lines_from(line) >= SHOWN_LINES)
 				break;
 	for (unsigned i = 0; i < SHOWN_LINES && (end = strchr(line, '\n')) != NULL; i++, line = end + 1)
-		service_log("last run: %.*s", (int)(end - line), line);
+		say_again(line, (int)(end - line));
 }
 
 static void tell_defences(void)

@@ -145,6 +145,9 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
  */
 enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error);
 
+/* So much of its memory, until it ends, by its balloon: bytes. MANAGER_CONFLICT: as above, or it has no balloon. */
+enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct manager_error *error);
+
 /* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*
  * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,

@@ -257,7 +257,7 @@ static void pull_plug(struct manager_entry *e, const char *how, enum config_acti
 
 /* ---- What operators ask for --------------------------------------------------------------------------------------------------------- */
 
-static enum manager_result conflict(const struct manager_entry *e, struct manager_error *error)
+enum manager_result manager_conflict(const struct manager_entry *e, struct manager_error *error)
 {
 	static const char *const states[] = {
 		[MANAGER_SHUTOFF] = "it is shut off", [MANAGER_RUNNING] = "it runs", [MANAGER_PAUSED] = "it is paused",
@@ -291,7 +291,7 @@ static void press_button(struct manager_entry *e, enum manager_intent intent, ui
 static enum manager_result boot(struct manager_entry *e, struct manager_error *error)
 {
 	if (e->state != MANAGER_SHUTOFF && e->state != MANAGER_CRASHED)
-		return conflict(e, error);
+		return manager_conflict(e, error);
 	if (strcmp(driver_state(), "lost") == 0)
 		return manager_refuse(error, MANAGER_FAILED, "", "there is no driver VM");
 	manager_entry_leave(e);
@@ -306,7 +306,7 @@ static enum manager_result boot_held(struct manager_entry *e, struct manager_err
 	enum manager_result result = driver_is_lost() ? manager_refuse(error, MANAGER_CONFLICT, "", "there is no driver VM now")
 						      : boot(e, error);
 	if (result == MANAGER_OK && e->state == MANAGER_WAITING)
-		result = conflict(e, error);
+		result = manager_conflict(e, error);
 	e->debugged = result == MANAGER_OK;
 	return result;
 }
@@ -321,7 +321,7 @@ enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *
 	if (e->debugged)
 		return manager_refuse(error, MANAGER_CONFLICT, "", "it has a debugger");
 	if (e->state == MANAGER_WAITING)
-		return conflict(e, error);
+		return manager_conflict(e, error);
 	if (e->slot < 0 || (!e->preserved && e->state == MANAGER_CRASHED))
 		result = boot_held(e, error);
 	else if (!e->preserved)
@@ -382,54 +382,26 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 		return boot(e, error);
 	case MANAGER_DESTROY:
 		if (e->slot < 0)
-			return conflict(e, error);
+			return manager_conflict(e, error);
 		pull_plug(e, "destroyed", CONFIG_ACTION_DESTROY);
 		return MANAGER_OK;
 	case MANAGER_RESET:
 		if (e->slot < 0 || e->state == MANAGER_WAITING)
-			return conflict(e, error);
+			return manager_conflict(e, error);
 		pull_plug(e, "reset by an operator", CONFIG_ACTION_RESTART);
 		return e->state == MANAGER_RUNNING || e->state == MANAGER_WAITING ? MANAGER_OK :
 		       manager_refuse(error, MANAGER_FAILED, "", "it could not be started again; the log says why");
 	case MANAGER_RESUME:
 		if (e->state != MANAGER_PAUSED || e->preserved)
-			return conflict(e, error);
+			return manager_conflict(e, error);
 		guest_continue((uint32_t)e->slot);
 		e->state = MANAGER_RUNNING;
 		e->moves++;
 		event_add("vm.resumed", name, "%s", "");
 		return MANAGER_OK;
 	default:
-		return e->state == MANAGER_RUNNING ? act_on_running(e, action, timeout_ns) : conflict(e, error);
+		return e->state == MANAGER_RUNNING ? act_on_running(e, action, timeout_ns) : manager_conflict(e, error);
 	}
-}
-
-enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error)
-{
-	struct manager_entry *e = manager_entry_find(name);
-
-	if (e == NULL)
-		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
-	if (e->preserved || (e->state != MANAGER_RUNNING && e->state != MANAGER_PAUSED))
-		return conflict(e, error);
-	if (e->debugged)
-		return manager_refuse(error, MANAGER_CONFLICT, "", "a debugger has it");
-	const struct config_vm *config = config_of(e);
-	if (config->vcpus_max <= config->vcpus)
-		return manager_refuse(error, MANAGER_CONFLICT, "", "its definition has no vcpus_max beyond its vcpus");
-	if (count < 1 || count > config->vcpus_max)
-		return manager_refuse(error, MANAGER_INVALID, "count", "must be a number from 1 to %u", config->vcpus_max);
-	enum manager_result result = guest_set_vcpus((uint32_t)e->slot, count);
-	event_add("vm.vcpus", name, "%u are asked for", count);
-	return result == MANAGER_OK ? result : manager_refuse(error, result, "", "there is no memory for all of them; the log says more");
-}
-
-void manager_guest_ejected(uint32_t slot, uint64_t vcpu)
-{
-	struct manager_entry *e = manager_entry_of_slot(slot);
-
-	if (e != NULL && !e->preserved && !e->debugged && guest_take_vcpu(slot, vcpu))
-		event_add("vm.vcpus", name_of(e), "the guest has let go of vCPU %lu", (unsigned long)vcpu);
 }
 
 uint64_t manager_poll(void)

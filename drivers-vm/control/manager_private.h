@@ -70,6 +70,8 @@ void manager_sort_entries(void);
 /* Leaves the definition out that hilum.toml has, and an operator has taken away in this run. */
 void manager_entry_drop(struct manager_entry *e);
 
+/* MANAGER_CONFLICT, and in *error which state it is in. */
+enum manager_result manager_conflict(const struct manager_entry *e, struct manager_error *error);
 /* Fills *error; returns `result`. */
 enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -201,6 +201,8 @@ bool recover_begin(void)
 		make_survivor();
 	if (survivor_events() != NULL)
 		events_use(survivor_events());
+	if (survivor_audit() != NULL)
+		audit_use(survivor_audit());
 	follows = found && may_follow();
 	events_set_quiet(follows);
 	return follows;

@@ -64,7 +64,7 @@ static bool shares(const struct guest *g)
 /* The number of its tenant: the slot, and one, of the first VM with that name. */
 static uint32_t number_of(const struct guest *g)
 {
-	for (uint32_t i = 0; i < CHANNEL_SLOTS; i++)
+	for (uint32_t i = 0; i < guest_slots(); i++)
 		if (tenant[i] != 0 && strcmp(guest_at(i)->config->tenant, g->config->tenant) == 0)
 			return tenant[i];
 	return 0;
@@ -74,7 +74,7 @@ static uint32_t free_number(void)
 {
 	for (uint32_t number = 1;; number++) {
 		bool taken = false;
-		for (uint32_t i = 0; i < CHANNEL_SLOTS; i++)
+		for (uint32_t i = 0; i < guest_slots(); i++)
 			taken |= tenant[i] == number;
 		if (!taken)
 			return number;
@@ -124,7 +124,7 @@ static void look_at(uint64_t digest, uint64_t at)
 static void next_slot(uint64_t now)
 {
 	page = 0;
-	if (++slot < CHANNEL_SLOTS)
+	if (++slot < guest_slots())
 		return;
 	slot = 0;
 	share_table_next_pass(&table);
@@ -153,7 +153,7 @@ static uint64_t look_at_some(const struct guest *g)
 
 static bool anybody_shares(void)
 {
-	for (uint32_t i = 0; i < CHANNEL_SLOTS; i++)
+	for (uint32_t i = 0; i < guest_slots(); i++)
 		if (tenant[i] != 0)
 			return true;
 	return false;
@@ -185,7 +185,7 @@ uint64_t share_run(void)
 	uint64_t pass = counts.passes;
 	while (counts.passes == pass && credit >= HILUM_DIGEST_PAGES_MAX * ABSENT_SHARE) {
 		const struct guest *g = guest_at(slot);
-		if (tenant[slot] == 0 || page * PAGE_BYTES >= g->config->memory_bytes) {
+		if (slot >= guest_slots() || tenant[slot] == 0 || page * PAGE_BYTES >= g->config->memory_bytes) {
 			next_slot(now);
 			continue;
 		}

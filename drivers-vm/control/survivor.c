@@ -37,7 +37,7 @@ static size_t copy_bytes(enum survivor_kind kind)
 
 static size_t records_offset(void)
 {
-	return sizeof(struct survivor_head) + sizeof(struct event_ring);
+	return sizeof(struct survivor_head) + sizeof(struct event_ring) + sizeof(struct audit_rings);
 }
 
 /* Where a kind's first record begins; of SURVIVOR_KINDS: the end. */
@@ -190,6 +190,11 @@ struct survivor_head *survivor_head(void)
 struct event_ring *survivor_events(void)
 {
 	return memory_at != NULL ? (struct event_ring *)(memory_at + sizeof(struct survivor_head)) : NULL;
+}
+
+struct audit_rings *survivor_audit(void)
+{
+	return memory_at != NULL ? (struct audit_rings *)(memory_at + sizeof(struct survivor_head) + sizeof(struct event_ring)) : NULL;
 }
 
 void *survivor_begin(enum survivor_kind kind, unsigned index, size_t bytes)

@@ -6,6 +6,7 @@
 #ifndef DRIVERS_VM_CONTROL_SURVIVOR_H
 #define DRIVERS_VM_CONTROL_SURVIVOR_H
 
+#include "drivers-vm/control/api/audit.h"
 #include "drivers-vm/control/config.h"
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/lib/channel.h"
@@ -53,6 +54,7 @@ bool survivor_find(void *memory, survivor_fill fill);
 /* NULL before survivor_make or survivor_find. */
 struct survivor_head *survivor_head(void);
 struct event_ring *survivor_events(void);
+struct audit_rings *survivor_audit(void);
 
 /* Replaces a record; zero bytes: there is none. Nothing happens if it is the same as before. `bytes` is at most what its kind has room for. */
 void survivor_put(enum survivor_kind kind, unsigned index, const void *from, size_t bytes);

@@ -72,7 +72,7 @@ class Verbs(Workstation):
         self.assertIn('no VM "web"', err)
 
     def test_core_files_autostart_and_vcpus(self):
-        self.define("web", vcpus_max=4)
+        self.define("web", vcpus_max=4, balloon="4K")
         self.hilum("start", "web")
         core = self.path("web.core")
         self.assertIn("paused", self.hilum("dump", "web", core, status=1)[1])
@@ -86,6 +86,10 @@ class Verbs(Workstation):
         self.assertEqual(json.loads(self.hilum("dominfo", "web", "-o", "json")[0])["vcpus"], 3)
         self.assertIn("from 1 to 4", self.hilum("setvcpus", "web", "5", status=1)[1])
         self.hilum("setvcpus", "web", "many", status=2)
+        self.assertEqual(self.hilum("setmem", "web", "32M")[0], "Domain 'web' is asked to have 32M of its memory\n")
+        self.assertEqual(json.loads(self.hilum("dominfo", "web", "-o", "json")[0])["stats"]["memory"]["balloon_bytes"], 32 << 20)
+        self.hilum("setmem", "web", "65M", status=1)
+        self.hilum("setmem", "web", "much", status=2)
         self.assertEqual(self.hilum("autostart", "web")[0], "Domain 'web' marked as autostarted\n")
         self.assertTrue(json.loads(self.hilum("dominfo", "web", "-o", "json")[0])["autostart"])
         self.assertEqual(self.hilum("autostart", "web", "--disable")[0], "Domain 'web' unmarked as autostarted\n")

@@ -105,13 +105,14 @@ class Socket:
 
 class Api:
     """The API of a machine that was started with api=True and whose first token is in its log."""
+    answer_s = ANSWER_S
 
     def __init__(self, m):
         self.m = m
         self.token = m.expect(TOKEN, START_S).group()
 
     def connect(self):
-        return http.client.HTTPSConnection("127.0.0.1", self.m.api_port, timeout=ANSWER_S, context=context())
+        return http.client.HTTPSConnection("127.0.0.1", self.m.api_port, timeout=self.answer_s, context=context())
 
     def ask(self, method, path, body=None, headers=None):
         """(status, headers, body) of the answer; a body that is neither bytes nor None is sent as JSON."""

@@ -126,6 +126,25 @@ def test_vcpus_come_and_go():
             say(console, "nproc; echo $((6 * 7))", r"\n1\r\n42")
 
 
+def test_memory_changes_while_it_runs():
+    with start(guest(memory="192M", balloon="0K", prefault=False)) as m:
+        api = Api(m)
+        with api.console(NAME) as console:
+            console.expect(PROMPT, BOOT_S)
+            # Linux counts the balloon as used: it takes it back when it runs out of memory.
+            meminfo, pattern = "grep MemFree /proc/meminfo", r"MemFree: +(\d+) kB"
+            whole = int(say(console, meminfo, pattern).group(1)) >> 10
+            for wanted, change in ((128, -64), (160, -32), (192, 0)):
+                api.expect(200, "PUT", f"/vms/{NAME}/memory", {"bytes": wanted << 20})
+                deadline = time.monotonic() + COMMAND_S
+                while api.vm(NAME)["stats"]["memory"]["balloon_bytes"] != -change << 20:
+                    true(time.monotonic() < deadline, f"the balloon has {api.vm(NAME)['stats']['memory']['balloon_bytes']} bytes")
+                    time.sleep(0.5)
+                found = int(say(console, meminfo, pattern).group(1)) >> 10
+                true(abs(found - whole - change) <= 12, f"{found} MiB of {whole} are free with {wanted} MiB")
+            api.expect(422, "PUT", f"/vms/{NAME}/memory", {"bytes": 193 << 20})
+
+
 # ---- Autostart -----------------------------------------------------------------------------------------------------------------------
 
 def test_vms_of_the_api_start_with_the_machine():

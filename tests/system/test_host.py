@@ -59,7 +59,7 @@ def test_hung_host_is_reset():
         debugger.write(symbols()["svm_idle"], JUMP_TO_ITSELF)
         m.expect("Hilum for x86-64", RESET_S)
         m.expect(r"hilum: the machine was reset: nobody said that it would end", START_S)
-        m.expect(r"hilum: last run: hilum: ", START_S)
+        m.expect(r"hilum: last run: [a-z]", START_S)
         m.expect(r"hilum: watchdog: it has ended the last run", START_S)
         api = apiclient.Api(m)
         host = api.expect(200, "GET", "/host")
@@ -75,10 +75,10 @@ def test_panic_is_told_after_the_reset():
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
         debugger.write(symbols()["svm_idle"], UNDEFINED)
         m.expect(r"hilum: panic: exception 6 #UD", COMMAND_S)
-        m.expect(r"reset in 2 seconds", COMMAND_S, never="panic:")
         m.verdict.panicked = False
+        m.expect(r"reset in 2 seconds", COMMAND_S)
         m.expect(r"hilum: the machine was reset: a panic\. The last lines", RESET_S)
-        m.expect(r"hilum: last run: hilum: panic: exception 6 #UD", START_S)
+        m.expect(r"hilum: last run: panic: exception 6 #UD", START_S)
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
 
 

@@ -148,7 +148,7 @@ static void host_health_begin__panic__told_from_its_message_on(void **state)
 	run.end = HILUM_END_PANIC;
 	host_health_begin(&config);
 	assert_non_null(strstr(all_lines, "the machine was reset: a panic."));
-	assert_non_null(strstr(all_lines, "last run: hilum: panic: exception 6\nlast run: hilum: rax\n"));
+	assert_non_null(strstr(all_lines, "last run: panic: exception 6\nlast run: rax\n"));
 	assert_null(strstr(all_lines, "before"));
 	assert_string_equal(boot_reason(), "panic");
 }

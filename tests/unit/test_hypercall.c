@@ -573,7 +573,7 @@ static void object_info__each_kind__is_told(void **state)
 		uint64_t bytes;
 	} rows[] = {
 		{HOST_PLACE, HILUM_OBJECT_HOST, 0, 0}, {VM_PLACE, HILUM_OBJECT_VM, 0, 0}, {VCPU_PLACE, HILUM_OBJECT_VCPU, 0, 0},
-		{MEMORY_PLACE, HILUM_OBJECT_MEMORY, 0, 4 * MIB}, {EVENT_PLACE, HILUM_OBJECT_EVENT, 5, 0},
+		{MEMORY_PLACE, HILUM_OBJECT_MEMORY, HILUM_MEMORY_SHARE, 4 * MIB}, {EVENT_PLACE, HILUM_OBJECT_EVENT, 5, 0},
 		{DEVICE_PLACE, HILUM_OBJECT_DEVICE, DEVICE_RID, 0},
 	};
 	const struct hilum_object_info *info = at(OUT_AT);

@@ -2,6 +2,7 @@
  * The VMs' life as operators command it, on guests that are only counted and in a time that the test moves.
  *
  * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
+ * UNIT_SOURCES: drivers-vm/control/manager_change.c
  * UNIT_SOURCES: drivers-vm/control/events.c
  */
 #include "cmocka_all.h"
@@ -180,6 +181,15 @@ enum manager_result guest_set_vcpus(uint32_t slot, unsigned count)
 unsigned guest_count_vcpus(const struct guest *g)
 {
 	return (unsigned)__builtin_popcountll(g->plugged);
+}
+
+static uint64_t balloon;
+
+bool guest_set_balloon(uint32_t slot, uint64_t bytes)
+{
+	assert_true(fake_guest[slot].made && !fake_guest[slot].ended);
+	balloon = bytes;
+	return true;
 }
 
 bool guest_take_vcpu(uint32_t slot, uint64_t index)
@@ -897,6 +907,29 @@ static void manager_set_vcpus__each_state_and_number__those_that_can_be(void **s
 	assert_int_equal(vm("a").vcpus, 2);
 }
 
+static void manager_set_memory__each_state_and_number__those_that_can_be(void **state)
+{
+	struct manager_definition *d = definition("a", 64), *b = definition("b", 64);
+
+	(void)state;
+	d->config.balloon_bytes = 0;
+	b->config.balloon_bytes = CONFIG_NO_BALLOON;
+	define(d);
+	define(b);
+	assert_int_equal(manager_set_memory("a", 1 << 20, &error), MANAGER_CONFLICT);
+	act("a", MANAGER_BOOT);
+	act("b", MANAGER_BOOT);
+	assert_int_equal(manager_set_memory("b", 1 << 20, &error), MANAGER_CONFLICT); /* it has no balloon */
+	assert_int_equal(manager_set_memory("none", 1 << 20, &error), MANAGER_NOT_FOUND);
+	assert_int_equal(manager_set_memory("a", (64 << 20) + 4096, &error), MANAGER_INVALID);
+	assert_int_equal(manager_set_memory("a", 4097, &error), MANAGER_INVALID);
+	assert_string_equal(error.field, "bytes");
+	assert_int_equal(manager_set_memory("a", 40 << 20, &error), MANAGER_OK);
+	assert_int_equal(balloon, 24 << 20);
+	assert_int_equal(manager_set_memory("a", 64 << 20, &error), MANAGER_OK);
+	assert_int_equal(balloon, 0);
+}
+
 static void manager_start_all__autostart__those_alone(void **state)
 {
 	const struct config_vm *config;
@@ -1095,6 +1128,7 @@ int main(void)
 		CASE(manager_guest_watchdog__each_action__is_done),
 		CASE(manager_guest_watchdog__a_debugger_has_it__nothing),
 		CASE(manager_set_vcpus__each_state_and_number__those_that_can_be),
+		CASE(manager_set_memory__each_state_and_number__those_that_can_be),
 		CASE(manager_start_all__autostart__those_alone),
 		CASE(manager_debug_begin__shut_off__started_but_for_the_first_instruction),
 		CASE(manager_debug_begin__cannot_be_made__nothing_is_left),

@@ -394,7 +394,7 @@ static void decision__more_vcpus__costs_no_more_than_log_n(void **state)
 {
 	(void)state;
 	uint64_t few = worst_decision(16);
-	for (unsigned n = 160; n <= 10000; n *= 8) {
+	for (unsigned n = 156; n <= 10000; n *= 8) {
 		unsigned doublings = 0;
 		while (16u << doublings < n)
 			doublings++;

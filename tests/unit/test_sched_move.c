@@ -294,6 +294,25 @@ static void pause__all_the_time__others_get_their_share(void **state)
 	assert_in_range(entered[4], 20000 / 5 * 98 / 100, 20000 / 5 * 102 / 100);
 }
 
+static void pause__the_one_it_favours_ends__is_forgotten(void **state)
+{
+	hilum_handle_t vm = make_vm(0);
+
+	(void)state;
+	add(0, vm, 0, 1);
+	add(1, vm, 1, 1);
+	spins[0] = spins[1] = true;
+	fake_run(1, 1);
+	assert_non_null(cpu_table[1]->favoured);
+	CALL_OK(HC_VM_DESTROY, vm);
+	CALL_OK(HC_HANDLE_CLOSE, handle[0]);
+	CALL_OK(HC_HANDLE_CLOSE, handle[1]); /* and poisoned */
+	vcpu[0] = vcpu[1] = NULL;
+	add(2, make_vm(0), 0, 1);
+	run_all(2);
+	assert_true(entered[2] > 0);
+}
+
 static void pause__nobody_waits__goes_on(void **state)
 {
 	(void)state;
@@ -316,6 +335,7 @@ int main(void)
 		TEST(random_wishes__from_all_cores__none_is_lost),
 		TEST(pause__another_of_its_vm_waits__runs_next),
 		TEST(pause__all_the_time__others_get_their_share),
+		TEST(pause__the_one_it_favours_ends__is_forgotten),
 		TEST(pause__nobody_waits__goes_on),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

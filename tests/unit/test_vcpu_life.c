@@ -254,6 +254,26 @@ static void vm_destroy__kick_of_own_core_under_way__vcpu_lives_until_it_is_taken
 	fake_run(0, 1);
 }
 
+static uint64_t run_tsc_of(hilum_handle_t vcpu)
+{
+	struct hilum_vcpu_stats stats;
+
+	CALL_OK(HC_VCPU_STATS, vcpu, 0x8000);
+	assert_int_equal(vm_copy_in(control, 0x8000, &stats, sizeof(stats)), STATUS_OK);
+	return stats.run_tsc;
+}
+
+static void vcpu_stats__it_runs_and_is_never_switched_from__its_time_counts(void **state)
+{
+	(void)state;
+	CALL_OK(HC_VCPU_RUN, there);
+	fake_run(1, 1);
+	uint64_t before = run_tsc_of(there);
+	fake_advance(5000);
+	assert_int_equal(run_tsc_of(there), before + 5000);
+	assert_int_equal(run_tsc_of(here), 0);
+}
+
 static void vm_destroy__handles_left__say_bad_handle(void **state)
 {
 	(void)state;
@@ -354,6 +374,7 @@ int main(void)
 		TEST(vm_destroy__run_not_yet_seen__never_runs),
 		TEST(vm_destroy__kick_under_way__vcpu_lives_until_it_is_taken),
 		TEST(vm_destroy__kick_of_own_core_under_way__vcpu_lives_until_it_is_taken),
+		TEST(vcpu_stats__it_runs_and_is_never_switched_from__its_time_counts),
 		TEST(vm_destroy__handles_left__say_bad_handle),
 		TEST(vm_destroy__two_that_hold_each_other__nothing_left),
 		TEST(memory__handle_closed_while_mapped__stays_until_unmapped),

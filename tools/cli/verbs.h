@@ -7,7 +7,7 @@
 extern const struct verb verb_list, verb_dominfo, verb_domstats;			     /* verbs_show.c, verbs_stats.c */
 extern const struct verb verb_start, verb_shutdown, verb_destroy, verb_suspend, verb_resume; /* verbs_life.c */
 extern const struct verb verb_reboot, verb_reset, verb_nmi;
-extern const struct verb verb_dump, verb_autostart, verb_setvcpus;		      /* verbs_change.c */
+extern const struct verb verb_dump, verb_autostart, verb_setvcpus, verb_setmem;		      /* verbs_change.c */
 extern const struct verb verb_define, verb_undefine, verb_dumpconfig; /* verbs_define.c, verb_edit.c */
 extern const struct verb verb_schedinfo, verb_vcpupin, verb_vcpuinfo; /* verbs_sched.c */
 extern const struct verb verb_console, verb_gdb;		      /* verb_console.c, verb_gdb.c */

@@ -161,3 +161,32 @@ const struct verb verb_setvcpus = {
 	.most = 2,
 	.run = run_setvcpus,
 };
+
+static enum cli_exit run_setmem(const struct cli_options *options, char **operands, int count)
+{
+	enum cli_exit status;
+	uint64_t bytes;
+
+	(void)count;
+	if (!text_parse_size(operands[1], &bytes) || bytes > INT64_MAX) {
+		cli_error("\"%s\" is not a size, as 512M", operands[1]);
+		return CLI_USAGE;
+	}
+	status = put(options, operands[0], "memory", json_pack("{s:I}", "bytes", (json_int_t)bytes));
+	if (status == CLI_OK && !options->json)
+		printf("Domain '%s' is asked to have %s of its memory\n", operands[0], operands[1]);
+	return status;
+}
+
+const struct verb verb_setmem = {
+	.name = "setmem",
+	.operands = "NAME SIZE",
+	.summary = "Change how much of its memory a running VM has",
+	.help = "By its balloon, both ways, up to the memory of its definition, until it ends.\n"
+		"\nExample:\n"
+		"  hilum setmem linux 256M\n",
+	.options = "",
+	.least = 2,
+	.most = 2,
+	.run = run_setmem,
+};

@@ -65,6 +65,25 @@ enum manager_result manager_set_autostart(const char *name, bool enabled, const 
 	return MANAGER_OK;
 }
 
+enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct manager_error *error)
+{
+	struct fake_vm *vm = fake_vm_find(name);
+
+	if (vm == NULL)
+		return MANAGER_NOT_FOUND;
+	if (!fake_vm_has_figures(vm) || vm->running->config.balloon_bytes == CONFIG_NO_BALLOON) {
+		snprintf(error->detail, sizeof(error->detail), "its definition has no balloon, or it does not run");
+		return MANAGER_CONFLICT;
+	}
+	if (bytes == 0 || bytes > vm->running->config.memory_bytes || bytes % 4096 != 0) {
+		snprintf(error->field, sizeof(error->field), "bytes");
+		snprintf(error->detail, sizeof(error->detail), "must be a multiple of 4 KiB up to its memory");
+		return MANAGER_INVALID;
+	}
+	vm->running->config.balloon_bytes = vm->running->config.memory_bytes - bytes;
+	return MANAGER_OK;
+}
+
 enum manager_result manager_set_vcpus(const char *name, unsigned count, struct manager_error *error)
 {
 	struct fake_vm *vm = fake_vm_find(name);

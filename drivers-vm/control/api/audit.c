@@ -4,16 +4,36 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct audit_entry known[AUDIT_KEPT], refused[AUDIT_REFUSED_KEPT];
-static uint64_t known_count, refused_count, last;
+static struct audit_rings own, *rings = &own;
+static uint64_t last;
+
+static void check(struct audit_entry *e)
+{
+	e->token[sizeof(e->token) - 1] = e->role[sizeof(e->role) - 1] = e->peer[sizeof(e->peer) - 1] = '\0';
+	e->method[sizeof(e->method) - 1] = e->path[sizeof(e->path) - 1] = '\0';
+	last = e->id > last ? e->id : last;
+}
+
+void audit_use(struct audit_rings *of)
+{
+	rings = of;
+	last = 0;
+	for (unsigned i = 0; i < AUDIT_KEPT; i++)
+		check(&rings->known[i]);
+	for (unsigned i = 0; i < AUDIT_REFUSED_KEPT; i++)
+		check(&rings->refused[i]);
+}
 
 void audit_add(struct audit_entry *entry)
 {
+	struct audit_entry *at = entry->token[0] != '\0' ? &rings->known[rings->known_count++ % AUDIT_KEPT]
+							 : &rings->refused[rings->refused_count++ % AUDIT_REFUSED_KEPT];
+
+	__atomic_store_n(&at->id, 0, __ATOMIC_SEQ_CST); /* empty until it is all there */
+	entry->id = 0;
+	*at = *entry;
 	entry->id = ++last;
-	if (entry->token[0] != '\0')
-		known[known_count++ % AUDIT_KEPT] = *entry;
-	else
-		refused[refused_count++ % AUDIT_REFUSED_KEPT] = *entry;
+	__atomic_store_n(&at->id, entry->id, __ATOMIC_SEQ_CST);
 }
 
 /* The entry of a ring with the smallest id above `id`, or NULL. */
@@ -29,7 +49,7 @@ static const struct audit_entry *first_after(const struct audit_entry *ring, uns
 
 bool audit_after(uint64_t id, struct audit_entry *out)
 {
-	const struct audit_entry *a = first_after(known, AUDIT_KEPT, id), *b = first_after(refused, AUDIT_REFUSED_KEPT, id);
+	const struct audit_entry *a = first_after(rings->known, AUDIT_KEPT, id), *b = first_after(rings->refused, AUDIT_REFUSED_KEPT, id);
 
 	if (a == NULL || (b != NULL && b->id < a->id))
 		a = b;

@@ -20,6 +20,14 @@ struct audit_entry {
 	unsigned status;
 };
 
+/* Where they are kept: memory that is zero at first. An entry's id is stored last. */
+struct audit_rings {
+	struct audit_entry known[AUDIT_KEPT], refused[AUDIT_REFUSED_KEPT];
+	uint64_t known_count, refused_count; /* ever */
+};
+/* From now on they are kept there, with what is there already, of which a control VM has died. */
+void audit_use(struct audit_rings *rings);
+
 /* Sets the entry's id and keeps a copy. */
 void audit_add(struct audit_entry *entry);
 /* The first entry after `id` that is kept; false: there is none. */

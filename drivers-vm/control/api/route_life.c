@@ -117,3 +117,13 @@ void route_put_vcpus(struct http_exchange *x)
 	vcpus = count.integer < 0 || count.integer > HILUM_MAX_VCPUS ? 0 : (unsigned)count.integer;
 	answer_change(x, manager_set_vcpus(x->route.name, vcpus, &error), &error);
 }
+
+void route_put_memory(struct http_exchange *x)
+{
+	struct manager_error error = {0};
+	struct toml_value bytes;
+	struct manager_vm vm;
+
+	if (routes_find_vm(x, &vm) && read_member(x, "bytes", TOML_INTEGER, &bytes))
+		answer_change(x, manager_set_memory(x->route.name, bytes.integer < 0 ? 0 : (uint64_t)bytes.integer, &error), &error);
+}

@@ -29,6 +29,7 @@ const struct route routes[] = {
 	{HTTP_GET, V1 "/vms/{name}/gdb", AUTH_ADMIN, route_get_gdb, false, AUTH_ADMIN, route_open_gdb},
 	{HTTP_GET, V1 "/vms/{name}/core", AUTH_ADMIN, route_get_core, false, AUTH_NONE, NULL},
 	{HTTP_PUT, V1 "/vms/{name}/vcpus", AUTH_OPERATOR, route_put_vcpus, true, AUTH_NONE, NULL},
+	{HTTP_PUT, V1 "/vms/{name}/memory", AUTH_OPERATOR, route_put_memory, true, AUTH_NONE, NULL},
 	{HTTP_PUT, V1 "/vms/{name}/autostart", AUTH_ADMIN, route_put_autostart, true, AUTH_NONE, NULL},
 	{HTTP_GET, V1 "/images", AUTH_VIEWER, route_list_images, false, AUTH_NONE, NULL},
 	{HTTP_PUT, V1 "/images/{name}", AUTH_ADMIN, route_put_image, false, AUTH_NONE, NULL},

@@ -63,7 +63,7 @@ route_handler route_list_vms, route_get_vm, route_put_vm, route_delete_vm;
 route_handler route_get_schedule, route_put_schedule;
 route_handler route_boot, route_shutdown, route_power_button, route_reboot, route_pause, route_resume, route_nmi, route_reset;
 route_handler route_get_console, route_open_console, route_get_gdb, route_open_gdb;
-route_handler route_get_core, route_put_autostart, route_put_vcpus;
+route_handler route_get_core, route_put_autostart, route_put_vcpus, route_put_memory;
 route_handler route_list_images, route_put_image, route_delete_image;
 route_handler route_list_events, route_open_events, route_get_log, route_open_log, route_list_audit;
 route_handler route_list_tokens, route_create_token, route_delete_token, route_whoami;

@@ -55,6 +55,26 @@ uint64_t vm_cpu_ns(const char *name, unsigned vcpus, uint64_t tsc_hz)
 	return sum;
 }
 
+#define MAC_BYTES 18u
+
+static const char *mac_text(const uint8_t mac[6], char out[MAC_BYTES])
+{
+	snprintf(out, MAC_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	return out;
+}
+
+/* Of its cards in their order, given or made. */
+static void write_macs(struct json_out *json, const struct config_vm *config)
+{
+	char text[MAC_BYTES];
+
+	json_key(json, "macs");
+	json_open(json, '[');
+	for (unsigned i = 0; i < config->nic_count; i++)
+		json_string(json, mac_text(config->nic[i].mac, text));
+	json_close(json, ']');
+}
+
 static bool has_figures(const struct manager_vm *vm)
 {
 	return vm->state == MANAGER_RUNNING || vm->state == MANAGER_PAUSED;
@@ -157,16 +177,13 @@ static void write_disks(struct json_out *json, const struct config_vm *config)
 static void write_nics(struct json_out *json, const struct config_vm *config)
 {
 	struct manager_nic_counts counts;
-	char mac[24];
+	char mac[MAC_BYTES];
 
 	json_key(json, "nics");
 	json_open(json, '[');
 	for (unsigned i = 0; i < config->nic_count && manager_nic_counts(config->name, i, &counts); i++) {
-		const uint8_t *at = config->nic[i].mac;
-
-		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", at[0], at[1], at[2], at[3], at[4], at[5]);
 		json_open(json, '{');
-		json_put_string(json, "mac", mac);
+		json_put_string(json, "mac", mac_text(config->nic[i].mac, mac));
 		json_put_uint(json, "rx_packets", counts.received_frames);
 		json_put_uint(json, "rx_bytes", counts.received_bytes);
 		json_put_uint(json, "rx_dropped", counts.dropped);
@@ -204,6 +221,7 @@ void vm_write(struct json_out *json, const struct manager_vm *vm)
 	json_put_bool(json, "autostart", vm->autostart);
 	json_put_bool(json, "core_kept", vm->core_kept);
 	json_put_uint(json, "version", vm->version);
+	write_macs(json, vm->config);
 	json_key(json, "config");
 	config_write_json(json, vm->config);
 	if (has_figures(vm))

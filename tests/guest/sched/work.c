@@ -1,7 +1,7 @@
 /*
  * mode=work: "window K: N of 10000" is the part of the core that this guest has had in window K, as far as its loop can tell: how many
  * blocks it has done, of those that fit if it never waited. How long a block takes then is the shortest time that one ever took. The
- * guest ends with 0x10000 + its part of windows from= to to= together: the status of its debug exit, as only one VM's console is on show.
+ * guest ends with SCHED_STATUS + its part of windows from= to to= together: the status of its debug exit, as only one VM's console is on show.
  */
 #include "tests/guest/sched/local.h"
 #include "tests/guest/lib/clock.h"
@@ -9,10 +9,8 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/text.h"
 
-#define DEBUG_EXIT_PORT 0xF4
 #define BLOCK_ROUNDS	2000u
 #define WHOLE		10000u
-#define STATUS		0x10000u
 
 static void do_block(void)
 {
@@ -61,5 +59,5 @@ void work_in_windows(void)
 		text_print("window %lu: %lu of %u\n", number, blocks * block * WHOLE / window, WHOLE);
 	}
 	work_until((to + 2) * window); /* for the others' last one */
-	outl(DEBUG_EXIT_PORT, STATUS + (uint32_t)(all * block * WHOLE / (window * (to + 1 - from))));
+	sched_tell(all * block * WHOLE / (window * (to + 1 - from)));
 }

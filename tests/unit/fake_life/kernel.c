@@ -7,14 +7,17 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "drivers-vm/control/compact.h"
 #include "drivers-vm/control/console.h"
 #include "drivers-vm/control/device.h"
 #include "drivers-vm/control/gdb/gdb.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/manager_private.h"
 #include "drivers-vm/control/places.h"
 #include "drivers-vm/control/recover.h"
+#include "drivers-vm/control/share_scan.h"
 
 #define OBJECTS	 512u
 #define HANDLES	 512u
@@ -459,6 +462,36 @@ void guard_rest(void)
 
 void guard_go_on(void)
 {
+}
+
+void compact_for(uint64_t bytes)
+{
+	(void)bytes;
+}
+
+bool guest_memory_admit(const struct guest *g)
+{
+	return g->config != NULL;
+}
+
+void guest_memory_limit(uint32_t slot)
+{
+	(void)slot;
+}
+
+void guest_memory_tell_shortage(uint32_t slot)
+{
+	(void)slot;
+}
+
+void guest_memory_waits(uint32_t slot)
+{
+	(void)slot;
+}
+
+void share_slot_changed(uint32_t slot)
+{
+	(void)slot;
 }
 
 void recover_note_making(int slot)

@@ -46,7 +46,7 @@ _hilum()
 			start) words=$(_hilum_ask list --inactive --names) ;;
 			shutdown | destroy | suspend | resume | reboot | reset | nmi) words=$(_hilum_ask list --names) ;;
 			domstats | undefine | autostart) words=$(_hilum_ask list --all --names) ;;
-			console | dominfo | dump | setvcpus | dumpconfig | gdb | schedinfo | vcpupin | vcpuinfo) [ $operands != 0 ] || words=$(_hilum_ask list --all --names) ;;
+			console | dominfo | dump | setvcpus | setmem | dumpconfig | gdb | schedinfo | vcpupin | vcpuinfo) [ $operands != 0 ] || words=$(_hilum_ask list --all --names) ;;
 			token)
 				case $operands$previous in
 				0*) words="list create delete" ;;
