@@ -19,6 +19,18 @@ class Verbs(Workstation):
         self.trust(self.proxy.authority, self.certificate[0])
         self.env |= {"HILUM_HOST": self.proxy.authority, "HILUM_TOKEN": self.simulator.token}
 
+    def test_list_of_hundreds(self):
+        folder = os.path.join(self.home, "crowd")
+        os.mkdir(folder)
+        crowd = Simulator(folder, vms=500)
+        self.addCleanup(crowd.close)
+        proxy = Proxy(crowd.port, *self.certificate)
+        self.addCleanup(proxy.close)
+        self.trust(proxy.authority, self.certificate[0])
+        self.env |= {"HILUM_HOST": proxy.authority, "HILUM_TOKEN": crowd.token}
+        self.assertEqual(len(self.rows("list", "--all")), 500)
+        self.assertEqual(len(json.loads(self.hilum("list", "--all", "-o", "json")[0])["vms"]), 500)
+
     def state(self, name):
         return json.loads(self.hilum("dominfo", name, "-o", "json")[0])["state"]
 
