@@ -237,6 +237,7 @@ def kill_under_load(times, ways):
         text = settings(guestconfig.config_text(tables, on_last_guest_exit="stay"), driver_restarts=1000)
         with Machine(text, {"disk": files.ext4("disk", 48)}, api=True, extra=disk(state, VIRTIO[0], **VIRTIO[2])) as m:
             api = Api(m)
+            api.answer_s = 10  # of a request that a control VM has died of nobody says anything any more
             m.prompt()
             m.send(WRITER.format("/dev/vda") + "\n")
             m.prompt()
