@@ -225,8 +225,9 @@ def kill_under_load(times, ways):
     rng = random.Random(3)
     took, silent, acknowledged = [], [], {}
     hows = [ways[i % len(ways)] for i in range(times)]
-    script = "sleep 8; " + "".join(f"debug-exit {PORT:#x} {how}; sleep {rng.uniform(6, 10) + (16 if how == HANG else 0):.1f}; " for how in hows)
-    script += f"echo LA''ST; sleep 40; debug-exit {PORT:#x} {CRASH}; sleep 5; {COMPLAINTS}; echo DO''NE"
+    kills = " ".join(f"{how}:{rng.uniform(4, 7) + (16 if how == HANG else 0):.1f}" for how in hows)
+    script = (f"sleep 8; for k in {kills}; do debug-exit {PORT:#x} ${{k%:*}}; sleep ${{k#*:}}; done; echo LA''ST; sleep 40; "
+              f"debug-exit {PORT:#x} {CRASH}; sleep 5; {COMPLAINTS}; echo DO''NE")
     beats = "while :; do cut -d. -f1 /proc/uptime | sed 's/^/be''at /'; sleep 1; done"
     with Files() as files:
         state = files.make("state")
@@ -236,6 +237,7 @@ def kill_under_load(times, ways):
         text = settings(guestconfig.config_text(tables, on_last_guest_exit="stay"), driver_restarts=1000)
         with Machine(text, {"disk": files.ext4("disk", 48)}, api=True, extra=disk(state, VIRTIO[0], **VIRTIO[2])) as m:
             api = Api(m)
+            api.answer_s = 10  # of a request that a control VM has died of nobody says anything any more
             m.prompt()
             m.send(WRITER.format("/dev/vda") + "\n")
             m.prompt()
