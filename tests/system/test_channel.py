@@ -4,7 +4,7 @@ import contextlib
 from apiclient import Api
 from harness import BOOT_S, PROMPT, Machine, equal, guestconfig, true
 from test_life import say
-from test_recover import CRASH
+from test_recover import CRASH, answers
 from test_restart import PORT
 from test_virtio import guest, table
 
@@ -68,7 +68,7 @@ def test_two_guests_have_memory_and_doorbells_in_common_and_a_third_has_none():
             word(one, "r + 4"), word(two, "r + 4")  # a ring may have been lost: all are told
             one.send(f"debug-exit {PORT:#x} {CRASH}\n".encode())
             m.expect(r"control VM: triple fault; restarted in \d+ ms; 3 guests carry on", BOOT_S)
-        api = Api(m)
+        answers(api)
         with api.console("two") as two, api.console("one") as one:
             for console in (one, two):
                 console.send(b"\n")
