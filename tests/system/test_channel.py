@@ -1,8 +1,10 @@
 """Channels between VMs: memory that two guests have in common, and doorbells; nobody has one who was not given it."""
 import contextlib
+import time
 
+import test_guests
 from apiclient import Api
-from harness import BOOT_S, PROMPT, Machine, equal, guestconfig, true
+from harness import BOOT_S, PROMPT, Failed, Machine, equal, guestconfig, long, quick, true
 from test_life import say
 from test_recover import CRASH, answers
 from test_restart import PORT
@@ -21,13 +23,25 @@ def vm(name, channels="", **keys):
     return guest(name, channels, vcpus=1, memory="128M", **keys)
 
 
+def wait_prompt(console):
+    """Of a console without what was there before; the prompt may have been."""
+    deadline = time.monotonic() + BOOT_S
+    while True:
+        console.send(b"\n")
+        try:
+            return console.expect(PROMPT, 3)
+        except Failed:
+            if time.monotonic() > deadline:
+                raise
+
+
 @contextlib.contextmanager
 def prompts(api, *names):
-    """Their consoles at their prompts, each with $d, the device, and with $r and $m, where its registers and its memory are."""
+    """Their consoles at their prompts, each with $d, the device, and with $r, $m and $s, where its registers and its memory are, and its size."""
     with contextlib.ExitStack() as stack:
-        consoles = [stack.enter_context(api.console(name)) for name in names]
+        consoles = [stack.enter_context(api.console(name, tail=0)) for name in names]
         for console in consoles:
-            console.expect(PROMPT, BOOT_S)
+            wait_prompt(console)
             say(console, DEVICE + "echo 1 >$d/enable; " + REGISTERS + "r=$1; " + MEMORY + "m=$1; s=$(($2 - $1 + 1)); echo size''d $s", r"sized \d+")
         yield consoles
 
@@ -69,14 +83,19 @@ def test_two_guests_have_memory_and_doorbells_in_common_and_a_third_has_none():
             one.send(f"debug-exit {PORT:#x} {CRASH}\n".encode())
             m.expect(r"control VM: triple fault; restarted in \d+ ms; 3 guests carry on", BOOT_S)
         answers(api)
-        with api.console("two") as two, api.console("one") as one:
-            for console in (one, two):
-                console.send(b"\n")
-                console.expect(PROMPT, BOOT_S)
+        with prompts(api, "one", "two") as (one, two):
             equal((word(one, "m + s - 4"), word(two, "m")), (0xCAFE, 0x55667788), "what was there before both VMs' ends")
             put(two, "r + 12", 0x7)
             equal(word(one, "r + 4"), 1, "one's status")
-            # It lives as long as one of the two does, and the next one begins with zeroes.
+
+
+@long
+def test_the_memory_lives_as_long_as_one_of_the_two():
+    tables = (vm("one", channel("two")), vm("two", channel("one")))
+    with Machine(guestconfig.config_text(*tables, on_last_guest_exit="stay"), api=True, memory="1G") as m:
+        api = Api(m)
+        with prompts(api, "one", "two") as (one, two):
+            put(one, "m", 0x55667788)
             api.act("one", "shutdown", force=True)
             equal(word(two, "m"), 0x55667788, "the memory without one")
             put(two, "r + 12", 0x7)
@@ -88,6 +107,26 @@ def test_two_guests_have_memory_and_doorbells_in_common_and_a_third_has_none():
         api.act("two", "boot")
         with prompts(api, "two") as (two,):
             equal(word(two, "m"), 0, "the memory after both have ended")
+
+
+def doorbells(rounds, **hardware):
+    def end(name, peer):
+        return test_guests.table(name, "channel", memory="64M", cmdline=f"rounds={rounds}") + channel(peer)
+
+    text = guestconfig.config_text(end("one", "two"), end("two", "one"))
+    with Machine(text, {"channel": test_guests.guest("channel")}, linux=False, **hardware) as m:
+        m.expect("guest: 2 passed, 0 failed", test_guests.GUEST_S, never="FAIL|SKIP")  # the other one's console is not shown
+        m.finish()
+        equal(m.verdict.ends, {name: ("debug-exit", "0") for name in ("one", "two")}, "their ends")
+
+
+@quick
+def test_doorbells_interrupt():
+    doorbells(500)
+
+
+def test_doorbells_interrupt_under_vmx():
+    doorbells(100, emulator="bochs", cpu="tigerlake")
 
 
 def test_a_channel_that_the_other_vm_does_not_declare_is_refused_and_audited():
