@@ -3,6 +3,7 @@
 
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/events.h"
+#include "drivers-vm/control/recover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -112,7 +113,7 @@ void host_health_begin(const struct config *of)
 		return;
 	last_end = (enum hilum_end)run.end;
 	host_health_read_log(&run, last_log);
-	if (((const struct hilum_boot_info *)HILUM_SERVICE_BOOT_INFO_GPA)->restarts != 0)
+	if (recover_restarts() != 0)
 		return; /* an earlier control VM has said so */
 	service_log("the machine was reset: %s. The last lines of that run:", words[last_end]);
 	show_last_lines();
@@ -137,7 +138,7 @@ bool host_health_watchdog_has_fired(void)
 
 static void pet(void)
 {
-	const struct channel_message m = { .kind = CHANNEL_WATCHDOG, .request = { config->watchdog_seconds, 0 } };
+	const struct channel_message m = { .kind = CHANNEL_WATCHDOG, .request = { config->watchdog_seconds, !has_watchdog } };
 
 	if (config->watchdog_seconds != 0 && driver_vm != 0 && !driver_is_lost())
 		driver_send(&m);

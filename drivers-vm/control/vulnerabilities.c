@@ -108,7 +108,8 @@ static void ssb(const struct facts *f, char *text)
 {
 	bool affected = f->cpu->intel ? !says(f, HILUM_ARCH_SSB_NO) : !(f->health->leaf8_ebx & HILUM_LEAF8_SSB_NO);
 
-	put(text, "%s", !affected ? NOT_AFFECTED : defends(f, HILUM_DEFENCE_SSBD) ? "Mitigation: Speculative Store Bypass disabled by guests" : "Vulnerable");
+	put(text, "%s", !affected ? NOT_AFFECTED :
+			defends(f, HILUM_DEFENCE_SSBD) ? "Mitigation: Speculative Store Bypass disabled by guests" : "Vulnerable");
 }
 
 static void spectre_v1(const struct facts *f, char *text)

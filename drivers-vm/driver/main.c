@@ -206,16 +206,13 @@ static void setup(const struct channel_message *m)
 	print_log();
 }
 
-/* The control VM hears of it when it first says something. */
-static void set_watchdog(uint32_t seconds)
+static void set_watchdog(uint32_t seconds, bool asked)
 {
-	static enum host_watchdog_state told;
-	struct channel_message m = { .kind = CHANNEL_REQUEST, .request = { CHANNEL_REQUEST_WATCHDOG, host_watchdog_state() } };
+	const struct channel_message m = { .kind = CHANNEL_REQUEST, .request = { CHANNEL_REQUEST_WATCHDOG, host_watchdog_state() } };
 
 	host_watchdog_set(seconds);
-	if (m.request.value2 != told)
+	if (asked && m.request.value2 != HOST_WATCHDOG_NONE)
 		tell_control(&m);
-	told = (enum host_watchdog_state)m.request.value2;
 }
 
 static void command(const struct channel_message *m)
@@ -277,7 +274,7 @@ static void command(const struct channel_message *m)
 		slot_set_balloon(m->slot, m->request.value);
 		return;
 	case CHANNEL_WATCHDOG:
-		set_watchdog((uint32_t)m->request.value);
+		set_watchdog((uint32_t)m->request.value, m->request.value2 != 0);
 		return;
 	case CHANNEL_GUEST_WATCHDOG:
 		slot_touch_watchdog(m->slot);

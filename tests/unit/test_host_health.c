@@ -102,6 +102,11 @@ void store_remove(const char *key)
 	(void)key;
 }
 
+uint32_t recover_restarts(void)
+{
+	return 0;
+}
+
 uint64_t service_tsc(void)
 {
 	return now;

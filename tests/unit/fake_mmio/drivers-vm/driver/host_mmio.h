@@ -18,6 +18,16 @@ static inline void mmio_write32(volatile uint8_t *base, uint64_t offset, uint32_
 	fake_mmio_write(base, offset, value);
 }
 
+static inline uint16_t mmio_read16(const volatile uint8_t *base, uint64_t offset)
+{
+	return (uint16_t)fake_mmio_read(base, offset);
+}
+
+static inline void mmio_write16(volatile uint8_t *base, uint64_t offset, uint16_t value)
+{
+	fake_mmio_write(base, offset, value);
+}
+
 static inline void mmio_write64(volatile uint8_t *base, uint64_t offset, uint64_t value)
 {
 	mmio_write32(base, offset, (uint32_t)value);
