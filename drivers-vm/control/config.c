@@ -313,7 +313,8 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *tabl
 	bool valid = check_schedule(reader, table, vm);
 
 	default_memory(table, vm);
-	valid &= check_memory(reader, table, vm) & config_check_channels(reader, vm);
+	valid &= check_memory(reader, table, vm);
+	valid &= config_check_channels(reader, vm);
 	if (vm->vcpus_max == 0)
 		vm->vcpus_max = vm->vcpus;
 	if (vm->vcpus_max < vm->vcpus)
