@@ -36,8 +36,8 @@ static bool read_channel(struct config_reader *reader, const struct toml_value *
 		return false;
 	for (unsigned i = 0; i + 1 < vm->channel_count; i++)
 		if (strcmp(vm->channel[i].name, channel->name) == 0)
-			return config_fail(reader, table->line, "vm.channel.name", "\"%s\" is taken by the channel on line %u", channel->name,
-					   (unsigned)vm->channel[i].line);
+			return config_fail(reader, table->line, "vm.channel.name", "\"%s\" is taken by the channel on line %u",
+					   channel->name, (unsigned)vm->channel[i].line);
 	return true;
 }
 

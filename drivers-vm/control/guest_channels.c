@@ -80,15 +80,16 @@ static void drop(uint32_t number)
 
 static void tell_refusal(const struct config_vm *vm, unsigned index)
 {
+	const struct config_channel *c = &vm->channel[index];
 	struct audit_entry entry = {.status = 409};
 	struct manager_host host;
 
-	event_add("vm.channel-refused", vm->name, "channel[%u].peer: %s does not declare %s", index, vm->channel[index].peer, vm->channel[index].name);
+	event_add("vm.channel-refused", vm->name, "channel[%u].peer: %s does not declare %s", index, c->peer, c->name);
 	manager_host(&host);
 	entry.time_ns = host.wall_clock_ns;
 	snprintf(entry.token, sizeof(entry.token), "(hilum)");
 	snprintf(entry.method, sizeof(entry.method), "CHANNEL");
-	snprintf(entry.path, sizeof(entry.path), "%s channel[%u].peer %s", vm->name, index, vm->channel[index].peer);
+	snprintf(entry.path, sizeof(entry.path), "%s channel[%u].peer %s", vm->name, index, c->peer);
 	audit_add(&entry);
 }
 
@@ -116,7 +117,7 @@ static bool fail(const struct guest *g, unsigned index, const char *key, enum ma
 	return guest_fail(g, result, field, "%s: channel \"%s\" with VM \"%s\": %s", field, c->name, c->peer, why);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t place_of(const struct guest *g, unsigned index)
 {
@@ -217,7 +218,7 @@ void guest_channels_free(uint32_t slot)
 	memset(channels[slot], 0, sizeof(channels[slot]));
 }
 
-/* ---- A control VM takes over ---------------------------------------------------------------------------------------------------------- */
+/* ---- A control VM takes over -------------------------------------------------------------------------------------------------------- */
 
 const struct guest_channel *guest_channels_of(uint32_t slot)
 {
@@ -229,7 +230,10 @@ static bool recover(const struct config_vm *vm, const struct config_channel *c, 
 	if (kept->number == 0 || kept->number > CHANNEL_LINKS || !recover_claim(kept->memory, HILUM_OBJECT_MEMORY))
 		return false;
 	const struct shared *s = shared[kept->number - 1];
-	return s != NULL ? is_it(s, vm, c) && s->memory == kept->memory && s->bytes == c->bytes : add(kept->number, vm, c, kept->memory);
+
+	if (s == NULL)
+		return add(kept->number, vm, c, kept->memory);
+	return is_it(s, vm, c) && s->memory == kept->memory && s->bytes == c->bytes;
 }
 
 bool guest_channels_recover(uint32_t slot, const struct config_vm *config, const struct guest_channel kept[CONFIG_CHANNELS_MAX])

@@ -16,8 +16,8 @@ struct guest_channel {
 	hilum_handle_t memory;
 };
 
-/* Finds or makes what the definition declares, and maps it into the guest's VM, which is new. False: told as guest_fail does; where the other
- * VM declares it differently, among events and in the audit log, too. */
+/* Finds or makes what the definition declares, and maps it into the guest's VM, which is new. False: told as guest_fail does; where the
+ * other VM declares it differently, among events and in the audit log, too. */
 bool guest_channels_open(const struct guest *g, uint32_t slot);
 /* Tells the driver VM, before ATTACH. */
 void guest_channels_send(const struct guest *g, uint32_t slot);

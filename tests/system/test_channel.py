@@ -37,12 +37,13 @@ def wait_prompt(console):
 
 @contextlib.contextmanager
 def prompts(api, *names):
-    """Their consoles at their prompts, each with $d, the device, and with $r, $m and $s, where its registers and its memory are, and its size."""
+    """Their consoles at their prompts, each with $d, the device, $r and $m, where registers and memory are, and $s, its size."""
     with contextlib.ExitStack() as stack:
         consoles = [stack.enter_context(api.console(name, tail=0)) for name in names]
         for console in consoles:
             wait_prompt(console)
-            say(console, DEVICE + "echo 1 >$d/enable; " + REGISTERS + "r=$1; " + MEMORY + "m=$1; s=$(($2 - $1 + 1)); echo size''d $s", r"sized \d+")
+            say(console, DEVICE + "echo 1 >$d/enable; " + REGISTERS + "r=$1; " + MEMORY + "m=$1; s=$(($2 - $1 + 1)); echo size''d $s",
+                r"sized \d+")
         yield consoles
 
 
@@ -137,7 +138,8 @@ def test_a_channel_that_the_other_vm_does_not_declare_is_refused_and_audited():
         api = Api(m)
         for name, peer in (("one", "two"), ("two", "one"), ("three", "nobody"), ("four", "one")):
             equal(api.vm(name)["state"], "shutoff", name)
-            equal([event["name"] for event in api.events() if event["kind"] == "vm.channel-refused" and event["name"] == name], [name], "events")
+            kinds = [event["kind"] for event in api.events() if event["name"] == name]
+            equal(kinds.count("vm.channel-refused"), 1, "events")
             entries = api.expect(200, "GET", "/audit")["entries"]
             true(any(entry["method"] == "CHANNEL" and entry["path"] == f"{name} channel[0].peer {peer}" for entry in entries), f"{entries}")
         equal(api.expect(422, "POST", "/vms/four/boot")["field"], "channel[0].peer")

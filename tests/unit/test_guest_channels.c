@@ -306,7 +306,7 @@ static void guest_channels_open__above_the_cpus_addresses__is_refused(void **sta
 	assert_int_equal(mapped.gpa, 1023 * GIB);
 }
 
-static void guest_channels_free__one_of_two__keeps_the_memory_and_the_next_pair_gets_another(void **state)
+static void guest_channels_free__one_of_two__keeps_the_memory_for_the_other(void **state)
 {
 	(void)state;
 	declare(0, "x", "b", MIB);
@@ -391,7 +391,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(guest_channels_open__peer_does_not_declare_it__is_refused_and_audited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__no_memory__is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__above_the_cpus_addresses__is_refused, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(guest_channels_free__one_of_two__keeps_the_memory_and_the_next_pair_gets_another, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(guest_channels_free__one_of_two__keeps_the_memory_for_the_other, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__other_size_while_it_is_there__waits_for_its_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_recover__another_control_vm__goes_on_with_what_is_there, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_recover__records_that_make_no_sense__are_not_believed, set_up, tear_down),
