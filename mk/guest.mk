@@ -1,6 +1,6 @@
 ## make guests          build/guest/*.elf, the test guests (tests/guest/NAME/)
 ## make guests-check    run them on the bare emulator
-GUESTS       := exceptions lapic cpuid_msr paging io fpu smp_tsc hostile neighbour bench sched
+GUESTS       := exceptions lapic cpuid_msr paging io fpu smp_tsc hostile neighbour bench sched channel
 GUEST_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none -fno-strict-aliasing -fno-common \
 	-ffunction-sections -fdata-sections $(WARN) -I. -Iinclude

@@ -1,7 +1,7 @@
 ## make sim              build/hilum-sim, the API without a machine, for the tests of its clients
 # What the API and the definitions of VMs are made of; mbedTLS's digests beside them.
 API_SRC     := $(sort $(wildcard drivers-vm/control/api/*.c)) $(addprefix drivers-vm/control/,events.c json.c json_string.c config_json.c \
-	config_json_write.c config.c config_field.c config_devices.c config_uplink.c config_api.c config_address.c config_suggest.c toml.c \
+	config_json_write.c config.c config_field.c config_devices.c config_channel.c config_uplink.c config_api.c config_address.c config_suggest.c toml.c \
 	toml_scalar.c toml_string.c toml_value.c guest_map.c vulnerabilities.c)
 API_DIGESTS := $(addprefix cache/mbedtls/library/,sha1.c sha256.c base64.c constant_time.c platform_util.c)
 SIM_SRC     := $(sort $(wildcard tools/sim/*.c)) $(API_SRC)

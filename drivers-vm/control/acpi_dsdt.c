@@ -28,7 +28,7 @@ static void put_integer_name(struct aml_writer *w, const char *name, uint64_t va
 }
 
 /* Devices interrupt by MSI-X only, so the bridge has no _PRT. */
-static void put_pci_bridge(struct aml_writer *w)
+static void put_pci_bridge(struct aml_writer *w, const struct acpi_platform *platform)
 {
 	size_t device = begin_pnp_device(w, "PCI0", "PNP0A08");
 
@@ -43,6 +43,8 @@ static void put_pci_bridge(struct aml_writer *w)
 	aml_put_io(w, PCI_CONFIG_PORT, PCI_CONFIG_PORTS);
 	aml_put_io_window(w, PLATFORM_PCI_IO_BASE, PLATFORM_PCI_IO_LIMIT);
 	aml_put_memory_window(w, PLATFORM_PCI_MMIO_BASE, PLATFORM_PCI_MMIO_LIMIT - 1);
+	if (platform->channel_bytes != 0)
+		aml_put_prefetchable_window(w, platform->channel_base, platform->channel_base + platform->channel_bytes - 1);
 	aml_end_resources(w, resources);
 	aml_end(w, device);
 }
@@ -126,7 +128,7 @@ void acpi_put_dsdt(struct aml_writer *w, const struct acpi_platform *platform)
 	size_t table = aml_begin_table(w, "DSDT", 2);
 	size_t scope = aml_begin_scope(w, "\\_SB_");
 
-	put_pci_bridge(w);
+	put_pci_bridge(w, platform);
 	put_ecam_reservation(w);
 	if (platform->serial)
 		put_port_device(w, "COM1", "PNP0501", PLATFORM_COM1_PORT, COM1_PORTS, PLATFORM_COM1_IRQ);

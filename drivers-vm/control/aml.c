@@ -388,6 +388,20 @@ void aml_put_memory_window(struct aml_writer *w, uint32_t first, uint32_t last)
 	aml_put_u32(w, last - first + 1);
 }
 
+void aml_put_prefetchable_window(struct aml_writer *w, uint64_t first, uint64_t last)
+{
+	aml_put_u8(w, 0x8A);
+	aml_put_u16(w, 43);
+	aml_put_u8(w, WINDOW_MEMORY);
+	aml_put_u8(w, WINDOW_FIXED);
+	aml_put_u8(w, 0x07); /* prefetchable, read and write */
+	aml_put_u64(w, 0);
+	aml_put_u64(w, first);
+	aml_put_u64(w, last);
+	aml_put_u64(w, 0);
+	aml_put_u64(w, last - first + 1);
+}
+
 uint8_t aml_checksum(const uint8_t *bytes, size_t count)
 {
 	uint8_t sum = 0;

@@ -59,6 +59,7 @@ void aml_put_fixed_memory(struct aml_writer *w, uint32_t base, uint32_t bytes);
 void aml_put_bus_window(struct aml_writer *w, uint16_t first, uint16_t last);
 void aml_put_io_window(struct aml_writer *w, uint16_t first, uint16_t last);
 void aml_put_memory_window(struct aml_writer *w, uint32_t first, uint32_t last);
+void aml_put_prefetchable_window(struct aml_writer *w, uint64_t first, uint64_t last);
 
 /* A table: header with `signature` and `revision` now, length and checksum at the end. Returns the mark for
  * the end. */

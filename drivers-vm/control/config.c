@@ -81,6 +81,7 @@ static const struct config_field vm_fields[] = {
 	{VM(packed, packed), .set = config_set_boolean},
 	{VM(disk, disk), .set = config_set_disks},
 	{VM(nic, nic), .set = config_set_nics},
+	{VM(channel, channel), .set = config_set_channels},
 	{VM(profile, profile), .set = config_set_choice, .choices = profile_words},
 	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
 	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
@@ -313,6 +314,7 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *tabl
 
 	default_memory(table, vm);
 	valid &= check_memory(reader, table, vm);
+	valid &= config_check_channels(reader, vm);
 	if (vm->vcpus_max == 0)
 		vm->vcpus_max = vm->vcpus;
 	if (vm->vcpus_max < vm->vcpus)

@@ -17,6 +17,7 @@
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
 #define CONFIG_DISKS_MAX    8u
 #define CONFIG_NICS_MAX	    4u
+#define CONFIG_CHANNELS_MAX 4u
 #define CONFIG_UPLINKS_MAX  8u
 #define CONFIG_NIC_IPS_MAX  3u /* of each kind */
 #define CONFIG_SERIAL_BYTES 21u /* with the NUL; virtio's limit */
@@ -110,6 +111,13 @@ struct config_nic {
 	uint32_t line;
 };
 
+/* [[vm.channel]]: there if the other VM declares it, too, with this one as its peer and the same size */
+struct config_channel {
+	char name[CONFIG_NAME_BYTES], peer[CONFIG_NAME_BYTES]; /* peer: the other VM's name */
+	uint64_t bytes;
+	uint32_t line;
+};
+
 enum config_uplink_mode {
 	CONFIG_UPLINK_BRIDGE,
 	CONFIG_UPLINK_NAT, /* guests share the uplink's address */
@@ -168,6 +176,8 @@ struct config_vm {
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	unsigned nic_count;
 	struct config_nic nic[CONFIG_NICS_MAX];
+	unsigned channel_count;
+	struct config_channel channel[CONFIG_CHANNELS_MAX];
 	uint32_t line; /* of its [[vm]] */
 };
 

@@ -127,6 +127,22 @@ static void write_nic(struct json_out *json, const struct config_nic *nic)
 	json_close(json, '}');
 }
 
+static void write_channels(struct json_out *json, const struct config_vm *vm)
+{
+	if (vm->channel_count == 0)
+		return;
+	json_key(json, "channel");
+	json_open(json, '[');
+	for (unsigned i = 0; i < vm->channel_count; i++) {
+		json_open(json, '{');
+		json_put_string(json, "name", vm->channel[i].name);
+		json_put_string(json, "peer", vm->channel[i].peer);
+		put_size(json, "size", vm->channel[i].bytes);
+		json_close(json, '}');
+	}
+	json_close(json, ']');
+}
+
 static void write_devices(struct json_out *json, const struct config_vm *vm)
 {
 	json_key(json, "disk");
@@ -139,6 +155,7 @@ static void write_devices(struct json_out *json, const struct config_vm *vm)
 	for (unsigned i = 0; i < vm->nic_count; i++)
 		write_nic(json, &vm->nic[i]);
 	json_close(json, ']');
+	write_channels(json, vm);
 }
 
 void config_write_schedule(struct json_out *json, const struct config_vm *vm, bool all)

@@ -60,6 +60,7 @@ config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
 config_set_fn config_set_subnet;  /* struct config_subnet; low and high limit its prefix */
 config_set_fn config_set_ip4;	  /* uint32_t, a number */
 config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
+config_set_fn config_set_channels; /* likewise channel and channel_count */
 
 /* An array of tables. */
 struct config_tables {
@@ -88,6 +89,9 @@ void config_name_nics(struct config_vm *vm);
 
 /* Each two cards of [vm, vm + count) have different addresses; false after reporting. */
 bool config_check_macs(struct config_reader *reader, const struct config_vm *vm, unsigned count);
+
+/* After all keys of a VM are read; false after reporting. */
+bool config_check_channels(struct config_reader *reader, const struct config_vm *vm);
 
 /* Addresses in their text forms; false: it is none. */
 bool config_parse_mac(const char *text, uint8_t mac[6]);

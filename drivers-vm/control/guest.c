@@ -3,6 +3,7 @@
 #include "drivers-vm/control/compact.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_channels.h"
 #include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/share_scan.h"
 #include "drivers-vm/control/guest_clock.h"
@@ -174,7 +175,7 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 {
 	const struct config_vm *c = g->config;
 
-	if (!make_vm(g, slot) || !make_memory(g))
+	if (!make_vm(g, slot) || !guest_channels_open(g, slot) || !make_memory(g))
 		return false;
 	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
@@ -291,6 +292,7 @@ void guest_leave(uint32_t slot)
 {
 	guest_unmake(slot);
 	guest_devices_free(slot);
+	guest_channels_free(slot);
 	free(guests[slot]);
 	guests[slot] = NULL;
 	if (slot < slots_full)

@@ -76,6 +76,8 @@ static bool load_image(struct guest *g)
 		return guest_fail(g, MANAGER_INVALID, "kernel", "%s", result.message);
 	const struct acpi_platform platform = {
 		.vcpus = c->vcpus, .vcpus_max = c->vcpus_max, .watchdog = c->watchdog == CONFIG_WATCHDOG_WDAT, .serial = c->serial,
+		.channel_base = c->channel_count != 0 ? guest_map_channel(&g->map, 0) : 0,
+		.channel_bytes = c->channel_count * GUEST_MAP_CHANNEL_BYTES,
 	};
 	if (acpi_build_tables(&platform, guest_ram(g, PLATFORM_ACPI_BASE, ACPI_BUILD_BYTES_MAX), ACPI_BUILD_BYTES_MAX) == 0)
 		return guest_fail(g, MANAGER_FAILED, "vcpus", "its ACPI tables do not fit");

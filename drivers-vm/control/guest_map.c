@@ -49,3 +49,10 @@ bool guest_map_is_ram(const struct guest_map *map, uint64_t gpa, uint64_t bytes)
 	}
 	return false;
 }
+
+uint64_t guest_map_channel(const struct guest_map *map, unsigned index)
+{
+	uint64_t end = PLATFORM_HIGH_RAM_BASE + map->high_bytes;
+
+	return ((end + GUEST_MAP_CHANNEL_BYTES - 1) & ~(GUEST_MAP_CHANNEL_BYTES - 1)) + index * GUEST_MAP_CHANNEL_BYTES;
+}

@@ -14,6 +14,8 @@
 #define GUEST_MAP_RAM_MIN  GUEST_MAP_RAM_UNIT
 #define GUEST_MAP_RAM_MAX  0x10000000000ull /* 1 TiB */
 
+#define GUEST_MAP_CHANNEL_BYTES 0x40000000ull
+
 /* The numbers are those of the BIOS memory map (ACPI 6.4, 15.4 Address Range Types), common to all three
  * formats. */
 enum guest_map_type {
@@ -42,5 +44,8 @@ bool guest_map_build(uint64_t memory_bytes, struct guest_map *out);
 
 /* Whether [gpa, gpa + bytes) lies wholly inside one RAM entry; an empty range is RAM where its address is. */
 bool guest_map_is_ram(const struct guest_map *map, uint64_t gpa, uint64_t bytes);
+
+/* Where the memory of its channel `index` is: above all RAM, GUEST_MAP_CHANNEL_BYTES for each. */
+uint64_t guest_map_channel(const struct guest_map *map, unsigned index);
 
 #endif

@@ -1,5 +1,6 @@
 /* What the driver VM gets of a guest: its memory, its trap pages, what is kept of it, and the message that makes its devices. */
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_channels.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -84,6 +85,7 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	m.attach.physical_bits = r[0] & 0xFF;
 	if (!guest_devices_send(g, slot))
 		return false;
+	guest_channels_send(g, slot);
 	return driver_call(&m, CHANNEL_ATTACHED, ATTACH_NS) ||
 	       guest_fail(g, MANAGER_INVALID, "", "the driver VM does not make its devices; its log line before this one says why");
 }

@@ -171,10 +171,18 @@ static bool same_nic(const struct config_nic *a, const struct config_nic *b)
 	       a->num_queues == b->num_queues;
 }
 
+static bool same_channel(const struct config_channel *a, const struct config_channel *b)
+{
+	return strcmp(a->name, b->name) == 0 && strcmp(a->peer, b->peer) == 0 && a->bytes == b->bytes;
+}
+
 static bool same_devices(const struct config_vm *a, const struct config_vm *b)
 {
-	if (a->disk_count != b->disk_count || a->nic_count != b->nic_count)
+	if (a->disk_count != b->disk_count || a->nic_count != b->nic_count || a->channel_count != b->channel_count)
 		return false;
+	for (unsigned i = 0; i < a->channel_count; i++)
+		if (!same_channel(&a->channel[i], &b->channel[i]))
+			return false;
 	for (unsigned i = 0; i < a->disk_count; i++)
 		if (!same_disk(&a->disk[i], &b->disk[i]))
 			return false;

@@ -5,6 +5,7 @@
 #include "drivers-vm/control/config_json_write.h"
 #include "drivers-vm/control/guard.h"
 #include "drivers-vm/control/guest.h"
+#include "drivers-vm/control/guest_channels.h"
 #include "drivers-vm/control/guest_disks.h"
 #include "drivers-vm/control/json.h"
 #include "drivers-vm/control/recover.h"
@@ -25,6 +26,7 @@ struct kept_vm {
 	struct manager_entry entry;
 	struct guest guest;
 	struct guest_disk disks[CONFIG_DISKS_MAX];
+	struct guest_channel channels[CONFIG_CHANNELS_MAX];
 };
 _Static_assert(sizeof(struct kept_vm) <= SURVIVOR_VM_BYTES, "it fits");
 
@@ -68,6 +70,7 @@ void vms_note(const struct manager_entry *e)
 	if (e->slot >= 0) {
 		kept.guest = *guest_at((uint32_t)e->slot);
 		memcpy(kept.disks, guest_devices_disks((uint32_t)e->slot), sizeof(kept.disks));
+		memcpy(kept.channels, guest_channels_of((uint32_t)e->slot), sizeof(kept.channels));
 	}
 	survivor_put(SURVIVOR_VM, e->place, &kept, sizeof(kept));
 }
@@ -172,6 +175,7 @@ static void recover_guest(struct manager_entry *e, const struct kept_vm *kept)
 	manager_entry_set_slot(e, (int)slot);
 	bool whole = guest_recover(slot, &kept->guest, &e->taken->config, e->console.memory);
 	whole &= guest_devices_recover(slot, &e->taken->config, kept->disks);
+	whole &= guest_channels_recover(slot, &e->taken->config, kept->channels);
 	if (!whole && e->state != MANAGER_WAITING)
 		end_without_guest(e);
 	if (whole && guest_at(slot)->ended && !e->preserved) { /* its end had begun: it is kept for a look */

@@ -207,6 +207,13 @@ void machine_serve(struct machine *m)
 		virtio_pci_serve(m->virtio[i]);
 }
 
+void machine_ring(struct machine *m, uint32_t number, unsigned vector)
+{
+	for (unsigned i = 0; i < m->config.links; i++)
+		if (m->config.link[i].config.number == number)
+			ivshmem_ring(&m->config.link[i], vector);
+}
+
 bool machine_is_busy(const struct machine *m)
 {
 	for (unsigned i = 0; i < m->config.disks; i++)
@@ -287,6 +294,11 @@ static void pci_init(struct machine *m)
 		virtio_balloon_set_blocks(m->config.balloon, m->config.balloon_block, m->config.balloon_blocks);
 		plug(m, &m->config.balloon->device);
 	}
+	for (unsigned i = 0; i < m->config.links; i++) {
+		ivshmem_init(&m->config.link[i], m->host, &m->config.link_config[i]);
+		pci_host_plug(&m->pci, FIRST_PCI_DEVICE + m->virtios + i, &m->config.link[i].function);
+	}
+	m->config.link_config = NULL;
 	m->config.disk_config = NULL;
 	m->config.nic_config = NULL;
 }

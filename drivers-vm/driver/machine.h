@@ -8,6 +8,7 @@
 #include "drivers-vm/driver/acpi_pm.h"
 #include "drivers-vm/driver/cpu_plug.h"
 #include "drivers-vm/driver/ioapic.h"
+#include "drivers-vm/driver/ivshmem.h"
 #include "drivers-vm/driver/model_host.h"
 #include "drivers-vm/driver/pci_host.h"
 #include "drivers-vm/driver/pic.h"
@@ -44,6 +45,10 @@ struct machine_config {
 	unsigned nics;
 	struct virtio_net *nic;
 	const struct virtio_net_config *nic_config;
+	/* Ends of channels to other machines, at most MODEL_LINKS, likewise. */
+	unsigned links;
+	struct ivshmem *link;
+	const struct ivshmem_config *link_config;
 	struct virtio_rng *rng;		/* room for one; NULL: none */
 	struct virtio_balloon *balloon; /* likewise */
 	uint32_t balloon_pages;
@@ -102,6 +107,9 @@ void machine_timer(struct machine *m, unsigned id);
 
 /* Does the work that virtqueues have: after model_host's kick, or when a doorbell has rung. */
 void machine_serve(struct machine *m);
+
+/* The other end of the channel `number` has rung; nothing if the machine has none of that number. */
+void machine_ring(struct machine *m, uint32_t number, unsigned vector);
 
 /* Whether a real device still uses the guest's memory. */
 bool machine_is_busy(const struct machine *m);

@@ -160,6 +160,8 @@ void machine_adopt(struct machine *m, const struct machine *old, const struct ma
 	cpu_plug_adopt(&m->cpu_plug, &old->cpu_plug);
 	m->pci.address = old->pci.address & PCI_HOST_ADDRESS_MASK;
 	adopt_virtio(m, old, behind);
+	for (unsigned i = 0; i < m->config.links; i++)
+		ivshmem_adopt(&m->config.link[i], &behind->link[i]);
 	for (unsigned i = 0; i < m->virtios; i++)
 		if ((m->virtio[i]->status & VIRTIO_STATUS_NEEDS_RESET))
 			MODEL_LOG(m->host, "its virtio device %u needs a reset", i);
@@ -183,6 +185,8 @@ void machine_resume(struct machine *m)
 		virtio_pci_resume(&m->config.rng->device);
 	if (m->config.balloon != NULL)
 		virtio_pci_resume(&m->config.balloon->device);
+	for (unsigned i = 0; i < m->config.links; i++)
+		ivshmem_resume(&m->config.link[i]);
 	/* Whatever had been armed: each arms anew what it still waits for. */
 	for (unsigned i = 0; i < MODEL_TIMER_COUNT; i++)
 		machine_timer(m, i);

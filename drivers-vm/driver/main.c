@@ -229,6 +229,7 @@ static void command(const struct channel_message *m)
 		break;
 	case CHANNEL_DISK:
 	case CHANNEL_NIC:
+	case CHANNEL_LINK:
 		slot_add_device(m->slot, m);
 		return;
 	case CHANNEL_DEVICE:

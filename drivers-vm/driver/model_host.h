@@ -14,6 +14,7 @@
 
 #define MODEL_DISKS 8u /* a machine has at most */
 #define MODEL_NICS  4u
+#define MODEL_LINKS 4u /* ends of channels to other machines */
 
 /* Each timer is one-shot; arming it again replaces the earlier deadline. */
 enum model_timer {
@@ -87,6 +88,8 @@ struct model_host {
 	 */
 	void (*enter)(void *ctx);
 	void (*leave)(void *ctx);
+	/* Optional. The other end of the channel `number` gets an interrupt, if it is there. */
+	void (*ring_peer)(void *ctx, uint32_t number, unsigned vector);
 	/* Random bytes for the guest; returns how many there are. */
 	size_t (*entropy)(void *ctx, void *to, size_t count);
 	/* The guest asks for a change of its VM's life. */

@@ -56,6 +56,17 @@ void slot_devices_add_nic(struct slot_devices *devices, const struct channel_mes
 	devices->nic[devices->nics++] = nic;
 }
 
+void slot_devices_add_link(struct slot_devices *devices, const struct channel_message *m)
+{
+	if (devices->links == MODEL_LINKS || m->link.number > CHANNEL_LINKS || m->link.position > 1) {
+		devices->incomplete = true;
+		return;
+	}
+	devices->link_config[devices->links++] = (struct ivshmem_config){
+		.number = m->link.number, .position = m->link.position, .gpa = m->link.gpa, .bytes = m->link.bytes,
+	};
+}
+
 /* NULL, or what is wrong in words. */
 static const char *part_find(struct slot_disk *disk)
 {
@@ -254,12 +265,23 @@ static bool others_make(struct slot_devices *devices, struct state_area *area, c
 	       (devices->balloon != NULL || !(m->attach.flags & CHANNEL_VM_BALLOON));
 }
 
+static bool links_make(struct slot_devices *devices, struct state_area *area, struct machine_config *config)
+{
+	if (devices->links == 0)
+		return true;
+	devices->link = state_area_take(area, devices->links, sizeof(*devices->link));
+	config->links = devices->links;
+	config->link = devices->link;
+	config->link_config = devices->link_config;
+	return devices->link != NULL;
+}
+
 bool slot_devices_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
 		       struct machine_config *config)
 {
 	const char *name = m->attach.name;
 
-	if (devices->incomplete || !others_make(devices, area, m, config)) {
+	if (devices->incomplete || !others_make(devices, area, m, config) || !links_make(devices, area, config)) {
 		service_log("vm %s: no memory for its devices in the driver VM", name);
 		return false;
 	}
@@ -270,7 +292,7 @@ uint64_t slot_devices_layout(void)
 {
 	static const uint64_t sizes[] = {
 		sizeof(struct virtio_blk), sizeof(struct virtio_blk_request), sizeof(struct virtio_net), sizeof(struct virtio_net_frame),
-		sizeof(struct virtio_rng), sizeof(struct virtio_balloon), NIC_FRAMES, DISK_REQUESTS, HOST_DISK_REQUESTS,
+		sizeof(struct virtio_rng), sizeof(struct virtio_balloon), sizeof(struct ivshmem), NIC_FRAMES, DISK_REQUESTS, HOST_DISK_REQUESTS,
 	};
 	uint64_t layout = 0;
 
@@ -295,6 +317,7 @@ void slot_devices_old(const struct state_area *area, const struct machine_config
 		.nic_config = nic_config,
 		.rng = (void *)state_area_old(area, config->rng),
 		.balloon = (void *)state_area_old(area, config->balloon),
+		.link = (void *)state_area_old(area, config->link),
 	};
 }
 

@@ -25,6 +25,9 @@ struct slot_devices {
 	bool joined;		/* to the switch */
 	struct virtio_rng *rng;
 	struct virtio_balloon *balloon;
+	unsigned links;
+	struct ivshmem_config link_config[MODEL_LINKS];
+	struct ivshmem *link; /* of all channels' ends */
 	bool incomplete; /* a message could not be kept */
 };
 
@@ -32,6 +35,8 @@ struct slot_devices {
 void slot_devices_add_disk(struct slot_devices *devices, const struct channel_message *m);
 
 void slot_devices_add_nic(struct slot_devices *devices, const struct channel_message *m);
+
+void slot_devices_add_link(struct slot_devices *devices, const struct channel_message *m);
 
 /* What slot_devices_make takes from a state area, in a number: see state_area_open. */
 uint64_t slot_devices_layout(void);

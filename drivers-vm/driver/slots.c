@@ -1,5 +1,6 @@
 /* Traps and timers of the guests' machines. A guest's bytes reach nothing but its own slot. */
 #include "drivers-vm/driver/slots.h"
+#include "drivers-vm/driver/slot_links.h"
 #include "drivers-vm/driver/deadlines.h"
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/lib/insn_guest.h"
@@ -141,6 +142,11 @@ static void host_kick(void *ctx)
 	hc(HC_EVENT_SIGNAL, s->doorbell_event);
 }
 
+static void host_ring_peer(void *ctx, uint32_t number, unsigned vector)
+{
+	slot_links_note(ctx, number, vector);
+}
+
 void slot_enter(struct slot *s)
 {
 	if (s->entered++ == 0)
@@ -267,6 +273,8 @@ void slot_add_device(uint32_t index, const struct channel_message *m)
 		return;
 	if (m->kind == CHANNEL_DISK)
 		slot_devices_add_disk(&s->devices, m);
+	else if (m->kind == CHANNEL_LINK)
+		slot_devices_add_link(&s->devices, m);
 	else
 		slot_devices_add_nic(&s->devices, m);
 }
@@ -290,7 +298,7 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	s->host = (struct model_host){
 		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
 		.guest_ram = host_ram, .discard = host_discard, .console_write = host_console_write, .console_ready = host_console_ready,
-		.doorbells_changed = host_doorbells_changed, .kick = host_kick, .enter = host_enter, .leave = host_leave,
+		.doorbells_changed = host_doorbells_changed, .kick = host_kick, .ring_peer = host_ring_peer, .enter = host_enter, .leave = host_leave,
 		.entropy = host_entropy, .request = host_request, .log = host_log,
 	};
 }
@@ -298,6 +306,7 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 static void slot_forget(struct slot *s)
 {
 	state_area_forget(&s->area);
+	slot_links_leave(s);
 	slot_devices_leave(&s->devices);
 	slot_devices_free(&s->devices);
 	hc(HC_HANDLE_CLOSE, s->vm_handle);
@@ -387,6 +396,7 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		return false;
 	}
 	s->attached = true;
+	slot_links_join(s);
 	slot_note_input(index);
 	if (m->attach.flags & CHANNEL_VM_RESUME)
 		slot_resume(s);
@@ -478,6 +488,7 @@ bool slot_trap(const struct hypercall_trap *t)
 {
 	struct slot *s = slot_at((uint32_t)t->badge);
 	struct hilum_trap *page = (struct hilum_trap *)channel_trap_page(t->badge, t->vcpu);
+	struct slot_ring rings[MODEL_LINKS];
 
 	if (s == NULL)
 		return false;
@@ -509,7 +520,9 @@ bool slot_trap(const struct hypercall_trap *t)
 	if (s->doorbells_changed)
 		rebind_doorbells(s);
 	bool answer = !s->ending;
+	unsigned rung = s->rings != 0 ? slot_links_take(s, rings) : 0;
 	service_unlock(&s->lock);
+	slot_links_ring(rings, rung);
 	return answer;
 }
 

@@ -27,6 +27,7 @@ struct slot {
 	uint64_t ram, low_bytes, high_bytes;
 	uint32_t doorbell_event;
 	bool doorbells_changed;
+	uint32_t rings; /* of the other ends of its channels, to be done: see slot_links_take */
 	struct vm_record *record; /* console and counts, for the control VM */
 	uint64_t backed; /* bytes of the record's output that have memory */
 	struct vm_record_counts counted; /* by driver VMs before this one */

@@ -26,6 +26,7 @@
 #define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
 
 #define CHANNEL_SLOTS 512u
+#define CHANNEL_LINKS	2048u /* numbers of channels between guests, from 1 */
 #define CHANNEL_DEVICES 64u
 #define CHANNEL_BARS    6u
 
@@ -45,6 +46,7 @@ enum channel_kind {
 	CHANNEL_SETUP,  /* once: what the driver VM has */
 	CHANNEL_DISK,   /* a disk of the machine that the next ATTACH of the slot makes; in their order */
 	CHANNEL_NIC,    /* likewise a network card */
+	CHANNEL_LINK,   /* likewise one end of a channel between two guests */
 	CHANNEL_ATTACH, /* a guest's machine: make its devices */
 	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
 	CHANNEL_RESET,  /* its devices to power-up state */
@@ -170,6 +172,11 @@ struct channel_message {
 			uint8_t ip4s, ip6s; /* how many addresses it may send from */
 			uint8_t ip4[CHANNEL_NIC_IPS][4], ip6[CHANNEL_NIC_IPS][16];
 		} nic;
+		struct {
+			uint32_t number;     /* joins the two ends */
+			uint32_t position;   /* 0 or 1: which of the two this is */
+			uint64_t gpa, bytes; /* of the memory, mapped into the guest for good */
+		} link;
 		struct {
 			char name[32];
 			uint32_t vm_handle; /* to inject interrupts */

@@ -125,14 +125,17 @@ def check_definitions(api):
                      {"device": "00:1f.2/1", "readonly": False, "partuuid": "0fc63daf-8483-4772-8e79-3d69d8477de4", "num_queues": 1},
                      {"device": "x", "readonly": False, "partition": 3, "num_queues": 1}],
             "nic": [{"mac": "02:00:00:00:00:07", "bridge": "lab", "tenant": "t", "vlan": 7, "trunk": True, "spoof": False,
-                     "ip": ["10.0.0.5", "fd00:0:0:0:0:0:0:5"], "rate": "1MB/s", "mtu": 9000, "num_queues": 2, "offload": False}]}
+                     "ip": ["10.0.0.5", "fd00:0:0:0:0:0:0:5"], "rate": "1MB/s", "mtu": 9000, "num_queues": 2, "offload": False}],
+            "channel": [{"name": "c", "peer": "other", "size": "64K"}]}
     answer = api.ask("PUT", vm, full, expect=200).json()
     del full["name"]
     assert answer["config"] == full, (answer["config"], full)
     for body, field in (({"kernel": "vmlinuz", "memory": "3M"}, "memory"), ({"kernel": 7}, "kernel"), ({}, "kernel"),
                         ({"kernel": "k", "disk": [{"module": "a"}, {"modul": "b"}]}, "disk[1].modul"),
                         ({"kernel": "k", "disk": [{"module": "a"}, {}]}, "disk[1]"), ({"kernel": "k", "nic": [{"mtu": 1}]}, "nic[0].mtu"),
-                        ({"kernel": "k", "nic": [{"mac": "02:48:4c:00:00:00"}]}, "nic[0].mac"), ({"kernel": "k", "name": "other"}, "name")):
+                        ({"kernel": "k", "nic": [{"mac": "02:48:4c:00:00:00"}]}, "nic[0].mac"), ({"kernel": "k", "name": "other"}, "name"),
+                        ({"kernel": "k", "channel": [{"name": "c", "peer": "p"}, {"name": "d", "peer": "p", "size": "3M"}]}, "channel[1].size"),
+                        ({"kernel": "k", "channel": [{"name": "c", "peer": "test"}]}, "channel[0].peer")):
         assert api.ask("PUT", vm, body, expect=422).json()["field"] == field, (body, field)
     api.ask("PUT", vm, b"{", expect=422, headers={"Content-Type": "application/json"})
     api.ask("PUT", vm, b"{}", expect=415, headers={"Content-Type": "text/plain"})

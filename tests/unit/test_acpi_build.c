@@ -299,6 +299,17 @@ static void acpi_build_tables__watchdog__each_entry_is_one_of_its_registers(void
 	}
 }
 
+static void acpi_build_tables__channels__have_a_window_above_the_ram(void **state)
+{
+	const struct acpi_platform platform = {.vcpus = 1, .serial = true, .channel_base = 0x540000000, .channel_bytes = 0x80000000};
+	const uint64_t window[] = {0x540000000, 0x5BFFFFFFF};
+
+	(void)state;
+	image_bytes = acpi_build_tables(&platform, image, sizeof(image));
+	assert_non_null(memmem(image, image_bytes, window, sizeof(window)));
+	compile();
+}
+
 static void acpi_build_tables__no_serial__leaves_com1_out(void **state)
 {
 	(void)state;
@@ -321,6 +332,7 @@ int main(void)
 		cmocka_unit_test(acpi_build_tables__iasl__disassembles_and_recompiles_without_remarks),
 		cmocka_unit_test(acpi_build_tables__processors_that_may_come__are_named_and_not_enabled),
 		cmocka_unit_test(acpi_build_tables__watchdog__each_entry_is_one_of_its_registers),
+		cmocka_unit_test(acpi_build_tables__channels__have_a_window_above_the_ram),
 		cmocka_unit_test(acpi_build_tables__no_serial__leaves_com1_out),
 	};
 

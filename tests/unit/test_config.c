@@ -1,7 +1,7 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_uplink.c drivers-vm/control/config_api.c drivers-vm/control/config_address.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c drivers-vm/control/config_api.c drivers-vm/control/config_address.c
  * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
  * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
  * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
@@ -341,6 +341,47 @@ static void config_read__disks__every_key_and_the_defaults(void **state)
 	assert_int_equal(disk[1].bandwidth, 2000000);
 	assert_string_equal(disk[2].partlabel, "root");
 	assert_string_equal(disk[3].partuuid, "0fc63daf-8483-4772-8E79-3d69d8477de4");
+}
+
+static void config_read__channels__every_key_and_the_defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(read_vm("[[vm.channel]]\nname='a'\npeer='b.c'\n[[vm.channel]]\nname='d'\npeer='b.c'\nsize='1G'\n"
+				 "[[vm.channel]]\nname='e'\npeer='f'\nsize='4K'\n"),
+			 0);
+	const struct config_vm *vm = &config.vm[0];
+	assert_int_equal(vm->channel_count, 3);
+	assert_string_equal(vm->channel[0].name, "a");
+	assert_string_equal(vm->channel[0].peer, "b.c");
+	assert_int_equal(vm->channel[0].bytes, 1 << 20);
+	assert_int_equal(vm->channel[1].bytes, 1 << 30);
+	assert_int_equal(vm->channel[2].bytes, 4096);
+	assert_int_equal(read_vm(""), 0);
+	assert_int_equal(config.vm[0].channel_count, 0);
+}
+
+static void config_read__channels__errors_name_the_key(void **state)
+{
+	static const char *const lines[] = {
+		"[[vm.channel]]\nname='a'\n", "[[vm.channel]]\npeer='b'\n", "[[vm.channel]]\nname=''\npeer='b'\n",
+		"[[vm.channel]]\nname='a'\npeer='../b'\n", "[[vm.channel]]\nname='a'\npeer='b'\nsize='2K'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nsize='2G'\n", "[[vm.channel]]\nname='a'\npeer='b'\nsize='3M'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nsize='0K'\n", "[[vm.channel]]\nname='a'\npeer='b'\nport=1\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\n[[vm.channel]]\nname='a'\npeer='c'\n", "[vm.channel]\nname='a'\npeer='b'\n",
+		"[[vm.channel]]\nname='b'\npeer='a'\n",
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		assert_int_equal(read_vm(lines[i]), 1);
+		assert_non_null(strstr(messages, "vm.channel"));
+		assert_int_equal(config.vm_count, 0);
+	}
+	char many[512] = "";
+	for (unsigned i = 0; i <= CONFIG_CHANNELS_MAX; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "[[vm.channel]]\nname='%u'\npeer='b'\n", i);
+	assert_int_equal(read_vm(many), 1);
+	assert_non_null(strstr(messages, "more than 4"));
 }
 
 static void config_read__disks__device_of_the_host(void **state)
@@ -702,6 +743,8 @@ int main(void)
 		cmocka_unit_test(config_read__too_many_vms__keeps_the_first),
 		cmocka_unit_test(config_read__very_long_key__is_reported_in_bounds),
 		cmocka_unit_test(config_read__disks__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__channels__every_key_and_the_defaults),
+		cmocka_unit_test(config_read__channels__errors_name_the_key),
 		cmocka_unit_test(config_read__disks__device_of_the_host),
 		cmocka_unit_test(config_read__disks__errors),
 		cmocka_unit_test(config_read__rates__as_xl_writes_them),

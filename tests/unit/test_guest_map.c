@@ -75,9 +75,24 @@ static void guest_map_is_ram__edges__are_exact(void **state)
 	assert_false(guest_map_is_ram(&map, UINT64_MAX, UINT64_MAX));
 }
 
+static void guest_map_channel__any_size__is_above_all_ram(void **state)
+{
+	struct guest_map map;
+
+	(void)state;
+	assert_true(guest_map_build(GUEST_MAP_RAM_MIN, &map));
+	assert_int_equal(guest_map_channel(&map, 0), 4 * GIB);
+	assert_int_equal(guest_map_channel(&map, 3), 7 * GIB);
+	assert_true(guest_map_build(3 * GIB + GUEST_MAP_RAM_UNIT, &map));
+	assert_int_equal(guest_map_channel(&map, 0), 5 * GIB);
+	assert_true(guest_map_build(4 * GIB, &map));
+	assert_int_equal(guest_map_channel(&map, 1), 6 * GIB);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(guest_map_channel__any_size__is_above_all_ram),
 		cmocka_unit_test(guest_map_build__any_size__is_sorted_disjoint_and_complete),
 		cmocka_unit_test(guest_map_build__impossible_sizes__are_refused),
 		cmocka_unit_test(guest_map_is_ram__edges__are_exact),

@@ -5,7 +5,7 @@
  * UNIT_SOURCES: drivers-vm/driver/ioapic.c drivers-vm/driver/pic.c
  * UNIT_SOURCES: drivers-vm/driver/pit.c drivers-vm/driver/rtc.c
  * UNIT_SOURCES: drivers-vm/driver/uart16550.c drivers-vm/driver/pci_host.c
- * UNIT_SOURCES: drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
+ * UNIT_SOURCES: drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c drivers-vm/driver/ivshmem.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_adopt.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_common.c drivers-vm/driver/virtio_console.c

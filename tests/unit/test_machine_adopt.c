@@ -7,7 +7,7 @@
  * UNIT_SOURCES: drivers-vm/driver/ioapic.c drivers-vm/driver/pic.c
  * UNIT_SOURCES: drivers-vm/driver/pit.c drivers-vm/driver/rtc.c
  * UNIT_SOURCES: drivers-vm/driver/uart16550.c drivers-vm/driver/pci_host.c
- * UNIT_SOURCES: drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
+ * UNIT_SOURCES: drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c drivers-vm/driver/ivshmem.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_common.c drivers-vm/driver/virtio_console.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_adopt.c drivers-vm/driver/virtio_blk_adopt.c
@@ -32,6 +32,7 @@ struct half {
 	struct machine machine;
 	struct virtio_rng rng;
 	struct virtio_balloon balloon;
+	struct ivshmem link[2];
 };
 
 static struct fake_model fake;
@@ -39,8 +40,11 @@ static struct half old, new;
 
 static void make(struct half *h)
 {
+	static const struct ivshmem_config links[2] = {
+		{.number = 7, .position = 0, .gpa = 0x100000000, .bytes = 0x1000}, {.number = 9, .position = 1, .gpa = 0x140000000, .bytes = 0x100000}};
 	const struct machine_config config = {
-		.vcpus = 2, .serial = true, .virtio_console = true, .rtc_epoch_seconds = 1000000000, .rng = &h->rng, .balloon = &h->balloon};
+		.vcpus = 2, .serial = true, .virtio_console = true, .rtc_epoch_seconds = 1000000000, .rng = &h->rng, .balloon = &h->balloon,
+		.links = 2, .link = h->link, .link_config = links};
 
 	memset(h, 0, sizeof(*h));
 	machine_init(&h->machine, &config, &fake.host);
@@ -56,7 +60,7 @@ static int set_up(void **state)
 
 static void adopt(void)
 {
-	const struct machine_config behind = {.rng = &old.rng, .balloon = &old.balloon};
+	const struct machine_config behind = {.rng = &old.rng, .balloon = &old.balloon, .link = old.link};
 
 	make(&new);
 	machine_adopt(&new.machine, &old.machine, &behind);
@@ -281,6 +285,41 @@ static void state_area_take__more_than_there_is__is_refused(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
+static uint32_t link_register(struct half *h, unsigned link, unsigned offset)
+{
+	uint32_t value = ~0u;
+
+	assert_true(pci_bar_read(&h->link[link].function, IVSHMEM_BAR_REGISTERS, offset, 4, &value));
+	return value;
+}
+
+static void machine_ring__number__finds_that_end_and_no_other(void **state)
+{
+	(void)state;
+	machine_ring(&old.machine, 8, 0);
+	assert_int_equal(link_register(&old, 0, IVSHMEM_INTR_STATUS) | link_register(&old, 1, IVSHMEM_INTR_STATUS), 0);
+	machine_ring(&old.machine, 9, 0);
+	assert_int_equal(link_register(&old, 0, IVSHMEM_INTR_STATUS), 0);
+	assert_int_equal(link_register(&old, 1, IVSHMEM_INTR_STATUS), 1);
+	assert_int_equal(old.machine.pci.device[4]->config[PCI_DEVICE_ID], 0x10); /* behind console, entropy device and balloon */
+	machine_ring(&old.machine, 9, 0);
+	machine_reset(&old.machine);
+	assert_int_equal(link_register(&old, 1, IVSHMEM_INTR_STATUS), 0);
+}
+
+static void machine_resume__channels__keep_their_registers_and_are_rung(void **state)
+{
+	(void)state;
+	pci_bar_write(&old.link[1].function, IVSHMEM_BAR_REGISTERS, IVSHMEM_INTR_MASK, 4, 77);
+	adopt();
+	assert_int_equal(link_register(&new, 1, IVSHMEM_INTR_MASK), 77);
+	assert_int_equal(link_register(&new, 1, IVSHMEM_POSITION), 1);
+	assert_int_equal(link_register(&new, 1, IVSHMEM_INTR_STATUS), 0);
+	machine_resume(&new.machine);
+	assert_int_equal(link_register(&new, 0, IVSHMEM_INTR_STATUS), 1);
+	assert_int_equal(link_register(&new, 1, IVSHMEM_INTR_STATUS), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -293,6 +332,8 @@ int main(void)
 		TEST(machine_adopt__clock_of_the_future__is_as_after_power_on),
 		TEST(machine_adopt__full_fifo_that_is_too_full__is_empty),
 		TEST(machine_adopt__nonsense__stays_within_the_machine),
+		TEST(machine_ring__number__finds_that_end_and_no_other),
+		TEST(machine_resume__channels__keep_their_registers_and_are_rung),
 		TEST(state_area_open__nothing_counts__cannot_be_resumed),
 		TEST(state_area_old__after_commit__is_what_the_one_before_had),
 		TEST(state_area_take__more_than_there_is__is_refused),
