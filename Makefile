@@ -80,7 +80,7 @@ $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 
 # Heap of each image, bytes: what its VM gets beyond text, data and stacks.
 $(B)/driver.elf: HEAP := 0x800000
-$(B)/control.elf: HEAP := 0x1000000
+$(B)/control.elf: HEAP := 0xE00000
 $(B)/control.elf: VCPUS := -Wl,--defsym=__vcpus=1
 
 $(B)/driver.elf: $(call service_obj,$(DRIVER_SRC)) $(B)/lwip.a drivers-vm/runtime/service.ld

@@ -274,16 +274,15 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {
 		if (cpu->refills.first != NULL)
 			slice_limit(cpu, cpu->refills.first->key);
-		if (v != NULL) {
+		if (v != NULL)
 			sched_share(cpu, now_tsc);
-			return NULL;
-		}
-		sched_core_forget(cpu);
-		sched_rest(cpu);
+		else if (cpu_count > 1)
+			sched_rest(cpu);
 		return NULL;
 	}
 	sched_remove(cpu, v);
-	if (v->rank == SCHED_BY_WEIGHT && v->virtual_time > cpu->virtual_time)
+	/* Not by one that is favoured, and ahead: others would be taken for sleepers, and lose what they are owed. */
+	if (v->rank == SCHED_BY_WEIGHT && &v->run_node == node && v->virtual_time > cpu->virtual_time)
 		cpu->virtual_time = v->virtual_time;
 	v->stats.ready_tsc += now_tsc - v->ready_tsc;
 	v->stats.switches++;

@@ -91,7 +91,7 @@ void sched_give(struct cpu *cpu, struct vcpu *v, struct cpu *to, uint64_t credit
 /* ... what waits, to idle cores; when a vCPU was chosen, to one that is further ahead. */
 void sched_share(struct cpu *cpu, uint64_t now_tsc) rare;
 void sched_balance(struct cpu *cpu, uint64_t now_tsc) rare;
-/* This core has nothing to do. */
+/* This core has nothing to do, others may have. */
 void sched_rest(struct cpu *cpu) rare;
 
 /* ---- Hyper-threads: kernel/sched_smt.c ------------------------------------------------------------------------------------- */

@@ -170,7 +170,9 @@ void sched_share(struct cpu *cpu, uint64_t now_tsc)
 void sched_rest(struct cpu *cpu)
 {
 	cpu->load = 0;
-	if (cpu_count == 1 || cpu->dedicated != NULL || (__atomic_load_n(&sched_idle_cores, __ATOMIC_RELAXED) & bit_of(cpu)))
+	if (unlikely(sched_cores_are_one_vms))
+		sched_core_forget(cpu);
+	if (cpu->dedicated != NULL || (__atomic_load_n(&sched_idle_cores, __ATOMIC_RELAXED) & bit_of(cpu)))
 		return;
 	__atomic_fetch_or(&sched_idle_cores, bit_of(cpu), __ATOMIC_SEQ_CST);
 	for (uint32_t i = 1; i < cpu_count; i++) {

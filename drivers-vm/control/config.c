@@ -285,6 +285,11 @@ static bool check_memory(struct config_reader *reader, const struct toml_value *
 	return valid;
 }
 
+uint64_t config_default_memory_min(const struct config_vm *vm)
+{
+	return vm->balloon_bytes == CONFIG_NO_BALLOON ? vm->memory_max : vm->memory_max / 4 & ~4095ull;
+}
+
 /* What follows from other keys where a key of memory is not given. */
 static void default_memory(const struct toml_value *table, struct config_vm *vm)
 {
@@ -297,7 +302,7 @@ static void default_memory(const struct toml_value *table, struct config_vm *vm)
 	if (toml_find(table, "memory_max") == NULL)
 		vm->memory_max = vm->memory_bytes;
 	if (toml_find(table, "memory_min") == NULL)
-		vm->memory_min = !balloon ? vm->memory_max : vm->memory_max / 4 & ~4095ull;
+		vm->memory_min = config_default_memory_min(vm);
 }
 
 /* The checks across keys; also of a VM with other errors, so that one run shows all. */

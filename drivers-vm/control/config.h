@@ -234,6 +234,9 @@ unsigned config_read_json(const char *name, const char *text, size_t length, str
  */
 unsigned config_read_schedule(const struct toml_value *table, const struct config_report *report, struct config_vm *vm);
 
+/* What `memory_min` is where it is not given. */
+uint64_t config_default_memory_min(const struct config_vm *vm);
+
 /* Whether a VM may be called so. */
 bool config_is_vm_name(const char *name);
 

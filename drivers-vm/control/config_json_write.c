@@ -153,6 +153,15 @@ void config_write_schedule(struct json_out *json, const struct config_vm *vm, bo
 	json_put_bool(json, "dedicated", vm->dedicated);
 }
 
+/* Not those that follow from other keys: who changes one of these wants them to follow still. */
+static void put_limits(struct json_out *json, const struct config_vm *vm)
+{
+	if (vm->memory_max != vm->memory_bytes)
+		put_size(json, "memory_max", vm->memory_max);
+	if (vm->memory_min != config_default_memory_min(vm))
+		put_size(json, "memory_min", vm->memory_min);
+}
+
 void config_write_json(struct json_out *json, const struct config_vm *vm)
 {
 	static const char *const consoles[] = {"serial", "virtio"}, *const profiles[] = {"kvm", "bare"};
@@ -177,8 +186,7 @@ void config_write_json(struct json_out *json, const struct config_vm *vm)
 	json_put_bool(json, "rng", vm->rng);
 	if (vm->balloon_bytes != CONFIG_NO_BALLOON)
 		put_size(json, "balloon", vm->balloon_bytes);
-	put_size(json, "memory_max", vm->memory_max);
-	put_size(json, "memory_min", vm->memory_min);
+	put_limits(json, vm);
 	json_put_bool(json, "share", vm->share);
 	put_optional(json, "tenant", vm->tenant);
 	json_put_bool(json, "packed", vm->packed);

@@ -19,8 +19,8 @@ bool console_open(struct console *console, unsigned place);
 bool console_recover(struct console *console, unsigned place, hilum_handle_t memory);
 void console_close(struct console *console);
 /*
- * Its output's pages have memory from the first byte that is written there on. False: the driver VM says that there is more of them, and the
- * machine has none left to see whether that is true.
+ * Its output's pages have memory from the first byte that is written there on. False: the driver VM says that there is more of
+ * them, and the machine has none left to see whether that is true.
  */
 bool console_can_read(struct console *console);
 

@@ -134,7 +134,7 @@ void guest_devices_free(uint32_t slot);
 /* The number by which the driver VM knows a bridge that the machine itself needs, for ever; 0: no memory. */
 uint32_t guest_devices_machine_number(const char *name);
 
-/* ---- driver_space.c: places in the driver VM, from CHANNEL_RAM_GPA up --------------------------------------------------------------------- */
+/* ---- driver_space.c: places in the driver VM, from CHANNEL_RAM_GPA up -------------------------------------------------------- */
 /* A place for `bytes`, at a 2 MiB boundary, from 1 GiB on at one of 1 GiB; 0: there is none. */
 uint64_t driver_space_take(uint64_t bytes);
 void driver_space_give(uint64_t gpa);

@@ -413,7 +413,8 @@ void devices_recover(void)
 	device_count = device_count <= DEVICES_MAX ? device_count : DEVICES_MAX;
 	for (unsigned i = 0; i < device_count; i++) {
 		struct host_device *d = &devices[i];
-		bool all = recover_claim(d->handle, HILUM_OBJECT_DEVICE) & recover_claim(d->config_page, HILUM_OBJECT_MEMORY);
+		bool all = recover_claim(d->handle, HILUM_OBJECT_DEVICE);
+		all &= recover_claim(d->config_page, HILUM_OBJECT_MEMORY); /* both, or what is left of it is nobody's */
 		for (unsigned b = 0; b < CHANNEL_BARS; b++)
 			if (d->bar[b] != 0 && !recover_claim(d->bar[b], HILUM_OBJECT_MEMORY))
 				d->bar[b] = 0;

@@ -295,7 +295,7 @@ bool guest_devices_send(const struct guest *g, uint32_t slot)
 			return false;
 	for (unsigned i = 0; i < config->nic_count; i++)
 		if (!send_nic(config, slot, i))
-			return guest_fail(g, MANAGER_NO_MEMORY, "", "all machines together have more than %u bridges and tenants", NAMES_MAX);
+			return guest_fail(g, MANAGER_FULL, "", "all VMs together have more than %u bridges and tenants", NAMES_MAX);
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /*
- * The guests' memory as a whole: who may start, what is promised, and what balloons are asked for where memory is short. memory_policy.h has
- * the rules. A guest that needs memory when there is none waits some seconds, while others are asked for theirs; then it ends, with its name in
- * the log, and no other.
+ * The guests' memory as a whole: who may start, what is promised, and what balloons are asked for where memory is short.
+ * memory_policy.h has the rules. A guest that needs memory when there is none waits some seconds, while others are asked for theirs;
+ * then it ends, with its name in the log, and no other.
  */
 #ifndef DRIVERS_VM_CONTROL_GUEST_MEMORY_H
 #define DRIVERS_VM_CONTROL_GUEST_MEMORY_H

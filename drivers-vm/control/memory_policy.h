@@ -40,8 +40,8 @@ uint64_t memory_resident(const struct memory_figures *figures);
 uint64_t memory_spare(const struct memory_figures *figures);
 
 /*
- * Whether another guest may start: `at_once` bytes are taken for good, and `most` and `least` promised and guaranteed to it (zero for one that
- * is populated at start). Zero, or how many bytes are missing.
+ * Whether another guest may start: `at_once` bytes are taken for good, and `most` and `least` promised and guaranteed to it (zero
+ * for one that is populated at start). Zero, or how many bytes are missing.
  */
 uint64_t memory_missing(const struct memory_figures *figures, uint64_t at_once, uint64_t most, uint64_t least);
 
@@ -52,8 +52,8 @@ uint64_t memory_low_water(const struct memory_figures *figures);
 bool memory_is_short_of_promises(const struct memory_figures *figures);
 
 /*
- * New `pressure` of each guest; to be called at a steady pace. Where memory is short, guests give in proportion to what they have above their
- * guarantee. Where there is plenty, they get some back each time. True: a pressure has changed, or some is left.
+ * New `pressure` of each guest; to be called at a steady pace. Where memory is short, guests give in proportion to what they have
+ * above their guarantee. Where there is plenty, they get some back each time. True: a pressure has changed, or some is left.
  */
 bool memory_balance(const struct memory_figures *figures);
 

@@ -1,7 +1,7 @@
 /*
  * What the scanner for identical pages remembers: a table of fixed size from digests to places. Pure. Buckets of four: a page is worth
- * sharing when it was met twice with the same digest, and another place with that digest is known; or at once, when that other place has been
- * shared before. What does not fit is forgotten, and met again in a later pass.
+ * sharing when it was met twice with the same digest, and another place with that digest is known; or at once, when that other place
+ * has been shared before. What does not fit is forgotten, and met again in a later pass.
  */
 #ifndef DRIVERS_VM_CONTROL_SHARE_TABLE_H
 #define DRIVERS_VM_CONTROL_SHARE_TABLE_H

@@ -35,6 +35,15 @@ uint8_t cpu_plug_read(const struct cpu_plug *plug, unsigned offset)
 	return 0;
 }
 
+/* Said once: a guest that says it again and again keeps nobody busy. */
+static void eject(struct cpu_plug *plug, uint8_t index)
+{
+	if (index == 0 || index >= PLATFORM_MAX_VCPUS || !(plug->present >> index & 1))
+		return;
+	plug->present &= ~(1ull << index);
+	plug->host->request(plug->host->ctx, MODEL_REQUEST_EJECT, index);
+}
+
 /* Ones clear what was seen. */
 void cpu_plug_write(struct cpu_plug *plug, unsigned offset, uint8_t value)
 {
@@ -48,8 +57,8 @@ void cpu_plug_write(struct cpu_plug *plug, unsigned offset, uint8_t value)
 		plug->shall_go &= ~((uint64_t)value << shift);
 		break;
 	case PLATFORM_CPU_EJECT:
-		if (offset == PLATFORM_CPU_EJECT && value < PLATFORM_MAX_VCPUS && (plug->present >> value & 1))
-			plug->host->request(plug->host->ctx, MODEL_REQUEST_EJECT, value);
+		if (offset == PLATFORM_CPU_EJECT)
+			eject(plug, value);
 		break;
 	}
 }

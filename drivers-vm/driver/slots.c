@@ -276,9 +276,9 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	const struct slot_devices devices = s->devices;
 
 	memset(s, 0, sizeof(*s));
-	set_deadline(s, 0);
 	s->devices = devices;
 	s->index = m->slot;
+	set_deadline(s, 0);
 	s->vm_handle = m->attach.vm_handle;
 	s->vcpus = m->attach.vcpus;
 	s->physical_bits = m->attach.physical_bits;

@@ -160,6 +160,23 @@ def check_schedules(api):
     api.ask("PUT", schedule, {"weight": 256, "reservation": 0, "cpus": "all"}, expect=200)
 
 
+def check_memory(api):
+    vm = "/api/v1/vms/limited"
+    api.ask("PUT", vm, {"kernel": "vmlinuz", "memory": "64M", "balloon": "0K", "memory_min": "8M"}, expect=201)
+    api.ask("GET", vm + "/memory-limits", expect=409)
+    api.ask("POST", vm + "/boot", expect=202)
+    limits = api.ask("GET", vm + "/memory-limits", expect=200).json()
+    assert (limits["max_bytes"], limits["min_bytes"]) == (64 << 20, 8 << 20), limits
+    limits = api.ask("PUT", vm + "/memory-limits", {"max_bytes": 32 << 20}, expect=200).json()
+    assert (limits["max_bytes"], limits["min_bytes"]) == (32 << 20, 8 << 20), limits
+    for body, field in (({"max_bytes": 1 << 40}, "max_bytes"), ({"min_bytes": 1 << 40}, "min_bytes"), ({"max": 1}, "max"), ({"max_bytes": "x"}, "max_bytes")):
+        assert api.ask("PUT", vm + "/memory-limits", body, expect=422).json()["field"] == field, body
+    api.ask("POST", vm + "/shutdown", {"force": True}, expect=202)
+    api.ask("DELETE", vm, expect=204)
+    assert api.ask("POST", "/api/v1/host/compact", expect=202).json()["state"] == "running"
+    api.ask("POST", "/api/v1/host/compact", expect=409)
+
+
 def wait_for(api, name, state, starts=0):
     """Until the VM is in this state, having been started so often."""
     deadline = time.monotonic() + 60
@@ -373,6 +390,7 @@ def main():
         api.ask("GET", "/api/v1/host", expect=200)
         api.ask("GET", "/api/v1/vms", expect=200)
         check_definitions(api)
+        check_memory(api)
         check_schedules(api)
         check_life(api)
         check_images(api)

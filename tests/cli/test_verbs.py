@@ -19,6 +19,18 @@ class Verbs(Workstation):
         self.trust(self.proxy.authority, self.certificate[0])
         self.env |= {"HILUM_HOST": self.proxy.authority, "HILUM_TOKEN": self.simulator.token}
 
+    def test_list_of_hundreds(self):
+        folder = os.path.join(self.home, "crowd")
+        os.mkdir(folder)
+        crowd = Simulator(folder, vms=500)
+        self.addCleanup(crowd.close)
+        proxy = Proxy(crowd.port, *self.certificate)
+        self.addCleanup(proxy.close)
+        self.trust(proxy.authority, self.certificate[0])
+        self.env |= {"HILUM_HOST": proxy.authority, "HILUM_TOKEN": crowd.token}
+        self.assertEqual(len(self.rows("list", "--all")), 500)
+        self.assertEqual(len(json.loads(self.hilum("list", "--all", "-o", "json")[0])["vms"]), 500)
+
     def state(self, name):
         return json.loads(self.hilum("dominfo", name, "-o", "json")[0])["state"]
 
@@ -112,6 +124,14 @@ class Verbs(Workstation):
         self.assertIn("cpus:           all", self.hilum("vcpupin", "linux", "all")[0])
         self.assertEqual([row[:2] for row in self.rows("vcpuinfo", "linux")], [["0", "0"], ["1", "1"]])
         self.assertIn("it does not run", self.hilum("vcpuinfo", "spare", status=1)[1])
+
+    def test_memory_limits_of_a_running_vm(self):
+        self.assertRegex(self.hilum("memtune", "linux")[0], r"hard_limit +: \d+ KiB\nmin_guarantee +: \d+ KiB\nresident")
+        limits = json.loads(self.hilum("memtune", "linux", "--max", "128M", "--min", "64M", "-o", "json")[0])
+        self.assertEqual((limits["max_bytes"], limits["min_bytes"]), (128 << 20, 64 << 20))
+        self.hilum("memtune", "linux", "--max", "much", status=2)
+        self.assertIn("max_bytes", self.hilum("memtune", "linux", "--max", "1T", status=1)[1])
+        self.assertIn("it does not run", self.hilum("memtune", "spare", status=1)[1])
 
     def test_shutdown_pulls_the_plug_of_a_guest_that_does_not_listen(self):
         self.define("deaf", cmdline="ignore-button")
@@ -266,6 +286,8 @@ class Verbs(Workstation):
         for pattern in (r"Name: +simulator", r"CPU\(s\): +\d+", r"Fingerprint: +sha256:", r"Driver VM: +running"):
             self.assertRegex(out, pattern)
         self.assertIn("fingerprint", json.loads(self.hilum("host", "-o", "json")[0]))
+        self.assertRegex(out, r"Not promised: +\d")
+        self.assertIn("compacted", self.hilum("compact")[0])
         self.assertIn("restarted", self.hilum("restart-driver")[0])
         self.assertIn("driver.", self.hilum("events")[0])
 

@@ -157,13 +157,13 @@ class Machine(TlsServer):
 
 
 class Simulator:
-    """build/hilum-sim; `token` is the first one, which it prints."""
-    def __init__(self, folder):
+    """build/hilum-sim with `vms` VMs, of which the first runs; `token` is the first one, which it prints."""
+    def __init__(self, folder, vms=2):
         self.log = open(os.path.join(folder, "simulator.log"), "w+", encoding="utf-8", errors="replace")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.process = subprocess.Popen([SIMULATOR, "--port", str(self.port)], stdout=self.log, stderr=subprocess.STDOUT,
+        self.process = subprocess.Popen([SIMULATOR, "--port", str(self.port), "--vms", str(vms)], stdout=self.log, stderr=subprocess.STDOUT,
                                         stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + LIMIT_S
         while not (found := re.search(r"hilum_[A-Za-z0-9_-]{43}", self.text())):

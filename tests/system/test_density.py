@@ -37,18 +37,26 @@ def asker(m):
     return ask
 
 
+def expect_beats(crowd):
+    first, deadline = crowd.beats(), time.monotonic() + BEATS_S
+    equal(len(first), crowd.count, "guests with figures")
+    while any(count < first[name] + BEATS for name, count in crowd.beats().items()):
+        true(time.monotonic() < deadline, "every guest's heart beats")
+        time.sleep(1)
+
+
 def live(guests):
     with appliance() as m:
-        crowd = density.Crowd(asker(m), guests)
+        ask = asker(m)
+        crowd = density.Crowd(ask, guests)
         crowd.define()
         before = crowd.taken()
         crowd.boot()
         crowd.list()
-        first, deadline = crowd.beats(), time.monotonic() + BEATS_S
-        equal(len(first), guests, "guests with figures")
-        while any(count < first[name] + BEATS for name, count in crowd.beats().items()):
-            true(time.monotonic() < deadline, "every guest's heart beats")
-            time.sleep(1)
+        expect_beats(crowd)
+        ask("POST", "/api/v1/driver/restart", None)
+        m.expect(f"asked for; restarted in .*; {guests} guests carry on", BEATS_S)
+        expect_beats(crowd)
         crowd.destroy()
         crowd.undefine()
         left = crowd.taken()[0] - before[0]

@@ -55,7 +55,8 @@ def test_lock_with_pause_is_3_times_faster():
 def test_dedicated_core_is_never_taken_away():
     # On Bochs: QEMU's timer always ticks (arch/x86_64/timer.h).
     alone, shared = in_scratch(schedbench.steps, schedbench.VMX)
-    equal(alone, 0, "times that a guest's own core was not its")
+    # The control VM looks once a second whether each core still runs (HC_HOST_HEALTH); a tick would come 250 times.
+    true(alone <= 5, f"a guest's own core was not its {alone} times in two seconds")
     true(shared >= 20, f"a core that two guests share was taken away {shared} times")
 
 

@@ -228,10 +228,14 @@ def test_entropy_and_balloon():
                 "[ $(awk '/MemAvailable/ {print $2}' /proc/meminfo) -lt 140000 ]", within_s=90)
 
 
+def overcommitted(*tables):
+    return guestconfig.config_text(*tables).replace("[hilum]\n", "[hilum]\novercommit = 300\n", 1)
+
+
 def test_memory_that_a_guest_frees_is_there_for_another():
     """Free-page reporting: three guests use more than the machine has, one after the other, and the first once more."""
-    tables = [guest(name, balloon="2M", memory="700M", prefault=False) for name in ("one", "two", "three")]
-    with Machine(guestconfig.config_text(*tables), memory="1G") as m:
+    tables = [guest(name, balloon="2M", memory="700M", memory_min="64M") for name in ("one", "two", "three")]
+    with Machine(overcommitted(*tables), memory="1G") as m:
         for i in range(4):
             if i == 3:
                 m.send("\x01\x01\x01\n")  # past Hilum's log
@@ -244,9 +248,9 @@ def test_memory_that_a_guest_frees_is_there_for_another():
 def test_what_a_balloon_takes_is_there_for_another():
     """Without free-page reporting: a guest that has used more than half of the machine gives it up, and another uses as much."""
     driver = "/sys/bus/virtio/drivers/virtio_balloon"
-    tables = (guest("one", balloon="560M", memory="700M", prefault=False, cmdline="page_reporting.page_reporting_order=20"),
-              guest("two", memory="700M", prefault=False))
-    with Machine(guestconfig.config_text(*tables), memory="1G") as m:
+    tables = (guest("one", balloon="560M", memory="700M", memory_min="64M", cmdline="page_reporting.page_reporting_order=20"),
+              guest("two", memory="700M", memory_min="64M", prefault=False))
+    with Machine(overcommitted(*tables), memory="1G") as m:
         m.prompt()
         m.shell(f"cd {driver}; for d in virtio*; do echo $d >unbind; done; cd /", within_s=60)
         m.shell("dd if=/dev/zero of=/tmp/big bs=1M count=450 2>/dev/null; rm /tmp/big", within_s=120)

@@ -5,7 +5,8 @@
  *
  * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
  * UNIT_SOURCES: drivers-vm/control/manager_change.c
- * UNIT_SOURCES: drivers-vm/control/guest.c drivers-vm/control/guest_life.c drivers-vm/control/guest_vcpus.c drivers-vm/control/guest_schedule.c
+ * UNIT_SOURCES: drivers-vm/control/guest.c drivers-vm/control/guest_life.c drivers-vm/control/guest_vcpus.c
+ * UNIT_SOURCES: drivers-vm/control/guest_schedule.c
  * UNIT_SOURCES: drivers-vm/control/guest_share.c drivers-vm/control/guest_map.c drivers-vm/control/guest_clock.c
  * UNIT_SOURCES: drivers-vm/control/coredump/coredump.c drivers-vm/control/coredump/elf.c drivers-vm/control/coredump/walk.c
  * UNIT_SOURCES: drivers-vm/control/cpuid_build.c drivers-vm/control/driver_space.c drivers-vm/control/events.c
@@ -31,7 +32,7 @@
 #define LONG	 (60 * SECOND) /* a life after which a crash is the first one again */
 #define IN_A_ROW 3u
 
-/* ---- The model ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The model ----------------------------------------------------------------------------------------------------------------------- */
 
 enum life { OFF, RUNS, PAUSED, CRASHED, WAITS, PAUSED_KEPT, CRASHED_KEPT };
 

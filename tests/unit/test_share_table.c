@@ -1,5 +1,5 @@
 /*
- * The table of the scanner for identical pages: when two pages are worth sharing, tenants apart, and random guests against what is the case.
+ * The table of the scanner for identical pages: when two pages are worth sharing, and tenants apart.
  *
  * UNIT_SOURCES: drivers-vm/control/share_table.c
  */

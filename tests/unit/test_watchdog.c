@@ -178,6 +178,8 @@ static void cpu_plug_write__eject__only_of_those_that_are_there(void **state)
 	cpu_plug_write(&plug, PLATFORM_CPU_EJECT, 5);
 	assert_int_equal(ejects, 1);
 	assert_int_equal(ejected, 5);
+	cpu_plug_write(&plug, PLATFORM_CPU_EJECT, 5); /* again */
+	cpu_plug_write(&plug, PLATFORM_CPU_EJECT, 0); /* the first one stays */
 	cpu_plug_write(&plug, PLATFORM_CPU_EJECT, 6);
 	cpu_plug_write(&plug, PLATFORM_CPU_EJECT, 0xFF);
 	cpu_plug_write(&plug, PLATFORM_CPU_EJECT + 1, 5);

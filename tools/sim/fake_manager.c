@@ -374,8 +374,8 @@ static void define_first(unsigned i)
 	struct manager_definition *definition = calloc(1, sizeof(*definition));
 	struct config_vm *config = &definition->config;
 
-	*config = (struct config_vm){.kernel = "vmlinuz", .initrd = "initrd", .cmdline = "console=ttyS0 quiet",
-				     .memory_bytes = 512ull << 20, .memory_max = 512ull << 20,
+	*config = (struct config_vm){.kernel = "vmlinuz", .initrd = "initrd", .cmdline = "console=ttyS0 quiet", .memory_bytes = 512ull << 20,
+				     .memory_max = 512ull << 20, .memory_min = 512ull << 20,
 				     .vcpus = 2, .vcpus_max = 2, .weight = 256, .prefault = true, .hugepages = true, .serial = true,
 				     .balloon_bytes = CONFIG_NO_BALLOON, .on_reboot = CONFIG_ACTION_RESTART, .disk_count = 1,
 				     .nic_count = 1};

@@ -7,7 +7,7 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/text.h"
 
-#define STEP_LIMIT 300u
+#define STEP_LIMIT 300u /* less than an exit takes, more than what the emulator does to a loop */
 
 void count_steps(void)
 {
