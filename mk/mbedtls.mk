@@ -32,7 +32,8 @@ $(B)/unit/mbedtls/%.o: $(MBEDTLS)/%.c cache/mbedtls/VERSION drivers-vm/control/n
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(MBEDTLS_INCLUDE) -c -o $@ $<
 
-$(MBEDTLS)/%.c: cache/mbedtls/VERSION ;
+# Order only: the sources are older than VERSION, which is to compile them once and not at each make.
+$(MBEDTLS)/%.c: | cache/mbedtls/VERSION ;
 
 $(B)/unit/mbedtls.a: $(MBEDTLS_NAMES:%=$(B)/unit/mbedtls/%.o)
 	@rm -f $@

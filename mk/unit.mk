@@ -1,5 +1,6 @@
 ## make unit            build and run the unit tests (tests/unit/test_*.c) under ASan and UBSan
 # A test names what it links in two comment lines: "UNIT_SOURCES: a.c b.c" and, optionally, "UNIT_FLAGS: -I… -D…".
+# What each file includes is asked for apart: of several files that are compiled at once, -MF keeps the last one's answer only.
 # tests/unit/fake/ comes first in the include path, so a fake header there stands in for the real one.
 UNIT_TESTS  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 UNIT_CFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
@@ -15,4 +16,5 @@ unit: unit-build
 $(B)/unit/test_%: tests/unit/test_%.c $$(call unit_tag,tests/unit/test_$$*.c,UNIT_SOURCES) $$(wildcard tests/unit/fake/*)
 	@mkdir -p $(@D)
 	@echo "  UNIT  $<"
-	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -MMD -MP -MF $@.d -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka
+	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka
+	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -MM -MP -MT $@ $< $(filter %.c,$(call unit_tag,$<,UNIT_SOURCES)) >$@.d

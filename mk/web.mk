@@ -21,7 +21,7 @@ $(B)/web/index.html: $(WEB_DIR)/index.html $(WEB_DIR)/missing.html $(WEB_DIR)/fa
 	$(Q)cp $(WEB_DIR)/favicon.svg $(B)/web/
 	$(Q)if [ ! -e cache/npm/VERSION ]; then cp $(WEB_DIR)/missing.html $@; exit 0; fi; set -e; \
 	NODE_PATH=$(WEB_NPM) $(WEB_NPM)/.bin/esbuild $(WEB_DIR)/src/main.js $(WEB_DIR)/css/main.css --bundle --minify --splitting --format=esm \
-		--target=es2022 --charset=utf8 --legal-comments=none --log-level=warning --outdir=$(B)/web --entry-names=[name] --chunk-names=[name]-[hash]; \
+		--target=es2022 --charset=utf8 --legal-comments=none --log-level=warning --preserve-symlinks --outdir=$(B)/web --entry-names=[name] --chunk-names=[name]-[hash]; \
 	for package in $(WEB_BUNDLED); do echo "$$package"; echo; cat $(WEB_NPM)/$$package/LICENSE*; echo; done >$(B)/web/licenses.txt; \
 	cp $(WEB_DIR)/index.html $@
 

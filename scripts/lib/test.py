@@ -32,6 +32,8 @@ BUILDS = {  # in order; the first that fails leaves the rest to fail by themselv
     "build/simulator": ["make", "-s", "sim"],  # here, since tests that run at once use it
     "build/unit-tests": ["make", "-s", "-k", "unit-build"],
 }
+# What --changed runs whatever has changed: checks that take less than a second, and a boot with a guest's whole architecture in it.
+CHANGED_ALWAYS = re.compile(r"check/(abi-doc|budget|security|walkthrough)|system/guests/guest_quick")
 
 
 class Test:
@@ -118,15 +120,42 @@ class Report:
         return passed
 
 
-def build(report, jobs):
-    for name, command in BUILDS.items():
+def lines_of(*command):
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def changed_files():
+    """What differs from the last commit, or, where nothing does, what that commit changed."""
+    files = lines_of("git", "diff", "--name-only", "HEAD") + lines_of("git", "ls-files", "--others", "--exclude-standard")
+    files = files or lines_of("git", "show", "-m", "--first-parent", "--name-only", "--format=", "HEAD")
+    return [file for file in files if os.path.exists(os.path.join(ROOT, file))]
+
+
+def concerned(files):
+    """The unit tests that make would build anew if these files were new: it knows what is made of what."""
+    plan = lines_of("make", "-n", *(word for file in files for word in ("-W", file)), "unit-build")
+    return {match[1] for line in plan for match in [re.search(r"  UNIT  tests/unit/test_(\w+)\.c", line)] if match}
+
+
+def choose_changed(tests):
+    """The tests to run after a change, and how to build what they need."""
+    units = concerned(changed_files())
+    print(f"{len(units)} unit tests are concerned", flush=True)
+    builds = {name: BUILDS[name] for name in ("build/hilum", "build/guests")}
+    if units:
+        builds["build/unit-tests"] = ["make", "-s", "-k", *(f"build/unit/test_{name}" for name in sorted(units))]
+    return [test for test in tests if CHANGED_ALWAYS.fullmatch(test.name) or test.name[5:] in units and test.name.startswith("unit/")], builds
+
+
+def build(report, builds, jobs):
+    for name, command in builds.items():
         report.run(Test(name, command + [f"-j{jobs}"], 1800))
 
 
 def main():
     parser = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False,
                                      usage="scripts/test [options]   (--help lists them)")
-    for flag in ("--quick", "--long", "--list"):
+    for flag in ("--quick", "--long", "--list", "--changed"):
         parser.add_argument(flag, action="store_true")
     parser.add_argument("--filter", default="")
     parser.add_argument("--jobs", type=int, default=2)
@@ -137,11 +166,17 @@ def main():
         parser.error(f"--filter: {error}")
     tests = [test for test in unit_tests() + checks() + system_tests()
              if wanted.search(test.name) and (options.long or not test.long) and (test.quick or not options.quick)]
+    builds = BUILDS
+    if options.changed:
+        try:
+            tests, builds = choose_changed(tests)
+        except (OSError, subprocess.CalledProcessError) as error:
+            parser.error(f"--changed: {error}")
     if options.list:
         print(*(test.name for test in tests), sep="\n")
         return 0
     report = Report()
-    build(report, max(options.jobs, os.cpu_count() or 1))
+    build(report, builds, max(options.jobs, os.cpu_count() or 1))
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
         try:
             list(pool.map(report.run, tests))
