@@ -111,22 +111,25 @@ enum status vm_unshare(struct memory_object *object, uint64_t offset)
 	return status;
 }
 
-int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, uint64_t gib, struct cpu *self)
+int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, uint64_t range, struct cpu *self)
 {
 	struct memory *memory = &object->memory;
 	uint64_t how = flags & ~(uint64_t)HILUM_MEMORY_QUIET, moved;
 
-	if ((how != HILUM_MOVE_GATHER && how != HILUM_MOVE_LEAVE) || gib >= FRAME_ANY_GIB || (offset & (MEMORY_PIECE_BYTES - 1)) ||
-	    offset >= memory->bytes || memory->base != 0)
+	if (how == HILUM_MOVE_GATHER)
+		range = FRAME_NOWHERE;
+	else if (how != HILUM_MOVE_LEAVE || range >= FRAME_HPA_LIMIT ||
+		 (range & PAGE_MASK) - HILUM_MOVE_ORDER_MIN > HILUM_MOVE_ORDER_MAX - HILUM_MOVE_ORDER_MIN)
 		return STATUS_INVALID;
-	gib = how == HILUM_MOVE_GATHER ? FRAME_ANY_GIB : gib;
-	enum status status = memory_move(memory, offset, (uint32_t)gib, true, &moved);
+	if ((offset & (MEMORY_PIECE_BYTES - 1)) || offset >= memory->bytes || memory->base != 0)
+		return STATUS_INVALID;
+	enum status status = memory_move(memory, offset, range, true, &moved);
 	if (moved == 0)
 		return 0;
 	uint64_t left = memory->bytes - offset;
 	status = pages_take(object, offset, offset + (left < MEMORY_PIECE_BYTES ? left : MEMORY_PIECE_BYTES), flags, self);
 	if (status == STATUS_OK)
-		status = memory_move(memory, offset, (uint32_t)gib, false, &moved);
+		status = memory_move(memory, offset, range, false, &moved);
 	pages_give();
 	return status == STATUS_OK ? (int64_t)moved : status;
 }

@@ -98,24 +98,24 @@ static void block_release(struct zone *z, uint32_t number, unsigned order)
 	list_push(z, number, order);
 }
 
-/* A free block of exactly this order outside the GiB, among the first of the list: what is split because none of them will do comes
+/* A free block of exactly this order outside the range, among the first of the list: what is split because none of them will do comes
  * first in the next search. 0: none. */
-static uint32_t block_find(const struct zone *z, unsigned order, uint32_t gib)
+static uint32_t block_find(const struct zone *z, unsigned order, uint64_t range)
 {
 	uint32_t number = z->first[order];
 
-	for (unsigned tries = 0; number && number >> FRAME_ORDER_1G == gib; tries++)
+	for (unsigned tries = 0; number && frame_in_range((hpa_t)number << PAGE_SHIFT, range); tries++)
 		number = tries < SEARCH_MAX ? entry(number)->next : 0;
 	return number;
 }
 
 /* Splits the smallest block that is large enough, so that large ones survive. 0: none. */
-static uint32_t block_take(struct zone *z, unsigned order, uint32_t gib)
+static uint32_t block_take(struct zone *z, unsigned order, uint64_t range)
 {
 	unsigned from = order;
 	uint32_t number;
 
-	while (!(number = block_find(z, from, gib)))
+	while (!(number = block_find(z, from, range)))
 		if (++from > z->order_max)
 			return 0;
 	list_remove(z, number, from);
@@ -136,13 +136,13 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-static enum status alloc(unsigned order, enum frame_type type, uint32_t gib, uint32_t owner, hpa_t *out)
+static enum status alloc(unsigned order, enum frame_type type, uint64_t range, uint32_t owner, hpa_t *out)
 {
 	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
 	assert(order <= z->order_max && type > FRAME_POOL_FREE && type < FRAME_TYPE_COUNT);
 	spin_lock(&frame_lock);
-	uint32_t number = block_take(z, order, gib);
+	uint32_t number = block_take(z, order, range);
 
 	if (number)
 		block_claim(number, order, type, owner);
@@ -155,12 +155,12 @@ static enum status alloc(unsigned order, enum frame_type type, uint32_t gib, uin
 
 enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
 {
-	return alloc(order, type, FRAME_ANY_GIB, owner, out);
+	return alloc(order, type, FRAME_NOWHERE, owner, out);
 }
 
-enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out)
+enum status frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out)
 {
-	return alloc(order, FRAME_GUEST, gib, owner, out);
+	return alloc(order, FRAME_GUEST, range, owner, out);
 }
 
 /* The entry's type must change before the lock is given back: no block may be freed twice. */
@@ -224,6 +224,12 @@ void frame_add_refs(hpa_t hpa, int step)
 	spin_unlock(&frame_lock);
 }
 
+/* As far as the table knows. */
+static bool may_move(const struct frame *f)
+{
+	return f->type == FRAME_GUEST && f->owner != FRAME_OWNER_KERNEL && f->refs == 1 && f->order <= FRAME_ORDER_2M;
+}
+
 void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 {
 	*out = (struct hilum_frames){.saved = saved};
@@ -235,9 +241,9 @@ void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 
 		next = ALIGN_DOWN(at, size) + size < base + bytes ? ALIGN_DOWN(at, size) + size : base + bytes;
 		if (f)
-			*(f->type == FRAME_FREE	   ? &out->range_free
-			  : f->type == FRAME_GUEST ? &out->range_guest
-						   : &out->range_other) += (next - at) >> PAGE_SHIFT;
+			*(f->type == FRAME_FREE ? &out->range_free
+			  : may_move(f)		? &out->range_guest
+						: &out->range_other) += (next - at) >> PAGE_SHIFT;
 	}
 }
 

@@ -60,10 +60,16 @@ static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
  */
 must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
 
-#define FRAME_ANY_GIB UINT32_MAX
+/* A naturally aligned range of 2^order frames in one word: its address | order. */
+#define FRAME_NOWHERE (1ull << 63) /* a range that no RAM is in */
 
-/* The same for FRAME_GUEST, and not from that GiB of host-physical addresses: STATUS_NO_MEMORY also if a bounded search finds none. */
-must_check enum status frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out);
+static inline bool frame_in_range(hpa_t hpa, uint64_t range)
+{
+	return !((hpa ^ range) >> (PAGE_SHIFT + (range & PAGE_MASK)));
+}
+
+/* The same for FRAME_GUEST, and not from that range, in which frames are in use: STATUS_NO_MEMORY also if a bounded search finds none. */
+must_check enum status frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out);
 
 /*
  * Gives back a block from frame_alloc; order, type and owner must be those it was taken with and exactly one

@@ -129,10 +129,10 @@ must_check enum status memory_share(struct memory *a, uint64_t a_offset, struct 
 must_check enum status memory_unshare(struct memory *mem, uint64_t offset);
 
 /*
- * Of the piece at `offset`: its frames become one block, if it has all, single ones, and grains are pieces (FRAME_ANY_GIB); or, its private
- * blocks up to 2 MiB that lie in that GiB go elsewhere. *moved is how many frames have moved, also with STATUS_NO_MEMORY. `look`: how many
+ * Of the piece at `offset`: its frames become one block, if it has all, single ones, and grains are pieces (FRAME_NOWHERE); or, its private
+ * blocks up to 2 MiB that lie in that range (mm/frame.h; of 2 MiB at least) go elsewhere. *moved is how many frames have moved, also with STATUS_NO_MEMORY. `look`: how many
  * would, and nothing changes.
  */
-must_check enum status memory_move(struct memory *mem, uint64_t offset, uint32_t gib, bool look, uint64_t *moved);
+must_check enum status memory_move(struct memory *mem, uint64_t offset, uint64_t range, bool look, uint64_t *moved);
 
 #endif

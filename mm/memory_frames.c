@@ -124,12 +124,12 @@ enum status memory_share(struct memory *a, uint64_t a_offset, struct memory *b, 
 
 /* ---- Moving ---- */
 
-/* The block at `offset` gets frames outside the GiB, with the contents of those from `from` on, which it leaves. */
-static enum status move_block(struct memory *mem, uint64_t offset, hpa_t from, unsigned order, uint32_t gib)
+/* The block at `offset` gets frames outside the range, with the contents of those from `from` on, which it leaves. */
+static enum status move_block(struct memory *mem, uint64_t offset, hpa_t from, unsigned order, uint64_t range)
 {
 	hpa_t to;
 
-	if (frame_alloc_outside(order, gib, mem->owner, &to) != STATUS_OK)
+	if (frame_alloc_outside(order, range, mem->owner, &to) != STATUS_OK)
 		return STATUS_NO_MEMORY;
 	for (uint64_t at = 0; at < PAGE_SIZE << order; at += PAGE_SIZE)
 		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from + at), PAGE_SIZE);
@@ -146,7 +146,7 @@ enum status memory_unshare(struct memory *mem, uint64_t offset)
 	if (!memory_is_shared(mem, offset) || !look_at(mem, offset, HILUM_MAP_READ, &from, &bytes))
 		return STATUS_OK;
 	if (frame_entry(from)->refs > 1)
-		return move_block(mem, offset, from, FRAME_ORDER_4K, FRAME_ANY_GIB);
+		return move_block(mem, offset, from, FRAME_ORDER_4K, FRAME_NOWHERE);
 	place_set(mem, offset, from, FRAME_ORDER_4K, RW);
 	return STATUS_OK;
 }
@@ -157,7 +157,7 @@ static enum status gather(struct memory *mem, uint64_t offset)
 	uint64_t bytes;
 	hpa_t from, to;
 
-	if (frame_alloc_outside(FRAME_ORDER_2M, FRAME_ANY_GIB, mem->owner, &to) != STATUS_OK)
+	if (frame_alloc_outside(FRAME_ORDER_2M, FRAME_NOWHERE, mem->owner, &to) != STATUS_OK)
 		return STATUS_NO_MEMORY;
 	for (uint64_t at = 0; at < MEMORY_PIECE_BYTES && look_at(mem, offset + at, RW, &from, &bytes); at += PAGE_SIZE) {
 		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from), PAGE_SIZE);
@@ -167,7 +167,7 @@ static enum status gather(struct memory *mem, uint64_t offset)
 	return STATUS_OK;
 }
 
-enum status memory_move(struct memory *mem, uint64_t offset, uint32_t gib, bool look, uint64_t *moved)
+enum status memory_move(struct memory *mem, uint64_t offset, uint64_t range, bool look, uint64_t *moved)
 {
 	uint64_t end = mem->bytes - offset < MEMORY_PIECE_BYTES ? mem->bytes : offset + MEMORY_PIECE_BYTES;
 	unsigned singles = 0;
@@ -176,15 +176,15 @@ enum status memory_move(struct memory *mem, uint64_t offset, uint32_t gib, bool 
 
 	*moved = 0;
 	for (uint64_t at = offset, bytes; at < end && status == STATUS_OK; at += bytes) {
-		if (!look_at(mem, at, RW, &hpa, &bytes) || bytes > MEMORY_PIECE_BYTES)
+		if (!look_at(mem, at, HILUM_MAP_READ, &hpa, &bytes) || bytes > MEMORY_PIECE_BYTES)
 			continue;
 		singles += bytes == PAGE_SIZE;
-		if (hpa >> (PAGE_SHIFT + FRAME_ORDER_1G) != gib)
+		if (!frame_in_range(hpa, range) || frame_entry(hpa)->refs > 1)
 			continue;
-		status = look ? STATUS_OK : move_block(mem, at, hpa, order_of(bytes), gib);
+		status = look ? STATUS_OK : move_block(mem, at, hpa, order_of(bytes), range);
 		*moved += status == STATUS_OK ? bytes / PAGE_SIZE : 0;
 	}
-	if (gib != FRAME_ANY_GIB || singles != PIECE_FRAMES || memory_grain(mem) == PAGE_SIZE)
+	if (range != FRAME_NOWHERE || singles != PIECE_FRAMES || memory_grain(mem) == PAGE_SIZE)
 		return status;
 	status = look ? STATUS_OK : gather(mem, offset);
 	*moved = status == STATUS_OK ? PIECE_FRAMES : 0;

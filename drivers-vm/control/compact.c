@@ -7,28 +7,39 @@
 
 #define PIECE_BYTES  0x200000ull
 #define PIECE_ORDER  9u
-#define ORDERS	     19u
-#define GIB_PAGES    0x40000ull
-#define GIBS_MAX     4096u /* of the machine's addresses */
-#define GIB_BYTES    0x40000000ull
+#define ORDERS	     (HILUM_MOVE_ORDER_MAX + 1u)
+#define LEAST_ORDER  13u	/* of a range that is left: what one call counts */
+#define CHUNKS_MAX   0x20000u	/* of 32 MiB, of the machine's addresses */
+#define ROUNDS_MAX   64u
+#define SPOILED_MAX  16u
 #define SURVEY_SLACK_BYTES 0x4000000ull
 #define TURN_NS	     3000000ull
 #define REST_NS	     3000000ull
 #define AT_ONCE_NS   3000000000ull
-#define MARGIN_PAGES 0x1000ull /* that stay free outside */
+#define MARGIN_PAGES 0x400ull /* that stay free outside */
+
+_Static_assert(4096ull << LEAST_ORDER == HILUM_FRAMES_BYTES_MAX, "a chunk is what one call counts");
 
 enum phase {
 	IDLE,
-	SURVEY, /* which GiB can be had free most easily? */
+	SURVEY, /* which range can be had free? */
 	LEAVE,	/* frames leave it */
 	GATHER, /* guests' small pages become large ones */
 };
 
+struct count {
+	uint64_t free, guest, other; /* frames of a range */
+};
+
 static enum phase phase;
-static uint32_t gib;	 /* SURVEY: the next one; LEAVE: the one that is left */
-static uint64_t surveyed; /* pages of RAM that were found so far */
-static uint64_t best_score;
-static uint32_t best_gib;
+static bool wants_all;		  /* also blocks that are no larger than what is free */
+static uint32_t chunk;		  /* SURVEY: the next one, */
+static struct count sum[ORDERS];  /* and the ranges that it is in, so far */
+static uint64_t surveyed;	  /* pages of RAM that were found so far */
+static uint64_t best_score, best; /* a range is its address | order */
+static uint64_t range;		  /* LEAVE: the one that is left; the last one */
+static uint64_t spoiled[SPOILED_MAX]; /* ranges in which frames stay, */
+static unsigned spoiled_count, rounds;
 static uint32_t slot; /* whose memory is next, */
 static uint64_t at;   /* and which piece of it */
 static uint64_t next_ns;
@@ -48,22 +59,19 @@ uint64_t compact_largest_free(const struct hilum_frames *frames)
 	return 0;
 }
 
-static uint64_t free_pages(const struct hilum_frames *frames)
+/* In blocks of these orders. */
+static uint64_t free_pages(const struct hilum_frames *frames, unsigned from, unsigned to)
 {
-	uint64_t sum = 0;
+	uint64_t pages = 0;
 
-	for (unsigned order = 0; order < ORDERS; order++)
-		sum += frames->free[order] << order;
-	return sum;
+	for (unsigned order = from; order < to; order++)
+		pages += (uint64_t)frames->free[order] << order;
+	return pages;
 }
 
 static uint64_t large_bytes(const struct hilum_frames *frames)
 {
-	uint64_t sum = 0;
-
-	for (unsigned order = PIECE_ORDER; order < ORDERS; order++)
-		sum += frames->free[order] << (order + 12);
-	return sum;
+	return free_pages(frames, PIECE_ORDER, ORDERS) * 4096;
 }
 
 static void begin(enum phase next)
@@ -73,24 +81,35 @@ static void begin(enum phase next)
 	at = 0;
 }
 
-bool compact_start(const char *why)
+static void begin_survey(void)
+{
+	begin(SURVEY);
+	chunk = 0;
+	surveyed = best_score = 0;
+	memset(sum, 0, sizeof(sum));
+}
+
+static bool start(const char *why, bool all)
 {
 	struct hilum_frames frames;
 
-	if (phase != IDLE)
+	if (phase != IDLE || !read_frames(&frames, 0, 0))
 		return false;
-	if (!read_frames(&frames, 0, 0))
-		return false;
-	begin(SURVEY);
-	gib = 0;
-	surveyed = best_score = 0;
-	best_gib = GIBS_MAX;
+	begin_survey();
+	wants_all = all;
+	rounds = spoiled_count = 0;
+	range = 0;
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	figures = (struct manager_compaction){.state = "running", .runs = figures.runs + 1, .moved_bytes = figures.moved_bytes,
 					      .before_bytes = compact_largest_free(&frames)};
 	next_ns = manager_clock_ns();
 	event_add("host.compaction", "", "begins: %s", why);
 	return true;
+}
+
+bool compact_start(const char *why)
+{
+	return start(why, false);
 }
 
 static void end(void)
@@ -110,40 +129,76 @@ static void end(void)
 		  (unsigned long)(figures.after_bytes >> 10));
 }
 
-/* How good it would be to have this GiB free; 0: it cannot be, or nothing is in the way there. */
-static uint64_t score(uint64_t range_free, uint64_t range_guest, uint64_t range_other, uint64_t free)
+static bool is_spoiled(uint64_t of, unsigned order)
 {
-	uint64_t outside = free - range_free;
+	for (unsigned i = 0; i < spoiled_count; i++)
+		if (order >= (spoiled[i] & 0xFFF) && (spoiled[i] ^ of) >> (order + 12) == 0)
+			return true;
+	return false;
+}
 
-	if (range_guest == 0 || range_guest + range_free < GIB_PAGES >> 9 || outside < range_guest + MARGIN_PAGES)
+/*
+ * How good it would be to have this range free: 0 if that cannot be, or nothing is in the way there, or what goes out of it would break up
+ * a free block that is no smaller.
+ */
+static uint64_t score(const struct count *c, unsigned order, const struct hilum_frames *frames)
+{
+	bool larger = (4096ull << order) > compact_largest_free(frames) || order == HILUM_MOVE_ORDER_MAX;
+
+	if (c->guest == 0 || c->other != 0 || c->guest + c->free != 1ull << order || !(larger || wants_all) ||
+	    free_pages(frames, 0, order) < c->free + c->guest + MARGIN_PAGES)
 		return 0;
-	return (range_other == 0 && range_free + range_guest == GIB_PAGES ? 2 * GIB_PAGES : 0) + range_free + range_guest / 2;
+	return wants_all ? 1 + (c->free << 32 >> order) : (uint64_t)order << 32 | (c->free + 1);
+}
+
+/* The chunk is the last one of this range of this order? Then the range is looked at. */
+static void survey_range(unsigned order, const struct hilum_frames *frames)
+{
+	uint64_t address = (uint64_t)chunk * HILUM_FRAMES_BYTES_MAX & ~((4096ull << order) - 1), found;
+
+	sum[order].free += frames->range_free;
+	sum[order].guest += frames->range_guest;
+	sum[order].other += frames->range_other;
+	if ((chunk + 1) % (1u << (order - LEAST_ORDER)) != 0)
+		return;
+	found = score(&sum[order], order, frames);
+	if (found > best_score && !is_spoiled(address, order)) {
+		best_score = found;
+		best = address | order;
+	}
+	sum[order] = (struct count){0};
+}
+
+/* Something in the range stays: another one is looked for. */
+static void spoil_range(void)
+{
+	if (spoiled_count == SPOILED_MAX) {
+		begin(GATHER);
+		return;
+	}
+	spoiled[spoiled_count++] = range;
+	begin_survey();
 }
 
 static void survey_one(void)
 {
-	uint64_t range_free = 0, range_guest = 0, range_other = 0, free = 0;
 	struct hilum_frames frames;
 
-	for (uint64_t from = 0; from < GIB_BYTES; from += HILUM_FRAMES_BYTES_MAX) {
-		if (!read_frames(&frames, gib * GIB_BYTES + from, HILUM_FRAMES_BYTES_MAX))
-			continue;
-		range_free += frames.range_free;
-		range_guest += frames.range_guest;
-		range_other += frames.range_other;
-		free = free_pages(&frames);
-	}
-	surveyed += range_free + range_guest + range_other;
-	uint64_t found = score(range_free, range_guest, range_other, free);
-	if (found > best_score) {
-		best_score = found;
-		best_gib = gib;
-	}
+	if (!read_frames(&frames, (uint64_t)chunk * HILUM_FRAMES_BYTES_MAX, HILUM_FRAMES_BYTES_MAX))
+		memset(&frames, 0, sizeof(frames));
+	surveyed += frames.range_free + frames.range_guest + frames.range_other;
+	for (unsigned order = LEAST_ORDER; order < ORDERS; order++)
+		survey_range(order, &frames);
 	/* What is left of RAM is not worth a look: some of it is the kernel's own, and counted nowhere. */
-	if (++gib < GIBS_MAX && (surveyed * 4096 + SURVEY_SLACK_BYTES) * 64 < control_host.memory_bytes * 63)
+	bool whole = (++chunk & 31) == 0;
+	if (chunk < CHUNKS_MAX && (!whole || (surveyed * 4096 + SURVEY_SLACK_BYTES) * 64 < control_host.memory_bytes * 63))
 		return;
-	gib = best_gib;
-	begin(best_score != 0 ? LEAVE : GATHER);
+	if (best_score != 0 && best == range) {
+		spoil_range(); /* it was left just now */
+		return;
+	}
+	range = best;
+	begin(best_score != 0 && rounds++ < ROUNDS_MAX ? LEAVE : GATHER);
 }
 
 /* Moves to the next guest with memory that can move; false: there is none. */
@@ -162,26 +217,42 @@ static void show_progress(void)
 	const struct guest *g = guest_at(slot);
 	unsigned share = (45 * slot + (unsigned)(45 * at / g->config->memory_bytes)) / guest_slots();
 
-	figures.progress = (phase == LEAVE ? 10 : 55) + share;
+	share += phase == LEAVE ? 10 : 55;
+	figures.progress = share > figures.progress ? share : figures.progress; /* there may be several rounds */
+}
+
+/* No device is ever told of its pages: the media of its disks and what is at its switches are in memory. */
+static uint64_t quiet(const struct config_vm *c)
+{
+	bool found = c->nic_count != 0;
+
+	for (unsigned i = 0; i < c->disk_count; i++)
+		found |= c->disk[i].device != NULL;
+	return found ? 0 : HILUM_MEMORY_QUIET;
 }
 
 static void move_one(void)
 {
 	if (!find_piece()) {
 		if (phase == LEAVE)
-			begin(GATHER);
+			begin_survey();
 		else
 			end();
 		return;
 	}
 	const struct guest *g = guest_at(slot);
-	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, phase == LEAVE ? HILUM_MOVE_LEAVE : HILUM_MOVE_GATHER, phase == LEAVE ? gib : 0);
+	uint64_t how = (phase == LEAVE ? HILUM_MOVE_LEAVE : HILUM_MOVE_GATHER) | quiet(g->config);
+	int64_t moved = hc(HC_MEMORY_MOVE, g->memory, at, how, phase == LEAVE ? range : 0);
 	figures.moved_bytes += moved > 0 ? (uint64_t)moved * 4096 : 0;
 	figures.busy += moved == HILUM_E_BUSY;
 	show_progress();
 	at += PIECE_BYTES;
-	if (moved == HILUM_E_NO_MEMORY)
-		slot = CHANNEL_SLOTS; /* there is nowhere to move to */
+	if (moved == HILUM_E_BUSY && phase == LEAVE)
+		spoil_range();
+	else if (moved == HILUM_E_NO_MEMORY && phase == LEAVE)
+		begin(GATHER); /* there is nowhere to move to */
+	else if (moved == HILUM_E_NO_MEMORY)
+		slot = CHANNEL_SLOTS;
 }
 
 static void work_until(uint64_t ns)
@@ -212,7 +283,7 @@ void compact_for(uint64_t bytes)
 
 	if (!read_frames(&frames, 0, 0) || large_bytes(&frames) >= bytes)
 		return;
-	compact_start("a VM that starts wants large pages");
+	start("a VM that starts wants large pages", true);
 	while (phase != IDLE && manager_clock_ns() < until && read_frames(&frames, 0, 0) && large_bytes(&frames) < bytes)
 		work_until(manager_clock_ns() + TURN_NS);
 }

@@ -132,7 +132,7 @@ static bool make_memory(struct guest *g)
 	guard_rest(); /* all of it may be moved, and zeroed in one call */
 	if (c->hugepages && c->prefault)
 		compact_for(c->memory_bytes);
-	int64_t memory = control_memory_create(c->memory_bytes, (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
+	int64_t memory = control_memory_create(c->memory_bytes, HILUM_MEMORY_MOVES | (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
 								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
 								   (c->share ? HILUM_MEMORY_SHARE : 0));
 	guard_go_on();

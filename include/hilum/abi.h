@@ -66,7 +66,7 @@
 #define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
 #define HC_MEMORY_DIGEST     0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's contents */
 #define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
-#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, GiB) -> frames of that piece that have moved */
+#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, range) -> frames of that piece that have moved */
 #define HC_HOST_FRAMES       0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
 #define HC_OBJECT_INFO       0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
 #define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
@@ -184,11 +184,14 @@ struct hilum_shared_page {
 #define HILUM_MEMORY_4K_PAGES (1u << 1) /* never use larger pages */
 #define HILUM_MEMORY_DEVICE   (1u << 2) /* device registers at a host-physical address; excludes the others */
 #define HILUM_MEMORY_SHARE    (1u << 3) /* HC_MEMORY_SHARE may give its pages the frames of others; 4 KiB pages only */
+#define HILUM_MEMORY_MOVES    (1u << 4) /* whoever makes it means to move it: HC_HOST_FRAMES counts it so */
 
 /* HC_MEMORY_SHARE and HC_MEMORY_MOVE: no device is at these pages now, says the caller. */
 #define HILUM_MEMORY_QUIET (1u << 8)
 #define HILUM_MOVE_GATHER  (1u << 0) /* 512 frames become one block of 2 MiB */
-#define HILUM_MOVE_LEAVE   (1u << 1) /* what lies in that GiB of the machine's addresses goes elsewhere */
+#define HILUM_MOVE_LEAVE   (1u << 1) /* what lies in that range of the machine's addresses goes elsewhere */
+#define HILUM_MOVE_ORDER_MIN 9u /* a range is its address | order: 4 KiB << order, a multiple of which the address is; 2 MiB */
+#define HILUM_MOVE_ORDER_MAX 18u /* 1 GiB */
 
 #define HILUM_DIGEST_NONE 0ull /* the page has no frame, or one that is shared already */
 
@@ -552,7 +555,7 @@ struct hilum_last_run {
 struct hilum_frames {
 	uint32_t free[20]; /* blocks of 4 KiB << n that are free in the machine; the last is reserved */
 	uint64_t saved;    /* pages that have a frame less frames, by HC_MEMORY_SHARE */
-	uint64_t range_free, range_guest, range_other; /* frames of the range: free; of memory objects; the kernel's and modules */
+	uint64_t range_free, range_guest, range_other; /* frames of the range: free; that can move, of HILUM_MEMORY_MOVES; others */
 };
 
 _Static_assert(sizeof(struct hilum_call) == 64, "hilum_call");

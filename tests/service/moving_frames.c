@@ -143,7 +143,7 @@ static void move_pages(unsigned turn)
 
 	for (uint64_t at = 0; at < BYTES; at += PIECE) {
 		uint64_t since = service_tsc();
-		int64_t moved = timed(2, hc(HC_MEMORY_MOVE, guests[n].memory, at, HILUM_MOVE_LEAVE, turn & 1), since);
+		int64_t moved = timed(2, hc(HC_MEMORY_MOVE, guests[n].memory, at, HILUM_MOVE_LEAVE, (turn & 1ull) << 30 | HILUM_MOVE_ORDER_MAX), since);
 		moves += moved > 0 ? (unsigned)moved : 0;
 		since = service_tsc();
 		moved = n == LARGE ? timed(2, hc(HC_MEMORY_MOVE, guests[n].memory, at, HILUM_MOVE_GATHER, 0), since) : 0;

@@ -4,6 +4,8 @@ import time
 
 from apiclient import Api
 from harness import BOOT_S, COMMAND_S, PROMPT, Machine, equal, guestconfig, long, true
+import test_guests
+from test_guests import GUEST_S
 from test_life import say
 from test_virtio import guest
 
@@ -179,6 +181,34 @@ def test_two_clones_share_a_third_of_their_memory():
             true(sum_of(console) != before, "its own")
         with at_prompt(api, "two") as console:
             equal(sum_of(console), before, "the other one's file")
+
+
+def compacted(m, api):
+    """The figures of the machine's memory before and after."""
+    before = memory_of(api)
+    api.expect(202, "POST", "/host/compact")
+    return before, until(lambda: (now := memory_of(api))["compaction"]["state"] == "idle" and now, 180, "it ends")
+
+
+def test_compaction_doubles_the_largest_free_block_and_the_guest_there_never_notices():
+    """Two guests take nearly all memory page by page, at the same time; then one goes."""
+    tables = [test_guests.table(name, "neighbour", memory="272M", prefault=False, hugepages=False, cmdline="pages=60000 seconds=1000000")
+              for name in ("one", "two")]
+    text = guestconfig.config_text(*tables, on_last_guest_exit="stay")
+    with Machine(text, {"neighbour": test_guests.guest("neighbour")}, linux=False, api=True, memory="640M", smp=2) as m:
+        api = Api(m)
+        for _ in range(2):
+            m.expect(r"neighbour: second 1 of", BOOT_S)
+        print(memory_of(api), api.vm("one")["stats"])
+        api.act("two", "shutdown", force=True)
+        before, after = compacted(m, api)
+        largest = before["largest_free_bytes"], after["largest_free_bytes"]
+        moved = after["compaction"]["moved_bytes"]
+        print(f"the largest free block was {largest[0] >> 10} KiB and is {largest[1] >> 10} KiB; {moved >> 20} MiB moved")
+        true(largest[1] >= 2 * largest[0] and moved > 0, f"the largest free block was {largest[0]} and is {largest[1]}; {moved} bytes moved")
+        m.expect(r"neighbour: second \d+ of", GUEST_S)
+        m.expect(r"neighbour: second \d+ of", GUEST_S)  # it has verified all of it since
+        equal(api.vm("one")["state"], "running")
 
 
 @long

@@ -230,14 +230,14 @@ static void move_and_share__what_a_device_may_use__is_busy(void **state)
 	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK);
 	assert_int_equal(reach(RAM_GPA, RW), backing(RAM_GPA));
 	assert_int_equal(CALL(HC_MEMORY_SHARE, shared, PAGE_SIZE, shared, 0, 0), HILUM_E_BUSY);
-	assert_int_equal(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, gib), HILUM_E_BUSY);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, gib << 30 | 18), HILUM_E_BUSY);
 	page = backing(RAM_GPA);
 	assert_int_equal(reach(RAM_GPA, RW), page);
 	unsigned flushes = fake_iommu.flushes;
-	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE | HILUM_MEMORY_QUIET, gib) > 0);
+	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE | HILUM_MEMORY_QUIET, gib << 30 | 18) > 0);
 	assert_true(fake_iommu.flushes > flushes);
 	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), HPA_INVALID);
-	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, gib ^ 1) > 0); /* nobody has touched it since */
+	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, (gib ^ 1) << 30 | 18) > 0); /* nobody has touched it since */
 	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK); /* touched again */
 	assert_int_equal(reach(RAM_GPA, RW), backing(RAM_GPA));
 }

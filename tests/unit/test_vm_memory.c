@@ -19,6 +19,7 @@
 #define OTHER_GPA  0x80000000ull  /* where the service VM sees the guests', a GiB each */
 #define PAGES	   1024ull	  /* of each object */
 #define BYTES	   (PAGES * PAGE_SIZE)
+#define GIB_OF(n)  ((uint64_t)(n) << 30 | HILUM_MOVE_ORDER_MAX)
 
 /* Two guests, and a service VM that has mapped the memory of both. Object 2 has large pages and is the second guest's too. */
 enum { FIRST, SECOND, SERVICE, VMS };
@@ -313,10 +314,10 @@ static void leave__pages_of_a_gib__go_to_another_and_nobody_notices(void **state
 	fill(SECOND, 0, 100);
 	assert_int_equal(share(FIRST, 0, SECOND, 0), 1); /* stays: shared */
 	uint64_t gib = frame_of(FIRST, 3) >> 30, frames = frame_count(FRAME_GUEST);
-	int64_t moved = CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, gib);
+	int64_t moved = CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, GIB_OF(gib));
 	assert_int_equal(moved, 512 / 3); /* without page 0 */
-	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 2 * MIB, HILUM_MOVE_LEAVE, gib), 512 / 3 + 1);
-	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, gib), 0);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 2 * MIB, HILUM_MOVE_LEAVE, GIB_OF(gib)), 512 / 3 + 1);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, GIB_OF(gib)), 0);
 	assert_int_equal(frame_count(FRAME_GUEST), frames);
 	for (uint64_t i = 3; i < PAGES; i += 3) {
 		assert_true(frame_of(FIRST, i) >> 30 != gib);
@@ -333,7 +334,7 @@ static void leave__large_block__moves_as_a_block(void **state)
 	(void)state;
 	fill(LARGE, 700, 9);
 	uint64_t gib = frame_of(LARGE, 700) >> 30;
-	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[LARGE], 2 * MIB, HILUM_MOVE_LEAVE, gib), 512);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[LARGE], 2 * MIB, HILUM_MOVE_LEAVE, GIB_OF(gib)), 512);
 	assert_true(frame_of(LARGE, 700) >> 30 != gib);
 	assert_int_equal(read_page(LARGE, 700, false), 9);
 	assert_true(maps(LARGE, 512, false, RW, &bytes));
@@ -349,7 +350,7 @@ static void leave__nowhere_to_go__some_may_have_moved_and_all_is_there(void **st
 	uint64_t gib = frame_of(FIRST, 0) >> 30;
 	failing_after = 7;
 	failing_on = true;
-	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, gib), HILUM_E_NO_MEMORY);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, GIB_OF(gib)), HILUM_E_NO_MEMORY);
 	failing_after = FAILING_NONE;
 	for (uint64_t i = 0; i < 20; i++) {
 		assert_int_equal(frame_of(FIRST, i) >> 30 != gib, i < 7);
@@ -405,18 +406,18 @@ static void leave__whole_gib__largest_free_block_grows(void **state)
 	/* Every second block of 2 MiB of the upper GiB is a guest's. */
 	for (uint64_t i = 0; i < PAGES; i++)
 		fill(FIRST, i, 1 + i);
-	while (frame_alloc_outside(FRAME_ORDER_2M, 0, 1, &holes[n]) == STATUS_OK)
+	while (frame_alloc_outside(FRAME_ORDER_2M, GIB_OF(0), 1, &holes[n]) == STATUS_OK)
 		n++;
 	assert_int_equal(n, 16);
 	for (unsigned i = 0; i < n; i += 2)
 		frame_free(holes[i], FRAME_ORDER_2M, FRAME_GUEST, 1);
 	for (uint64_t piece = 0; piece < BYTES; piece += 2 * MIB)
-		assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], piece, HILUM_MOVE_LEAVE, 0), 512);
+		assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], piece, HILUM_MOVE_LEAVE, GIB_OF(0)), 512);
 	for (unsigned i = 1; i < n; i += 2)
 		frame_free(holes[i], FRAME_ORDER_2M, FRAME_GUEST, 1);
 	uint32_t before = figures().free[FRAME_ORDER_2M + 4]; /* 32 MiB, which is all that the upper GiB has */
 	for (uint64_t piece = 0; piece < BYTES; piece += 2 * MIB)
-		assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], piece, HILUM_MOVE_LEAVE, 1), 512);
+		assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], piece, HILUM_MOVE_LEAVE, GIB_OF(1)), 512);
 	assert_int_equal(figures().free[FRAME_ORDER_2M + 4], before + 1);
 	for (uint64_t i = 0; i < PAGES; i++)
 		assert_int_equal(read_page(FIRST, i, i % 2), 1 + i);
@@ -540,7 +541,7 @@ static void step_move(void)
 
 	failing_after = pick(4) ? FAILING_NONE : (int)pick(5);
 	int64_t moved = CALL(HC_MEMORY_MOVE, memory[n], pick(BYTES / (2 * MIB)) * 2 * MIB, pick(2) ? HILUM_MOVE_GATHER : HILUM_MOVE_LEAVE,
-			     pick(2));
+			     GIB_OF(pick(2)));
 	failing_after = FAILING_NONE;
 	assert_true(moved >= 0 || moved == HILUM_E_NO_MEMORY);
 	model.moves += moved > 0;

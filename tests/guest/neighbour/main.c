@@ -1,27 +1,26 @@
 /*
  * A quiet neighbour: fills memory with a pattern, verifies it again and again for seconds=N (default 5), and
- * says so once a second. Shows that another VM did it no harm.
+ * says so once a second. pages=N is how much. Shows that another VM did it no harm.
  */
 #include "tests/guest/lib/clock.h"
 #include "tests/guest/lib/cpu.h"
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/text.h"
 
-#define BUFFER_PAGES    256
+#define DEFAULT_PAGES   256
 #define DEFAULT_SECONDS 5
-#define WORDS           (BUFFER_PAGES * 4096u / 8)
 
 static uint64_t pattern(uint64_t i)
 {
 	return (i + 1) * 0x9E3779B97F4A7C15ull;
 }
 
-static bool verify(const volatile uint64_t *buffer)
+static bool verify(const volatile uint64_t *buffer, uint64_t words)
 {
-	for (unsigned i = 0; i < WORDS; i++) {
+	for (uint64_t i = 0; i < words; i++) {
 		if (buffer[i] == pattern(i))
 			continue;
-		test_fail("word %u at %p changed to %lx", i, (const void *)&buffer[i], buffer[i]);
+		test_fail("word %lu at %p changed to %lx", i, (const void *)&buffer[i], buffer[i]);
 		return false;
 	}
 	return true;
@@ -30,10 +29,11 @@ static bool verify(const volatile uint64_t *buffer)
 static void neighbour(void)
 {
 	uint64_t seconds = test_option("seconds", DEFAULT_SECONDS), passes = 0;
-	uint64_t *buffer = guest_alloc_pages(BUFFER_PAGES);
+	uint64_t pages = test_option("pages", DEFAULT_PAGES), words = pages * 4096 / 8;
+	uint64_t *buffer = guest_alloc_pages((unsigned)pages);
 	uint64_t last;
 
-	for (unsigned i = 0; i < WORDS; i++)
+	for (uint64_t i = 0; i < words; i++)
 		buffer[i] = pattern(i);
 	irq_enable(); /* none comes; but Bochs lets the host's through only where this is on */
 	for (uint64_t s = 0; s < seconds; s++) {
@@ -43,7 +43,7 @@ static void neighbour(void)
 		do {
 			uint64_t now;
 
-			if (!verify(buffer))
+			if (!verify(buffer, words))
 				return;
 			passes++;
 			now = rdtsc();

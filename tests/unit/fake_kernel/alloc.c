@@ -87,11 +87,11 @@ enum status __wrap_frame_alloc(unsigned order, enum frame_type type, uint32_t ow
 	return status;
 }
 
-enum status __real_frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out);
+enum status __real_frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out);
 
-enum status __wrap_frame_alloc_outside(unsigned order, uint32_t gib, uint32_t owner, hpa_t *out)
+enum status __wrap_frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out)
 {
-	enum status status = fails_now() ? STATUS_NO_MEMORY : __real_frame_alloc_outside(order, gib, owner, out);
+	enum status status = fails_now() ? STATUS_NO_MEMORY : __real_frame_alloc_outside(order, range, owner, out);
 
 	if (status == STATUS_OK)
 		ASAN_UNPOISON_MEMORY_REGION(fake_ram + *out, PAGE_SIZE << order);
