@@ -24,13 +24,6 @@ KERNEL_CFLAGS := $(RETPOLINE) $(HERE) -std=gnu11 -O2 -g -ffreestanding -fno-buil
 	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
 
-# What runs at boot, at a change, or at the end is made small; what an exit runs through is made fast.
-KERNEL_SMALL := boot/%.c arch/x86_64/acpi%.c arch/x86_64/features.c arch/x86_64/format.c arch/x86_64/ioapic.c arch/x86_64/log%.c \
-	arch/x86_64/panic.c arch/x86_64/symbols.c arch/x86_64/tsc.c kernel/cpuid.c kernel/device.c kernel/host.c kernel/object.c \
-	kernel/sched_place.c kernel/start.c kernel/state.c kernel/vm.c mm/amdvi.c mm/host_pt.c mm/init.c mm/iommu.c mm/pool.c mm/vtd.c \
-	vmx/control.c vmx/failure.c vmx/state.c vmx/vmx.c svm/state.c svm/svm.c
-$(patsubst %,$(B)/%.o,$(filter $(KERNEL_SMALL),$(KERNEL_C))): KERNEL_CFLAGS += -Os
-
 # Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
 GCC_INCLUDE := $(shell $(CC) -print-file-name=include)
 SERVICE_CFLAGS := $(RETPOLINE) $(HERE) -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mno-red-zone -mgeneral-regs-only \
@@ -58,9 +51,11 @@ $(B)/%.bin: $(B)/%.elf
 	$(Q)objcopy -O binary -j .text -j .rodata -j .data $< $@
 
 # What runs at boot, at an end or for an operator is compiled for size: the budget of .text is for the paths that guests wait on.
-KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c) $(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c log.c log_screen.c \
-	log_serial.c panic.c speculation.c symbols.c trap.c tsc.c) $(addprefix kernel/,device.c host.c start.c state.c) \
-	$(addprefix mm/,amdvi.c host_pt.c init.c iommu.c mmio.c vtd.c) $(addprefix vmx/,control.c failure.c vmx.c) svm/svm.c
+KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c arch/x86_64/log*.c) \
+	$(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c panic.c speculation.c symbols.c trap.c tsc.c) \
+	$(addprefix kernel/,cpuid.c device.c host.c object.c sched_place.c start.c state.c vm.c) \
+	$(addprefix mm/,amdvi.c host_pt.c init.c iommu.c mmio.c pool.c vtd.c) \
+	$(addprefix vmx/,control.c failure.c state.c vmx.c) $(addprefix svm/,state.c svm.c)
 $(KERNEL_SMALL:%=$(B)/%.o): KERNEL_CFLAGS += -Os
 
 KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
