@@ -102,7 +102,7 @@ static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags,
 	if (flags > UINT32_MAX)
 		return STATUS_INVALID;
 	TRY(flags == HILUM_MEMORY_DEVICE ? memory_wrap_device(base, bytes, &memory)
-					 : memory_create(bytes, (uint32_t)flags, flags & HILUM_MEMORY_MOVES ? v->vm->id : FRAME_OWNER_KERNEL, &memory));
+					 : memory_create(bytes, (uint32_t)flags, flags & HILUM_MEMORY_MOVES ? FRAME_OWNER_MOVES : 0, &memory));
 	struct memory_object *m = memory_object_create(&memory, NULL);
 	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }

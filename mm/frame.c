@@ -224,12 +224,6 @@ void frame_add_refs(hpa_t hpa, int step)
 	spin_unlock(&frame_lock);
 }
 
-/* As far as the table knows. */
-static bool may_move(const struct frame *f)
-{
-	return f->type == FRAME_GUEST && f->owner != FRAME_OWNER_KERNEL && f->refs == 1 && f->order <= FRAME_ORDER_2M;
-}
-
 void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 {
 	*out = (struct hilum_frames){.saved = saved};
@@ -242,8 +236,8 @@ void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 		next = ALIGN_DOWN(at, size) + size < base + bytes ? ALIGN_DOWN(at, size) + size : base + bytes;
 		if (f)
 			*(f->type == FRAME_FREE ? &out->range_free
-			  : may_move(f)		? &out->range_guest
-						: &out->range_other) += (next - at) >> PAGE_SHIFT;
+			  : f->owner == FRAME_OWNER_MOVES && f->refs == 1 && f->order <= FRAME_ORDER_2M ? &out->range_guest
+													: &out->range_other) += (next - at) >> PAGE_SHIFT;
 	}
 }
 

@@ -39,13 +39,14 @@ enum frame_type {
 };
 
 #define FRAME_OWNER_KERNEL 0u
+#define FRAME_OWNER_MOVES  1u /* a memory object with HILUM_MEMORY_MOVES */
 
 /* One entry. A block in use may keep anything in next and prev: they belong to the owner of the block then.
  */
 struct frame {
 	uint32_t next,
 		prev;	/* frame numbers, 0 for none (frame 0 is never free): neighbours in a free list */
-	uint32_t owner; /* FRAME_OWNER_KERNEL or the id given at allocation */
+	uint32_t owner; /* FRAME_OWNER_*, or what was given at allocation */
 	uint16_t refs;	/* users of a block in use, at least 1 */
 	uint8_t type;	/* enum frame_type */
 	uint8_t order;	/* of the block; meaningless in tails */

@@ -148,7 +148,7 @@ static uint64_t score(const struct count *c, unsigned order, const struct hilum_
 	if (c->guest == 0 || c->other != 0 || c->guest + c->free != 1ull << order || !(larger || wants_all) ||
 	    free_pages(frames, 0, order) < c->free + c->guest + MARGIN_PAGES)
 		return 0;
-	return wants_all ? 1 + (c->free << 32 >> order) : (uint64_t)order << 32 | (c->free + 1);
+	return wants_all ? (c->free << 27 >> order) * 32 + order : (uint64_t)order << 32 | c->free;
 }
 
 /* The chunk is the last one of this range of this order? Then the range is looked at. */
@@ -221,7 +221,7 @@ static void show_progress(void)
 	figures.progress = share > figures.progress ? share : figures.progress; /* there may be several rounds */
 }
 
-/* No device is ever told of its pages: the media of its disks and what is at its switches are in memory. */
+/* HILUM_MEMORY_QUIET if no device is ever told of its pages: its disks are in memory, and it has no network card. */
 static uint64_t quiet(const struct config_vm *c)
 {
 	bool found = c->nic_count != 0;

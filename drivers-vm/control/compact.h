@@ -1,8 +1,8 @@
 /*
- * Makes large blocks of free memory, by moving guests' frames while they run: first out of the largest range of the machine's
- * addresses, of 32 MiB to 1 GiB, that can be had free and is larger than all that is free, one after the other; then 512 pages of 4 KiB at a time into blocks of 2 MiB where guests may have large pages. In turns of a few
- * milliseconds from the main loop, or at one go before a start that wants large pages. The kernel moves; guests never notice but by the
- * time it takes.
+ * Makes large blocks of free memory, by moving guests' frames while they run: first out of the largest range of the machine's addresses, of
+ * 32 MiB to 1 GiB, that can be had free and is larger than all that is free, one after the other; then 512 pages of 4 KiB at a time into
+ * blocks of 2 MiB where guests may have large pages. In turns of a few milliseconds from the main loop, or at one go before a start that
+ * wants large pages. The kernel moves; guests never notice but by the time it takes.
  */
 #ifndef DRIVERS_VM_CONTROL_COMPACT_H
 #define DRIVERS_VM_CONTROL_COMPACT_H

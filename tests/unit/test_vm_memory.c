@@ -327,6 +327,46 @@ static void leave__pages_of_a_gib__go_to_another_and_nobody_notices(void **state
 	assert_frames(342);
 }
 
+static void leave__range_of_2_mib__only_what_is_in_it_moves(void **state)
+{
+	hpa_t before[PAGES];
+	unsigned inside = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < PAGES; i++) {
+		fill(FIRST, i, 100 + i);
+		before[i] = frame_of(FIRST, i);
+	}
+	uint64_t range = ALIGN_DOWN(before[512], 2 * MIB);
+	for (uint64_t i = 0; i < 512; i++)
+		inside += before[i] - range < 2 * MIB;
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, range | HILUM_MOVE_ORDER_MIN), inside);
+	for (uint64_t i = 0; i < PAGES; i++) {
+		bool moves = i < 512 && before[i] - range < 2 * MIB;
+		assert_int_equal(frame_of(FIRST, i) != before[i], moves);
+		assert_true(!moves || frame_of(FIRST, i) - range >= 2 * MIB);
+		assert_int_equal(read_page(FIRST, i, i % 2), 100 + i);
+	}
+	assert_true(CALL(HC_MEMORY_MOVE, memory[FIRST], 2 * MIB, HILUM_MOVE_LEAVE, range | HILUM_MOVE_ORDER_MIN) > 0);
+	assert_int_equal(read_page(FIRST, 512, true), 612);
+}
+
+static void leave__page_whose_other_user_has_gone__moves_and_can_be_written(void **state)
+{
+	(void)state;
+	fill(FIRST, 0, 100);
+	fill(SECOND, 0, 100);
+	assert_int_equal(share(FIRST, 0, SECOND, 0), 1);
+	uint64_t gib = frame_of(FIRST, 0) >> 30;
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, GIB_OF(gib)), 0);
+	assert_int_equal(write_page(SECOND, 0, 101, false), STATUS_OK);
+	assert_int_equal(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, GIB_OF(gib)), 1);
+	assert_true(frame_of(FIRST, 0) >> 30 != gib);
+	assert_int_equal(write_page(FIRST, 0, 102, false), STATUS_OK);
+	assert_int_equal(read_page(FIRST, 0, true), 102);
+	assert_int_equal(read_page(SECOND, 0, true), 101);
+}
+
 static void leave__large_block__moves_as_a_block(void **state)
 {
 	uint64_t bytes;
@@ -631,6 +671,8 @@ int main(void)
 		TEST(share__mapping_made_later__cannot_write_either),
 		TEST(digest__tells_contents_apart_and_nothing_of_other_pages),
 		TEST(leave__pages_of_a_gib__go_to_another_and_nobody_notices),
+		TEST(leave__range_of_2_mib__only_what_is_in_it_moves),
+		TEST(leave__page_whose_other_user_has_gone__moves_and_can_be_written),
 		TEST(leave__large_block__moves_as_a_block),
 		TEST(leave__nowhere_to_go__some_may_have_moved_and_all_is_there),
 		TEST(gather__single_frames__become_a_block_that_is_mapped_large),
