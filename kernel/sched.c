@@ -225,6 +225,7 @@ void sched_spins(struct vcpu *v)
 	struct cpu *cpu = v->cpu;
 	struct vm *vm = v->vm;
 
+	v->spun = v->pauses_unfiltered; /* it may not be in a loop at all */
 	if (cpu->realtime.first == NULL && first_by_weight(cpu) == NULL)
 		return;
 	cpu->resched = true;
@@ -291,17 +292,18 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	forward_on_own_time(v);
 	if (cpu_count > 1)
 		publish(cpu, v, now_tsc);
-	if (unlikely((v->vm->waiting[cpu->arch.id] != 0) != v->watches_pause)) {
+	if (unlikely((v->vm->waiting[cpu->arch.id] != 0 && !v->spun) != v->watches_pause)) {
 		v->watches_pause = !v->watches_pause;
 		virt->watch_pause(v, v->watches_pause);
 	}
 	if (cpu->fair.first != NULL || cpu->loose.first != NULL || cpu->realtime.first != NULL)
-		slice_limit(cpu, now_tsc + tsc_from_ns(SCHED_SLICE_NS));
+		slice_limit(cpu, now_tsc + tsc_from_ns(v->spun ? SCHED_SPUN_NS : SCHED_SLICE_NS));
 	else
 		cpu_timer_cancel(&cpu->slice);
 	if (unlikely(v->cap.rate != 0))
 		slice_limit(cpu, now_tsc + sched_limit_left(v));
 	if (unlikely(cpu->refills.first != NULL))
 		slice_limit(cpu, cpu->refills.first->key);
+	v->spun = false;
 	return v;
 }

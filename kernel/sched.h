@@ -17,6 +17,7 @@
 #define SCHED_BUDGET_DEFAULT 900u /* of service VMs */
 #define SCHED_SLICE_NS       4000000ull
 #define SCHED_BALANCE_NS     20000000ull
+#define SCHED_SPUN_NS	     250000ull /* where each PAUSE exits: the turn after one in which it did, in which none does */
 
 /*
  * A vCPU of a higher rank that becomes ready waits this long at most for a guest on its core: long enough for a guest to ring a doorbell

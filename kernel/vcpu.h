@@ -153,6 +153,8 @@ struct vcpu {
 	bool by_weight;    /* in `fair` or `loose` of its core */
 	bool arrives;      /* from another core: virtual_time is relative */
 	bool watches_pause; /* PAUSE exits: another of its VM waits on this core */
+	bool pauses_unfiltered; /* each one does, not only one of a long loop: the backend says so */
+	bool spun;         /* it was made to yield so, and is let alone for its next turn, a short one */
 	uint64_t cores;    /* bit n: core n may have it; changes under the object lock */
 	struct cpu *booked; /* whose `reserved` or `dedicated` counts it, or NULL; object lock */
 	struct hilum_schedule schedule; /* as asked for last; written under the object lock, then SCHEDULE is requested */

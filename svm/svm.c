@@ -121,7 +121,8 @@ static void svm_watch_pause(struct vcpu *v, bool watch)
 {
 	struct vmcb *c = svm_vmcb(v);
 
-	if (!svm_features.pause_filter)
+	v->pauses_unfiltered = !svm_features.pause_filter;
+	if (v->pauses_unfiltered)
 		VMCB_SET(c, intercept_misc1, (c->intercept_misc1 & ~INTERCEPT(VMEXIT_PAUSE)) | (watch ? INTERCEPT(VMEXIT_PAUSE) : 0));
 }
 
