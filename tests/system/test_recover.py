@@ -8,7 +8,7 @@ import time
 from apiclient import Api
 from gpt import state_disk
 from harness import BOOT_S, COMMAND_S, PROMPT, Failed, Machine, bochs, equal, guestconfig, long, quick, true
-from test_cli import Operator
+from test_cli import Operator as Workstation
 from test_drivers import VIRTIO, disk
 from test_restart import COMPLAINTS, PORT, WRITER, settings
 from test_virtio import Files, guest, table
@@ -82,7 +82,7 @@ def what_there_is(api):
 def test_command_line_connects_again():
     tables = guest(debug_crash=PORT)
     with Machine(guestconfig.config_text(tables), api=True) as m, tempfile.TemporaryDirectory() as home:
-        hilum = Operator(m, home)
+        hilum = Workstation(m, home)
         m.prompt()
         console, events = hilum.spawn("console", "linux"), hilum.spawn("events", "--follow")
         events.expect("vm.started")
