@@ -190,23 +190,30 @@ const struct verb verb_audit = {
 	.run = run_audit,
 };
 
-static enum cli_exit run_restart_driver(const struct cli_options *options, char **operands, int count)
+enum cli_exit host_ask(const struct cli_options *options, const char *place, const char *failure, const char *done)
 {
-	char *path = http_path("/driver/restart");
+	char *path = http_path(place);
 	const struct http_request request = {.method = "POST", .path = path};
 	struct http_session session;
 	struct http_reply reply = {0};
 	enum cli_exit status = http_open(&session, options);
 
-	(void)operands, (void)count;
 	if (status == CLI_OK)
-		status = http_call(&session, &request, "Failed to restart the driver VM", &reply);
-	if (status == CLI_OK)
-		puts(options->json ? "{}" : "The driver VM is being restarted");
+		status = http_call(&session, &request, failure, &reply);
+	if (status == CLI_OK && options->json && reply.json != NULL)
+		json_print(reply.json);
+	else if (status == CLI_OK)
+		puts(options->json ? "{}" : done);
 	http_free(&reply);
 	http_close(&session);
 	free(path);
 	return status;
+}
+
+static enum cli_exit run_restart_driver(const struct cli_options *options, char **operands, int count)
+{
+	(void)operands, (void)count;
+	return host_ask(options, "/driver/restart", "Failed to restart the driver VM", "The driver VM is being restarted");
 }
 
 const struct verb verb_restart_driver = {

@@ -86,23 +86,9 @@ const struct verb verb_memtune = {
 
 static enum cli_exit run_compact(const struct cli_options *options, char **operands, int count)
 {
-	char *path = http_path("/host/compact");
-	const struct http_request request = {.method = "POST", .path = path};
-	struct http_session session;
-	struct http_reply reply = {0};
-	enum cli_exit status = http_open(&session, options);
-
 	(void)operands, (void)count;
-	if (status == CLI_OK)
-		status = http_call(&session, &request, "Failed to compact the machine's memory", &reply);
-	if (status == CLI_OK && options->json)
-		json_print(reply.json);
-	else if (status == CLI_OK)
-		puts("Memory is being compacted; 'hilum host' shows how far it is");
-	http_free(&reply);
-	http_close(&session);
-	free(path);
-	return status;
+	return host_ask(options, "/host/compact", "Failed to compact the machine's memory",
+			"Memory is being compacted; 'hilum host' shows how far it is");
 }
 
 const struct verb verb_compact = {
