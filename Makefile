@@ -35,11 +35,15 @@ DRIVER_SRC  := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/driver/*.c))
 CONTROL_SRC := $(RUNTIME_SRC) $(sort $(wildcard drivers-vm/control/*.c drivers-vm/control/*/*.c)) $(B)/web_files.c
 service_obj  = $(patsubst %,$(B)/service/%.o,$(1))
 
-.PHONY: all kernel services help clean
+.PHONY: all kernel services help clean format
 all: kernel services
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## make format          C files as .clang-format says (check/format looks)
+format:
+	$(Q)git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
 ## make kernel          build/hilum.elf
 kernel: $(B)/hilum.elf

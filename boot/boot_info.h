@@ -7,11 +7,11 @@
 
 #include "arch/x86_64/types.h"
 
-#define BOOT_RANGES_MAX	     128u
+#define BOOT_RANGES_MAX      128u
 #define BOOT_MODULES_MAX     64u
 #define BOOT_MODULE_NAME_MAX 128u /* bytes with the NUL: the module's whole Multiboot2 string */
 #define BOOT_CMDLINE_MAX     512u
-#define BOOT_RSDP_BYTES	     36u
+#define BOOT_RSDP_BYTES      36u
 
 /* In rising priority: where two ranges overlap, the greater type wins. */
 enum boot_range_type {
@@ -23,7 +23,7 @@ enum boot_range_type {
 };
 
 struct boot_range {
-	hpa_t base;	/* page-aligned */
+	hpa_t base;     /* page-aligned */
 	uint64_t bytes; /* page-aligned, never 0 */
 	enum boot_range_type type;
 };
@@ -45,8 +45,7 @@ struct boot_screen {
 };
 
 struct boot_info {
-	struct boot_range
-		ranges[BOOT_RANGES_MAX]; /* sorted by base, disjoint, neighbours of one type merged */
+	struct boot_range ranges[BOOT_RANGES_MAX]; /* sorted by base, disjoint, neighbours of one type merged */
 	uint32_t range_count;
 	uint32_t module_count;
 	struct boot_module modules[BOOT_MODULES_MAX];

@@ -22,9 +22,8 @@
 #define HPET_BYTES   0x400u
 #define LOW_BYTES    0x8000ull /* the BIOS's and the boot loader's low areas are left alone */
 
-extern uint64_t boot_pd_early[EARLY_PAGES]; /* entry.asm */
-_Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top,
-				 void (*fn)(struct cpu *)); /* ap_start.asm */
+extern uint64_t boot_pd_early[EARLY_PAGES];                                                      /* entry.asm */
+_Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top, void (*fn)(struct cpu *)); /* ap_start.asm */
 _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
 struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
@@ -121,7 +120,7 @@ static void complain(const char *name, const char *what)
 
 static void read_acpi(void)
 {
-	const struct acpi_access access = {early_map, complain};
+	const struct acpi_access access = { early_map, complain };
 
 	if (!info.has_rsdp)
 		log_warn("the boot loader passes no ACPI root pointer: one core, no IOAPIC, no PCIe");

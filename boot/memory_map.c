@@ -8,8 +8,7 @@ static hpa_t min_hpa(hpa_t a, hpa_t b)
 }
 
 /* The greatest type that the map and `added` give to `at`, and where that may change next. */
-static enum boot_range_type type_at(const struct boot_info *info, const struct boot_range *added, hpa_t at,
-				    hpa_t *next)
+static enum boot_range_type type_at(const struct boot_info *info, const struct boot_range *added, hpa_t at, hpa_t *next)
 {
 	enum boot_range_type type = BOOT_RANGE_NONE;
 
@@ -43,7 +42,7 @@ enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, e
 	}
 	if (!bytes || base >= end)
 		return STATUS_OK;
-	const struct boot_range added = {base, end - base, type};
+	const struct boot_range added = { base, end - base, type };
 
 	for (hpa_t at = 0, next; at < HPA_LIMIT; at = next) {
 		struct boot_range *last = count ? &map[count - 1] : NULL;
@@ -56,7 +55,7 @@ enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, e
 		else if (count == BOOT_RANGES_MAX)
 			return STATUS_NO_MEMORY;
 		else
-			map[count++] = (struct boot_range){at, next - at, type};
+			map[count++] = (struct boot_range){ at, next - at, type };
 	}
 	memcpy(info->ranges, map, sizeof(map));
 	info->range_count = count;

@@ -10,8 +10,7 @@
  * to whole pages, everything else grows to them; what lies beyond 2^52 is cut off. STATUS_NO_MEMORY: more
  * than BOOT_RANGES_MAX ranges would result; the map is unchanged.
  */
-must_check enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes,
-				      enum boot_range_type type);
+must_check enum status memory_map_add(struct boot_info *info, hpa_t base, uint64_t bytes, enum boot_range_type type);
 
 /* Base of the highest free place for `bytes` bytes below `limit`, both multiples of `align`, which it is aligned to (a power of
  * two, a page at least); HPA_INVALID: none. */

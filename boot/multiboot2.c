@@ -69,7 +69,7 @@ static void read_framebuffer(const struct tag *t, struct boot_info *info)
 {
 	const uint8_t *data = t->data;
 	uint32_t bits_per_cell = 16;
-	struct boot_screen s = {.type = BOOT_SCREEN_TEXT};
+	struct boot_screen s = { .type = BOOT_SCREEN_TEXT };
 
 	if (t->bytes < 30)
 		return;
@@ -84,8 +84,8 @@ static void read_framebuffer(const struct tag *t, struct boot_info *info)
 	} else if (data[29] != FRAMEBUFFER_TEXT) {
 		return;
 	}
-	if (s.width >= 8 && s.width <= 16384 && s.height >= 16 && s.height <= 16384 &&
-	    s.pitch_bytes <= 1u << 17 && s.width * bits_per_cell / 8 <= s.pitch_bytes)
+	if (s.width >= 8 && s.width <= 16384 && s.height >= 16 && s.height <= 16384 && s.pitch_bytes <= 1u << 17 &&
+	    s.width * bits_per_cell / 8 <= s.pitch_bytes)
 		info->screen = s;
 }
 
@@ -156,7 +156,7 @@ const char *multiboot2_parse(const void *mbi, size_t bytes, struct boot_info *in
 
 		if (at > bytes || bytes - at < TAG_HEADER_BYTES)
 			return "it has no end tag";
-		t = (struct tag){p + at, (uint32_t)load_le(p + at, 4), (uint32_t)load_le(p + at + 4, 4)};
+		t = (struct tag){ p + at, (uint32_t)load_le(p + at, 4), (uint32_t)load_le(p + at + 4, 4) };
 		if (t.bytes < TAG_HEADER_BYTES || t.bytes > bytes - at)
 			return "a tag's length is impossible";
 		if (t.type == TAG_END)

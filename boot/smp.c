@@ -15,9 +15,9 @@
 #include "arch/x86_64/string.h"
 #include "arch/x86_64/tsc.h"
 
-#define LOW_LIMIT	 0xA0000ull
-#define INIT_DELAY_US	 10000u
-#define XAPIC_ID_MAX	 0xFEu
+#define LOW_LIMIT     0xA0000ull
+#define INIT_DELAY_US 10000u
+#define XAPIC_ID_MAX  0xFEu
 
 extern const uint8_t ap_trampoline[], ap_trampoline_end[]; /* ap_start.asm */
 
@@ -85,8 +85,9 @@ static bool wait_online(const struct cpu_arch *arch, uint64_t us)
 	return false;
 }
 
-/* For each start-up IPI. The SDM's 200 microseconds before the second are too short for emulators, and 64 emulated cores on two real ones need seconds. */
-static const uint32_t start_timeouts_us[] = {20000, 10000000};
+/* For each start-up IPI. The SDM's 200 microseconds before the second are too short for emulators, and 64 emulated cores on two real ones
+ * need seconds. */
+static const uint32_t start_timeouts_us[] = { 20000, 10000000 };
 
 static bool start_core(uint32_t apic_id)
 {

@@ -38,7 +38,7 @@ static inline void backend_requeue_event(struct vcpu *v, uint64_t event)
  * The vendor's `inject` asks vcpu_next_event; its `flush` makes the core forget what older nested tables said.
  */
 static inline __attribute__((always_inline)) bool backend_ready_to_enter(struct vcpu *v, void (*inject)(struct vcpu *v),
-									 void (*flush)(struct vcpu *v))
+                                                                         void (*flush)(struct vcpu *v))
 {
 	struct cpu *cpu = v->cpu;
 

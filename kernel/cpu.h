@@ -14,7 +14,7 @@ enum cpu_irq {
 	CPU_IRQ_DEVICE_LAST = 0xDF,
 	CPU_IRQ_TIMER = 0xE8,
 	CPU_IRQ_KICK = 0xE9,
-	CPU_IRQ_FAULT = 0xEA, /* the IOMMU stopped a device */
+	CPU_IRQ_FAULT = 0xEA,  /* the IOMMU stopped a device */
 	CPU_IRQ_POSTED = 0xEB, /* the guest that runs has something in its IRR: the CPU's own; in root mode as a kick */
 };
 
@@ -32,37 +32,37 @@ struct cpu {
 	struct cpu_arch arch; /* first, as arch/ expects */
 
 	/* shared */
-	uint64_t epoch;      /* quiescent points passed; written by this core only */
-	bool health_asked;   /* look at the machine-check banks */
-	struct vcpu *inbox;  /* vCPUs that other cores want looked at, referenced: a stack, taken whole */
-	uint64_t load;       /* weights of all that share the core by weight now; this and the next two are estimates for others */
+	uint64_t epoch;            /* quiescent points passed; written by this core only */
+	bool health_asked;         /* look at the machine-check banks */
+	struct vcpu *inbox;        /* vCPUs that other cores want looked at, referenced: a stack, taken whole */
+	uint64_t load;             /* weights of all that share the core by weight now; this and the next two are estimates for others */
 	uint64_t frame, frame_tsc; /* its virtual time at that moment, comparable between cores */
-	struct vcpu *dedicated; /* the core is its alone, or NULL; changes under the object lock */
-	uint32_t reserved;   /* per mille that are promised to vCPUs; object lock */
-	struct cpu *first_thread; /* of the same core; there: */
-	uint64_t core_word;       /* whose core it is (sched_smt.c) */
-	struct cpu *core_waiter;  /* a thread that was refused, or NULL */
+	struct vcpu *dedicated;    /* the core is its alone, or NULL; changes under the object lock */
+	uint32_t reserved;         /* per mille that are promised to vCPUs; object lock */
+	struct cpu *first_thread;  /* of the same core; there: */
+	uint64_t core_word;        /* whose core it is (sched_smt.c) */
+	struct cpu *core_waiter;   /* a thread that was refused, or NULL */
 
 	/* scheduler */
-	struct vcpu *current; /* being run, or NULL while idle */
-	struct vcpu *next;    /* direct switch: run this one without asking the run queue */
-	struct vcpu *loaded;  /* whose registers (MSRs, segments) the core holds */
+	struct vcpu *current;         /* being run, or NULL while idle */
+	struct vcpu *next;            /* direct switch: run this one without asking the run queue */
+	struct vcpu *loaded;          /* whose registers (MSRs, segments) the core holds */
 	uint32_t last_vm, last_guest; /* ids of the VM and of the VM that is no service VM that it ran last */
-	struct vcpu *fpu;     /* whose FPU registers and XCR0 the core holds; it may be a vCPU that a service VM's works for now */
-	struct queue realtime; /* ready vCPUs that do not share by weight, keyed by rank and arrival */
-	struct queue fair;     /* ready ones that do and are bound to this core, keyed by virtual time */
-	struct queue loose;    /* likewise, but another core may have them */
-	struct queue refills;  /* those whose cap is used up, or their right to run before others, keyed by the TSC of its return */
-	uint64_t arrival;      /* next key of `realtime` */
+	struct vcpu *fpu;             /* whose FPU registers and XCR0 the core holds; it may be a vCPU that a service VM's works for now */
+	struct queue realtime;        /* ready vCPUs that do not share by weight, keyed by rank and arrival */
+	struct queue fair;            /* ready ones that do and are bound to this core, keyed by virtual time */
+	struct queue loose;           /* likewise, but another core may have them */
+	struct queue refills;         /* those whose cap is used up, or their right to run before others, keyed by the TSC of its return */
+	uint64_t arrival;             /* next key of `realtime` */
 	uint64_t virtual_time;
 	int64_t frame_offset;  /* frame - virtual_time */
 	uint64_t waiting;      /* weights in `fair` and `loose` */
 	uint64_t balance_tsc;  /* not before that the next look at the other cores */
 	struct vcpu *favoured; /* the next turn is its, or NULL: a vCPU of its VM spins */
-	struct vcpu *charged; /* pays for the time since switched_tsc: a handler runs on the trapping vCPU's time */
+	struct vcpu *charged;  /* pays for the time since switched_tsc: a handler runs on the trapping vCPU's time */
 	uint64_t switched_tsc;
-	bool has_core;         /* counted in core_word */
-	bool resched;          /* leave the run loop and choose again */
+	bool has_core; /* counted in core_word */
+	bool resched;  /* leave the run loop and choose again */
 
 	/* time */
 	struct queue timers;
@@ -70,7 +70,7 @@ struct cpu {
 	uint64_t armed; /* deadline in the hardware timer; 0: none */
 
 	/* vendor's own */
-	void *virt_page;      /* the page that the CPU wants for root mode */
+	void *virt_page; /* the page that the CPU wants for root mode */
 	uint64_t asid_generation;
 	uint32_t asid_next;
 

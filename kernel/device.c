@@ -118,7 +118,7 @@ static void account(const struct iommu_fault *f)
 
 	if (flood) { /* also one that is nobody's, and should not try: one line, and it is heard of no more */
 		log_warn("device %02x:%02x.%x is cut off after an access to 0x%lx", f->rid >> 8, f->rid >> 3 & 31, f->rid & 7,
-			 f->what.address);
+		         f->what.address);
 		block(f->rid, true);
 	}
 	if (d == NULL)

@@ -15,10 +15,10 @@ struct event;
 struct device {
 	struct object object;
 	struct device *next;
-	struct event *event; /* referenced, or NULL: signalled at its faults */
-	struct vm *vm;       /* whose it is, or NULL; vm_destroy takes it away */
-	uint16_t rid;        /* bus << 8 | device << 3 | function */
-	uint64_t faults_before; /* status.faults when it was assigned */
+	struct event *event;               /* referenced, or NULL: signalled at its faults */
+	struct vm *vm;                     /* whose it is, or NULL; vm_destroy takes it away */
+	uint16_t rid;                      /* bus << 8 | device << 3 | function */
+	uint64_t faults_before;            /* status.faults when it was assigned */
 	struct hilum_device_status status; /* written by the fault interrupt */
 };
 

@@ -59,7 +59,7 @@ bool event_signal(struct event *event)
 #define IRQ_VECTORS (CPU_IRQ_DEVICE_LAST - CPU_IRQ_DEVICE_FIRST + 1)
 
 static struct {
-	struct event *event; /* referenced */
+	struct event *event;   /* referenced */
 	struct device *device; /* its MSI, or NULL: a pin. device_free unbinds it */
 	uint32_t number;       /* of the MSI, or GSI */
 	uint32_t unheard;      /* interrupts since the target last took the event */
@@ -85,7 +85,7 @@ static void irq_unbind(unsigned i)
 	const struct device *device = irq_table[i].device;
 	uint64_t unused;
 	enum status done = device == NULL ? ioapic_set_mask(irq_table[i].number, true)
-					  : iommu_bind_irq(device->rid, CPU_IRQ_DEVICE_FIRST + i, IOMMU_NO_CORE, false, &unused);
+	                                  : iommu_bind_irq(device->rid, CPU_IRQ_DEVICE_FIRST + i, IOMMU_NO_CORE, false, &unused);
 
 	(void)done; /* what was bound can be masked */
 	__atomic_store_n(&irq_table[i].event, NULL, __ATOMIC_RELEASE);
@@ -94,7 +94,7 @@ static void irq_unbind(unsigned i)
 
 /* Lets requester `rid` raise a vector that signals `event`: the one of the free entry *i, which is taken. */
 static enum status irq_take(struct device *device, uint32_t number, uint16_t rid, bool level, struct event *event, unsigned *i,
-			    uint64_t *message)
+                            uint64_t *message)
 {
 	if (event->vm->object.dead)
 		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
@@ -131,7 +131,7 @@ enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
 	if (status != STATUS_OK)
 		return status;
 	status = ioapic_route((uint32_t)gsi, CPU_IRQ_DEVICE_FIRST + i, ((uint32_t)message >> 4 & 0xFFFF) << 16, level,
-			      flags & HILUM_IRQ_ACTIVE_LOW);
+	                      flags & HILUM_IRQ_ACTIVE_LOW);
 	if (status != STATUS_OK)
 		irq_unbind(i);
 	return status;

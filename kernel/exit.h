@@ -27,7 +27,7 @@ struct vexit {
 			uint32_t insn_bytes;
 		} memory;
 		struct {
-			uint8_t reg;  /* general register, encoding order */
+			uint8_t reg; /* general register, encoding order */
 			bool write;
 		} cr8;
 		uint64_t detail; /* OTHER: the vendor's exit code */
@@ -54,7 +54,8 @@ void cpuid_init(void);
 
 /* XCR0 and CR4 bits that guests may set. */
 extern uint64_t cpuid_xcr0_mask;
-#define CR4_GUEST (CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | \
-		   CR4_OSXMMEXCPT | CR4_UMIP | CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
+#define CR4_GUEST \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_UMIP | \
+	 CR4_FSGSBASE | CR4_PCIDE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP)
 
 #endif

@@ -12,7 +12,7 @@
 #define PTE_LARGE   (1ull << 7)
 #define PTE_ADDRESS 0x000FFFFFFFFFF000ull
 
-#define SEGMENT_LONG    (1u << 9)  /* L and D/B as in struct hilum_segment */
+#define SEGMENT_LONG    (1u << 9) /* L and D/B as in struct hilum_segment */
 #define SEGMENT_DEFAULT (1u << 10)
 
 #define SLOT_PAGE (VCPU_FETCH_SLOTS - 1)

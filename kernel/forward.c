@@ -14,13 +14,14 @@
 #define RFLAGS_REPLY_MASK 0xCD5ull
 
 /* Two rows of registers that lie alike in the trap page and in a vCPU's state: CR0 to EFER, ES to GS. */
-#define TRAP_CONTROL_BYTES (5 * sizeof(uint64_t))
-#define TRAP_SEGMENT_BYTES (6 * sizeof(struct hilum_segment))
+#define TRAP_CONTROL_BYTES           (5 * sizeof(uint64_t))
+#define TRAP_SEGMENT_BYTES           (6 * sizeof(struct hilum_segment))
 #define ROW_BYTES(type, first, last) (offsetof(type, last) + sizeof(((type *)0)->last) - offsetof(type, first))
 _Static_assert(ROW_BYTES(struct hilum_trap, cr0, efer) == TRAP_CONTROL_BYTES &&
-	       ROW_BYTES(struct hilum_vcpu_state, cr0, efer) == TRAP_CONTROL_BYTES &&
-	       ROW_BYTES(struct hilum_trap, es, gs) == TRAP_SEGMENT_BYTES &&
-	       ROW_BYTES(struct hilum_vcpu_state, es, gs) == TRAP_SEGMENT_BYTES, "rows");
+                       ROW_BYTES(struct hilum_vcpu_state, cr0, efer) == TRAP_CONTROL_BYTES &&
+                       ROW_BYTES(struct hilum_trap, es, gs) == TRAP_SEGMENT_BYTES &&
+                       ROW_BYTES(struct hilum_vcpu_state, es, gs) == TRAP_SEGMENT_BYTES,
+               "rows");
 
 /* What an emulator needs; for the other kinds HC_WAIT's registers say it all. */
 static void trap_page_fill(struct vcpu *g)

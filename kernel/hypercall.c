@@ -17,11 +17,11 @@
 #include "mm/iommu.h"
 
 /* Results and errors are what RAX gets: the values of enum status are the ABI's. */
-#define TRY(expression)                                                                                      \
-	do {                                                                                                 \
-		enum status try_status = (expression);                                                       \
-		if (try_status != STATUS_OK)                                                                 \
-			return try_status;                                                                   \
+#define TRY(expression) \
+	do { \
+		enum status try_status = (expression); \
+		if (try_status != STATUS_OK) \
+			return try_status; \
 	} while (0)
 
 static struct event *as_event(struct object *o)
@@ -101,8 +101,9 @@ static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags,
 
 	if (flags > UINT32_MAX)
 		return STATUS_INVALID;
-	TRY(flags == HILUM_MEMORY_DEVICE ? memory_wrap_device(base, bytes, &memory)
-					 : memory_create(bytes, (uint32_t)flags, flags & HILUM_MEMORY_MOVES ? FRAME_OWNER_MOVES : 0, &memory));
+	TRY(flags == HILUM_MEMORY_DEVICE
+	            ? memory_wrap_device(base, bytes, &memory)
+	            : memory_create(bytes, (uint32_t)flags, flags & HILUM_MEMORY_MOVES ? FRAME_OWNER_MOVES : 0, &memory));
 	struct memory_object *m = memory_object_create(&memory, NULL);
 	return m != NULL ? name_new(v, &m->object) : STATUS_NO_MEMORY;
 }
@@ -113,8 +114,8 @@ static bool config_valid(const struct hilum_vm_config *config)
 		if (*c < ' ' || *c > '~')
 			return false;
 	return !(config->flags & ~(HILUM_VM_KVM_LEAVES | HILUM_VM_REALTIME | HILUM_VM_X2APIC | HILUM_VM_DEVICES | HILUM_VM_NO_FPU |
-				   HILUM_VM_WAIT_MEMORY)) && !config->reserved &&
-	       !config->reserved2;
+	                           HILUM_VM_WAIT_MEMORY)) &&
+	       !config->reserved && !config->reserved2;
 }
 
 static int64_t vm_new(struct vcpu *v, gpa_t config_gpa)
@@ -498,7 +499,7 @@ static const struct {
 	uint8_t rights;
 	bool locked; /* runs under the object lock */
 } calls[HC_CALL_END - HILUM_CALL_BASE] = {
-#define CALL(number, type, rights, lock) [(number) - HILUM_CALL_BASE] = { (type), (rights), (lock) }
+#define CALL(number, type, rights, lock) [(number)-HILUM_CALL_BASE] = { (type), (rights), (lock) }
 	CALL(HC_HANDLE_CLOSE, OBJECT_NONE, 0, true),
 	CALL(HC_HANDLE_GRANT, OBJECT_VM, HILUM_RIGHT_CONTROL, true),
 	CALL(HC_MEMORY_CREATE, OBJECT_HOST, HILUM_RIGHT_CONTROL, true),
@@ -613,8 +614,7 @@ static bool call_batch(struct vcpu *v, const uint64_t *a, int64_t *result)
 			v->gpr[6] = left;
 			return false;
 		}
-		if (vm_copy_out(v->vm, at + __builtin_offsetof(struct hilum_call, result), &call.result, sizeof(call.result)) !=
-		    STATUS_OK)
+		if (vm_copy_out(v->vm, at + __builtin_offsetof(struct hilum_call, result), &call.result, sizeof(call.result)) != STATUS_OK)
 			*result = HILUM_E_FAULT;
 	}
 	return true;

@@ -9,22 +9,22 @@
 #include "kernel/pvclock.h"
 #include "kernel/virt_ops.h"
 
-#define MSR_TSC         0x10u
-#define MSR_PAT         0x277u
+#define MSR_TSC 0x10u
+#define MSR_PAT 0x277u
 
 /* Read as the value here, writes dropped: nothing that a guest could rely on. */
 static const struct {
 	uint32_t msr;
 	uint64_t value;
 } inert[] = {
-	{ 0x17, 0 },           /* IA32_PLATFORM_ID */
-	{ 0x8B, 0 },           /* microcode revision */
-	{ 0x1A0, 1 },          /* IA32_MISC_ENABLE: fast strings */
-	{ 0xC0010010, 0 },     /* SYSCFG */
-	{ 0xC0010015, 0 },     /* HWCR */
-	{ 0xC001001F, 0 },     /* NB_CFG */
-	{ 0xC0010055, 0 },     /* INTPEND */
-	{ 0xC0011029, 2 },     /* DE_CFG: LFENCE serialises */
+	{ 0x17, 0 },       /* IA32_PLATFORM_ID */
+	{ 0x8B, 0 },       /* microcode revision */
+	{ 0x1A0, 1 },      /* IA32_MISC_ENABLE: fast strings */
+	{ 0xC0010010, 0 }, /* SYSCFG */
+	{ 0xC0010015, 0 }, /* HWCR */
+	{ 0xC001001F, 0 }, /* NB_CFG */
+	{ 0xC0010055, 0 }, /* INTPEND */
+	{ 0xC0011029, 2 }, /* DE_CFG: LFENCE serialises */
 };
 
 static bool inert_find(uint32_t msr, uint64_t *value)
@@ -40,8 +40,7 @@ static bool inert_find(uint32_t msr, uint64_t *value)
 
 static bool is_apic_msr(uint32_t msr)
 {
-	return msr - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST || msr == MSR_IA32_APIC_BASE ||
-	       msr == MSR_IA32_TSC_DEADLINE;
+	return msr - MSR_X2APIC_FIRST <= MSR_X2APIC_LAST - MSR_X2APIC_FIRST || msr == MSR_IA32_APIC_BASE || msr == MSR_IA32_TSC_DEADLINE;
 }
 
 /* MSRs that are not the local APIC's. An error: #GP. Not inlined: the APIC's, which are the frequent ones, would pay for it. */

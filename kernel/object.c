@@ -22,11 +22,8 @@ static void memory_object_free(struct object *object)
 
 /* The host is never freed: it keeps a reference to itself. */
 static void (*const free_object[])(struct object *object) = {
-	[OBJECT_VM] = vm_free,
-	[OBJECT_VCPU] = vcpu_free,
-	[OBJECT_MEMORY] = memory_object_free,
-	[OBJECT_EVENT] = event_free,
-	[OBJECT_DEVICE] = device_free,
+	[OBJECT_VM] = vm_free,       [OBJECT_VCPU] = vcpu_free,     [OBJECT_MEMORY] = memory_object_free,
+	[OBJECT_EVENT] = event_free, [OBJECT_DEVICE] = device_free,
 };
 
 struct memory_object *memory_object_create(struct memory *memory, void *pool_page)
@@ -145,8 +142,7 @@ enum status handle_insert(struct handle_table *table, struct object *object, uin
 	return STATUS_OK;
 }
 
-enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,
-			   struct object **out)
+enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights, struct object **out)
 {
 	struct handle_entry *entry;
 	struct object *object = object_named(table, handle, &entry);

@@ -55,8 +55,8 @@ static inline void object_ref(struct object *object)
 }
 
 /*
- * Drop a reference, in any context; NULL is allowed. An object without references is freed at the end of the next control call, after a grace
- * period: pointers that were looked up without a lock stay good until their handler returns.
+ * Drop a reference, in any context; NULL is allowed. An object without references is freed at the end of the next control call, after a
+ * grace period: pointers that were looked up without a lock stay good until their handler returns.
  */
 void object_unref(struct object *object);
 
@@ -85,7 +85,7 @@ struct handle_entry {
 
 struct handle_table {
 	struct handle_entry *entry; /* HANDLES_MAX, or NULL before the first */
-	uint32_t hint; /* no free index below it */
+	uint32_t hint;              /* no free index below it */
 };
 _Static_assert(HANDLES_MAX * sizeof(struct handle_entry) == PAGE_SIZE << HANDLE_TABLE_ORDER, "a full table");
 
@@ -103,7 +103,7 @@ must_check enum status handle_reserve(struct handle_table *table);
  * taken: the result is valid until this handler returns. Errors: STATUS_BAD_HANDLE, STATUS_DENIED.
  */
 must_check enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,
-				      struct object **out);
+                                      struct object **out);
 
 /* Remove a handle and drop its reference. Error: STATUS_BAD_HANDLE. Object lock held. */
 must_check enum status handle_close(struct handle_table *table, uint64_t handle);

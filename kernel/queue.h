@@ -10,11 +10,11 @@
 
 struct queue_node {
 	uint64_t key;
-	uint64_t order; /* of arrival in its queue */
+	uint64_t order;              /* of arrival in its queue */
 	struct queue_node *child[2]; /* neither comes before it; the distance of the second is not the greater */
-	struct queue_node *parent; /* NULL: the first in the queue */
-	struct queue_node **link; /* the pointer that points here; NULL while in no queue */
-	uint32_t distance; /* nodes on the way down by child[1], this one included */
+	struct queue_node *parent;   /* NULL: the first in the queue */
+	struct queue_node **link;    /* the pointer that points here; NULL while in no queue */
+	uint32_t distance;           /* nodes on the way down by child[1], this one included */
 };
 
 struct queue {

@@ -25,7 +25,7 @@ static bool is_hidden(const struct range *r)
 	return r->aux & RANGE_HIDDEN;
 }
 
-#define EACH_VISIBLE(map, r)                                                                                 \
+#define EACH_VISIBLE(map, r) \
 	for (struct range *r = (map) != NULL ? (map)->range : NULL; r != NULL && r < (map)->range + (map)->count; r++) \
 		if (!is_hidden(r))
 
@@ -36,7 +36,8 @@ enum status range_insert(struct range_map **place, const struct range *added, st
 
 	if (added->first > added->last)
 		return STATUS_INVALID;
-	EACH_VISIBLE(old, r) {
+	EACH_VISIBLE(old, r)
+	{
 		if (r->first <= added->last && added->first <= r->last)
 			return STATUS_EXISTS;
 		count++;
@@ -46,7 +47,7 @@ enum status range_insert(struct range_map **place, const struct range *added, st
 		return STATUS_NO_MEMORY;
 	struct range *to = map->range;
 	EACH_VISIBLE(old, r)
-		*to++ = *r;
+	*to++ = *r;
 	for (; to > map->range && to[-1].first > added->first; to--)
 		*to = to[-1];
 	*to = *added;
@@ -76,7 +77,7 @@ void range_clear(struct range_map **place)
 	struct range_map *map = *place;
 
 	EACH_VISIBLE(map, r)
-		object_unref(r->target);
+	object_unref(r->target);
 	*place = NULL;
 	if (map != NULL)
 		pool_free_pages(map, map->order);

@@ -14,9 +14,9 @@ struct cpu;
 
 struct range {
 	uint64_t first;
-	uint64_t last; /* inclusive */
+	uint64_t last;         /* inclusive */
 	struct object *target; /* referenced while it is not hidden */
-	uint64_t aux; /* what the owner wants, but for RANGE_HIDDEN */
+	uint64_t aux;          /* what the owner wants, but for RANGE_HIDDEN */
 };
 #define RANGE_HIDDEN (1ull << 11)
 

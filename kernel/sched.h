@@ -17,14 +17,14 @@
 #define SCHED_BUDGET_DEFAULT 900u /* of service VMs */
 #define SCHED_SLICE_NS       4000000ull
 #define SCHED_BALANCE_NS     20000000ull
-#define SCHED_SPUN_NS	     250000ull /* where each PAUSE exits: the turn after one in which it did, in which none does */
+#define SCHED_SPUN_NS        250000ull /* where each PAUSE exits: the turn after one in which it did, in which none does */
 
 /*
  * A vCPU of a higher rank that becomes ready waits this long at most for a guest on its core: long enough for a guest to ring a doorbell
  * and go on, short against anything a device does.
  */
 #define SCHED_REALTIME_DELAY_NS 20000ull
-#define SCHED_PROMPT_MAX	63u /* times at most that it does not wait for one that mostly halts before the delay is over */
+#define SCHED_PROMPT_MAX        63u /* times at most that it does not wait for one that mostly halts before the delay is over */
 
 enum sched_rank { SCHED_SERVICE, SCHED_RESERVED, SCHED_BY_WEIGHT };
 enum sched_capped { SCHED_FREE, SCHED_CAPPED, SCHED_CAPPED_AND_READY };

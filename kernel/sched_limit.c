@@ -5,7 +5,7 @@
 #include "kernel/sched.h"
 #include "kernel/vcpu.h"
 
-#define MILLION      1000000ull
+#define MILLION       1000000ull
 #define CAP_RATE      983u     /* of 1000: with the bucket below 997 of what the cap allows in any second, and 3 for late timers */
 #define CAP_SIZE_NS   14000ull /* for each per mille: 14 of 1000 of a second's */
 #define RIGHT_SIZE_NS 20000ull

@@ -75,8 +75,8 @@ static bool others_have_cores(const struct vcpu *v, uint64_t taken)
 {
 	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
 		VM_EACH_VCPU(vm, other)
-			if (other != v && !other->is_service && !has_core_alone(other) && !(other->cores & ~(sched_dedicated_cores | taken)))
-				return false;
+	if (other != v && !other->is_service && !has_core_alone(other) && !(other->cores & ~(sched_dedicated_cores | taken)))
+		return false;
 	return true;
 }
 
@@ -108,8 +108,8 @@ static void dedicate(struct cpu *cpu, struct vcpu *v)
 	__atomic_store_n(&cpu->dedicated, v, __ATOMIC_RELEASE);
 	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
 		VM_EACH_VCPU(vm, other)
-			if (other != v && !other->is_service)
-				vcpu_request(other, VCPU_REQUEST_SCHEDULE);
+	if (other != v && !other->is_service)
+		vcpu_request(other, VCPU_REQUEST_SCHEDULE);
 }
 
 enum status sched_set(struct vcpu *v, const struct hilum_schedule *s)
@@ -164,8 +164,8 @@ void sched_share(struct cpu *cpu, uint64_t now_tsc)
 }
 
 /*
- * Whoever gives work away looks at sched_idle_cores after he has queued it, and this core at the queues after it has set its bit. If both see
- * too little, which no barrier forbids, the work waits until that core chooses next: a slice at most.
+ * Whoever gives work away looks at sched_idle_cores after he has queued it, and this core at the queues after it has set its bit. If both
+ * see too little, which no barrier forbids, the work waits until that core chooses next: a slice at most.
  */
 void sched_rest(struct cpu *cpu)
 {
@@ -190,7 +190,8 @@ static uint64_t frame_of(const struct cpu *cpu, uint64_t now)
 	uint64_t load = __atomic_load_n(&cpu->load, __ATOMIC_RELAXED);
 	int64_t since = (int64_t)(now - __atomic_load_n(&cpu->frame_tsc, __ATOMIC_RELAXED));
 
-	return __atomic_load_n(&cpu->frame, __ATOMIC_RELAXED) + (load != 0 && since > 0 ? (uint64_t)since * SCHED_WEIGHT_DEFAULT / load : 0);
+	return __atomic_load_n(&cpu->frame, __ATOMIC_RELAXED) +
+	       (load != 0 && since > 0 ? (uint64_t)since * SCHED_WEIGHT_DEFAULT / load : 0);
 }
 
 /*

@@ -97,7 +97,7 @@ static void read_header(const struct boot_module *module, struct hilum_image_hea
 		boot_refuse("boot module 'control' is no service image: use the control.bin that was built with this kernel");
 	if (h->abi_version != HILUM_ABI_VERSION)
 		boot_refuse("boot module 'control' speaks ABI version %u, this kernel %u: use the two of one build", h->abi_version,
-			    HILUM_ABI_VERSION);
+		            HILUM_ABI_VERSION);
 	if ((h->load_gpa | h->memory_bytes) & 0x1FFFFF || h->memory_bytes > limit || h->load_gpa >= h->memory_bytes ||
 	    h->image_bytes != module->bytes || h->image_bytes > h->memory_bytes - h->load_gpa || h->entry >= h->memory_bytes)
 		boot_refuse("boot module 'control' is damaged: its header contradicts itself");
@@ -178,8 +178,7 @@ void control_vm_start(void)
 
 	control_module = find_control(info);
 	read_header(control_module, &control_header);
-	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK ||
-	    vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
+	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK || vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
 	map_at(vm, new_memory(control_header.memory_bytes), 0, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
 	copy_image(vm, control_module, control_header.load_gpa); /* image_bytes are all of it */
@@ -234,7 +233,7 @@ _Noreturn void kernel_main(struct cpu *cpu)
 	timer_init_core(CPU_IRQ_TIMER);
 	if (virt->enable_core(cpu) != STATUS_OK)
 		boot_refuse("core %u cannot enter %s root mode, though others can: check the firmware's settings", cpu->arch.id,
-			    virt->name);
+		            virt->name);
 	__atomic_add_fetch(&cores_ready, 1, __ATOMIC_ACQ_REL);
 	if (cpu->arch.id == 0) {
 		while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) != cpu_count + 1)

@@ -25,7 +25,7 @@ static bool control_valid(const struct hilum_vcpu_state *s)
 	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG) && !(s->cr4 & CR4_PAE))
 		return false;
 	return s->xcr0 <= 1 || ((s->xcr0 & 1) && !(s->xcr0 & ~cpuid_xcr0_mask) && !((s->xcr0 & 4) && !(s->xcr0 & 2)) &&
-				!((s->xcr0 & 0xE0) && (s->xcr0 & 0xE6) != 0xE6));
+	                        !((s->xcr0 & 0xE0) && (s->xcr0 & 0xE6) != 0xE6));
 }
 
 static bool segments_valid(const struct hilum_vcpu_state *s)
@@ -40,8 +40,9 @@ static bool segments_valid(const struct hilum_vcpu_state *s)
 
 static bool msrs_valid(const struct hilum_vcpu_state *s)
 {
-	return msr_pat_valid(s->pat) && canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) && canonical(s->sysenter_esp) &&
-	       canonical(s->sysenter_eip) && s->tsc_aux <= UINT32_MAX && !(s->spec_ctrl & ~speculation_guest_bits);
+	return msr_pat_valid(s->pat) && canonical(s->lstar) && canonical(s->cstar) && canonical(s->kernel_gs_base) &&
+	       canonical(s->sysenter_esp) && canonical(s->sysenter_eip) && s->tsc_aux <= UINT32_MAX &&
+	       !(s->spec_ctrl & ~speculation_guest_bits);
 }
 
 static bool events_valid(const struct hilum_vcpu_state *s)
@@ -76,8 +77,7 @@ static void set_events(struct vcpu *v, const struct hilum_vcpu_state *s)
 	v->pending_event = s->pending_event >> 31 & 1 ? s->pending_event : 0;
 	v->shadow = s->shadow & 1;
 	v->nmi_blocked = s->shadow >> 1 & 1;
-	v->state = s->activity == HILUM_ACTIVITY_HALT ? VCPU_HALTED :
-		   s->activity == HILUM_ACTIVITY_WAIT_SIPI ? VCPU_WAIT_SIPI : VCPU_READY;
+	v->state = s->activity == HILUM_ACTIVITY_HALT ? VCPU_HALTED : s->activity == HILUM_ACTIVITY_WAIT_SIPI ? VCPU_WAIT_SIPI : VCPU_READY;
 	v->intack_pending = false;
 	v->check_interrupts = true;
 	v->deferred |= VCPU_REQUEST_INTERRUPT;
@@ -87,8 +87,7 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 {
 	if (((mask & HILUM_STATE_CR) && !control_valid(s)) || ((mask & HILUM_STATE_SEGMENTS) && !segments_valid(s)) ||
 	    ((mask & HILUM_STATE_MSR) && !msrs_valid(s)) || ((mask & HILUM_STATE_EVENTS) && !events_valid(s)) ||
-	    ((mask & HILUM_STATE_FPU) && (!v->has_fpu || !fpu_valid(s))) ||
-	    ((mask & HILUM_STATE_DR) && ((s->dr6 >> 32) || (s->dr7 >> 32))))
+	    ((mask & HILUM_STATE_FPU) && (!v->has_fpu || !fpu_valid(s))) || ((mask & HILUM_STATE_DR) && ((s->dr6 >> 32) || (s->dr7 >> 32))))
 		return STATUS_INVALID;
 	uint64_t old_offset = v->apic.tsc_offset;
 	if (mask & HILUM_STATE_MSR)
@@ -151,8 +150,9 @@ void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 	s->tsc_aux = v->tsc_aux;
 	s->spec_ctrl = v->spec_ctrl;
 	s->pending_event = v->pending_event;
-	s->activity = v->state == VCPU_HALTED ? HILUM_ACTIVITY_HALT :
-		      v->state == VCPU_WAIT_SIPI ? HILUM_ACTIVITY_WAIT_SIPI : HILUM_ACTIVITY_RUN;
+	s->activity = v->state == VCPU_HALTED      ? HILUM_ACTIVITY_HALT
+	              : v->state == VCPU_WAIT_SIPI ? HILUM_ACTIVITY_WAIT_SIPI
+	                                           : HILUM_ACTIVITY_RUN;
 	s->shadow = (uint32_t)v->shadow | (uint32_t)v->nmi_blocked << 1;
 	if (mask & HILUM_STATE_APIC)
 		vlapic_save(&v->apic, s);

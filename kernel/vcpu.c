@@ -116,8 +116,7 @@ void vcpu_post(struct vcpu *v, struct cpu *cpu)
 	if (__atomic_exchange_n(&v->in_inbox, 1, __ATOMIC_ACQ_REL) == 0) {
 		object_ref(&v->object); /* the inbox's: no grace period waits for the kick to be taken */
 		v->inbox_next = __atomic_load_n(&cpu->inbox, __ATOMIC_RELAXED);
-		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE,
-						    __ATOMIC_RELAXED))
+		while (!__atomic_compare_exchange_n(&cpu->inbox, &v->inbox_next, v, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 			;
 	}
 	cpu_kick(cpu);
@@ -460,8 +459,7 @@ void vcpu_run(struct vcpu *v)
 /* A vCPU that was told to run and whose core has not looked yet is as good as running. Pairs with the exchange in vcpu_prepare. */
 bool vcpu_is_stopped(const struct vcpu *v)
 {
-	return !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & VCPU_REQUEST_RUN) &&
-	       __atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE);
+	return !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & VCPU_REQUEST_RUN) && __atomic_load_n(&v->stopped, __ATOMIC_ACQUIRE);
 }
 
 void vcpu_stop(struct vcpu *v, struct cpu *self)
@@ -476,7 +474,7 @@ void vcpu_stop(struct vcpu *v, struct cpu *self)
 	}
 	sched_remove(self, v);
 	v->deferred |= __atomic_fetch_and(&v->requests, VCPU_REQUEST_SCHEDULE, __ATOMIC_ACQUIRE) &
-		       ~(VCPU_REQUEST_RUN | VCPU_REQUEST_STOP | VCPU_REQUEST_SCHEDULE);
+	               ~(VCPU_REQUEST_RUN | VCPU_REQUEST_STOP | VCPU_REQUEST_SCHEDULE);
 	if (!v->stopped)
 		vcpu_park(v);
 }

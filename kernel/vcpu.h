@@ -1,13 +1,13 @@
 /*
- * The vCPU object. General registers live in vendor-neutral fields, the others in the vendor's control block. All fields belong to the vCPU's core, but for
- * `requests` and the local APIC's IRR: other cores set a request bit and kick.
+ * The vCPU object. General registers live in vendor-neutral fields, the others in the vendor's control block. All fields belong to the
+ * vCPU's core, but for `requests` and the local APIC's IRR: other cores set a request bit and kick.
  *
- * A vCPU goes to another core by the hand of its own, while it neither runs nor waits there (vcpu_move). That core takes everything of it off itself,
- * raises VCPU_REQUEST_SCHEDULE, stores `cpu` with release order and puts it into the new core's inbox; from the store on it is any other core. Who
- * reads `cpu` (acquire) and finds his own core there owns the vCPU, and keeps it until he gives it away himself. Who finds another
- * core's puts it into that core's inbox; if it has gone on meanwhile, that core hands it on (kick_interrupt). Requests go with the
- * vCPU, so none is lost on the way. Who waits for a vCPU to stop looks at `cpu` again and again, and at his own inbox: it may come to him,
- * or lie there to be handed on.
+ * A vCPU goes to another core by the hand of its own, while it neither runs nor waits there (vcpu_move). That core takes everything of it
+ * off itself, raises VCPU_REQUEST_SCHEDULE, stores `cpu` with release order and puts it into the new core's inbox; from the store on it is
+ * any other core. Who reads `cpu` (acquire) and finds his own core there owns the vCPU, and keeps it until he gives it away himself. Who
+ * finds another core's puts it into that core's inbox; if it has gone on meanwhile, that core hands it on (kick_interrupt). Requests go
+ * with the vCPU, so none is lost on the way. Who waits for a vCPU to stop looks at `cpu` again and again, and at his own inbox: it may come
+ * to him, or lie there to be handed on.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
@@ -67,7 +67,7 @@ struct vcpu_paging {
  * registers and each entry of its tables still reads the same.
  */
 struct vcpu_fetch_memo {
-	gva_t page; /* ~0: nothing is remembered */
+	gva_t page;          /* ~0: nothing is remembered */
 	uint64_t generation; /* of the nested tables */
 	uint64_t cr0, cr3, cr4, efer;
 	const uint8_t *code; /* window onto the page */
@@ -83,7 +83,7 @@ struct forward {
 	bool write;
 	uint64_t address;
 	uint64_t value;
-	uint64_t next_rip; /* 0: not known */
+	uint64_t next_rip;   /* 0: not known */
 	const uint8_t *insn; /* instruction bytes that the CPU delivered, or NULL; good until forward_trap returns */
 	uint32_t insn_bytes;
 };
@@ -98,7 +98,7 @@ enum { KVM_WALL_CLOCK, KVM_SYSTEM_TIME, KVM_STEAL_TIME = 3, KVM_PV_EOI, KVM_MSR_
 struct sched_bucket {
 	int64_t left, size; /* TSC ticks */
 	uint64_t since;
-	uint32_t rate;      /* millionths of a core; 0: without limit */
+	uint32_t rate; /* millionths of a core; 0: without limit */
 };
 
 struct vcpu {
@@ -123,12 +123,12 @@ struct vcpu {
 	bool paging_valid;     /* `paging` holds the guest's values */
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */
 	bool nmi_pending, nmi_blocked, nmi_stepping;
-	uint64_t nmi_return; /* where the IRET is that ended the last NMI's handler, if the backend must know */
-	bool intack_pending;    /* an INTACK trap is under way */
-	bool kicked;            /* by a paravirtual wake-up before it halted: the next HLT does not sleep */
-	bool extint_message;    /* an ExtINT message asks for one */
-	int16_t extint_vector;  /* VCPU_NO_VECTOR, or the 8259A's answer */
-	uint64_t pending_event; /* EVENTINJ layout: exception or event to deliver again */
+	uint64_t nmi_return;        /* where the IRET is that ended the last NMI's handler, if the backend must know */
+	bool intack_pending;        /* an INTACK trap is under way */
+	bool kicked;                /* by a paravirtual wake-up before it halted: the next HLT does not sleep */
+	bool extint_message;        /* an ExtINT message asks for one */
+	int16_t extint_vector;      /* VCPU_NO_VECTOR, or the 8259A's answer */
+	uint64_t pending_event;     /* EVENTINJ layout: exception or event to deliver again */
 	uint64_t debug, debug_hits; /* HILUM_DEBUG_*: what it stops for, and has stopped for */
 	uint64_t eoi_pending[4];
 	uint64_t eoi_exits[4]; /* shared: vectors whose end of interrupt the CPU tells, where it does the others itself */
@@ -146,20 +146,20 @@ struct vcpu {
 	struct vcpu *inbox_next;
 	uint32_t in_inbox; /* shared */
 	uint32_t weight;
-	uint8_t rank;      /* enum sched_rank, now */
-	uint8_t capped;    /* enum sched_capped */
-	bool is_service;   /* of a real-time VM */
-	bool is_limited;   /* one of the buckets is in use */
-	bool by_weight;    /* in `fair` or `loose` of its core */
-	bool arrives;      /* from another core: virtual_time is relative */
-	bool watches_pause; /* PAUSE exits: another of its VM waits on this core */
-	bool pauses_unfiltered; /* each one does, not only one of a long loop: the backend says so */
-	bool spun;         /* it was made to yield so, and is let alone for its next turn, a short one */
-	uint64_t cores;    /* bit n: core n may have it; changes under the object lock */
-	struct cpu *booked; /* whose `reserved` or `dedicated` counts it, or NULL; object lock */
+	uint8_t rank;                   /* enum sched_rank, now */
+	uint8_t capped;                 /* enum sched_capped */
+	bool is_service;                /* of a real-time VM */
+	bool is_limited;                /* one of the buckets is in use */
+	bool by_weight;                 /* in `fair` or `loose` of its core */
+	bool arrives;                   /* from another core: virtual_time is relative */
+	bool watches_pause;             /* PAUSE exits: another of its VM waits on this core */
+	bool pauses_unfiltered;         /* each one does, not only one of a long loop: the backend says so */
+	bool spun;                      /* it was made to yield so, and is let alone for its next turn, a short one */
+	uint64_t cores;                 /* bit n: core n may have it; changes under the object lock */
+	struct cpu *booked;             /* whose `reserved` or `dedicated` counts it, or NULL; object lock */
 	struct hilum_schedule schedule; /* as asked for last; written under the object lock, then SCHEDULE is requested */
 	struct sched_bucket cap, right; /* what is left to it of its cap, and of its right to run before others */
-	uint64_t ready_tsc; /* since when it waits in a run queue, or for its cap */
+	uint64_t ready_tsc;             /* since when it waits in a run queue, or for its cap */
 	uint64_t virtual_time;
 	uint32_t prompt_left, prompt_run; /* a guest's: so many real-time vCPUs more need not wait for it, and how many it was at first */
 
@@ -170,8 +170,8 @@ struct vcpu {
 	bool trap_queued;       /* ... which it is in: shared */
 	struct forward trapped; /* what it asked */
 	/* ... and as the handler */
-	struct vcpu *trap_inbox;  /* shared: a stack */
-	struct vcpu *trap_queue;  /* oldest first */
+	struct vcpu *trap_inbox;   /* shared: a stack */
+	struct vcpu *trap_queue;   /* oldest first */
 	struct vcpu *trap_current; /* taken, not answered */
 
 	/* state that is switched with the vCPU, not at each exit */
@@ -252,8 +252,8 @@ static inline void vcpu_apic_changed(struct vcpu *v)
 /* Something waits that may end HLT: whether it can is decided by vcpu_prepare. */
 static inline bool vcpu_has_wake_up(const struct vcpu *v)
 {
-	return v->check_interrupts || v->pending_event != 0 || vlapic_pending(&v->apic) >= 0 || v->nmi_pending ||
-	       v->extint_vector >= 0 || v->extint_message;
+	return v->check_interrupts || v->pending_event != 0 || vlapic_pending(&v->apic) >= 0 || v->nmi_pending || v->extint_vector >= 0 ||
+	       v->extint_message;
 }
 
 /*

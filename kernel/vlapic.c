@@ -6,18 +6,15 @@
 #include "kernel/vlapic_internal.h"
 
 #define BITS(first, count) (((1ull << (count)) - 1) << (first))
-#define BIT(n)		   (1ull << (n))
+#define BIT(n)             (1ull << (n))
 
 #define LVTS BITS(APIC_LVT_FIRST, 6)
-#define READABLE_AS_MSR                                                                                      \
-	(BIT(APIC_ID) | BIT(APIC_VERSION) | BIT(APIC_TPR) | BIT(APIC_PPR) | BIT(APIC_LDR) | BIT(APIC_SVR) |  \
-	 BITS(APIC_ISR, 24) | BIT(APIC_ESR) | BIT(APIC_ICR_LOW) | LVTS | BIT(APIC_INITIAL_COUNT) |           \
-	 BIT(APIC_CURRENT_COUNT) | BIT(APIC_DIVIDE))
+#define READABLE_AS_MSR \
+	(BIT(APIC_ID) | BIT(APIC_VERSION) | BIT(APIC_TPR) | BIT(APIC_PPR) | BIT(APIC_LDR) | BIT(APIC_SVR) | BITS(APIC_ISR, 24) | \
+	 BIT(APIC_ESR) | BIT(APIC_ICR_LOW) | LVTS | BIT(APIC_INITIAL_COUNT) | BIT(APIC_CURRENT_COUNT) | BIT(APIC_DIVIDE))
 /* EOI, ICR and SELF IPI are written apart. */
-#define WRITABLE_AS_MSR                                                                                      \
-	(BIT(APIC_TPR) | BIT(APIC_SVR) | BIT(APIC_ESR) | LVTS | BIT(APIC_INITIAL_COUNT) | BIT(APIC_DIVIDE))
-#define IN_PAGE                                                                                              \
-	(READABLE_AS_MSR | BIT(APIC_APR) | BIT(APIC_EOI) | BIT(APIC_RRD) | BIT(APIC_DFR) | BIT(APIC_ICR_HIGH))
+#define WRITABLE_AS_MSR (BIT(APIC_TPR) | BIT(APIC_SVR) | BIT(APIC_ESR) | LVTS | BIT(APIC_INITIAL_COUNT) | BIT(APIC_DIVIDE))
+#define IN_PAGE         (READABLE_AS_MSR | BIT(APIC_APR) | BIT(APIC_EOI) | BIT(APIC_RRD) | BIT(APIC_DFR) | BIT(APIC_ICR_HIGH))
 
 const uint32_t vlapic_writable[APIC_REGISTER_COUNT] = {
 	[APIC_TPR] = 0xFF,
@@ -40,7 +37,7 @@ static const uint32_t reset_values[APIC_REGISTER_COUNT] = {
 	[APIC_VERSION] = 0x14 | (APIC_LVT_LAST - APIC_LVT_FIRST) << 16, /* no EOI-broadcast suppression */
 	[APIC_DFR] = 0xFFFFFFFF,
 	[APIC_SVR] = 0xFF,
-	[APIC_LVT_FIRST ... APIC_LVT_LAST] = APIC_LVT_MASKED,
+	[APIC_LVT_FIRST... APIC_LVT_LAST] = APIC_LVT_MASKED,
 };
 
 static inline bool is_lvt(unsigned reg)
@@ -65,7 +62,7 @@ void vlapic_eoi(struct vlapic *v)
 
 uint32_t vlapic_read_register(struct vlapic *v, unsigned reg)
 {
-	const uint64_t *const words[] = {v->isr, v->tmr, v->irr};
+	const uint64_t *const words[] = { v->isr, v->tmr, v->irr };
 
 	if (reg >= APIC_ISR && reg < APIC_ESR)
 		return (uint32_t)(PUBLISHED(words[reg / 8 - 2][reg % 8 / 2]) >> reg % 2 * 32);
@@ -192,8 +189,8 @@ bool vlapic_is_valid_base(const struct vlapic *v, uint64_t base)
 {
 	enum vlapic_mode mode = vlapic_mode_of(base);
 
-	return !(base & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) &&
-	       mode != (enum vlapic_mode)1 && (mode != VLAPIC_X2APIC || v->x2apic_allowed);
+	return !(base & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) && mode != (enum vlapic_mode)1 &&
+	       (mode != VLAPIC_X2APIC || v->x2apic_allowed);
 }
 
 /* SDM vol. 3A, figure "Local x2APIC State Transitions with IA32_APIC_BASE, INIT, and Reset". */
@@ -212,8 +209,7 @@ static __attribute__((noinline)) enum status write_base(struct vlapic *v, uint64
  * Status bits that only the APIC sets may be written back as they were read: here they always read 0, and so
  * what is set is dropped.
  */
-static __attribute__((noinline)) enum status write_msr_register(struct vlapic *v, unsigned reg,
-								uint64_t value)
+static __attribute__((noinline)) enum status write_msr_register(struct vlapic *v, unsigned reg, uint64_t value)
 {
 	uint32_t droppable = is_lvt(reg) ? APIC_LVT_STATUS | APIC_LVT_REMOTE_IRR : 0;
 
@@ -314,7 +310,7 @@ void vlapic_reset(struct vlapic *v, bool power_up)
 
 void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed)
 {
-	*v = (struct vlapic){.id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus};
+	*v = (struct vlapic){ .id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus };
 	vlapic_reset(v, true);
 	bus->apic[apic_id] = v;
 	__atomic_fetch_or(&bus->present, 1ull << apic_id, __ATOMIC_RELEASE);

@@ -22,9 +22,9 @@
 #include "arch/x86_64/status.h"
 
 #define VLAPIC_DEFAULT_BASE 0xFEE00000ull /* IA32_APIC_BASE's page after power-up */
-#define VLAPIC_TIMER_MIN_US 20u		  /* shortest period that a guest's periodic timer gets */
+#define VLAPIC_TIMER_MIN_US 20u           /* shortest period that a guest's periodic timer gets */
 
-#define MSR_X2APIC_LAST	      0x8FFu
+#define MSR_X2APIC_LAST 0x8FFu
 
 /* Bits 11:10 of IA32_APIC_BASE, EN and EXTD; 1 is none. */
 enum vlapic_mode {
@@ -40,7 +40,7 @@ struct vlapic;
  * vlapic_init.
  */
 struct vlapic_bus {
-	uint64_t present; /* bit n: apic[n] is there. Set with release order, not cleared while a vCPU runs */
+	uint64_t present;              /* bit n: apic[n] is there. Set with release order, not cleared while a vCPU runs */
 	uint64_t timer_min_period_tsc; /* VLAPIC_TIMER_MIN_US in TSC ticks: the defence against floods */
 	struct vlapic *apic[HILUM_MAX_VCPUS];
 };
@@ -50,26 +50,26 @@ struct vlapic {
 	/* vector n is bit n % 64 of word n / 64; vectors 0 to 15 are never set. A CPU may take them by itself: so aligned, */
 	uint64_t irr[4] __attribute__((aligned(64)));
 	uint64_t notification[4]; /* and this its own, 0 elsewhere */
-	uint64_t tmr[4];      /* level-triggered when accepted */
-	uint32_t errors;      /* ESR bits gathered since the last write to ESR */
-	uint32_t sipi_vector; /* start page of the last SIPI */
+	uint64_t tmr[4];          /* level-triggered when accepted */
+	uint32_t errors;          /* ESR bits gathered since the last write to ESR */
+	uint32_t sipi_vector;     /* start page of the last SIPI */
 
 	/* the owner's; `published` ones also read by senders */
 	uint64_t isr[4];
-	uint8_t isrv;	      /* highest vector in service, 0 for none */
-	uint8_t tpr;	      /* published */
-	uint8_t ppr;	      /* published */
-	uint8_t mode;	      /* published: enum vlapic_mode */
+	uint8_t isrv;         /* highest vector in service, 0 for none */
+	uint8_t tpr;          /* published */
+	uint8_t ppr;          /* published */
+	uint8_t mode;         /* published: enum vlapic_mode */
 	uint8_t divide_shift; /* log2 of the timer's divisor */
 	bool timer_armed;     /* the host timer is set for `deadline_tsc` */
 	bool x2apic_allowed;
-	uint32_t id;		 /* constant */
-	uint32_t reg[64];	 /* published: the other registers, by offset in the page / 16 */
-	uint64_t apic_base;	 /* IA32_APIC_BASE */
-	uint64_t deadline_tsc;	 /* host TSC at which the timer reaches zero next; 0: it does not run */
-	uint64_t period_tsc;	 /* of the periodic timer */
+	uint32_t id;             /* constant */
+	uint32_t reg[64];        /* published: the other registers, by offset in the page / 16 */
+	uint64_t apic_base;      /* IA32_APIC_BASE */
+	uint64_t deadline_tsc;   /* host TSC at which the timer reaches zero next; 0: it does not run */
+	uint64_t period_tsc;     /* of the periodic timer */
 	uint64_t guest_deadline; /* IA32_TSC_DEADLINE while it is armed */
-	uint64_t tsc_offset;	 /* guest TSC - host TSC; change it through vlapic_set_tsc_offset */
+	uint64_t tsc_offset;     /* guest TSC - host TSC; change it through vlapic_set_tsc_offset */
 	struct vlapic_bus *bus;
 };
 
@@ -206,10 +206,10 @@ static inline void vlapic_set_tpr(struct vlapic *v, uint8_t tpr)
 /* Highest vector in the 256-bit register `from`, or -1. */
 static inline int vlapic_highest(const uint64_t *from)
 {
-	int word = __atomic_load_n(&from[3], __ATOMIC_RELAXED)	 ? 3
-		   : __atomic_load_n(&from[2], __ATOMIC_RELAXED) ? 2
-		   : __atomic_load_n(&from[1], __ATOMIC_RELAXED) ? 1
-								 : 0;
+	int word = __atomic_load_n(&from[3], __ATOMIC_RELAXED)   ? 3
+	           : __atomic_load_n(&from[2], __ATOMIC_RELAXED) ? 2
+	           : __atomic_load_n(&from[1], __ATOMIC_RELAXED) ? 1
+	                                                         : 0;
 	uint64_t bits = __atomic_load_n(&from[word], __ATOMIC_RELAXED);
 
 	return bits ? word * 64 + 63 - __builtin_clzll(bits) : -1;
@@ -222,9 +222,8 @@ static inline int vlapic_highest(const uint64_t *from)
 static inline int vlapic_pending(const struct vlapic *v)
 {
 	const uint64_t *irr = v->irr;
-	uint64_t any =
-		__atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
-		__atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
+	uint64_t any = __atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
+	               __atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
 	int vector;
 
 	if (likely(!any))

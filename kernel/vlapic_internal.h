@@ -19,23 +19,18 @@
 #define APIC_DFR_FIXED_BITS  0x0FFFFFFFu
 #define APIC_DFR_MODEL_SHIFT 28 /* 0: cluster, 15: flat, all else reserved and taken for flat */
 
-#define APIC_LVT_MODE_SHIFT	8
-#define APIC_LVT_STATUS		(1u << 12) /* delivery status: read-only, never set here */
-#define APIC_LVT_REMOTE_IRR	(1u << 14) /* likewise */
-#define APIC_LVT_TIMER_SHIFT	17
-#define APIC_LVT_TIMER_MASK	(3u << APIC_LVT_TIMER_SHIFT)
+#define APIC_LVT_MODE_SHIFT  8
+#define APIC_LVT_STATUS      (1u << 12) /* delivery status: read-only, never set here */
+#define APIC_LVT_REMOTE_IRR  (1u << 14) /* likewise */
+#define APIC_LVT_TIMER_SHIFT 17
+#define APIC_LVT_TIMER_MASK  (3u << APIC_LVT_TIMER_SHIFT)
 
-enum apic_timer_mode {
-	APIC_TIMER_ONE_SHOT,
-	APIC_TIMER_PERIODIC,
-	APIC_TIMER_TSC_DEADLINE,
-	APIC_TIMER_RESERVED
-};
+enum apic_timer_mode { APIC_TIMER_ONE_SHOT, APIC_TIMER_PERIODIC, APIC_TIMER_TSC_DEADLINE, APIC_TIMER_RESERVED };
 
-#define APIC_ESR_SEND_ILLEGAL_VECTOR	(1u << 5)
+#define APIC_ESR_SEND_ILLEGAL_VECTOR    (1u << 5)
 #define APIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
-#define APIC_ESR_ILLEGAL_REGISTER	(1u << 7)
-#define APIC_ESR_VALID			0xE0u /* those that this APIC can raise */
+#define APIC_ESR_ILLEGAL_REGISTER       (1u << 7)
+#define APIC_ESR_VALID                  0xE0u /* those that this APIC can raise */
 
 #define APIC_VECTOR_MIN 16u
 
@@ -51,11 +46,11 @@ enum apic_delivery {
 	APIC_DELIVER_EXTINT,
 };
 
-#define APIC_ICR_MODE_SHIFT	 8
-#define APIC_ICR_LOGICAL	 (1u << 11)
-#define APIC_ICR_LEVEL		 (1u << 15)
+#define APIC_ICR_MODE_SHIFT      8
+#define APIC_ICR_LOGICAL         (1u << 11)
+#define APIC_ICR_LEVEL           (1u << 15)
 #define APIC_ICR_SHORTHAND_SHIFT 18
-#define APIC_ICR_WRITABLE_LOW	 0x000CCFFFu
+#define APIC_ICR_WRITABLE_LOW    0x000CCFFFu
 #define APIC_ICR_X2APIC_RESERVED (0xFFFFFFFFull & ~(APIC_ICR_WRITABLE_LOW | APIC_ICR_STATUS))
 
 enum apic_shorthand { APIC_TO_DESTINATION, APIC_TO_SELF, APIC_TO_ALL, APIC_TO_OTHERS };

@@ -6,10 +6,10 @@
 #include "kernel/vlapic_internal.h"
 
 #define MSI_ADDRESS_PREFIX 0xFEEull /* bits 63:20 */
-#define MSI_LOGICAL	   (1u << 2)
-#define MSI_REDIRECT	   (1u << 3) /* RH: to one processor */
-#define MSI_DATA_ASSERT	   (1u << 14)
-#define MSI_DATA_LEVEL	   (1u << 15)
+#define MSI_LOGICAL        (1u << 2)
+#define MSI_REDIRECT       (1u << 3) /* RH: to one processor */
+#define MSI_DATA_ASSERT    (1u << 14)
+#define MSI_DATA_LEVEL     (1u << 15)
 
 void vlapic_record_error(struct vlapic *v, uint32_t esr_bit)
 {
@@ -68,8 +68,7 @@ bool vlapic_accepts_extint(const struct vlapic *v)
 {
 	uint32_t lvt = v->reg[APIC_LVT_LINT0];
 
-	return v->mode == VLAPIC_DISABLED ||
-	       (!(lvt & APIC_LVT_MASKED) && (lvt >> APIC_LVT_MODE_SHIFT & 7) == APIC_DELIVER_EXTINT);
+	return v->mode == VLAPIC_DISABLED || (!(lvt & APIC_LVT_MASKED) && (lvt >> APIC_LVT_MODE_SHIFT & 7) == APIC_DELIVER_EXTINT);
 }
 
 static inline uint64_t present(const struct vlapic_bus *bus)
@@ -96,8 +95,7 @@ static bool matches_logical(const struct vlapic *v, uint32_t destination, bool w
 	return ldr >> 4 == destination >> 4 && (ldr & destination & 0xF);
 }
 
-static __attribute__((noinline)) uint64_t find_logical(const struct vlapic_bus *bus, uint32_t destination,
-						       bool wide)
+static __attribute__((noinline)) uint64_t find_logical(const struct vlapic_bus *bus, uint32_t destination, bool wide)
 {
 	uint64_t found = 0, rest = present(bus);
 
@@ -133,8 +131,7 @@ static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned
 		const struct vlapic *v = bus->apic[__builtin_ctzll(set)];
 		unsigned priority = PUBLISHED(v->ppr) & 0xF0;
 
-		if (PUBLISHED(v->mode) == VLAPIC_DISABLED || !vlapic_is_software_enabled(v) ||
-		    priority > lowest)
+		if (PUBLISHED(v->mode) == VLAPIC_DISABLED || !vlapic_is_software_enabled(v) || priority > lowest)
 			continue;
 		if (priority < lowest) {
 			lowest = priority;
@@ -150,8 +147,7 @@ static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned
 }
 
 /* Returns how many APICs took it. */
-static int send(const struct vlapic_bus *bus, uint64_t set, enum apic_delivery mode, unsigned vector,
-		bool level)
+static int send(const struct vlapic_bus *bus, uint64_t set, enum apic_delivery mode, unsigned vector, bool level)
 {
 	int taken = 0;
 
@@ -197,8 +193,7 @@ void vlapic_ipi(struct vlapic *v, uint64_t icr)
 				vlapic_request(v, vector, false);
 			return;
 		}
-	} else if (mode == APIC_DELIVER_INIT &&
-		   (icr & (APIC_ICR_ASSERT | APIC_ICR_LEVEL)) == APIC_ICR_LEVEL) {
+	} else if (mode == APIC_DELIVER_INIT && (icr & (APIC_ICR_ASSERT | APIC_ICR_LEVEL)) == APIC_ICR_LEVEL) {
 		return; /* INIT level de-assert only synchronised arbitration IDs */
 	} else if (mode == APIC_DELIVER_EXTINT) {
 		return; /* reserved in ICR */
@@ -229,8 +224,7 @@ int vlapic_send_ipi_bitmap(struct vlapic_bus *bus, uint32_t min_id, uint64_t bit
 	unsigned vector = (uint8_t)icr;
 
 	_Static_assert(HILUM_MAX_VCPUS <= 64, "one word holds all");
-	if ((icr & ~(0x7FFu | APIC_ICR_ASSERT)) ||
-	    (mode != APIC_DELIVER_NMI && (mode != APIC_DELIVER_FIXED || vector < APIC_VECTOR_MIN)))
+	if ((icr & ~(0x7FFu | APIC_ICR_ASSERT)) || (mode != APIC_DELIVER_NMI && (mode != APIC_DELIVER_FIXED || vector < APIC_VECTOR_MIN)))
 		return -1;
 	return send(bus, min_id < 64 ? bitmap << min_id & present(bus) : 0, mode, vector, false);
 }

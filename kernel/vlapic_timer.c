@@ -75,8 +75,7 @@ static void start(struct vlapic *v, uint64_t now, uint64_t count)
 	v->period_tsc = (uint64_t)v->reg[APIC_INITIAL_COUNT] << v->divide_shift;
 	if (v->period_tsc < v->bus->timer_min_period_tsc)
 		v->period_tsc = v->bus->timer_min_period_tsc;
-	if (vlapic_timer_mode(v->reg[APIC_LVT_TIMER]) == APIC_TIMER_PERIODIC &&
-	    count == v->reg[APIC_INITIAL_COUNT])
+	if (vlapic_timer_mode(v->reg[APIC_LVT_TIMER]) == APIC_TIMER_PERIODIC && count == v->reg[APIC_INITIAL_COUNT])
 		first = v->period_tsc;
 	v->deadline_tsc = now + first;
 	arm(v);
@@ -115,8 +114,7 @@ void vlapic_timer_write_divide(struct vlapic *v, uint32_t dcr)
 	settle(v, now);
 	left = remaining(v, now);
 	v->reg[APIC_DIVIDE] = dcr;
-	v->divide_shift = (uint8_t)((((dcr & 3) | (dcr >> 1 & 4)) + 1) &
-				    7); /* 000 divides by 2, 110 by 128, 111 by 1 */
+	v->divide_shift = (uint8_t)((((dcr & 3) | (dcr >> 1 & 4)) + 1) & 7); /* 000 divides by 2, 110 by 128, 111 by 1 */
 	if (left)
 		start(v, now, left);
 }
@@ -127,8 +125,7 @@ void vlapic_timer_write_lvt(struct vlapic *v, uint32_t lvt)
 
 	settle(v, rdtsc());
 	PUBLISH(v->reg[APIC_LVT_TIMER], lvt);
-	if (((lvt ^ old) & APIC_LVT_TIMER_MASK) &&
-	    ((lvt | old) & APIC_LVT_TIMER_DEADLINE)) /* to or from it: disarms */
+	if (((lvt ^ old) & APIC_LVT_TIMER_MASK) && ((lvt | old) & APIC_LVT_TIMER_DEADLINE)) /* to or from it: disarms */
 		disarm(v);
 	else
 		arm(v);

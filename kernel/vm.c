@@ -39,8 +39,7 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 		return STATUS_NO_MEMORY;
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
 	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
-	if (vm->shared_memory == NULL ||
-	    (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
+	if (vm->shared_memory == NULL || (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
 	    nested_pt_init(&vm->npt) != STATUS_OK) {
 		iommu_domain_destroy(vm->domain);
 		object_unref(&vm->object);
@@ -77,7 +76,8 @@ static void vm_unlink(struct vm *vm)
 void vm_destroy(struct vm *vm, struct cpu *self)
 {
 	vm->object.dead = true;
-	VM_EACH_VCPU(vm, v) {
+	VM_EACH_VCPU(vm, v)
+	{
 		vcpu_stop(v, self);
 		sched_release(v);
 		v->object.dead = true;
@@ -86,7 +86,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	device_release_all(vm);
 	object_quiesce(self); /* nobody signals, forwards to or traps in it any more */
 	VM_EACH_VCPU(vm, v)
-		forward_abandon(v);
+	forward_abandon(v);
 	handle_table_clear(&vm->handles);
 	range_clear(&vm->doorbells);
 	vm_set_handler(vm, NULL, 0);
@@ -98,7 +98,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	range_clear(&vm->regions);
 	vm_unlink(vm);
 	VM_EACH_VCPU(vm, v)
-		object_unref(&v->object);
+	object_unref(&v->object);
 	object_unref(&vm->object);
 }
 
@@ -125,7 +125,7 @@ static void unmap_pages(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *se
 }
 
 enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint64_t rights,
-		   struct cpu *self)
+                   struct cpu *self)
 {
 	const uint64_t limit = 1ull << 47; /* of guest-physical space, whatever the CPU's width */
 
@@ -201,7 +201,8 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 			return STATUS_NO_MEMORY;
 		memset(bitmap, 0xFF, 3 * PAGE_SIZE);
 		vm->io_bitmap = bitmap;
-		VM_EACH_VCPU(vm, v) {
+		VM_EACH_VCPU(vm, v)
+		{
 			v->controls_stale = true;
 			if (v == cpu_self()->loaded)
 				vcpu_reload(v);
@@ -209,7 +210,7 @@ enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count)
 	}
 	uint8_t *bits = vm->io_bitmap;
 	for (uint64_t port = first; port < first + count; port++)
-		bits[port >> 3] &= (uint8_t)~(1u << (port & 7));
+		bits[port >> 3] &= (uint8_t) ~(1u << (port & 7));
 	return STATUS_OK;
 }
 
@@ -236,8 +237,8 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 	if (handler != NULL)
 		object_quiesce(cpu_self()); /* whoever traps from here on sees the new one; who has trapped is TRAPPED */
 	VM_EACH_VCPU(vm, v)
-		if (handler != NULL && v->state == VCPU_TRAPPED)
-			vcpu_request(v, VCPU_REQUEST_RETRAP);
+	if (handler != NULL && v->state == VCPU_TRAPPED)
+		vcpu_request(v, VCPU_REQUEST_RETRAP);
 }
 
 static const char *const crash_names[] = {

@@ -13,7 +13,7 @@ struct event;
 struct iommu_domain;
 
 struct cpuid_table {
-	uint32_t count; /* 0: what the kernel offers */
+	uint32_t count;        /* 0: what the kernel offers */
 	uint8_t first[4 * 32]; /* of leaves by range (basic, hypervisor, extended) and low bits: index + 1, 0: no such leaf */
 	struct hilum_cpuid_entry entry[HILUM_CPUID_MAX + 1]; /* sorted by leaf then subleaf; then one with leaf ~0 */
 };
@@ -27,13 +27,13 @@ struct vm {
 
 	struct nested_pt npt;
 	struct nested_pt_garbage garbage; /* of pages that kernel/vm_memory.c takes away */
-	struct iommu_domain *domain; /* of its devices: the same memory as npt; or NULL */
-	struct range_map *regions; /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
-	struct range_map *doorbells; /* target: struct event * */
+	struct iommu_domain *domain;      /* of its devices: the same memory as npt; or NULL */
+	struct range_map *regions;        /* target: struct memory_object *; aux: offset in it | HILUM_MAP_* */
+	struct range_map *doorbells;      /* target: struct event * */
 	struct handle_table handles;
 
-	bool started; /* a vCPU has run: CPUID table is fixed */
-	bool extint;  /* the 8259A's INTR line */
+	bool started;     /* a vCPU has run: CPUID table is fixed */
+	bool extint;      /* the 8259A's INTR line */
 	uint32_t devices; /* that are assigned to it */
 
 	struct hilum_vm_status status; /* but for table_bytes */
@@ -42,7 +42,7 @@ struct vm {
 	struct vm *handler; /* who answers synchronous traps */
 	uint64_t badge;
 	uint64_t wall_clock_ns; /* since 1970 at host TSC 0 */
-	uint64_t clock[4]; /* as in struct hilum_vm_config: the same for each vCPU, so that their clocks agree to the tick */
+	uint64_t clock[4];      /* as in struct hilum_vm_config: the same for each vCPU, so that their clocks agree to the tick */
 
 	struct hilum_shared_page *shared;
 	struct memory_object *shared_memory;
@@ -50,15 +50,15 @@ struct vm {
 
 	struct vcpu *vcpu[HILUM_MAX_VCPUS];
 	struct vcpu *by_core[CPU_MAX]; /* one that was made for that core, for synchronous traps; any other would do */
-	uint8_t waiting[CPU_MAX]; /* vCPUs that wait for that core by weight; that core only */
+	uint8_t waiting[CPU_MAX];      /* vCPUs that wait for that core by weight; that core only */
 	struct vlapic_bus bus;
 	struct cpuid_table cpuid;
 };
 
 #define VM_ID_CONTROL 0u /* the first one that is made */
 
-#define VM_EACH_VCPU(vm, v)                                                                                  \
-	for (struct vcpu **v##_at = (vm)->vcpu, *v; v##_at != (vm)->vcpu + HILUM_MAX_VCPUS; v##_at++)        \
+#define VM_EACH_VCPU(vm, v) \
+	for (struct vcpu **v##_at = (vm)->vcpu, *v; v##_at != (vm)->vcpu + HILUM_MAX_VCPUS; v##_at++) \
 		if ((v = *v##_at) != NULL)
 
 /*
@@ -69,8 +69,8 @@ must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t b
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
 
 /*
- * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest then
- * may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
+ * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest
+ * then may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
  */
 extern bool vm_pages_move;
 
@@ -80,7 +80,8 @@ extern bool vm_pages_move;
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
-/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any core. */
+/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any
+ * core. */
 must_check enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa);
 
 /* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */
@@ -93,8 +94,8 @@ void *vm_alloc_pages(struct vm *vm, unsigned order);
 must_check enum status vm_create(const struct hilum_vm_config *config, struct event *status_event, struct vm **out);
 void vm_destroy(struct vm *vm, struct cpu *self); /* not the VM of the calling vCPU */
 void vm_free(struct object *object);
-must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes,
-			      uint64_t rights, struct cpu *self);
+must_check enum status vm_map(struct vm *vm, struct memory_object *object, gpa_t gpa, uint64_t offset, uint64_t bytes, uint64_t rights,
+                              struct cpu *self);
 must_check enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self);
 
 /*

@@ -21,8 +21,8 @@ static bool devices_may_reach(const struct vm *vm, gpa_t gpa, uint64_t bytes)
 }
 
 /*
- * All that VMs map of [from, to) of an object goes out of them. From STATUS_OK on nobody reaches the pages, until pages_give, which follows in
- * any case. STATUS_BUSY: a device may, and `flags` does not say that none does; what is out of a VM then comes back by a fault, too.
+ * All that VMs map of [from, to) of an object goes out of them. From STATUS_OK on nobody reaches the pages, until pages_give, which follows
+ * in any case. STATUS_BUSY: a device may, and `flags` does not say that none does; what is out of a VM then comes back by a fault, too.
  */
 static enum status pages_take(const struct memory_object *object, uint64_t from, uint64_t to, uint64_t flags, struct cpu *self)
 {
@@ -103,7 +103,8 @@ enum status vm_unshare(struct memory_object *object, uint64_t offset)
 
 	if (!object_lock_try())
 		return STATUS_OK;
-	enum status status = pages_take(object, offset, offset + PAGE_SIZE, HILUM_MEMORY_QUIET, self); /* no device is told of such a page */
+	enum status status = pages_take(object, offset, offset + PAGE_SIZE, HILUM_MEMORY_QUIET,
+	                                self); /* no device is told of such a page */
 	if (status == STATUS_OK)
 		status = memory_unshare(&object->memory, offset);
 	pages_give();
@@ -119,7 +120,7 @@ int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, u
 	if (how == HILUM_MOVE_GATHER)
 		range = FRAME_NOWHERE;
 	else if (how != HILUM_MOVE_LEAVE || range >= FRAME_HPA_LIMIT ||
-		 (range & PAGE_MASK) - HILUM_MOVE_ORDER_MIN > HILUM_MOVE_ORDER_MAX - HILUM_MOVE_ORDER_MIN)
+	         (range & PAGE_MASK) - HILUM_MOVE_ORDER_MIN > HILUM_MOVE_ORDER_MAX - HILUM_MOVE_ORDER_MIN)
 		return STATUS_INVALID;
 	if ((offset & (MEMORY_PIECE_BYTES - 1)) || offset >= memory->bytes || memory->base != 0)
 		return STATUS_INVALID;

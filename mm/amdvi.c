@@ -15,32 +15,32 @@ enum { REG_COMMAND_HEAD = 0x2000, REG_COMMAND_TAIL = 0x2008, REG_EVENT_HEAD = 0x
 enum { REG_STATUS = 0x2020, REGISTER_BYTES = 0x4000 };
 
 #define CONTROL_EVENT_LOG 4ull
-#define CONTROL_ALL	  0x140Dull /* translation, event log and its interrupt, coherent walks, commands */
-#define STATUS_OVERFLOW	  1u
-#define STATUS_EVENT	  2u
-#define FEATURES_CLEAR	  (1ull << 6) /* has COMMAND_CLEAR */
-#define RING_256	  (8ull << 56)
-#define RING_MASK	  (IOMMU_QUEUE_ENTRIES * 16 - 16)
+#define CONTROL_ALL       0x140Dull /* translation, event log and its interrupt, coherent walks, commands */
+#define STATUS_OVERFLOW   1u
+#define STATUS_EVENT      2u
+#define FEATURES_CLEAR    (1ull << 6) /* has COMMAND_CLEAR */
+#define RING_256          (8ull << 56)
+#define RING_MASK         (IOMMU_QUEUE_ENTRIES * 16 - 16)
 
 /* 2.2.2.1 Device Table Entry Format: bits of its four quadwords */
 #define DTE_ENTRIES  65536u
-#define DTE_ORDER    9u	   /* pages of the table */
-#define DTE0_BLOCKED 3ull /* valid, translation valid; mode 0 without IR and IW lets nothing through */
+#define DTE_ORDER    9u                                      /* pages of the table */
+#define DTE0_BLOCKED 3ull                                    /* valid, translation valid; mode 0 without IR and IW lets nothing through */
 #define DTE0_OPEN    (DTE0_BLOCKED | 4ull << 9 | 3ull << 61) /* 4 levels, IR, IW */
-#define DTE1_QUIET   (1ull << 34)			       /* SA: no events of page faults */
-#define DTE2_BLOCKED 1ull /* interrupt map valid; with IntCtl 0 they are aborted */
+#define DTE1_QUIET   (1ull << 34)                            /* SA: no events of page faults */
+#define DTE2_BLOCKED 1ull                                    /* interrupt map valid; with IntCtl 0 they are aborted */
 #define DTE2_QUIET   (1ull << 5)
 #define DTE2_REMAP   (DTE2_BLOCKED | 8ull << 1 | 2ull << 60) /* 256 entries */
 #define DTE2_TABLE   0x000FFFFFFFFFFFC0ull
 
 /* 2.4 Commands: the opcode is in bits 63:60 */
-#define COMMAND(opcode)	  ((uint64_t)(opcode) << 60)
-#define COMMAND_WAIT	  (COMMAND(1) | 1) /* stores its second quadword at bits 51:3 */
-#define COMMAND_DEVICE	  COMMAND(2)
-#define COMMAND_PAGES	  COMMAND(3)
-#define PAGES_ALL	  (0x7FFFFFFFFFFFF000ull | 3) /* of the domain, and tables */
+#define COMMAND(opcode)   ((uint64_t)(opcode) << 60)
+#define COMMAND_WAIT      (COMMAND(1) | 1) /* stores its second quadword at bits 51:3 */
+#define COMMAND_DEVICE    COMMAND(2)
+#define COMMAND_PAGES     COMMAND(3)
+#define PAGES_ALL         (0x7FFFFFFFFFFFF000ull | 3) /* of the domain, and tables */
 #define COMMAND_INTERRUPT COMMAND(5)
-#define COMMAND_CLEAR	  COMMAND(8)
+#define COMMAND_CLEAR     COMMAND(8)
 
 static uint64_t (*table)[4], (*empty_table)[4];
 
@@ -88,8 +88,8 @@ static enum status amdvi_set_irq(uint16_t rid, unsigned vector, uint32_t apic_id
 	if (apic_id > 0xFF && apic_id != IOMMU_NO_CORE)
 		return STATUS_UNSUPPORTED;
 	/* 2.2.5.2: RemapEn, destination, vector */
-	__atomic_store_n((uint32_t *)pool_va(*q & DTE2_TABLE) + vector,
-			 apic_id == IOMMU_NO_CORE ? 0 : 1 | apic_id << 8 | vector << 16, __ATOMIC_RELEASE);
+	__atomic_store_n((uint32_t *)pool_va(*q & DTE2_TABLE) + vector, apic_id == IOMMU_NO_CORE ? 0 : 1 | apic_id << 8 | vector << 16,
+	                 __ATOMIC_RELEASE);
 	iommu_execute(COMMAND_INTERRUPT | rid, 0);
 	return STATUS_OK;
 }
@@ -107,8 +107,8 @@ static unsigned amdvi_take_faults(struct iommu_unit *u, struct iommu_fault *out,
 		uint8_t code = (uint8_t)(low >> 60), kind = low >> 51 & 1 ? HILUM_FAULT_INTERRUPT : HILUM_FAULT_DMA;
 
 		if (code >= 1 && code <= 4)
-			out[n++] = (struct iommu_fault){
-				(uint16_t)low, {code == 2 ? kind : HILUM_FAULT_OTHER, code, low >> 53 & 1, 0, event[1]}};
+			out[n++] = (struct iommu_fault){ (uint16_t)low,
+				                         { code == 2 ? kind : HILUM_FAULT_OTHER, code, low >> 53 & 1, 0, event[1] } };
 	}
 	mmio_write64(u->regs + REG_EVENT_HEAD, head);
 	mmio_write32(u->regs + REG_STATUS, STATUS_OVERFLOW | STATUS_EVENT);
@@ -152,8 +152,7 @@ static void amdvi_enable(struct iommu_unit *u, uint64_t fault_message)
 {
 	(void)fault_message;
 	mmio_write64(u->regs + REG_CONTROL, 0);
-	mmio_write64(u->regs + REG_DEVICE_TABLE,
-		     pool_hpa(u->acpi->segment ? empty_table : table) | ((1u << DTE_ORDER) - 1));
+	mmio_write64(u->regs + REG_DEVICE_TABLE, pool_hpa(u->acpi->segment ? empty_table : table) | ((1u << DTE_ORDER) - 1));
 	mmio_write64(u->regs + REG_COMMAND_BASE, pool_hpa(u->queue) | RING_256);
 	mmio_write64(u->regs + REG_EVENT_BASE, pool_hpa(u->events) | RING_256);
 	for (unsigned reg = REG_COMMAND_HEAD; reg <= REG_EVENT_TAIL; reg += 8)
@@ -168,11 +167,11 @@ struct iommu_backend iommu_amdvi = {
 	.name = "AMD-Vi",
 	.register_bytes = REGISTER_BYTES,
 	.tail_register = REG_COMMAND_TAIL,
-	.format = {.table = 1 | 3ull << 61,
-		   .leaf = {[1] = 1 | 3ull << 60, [3] = 1 | 7ull << 60, [5] = 1 | 3ull << 60, [7] = 1 | 7ull << 60},
-		   .level = 1ull << 9,
-		   .levels = 4,
-		   .max_leaf_level = 3},
+	.format = { .table = 1 | 3ull << 61,
+	            .leaf = { [1] = 1 | 3ull << 60, [3] = 1 | 7ull << 60, [5] = 1 | 3ull << 60, [7] = 1 | 7ull << 60 },
+	            .level = 1ull << 9,
+	            .levels = 4,
+	            .max_leaf_level = 3 },
 	.flush_on_map = true, /* 3.2.1 NpCache, which few have */
 	.remaps_irqs = true,
 	.prepare = amdvi_prepare,

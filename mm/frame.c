@@ -17,15 +17,15 @@ struct zone {
 	uint32_t first[FRAME_ORDER_MAX + 1]; /* heads of the free lists, 0: empty */
 	uint32_t blocks[FRAME_ORDER_MAX + 1];
 	uint32_t nonempty; /* bit n: first[n] != 0 */
-	uint8_t type;			     /* of its free blocks */
+	uint8_t type;      /* of its free blocks */
 	uint8_t order_max;
 };
 
 /* All below, and the table itself, are covered by frame_lock; has_gib and total are constant after
  * frame_init. */
 static struct spinlock frame_lock = SPINLOCK_INIT(LOCK_RANK_FRAME);
-static struct zone general = {.type = FRAME_FREE, .order_max = FRAME_ORDER_MAX};
-static struct zone pool = {.type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M};
+static struct zone general = { .type = FRAME_FREE, .order_max = FRAME_ORDER_MAX };
+static struct zone pool = { .type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M };
 static uint64_t counts[FRAME_TYPE_COUNT];
 static uint64_t has_gib[GIB_COUNT / 64];
 static uint64_t total, saved;
@@ -51,7 +51,7 @@ static void list_push(struct zone *z, uint32_t number, unsigned order)
 {
 	uint32_t next = z->first[order];
 
-	*entry(number) = (struct frame){.next = next, .type = z->type, .order = (uint8_t)order};
+	*entry(number) = (struct frame){ .next = next, .type = z->type, .order = (uint8_t)order };
 	if (next)
 		entry(next)->prev = number;
 	z->first[order] = number;
@@ -131,8 +131,7 @@ static uint32_t block_take(struct zone *z, unsigned order, uint64_t range)
 
 static void block_claim(uint32_t number, unsigned order, enum frame_type type, uint32_t owner)
 {
-	*entry(number) =
-		(struct frame){.owner = owner, .refs = 1, .type = (uint8_t)type, .order = (uint8_t)order};
+	*entry(number) = (struct frame){ .owner = owner, .refs = 1, .type = (uint8_t)type, .order = (uint8_t)order };
 	counts[type] += 1ull << order;
 }
 
@@ -226,7 +225,7 @@ void frame_add_refs(hpa_t hpa, int step)
 
 void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 {
-	*out = (struct hilum_frames){.saved = saved};
+	*out = (struct hilum_frames){ .saved = saved };
 	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++)
 		out->free[order] = general.blocks[order];
 	for (hpa_t at = base, next; at < base + bytes; at = next) {
@@ -236,8 +235,9 @@ void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out)
 		next = ALIGN_DOWN(at, size) + size < base + bytes ? ALIGN_DOWN(at, size) + size : base + bytes;
 		if (f)
 			*(f->type == FRAME_FREE ? &out->range_free
-			  : f->owner == FRAME_OWNER_MOVES && f->refs == 1 && f->order <= FRAME_ORDER_2M ? &out->range_guest
-													: &out->range_other) += (next - at) >> PAGE_SHIFT;
+			  : f->owner == FRAME_OWNER_MOVES && f->refs == 1 && f->order <= FRAME_ORDER_2M
+			          ? &out->range_guest
+			          : &out->range_other) += (next - at) >> PAGE_SHIFT;
 	}
 }
 
@@ -257,7 +257,8 @@ uint64_t frame_total(void)
 static enum frame_type type_of_range(const struct boot_range *r)
 {
 	static const uint8_t types[BOOT_RANGE_RESERVED + 1] = {
-		[BOOT_RANGE_FREE] = FRAME_FREE, [BOOT_RANGE_MODULE] = FRAME_MODULE, [BOOT_RANGE_KERNEL] = FRAME_KERNEL};
+		[BOOT_RANGE_FREE] = FRAME_FREE, [BOOT_RANGE_MODULE] = FRAME_MODULE, [BOOT_RANGE_KERNEL] = FRAME_KERNEL
+	};
 
 	return r->base < FRAME_HPA_LIMIT ? (enum frame_type)types[r->type] : FRAME_ABSENT;
 }

@@ -19,22 +19,22 @@
 
 #include <hilum/abi.h>
 
-#define FRAME_ORDER_4K	0u
-#define FRAME_ORDER_2M	9u
-#define FRAME_ORDER_1G	18u
+#define FRAME_ORDER_4K  0u
+#define FRAME_ORDER_2M  9u
+#define FRAME_ORDER_1G  18u
 #define FRAME_ORDER_MAX FRAME_ORDER_1G
 
 #define FRAME_HPA_LIMIT (1ull << 44) /* RAM above is left alone: frame numbers have 32 bits */
 
 enum frame_type {
 	FRAME_ABSENT = 0, /* not RAM, or RAM of the firmware's (ACPI tables too) that is none of ours */
-	FRAME_TAIL,	  /* part of the block whose head lies below */
+	FRAME_TAIL,       /* part of the block whose head lies below */
 	FRAME_FREE,
 	FRAME_POOL_FREE, /* taken by the pool, mapped, not in use */
-	FRAME_POOL,	 /* pages of the pool in use */
-	FRAME_KERNEL,	 /* image, trampoline, frame table */
-	FRAME_GUEST,	 /* memory object's */
-	FRAME_MODULE,	 /* boot module's */
+	FRAME_POOL,      /* pages of the pool in use */
+	FRAME_KERNEL,    /* image, trampoline, frame table */
+	FRAME_GUEST,     /* memory object's */
+	FRAME_MODULE,    /* boot module's */
 	FRAME_TYPE_COUNT
 };
 
@@ -44,12 +44,11 @@ enum frame_type {
 /* One entry. A block in use may keep anything in next and prev: they belong to the owner of the block then.
  */
 struct frame {
-	uint32_t next,
-		prev;	/* frame numbers, 0 for none (frame 0 is never free): neighbours in a free list */
-	uint32_t owner; /* FRAME_OWNER_*, or what was given at allocation */
-	uint16_t refs;	/* users of a block in use, at least 1 */
-	uint8_t type;	/* enum frame_type */
-	uint8_t order;	/* of the block; meaningless in tails */
+	uint32_t next, prev; /* frame numbers, 0 for none (frame 0 is never free): neighbours in a free list */
+	uint32_t owner;      /* FRAME_OWNER_*, or what was given at allocation */
+	uint16_t refs;       /* users of a block in use, at least 1 */
+	uint8_t type;        /* enum frame_type */
+	uint8_t order;       /* of the block; meaningless in tails */
 };
 static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
 

@@ -13,7 +13,7 @@
 #include "mm/nested_pt.h"
 #include "mm/pool.h"
 
-#define MMIO_END    (MMIO_BASE + (1ull << 39)) /* of its PML4 slot */
+#define MMIO_END (MMIO_BASE + (1ull << 39)) /* of its PML4 slot */
 
 #define RIGHTS_RW (HILUM_MAP_READ | HILUM_MAP_WRITE)
 #define RIGHTS_RX (HILUM_MAP_READ | HILUM_MAP_EXECUTE)
@@ -21,9 +21,9 @@
 /* APM vol. 2, 5.3 "Long-Mode Page Translation". */
 static const struct nested_pt_format format = {
 	.table = 0x23, /* present, writable, accessed */
-	.leaf = {[HILUM_MAP_READ] = HOST_PT_LEAF | HOST_PT_NO_EXECUTE,
-		 [RIGHTS_RW] = HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE,
-		 [RIGHTS_RX] = HOST_PT_LEAF},
+	.leaf = { [HILUM_MAP_READ] = HOST_PT_LEAF | HOST_PT_NO_EXECUTE,
+	          [RIGHTS_RW] = HOST_PT_LEAF | HOST_PT_WRITE | HOST_PT_NO_EXECUTE,
+	          [RIGHTS_RX] = HOST_PT_LEAF },
 	.uncached = HOST_PT_UNCACHED,
 	.levels = 4,
 	.max_leaf_level = 2,
@@ -47,8 +47,8 @@ void host_pt_map_block(uint64_t va, hpa_t hpa)
 
 static void map_image_part(const uint8_t *start, const uint8_t *end, unsigned rights)
 {
-	enum status status = nested_pt_map(&host, (uint64_t)start, kernel_virt_to_hpa(start),
-					   ALIGN_UP((uint64_t)(end - start), PAGE_SIZE), rights);
+	enum status status = nested_pt_map(&host, (uint64_t)start, kernel_virt_to_hpa(start), ALIGN_UP((uint64_t)(end - start), PAGE_SIZE),
+	                                   rights);
 
 	assert(status == STATUS_OK);
 }
@@ -74,8 +74,7 @@ void *mm_map_mmio(hpa_t base, uint64_t bytes)
 	hpa_t first = base & ~PAGE_MASK, last = base + bytes - 1;
 	uint64_t va = mmio_next, mapped = ALIGN_UP(last + 1, PAGE_SIZE) - first;
 
-	if (!bytes || last < base || last >= HPA_LIMIT || bytes > MMIO_END - 2 * PAGE_SIZE - va ||
-	    !mmio_claim(first, last))
+	if (!bytes || last < base || last >= HPA_LIMIT || bytes > MMIO_END - 2 * PAGE_SIZE - va || !mmio_claim(first, last))
 		return NULL;
 	mmio_next += mapped; /* what is mapped in vain stays so */
 	if (nested_pt_map(&host, va, first, mapped, RIGHTS_RW | NESTED_PT_UNCACHED) != STATUS_OK)

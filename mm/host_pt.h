@@ -18,8 +18,8 @@
 #include "arch/x86_64/layout.h"
 
 /* Rights and type of a host mapping: bits of the leaf entry. APM vol. 2, 5.3 "Long-Mode Page Translation". */
-#define HOST_PT_LEAF	   0x61ull /* present, accessed, dirty: hardware never needs to update it */
-#define HOST_PT_WRITE	   (1ull << 1)
+#define HOST_PT_LEAF       0x61ull /* present, accessed, dirty: hardware never needs to update it */
+#define HOST_PT_WRITE      (1ull << 1)
 #define HOST_PT_UNCACHED   (3ull << 3) /* PWT | PCD: PAT entry 3, UC after reset */
 #define HOST_PT_NO_EXECUTE (1ull << 63)
 

@@ -14,11 +14,11 @@
 #include "mm/pool.h"
 #include "mm/window.h"
 
-#define GIB	    (1ull << 30)
-#define SEED_LIMIT  (4 * GIB) /* the first tables map the pool up to there: entry.asm */
+#define GIB          (1ull << 30)
+#define SEED_LIMIT   (4 * GIB)                                /* the first tables map the pool up to there: entry.asm */
 #define TABLE_A_GIB  (GIB / PAGE_SIZE * sizeof(struct frame)) /* frame table: whole blocks */
-#define TABLES_FIXED 64u /* page tables: image, windows, first stacks, roots of the regions */
-#define TABLES_A_GIB 2u	 /* its frame table's directory, its own in the pool's region */
+#define TABLES_FIXED 64u                                      /* page tables: image, windows, first stacks, roots of the regions */
+#define TABLES_A_GIB 2u                                       /* its frame table's directory, its own in the pool's region */
 
 static_assert(TABLE_A_GIB % LARGE_PAGE_SIZE == 0, "mapped in blocks");
 
@@ -65,6 +65,5 @@ void mm_init(struct boot_info *info)
 	if (!window_init())
 		panic("no memory for the windows' page tables");
 	pool_open();
-	log_info("memory: %lu MiB, %lu MiB free", frame_total() >> (20 - PAGE_SHIFT),
-		 frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
+	log_info("memory: %lu MiB, %lu MiB free", frame_total() >> (20 - PAGE_SHIFT), frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
 }

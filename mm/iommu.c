@@ -18,14 +18,14 @@ uint32_t iommu_unit_count;
 volatile uint64_t iommu_wait_done;
 
 static struct spinlock iommu_lock = SPINLOCK_INIT(LOCK_RANK_IOMMU);
-static struct iommu_backend *backend;			   /* NULL: none */
-static uint32_t units_on;				   /* that take commands */
+static struct iommu_backend *backend;                      /* NULL: none */
+static uint32_t units_on;                                  /* that take commands */
 static struct iommu_domain domains[IOMMU_DOMAINS_MAX + 1]; /* the first is for reserved devices; under the object lock */
 static const struct acpi_info *tables;
 
 void iommu_execute(uint64_t low, uint64_t high)
 {
-	const uint64_t commands[2][2] = {{low, high}, {backend->wait[0], backend->wait[1]}};
+	const uint64_t commands[2][2] = { { low, high }, { backend->wait[0], backend->wait[1] } };
 
 	for (struct iommu_unit *u = iommu_units; u < iommu_units + units_on; u++) {
 		iommu_wait_done = 0;
@@ -49,8 +49,7 @@ static enum status reserve(const struct acpi_reserved *r)
 	enum status status = STATUS_INVALID;
 
 	if (r->last < 1ull << 39 && mmio_is_no_ram(r->first, r->last))
-		status = nested_pt_map(&domains[0].tree, r->first, r->first, r->last - r->first + 1,
-				       HILUM_MAP_READ | HILUM_MAP_WRITE);
+		status = nested_pt_map(&domains[0].tree, r->first, r->first, r->last - r->first + 1, HILUM_MAP_READ | HILUM_MAP_WRITE);
 	if (status == STATUS_EXISTS) /* two devices' */
 		status = STATUS_OK;
 	for (uint32_t rid = r->first_rid; rid <= r->last_rid && status == STATUS_OK; rid++)
@@ -81,14 +80,14 @@ static const char *start(struct iommu_backend *b, uint64_t fault_message)
 	for (const struct acpi_reserved *r = tables->reserved; r < tables->reserved + tables->reserved_count; r++)
 		if (reserve(r) != STATUS_OK)
 			log_warn("memory 0x%lx to 0x%lx of device 0x%x is not reserved: it is RAM, or too high", r->first, r->last,
-				 r->first_rid);
+			         r->first_rid);
 	while (units_on < iommu_unit_count) {
 		units_on++;
 		b->enable(&iommu_units[units_on - 1], fault_message);
 	}
 	iommu_features = HILUM_HOST_IOMMU | (b->remaps_irqs ? HILUM_HOST_IRQ_REMAPPING : 0);
-	log_info("%s: %u units, %u-level tables%s%s", b->name, units_on, b->format.levels,
-		 b->remaps_irqs ? ", interrupt remapping" : "", b->format.flush ? ", walks past the caches" : "");
+	log_info("%s: %u units, %u-level tables%s%s", b->name, units_on, b->format.levels, b->remaps_irqs ? ", interrupt remapping" : "",
+	         b->format.flush ? ", walks past the caches" : "");
 	return NULL;
 }
 
@@ -99,7 +98,7 @@ void iommu_init(const struct acpi_info *acpi, uint64_t fault_message)
 	tables = acpi;
 	if (acpi->iommu_skipped)
 		log_info("%u entries of firmware's IOMMU table are skipped, the first of type 0x%x", acpi->iommu_skipped,
-			 acpi->iommu_skipped_type);
+		         acpi->iommu_skipped_type);
 	if (acpi->iommu_count)
 		why = start(acpi->dmar.base ? &iommu_vtd : &iommu_amdvi, fault_message);
 	if (why)
@@ -147,13 +146,11 @@ static bool is_in_reach(gpa_t gpa, uint64_t bytes)
 	return gpa + bytes <= 1ull << (12 + 9 * backend->format.levels);
 }
 
-enum status iommu_map(struct iommu_domain *domain, const struct memory *mem, gpa_t gpa, uint64_t offset,
-		      uint64_t bytes, unsigned rights)
+enum status iommu_map(struct iommu_domain *domain, const struct memory *mem, gpa_t gpa, uint64_t offset, uint64_t bytes, unsigned rights)
 {
 	if (!domain || memory_is_device(mem))
 		return STATUS_OK;
-	enum status status =
-		is_in_reach(gpa, bytes) ? memory_map(&domain->tree, mem, gpa, offset, bytes, rights) : STATUS_INVALID;
+	enum status status = is_in_reach(gpa, bytes) ? memory_map(&domain->tree, mem, gpa, offset, bytes, rights) : STATUS_INVALID;
 
 	if (backend->flush_on_map)
 		flush(domain);
@@ -171,7 +168,7 @@ enum status iommu_populate(struct iommu_domain *domain, const struct memory_mapp
 
 void iommu_unmap(struct iommu_domain *domain, gpa_t gpa, uint64_t bytes)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 
 	if (!domain || !is_in_reach(gpa, bytes))
 		return;

@@ -13,8 +13,8 @@
 #include "arch/x86_64/acpi.h"
 #include "mm/memory.h"
 
-#define IOMMU_DOMAINS_MAX 15u /* fits the smallest VT-d unit: CAP.ND */
-#define IOMMU_PATIENCE	  100000000u /* looks at a register before the machine is given up */
+#define IOMMU_DOMAINS_MAX 15u        /* fits the smallest VT-d unit: CAP.ND */
+#define IOMMU_PATIENCE    100000000u /* looks at a register before the machine is given up */
 
 struct iommu_domain;
 
@@ -39,8 +39,8 @@ must_check enum status iommu_domain_create(struct iommu_domain **out);
 void iommu_domain_destroy(struct iommu_domain *domain);
 
 /* As memory_map. STATUS_INVALID: beyond the addresses that the IOMMU translates. Device registers are left out. */
-must_check enum status iommu_map(struct iommu_domain *domain, const struct memory *mem, gpa_t gpa,
-				 uint64_t offset, uint64_t bytes, unsigned rights);
+must_check enum status iommu_map(struct iommu_domain *domain, const struct memory *mem, gpa_t gpa, uint64_t offset, uint64_t bytes,
+                                 unsigned rights);
 /* As memory_populate_fault. */
 must_check enum status iommu_populate(struct iommu_domain *domain, const struct memory_mapping *m, gpa_t fault);
 /* No device reaches the range any more when it returns. */

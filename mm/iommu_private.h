@@ -15,7 +15,7 @@ struct iommu_unit {
 	volatile uint8_t *regs;
 	uint64_t (*queue)[2];  /* commands */
 	uint64_t (*events)[2]; /* AMD: the event log */
-	uint32_t tail;	       /* of the queue */
+	uint32_t tail;         /* of the queue */
 	const struct acpi_iommu *acpi;
 	uint64_t capabilities; /* Intel: register CAP */
 };

@@ -77,7 +77,7 @@ static bool is_valid(hpa_t base, uint64_t bytes)
 
 enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory *out)
 {
-	struct memory mem = {.bytes = bytes, .owner = owner, .flags = flags, .writable = true};
+	struct memory mem = { .bytes = bytes, .owner = owner, .flags = flags, .writable = true };
 
 	if (!is_valid(0, bytes) || flags & ~(HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES | HILUM_MEMORY_SHARE | HILUM_MEMORY_MOVES))
 		return STATUS_INVALID;
@@ -113,7 +113,7 @@ enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writable, struct 
 	if (!hpa || !is_valid(hpa, bytes) || !add_refs(hpa, bytes, 0))
 		return STATUS_INVALID;
 	add_refs(hpa, bytes, 1);
-	*out = (struct memory){.bytes = bytes, .writable = writable, .base = hpa};
+	*out = (struct memory){ .bytes = bytes, .writable = writable, .base = hpa };
 	return STATUS_OK;
 }
 
@@ -123,7 +123,7 @@ enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out)
 		return STATUS_INVALID;
 	if (!mmio_is_free(hpa, bytes))
 		return STATUS_DENIED;
-	*out = (struct memory){.bytes = bytes, .writable = true, .base = hpa, .flags = HILUM_MEMORY_DEVICE};
+	*out = (struct memory){ .bytes = bytes, .writable = true, .base = hpa, .flags = HILUM_MEMORY_DEVICE };
 	return STATUS_OK;
 }
 
@@ -149,8 +149,7 @@ static unsigned rights_at(const struct memory *mem, uint64_t offset, unsigned ri
 	return memory_is_shared(mem, offset) ? rights & ~HILUM_MAP_WRITE : rights;
 }
 
-enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gpa, uint64_t offset,
-		       uint64_t bytes, unsigned rights)
+enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gpa, uint64_t offset, uint64_t bytes, unsigned rights)
 {
 	enum status status = STATUS_OK;
 	hpa_t hpa;
@@ -158,8 +157,7 @@ enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gp
 	if (rights & HILUM_MAP_WRITE && !mem->writable)
 		return STATUS_DENIED;
 	if (mem->base)
-		return nested_pt_map(npt, gpa, mem->base + offset, bytes,
-				     rights | (memory_is_device(mem) ? NESTED_PT_UNCACHED : 0));
+		return nested_pt_map(npt, gpa, mem->base + offset, bytes, rights | (memory_is_device(mem) ? NESTED_PT_UNCACHED : 0));
 	if (mem->flags & HILUM_MEMORY_LAZY)
 		return STATUS_OK;
 	for (uint64_t at = offset, piece; at < offset + bytes && status == STATUS_OK; at += piece) {
@@ -177,18 +175,15 @@ enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gp
 enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m, gpa_t fault)
 {
 	gpa_t page = fault & ~PAGE_MASK, block = ALIGN_DOWN(fault, LARGE_PAGE_SIZE);
-	bool large = !((m->gpa ^ m->offset) & (LARGE_PAGE_SIZE - 1)) && block >= m->gpa &&
-		     block + LARGE_PAGE_SIZE <= m->gpa + m->bytes;
+	bool large = !((m->gpa ^ m->offset) & (LARGE_PAGE_SIZE - 1)) && block >= m->gpa && block + LARGE_PAGE_SIZE <= m->gpa + m->bytes;
 	uint64_t block_bytes;
 	hpa_t hpa;
-	enum status status = memory_get(m->memory, page - m->gpa + m->offset,
-					large ? FRAME_ORDER_2M : FRAME_ORDER_4K, &hpa, &block_bytes);
+	enum status status = memory_get(m->memory, page - m->gpa + m->offset, large ? FRAME_ORDER_2M : FRAME_ORDER_4K, &hpa, &block_bytes);
 
 	if (status != STATUS_OK)
 		return status;
 	if (large && block_bytes >= LARGE_PAGE_SIZE) {
-		status = nested_pt_install(npt, block, ALIGN_DOWN(hpa, LARGE_PAGE_SIZE), FRAME_ORDER_2M,
-					   m->rights);
+		status = nested_pt_install(npt, block, ALIGN_DOWN(hpa, LARGE_PAGE_SIZE), FRAME_ORDER_2M, m->rights);
 		if (status != STATUS_EXISTS)
 			return status;
 	}

@@ -64,8 +64,7 @@ void memory_destroy(struct memory *mem);
  * 1 GiB; 4 KiB for wrapped frames). An empty place is filled by a block of up to 2^order frames (order 0, 9,
  * 18). STATUS_INVALID: offset past the end; STATUS_NO_MEMORY.
  */
-must_check enum status memory_get(struct memory *mem, uint64_t offset, unsigned order, hpa_t *hpa,
-				  uint64_t *block_bytes);
+must_check enum status memory_get(struct memory *mem, uint64_t offset, unsigned order, hpa_t *hpa, uint64_t *block_bytes);
 
 /*
  * Maps [offset, offset + bytes) of the object at gpa with `rights`, all valid for both, by the largest pages;
@@ -73,8 +72,8 @@ must_check enum status memory_get(struct memory *mem, uint64_t offset, unsigned 
  * must outlive the mapping. STATUS_DENIED (write to a read-only object); STATUS_EXISTS and
  * STATUS_NO_MEMORY as nested_pt_map: the caller unmaps the range.
  */
-must_check enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gpa, uint64_t offset,
-				  uint64_t bytes, unsigned rights);
+must_check enum status memory_map(struct nested_pt *npt, const struct memory *mem, gpa_t gpa, uint64_t offset, uint64_t bytes,
+                                  unsigned rights);
 
 /* One mapping of an object, as the kernel keeps it. */
 struct memory_mapping {
@@ -91,13 +90,12 @@ struct memory_mapping {
  * also when another core has been faster. The caller has checked the access against m->rights, and keeps the
  * mapping from being unmapped meanwhile. STATUS_NO_MEMORY: no frame, or no page for a table.
  */
-must_check enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m,
-					     gpa_t fault);
+must_check enum status memory_populate_fault(struct nested_pt *npt, const struct memory_mapping *m, gpa_t fault);
 
 /* ---- Frames under an object that lives: mm/memory_frames.c ----
  *
- * The caller keeps all others of these away. Offsets are page-aligned and inside the object, which is no wrapped one. But for those that only
- * look, no VM maps the pages, none can populate them, and no TLB or window knows their frames.
+ * The caller keeps all others of these away. Offsets are page-aligned and inside the object, which is no wrapped one. But for those that
+ * only look, no VM maps the pages, none can populate them, and no TLB or window knows their frames.
  */
 #define MEMORY_PIECE_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
 
@@ -130,8 +128,8 @@ must_check enum status memory_unshare(struct memory *mem, uint64_t offset);
 
 /*
  * Of the piece at `offset`: its frames become one block, if it has all, single ones, and grains are pieces (FRAME_NOWHERE); or, its private
- * blocks up to 2 MiB that lie in that range (mm/frame.h; of 2 MiB at least) go elsewhere. *moved is how many frames have moved, also with STATUS_NO_MEMORY. `look`: how many
- * would, and nothing changes.
+ * blocks up to 2 MiB that lie in that range (mm/frame.h; of 2 MiB at least) go elsewhere. *moved is how many frames have moved, also with
+ * STATUS_NO_MEMORY. `look`: how many would, and nothing changes.
  */
 must_check enum status memory_move(struct memory *mem, uint64_t offset, uint64_t range, bool look, uint64_t *moved);
 

@@ -8,7 +8,7 @@
 #include "mm/memory.h"
 #include "mm/window.h"
 
-#define RW	     (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define RW           (HILUM_MAP_READ | HILUM_MAP_WRITE)
 #define PIECE_FRAMES (1u << FRAME_ORDER_2M)
 
 /* ---- Places ---- */
@@ -26,7 +26,7 @@ static unsigned order_of(uint64_t bytes)
 
 static void place_clear(struct memory *mem, uint64_t offset, uint64_t bytes)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 
 	nested_pt_unmap(&mem->tree, offset, bytes, &garbage);
 	nested_pt_garbage_free(&mem->tree, &garbage);
@@ -75,7 +75,7 @@ bool memory_discard(struct memory *mem, uint64_t from, uint64_t to, bool look)
 
 /* ---- Sharing ---- */
 
-#define WORDS	       (PAGE_SIZE / sizeof(uint64_t))
+#define WORDS            (PAGE_SIZE / sizeof(uint64_t))
 #define WORD_AT(page, i) __atomic_load_n(&(page)[i], __ATOMIC_RELAXED) /* a guest may be writing */
 
 uint64_t memory_digest(const struct memory *mem, uint64_t offset)

@@ -3,14 +3,14 @@
 
 #include "mm/frame.h"
 
-#define GIB	   (1ull << 30)
+#define GIB        (1ull << 30)
 #define CLAIMS_MAX 64u
 #define MSI_FIRST  0xFEE00000ull /* local APICs, and what devices write to interrupt: SDM vol. 3A, 11.11.1 */
 #define MSI_LAST   0xFEEFFFFFull
 
 static struct {
 	hpa_t first, last;
-} claims[CLAIMS_MAX] = {{MSI_FIRST, MSI_LAST}};
+} claims[CLAIMS_MAX] = { { MSI_FIRST, MSI_LAST } };
 static unsigned claim_count = 1;
 
 bool mmio_is_no_ram(hpa_t first, hpa_t last)

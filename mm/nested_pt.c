@@ -34,7 +34,7 @@ void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_le
 {
 	assert(max_level == 2 || max_level == 3);
 	nested_pt_format = *format;
-	nested_pt_format.flip ^= NESTED_PT_PRESENT; /* nested_pt_step hands entries over with it inverted */
+	nested_pt_format.flip ^= NESTED_PT_PRESENT;             /* nested_pt_step hands entries over with it inverted */
 	for (unsigned i = 0; i < ARRAY_SIZE(format->need); i++) /* what a leaf that grants just this has, and every wider one */
 		nested_pt_format.need[i] = ((format->leaf[i | HILUM_MAP_READ] ^ format->flip) & ~format->uncached) | NESTED_PT_PRESENT;
 	nested_pt_format.levels = 4;
@@ -74,8 +74,7 @@ static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, unsigned leve
 }
 
 /* Inlined: each page fault of a guest comes here. */
-static inline __attribute__((always_inline)) enum status find_entry(struct nested_pt *npt, gpa_t gpa, unsigned level,
-								    uint64_t **out)
+static inline __attribute__((always_inline)) enum status find_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out)
 {
 	hpa_t table = npt->root;
 
@@ -108,8 +107,9 @@ enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsig
 
 	if (status != STATUS_OK)
 		return status;
-	if (!entry_swap(entry, &there, (hpa | format->leaf[rights & 7] | (order ? NESTED_PT_LARGE : 0)) ^
-					       (rights & NESTED_PT_UNCACHED ? format->uncached : 0)))
+	if (!entry_swap(entry, &there,
+	                (hpa | format->leaf[rights & 7] | (order ? NESTED_PT_LARGE : 0)) ^
+	                        (rights & NESTED_PT_UNCACHED ? format->uncached : 0)))
 		return STATUS_EXISTS;
 	flush(format, entry, sizeof(*entry));
 	return STATUS_OK;
@@ -153,8 +153,8 @@ static void discard_table(struct nested_pt_garbage *garbage, hpa_t table, unsign
 }
 
 /* Empties [first, last] in this table, which begins at `base`. */
-static void unmap_table(const struct nested_pt *npt, hpa_t table, unsigned level, gpa_t base, gpa_t first,
-			gpa_t last, struct nested_pt_garbage *garbage)
+static void unmap_table(const struct nested_pt *npt, hpa_t table, unsigned level, gpa_t base, gpa_t first, gpa_t last,
+                        struct nested_pt_garbage *garbage)
 {
 	uint64_t step = level_bytes(level);
 	unsigned from = first > base ? (unsigned)((first - base) / step) : 0;
@@ -186,8 +186,8 @@ void nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, struct ne
 
 /* ---- Life ---- */
 
-static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level,
-			void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context)
+static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level, void (*leaf)(void *context, hpa_t hpa, unsigned order),
+                        void *context)
 {
 	const uint64_t *entries = pool_va(table);
 
@@ -224,12 +224,11 @@ enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_form
 	if (!page)
 		return STATUS_NO_MEMORY;
 	flush(format, page, PAGE_SIZE);
-	*npt = (struct nested_pt){.format = format, .root = pool_hpa(page), .generation = 1, .table_pages = 1};
+	*npt = (struct nested_pt){ .format = format, .root = pool_hpa(page), .generation = 1, .table_pages = 1 };
 	return STATUS_OK;
 }
 
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order),
-		       void *context)
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context)
 {
 	free_tables(npt, npt->root, npt->format->levels, leaf, context);
 	assert(npt->table_pages == 0);

@@ -33,24 +33,24 @@
 /* Bits that both vendors' formats share. APM vol. 2, 15.25 "Nested Paging"; SDM vol. 3C, 29.3 "The Extended
  * Page Table Mechanism". */
 #define NESTED_PT_PRESENT 0x1ull  /* P; EPT: read access, which no leaf of ours is without */
-#define NESTED_PT_LARGE	  0x80ull /* leaf at level 2 or 3 */
+#define NESTED_PT_LARGE   0x80ull /* leaf at level 2 or 3 */
 #define NESTED_PT_ADDRESS 0x000FFFFFFFFFF000ull
 
 #define NESTED_PT_UNCACHED 8u /* beside the rights: device registers */
 
 /* Entry values of one vendor. Rights index: HILUM_MAP_* bits; every index with READ must be filled. */
 struct nested_pt_format {
-	uint64_t table;	  /* bits of an entry that names a table, within bits 11:0, bit 7 clear, bit 0 set */
-	uint64_t leaf[8]; /* bits of a 4 KiB leaf with these rights, bit 7 clear; LARGE is added at levels 2
-			     and 3 */
-	uint64_t flip;	  /* bits that grant by being 0 (NX) */
+	uint64_t table;    /* bits of an entry that names a table, within bits 11:0, bit 7 clear, bit 0 set */
+	uint64_t leaf[8];  /* bits of a 4 KiB leaf with these rights, bit 7 clear; LARGE is added at levels 2
+	                      and 3 */
+	uint64_t flip;     /* bits that grant by being 0 (NX) */
 	uint64_t uncached; /* bits in which a leaf for device registers differs from one for RAM */
-	uint64_t level;	   /* times (its level - 1), added to an entry that names a table; 0: no such field */
+	uint64_t level;    /* times (its level - 1), added to an entry that names a table; 0: no such field */
 	/* The rest is for formats that are passed to nested_pt_init_as; nested_pt_set_format sets it itself. */
-	uint64_t need[8];	 /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
-	unsigned levels;	 /* 4, or 3: the root covers 512 GiB */
+	uint64_t need[8];        /* a leaf grants these rights if all of these bits are 1 in (entry ^ flip) */
+	unsigned levels;         /* 4, or 3: the root covers 512 GiB */
 	unsigned max_leaf_level; /* 1, 2 or 3 */
-	bool flush;		 /* the hardware walks RAM, past the caches */
+	bool flush;              /* the hardware walks RAM, past the caches */
 };
 extern struct nested_pt_format nested_pt_format; /* read-only after nested_pt_set_format */
 
@@ -85,8 +85,7 @@ must_check enum status nested_pt_init_as(struct nested_pt *npt, const struct nes
  * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No
  * CPU may use the tree any more, TLBs included.
  */
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order),
-		       void *context);
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context);
 
 /*
  * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least; NESTED_PT_UNCACHED), by the largest pages that
@@ -94,8 +93,7 @@ void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t 
  * Needs no shoot-down. STATUS_EXISTS (some page of it is mapped), STATUS_NO_MEMORY (tables): a part may be
  * mapped then, and the caller unmaps the range.
  */
-must_check enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t bytes,
-				     unsigned rights);
+must_check enum status nested_pt_map(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, uint64_t bytes, unsigned rights);
 
 /*
  * The place of gpa's entry at `level`, in tables that are made where they are missing. STATUS_EXISTS: a larger leaf is in the
@@ -108,8 +106,7 @@ must_check enum status nested_pt_entry(struct nested_pt *npt, gpa_t gpa, unsigne
  * STATUS_EXISTS: something is there: a leaf (another core was faster), or for order > 0 a table.
  * STATUS_NO_MEMORY: a table's page.
  */
-must_check enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order,
-					 unsigned rights);
+must_check enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights);
 
 /*
  * Removes whatever is mapped in [gpa, gpa + bytes), into which no leaf may reach from outside. The arguments
@@ -137,8 +134,7 @@ static inline uint64_t nested_pt_step(uint64_t table, gpa_t gpa, unsigned shift)
 
 /* The end of a lookup: `entry` as from nested_pt_step, of a page of `bytes` (a constant at each place of
 use). */
-static inline bool nested_pt_finish(uint64_t entry, gpa_t gpa, uint64_t bytes, unsigned rights, hpa_t *hpa,
-				    uint64_t *page_bytes)
+static inline bool nested_pt_finish(uint64_t entry, gpa_t gpa, uint64_t bytes, unsigned rights, hpa_t *hpa, uint64_t *page_bytes)
 {
 	uint64_t need = nested_pt_format.need[rights & 7];
 
@@ -154,8 +150,7 @@ static inline bool nested_pt_finish(uint64_t entry, gpa_t gpa, uint64_t bytes, u
  * *page_bytes the size of the leaf (4 KiB, 2 MiB, 1 GiB). False: nothing, or fewer rights; outputs unchanged.
  * Lock-free; the answer holds as long as the caller keeps the mapping from going (see above).
  */
-static inline bool nested_pt_lookup(const struct nested_pt *npt, gpa_t gpa, unsigned rights, hpa_t *hpa,
-				    uint64_t *page_bytes)
+static inline bool nested_pt_lookup(const struct nested_pt *npt, gpa_t gpa, unsigned rights, hpa_t *hpa, uint64_t *page_bytes)
 {
 	uint64_t e;
 

@@ -16,7 +16,7 @@ struct free_object {
 
 static struct spinlock pool_lock = SPINLOCK_INIT(LOCK_RANK_POOL);
 static struct free_object *free_objects; /* under pool_lock */
-static hpa_t seed_next, seed_end;	    /* single pages, while boot runs on one core; empty from pool_open on */
+static hpa_t seed_next, seed_end;        /* single pages, while boot runs on one core; empty from pool_open on */
 
 /* ---- Pages ---- */
 

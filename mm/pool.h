@@ -11,7 +11,7 @@
 
 #include "arch/x86_64/layout.h"
 
-#define POOL_ORDER_MAX 9u    /* of pool_alloc_pages: 2 MiB, what the pool grows by */
+#define POOL_ORDER_MAX    9u   /* of pool_alloc_pages: 2 MiB, what the pool grows by */
 #define POOL_OBJECT_BYTES 128u /* of each small object; for more, take pages */
 
 /* One zeroed page. NULL: the machine has neither a free pool page nor a free 2 MiB block. */

@@ -18,45 +18,45 @@ enum { REG_FECTL = 0x38, REG_FEDATA = 0x3C, REG_FEADDR = 0x40, REG_FEUADDR = 0x4
 enum { REG_IQT = 0x88, REG_IQA = 0x90, REG_IRTA = 0xB8, REGISTER_BYTES = 0x1000 };
 
 #define CAP_UNSUPPORTED (1ull << 4) /* RWBF: needs write buffer flushes */
-#define CAP_CM		(1ull << 7)
-#define CAP_LEVELS_3	(1ull << 9)
-#define CAP_LEVELS_4	(1ull << 10)
-#define CAP_FRO(cap)	(((cap) >> 24 & 0x3FF) * 16)
-#define CAP_2M		(1ull << 34)
-#define CAP_1G		(1ull << 35)
-#define CAP_NFR(cap)	(((cap) >> 40 & 0xFF) + 1)
-#define ECAP_C		(1ull << 0)
-#define ECAP_QI		(1ull << 1)
-#define ECAP_IR		(1ull << 3)
-#define ECAP_EIM	(1ull << 4)
-#define GCMD_TE		(1u << 31)
-#define GCMD_SRTP	(1u << 30)
-#define GCMD_QIE	(1u << 26)
-#define GCMD_IRE	(1u << 25)
-#define GCMD_SIRTP	(1u << 24)
-#define GSTS_STEADY	0x96FFFFFFu /* 11.4.4: what a new command must repeat */
-#define FSTS_CLEAR	0x7Fu
-#define IRTA_X2APIC	(1u << 11)
-#define IRTA_256	7u
+#define CAP_CM          (1ull << 7)
+#define CAP_LEVELS_3    (1ull << 9)
+#define CAP_LEVELS_4    (1ull << 10)
+#define CAP_FRO(cap)    (((cap) >> 24 & 0x3FF) * 16)
+#define CAP_2M          (1ull << 34)
+#define CAP_1G          (1ull << 35)
+#define CAP_NFR(cap)    (((cap) >> 40 & 0xFF) + 1)
+#define ECAP_C          (1ull << 0)
+#define ECAP_QI         (1ull << 1)
+#define ECAP_IR         (1ull << 3)
+#define ECAP_EIM        (1ull << 4)
+#define GCMD_TE         (1u << 31)
+#define GCMD_SRTP       (1u << 30)
+#define GCMD_QIE        (1u << 26)
+#define GCMD_IRE        (1u << 25)
+#define GCMD_SIRTP      (1u << 24)
+#define GSTS_STEADY     0x96FFFFFFu /* 11.4.4: what a new command must repeat */
+#define FSTS_CLEAR      0x7Fu
+#define IRTA_X2APIC     (1u << 11)
+#define IRTA_256        7u
 
 /* 9.1 Root Entry, 9.3 Context Entry, 9.10 Interrupt Remapping Table Entry */
 #define ENTRY_PRESENT 1ull
 #define CONTEXT_FPD   2ull /* its faults are not recorded */
-#define IRTE_FPD   (1ull << 1)
+#define IRTE_FPD      (1ull << 1)
 #define IRTE_LEVEL    (1ull << 4)
 #define IRTE_SVT_SID  (1ull << 18) /* all bits of the source id count */
 
 /* 6.5.2 Queued Invalidation Interface; of translations, those under way are waited for */
 #define QI_CONTEXT_GLOBAL 0x11ull
-#define QI_IOTLB_GLOBAL	  0xD2ull
-#define QI_IOTLB_DOMAIN	  0xE2ull
-#define QI_IEC_GLOBAL	  0x4ull
-#define QI_WAIT		  (0x25ull | 1ull << 32) /* stores 1 */
+#define QI_IOTLB_GLOBAL   0xD2ull
+#define QI_IOTLB_DOMAIN   0xE2ull
+#define QI_IEC_GLOBAL     0x4ull
+#define QI_WAIT           (0x25ull | 1ull << 32) /* stores 1 */
 
 /* 11.4.14 Fault Recording Registers, second half */
-#define FAULT_F	 (1ull << 63)
+#define FAULT_F    (1ull << 63)
 #define FAULT_READ (1ull << 62)
-#define REASON_IR 0x20u /* and above: interrupt remapping */
+#define REASON_IR  0x20u /* and above: interrupt remapping */
 
 static bool coherent, x2apic;
 static uint64_t (*root)[2], (*empty_root)[2], (*irt)[2];
@@ -89,8 +89,7 @@ static enum status vtd_set_device(uint16_t rid, const struct iommu_domain *domai
 	if (!bus[0])
 		store(bus, pool_hpa(table) | ENTRY_PRESENT, 0);
 	if (domain)
-		store(table[rid & 0xFF], domain->tree.root | ENTRY_PRESENT,
-		      (iommu_vtd.format.levels - 2) | (uint64_t)domain->id << 8);
+		store(table[rid & 0xFF], domain->tree.root | ENTRY_PRESENT, (iommu_vtd.format.levels - 2) | (uint64_t)domain->id << 8);
 	else
 		store(table[rid & 0xFF], quiet ? CONTEXT_FPD : 0, 0);
 	iommu_execute(QI_CONTEXT_GLOBAL, 0);
@@ -129,9 +128,9 @@ static unsigned vtd_take_faults(struct iommu_unit *u, struct iommu_fault *out, u
 
 		if (!(high & FAULT_F))
 			continue;
-		out[n++] = (struct iommu_fault){(uint16_t)high,
-						{reason < REASON_IR ? HILUM_FAULT_DMA : HILUM_FAULT_INTERRUPT, reason,
-						 !(high & FAULT_READ), 0, mmio_read64(record) & ~PAGE_MASK}};
+		out[n++] = (struct iommu_fault){ (uint16_t)high,
+			                         { reason < REASON_IR ? HILUM_FAULT_DMA : HILUM_FAULT_INTERRUPT, reason,
+			                           !(high & FAULT_READ), 0, mmio_read64(record) & ~PAGE_MASK } };
 		mmio_write32(record + 12, FAULT_F >> 32);
 	}
 	mmio_write32(u->regs + REG_FSTS, FSTS_CLEAR); /* overflow, too */
@@ -208,7 +207,7 @@ struct iommu_backend iommu_vtd = {
 	.name = "VT-d",
 	.register_bytes = REGISTER_BYTES,
 	.tail_register = REG_IQT,
-	.format = {.table = 3, .leaf = {[1] = 1, [3] = 3, [5] = 1, [7] = 3}}, /* 9.8: R, W */
+	.format = { .table = 3, .leaf = { [1] = 1, [3] = 3, [5] = 1, [7] = 3 } }, /* 9.8: R, W */
 	.prepare = vtd_prepare,
 	.enable = vtd_enable,
 	.set_device = vtd_set_device,

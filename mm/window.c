@@ -48,8 +48,7 @@ void window_zero_frames(hpa_t hpa, unsigned order)
 	cpu_id_t cpu = cpu_arch_self()->id;
 
 	for (uint64_t i = 0; i < 1ull << order; i++)
-		memset(window_show(&window_cores[cpu], cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE), 0,
-		       PAGE_SIZE);
+		memset(window_show(&window_cores[cpu], cpu, WINDOW_SLOT_ZERO, hpa + i * PAGE_SIZE), 0, PAGE_SIZE);
 }
 
 bool window_init(void)

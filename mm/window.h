@@ -9,15 +9,15 @@
 
 #include "arch/x86_64/layout.h"
 
-#define WINDOW_SLOTS	  16u
+#define WINDOW_SLOTS      16u
 #define WINDOW_SLOT_ZERO  15u /* mm's own, for zeroing frames; overwritten by every allocation of memory */
 #define WINDOW_SLOT_READ  14u /* mm's own, too */
 #define WINDOW_CORE_BYTES (WINDOW_SLOTS * PAGE_SIZE)
 
 struct window_core {
 	hpa_t shown[WINDOW_SLOTS]; /* frame a slot shows; 0: none, for frame 0 is never shown */
-	uint64_t *entry;	   /* the core's WINDOW_SLOTS leaf entries */
-	uint32_t used;		   /* bit n: slot n shows a frame */
+	uint64_t *entry;           /* the core's WINDOW_SLOTS leaf entries */
+	uint32_t used;             /* bit n: slot n shows a frame */
 };
 extern struct window_core window_cores[CPU_MAX];
 

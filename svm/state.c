@@ -16,12 +16,12 @@ void svm_fetch_paging(struct vcpu *v)
 
 /* The ABI's segments, ES to TR, lie in one row, and so do the MSRs from STAR to SYSENTER_EIP, in the VMCB too. */
 static const uint8_t segment_places[] = { VMCB_ES, VMCB_CS, VMCB_SS, VMCB_DS, VMCB_FS, VMCB_GS, VMCB_LDTR, VMCB_TR };
-#define STATE_MSRS    8u
+#define STATE_MSRS 8u
 
-_Static_assert(offsetof(struct hilum_vcpu_state, tr) == offsetof(struct hilum_vcpu_state, es) +
-	       (ARRAY_SIZE(segment_places) - 1) * 16, "one row");
-_Static_assert(offsetof(struct hilum_vcpu_state, sysenter_eip) == offsetof(struct hilum_vcpu_state, star) +
-	       (STATE_MSRS - 1) * 8, "one row");
+_Static_assert(offsetof(struct hilum_vcpu_state, tr) == offsetof(struct hilum_vcpu_state, es) + (ARRAY_SIZE(segment_places) - 1) * 16,
+               "one row");
+_Static_assert(offsetof(struct hilum_vcpu_state, sysenter_eip) == offsetof(struct hilum_vcpu_state, star) + (STATE_MSRS - 1) * 8,
+               "one row");
 _Static_assert(offsetof(struct vmcb, sysenter_eip) == offsetof(struct vmcb, star) + (STATE_MSRS - 1) * 8, "one row");
 
 static void msrs_copy(uint64_t *to, const uint64_t *from)
@@ -60,8 +60,7 @@ static void set_segments(struct vmcb *c, const struct hilum_vcpu_state *s)
 	const struct hilum_segment *from = &s->es;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(segment_places); i++)
-		c->segments[segment_places[i]] =
-			(struct vmcb_segment){ from[i].selector, from[i].attributes, from[i].limit, from[i].base };
+		c->segments[segment_places[i]] = (struct vmcb_segment){ from[i].selector, from[i].attributes, from[i].limit, from[i].base };
 	c->segments[VMCB_GDTR] = (struct vmcb_segment){ .limit = s->gdtr_limit, .base = s->gdtr_base };
 	c->segments[VMCB_IDTR] = (struct vmcb_segment){ .limit = s->idtr_limit, .base = s->idtr_base };
 	c->cpl = s->ss.attributes >> 5 & 3;

@@ -30,7 +30,8 @@ static enum status svm_probe(const char **why)
 	}
 	struct cpuid_regs r = cpuid(0x8000000A, 0);
 	if (!(r.edx & 1u << 0)) {
-		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or EPYC,+svm)";
+		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or "
+		       "EPYC,+svm)";
 		return STATUS_UNSUPPORTED;
 	}
 	svm_features = (struct svm_features){
@@ -53,7 +54,7 @@ static void msr_pass(uint32_t msr)
 {
 	uint32_t bit = msr < 0x2000 ? msr * 2 : 0x800 * 8 + (msr - 0xC0000000) * 2;
 
-	svm_msr_bitmap[bit >> 3] &= (uint8_t)~(3u << (bit & 7));
+	svm_msr_bitmap[bit >> 3] &= (uint8_t) ~(3u << (bit & 7));
 }
 
 static enum status svm_init(void)
@@ -81,8 +82,8 @@ static enum status svm_init(void)
 		msr_pass(backend_passed_msrs[i]);
 	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
 	log_info("SVM: %u ASIDs%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
-		 svm_features.decode_assists ? ", decode assists" : "", svm_features.clean ? ", clean bits" : "",
-		 svm_features.pause_filter ? ", pause filter" : "");
+	         svm_features.decode_assists ? ", decode assists" : "", svm_features.clean ? ", clean bits" : "",
+	         svm_features.pause_filter ? ", pause filter" : "");
 	return STATUS_OK;
 }
 

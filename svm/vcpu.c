@@ -9,12 +9,11 @@ static void intercepts_init(struct vmcb *c)
 {
 	c->intercept_dr = INTERCEPT_DR_ADDRESSES;
 	c->intercept_misc1 = INTERCEPT(VMEXIT_INTR) | INTERCEPT(VMEXIT_NMI) | INTERCEPT(VMEXIT_RDPMC) | INTERCEPT(VMEXIT_CPUID) |
-			     INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) | INTERCEPT(VMEXIT_IOIO) |
-			     INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_SHUTDOWN);
-	c->intercept_misc2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) |
-			     INTERCEPT(VMEXIT_VMSAVE) | INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) |
-			     INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) | INTERCEPT(VMEXIT_MONITOR) |
-			     INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
+	                     INTERCEPT(VMEXIT_INVD) | INTERCEPT(VMEXIT_HLT) | INTERCEPT(VMEXIT_INVLPGA) | INTERCEPT(VMEXIT_IOIO) |
+	                     INTERCEPT(VMEXIT_MSR) | INTERCEPT(VMEXIT_SHUTDOWN);
+	c->intercept_misc2 = INTERCEPT(VMEXIT_VMRUN) | INTERCEPT(VMEXIT_VMMCALL) | INTERCEPT(VMEXIT_VMLOAD) | INTERCEPT(VMEXIT_VMSAVE) |
+	                     INTERCEPT(VMEXIT_STGI) | INTERCEPT(VMEXIT_CLGI) | INTERCEPT(VMEXIT_SKINIT) | INTERCEPT(VMEXIT_WBINVD) |
+	                     INTERCEPT(VMEXIT_MONITOR) | INTERCEPT(VMEXIT_MWAIT) | INTERCEPT(VMEXIT_XSETBV);
 	if (svm_features.pause_filter) {
 		c->intercept_misc1 |= INTERCEPT(VMEXIT_PAUSE);
 		c->pause_filter_count = 3000;
@@ -70,10 +69,9 @@ static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
 	v->controls_stale = false;
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
 	/* #MC is the machine's own. #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
-	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | INTERCEPT(VMEXIT_EXCP(18)) |
-				  (uint32_t)v->debug;
+	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | INTERCEPT(VMEXIT_EXCP(18)) | (uint32_t)v->debug;
 	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8)) |
-			  (v->debug & HILUM_DEBUG_CR3 ? INTERCEPT(VMEXIT_CR_WRITE(3)) : 0);
+	                  (v->debug & HILUM_DEBUG_CR3 ? INTERCEPT(VMEXIT_CR_WRITE(3)) : 0);
 	svm_write_offset_and_pat(v);
 }
 

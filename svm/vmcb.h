@@ -13,18 +13,18 @@
  * The bit that intercepts what exits with `code`, in the word of 32 codes that it belongs to, byte offsets 000h to 014h:
  * CR accesses, DR accesses, exceptions, misc1 (codes from 60h), misc2 (from 80h).
  */
-#define INTERCEPT(code) (1u << ((code) & 31))
+#define INTERCEPT(code)        (1u << ((code)&31))
 #define INTERCEPT_DR_ADDRESSES 0x008F000Fu /* reads and writes of DR0 to DR3; writes of DR7, which would enable them */
 
 /* 05Ch TLB_CONTROL */
-#define TLB_CONTROL_NONE       0u
-#define TLB_CONTROL_FLUSH_ALL  1u
+#define TLB_CONTROL_NONE      0u
+#define TLB_CONTROL_FLUSH_ALL 1u
 
 /* 060h */
-#define V_IRQ               (1ull << 8)
-#define V_INTR_PRIO_SHIFT   16
-#define V_IGN_TPR           (1ull << 20)
-#define V_INTR_MASKING      (1ull << 24)
+#define V_IRQ             (1ull << 8)
+#define V_INTR_PRIO_SHIFT 16
+#define V_IGN_TPR         (1ull << 20)
+#define V_INTR_MASKING    (1ull << 24)
 
 #define INTERRUPT_SHADOW (1ull << 0) /* 068h */
 
@@ -41,11 +41,30 @@
 #define VMEXIT_EXCP(n)     (0x40u + (n))
 #define VMEXIT_INVALID     0xFFFFFFFFu /* the low 32 bits of -1: QEMU zero-extends */
 enum {
-	VMEXIT_INTR = 0x60, VMEXIT_NMI, VMEXIT_VINTR = 0x64, VMEXIT_RDPMC = 0x6F,
-	VMEXIT_CPUID = 0x72, VMEXIT_IRET = 0x74, VMEXIT_INVD = 0x76, VMEXIT_PAUSE, VMEXIT_HLT,
-	VMEXIT_INVLPGA = 0x7A, VMEXIT_IOIO, VMEXIT_MSR, VMEXIT_SHUTDOWN = 0x7F,
-	VMEXIT_VMRUN, VMEXIT_VMMCALL, VMEXIT_VMLOAD, VMEXIT_VMSAVE, VMEXIT_STGI, VMEXIT_CLGI, VMEXIT_SKINIT,
-	VMEXIT_WBINVD = 0x89, VMEXIT_MONITOR, VMEXIT_MWAIT, VMEXIT_XSETBV = 0x8D,
+	VMEXIT_INTR = 0x60,
+	VMEXIT_NMI,
+	VMEXIT_VINTR = 0x64,
+	VMEXIT_RDPMC = 0x6F,
+	VMEXIT_CPUID = 0x72,
+	VMEXIT_IRET = 0x74,
+	VMEXIT_INVD = 0x76,
+	VMEXIT_PAUSE,
+	VMEXIT_HLT,
+	VMEXIT_INVLPGA = 0x7A,
+	VMEXIT_IOIO,
+	VMEXIT_MSR,
+	VMEXIT_SHUTDOWN = 0x7F,
+	VMEXIT_VMRUN,
+	VMEXIT_VMMCALL,
+	VMEXIT_VMLOAD,
+	VMEXIT_VMSAVE,
+	VMEXIT_STGI,
+	VMEXIT_CLGI,
+	VMEXIT_SKINIT,
+	VMEXIT_WBINVD = 0x89,
+	VMEXIT_MONITOR,
+	VMEXIT_MWAIT,
+	VMEXIT_XSETBV = 0x8D,
 	VMEXIT_NPF = 0x400,
 };
 
@@ -58,8 +77,8 @@ enum {
 #define IOIO_PORT_SHIFT 16
 
 /* EXITINFO1 of NPF, 15.25.6 */
-#define NPF_WRITE    (1ull << 1)
-#define NPF_FETCH    (1ull << 4)
+#define NPF_WRITE (1ull << 1)
+#define NPF_FETCH (1ull << 4)
 
 /* Places in vmcb.segments */
 enum { VMCB_ES, VMCB_CS, VMCB_SS, VMCB_DS, VMCB_FS, VMCB_GS, VMCB_GDTR, VMCB_LDTR, VMCB_IDTR, VMCB_TR };
@@ -72,11 +91,11 @@ struct vmcb_segment {
 
 struct vmcb {
 	/* control area */
-	uint32_t intercept_cr;          /* 000 reads in 15:0, writes in 31:16 */
-	uint32_t intercept_dr;          /* 004 */
-	uint32_t intercept_exceptions;  /* 008 */
-	uint32_t intercept_misc1;       /* 00C */
-	uint32_t intercept_misc2;       /* 010 */
+	uint32_t intercept_cr;         /* 000 reads in 15:0, writes in 31:16 */
+	uint32_t intercept_dr;         /* 004 */
+	uint32_t intercept_exceptions; /* 008 */
+	uint32_t intercept_misc1;      /* 00C */
+	uint32_t intercept_misc2;      /* 010 */
 	uint8_t reserved_014[0x3C - 0x14];
 	uint16_t pause_filter_threshold; /* 03C */
 	uint16_t pause_filter_count;     /* 03E */
@@ -93,43 +112,43 @@ struct vmcb {
 	uint64_t exitintinfo;            /* 088 */
 	uint64_t np_enable;              /* 090 */
 	uint8_t reserved_098[0xA8 - 0x98];
-	uint64_t eventinj;               /* 0A8 */
-	uint64_t n_cr3;                  /* 0B0 */
+	uint64_t eventinj; /* 0A8 */
+	uint64_t n_cr3;    /* 0B0 */
 	uint64_t reserved_0b8;
-	uint64_t clean;                  /* 0C0 */
-	uint64_t nrip;                   /* 0C8 */
-	uint8_t insn_bytes_fetched;      /* 0D0 */
-	uint8_t insn_bytes[15];          /* 0D1 */
+	uint64_t clean;             /* 0C0 */
+	uint64_t nrip;              /* 0C8 */
+	uint8_t insn_bytes_fetched; /* 0D0 */
+	uint8_t insn_bytes[15];     /* 0D1 */
 	uint8_t reserved_0e0[0x400 - 0xE0];
 	/* state save area, offsets relative to 400h */
 	struct vmcb_segment segments[10]; /* 000 */
 	uint8_t reserved_4a0[0xCB - 0xA0];
-	uint8_t cpl;                     /* 0CB */
+	uint8_t cpl; /* 0CB */
 	uint32_t reserved_4cc;
-	uint64_t efer;                   /* 0D0 */
+	uint64_t efer; /* 0D0 */
 	uint8_t reserved_4d8[0x148 - 0xD8];
-	uint64_t cr4;                    /* 148 */
-	uint64_t cr3;                    /* 150 */
-	uint64_t cr0;                    /* 158 */
-	uint64_t dr7;                    /* 160 */
-	uint64_t dr6;                    /* 168 */
-	uint64_t rflags;                 /* 170 */
-	uint64_t rip;                    /* 178 */
+	uint64_t cr4;    /* 148 */
+	uint64_t cr3;    /* 150 */
+	uint64_t cr0;    /* 158 */
+	uint64_t dr7;    /* 160 */
+	uint64_t dr6;    /* 168 */
+	uint64_t rflags; /* 170 */
+	uint64_t rip;    /* 178 */
 	uint8_t reserved_580[0x1D8 - 0x180];
-	uint64_t rsp;                    /* 1D8 */
+	uint64_t rsp; /* 1D8 */
 	uint8_t reserved_5e0[0x1F8 - 0x1E0];
-	uint64_t rax;                    /* 1F8 */
-	uint64_t star;                   /* 200 */
+	uint64_t rax;  /* 1F8 */
+	uint64_t star; /* 200 */
 	uint64_t lstar;
 	uint64_t cstar;
 	uint64_t sfmask;
-	uint64_t kernel_gs_base;         /* 220 */
+	uint64_t kernel_gs_base; /* 220 */
 	uint64_t sysenter_cs;
 	uint64_t sysenter_esp;
 	uint64_t sysenter_eip;
-	uint64_t cr2;                    /* 240 */
+	uint64_t cr2; /* 240 */
 	uint8_t reserved_648[0x268 - 0x248];
-	uint64_t g_pat;                  /* 268 */
+	uint64_t g_pat; /* 268 */
 	uint8_t reserved_670[0x1000 - 0x670];
 };
 

@@ -61,8 +61,9 @@ enum status vmx_init_apic(struct vcpu *v)
 	if (v->vm->status.vcpu_count != 0) /* if it is not there any more, any page will do */
 		(void)nested_pt_lookup(&v->vm->npt, VLAPIC_DEFAULT_BASE, HILUM_MAP_READ, &page, &bytes);
 	vmx_write(VMCS_APIC_ACCESS, page);
-	return v->vm->status.vcpu_count != 0 ? STATUS_OK :
-	       nested_pt_install(&v->vm->npt, VLAPIC_DEFAULT_BASE, page, 0, HILUM_MAP_READ | HILUM_MAP_WRITE);
+	return v->vm->status.vcpu_count != 0
+	               ? STATUS_OK
+	               : nested_pt_install(&v->vm->npt, VLAPIC_DEFAULT_BASE, page, 0, HILUM_MAP_READ | HILUM_MAP_WRITE);
 }
 _Static_assert(offsetof(struct vlapic, notification) - offsetof(struct vlapic, irr) == 32, "a posted-interrupt descriptor");
 
@@ -164,8 +165,7 @@ bool vmx_apic_must_commit(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 
-	x->apic_in_page = !vmx_has_apic() && x->apic_page[APIC_TPR * 4] == v->apic.tpr && x->tpr_threshold == 0 &&
-			  irr_is_empty(&v->apic);
+	x->apic_in_page = !vmx_has_apic() && x->apic_page[APIC_TPR * 4] == v->apic.tpr && x->tpr_threshold == 0 && irr_is_empty(&v->apic);
 	return !x->apic_in_page;
 }
 

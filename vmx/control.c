@@ -24,14 +24,15 @@ static const struct rule {
 	const char *lack;
 } rules[] = {
 	{ PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI, PIN_PREEMPTION_TIMER, 0x16, LACK("pin-based") },
-	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_TPR_SHADOW |
-		  PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY,
+	{ PRIMARY_TSC_OFFSETTING | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_MOV_DR | PRIMARY_TPR_SHADOW | PRIMARY_IO_BITMAPS |
+	          PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY,
 	  0, 0x04006172, LACK("primary processor-based") },
-	{ EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER |
-		  EXIT_LOAD_EFER, EXIT_SAVE_TIMER, 0x36DFF, LACK("VM-exit") },
+	{ EXIT_SAVE_DEBUG | EXIT_HOST_64 | EXIT_ACKNOWLEDGE_INTERRUPT | EXIT_SAVE_PAT | EXIT_LOAD_PAT | EXIT_SAVE_EFER | EXIT_LOAD_EFER,
+	  EXIT_SAVE_TIMER, 0x36DFF, LACK("VM-exit") },
 	{ ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER, 0, 0x11FF, LACK("VM-entry") },
-	{ SECONDARY_EPT | SECONDARY_UNRESTRICTED, SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP |
-		  SECONDARY_INVPCID | SECONDARY_ENCLS, 0, LACK("secondary processor-based") },
+	{ SECONDARY_EPT | SECONDARY_UNRESTRICTED,
+	  SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_PAUSE_LOOP | SECONDARY_INVPCID | SECONDARY_ENCLS, 0,
+	  LACK("secondary processor-based") },
 };
 
 /* A.3: the low half of the MSR must be 1, the high half may be. */
@@ -59,7 +60,8 @@ static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 		if (!choose_word(i < 4 ? word[i] : cap[CAP_SECONDARY], &rules[i], words[i]))
 			return rules[i].lack;
 	if ((word[1] >> 32 & windows) != windows || !(word[3] >> 32 & ENTRY_IA32E))
-		return "this CPU's VMX, or the hypervisor under Hilum, lacks interrupt windows, NMI windows or 64-bit guests, which Hilum needs";
+		return "this CPU's VMX, or the hypervisor under Hilum, lacks interrupt windows, NMI windows or 64-bit guests, which Hilum "
+		       "needs";
 	/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
 	if ((cap[CAP_SECONDARY] >> 32 & (apic | modes)) == (apic | modes)) {
 		out->secondary |= apic;
@@ -78,8 +80,8 @@ static const char *choose_ept(uint64_t cap, struct vmx_controls *out)
 	return NULL;
 }
 
-enum status vmx_choose_controls(const uint64_t cap[CAP_COUNT], uint64_t feature_control, uint64_t cr4_guest,
-				struct vmx_controls *out, const char **why)
+enum status vmx_choose_controls(const uint64_t cap[CAP_COUNT], uint64_t feature_control, uint64_t cr4_guest, struct vmx_controls *out,
+                                const char **why)
 {
 	uint64_t basic = cap[CAP_BASIC], cr0_0 = cap[CAP_CR0_FIXED0], cr4_0 = cap[CAP_CR4_FIXED0], cr4_1 = cap[CAP_CR4_FIXED1];
 	const char *lack;
@@ -87,7 +89,7 @@ enum status vmx_choose_controls(const uint64_t cap[CAP_COUNT], uint64_t feature_
 	if ((feature_control & FEATURE_CONTROL_LOCKED) && !(feature_control & FEATURE_CONTROL_VMX))
 		lack = "the firmware has locked VMX off: enable virtualization (VT-x) in its set-up";
 	else if (BASIC_REGION_BYTES(basic) - 1 >= PAGE_SIZE || BASIC_MEMORY_TYPE(basic) != MEMORY_WRITE_BACK ||
-		 (cr0_0 & ~cap[CAP_CR0_FIXED1]) || (cr4_0 & ~cr4_1) || (cr4_0 & cr4_guest) || !(cr4_1 & CR4_MCE))
+	         (cr0_0 & ~cap[CAP_CR0_FIXED1]) || (cr4_0 & ~cr4_1) || (cr4_0 & cr4_guest) || !(cr4_1 & CR4_MCE))
 		lack = "VMX here contradicts itself about its control structures or its fixed bits of CR0 and CR4";
 	else if ((lack = choose_words(cap, out)) == NULL)
 		lack = choose_ept(cap[CAP_EPT_VPID], out);

@@ -1,4 +1,5 @@
-/* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4. */
+/* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4.
+ */
 #include "arch/x86_64/log.h"
 #include "kernel/vm.h"
 #include "vmx/vmx.h"
@@ -54,14 +55,22 @@ void vmx_entry_failed(struct vcpu *v, uint32_t reason)
 
 	switch (reason & 0xFFFF) {
 	case REASON_BAD_GUEST_STATE:
-		group = qualification == 2 ? "the PAE page-directory pointers" : qualification == 3 ? "the event to inject" :
-			qualification == 4 ? "the link pointer" : odd_group();
+		group = qualification == 2   ? "the PAE page-directory pointers"
+		        : qualification == 3 ? "the event to inject"
+		        : qualification == 4 ? "the link pointer"
+		                             : odd_group();
 		break;
-	case REASON_BAD_MSR_LIST: group = "the MSR list"; break;
-	case REASON_MACHINE_CHECK: group = "nothing: a machine check came"; break;
-	default: group = "unknown"; break;
+	case REASON_BAD_MSR_LIST:
+		group = "the MSR list";
+		break;
+	case REASON_MACHINE_CHECK:
+		group = "nothing: a machine check came";
+		break;
+	default:
+		group = "unknown";
+		break;
 	}
 	log_warn("vm %s: VM entry failed: reason %u, qualification %lu: invalid guest state, group: %s", v->vm->name, reason & 0xFFFF,
-		 qualification, group);
+	         qualification, group);
 	vm_crash(v, HILUM_CRASH_INVALID_STATE, reason);
 }

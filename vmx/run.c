@@ -13,7 +13,7 @@
 #define VPID_LAST 0xFFFFu
 
 /* Exceptions whose frames hold an error code, as the check of 27.2.1.3 counts them. */
-#define HAS_ERROR_CODE(vector) (0x27D00u >> (vector) & 1)
+#define HAS_ERROR_CODE(vector) (0x27D00u >> (vector)&1)
 
 /* The core's TLB forgets what the vCPU's nested tables said; a vCPU that is new here gets a tag that was never used since a flush. */
 static void tlb_update(struct vcpu *v)
@@ -41,8 +41,7 @@ static void event_write(struct vcpu *v, uint64_t event)
 	if ((info & EVENT_TYPE_MASK) == EVENT_TYPE_NMI) {
 		info = EVENT_VALID | EVENT_TYPE_NMI | 2;
 		v->nmi_blocked = false; /* the CPU blocks the next one itself */
-	} else if ((info & EVENT_TYPE_MASK) == EVENT_TYPE_EXCEPTION && HAS_ERROR_CODE(info & 31) &&
-		   (vmx_read(VMCS_GUEST_CR0) & CR0_PE)) {
+	} else if ((info & EVENT_TYPE_MASK) == EVENT_TYPE_EXCEPTION && HAS_ERROR_CODE(info & 31) && (vmx_read(VMCS_GUEST_CR0) & CR0_PE)) {
 		info |= EVENT_ERROR_VALID;
 		vmx_write(VMCS_ENTRY_ERROR_CODE, event >> 32);
 	}
@@ -218,8 +217,14 @@ static const uint8_t insn_kinds[] = {
 	[REASON_WBINVD] = HILUM_EXIT_CACHE,
 	[REASON_RDPMC] = HILUM_EXIT_RDPMC,
 #define UD HILUM_EXIT_INVALID_OPCODE
-	[REASON_GETSEC] = UD, [REASON_VMCLEAR ... REASON_VMXON] = UD, [REASON_MWAIT] = UD, [REASON_MONITOR] = UD,
-	[REASON_INVEPT] = UD, [REASON_INVVPID] = UD, [REASON_VMFUNC] = UD, [REASON_ENCLS] = UD,
+	[REASON_GETSEC] = UD,
+	[REASON_VMCLEAR... REASON_VMXON] = UD,
+	[REASON_MWAIT] = UD,
+	[REASON_MONITOR] = UD,
+	[REASON_INVEPT] = UD,
+	[REASON_INVVPID] = UD,
+	[REASON_VMFUNC] = UD,
+	[REASON_ENCLS] = UD,
 };
 
 static never_inline void handle_rare(struct vcpu *v, struct vmx_vcpu *x, uint32_t reason)

@@ -4,7 +4,10 @@
 #include "vmx/vmx.h"
 
 /* Each field of the VMCS that is one of struct hilum_vcpu_state as it stands, and the groups to write it for. */
-#define FIELD(encoding, member, group) { encoding, offsetof(struct hilum_vcpu_state, member), group }
+#define FIELD(encoding, member, group) \
+	{ \
+		encoding, offsetof(struct hilum_vcpu_state, member), group \
+	}
 static const struct {
 	uint16_t field, offset;
 	uint32_t group;
@@ -29,7 +32,7 @@ static uint16_t attributes_of(uint64_t access)
 }
 
 _Static_assert(offsetof(struct hilum_vcpu_state, tr) - offsetof(struct hilum_vcpu_state, es) == 7 * sizeof(struct hilum_segment),
-	       "segments lie in the order of their fields");
+               "segments lie in the order of their fields");
 
 /* 27.3.1.2 wants accessed segments and a busy TSS, which is what a CPU makes of them when it loads them. */
 static void write_segment(unsigned n, const struct hilum_segment *s)
@@ -134,7 +137,8 @@ void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 }
 
 _Static_assert(offsetof(struct hilum_vcpu_state, kernel_gs_base) - offsetof(struct hilum_vcpu_state, star) ==
-	       (VMX_MSR_COUNT - 1) * sizeof(uint64_t), "MSRs that are copied as one");
+                       (VMX_MSR_COUNT - 1) * sizeof(uint64_t),
+               "MSRs that are copied as one");
 
 void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t mask)
 {

@@ -5,9 +5,9 @@
 #include "mm/pool.h"
 #include "vmx/vmx.h"
 
-#define MSR_PAT               0x277u
-#define PREEMPTION_TIMER_NS   1000000u /* of guest time: Bochs loses interrupts while IF is 0 at an entry, so look this often */
-#define EXCEPTION_BITMAP      (1u << 1 | 1u << 17 | 1u << 18) /* as run.c takes them */
+#define MSR_PAT             0x277u
+#define PREEMPTION_TIMER_NS 1000000u /* of guest time: Bochs loses interrupts while IF is 0 at an entry, so look this often */
+#define EXCEPTION_BITMAP    (1u << 1 | 1u << 17 | 1u << 18) /* as run.c takes them */
 
 static const uint32_t msr_of[VMX_MSR_COUNT] = { 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000102 };
 
@@ -41,14 +41,31 @@ void vmx_return(struct vcpu *v, bool borrowed)
 
 /* Fields that hold 0 for ever, or until something else is known: what a fresh control structure holds is not defined. */
 static const uint32_t zero_fields[] = {
-	0x4006, 0x4008, 0x400A,         /* page-fault error-code mask and match, CR3-target count */
-	0x400E, 0x4010, 0x4014,         /* MSR-store and MSR-load counts */
-	0x401A, VMCS_ENTRY_EVENT,       /* entry instruction length */
-	0x4826, 0x4828,                 /* activity state, SMBASE */
-	0x4C00, 0x6C10, 0x6C12,         /* host SYSENTER_CS, _ESP, _EIP */
-	0x6C06, 0x6C08,                 /* host FS and GS base */
-	VMCS_TPR_THRESHOLD, VMCS_HOST_FS, VMCS_HOST_GS, VMCS_GUEST_DEBUGCTL, VMCS_GUEST_INTERRUPTIBILITY, VMCS_GUEST_RIP, VMCS_GUEST_RFLAGS,
-	VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP,
+	0x4006,
+	0x4008,
+	0x400A, /* page-fault error-code mask and match, CR3-target count */
+	0x400E,
+	0x4010,
+	0x4014, /* MSR-store and MSR-load counts */
+	0x401A,
+	VMCS_ENTRY_EVENT, /* entry instruction length */
+	0x4826,
+	0x4828, /* activity state, SMBASE */
+	0x4C00,
+	0x6C10,
+	0x6C12, /* host SYSENTER_CS, _ESP, _EIP */
+	0x6C06,
+	0x6C08, /* host FS and GS base */
+	VMCS_TPR_THRESHOLD,
+	VMCS_HOST_FS,
+	VMCS_HOST_GS,
+	VMCS_GUEST_DEBUGCTL,
+	VMCS_GUEST_INTERRUPTIBILITY,
+	VMCS_GUEST_RIP,
+	VMCS_GUEST_RFLAGS,
+	VMCS_GUEST_SYSENTER_CS,
+	VMCS_GUEST_SYSENTER_ESP,
+	VMCS_GUEST_SYSENTER_EIP,
 };
 
 void vmx_write_timer(const struct vcpu *v)
@@ -85,7 +102,8 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 		vmx_write(VMCS_ENCLS_EXITING, ~0ull);
 }
 
-/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
+/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR
+ * become FFFFh at each exit, which harms nobody. */
 static void write_host_state(struct cpu *cpu)
 {
 	struct desc_pointer idtr;

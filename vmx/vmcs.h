@@ -12,9 +12,9 @@
 #define VMCS_GUEST_LIMIT(n)    (0x4800u + 2 * (n))
 #define VMCS_GUEST_ACCESS(n)   (0x4814u + 2 * (n))
 #define VMCS_GUEST_BASE(n)     (0x6806u + 2 * (n))
-#define SEGMENT_CS 1u
-#define SEGMENT_SS 2u
-#define SEGMENT_TR 7u
+#define SEGMENT_CS             1u
+#define SEGMENT_SS             2u
+#define SEGMENT_TR             7u
 #define VMCS_GUEST_PDPTE(n)    (0x280Au + 2 * (n))
 #define VMCS_EOI_EXIT(n)       (0x201Cu + 2 * (n)) /* 64 vectors each */
 
@@ -167,47 +167,47 @@ enum vmcs_field {
 #define BLOCKING_SHADOW    (BLOCKING_BY_STI | BLOCKING_BY_MOV_SS)
 
 /* Entry, exit and vectoring event information: EVENTINJ's layout, but that the error code is a field of its own. */
-#define EVENT_TYPE_ICEBP      (5u << 8)
-#define EVENT_NMI_UNBLOCKED   (1u << 12) /* by the IRET that the exit interrupted */
+#define EVENT_TYPE_ICEBP    (5u << 8)
+#define EVENT_NMI_UNBLOCKED (1u << 12) /* by the IRET that the exit interrupted */
 
 /* Exit reasons; bit 31: the entry failed */
-#define REASON_ENTRY_FAILED       (1u << 31)
-#define REASON_EXCEPTION_OR_NMI   0u
-#define REASON_INTERRUPT          1u
-#define REASON_TRIPLE_FAULT       2u
-#define REASON_INTERRUPT_WINDOW   7u
-#define REASON_NMI_WINDOW         8u
-#define REASON_CPUID              10u
-#define REASON_GETSEC             11u
-#define REASON_HLT                12u
-#define REASON_INVD               13u
-#define REASON_RDPMC              15u
-#define REASON_VMCALL             18u
-#define REASON_VMCLEAR            19u
-#define REASON_VMXON              27u
-#define REASON_CR                 28u
-#define REASON_DR                 29u
-#define REASON_IO                 30u
-#define REASON_RDMSR              31u
-#define REASON_WRMSR              32u
-#define REASON_BAD_GUEST_STATE    33u
-#define REASON_BAD_MSR_LIST       34u
-#define REASON_MWAIT              36u
-#define REASON_MONITOR            39u
-#define REASON_PAUSE              40u
-#define REASON_MACHINE_CHECK      41u
-#define REASON_TPR_THRESHOLD      43u
-#define REASON_APIC_ACCESS        44u
-#define REASON_VIRTUAL_EOI        45u
-#define REASON_EPT_VIOLATION      48u
-#define REASON_INVEPT             50u
-#define REASON_PREEMPTION_TIMER   52u
-#define REASON_INVVPID            53u
-#define REASON_WBINVD             54u
-#define REASON_XSETBV             55u
-#define REASON_APIC_WRITE         56u
-#define REASON_VMFUNC             59u
-#define REASON_ENCLS              60u
+#define REASON_ENTRY_FAILED     (1u << 31)
+#define REASON_EXCEPTION_OR_NMI 0u
+#define REASON_INTERRUPT        1u
+#define REASON_TRIPLE_FAULT     2u
+#define REASON_INTERRUPT_WINDOW 7u
+#define REASON_NMI_WINDOW       8u
+#define REASON_CPUID            10u
+#define REASON_GETSEC           11u
+#define REASON_HLT              12u
+#define REASON_INVD             13u
+#define REASON_RDPMC            15u
+#define REASON_VMCALL           18u
+#define REASON_VMCLEAR          19u
+#define REASON_VMXON            27u
+#define REASON_CR               28u
+#define REASON_DR               29u
+#define REASON_IO               30u
+#define REASON_RDMSR            31u
+#define REASON_WRMSR            32u
+#define REASON_BAD_GUEST_STATE  33u
+#define REASON_BAD_MSR_LIST     34u
+#define REASON_MWAIT            36u
+#define REASON_MONITOR          39u
+#define REASON_PAUSE            40u
+#define REASON_MACHINE_CHECK    41u
+#define REASON_TPR_THRESHOLD    43u
+#define REASON_APIC_ACCESS      44u
+#define REASON_VIRTUAL_EOI      45u
+#define REASON_EPT_VIOLATION    48u
+#define REASON_INVEPT           50u
+#define REASON_PREEMPTION_TIMER 52u
+#define REASON_INVVPID          53u
+#define REASON_WBINVD           54u
+#define REASON_XSETBV           55u
+#define REASON_APIC_WRITE       56u
+#define REASON_VMFUNC           59u
+#define REASON_ENCLS            60u
 
 /* Exit qualifications, 28.2.1 */
 #define CR_NUMBER_MASK    15u
@@ -219,12 +219,12 @@ enum vmcs_field {
 #define EPT_WRITE         (1u << 1)
 #define EPT_FETCH         (1u << 2)
 #define EPT_NMI_UNBLOCKED (1u << 12)
-#define APIC_ACCESS_SHIFT 12 /* 0: a read, 1: a write, 2: a fetch */
+#define APIC_ACCESS_SHIFT 12      /* 0: a read, 1: a write, 2: a fetch */
 #define DEBUG_CAUSES      0x600Fu /* bits of DR6 */
 #define DEBUG_BD          (1u << 13)
 
-#define DR7_GD (1u << 13)
+#define DR7_GD      (1u << 13)
 #define DR7_ENABLES 0xFFu
-#define DR6_BS (1u << 14)
+#define DR6_BS      (1u << 14)
 
 #endif

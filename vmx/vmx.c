@@ -8,7 +8,7 @@
 #include "kernel/exit.h"
 #include "mm/pool.h"
 
-#define CR4_VMXE (1ull << 13)
+#define CR4_VMXE       (1ull << 13)
 #define EPT_WRITE_BACK (6u << 3)
 
 struct vmx_controls vmx_controls;
@@ -19,14 +19,16 @@ static uint64_t capabilities[CAP_COUNT];
 void vmx_write_failed(uint32_t field)
 {
 	panic("VMCS field %#x cannot be written (error %lu): this CPU, or the hypervisor under Hilum, lacks what its VMX capability "
-	      "registers promise", field, vmx_read(VMCS_INSTRUCTION_ERROR));
+	      "registers promise",
+	      field, vmx_read(VMCS_INSTRUCTION_ERROR));
 }
 
 static enum status vmx_probe(const char **why)
 {
 	if (!cpu_features.vmx) {
 		if (cpu_features.vendor == CPU_VENDOR_INTEL)
-			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its set-up";
+			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its "
+			       "set-up";
 		return STATUS_UNSUPPORTED;
 	}
 	for (unsigned i = 0; i < CAP_COUNT; i++)
@@ -40,8 +42,8 @@ static void msr_pass(uint32_t msr)
 {
 	uint32_t at = (msr >= 0xC0000000 ? 0x400 : 0) + ((msr & 0x1FFF) >> 3);
 
-	vmx_msr_bitmap[at] &= (uint8_t)~(1u << (msr & 7));
-	vmx_msr_bitmap[at + 0x800] &= (uint8_t)~(1u << (msr & 7));
+	vmx_msr_bitmap[at] &= (uint8_t) ~(1u << (msr & 7));
+	vmx_msr_bitmap[at + 0x800] &= (uint8_t) ~(1u << (msr & 7));
 }
 
 /* 30.5: with the second map the CPU answers for these. ICR and the current count are the kernel's. */
@@ -52,8 +54,8 @@ static void x2apic_pass(uint32_t reg)
 {
 	uint8_t *at = vmx_msr_bitmap + PAGE_SIZE + ((0x800 + reg) >> 3);
 
-	at[0] &= (uint8_t)~((X2APIC_READ >> reg & 1) << (reg & 7));
-	at[0x800] &= (uint8_t)~((X2APIC_WRITE >> reg & 1) << (reg & 7));
+	at[0] &= (uint8_t) ~((X2APIC_READ >> reg & 1) << (reg & 7));
+	at[0x800] &= (uint8_t) ~((X2APIC_WRITE >> reg & 1) << (reg & 7));
 }
 
 static enum status vmx_init(void)
@@ -78,9 +80,9 @@ static enum status vmx_init(void)
 		x2apic_pass(reg);
 	nested_pt_set_format(&format, c->ept_levels);
 	log_info("VMX: revision %#x, EPT with %s pages%s%s%s%s%s%s", c->revision, c->ept_levels == 3 ? "1 GiB" : "2 MiB",
-		 c->ept_flags & EPTP_DIRTY ? ", dirty bits" : "", c->secondary & SECONDARY_VPID ? ", VPID" : "",
-		 c->secondary & SECONDARY_PAUSE_LOOP ? ", pause loops" : "", c->pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "",
-		 vmx_has_apic() ? ", virtual APIC" : "", c->pin & PIN_POSTED_INTERRUPTS ? ", posted interrupts" : "");
+	         c->ept_flags & EPTP_DIRTY ? ", dirty bits" : "", c->secondary & SECONDARY_VPID ? ", VPID" : "",
+	         c->secondary & SECONDARY_PAUSE_LOOP ? ", pause loops" : "", c->pin & PIN_PREEMPTION_TIMER ? ", preemption timer" : "",
+	         vmx_has_apic() ? ", virtual APIC" : "", c->pin & PIN_POSTED_INTERRUPTS ? ", posted interrupts" : "");
 	return STATUS_OK;
 }
 

@@ -25,8 +25,7 @@ static const uint8_t *refuse_table(const struct acpi_access *access, const char 
 
 /* Maps the table at `base`, header first. NULL, and a complaint under `name`, unless signature, length and
  * checksum are right. */
-static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name,
-				 struct acpi_table_ref *ref)
+static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name, struct acpi_table_ref *ref)
 {
 	const uint8_t *t = base && base < HPA_LIMIT ? access->map(base, HEADER_BYTES) : NULL;
 
@@ -40,7 +39,7 @@ static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, c
 		return refuse_table(access, name, "its length is impossible");
 	if (sum(t, bytes))
 		return refuse_table(access, name, "its checksum is wrong");
-	*ref = (struct acpi_table_ref){base, bytes};
+	*ref = (struct acpi_table_ref){ base, bytes };
 	return t;
 }
 
@@ -49,12 +48,12 @@ static const struct known_table {
 	size_t ref; /* offset of its struct acpi_table_ref in struct acpi_info */
 	enum status (*parse)(const uint8_t *table, size_t bytes, struct acpi_info *out);
 } known_tables[] = {
-	{"APIC", offsetof(struct acpi_info, madt), acpi_parse_madt},
-	{"FACP", offsetof(struct acpi_info, fadt), acpi_parse_fadt},
-	{"MCFG", offsetof(struct acpi_info, mcfg), NULL},
-	{"HPET", offsetof(struct acpi_info, hpet), acpi_parse_hpet},
-	{"DMAR", offsetof(struct acpi_info, dmar), acpi_parse_dmar},
-	{"IVRS", offsetof(struct acpi_info, ivrs), acpi_parse_ivrs},
+	{ "APIC", offsetof(struct acpi_info, madt), acpi_parse_madt },
+	{ "FACP", offsetof(struct acpi_info, fadt), acpi_parse_fadt },
+	{ "MCFG", offsetof(struct acpi_info, mcfg), NULL },
+	{ "HPET", offsetof(struct acpi_info, hpet), acpi_parse_hpet },
+	{ "DMAR", offsetof(struct acpi_info, dmar), acpi_parse_dmar },
+	{ "IVRS", offsetof(struct acpi_info, ivrs), acpi_parse_ivrs },
 };
 
 static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)

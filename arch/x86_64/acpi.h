@@ -9,12 +9,12 @@
 #include "arch/x86_64/layout.h"
 #include "arch/x86_64/status.h"
 
-#define ACPI_IOAPICS_MAX   8u
-#define ACPI_IOMMUS_MAX	   32u
-#define ACPI_RESERVED_MAX  32u
+#define ACPI_IOAPICS_MAX  8u
+#define ACPI_IOMMUS_MAX   32u
+#define ACPI_RESERVED_MAX 32u
 
 struct acpi_table_ref {
-	hpa_t base;	/* 0: not present */
+	hpa_t base;     /* 0: not present */
 	uint32_t bytes; /* verified length, with a good checksum */
 };
 
@@ -74,8 +74,7 @@ struct acpi_access {
  * Walks from an RSDP copy of `bytes` bytes to every known table and fills *out (zeroed first; always usable,
  * though perhaps empty). STATUS_INVALID: RSDP or its root table is bad.
  */
-must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access,
-				 struct acpi_info *out);
+must_check enum status acpi_scan(const void *rsdp, size_t bytes, const struct acpi_access *access, struct acpi_info *out);
 
 /* The parsers behind it: `table` of `bytes` bytes whose header was verified. They add to *out,
  * STATUS_INVALID: malformed. */

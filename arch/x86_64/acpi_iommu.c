@@ -36,7 +36,7 @@ static void add_reserved(struct acpi_info *out, struct acpi_reserved r, uint32_t
 static void set_ioapic(struct acpi_info *out, uint8_t id, uint32_t rid)
 {
 	if (out->ioapic_rid_count < ACPI_IOAPICS_MAX)
-		out->ioapic_rids[out->ioapic_rid_count++] = (struct acpi_ioapic_rid){id, (uint16_t)rid};
+		out->ioapic_rids[out->ioapic_rid_count++] = (struct acpi_ioapic_rid){ id, (uint16_t)rid };
 }
 
 typedef enum status (*entry_fn)(const uint8_t *entry, size_t bytes, struct acpi_info *out);
@@ -81,14 +81,14 @@ static enum status parse_dmar_entry(const uint8_t *e, size_t bytes, struct acpi_
 	uint16_t segment = bytes < 16 ? 0 : (uint16_t)load_le(e + 6, 2);
 
 	if (load_le(e, 2) == DMAR_DRHD) {
-		if (bytes < 16 || add_iommu(out, (struct acpi_iommu){load_le(e + 8, 8), segment, 0}) != STATUS_OK)
+		if (bytes < 16 || add_iommu(out, (struct acpi_iommu){ load_le(e + 8, 8), segment, 0 }) != STATUS_OK)
 			return STATUS_INVALID;
 		return parse_scopes(e + 16, bytes - 16, NULL, out);
 	}
 	if (load_le(e, 2) == DMAR_RMRR && !segment) {
 		if (bytes < 24)
 			return STATUS_INVALID;
-		struct acpi_reserved r = {.first = load_le(e + 8, 8), .last = load_le(e + 16, 8)};
+		struct acpi_reserved r = { .first = load_le(e + 8, 8), .last = load_le(e + 16, 8) };
 
 		return parse_scopes(e + 24, bytes - 24, &r, out);
 	}
@@ -109,7 +109,7 @@ enum { IVHD_SPECIAL = 0x48, IVHD_ACPI_HID = 0xF0, SPECIAL_IOAPIC = 1 };
 static enum status parse_ivhd(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
 	size_t at = e[0] == IVHD_10 ? 24 : 40, n;
-	struct acpi_iommu iommu = {load_le(e + 8, 8), (uint16_t)load_le(e + 16, 2), (uint16_t)load_le(e + 4, 2)};
+	struct acpi_iommu iommu = { load_le(e + 8, 8), (uint16_t)load_le(e + 16, 2), (uint16_t)load_le(e + 4, 2) };
 
 	if (bytes < at || add_iommu(out, iommu) != STATUS_OK)
 		return STATUS_INVALID;
@@ -127,7 +127,7 @@ static enum status parse_ivhd(const uint8_t *e, size_t bytes, struct acpi_info *
 
 static enum status parse_ivmd(const uint8_t *e, struct acpi_info *out)
 {
-	struct acpi_reserved r = {.first = load_le(e + 16, 8), .last_rid = 0xFFFF};
+	struct acpi_reserved r = { .first = load_le(e + 16, 8), .last_rid = 0xFFFF };
 
 	r.last = r.first + load_le(e + 24, 8) - 1;
 	if (e[0] != IVMD_ALL)

@@ -6,7 +6,7 @@
 /* 5.2.12 Multiple APIC Description Table */
 enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9 };
 
-#define MADT_ENTRIES	   44u
+#define MADT_ENTRIES       44u
 #define MADT_CPU_ENABLED   1u
 #define XAPIC_ID_BROADCAST 0xFFu
 
@@ -35,7 +35,7 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 
 static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
-	static const uint8_t need[] = {[MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_X2APIC] = 16};
+	static const uint8_t need[] = { [MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_X2APIC] = 16 };
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
 		return false;
@@ -78,12 +78,12 @@ enum {
 	FADT_X_PM_TMR = 208,
 };
 
-#define FADT_MIN_BYTES	     116u /* revision 1 */
+#define FADT_MIN_BYTES       116u /* revision 1 */
 #define FADT_TMR_VAL_EXT     (1u << 8)
 #define FADT_RESET_SUPPORTED (1u << 10)
-#define FADT_HW_REDUCED	     (1u << 20)
-#define GAS_BYTES	     12u
-#define GAS_PORT	     1u
+#define FADT_HW_REDUCED      (1u << 20)
+#define GAS_BYTES            12u
+#define GAS_PORT             1u
 
 /*
  * The port of a register that has two forms: a port's number, and a Generic Address Structure (5.2.3.2), which counts where the

@@ -20,7 +20,7 @@ struct cpu_arch {
 	uint64_t stack_top; /* address just above its stack */
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
 	uint8_t spec_ctrl;  /* what IA32_SPEC_CTRL holds */
-	bool online;	    /* it reached kernel_main */
+	bool online;        /* it reached kernel_main */
 	struct desc_tables desc;
 };
 
@@ -70,8 +70,8 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
  * An instruction that may fault, with its way out: the #GP handler finds the pair in section .fixup and
  * resumes at 2: with RSI = 1 (trap.c), which the asm statement must have as an operand set to 0 before.
  */
-#define CPU_FIXUP(insn)                                                                                      \
-	"1: " insn "\n2:\n"                                                                                  \
+#define CPU_FIXUP(insn) \
+	"1: " insn "\n2:\n" \
 	".pushsection .fixup, \"a\"\n.long 1b - ., 2b - .\n.popsection\n"
 
 /* As rdmsr, but STATUS_UNSUPPORTED where the MSR raises #GP; *value is then unchanged. */
@@ -91,10 +91,7 @@ must_check static inline enum status xsetbv_safe(uint32_t index, uint64_t value)
 {
 	uint64_t failed = 0;
 
-	__asm__ volatile(CPU_FIXUP("xsetbv")
-			 : "+S"(failed)
-			 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
+	__asm__ volatile(CPU_FIXUP("xsetbv") : "+S"(failed) : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 	return failed ? STATUS_INVALID : STATUS_OK;
 }
 
@@ -114,9 +111,7 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r;
 
-	__asm__ volatile("cpuid"
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -129,16 +124,16 @@ static inline uint64_t rdtsc(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-#define CPU_REGISTER_ACCESSORS(name)                                                                         \
-	static inline uint64_t cpu_read_##name(void)                                                         \
-	{                                                                                                    \
-		uint64_t v;                                                                                  \
-		__asm__ volatile("mov %%" #name ", %0" : "=r"(v)::"memory");                                 \
-		return v;                                                                                    \
-	}                                                                                                    \
-	static inline void cpu_write_##name(uint64_t v)                                                      \
-	{                                                                                                    \
-		__asm__ volatile("mov %0, %%" #name ::"r"(v) : "memory");                                    \
+#define CPU_REGISTER_ACCESSORS(name) \
+	static inline uint64_t cpu_read_##name(void) \
+	{ \
+		uint64_t v; \
+		__asm__ volatile("mov %%" #name ", %0" : "=r"(v)::"memory"); \
+		return v; \
+	} \
+	static inline void cpu_write_##name(uint64_t v) \
+	{ \
+		__asm__ volatile("mov %0, %%" #name ::"r"(v) : "memory"); \
 	}
 
 CPU_REGISTER_ACCESSORS(cr0)
@@ -163,16 +158,16 @@ static inline void cpu_flush_line(const void *p)
 }
 
 /* inb, outb, ...: one access to an I/O port. */
-#define CPU_PORT_ACCESSORS(suffix, type)                                                                     \
-	static inline type in##suffix(uint16_t port)                                                         \
-	{                                                                                                    \
-		type v;                                                                                      \
-		__asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory");                  \
-		return v;                                                                                    \
-	}                                                                                                    \
-	static inline void out##suffix(uint16_t port, type v)                                                \
-	{                                                                                                    \
-		__asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory");                   \
+#define CPU_PORT_ACCESSORS(suffix, type) \
+	static inline type in##suffix(uint16_t port) \
+	{ \
+		type v; \
+		__asm__ volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory"); \
+		return v; \
+	} \
+	static inline void out##suffix(uint16_t port, type v) \
+	{ \
+		__asm__ volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory"); \
 	}
 
 CPU_PORT_ACCESSORS(b, uint8_t)

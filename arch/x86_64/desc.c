@@ -37,15 +37,14 @@ void desc_init_idt(void)
 void desc_init_core(struct desc_tables *t)
 {
 	uint64_t tss = (uint64_t)&t->tss;
-	struct desc_pointer gdtr = {sizeof(t->gdt) - 1, (uint64_t)t->gdt};
-	struct desc_pointer idtr = {sizeof(idt) - 1, (uint64_t)idt};
+	struct desc_pointer gdtr = { sizeof(t->gdt) - 1, (uint64_t)t->gdt };
+	struct desc_pointer idtr = { sizeof(idt) - 1, (uint64_t)idt };
 
-	t->tss = (struct desc_tss){.iomap_base = sizeof(t->tss)};
+	t->tss = (struct desc_tss){ .iomap_base = sizeof(t->tss) };
 	t->gdt[0] = 0;
 	t->gdt[SELECTOR_CODE / 8] = GDT_CODE_64;
 	t->gdt[SELECTOR_DATA / 8] = GDT_DATA;
-	t->gdt[SELECTOR_TSS / 8] =
-		TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);
+	t->gdt[SELECTOR_TSS / 8] = TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);
 	t->gdt[SELECTOR_TSS / 8 + 1] = tss >> 32;
 	__asm__ volatile("lgdt %0" ::"m"(gdtr) : "memory");
 	/* The segment registers need no load: their descriptors are those of the boot GDT (entry.asm). */

@@ -20,7 +20,7 @@ static enum cpu_vendor vendor_of(const struct cpuid_regs *r)
 
 static struct cpuid_regs leaf(uint32_t number, uint32_t max)
 {
-	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){0, 0, 0, 0};
+	return number <= max ? cpuid(number, 0) : (struct cpuid_regs){ 0, 0, 0, 0 };
 }
 
 static void read_basic(struct cpu_features *f)
@@ -32,9 +32,8 @@ static void read_basic(struct cpu_features *f)
 	f->x2apic = r.ecx >> 21 & 1;
 	f->tsc_deadline = r.ecx >> 24 & 1;
 	f->xsave = r.ecx >> 26 & 1;
-	f->cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | (r.edx >> 13 & 1 ? CR4_PGE : 0) |
-		 (r7.ebx >> 7 & 1 ? CR4_SMEP : 0) | (r7.ebx >> 20 & 1 ? CR4_SMAP : 0) | (r7.ecx >> 2 & 1 ? CR4_UMIP : 0) |
-		 (f->xsave ? CR4_OSXSAVE : 0);
+	f->cr4 = CR4_PAE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT | (r.edx >> 13 & 1 ? CR4_PGE : 0) | (r7.ebx >> 7 & 1 ? CR4_SMEP : 0) |
+	         (r7.ebx >> 20 & 1 ? CR4_SMAP : 0) | (r7.ecx >> 2 & 1 ? CR4_UMIP : 0) | (f->xsave ? CR4_OSXSAVE : 0);
 }
 
 static void read_extended(struct cpu_features *f)

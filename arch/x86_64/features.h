@@ -11,7 +11,7 @@ struct cpu_features {
 	enum cpu_vendor vendor;
 	uint32_t max_leaf, max_ext_leaf;
 	uint8_t phys_bits; /* 52 at most are used */
-	uint64_t cr4; /* of root mode */
+	uint64_t cr4;      /* of root mode */
 	bool page_1g;
 	bool x2apic, tsc_deadline;
 	bool xsave, rdtscp, svm, vmx;
@@ -48,15 +48,15 @@ void features_enable(void);
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 
-#define CR4_VME	       (1ull << 0)
-#define CR4_PVI	       (1ull << 1)
-#define CR4_TSD	       (1ull << 2)
-#define CR4_DE	       (1ull << 3)
-#define CR4_PSE	       (1ull << 4)
-#define CR4_PAE	       (1ull << 5)
-#define CR4_MCE	       (1ull << 6)
-#define CR4_PGE	       (1ull << 7)
-#define CR4_PCE	       (1ull << 8)
+#define CR4_VME        (1ull << 0)
+#define CR4_PVI        (1ull << 1)
+#define CR4_TSD        (1ull << 2)
+#define CR4_DE         (1ull << 3)
+#define CR4_PSE        (1ull << 4)
+#define CR4_PAE        (1ull << 5)
+#define CR4_MCE        (1ull << 6)
+#define CR4_PGE        (1ull << 7)
+#define CR4_PCE        (1ull << 8)
 #define CR4_OSFXSR     (1ull << 9)
 #define CR4_OSXMMEXCPT (1ull << 10)
 #define CR4_UMIP       (1ull << 11)

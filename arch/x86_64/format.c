@@ -39,7 +39,7 @@ static void put_number(struct output *o, const struct directive *d, uint64_t val
 
 static const char *parse_directive(const char *f, struct directive *d)
 {
-	*d = (struct directive){0};
+	*d = (struct directive){ 0 };
 	for (; *f == '0' || *f == '#'; f++) {
 		d->zero |= *f == '0';
 		d->prefix |= *f == '#';
@@ -60,7 +60,7 @@ static void put_string(struct output *o, const struct directive *d, const char *
 
 size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
 {
-	struct output o = {out, out + size - 1};
+	struct output o = { out, out + size - 1 };
 	struct directive d;
 	uint64_t value;
 

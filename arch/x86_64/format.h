@@ -7,7 +7,6 @@
 #include "arch/x86_64/types.h"
 
 /* Writes at most `size` bytes with a NUL always (size > 0). Returns the bytes written, without the NUL. */
-size_t format_text_va(char *out, size_t size, const char *fmt, va_list args)
-	__attribute__((format(printf, 3, 0)));
+size_t format_text_va(char *out, size_t size, const char *fmt, va_list args) __attribute__((format(printf, 3, 0)));
 
 #endif

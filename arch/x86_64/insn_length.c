@@ -6,7 +6,7 @@
 
 bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn_prefixes *out)
 {
-	struct insn_prefixes p = {.address_bytes = (unsigned)mode};
+	struct insn_prefixes p = { .address_bytes = (unsigned)mode };
 
 	for (; p.bytes < count && p.bytes < INSN_MAX_BYTES; p.bytes++) {
 		uint8_t byte = bytes[p.bytes];
@@ -99,7 +99,7 @@ static unsigned opcode_bytes(const uint8_t *op, unsigned count)
 
 unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode)
 {
-	struct insn_prefixes p = {0};
+	struct insn_prefixes p = { 0 };
 
 	/* The frequent ones: CPUID, WRMSR, RDMSR */
 	if (likely(count >= 2 && bytes[0] == 0x0F && (bytes[1] == 0xA2 || (bytes[1] & 0xFD) == 0x30)))

@@ -13,11 +13,11 @@
 enum insn_mode { INSN_MODE_16 = 2, INSN_MODE_32 = 4, INSN_MODE_64 = 8 };
 
 struct insn_prefixes {
-	unsigned bytes;		/* of all prefixes: the opcode's place */
+	unsigned bytes;         /* of all prefixes: the opcode's place */
 	unsigned address_bytes; /* 2, 4 or 8 */
-	uint8_t rex;		/* 0: none directly before the opcode */
-	bool operand;		/* 66 */
-	bool lock_or_repeat;	/* F0, F2, F3 */
+	uint8_t rex;            /* 0: none directly before the opcode */
+	bool operand;           /* 66 */
+	bool lock_or_repeat;    /* F0, F2, F3 */
 };
 
 /* Reads the prefixes at `bytes`, of which `count` may be read. False: no opcode follows within them. */

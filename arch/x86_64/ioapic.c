@@ -4,14 +4,14 @@
 #include "arch/x86_64/spinlock.h"
 #include "arch/x86_64/trap.h"
 
-#define IOREGSEL	0x00u
-#define IOWIN		0x10u
-#define REG_VERSION	1u
+#define IOREGSEL        0x00u
+#define IOWIN           0x10u
+#define REG_VERSION     1u
 #define REG_REDIRECT(n) (0x10u + 2 * (n))
-#define REDIRECT_LOW	(1u << 13) /* active low */
-#define REDIRECT_LEVEL	(1u << 15)
+#define REDIRECT_LOW    (1u << 13) /* active low */
+#define REDIRECT_LEVEL  (1u << 15)
 #define REDIRECT_MASKED (1u << 16)
-#define PINS_MAX	240u
+#define PINS_MAX        240u
 
 struct ioapic {
 	volatile uint8_t *mmio;
@@ -32,7 +32,7 @@ static volatile uint32_t *select_register(const struct ioapic *io, uint32_t reg)
 
 enum status ioapic_add(volatile void *mmio, uint32_t gsi_base)
 {
-	struct ioapic io = {.mmio = mmio, .gsi_base = gsi_base};
+	struct ioapic io = { .mmio = mmio, .gsi_base = gsi_base };
 	uint32_t version;
 
 	if (ioapic_count == ARRAY_SIZE(ioapics))

@@ -5,8 +5,8 @@
 #include "arch/x86_64/lapic_registers.h"
 #include "arch/x86_64/trap.h"
 
-#define LVT_NMI		0x400u
-#define DIVIDE_BY_1	0xBu
+#define LVT_NMI         0x400u
+#define DIVIDE_BY_1     0xBu
 #define ICR_WAIT_ROUNDS 1000000u
 
 static volatile uint8_t *registers; /* NULL: x2APIC, or not yet initialised */

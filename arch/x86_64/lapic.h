@@ -28,8 +28,8 @@ void lapic_send_ipi(uint32_t apic_id, unsigned vector);
 /* Sends a command to one core, or to those that the command names. Does nothing before lapic_init. */
 void lapic_send(uint32_t apic_id, uint32_t command);
 #define LAPIC_NMI_OTHERS 0xC4400u /* to all but this core */
-#define LAPIC_INIT	 0x4500u
-#define LAPIC_STARTUP	 0x4600u /* + start address / 4096, below 0x100 */
+#define LAPIC_INIT       0x4500u
+#define LAPIC_STARTUP    0x4600u /* + start address / 4096, below 0x100 */
 
 /* Raw timer of the calling core, for timer.c and tsc.c. Vector 0: masked. `initial` 0 stops it. SDM vol. 3A, 11.5.4. */
 void lapic_timer_setup(unsigned vector, uint32_t mode); /* 0: one-shot; or APIC_LVT_TIMER_* */

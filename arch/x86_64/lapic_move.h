@@ -10,8 +10,8 @@
 #define LAPIC_MOVE_NO_REGISTER 0xFFu
 
 struct lapic_move {
-	bool write;  /* to the APIC; else from it into `reg` */
-	uint8_t reg; /* 0 (RAX) to 15 (R15) in the CPU's numbering, or LAPIC_MOVE_NO_REGISTER: write `imm` */
+	bool write;     /* to the APIC; else from it into `reg` */
+	uint8_t reg;    /* 0 (RAX) to 15 (R15) in the CPU's numbering, or LAPIC_MOVE_NO_REGISTER: write `imm` */
 	uint8_t length; /* of the instruction, bytes */
 	uint32_t imm;
 };

@@ -40,10 +40,10 @@ enum lapic_register {
 	APIC_REGISTER_COUNT = 0x40
 };
 
-#define APIC_SVR_ENABLE	 (1u << 8)
-#define APIC_LVT_MASKED	 (1u << 16)
-#define APIC_ICR_STATUS	 (1u << 12) /* xAPIC only: being sent */
-#define APIC_ICR_ASSERT	 (1u << 14)
+#define APIC_SVR_ENABLE (1u << 8)
+#define APIC_LVT_MASKED (1u << 16)
+#define APIC_ICR_STATUS (1u << 12) /* xAPIC only: being sent */
+#define APIC_ICR_ASSERT (1u << 14)
 
 /* Modes of the timer; with both bits reserved: nothing runs */
 #define APIC_LVT_TIMER_PERIODIC (1u << 17)

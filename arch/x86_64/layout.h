@@ -8,20 +8,19 @@
 
 #include "arch/x86_64/types.h"
 
-#define POOL_BASE	 0xFFFF800000000000ull /* + hpa; present only for frames of the kernel's pool */
+#define POOL_BASE        0xFFFF800000000000ull /* + hpa; present only for frames of the kernel's pool */
 #define FRAME_TABLE_BASE 0xFFFFA00000000000ull
-#define WINDOW_BASE	 0xFFFFB00000000000ull /* short-lived per-CPU windows to guest pages */
-#define MMIO_BASE	 0xFFFFC00000000000ull /* LAPIC, IOAPIC, HPET, framebuffer; uncached */
-#define STACK_BASE	 0xFFFFD00000000000ull /* kernel stacks, each above an unmapped guard */
-#define KERNEL_BASE	 0xFFFFFFFF80000000ull /* + hpa; the kernel image only */
-
+#define WINDOW_BASE      0xFFFFB00000000000ull /* short-lived per-CPU windows to guest pages */
+#define MMIO_BASE        0xFFFFC00000000000ull /* LAPIC, IOAPIC, HPET, framebuffer; uncached */
+#define STACK_BASE       0xFFFFD00000000000ull /* kernel stacks, each above an unmapped guard */
+#define KERNEL_BASE      0xFFFFFFFF80000000ull /* + hpa; the kernel image only */
 
 /*
  * A kernel stack is 16 KiB, aligned to 16 KiB; its lowest eight bytes hold the address of its core's struct
  * cpu (see cpu_self). Slot i of the stack region is 32 KiB, of which the upper half is the stack and the
  * lower half never mapped.
  */
-#define STACK_BYTES	 0x4000ull
+#define STACK_BYTES      0x4000ull
 #define STACK_SLOT_BYTES 0x8000ull
 #define STACK_OF_CPU(id) (STACK_BASE + (uint64_t)(id)*STACK_SLOT_BYTES + STACK_BYTES)
 

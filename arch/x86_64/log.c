@@ -131,8 +131,7 @@ void log_init_serial(const char *option)
 	if (option && *option) {
 		option += strncmp(option, "0x", 2) ? 0 : 2;
 		for (port = 0; is_hex(*option) && port <= 0xFFFF; option++)
-			port = port * 16 +
-			       (uint32_t)(*option <= '9' ? *option - '0' : (*option | 0x20) - 'a' + 10);
+			port = port * 16 + (uint32_t)(*option <= '9' ? *option - '0' : (*option | 0x20) - 'a' + 10);
 	}
 	if (port && port <= 0xFFF8 && log_serial_open((uint16_t)port))
 		serial_port = (uint16_t)port;

@@ -27,13 +27,11 @@ static void draw_rgb(uint32_t column, uint32_t row, char c)
 {
 	uint64_t glyph = log_font[(uint8_t)c - FONT_FIRST];
 	uint32_t pixel_bytes = screen.mode.bits_per_pixel / 8;
-	uint8_t *line = screen.fb + (uint64_t)row * CELL_HEIGHT * screen.mode.pitch_bytes +
-			(uint64_t)column * CELL_WIDTH * pixel_bytes;
+	uint8_t *line = screen.fb + (uint64_t)row * CELL_HEIGHT * screen.mode.pitch_bytes + (uint64_t)column * CELL_WIDTH * pixel_bytes;
 
 	for (uint32_t y = 0; y < CELL_HEIGHT; y++, line += screen.mode.pitch_bytes) {
 		uint32_t glyph_row = (y - 1) / 2; /* huge for y = 0 */
-		uint32_t bits =
-			glyph_row < FONT_ROWS ? (glyph >> 5 * (FONT_ROWS - 1 - glyph_row) & 0x1F) << 2 : 0;
+		uint32_t bits = glyph_row < FONT_ROWS ? (glyph >> 5 * (FONT_ROWS - 1 - glyph_row) & 0x1F) << 2 : 0;
 
 		for (uint32_t x = 0; x < CELL_WIDTH; x++) {
 			uint32_t value = bits & (0x80u >> x) ? 0xFFFFFFFFu : 0;
@@ -52,8 +50,7 @@ static void draw(uint32_t column, uint32_t row, char c)
 	if (screen.mode.type == BOOT_SCREEN_RGB)
 		draw_rgb(column, row, c);
 	else
-		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) =
-			EGA_GREY | (uint8_t)c;
+		*(volatile uint16_t *)(screen.fb + row * screen.mode.pitch_bytes + column * 2) = EGA_GREY | (uint8_t)c;
 }
 
 static void clear(uint32_t row)

@@ -4,14 +4,14 @@
 
 enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5 };
 
-#define LCR_8N1	      0x03u
+#define LCR_8N1       0x03u
 #define LCR_DLAB      0x80u
 #define FCR_ENABLE    0x07u /* FIFOs on, both cleared */
 #define MCR_DTR_RTS   0x03u
 #define MCR_LOOP      0x10u
 #define LSR_DATA      0x01u
 #define LSR_THR_EMPTY 0x20u
-#define DIVISOR	      1u /* 115200 baud */
+#define DIVISOR       1u /* 115200 baud */
 #define WAIT_ROUNDS   200000u
 
 bool log_serial_open(uint16_t port)

@@ -4,9 +4,9 @@
 
 #include "arch/x86_64/types.h"
 
-#define mmio_read32(p)		(*(const volatile uint32_t *)(p))
-#define mmio_read64(p)		(*(const volatile uint64_t *)(p))
-#define mmio_write32(p, value)	(*(volatile uint32_t *)(p) = (uint32_t)(value))
-#define mmio_write64(p, value)	(*(volatile uint64_t *)(p) = (value))
+#define mmio_read32(p)         (*(const volatile uint32_t *)(p))
+#define mmio_read64(p)         (*(const volatile uint64_t *)(p))
+#define mmio_write32(p, value) (*(volatile uint32_t *)(p) = (uint32_t)(value))
+#define mmio_write64(p, value) (*(volatile uint64_t *)(p) = (value))
 
 #endif

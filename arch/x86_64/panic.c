@@ -10,9 +10,9 @@
 #include "arch/x86_64/tsc.h"
 #include "boot/boot.h"
 
-#define BACKTRACE_MAX	  24u
-#define TEXT_MAX	  200u
-#define RESET_SECONDS	  5u
+#define BACKTRACE_MAX     24u
+#define TEXT_MAX          200u
+#define RESET_SECONDS     5u
 #define RESET_SECONDS_MAX 3600u
 #define STOP_DELAY_ROUNDS 100000u /* for the other cores to take their NMI: about a millisecond */
 
@@ -93,8 +93,7 @@ static _Noreturn void report(const struct trap_frame *frame, uint64_t rip, uint6
 	log_set_end(HILUM_END_PANIC);
 	format_text_va(text, sizeof(text), fmt, args);
 	log_info("panic: %s (core %u)", text, cpu_arch_self()->id);
-	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(),
-		 cpu_read_cr4());
+	log_info("cr0 %08lx  cr2 %016lx  cr3 %012lx  cr4 %08lx", cpu_read_cr0(), cpu_read_cr2(), cpu_read_cr3(), cpu_read_cr4());
 	if (frame)
 		print_registers(frame);
 	print_backtrace(rip, rbp);
@@ -143,7 +142,7 @@ void boot_refuse(const char *fmt, ...)
 void machine_reset(void)
 {
 	const struct acpi_info *acpi = boot_acpi_get();
-	struct desc_pointer no_idt = {0, 0};
+	struct desc_pointer no_idt = { 0, 0 };
 
 	cpu_irq_disable();
 	if (acpi->reset)

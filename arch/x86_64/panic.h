@@ -13,8 +13,7 @@ struct trap_frame;
 _Noreturn void panic(const char *fmt, ...) __attribute__((format(printf, 1, 2), cold));
 
 /* The same, dumping the registers of `frame` instead of the caller's. */
-_Noreturn void panic_at(const struct trap_frame *frame, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3), cold));
+_Noreturn void panic_at(const struct trap_frame *frame, const char *fmt, ...) __attribute__((format(printf, 2, 3), cold));
 
 /* Stops the boot with one sentence ("hilum: cannot start: ...") when the machine or its set-up will not do;
  * no dump. */

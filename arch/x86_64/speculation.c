@@ -6,7 +6,7 @@
 #include <hilum/defences.h>
 
 #define MSR_FLUSH_CMD  0x10Bu
-#define COMMAND	       1u /* bit 0 of PRED_CMD and FLUSH_CMD */
+#define COMMAND        1u /* bit 0 of PRED_CMD and FLUSH_CMD */
 #define EFER_AUTO_IBRS (1ull << 21)
 
 uint64_t speculation_guest_bits;
@@ -39,8 +39,8 @@ void speculation_init(void)
 	h->defences = cpu_features.tcg ? 0 : speculation_choose(h); /* QEMU's translator executes nothing ahead of time */
 	speculation_fills = h->defences & HILUM_DEFENCE_RSB;
 	speculation_guest_bits = ((h->leaf7_edx & HILUM_LEAF7_IBRS) || (h->leaf8_ebx & HILUM_LEAF8_IBRS) ? 1 : 0) |
-				 ((h->leaf7_edx & HILUM_LEAF7_STIBP) || (h->leaf8_ebx & HILUM_LEAF8_STIBP) ? 2 : 0) |
-				 ((h->leaf7_edx & HILUM_LEAF7_SSBD) || (h->leaf8_ebx & HILUM_LEAF8_SSBD) ? 4 : 0);
+	                         ((h->leaf7_edx & HILUM_LEAF7_STIBP) || (h->leaf8_ebx & HILUM_LEAF8_STIBP) ? 2 : 0) |
+	                         ((h->leaf7_edx & HILUM_LEAF7_SSBD) || (h->leaf8_ebx & HILUM_LEAF8_SSBD) ? 4 : 0);
 }
 
 void speculation_init_core(void)

@@ -7,8 +7,8 @@
 
 #include "arch/x86_64/trap.h"
 
-#define MSR_SPEC_CTRL	      0x48u
-#define MSR_PRED_CMD	      0x49u
+#define MSR_SPEC_CTRL         0x48u
+#define MSR_PRED_CMD          0x49u
 #define MSR_ARCH_CAPABILITIES 0x10Au
 
 /* HILUM_DEFENCE_* for a CPU that says this of itself (the fields but `defences` and the counts). Pure. */

@@ -24,9 +24,9 @@ struct spinlock {
 	uint8_t rank, holder_rank; /* holder_rank: the rank the holder had before */
 };
 
-#define SPINLOCK_INIT(lock_rank)                                                                             \
-	{                                                                                                    \
-		0, 0, (lock_rank), 0                                                                         \
+#define SPINLOCK_INIT(lock_rank) \
+	{ \
+		0, 0, (lock_rank), 0 \
 	}
 
 /* Waits until the lock is this core's. Interrupts must be off. */

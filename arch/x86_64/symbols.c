@@ -5,7 +5,7 @@
 
 struct symbol {
 	uint32_t address; /* from KERNEL_BASE; ascending */
-	uint32_t name;	  /* offset in symbol_names */
+	uint32_t name;    /* offset in symbol_names */
 };
 
 extern const struct symbol symbol_table[];

@@ -6,8 +6,8 @@
 #include "arch/x86_64/tsc.h"
 
 /* Of a ticking timer. A period that is too short never ends under QEMU, which makes up for each one that passes. */
-#define TICK_NS_MIN	 50000ull
-#define TICK_NS_MAX	 2000000ull
+#define TICK_NS_MIN 50000ull
+#define TICK_NS_MAX 2000000ull
 
 /* Under QEMU's TCG: see timer.h. */
 static bool timer_ticks(void)
@@ -17,8 +17,7 @@ static bool timer_ticks(void)
 
 void timer_init_core(unsigned vector)
 {
-	lapic_timer_setup(vector, cpu_features.tsc_deadline ? APIC_LVT_TIMER_DEADLINE :
-				  timer_ticks() ? APIC_LVT_TIMER_PERIODIC : 0);
+	lapic_timer_setup(vector, cpu_features.tsc_deadline ? APIC_LVT_TIMER_DEADLINE : timer_ticks() ? APIC_LVT_TIMER_PERIODIC : 0);
 	timer_set_deadline_tsc(TIMER_NEVER);
 }
 

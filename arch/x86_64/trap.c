@@ -30,7 +30,7 @@ static irq_handler_fn irq_handlers[256];
 /* SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; empty: reserved. */
 static const char exception_names[32][4] = {
 	"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "",    "#TS",
-	"#NP", "#SS", "#GP", "#PF", "",	   "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
+	"#NP", "#SS", "#GP", "#PF", "",    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
 };
 
 static bool resume_by_fixup(struct trap_frame *frame)

@@ -9,9 +9,9 @@
 #include <hilum/abi.h>
 #include "arch/x86_64/types.h"
 
-#define TRAP_IRQ_FIRST	    0x20u
-#define TRAP_IRQ_LAST	    0xEFu /* above: the masked 8259s' spurious vectors and the local APIC's */
-#define TRAP_PIC_BASE	    0xF0u
+#define TRAP_IRQ_FIRST      0x20u
+#define TRAP_IRQ_LAST       0xEFu /* above: the masked 8259s' spurious vectors and the local APIC's */
+#define TRAP_PIC_BASE       0xF0u
 #define TRAP_LAPIC_SPURIOUS 0xFFu
 
 /* What isr_common (isr.asm) leaves on the stack; the offsets are its too. */
@@ -42,7 +42,7 @@ void irq_dispatch(unsigned vector);
 /* What the banks of a core hold. SDM vol. 3B, chapter 16; APM vol. 2, chapter 9. */
 enum machine_check {
 	MACHINE_CHECK_CORRECTED, /* nothing is lost, or nobody has used it yet */
-	MACHINE_CHECK_MEMORY,	 /* what host_health.check_address names is; all else goes on */
+	MACHINE_CHECK_MEMORY,    /* what host_health.check_address names is; all else goes on */
 	MACHINE_CHECK_FATAL,
 };
 

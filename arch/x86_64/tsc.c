@@ -11,22 +11,22 @@
 struct tsc_scale tsc_scale;
 
 #define HPET_CAPABILITIES 0x00u
-#define HPET_CONFIG	  0x10u
-#define HPET_COUNTER	  0xF0u
-#define HPET_PERIOD_MAX	  100000000u /* femtoseconds */
-#define PM_TIMER_HZ	  3579545u
+#define HPET_CONFIG       0x10u
+#define HPET_COUNTER      0xF0u
+#define HPET_PERIOD_MAX   100000000u /* femtoseconds */
+#define PM_TIMER_HZ       3579545u
 
-#define SAMPLE_TRIES	  8u
+#define SAMPLE_TRIES      8u
 #define WINDOW_PER_SECOND 40u /* measure for 25 ms: far below any clock's period */
-#define ATTEMPTS	  3u
-#define TOLERANCE	  200u /* references agree within 1/200 */
+#define ATTEMPTS          3u
+#define TOLERANCE         200u /* references agree within 1/200 */
 
 /* A counter beside the TSC: a reference, whose rate is known, or the local APIC's timer. */
 struct clock {
 	const char *name;
 	uint64_t (*read)(void);
 	uint64_t mask, hz;
-	uint64_t value, at_tsc;		   /* the last reading */
+	uint64_t value, at_tsc;      /* the last reading */
 	uint64_t passed, passed_tsc; /* between the last two */
 };
 
@@ -48,9 +48,9 @@ static uint64_t read_lapic(void)
 	return UINT32_MAX - lapic_timer_count();
 }
 
-static struct clock hpet_clock = {.name = "HPET", .read = read_hpet, .mask = UINT32_MAX};
-static struct clock pm_timer = {.name = "ACPI PM timer", .read = read_pm_timer, .hz = PM_TIMER_HZ};
-static struct clock lapic = {.read = read_lapic, .mask = UINT32_MAX};
+static struct clock hpet_clock = { .name = "HPET", .read = read_hpet, .mask = UINT32_MAX };
+static struct clock pm_timer = { .name = "ACPI PM timer", .read = read_pm_timer, .hz = PM_TIMER_HZ };
+static struct clock lapic = { .read = read_lapic, .mask = UINT32_MAX };
 
 static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
 {
@@ -172,8 +172,8 @@ void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet)
 	if (hz < 1000000)
 		boot_refuse("the time stamp counter runs at %lu Hz, which cannot be right", hz);
 	set_scales(hz, mul_div(lapic.passed, hz, lapic.passed_tsc));
-	log_info("TSC %lu.%03lu MHz, local APIC timer %lu.%03lu MHz, by %s", hz / 1000000, hz / 1000 % 1000,
-		 tsc_scale.lapic_hz / 1000000, tsc_scale.lapic_hz / 1000 % 1000, clocks[0]->name);
+	log_info("TSC %lu.%03lu MHz, local APIC timer %lu.%03lu MHz, by %s", hz / 1000000, hz / 1000 % 1000, tsc_scale.lapic_hz / 1000000,
+	         tsc_scale.lapic_hz / 1000 % 1000, clocks[0]->name);
 }
 
 void tsc_delay_us(uint64_t us)

@@ -9,7 +9,7 @@ struct acpi_info;
 /* Read-only after tsc_calibrate. ns = (tsc * mul) >> shift, both ways with the 128-bit product. */
 struct tsc_scale {
 	uint64_t hz;
-	uint64_t lapic_hz;		     /* of the local APIC's timer at divide by 1 */
+	uint64_t lapic_hz;                   /* of the local APIC's timer at divide by 1 */
 	uint64_t ns_mul, tsc_mul, lapic_mul; /* tsc->ns, ns->tsc, tsc->lapic ticks; all >> TSC_SCALE_SHIFT */
 };
 

@@ -23,15 +23,15 @@ typedef uint32_t cpu_id_t; /* dense index of a host core, 0 .. cpu_count - 1 */
 #define HPA_INVALID (~0ull)
 #define HPA_LIMIT   (1ull << 52) /* no machine has an address beyond */
 
-#define ARRAY_SIZE(a)      (sizeof(a) / sizeof((a)[0]))
-#define ALIGN_UP(x, a)     (((x) + (a) - 1) & ~((__typeof__(x))(a) - 1))
-#define ALIGN_DOWN(x, a)   ((x) & ~((__typeof__(x))(a) - 1))
-#define container_of(p, t, m) ((t *)((char *)(p) - offsetof(t, m)))
+#define ARRAY_SIZE(a)         (sizeof(a) / sizeof((a)[0]))
+#define ALIGN_UP(x, a)        (((x) + (a)-1) & ~((__typeof__(x))(a)-1))
+#define ALIGN_DOWN(x, a)      ((x) & ~((__typeof__(x))(a)-1))
+#define container_of(p, t, m) ((t *)((char *)(p)-offsetof(t, m)))
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define never_inline  __attribute__((__noinline__))
-#define rare	      __attribute__((__cold__)) /* a function whose size counts more than its speed */
-#define must_check  __attribute__((warn_unused_result))
+#define likely(x)    __builtin_expect(!!(x), 1)
+#define unlikely(x)  __builtin_expect(!!(x), 0)
+#define never_inline __attribute__((__noinline__))
+#define rare         __attribute__((__cold__)) /* a function whose size counts more than its speed */
+#define must_check   __attribute__((warn_unused_result))
 
 #endif

@@ -15,51 +15,51 @@
 #define TABLE_ALIGN   16u
 
 /* FADT, by offset from the table's start (5.2.9) */
-#define FADT_DSDT	    40u
-#define FADT_PROFILE	    45u
-#define FADT_CENTURY	    108u
-#define FADT_BOOT_ARCH	    109u
-#define FADT_FLAGS	    112u
-#define FADT_RESET_REG	    116u
+#define FADT_DSDT           40u
+#define FADT_PROFILE        45u
+#define FADT_CENTURY        108u
+#define FADT_BOOT_ARCH      109u
+#define FADT_FLAGS          112u
+#define FADT_RESET_REG      116u
 #define FADT_RESET_VALUE    128u
-#define FADT_MINOR	    131u
-#define FADT_X_DSDT	    140u
+#define FADT_MINOR          131u
+#define FADT_X_DSDT         140u
 #define FADT_SLEEP_CONTROL  244u
 #define FADT_SLEEP_STATUS   256u
-#define FADT_HYPERVISOR	    268u
-#define FADT_BYTES	    276u
-#define FADT_REVISION	    6u
+#define FADT_HYPERVISOR     268u
+#define FADT_BYTES          276u
+#define FADT_REVISION       6u
 #define FADT_MINOR_REVISION 4u
 
 #define PROFILE_ENTERPRISE_SERVER 4u
-#define RTC_CENTURY_INDEX	  0x32u
+#define RTC_CENTURY_INDEX         0x32u
 #define BOOT_ARCH_LEGACY_DEVICES  (1u << 0)
-#define BOOT_ARCH_NO_VGA	  (1u << 2)
-#define BOOT_ARCH_NO_ASPM	  (1u << 4)
-#define FLAG_WBINVD		  (1u << 0)
-#define FLAG_PROC_C1		  (1u << 2)
-#define FLAG_PWR_BUTTON		  (1u << 4) /* set: no fixed-hardware button */
-#define FLAG_SLP_BUTTON		  (1u << 5)
-#define FLAG_RESET_REG_SUP	  (1u << 10)
-#define FLAG_HW_REDUCED_ACPI	  (1u << 20)
+#define BOOT_ARCH_NO_VGA          (1u << 2)
+#define BOOT_ARCH_NO_ASPM         (1u << 4)
+#define FLAG_WBINVD               (1u << 0)
+#define FLAG_PROC_C1              (1u << 2)
+#define FLAG_PWR_BUTTON           (1u << 4) /* set: no fixed-hardware button */
+#define FLAG_SLP_BUTTON           (1u << 5)
+#define FLAG_RESET_REG_SUP        (1u << 10)
+#define FLAG_HW_REDUCED_ACPI      (1u << 20)
 
-#define GAS_SYSTEM_IO	1u
+#define GAS_SYSTEM_IO   1u
 #define GAS_ACCESS_BYTE 1u
 
 /* MADT entries (5.2.12) */
-#define MADT_LOCAL_APIC	  0u
-#define MADT_IO_APIC	  1u
-#define MADT_OVERRIDE	  2u
-#define MADT_LOCAL_NMI	  4u
+#define MADT_LOCAL_APIC   0u
+#define MADT_IO_APIC      1u
+#define MADT_OVERRIDE     2u
+#define MADT_LOCAL_NMI    4u
 #define MADT_LOCAL_X2APIC 9u
-#define MADT_X2APIC_NMI	  10u
-#define MADT_ENABLED	  1u
-#define MADT_MAY_COME	  2u /* Online Capable */
+#define MADT_X2APIC_NMI   10u
+#define MADT_ENABLED      1u
+#define MADT_MAY_COME     2u /* Online Capable */
 #define MADT_PCAT_COMPAT  1u /* 8259s are there too */
-#define XAPIC_ID_LAST	  254u
-#define PIT_IRQ		  0u
-#define PIT_GSI		  2u
-#define NMI_LINT	  1u
+#define XAPIC_ID_LAST     254u
+#define PIT_IRQ           0u
+#define PIT_GSI           2u
+#define NMI_LINT          1u
 
 static uint64_t gpa_of(size_t offset)
 {
@@ -114,8 +114,7 @@ static void put_fadt(struct aml_writer *w, size_t dsdt)
 	store_u8(w, start + FADT_MINOR, FADT_MINOR_REVISION);
 	store_u16(w, start + FADT_BOOT_ARCH, BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_ASPM);
 	store_u32(w, start + FADT_FLAGS,
-		  FLAG_WBINVD | FLAG_PROC_C1 | FLAG_PWR_BUTTON | FLAG_SLP_BUTTON | FLAG_RESET_REG_SUP |
-			  FLAG_HW_REDUCED_ACPI);
+	          FLAG_WBINVD | FLAG_PROC_C1 | FLAG_PWR_BUTTON | FLAG_SLP_BUTTON | FLAG_RESET_REG_SUP | FLAG_HW_REDUCED_ACPI);
 	store_port(w, start + FADT_RESET_REG, PLATFORM_RESET_PORT);
 	store_u8(w, start + FADT_RESET_VALUE, PLATFORM_RESET_VALUE);
 	store_port(w, start + FADT_SLEEP_CONTROL, PLATFORM_SLEEP_CONTROL_PORT);
@@ -234,7 +233,7 @@ static size_t next_table(struct aml_writer *w)
 
 size_t acpi_build_tables(const struct acpi_platform *platform, uint8_t *out, size_t bytes)
 {
-	struct aml_writer w = {.base = out, .bytes = bytes};
+	struct aml_writer w = { .base = out, .bytes = bytes };
 	size_t table[4];
 	unsigned tables = 3;
 	uint32_t most = platform->vcpus_max > platform->vcpus ? platform->vcpus_max : platform->vcpus;

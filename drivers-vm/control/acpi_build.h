@@ -15,10 +15,10 @@
 #define ACPI_BUILD_RSDP_GPA  PLATFORM_ACPI_BASE
 
 struct acpi_platform {
-	uint32_t vcpus; /* APIC ids 0 .. vcpus - 1 */
+	uint32_t vcpus;     /* APIC ids 0 .. vcpus - 1 */
 	uint32_t vcpus_max; /* more than `vcpus`: those up to here may come, and go again */
 	bool watchdog;
-	bool serial;	/* COM1 is there */
+	bool serial;                          /* COM1 is there */
 	uint64_t channel_base, channel_bytes; /* window for the memory of channels; 0: none */
 };
 

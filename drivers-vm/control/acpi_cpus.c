@@ -47,7 +47,7 @@ static void put_registers(struct aml_writer *w, uint32_t most)
 /* 5.2.12.2 Processor Local APIC Structure, as in the MADT. */
 static void put_mat(struct aml_writer *w, uint32_t n)
 {
-	const uint8_t entry[] = {0, 8, (uint8_t)n, (uint8_t)n, MADT_ENABLED, 0, 0, 0};
+	const uint8_t entry[] = { 0, 8, (uint8_t)n, (uint8_t)n, MADT_ENABLED, 0, 0, 0 };
 
 	aml_put_name_op(w, "_MAT");
 	aml_put_buffer(w, entry, sizeof(entry));

@@ -6,11 +6,11 @@
 
 #include "drivers-vm/control/acpi_cpus.h"
 
-#define PCI_CONFIG_PORT	 0xCF8u
+#define PCI_CONFIG_PORT  0xCF8u
 #define PCI_CONFIG_PORTS 8u
-#define COM1_PORTS	 8u
-#define RTC_PORTS	 2u
-#define NOTIFY_PRESSED	 0x80u
+#define COM1_PORTS       8u
+#define RTC_PORTS        2u
+#define NOTIFY_PRESSED   0x80u
 
 static size_t begin_pnp_device(struct aml_writer *w, const char *name, const char *id)
 {
@@ -63,8 +63,7 @@ static void put_ecam_reservation(struct aml_writer *w)
 	aml_end(w, device);
 }
 
-static void put_port_device(struct aml_writer *w, const char *name, const char *id, uint16_t port,
-			    uint8_t ports, uint32_t gsi)
+static void put_port_device(struct aml_writer *w, const char *name, const char *id, uint16_t port, uint8_t ports, uint32_t gsi)
 {
 	size_t device = begin_pnp_device(w, name, id);
 

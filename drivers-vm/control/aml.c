@@ -4,11 +4,11 @@
 #include <string.h>
 
 /* Opcodes (ACPI 6.4, 20.2 AML Grammar Definition) */
-#define OP_ZERO	       0x00u
-#define OP_ONE	       0x01u
-#define OP_NAME	       0x08u
-#define OP_BYTE	       0x0Au
-#define OP_WORD	       0x0Bu
+#define OP_ZERO        0x00u
+#define OP_ONE         0x01u
+#define OP_NAME        0x08u
+#define OP_BYTE        0x0Au
+#define OP_WORD        0x0Bu
 #define OP_DWORD       0x0Cu
 #define OP_STRING      0x0Du
 #define OP_QWORD       0x0Eu
@@ -16,15 +16,15 @@
 #define OP_BUFFER      0x11u
 #define OP_PACKAGE     0x12u
 #define OP_METHOD      0x14u
-#define OP_EXT	       0x5Bu
+#define OP_EXT         0x5Bu
 #define OP_EXT_REGION  0x80u
 #define OP_EXT_FIELD   0x81u
 #define OP_EXT_DEVICE  0x82u
-#define OP_ARG0	       0x68u
+#define OP_ARG0        0x68u
 #define OP_STORE       0x70u
 #define OP_NOTIFY      0x86u
 #define OP_LEQUAL      0x93u
-#define OP_IF	       0xA0u
+#define OP_IF          0xA0u
 #define OP_RETURN      0xA4u
 #define REGION_IO      1u
 #define FIELD_FLAGS    0x41u /* by bytes, no lock, written as zeroes */
@@ -38,10 +38,10 @@
 #define BUFFER_SIZE_BYTES 3u
 
 #define HEADER_LENGTH_OFFSET 4u
-#define HEADER_CHECKSUM	     9u
-#define OEM_ID		     "HILUM "
-#define OEM_TABLE_ID	     "HILUMVM "
-#define CREATOR_ID	     "HLUM"
+#define HEADER_CHECKSUM      9u
+#define OEM_ID               "HILUM "
+#define OEM_TABLE_ID         "HILUMVM "
+#define CREATOR_ID           "HLUM"
 
 void aml_put_bytes(struct aml_writer *w, const void *from, size_t bytes)
 {
@@ -349,8 +349,7 @@ void aml_put_fixed_memory(struct aml_writer *w, uint32_t base, uint32_t bytes)
 #define WINDOW_BUS    2u
 #define WINDOW_FIXED  0x0Cu /* both ends fixed, producer, positive decode */
 
-static void put_word_window(struct aml_writer *w, uint8_t kind, uint8_t kind_flags, uint16_t first,
-			    uint16_t last)
+static void put_word_window(struct aml_writer *w, uint8_t kind, uint8_t kind_flags, uint16_t first, uint16_t last)
 {
 	aml_put_u8(w, 0x88);
 	aml_put_u16(w, 13);

@@ -37,7 +37,7 @@ size_t aml_begin_package(struct aml_writer *w, uint8_t elements);
 size_t aml_begin_if_arg0_equals(struct aml_writer *w, uint64_t value);
 size_t aml_begin_if_name(struct aml_writer *w, const char *name);
 size_t aml_begin_field(struct aml_writer *w, const char *region); /* accessed by bytes, written with zeroes around a field's bits */
-size_t aml_begin_resources(struct aml_writer *w); /* Name (_CRS, ResourceTemplate () */
+size_t aml_begin_resources(struct aml_writer *w);                 /* Name (_CRS, ResourceTemplate () */
 void aml_end(struct aml_writer *w, size_t mark);
 void aml_end_resources(struct aml_writer *w, size_t mark);
 

@@ -5,25 +5,25 @@
 
 #include <string.h>
 
-#define PIECE_BYTES  0x200000ull
-#define PIECE_ORDER  9u
-#define ORDERS	     (HILUM_MOVE_ORDER_MAX + 1u)
-#define LEAST_ORDER  13u	/* of a range that is left: what one call counts */
-#define CHUNKS_MAX   0x20000u	/* of 32 MiB, of the machine's addresses */
-#define ROUNDS_MAX   64u
-#define SPOILED_MAX  16u
+#define PIECE_BYTES        0x200000ull
+#define PIECE_ORDER        9u
+#define ORDERS             (HILUM_MOVE_ORDER_MAX + 1u)
+#define LEAST_ORDER        13u      /* of a range that is left: what one call counts */
+#define CHUNKS_MAX         0x20000u /* of 32 MiB, of the machine's addresses */
+#define ROUNDS_MAX         64u
+#define SPOILED_MAX        16u
 #define SURVEY_SLACK_BYTES 0x4000000ull
-#define TURN_NS	     3000000ull
-#define REST_NS	     3000000ull
-#define AT_ONCE_NS   3000000000ull
-#define MARGIN_PAGES 0x400ull /* that stay free outside */
+#define TURN_NS            3000000ull
+#define REST_NS            3000000ull
+#define AT_ONCE_NS         3000000000ull
+#define MARGIN_PAGES       0x400ull /* that stay free outside */
 
 _Static_assert(4096ull << LEAST_ORDER == HILUM_FRAMES_BYTES_MAX, "a chunk is what one call counts");
 
 enum phase {
 	IDLE,
 	SURVEY, /* which range can be had free? */
-	LEAVE,	/* frames leave it */
+	LEAVE,  /* frames leave it */
 	GATHER, /* guests' small pages become large ones */
 };
 
@@ -32,18 +32,18 @@ struct count {
 };
 
 static enum phase phase;
-static bool wants_all;		  /* also blocks that are no larger than what is free */
-static uint32_t chunk;		  /* SURVEY: the next one, */
-static struct count sum[ORDERS];  /* and the ranges that it is in, so far */
-static uint64_t surveyed;	  /* pages of RAM that were found so far */
-static uint64_t best_score, best; /* a range is its address | order */
-static uint64_t range;		  /* LEAVE: the one that is left; the last one */
+static bool wants_all;                /* also blocks that are no larger than what is free */
+static uint32_t chunk;                /* SURVEY: the next one, */
+static struct count sum[ORDERS];      /* and the ranges that it is in, so far */
+static uint64_t surveyed;             /* pages of RAM that were found so far */
+static uint64_t best_score, best;     /* a range is its address | order */
+static uint64_t range;                /* LEAVE: the one that is left; the last one */
 static uint64_t spoiled[SPOILED_MAX]; /* ranges in which frames stay, */
 static unsigned spoiled_count, rounds;
 static uint32_t slot; /* whose memory is next, */
 static uint64_t at;   /* and which piece of it */
 static uint64_t next_ns;
-static struct manager_compaction figures = {.state = "idle"};
+static struct manager_compaction figures = { .state = "idle" };
 
 static bool read_frames(struct hilum_frames *frames, uint64_t address, uint64_t bytes)
 {
@@ -100,8 +100,10 @@ static bool start(const char *why, bool all)
 	rounds = spoiled_count = 0;
 	range = 0;
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
-	figures = (struct manager_compaction){.state = "running", .runs = figures.runs + 1, .moved_bytes = figures.moved_bytes,
-					      .before_bytes = compact_largest_free(&frames)};
+	figures = (struct manager_compaction){ .state = "running",
+		                               .runs = figures.runs + 1,
+		                               .moved_bytes = figures.moved_bytes,
+		                               .before_bytes = compact_largest_free(&frames) };
 	next_ns = manager_clock_ns();
 	event_add("host.compaction", "", "begins: %s", why);
 	return true;
@@ -123,10 +125,10 @@ static void end(void)
 		return;
 	figures.after_bytes = compact_largest_free(&frames);
 	service_log("compaction: the largest free block was %lu KiB and is %lu KiB, %lu MiB are free in blocks of 2 MiB and more",
-		    (unsigned long)(figures.before_bytes >> 10), (unsigned long)(figures.after_bytes >> 10),
-		    (unsigned long)(large_bytes(&frames) >> 20));
+	            (unsigned long)(figures.before_bytes >> 10), (unsigned long)(figures.after_bytes >> 10),
+	            (unsigned long)(large_bytes(&frames) >> 20));
 	event_add("host.compaction", "", "the largest free block was %lu KiB and is %lu KiB", (unsigned long)(figures.before_bytes >> 10),
-		  (unsigned long)(figures.after_bytes >> 10));
+	          (unsigned long)(figures.after_bytes >> 10));
 }
 
 static bool is_spoiled(uint64_t of, unsigned order)
@@ -166,7 +168,7 @@ static void survey_range(unsigned order, const struct hilum_frames *frames)
 		best_score = found;
 		best = address | order;
 	}
-	sum[order] = (struct count){0};
+	sum[order] = (struct count){ 0 };
 }
 
 /* Something in the range stays: another one is looked for. */

@@ -13,82 +13,87 @@
 
 static_assert(sizeof(enum config_action) == sizeof(uint32_t), "choices are stored as 32-bit enums");
 
-#define DEFAULT_MEMORY_BYTES 0x10000000ull
-#define DEFAULT_WEIGHT	     256u
-#define CORE_PERCENT	     100u /* of a core, per vCPU */
+#define DEFAULT_MEMORY_BYTES    0x10000000ull
+#define DEFAULT_WEIGHT          256u
+#define CORE_PERCENT            100u /* of a core, per vCPU */
 #define DEFAULT_DRIVER_RESTARTS 10u
-#define DEFAULT_OVERCOMMIT	100u
-#define DEFAULT_SHARE_RATE	2000u
-#define FIELDS_MAX	     64u
+#define DEFAULT_OVERCOMMIT      100u
+#define DEFAULT_SHARE_RATE      2000u
+#define FIELDS_MAX              64u
 
-static const char *const last_exit_words[] = {"stay", "poweroff", NULL};
-static const char *const devices_words[] = {"auto", "all", "none", NULL};
-static const char *const console_words[] = {"serial", "virtio", NULL};
-static const char *const profile_words[] = {"kvm", "bare", NULL};
-static const char *const action_words[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart", NULL};
-static const char *const watchdog_words[] = {"none", "wdat", NULL};
-static const char *const on_watchdog_words[] = {"reset", "poweroff", "pause", "inject-nmi", "none", NULL};
+static const char *const last_exit_words[] = { "stay", "poweroff", NULL };
+static const char *const devices_words[] = { "auto", "all", "none", NULL };
+static const char *const console_words[] = { "serial", "virtio", NULL };
+static const char *const profile_words[] = { "kvm", "bare", NULL };
+static const char *const action_words[] = { "destroy", "restart", "preserve", "coredump-destroy", "coredump-restart", NULL };
+static const char *const watchdog_words[] = { "none", "wdat", NULL };
+static const char *const on_watchdog_words[] = { "reset", "poweroff", "pause", "inject-nmi", "none", NULL };
 
-#define GLOBAL(name)	 .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
+#define GLOBAL(name)     .path = "hilum." #name, .key = #name, .offset = offsetof(struct config, name)
 #define VM(name, member) .path = "vm." #name, .key = #name, .offset = offsetof(struct config_vm, member)
 
 static const struct config_field global_fields[] = {
-	{GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words},
-	{GLOBAL(allow_no_iommu), .set = config_set_boolean},
-	{GLOBAL(core_scheduling), .set = config_set_boolean},
-	{GLOBAL(devices), .set = config_set_choice, .choices = devices_words},
-	{GLOBAL(overcommit), .set = config_set_uint32, .low = 100, .high = 1000},
-	{GLOBAL(share_rate), .set = config_set_uint32, .low = 1, .high = 1000000},
-	{GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000},
-	{.path = "hilum.watchdog", .key = "watchdog", .offset = offsetof(struct config, watchdog_seconds), .set = config_set_uint32, .low = 0,
-	 .high = 2046},
-	{GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
-	{GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
+	{ GLOBAL(on_last_guest_exit), .set = config_set_choice, .choices = last_exit_words },
+	{ GLOBAL(allow_no_iommu), .set = config_set_boolean },
+	{ GLOBAL(core_scheduling), .set = config_set_boolean },
+	{ GLOBAL(devices), .set = config_set_choice, .choices = devices_words },
+	{ GLOBAL(overcommit), .set = config_set_uint32, .low = 100, .high = 1000 },
+	{ GLOBAL(share_rate), .set = config_set_uint32, .low = 1, .high = 1000000 },
+	{ GLOBAL(driver_restarts), .set = config_set_uint32, .low = 0, .high = 1000000 },
+	{ .path = "hilum.watchdog",
+	  .key = "watchdog",
+	  .offset = offsetof(struct config, watchdog_seconds),
+	  .set = config_set_uint32,
+	  .low = 0,
+	  .high = 2046 },
+	{ GLOBAL(state_disk), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1 },
+	{ GLOBAL(console), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1 },
 };
 
 /* What an operator may change while the VM runs. */
-#define SCHEDULE_FIELDS                                                                      \
-	{VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535},             \
-	{VM(cap, cap), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64},         \
-	{VM(reservation, reservation), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64}, \
-	{VM(cpus, cpus), .set = config_set_cores},                                             \
-	{VM(dedicated, dedicated), .set = config_set_boolean}
+#define SCHEDULE_FIELDS \
+	{ VM(weight, weight), .set = config_set_uint32, .low = 1, .high = 65535 }, \
+		{ VM(cap, cap), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64 }, \
+		{ VM(reservation, reservation), .set = config_set_uint32, .low = 0, .high = CORE_PERCENT * 64 }, \
+		{ VM(cpus, cpus), .set = config_set_cores }, \
+	{ \
+		VM(dedicated, dedicated), .set = config_set_boolean \
+	}
 
-static const struct config_field schedule_fields[] = {SCHEDULE_FIELDS};
+static const struct config_field schedule_fields[] = { SCHEDULE_FIELDS };
 
 static const struct config_field vm_fields[] = {
-	{VM(name, name), .set = config_set_vm_name, .required = true},
-	{VM(kernel, kernel), .set = config_set_text, .required = true, .low = 1,
-	 .high = CONFIG_MODULE_BYTES - 1},
-	{VM(initrd, initrd), .set = config_set_text, .low = 1, .high = CONFIG_MODULE_BYTES - 1},
-	{VM(cmdline, cmdline), .set = config_set_text, .low = 0, .high = 65535},
-	{VM(memory, memory_bytes), .set = config_set_memory},
-	{VM(prefault, prefault), .set = config_set_boolean},
-	{VM(hugepages, hugepages), .set = config_set_boolean},
-	{VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64},
-	{VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64},
+	{ VM(name, name), .set = config_set_vm_name, .required = true },
+	{ VM(kernel, kernel), .set = config_set_text, .required = true, .low = 1, .high = CONFIG_MODULE_BYTES - 1 },
+	{ VM(initrd, initrd), .set = config_set_text, .low = 1, .high = CONFIG_MODULE_BYTES - 1 },
+	{ VM(cmdline, cmdline), .set = config_set_text, .low = 0, .high = 65535 },
+	{ VM(memory, memory_bytes), .set = config_set_memory },
+	{ VM(prefault, prefault), .set = config_set_boolean },
+	{ VM(hugepages, hugepages), .set = config_set_boolean },
+	{ VM(vcpus, vcpus), .set = config_set_uint32, .low = 1, .high = 64 },
+	{ VM(vcpus_max, vcpus_max), .set = config_set_uint32, .low = 1, .high = 64 },
 	SCHEDULE_FIELDS,
-	{VM(serial, serial), .set = config_set_boolean},
-	{VM(console, console), .set = config_set_choice, .choices = console_words},
-	{VM(debug_exit, debug_exit), .set = config_set_port},
-	{VM(debug_crash, debug_crash), .set = config_set_port},
-	{VM(rng, rng), .set = config_set_boolean},
-	{VM(balloon, balloon_bytes), .set = config_set_size},
-	{VM(memory_max, memory_max), .set = config_set_size},
-	{VM(memory_min, memory_min), .set = config_set_size},
-	{VM(share, share), .set = config_set_boolean},
-	{VM(tenant, tenant), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
-	{VM(packed, packed), .set = config_set_boolean},
-	{VM(disk, disk), .set = config_set_disks},
-	{VM(nic, nic), .set = config_set_nics},
-	{VM(channel, channel), .set = config_set_channels},
-	{VM(profile, profile), .set = config_set_choice, .choices = profile_words},
-	{VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words},
-	{VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words},
-	{VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words},
-	{VM(watchdog, watchdog), .set = config_set_choice, .choices = watchdog_words},
-	{VM(on_watchdog, on_watchdog), .set = config_set_choice, .choices = on_watchdog_words},
-	{VM(autostart, autostart), .set = config_set_autostart},
+	{ VM(serial, serial), .set = config_set_boolean },
+	{ VM(console, console), .set = config_set_choice, .choices = console_words },
+	{ VM(debug_exit, debug_exit), .set = config_set_port },
+	{ VM(debug_crash, debug_crash), .set = config_set_port },
+	{ VM(rng, rng), .set = config_set_boolean },
+	{ VM(balloon, balloon_bytes), .set = config_set_size },
+	{ VM(memory_max, memory_max), .set = config_set_size },
+	{ VM(memory_min, memory_min), .set = config_set_size },
+	{ VM(share, share), .set = config_set_boolean },
+	{ VM(tenant, tenant), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1 },
+	{ VM(packed, packed), .set = config_set_boolean },
+	{ VM(disk, disk), .set = config_set_disks },
+	{ VM(nic, nic), .set = config_set_nics },
+	{ VM(channel, channel), .set = config_set_channels },
+	{ VM(profile, profile), .set = config_set_choice, .choices = profile_words },
+	{ VM(on_poweroff, on_poweroff), .set = config_set_choice, .choices = action_words },
+	{ VM(on_reboot, on_reboot), .set = config_set_choice, .choices = action_words },
+	{ VM(on_crash, on_crash), .set = config_set_choice, .choices = action_words },
+	{ VM(watchdog, watchdog), .set = config_set_choice, .choices = watchdog_words },
+	{ VM(on_watchdog, on_watchdog), .set = config_set_choice, .choices = on_watchdog_words },
+	{ VM(autostart, autostart), .set = config_set_autostart },
 };
 
 static_assert(COUNT(vm_fields) <= FIELDS_MAX && COUNT(global_fields) <= FIELDS_MAX, "names[] below");
@@ -120,8 +125,7 @@ static void report_problem(struct config_reader *reader, const char *path, const
 static void report_line(struct config_reader *reader, uint32_t line, const char *path, const char *format, va_list args)
 {
 	char message[CONFIG_MESSAGE_MAX];
-	int used = snprintf(message, sizeof(message), "%.60s:%u: %.80s%s", reader->file, (unsigned)line, path,
-			    path[0] == '\0' ? "" : ": ");
+	int used = snprintf(message, sizeof(message), "%.60s:%u: %.80s%s", reader->file, (unsigned)line, path, path[0] == '\0' ? "" : ": ");
 
 	vsnprintf(message + used, sizeof(message) - (size_t)used, format, args);
 	reader->report->error(reader->report->ctx, message);
@@ -141,8 +145,7 @@ bool config_fail(struct config_reader *reader, uint32_t line, const char *path, 
 	return false;
 }
 
-static const struct config_field *find_field(const struct config_field *fields, unsigned count,
-					     struct toml_text key)
+static const struct config_field *find_field(const struct config_field *fields, unsigned count, struct toml_text key)
 {
 	for (unsigned i = 0; i < count; i++)
 		if (strlen(fields[i].key) == key.length && memcmp(fields[i].key, key.bytes, key.length) == 0)
@@ -150,8 +153,8 @@ static const struct config_field *find_field(const struct config_field *fields, 
 	return NULL;
 }
 
-static void fail_unknown(struct config_reader *reader, const struct config_field *fields, unsigned count,
-			 const char *prefix, const struct toml_value *value)
+static void fail_unknown(struct config_reader *reader, const struct config_field *fields, unsigned count, const char *prefix,
+                         const struct toml_value *value)
 {
 	const char *names[FIELDS_MAX];
 	char path[64];
@@ -160,16 +163,15 @@ static void fail_unknown(struct config_reader *reader, const struct config_field
 		names[i] = fields[i].key;
 	const char *meant = config_suggest_name(value->key, names, count);
 
-	snprintf(path, sizeof(path), "%s%.*s", prefix, value->key.length < 40 ? (int)value->key.length : 40,
-		 value->key.bytes);
+	snprintf(path, sizeof(path), "%s%.*s", prefix, value->key.length < 40 ? (int)value->key.length : 40, value->key.bytes);
 	if (meant != NULL)
 		config_fail(reader, value->key_line, path, "unknown key (did you mean %s?)", meant);
 	else
 		config_fail(reader, value->key_line, path, "unknown key");
 }
 
-bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
-		       const char *prefix, const struct toml_value *table, void *target)
+bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count, const char *prefix,
+                       const struct toml_value *table, void *target)
 {
 	unsigned before = reader->errors;
 
@@ -227,7 +229,7 @@ static bool check_dedicated(struct config_reader *reader, const struct toml_valu
 		cores++;
 	if (cores < vcpus)
 		valid = config_fail(reader, line_of(table, "dedicated"), "vm.dedicated",
-				    "needs a core in cpus for each vCPU: %u of %u are there", cores, vcpus);
+		                    "needs a core in cpus for each vCPU: %u of %u are there", cores, vcpus);
 	if (vm->cap != 0)
 		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "does not go with dedicated = true");
 	if (vm->reservation != 0)
@@ -242,19 +244,19 @@ static bool check_schedule(struct config_reader *reader, const struct toml_value
 
 	if (vm->cap > most)
 		valid = config_fail(reader, line_of(table, "cap"), "vm.cap", "%u is more than its vCPUs can use (%u)", (unsigned)vm->cap,
-				    (unsigned)most);
+		                    (unsigned)most);
 	if (vm->reservation > most)
 		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "%u is more than its vCPUs can use (%u)",
-				    (unsigned)vm->reservation, (unsigned)most);
+		                    (unsigned)vm->reservation, (unsigned)most);
 	if (vm->cap != 0 && vm->reservation > vm->cap)
 		valid = config_fail(reader, line_of(table, "reservation"), "vm.reservation", "is more than cap allows (%u)",
-				    (unsigned)vm->cap);
+		                    (unsigned)vm->cap);
 	return valid;
 }
 
 unsigned config_read_schedule(const struct toml_value *table, const struct config_report *report, struct config_vm *vm)
 {
-	struct config_reader reader = {.file = "", .report = report};
+	struct config_reader reader = { .file = "", .report = report };
 	struct config_vm changed = *vm;
 
 	if (config_read_table(&reader, schedule_fields, COUNT(schedule_fields), "vm.", table, &changed) &&
@@ -269,20 +271,19 @@ static bool check_memory(struct config_reader *reader, const struct toml_value *
 	bool balloon = vm->balloon_bytes != CONFIG_NO_BALLOON, valid = true;
 
 	if (balloon && vm->balloon_bytes >= vm->memory_bytes)
-		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon",
-				    "is not smaller than memory");
+		valid = config_fail(reader, toml_find(table, "balloon")->key_line, "vm.balloon", "is not smaller than memory");
 	if (vm->memory_max > vm->memory_bytes)
 		valid = config_fail(reader, toml_find(table, "memory_max")->key_line, "vm.memory_max", "is more than memory");
 	if (vm->memory_max < vm->memory_bytes && (!balloon || vm->prefault))
 		valid = config_fail(reader, toml_find(table, "memory_max")->key_line, "vm.memory_max",
-				    "less than memory needs a balloon, and prefault = false");
+		                    "less than memory needs a balloon, and prefault = false");
 	if (vm->memory_min > vm->memory_max)
 		valid = config_fail(reader, toml_find(table, "memory_min")->key_line, "vm.memory_min", "is more than memory_max");
 	if (vm->share && vm->tenant == NULL)
 		valid = config_fail(reader, toml_find(table, "share")->key_line, "vm.share", "needs a tenant");
 	if (vm->share && toml_find(table, "hugepages") != NULL && vm->hugepages)
 		valid = config_fail(reader, toml_find(table, "hugepages")->key_line, "vm.hugepages",
-				    "pages are shared one by one: not with share = true");
+		                    "pages are shared one by one: not with share = true");
 	return valid;
 }
 
@@ -322,8 +323,7 @@ static bool check_vm(struct config_reader *reader, const struct toml_value *tabl
 	if (!vm->serial && console == NULL)
 		vm->console = CONFIG_CONSOLE_VIRTIO;
 	if (!vm->serial && vm->console == CONFIG_CONSOLE_SERIAL)
-		valid = config_fail(reader, console->key_line, "vm.console",
-				    "\"serial\" needs serial = true");
+		valid = config_fail(reader, console->key_line, "vm.console", "\"serial\" needs serial = true");
 	return valid;
 }
 
@@ -353,16 +353,15 @@ bool config_read_vm(struct config_reader *reader, const struct toml_value *table
 }
 
 static bool check_name(struct config_reader *reader, const struct toml_value *vms, const struct toml_value *table,
-		       const struct config_vm *vm)
+                       const struct config_vm *vm)
 {
 	const struct toml_value *same = vm->name[0] == '\0' ? NULL : find_same_name(vms, table);
 
-	return same == NULL || config_fail(reader, toml_find(table, "name")->key_line, "vm.name",
-					   "\"%s\" is taken by the VM on line %u", vm->name, (unsigned)same->key_line);
+	return same == NULL || config_fail(reader, toml_find(table, "name")->key_line, "vm.name", "\"%s\" is taken by the VM on line %u",
+	                                   vm->name, (unsigned)same->key_line);
 }
 
-static void read_vm(struct config_reader *reader, const struct toml_value *vms,
-		    const struct toml_value *table, struct config *out)
+static void read_vm(struct config_reader *reader, const struct toml_value *vms, const struct toml_value *table, struct config *out)
 {
 	struct config_vm vm;
 	bool valid = config_read_vm(reader, table, &vm);
@@ -401,25 +400,22 @@ static bool has_vm_named(const struct toml_value *vms, const char *name)
 	return false;
 }
 
-static void read_global(struct config_reader *reader, const struct toml_value *root,
-			const struct toml_value *table, struct config *out)
+static void read_global(struct config_reader *reader, const struct toml_value *root, const struct toml_value *table, struct config *out)
 {
 	if (table->type != TOML_TABLE) {
 		config_fail(reader, table->key_line, "hilum", "must be a table, [hilum]");
 		return;
 	}
 	config_read_table(reader, global_fields, COUNT(global_fields), "hilum.", table, out);
-	if (out->console != NULL && strcmp(out->console, CONFIG_LOG_NAME) != 0 &&
-	    !has_vm_named(toml_find(root, "vm"), out->console)) {
-		config_fail(reader, toml_find(table, "console")->key_line, "hilum.console",
-			    "there is no VM \"%s\"", out->console);
+	if (out->console != NULL && strcmp(out->console, CONFIG_LOG_NAME) != 0 && !has_vm_named(toml_find(root, "vm"), out->console)) {
+		config_fail(reader, toml_find(table, "console")->key_line, "hilum.console", "there is no VM \"%s\"", out->console);
 		out->console = NULL;
 	}
 }
 
 static void read_root(struct config_reader *reader, const struct toml_value *root, struct config *out)
 {
-	static const struct config_field root_fields[] = {{.key = "hilum"}, {.key = "vm"}, {.key = "nic"}, {.key = "api"}};
+	static const struct config_field root_fields[] = { { .key = "hilum" }, { .key = "vm" }, { .key = "nic" }, { .key = "api" } };
 
 	for (const struct toml_value *value = root->children.first; value != NULL; value = value->next) {
 		const struct config_field *field = find_field(root_fields, COUNT(root_fields), value->key);
@@ -437,10 +433,10 @@ static void read_root(struct config_reader *reader, const struct toml_value *roo
 	}
 }
 
-unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena,
-		     const struct config_report *report, struct config *out)
+unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena, const struct config_report *report,
+                     struct config *out)
 {
-	struct config_reader reader = {.file = file, .report = report};
+	struct config_reader reader = { .file = file, .report = report };
 	struct toml_error error;
 	const struct toml_value *root = toml_parse(text, length, arena, &error);
 

@@ -12,20 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONFIG_VMS_MAX	    512u
+#define CONFIG_VMS_MAX      512u
 #define CONFIG_NAME_BYTES   32u /* with the NUL; the kernel's limit for a VM's name */
 #define CONFIG_MODULE_BYTES 48u /* with the NUL; the kernel's limit for a module's name */
 #define CONFIG_DISKS_MAX    8u
-#define CONFIG_NICS_MAX	    4u
+#define CONFIG_NICS_MAX     4u
 #define CONFIG_CHANNELS_MAX 4u
 #define CONFIG_UPLINKS_MAX  8u
-#define CONFIG_NIC_IPS_MAX  3u /* of each kind */
+#define CONFIG_NIC_IPS_MAX  3u  /* of each kind */
 #define CONFIG_SERIAL_BYTES 21u /* with the NUL; virtio's limit */
 #define CONFIG_LABEL_BYTES  37u /* with the NUL; GPT's limit, and just a GUID's length */
 #define CONFIG_MESSAGE_MAX  240
 #define CONFIG_BRIDGE_NAME  "default" /* of the switch that a card is joined to that names none */
 #define CONFIG_NO_BALLOON   UINT64_MAX
-#define CONFIG_LOG_NAME	    "hilum" /* the log's name among the consoles; no VM may have it */
+#define CONFIG_LOG_NAME     "hilum" /* the log's name among the consoles; no VM may have it */
 
 /* A value takes at most 72 bytes of arena and at least two of text; strings take as much as they have. */
 #define CONFIG_ARENA_BYTES(length) (40 * (length) + 4096)
@@ -85,21 +85,21 @@ struct config_disk {
 	const char *module; /* boot module that is the medium, or NULL */
 	const char *device; /* of the host's: PCI address or serial number; or NULL */
 	bool readonly;
-	const char *serial;   /* or NULL */
-	uint32_t partition;   /* its number, or zero */
+	const char *serial;               /* or NULL */
+	uint32_t partition;               /* its number, or zero */
 	const char *partlabel, *partuuid; /* or NULL */
 	uint32_t num_queues;
-	uint32_t iops;		/* limit, or zero */
-	uint64_t bandwidth;	/* limit in bytes a second, or zero */
+	uint32_t iops;      /* limit, or zero */
+	uint64_t bandwidth; /* limit in bytes a second, or zero */
 	uint32_t line;
 };
 
 /* [[vm.nic]] */
 struct config_nic {
-	uint8_t mac[6]; /* given, or made from the VM's name and the card's place */
+	uint8_t mac[6];     /* given, or made from the VM's name and the card's place */
 	const char *bridge; /* name of the switch that it is joined to */
 	const char *tenant; /* or NULL */
-	uint32_t vlan;	    /* or zero */
+	uint32_t vlan;      /* or zero */
 	bool trunk, spoof;
 	bool offload; /* checksums and TCP segmentation are left to whoever can do them */
 	uint32_t ip4s, ip6s;
@@ -138,7 +138,7 @@ struct config_uplink {
 	/* Of CONFIG_UPLINK_NAT. */
 	struct config_subnet subnet; /* the guests' */
 	struct config_subnet ip;     /* at the uplink; or by DHCP */
-	uint32_t gateway, dns;	     /* there, or zero */
+	uint32_t gateway, dns;       /* there, or zero */
 	uint32_t line;
 };
 
@@ -151,27 +151,27 @@ struct config_vm {
 	uint32_t vcpus;
 	uint32_t vcpus_max; /* as many can be there while it runs; at least `vcpus` */
 	uint32_t weight;
-	uint64_t cpus; /* bit n: may run on host core n; zero: on any */
+	uint64_t cpus;             /* bit n: may run on host core n; zero: on any */
 	uint32_t cap, reservation; /* percent of one core for all its vCPUs together; zero: none */
-	bool dedicated; /* the first cores of `cpus`, one for each vCPU, are its alone */
-	bool prefault;  /* all memory at start; else on first access */
-	bool hugepages; /* back it with 2 MiB and 1 GiB pages where possible */
+	bool dedicated;            /* the first cores of `cpus`, one for each vCPU, are its alone */
+	bool prefault;             /* all memory at start; else on first access */
+	bool hugepages;            /* back it with 2 MiB and 1 GiB pages where possible */
 	bool serial;
 	enum config_console console;
-	uint32_t debug_exit; /* port, or zero */
+	uint32_t debug_exit;  /* port, or zero */
 	uint32_t debug_crash; /* likewise: writes end the driver VM, for tests */
 	enum config_profile profile;
 	enum config_action on_poweroff, on_reboot, on_crash;
 	enum config_watchdog watchdog;
 	enum config_on_watchdog on_watchdog;
 	enum config_autostart autostart;
-	bool packed;		/* virtio devices offer packed rings */
-	bool rng;		/* a virtio entropy device */
+	bool packed;            /* virtio devices offer packed rings */
+	bool rng;               /* a virtio entropy device */
 	uint64_t balloon_bytes; /* a virtio balloon of this size to begin with, or CONFIG_NO_BALLOON */
-	uint64_t memory_max;	/* host memory that it may have at a time: `memory_bytes` if not given */
-	uint64_t memory_min;	/* that pressure leaves it: a quarter of `memory_bytes` if not given, all of it without a balloon */
-	bool share;		/* identical pages are shared with VMs of the same tenant */
-	const char *tenant;	/* or NULL */
+	uint64_t memory_max;    /* host memory that it may have at a time: `memory_bytes` if not given */
+	uint64_t memory_min;    /* that pressure leaves it: a quarter of `memory_bytes` if not given, all of it without a balloon */
+	bool share;             /* identical pages are shared with VMs of the same tenant */
+	const char *tenant;     /* or NULL */
 	unsigned disk_count;
 	struct config_disk disk[CONFIG_DISKS_MAX];
 	unsigned nic_count;
@@ -185,7 +185,7 @@ struct config_vm {
 struct config_api {
 	bool enabled;
 	struct config_subnet ip; /* or by DHCP */
-	uint32_t gateway, dns;	 /* or zero */
+	uint32_t gateway, dns;   /* or zero */
 	uint32_t port;
 	char name[CONFIG_NAME_BYTES]; /* of the machine: NAME.local by mDNS, and in its certificate */
 };
@@ -193,16 +193,16 @@ struct config_api {
 struct config {
 	enum config_last_exit on_last_guest_exit;
 	bool allow_no_iommu;
-	bool core_scheduling; /* hyper-threads of one core run vCPUs of one VM only */
-	uint32_t driver_restarts; /* of the driver VM, a minute */
-	uint32_t watchdog_seconds; /* after which a machine that hangs is reset; 0: never */
+	bool core_scheduling;        /* hyper-threads of one core run vCPUs of one VM only */
+	uint32_t driver_restarts;    /* of the driver VM, a minute */
+	uint32_t watchdog_seconds;   /* after which a machine that hangs is reset; 0: never */
 	enum config_devices devices; /* of the host's that the driver VM gets */
-	const char *console; /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
-				first VM */
-	uint32_t overcommit; /* percent of the memory for guests that may be promised to them; 100: no more than there is */
-	uint32_t share_rate; /* pages a second that are looked at for sharing */
-	const char *state_disk; /* where the state is looked for: PCI address or serial number; NULL: on all */
-	bool has_uplinks; /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
+	const char *console;         /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
+	                                first VM */
+	uint32_t overcommit;         /* percent of the memory for guests that may be promised to them; 100: no more than there is */
+	uint32_t share_rate;         /* pages a second that are looked at for sharing */
+	const char *state_disk;      /* where the state is looked for: PCI address or serial number; NULL: on all */
+	bool has_uplinks;            /* there are [[nic]] tables, valid or not: whoever wrote the file has a plan */
 	unsigned uplink_count;
 	struct config_uplink uplink[CONFIG_UPLINKS_MAX]; /* the valid ones */
 	struct config_api api;
@@ -226,8 +226,8 @@ struct config_report {
  * default, and a syntax error leaves no VM at all. Strings in *out live in the arena, for which
  * CONFIG_ARENA_BYTES(length) is always enough.
  */
-unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena,
-		     const struct config_report *report, struct config *out);
+unsigned config_read(const char *file, const char *text, size_t length, struct toml_arena *arena, const struct config_report *report,
+                     struct config *out);
 
 /*
  * One VM as JSON: an object with the keys of [[vm]] and their types, where a size may be a number of bytes too. It is called `name`; if it
@@ -235,8 +235,8 @@ unsigned config_read(const char *file, const char *text, size_t length, struct t
  * the arena, which needs config_json_arena_bytes.
  */
 size_t config_json_arena_bytes(const char *text, size_t length);
-unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena,
-			  const struct config_report *report, struct config_vm *out);
+unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena, const struct config_report *report,
+                          struct config_vm *out);
 
 /*
  * A table with any of the keys of a VM's schedule (weight, cap, reservation, cpus, dedicated): the others keep their values. Returns how

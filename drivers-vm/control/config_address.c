@@ -48,8 +48,7 @@ bool config_parse_ip4(const char *text, uint8_t ip[4])
 		for (; digits < 3 && *text >= '0' && *text <= '9'; digits++, text++)
 			value = value * 10 + (unsigned)(*text - '0');
 		/* Leading zeroes mean octal to some: refused. */
-		if (digits == 0 || value > 255 || (digits > 1 && text[-(int)digits] == '0') ||
-		    *text++ != (i < 3 ? '.' : '\0'))
+		if (digits == 0 || value > 255 || (digits > 1 && text[-(int)digits] == '0') || *text++ != (i < 3 ? '.' : '\0'))
 			return false;
 		result[i] = (uint8_t)value;
 	}

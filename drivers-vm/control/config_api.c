@@ -15,7 +15,7 @@ static bool is_host_name(struct toml_text text)
 
 	for (size_t i = 0; i < text.length && valid; i++)
 		valid = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= 'A' && name[i] <= 'Z') || (name[i] >= '0' && name[i] <= '9') ||
-			name[i] == '-';
+		        name[i] == '-';
 	return valid;
 }
 
@@ -23,8 +23,8 @@ static bool set_host_name(struct config_reader *reader, const struct config_fiel
 {
 	if (value->type != TOML_STRING || !is_host_name(value->text))
 		return config_fail(reader, value->key_line, field->path,
-				   "must be a string of 1 to %u letters, digits or '-', neither beginning nor ending with '-'",
-				   CONFIG_NAME_BYTES - 1);
+		                   "must be a string of 1 to %u letters, digits or '-', neither beginning nor ending with '-'",
+		                   CONFIG_NAME_BYTES - 1);
 	memcpy((char *)target + field->offset, value->text.bytes, value->text.length + 1);
 	return true;
 }
@@ -32,17 +32,17 @@ static bool set_host_name(struct config_reader *reader, const struct config_fiel
 #define API(name) .path = "api." #name, .key = #name, .offset = offsetof(struct config_api, name)
 
 static const struct config_field api_fields[] = {
-	{API(enabled), .set = config_set_boolean},
-	{API(ip), .set = config_set_subnet, .low = 1, .high = 30},
-	{API(gateway), .set = config_set_ip4},
-	{API(dns), .set = config_set_ip4},
-	{API(port), .set = config_set_uint32, .low = 1, .high = 65535},
-	{API(name), .set = set_host_name},
+	{ API(enabled), .set = config_set_boolean },
+	{ API(ip), .set = config_set_subnet, .low = 1, .high = 30 },
+	{ API(gateway), .set = config_set_ip4 },
+	{ API(dns), .set = config_set_ip4 },
+	{ API(port), .set = config_set_uint32, .low = 1, .high = 65535 },
+	{ API(name), .set = set_host_name },
 };
 
 void config_default_api(struct config_api *api)
 {
-	*api = (struct config_api){.enabled = true, .port = DEFAULT_PORT, .name = "hilum"};
+	*api = (struct config_api){ .enabled = true, .port = DEFAULT_PORT, .name = "hilum" };
 }
 
 /* A table with an error counts as far as it can be read: whoever has mistyped a key wants to be able to mend it. */

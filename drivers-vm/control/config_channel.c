@@ -22,28 +22,28 @@ static bool set_size(struct config_reader *reader, const struct config_field *fi
 }
 
 static const struct config_field fields[] = {
-	{CHANNEL(name), .set = config_set_vm_name, .required = true},
-	{CHANNEL(peer), .set = config_set_vm_name, .required = true},
-	{.path = "vm.channel.size", .key = "size", .offset = offsetof(struct config_channel, bytes), .set = set_size},
+	{ CHANNEL(name), .set = config_set_vm_name, .required = true },
+	{ CHANNEL(peer), .set = config_set_vm_name, .required = true },
+	{ .path = "vm.channel.size", .key = "size", .offset = offsetof(struct config_channel, bytes), .set = set_size },
 };
 
 static bool read_channel(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
 	struct config_channel *channel = &vm->channel[vm->channel_count++];
 
-	*channel = (struct config_channel){.bytes = BYTES_DEFAULT, .line = table->line};
+	*channel = (struct config_channel){ .bytes = BYTES_DEFAULT, .line = table->line };
 	if (!config_read_table(reader, fields, COUNT(fields), "vm.channel.", table, channel))
 		return false;
 	for (unsigned i = 0; i + 1 < vm->channel_count; i++)
 		if (strcmp(vm->channel[i].name, channel->name) == 0)
 			return config_fail(reader, table->line, "vm.channel.name", "\"%s\" is taken by the channel on line %u",
-					   channel->name, (unsigned)vm->channel[i].line);
+			                   channel->name, (unsigned)vm->channel[i].line);
 	return true;
 }
 
 bool config_set_channels(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
-	static const struct config_tables tables = {CONFIG_CHANNELS_MAX, "[[vm.channel]]"};
+	static const struct config_tables tables = { CONFIG_CHANNELS_MAX, "[[vm.channel]]" };
 	struct config_vm *vm = target;
 	bool valid = true;
 

@@ -13,39 +13,35 @@
 #define NIC(name)  .path = "vm.nic." #name, .key = #name, .offset = offsetof(struct config_nic, name)
 #define DISK(name) .path = "vm.disk." #name, .key = #name, .offset = offsetof(struct config_disk, name)
 
-static bool set_uuid(struct config_reader *reader, const struct config_field *field,
-		     const struct toml_value *value, void *target)
+static bool set_uuid(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	if (!config_set_text(reader, field, value, target))
 		return false;
 	if (!config_is_uuid(value->text.bytes))
 		return config_fail(reader, value->key_line, field->path,
-				   "\"%.40s\" is not a GUID such as \"0fc63daf-8483-4772-8e79-3d69d8477de4\"",
-				   value->text.bytes);
+		                   "\"%.40s\" is not a GUID such as \"0fc63daf-8483-4772-8e79-3d69d8477de4\"", value->text.bytes);
 	return true;
 }
 
 static const struct config_field disk_fields[] = {
-	{DISK(module), .set = config_set_text, .low = 1, .high = CONFIG_MODULE_BYTES - 1},
-	{DISK(device), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
-	{DISK(readonly), .set = config_set_boolean},
-	{DISK(serial), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1},
-	{DISK(partition), .set = config_set_uint32, .low = 1, .high = PARTITIONS_MAX},
-	{DISK(partlabel), .set = config_set_text, .low = 1, .high = CONFIG_LABEL_BYTES - 1},
-	{DISK(partuuid), .set = set_uuid, .low = 1, .high = CONFIG_LABEL_BYTES - 1},
-	{DISK(num_queues), .set = config_set_uint32, .low = 1, .high = 8},
-	{DISK(iops), .set = config_set_uint32, .low = 1, .high = OPERATIONS_MAX},
-	{DISK(bandwidth), .set = config_set_rate},
+	{ DISK(module), .set = config_set_text, .low = 1, .high = CONFIG_MODULE_BYTES - 1 },
+	{ DISK(device), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1 },
+	{ DISK(readonly), .set = config_set_boolean },
+	{ DISK(serial), .set = config_set_text, .low = 1, .high = CONFIG_SERIAL_BYTES - 1 },
+	{ DISK(partition), .set = config_set_uint32, .low = 1, .high = PARTITIONS_MAX },
+	{ DISK(partlabel), .set = config_set_text, .low = 1, .high = CONFIG_LABEL_BYTES - 1 },
+	{ DISK(partuuid), .set = set_uuid, .low = 1, .high = CONFIG_LABEL_BYTES - 1 },
+	{ DISK(num_queues), .set = config_set_uint32, .low = 1, .high = 8 },
+	{ DISK(iops), .set = config_set_uint32, .low = 1, .high = OPERATIONS_MAX },
+	{ DISK(bandwidth), .set = config_set_rate },
 };
 
-static bool set_mac(struct config_reader *reader, const struct config_field *field,
-		    const struct toml_value *value, void *target)
+static bool set_mac(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	struct config_nic *nic = target;
 
 	if (value->type != TOML_STRING || !config_parse_mac(value->text.bytes, nic->mac) || (nic->mac[0] & 1))
-		return config_fail(reader, value->key_line, field->path,
-				   "must be the address of one card, such as \"02:00:00:00:00:01\"");
+		return config_fail(reader, value->key_line, field->path, "must be the address of one card, such as \"02:00:00:00:00:01\"");
 	nic->has_mac = true;
 	return true;
 }
@@ -63,8 +59,7 @@ static bool add_ip(struct config_nic *nic, const char *text)
 	return false;
 }
 
-static bool set_ips(struct config_reader *reader, const struct config_field *field,
-		    const struct toml_value *value, void *target)
+static bool set_ips(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	bool valid = value->type == TOML_ARRAY && value->children.first != NULL;
 
@@ -72,24 +67,24 @@ static bool set_ips(struct config_reader *reader, const struct config_field *fie
 		valid = valid && ip->type == TOML_STRING && add_ip(target, ip->text.bytes);
 	if (!valid)
 		return config_fail(reader, value->key_line, field->path,
-				   "must list IPv4 and IPv6 addresses, at most %u of each, as in "
-				   "[\"10.0.0.5\", \"fd00::5\"]",
-				   CONFIG_NIC_IPS_MAX);
+		                   "must list IPv4 and IPv6 addresses, at most %u of each, as in "
+		                   "[\"10.0.0.5\", \"fd00::5\"]",
+		                   CONFIG_NIC_IPS_MAX);
 	return true;
 }
 
 static const struct config_field nic_fields[] = {
-	{NIC(mac), .set = set_mac},
-	{NIC(bridge), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
-	{NIC(tenant), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1},
-	{NIC(vlan), .set = config_set_uint32, .low = 1, .high = 4094},
-	{NIC(trunk), .set = config_set_boolean},
-	{NIC(spoof), .set = config_set_boolean},
-	{NIC(offload), .set = config_set_boolean},
-	{.path = "vm.nic.ip", .key = "ip", .set = set_ips},
-	{NIC(rate), .set = config_set_rate},
-	{NIC(mtu), .set = config_set_uint32, .low = 576, .high = 65535},
-	{NIC(num_queues), .set = config_set_uint32, .low = 1, .high = 4},
+	{ NIC(mac), .set = set_mac },
+	{ NIC(bridge), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1 },
+	{ NIC(tenant), .set = config_set_text, .low = 1, .high = CONFIG_NAME_BYTES - 1 },
+	{ NIC(vlan), .set = config_set_uint32, .low = 1, .high = 4094 },
+	{ NIC(trunk), .set = config_set_boolean },
+	{ NIC(spoof), .set = config_set_boolean },
+	{ NIC(offload), .set = config_set_boolean },
+	{ .path = "vm.nic.ip", .key = "ip", .set = set_ips },
+	{ NIC(rate), .set = config_set_rate },
+	{ NIC(mtu), .set = config_set_uint32, .low = 576, .high = 65535 },
+	{ NIC(num_queues), .set = config_set_uint32, .low = 1, .high = 4 },
 };
 
 bool config_is_uuid(const char *text)
@@ -97,8 +92,7 @@ bool config_is_uuid(const char *text)
 	for (unsigned i = 0; i < 36; i++) {
 		bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 		char c = text[i];
-		if (dash ? c != '-'
-			 : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
+		if (dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')))
 			return false;
 	}
 	return text[36] == '\0';
@@ -127,30 +121,27 @@ static bool parse_rate(const char *at, uint64_t *bytes)
 	return *bytes != 0 && *bytes <= RATE_BYTES_MAX;
 }
 
-bool config_set_rate(struct config_reader *reader, const struct config_field *field,
-		     const struct toml_value *value, void *target)
+bool config_set_rate(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	uint64_t bytes;
 
 	if (value->type != TOML_STRING || !parse_rate(value->text.bytes, &bytes))
 		return config_fail(reader, value->key_line, field->path,
-				   "must be a rate such as \"100MB/s\" or \"1Gb/s\", at most 1000GB/s");
+		                   "must be a rate such as \"100MB/s\" or \"1Gb/s\", at most 1000GB/s");
 	memcpy((char *)target + field->offset, &bytes, sizeof(bytes));
 	return true;
 }
 
-bool config_check_tables(struct config_reader *reader, const struct config_field *field,
-			 const struct toml_value *value, const struct config_tables *tables)
+bool config_check_tables(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+                         const struct config_tables *tables)
 {
 	unsigned count = 0;
 
 	if (value->type != TOML_ARRAY)
-		return config_fail(reader, value->key_line, field->path, "must be written %s, one for each",
-				   tables->header);
+		return config_fail(reader, value->key_line, field->path, "must be written %s, one for each", tables->header);
 	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
 		if (table->type != TOML_TABLE)
-			return config_fail(reader, table->line, field->path, "must be a table, %s",
-					   tables->header);
+			return config_fail(reader, table->line, field->path, "must be a table, %s", tables->header);
 		if (++count > tables->most)
 			return config_fail(reader, table->line, field->path, "more than %u", tables->most);
 	}
@@ -159,21 +150,19 @@ bool config_check_tables(struct config_reader *reader, const struct config_field
 
 static bool read_disk(struct config_reader *reader, const struct toml_value *table, struct config_disk *disk)
 {
-	*disk = (struct config_disk){.num_queues = 1, .line = table->line};
+	*disk = (struct config_disk){ .num_queues = 1, .line = table->line };
 	if (!config_read_table(reader, disk_fields, COUNT(disk_fields), "vm.disk.", table, disk))
 		return false;
 	if ((disk->module != NULL) == (disk->device != NULL))
 		return config_fail(reader, table->line, "vm.disk", "needs one of module and device");
 	if ((disk->partition != 0) + (disk->partlabel != NULL) + (disk->partuuid != NULL) > 1)
-		return config_fail(reader, table->line, "vm.disk",
-				   "partition, partlabel and partuuid exclude each other");
+		return config_fail(reader, table->line, "vm.disk", "partition, partlabel and partuuid exclude each other");
 	return true;
 }
 
-bool config_set_disks(struct config_reader *reader, const struct config_field *field,
-		      const struct toml_value *value, void *target)
+bool config_set_disks(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
-	static const struct config_tables tables = {CONFIG_DISKS_MAX, "[[vm.disk]]"};
+	static const struct config_tables tables = { CONFIG_DISKS_MAX, "[[vm.disk]]" };
 	struct config_vm *vm = target;
 	bool valid = true;
 
@@ -204,10 +193,9 @@ static bool read_nic(struct config_reader *reader, const struct toml_value *tabl
 	return true;
 }
 
-bool config_set_nics(struct config_reader *reader, const struct config_field *field,
-		     const struct toml_value *value, void *target)
+bool config_set_nics(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
-	static const struct config_tables tables = {CONFIG_NICS_MAX, "[[vm.nic]]"};
+	static const struct config_tables tables = { CONFIG_NICS_MAX, "[[vm.nic]]" };
 	struct config_vm *vm = target;
 	bool valid = true;
 
@@ -246,8 +234,7 @@ void config_name_nics(struct config_vm *vm)
 			make_mac(vm->name, i, vm->nic[i].mac);
 }
 
-static const struct config_vm *find_mac(const struct config_vm *vm, unsigned count,
-					const struct config_nic *nic)
+static const struct config_vm *find_mac(const struct config_vm *vm, unsigned count, const struct config_nic *nic)
 {
 	for (unsigned i = 0; i < count; i++)
 		for (unsigned j = 0; j < vm[i].nic_count && &vm[i].nic[j] != nic; j++)
@@ -264,10 +251,8 @@ bool config_check_macs(struct config_reader *reader, const struct config_vm *vm,
 	for (unsigned i = 0; i < last->nic_count; i++) {
 		same = find_mac(vm, count, &last->nic[i]);
 		if (same != NULL)
-			valid = config_fail(
-				reader, last->nic[i].line, "vm.nic",
-				"VM \"%s\" has a card with the same address: give this one another mac",
-				same->name);
+			valid = config_fail(reader, last->nic[i].line, "vm.nic",
+			                    "VM \"%s\" has a card with the same address: give this one another mac", same->name);
 	}
 	return valid;
 }

@@ -10,17 +10,14 @@
 
 #define CORES_MAX 64u
 
-static bool check_type(struct config_reader *reader, const struct config_field *field,
-		       const struct toml_value *value, enum toml_type type)
+static bool check_type(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, enum toml_type type)
 {
 	if (value->type == type)
 		return true;
-	return config_fail(reader, value->key_line, field->path, "must be %s, not %s", toml_type_name(type),
-			   toml_type_name(value->type));
+	return config_fail(reader, value->key_line, field->path, "must be %s, not %s", toml_type_name(type), toml_type_name(value->type));
 }
 
-static bool check_text(struct config_reader *reader, const struct config_field *field,
-		       const struct toml_value *value)
+static bool check_text(struct config_reader *reader, const struct config_field *field, const struct toml_value *value)
 {
 	if (!check_type(reader, field, value, TOML_STRING))
 		return false;
@@ -34,8 +31,7 @@ static void *place(const struct config_field *field, void *target)
 	return (char *)target + field->offset;
 }
 
-bool config_set_boolean(struct config_reader *reader, const struct config_field *field,
-			const struct toml_value *value, void *target)
+bool config_set_boolean(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	if (!check_type(reader, field, value, TOML_BOOLEAN))
 		return false;
@@ -51,15 +47,13 @@ bool config_set_autostart(struct config_reader *reader, const struct config_fiel
 	return true;
 }
 
-bool config_set_uint32(struct config_reader *reader, const struct config_field *field,
-		       const struct toml_value *value, void *target)
+bool config_set_uint32(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	if (!check_type(reader, field, value, TOML_INTEGER))
 		return false;
 	if (value->integer < (int64_t)field->low || value->integer > (int64_t)field->high)
-		return config_fail(reader, value->key_line, field->path,
-				   "%" PRId64 " is out of range (%" PRIu64 " to %" PRIu64 ")", value->integer,
-				   field->low, field->high);
+		return config_fail(reader, value->key_line, field->path, "%" PRId64 " is out of range (%" PRIu64 " to %" PRIu64 ")",
+		                   value->integer, field->low, field->high);
 	*(uint32_t *)place(field, target) = (uint32_t)value->integer;
 	return true;
 }
@@ -70,14 +64,13 @@ static void list_choices(const char *const *choices, char *out, size_t bytes)
 
 	for (unsigned i = 0; choices[i] != NULL && used < bytes; i++)
 		used += (size_t)snprintf(out + used, bytes - used, "%s\"%s\"",
-					 i == 0			  ? ""
-					 : choices[i + 1] == NULL ? " or "
-								  : ", ",
-					 choices[i]);
+		                         i == 0                   ? ""
+		                         : choices[i + 1] == NULL ? " or "
+		                                                  : ", ",
+		                         choices[i]);
 }
 
-bool config_set_choice(struct config_reader *reader, const struct config_field *field,
-		       const struct toml_value *value, void *target)
+bool config_set_choice(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	char list[80];
 
@@ -90,27 +83,23 @@ bool config_set_choice(struct config_reader *reader, const struct config_field *
 		}
 	}
 	list_choices(field->choices, list, sizeof(list));
-	return config_fail(reader, value->key_line, field->path, "\"%.40s\" is not %s", value->text.bytes,
-			   list);
+	return config_fail(reader, value->key_line, field->path, "\"%.40s\" is not %s", value->text.bytes, list);
 }
 
-bool config_set_text(struct config_reader *reader, const struct config_field *field,
-		     const struct toml_value *value, void *target)
+bool config_set_text(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	if (!check_text(reader, field, value))
 		return false;
 	if (value->text.length < field->low || value->text.length > field->high)
-		return config_fail(reader, value->key_line, field->path,
-				   "has %zu bytes, must have %" PRIu64 " to %" PRIu64, value->text.length,
-				   field->low, field->high);
+		return config_fail(reader, value->key_line, field->path, "has %zu bytes, must have %" PRIu64 " to %" PRIu64,
+		                   value->text.length, field->low, field->high);
 	*(const char **)place(field, target) = value->text.bytes;
 	return true;
 }
 
 static bool is_name_character(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-	       c == '_' || c == '-';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 }
 
 bool config_is_vm_name(const char *name)
@@ -123,21 +112,17 @@ bool config_is_vm_name(const char *name)
 	return valid;
 }
 
-bool config_set_vm_name(struct config_reader *reader, const struct config_field *field,
-			const struct toml_value *value, void *target)
+bool config_set_vm_name(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	if (!check_text(reader, field, value))
 		return false;
 	const char *name = value->text.bytes;
 
 	if (!config_is_vm_name(name))
-		return config_fail(
-			reader, value->key_line, field->path,
-			"must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'",
-			CONFIG_NAME_BYTES - 1);
+		return config_fail(reader, value->key_line, field->path,
+		                   "must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'", CONFIG_NAME_BYTES - 1);
 	if (strcmp(name, CONFIG_LOG_NAME) == 0)
-		return config_fail(reader, value->key_line, field->path, "\"%s\" is the name of the log",
-				   CONFIG_LOG_NAME);
+		return config_fail(reader, value->key_line, field->path, "\"%s\" is the name of the log", CONFIG_LOG_NAME);
 	memcpy(place(field, target), name, value->text.length + 1);
 	return true;
 }
@@ -148,8 +133,7 @@ static bool take_number(const char **at, uint64_t *value)
 	const char *start = *at;
 
 	for (*value = 0; **at >= '0' && **at <= '9'; (*at)++)
-		if (__builtin_mul_overflow(*value, 10u, value) ||
-		    __builtin_add_overflow(*value, (unsigned)(**at - '0'), value))
+		if (__builtin_mul_overflow(*value, 10u, value) || __builtin_add_overflow(*value, (unsigned)(**at - '0'), value))
 			*value = UINT64_MAX;
 	return *at != start;
 }
@@ -160,8 +144,7 @@ static unsigned unit_shift(char unit)
 }
 
 /* "256M"; false after reporting. Saturates beyond what memory can be. */
-static bool read_size_text(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
-		      uint64_t *bytes)
+static bool read_size_text(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, uint64_t *bytes)
 {
 	uint64_t count;
 
@@ -173,14 +156,12 @@ static bool read_size_text(struct config_reader *reader, const struct config_fie
 
 	if (!number || shift == 0 || at[1] != '\0')
 		return config_fail(reader, value->key_line, field->path,
-				   "\"%.20s\" is not a size: write a number and K, M, G or T, as in \"256M\"",
-				   value->text.bytes);
+		                   "\"%.20s\" is not a size: write a number and K, M, G or T, as in \"256M\"", value->text.bytes);
 	*bytes = count > GUEST_MAP_RAM_MAX >> shift ? UINT64_MAX : count << shift;
 	return true;
 }
 
-static bool read_size(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
-		      uint64_t *bytes)
+static bool read_size(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, uint64_t *bytes)
 {
 	if (!reader->sizes_as_numbers || value->type != TOML_INTEGER)
 		return read_size_text(reader, field, value, bytes);
@@ -198,8 +179,7 @@ static const char *show_size(const struct toml_value *value, char text[24])
 	return text;
 }
 
-bool config_set_memory(struct config_reader *reader, const struct config_field *field,
-		       const struct toml_value *value, void *target)
+bool config_set_memory(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	struct guest_map map;
 	char text[24];
@@ -208,14 +188,13 @@ bool config_set_memory(struct config_reader *reader, const struct config_field *
 	if (!read_size(reader, field, value, &bytes))
 		return false;
 	if (!guest_map_build(bytes, &map))
-		return config_fail(reader, value->key_line, field->path,
-				   "%s is not a multiple of 2M between 2M and 1T", show_size(value, text));
+		return config_fail(reader, value->key_line, field->path, "%s is not a multiple of 2M between 2M and 1T",
+		                   show_size(value, text));
 	*(uint64_t *)place(field, target) = bytes;
 	return true;
 }
 
-bool config_set_size(struct config_reader *reader, const struct config_field *field,
-		     const struct toml_value *value, void *target)
+bool config_set_size(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	char text[24];
 	uint64_t bytes;
@@ -263,8 +242,7 @@ static bool read_core_array(const struct toml_value *array, uint64_t *mask)
 	return *mask != 0;
 }
 
-bool config_set_cores(struct config_reader *reader, const struct config_field *field,
-		      const struct toml_value *value, void *target)
+bool config_set_cores(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	uint64_t mask = 0;
 	bool valid;
@@ -277,8 +255,7 @@ bool config_set_cores(struct config_reader *reader, const struct config_field *f
 		return false;
 	if (!valid)
 		return config_fail(reader, value->key_line, field->path,
-				   "must list host cores from 0 to %u, as in \"0-3,6\" or [0, 1], or be \"all\"",
-				   CORES_MAX - 1);
+		                   "must list host cores from 0 to %u, as in \"0-3,6\" or [0, 1], or be \"all\"", CORES_MAX - 1);
 	*(uint64_t *)place(field, target) = mask;
 	return true;
 }
@@ -287,28 +264,26 @@ bool config_set_cores(struct config_reader *reader, const struct config_field *f
 static const struct {
 	uint32_t first, last;
 } platform_ports[] = {
-	{0x00, 0xEF}, /* DMA, PICs, PIT, keyboard controller, RTC, system control ports */
-	{PLATFORM_COM1_PORT, PLATFORM_COM1_PORT + 7},
-	{0x4D0, 0x4D1}, /* PIC edge/level registers */
-	{PLATFORM_SLEEP_CONTROL_PORT, PLATFORM_ACPI_PORTS_LAST},
-	{0xCF8, 0xCFF}, /* PCI configuration and reset control */
-	{PLATFORM_PCI_IO_BASE, PLATFORM_PCI_IO_LIMIT},
+	{ 0x00, 0xEF }, /* DMA, PICs, PIT, keyboard controller, RTC, system control ports */
+	{ PLATFORM_COM1_PORT, PLATFORM_COM1_PORT + 7 },
+	{ 0x4D0, 0x4D1 }, /* PIC edge/level registers */
+	{ PLATFORM_SLEEP_CONTROL_PORT, PLATFORM_ACPI_PORTS_LAST },
+	{ 0xCF8, 0xCFF }, /* PCI configuration and reset control */
+	{ PLATFORM_PCI_IO_BASE, PLATFORM_PCI_IO_LIMIT },
 };
 
-bool config_set_port(struct config_reader *reader, const struct config_field *field,
-		     const struct toml_value *value, void *target)
+bool config_set_port(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
 	if (!check_type(reader, field, value, TOML_INTEGER))
 		return false;
 	if (value->integer < 0 || value->integer > 0xFFFF)
-		return config_fail(reader, value->key_line, field->path, "%" PRId64 " is not an I/O port",
-				   value->integer);
+		return config_fail(reader, value->key_line, field->path, "%" PRId64 " is not an I/O port", value->integer);
 	uint32_t port = (uint32_t)value->integer;
 
 	for (unsigned i = 0; i < sizeof(platform_ports) / sizeof(platform_ports[0]); i++)
 		if (port >= platform_ports[i].first && port <= platform_ports[i].last)
-			return config_fail(reader, value->key_line, field->path,
-					   "port 0x%" PRIx32 " belongs to a device of the platform", port);
+			return config_fail(reader, value->key_line, field->path, "port 0x%" PRIx32 " belongs to a device of the platform",
+			                   port);
 	*(uint32_t *)place(field, target) = port;
 	return true;
 }

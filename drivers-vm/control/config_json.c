@@ -26,8 +26,8 @@ static struct toml_value *make_name(const char *name, struct toml_arena *arena)
 	snprintf(copy, CONFIG_NAME_BYTES, "%s", name);
 	value->type = TOML_STRING;
 	value->line = value->key_line = 1;
-	value->key = (struct toml_text){"name", 4};
-	value->text = (struct toml_text){copy, strlen(copy)};
+	value->key = (struct toml_text){ "name", 4 };
+	value->text = (struct toml_text){ copy, strlen(copy) };
 	return value;
 }
 
@@ -50,10 +50,10 @@ static bool complete_name(struct config_reader *reader, struct toml_value *root,
 	return true;
 }
 
-unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena,
-			  const struct config_report *report, struct config_vm *out)
+unsigned config_read_json(const char *name, const char *text, size_t length, struct toml_arena *arena, const struct config_report *report,
+                          struct config_vm *out)
 {
-	struct config_reader reader = {.file = name, .report = report, .sizes_as_numbers = true};
+	struct config_reader reader = { .file = name, .report = report, .sizes_as_numbers = true };
 	struct toml_error error;
 	struct toml_value *root = json_parse(text, length, arena, &error);
 

@@ -31,7 +31,7 @@ static void put_size(struct json_out *json, const char *key, uint64_t bytes)
 
 static void put_rate(struct json_out *json, const char *key, uint64_t rate)
 {
-	static const char *const units[] = {"", "K", "M", "G"};
+	static const char *const units[] = { "", "K", "M", "G" };
 	unsigned unit = 0;
 	char text[32];
 
@@ -58,7 +58,7 @@ static void put_cores(struct json_out *json, uint64_t mask)
 		while (last < 63 && (mask >> (last + 1) & 1) != 0)
 			last++;
 		used += (size_t)snprintf(text + used, sizeof(text) - used, last == core ? "%s%u" : "%s%u-%u", used == 0 ? "" : ",", core,
-					 last);
+		                         last);
 		core = last;
 	}
 	json_put_string(json, "cpus", text);
@@ -99,7 +99,7 @@ static void write_ips(struct json_out *json, const struct config_nic *nic)
 
 		for (unsigned k = 0; k < 16; k += 2)
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%x", k == 0 ? "" : ":",
-						 (unsigned)nic->ip6[i][k] << 8 | nic->ip6[i][k + 1]);
+			                         (unsigned)nic->ip6[i][k] << 8 | nic->ip6[i][k + 1]);
 		json_string(json, text);
 	}
 	json_close(json, ']');
@@ -181,10 +181,10 @@ static void put_limits(struct json_out *json, const struct config_vm *vm)
 
 void config_write_json(struct json_out *json, const struct config_vm *vm)
 {
-	static const char *const consoles[] = {"serial", "virtio"}, *const profiles[] = {"kvm", "bare"};
-	static const char *const actions[] = {"destroy", "restart", "preserve", "coredump-destroy", "coredump-restart"};
-	static const char *const watchdogs[] = {"none", "wdat"};
-	static const char *const on_watchdog[] = {"reset", "poweroff", "pause", "inject-nmi", "none"};
+	static const char *const consoles[] = { "serial", "virtio" }, *const profiles[] = { "kvm", "bare" };
+	static const char *const actions[] = { "destroy", "restart", "preserve", "coredump-destroy", "coredump-restart" };
+	static const char *const watchdogs[] = { "none", "wdat" };
+	static const char *const on_watchdog[] = { "reset", "poweroff", "pause", "inject-nmi", "none" };
 
 	json_open(json, '{');
 	json_put_string(json, "kernel", vm->kernel);

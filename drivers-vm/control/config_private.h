@@ -11,14 +11,13 @@ struct config_reader {
 	unsigned errors;
 	bool sizes_as_numbers; /* a size may be a number of bytes */
 	const char *table;     /* "vm.disk" while one of its tables is read, else NULL */
-	unsigned place;	       /* of that table among its like, from zero */
+	unsigned place;        /* of that table among its like, from zero */
 };
 
 struct config_field;
 
 /* Checks one value and stores it in the struct at `target`; false after reporting. */
-typedef bool config_set_fn(struct config_reader *reader, const struct config_field *field,
-			   const struct toml_value *value, void *target);
+typedef bool config_set_fn(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target);
 
 struct config_field {
 	const char *path; /* as messages show it: "vm.memory" */
@@ -26,7 +25,7 @@ struct config_field {
 	config_set_fn *set;
 	size_t offset; /* in the struct to fill */
 	bool required;
-	uint64_t low, high;	    /* integers: range; strings: lengths */
+	uint64_t low, high;         /* integers: range; strings: lengths */
 	const char *const *choices; /* enums: words in the enum's order, NULL at the end */
 };
 
@@ -38,8 +37,8 @@ bool config_fail(struct config_reader *reader, uint32_t line, const char *path, 
  * Fills `target` from a table: every key must be a field, every required field there. `prefix` goes before unknown keys. False if
  * anything was reported.
  */
-bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count,
-		       const char *prefix, const struct toml_value *table, void *target);
+bool config_read_table(struct config_reader *reader, const struct config_field *fields, unsigned count, const char *prefix,
+                       const struct toml_value *table, void *target);
 
 /* A [[vm]] on its own: keys, their checks, and those across keys. *vm is complete if it returns true; else something was reported. */
 bool config_read_vm(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm);
@@ -48,18 +47,18 @@ config_set_fn config_set_boolean;
 config_set_fn config_set_uint32;
 config_set_fn config_set_autostart; /* enum config_autostart, from a boolean */
 config_set_fn config_set_choice;
-config_set_fn config_set_text;	  /* const char * */
+config_set_fn config_set_text;    /* const char * */
 config_set_fn config_set_vm_name; /* char[CONFIG_NAME_BYTES] */
 config_set_fn config_set_memory;  /* uint64_t, bytes */
-config_set_fn config_set_size;	  /* uint64_t, bytes; any multiple of 4 KiB */
-config_set_fn config_set_cores;	  /* uint64_t, mask */
-config_set_fn config_set_port;	  /* uint32_t */
-config_set_fn config_set_rate;	  /* uint64_t, bytes a second */
-config_set_fn config_set_disks;	  /* struct config_vm: disk and disk_count */
+config_set_fn config_set_size;    /* uint64_t, bytes; any multiple of 4 KiB */
+config_set_fn config_set_cores;   /* uint64_t, mask */
+config_set_fn config_set_port;    /* uint32_t */
+config_set_fn config_set_rate;    /* uint64_t, bytes a second */
+config_set_fn config_set_disks;   /* struct config_vm: disk and disk_count */
 
-config_set_fn config_set_subnet;  /* struct config_subnet; low and high limit its prefix */
-config_set_fn config_set_ip4;	  /* uint32_t, a number */
-config_set_fn config_set_nics;	  /* struct config_vm: nic and nic_count */
+config_set_fn config_set_subnet;   /* struct config_subnet; low and high limit its prefix */
+config_set_fn config_set_ip4;      /* uint32_t, a number */
+config_set_fn config_set_nics;     /* struct config_vm: nic and nic_count */
 config_set_fn config_set_channels; /* likewise channel and channel_count */
 
 /* An array of tables. */
@@ -70,7 +69,7 @@ struct config_tables {
 
 /* Each element is a table, and there are not too many. False after reporting. */
 bool config_check_tables(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
-			 const struct config_tables *tables);
+                         const struct config_tables *tables);
 
 /* [[nic]]: the valid ones are added to `out`. */
 void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out);

@@ -46,9 +46,7 @@ const char *config_suggest_name(struct toml_text key, const char *const *names, 
 		return NULL;
 	for (unsigned i = 0; i < count; i++) {
 		size_t length = strlen(names[i]);
-		unsigned distance = length > LENGTH_MAX
-					    ? best_distance
-					    : edit_distance(key.bytes, key.length, names[i], length);
+		unsigned distance = length > LENGTH_MAX ? best_distance : edit_distance(key.bytes, key.length, names[i], length);
 
 		/* A word of which less than half is right is no misspelling. */
 		if (distance < best_distance && distance * 2 <= length) {

@@ -5,12 +5,12 @@
 #include "drivers-vm/control/places.h"
 
 #define CONSOLE_STRIDE 0x200000ull
-#define RIGHTS	       (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define RIGHTS         (HILUM_MAP_READ | HILUM_MAP_WRITE)
 
-#define SPARE_BYTES    (4ull << 20) /* of the machine, before pages are touched that may be empty */
+#define SPARE_BYTES (4ull << 20) /* of the machine, before pages are touched that may be empty */
 
 _Static_assert(sizeof(struct vm_record) <= CONSOLE_STRIDE && PLACES_CONSOLES + MANAGER_VMS_MAX * CONSOLE_STRIDE <= PLACES_UPLOADS,
-	       "each has a place");
+               "each has a place");
 
 bool console_open(struct console *console, unsigned place)
 {

@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 struct console {
-	hilum_handle_t memory;	  /* 0: none yet */
+	hilum_handle_t memory;    /* 0: none yet */
 	struct vm_record *record; /* hostile: see vm_record.h */
-	uint64_t there;		  /* output up to there can be read: its pages have memory */
+	uint64_t there;           /* output up to there can be read: its pages have memory */
 };
 
 /* Makes one, at the `place` of a VM, below MANAGER_VMS_MAX; nothing if it is there. False: no memory. */

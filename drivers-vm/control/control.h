@@ -7,7 +7,7 @@
 #include "drivers-vm/runtime/service.h"
 
 /* Event bits of the control VM. */
-#define CONTROL_EVENT_DRIVER        0u  /* a message from the driver VM */
+#define CONTROL_EVENT_DRIVER        0u /* a message from the driver VM */
 #define CONTROL_EVENT_DRIVER_STATUS 1u
 #define CONTROL_EVENT_DEVICE        2u  /* a device of the host's was stopped by the IOMMU */
 #define CONTROL_EVENT_GUEST         64u /* + slot % CONTROL_GUEST_EVENTS: the status of one of these VMs has changed */
@@ -60,7 +60,7 @@ void module_unmap(const struct module *module, hilum_handle_t vm, uint64_t gpa);
 
 extern struct hilum_host_info control_host;
 extern bool control_cores_are_one_vms; /* hyper-threads of a core run one VM only */
-extern uint64_t control_idle_tsc; /* TSC ticks since the machine's start that the main loop has waited, or had not begun */
+extern uint64_t control_idle_tsc;      /* TSC ticks since the machine's start that the main loop has waited, or had not begun */
 
 /* Words for a negative result of a hypercall. */
 const char *control_error(int64_t error);
@@ -121,7 +121,8 @@ const char *driver_state(void);
 /* Ever. */
 uint64_t driver_restart_count(void);
 
-/* ---- guest_devices.c: what stands behind the guests' devices --------------------------------------------------------------------------- */
+/* ---- guest_devices.c: what stands behind the guests' devices ---------------------------------------------------------------------------
+ */
 /* Tell the driver VM of the slot's devices, before ATTACH; false (and a line in the log): one of them cannot be had. */
 struct guest;
 bool guest_devices_send(const struct guest *g, uint32_t slot);
@@ -142,7 +143,8 @@ void driver_space_give(uint64_t gpa);
 bool driver_space_claim(uint64_t gpa, uint64_t bytes);
 bool driver_space_is_taken(uint64_t gpa);
 
-/* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
+/* ---- cpuid_build.c: pure ----------------------------------------------------------------------------------------------------------------
+ */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 /* Build the table for a guest with `vcpus` vCPUs from what `source` offers; returns the count, at most HILUM_CPUID_MAX. */
 unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz, struct hilum_cpuid_entry *out);

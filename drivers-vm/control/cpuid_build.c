@@ -15,7 +15,7 @@
 #define LEAF1_EDX_HTT (1u << 28)
 
 #define HILUM_SIGNATURE 0x756C6948, 0x6C69486D, 0x69486D75 /* "HilumHilumHi": EBX, ECX, EDX */
-#define XSAVE_LEGACY	576u /* legacy region and header */
+#define XSAVE_LEGACY    576u                               /* legacy region and header */
 
 struct builder {
 	cpuid_source source;
@@ -30,8 +30,13 @@ static struct hilum_cpuid_entry *add(struct builder *b, uint32_t leaf, uint32_t 
 
 	b->source(leaf, subleaf, r);
 	*e = (struct hilum_cpuid_entry){
-		.leaf = leaf, .subleaf = subleaf, .flags = by_subleaf ? HILUM_CPUID_SUBLEAF : 0,
-		.eax = r[0], .ebx = r[1], .ecx = r[2], .edx = r[3],
+		.leaf = leaf,
+		.subleaf = subleaf,
+		.flags = by_subleaf ? HILUM_CPUID_SUBLEAF : 0,
+		.eax = r[0],
+		.ebx = r[1],
+		.ecx = r[2],
+		.edx = r[3],
 	};
 	return e;
 }
@@ -92,8 +97,9 @@ unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint6
 	if (kvm_leaves) {
 		add_literal(&b, 0x40000000, 0x40000001, 0x4B4D564B, 0x564B4D56, 0x0000004D); /* "KVMKVMKVM" */
 		add_literal(&b, 0x40000001,
-			    KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_EOI |
-				    KVM_PV_UNHALT | KVM_PV_SEND_IPI | KVM_CLOCKSOURCE_STABLE, 0, 0, 0);
+		            KVM_NOP_IO_DELAY | KVM_CLOCKSOURCE2 | KVM_STEAL_TIME | KVM_PV_EOI | KVM_PV_UNHALT | KVM_PV_SEND_IPI |
+		                    KVM_CLOCKSOURCE_STABLE,
+		            0, 0, 0);
 	} else {
 		add_literal(&b, 0x40000000, 0x40000000, HILUM_SIGNATURE);
 	}

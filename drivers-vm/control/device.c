@@ -16,30 +16,30 @@
 #define FUNCTION(rid) (ECAM_GPA + ((uint64_t)(rid) << 12))
 
 enum { PCI_COMMAND = 0x04, PCI_CLASS = 0x08, PCI_HEADER = 0x0C, PCI_BAR = 0x10, PCI_BUSES = 0x18, PCI_CAPABILITIES = 0x34 };
-#define COMMAND_DECODE 3u /* memory and I/O */
-#define COMMAND_MASTER 4u
-#define RESET_NS       100000000ull
-#define BAR_IO	       1u
-#define BAR_64	       4u
-#define CLASS_STORAGE  0x01u
-#define CLASS_NETWORK  0x02u
-#define CLASS_IOMMU    0x0806u
-#define WATCHDOG_ID    0x25AB8086u /* Intel 6300ESB */
+#define COMMAND_DECODE     3u /* memory and I/O */
+#define COMMAND_MASTER     4u
+#define RESET_NS           100000000ull
+#define BAR_IO             1u
+#define BAR_64             4u
+#define CLASS_STORAGE      0x01u
+#define CLASS_NETWORK      0x02u
+#define CLASS_IOMMU        0x0806u
+#define WATCHDOG_ID        0x25AB8086u /* Intel 6300ESB */
 #define CAPABILITY_MSI     0x05u
 #define CAPABILITY_EXPRESS 0x10u
 #define EXPRESS_HAS_FLR    (1u << 28) /* Device Capabilities, at 4 */
 #define EXPRESS_FLR        (1u << 15) /* Device Control, at 8 */
-#define MSI_ENABLE     (1u << 16)
-#define MSI_MULTIPLE   (7u << 20)
-#define MSI_64BIT      (1u << 23)
+#define MSI_ENABLE         (1u << 16)
+#define MSI_MULTIPLE       (7u << 20)
+#define MSI_64BIT          (1u << 23)
 
 struct host_device {
 	uint16_t rid;
 	bool is_network; /* by its class */
 	hilum_handle_t handle, config_page;
-	hilum_handle_t bar[CHANNEL_BARS]; /* 0: none */
+	hilum_handle_t bar[CHANNEL_BARS];                           /* 0: none */
 	uint64_t bar_bytes[CHANNEL_BARS], bar_offset[CHANNEL_BARS]; /* the BAR begins there in the first page */
-	uint64_t faults; /* told so far */
+	uint64_t faults;                                            /* told so far */
 };
 
 static struct host_device devices[DEVICES_MAX];
@@ -204,7 +204,7 @@ static void scan_bus(uint8_t bus, unsigned depth)
 	int64_t memory = device_memory(ecam_base + (uint64_t)bus * BUS_BYTES, BUS_BYTES);
 	if (memory >= 0)
 		memory = hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, ECAM_GPA + (uint64_t)bus * BUS_BYTES, 0, BUS_BYTES,
-			    HILUM_MAP_READ | HILUM_MAP_WRITE);
+		            HILUM_MAP_READ | HILUM_MAP_WRITE);
 	if (memory < 0) {
 		service_log("PCI bus %u cannot be read: %s", bus, control_error(memory));
 		return;
@@ -379,12 +379,11 @@ void devices_report_faults(void)
 			continue;
 		if (d->faults == 0 || s.state == HILUM_DEVICE_CUT_OFF)
 			service_log("device %02x:%02x.%x: %lu accesses stopped, the last a %s at 0x%lx (reason 0x%x)%s", d->rid >> 8,
-				    d->rid >> 3 & 31, d->rid & 7, (unsigned long)s.faults, s.last.write ? "write" : "read",
-				    (unsigned long)s.last.address, s.last.reason,
-				    s.state == HILUM_DEVICE_CUT_OFF ? "; it is cut off" : "");
+			            d->rid >> 3 & 31, d->rid & 7, (unsigned long)s.faults, s.last.write ? "write" : "read",
+			            (unsigned long)s.last.address, s.last.reason, s.state == HILUM_DEVICE_CUT_OFF ? "; it is cut off" : "");
 		d->faults = s.faults;
 		event_add("device.fault", "", "device %02x:%02x.%x: %lu accesses stopped", d->rid >> 8, d->rid >> 3 & 31, d->rid & 7,
-			  (unsigned long)s.faults);
+		          (unsigned long)s.faults);
 	}
 }
 
@@ -397,7 +396,8 @@ uint64_t devices_fault_count(void)
 	return faults;
 }
 
-/* ---- A control VM takes over: configuration space is mapped where it was ------------------------------------------------------------------ */
+/* ---- A control VM takes over: configuration space is mapped where it was
+ * ------------------------------------------------------------------ */
 
 void devices_keep(struct recover_kept *kept)
 {

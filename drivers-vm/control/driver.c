@@ -51,9 +51,9 @@ static const struct hilum_image_header *driver_image(void)
 		service_log("no boot module is named 'driver': add 'module2 /boot/driver.bin driver' to the boot loader's menu");
 		return NULL;
 	}
-	if (m->bytes < sizeof(*h) || h->magic != HILUM_IMAGE_MAGIC || h->image_bytes != m->bytes ||
-	    h->abi_version != HILUM_ABI_VERSION || h->load_gpa > h->memory_bytes ||
-	    h->image_bytes > h->memory_bytes - h->load_gpa || ((h->load_gpa | h->memory_bytes) & 0x1FFFFF)) {
+	if (m->bytes < sizeof(*h) || h->magic != HILUM_IMAGE_MAGIC || h->image_bytes != m->bytes || h->abi_version != HILUM_ABI_VERSION ||
+	    h->load_gpa > h->memory_bytes || h->image_bytes > h->memory_bytes - h->load_gpa ||
+	    ((h->load_gpa | h->memory_bytes) & 0x1FFFFF)) {
 		service_log("boot module 'driver' is no service image of this build: use the driver.bin built with this kernel");
 		return NULL;
 	}
@@ -83,7 +83,7 @@ static bool map_memory(struct driver_parts *p)
 	memcpy(at + p->image->load_gpa, p->image, p->image->image_bytes);
 	control_unmap_here(at, p->image->memory_bytes);
 	int64_t error = hc(HC_MEMORY_MAP, driver_vm, p->memory, 0, 0, p->image->memory_bytes,
-			   HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
+	                   HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE);
 	if (error < 0)
 		return fail("mapping its memory", error);
 	int64_t shared = hc(HC_VM_SHARED_MEMORY, driver_vm);
@@ -138,7 +138,7 @@ static bool start_vcpu(struct driver_parts *p, uint32_t index)
 	s->ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
 	s->activity = HILUM_ACTIVITY_RUN;
 	int64_t error = hc(HC_VCPU_SET_STATE, vcpu, (uintptr_t)s,
-			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_EVENTS);
+	                   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_EVENTS);
 	free(s);
 	if (error >= 0)
 		error = hc(HC_VCPU_RUN, vcpu);
@@ -158,7 +158,7 @@ static bool make_events(struct driver_parts *p)
 {
 	int64_t answer = control_event(CONTROL_EVENT_DRIVER);
 	bool ok = driver_event(&p->serial_event, 0, CHANNEL_EVENT_SERIAL) && driver_event(&p->log_event, 0, CHANNEL_EVENT_LOG) &&
-		  driver_event(&p->timer_event, 0, CHANNEL_EVENT_TIMER) && answer > 0;
+	          driver_event(&p->timer_event, 0, CHANNEL_EVENT_TIMER) && answer > 0;
 
 	p->answer_event = answer > 0 ? (hilum_handle_t)answer : 0;
 	for (uint32_t i = 0; i < p->vcpus && ok; i++)
@@ -173,7 +173,8 @@ static bool setup(struct driver_parts *p, const char *show)
 	if (!make_events(p))
 		return false;
 	if (control_host.serial_port != 0) {
-		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4), 0, p->serial_event);
+		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4), 0,
+		                   p->serial_event);
 		if (error < 0)
 			fail("the serial line's interrupt", error);
 		m.setup.serial_port = control_host.serial_port;
@@ -193,7 +194,8 @@ static bool setup(struct driver_parts *p, const char *show)
 bool driver_start(const char *show)
 {
 	struct driver_parts *p = &parts;
-	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU | HILUM_VM_WAIT_MEMORY, .name = "driver" };
+	struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_DEVICES | HILUM_VM_NO_FPU | HILUM_VM_WAIT_MEMORY,
+		                          .name = "driver" };
 
 	*p = (struct driver_parts){ .image = driver_image() };
 	lost = false;
@@ -252,8 +254,8 @@ void driver_stop(void)
 	if (channel != NULL)
 		hc(HC_MEMORY_UNMAP, HILUM_HANDLE_SELF, CHANNEL_HERE, 4096);
 	channel = NULL;
-	hilum_handle_t *const handles[] = { &p->memory, &p->channel_memory, &p->shared, &p->status_event, &p->serial_event,
-					    &p->log_event, &p->timer_event, &p->answer_event };
+	hilum_handle_t *const handles[] = { &p->memory,       &p->channel_memory, &p->shared,      &p->status_event,
+		                            &p->serial_event, &p->log_event,      &p->timer_event, &p->answer_event };
 	for (unsigned i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		close(handles[i]);
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++) {
@@ -261,7 +263,7 @@ void driver_stop(void)
 		close(&p->beat_event[i]);
 	}
 	__atomic_fetch_and(&service_shared()->pending[0][0], ~(1ull << CONTROL_EVENT_DRIVER_STATUS | 1ull << CONTROL_EVENT_DRIVER),
-			   __ATOMIC_ACQ_REL);
+	                   __ATOMIC_ACQ_REL);
 }
 
 void driver_run_waiting(uint64_t vcpus)
@@ -366,8 +368,8 @@ static const struct channel_message *awaited; /* the answer driver_call waits fo
 static bool arrived, refused;
 
 /*
- * The machine's clock is read in whole seconds, by each driver VM anew. So that times do not go back and forth, the one that is known goes on
- * unless it is wrong by more than that.
+ * The machine's clock is read in whole seconds, by each driver VM anew. So that times do not go back and forth, the one that is known goes
+ * on unless it is wrong by more than that.
  */
 static void set_wall_clock(uint64_t read_ns)
 {
@@ -441,7 +443,8 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	return arrived;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
+ */
 
 void driver_keep(struct recover_kept *kept)
 {

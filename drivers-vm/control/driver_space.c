@@ -5,7 +5,7 @@
 
 #define BIG_PAGE  0x200000ull
 #define HUGE_PAGE (1ull << 30)
-#define LIMIT	  (1ull << 47) /* of guest-physical space */
+#define LIMIT     (1ull << 47) /* of guest-physical space */
 
 struct place {
 	uint64_t gpa, end;

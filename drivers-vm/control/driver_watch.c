@@ -14,8 +14,8 @@
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/recover.h"
 
-#define BEAT_NS	      1000000000ull
-#define BEATS_MISSED  3u	     /* and it has been silent for as many seconds, at least */
+#define BEAT_NS       1000000000ull
+#define BEATS_MISSED  3u             /* and it has been silent for as many seconds, at least */
 #define START_NS      60000000000ull /* its drivers wait for devices that get ready */
 #define MINUTE_NS     60000000000ull
 #define SHORT_LIFE_NS 100000000ull /* one that dies of what it is given */
@@ -30,7 +30,7 @@ static uint64_t restarts_ever;
 
 static bool start(void)
 {
-	const struct channel_message ping = {.kind = CHANNEL_PING};
+	const struct channel_message ping = { .kind = CHANNEL_PING };
 
 	started_tsc = service_tsc();
 	requested = false;
@@ -102,8 +102,8 @@ static void restart(const char *why)
 	uint64_t stopped = service_tsc();
 	if (!may_restart()) {
 		service_log("driver VM: %s, and restarted %u times within a minute: given up; guests wait "
-			    "for their devices for ever",
-			    why, config->driver_restarts);
+		            "for their devices for ever",
+		            why, config->driver_restarts);
 		given_up = true;
 		port_end();
 		event_add("driver.lost", "", "%s, and restarted %u times within a minute", why, config->driver_restarts);
@@ -120,10 +120,9 @@ static void restart(const char *why)
 		port_end();
 		event_add("driver.lost", "", "%s, and it cannot be started again", why);
 	}
-	service_log("driver VM: %s; restarted in %lu ms, of which %lu to stop its devices; %u guest%s on",
-		    why, (unsigned long)(service_tsc_to_ns(service_tsc() - began) / 1000000),
-		    (unsigned long)(service_tsc_to_ns(stopped - began) / 1000000), guests,
-		    guests == 1 ? " carries" : "s carry");
+	service_log("driver VM: %s; restarted in %lu ms, of which %lu to stop its devices; %u guest%s on", why,
+	            (unsigned long)(service_tsc_to_ns(service_tsc() - began) / 1000000),
+	            (unsigned long)(service_tsc_to_ns(stopped - began) / 1000000), guests, guests == 1 ? " carries" : "s carry");
 }
 
 static bool has_missed_beats(void)
@@ -164,7 +163,8 @@ uint64_t driver_watch(void)
 	return 0;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
+ */
 
 void driver_watch_keep(struct recover_kept *kept)
 {
@@ -186,7 +186,7 @@ bool driver_recover(const struct config *of)
 
 void driver_recover_end(void)
 {
-	const struct channel_message ping = {.kind = CHANNEL_PING};
+	const struct channel_message ping = { .kind = CHANNEL_PING };
 
 	if (given_up || driver_is_lost() || driver_ending() != NULL)
 		return; /* driver_watch replaces it */

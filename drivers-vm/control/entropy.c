@@ -98,8 +98,8 @@ static void find_sources(void)
 {
 	uint64_t word;
 
-	cpu_health = (struct entropy_health){.repeat_limit = CPU_REPEATS, .window_limit = CPU_WINDOW};
-	time_health = (struct entropy_health){.repeat_limit = TIME_REPEATS, .window_limit = TIME_WINDOW};
+	cpu_health = (struct entropy_health){ .repeat_limit = CPU_REPEATS, .window_limit = CPU_WINDOW };
+	time_health = (struct entropy_health){ .repeat_limit = TIME_REPEATS, .window_limit = TIME_WINDOW };
 	cpu = entropy_cpu_find();
 	for (unsigned i = 0; i < CPU_SAMPLES && cpu != ENTROPY_CPU_NONE && !cpu_health.failed; i++)
 		cpu_sample(&word);
@@ -132,7 +132,8 @@ bool entropy_start(void)
 
 const char *entropy_describe(void)
 {
-	static const char *const cpu_words[] = {"", "RDRAND", "RDSEED"}, *const both_words[] = {"", "RDRAND and timing", "RDSEED and timing"};
+	static const char *const cpu_words[] = { "", "RDRAND", "RDSEED" }, *const both_words[] = { "", "RDRAND and timing",
+		                                                                                   "RDSEED and timing" };
 
 	if (!started && cpu != ENTROPY_CPU_NONE)
 		return "the CPU's generator and the time that instructions take failed their tests";

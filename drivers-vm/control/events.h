@@ -5,16 +5,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define EVENTS_KEPT	    1024u
+#define EVENTS_KEPT         1024u
 #define EVENT_KIND_BYTES    24u
 #define EVENT_NAME_BYTES    48u
 #define EVENT_MESSAGE_BYTES 128u
 
 struct event {
-	uint64_t id;	  /* from 1, without gaps */
-	uint64_t time_ns; /* since 1970 */
-	char kind[EVENT_KIND_BYTES];	   /* "vm.started", "vm.stopped", "vm.crashed", "vm.paused", "driver.restarted" ... */
-	char name[EVENT_NAME_BYTES];	   /* of the VM or image, or "" */
+	uint64_t id;                       /* from 1, without gaps */
+	uint64_t time_ns;                  /* since 1970 */
+	char kind[EVENT_KIND_BYTES];       /* "vm.started", "vm.stopped", "vm.crashed", "vm.paused", "driver.restarted" ... */
+	char name[EVENT_NAME_BYTES];       /* of the VM or image, or "" */
 	char message[EVENT_MESSAGE_BYTES]; /* one line, or "" */
 };
 

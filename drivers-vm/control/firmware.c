@@ -13,9 +13,9 @@
 #define HEADER_BYTES 36u /* ACPI 6.5, 5.2.6 System Description Table Header: length at 4 */
 #define TABLE_MAX    (1u << 20)
 
-#define PM1_SLP_EN	  (1u << 13) /* 4.8.3.2.1 PM1 Control Registers */
+#define PM1_SLP_EN        (1u << 13) /* 4.8.3.2.1 PM1 Control Registers */
 #define PM1_SLP_TYP_SHIFT 10
-#define PATIENCE_NS	  100000000u
+#define PATIENCE_NS       100000000u
 
 static uint8_t *madt, *mcfg;
 static uint64_t madt_bytes, mcfg_bytes;
@@ -119,5 +119,5 @@ void firmware_power_off(void)
 	while (service_tsc() < deadline)
 		guard_wait(deadline);
 	service_log("this machine cannot be powered off: %s",
-		    fadt.pm1a_cnt != 0 ? "it did not obey" : "it has no ACPI PM1 control register");
+	            fadt.pm1a_cnt != 0 ? "it did not obey" : "it has no ACPI PM1 control register");
 }

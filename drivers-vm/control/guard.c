@@ -7,10 +7,10 @@
 #include <stdbool.h>
 
 enum { APIC_SPURIOUS = 0xF0, APIC_LVT_TIMER = 0x320, APIC_TIMER_INITIAL = 0x380, APIC_TIMER_DIVIDE = 0x3E0 };
-#define APIC_ENABLED 0x1FFu
-#define DIVIDE_SHIFT 7u
+#define APIC_ENABLED  0x1FFu
+#define DIVIDE_SHIFT  7u
 #define DIVIDE_BY_128 0xAu
-#define VECTOR	      0x40u /* any: nothing is there */
+#define VECTOR        0x40u /* any: nothing is there */
 #define STRIKE_NS     (1ull << 26)
 
 static uint64_t due; /* when it strikes; 0: it rests */

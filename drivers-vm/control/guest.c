@@ -17,8 +17,8 @@
 #define DETACH_NS 30000000000ull
 
 static struct guest *guests[CHANNEL_SLOTS]; /* NULL: the slot is free */
-static uint32_t slots_begun;		    /* all slots from here on are free */
-static uint32_t slots_full;		    /* none before it is */
+static uint32_t slots_begun;                /* all slots from here on are free */
+static uint32_t slots_full;                 /* none before it is */
 static uint32_t next_core;
 static struct hilum_cpuid_entry scratch_cpuid[HILUM_CPUID_MAX];
 
@@ -119,7 +119,7 @@ static bool make_vcpus(struct guest *g, uint32_t slot)
 	if (result != MANAGER_OK)
 		return refuse(g, result);
 	int64_t error = hc(HC_VCPU_SET_STATE, g->vcpu[0], (uintptr_t)&guest_scratch_state,
-			   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
+	                   HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR);
 	return error >= 0 || fail(g, "its first state", error);
 }
 
@@ -133,13 +133,13 @@ static bool make_memory(struct guest *g)
 	if (c->hugepages && c->prefault)
 		compact_for(c->memory_bytes);
 	int64_t memory = control_memory_create(c->memory_bytes, HILUM_MEMORY_MOVES | (c->prefault ? 0 : HILUM_MEMORY_LAZY) |
-								   (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
-								   (c->share ? HILUM_MEMORY_SHARE : 0));
+	                                                                (c->hugepages ? 0 : HILUM_MEMORY_4K_PAGES) |
+	                                                                (c->share ? HILUM_MEMORY_SHARE : 0));
 	guard_go_on();
 	if (memory < 0) {
 		hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 		return guest_fail(g, MANAGER_NO_MEMORY, "memory", "it wants %lu MiB of memory, %lu MiB are free",
-				  (unsigned long)(c->memory_bytes >> 20), (unsigned long)(control_host.free_bytes >> 20));
+		                  (unsigned long)(c->memory_bytes >> 20), (unsigned long)(control_host.free_bytes >> 20));
 	}
 	g->memory = (hilum_handle_t)memory;
 	int64_t state = control_memory_create(CHANNEL_STATE_BYTES, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
@@ -236,7 +236,7 @@ static void tell_cost(const struct guest *g)
 
 	if (hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0)
 		service_log("vm %s: %lu KiB in the kernel, %lu KiB of nested tables", g->config->name,
-			    (unsigned long)(status.kernel_bytes >> 10), (unsigned long)(status.table_bytes >> 10));
+		            (unsigned long)(status.kernel_bytes >> 10), (unsigned long)(status.table_bytes >> 10));
 }
 
 /* Its limits and its balloon are as its definition has them. */
@@ -301,12 +301,13 @@ void guest_leave(uint32_t slot)
 		slots_begun--;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_whole(const struct guest *g)
 {
 	bool whole = g->made && recover_has(g->vm, HILUM_OBJECT_VM) && recover_has(g->memory, HILUM_OBJECT_MEMORY) &&
-		     recover_has(g->state, HILUM_OBJECT_MEMORY);
+	             recover_has(g->state, HILUM_OBJECT_MEMORY);
 
 	for (uint32_t i = 0; i < HILUM_MAX_VCPUS; i++)
 		whole &= i < g->vcpus ? recover_has(g->vcpu[i], HILUM_OBJECT_VCPU) : g->vcpu[i] == 0;

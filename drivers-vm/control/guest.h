@@ -11,24 +11,24 @@
 
 struct guest {
 	const struct config_vm *config; /* NULL: the slot is free */
-	bool made;   /* all of the handles below are there */
-	bool ended;  /* kept for a look: it never goes on */
+	bool made;                      /* all of the handles below are there */
+	bool ended;                     /* kept for a look: it never goes on */
 	bool paused;
 	unsigned killed; /* driver VMs have died of its state, one after the other */
 	hilum_handle_t vm, memory, state;
 	hilum_handle_t record; /* struct vm_record; the console's */
-	uint32_t vcpus; /* that have been made, from 0 on; some of them may not be plugged in, */
-	uint64_t plugged; /* as bit n says of vCPU n; */
-	uint64_t leaving; /* the guest is asked to let go of these */
-	uint64_t ejected; /* by the driver VM: it has let go of these, which waits for guest_run_requests */
+	uint32_t vcpus;        /* that have been made, from 0 on; some of them may not be plugged in, */
+	uint64_t plugged;      /* as bit n says of vCPU n; */
+	uint64_t leaving;      /* the guest is asked to let go of these */
+	uint64_t ejected;      /* by the driver VM: it has let go of these, which waits for guest_run_requests */
 	hilum_handle_t vcpu[HILUM_MAX_VCPUS];
 	struct guest_map map;
 	uint64_t driver_ram; /* where its RAM is in the driver VM */
 	uint8_t *ram;        /* while it is being loaded */
 	uint64_t paused_tsc;
 	uint64_t balloon_wanted, balloon_pressure; /* what its balloon is to hold: by operators, and where memory is short */
-	uint64_t memory_max, memory_min; /* limits in force: those of its definition, or an operator's */
-	bool asked; /* by the driver VM: request and value wait for guest_run_requests */
+	uint64_t memory_max, memory_min;           /* limits in force: those of its definition, or an operator's */
+	bool asked;                                /* by the driver VM: request and value wait for guest_run_requests */
 	uint64_t request, value;
 	bool barked; /* likewise: its watchdog */
 };
@@ -38,13 +38,14 @@ enum guest_end {
 	GUEST_POWERED_OFF,
 	GUEST_RESET,
 	GUEST_DEBUG_EXIT, /* value: what it wrote */
-	GUEST_CRASHED,	  /* value: HILUM_CRASH_* */
-	GUEST_LOST,	  /* no driver VM can go on with its devices */
+	GUEST_CRASHED,    /* value: HILUM_CRASH_* */
+	GUEST_LOST,       /* no driver VM can go on with its devices */
 };
 
 /* A free slot for the guest of `config`, which lives as long as the slot is taken; negative: there is none. */
 int guest_take(const struct config_vm *config, hilum_handle_t record);
-/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet. */
+/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet.
+ */
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error);
 /* It ends at once, and all is given back but the slot and its RAM disks. Nothing for one that is not made. */
 void guest_unmake(uint32_t slot);

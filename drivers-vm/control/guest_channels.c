@@ -81,7 +81,7 @@ static void drop(uint32_t number)
 static void tell_refusal(const struct config_vm *vm, unsigned index)
 {
 	const struct config_channel *c = &vm->channel[index];
-	struct audit_entry entry = {.status = 409};
+	struct audit_entry entry = { .status = 409 };
 	struct manager_host host;
 
 	event_add("vm.channel-refused", vm->name, "channel[%u].peer: %s does not declare %s", index, c->peer, c->name);
@@ -169,7 +169,7 @@ static bool take(const struct guest *g, uint32_t slot, unsigned index)
 	if (number == 0)
 		return fail(g, index, "size", MANAGER_NO_MEMORY, "not enough memory");
 	shared[number - 1]->users++;
-	*channel = (struct guest_channel){.number = number, .memory = shared[number - 1]->memory};
+	*channel = (struct guest_channel){ .number = number, .memory = shared[number - 1]->memory };
 	return true;
 }
 
@@ -190,7 +190,7 @@ bool guest_channels_open(const struct guest *g, uint32_t slot)
 		if (!take(g, slot, i))
 			return false;
 		int64_t error = hc(HC_MEMORY_MAP, g->vm, channels[slot][i].memory, place_of(g, i), 0, g->config->channel[i].bytes,
-				   HILUM_MAP_READ | HILUM_MAP_WRITE);
+		                   HILUM_MAP_READ | HILUM_MAP_WRITE);
 		if (error < 0)
 			return fail(g, i, "size", error == HILUM_E_NO_MEMORY ? MANAGER_NO_MEMORY : MANAGER_FAILED, control_error(error));
 	}
@@ -201,7 +201,7 @@ void guest_channels_send(const struct guest *g, uint32_t slot)
 {
 	for (unsigned i = 0; i < g->config->channel_count; i++) {
 		const struct config_channel *c = &g->config->channel[i];
-		struct channel_message m = {.kind = CHANNEL_LINK, .slot = slot};
+		struct channel_message m = { .kind = CHANNEL_LINK, .slot = slot };
 		m.link.number = channels[slot][i].number;
 		m.link.position = position_of(g->config, c);
 		m.link.gpa = place_of(g, i);

@@ -14,8 +14,8 @@ _Static_assert(CONFIG_NIC_IPS_MAX == CHANNEL_NIC_IPS, "addresses are copied as t
 
 #define BIG_PAGE 0x200000ull
 
-#define NUMBERS	  (2 * CONFIG_NICS_MAX) /* a guest's bridges and tenants at most */
-#define NAMES_MAX 1024u		/* of all; they outlive the control VM, and have to fit there */
+#define NUMBERS   (2 * CONFIG_NICS_MAX) /* a guest's bridges and tenants at most */
+#define NAMES_MAX 1024u                 /* of all; they outlive the control VM, and have to fit there */
 
 /* Of a slot whose guest has disks or cards. */
 struct slot_devices {
@@ -29,7 +29,7 @@ static struct slot_devices *devices[CHANNEL_SLOTS];
 /* A bridge or tenant; its number is its index plus one. */
 static struct {
 	char name[CONFIG_NAME_BYTES]; /* empty: the place is free */
-	uint16_t users;		      /* slots; 0 and a name: one that an earlier control VM had, and nobody has asked for yet */
+	uint16_t users;               /* slots; 0 and a name: one that an earlier control VM had, and nobody has asked for yet */
 	uint16_t of_machine;
 } names[NAMES_MAX];
 static uint32_t names_begun; /* all places from here on are free */
@@ -91,7 +91,7 @@ static bool make_ram_disk(struct guest_disk *r, const struct guest *g, unsigned 
 	const struct config_disk *disk = &g->config->disk[index];
 	uint64_t page = disk->readonly ? 4096 : BIG_PAGE;
 
-	*r = (struct guest_disk){.bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes};
+	*r = (struct guest_disk){ .bytes = (m->bytes + page - 1) & ~(page - 1), .size = m->bytes };
 	if (disk->readonly) {
 		r->module = m;
 		module_hold(m);
@@ -100,8 +100,8 @@ static bool make_ram_disk(struct guest_disk *r, const struct guest *g, unsigned 
 		if (memory < 0) {
 			memset(r, 0, sizeof(*r));
 			return fail(g, MANAGER_NO_MEMORY, index,
-				    "not enough memory for a copy of the module: give the machine more, or set "
-				    "readonly = true");
+			            "not enough memory for a copy of the module: give the machine more, or set "
+			            "readonly = true");
 		}
 		r->memory = (hilum_handle_t)memory;
 	}
@@ -117,10 +117,10 @@ static void part_of(const struct config_disk *disk, struct channel_message *m)
 {
 	const char *name = disk->partlabel != NULL ? disk->partlabel : disk->partuuid;
 
-	m->disk.part = disk->partition != 0	 ? CHANNEL_PART_NUMBER
-		       : disk->partlabel != NULL ? CHANNEL_PART_LABEL
-		       : disk->partuuid != NULL	 ? CHANNEL_PART_UUID
-						 : CHANNEL_PART_WHOLE;
+	m->disk.part = disk->partition != 0      ? CHANNEL_PART_NUMBER
+	               : disk->partlabel != NULL ? CHANNEL_PART_LABEL
+	               : disk->partuuid != NULL  ? CHANNEL_PART_UUID
+	                                         : CHANNEL_PART_WHOLE;
 	m->disk.part_number = disk->partition;
 	snprintf(m->disk.part_name, sizeof(m->disk.part_name), "%s", name != NULL ? name : "");
 }
@@ -131,7 +131,7 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 	const struct config_disk *disk = &c->disk[index];
 	struct module *m = disk->module != NULL ? module_find(disk->module) : NULL;
 	struct guest_disk *r = &devices[slot]->disk[index];
-	struct channel_message message = {.kind = CHANNEL_DISK, .slot = slot};
+	struct channel_message message = { .kind = CHANNEL_DISK, .slot = slot };
 
 	if (disk->device != NULL) {
 		memcpy(message.disk.device, disk->device, strlen(disk->device));
@@ -145,8 +145,7 @@ static bool send_disk(const struct guest *g, uint32_t slot, unsigned index)
 	}
 	message.disk.bytes_per_second = disk->bandwidth;
 	message.disk.operations_per_second = disk->iops;
-	message.disk.flags =
-		(disk->readonly ? CHANNEL_DISK_READ_ONLY : 0) | (c->packed ? CHANNEL_DISK_PACKED : 0);
+	message.disk.flags = (disk->readonly ? CHANNEL_DISK_READ_ONLY : 0) | (c->packed ? CHANNEL_DISK_PACKED : 0);
 	message.disk.queues = (uint16_t)disk->num_queues;
 	part_of(disk, &message);
 	if (disk->serial != NULL)
@@ -207,15 +206,15 @@ uint32_t guest_devices_machine_number(const char *name)
 static bool send_nic(const struct config_vm *c, uint32_t slot, unsigned index)
 {
 	const struct config_nic *nic = &c->nic[index];
-	struct channel_message m = {.kind = CHANNEL_NIC, .slot = slot};
+	struct channel_message m = { .kind = CHANNEL_NIC, .slot = slot };
 
 	m.nic.bytes_per_second = nic->rate;
 	m.nic.bridge = number_of(nic->bridge, devices[slot]);
 	m.nic.tenant = nic->tenant != NULL ? number_of(nic->tenant, devices[slot]) : 0;
 	if (m.nic.bridge == 0 || (nic->tenant != NULL && m.nic.tenant == 0))
 		return false;
-	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) |
-		      (nic->spoof ? CHANNEL_NIC_SPOOF : 0) | (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
+	m.nic.flags = (c->packed ? CHANNEL_NIC_PACKED : 0) | (nic->trunk ? CHANNEL_NIC_TRUNK : 0) | (nic->spoof ? CHANNEL_NIC_SPOOF : 0) |
+	              (nic->offload ? 0 : CHANNEL_NIC_PLAIN);
 	m.nic.vlan = (uint16_t)nic->vlan;
 	m.nic.mtu = (uint16_t)nic->mtu;
 	m.nic.pairs = (uint16_t)nic->num_queues;
@@ -244,7 +243,7 @@ static uint64_t uplink_state(unsigned index)
 		states[index].memory = memory > 0 ? (hilum_handle_t)memory : 0;
 	}
 	if (states[index].gpa == 0 || hc(HC_MEMORY_MAP, driver_vm, states[index].memory, states[index].gpa, 0, CHANNEL_NAT_BYTES,
-					 HILUM_MAP_READ | HILUM_MAP_WRITE) < 0)
+	                                 HILUM_MAP_READ | HILUM_MAP_WRITE) < 0)
 		return 0;
 	return states[index].gpa;
 }
@@ -264,7 +263,8 @@ static void send_uplink(const struct config_uplink *uplink, unsigned index)
 	m.uplink.dns = uplink->dns;
 	m.uplink.state_gpa = uplink->mode == CONFIG_UPLINK_NAT ? uplink_state(index) : 0;
 	for (unsigned c = 0; uplink->device != NULL && uplink->device[c] != '\0' && c < sizeof(m.uplink.device); c++)
-		m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32) : uplink->device[c];
+		m.uplink.device[c] = uplink->device[c] >= 'A' && uplink->device[c] <= 'F' ? (char)(uplink->device[c] | 32)
+		                                                                          : uplink->device[c];
 	driver_send(&m);
 }
 
@@ -324,7 +324,8 @@ void guest_devices_free(uint32_t slot)
 	devices[slot] = NULL;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
+ */
 
 void guest_devices_keep(struct recover_kept *kept)
 {
@@ -348,8 +349,8 @@ const struct guest_disk *guest_devices_disks(uint32_t slot)
 void guest_devices_recover_uplinks(void)
 {
 	for (unsigned i = 0; i < CONFIG_UPLINKS_MAX; i++)
-		if (states[i].memory != 0 && (!recover_claim(states[i].memory, HILUM_OBJECT_MEMORY) ||
-					      !driver_space_claim(states[i].gpa, CHANNEL_NAT_BYTES)))
+		if (states[i].memory != 0 &&
+		    (!recover_claim(states[i].memory, HILUM_OBJECT_MEMORY) || !driver_space_claim(states[i].gpa, CHANNEL_NAT_BYTES)))
 			memset(&states[i], 0, sizeof(states[i]));
 }
 

@@ -6,7 +6,7 @@
 
 struct guest_disk {
 	uint64_t gpa, bytes;   /* in the driver VM, whole pages; 0: none yet */
-	uint64_t size;	       /* of the medium */
+	uint64_t size;         /* of the medium */
 	hilum_handle_t memory; /* a copy of the module, the VM's own; or */
 	struct module *module; /* the module itself, held, to be read only. The same image has it at the same address */
 };

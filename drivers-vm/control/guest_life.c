@@ -5,10 +5,10 @@
 #include "drivers-vm/control/recover.h"
 #include <string.h>
 
-#define MSI_ADDRESS   0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
-#define MSI_DATA_NMI  (4u << 8)
+#define MSI_ADDRESS    0xFEE00000ull /* destination: bits 19:12. SDM vol. 3A, "Message Signalled Interrupts" */
+#define MSI_DATA_NMI   (4u << 8)
 #define BALLOON_LEAVES 0x200000ull /* even of the smallest guest */
-#define KILLED_MAX    2u /* driver VMs that may die while they look at one guest's state */
+#define KILLED_MAX     2u          /* driver VMs that may die while they look at one guest's state */
 
 static void run_all(const struct guest *g)
 {
@@ -143,7 +143,8 @@ void guest_press_balloon(uint32_t slot, uint64_t bytes)
 	send_balloon(slot, before);
 }
 
-/* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
+/* ---- What they ask for ----------------------------------------------------------------------------------------------------------------
+ */
 
 static bool some_asked; /* since guest_run_requests has looked */
 
@@ -193,9 +194,12 @@ void guest_run_requests(void)
 const char *control_crash(uint32_t crash)
 {
 	static const char *const reasons[] = {
-		[HILUM_CRASH_NONE] = "unknown", [HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
-		[HILUM_CRASH_INVALID_STATE] = "invalid guest state", [HILUM_CRASH_NO_HANDLER] = "no handler",
-		[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit", [HILUM_CRASH_BAD_REPLY] = "bad reply",
+		[HILUM_CRASH_NONE] = "unknown",
+		[HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
+		[HILUM_CRASH_INVALID_STATE] = "invalid guest state",
+		[HILUM_CRASH_NO_HANDLER] = "no handler",
+		[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
+		[HILUM_CRASH_BAD_REPLY] = "bad reply",
 		[HILUM_CRASH_NO_MEMORY] = "out of memory",
 		[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
 	};
@@ -255,7 +259,8 @@ unsigned guest_resume_all(void)
 	return carry_on;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
+ */
 
 bool guest_has_crashed(uint32_t slot)
 {

@@ -50,10 +50,15 @@ static void state_of(const struct load_vcpu *v, struct hilum_vcpu_state *s)
  */
 #define RESET_VECTOR_GPA 0xFFFF0ull
 static const uint8_t reset_code[] = {
-	0xBA, PLATFORM_RESET_PORT & 0xFF, PLATFORM_RESET_PORT >> 8, /* mov dx, RESET_REG */
-	0xB0, PLATFORM_RESET_VALUE,                                 /* mov al, RESET_VALUE */
-	0xEE,                                                       /* out dx, al */
-	0xF4, 0xEB, 0xFD,                                           /* hlt; jmp to it */
+	0xBA,
+	PLATFORM_RESET_PORT & 0xFF,
+	PLATFORM_RESET_PORT >> 8, /* mov dx, RESET_REG */
+	0xB0,
+	PLATFORM_RESET_VALUE, /* mov al, RESET_VALUE */
+	0xEE,                 /* out dx, al */
+	0xF4,
+	0xEB,
+	0xFD, /* hlt; jmp to it */
 };
 
 static bool load_image(struct guest *g)
@@ -65,17 +70,27 @@ static bool load_image(struct guest *g)
 
 	if (kernel == NULL || (c->initrd != NULL && initrd == NULL))
 		return guest_fail(g, MANAGER_INVALID, kernel == NULL ? "kernel" : "initrd", "no boot module is named '%s'",
-				  kernel == NULL ? c->kernel : c->initrd);
+		                  kernel == NULL ? c->kernel : c->initrd);
 	struct load_request request = {
-		.kernel_name = kernel->name, .kernel = kernel->data, .kernel_bytes = kernel->bytes,
+		.kernel_name = kernel->name,
+		.kernel = kernel->data,
+		.kernel_bytes = kernel->bytes,
 		.initrd_name = initrd != NULL ? initrd->name : NULL,
-		.initrd = initrd != NULL ? initrd->data : NULL, .initrd_bytes = initrd != NULL ? initrd->bytes : 0,
-		.cmdline = c->cmdline, .acpi_rsdp = ACPI_BUILD_RSDP_GPA, .map = &g->map, .ram = guest_ram, .ctx = g,
+		.initrd = initrd != NULL ? initrd->data : NULL,
+		.initrd_bytes = initrd != NULL ? initrd->bytes : 0,
+		.cmdline = c->cmdline,
+		.acpi_rsdp = ACPI_BUILD_RSDP_GPA,
+		.map = &g->map,
+		.ram = guest_ram,
+		.ctx = g,
 	};
 	if (loader_load(&request, &result) != LOAD_OK)
 		return guest_fail(g, MANAGER_INVALID, "kernel", "%s", result.message);
 	const struct acpi_platform platform = {
-		.vcpus = c->vcpus, .vcpus_max = c->vcpus_max, .watchdog = c->watchdog == CONFIG_WATCHDOG_WDAT, .serial = c->serial,
+		.vcpus = c->vcpus,
+		.vcpus_max = c->vcpus_max,
+		.watchdog = c->watchdog == CONFIG_WATCHDOG_WDAT,
+		.serial = c->serial,
 		.channel_base = c->channel_count != 0 ? guest_map_channel(&g->map, 0) : 0,
 		.channel_bytes = c->channel_count * GUEST_MAP_CHANNEL_BYTES,
 	};
@@ -83,8 +98,8 @@ static bool load_image(struct guest *g)
 		return guest_fail(g, MANAGER_FAILED, "vcpus", "its ACPI tables do not fit");
 	memcpy(guest_ram(g, RESET_VECTOR_GPA, sizeof(reset_code)), reset_code, sizeof(reset_code));
 	state_of(&result.vcpu, &guest_scratch_state);
-	service_log("vm %s: %s, %u vCPU%s, %lu MiB", c->name, loader_format_name(result.format), c->vcpus,
-		    c->vcpus == 1 ? "" : "s", (unsigned long)(c->memory_bytes >> 20));
+	service_log("vm %s: %s, %u vCPU%s, %lu MiB", c->name, loader_format_name(result.format), c->vcpus, c->vcpus == 1 ? "" : "s",
+	            (unsigned long)(c->memory_bytes >> 20));
 	return true;
 }
 

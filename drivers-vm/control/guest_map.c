@@ -4,8 +4,8 @@
 #include "drivers-vm/lib/platform.h"
 
 #define LEGACY_HOLE_BASE 0xA0000ull /* video memory and option ROMs of a PC; nothing is there */
-#define HIGH_HALF_BASE	 0x100000ull
-#define PAGE_BYTES	 0x1000ull
+#define HIGH_HALF_BASE   0x100000ull
+#define PAGE_BYTES       0x1000ull
 
 static void add_entry(struct guest_map *map, uint64_t base, uint64_t bytes, enum guest_map_type type)
 {
@@ -19,10 +19,9 @@ static void add_entry(struct guest_map *map, uint64_t base, uint64_t bytes, enum
 
 bool guest_map_build(uint64_t memory_bytes, struct guest_map *out)
 {
-	struct guest_map map = {0};
+	struct guest_map map = { 0 };
 
-	if (memory_bytes % GUEST_MAP_RAM_UNIT != 0 || memory_bytes < GUEST_MAP_RAM_MIN ||
-	    memory_bytes > GUEST_MAP_RAM_MAX)
+	if (memory_bytes % GUEST_MAP_RAM_UNIT != 0 || memory_bytes < GUEST_MAP_RAM_MIN || memory_bytes > GUEST_MAP_RAM_MAX)
 		return false;
 	map.low_bytes = memory_bytes < PLATFORM_LOW_RAM_LIMIT ? memory_bytes : PLATFORM_LOW_RAM_LIMIT;
 	map.high_bytes = memory_bytes - map.low_bytes;

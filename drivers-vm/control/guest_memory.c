@@ -7,16 +7,16 @@
 
 #include <string.h>
 
-#define MIB(bytes)    ((unsigned long)((bytes) >> 20))
-#define PACE_NS	      250000000ull
-#define PATIENCE_NS   5000000000ull /* for others to give up memory */
-#define AGAIN_NS      1000000000ull /* one that waits again so soon has not had what it needed */
-#define LIMIT_NS      20000000000ull /* for a balloon to bring a guest below a limit */
+#define MIB(bytes)       ((unsigned long)((bytes) >> 20))
+#define PACE_NS          250000000ull
+#define PATIENCE_NS      5000000000ull  /* for others to give up memory */
+#define AGAIN_NS         1000000000ull  /* one that waits again so soon has not had what it needed */
+#define LIMIT_NS         20000000000ull /* for a balloon to bring a guest below a limit */
 #define LIMIT_NEAR_BYTES 0x200000ull
-#define WAIT_PACE_NS  50000000ull
-#define ENOUGH_BYTES  0x400000ull /* free, for one that waits to try again */
-#define BALLAST_BYTES 0x800000ull /* kept where memory is overcommitted: the driver VM goes on by it when nothing else is left */
-#define DETAIL_MIB(b) ((unsigned long)(((b) + 0xFFFFF) >> 20))
+#define WAIT_PACE_NS     50000000ull
+#define ENOUGH_BYTES     0x400000ull /* free, for one that waits to try again */
+#define BALLAST_BYTES    0x800000ull /* kept where memory is overcommitted: the driver VM goes on by it when nothing else is left */
+#define DETAIL_MIB(b)    ((unsigned long)(((b) + 0xFFFFF) >> 20))
 
 static uint32_t overcommit = 100;
 static hilum_handle_t ballast; /* or 0: it is not there now */
@@ -24,7 +24,7 @@ static hilum_handle_t ballast; /* or 0: it is not there now */
 static struct {
 	uint64_t since_ns, again_ns;
 	uint64_t tighten_ns; /* until then its limit follows what it has; 0: it is in force */
-	bool doomed; /* the driver VM waited for its sake: it ends with the next turn */
+	bool doomed;         /* the driver VM waited for its sake: it ends with the next turn */
 } wait[CHANNEL_SLOTS];
 static uint64_t next_ns; /* of guest_memory_run; 0: nothing is to be watched */
 
@@ -59,7 +59,10 @@ static void gather(struct memory_figures *figures)
 {
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	*figures = (struct memory_figures){
-		.total = control_host.memory_bytes, .free = control_host.free_bytes, .overcommit = overcommit, .guest = gathered,
+		.total = control_host.memory_bytes,
+		.free = control_host.free_bytes,
+		.overcommit = overcommit,
+		.guest = gathered,
 	};
 	for (uint32_t i = 0; i < guest_slots(); i++) {
 		const struct guest *g = guest_at(i);
@@ -67,8 +70,11 @@ static void gather(struct memory_figures *figures)
 			continue;
 		uint64_t resident = guest_memory_resident(g);
 		gathered[figures->guests] = (struct memory_guest){
-			.memory = g->config->memory_bytes, .least = g->memory_min, .resident = resident,
-			.most = g->memory_max > resident ? g->memory_max : resident, .pressure = g->balloon_pressure,
+			.memory = g->config->memory_bytes,
+			.least = g->memory_min,
+			.resident = resident,
+			.most = g->memory_max > resident ? g->memory_max : resident,
+			.pressure = g->balloon_pressure,
 			.balloon = g->config->balloon_bytes != CONFIG_NO_BALLOON && !g->ended && !g->paused,
 		};
 		gathered_slot[figures->guests++] = i;
@@ -98,12 +104,12 @@ static bool refuse(const struct guest *g, const struct memory_figures *figures, 
 	const struct config_vm *c = g->config;
 
 	return guest_fail(g, MANAGER_NO_MEMORY, "memory",
-			  "it may use %lu MiB, and %lu MiB are missing (%lu MiB free, %lu MiB promised to others): %s", DETAIL_MIB(wants),
-			  DETAIL_MIB(missing), MIB(figures->free), MIB(memory_promised(figures) - memory_resident(figures)),
-			  c->prefault && overcommit == 100 ? "give it less memory or end another VM"
-			  : c->prefault	  ? "give it less, end another VM, or set prefault = false"
-			  : overcommit == 100 ? "give it less, end another VM, or set overcommit in [hilum]"
-					      : "give it less, end another VM, or raise overcommit in [hilum]");
+	                  "it may use %lu MiB, and %lu MiB are missing (%lu MiB free, %lu MiB promised to others): %s", DETAIL_MIB(wants),
+	                  DETAIL_MIB(missing), MIB(figures->free), MIB(memory_promised(figures) - memory_resident(figures)),
+	                  c->prefault && overcommit == 100 ? "give it less memory or end another VM"
+	                  : c->prefault                    ? "give it less, end another VM, or set prefault = false"
+	                  : overcommit == 100              ? "give it less, end another VM, or set overcommit in [hilum]"
+	                                                   : "give it less, end another VM, or raise overcommit in [hilum]");
 }
 
 bool guest_memory_admit(const struct guest *g)
@@ -133,7 +139,8 @@ uint64_t guest_memory_missing_for(const struct guest *g, uint64_t most, uint64_t
 	if (g->config->prefault || (most <= g->memory_max && least <= g->memory_min))
 		return 0;
 	gather(&figures);
-	return memory_missing(&figures, 0, most > g->memory_max ? most - g->memory_max : 0, least > g->memory_min ? least - g->memory_min : 0);
+	return memory_missing(&figures, 0, most > g->memory_max ? most - g->memory_max : 0,
+	                      least > g->memory_min ? least - g->memory_min : 0);
 }
 
 uint64_t guest_memory_spare(void)
@@ -150,10 +157,10 @@ void guest_memory_tell_shortage(uint32_t slot)
 	uint64_t resident = guest_memory_resident(g);
 
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
-	service_log("vm %s: out of memory: it has %lu MiB of %lu MiB, the machine has %lu MiB free of %lu MiB", g->config->name, MIB(resident),
-		    MIB(g->config->memory_bytes), MIB(control_host.free_bytes), MIB(control_host.memory_bytes));
+	service_log("vm %s: out of memory: it has %lu MiB of %lu MiB, the machine has %lu MiB free of %lu MiB", g->config->name,
+	            MIB(resident), MIB(g->config->memory_bytes), MIB(control_host.free_bytes), MIB(control_host.memory_bytes));
 	event_add("vm.out-of-memory", g->config->name, "it has %lu MiB of %lu MiB, the machine %lu MiB free", MIB(resident),
-		  MIB(g->config->memory_bytes), MIB(control_host.free_bytes));
+	          MIB(g->config->memory_bytes), MIB(control_host.free_bytes));
 }
 
 /* ---- When there is none --------------------------------------------------------------------------------------------------------- */
@@ -332,7 +339,8 @@ uint64_t guest_memory_run(void)
 		if (gathered[i].pressure == guest_at(gathered_slot[i])->balloon_pressure)
 			continue;
 		if (guest_at(gathered_slot[i])->balloon_pressure == 0)
-			event_add("vm.balloon", guest_at(gathered_slot[i])->config->name, "memory is short: asked for %lu MiB", MIB(gathered[i].pressure));
+			event_add("vm.balloon", guest_at(gathered_slot[i])->config->name, "memory is short: asked for %lu MiB",
+			          MIB(gathered[i].pressure));
 		guest_press_balloon(gathered_slot[i], gathered[i].pressure);
 	}
 	if (pace == 0 && (pressed || memory_is_short_of_promises(&figures)))

@@ -77,8 +77,8 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	m.attach.debug_exit = c->debug_exit;
 	m.attach.debug_crash = c->debug_crash;
 	m.attach.flags = flags | (c->packed ? CHANNEL_VM_PACKED : 0) | (c->rng ? CHANNEL_VM_RNG : 0) |
-			 (c->watchdog == CONFIG_WATCHDOG_WDAT ? CHANNEL_VM_WATCHDOG : 0) |
-			 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
+	                 (c->watchdog == CONFIG_WATCHDOG_WDAT ? CHANNEL_VM_WATCHDOG : 0) |
+	                 (c->balloon_bytes != CONFIG_NO_BALLOON ? CHANNEL_VM_BALLOON : 0);
 	m.attach.balloon_pages = (uint32_t)(guest_balloon_target(g) / 4096);
 	uint32_t r[4];
 	guest_host_cpuid(0x80000008, 0, r);

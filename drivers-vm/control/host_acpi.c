@@ -8,7 +8,7 @@
 enum { DSDT = 40, PM1A_CNT_BLK = 64, PM1B_CNT_BLK = 68, FLAGS = 112, X_DSDT = 140, X_PM1A_CNT_BLK = 172, X_PM1B_CNT_BLK = 184 };
 
 #define FLAG_HW_REDUCED (1u << 20)
-#define GAS_PORT	1u /* address space of a Generic Address Structure, 5.2.3.2; its address follows at 4 */
+#define GAS_PORT        1u /* address space of a Generic Address Structure, 5.2.3.2; its address follows at 4 */
 
 static uint64_t get(const uint8_t *table, size_t bytes, size_t at, size_t width)
 {

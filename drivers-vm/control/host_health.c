@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_NS	    1000000000ull
+#define LOOK_NS     1000000000ull
 #define SHOWN_LINES 8u /* of the last run, in this one's log */
-#define OWN	    "hilum: "
-#define PANIC	    OWN "panic: "
-#define TOKEN	    "hilum_"
+#define OWN         "hilum: "
+#define PANIC       OWN "panic: "
+#define TOKEN       "hilum_"
 #define TOKEN_BYTES (sizeof(TOKEN) - 1 + 43)
 
 static const struct config *config;
@@ -88,7 +88,7 @@ static void show_last_lines(void)
 
 static void tell_defences(void)
 {
-	static const char *const names[] = {"IBRS", "IBPB", "L1D flush", "VERW", "STIBP", "RSB filling", "SSBD for guests"};
+	static const char *const names[] = { "IBRS", "IBPB", "L1D flush", "VERW", "STIBP", "RSB filling", "SSBD for guests" };
 	char text[96] = "";
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -193,11 +193,12 @@ static void tell_of_counts(void)
 	if (counts == told_counts)
 		return;
 	told_counts = counts;
-	service_log("machine: %lu NMIs, %lu machine checks corrected and %lu contained (status 0x%lx, address 0x%lx), %lu devices cut off for interrupts",
-		    (unsigned long)now.nmis, (unsigned long)now.checks_corrected, (unsigned long)now.checks_contained,
-		    (unsigned long)now.check_status, (unsigned long)now.check_address, (unsigned long)now.storms);
+	service_log("machine: %lu NMIs, %lu machine checks corrected and %lu contained (status 0x%lx, address 0x%lx), %lu devices cut off "
+	            "for interrupts",
+	            (unsigned long)now.nmis, (unsigned long)now.checks_corrected, (unsigned long)now.checks_contained,
+	            (unsigned long)now.check_status, (unsigned long)now.check_address, (unsigned long)now.storms);
 	event_add("host.fault", "", "%lu NMIs, %lu machine checks, %lu interrupt storms so far", (unsigned long)now.nmis,
-		  (unsigned long)(now.checks_corrected + now.checks_contained), (unsigned long)now.storms);
+	          (unsigned long)(now.checks_corrected + now.checks_contained), (unsigned long)now.storms);
 }
 
 uint64_t host_health_poll(void)

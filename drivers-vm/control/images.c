@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BIG_PAGE     0x200000ull
+#define BIG_PAGE 0x200000ull
 
 static enum manager_result fail(struct manager_error *error, enum manager_result result, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -56,12 +56,12 @@ int manager_image_begin(const char *name, uint64_t bytes, struct manager_error *
 		return -(int)fail(error, MANAGER_CONFLICT, "a boot module has this name");
 	if (bytes == 0 || strlen(name) >= sizeof(m->name))
 		return -(int)fail(error, MANAGER_INVALID, "an image has at least one byte, and a name of at most %u",
-				  CONFIG_MODULE_BYTES - 1);
+		                  CONFIG_MODULE_BYTES - 1);
 	if (m == NULL)
 		return -(int)fail(error, MANAGER_FULL, "there are as many images as there can be");
 	if (bytes > guest_memory_spare())
-		return -(int)fail(error, MANAGER_NO_MEMORY, "%lu MiB are wanted, %lu MiB are free and not promised to VMs", (unsigned long)(bytes >> 20),
-				  (unsigned long)(guest_memory_spare() >> 20));
+		return -(int)fail(error, MANAGER_NO_MEMORY, "%lu MiB are wanted, %lu MiB are free and not promised to VMs",
+		                  (unsigned long)(bytes >> 20), (unsigned long)(guest_memory_spare() >> 20));
 	uint64_t part = ((bytes + MODULE_PARTS_MAX - 1) / MODULE_PARTS_MAX + BIG_PAGE - 1) & ~(BIG_PAGE - 1);
 	uint64_t gpa = place_find(part * MODULE_PARTS_MAX);
 	if (gpa == 0 || !service_map_memory(gpa, part * MODULE_PARTS_MAX))
@@ -141,7 +141,8 @@ enum manager_result manager_image_end(int upload, bool keep, struct manager_erro
 	if (!keep || m->filled != m->bytes) {
 		uint64_t filled = m->filled, bytes = m->bytes;
 		module_free(m);
-		return keep ? fail(error, MANAGER_INVALID, "%lu of %lu bytes came", (unsigned long)filled, (unsigned long)bytes) : MANAGER_OK;
+		return keep ? fail(error, MANAGER_INVALID, "%lu of %lu bytes came", (unsigned long)filled, (unsigned long)bytes)
+		            : MANAGER_OK;
 	}
 	struct module *old = module_find(m->name);
 	if (old != NULL)

@@ -1,4 +1,5 @@
-/* Uploaded images from one control VM to the next: their memory is there, and is mapped where it was. One that was not complete is not kept. */
+/* Uploaded images from one control VM to the next: their memory is there, and is mapped where it was. One that was not complete is not
+ * kept. */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/places.h"
 #include "drivers-vm/control/recover.h"
@@ -16,9 +17,10 @@ static bool is_possible(const struct module *m)
 {
 	uint64_t gpa = (uintptr_t)m->data;
 
-	return recover_bool(&m->uploaded) && recover_bool(&m->complete) && m->parts != 0 && m->parts <= MODULE_PARTS_MAX && m->part_bytes != 0 &&
-	       (m->part_bytes & 4095) == 0 && m->part_bytes <= (PLACES_UPLOADS_LIMIT - PLACES_UPLOADS) / MODULE_PARTS_MAX &&
-	       m->bytes <= m->parts * m->part_bytes && m->bytes > (m->parts - 1) * m->part_bytes && gpa >= PLACES_UPLOADS &&
+	return recover_bool(&m->uploaded) && recover_bool(&m->complete) && m->parts != 0 && m->parts <= MODULE_PARTS_MAX &&
+	       m->part_bytes != 0 && (m->part_bytes & 4095) == 0 &&
+	       m->part_bytes <= (PLACES_UPLOADS_LIMIT - PLACES_UPLOADS) / MODULE_PARTS_MAX && m->bytes <= m->parts * m->part_bytes &&
+	       m->bytes > (m->parts - 1) * m->part_bytes && gpa >= PLACES_UPLOADS &&
 	       gpa <= PLACES_UPLOADS_LIMIT - m->parts * m->part_bytes && m->name[sizeof(m->name) - 1] == '\0';
 }
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define TOKEN_ARENA_BYTES (sizeof(jsmntok_t) + sizeof(struct toml_value) + 16)
-#define SPARE_BYTES	  256u
+#define SPARE_BYTES       256u
 
 struct reader {
 	const char *text;
@@ -101,7 +101,7 @@ static bool read_string(struct reader *reader, const jsmntok_t *token, struct to
 	if (!json_unescape(&at, end, &to))
 		return fail(reader, (size_t)(at - reader->text), "a control character, no UTF-8, or no escape sequence of JSON");
 	*to = '\0';
-	*text = (struct toml_text){copy, (size_t)(to - copy)};
+	*text = (struct toml_text){ copy, (size_t)(to - copy) };
 	reader->at = (size_t)token->end + 1;
 	return true;
 }
@@ -146,12 +146,12 @@ static void read_number(const char *at, size_t length, struct toml_value *value)
 	value->integer = 0;
 	for (size_t i = negative; i < length && whole; i++)
 		whole = at[i] >= '0' && at[i] <= '9' && !__builtin_mul_overflow(value->integer, 10, &value->integer) &&
-			!(negative ? __builtin_sub_overflow(value->integer, at[i] - '0', &value->integer)
-				   : __builtin_add_overflow(value->integer, at[i] - '0', &value->integer));
+		        !(negative ? __builtin_sub_overflow(value->integer, at[i] - '0', &value->integer)
+		                   : __builtin_add_overflow(value->integer, at[i] - '0', &value->integer));
 	if (whole)
 		return;
 	value->type = TOML_FLOAT;
-	value->text = (struct toml_text){at, length};
+	value->text = (struct toml_text){ at, length };
 }
 
 /* *null: it is a null, and *value means nothing. */
@@ -261,7 +261,7 @@ static bool read_value(struct reader *reader, unsigned depth, struct toml_value 
 
 struct toml_value *json_parse(const char *text, size_t length, struct toml_arena *arena, struct toml_error *error)
 {
-	struct reader reader = {.text = text, .length = length, .arena = arena, .error = error};
+	struct reader reader = { .text = text, .length = length, .arena = arena, .error = error };
 	struct toml_value *root;
 	jsmn_parser parser;
 	bool null;

@@ -39,28 +39,25 @@ static enum load_error add_claim(struct load *load, uint64_t base, uint64_t byte
 {
 	if (load->claims == LOADER_CLAIMS)
 		return loader_fail(load, LOAD_UNSUPPORTED, "more than %u parts to load", LOADER_CLAIMS);
-	load->claim[load->claims++] = (struct load_claim){base, bytes, what};
+	load->claim[load->claims++] = (struct load_claim){ base, bytes, what };
 	return LOAD_OK;
 }
 
 enum load_error loader_claim_at(struct load *load, uint64_t base, uint64_t bytes, const char *what)
 {
 	if (!guest_map_is_ram(load->request->map, base, bytes))
-		return loader_fail(load, LOAD_NO_ROOM,
-				   "%s at 0x%" PRIx64 ", %" PRIu64 " bytes, does not fit the guest's RAM",
-				   what, base, bytes);
+		return loader_fail(load, LOAD_NO_ROOM, "%s at 0x%" PRIx64 ", %" PRIu64 " bytes, does not fit the guest's RAM", what, base,
+		                   bytes);
 	const struct load_claim *other = find_overlap(load, base, bytes);
 
 	if (other != NULL)
-		return loader_fail(load, LOAD_NO_ROOM,
-				   "%s at 0x%" PRIx64 ", %" PRIu64 " bytes, overlaps %s at 0x%" PRIx64, what,
-				   base, bytes, other->what, other->base);
+		return loader_fail(load, LOAD_NO_ROOM, "%s at 0x%" PRIx64 ", %" PRIu64 " bytes, overlaps %s at 0x%" PRIx64, what, base,
+		                   bytes, other->what, other->base);
 	return add_claim(load, base, bytes, what);
 }
 
 /* One RAM entry's part of loader_claim_free(): true and *base if there is room in [from, limit). */
-static bool find_free_up(const struct load *load, uint64_t bytes, uint64_t align, uint64_t from,
-			 uint64_t limit, uint64_t *base)
+static bool find_free_up(const struct load *load, uint64_t bytes, uint64_t align, uint64_t from, uint64_t limit, uint64_t *base)
 {
 	uint64_t at = (from + align - 1) & ~(align - 1);
 
@@ -76,8 +73,7 @@ static bool find_free_up(const struct load *load, uint64_t bytes, uint64_t align
 	return false;
 }
 
-static bool find_free_down(const struct load *load, uint64_t bytes, uint64_t align, uint64_t from,
-			   uint64_t limit, uint64_t *base)
+static bool find_free_down(const struct load *load, uint64_t bytes, uint64_t align, uint64_t from, uint64_t limit, uint64_t *base)
 {
 	while (limit > from && bytes <= limit - from) {
 		uint64_t at = (limit - bytes) & ~(align - 1);
@@ -95,8 +91,8 @@ static bool find_free_down(const struct load *load, uint64_t bytes, uint64_t ali
 	return false;
 }
 
-enum load_error loader_claim_free(struct load *load, uint64_t bytes, uint64_t align, uint64_t from,
-				  uint64_t limit, bool highest, const char *what, uint64_t *base)
+enum load_error loader_claim_free(struct load *load, uint64_t bytes, uint64_t align, uint64_t from, uint64_t limit, bool highest,
+                                  const char *what, uint64_t *base)
 {
 	const struct guest_map *map = load->request->map;
 
@@ -107,14 +103,12 @@ enum load_error loader_claim_free(struct load *load, uint64_t bytes, uint64_t al
 
 		if (entry->type != GUEST_MAP_RAM || low >= high)
 			continue;
-		if (highest ? find_free_down(load, bytes, align, low, high, base)
-			    : find_free_up(load, bytes, align, low, high, base))
+		if (highest ? find_free_down(load, bytes, align, low, high, base) : find_free_up(load, bytes, align, low, high, base))
 			return add_claim(load, *base, bytes, what);
 	}
 	return loader_fail(load, LOAD_NO_ROOM,
-			   "no room for %s (%" PRIu64 " bytes) in the guest's RAM below 0x%" PRIx64
-			   ": give the VM more memory",
-			   what, bytes, limit);
+	                   "no room for %s (%" PRIu64 " bytes) in the guest's RAM below 0x%" PRIx64 ": give the VM more memory", what,
+	                   bytes, limit);
 }
 
 static enum load_error load_elf(struct load *load, size_t multiboot)
@@ -131,9 +125,7 @@ static enum load_error load_elf(struct load *load, size_t multiboot)
 		return loader_load_multiboot(load, &image, multiboot);
 	if (image.is_64)
 		return loader_load_elf64(load, &image);
-	return loader_fail(
-		load, LOAD_UNSUPPORTED,
-		"a 32-bit ELF file with neither a PVH note nor a Multiboot header cannot be started");
+	return loader_fail(load, LOAD_UNSUPPORTED, "a 32-bit ELF file with neither a PVH note nor a Multiboot header cannot be started");
 }
 
 static enum load_error load_by_content(struct load *load)
@@ -146,9 +138,8 @@ static enum load_error load_by_content(struct load *load)
 		return load_elf(load, multiboot);
 	if (multiboot != MULTIBOOT_NOT_FOUND)
 		return loader_load_multiboot(load, NULL, multiboot);
-	return loader_fail(load, LOAD_UNKNOWN_FORMAT,
-			   "not a Linux bzImage, an ELF file or a Multiboot image (%zu bytes)",
-			   load->file_bytes);
+	return loader_fail(load, LOAD_UNKNOWN_FORMAT, "not a Linux bzImage, an ELF file or a Multiboot image (%zu bytes)",
+	                   load->file_bytes);
 }
 
 enum load_error loader_load(const struct load_request *request, struct load_result *out)
@@ -162,7 +153,7 @@ enum load_error loader_load(const struct load_request *request, struct load_resu
 
 	memset(out, 0, sizeof(*out));
 	enum load_error error = loader_claim_at(&load, LOADER_AREA_BASE, LOADER_AREA_LIMIT - LOADER_AREA_BASE,
-						"the loader's boot information");
+	                                        "the loader's boot information");
 	if (error != LOAD_OK)
 		return error;
 	error = load_by_content(&load);

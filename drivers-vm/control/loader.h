@@ -15,18 +15,18 @@
 
 #define LOADER_AREA_BASE  0x1000ull
 #define LOADER_AREA_LIMIT 0x20000ull
-#define LOADER_CMDLINE_MAX                                                                                   \
-	0xFFFFu /* bytes without the final NUL; a Linux kernel's own limit may be lower                      \
-		 */
+#define LOADER_CMDLINE_MAX \
+	0xFFFFu /* bytes without the final NUL; a Linux kernel's own limit may be lower \
+	         */
 #define LOADER_WINDOW_BYTES 0x200000ull
 #define LOADER_MESSAGE_MAX  200
 
 enum load_error {
 	LOAD_OK = 0,
 	LOAD_UNKNOWN_FORMAT, /* no loader knows this file */
-	LOAD_BAD_IMAGE,	     /* the file contradicts itself or its own length */
+	LOAD_BAD_IMAGE,      /* the file contradicts itself or its own length */
 	LOAD_UNSUPPORTED,    /* well-formed, but asks for something that is not here */
-	LOAD_NO_ROOM,	     /* the guest has no RAM where something must go, or two things would overlap */
+	LOAD_NO_ROOM,        /* the guest has no RAM where something must go, or two things would overlap */
 	LOAD_BAD_CMDLINE,    /* the command line is longer than the image or the loader can take */
 	LOAD_RAM_ACCESS,     /* the ram callback refused a range that the memory map calls RAM */
 };
@@ -68,7 +68,7 @@ struct load_request {
 	size_t initrd_bytes;
 	const char *cmdline; /* NULL: empty */
 	uint64_t acpi_rsdp;  /* guest-physical address of the RSDP, announced where the protocol has a field;
-				0: none */
+	                        0: none */
 	const struct guest_map *map;
 	/*
 	 * Returns where guest RAM [gpa, gpa + bytes) can be written, or NULL if it cannot. Never asked for a
@@ -88,8 +88,7 @@ struct load_result {
  * Loads the guest. On success fills out->format and out->vcpu; otherwise out->message says what is wrong with
  * which file, and guest RAM may hold part of the image.
  */
-enum load_error loader_load(const struct load_request *request, struct load_result *out)
-	__attribute__((warn_unused_result));
+enum load_error loader_load(const struct load_request *request, struct load_result *out) __attribute__((warn_unused_result));
 
 /* A word for the log: "Linux bzImage", "PVH ELF", ... */
 const char *loader_format_name(enum load_format format);

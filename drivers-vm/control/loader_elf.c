@@ -8,12 +8,12 @@
 
 #define ELF_MAGIC    0x464C457Fu
 #define EI_CLASS     4u
-#define EI_DATA	     5u
+#define EI_DATA      5u
 #define CLASS_32     1u
 #define CLASS_64     2u
 #define DATA_LITTLE  1u
-#define ET_EXEC	     2u
-#define EM_386	     3u
+#define ET_EXEC      2u
+#define EM_386       3u
 #define EM_X86_64    62u
 #define EHDR32_BYTES 52u
 #define EHDR64_BYTES 64u
@@ -38,14 +38,12 @@ static enum load_error check_ident(struct load *load, bool *is_64)
 
 	*is_64 = file[EI_CLASS] == CLASS_64;
 	if ((file[EI_CLASS] != CLASS_32 && !*is_64) || file[EI_DATA] != DATA_LITTLE)
-		return loader_fail(load, LOAD_BAD_IMAGE, "ELF class %u, byte order %u", file[EI_CLASS],
-				   file[EI_DATA]);
+		return loader_fail(load, LOAD_BAD_IMAGE, "ELF class %u, byte order %u", file[EI_CLASS], file[EI_DATA]);
 	if (machine != EM_X86_64 && (machine != EM_386 || *is_64))
 		return loader_fail(load, LOAD_UNSUPPORTED, "ELF machine %u is not x86", machine);
 	if (bytes_read_u16(file + 16) != ET_EXEC)
-		return loader_fail(load, LOAD_UNSUPPORTED,
-				   "ELF type %u is not an executable with fixed addresses",
-				   bytes_read_u16(file + 16));
+		return loader_fail(load, LOAD_UNSUPPORTED, "ELF type %u is not an executable with fixed addresses",
+		                   bytes_read_u16(file + 16));
 	if (*is_64 && load->file_bytes < EHDR64_BYTES)
 		return loader_fail(load, LOAD_BAD_IMAGE, "the ELF header exceeds the file");
 	return LOAD_OK;
@@ -63,15 +61,14 @@ static enum load_error find_table(struct load *load, bool is_64, struct elf_tabl
 	if (table->entry_bytes < (is_64 ? PHDR64_BYTES : PHDR32_BYTES))
 		return loader_fail(load, LOAD_BAD_IMAGE, "program headers of %u bytes", table->entry_bytes);
 	if (table->offset > load->file_bytes || bytes > load->file_bytes - table->offset)
-		return loader_fail(load, LOAD_BAD_IMAGE,
-				   "%u program headers at 0x%" PRIx64 " exceed the file", table->count,
-				   table->offset);
+		return loader_fail(load, LOAD_BAD_IMAGE, "%u program headers at 0x%" PRIx64 " exceed the file", table->count,
+		                   table->offset);
 	return LOAD_OK;
 }
 
 static struct elf_segment read_segment(const uint8_t *at, bool is_64)
 {
-	struct elf_segment out = {.type = bytes_read_u32(at)};
+	struct elf_segment out = { .type = bytes_read_u32(at) };
 
 	if (is_64) {
 		out.offset = bytes_read_u64(at + 8);
@@ -91,16 +88,13 @@ static struct elf_segment read_segment(const uint8_t *at, bool is_64)
 	return out;
 }
 
-static enum load_error add_segment(struct load *load, struct elf_image *out,
-				   const struct elf_segment *segment, unsigned index)
+static enum load_error add_segment(struct load *load, struct elf_image *out, const struct elf_segment *segment, unsigned index)
 {
 	if (segment->offset > load->file_bytes || segment->file_bytes > load->file_bytes - segment->offset)
-		return loader_fail(load, LOAD_BAD_IMAGE,
-				   "program header %u: %" PRIu64 " bytes at 0x%" PRIx64 " exceed the file",
-				   index, segment->file_bytes, segment->offset);
+		return loader_fail(load, LOAD_BAD_IMAGE, "program header %u: %" PRIu64 " bytes at 0x%" PRIx64 " exceed the file", index,
+		                   segment->file_bytes, segment->offset);
 	if (segment->type == ELF_PT_LOAD && segment->memory_bytes < segment->file_bytes)
-		return loader_fail(load, LOAD_BAD_IMAGE,
-				   "program header %u: smaller in memory than in the file", index);
+		return loader_fail(load, LOAD_BAD_IMAGE, "program header %u: smaller in memory than in the file", index);
 	if (out->count == ELF_SEGMENTS)
 		return loader_fail(load, LOAD_UNSUPPORTED, "more than %u segments", ELF_SEGMENTS);
 	out->segment[out->count++] = *segment;
@@ -119,8 +113,7 @@ enum load_error elf_parse(struct load *load, struct elf_image *out)
 	out->entry = out->is_64 ? bytes_read_u64(load->file + 24) : bytes_read_u32(load->file + 24);
 	out->count = 0;
 	for (unsigned i = 0; i < table.count && error == LOAD_OK; i++) {
-		struct elf_segment segment =
-			read_segment(load->file + table.offset + i * table.entry_bytes, out->is_64);
+		struct elf_segment segment = read_segment(load->file + table.offset + i * table.entry_bytes, out->is_64);
 		bool loads = segment.type == ELF_PT_LOAD && segment.memory_bytes > 0;
 
 		if (loads || segment.type == ELF_PT_NOTE)
@@ -138,21 +131,17 @@ enum load_error elf_load_segments(struct load *load, const struct elf_image *ima
 
 		if (segment->type != ELF_PT_LOAD)
 			continue;
-		enum load_error error =
-			loader_claim_at(load, segment->physical, segment->memory_bytes, "a segment");
+		enum load_error error = loader_claim_at(load, segment->physical, segment->memory_bytes, "a segment");
 
 		if (error == LOAD_OK)
-			error = loader_write(load, segment->physical, load->file + segment->offset,
-					     segment->file_bytes);
+			error = loader_write(load, segment->physical, load->file + segment->offset, segment->file_bytes);
 		if (error == LOAD_OK)
-			error = loader_clear(load, segment->physical + segment->file_bytes,
-					     segment->memory_bytes - segment->file_bytes);
+			error = loader_clear(load, segment->physical + segment->file_bytes, segment->memory_bytes - segment->file_bytes);
 		if (error != LOAD_OK)
 			return error;
 		loaded++;
 	}
-	return loaded > 0 ? LOAD_OK
-			  : loader_fail(load, LOAD_BAD_IMAGE, "nothing to load: no PT_LOAD segment");
+	return loaded > 0 ? LOAD_OK : loader_fail(load, LOAD_BAD_IMAGE, "nothing to load: no PT_LOAD segment");
 }
 
 uint64_t elf_physical_entry(const struct elf_image *image)
@@ -178,8 +167,7 @@ enum load_error loader_load_elf64(struct load *load, const struct elf_image *ima
 	enum load_error error = elf_load_segments(load, image);
 
 	if (error == LOAD_OK && !guest_map_is_ram(load->request->map, entry, 1))
-		error = loader_fail(load, LOAD_BAD_IMAGE,
-				    "the entry point 0x%" PRIx64 " is outside the guest's RAM", entry);
+		error = loader_fail(load, LOAD_BAD_IMAGE, "the entry point 0x%" PRIx64 " is outside the guest's RAM", entry);
 	if (error == LOAD_OK)
 		error = loader_put_start_info(load);
 	if (error == LOAD_OK)

@@ -22,18 +22,18 @@
 #define ATTR_TASK   0x08Bu
 #define TASK_LIMIT  0x67u
 
-#define CR0_PE	 0x1ull
-#define CR0_ET	 0x10ull
-#define CR0_PG	 0x80000000ull
-#define CR4_PAE	 0x20ull
+#define CR0_PE   0x1ull
+#define CR0_ET   0x10ull
+#define CR0_PG   0x80000000ull
+#define CR4_PAE  0x20ull
 #define EFER_LME 0x100ull
 #define EFER_LMA 0x400ull
 #define RFLAGS_1 0x2ull /* the bit that is always one */
 
 #define PTE_PRESENT_WRITE 0x3ull
-#define PTE_LARGE	  0x80ull
-#define TABLE_ENTRIES	  512u
-#define IDENTITY_GIB	  4u
+#define PTE_LARGE         0x80ull
+#define TABLE_ENTRIES     512u
+#define IDENTITY_GIB      4u
 #define LARGE_PAGE_BYTES  0x200000ull
 
 static uint8_t *window(struct load *load, uint64_t gpa, uint64_t bytes, uint64_t *part)
@@ -86,8 +86,7 @@ enum load_error loader_put_cmdline(struct load *load, uint32_t limit)
 	if (limit > LOADER_CMDLINE_MAX)
 		limit = LOADER_CMDLINE_MAX;
 	if (length > limit)
-		return loader_fail(load, LOAD_BAD_CMDLINE,
-				   "the command line has %zu bytes, the limit is %" PRIu32, length, limit);
+		return loader_fail(load, LOAD_BAD_CMDLINE, "the command line has %zu bytes, the limit is %" PRIu32, length, limit);
 	return loader_write(load, LOADER_CMDLINE_GPA, cmdline, length + 1);
 }
 
@@ -98,8 +97,8 @@ enum load_error loader_put_initrd(struct load *load, uint64_t limit, uint64_t *b
 	*base = 0;
 	if (request->initrd_name == NULL || request->initrd_bytes == 0)
 		return LOAD_OK;
-	enum load_error error = loader_claim_free(load, request->initrd_bytes, PAGE_BYTES, LOADER_AREA_LIMIT,
-						  limit, true, "the initrd", base);
+	enum load_error error = loader_claim_free(load, request->initrd_bytes, PAGE_BYTES, LOADER_AREA_LIMIT, limit, true, "the initrd",
+	                                          base);
 	return error != LOAD_OK ? error : loader_write(load, *base, request->initrd, request->initrd_bytes);
 }
 
@@ -116,14 +115,14 @@ static uint64_t descriptor(uint16_t attributes, uint32_t limit)
 static enum load_error put_segments(struct load *load, uint16_t code_attributes)
 {
 	struct load_vcpu *vcpu = &load->out->vcpu;
-	uint64_t gdt[GDT_ENTRIES] = {0};
+	uint64_t gdt[GDT_ENTRIES] = { 0 };
 
 	gdt[SELECTOR_CODE / 8] = descriptor(code_attributes, 0xFFFFF);
 	gdt[SELECTOR_DATA / 8] = descriptor(ATTR_DATA, 0xFFFFF);
 	gdt[SELECTOR_TASK / 8] = descriptor(ATTR_TASK, TASK_LIMIT);
-	vcpu->cs = (struct load_segment){SELECTOR_CODE, code_attributes, 0xFFFFFFFFu, 0};
-	vcpu->data = (struct load_segment){SELECTOR_DATA, ATTR_DATA, 0xFFFFFFFFu, 0};
-	vcpu->tr = (struct load_segment){SELECTOR_TASK, ATTR_TASK, TASK_LIMIT, 0};
+	vcpu->cs = (struct load_segment){ SELECTOR_CODE, code_attributes, 0xFFFFFFFFu, 0 };
+	vcpu->data = (struct load_segment){ SELECTOR_DATA, ATTR_DATA, 0xFFFFFFFFu, 0 };
+	vcpu->tr = (struct load_segment){ SELECTOR_TASK, ATTR_TASK, TASK_LIMIT, 0 };
 	vcpu->gdt_base = LOADER_GDT_GPA;
 	vcpu->gdt_limit = sizeof(gdt) - 1;
 	return loader_write(load, LOADER_GDT_GPA, gdt, sizeof(gdt));
@@ -142,7 +141,7 @@ enum load_error loader_enter_protected(struct load *load, uint64_t rip)
 /* 2 MiB pages: every CPU with long mode has them, 1 GiB pages are optional. */
 static enum load_error put_identity_tables(struct load *load)
 {
-	uint64_t table[TABLE_ENTRIES] = {0};
+	uint64_t table[TABLE_ENTRIES] = { 0 };
 	uint64_t pdpt = LOADER_TABLES_GPA + PAGE_BYTES;
 	uint64_t directory = pdpt + PAGE_BYTES;
 
@@ -155,8 +154,7 @@ static enum load_error put_identity_tables(struct load *load)
 		error = loader_write(load, pdpt, table, sizeof(table));
 	for (unsigned gib = 0; gib < IDENTITY_GIB && error == LOAD_OK; gib++) {
 		for (unsigned i = 0; i < TABLE_ENTRIES; i++)
-			table[i] =
-				(gib * TABLE_ENTRIES + i) * LARGE_PAGE_BYTES | PTE_PRESENT_WRITE | PTE_LARGE;
+			table[i] = (gib * TABLE_ENTRIES + i) * LARGE_PAGE_BYTES | PTE_PRESENT_WRITE | PTE_LARGE;
 		error = loader_write(load, directory + gib * PAGE_BYTES, table, sizeof(table));
 	}
 	return error;

@@ -9,52 +9,52 @@
 #include <string.h>
 
 /* Offsets in the file, and, for the header, the same in boot_params. */
-#define SETUP_HEADER	   0x1F1u
-#define SETUP_SECTS	   0x1F1u
-#define SYSSIZE		   0x1F4u /* protected-mode code in 16-byte units */
-#define BOOT_FLAG	   0x1FEu
-#define JUMP_LENGTH	   0x201u /* the header ends this far after 0x202 */
-#define HEADER_MAGIC	   0x202u
-#define VERSION		   0x206u
-#define TYPE_OF_LOADER	   0x210u
-#define LOADFLAGS	   0x211u
-#define CODE32_START	   0x214u
-#define RAMDISK_IMAGE	   0x218u
-#define RAMDISK_SIZE	   0x21Cu
-#define CMD_LINE_PTR	   0x228u
-#define INITRD_ADDR_MAX	   0x22Cu
+#define SETUP_HEADER       0x1F1u
+#define SETUP_SECTS        0x1F1u
+#define SYSSIZE            0x1F4u /* protected-mode code in 16-byte units */
+#define BOOT_FLAG          0x1FEu
+#define JUMP_LENGTH        0x201u /* the header ends this far after 0x202 */
+#define HEADER_MAGIC       0x202u
+#define VERSION            0x206u
+#define TYPE_OF_LOADER     0x210u
+#define LOADFLAGS          0x211u
+#define CODE32_START       0x214u
+#define RAMDISK_IMAGE      0x218u
+#define RAMDISK_SIZE       0x21Cu
+#define CMD_LINE_PTR       0x228u
+#define INITRD_ADDR_MAX    0x22Cu
 #define KERNEL_ALIGNMENT   0x230u
 #define RELOCATABLE_KERNEL 0x234u
-#define XLOADFLAGS	   0x236u
-#define CMDLINE_SIZE	   0x238u
-#define SETUP_DATA	   0x250u
-#define PREF_ADDRESS	   0x258u
-#define INIT_SIZE	   0x260u
-#define HEADER_NEEDED	   0x264u /* the file must hold the header as far as init_size */
-#define HEADER_END_MAX	   0x290u /* boot_params has other fields from here */
+#define XLOADFLAGS         0x236u
+#define CMDLINE_SIZE       0x238u
+#define SETUP_DATA         0x250u
+#define PREF_ADDRESS       0x258u
+#define INIT_SIZE          0x260u
+#define HEADER_NEEDED      0x264u /* the file must hold the header as far as init_size */
+#define HEADER_END_MAX     0x290u /* boot_params has other fields from here */
 
 /* boot_params outside the header (arch/x86/include/uapi/asm/bootparam.h) */
 #define BOOT_PARAMS_BYTES 0x1000u
-#define ACPI_RSDP_ADDR	  0x070u
+#define ACPI_RSDP_ADDR    0x070u
 #define EXT_RAMDISK_IMAGE 0x0C0u
 #define EXT_RAMDISK_SIZE  0x0C4u
-#define E820_ENTRIES	  0x1E8u
-#define E820_TABLE	  0x2D0u
+#define E820_ENTRIES      0x1E8u
+#define E820_TABLE        0x2D0u
 #define E820_ENTRY_BYTES  20u
 
-#define BOOT_FLAG_VALUE	   0xAA55u
+#define BOOT_FLAG_VALUE    0xAA55u
 #define HEADER_MAGIC_VALUE 0x53726448u /* "HdrS" */
-#define VERSION_MIN	   0x020Cu
-#define SECTOR_BYTES	   512u
+#define VERSION_MIN        0x020Cu
+#define SECTOR_BYTES       512u
 #define SETUP_SECTS_OF_0   4u /* what 0 means, for old kernels */
-#define LOADED_HIGH	   0x01u
-#define CAN_USE_HEAP	   0x80u
-#define XLF_KERNEL_64	   0x0001u
-#define XLF_ABOVE_4G	   0x0002u
+#define LOADED_HIGH        0x01u
+#define CAN_USE_HEAP       0x80u
+#define XLF_KERNEL_64      0x0001u
+#define XLF_ABOVE_4G       0x0002u
 #define LOADER_UNDEFINED   0xFFu
-#define ENTRY_64_OFFSET	   0x200u
-#define LOWEST_KERNEL	   0x100000ull
-#define FOUR_GIB	   0x100000000ull
+#define ENTRY_64_OFFSET    0x200u
+#define LOWEST_KERNEL      0x100000ull
+#define FOUR_GIB           0x100000000ull
 
 struct linux_header {
 	uint64_t code_offset; /* protected-mode code in the file */
@@ -71,8 +71,7 @@ struct linux_header {
 
 bool loader_is_linux(const struct load *load)
 {
-	return load->file_bytes >= HEADER_NEEDED &&
-	       bytes_read_u16(load->file + BOOT_FLAG) == BOOT_FLAG_VALUE &&
+	return load->file_bytes >= HEADER_NEEDED && bytes_read_u16(load->file + BOOT_FLAG) == BOOT_FLAG_VALUE &&
 	       bytes_read_u32(load->file + HEADER_MAGIC) == HEADER_MAGIC_VALUE;
 }
 
@@ -82,12 +81,10 @@ static enum load_error check_protocol(struct load *load)
 	unsigned version = bytes_read_u16(file + VERSION);
 
 	if (version < VERSION_MIN)
-		return loader_fail(load, LOAD_UNSUPPORTED,
-				   "Linux boot protocol %u.%02u is older than 2.12 (Linux 3.8)", version >> 8,
-				   version & 0xFF);
+		return loader_fail(load, LOAD_UNSUPPORTED, "Linux boot protocol %u.%02u is older than 2.12 (Linux 3.8)", version >> 8,
+		                   version & 0xFF);
 	if ((bytes_read_u16(file + XLOADFLAGS) & XLF_KERNEL_64) == 0)
-		return loader_fail(load, LOAD_UNSUPPORTED,
-				   "a 32-bit Linux kernel: it has no 64-bit entry point");
+		return loader_fail(load, LOAD_UNSUPPORTED, "a 32-bit Linux kernel: it has no 64-bit entry point");
 	if ((file[LOADFLAGS] & LOADED_HIGH) == 0)
 		return loader_fail(load, LOAD_UNSUPPORTED, "a zImage, not a bzImage");
 	return LOAD_OK;
@@ -100,14 +97,12 @@ static enum load_error check_code_range(struct load *load, struct linux_header *
 
 	header->code_offset = (sectors + 1ull) * SECTOR_BYTES;
 	if (header->code_offset >= load->file_bytes)
-		return loader_fail(load, LOAD_BAD_IMAGE, "setup_sects %u exceeds the file (%zu bytes)",
-				   sectors, load->file_bytes);
+		return loader_fail(load, LOAD_BAD_IMAGE, "setup_sects %u exceeds the file (%zu bytes)", sectors, load->file_bytes);
 	header->code_bytes = load->file_bytes - header->code_offset;
 	if (announced > header->code_bytes + 15)
 		return loader_fail(load, LOAD_BAD_IMAGE,
-				   "truncated: the header announces %" PRIu64
-				   " bytes of kernel, the file has %" PRIu64,
-				   announced, header->code_bytes);
+		                   "truncated: the header announces %" PRIu64 " bytes of kernel, the file has %" PRIu64, announced,
+		                   header->code_bytes);
 	if (header->code_bytes <= ENTRY_64_OFFSET)
 		return loader_fail(load, LOAD_BAD_IMAGE, "no code at the 64-bit entry point");
 	return LOAD_OK;
@@ -136,10 +131,8 @@ static enum load_error parse_header(struct load *load, struct linux_header *head
 		return loader_fail(load, LOAD_BAD_IMAGE, "the setup header ends at 0x%x", header->header_end);
 	if (header->header_end > HEADER_END_MAX)
 		header->header_end = HEADER_END_MAX;
-	if (header->relocatable &&
-	    (header->alignment == 0 || (header->alignment & (header->alignment - 1)) != 0))
-		return loader_fail(load, LOAD_BAD_IMAGE,
-				   "kernel_alignment 0x%" PRIx32 " is not a power of two", header->alignment);
+	if (header->relocatable && (header->alignment == 0 || (header->alignment & (header->alignment - 1)) != 0))
+		return loader_fail(load, LOAD_BAD_IMAGE, "kernel_alignment 0x%" PRIx32 " is not a power of two", header->alignment);
 	return LOAD_OK;
 }
 
@@ -150,11 +143,9 @@ static enum load_error place_kernel(struct load *load, const struct linux_header
 
 	*base = header->pref_address;
 	if (error == LOAD_NO_ROOM && header->relocatable)
-		error = loader_claim_free(load, header->room_bytes, header->alignment, LOWEST_KERNEL,
-					  FOUR_GIB, false, "the kernel", base);
+		error = loader_claim_free(load, header->room_bytes, header->alignment, LOWEST_KERNEL, FOUR_GIB, false, "the kernel", base);
 	if (error == LOAD_OK && *base >= FOUR_GIB)
-		return loader_fail(load, LOAD_UNSUPPORTED, "pref_address 0x%" PRIx64 " is above 4 GiB",
-				   *base);
+		return loader_fail(load, LOAD_UNSUPPORTED, "pref_address 0x%" PRIx64 " is above 4 GiB", *base);
 	return error;
 }
 
@@ -170,10 +161,9 @@ static void put_e820(uint8_t *params, const struct guest_map *map)
 	params[E820_ENTRIES] = (uint8_t)map->count;
 }
 
-static enum load_error put_boot_params(struct load *load, const struct linux_header *header, uint64_t kernel,
-				       uint64_t initrd)
+static enum load_error put_boot_params(struct load *load, const struct linux_header *header, uint64_t kernel, uint64_t initrd)
 {
-	uint8_t params[BOOT_PARAMS_BYTES] = {0};
+	uint8_t params[BOOT_PARAMS_BYTES] = { 0 };
 	uint64_t initrd_bytes = initrd == 0 ? 0 : load->request->initrd_bytes;
 
 	memcpy(params + SETUP_HEADER, load->file + SETUP_HEADER, header->header_end - SETUP_HEADER);
@@ -193,7 +183,7 @@ static enum load_error put_boot_params(struct load *load, const struct linux_hea
 
 enum load_error loader_load_linux(struct load *load)
 {
-	struct linux_header header = {0};
+	struct linux_header header = { 0 };
 	uint64_t kernel;
 	uint64_t initrd;
 	enum load_error error = parse_header(load, &header);

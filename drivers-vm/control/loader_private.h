@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 /* The loader's own area of guest RAM, one use per page (several where noted). */
-#define LOADER_GDT_GPA	   0x1000ull
-#define LOADER_INFO_GPA	   0x2000ull /* boot_params, hvm_start_info or Multiboot information */
+#define LOADER_GDT_GPA     0x1000ull
+#define LOADER_INFO_GPA    0x2000ull /* boot_params, hvm_start_info or Multiboot information */
 #define LOADER_TABLES_GPA  0x3000ull /* PML4, PDPT and four page directories */
 #define LOADER_STACK_TOP   0xA000ull /* one page downward */
 #define LOADER_CMDLINE_GPA 0x10000ull
@@ -32,16 +32,15 @@ struct load {
 };
 
 /* Formats the message, prefixed with the kernel's name, and returns `error`. */
-enum load_error loader_fail(struct load *load, enum load_error error, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+enum load_error loader_fail(struct load *load, enum load_error error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Takes [base, base + bytes) of guest RAM for `what` (static text), or fails: not RAM, or taken. */
 enum load_error loader_claim_at(struct load *load, uint64_t base, uint64_t bytes, const char *what);
 
 /* Takes the lowest (`highest` false) or highest free place for `bytes` in [from, limit), aligned;
  * LOAD_NO_ROOM if none. */
-enum load_error loader_claim_free(struct load *load, uint64_t bytes, uint64_t align, uint64_t from,
-				  uint64_t limit, bool highest, const char *what, uint64_t *base);
+enum load_error loader_claim_free(struct load *load, uint64_t bytes, uint64_t align, uint64_t from, uint64_t limit, bool highest,
+                                  const char *what, uint64_t *base);
 
 /* Copy to and clear guest RAM, window by window; LOAD_RAM_ACCESS if the callback refuses. */
 enum load_error loader_write(struct load *load, uint64_t gpa, const void *from, uint64_t bytes);

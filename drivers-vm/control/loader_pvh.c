@@ -4,16 +4,16 @@
 
 #include <string.h>
 
-#define NOTE_HEADER_BYTES	 12u
+#define NOTE_HEADER_BYTES        12u
 #define XEN_ELFNOTE_PHYS32_ENTRY 18u
 
 #define START_INFO_MAGIC   0x336EC578u
 #define START_INFO_VERSION 1u
-#define MODULE_OFFSET	   0x40u /* from LOADER_INFO_GPA */
-#define MODULE_BYTES	   32u
-#define MEMMAP_OFFSET	   0x80u
+#define MODULE_OFFSET      0x40u /* from LOADER_INFO_GPA */
+#define MODULE_BYTES       32u
+#define MEMMAP_OFFSET      0x80u
 #define MEMMAP_ENTRY_BYTES 24u
-#define INFO_BYTES	   (MEMMAP_OFFSET + GUEST_MAP_ENTRIES * MEMMAP_ENTRY_BYTES)
+#define INFO_BYTES         (MEMMAP_OFFSET + GUEST_MAP_ENTRIES * MEMMAP_ENTRY_BYTES)
 
 #define FOUR_GIB 0x100000000ull
 
@@ -37,8 +37,7 @@ static bool find_entry_note(const uint8_t *notes, uint64_t bytes, uint64_t align
 
 		if (value > bytes || value_bytes > bytes - value)
 			return false;
-		if (type == XEN_ELFNOTE_PHYS32_ENTRY && name_bytes == 4 &&
-		    memcmp(notes + name, "Xen", 4) == 0 && value_bytes >= 4) {
+		if (type == XEN_ELFNOTE_PHYS32_ENTRY && name_bytes == 4 && memcmp(notes + name, "Xen", 4) == 0 && value_bytes >= 4) {
 			*entry = bytes_read_u32(notes + value);
 			return true;
 		}
@@ -53,8 +52,7 @@ bool loader_find_pvh_entry(const struct load *load, const struct elf_image *imag
 		const struct elf_segment *segment = &image->segment[i];
 
 		if (segment->type == ELF_PT_NOTE &&
-		    find_entry_note(load->file + segment->offset, segment->file_bytes,
-				    segment->align == 8 ? 8 : 4, entry))
+		    find_entry_note(load->file + segment->offset, segment->file_bytes, segment->align == 8 ? 8 : 4, entry))
 			return true;
 	}
 	return false;
@@ -73,7 +71,7 @@ static void put_memmap(uint8_t *info, const struct guest_map *map)
 
 enum load_error loader_put_start_info(struct load *load)
 {
-	uint8_t info[INFO_BYTES] = {0};
+	uint8_t info[INFO_BYTES] = { 0 };
 	uint64_t initrd;
 	enum load_error error = loader_put_cmdline(load, LOADER_CMDLINE_MAX);
 
@@ -102,8 +100,7 @@ enum load_error loader_load_pvh(struct load *load, const struct elf_image *image
 	enum load_error error = elf_load_segments(load, image);
 
 	if (error == LOAD_OK && !guest_map_is_ram(load->request->map, entry, 1))
-		error = loader_fail(load, LOAD_BAD_IMAGE,
-				    "the PVH entry point 0x%x is outside the guest's RAM", entry);
+		error = loader_fail(load, LOAD_BAD_IMAGE, "the PVH entry point 0x%x is outside the guest's RAM", entry);
 	if (error == LOAD_OK)
 		error = loader_put_start_info(load);
 	if (error != LOAD_OK)

@@ -74,8 +74,8 @@ static void tell_memory(void)
 		modules += (info->module[i].bytes + 4095) & ~4095ull;
 	hc(HC_HOST_INFO, HILUM_HANDLE_HOST, (uintptr_t)&control_host);
 	service_log("%lu KiB are Hilum's own, %lu MiB free",
-		    (unsigned long)((control_host.memory_bytes - control_host.free_bytes - modules) >> 10),
-		    (unsigned long)(control_host.free_bytes >> 20));
+	            (unsigned long)((control_host.memory_bytes - control_host.free_bytes - modules) >> 10),
+	            (unsigned long)(control_host.free_bytes >> 20));
 }
 
 static void handle_events(uint64_t events)

@@ -17,7 +17,7 @@ static unsigned count;
 static struct manager_entry *named[NAME_LISTS]; /* the same by name_list */
 static struct manager_entry *of_slot[CHANNEL_SLOTS];
 static uint64_t places[MANAGER_VMS_MAX / 64]; /* bit n: some entry has it */
-static uint64_t versions; /* ever given */
+static uint64_t versions;                     /* ever given */
 
 enum manager_result manager_refuse(struct manager_error *error, enum manager_result result, const char *field, const char *format, ...)
 {
@@ -252,8 +252,12 @@ static struct manager_entry *entry_add(struct manager_definition *definition)
 
 	if (e == NULL)
 		return NULL;
-	*e = (struct manager_entry){ .defined = definition, .version = ++versions, .place = MANAGER_VMS_MAX, .slot = -1,
-				     .state = MANAGER_SHUTOFF, .next_named = *list };
+	*e = (struct manager_entry){ .defined = definition,
+		                     .version = ++versions,
+		                     .place = MANAGER_VMS_MAX,
+		                     .slot = -1,
+		                     .state = MANAGER_SHUTOFF,
+		                     .next_named = *list };
 	e->order = e->version;
 	manager_entry_set_place(e, free_place());
 	*list = e;
@@ -311,7 +315,7 @@ enum manager_result manager_define(struct manager_definition *definition, bool *
 	else if ((e = entry_add(definition)) == NULL)
 		return manager_refuse(error, MANAGER_NO_MEMORY, "", "there is no memory for another definition");
 	event_add(*created ? "vm.defined" : "vm.changed", e->defined->config.name, "%s",
-		  e->taken != NULL ? "takes effect at its next start" : "");
+	          e->taken != NULL ? "takes effect at its next start" : "");
 	return MANAGER_OK;
 }
 
@@ -380,7 +384,7 @@ static enum manager_result reschedule(struct manager_entry *e, const struct conf
 }
 
 enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
-				     struct manager_error *error)
+                                     struct manager_error *error)
 {
 	struct manager_entry *e = manager_entry_find(name);
 

@@ -18,7 +18,7 @@
 enum manager_state {
 	MANAGER_SHUTOFF,
 	MANAGER_RUNNING,
-	MANAGER_PAUSED,	 /* by an operator, or by on_poweroff or on_reboot = "preserve" */
+	MANAGER_PAUSED,  /* by an operator, or by on_poweroff or on_reboot = "preserve" */
 	MANAGER_CRASHED, /* preserved, or not started again */
 	MANAGER_WAITING, /* will start as soon as there is a driver VM */
 };
@@ -28,7 +28,7 @@ enum manager_result {
 	MANAGER_NOT_FOUND,
 	MANAGER_CONFLICT, /* not in this state */
 	MANAGER_INVALID,  /* what is asked for cannot be: a device, an image or an address that is not there */
-	MANAGER_FULL,	  /* too many VMs, images or tokens */
+	MANAGER_FULL,     /* too many VMs, images or tokens */
 	MANAGER_NO_MEMORY,
 	MANAGER_FAILED, /* the log says why */
 };
@@ -50,22 +50,22 @@ struct manager_disk_counts {
 };
 
 struct manager_nic_counts {
-	uint64_t sent_frames, sent_bytes;	  /* by the guest */
+	uint64_t sent_frames, sent_bytes;         /* by the guest */
 	uint64_t received_frames, received_bytes; /* by the guest */
-	uint64_t refused, dropped;		  /* against its policy; without room in its ring */
+	uint64_t refused, dropped;                /* against its policy; without room in its ring */
 };
 
 struct manager_vm {
 	const struct config_vm *config; /* what it runs with, or would start with */
 	enum manager_state state;
-	uint64_t version;     /* of the definition: grows with each change; the API's ETag */
-	bool change_pending;  /* the definition was changed since it was started */
-	bool from_file;	      /* defined by hilum.toml */
-	bool autostart;	      /* started with the machine */
-	unsigned vcpus;	      /* that it has now, or would start with */
-	bool core_kept;	      /* there is a core file of an earlier end */
-	uint64_t started_ns;  /* since 1970, or zero */
-	char last_exit[64];   /* how it last ended, or "" */
+	uint64_t version;    /* of the definition: grows with each change; the API's ETag */
+	bool change_pending; /* the definition was changed since it was started */
+	bool from_file;      /* defined by hilum.toml */
+	bool autostart;      /* started with the machine */
+	unsigned vcpus;      /* that it has now, or would start with */
+	bool core_kept;      /* there is a core file of an earlier end */
+	uint64_t started_ns; /* since 1970, or zero */
+	char last_exit[64];  /* how it last ended, or "" */
 	uint64_t starts, crashes;
 };
 
@@ -105,7 +105,7 @@ const struct config_vm *manager_defined(const char *name);
  * next. On failure nothing has changed. Nothing is stored.
  */
 enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
-				     struct manager_error *error);
+                                     struct manager_error *error);
 
 /*
  * What becomes of a VM, by what an operator asks for (left) and what it does itself (right):
@@ -131,8 +131,8 @@ enum manager_action {
 	MANAGER_POWER_BUTTON, /* the guest's power button is pressed */
 	MANAGER_SHUTDOWN,     /* the same; if it still runs after `timeout_ns` it ends as by MANAGER_DESTROY. Zero: never */
 	MANAGER_DESTROY,      /* as if the plug were pulled */
-	MANAGER_REBOOT,	      /* as MANAGER_SHUTDOWN, and starts again then, whatever on_poweroff says */
-	MANAGER_RESET,	      /* as by the reset button */
+	MANAGER_REBOOT,       /* as MANAGER_SHUTDOWN, and starts again then, whatever on_poweroff says */
+	MANAGER_RESET,        /* as by the reset button */
 	MANAGER_PAUSE,
 	MANAGER_RESUME,
 	MANAGER_NMI, /* to all its vCPUs */
@@ -148,7 +148,8 @@ enum manager_result manager_set_vcpus(const char *name, unsigned count, struct m
 /* So much of its memory, until it ends, by its balloon: bytes. MANAGER_CONFLICT: as above, or it has no balloon. */
 enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct manager_error *error);
 
-/* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- A debugger ------------------------------------------------------------------------------------------------------------------------
+ */
 /*
  * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,
  * but for the first instruction; a paused one counts as running, and stays paused until the debugger lets it run; *ended: one that is
@@ -158,7 +159,8 @@ enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *
 /* It lets go. */
 void manager_debug_end(uint32_t slot);
 
-/* ---- Core files ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Core files ------------------------------------------------------------------------------------------------------------------------
+ */
 /*
  * The core file of a VM: the one that its last such end has left, else of the VM itself, if it is paused or kept for a look. Returns a
  * number for the next calls, and in *bytes its size; or negative: - enum manager_result.
@@ -169,7 +171,8 @@ size_t manager_core_read(int session, uint8_t *to, size_t size, bool *failed);
 /* `fetched`: all of it was read, and the memory of one that was kept goes. */
 void manager_core_close(int session, bool fetched);
 
-/* ---- Figures --------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Figures ---------------------------------------------------------------------------------------------------------------------------
+ */
 /* Counts since the VM was started; false: it does not run, or has no such vCPU, disk or card. */
 bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out);
 bool manager_status(const char *name, struct hilum_vm_status *out);
@@ -180,19 +183,19 @@ uint64_t manager_balloon_bytes(const char *name);
 
 /* The memory of the machine, as guests share it. Bytes. */
 struct manager_compaction {
-	const char *state;    /* "idle" or "running" */
-	unsigned progress;    /* percent */
-	uint64_t runs, moved_bytes, busy; /* ever; busy: pieces that could not move because a device was at them */
+	const char *state;                  /* "idle" or "running" */
+	unsigned progress;                  /* percent */
+	uint64_t runs, moved_bytes, busy;   /* ever; busy: pieces that could not move because a device was at them */
 	uint64_t before_bytes, after_bytes; /* the largest free block, at the last run */
 };
 
 struct manager_memory {
-	uint32_t overcommit; /* percent; 100: none */
+	uint32_t overcommit;         /* percent; 100: none */
 	uint64_t promised, resident; /* of guests that are populated at first access: what they may have, and what they have */
-	uint64_t spare; /* that can be taken without breaking a promise */
-	uint64_t largest_free; /* block */
-	uint64_t saved; /* by pages that several guests have */
-	uint64_t scanned, merged; /* pages ever, by the search for identical ones */
+	uint64_t spare;              /* that can be taken without breaking a promise */
+	uint64_t largest_free;       /* block */
+	uint64_t saved;              /* by pages that several guests have */
+	uint64_t scanned, merged;    /* pages ever, by the search for identical ones */
 	struct manager_compaction compaction;
 };
 void manager_memory(struct manager_memory *out);
@@ -200,8 +203,8 @@ void manager_memory(struct manager_memory *out);
 enum manager_result manager_compact(struct manager_error *error);
 
 struct manager_vm_memory {
-	uint64_t resident;	   /* what it has of the machine's memory */
-	uint64_t most, least;	   /* its limits in force */
+	uint64_t resident;    /* what it has of the machine's memory */
+	uint64_t most, least; /* its limits in force */
 	uint64_t balloon_target;
 };
 /* False: it does not run. */
@@ -211,24 +214,25 @@ enum manager_result manager_set_memory_limits(const char *name, uint64_t most, u
 
 struct manager_host {
 	struct hilum_host_info info;
-	char cpu[49];		/* its brand, from CPUID */
+	char cpu[49]; /* its brand, from CPUID */
 	uint64_t uptime_ns;
-	uint64_t wall_clock_ns; /* since 1970, now */
+	uint64_t wall_clock_ns;   /* since 1970, now */
 	const char *driver_state; /* "running", "restarting" or "lost" */
 	uint64_t driver_restarts;
 	uint64_t control_heap_free, driver_heap_free; /* bytes that the service VMs' heaps have left; the latter as the driver VM says */
-	uint64_t control_busy_ns; /* that the control VM has not waited for something to do; 0: not counted */
+	uint64_t control_busy_ns;                     /* that the control VM has not waited for something to do; 0: not counted */
 	uint64_t control_restarts;
 	uint64_t device_faults; /* accesses of devices that the IOMMU stopped */
 	struct hilum_host_health health;
 	struct vulnerability_cpu vulnerable; /* what its vulnerabilities depend on, beside that */
-	const char *last_log;		     /* of the run before this one; empty: nothing is left of it */
-	uint32_t watchdog_seconds;	     /* 0: there is none, or it is off */
+	const char *last_log;                /* of the run before this one; empty: nothing is left of it */
+	uint32_t watchdog_seconds;           /* 0: there is none, or it is off */
 };
 void manager_host(struct manager_host *out);
 void manager_restart_driver(void);
 
-/* ---- Consoles -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Consoles --------------------------------------------------------------------------------------------------------------------------
+ */
 /*
  * Output of a VM's console, kept over its ends and the driver VM's. Positions count bytes since the VM was defined. Copies up to `size`
  * bytes from *position on, moves it to behind them, and returns how many; what is older than is kept is skipped.
@@ -239,7 +243,8 @@ uint64_t manager_console_end(const char *name);
 /* Types; returns how many bytes were taken. */
 size_t manager_console_write(const char *name, const uint8_t *bytes, size_t count);
 
-/* ---- Images: what `kernel`, `initrd` and `module` name ------------------------------------------------------------------------------------ */
+/* ---- Images: what `kernel`, `initrd` and `module` name
+ * ------------------------------------------------------------------------------------ */
 struct manager_image {
 	char name[CONFIG_MODULE_BYTES];
 	uint64_t bytes;
@@ -257,7 +262,8 @@ enum manager_result manager_image_append(int upload, const void *bytes, size_t c
 enum manager_result manager_image_end(int upload, bool keep, struct manager_error *error);
 enum manager_result manager_image_remove(const char *name, struct manager_error *error);
 
-/* ---- The kernel's log -------------------------------------------------------------------------------------------------------------------- */
+/* ---- The kernel's log
+ * -------------------------------------------------------------------------------------------------------------------- */
 size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size);
 /* A line of the log, `before` and `secret`, for who stands at the machine: manager_log_read shows it as asterisks. One is remembered. */
 void manager_log_secret(const char *before, const char *secret);

@@ -47,7 +47,7 @@ enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct 
 		return manager_refuse(error, MANAGER_CONFLICT, "", "its definition has no balloon");
 	if (bytes == 0 || bytes > config->memory_bytes || bytes % PAGE_BYTES != 0)
 		return manager_refuse(error, MANAGER_INVALID, "bytes", "must be a multiple of 4 KiB up to its memory, %lu",
-				      (unsigned long)config->memory_bytes);
+		                      (unsigned long)config->memory_bytes);
 	guest_set_balloon((uint32_t)e->slot, config->memory_bytes - bytes);
 	event_add("vm.memory", name, "%lu MiB are asked for", (unsigned long)(bytes >> 20));
 	return MANAGER_OK;

@@ -9,7 +9,7 @@
 #include "drivers-vm/control/manager_private.h"
 #include <string.h>
 
-#define KEEP_NS	     (3600 * 1000000000ull)
+#define KEEP_NS      (3600 * 1000000000ull)
 #define SESSIONS_MAX 4
 
 static struct session {
@@ -93,11 +93,12 @@ int manager_core_open(const char *name, uint64_t *bytes, struct manager_error *e
 	if (i == SESSIONS_MAX)
 		return -(int)manager_refuse(error, MANAGER_FULL, "", "%u core files are being read, as many as can", SESSIONS_MAX);
 	if (e->core == NULL && !stands_still(e))
-		return -(int)manager_refuse(error, MANAGER_CONFLICT, "", "no core file is kept, and it is neither paused nor kept for a look");
+		return -(int)manager_refuse(error, MANAGER_CONFLICT, "",
+		                            "no core file is kept, and it is neither paused nor kept for a look");
 	struct coredump *core = e->core != NULL ? e->core : coredump_take((uint32_t)e->slot);
 	if (core == NULL)
 		return -(int)manager_refuse(error, MANAGER_NO_MEMORY, "", "there is no memory for its core file");
-	sessions[i] = (struct session){.used = true, .kept = core == e->core, .core = core, .moves = e->moves};
+	sessions[i] = (struct session){ .used = true, .kept = core == e->core, .core = core, .moves = e->moves };
 	memcpy(sessions[i].name, e->defined->config.name, sizeof(sessions[i].name));
 	*bytes = coredump_bytes(core);
 	return i;
@@ -127,5 +128,5 @@ void manager_core_close(int session, bool fetched)
 		manager_core_drop(e, "it was fetched");
 	else if (s->core != NULL)
 		coredump_rest(s->core);
-	*s = (struct session){.used = false};
+	*s = (struct session){ .used = false };
 }

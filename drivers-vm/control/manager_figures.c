@@ -50,8 +50,12 @@ bool manager_disk_counts(const char *name, unsigned disk, struct manager_disk_co
 	if (d == NULL)
 		return false;
 	*out = (struct manager_disk_counts){
-		.read_requests = load(&d->read_requests), .read_bytes = load(&d->read_bytes), .write_requests = load(&d->write_requests),
-		.write_bytes = load(&d->write_bytes), .flush_requests = load(&d->flush_requests), .errors = load(&d->errors),
+		.read_requests = load(&d->read_requests),
+		.read_bytes = load(&d->read_bytes),
+		.write_requests = load(&d->write_requests),
+		.write_bytes = load(&d->write_bytes),
+		.flush_requests = load(&d->flush_requests),
+		.errors = load(&d->errors),
 	};
 	return true;
 }
@@ -65,8 +69,12 @@ bool manager_nic_counts(const char *name, unsigned nic, struct manager_nic_count
 	if (n == NULL)
 		return false;
 	*out = (struct manager_nic_counts){
-		.sent_frames = load(&n->sent_frames), .sent_bytes = load(&n->sent_bytes), .refused = load(&n->refused),
-		.received_frames = load(&n->received_frames), .received_bytes = load(&n->received_bytes), .dropped = load(&n->dropped),
+		.sent_frames = load(&n->sent_frames),
+		.sent_bytes = load(&n->sent_bytes),
+		.refused = load(&n->refused),
+		.received_frames = load(&n->received_frames),
+		.received_bytes = load(&n->received_bytes),
+		.dropped = load(&n->dropped),
 	};
 	/* The switch counts what it hands to the card, that without room included. */
 	out->received_frames -= out->dropped < out->received_frames ? out->dropped : out->received_frames;
@@ -80,7 +88,8 @@ uint64_t manager_balloon_bytes(const char *name)
 	return counts != NULL ? load(&counts->balloon_bytes) : 0;
 }
 
-/* ---- Consoles ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Consoles -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct vm_record *record_of(const char *name)
 {
@@ -93,8 +102,9 @@ size_t manager_console_read(const char *name, uint64_t *position, uint8_t *to, s
 {
 	struct manager_entry *e = manager_entry_find(name);
 
-	return e != NULL && e->console.record != NULL && console_can_read(&e->console) ?
-		       vm_record_read(e->console.record, position, to, size) : 0;
+	return e != NULL && e->console.record != NULL && console_can_read(&e->console)
+	               ? vm_record_read(e->console.record, position, to, size)
+	               : 0;
 }
 
 uint64_t manager_console_end(const char *name)

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CRASHES_IN_ROW	 3u		   /* may be followed by a start */
-#define LONG_LIFE_NS	 60000000000ull	   /* after which a crash is the first one again */
-#define INTENT_NS	 (300 * 1000000000ull) /* a guest that powers off later does so for reasons of its own */
+#define CRASHES_IN_ROW 3u                    /* may be followed by a start */
+#define LONG_LIFE_NS   60000000000ull        /* after which a crash is the first one again */
+#define INTENT_NS      (300 * 1000000000ull) /* a guest that powers off later does so for reasons of its own */
 
 static const char *name_of(const struct manager_entry *e)
 {
@@ -88,7 +88,7 @@ void manager_start_all(void)
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
 		started += manager_entry_starts(e) && e->starts == 0 && e->state == MANAGER_SHUTOFF &&
-			   start(e, MANAGER_SHUTOFF, &error) == MANAGER_OK;
+		           start(e, MANAGER_SHUTOFF, &error) == MANAGER_OK;
 	if (started == 0)
 		service_log("no VM was started");
 }
@@ -217,8 +217,9 @@ void manager_guest_ended(uint32_t slot, enum guest_end how, uint64_t value)
 void manager_guest_watchdog(uint32_t slot)
 {
 	static const char *const words[] = {
-		[CONFIG_ON_WATCHDOG_RESET] = "reset", [CONFIG_ON_WATCHDOG_POWEROFF] = "poweroff", [CONFIG_ON_WATCHDOG_PAUSE] = "pause",
-		[CONFIG_ON_WATCHDOG_INJECT_NMI] = "inject-nmi", [CONFIG_ON_WATCHDOG_NONE] = "none",
+		[CONFIG_ON_WATCHDOG_RESET] = "reset", [CONFIG_ON_WATCHDOG_POWEROFF] = "poweroff",
+		[CONFIG_ON_WATCHDOG_PAUSE] = "pause", [CONFIG_ON_WATCHDOG_INJECT_NMI] = "inject-nmi",
+		[CONFIG_ON_WATCHDOG_NONE] = "none",
 	};
 	struct manager_entry *e = manager_entry_of_slot(slot);
 
@@ -260,12 +261,15 @@ static void pull_plug(struct manager_entry *e, const char *how, enum config_acti
 enum manager_result manager_conflict(const struct manager_entry *e, struct manager_error *error)
 {
 	static const char *const states[] = {
-		[MANAGER_SHUTOFF] = "it is shut off", [MANAGER_RUNNING] = "it runs", [MANAGER_PAUSED] = "it is paused",
-		[MANAGER_CRASHED] = "it has crashed", [MANAGER_WAITING] = "it waits for the driver VM",
+		[MANAGER_SHUTOFF] = "it is shut off",
+		[MANAGER_RUNNING] = "it runs",
+		[MANAGER_PAUSED] = "it is paused",
+		[MANAGER_CRASHED] = "it has crashed",
+		[MANAGER_WAITING] = "it waits for the driver VM",
 	};
 
-	return manager_refuse(error, MANAGER_CONFLICT, "", "%s", e->preserved && e->state == MANAGER_PAUSED ?
-			      "it has ended, and is kept for a look" : states[e->state]);
+	return manager_refuse(error, MANAGER_CONFLICT, "", "%s",
+	                      e->preserved && e->state == MANAGER_PAUSED ? "it has ended, and is kept for a look" : states[e->state]);
 }
 
 static bool intents = true; /* some entry may have one; at first one of an earlier control VM */
@@ -273,7 +277,9 @@ static bool intents = true; /* some entry may have one; at first one of an earli
 static void press_button(struct manager_entry *e, enum manager_intent intent, uint64_t timeout_ns)
 {
 	static const char *const words[] = {
-		[MANAGER_INTENT_NONE] = "", [MANAGER_INTENT_OFF] = "to shut down", [MANAGER_INTENT_AGAIN] = "to reboot",
+		[MANAGER_INTENT_NONE] = "",
+		[MANAGER_INTENT_OFF] = "to shut down",
+		[MANAGER_INTENT_AGAIN] = "to reboot",
 	};
 
 	guest_press_button((uint32_t)e->slot);
@@ -304,7 +310,7 @@ static enum manager_result boot_held(struct manager_entry *e, struct manager_err
 {
 	e->debugged = true;
 	enum manager_result result = driver_is_lost() ? manager_refuse(error, MANAGER_CONFLICT, "", "there is no driver VM now")
-						      : boot(e, error);
+	                                              : boot(e, error);
 	if (result == MANAGER_OK && e->state == MANAGER_WAITING)
 		result = manager_conflict(e, error);
 	e->debugged = result == MANAGER_OK;
@@ -389,8 +395,9 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 		if (e->slot < 0 || e->state == MANAGER_WAITING)
 			return manager_conflict(e, error);
 		pull_plug(e, "reset by an operator", CONFIG_ACTION_RESTART);
-		return e->state == MANAGER_RUNNING || e->state == MANAGER_WAITING ? MANAGER_OK :
-		       manager_refuse(error, MANAGER_FAILED, "", "it could not be started again; the log says why");
+		return e->state == MANAGER_RUNNING || e->state == MANAGER_WAITING
+		               ? MANAGER_OK
+		               : manager_refuse(error, MANAGER_FAILED, "", "it could not be started again; the log says why");
 	case MANAGER_RESUME:
 		if (e->state != MANAGER_PAUSED || e->preserved)
 			return manager_conflict(e, error);

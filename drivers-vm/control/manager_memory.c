@@ -13,7 +13,7 @@
 void manager_memory(struct manager_memory *out)
 {
 	const struct share_counts *counts = share_count();
-	struct hilum_frames frames = {0};
+	struct hilum_frames frames = { 0 };
 
 	memset(out, 0, sizeof(*out));
 	guest_memory_figures(out);
@@ -28,8 +28,7 @@ void manager_memory(struct manager_memory *out)
 
 enum manager_result manager_compact(struct manager_error *error)
 {
-	return compact_start("an operator asked for it") ? MANAGER_OK
-							 : manager_refuse(error, MANAGER_CONFLICT, "", "it goes on already");
+	return compact_start("an operator asked for it") ? MANAGER_OK : manager_refuse(error, MANAGER_CONFLICT, "", "it goes on already");
 }
 
 static struct guest *guest_of(const char *name)
@@ -43,13 +42,14 @@ static struct guest *guest_of(const char *name)
 bool manager_vm_memory(const char *name, struct manager_vm_memory *out)
 {
 	const struct guest *g = guest_of(name);
-	struct hilum_memory_status status = {0};
+	struct hilum_memory_status status = { 0 };
 
 	if (g == NULL)
 		return false;
 	hc(HC_MEMORY_STATUS, g->memory, (uintptr_t)&status);
-	*out = (struct manager_vm_memory){.resident = status.resident_bytes, .most = g->memory_max,
-					  .least = g->memory_min, .balloon_target = guest_balloon_target(g)};
+	*out = (struct manager_vm_memory){
+		.resident = status.resident_bytes, .most = g->memory_max, .least = g->memory_min, .balloon_target = guest_balloon_target(g)
+	};
 	return true;
 }
 
@@ -71,7 +71,7 @@ enum manager_result manager_set_memory_limits(const char *name, uint64_t most, u
 	missing = guest_memory_missing_for(g, most, least);
 	if (missing != 0)
 		return manager_refuse(error, MANAGER_NO_MEMORY, "max_bytes", "%lu MiB are missing for that",
-				      (unsigned long)((missing + 0xFFFFF) >> 20));
+		                      (unsigned long)((missing + 0xFFFFF) >> 20));
 	guest_set_limits((uint32_t)manager_slot(name), most, least);
 	event_add("vm.memory-limits", name, "at most %lu MiB, at least %lu MiB", (unsigned long)(most >> 20), (unsigned long)(least >> 20));
 	return MANAGER_OK;

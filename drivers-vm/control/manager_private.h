@@ -16,22 +16,22 @@ struct manager_entry {
 	struct manager_definition *defined;
 	struct manager_definition *taken; /* what its slot was taken for: `defined`, or an older one; NULL: it has no slot */
 	uint64_t version;
-	uint64_t order;	 /* of its definition among all */
-	unsigned place;	 /* of its console; unique. By manager_entry_set_place */
-	int slot;	 /* of guest.h; negative: none. By manager_entry_set_slot */
+	uint64_t order;                   /* of its definition among all */
+	unsigned place;                   /* of its console; unique. By manager_entry_set_place */
+	int slot;                         /* of guest.h; negative: none. By manager_entry_set_slot */
 	struct manager_entry *next_named; /* in the table of names */
-	bool from_file;	 /* `defined` is hilum.toml's */
-	bool named;	 /* in hilum.toml */
+	bool from_file;                   /* `defined` is hilum.toml's */
+	bool named;                       /* in hilum.toml */
 	enum manager_state state;
-	bool preserved;	 /* its slot holds a guest that has ended */
-	bool debugged;	 /* by gdb.h: which runs and stops its vCPUs */
-	uint64_t started_ns;	/* wall clock */
-	uint64_t made_ns;	/* manager_clock_ns at that time */
+	bool preserved;      /* its slot holds a guest that has ended */
+	bool debugged;       /* by gdb.h: which runs and stops its vCPUs */
+	uint64_t started_ns; /* wall clock */
+	uint64_t made_ns;    /* manager_clock_ns at that time */
 	char last_exit[64];
 	uint64_t starts, crashes;
-	uint64_t moves; /* grows whenever its vCPUs may have begun to run */
-	struct coredump *core; /* of an end that asked for it; NULL: none */
-	uint64_t core_ns; /* manager_clock_ns when that was taken */
+	uint64_t moves;          /* grows whenever its vCPUs may have begun to run */
+	struct coredump *core;   /* of an end that asked for it; NULL: none */
+	uint64_t core_ns;        /* manager_clock_ns when that was taken */
 	unsigned crashes_in_row; /* each soon after a start */
 	enum manager_intent intent;
 	bool intent_forces; /* at its end: as if the plug were pulled; else it is forgotten */

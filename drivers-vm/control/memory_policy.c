@@ -2,9 +2,9 @@
 
 #define LOW_WATER_SHARE 32u /* of the machine's memory */
 #define LOW_WATER_LEAST 0x1000000ull
-#define LOW_WATER_MOST	0x40000000ull
-#define PAGE_BYTES	4096u
-#define NO_PRESSURE	0x200000u /* less than this is none */
+#define LOW_WATER_MOST  0x40000000ull
+#define PAGE_BYTES      4096u
+#define NO_PRESSURE     0x200000u /* less than this is none */
 
 static uint64_t less(uint64_t a, uint64_t b)
 {

@@ -18,8 +18,8 @@
 /* A guest that is populated at first access. */
 struct memory_guest {
 	uint64_t memory;   /* its RAM, */
-	uint64_t most;	   /* what it may have of it, */
-	uint64_t least;	   /* what is guaranteed to it, */
+	uint64_t most;     /* what it may have of it, */
+	uint64_t least;    /* what is guaranteed to it, */
 	uint64_t resident; /* and what it has */
 	bool balloon;
 	uint64_t pressure; /* in and out: what its balloon is to hold because memory is short, bytes */

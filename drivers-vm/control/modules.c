@@ -3,15 +3,22 @@
 #include "drivers-vm/control/places.h"
 #include <string.h>
 
-
 struct hilum_host_info control_host;
 static struct module modules[MODULES_MAX]; /* the machine's boot modules first */
 
 const char *control_error(int64_t error)
 {
 	static const char *const words[] = {
-		"no error", "invalid argument", "not enough memory", "bad handle", "access denied", "already exists",
-		"not found", "busy", "not supported on this machine", "bad address",
+		"no error",
+		"invalid argument",
+		"not enough memory",
+		"bad handle",
+		"access denied",
+		"already exists",
+		"not found",
+		"busy",
+		"not supported on this machine",
+		"bad address",
 	};
 	uint64_t i = (uint64_t)-error;
 
@@ -38,8 +45,12 @@ void modules_init(void)
 			continue;
 		}
 		struct module *module = &modules[count++];
-		*module = (struct module){ .data = (const uint8_t *)at, .bytes = m->bytes, .parts = 1, .memory = { m->memory },
-					   .part_bytes = bytes, .complete = true };
+		*module = (struct module){ .data = (const uint8_t *)at,
+			                   .bytes = m->bytes,
+			                   .parts = 1,
+			                   .memory = { m->memory },
+			                   .part_bytes = bytes,
+			                   .complete = true };
 		for (unsigned n = 0; n + 1 < sizeof(module->name) && m->name[n] != ' ' && m->name[n] != '\0'; n++)
 			module->name[n] = m->name[n]; /* the first word */
 		at += (bytes + 0x1FFFFF) & ~0x1FFFFFull;

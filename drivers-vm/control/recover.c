@@ -1,6 +1,7 @@
 /*
  * See recover.h. A record is written when something has happened (events.h), when a value of the store changes, and before anything is
- * destroyed. What is half made when the control VM ends is in no record, and goes; what is half destroyed is in none any more, and goes too.
+ * destroyed. What is half made when the control VM ends is in no record, and goes; what is half destroyed is in none any more, and goes
+ * too.
  */
 #include "drivers-vm/control/recover.h"
 
@@ -19,7 +20,7 @@
 
 #define ATTEMPTS_MAX 5u
 #define PAUSE_NS     200000000ull  /* between attempts, more each time */
-#define WELL_NS	     1000000000ull /* after which it has gone well */
+#define WELL_NS      1000000000ull /* after which it has gone well */
 
 static uint64_t began_tsc;
 static bool noting;
@@ -101,10 +102,10 @@ static bool map_survivor(hilum_handle_t memory)
 {
 	struct hilum_region region;
 	bool mapped = hc(HC_VM_REGION, HILUM_HANDLE_SELF, PLACES_SURVIVOR, (uintptr_t)&region) >= 0 && region.gpa == PLACES_SURVIVOR &&
-		      region.bytes == survivor_bytes();
+	              region.bytes == survivor_bytes();
 
-	return mapped || hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, PLACES_SURVIVOR, 0, survivor_bytes(),
-			    HILUM_MAP_READ | HILUM_MAP_WRITE) >= 0;
+	return mapped ||
+	       hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, PLACES_SURVIVOR, 0, survivor_bytes(), HILUM_MAP_READ | HILUM_MAP_WRITE) >= 0;
 }
 
 /* The earliest object of its size: it was the first that was made. */
@@ -396,7 +397,8 @@ void recover_vms(void)
 	recover_note_changes();
 	guests = vms_go_on();
 	service_log("control VM: %s; restarted in %lu ms; %u guest%s on; %u handles kept, %u that were nobody's given back",
-		    control_crash(recover_boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000), guests,
-		    guests == 1 ? " carries" : "s carry", claimed, ended);
-	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(recover_boot_info()->crash), guests, guests == 1 ? " carries" : "s carry");
+	            control_crash(recover_boot_info()->crash), (unsigned long)(service_tsc_to_ns(service_tsc() - began_tsc) / 1000000),
+	            guests, guests == 1 ? " carries" : "s carry", claimed, ended);
+	event_add("control.restarted", "", "%s, %u guest%s on", control_crash(recover_boot_info()->crash), guests,
+	          guests == 1 ? " carries" : "s carry");
 }

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define DETACH_NS  5000000000ull /* one that hangs is replaced */
-#define MAKING_MAX 2u /* control VMs that may die of making one VM */
+#define MAKING_MAX 2u            /* control VMs that may die of making one VM */
 
 /* Pointers in these are another control VM's, and not followed. */
 struct kept_vm {
@@ -30,7 +30,8 @@ struct kept_vm {
 };
 _Static_assert(sizeof(struct kept_vm) <= SURVIVOR_VM_BYTES, "it fits");
 
-/* ---- Notes ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Notes -----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void run_key(const char *name, char key[STORE_KEY_BYTES])
 {
@@ -41,15 +42,15 @@ static void run_key(const char *name, char key[STORE_KEY_BYTES])
 static void note_definition(const struct manager_entry *e, bool changed)
 {
 	char key[STORE_KEY_BYTES];
-	struct text text = {0};
-	struct json_out json = {.text = &text};
+	struct text text = { 0 };
+	struct json_out json = { .text = &text };
 
 	run_key(e->defined->config.name, key);
 	if (changed) {
 		config_write_json(&json, &e->taken->config);
 		if (text.failed || !store_put(key, text.bytes, text.length, 0))
 			service_log("vm %s: there is no room to note its definition: it would not survive the control VM's end",
-				    e->defined->config.name);
+			            e->defined->config.name);
 	} else {
 		store_remove(key);
 	}
@@ -78,7 +79,7 @@ void vms_note(const struct manager_entry *e)
 void vms_note_all(void)
 {
 	const struct manager_entry *e;
-	bool taken[MANAGER_VMS_MAX] = {false};
+	bool taken[MANAGER_VMS_MAX] = { false };
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++) {
 		vms_note(e);
@@ -99,12 +100,13 @@ void vms_forget(const char *name)
 	survivor_put(SURVIVOR_VM, e->place, NULL, 0);
 }
 
-/* ---- Definitions ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Definitions ------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* NULL: it is not there, or there is no memory. */
 static struct manager_definition *read_definition(const char *name)
 {
-	const struct config_report report = {0};
+	const struct config_report report = { 0 };
 	struct manager_definition *definition = calloc(1, sizeof(*definition));
 	char key[STORE_KEY_BYTES];
 	size_t bytes;
@@ -115,7 +117,7 @@ static struct manager_definition *read_definition(const char *name)
 		free(definition);
 		return NULL;
 	}
-	struct toml_arena arena = {.bytes = config_json_arena_bytes(text, bytes)};
+	struct toml_arena arena = { .bytes = config_json_arena_bytes(text, bytes) };
 	arena.base = malloc(arena.bytes);
 	definition->arena = arena.base;
 	if (arena.base != NULL && config_read_json(name, text, bytes, &arena, &report, &definition->config) == 0)
@@ -146,7 +148,8 @@ static void take_over(struct manager_entry *e, const struct manager_entry *from)
 	manager_skip_versions(from->version);
 }
 
-/* ---- Guests ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Guests -----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool owns_slot(const struct manager_entry *e, int slot)
 {
@@ -214,8 +217,8 @@ static void recover_making(void)
 		return;
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL; i++)
 		if (e->place + 1 == head->making && e->state != MANAGER_RUNNING && e->state != MANAGER_PAUSED) {
-			service_log("vm %s: %u control VMs have ended while it was made: it is not started by itself", e->defined->config.name,
-				    MAKING_MAX);
+			service_log("vm %s: %u control VMs have ended while it was made: it is not started by itself",
+			            e->defined->config.name, MAKING_MAX);
 			manager_entry_leave(e);
 			e->state = MANAGER_CRASHED;
 		}
@@ -226,7 +229,7 @@ static void recover_making(void)
 static void recover_others(void)
 {
 	struct manager_entry *e;
-	bool taken[MANAGER_VMS_MAX] = {false};
+	bool taken[MANAGER_VMS_MAX] = { false };
 	unsigned place = 0;
 
 	for (unsigned i = 0; (e = manager_entry_at(i)) != NULL;) {
@@ -273,7 +276,8 @@ void vms_recover(void)
 	recover_making();
 }
 
-/* ---- The driver VM ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- The driver VM ----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* The slot that a mapping of the driver VM's is for; negative: it is for none. */
 static int slot_of(uint64_t gpa)
@@ -292,7 +296,7 @@ static bool is_claimed(uint64_t gpa)
 /* The driver VM forgets the guest in this slot, before any of its memory goes. */
 static void detach(uint32_t slot)
 {
-	struct channel_message m = {.kind = CHANNEL_DETACH, .slot = slot};
+	struct channel_message m = { .kind = CHANNEL_DETACH, .slot = slot };
 
 	driver_call(&m, CHANNEL_DETACHED, DETACH_NS);
 }
@@ -334,7 +338,8 @@ unsigned vms_go_on(void)
 	return go_on;
 }
 
-/* ---- Single things ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- Single things ----------------------------------------------------------------------------------------------------------------------
+ */
 
 void host_rest_get(struct host_rest *rest)
 {

@@ -3,11 +3,11 @@
 
 #include <string.h>
 
-#define OP_ZERO	   0x00u
-#define OP_ONE	   0x01u
-#define OP_NAME	   0x08u
-#define OP_BYTE	   0x0Au
-#define OP_WORD	   0x0Bu
+#define OP_ZERO    0x00u
+#define OP_ONE     0x01u
+#define OP_NAME    0x08u
+#define OP_BYTE    0x0Au
+#define OP_WORD    0x0Bu
 #define OP_DWORD   0x0Cu
 #define OP_PACKAGE 0x12u
 #define ROOT_CHAR  0x5Cu
@@ -73,8 +73,7 @@ static bool take_values(struct cursor c, struct s5 *out)
 	uint32_t a;
 	uint32_t b;
 
-	if (!take(&c, &op) || op != OP_PACKAGE || !skip_package_length(&c) || !take(&c, &elements) ||
-	    elements < 2)
+	if (!take(&c, &op) || op != OP_PACKAGE || !skip_package_length(&c) || !take(&c, &elements) || elements < 2)
 		return false;
 	if (!take_integer(&c, &a) || !take_integer(&c, &b) || a > SLP_TYP_MAX || b > SLP_TYP_MAX)
 		return false;
@@ -86,14 +85,13 @@ static bool take_values(struct cursor c, struct s5 *out)
 /* Whether the bytes before the name make it the target of a Name statement. */
 static bool is_name_statement(const uint8_t *aml, size_t name)
 {
-	return (name >= 1 && aml[name - 1] == OP_NAME) ||
-	       (name >= 2 && aml[name - 1] == ROOT_CHAR && aml[name - 2] == OP_NAME);
+	return (name >= 1 && aml[name - 1] == OP_NAME) || (name >= 2 && aml[name - 1] == ROOT_CHAR && aml[name - 2] == OP_NAME);
 }
 
 bool s5_find(const uint8_t *aml, size_t bytes, struct s5 *out)
 {
 	for (size_t at = 0; bytes >= 4 && at <= bytes - 4; at++) {
-		struct cursor after = {aml + at + 4, bytes - at - 4};
+		struct cursor after = { aml + at + 4, bytes - at - 4 };
 
 		if (memcmp(aml + at, "_S5_", 4) == 0 && is_name_statement(aml, at) && take_values(after, out))
 			return true;

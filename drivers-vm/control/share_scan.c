@@ -7,11 +7,11 @@
 #include <string.h>
 
 #define PAGE_BYTES    4096ull
-#define PACE_NS	      20000000ull
-#define TURN_NS	      2000000ull  /* of work at one go, */
-#define REST_NS	      4000000ull  /* and then others have theirs */
-#define PASS_NS	      500000000ull /* at least, from the beginning of one pass to that of the next */
-#define ABSENT_SHARE  16u	  /* so many pages that are not there, or shared already, cost as much as one that is looked at */
+#define PACE_NS       20000000ull
+#define TURN_NS       2000000ull   /* of work at one go, */
+#define REST_NS       4000000ull   /* and then others have theirs */
+#define PASS_NS       500000000ull /* at least, from the beginning of one pass to that of the next */
+#define ABSENT_SHARE  16u          /* so many pages that are not there, or shared already, cost as much as one that is looked at */
 #define ENTRIES_LEAST 0x4000ull
 #define ENTRIES_MOST  0x100000ull
 
@@ -20,11 +20,11 @@ static struct share_table table;
 static bool table_tried;
 static struct share_counts counts;
 static uint32_t tenant[CHANNEL_SLOTS]; /* numbers; 0: the slot's guest does not share */
-static uint32_t slot;	   /* where the pass is, */
-static uint64_t page;	   /* and on which page of its RAM */
-static uint64_t credit;	   /* in parts of a page: ABSENT_SHARE make one */
-static uint64_t filled_ns; /* credit was given up to then */
-static uint64_t pass_ns;   /* when the pass began */
+static uint32_t slot;                  /* where the pass is, */
+static uint64_t page;                  /* and on which page of its RAM */
+static uint64_t credit;                /* in parts of a page: ABSENT_SHARE make one */
+static uint64_t filled_ns;             /* credit was given up to then */
+static uint64_t pass_ns;               /* when the pass began */
 static uint64_t next_ns;
 
 void share_begin(const struct config *config)
@@ -103,7 +103,7 @@ const struct share_counts *share_count(void)
 
 static void look_at(uint64_t digest, uint64_t at)
 {
-	const struct share_place here = {.slot = slot, .page = (uint32_t)at};
+	const struct share_place here = { .slot = slot, .page = (uint32_t)at };
 	const struct guest *g = guest_at(slot);
 	struct share_place other;
 

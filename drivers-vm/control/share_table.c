@@ -5,7 +5,7 @@
 
 enum state {
 	EMPTY,
-	MET,	/* once, or its contents have changed since */
+	MET,    /* once, or its contents have changed since */
 	STABLE, /* twice with the same contents */
 	SHARED, /* the page that others were made one with */
 };
@@ -78,7 +78,7 @@ bool share_table_meet(struct share_table *table, uint64_t digest, uint32_t tenan
 	else if (own != NULL && own->key != key)
 		own->state = MET;
 	if (found != NULL && (found->state == SHARED || (own != NULL && own->state == STABLE))) {
-		*other = (struct share_place){.slot = found->slot, .page = found->page};
+		*other = (struct share_place){ .slot = found->slot, .page = found->page };
 		return true;
 	}
 	if (own == NULL) {

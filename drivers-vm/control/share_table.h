@@ -28,7 +28,7 @@ _Static_assert(sizeof(struct share_entry) == 16, "four in a line of the cache");
 
 struct share_table {
 	struct share_entry *entry; /* zeroed at first */
-	uint64_t buckets;	   /* a power of two */
+	uint64_t buckets;          /* a power of two */
 	uint8_t pass;
 };
 

@@ -1,7 +1,7 @@
 /*
  * Memory that outlives the control VM: records of what the kernel cannot tell its successor. Each record has two copies, of which the older
- * one is written and then made to count by one store, so that a control VM that ends after any instruction leaves the record as it was before
- * or as it is after. The successor believes a copy whose sum is right, and nothing else. Pure.
+ * one is written and then made to count by one store, so that a control VM that ends after any instruction leaves the record as it was
+ * before or as it is after. The successor believes a copy whose sum is right, and nothing else. Pure.
  */
 #ifndef DRIVERS_VM_CONTROL_SURVIVOR_H
 #define DRIVERS_VM_CONTROL_SURVIVOR_H
@@ -16,11 +16,11 @@
 #include <stdint.h>
 
 enum survivor_kind {
-	SURVIVOR_HOST,	 /* one: driver VM, port, and other single things */
+	SURVIVOR_HOST,    /* one: driver VM, port, and other single things */
 	SURVIVOR_DEVICES, /* one: those of the machine */
-	SURVIVOR_STORE,	 /* one: all values (store.h) */
-	SURVIVOR_IMAGES, /* one: those that were uploaded */
-	SURVIVOR_VM,	 /* by the VM's place */
+	SURVIVOR_STORE,   /* one: all values (store.h) */
+	SURVIVOR_IMAGES,  /* one: those that were uploaded */
+	SURVIVOR_VM,      /* by the VM's place */
 	SURVIVOR_KINDS,
 };
 
@@ -35,8 +35,8 @@ struct survivor_head {
 	uint64_t making;       /* place + 1 of the VM that is being made, 0: none; and ... */
 	uint64_t making_died;  /* ... so many control VMs have died of making it, one after the other */
 	uint64_t started_all;  /* 1: the VMs of hilum.toml were started */
-	uint64_t clean;	       /* so many times everything was begun afresh */
-	uint64_t vms;	       /* the records of so many VMs, from place 0 on, have memory */
+	uint64_t clean;        /* so many times everything was begun afresh */
+	uint64_t vms;          /* the records of so many VMs, from place 0 on, have memory */
 };
 
 /* Of the memory, whole pages. */
@@ -56,7 +56,8 @@ struct survivor_head *survivor_head(void);
 struct event_ring *survivor_events(void);
 struct audit_rings *survivor_audit(void);
 
-/* Replaces a record; zero bytes: there is none. Nothing happens if it is the same as before. `bytes` is at most what its kind has room for. */
+/* Replaces a record; zero bytes: there is none. Nothing happens if it is the same as before. `bytes` is at most what its kind has room for.
+ */
 void survivor_put(enum survivor_kind kind, unsigned index, const void *from, size_t bytes);
 /* The same for one that is written in place: room for `bytes`, then, when they are there, the commit. NULL: there is no room. */
 void *survivor_begin(enum survivor_kind kind, unsigned index, size_t bytes);

@@ -62,21 +62,19 @@ struct toml_value *toml_find_text(const struct toml_value *table, struct toml_te
 
 const struct toml_value *toml_find(const struct toml_value *table, const char *key)
 {
-	return toml_find_text(table, (struct toml_text){key, strlen(key)});
+	return toml_find_text(table, (struct toml_text){ key, strlen(key) });
 }
 
 const char *toml_type_name(enum toml_type type)
 {
-	static const char *const names[] = {"a string", "an integer", "a float", "a boolean",
-					    "a date",	"an array",   "a table"};
+	static const char *const names[] = { "a string", "an integer", "a float", "a boolean", "a date", "an array", "a table" };
 
 	return names[type];
 }
 
 static bool is_bare(int c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-	       c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
 }
 
 static bool parse_key_part(struct toml_parser *p, struct toml_text *out)
@@ -106,8 +104,7 @@ bool toml_parse_key(struct toml_parser *p, struct toml_text *part, unsigned *cou
 	return toml_fail(p, "a dotted key of more than %u parts", TOML_DEPTH_MAX);
 }
 
-static struct toml_value *add_table(struct toml_parser *p, struct toml_value *parent, struct toml_text key,
-				    uint32_t flags)
+static struct toml_value *add_table(struct toml_parser *p, struct toml_value *parent, struct toml_text key, uint32_t flags)
 {
 	struct toml_value *table = toml_new_value(p, TOML_TABLE);
 
@@ -214,7 +211,7 @@ static struct toml_value *append_table(struct toml_parser *p, struct toml_value 
 		fail_key(p, key, "already defined as something else");
 		return NULL;
 	}
-	return add_table(p, array, (struct toml_text){"", 0}, TOML_FLAG_EXPLICIT);
+	return add_table(p, array, (struct toml_text){ "", 0 }, TOML_FLAG_EXPLICIT);
 }
 
 /* [a.b] or [[a.b]]; the cursor is at the first bracket. */
@@ -236,8 +233,7 @@ static struct toml_value *parse_header(struct toml_parser *p, struct toml_value 
 	for (unsigned i = 0; i + 1 < count && table != NULL; i++)
 		table = enter_header(p, table, part[i]);
 	if (table != NULL)
-		table = of_tables ? append_table(p, table, part[count - 1])
-				  : define_table(p, table, part[count - 1]);
+		table = of_tables ? append_table(p, table, part[count - 1]) : define_table(p, table, part[count - 1]);
 	p->at += brackets;
 	return table;
 }
@@ -273,10 +269,9 @@ static bool parse_document(struct toml_parser *p, struct toml_value *root)
 	}
 }
 
-struct toml_value *toml_parse(const char *text, size_t length, struct toml_arena *arena,
-			      struct toml_error *error)
+struct toml_value *toml_parse(const char *text, size_t length, struct toml_arena *arena, struct toml_error *error)
 {
-	struct toml_parser p = {.text = text, .length = length, .line = 1, .arena = arena, .error = error};
+	struct toml_parser p = { .text = text, .length = length, .line = 1, .arena = arena, .error = error };
 	struct toml_value *root = toml_new_value(&p, TOML_TABLE);
 
 	return root != NULL && parse_document(&p, root) ? root : NULL;

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TOML_DEPTH_MAX	 32u /* nested arrays and inline tables, and parts of a dotted key */
+#define TOML_DEPTH_MAX   32u /* nested arrays and inline tables, and parts of a dotted key */
 #define TOML_MESSAGE_MAX 120
 
 enum toml_type {
@@ -32,11 +32,11 @@ struct toml_text {
 
 struct toml_value {
 	enum toml_type type;
-	uint32_t line;	 /* of the value, from 1; for a table, of its header or first key */
+	uint32_t line;   /* of the value, from 1; for a table, of its header or first key */
 	uint32_t column; /* in bytes, from 1 */
 	uint32_t key_line;
-	uint32_t flags;		 /* the parser's own */
-	struct toml_text key;	 /* inside a table; empty in an array */
+	uint32_t flags;          /* the parser's own */
+	struct toml_text key;    /* inside a table; empty in an array */
 	struct toml_value *next; /* sibling, in the order of the file */
 	union {
 		struct toml_text text; /* string, float, datetime */
@@ -65,8 +65,7 @@ struct toml_error {
  * Parses text[0 .. length) and returns the root table, which lives as long as the arena's memory; or NULL
  * with *error filled: what is wrong first, and where. Running out of arena is an error too.
  */
-struct toml_value *toml_parse(const char *text, size_t length, struct toml_arena *arena,
-			      struct toml_error *error);
+struct toml_value *toml_parse(const char *text, size_t length, struct toml_arena *arena, struct toml_error *error);
 
 /* The value under `key` in a table, or NULL. */
 const struct toml_value *toml_find(const struct toml_value *table, const char *key);

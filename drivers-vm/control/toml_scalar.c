@@ -13,8 +13,8 @@ struct scalar {
 
 static bool is_scalar_character(int c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
-	       c == '-' || c == '_' || c == '.' || c == ':';
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '-' || c == '_' || c == '.' ||
+	       c == ':';
 }
 
 static bool is_digit(int c)
@@ -37,9 +37,7 @@ static bool take(struct scalar *s, int c)
 
 static int digit_in_base(int c, unsigned base)
 {
-	int value = is_digit(c)				     ? c - '0'
-		    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-							     : 99;
+	int value = is_digit(c) ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : 99;
 
 	return value < (int)base ? value : -1;
 }
@@ -54,8 +52,7 @@ static bool take_digits(struct scalar *s, unsigned base, uint64_t *value, bool *
 
 		if (digit < 0)
 			return true;
-		if (__builtin_mul_overflow(*value, base, value) ||
-		    __builtin_add_overflow(*value, (unsigned)digit, value))
+		if (__builtin_mul_overflow(*value, base, value) || __builtin_add_overflow(*value, (unsigned)digit, value))
 			*overflow = true;
 		s->at++;
 		if (peek(s) == '_') {
@@ -66,8 +63,7 @@ static bool take_digits(struct scalar *s, unsigned base, uint64_t *value, bool *
 	}
 }
 
-static bool set_integer(struct toml_parser *p, struct toml_value *out, uint64_t magnitude, bool negative,
-			bool overflow)
+static bool set_integer(struct toml_parser *p, struct toml_value *out, uint64_t magnitude, bool negative, bool overflow)
 {
 	uint64_t limit = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
 
@@ -148,7 +144,7 @@ static bool take_field(struct scalar *s, unsigned count, unsigned low, unsigned 
 
 static unsigned days_in_month(unsigned year, unsigned month)
 {
-	static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	static const uint8_t days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
 	return days[month - 1] + (month == 2 && leap ? 1u : 0u);
@@ -158,8 +154,8 @@ static bool take_date(struct scalar *s)
 {
 	unsigned year, month, day;
 
-	return take_field(s, 4, 0, 9999, &year) && take(s, '-') && take_field(s, 2, 1, 12, &month) &&
-	       take(s, '-') && take_field(s, 2, 1, days_in_month(year, month), &day);
+	return take_field(s, 4, 0, 9999, &year) && take(s, '-') && take_field(s, 2, 1, 12, &month) && take(s, '-') &&
+	       take_field(s, 2, 1, days_in_month(year, month), &day);
 }
 
 /* Seconds may be 60: RFC 3339, section 5.6, allows leap seconds. */
@@ -167,8 +163,8 @@ static bool take_time(struct scalar *s)
 {
 	unsigned field;
 
-	if (!take_field(s, 2, 0, 23, &field) || !take(s, ':') || !take_field(s, 2, 0, 59, &field) ||
-	    !take(s, ':') || !take_field(s, 2, 0, 60, &field))
+	if (!take_field(s, 2, 0, 23, &field) || !take(s, ':') || !take_field(s, 2, 0, 59, &field) || !take(s, ':') ||
+	    !take_field(s, 2, 0, 60, &field))
 		return false;
 	if (!take(s, '.'))
 		return true;
@@ -200,8 +196,7 @@ static bool parse_datetime(struct toml_parser *p, struct scalar s, struct toml_v
 	} else {
 		ok = take_date(&s);
 		if (ok && s.at != s.end)
-			ok = (take(&s, 'T') || take(&s, 't') || take(&s, ' ')) && take_time(&s) &&
-			     take_offset(&s);
+			ok = (take(&s, 'T') || take(&s, 't') || take(&s, ' ')) && take_time(&s) && take_offset(&s);
 	}
 	return (ok && s.at == s.end) || toml_fail(p, "malformed date or time");
 }
@@ -209,8 +204,8 @@ static bool parse_datetime(struct toml_parser *p, struct scalar s, struct toml_v
 /* Four digits and a dash: no number begins so, but 626e-34 has a dash in the same place. */
 static bool looks_like_date(const struct scalar *s)
 {
-	return s->end - s->at > 4 && is_digit(s->at[0]) && is_digit(s->at[1]) && is_digit(s->at[2]) &&
-	       is_digit(s->at[3]) && s->at[4] == '-';
+	return s->end - s->at > 4 && is_digit(s->at[0]) && is_digit(s->at[1]) && is_digit(s->at[2]) && is_digit(s->at[3]) &&
+	       s->at[4] == '-';
 }
 
 static bool classify(struct toml_parser *p, struct scalar s, struct toml_value *out)
@@ -236,14 +231,13 @@ bool toml_parse_scalar(struct toml_parser *p, struct toml_value *out)
 	while (is_scalar_character(toml_peek(p, length)))
 		length++;
 	/* A space may join a date to its time. */
-	if (length == DATE_LENGTH && p->text[p->at + 4] == '-' && toml_peek(p, length) == ' ' &&
-	    is_digit(toml_peek(p, length + 1))) {
+	if (length == DATE_LENGTH && p->text[p->at + 4] == '-' && toml_peek(p, length) == ' ' && is_digit(toml_peek(p, length + 1))) {
 		length++;
 		while (is_scalar_character(toml_peek(p, length)))
 			length++;
 	}
-	struct scalar s = {p->text + p->at, p->text + p->at + length};
-	struct toml_text text = {s.at, length};
+	struct scalar s = { p->text + p->at, p->text + p->at + length };
+	struct toml_text text = { s.at, length };
 
 	if (length == 0)
 		return toml_fail(p, "a value is expected here");

@@ -24,8 +24,7 @@ static bool put_code_point(struct toml_parser *p, uint32_t code)
 	if (code < 0x800)
 		return put_byte(p, (char)(0xC0 | code >> 6)) && put_byte(p, (char)(0x80 | (code & 0x3F)));
 	if (code < 0x10000)
-		return put_byte(p, (char)(0xE0 | code >> 12)) &&
-		       put_byte(p, (char)(0x80 | (code >> 6 & 0x3F))) &&
+		return put_byte(p, (char)(0xE0 | code >> 12)) && put_byte(p, (char)(0x80 | (code >> 6 & 0x3F))) &&
 		       put_byte(p, (char)(0x80 | (code & 0x3F)));
 	return put_byte(p, (char)(0xF0 | code >> 18)) && put_byte(p, (char)(0x80 | (code >> 12 & 0x3F))) &&
 	       put_byte(p, (char)(0x80 | (code >> 6 & 0x3F))) && put_byte(p, (char)(0x80 | (code & 0x3F)));
@@ -136,7 +135,7 @@ static bool parse_piece(struct toml_parser *p, const struct string_form *form)
 
 bool toml_parse_string(struct toml_parser *p, bool multiline_allowed, struct toml_text *out)
 {
-	struct string_form form = {.quote = p->text[p->at], .literal = p->text[p->at] == '\''};
+	struct string_form form = { .quote = p->text[p->at], .literal = p->text[p->at] == '\'' };
 	size_t start = p->arena->used;
 
 	form.multiline = toml_starts_with(p, form.quote, 3);

@@ -27,12 +27,9 @@ void toml_skip_blanks(struct toml_parser *p)
  */
 static unsigned utf8_length(const struct toml_parser *p)
 {
-	static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
 	int lead = toml_peek(p, 0);
-	unsigned length = (lead & 0xE0) == 0xC0	  ? 2
-			  : (lead & 0xF0) == 0xE0 ? 3
-			  : (lead & 0xF8) == 0xF0 ? 4
-						  : 0;
+	unsigned length = (lead & 0xE0) == 0xC0 ? 2 : (lead & 0xF0) == 0xE0 ? 3 : (lead & 0xF8) == 0xF0 ? 4 : 0;
 	uint32_t code = (uint32_t)lead & (0x7Fu >> length);
 
 	for (unsigned i = 1; i < length; i++) {
@@ -53,8 +50,7 @@ bool toml_take_character(struct toml_parser *p)
 	unsigned length = 1;
 
 	if ((c < 0x20 && c != '\t') || c == 0x7F)
-		return toml_fail(p, c < 0 ? "the document ends too early" : "control character 0x%02x",
-				 (unsigned)c);
+		return toml_fail(p, c < 0 ? "the document ends too early" : "control character 0x%02x", (unsigned)c);
 	if (c >= 0x80)
 		length = utf8_length(p);
 	if (length == 0)

@@ -1,6 +1,6 @@
 /*
- * See vulnerabilities.h. Which defect a CPU has it says itself, in IA32_ARCH_CAPABILITIES; one of Intel's that says nothing is taken to have
- * it. docs/isolation.md has the reasons for what is said of Hilum.
+ * See vulnerabilities.h. Which defect a CPU has it says itself, in IA32_ARCH_CAPABILITIES; one of Intel's that says nothing is taken to
+ * have it. docs/isolation.md has the reasons for what is said of Hilum.
  */
 #include "drivers-vm/control/vulnerabilities.h"
 
@@ -65,7 +65,9 @@ static void l1tf(const struct facts *f, char *text)
 	else if (says(f, HILUM_ARCH_SKIP_L1D))
 		put(text, "%s", "Mitigation: VMX: flush not necessary");
 	else
-		put(text, defends(f, HILUM_DEFENCE_L1D_FLUSH) ? "Mitigation: VMX: cache flushes at changes of VM, %s" : "Vulnerable: no microcode, %s",
+		put(text,
+		    defends(f, HILUM_DEFENCE_L1D_FLUSH) ? "Mitigation: VMX: cache flushes at changes of VM, %s"
+		                                        : "Vulnerable: no microcode, %s",
 		    threads(f));
 }
 
@@ -101,15 +103,20 @@ static void srso(const struct facts *f, char *text)
 {
 	bool affected = !f->cpu->intel && (f->cpu->family == 0x17 || f->cpu->family == 0x18 || f->cpu->family == 0x19);
 
-	put(text, "%s", !affected ? NOT_AFFECTED : defends(f, HILUM_DEFENCE_IBPB) ? "Vulnerable: IBPB between guests only" : "Vulnerable: no microcode");
+	put(text, "%s",
+	    !affected                        ? NOT_AFFECTED
+	    : defends(f, HILUM_DEFENCE_IBPB) ? "Vulnerable: IBPB between guests only"
+	                                     : "Vulnerable: no microcode");
 }
 
 static void ssb(const struct facts *f, char *text)
 {
 	bool affected = f->cpu->intel ? !says(f, HILUM_ARCH_SSB_NO) : !(f->health->leaf8_ebx & HILUM_LEAF8_SSB_NO);
 
-	put(text, "%s", !affected ? NOT_AFFECTED :
-			defends(f, HILUM_DEFENCE_SSBD) ? "Mitigation: Speculative Store Bypass disabled by guests" : "Vulnerable");
+	put(text, "%s",
+	    !affected                        ? NOT_AFFECTED
+	    : defends(f, HILUM_DEFENCE_SSBD) ? "Mitigation: Speculative Store Bypass disabled by guests"
+	                                     : "Vulnerable");
 }
 
 static void spectre_v1(const struct facts *f, char *text)
@@ -123,8 +130,8 @@ static void spectre_v2(const struct facts *f, char *text)
 	const char *ibrs = !defends(f, HILUM_DEFENCE_IBRS) ? "" : f->cpu->intel ? " / Enhanced IBRS" : " / Automatic IBRS";
 
 	snprintf(text, VULNERABILITY_TEXT_BYTES, "%s: Retpolines%s%s%s", defends(f, HILUM_DEFENCE_IBPB) ? "Mitigation" : "Vulnerable", ibrs,
-		 defends(f, HILUM_DEFENCE_IBPB) ? "; IBPB: between guests" : "; no IBPB: no microcode",
-		 defends(f, HILUM_DEFENCE_RSB) ? "; RSB filling" : "");
+	         defends(f, HILUM_DEFENCE_IBPB) ? "; IBPB: between guests" : "; no IBPB: no microcode",
+	         defends(f, HILUM_DEFENCE_RSB) ? "; RSB filling" : "");
 }
 
 static void srbds(const struct facts *f, char *text)
@@ -163,7 +170,7 @@ const char *vulnerability_name(unsigned index)
 }
 
 void vulnerability_describe(unsigned index, const struct hilum_host_health *health, const struct vulnerability_cpu *cpu,
-			    char text[VULNERABILITY_TEXT_BYTES])
+                            char text[VULNERABILITY_TEXT_BYTES])
 {
 	const struct facts f = { health, cpu };
 

@@ -10,13 +10,13 @@
 struct vulnerability_cpu {
 	bool intel;
 	bool core_scheduling; /* hyper-threads of a core run one VM only */
-	uint32_t family;    /* of AMD's */
+	uint32_t family;      /* of AMD's */
 };
 
 /* By index, in alphabetical order; NULL past the last. */
 const char *vulnerability_name(unsigned index);
 /* "Not affected", "Vulnerable..." or "Mitigation: ...". */
 void vulnerability_describe(unsigned index, const struct hilum_host_health *health, const struct vulnerability_cpu *cpu,
-			    char text[VULNERABILITY_TEXT_BYTES]);
+                            char text[VULNERABILITY_TEXT_BYTES]);
 
 #endif

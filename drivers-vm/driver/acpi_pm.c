@@ -5,17 +5,17 @@
 
 #include "drivers-vm/lib/platform.h"
 
-#define SLEEP_CONTROL_SLP_EN	0x20u
-#define SLEEP_CONTROL_SLP_TYP	0x1Cu
+#define SLEEP_CONTROL_SLP_EN    0x20u
+#define SLEEP_CONTROL_SLP_TYP   0x1Cu
 #define SLEEP_CONTROL_TYP_SHIFT 2
 
 #define CF9_RST_CPU 0x04u
 #define CF9_MASK    0x0Eu
 
 #define PORT92_INIT_NOW 0x01u
-#define PORT92_A20	0x02u
+#define PORT92_A20      0x02u
 
-#define KBC_STATUS_OBF	  0x01u
+#define KBC_STATUS_OBF    0x01u
 #define KBC_STATUS_SYSTEM 0x04u
 #define KBC_STATUS_UNLOCK 0x10u
 

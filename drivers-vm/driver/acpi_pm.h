@@ -8,17 +8,17 @@
 
 #include "drivers-vm/driver/model_host.h"
 
-#define ACPI_PM_KBC_DATA_PORT	 0x60u
+#define ACPI_PM_KBC_DATA_PORT    0x60u
 #define ACPI_PM_KBC_COMMAND_PORT 0x64u
-#define ACPI_PM_PORT92		 0x92u
-#define ACPI_PM_CF9_PORT	 0xCF9u
+#define ACPI_PM_PORT92           0x92u
+#define ACPI_PM_CF9_PORT         0xCF9u
 
 struct acpi_pm {
 	const struct model_host *host;
 	uint8_t sleep_control, cf9, port92;
-	uint8_t kbc_mode;	  /* the 8042's command byte */
-	uint8_t kbc_output;	  /* its output buffer, */
-	bool kbc_output_full;	  /* and whether it holds an answer */
+	uint8_t kbc_mode;         /* the 8042's command byte */
+	uint8_t kbc_output;       /* its output buffer, */
+	bool kbc_output_full;     /* and whether it holds an answer */
 	uint8_t kbc_data_command; /* the command that the next byte at port 60h belongs to, 0 if none */
 };
 

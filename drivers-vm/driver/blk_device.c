@@ -47,8 +47,7 @@ enum blk_status blk_request_check(const struct blk_device *device, const struct 
 		return request->sector == 0 && request->sectors == 0 ? BLK_OK : BLK_IO_ERROR;
 	if (operation != BLK_READ && device->read_only)
 		return BLK_IO_ERROR;
-	if (request->sectors == 0 || request->sector > device->sectors ||
-	    request->sectors > device->sectors - request->sector)
+	if (request->sectors == 0 || request->sector > device->sectors || request->sectors > device->sectors - request->sector)
 		return BLK_IO_ERROR;
 	return !moves_data(operation) || data_fits(device, request) ? BLK_OK : BLK_IO_ERROR;
 }
@@ -61,7 +60,7 @@ static void note_status(struct blk_request *request, enum blk_status status)
 
 bool blk_read_wait(struct blk_device *device, uint64_t sector, uint64_t sectors, void *to)
 {
-	const struct io_segment segment = {to, (uint32_t)(sectors * BLK_SECTOR_BYTES)};
+	const struct io_segment segment = { to, (uint32_t)(sectors * BLK_SECTOR_BYTES) };
 	struct blk_request request = {
 		.operation = BLK_READ,
 		.sector = sector,

@@ -66,8 +66,8 @@ struct blk_device {
 	const struct blk_device_ops *ops;
 	uint64_t sectors;
 	uint32_t physical_block_bytes; /* a power of two from 512: writes of whole ones are cheap */
-	unsigned segments_max;	       /* of a request; 0: any number */
-	uint64_t sectors_max;	       /* of a READ or WRITE; 0: any number */
+	unsigned segments_max;         /* of a request; 0: any number */
+	uint64_t sectors_max;          /* of a READ or WRITE; 0: any number */
 	bool read_only, flushes, discards, writes_zeroes;
 	char serial[BLK_SERIAL_BYTES];
 };

@@ -28,7 +28,7 @@ static enum blk_status submit(struct blk_device *device, struct blk_request *req
 
 void blk_ram_init(struct blk_ram *disk, void *memory, uint64_t bytes, bool read_only)
 {
-	static const struct blk_device_ops ops = {.submit = submit};
+	static const struct blk_device_ops ops = { .submit = submit };
 
 	*disk = (struct blk_ram){
 		.device =

@@ -116,8 +116,7 @@ static void ring_put(struct console_source *source, const uint8_t *bytes, size_t
 
 static uint32_t ring_last_screen(const struct console_source *source)
 {
-	uint32_t oldest =
-		source->written > CONSOLE_MUX_RING_BYTES ? source->written - CONSOLE_MUX_RING_BYTES : 0;
+	uint32_t oldest = source->written > CONSOLE_MUX_RING_BYTES ? source->written - CONSOLE_MUX_RING_BYTES : 0;
 	uint32_t at = source->written;
 	unsigned lines = 0;
 
@@ -170,8 +169,7 @@ static void announce(struct console_mux *mux)
 	if (next_source(mux, mux->shown) == mux->shown)
 		snprintf(text, sizeof(text), "(hilum) showing %s\r\n", shown);
 	else
-		snprintf(text, sizeof(text), "(hilum) showing %s; Ctrl-A three times shows %s\r\n", shown,
-			 next);
+		snprintf(text, sizeof(text), "(hilum) showing %s; Ctrl-A three times shows %s\r\n", shown, next);
 	line_put_text(mux, text);
 }
 
@@ -253,7 +251,7 @@ void console_mux_output(struct console_mux *mux, unsigned guest, const uint8_t *
 
 static void log_put_line(struct console_mux *mux)
 {
-	static const uint8_t end[2] = {'\r', '\n'};
+	static const uint8_t end[2] = { '\r', '\n' };
 
 	ring_put(&mux->source[CONSOLE_MUX_LOG], mux->log_line, mux->log_count);
 	ring_put(&mux->source[CONSOLE_MUX_LOG], end, sizeof(end));

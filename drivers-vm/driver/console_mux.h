@@ -11,19 +11,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONSOLE_MUX_GUESTS     512u
-#define CONSOLE_MUX_LOG	       CONSOLE_MUX_GUESTS /* the log's number among the sources */
-#define CONSOLE_MUX_SOURCES    (CONSOLE_MUX_GUESTS + 1)
-#define CONSOLE_MUX_LOG_NAME   "hilum"
-#define CONSOLE_MUX_NAME_BYTES 32u
-#define CONSOLE_MUX_RING_BYTES 4096u /* kept of each source; a power of two */
-#define CONSOLE_MUX_LINE_BYTES 512u   /* longer lines of the log are cut in pieces */
-#define CONSOLE_MUX_PART_BYTES                                                                               \
-	256u /* an unfinished line up to this length is shown again after a line of the log */
+#define CONSOLE_MUX_GUESTS      512u
+#define CONSOLE_MUX_LOG         CONSOLE_MUX_GUESTS /* the log's number among the sources */
+#define CONSOLE_MUX_SOURCES     (CONSOLE_MUX_GUESTS + 1)
+#define CONSOLE_MUX_LOG_NAME    "hilum"
+#define CONSOLE_MUX_NAME_BYTES  32u
+#define CONSOLE_MUX_RING_BYTES  4096u /* kept of each source; a power of two */
+#define CONSOLE_MUX_LINE_BYTES  512u  /* longer lines of the log are cut in pieces */
+#define CONSOLE_MUX_PART_BYTES  256u  /* an unfinished line up to this length is shown again after a line of the log */
 #define CONSOLE_MUX_INPUT_BYTES 1024u /* typed ahead of the guest; a power of two */
-#define CONSOLE_MUX_SCREEN	24u   /* lines shown again when a source comes on show */
+#define CONSOLE_MUX_SCREEN      24u   /* lines shown again when a source comes on show */
 
-#define CONSOLE_MUX_SWITCH_KEY	 0x01u /* Ctrl-A */
+#define CONSOLE_MUX_SWITCH_KEY   0x01u /* Ctrl-A */
 #define CONSOLE_MUX_SWITCH_COUNT 3u
 
 /* Takes all of it. */
@@ -33,17 +32,17 @@ struct console_source {
 	bool present;
 	char name[CONSOLE_MUX_NAME_BYTES];
 	uint32_t written; /* bytes ever put in the ring */
-	uint8_t *ring; /* CONSOLE_MUX_RING_BYTES, or NULL: nothing was written yet, or there was no memory for it */
+	uint8_t *ring;    /* CONSOLE_MUX_RING_BYTES, or NULL: nothing was written yet, or there was no memory for it */
 };
 
 struct console_mux {
 	console_mux_write line_write;
 	void *ctx;
-	unsigned shown;			     /* source on show */
+	unsigned shown;                      /* source on show */
 	char wanted[CONSOLE_MUX_NAME_BYTES]; /* comes on show when it appears; empty: whichever comes first */
 	/* What the terminal shows in its last line. */
 	bool line_empty;
-	bool escapes;	 /* the source on show has sent control sequences */
+	bool escapes;    /* the source on show has sent control sequences */
 	bool part_whole; /* `part` holds all of the unfinished line */
 	size_t part_count;
 	uint8_t part[CONSOLE_MUX_PART_BYTES];

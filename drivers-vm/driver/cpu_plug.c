@@ -3,7 +3,7 @@
 
 void cpu_plug_init(struct cpu_plug *plug, const struct model_host *host, uint64_t present)
 {
-	*plug = (struct cpu_plug){.host = host, .present = present};
+	*plug = (struct cpu_plug){ .host = host, .present = present };
 }
 
 void cpu_plug_adopt(struct cpu_plug *plug, const struct cpu_plug *old)

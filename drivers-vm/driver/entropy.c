@@ -7,7 +7,7 @@
 
 #define RDRAND_BIT 30u /* CPUID 1, ECX */
 #define RDSEED_BIT 18u /* CPUID 7, EBX */
-#define TRIES	   100u
+#define TRIES      100u
 
 enum source { UNKNOWN, NONE, RDRAND, RDSEED };
 

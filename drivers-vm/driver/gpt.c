@@ -53,9 +53,8 @@ static uint32_t crc32(uint32_t crc, const uint8_t *bytes, size_t count)
 
 static void guid_text(const uint8_t *g, char text[GPT_UUID_BYTES])
 {
-	snprintf(text, GPT_UUID_BYTES, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-		 g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13],
-		 g[14], g[15]);
+	snprintf(text, GPT_UUID_BYTES, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", g[3], g[2], g[1], g[0], g[5],
+	         g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -149,32 +148,29 @@ static bool read_header(struct blk_device *device, uint64_t lba, struct gpt_head
 	if (!blk_read_wait(device, lba, 1, buffer))
 		return false;
 	memcpy(h, buffer, sizeof(*h));
-	if (h->signature != SIGNATURE || h->revision != REVISION ||
-	    h->header_bytes < offsetof(struct gpt_header, end) || h->header_bytes > BLK_SECTOR_BYTES)
+	if (h->signature != SIGNATURE || h->revision != REVISION || h->header_bytes < offsetof(struct gpt_header, end) ||
+	    h->header_bytes > BLK_SECTOR_BYTES)
 		return false;
 	memset(buffer + offsetof(struct gpt_header, header_crc), 0, sizeof(h->header_crc));
 	crc = ~crc32(~0u, buffer, h->header_bytes);
 	if (crc != h->header_crc || h->my_lba != lba || h->entries == 0 || h->entries > GPT_ENTRIES_MAX)
 		return false;
 	return h->entry_bytes >= sizeof(struct gpt_entry) && h->entry_bytes <= GPT_ENTRY_BYTES_MAX &&
-	       (h->entry_bytes & (h->entry_bytes - 1)) == 0 && h->first_usable <= h->last_usable &&
-	       h->last_usable < device->sectors;
+	       (h->entry_bytes & (h->entry_bytes - 1)) == 0 && h->first_usable <= h->last_usable && h->last_usable < device->sectors;
 }
 
 static bool read_table(struct blk_device *device, uint64_t lba, struct gpt_header *h, struct search *s)
 {
-	*s = (struct search){.wanted = s->wanted, .header = h};
+	*s = (struct search){ .wanted = s->wanted, .header = h };
 	return read_header(device, lba, h) && read_entries(device, s);
 }
 
-const char *gpt_find(struct blk_device *device, const struct gpt_wanted *wanted, uint64_t *first,
-		     uint64_t *sectors)
+const char *gpt_find(struct blk_device *device, const struct gpt_wanted *wanted, uint64_t *first, uint64_t *sectors)
 {
 	struct gpt_header header;
-	struct search s = {.wanted = wanted};
+	struct search s = { .wanted = wanted };
 
-	if (device->sectors < 3 ||
-	    (!read_table(device, 1, &header, &s) && !read_table(device, device->sectors - 1, &header, &s)))
+	if (device->sectors < 3 || (!read_table(device, 1, &header, &s) && !read_table(device, device->sectors - 1, &header, &s)))
 		return "it has no valid GUID partition table";
 	if (s.found == 0)
 		return "it has no such partition";
@@ -208,7 +204,7 @@ static void poll(struct blk_device *device)
 
 void blk_part_init(struct blk_part *part, struct blk_device *whole, uint64_t first, uint64_t sectors)
 {
-	static const struct blk_device_ops ops = {.submit = submit, .poll = poll};
+	static const struct blk_device_ops ops = { .submit = submit, .poll = poll };
 
 	part->device = *whole;
 	part->device.ops = &ops;

@@ -10,21 +10,21 @@
 #include <stdlib.h>
 
 #define CLASS_AHCI 0x010601u
-#define ABAR	   5u
+#define ABAR       5u
 
 enum { CAP = 0x00, GHC = 0x04, IS = 0x08, PI = 0x0C, CAP2 = 0x24, BOHC = 0x28, PORTS = 0x100 };
-#define CAP_64BIT	(1u << 31)
-#define GHC_RESET	(1u << 0)
-#define GHC_INTERRUPTS	(1u << 1)
-#define GHC_AHCI	(1u << 31)
-#define CAP2_HANDOFF	(1u << 0)
-#define BOHC_FIRMWARE	(1u << 0)
-#define BOHC_OWN	(1u << 1)
-#define BOHC_BUSY	(1u << 4)
-#define SIGNATURE_DISK	0x00000101u
-#define HANDOFF_NS	2000000000ull /* 10.6.3 */
-#define RESET_NS	1000000000ull /* 10.4.3 */
-#define GONE		UINT32_MAX
+#define CAP_64BIT      (1u << 31)
+#define GHC_RESET      (1u << 0)
+#define GHC_INTERRUPTS (1u << 1)
+#define GHC_AHCI       (1u << 31)
+#define CAP2_HANDOFF   (1u << 0)
+#define BOHC_FIRMWARE  (1u << 0)
+#define BOHC_OWN       (1u << 1)
+#define BOHC_BUSY      (1u << 4)
+#define SIGNATURE_DISK 0x00000101u
+#define HANDOFF_NS     2000000000ull /* 10.6.3 */
+#define RESET_NS       1000000000ull /* 10.4.3 */
+#define GONE           UINT32_MAX
 
 static bool matches(const struct host_pci *pci)
 {
@@ -220,12 +220,12 @@ static bool bring_up(struct ahci *ahci, unsigned event)
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	static const struct host_device_ops ops = {.interrupt = interrupt, .check = check};
+	static const struct host_device_ops ops = { .interrupt = interrupt, .check = check };
 	struct ahci *ahci = calloc(1, sizeof(*ahci));
 
 	if (ahci == NULL)
 		return NULL;
-	ahci->device = (struct host_device){&ops, pci};
+	ahci->device = (struct host_device){ &ops, pci };
 	if (bring_up(ahci, event))
 		return &ahci->device;
 	host_pci_enable(pci, false, false);
@@ -233,4 +233,4 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 	return NULL;
 }
 
-const struct host_driver host_ahci_driver = {.name = "ahci", .matches = matches, .start = start};
+const struct host_driver host_ahci_driver = { .name = "ahci", .matches = matches, .start = start };

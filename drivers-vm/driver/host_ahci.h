@@ -11,8 +11,8 @@
 
 #include <assert.h>
 
-#define AHCI_PORTS	    32u
-#define AHCI_SLOTS	    32u
+#define AHCI_PORTS          32u
+#define AHCI_SLOTS          32u
 #define AHCI_TRANSFER_BYTES 0x100000u /* of one command at most */
 
 /* Port registers: 3.3. */
@@ -31,9 +31,9 @@ enum {
 	AHCI_PX_CI = 0x38,
 	AHCI_PX_BYTES = 0x80,
 };
-#define AHCI_CMD_START	     (1u << 0)
+#define AHCI_CMD_START       (1u << 0)
 #define AHCI_CMD_SPIN_UP     (1u << 1)
-#define AHCI_CMD_POWER	     (1u << 2)
+#define AHCI_CMD_POWER       (1u << 2)
 #define AHCI_CMD_FIS_RECEIVE (1u << 4)
 #define AHCI_CMD_RUNNING     (1u << 15)
 
@@ -42,16 +42,16 @@ struct ahci_command {
 	uint64_t sector;
 	uint16_t sectors; /* of the count field */
 	uint8_t opcode;
-	bool write; /* to the device */
+	bool write;       /* to the device */
 	uint16_t entries; /* of its table */
 };
 
 enum ahci_state {
-	AHCI_STOPPED,	/* nothing is done, nor will be */
-	AHCI_STOPPING,	/* the engine that takes commands is to stop */
+	AHCI_STOPPED,   /* nothing is done, nor will be */
+	AHCI_STOPPING,  /* the engine that takes commands is to stop */
 	AHCI_RESETTING, /* the link is held in reset */
-	AHCI_COMING,	/* the disk is to report */
-	AHCI_READY,	/* it has; the engine does not run yet */
+	AHCI_COMING,    /* the disk is to report */
+	AHCI_READY,     /* it has; the engine does not run yet */
 	AHCI_RUNNING,
 };
 
@@ -67,14 +67,14 @@ struct ahci_port {
 	enum ahci_state state;
 	uint64_t until_tsc; /* of the state */
 	/* Slots, a bit each. */
-	uint32_t busy;	 /* with a command of host_blk's */
-	uint32_t out;	 /* of those: the device has it, or will at the next doorbell; ... */
-	uint32_t put;	 /* ... has not been told yet */
-	uint32_t again;	 /* of those: to be tried once more, alone */
-	uint32_t retried; /* of those: it is the second time */
+	uint32_t busy;             /* with a command of host_blk's */
+	uint32_t out;              /* of those: the device has it, or will at the next doorbell; ... */
+	uint32_t put;              /* ... has not been told yet */
+	uint32_t again;            /* of those: to be tried once more, alone */
+	uint32_t retried;          /* of those: it is the second time */
 	uint32_t finished, failed; /* of those: to be taken */
-	bool queued;	 /* `out` are NCQ commands */
-	unsigned late;	 /* times in a row that a deadline was missed */
+	bool queued;               /* `out` are NCQ commands */
+	unsigned late;             /* times in a row that a deadline was missed */
 	uint64_t logged_tsc;
 	struct ahci_command command[AHCI_SLOTS];
 };
@@ -83,7 +83,7 @@ struct ahci {
 	struct host_device device; /* first */
 	volatile uint8_t *registers;
 	uint32_t capabilities;
-	bool dead; /* no DMA any more */
+	bool dead;                          /* no DMA any more */
 	struct ahci_port *port[AHCI_PORTS]; /* NULL: no disk */
 };
 

@@ -9,18 +9,18 @@
 
 #include <string.h>
 
-#define READ_DMA_EXT	 0x25u
-#define WRITE_DMA_EXT	 0x35u
-#define READ_FPDMA	 0x60u /* queued */
-#define WRITE_FPDMA	 0x61u
-#define DATA_SET	 0x06u /* DATA SET MANAGEMENT */
-#define FLUSH_CACHE_EXT	 0xEAu
-#define IDENTIFY_DEVICE	 0xECu
-#define DATA_SET_TRIM	 1u
-#define TRIM_SECTORS	 65535u /* of one entry, whose count is in bits 63:48 */
-#define TRIM_ENTRIES	 (BLK_SECTOR_BYTES / 8)
-#define IDENTIFY_NS	 10000000000ull
-#define PAGE		 4096u
+#define READ_DMA_EXT    0x25u
+#define WRITE_DMA_EXT   0x35u
+#define READ_FPDMA      0x60u /* queued */
+#define WRITE_FPDMA     0x61u
+#define DATA_SET        0x06u /* DATA SET MANAGEMENT */
+#define FLUSH_CACHE_EXT 0xEAu
+#define IDENTIFY_DEVICE 0xECu
+#define DATA_SET_TRIM   1u
+#define TRIM_SECTORS    65535u /* of one entry, whose count is in bits 63:48 */
+#define TRIM_ENTRIES    (BLK_SECTOR_BYTES / 8)
+#define IDENTIFY_NS     10000000000ull
+#define PAGE            4096u
 
 struct header {
 	uint16_t flags, entries; /* length of the frame in dwords, direction */
@@ -30,7 +30,7 @@ struct header {
 };
 static_assert(sizeof(struct header) == 32 && offsetof(struct header, table) == 8, "4.2.2 Command List Structure");
 #define HEADER_FRAME_DWORDS 5u
-#define HEADER_WRITE	    (1u << 6)
+#define HEADER_WRITE        (1u << 6)
 
 struct frame {
 	uint8_t type, flags, command, features;
@@ -42,8 +42,8 @@ struct frame {
 };
 static_assert(sizeof(struct frame) == 20 && offsetof(struct frame, lba_high) == 8 && offsetof(struct frame, count) == 12, "10.3.4");
 #define FRAME_TO_DEVICE 0x27u
-#define FRAME_COMMAND	0x80u
-#define DEVICE_LBA	0x40u
+#define FRAME_COMMAND   0x80u
+#define DEVICE_LBA      0x40u
 
 struct entry {
 	uint64_t address; /* even */
@@ -52,7 +52,7 @@ struct entry {
 };
 static_assert(sizeof(struct entry) == 16 && offsetof(struct entry, last) == 12, "4.2.3.3 Physical Region Descriptor Table");
 #define BOUNCE_ENTRIES 24u /* of the table, if the rest of the page is data */
-#define ENTRIES	       248u
+#define ENTRIES        248u
 
 struct table {
 	struct frame frame;
@@ -79,14 +79,14 @@ enum {
 	ID_TRIM = 169,
 	ID_WORDS = 256,
 };
-#define ID_VALID_MASK	0xC000u
-#define ID_VALID	0x4000u
-#define ID_LBA48	(1u << 10)
-#define ID_NCQ		(1u << 8)
-#define ID_LONG_SECTORS (1u << 12) /* not of 512 bytes */
-#define ID_PHYSICAL(w)	((w) & 1u << 13 ? (w) & 15u : 0) /* 2^n logical sectors */
-#define CAP_NCQ		(1u << 30)
-#define CAP_SLOTS(cap)	((cap) >> 8 & 31) /* 0's based */
+#define ID_VALID_MASK   0xC000u
+#define ID_VALID        0x4000u
+#define ID_LBA48        (1u << 10)
+#define ID_NCQ          (1u << 8)
+#define ID_LONG_SECTORS (1u << 12)                   /* not of 512 bytes */
+#define ID_PHYSICAL(w)  ((w)&1u << 13 ? (w)&15u : 0) /* 2^n logical sectors */
+#define CAP_NCQ         (1u << 30)
+#define CAP_SLOTS(cap)  ((cap) >> 8 & 31) /* 0's based */
 
 static struct ahci_port *port_of(struct host_blk *blk)
 {
@@ -124,7 +124,7 @@ static bool places_add(const struct ahci_port *port, struct places *p, const uin
 	} else {
 		if (p->count == ENTRIES)
 			return false;
-		p->entry[p->count++] = (struct entry){address, 0, bytes - 1};
+		p->entry[p->count++] = (struct entry){ address, 0, bytes - 1 };
 	}
 	p->bytes += bytes;
 	return true;
@@ -171,7 +171,7 @@ static void set_own(const struct ahci_port *port, unsigned slot, uint32_t bytes)
 {
 	struct table *table = table_of(port, slot);
 
-	table->bounce_entry[0] = (struct entry){dma_address(port, table->bounce), 0, bytes - 1};
+	table->bounce_entry[0] = (struct entry){ dma_address(port, table->bounce), 0, bytes - 1 };
 }
 
 /* The command's data: as much from the request's byte `at` on as one command can take. Returns how much that is. */
@@ -179,7 +179,7 @@ static uint32_t set_data(struct ahci_port *port, unsigned slot, const struct blk
 {
 	struct table *table = table_of(port, slot);
 	struct host_blk_command *c = &port->blk.command[slot];
-	struct places p = {.entry = table->entry};
+	struct places p = { .entry = table->entry };
 	uint64_t left = r->sectors * BLK_SECTOR_BYTES - at;
 
 	places_fill(port, &p, r, at);
@@ -210,7 +210,7 @@ static uint64_t set_trim(struct ahci_port *port, unsigned slot, uint64_t first, 
 		done += count;
 	}
 	set_own(port, slot, BLK_SECTOR_BYTES);
-	port->command[slot] = (struct ahci_command){.sectors = 1, .opcode = DATA_SET, .write = true, .entries = 1};
+	port->command[slot] = (struct ahci_command){ .sectors = 1, .opcode = DATA_SET, .write = true, .entries = 1 };
 	return done;
 }
 
@@ -226,7 +226,7 @@ static void describe(const struct ahci_port *port, unsigned slot, bool queued)
 
 	if (queued)
 		opcode = c->write ? WRITE_FPDMA : READ_FPDMA;
-	*f = (struct frame){.type = FRAME_TO_DEVICE, .flags = FRAME_COMMAND, .command = opcode, .device = DEVICE_LBA};
+	*f = (struct frame){ .type = FRAME_TO_DEVICE, .flags = FRAME_COMMAND, .command = opcode, .device = DEVICE_LBA };
 	for (unsigned i = 0; i < 3; i++) {
 		f->lba_low[i] = (uint8_t)(c->sector >> 8 * i);
 		f->lba_high[i] = (uint8_t)(c->sector >> (24 + 8 * i));
@@ -327,7 +327,7 @@ static uint32_t put(struct host_blk *blk, unsigned slot, const struct blk_reques
 		units = (uint32_t)set_trim(port, slot, first, r->sectors - done);
 		break;
 	default: /* the disk offers no BLK_WRITE_ZEROES */
-		port->command[slot] = (struct ahci_command){.opcode = FLUSH_CACHE_EXT};
+		port->command[slot] = (struct ahci_command){ .opcode = FLUSH_CACHE_EXT };
 		break;
 	}
 	describe(port, slot, port->queued);
@@ -381,7 +381,7 @@ static void stop(struct host_blk *blk)
 		ahci_give_up(port->controller, "a port of it does not stop");
 }
 
-const struct host_blk_ops ahci_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken, .stop = stop};
+const struct host_blk_ops ahci_io_ops = { .free = free_command, .put = put, .ring = ring, .take = take, .taken = taken, .stop = stop };
 
 /* ---- Identify --------------------------------------------------------------------------------------------------------------------- */
 
@@ -413,7 +413,8 @@ static const char *take_identity(struct ahci_port *port, const uint16_t *id)
 	if (sectors == 0 || id[ID_SECTORS + 3] != 0)
 		return "its size makes no sense";
 	device->sectors = sectors;
-	device->physical_block_bytes = BLK_SECTOR_BYTES << (sizes && ID_PHYSICAL(id[ID_SECTOR_SIZE]) <= 3 ? ID_PHYSICAL(id[ID_SECTOR_SIZE]) : 3);
+	device->physical_block_bytes = BLK_SECTOR_BYTES
+	                               << (sizes && ID_PHYSICAL(id[ID_SECTOR_SIZE]) <= 3 ? ID_PHYSICAL(id[ID_SECTOR_SIZE]) : 3);
 	device->flushes = true; /* mandatory with 48-bit addresses */
 	device->discards = id[ID_TRIM] & 1;
 	take_serial(device->serial, id);
@@ -431,7 +432,7 @@ static const char *identify(struct ahci_port *port)
 	uint16_t id[ID_WORDS];
 	bool open = true;
 
-	port->command[0] = (struct ahci_command){.opcode = IDENTIFY_DEVICE, .entries = 1};
+	port->command[0] = (struct ahci_command){ .opcode = IDENTIFY_DEVICE, .entries = 1 };
 	set_own(port, 0, sizeof(id));
 	describe(port, 0, false);
 	tell(port, 1);
@@ -450,8 +451,7 @@ bool ahci_identify(struct ahci_port *port)
 {
 	const char *error = "no memory for its commands";
 
-	if (host_blk_make_pages(&port->blk, 1) && (error = identify(port)) == NULL &&
-	    !host_blk_make_pages(&port->blk, port->slots))
+	if (host_blk_make_pages(&port->blk, 1) && (error = identify(port)) == NULL && !host_blk_make_pages(&port->blk, port->slots))
 		error = "no memory for its commands";
 	if (error != NULL)
 		host_device_log(port->blk.device.pci, "AHCI: port %u: %s", port->blk.disk.port, error);

@@ -7,32 +7,32 @@
 #include "drivers-vm/driver/host_mmio.h"
 #include "drivers-vm/runtime/service.h"
 
-#define IS_CONNECT    (1u << 6) /* PCS: a device has appeared */
-#define IS_PHY	      (1u << 22) /* PRCS: the link came or went */
-#define IS_OVERFLOW   (1u << 24)
-#define IS_INTERFACE  (1u << 27) /* IFS */
-#define IS_BUS	      (1u << 28 | 1u << 29) /* HBDS, HBFS */
-#define IS_TASK_FILE  (1u << 30)
-#define IS_ERRORS     (IS_PHY | IS_OVERFLOW | IS_INTERFACE | IS_BUS | IS_TASK_FILE)
-#define IE_DONE	      (1u << 0 | 1u << 1 | 1u << 2 | 1u << 3) /* DHRS, PSS, DSS, SDBS: a command or some of them are over */
-#define SSTS_DEVICE   0xFu
-#define SSTS_NOTHING  0u
-#define SSTS_UP	      3u
-#define SCTL_RESET    0x301u /* no power saving of the link; COMRESET */
-#define SCTL_RUN      0x300u
-#define GONE	      UINT32_MAX /* what the registers of a device that does not answer read as */
-#define TFD_ERROR	(1u << 0 | 1u << 5) /* ERR, DF: valid while BSY is clear */
-#define TFD_DRQ		(1u << 3)
-#define TFD_BUSY	(1u << 7)
-#define RECEIVED_AT   1024u	 /* in the port's page: commands are before it */
+#define IS_CONNECT   (1u << 6)  /* PCS: a device has appeared */
+#define IS_PHY       (1u << 22) /* PRCS: the link came or went */
+#define IS_OVERFLOW  (1u << 24)
+#define IS_INTERFACE (1u << 27)            /* IFS */
+#define IS_BUS       (1u << 28 | 1u << 29) /* HBDS, HBFS */
+#define IS_TASK_FILE (1u << 30)
+#define IS_ERRORS    (IS_PHY | IS_OVERFLOW | IS_INTERFACE | IS_BUS | IS_TASK_FILE)
+#define IE_DONE      (1u << 0 | 1u << 1 | 1u << 2 | 1u << 3) /* DHRS, PSS, DSS, SDBS: a command or some of them are over */
+#define SSTS_DEVICE  0xFu
+#define SSTS_NOTHING 0u
+#define SSTS_UP      3u
+#define SCTL_RESET   0x301u /* no power saving of the link; COMRESET */
+#define SCTL_RUN     0x300u
+#define GONE         UINT32_MAX          /* what the registers of a device that does not answer read as */
+#define TFD_ERROR    (1u << 0 | 1u << 5) /* ERR, DF: valid while BSY is clear */
+#define TFD_DRQ      (1u << 3)
+#define TFD_BUSY     (1u << 7)
+#define RECEIVED_AT  1024u /* in the port's page: commands are before it */
 
-#define STOP_NS	   500000000ull /* 10.3.1, 10.4.2 */
-#define RESET_NS   2000000ull	/* at least 1 ms: 10.4.2 */
-#define COME_NS	   10000000000ull
-#define EMPTY_NS   50000000ull /* whoever has not answered by then is not there: Serial ATA allows 10 ms */
-#define STEP_NS	   1000000ull
-#define LOG_NS	   1000000000ull
-#define LATE_MAX   2u
+#define STOP_NS  500000000ull /* 10.3.1, 10.4.2 */
+#define RESET_NS 2000000ull   /* at least 1 ms: 10.4.2 */
+#define COME_NS  10000000000ull
+#define EMPTY_NS 50000000ull /* whoever has not answered by then is not there: Serial ATA allows 10 ms */
+#define STEP_NS  1000000ull
+#define LOG_NS   1000000000ull
+#define LATE_MAX 2u
 
 static uint32_t get(const struct ahci_port *port, unsigned offset)
 {
@@ -89,7 +89,8 @@ static bool is_empty(const struct ahci_port *port, uint64_t now_tsc)
 {
 	uint64_t rest = service_ns_to_tsc(COME_NS - EMPTY_NS);
 
-	return port->blk.disk.device.sectors == 0 && now_tsc + rest >= port->until_tsc && (get(port, AHCI_PX_SSTS) & SSTS_DEVICE) == SSTS_NOTHING;
+	return port->blk.disk.device.sectors == 0 && now_tsc + rest >= port->until_tsc &&
+	       (get(port, AHCI_PX_SSTS) & SSTS_DEVICE) == SSTS_NOTHING;
 }
 
 bool ahci_port_step(struct ahci_port *port, uint64_t now_tsc, const char **why)
@@ -160,7 +161,7 @@ void ahci_port_recover(struct ahci_port *port, uint32_t guilty, const char *why)
 	/* A guest can read a bad sector again and again. */
 	if (port->logged_tsc == 0 || now - port->logged_tsc > service_ns_to_tsc(LOG_NS)) {
 		host_device_log(port->blk.device.pci, "AHCI: port %u: %s (task file 0x%x, link 0x%x): reset", port->blk.disk.port, why,
-				get(port, AHCI_PX_TFD), get(port, AHCI_PX_SERR));
+		                get(port, AHCI_PX_TFD), get(port, AHCI_PX_SERR));
 		port->logged_tsc = now;
 	}
 	guilty &= port->out;
@@ -253,4 +254,4 @@ static uint64_t port_check(struct host_device *device, uint64_t now_tsc)
 	return port->state == AHCI_RUNNING ? blk->check_tsc : now_tsc + service_ns_to_tsc(STEP_NS);
 }
 
-const struct host_device_ops ahci_port_ops = {.interrupt = port_interrupt, .check = port_check};
+const struct host_device_ops ahci_port_ops = { .interrupt = port_interrupt, .check = port_check };

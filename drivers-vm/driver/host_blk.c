@@ -6,7 +6,7 @@
 
 #include "drivers-vm/runtime/service.h"
 
-#define FAILED	    (1ull << 63)
+#define FAILED      (1ull << 63)
 #define TAKEN_BURST 16u /* completions taken before the controller is told */
 
 /* What a request is counted in: sectors, but a flush is one. */
@@ -201,10 +201,10 @@ void host_blk_give_up(struct host_blk *blk, const char *why)
 
 void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struct host_blk_ops *ops)
 {
-	static const struct host_device_ops device_ops = {.interrupt = host_blk_interrupt, .check = host_blk_check};
-	static const struct blk_device_ops blk_ops = {.submit = submit, .poll = poll};
+	static const struct host_device_ops device_ops = { .interrupt = host_blk_interrupt, .check = host_blk_check };
+	static const struct blk_device_ops blk_ops = { .submit = submit, .poll = poll };
 
-	*blk = (struct host_blk){.device = {&device_ops, pci}, .disk.device.ops = &blk_ops, .ops = ops, .lanes = 1};
+	*blk = (struct host_blk){ .device = { &device_ops, pci }, .disk.device.ops = &blk_ops, .ops = ops, .lanes = 1 };
 	for (unsigned i = 0; i < HOST_BLK_LANES; i++)
 		blk->lane[i].waiting_end = &blk->lane[i].waiting;
 }

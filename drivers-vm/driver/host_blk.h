@@ -9,17 +9,17 @@
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_disk.h"
 
-#define HOST_BLK_QUEUE	    64u		   /* commands under way in one queue at most */
-#define HOST_BLK_LANES	    4u		   /* queues of one disk at most */
+#define HOST_BLK_QUEUE      64u /* commands under way in one queue at most */
+#define HOST_BLK_LANES      4u  /* queues of one disk at most */
 #define HOST_BLK_COMMANDS   (HOST_BLK_LANES * HOST_BLK_QUEUE)
 #define HOST_BLK_TIMEOUT_NS 10000000000ull /* of a command */
 #define HOST_BLK_CHECK_NS   1000000000ull  /* how often it is looked for */
 
 struct host_blk_command {
 	struct blk_request *request; /* NULL: not under way */
-	uint8_t *page;		     /* for what the controller has to find in memory; the driver's, zeroed by host_blk_start */
+	uint8_t *page;               /* for what the controller has to find in memory; the driver's, zeroed by host_blk_start */
 	uint64_t deadline_tsc;
-	uint64_t byte;	  /* of the request, where the command begins; and ... */
+	uint64_t byte;    /* of the request, where the command begins; and ... */
 	uint32_t bounced; /* ... so many bytes go from `bounce` to the request when it has succeeded */
 	const uint8_t *bounce;
 };
@@ -56,11 +56,11 @@ struct host_blk_lane {
 
 struct host_blk {
 	struct host_device device; /* first */
-	struct host_disk disk;	   /* the driver fills in size, abilities and serial number */
+	struct host_disk disk;     /* the driver fills in size, abilities and serial number */
 	const struct host_blk_ops *ops;
 	struct host_blk_command command[HOST_BLK_COMMANDS];
 	struct host_blk_lane lane[HOST_BLK_LANES];
-	unsigned lanes;	    /* as many queues as the disk has: 1, unless its driver says more before host_blk_start */
+	unsigned lanes;     /* as many queues as the disk has: 1, unless its driver says more before host_blk_start */
 	uint64_t check_tsc; /* 0: nothing is under way */
 	unsigned under_way;
 	bool dead; /* given up */

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct host_driver *const drivers[] = {&host_ahci_driver, &host_nvme_driver, &host_virtio_blk_driver, &host_virtio_net_driver,
-						   &host_e1000e_driver, &host_watchdog_driver};
+static const struct host_driver *const drivers[] = { &host_ahci_driver,       &host_nvme_driver,   &host_virtio_blk_driver,
+	                                             &host_virtio_net_driver, &host_e1000e_driver, &host_watchdog_driver };
 
 static struct host_device *devices[HOST_DEVICES_DRIVEN];
 static unsigned device_count;
@@ -51,8 +51,8 @@ void host_device_add(const struct channel_message *m)
 		if (!drivers[i]->matches(pci))
 			continue;
 		host_device_log(pci, "%04x:%04x, class 0x%06x: driver %s", id & 0xFFFF, id >> 16, class, drivers[i]->name);
-		struct host_device *device =
-			device_count < HOST_DEVICES_DRIVEN ? drivers[i]->start(pci, HOST_DEVICE_EVENT + device_count) : NULL;
+		struct host_device *device = device_count < HOST_DEVICES_DRIVEN ? drivers[i]->start(pci, HOST_DEVICE_EVENT + device_count)
+		                                                                : NULL;
 		if (device != NULL)
 			devices[device_count++] = device;
 		return;

@@ -56,7 +56,7 @@ static bool parse_place(char *text, uint32_t *rid, uint32_t *port)
 
 const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device **device)
 {
-	char text[BLK_SERIAL_BYTES + 1] = {0};
+	char text[BLK_SERIAL_BYTES + 1] = { 0 };
 	struct host_disk *found = NULL;
 	uint32_t rid, port;
 
@@ -64,11 +64,11 @@ const char *host_disk_find(const char name[BLK_SERIAL_BYTES], struct blk_device 
 	bool by_address = parse_place(text, &rid, &port);
 	for (struct host_disk *disk = disks; disk != NULL; disk = disk->next) {
 		if (by_address ? disk->rid != rid || (port != ANY_PORT && disk->port != port)
-			       : memcmp(disk->device.serial, name, BLK_SERIAL_BYTES) != 0)
+		               : memcmp(disk->device.serial, name, BLK_SERIAL_BYTES) != 0)
 			continue;
 		if (found != NULL)
 			return by_address ? "several disks are at that PCI address: name the port too, as in 00:1f.2/1"
-					  : "two disks of the machine have that serial number: name it by its PCI address";
+			                  : "two disks of the machine have that serial number: name it by its PCI address";
 		found = disk;
 	}
 	if (found == NULL)
@@ -87,7 +87,7 @@ bool host_disk_claim(struct host_disk_claim *claim, const struct blk_device *dev
 	for (const struct host_disk_claim *c = claims; c != NULL; c = c->next)
 		if (!(c->read_only && read_only) && overlaps(c, device, first, sectors))
 			return false;
-	*claim = (struct host_disk_claim){device, first, sectors, read_only, NULL, claims};
+	*claim = (struct host_disk_claim){ device, first, sectors, read_only, NULL, claims };
 	claims = claim;
 	return true;
 }

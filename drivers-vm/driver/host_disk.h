@@ -12,7 +12,7 @@ struct host_disk {
 	struct blk_device device; /* first; its driver fills it in */
 	uint32_t rid;
 	unsigned port; /* of its controller, if that has several */
-	bool avoided; /* a guest may write all of it */
+	bool avoided;  /* a guest may write all of it */
 	struct host_disk *next;
 };
 

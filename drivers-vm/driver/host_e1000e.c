@@ -38,30 +38,30 @@ enum {
 	REGISTERS = 0x6000,
 };
 #define CTRL_FULL_DUPLEX (1u << 0)
-#define CTRL_NO_MASTER	 (1u << 2)
-#define CTRL_LINK_UP	 (1u << 6) /* the PHY may bring it up */
-#define CTRL_RESET	 (1u << 26)
-#define STATUS_LINK	 (1u << 1)
-#define STATUS_MASTER	 (1u << 19) /* an access to memory may be under way */
-#define STATUS_SPEED(s)	 ((s) >> 6 & 3)
-#define CTRL_EXT_LOADED	 (1u << 28) /* a driver is there: its management engine keeps off */
-#define CAUSES		 (1u << 0 | 1u << 2 | 1u << 4 | 1u << 6 | 1u << 7) /* TXDW, LSC, RXDMT0, RXO, RXT0 */
-#define CAUSES_MSIX	 (1u << 20 | 1u << 22 | 1u << 24)		    /* RxQ0, TxQ0, other */
-#define CAUSE_LINK	 (1u << 2)
-#define IVAR_ALL_TO_0	 (1u << 3 | 1u << 11 | 1u << 19)
-#define RCTL_ON		 (1u << 1 | 1u << 3 | 1u << 4 | 1u << 15 | 1u << 26) /* EN, UPE, MPE, BAM; SECRC: without checksum */
-#define TCTL_ON		 (1u << 1 | 1u << 3 | 0xFu << 4 | 0x3Fu << 12) /* EN, PSP: pad short ones */
-#define TIPG_COPPER	 (8u | 8u << 10 | 6u << 20)
-#define TXDCTL_ON	 (1u << 22 | 1u << 24) /* 10.2.6.9: bit 22 is to be set; thresholds in descriptors */
-#define RAH_VALID	 (1u << 31)
+#define CTRL_NO_MASTER   (1u << 2)
+#define CTRL_LINK_UP     (1u << 6) /* the PHY may bring it up */
+#define CTRL_RESET       (1u << 26)
+#define STATUS_LINK      (1u << 1)
+#define STATUS_MASTER    (1u << 19) /* an access to memory may be under way */
+#define STATUS_SPEED(s)  ((s) >> 6 & 3)
+#define CTRL_EXT_LOADED  (1u << 28)                                        /* a driver is there: its management engine keeps off */
+#define CAUSES           (1u << 0 | 1u << 2 | 1u << 4 | 1u << 6 | 1u << 7) /* TXDW, LSC, RXDMT0, RXO, RXT0 */
+#define CAUSES_MSIX      (1u << 20 | 1u << 22 | 1u << 24)                  /* RxQ0, TxQ0, other */
+#define CAUSE_LINK       (1u << 2)
+#define IVAR_ALL_TO_0    (1u << 3 | 1u << 11 | 1u << 19)
+#define RCTL_ON          (1u << 1 | 1u << 3 | 1u << 4 | 1u << 15 | 1u << 26) /* EN, UPE, MPE, BAM; SECRC: without checksum */
+#define TCTL_ON          (1u << 1 | 1u << 3 | 0xFu << 4 | 0x3Fu << 12)       /* EN, PSP: pad short ones */
+#define TIPG_COPPER      (8u | 8u << 10 | 6u << 20)
+#define TXDCTL_ON        (1u << 22 | 1u << 24) /* 10.2.6.9: bit 22 is to be set; thresholds in descriptors */
+#define RAH_VALID        (1u << 31)
 
 #define VENDOR_INTEL 0x8086u
-#define RESET_NS     20000000ull /* 4.6.3 asks for less */
-#define MASTER_READS 200u /* of a register: 100 us, which no access takes */
+#define RESET_NS     20000000ull   /* 4.6.3 asks for less */
+#define MASTER_READS 200u          /* of a register: 100 us, which no access takes */
 #define TIMEOUT_NS   5000000000ull /* without a frame sent, while some are to be */
 #define CHECK_NS     1000000000ull
-#define BURST	     128u
-#define GONE	     UINT32_MAX
+#define BURST        128u
+#define GONE         UINT32_MAX
 
 static uint32_t get(const struct e1000e *card, unsigned offset)
 {
@@ -93,7 +93,7 @@ static void give_up(struct e1000e *card, const char *why)
 
 static void look_at_link(struct e1000e *card)
 {
-	static const unsigned mbits[] = {10, 100, 1000, 1000};
+	static const unsigned mbits[] = { 10, 100, 1000, 1000 };
 	uint32_t status = get(card, STATUS);
 
 	host_nic_set_link(&card->nic, card->device.pci, status & STATUS_LINK, mbits[STATUS_SPEED(status)]);
@@ -345,13 +345,13 @@ static const char *bring_up(struct e1000e *card, unsigned event)
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	static const struct host_device_ops ops = {.interrupt = interrupt, .check = check};
-	static const struct net_port_ops port_ops = {.receive = receive_from_switch, .flush = flush, .poll = poll};
+	static const struct host_device_ops ops = { .interrupt = interrupt, .check = check };
+	static const struct net_port_ops port_ops = { .receive = receive_from_switch, .flush = flush, .poll = poll };
 	struct e1000e *card = calloc(1, sizeof(*card));
 
 	if (card == NULL)
 		return NULL;
-	card->device = (struct host_device){&ops, pci};
+	card->device = (struct host_device){ &ops, pci };
 	card->nic.port.ops = &port_ops;
 	card->nic.port.can = NET_CAN_CSUM;
 	const char *error = bring_up(card, event);
@@ -366,4 +366,4 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 	return &card->device;
 }
 
-const struct host_driver host_e1000e_driver = {.name = "e1000e", .matches = matches, .start = start};
+const struct host_driver host_e1000e_driver = { .name = "e1000e", .matches = matches, .start = start };

@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-#define E1000E_ENTRIES	    128u /* of each ring: 2 KiB */
+#define E1000E_ENTRIES      128u /* of each ring: 2 KiB */
 #define E1000E_BUFFER_BYTES 2048u
 
 struct e1000e_receive {
@@ -33,16 +33,16 @@ struct e1000e {
 	volatile uint8_t *registers;
 	struct e1000e_receive *receive; /* both rings are in one page */
 	struct e1000e_transmit *transmit;
-	uint8_t *received[E1000E_ENTRIES]; /* half a page each */
-	uint8_t *copy[E1000E_ENTRIES];	   /* of frames that are not held, by their first descriptor */
-	bool last[E1000E_ENTRIES];	   /* descriptor of a frame to be sent */
+	uint8_t *received[E1000E_ENTRIES];       /* half a page each */
+	uint8_t *copy[E1000E_ENTRIES];           /* of frames that are not held, by their first descriptor */
+	bool last[E1000E_ENTRIES];               /* descriptor of a frame to be sent */
 	struct net_frame *frame[E1000E_ENTRIES]; /* held while it is sent, by its last descriptor */
-	unsigned tail, told, clean;	   /* of transmit: next to be put, told to the card, next to be sent */
-	unsigned next;			   /* of receive */
-	bool skip;			   /* the frame that comes is too long: up to its end */
+	unsigned tail, told, clean;              /* of transmit: next to be put, told to the card, next to be sent */
+	unsigned next;                           /* of receive */
+	bool skip;                               /* the frame that comes is too long: up to its end */
 	bool dead;
-	uint64_t deadline_tsc, check_tsc;  /* 0: none */
-	uint64_t reset_tsc;		   /* a reset is over then; 0: none */
+	uint64_t deadline_tsc, check_tsc; /* 0: none */
+	uint64_t reset_tsc;               /* a reset is over then; 0: none */
 };
 
 extern const struct host_driver host_e1000e_driver;

@@ -7,20 +7,20 @@
 
 #include <string.h>
 
-#define PAGE		 4096u
-#define FRAME_BYTES_MAX	 1518u /* what the wire carries, with a VLAN tag and without the checksum that the card adds */
-#define PIECES_MAX	 8u    /* of a frame that is sent from where it is: more are not worth it */
-#define STATUS_DONE	 (1u << 0)
-#define STATUS_END	 (1u << 1)
-#define RECEIVE_ERRORS	 (0x97u << 8) /* CE, SE, SEQ, CXE, RXE; not those of checksums, which are for the receiver to judge */
-#define TRANSMIT_DATA	 (1u << 20)
-#define TRANSMIT_END	 (1u << 24)
-#define TRANSMIT_TCP	 (1u << 24) /* of a context */
-#define TRANSMIT_FCS	 (1u << 25) /* the card adds the frame's checksum */
-#define TRANSMIT_REPORT	 (1u << 27)
+#define PAGE              4096u
+#define FRAME_BYTES_MAX   1518u /* what the wire carries, with a VLAN tag and without the checksum that the card adds */
+#define PIECES_MAX        8u    /* of a frame that is sent from where it is: more are not worth it */
+#define STATUS_DONE       (1u << 0)
+#define STATUS_END        (1u << 1)
+#define RECEIVE_ERRORS    (0x97u << 8) /* CE, SE, SEQ, CXE, RXE; not those of checksums, which are for the receiver to judge */
+#define TRANSMIT_DATA     (1u << 20)
+#define TRANSMIT_END      (1u << 24)
+#define TRANSMIT_TCP      (1u << 24) /* of a context */
+#define TRANSMIT_FCS      (1u << 25) /* the card adds the frame's checksum */
+#define TRANSMIT_REPORT   (1u << 27)
 #define TRANSMIT_EXTENDED (1u << 29)
-#define OPTION_CSUM	 (1u << 9) /* TXSM */
-#define TCP_CSUM	 16u	   /* offset in its header */
+#define OPTION_CSUM       (1u << 9) /* TXSM */
+#define TCP_CSUM          16u       /* offset in its header */
 
 static uint64_t dma_address(const struct e1000e *card, const void *at)
 {
@@ -34,7 +34,7 @@ static unsigned after(unsigned index)
 
 static void put_buffer(struct e1000e *card, unsigned i)
 {
-	card->receive[i] = (struct e1000e_receive){.address = dma_address(card, card->received[i])};
+	card->receive[i] = (struct e1000e_receive){ .address = dma_address(card, card->received[i]) };
 }
 
 void e1000e_ring_init(struct e1000e *card)
@@ -72,8 +72,8 @@ static bool put_data(struct filling *f, const uint8_t *at, uint32_t bytes)
 		uint32_t piece = PAGE - (uint32_t)((uintptr_t)at % PAGE);
 		uint64_t address = dma_address(f->card, at);
 		piece = piece < bytes ? piece : bytes;
-		if (address == 0 || !put(f, &(struct e1000e_transmit){address, piece | TRANSMIT_DATA | TRANSMIT_FCS | TRANSMIT_EXTENDED,
-								      f->options}))
+		if (address == 0 ||
+		    !put(f, &(struct e1000e_transmit){ address, piece | TRANSMIT_DATA | TRANSMIT_FCS | TRANSMIT_EXTENDED, f->options }))
 			return false;
 		at += piece;
 		bytes -= piece;
@@ -88,7 +88,7 @@ static bool put_context(struct filling *f, const struct net_frame *frame)
 	uint32_t tcp = frame->csum_offset == TCP_CSUM ? TRANSMIT_TCP : 0;
 
 	f->options = OPTION_CSUM;
-	return to <= UINT8_MAX && put(f, &(struct e1000e_transmit){(uint64_t)(start | to << 8) << 32, TRANSMIT_EXTENDED | tcp, 0});
+	return to <= UINT8_MAX && put(f, &(struct e1000e_transmit){ (uint64_t)(start | to << 8) << 32, TRANSMIT_EXTENDED | tcp, 0 });
 }
 
 static bool put_frame(struct filling *f, const struct net_frame *frame, bool hold)
@@ -110,7 +110,7 @@ static bool put_frame(struct filling *f, const struct net_frame *frame, bool hol
 
 bool e1000e_ring_send(struct e1000e *card, struct net_frame *frame)
 {
-	struct filling f = {.card = card, .room = E1000E_ENTRIES - 1 - e1000e_ring_outstanding(card)};
+	struct filling f = { .card = card, .room = E1000E_ENTRIES - 1 - e1000e_ring_outstanding(card) };
 
 	if (frame->bytes == 0 || frame->bytes > FRAME_BYTES_MAX)
 		return false;
@@ -179,7 +179,7 @@ bool e1000e_ring_receive(struct e1000e *card, unsigned most, unsigned *frames)
 		if (!(status & STATUS_DONE))
 			break;
 		mmio_observe();
-		struct io_segment piece = {card->received[card->next], d->bytes};
+		struct io_segment piece = { card->received[card->next], d->bytes };
 		if (piece.count > E1000E_BUFFER_BYTES)
 			return false;
 		if (!(status & (RECEIVE_ERRORS)) && status & STATUS_END && !card->skip)

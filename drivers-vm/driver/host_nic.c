@@ -12,8 +12,8 @@ void host_nic_add(struct host_nic *nic, const struct host_pci *pci, const char *
 {
 	const uint8_t *mac = nic->mac;
 
-	host_device_log(pci, "%s network card %02x:%02x:%02x:%02x:%02x:%02x, link %s", kind, mac[0], mac[1], mac[2], mac[3], mac[4],
-			mac[5], nic->link ? "up" : "down");
+	host_device_log(pci, "%s network card %02x:%02x:%02x:%02x:%02x:%02x, link %s", kind, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+	                nic->link ? "up" : "down");
 	nic->rid = pci->rid;
 	nic->joined = NULL;
 	nic->next = nics;
@@ -36,7 +36,7 @@ void host_nic_forward(struct host_nic *nic, struct io_segment *piece, unsigned p
 {
 	struct io_segment segment[HOST_NIC_PIECES + 1];
 	uint8_t head[NET_HEAD_BYTES];
-	struct net_frame frame = {.segment = segment, .segments = 1};
+	struct net_frame frame = { .segment = segment, .segments = 1 };
 
 	for (unsigned i = 0; i < pieces; i++)
 		frame.bytes += piece[i].count;
@@ -44,7 +44,7 @@ void host_nic_forward(struct host_nic *nic, struct io_segment *piece, unsigned p
 		return;
 	uint32_t copied = frame.bytes < NET_HEAD_BYTES ? frame.bytes : NET_HEAD_BYTES;
 	io_segments_read(piece, pieces, 0, head, copied);
-	segment[0] = (struct io_segment){head, copied};
+	segment[0] = (struct io_segment){ head, copied };
 	io_segments_skip(&piece, &pieces, copied);
 	for (unsigned i = 0; i < pieces; i++)
 		if (piece[i].count != 0)
@@ -75,8 +75,8 @@ static struct host_nic *find(const char *name)
 
 	for (struct host_nic *nic = nics; nic != NULL; nic = nic->next) {
 		char mac[3 * NET_MAC_BYTES];
-		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3],
-			 nic->mac[4], nic->mac[5]);
+		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", nic->mac[0], nic->mac[1], nic->mac[2], nic->mac[3], nic->mac[4],
+		         nic->mac[5]);
 		if (by_address ? nic->rid == rid : strcmp(mac, name) == 0)
 			return nic;
 	}
@@ -90,7 +90,7 @@ bool host_nic_is_free(void)
 
 const struct host_nic *host_nic_joined(const char name[20])
 {
-	char text[21] = {0};
+	char text[21] = { 0 };
 
 	memcpy(text, name, sizeof(text) - 1);
 	const struct host_nic *nic = text[0] != '\0' ? find(text) : find_first(true);
@@ -99,7 +99,7 @@ const struct host_nic *host_nic_joined(const char name[20])
 
 const struct host_nic *host_nic_join(struct net_switch *sw, const struct channel_message *m)
 {
-	char name[sizeof(m->uplink.device) + 1] = {0};
+	char name[sizeof(m->uplink.device) + 1] = { 0 };
 	const char *error = NULL;
 
 	memcpy(name, m->uplink.device, sizeof(m->uplink.device));

@@ -14,39 +14,39 @@
 #define CLASS_NVME 0x010802u
 
 enum { CAP = 0x00, CC = 0x14, CSTS = 0x1C, AQA = 0x24, ASQ = 0x28, ACQ = 0x30, DOORBELLS = 0x1000 };
-#define CAP_ENTRIES(cap)     ((uint32_t)(cap) & 0xFFFF) /* 0's based */
-#define CAP_TIMEOUT(cap)     ((cap) >> 24 & 0xFF)	/* of 500 ms */
-#define CAP_STRIDE(cap)	     ((cap) >> 32 & 0xF)
-#define CAP_PAGE_MIN(cap)    ((cap) >> 48 & 0xF) /* of 2^(12 + n) bytes */
-#define CC_ENABLE	     1u
-#define CC_ENTRY_SIZES	     (6u << 16 | 4u << 20) /* 2^n: struct nvme_command, struct nvme_completion */
-#define CSTS_READY	     1u
-#define CSTS_FATAL	     2u
-#define READY_UNIT_NS	     500000000ull
-#define READY_UNITS_MAX	     20u /* 10 s: guests wait for the driver VM meanwhile */
-#define GONE		     UINT32_MAX /* what the registers of a device that does not answer read as */
+#define CAP_ENTRIES(cap)  ((uint32_t)(cap)&0xFFFF) /* 0's based */
+#define CAP_TIMEOUT(cap)  ((cap) >> 24 & 0xFF)     /* of 500 ms */
+#define CAP_STRIDE(cap)   ((cap) >> 32 & 0xF)
+#define CAP_PAGE_MIN(cap) ((cap) >> 48 & 0xF) /* of 2^(12 + n) bytes */
+#define CC_ENABLE         1u
+#define CC_ENTRY_SIZES    (6u << 16 | 4u << 20) /* 2^n: struct nvme_command, struct nvme_completion */
+#define CSTS_READY        1u
+#define CSTS_FATAL        2u
+#define READY_UNIT_NS     500000000ull
+#define READY_UNITS_MAX   20u        /* 10 s: guests wait for the driver VM meanwhile */
+#define GONE              UINT32_MAX /* what the registers of a device that does not answer read as */
 
-#define OPCODE_CREATE_SQ  0x01u
-#define OPCODE_CREATE_CQ  0x05u
-#define OPCODE_IDENTIFY	  0x06u
+#define OPCODE_CREATE_SQ    0x01u
+#define OPCODE_CREATE_CQ    0x05u
+#define OPCODE_IDENTIFY     0x06u
 #define OPCODE_SET_FEATURES 0x09u
-#define FEATURE_QUEUES	    0x07u /* 5.27.1.5 Number of Queues: submission in 15:0, completion in 31:16, both 0's based */
+#define FEATURE_QUEUES      0x07u /* 5.27.1.5 Number of Queues: submission in 15:0, completion in 31:16, both 0's based */
 #define IDENTIFY_NAMESPACE  0u
 #define IDENTIFY_CONTROLLER 1u
-#define IDENTIFY_ACTIVE	    2u
+#define IDENTIFY_ACTIVE     2u
 #define QUEUE_CONTIGUOUS    1u
 #define QUEUE_INTERRUPTS    2u
 
 /* Identify Controller */
-#define ID_SERIAL	4u /* 20 bytes of ASCII, padded with spaces */
-#define ID_MDTS		77u /* 2^n pages; 0: no limit */
-#define ID_COMMANDS	520u /* Optional NVM Command Support */
+#define ID_SERIAL        4u   /* 20 bytes of ASCII, padded with spaces */
+#define ID_MDTS          77u  /* 2^n pages; 0: no limit */
+#define ID_COMMANDS      520u /* Optional NVM Command Support */
 #define COMMANDS_DATASET (1u << 2)
-#define COMMANDS_ZEROES	 (1u << 3)
+#define COMMANDS_ZEROES  (1u << 3)
 /* Identify Namespace */
-#define ID_SIZE		0u /* in blocks */
-#define ID_FORMAT	26u
-#define ID_FORMAT_LIST	128u
+#define ID_SIZE        0u /* in blocks */
+#define ID_FORMAT      26u
+#define ID_FORMAT_LIST 128u
 
 static bool matches(const struct host_pci *pci)
 {
@@ -138,7 +138,8 @@ static bool admin(struct nvme *nvme, const struct nvme_command *command)
 
 static bool identify(struct nvme *nvme, uint32_t what, uint32_t nsid, const uint8_t *page)
 {
-	return admin(nvme, &(struct nvme_command){.opcode = OPCODE_IDENTIFY, .nsid = nsid, .prp[0] = address_of(nvme, page), .cdw10 = what});
+	return admin(nvme,
+	             &(struct nvme_command){ .opcode = OPCODE_IDENTIFY, .nsid = nsid, .prp[0] = address_of(nvme, page), .cdw10 = what });
 }
 
 static uint32_t get32(const uint8_t *at)
@@ -205,8 +206,9 @@ static unsigned ask_for_queues(struct nvme *nvme)
 	unsigned wanted = (unsigned)((nvme->blk.device.pci->bar_bytes[0] - DOORBELLS) / (2 * nvme->doorbell_stride)) - 1;
 
 	wanted = wanted < NVME_IO_QUEUES ? wanted : NVME_IO_QUEUES;
-	if (wanted == 1 || !admin(nvme, &(struct nvme_command){.opcode = OPCODE_SET_FEATURES, .cdw10 = FEATURE_QUEUES,
-							       .cdw11 = (wanted - 1) << 16 | (wanted - 1)}))
+	if (wanted == 1 ||
+	    !admin(nvme, &(struct nvme_command){
+				 .opcode = OPCODE_SET_FEATURES, .cdw10 = FEATURE_QUEUES, .cdw11 = (wanted - 1) << 16 | (wanted - 1) }))
 		return 1; /* which every controller has */
 	unsigned submission = (nvme->admin.result & 0xFFFF) + 1, completion = (nvme->admin.result >> 16) + 1;
 	wanted = submission < wanted ? submission : wanted;
@@ -224,10 +226,14 @@ static bool make_io_queue(struct nvme *nvme, unsigned q, unsigned event)
 	if (!make_queue(nvme, io, number, nvme->admin.entries) ||
 	    !host_blk_make_pages(&nvme->blk, q * NVME_QUEUE_ENTRIES + io->entries - 1))
 		return fail(nvme, "no memory for its commands");
-	struct nvme_command completion = {.opcode = OPCODE_CREATE_CQ, .prp[0] = address_of(nvme, io->completions), .cdw10 = size,
-					  .cdw11 = QUEUE_CONTIGUOUS | QUEUE_INTERRUPTS | q << 16};
-	struct nvme_command submission = {.opcode = OPCODE_CREATE_SQ, .prp[0] = address_of(nvme, io->commands), .cdw10 = size,
-					  .cdw11 = QUEUE_CONTIGUOUS | number << 16};
+	struct nvme_command completion = { .opcode = OPCODE_CREATE_CQ,
+		                           .prp[0] = address_of(nvme, io->completions),
+		                           .cdw10 = size,
+		                           .cdw11 = QUEUE_CONTIGUOUS | QUEUE_INTERRUPTS | q << 16 };
+	struct nvme_command submission = { .opcode = OPCODE_CREATE_SQ,
+		                           .prp[0] = address_of(nvme, io->commands),
+		                           .cdw10 = size,
+		                           .cdw11 = QUEUE_CONTIGUOUS | number << 16 };
 	return (admin(nvme, &completion) && admin(nvme, &submission)) || fail(nvme, "it refuses I/O queues");
 }
 
@@ -277,4 +283,4 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 	return &nvme->blk.device;
 }
 
-const struct host_driver host_nvme_driver = {.name = "nvme", .matches = matches, .start = start};
+const struct host_driver host_nvme_driver = { .name = "nvme", .matches = matches, .start = start };

@@ -9,9 +9,9 @@
 #include "drivers-vm/driver/host_blk.h"
 #include "drivers-vm/driver/host_nvme_queue.h"
 
-#define NVME_IO_QUEUES	    HOST_BLK_LANES
-#define NVME_TRANSFER_BYTES 0x100000u /* of one command at most: its list of pages fits in a page */
-#define NVME_ZERO_SECTORS   0x10000u  /* of one Write Zeroes */
+#define NVME_IO_QUEUES       HOST_BLK_LANES
+#define NVME_TRANSFER_BYTES  0x100000u   /* of one command at most: its list of pages fits in a page */
+#define NVME_ZERO_SECTORS    0x10000u    /* of one Write Zeroes */
 #define NVME_DISCARD_SECTORS 0xFFFFFFFFu /* of one range */
 
 struct nvme {

@@ -7,14 +7,14 @@
 #include "drivers-vm/driver/host_nvme.h"
 #include "drivers-vm/runtime/service.h"
 
-#define OPCODE_FLUSH	    0x00u
-#define OPCODE_WRITE	    0x01u
-#define OPCODE_READ	    0x02u
+#define OPCODE_FLUSH        0x00u
+#define OPCODE_WRITE        0x01u
+#define OPCODE_READ         0x02u
 #define OPCODE_WRITE_ZEROES 0x08u
-#define OPCODE_DATASET	    0x09u /* Dataset Management */
+#define OPCODE_DATASET      0x09u /* Dataset Management */
 #define DATASET_DEALLOCATE  (1u << 2)
 
-#define PAGE	   4096u
+#define PAGE       4096u
 #define LIST_PAGES (PAGE / 8)
 
 struct dataset_range {
@@ -90,9 +90,9 @@ static uint64_t own_address(const struct nvme *nvme, const struct host_blk_comma
 
 /* The command's data: as much from the request's byte `at` on as one command can take. Returns how much that is. */
 static uint32_t set_data(const struct nvme *nvme, struct host_blk_command *slot, const struct blk_request *r, uint64_t at,
-			 struct nvme_command *command)
+                         struct nvme_command *command)
 {
-	struct prps p = {.list = (uint64_t *)slot->page};
+	struct prps p = { .list = (uint64_t *)slot->page };
 	uint64_t left = r->sectors * BLK_SECTOR_BYTES - at;
 
 	prps_fill(nvme, &p, r, at);
@@ -122,19 +122,19 @@ static uint32_t at_most(uint64_t left, uint32_t most)
 
 /* The next command of the request; returns how many units it does. */
 static uint32_t next_command(const struct nvme *nvme, struct host_blk_command *slot, const struct blk_request *r, uint64_t done,
-			     struct nvme_command *c)
+                             struct nvme_command *c)
 {
 	uint64_t first = r->sector + done, left = r->sectors - done;
 	struct dataset_range *range = (struct dataset_range *)slot->page;
 	uint32_t sectors = 0;
 
-	*c = (struct nvme_command){.opcode = OPCODE_FLUSH, .nsid = nvme->nsid};
+	*c = (struct nvme_command){ .opcode = OPCODE_FLUSH, .nsid = nvme->nsid };
 	switch (r->operation) {
 	case BLK_FLUSH:
 		return 1;
 	case BLK_DISCARD:
 		sectors = at_most(left, NVME_DISCARD_SECTORS);
-		*range = (struct dataset_range){0, sectors, first};
+		*range = (struct dataset_range){ 0, sectors, first };
 		c->opcode = OPCODE_DATASET;
 		c->prp[0] = own_address(nvme, slot);
 		c->cdw11 = DATASET_DEALLOCATE; /* and in CDW10 one range, 0's based */
@@ -220,5 +220,6 @@ static void taken(struct host_blk *blk)
 			nvme_queue_taken(&nvme->io[q]);
 }
 
-const struct host_blk_ops nvme_io_ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken,
-					.stop = host_blk_stop_device};
+const struct host_blk_ops nvme_io_ops = {
+	.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken, .stop = host_blk_stop_device
+};

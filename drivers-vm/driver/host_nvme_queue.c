@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-void nvme_queue_init(struct nvme_queue *queue, void *commands, void *completions, unsigned entries,
-		     volatile uint8_t *tail_doorbell, volatile uint8_t *head_doorbell)
+void nvme_queue_init(struct nvme_queue *queue, void *commands, void *completions, unsigned entries, volatile uint8_t *tail_doorbell,
+                     volatile uint8_t *head_doorbell)
 {
 	assert(entries >= 2 && entries <= NVME_QUEUE_ENTRIES);
 	*queue = (struct nvme_queue){

@@ -21,7 +21,7 @@ struct nvme_command {
 	uint32_t cdw10, cdw11, cdw12, cdw13, cdw14, cdw15;
 };
 static_assert(sizeof(struct nvme_command) == 64 && offsetof(struct nvme_command, prp) == 24 && offsetof(struct nvme_command, cdw10) == 40,
-	      "figure Common Command Format");
+              "figure Common Command Format");
 
 struct nvme_completion {
 	uint32_t result, reserved;
@@ -30,18 +30,18 @@ struct nvme_completion {
 	uint16_t status; /* bit 0: phase; 8:1 code, 11:9 code type */
 };
 static_assert(sizeof(struct nvme_completion) == 16 && offsetof(struct nvme_completion, status) == 14,
-	      "figure Common Completion Queue Entry Layout");
+              "figure Common Completion Queue Entry Layout");
 
 struct nvme_queue {
-	struct nvme_command *commands;	 /* one page */
-	volatile uint8_t *completions;	 /* one page */
+	struct nvme_command *commands; /* one page */
+	volatile uint8_t *completions; /* one page */
 	volatile uint8_t *tail_doorbell, *head_doorbell;
 	unsigned entries;
 	unsigned tail, head; /* of submission, of completion */
-	unsigned head_told; /* how far the controller knows of */
-	uint16_t phase;	     /* of completions that are new */
-	bool dirty;	     /* commands were put since the doorbell rang */
-	uint64_t busy;	     /* bit n: command n is under way */
+	unsigned head_told;  /* how far the controller knows of */
+	uint16_t phase;      /* of completions that are new */
+	bool dirty;          /* commands were put since the doorbell rang */
+	uint64_t busy;       /* bit n: command n is under way */
 	uint32_t result;     /* what the last completion told besides its status */
 };
 
@@ -52,8 +52,8 @@ enum nvme_taken {
 };
 
 /* Both pages are zeroed. entries: 2 to NVME_QUEUE_ENTRIES. */
-void nvme_queue_init(struct nvme_queue *queue, void *commands, void *completions, unsigned entries,
-		     volatile uint8_t *tail_doorbell, volatile uint8_t *head_doorbell);
+void nvme_queue_init(struct nvme_queue *queue, void *commands, void *completions, unsigned entries, volatile uint8_t *tail_doorbell,
+                     volatile uint8_t *head_doorbell);
 
 /* Number of a command that is not under way, below `entries` - 1; -1: all are. */
 int nvme_queue_free(const struct nvme_queue *queue);

@@ -5,20 +5,20 @@
 #include <string.h>
 
 enum { PCI_COMMAND = 0x04, PCI_STATUS = 0x06, PCI_BAR = 0x10, PCI_CAPABILITIES = 0x34 };
-#define COMMAND_MEMORY	   (1u << 1)
-#define COMMAND_MASTER	   (1u << 2)
-#define COMMAND_NO_INTX	   (1u << 10)
-#define STATUS_LIST	   (1u << 4)
+#define COMMAND_MEMORY     (1u << 1)
+#define COMMAND_MASTER     (1u << 2)
+#define COMMAND_NO_INTX    (1u << 10)
+#define STATUS_LIST        (1u << 4)
 #define CAPABILITIES_MAX   48u /* in 192 bytes */
-#define MSI_ENABLE	   (1u << 0)
-#define MSI_MULTIPLE	   (7u << 4)
-#define MSI_64BIT	   (1u << 7)
-#define MSIX_ENABLE	   (1u << 15)
+#define MSI_ENABLE         (1u << 0)
+#define MSI_MULTIPLE       (7u << 4)
+#define MSI_64BIT          (1u << 7)
+#define MSIX_ENABLE        (1u << 15)
 #define MSIX_FUNCTION_MASK (1u << 14)
-#define MSIX_SIZE	   0x7FFu
-#define EXPRESS_HAS_FLR	   (1u << 28) /* Device Capabilities */
-#define EXPRESS_FLR	   (1u << 15) /* Device Control */
-#define RESET_NS	   100000000ull
+#define MSIX_SIZE          0x7FFu
+#define EXPRESS_HAS_FLR    (1u << 28) /* Device Capabilities */
+#define EXPRESS_FLR        (1u << 15) /* Device Control */
+#define RESET_NS           100000000ull
 
 static struct host_pci devices[CHANNEL_DEVICES];
 static unsigned device_count;
@@ -87,8 +87,7 @@ void host_pci_enable(const struct host_pci *pci, bool decode, bool dma)
 {
 	uint32_t command = host_pci_read(pci, PCI_COMMAND, 2) & ~(COMMAND_MEMORY | COMMAND_MASTER);
 
-	host_pci_write(pci, PCI_COMMAND, 2,
-		       command | COMMAND_NO_INTX | (decode ? COMMAND_MEMORY : 0) | (dma ? COMMAND_MASTER : 0));
+	host_pci_write(pci, PCI_COMMAND, 2, command | COMMAND_NO_INTX | (decode ? COMMAND_MEMORY : 0) | (dma ? COMMAND_MASTER : 0));
 }
 
 static void wait_ns(uint64_t ns)
@@ -186,8 +185,8 @@ bool host_pci_parse_address(const char *at, uint32_t *rid)
 
 	if (strlen(at) == 12 && (!parse_hex(&at, 4, &segment) || segment != 0 || *at++ != ':'))
 		return false;
-	if (!parse_hex(&at, 2, &bus) || *at++ != ':' || !parse_hex(&at, 2, &device) || *at++ != '.' ||
-	    !parse_hex(&at, 1, &function) || *at != '\0' || device > 31 || function > 7)
+	if (!parse_hex(&at, 2, &bus) || *at++ != ':' || !parse_hex(&at, 2, &device) || *at++ != '.' || !parse_hex(&at, 1, &function) ||
+	    *at != '\0' || device > 31 || function > 7)
 		return false;
 	*rid = bus << 8 | device << 3 | function;
 	return true;

@@ -13,10 +13,10 @@
 #define HOST_PCI_CAP_MSIX    0x11u
 
 struct host_pci {
-	uint32_t rid;    /* bus << 8 | device << 3 | function */
-	uint32_t handle; /* its device object */
-	bool same_addresses; /* an IOMMU makes them so: the device uses this VM's own */
-	volatile uint8_t *config; /* 4 KiB */
+	uint32_t rid;                        /* bus << 8 | device << 3 | function */
+	uint32_t handle;                     /* its device object */
+	bool same_addresses;                 /* an IOMMU makes them so: the device uses this VM's own */
+	volatile uint8_t *config;            /* 4 KiB */
 	volatile uint8_t *bar[CHANNEL_BARS]; /* NULL: none, or no memory BAR */
 	uint64_t bar_bytes[CHANNEL_BARS];
 };

@@ -4,12 +4,12 @@
 #include "drivers-vm/driver/host_mmio.h"
 #include "drivers-vm/runtime/service.h"
 
-#define VENDOR_VIRTIO	    0x1AF4u
-#define DEVICE_MODERN	    0x1040u /* + type */
+#define VENDOR_VIRTIO       0x1AF4u
+#define DEVICE_MODERN       0x1040u /* + type */
 #define DEVICE_TRANSITIONAL 0x1000u
 #define CAPABILITY_VENDOR   0x09u
 #define CAPABILITIES_MAX    32u
-#define RESET_NS	    1000000000ull
+#define RESET_NS            1000000000ull
 
 /* 4.1.4: in the capability. */
 enum { CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_BYTES = 12, CAP_MULTIPLIER = 16 };
@@ -35,7 +35,7 @@ enum {
 	COMMON_BYTES = 0x38
 };
 #define STATUS_ACKNOWLEDGE 1u
-#define STATUS_DRIVER	   2u
+#define STATUS_DRIVER      2u
 #define STATUS_DRIVER_OK   4u
 #define STATUS_FEATURES_OK 8u
 
@@ -47,12 +47,12 @@ static bool fail(const struct host_virtio *v, const char *what)
 
 bool host_virtio_matches(const struct host_pci *pci, unsigned type)
 {
-	static const uint16_t transitional[] = {[1] = 0x1000, [2] = 0x1001};
+	static const uint16_t transitional[] = { [1] = 0x1000, [2] = 0x1001 };
 	uint32_t id = host_pci_read(pci, 0, 4);
 
 	return (id & 0xFFFF) == VENDOR_VIRTIO &&
 	       (id >> 16 == DEVICE_MODERN + type ||
-		(type < sizeof(transitional) / sizeof(transitional[0]) && id >> 16 == transitional[type]));
+	        (type < sizeof(transitional) / sizeof(transitional[0]) && id >> 16 == transitional[type]));
 }
 
 /* The structure that the capability at `cap` describes; NULL: it does not lie in a BAR. */
@@ -132,7 +132,7 @@ static bool negotiate(struct host_virtio *v, uint64_t wanted, uint64_t needed)
 
 bool host_virtio_open(struct host_virtio *v, const struct host_pci *pci, uint64_t wanted, uint64_t needed)
 {
-	*v = (struct host_virtio){.pci = pci};
+	*v = (struct host_virtio){ .pci = pci };
 	host_pci_enable(pci, true, false);
 	if (!find_structures(v))
 		return fail(v, "it has no modern interface");

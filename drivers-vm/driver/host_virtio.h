@@ -8,8 +8,8 @@
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/driver/host_virtqueue.h"
 
-#define HOST_VIRTIO_F_INDIRECT	      (1ull << 28)
-#define HOST_VIRTIO_F_VERSION_1	      (1ull << 32)
+#define HOST_VIRTIO_F_INDIRECT        (1ull << 28)
+#define HOST_VIRTIO_F_VERSION_1       (1ull << 32)
 #define HOST_VIRTIO_F_ACCESS_PLATFORM (1ull << 33)
 
 struct host_virtio {

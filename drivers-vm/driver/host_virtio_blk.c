@@ -23,7 +23,7 @@ struct page {
 };
 static_assert(sizeof(struct page) == 4096 && offsetof(struct page, bounce) == 2560, "a page");
 
-#define DATA_MAX      126u /* descriptors of data, between header and status */
+#define DATA_MAX       126u /* descriptors of data, between header and status */
 #define TRANSFER_BYTES 0x100000u
 #define RANGE_SECTORS  0x100000u /* if the device sets no limit */
 
@@ -52,7 +52,7 @@ struct filling {
 
 static void add(struct filling *f, uint64_t address, uint32_t bytes, uint16_t flags)
 {
-	f->page->table[f->count] = (struct host_virtq_descriptor){address, bytes, flags, 0};
+	f->page->table[f->count] = (struct host_virtq_descriptor){ address, bytes, flags, 0 };
 	f->count++;
 }
 
@@ -137,7 +137,7 @@ static uint32_t set_range(struct filling *f, const struct blk_request *r, uint64
 	uint64_t left = r->sectors - done;
 	uint32_t sectors = left < most ? (uint32_t)left : most;
 
-	f->page->range = (struct virtio_blk_range){r->sector + done, sectors, 0};
+	f->page->range = (struct virtio_blk_range){ r->sector + done, sectors, 0 };
 	add(f, f->own + offsetof(struct page, range), sizeof(f->page->range), 0);
 	return sectors;
 }
@@ -146,7 +146,7 @@ static uint32_t fill(struct filling *f, struct host_blk_command *c, const struct
 {
 	struct virtio_blk_header *header = &f->page->header;
 
-	*header = (struct virtio_blk_header){0};
+	*header = (struct virtio_blk_header){ 0 };
 	switch (r->operation) {
 	case BLK_READ:
 	case BLK_WRITE:
@@ -169,7 +169,7 @@ static uint32_t put(struct host_blk *blk, unsigned number, const struct blk_requ
 {
 	struct disk *disk = disk_of(blk);
 	struct page *page = (struct page *)blk->command[number].page;
-	struct filling f = {disk, page, host_pci_dma_address(blk->device.pci, page), 0, 0};
+	struct filling f = { disk, page, host_pci_dma_address(blk->device.pci, page), 0, 0 };
 	uint32_t units;
 
 	page->status = UINT8_MAX;
@@ -204,7 +204,7 @@ static enum host_blk_taken take(struct host_blk *blk, unsigned *number)
 		return HOST_BLK_NONE;
 	case HOST_VIRTQ_ONE:
 		return *(volatile uint8_t *)&((struct page *)blk->command[*number].page)->status == VIRTIO_BLK_S_OK ? HOST_BLK_DONE
-														    : HOST_BLK_FAILED;
+		                                                                                                    : HOST_BLK_FAILED;
 	default:
 		return HOST_BLK_BROKEN;
 	}
@@ -257,12 +257,12 @@ static void read_serial(struct disk *disk)
 {
 	uint64_t until = service_tsc() + service_ns_to_tsc(HOST_BLK_CHECK_NS);
 	struct page *page = (struct page *)disk->blk.command[0].page;
-	struct filling f = {disk, page, host_pci_dma_address(disk->virtio.pci, page), 0, 0};
+	struct filling f = { disk, page, host_pci_dma_address(disk->virtio.pci, page), 0, 0 };
 	enum host_virtq_taken taken;
 	uint32_t bytes;
 	unsigned id;
 
-	page->header = (struct virtio_blk_header){.type = VIRTIO_BLK_T_GET_ID};
+	page->header = (struct virtio_blk_header){ .type = VIRTIO_BLK_T_GET_ID };
 	page->status = UINT8_MAX;
 	add(&f, f.own + offsetof(struct page, header), sizeof(page->header), HOST_VIRTQ_NEXT);
 	add(&f, f.own + offsetof(struct page, bounce), BLK_SERIAL_BYTES, HOST_VIRTQ_NEXT | HOST_VIRTQ_WRITE);
@@ -281,8 +281,8 @@ static void read_serial(struct disk *disk)
 
 static bool bring_up(struct disk *disk, const struct host_pci *pci, unsigned event)
 {
-	const uint64_t wanted = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_FLUSH |
-				VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES;
+	const uint64_t wanted = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_RO | VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_DISCARD |
+	                        VIRTIO_BLK_F_WRITE_ZEROES;
 
 	if (!host_virtio_open(&disk->virtio, pci, wanted, HOST_VIRTIO_F_INDIRECT) || !take_config(disk))
 		return false;
@@ -299,8 +299,9 @@ static bool bring_up(struct disk *disk, const struct host_pci *pci, unsigned eve
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	static const struct host_blk_ops ops = {.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken,
-						.stop = host_blk_stop_device};
+	static const struct host_blk_ops ops = {
+		.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken, .stop = host_blk_stop_device
+	};
 	struct disk *disk = calloc(1, sizeof(*disk));
 
 	if (disk == NULL)
@@ -315,4 +316,4 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 	return &disk->blk.device;
 }
 
-const struct host_driver host_virtio_blk_driver = {.name = "virtio-blk", .matches = matches, .start = start};
+const struct host_driver host_virtio_blk_driver = { .name = "virtio-blk", .matches = matches, .start = start };

@@ -7,12 +7,12 @@
 
 #include "drivers-vm/runtime/service.h"
 
-#define PAGE		 4096u
-#define RECEIVE_PAGES	 17u  /* of one frame at most */
+#define PAGE          4096u
+#define RECEIVE_PAGES 17u /* of one frame at most */
 _Static_assert(RECEIVE_PAGES <= HOST_NIC_PIECES, "a frame");
-#define RECEIVE_BURST	 128u /* frames taken at one go */
-#define TIMEOUT_NS	 10000000000ull /* without a frame sent, while some are to be */
-#define CHECK_NS	 1000000000ull
+#define RECEIVE_BURST 128u           /* frames taken at one go */
+#define TIMEOUT_NS    10000000000ull /* without a frame sent, while some are to be */
+#define CHECK_NS      1000000000ull
 
 static void give_up(struct host_virtio_net *card, const char *why)
 {
@@ -37,7 +37,7 @@ static struct host_virtio_net *card_of(struct net_port *port)
 
 /* [at, at + bytes) as descriptors behind those that are there; their number, 0: no room. */
 static unsigned add(const struct host_virtio_net *card, struct host_virtio_net_page *page, unsigned count, const uint8_t *at,
-		    uint32_t bytes)
+                    uint32_t bytes)
 {
 	while (bytes != 0) {
 		uint32_t piece = PAGE - (uint32_t)((uintptr_t)at % PAGE);
@@ -51,7 +51,7 @@ static unsigned add(const struct host_virtio_net *card, struct host_virtio_net_p
 		} else {
 			if (count == sizeof(page->table) / sizeof(page->table[0]))
 				return 0;
-			page->table[count++] = (struct host_virtq_descriptor){address, piece, 0, 0};
+			page->table[count++] = (struct host_virtq_descriptor){ address, piece, 0, 0 };
 		}
 		at += piece;
 		bytes -= piece;
@@ -98,7 +98,7 @@ static bool put_frame(struct host_virtio_net *card, struct host_virtio_net_pair 
 	uint64_t own = host_pci_dma_address(card->device.pci, page);
 	bool held = net_frame_hold(frame);
 
-	page->table[0] = (struct host_virtq_descriptor){own + offsetof(struct host_virtio_net_page, header), sizeof(page->header), 0, 0};
+	page->table[0] = (struct host_virtq_descriptor){ own + offsetof(struct host_virtio_net_page, header), sizeof(page->header), 0, 0 };
 	set_header(&page->header, frame);
 	unsigned count = held ? add_held(card, page, frame) : add_copy(card, page, frame);
 	if (count == 0 && held)
@@ -177,13 +177,13 @@ static unsigned take_sent(struct host_virtio_net *card)
 
 /* A frame in the pages of `count` buffers, the first one after the header. */
 static void forward(struct host_virtio_net *card, const struct host_virtio_net_pair *pair, const unsigned *id, const uint32_t *bytes,
-		    unsigned count)
+                    unsigned count)
 {
 	struct io_segment piece[RECEIVE_PAGES];
 
 	for (unsigned i = 0; i < count; i++) {
 		uint32_t skip = i == 0 ? sizeof(struct virtio_net_header) : 0;
-		piece[i] = (struct io_segment){pair->received[id[i]] + skip, bytes[i] - skip};
+		piece[i] = (struct io_segment){ pair->received[id[i]] + skip, bytes[i] - skip };
 	}
 	host_nic_forward(&card->nic, piece, count);
 }
@@ -259,8 +259,7 @@ void host_virtio_net_look_at_link(struct host_virtio_net *card)
 	const struct host_virtio *v = &card->virtio;
 	bool told = v->features & VIRTIO_NET_F_STATUS;
 
-	host_nic_set_link(&card->nic, card->device.pci,
-			  !told || host_virtio_config(v, VIRTIO_NET_STATUS, 2) & VIRTIO_NET_S_LINK_UP, 0);
+	host_nic_set_link(&card->nic, card->device.pci, !told || host_virtio_config(v, VIRTIO_NET_STATUS, 2) & VIRTIO_NET_S_LINK_UP, 0);
 }
 
 /* One without any frames is about the link; one about both leaves that to the next check. */
@@ -306,5 +305,5 @@ static void poll(struct net_port *port)
 	check(&card->device, service_tsc());
 }
 
-const struct host_device_ops host_virtio_net_ops = {.interrupt = interrupt, .check = check};
-const struct net_port_ops host_virtio_net_port_ops = {.receive = receive_from_switch, .flush = flush, .poll = poll};
+const struct host_device_ops host_virtio_net_ops = { .interrupt = interrupt, .check = check };
+const struct net_port_ops host_virtio_net_port_ops = { .receive = receive_from_switch, .flush = flush, .poll = poll };

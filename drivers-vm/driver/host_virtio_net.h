@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-#define HOST_VIRTIO_NET_PAIRS	4u  /* at most: queues 2 n and 2 n + 1 receive and transmit; the device's last one is for control */
+#define HOST_VIRTIO_NET_PAIRS   4u  /* at most: queues 2 n and 2 n + 1 receive and transmit; the device's last one is for control */
 #define HOST_VIRTIO_NET_ENTRIES 64u /* of each queue */
 
 /* The page of a frame to be sent. */
@@ -24,7 +24,7 @@ static_assert(sizeof(struct host_virtio_net_page) == 4096 && offsetof(struct hos
 
 struct host_virtio_net_pair {
 	struct host_virtqueue receive, transmit;
-	uint8_t *received[HOST_VIRTIO_NET_ENTRIES];	  /* pages for frames */
+	uint8_t *received[HOST_VIRTIO_NET_ENTRIES]; /* pages for frames */
 	struct host_virtio_net_page *sent[HOST_VIRTIO_NET_ENTRIES];
 	struct net_frame *frame[HOST_VIRTIO_NET_ENTRIES]; /* held while it is sent; NULL: it was copied */
 };

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #define CONTROL_ENTRIES 2u
-#define CONTROL_NS	1000000000ull
+#define CONTROL_NS      1000000000ull
 
 static bool matches(const struct host_pci *pci)
 {
@@ -63,8 +63,8 @@ static bool use_pairs(struct host_virtio_net *card, struct host_virtqueue *contr
 	page[1] = VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET;
 	page[2] = (uint8_t)pairs;
 	page[4] = VIRTIO_NET_ERR;
-	table[0] = (struct host_virtq_descriptor){address, 4, HOST_VIRTQ_NEXT, 1};
-	table[1] = (struct host_virtq_descriptor){address + 4, 1, HOST_VIRTQ_WRITE, 0};
+	table[0] = (struct host_virtq_descriptor){ address, 4, HOST_VIRTQ_NEXT, 1 };
+	table[1] = (struct host_virtq_descriptor){ address + 4, 1, HOST_VIRTQ_WRITE, 0 };
 	host_virtqueue_put(control, 0, address + 64, 2 * sizeof(*table), HOST_VIRTQ_INDIRECT);
 	host_virtqueue_notify(control);
 	while (host_virtqueue_take(control, &id, &bytes) != HOST_VIRTQ_ONE) {
@@ -79,8 +79,9 @@ static bool use_pairs(struct host_virtio_net *card, struct host_virtqueue *contr
 static bool make_queues(struct host_virtio_net *card, unsigned event)
 {
 	struct host_virtio *v = &card->virtio;
-	unsigned most = v->features & VIRTIO_NET_F_MQ && v->features & VIRTIO_NET_F_CTRL_VQ ?
-				(unsigned)host_virtio_config(v, VIRTIO_NET_MAX_PAIRS, 2) : 1;
+	unsigned most = v->features & VIRTIO_NET_F_MQ && v->features & VIRTIO_NET_F_CTRL_VQ
+	                        ? (unsigned)host_virtio_config(v, VIRTIO_NET_MAX_PAIRS, 2)
+	                        : 1;
 	struct host_virtqueue control;
 	uint8_t *page = NULL;
 	unsigned made = 0;
@@ -107,15 +108,15 @@ static bool bring_up(struct host_virtio_net *card, const struct host_pci *pci, u
 	struct host_virtio *v = &card->virtio;
 
 	if (!host_virtio_open(v, pci,
-			      VIRTIO_NET_F_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |
-				      VIRTIO_NET_F_MQ | VIRTIO_NET_F_CTRL_VQ,
-			      HOST_VIRTIO_F_INDIRECT | VIRTIO_NET_F_MAC))
+	                      VIRTIO_NET_F_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_HOST_TSO6 | VIRTIO_NET_F_MRG_RXBUF |
+	                              VIRTIO_NET_F_STATUS | VIRTIO_NET_F_MQ | VIRTIO_NET_F_CTRL_VQ,
+	                      HOST_VIRTIO_F_INDIRECT | VIRTIO_NET_F_MAC))
 		return false;
 	for (unsigned i = 0; i < NET_MAC_BYTES; i++)
 		card->nic.mac[i] = (uint8_t)host_virtio_config(v, VIRTIO_NET_MAC + i, 1);
 	card->nic.port.can = (v->features & VIRTIO_NET_F_CSUM ? NET_CAN_CSUM : 0) |
-			     (v->features & VIRTIO_NET_F_HOST_TSO4 ? NET_CAN_TCP4 : 0) |
-			     (v->features & VIRTIO_NET_F_HOST_TSO6 ? NET_CAN_TCP6 : 0);
+	                     (v->features & VIRTIO_NET_F_HOST_TSO4 ? NET_CAN_TCP4 : 0) |
+	                     (v->features & VIRTIO_NET_F_HOST_TSO6 ? NET_CAN_TCP6 : 0);
 	if (!make_queues(card, event))
 		return false;
 	host_virtio_net_look_at_link(card);
@@ -128,7 +129,7 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 
 	if (card == NULL)
 		return NULL;
-	card->device = (struct host_device){&host_virtio_net_ops, pci};
+	card->device = (struct host_device){ &host_virtio_net_ops, pci };
 	card->nic.port.ops = &host_virtio_net_port_ops;
 	if (!bring_up(card, pci, event)) {
 		host_pci_enable(pci, false, false);
@@ -141,4 +142,4 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 	return &card->device;
 }
 
-const struct host_driver host_virtio_net_driver = {.name = "virtio-net", .matches = matches, .start = start};
+const struct host_driver host_virtio_net_driver = { .name = "virtio-net", .matches = matches, .start = start };

@@ -5,20 +5,20 @@
 
 #include <assert.h>
 
-#define RING_INDEX	2u /* in both areas; flags are before it */
-#define RING_ENTRIES	4u
-#define USED_NO_NOTIFY	1u
+#define RING_INDEX       2u /* in both areas; flags are before it */
+#define RING_ENTRIES     4u
+#define USED_NO_NOTIFY   1u
 #define USED_ENTRY_BYTES 8u
 
 static_assert(HOST_VIRTQUEUE_ENTRIES * sizeof(struct host_virtq_descriptor) <= HOST_VIRTQ_DRIVER_AREA &&
-		      HOST_VIRTQ_DRIVER_AREA + RING_ENTRIES + 2 * HOST_VIRTQUEUE_ENTRIES <= HOST_VIRTQ_DEVICE_AREA &&
-		      HOST_VIRTQ_DEVICE_AREA + RING_ENTRIES + USED_ENTRY_BYTES * HOST_VIRTQUEUE_ENTRIES <= 4096,
-	      "a queue is a page");
+                      HOST_VIRTQ_DRIVER_AREA + RING_ENTRIES + 2 * HOST_VIRTQUEUE_ENTRIES <= HOST_VIRTQ_DEVICE_AREA &&
+                      HOST_VIRTQ_DEVICE_AREA + RING_ENTRIES + USED_ENTRY_BYTES * HOST_VIRTQUEUE_ENTRIES <= 4096,
+              "a queue is a page");
 
 void host_virtqueue_init(struct host_virtqueue *q, uint8_t *page, uint16_t number, uint16_t entries, volatile uint8_t *notify)
 {
 	assert(entries != 0 && entries <= HOST_VIRTQUEUE_ENTRIES && (entries & (entries - 1)) == 0);
-	*q = (struct host_virtqueue){.page = page, .notify = notify, .number = number, .entries = entries};
+	*q = (struct host_virtqueue){ .page = page, .notify = notify, .number = number, .entries = entries };
 }
 
 int host_virtqueue_free(const struct host_virtqueue *q)
@@ -37,7 +37,7 @@ void host_virtqueue_put(struct host_virtqueue *q, unsigned id, uint64_t address,
 	volatile uint8_t *ring = q->page + HOST_VIRTQ_DRIVER_AREA;
 
 	assert(id < q->entries);
-	*d = (struct host_virtq_descriptor){address, bytes, flags, 0};
+	*d = (struct host_virtq_descriptor){ address, bytes, flags, 0 };
 	q->busy[id / 64] |= 1ull << id % 64;
 	mmio_write16(ring, RING_ENTRIES + 2 * (q->available % q->entries), (uint16_t)id);
 	q->available++;

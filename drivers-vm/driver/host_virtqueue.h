@@ -11,7 +11,7 @@
 
 #define HOST_VIRTQUEUE_ENTRIES 128u /* at most: all of the queue is in one page */
 
-#define HOST_VIRTQ_NEXT	    1u
+#define HOST_VIRTQ_NEXT     1u
 #define HOST_VIRTQ_WRITE    2u /* the device writes it */
 #define HOST_VIRTQ_INDIRECT 4u
 
@@ -26,9 +26,9 @@ struct host_virtqueue {
 	uint8_t *page;
 	volatile uint8_t *notify; /* its notification register */
 	uint16_t number;
-	uint16_t entries;	 /* a power of two */
+	uint16_t entries;         /* a power of two */
 	uint16_t available, told; /* buffers ever put, and how many of them before the last notification */
-	uint16_t used;		 /* buffers ever taken */
+	uint16_t used;            /* buffers ever taken */
 	uint64_t busy[HOST_VIRTQUEUE_ENTRIES / 64];
 };
 

@@ -6,14 +6,14 @@
 #define ID_6300ESB 0x25AB8086u
 
 /* Configuration space. */
-#define CONFIG	       0x60u
-#define CONFIG_NO_INT  0x3u /* of the first stage; the reset output is on, the clock is 1 kHz */
-#define LOCK	       0x68u
-#define LOCK_ENABLE    0x2u
+#define CONFIG        0x60u
+#define CONFIG_NO_INT 0x3u /* of the first stage; the reset output is on, the clock is 1 kHz */
+#define LOCK          0x68u
+#define LOCK_ENABLE   0x2u
 /* Registers, at BAR 0. */
-#define STAGE_1	       0x0u /* in 1 / 512 of a second for both stages together */
-#define STAGE_2	       0x4u
-#define RELOAD	       0xCu
+#define STAGE_1        0x0u /* in 1 / 512 of a second for both stages together */
+#define STAGE_2        0x4u
+#define RELOAD         0xCu
 #define RELOAD_COUNTER (1u << 8)
 #define RELOAD_FIRED   (1u << 9) /* cleared by writing it */
 #define UNLOCK_1       0x80u
@@ -87,7 +87,7 @@ static uint64_t check(struct host_device *device, uint64_t now_tsc)
 /* One that a driver VM before this one has armed goes on: what it waits for is the control VM's word. */
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	static const struct host_device_ops ops = {.interrupt = interrupt, .check = check};
+	static const struct host_device_ops ops = { .interrupt = interrupt, .check = check };
 
 	(void)event;
 	if (watchdog.pci != NULL || pci->bar[0] == NULL || pci->bar_bytes[0] < 16) {
@@ -95,11 +95,11 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 		return NULL;
 	}
 	host_pci_enable(pci, true, false);
-	watchdog = (struct host_device){.ops = &ops, .pci = pci};
+	watchdog = (struct host_device){ .ops = &ops, .pci = pci };
 	armed_seconds = 0;
 	fired = mmio_read16(pci->bar[0], RELOAD) & RELOAD_FIRED;
 	write_reload(RELOAD_FIRED);
 	return &watchdog;
 }
 
-const struct host_driver host_watchdog_driver = {.name = "6300esb watchdog", .matches = matches, .start = start};
+const struct host_driver host_watchdog_driver = { .name = "6300esb watchdog", .matches = matches, .start = start };

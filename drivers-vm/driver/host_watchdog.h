@@ -12,7 +12,7 @@
 extern const struct host_driver host_watchdog_driver;
 
 enum host_watchdog_state {
-	HOST_WATCHDOG_NONE,  /* this machine has none */
+	HOST_WATCHDOG_NONE, /* this machine has none */
 	HOST_WATCHDOG_READY,
 	HOST_WATCHDOG_FIRED, /* it is what has reset the machine last */
 };

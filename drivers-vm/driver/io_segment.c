@@ -5,8 +5,8 @@
 
 enum direction { READ, WRITE, ZERO };
 
-static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t offset, uint8_t *to,
-		   const uint8_t *from, size_t count, enum direction direction)
+static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t offset, uint8_t *to, const uint8_t *from, size_t count,
+                   enum direction direction)
 {
 	size_t done = 0;
 
@@ -30,14 +30,12 @@ static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t
 	return done;
 }
 
-size_t io_segments_read(const struct io_segment *segment, unsigned segments, uint64_t offset, void *to,
-			size_t count)
+size_t io_segments_read(const struct io_segment *segment, unsigned segments, uint64_t offset, void *to, size_t count)
 {
 	return copy(segment, segments, offset, to, NULL, count, READ);
 }
 
-size_t io_segments_write(const struct io_segment *segment, unsigned segments, uint64_t offset,
-			 const void *from, size_t count)
+size_t io_segments_write(const struct io_segment *segment, unsigned segments, uint64_t offset, const void *from, size_t count)
 {
 	return copy(segment, segments, offset, NULL, from, count, WRITE);
 }

@@ -15,10 +15,8 @@ struct io_segment {
 
 /* Copies out of, or into, a list of segments, beginning `offset` bytes into it; returns how many bytes there
  * were. */
-size_t io_segments_read(const struct io_segment *segment, unsigned segments, uint64_t offset, void *to,
-			size_t count);
-size_t io_segments_write(const struct io_segment *segment, unsigned segments, uint64_t offset,
-			 const void *from, size_t count);
+size_t io_segments_read(const struct io_segment *segment, unsigned segments, uint64_t offset, void *to, size_t count);
+size_t io_segments_write(const struct io_segment *segment, unsigned segments, uint64_t offset, const void *from, size_t count);
 
 /* Sets `count` bytes from `offset` on to zero; returns how many there were. */
 size_t io_segments_zero(const struct io_segment *segment, unsigned segments, uint64_t offset, size_t count);

@@ -4,11 +4,11 @@
 #include <string.h>
 
 #define MSI_ADDRESS_BASE    0xFEE00000ull
-#define MSI_ADDRESS_RH	    0x00000008ull
-#define MSI_ADDRESS_DM	    0x00000004ull
-#define MSI_DEST_SHIFT	    12
-#define MSI_DATA_ASSERT	    0x00004000u
-#define MSI_DATA_LEVEL	    0x00008000u
+#define MSI_ADDRESS_RH      0x00000008ull
+#define MSI_ADDRESS_DM      0x00000004ull
+#define MSI_DEST_SHIFT      12
+#define MSI_DATA_ASSERT     0x00004000u
+#define MSI_DATA_LEVEL      0x00008000u
 #define MSI_DATA_MODE_SHIFT 8
 
 static unsigned rte_delivery(uint64_t rte)
@@ -21,8 +21,7 @@ static bool rte_is_level(uint64_t rte)
 {
 	unsigned mode = rte_delivery(rte);
 
-	return (rte & IOAPIC_RTE_TRIGGER_LEVEL) &&
-	       (mode == IOAPIC_DELIVER_FIXED || mode == IOAPIC_DELIVER_LOWEST);
+	return (rte & IOAPIC_RTE_TRIGGER_LEVEL) && (mode == IOAPIC_DELIVER_FIXED || mode == IOAPIC_DELIVER_LOWEST);
 }
 
 static void pin_deliver(struct ioapic *ioapic, unsigned pin)
@@ -50,8 +49,7 @@ static void pin_check_level(struct ioapic *ioapic, unsigned pin)
 {
 	uint64_t rte = ioapic->rte[pin];
 
-	if (rte_is_level(rte) && (ioapic->lines >> pin & 1) &&
-	    !(rte & (IOAPIC_RTE_MASK | IOAPIC_RTE_REMOTE_IRR)))
+	if (rte_is_level(rte) && (ioapic->lines >> pin & 1) && !(rte & (IOAPIC_RTE_MASK | IOAPIC_RTE_REMOTE_IRR)))
 		pin_deliver(ioapic, pin);
 }
 
@@ -71,8 +69,7 @@ void ioapic_set_line(struct ioapic *ioapic, unsigned pin, bool asserted)
 	ioapic->lines |= bit;
 	if (rte_is_level(ioapic->rte[pin]))
 		pin_check_level(ioapic, pin);
-	else if (!(ioapic->rte[pin] &
-		   IOAPIC_RTE_MASK)) /* an edge on a masked pin is lost: 3.2.4, interrupt mask */
+	else if (!(ioapic->rte[pin] & IOAPIC_RTE_MASK)) /* an edge on a masked pin is lost: 3.2.4, interrupt mask */
 		pin_deliver(ioapic, pin);
 }
 
@@ -104,8 +101,7 @@ bool ioapic_vector_is_level(const struct ioapic *ioapic, uint8_t vector)
 	for (pin = 0; pin < PLATFORM_IOAPIC_PINS; pin++) {
 		uint64_t rte = ioapic->rte[pin];
 
-		if (rte_is_level(rte) && (rte & IOAPIC_RTE_VECTOR) == vector &&
-		    (!(rte & IOAPIC_RTE_MASK) || (rte & IOAPIC_RTE_REMOTE_IRR)))
+		if (rte_is_level(rte) && (rte & IOAPIC_RTE_VECTOR) == vector && (!(rte & IOAPIC_RTE_MASK) || (rte & IOAPIC_RTE_REMOTE_IRR)))
 			return true;
 	}
 	return false;

@@ -4,13 +4,13 @@
 #include <assert.h>
 #include <stddef.h>
 
-#define CLASS_MEMORY	  0x050000u /* RAM */
-#define REVISION	  1u
-#define SUBSYSTEM	  0x1100u
-#define BAR_64_PREFETCH	  0xCu
-#define BAR_LOW		  (PCI_BAR0 + 4 * IVSHMEM_BAR_MEMORY)
-#define BAR_HIGH	  (BAR_LOW + 4)
-#define DOORBELL_PEER	  16u /* shift */
+#define CLASS_MEMORY    0x050000u /* RAM */
+#define REVISION        1u
+#define SUBSYSTEM       0x1100u
+#define BAR_64_PREFETCH 0xCu
+#define BAR_LOW         (PCI_BAR0 + 4 * IVSHMEM_BAR_MEMORY)
+#define BAR_HIGH        (BAR_LOW + 4)
+#define DOORBELL_PEER   16u /* shift */
 
 static_assert(offsetof(struct ivshmem, function) == 0, "a function is found in its device");
 static_assert(IVSHMEM_VECTORS <= PCI_MSIX_VECTORS_MAX && PCI_MSIX_BYTES <= IVSHMEM_MSIX_BYTES, "the table has room");

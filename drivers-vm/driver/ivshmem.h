@@ -14,11 +14,11 @@
 
 #define IVSHMEM_VECTORS 8u
 
-#define IVSHMEM_BAR_REGISTERS 0u
-#define IVSHMEM_BAR_MSIX      1u
-#define IVSHMEM_BAR_MEMORY    2u /* 64-bit, with BAR 3 */
+#define IVSHMEM_BAR_REGISTERS   0u
+#define IVSHMEM_BAR_MSIX        1u
+#define IVSHMEM_BAR_MEMORY      2u /* 64-bit, with BAR 3 */
 #define IVSHMEM_REGISTERS_BYTES 0x100u
-#define IVSHMEM_MSIX_BYTES	0x1000u
+#define IVSHMEM_MSIX_BYTES      0x1000u
 
 /* Registers of 32 bits, accessed as such; others read 0 and write nothing. */
 #define IVSHMEM_INTR_MASK   0x0u /* kept; nothing is masked by it, as there is no interrupt pin */

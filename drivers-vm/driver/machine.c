@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-#define ISA_TIMER_IRQ	 0u
+#define ISA_TIMER_IRQ    0u
 #define IOAPIC_TIMER_PIN 2u /* MADT: interrupt source override of IRQ 0 */
-#define NOBODY		 0xFFu
+#define NOBODY           0xFFu
 
-#define FIRST_PCI_DEVICE   1u /* the virtio devices' places on bus 0, one after the other */
-#define TERMINAL_COLS	   80u
-#define TERMINAL_ROWS	   24u
+#define FIRST_PCI_DEVICE 1u /* the virtio devices' places on bus 0, one after the other */
+#define TERMINAL_COLS    80u
+#define TERMINAL_ROWS    24u
 
 /* An ISA interrupt reaches both kinds of controller; which of them listens is the guest's choice. */
 static void isa_irq_set(void *ctx, unsigned irq, bool level)
@@ -129,8 +129,7 @@ void machine_port_write(struct machine *m, uint16_t port, unsigned size, uint32_
 	/* isa-debug-exit takes the whole value at once, and shadows whatever else might answer there. */
 	if (port == m->config.debug_exit_port && port != 0) {
 		machine_flush(m);
-		m->host->request(m->host->ctx, MODEL_REQUEST_DEBUG_EXIT,
-				 size < 4 ? value & ((1u << 8 * size) - 1) : value);
+		m->host->request(m->host->ctx, MODEL_REQUEST_DEBUG_EXIT, size < 4 ? value & ((1u << 8 * size) - 1) : value);
 		return;
 	}
 	if (port == m->config.debug_crash_port && port != 0) {
@@ -273,8 +272,8 @@ static void pci_init(struct machine *m)
 {
 	pci_host_init(&m->pci);
 	if (m->config.virtio_console) {
-		virtio_console_init(&m->virtio_console, m->host, MACHINE_CONSOLE_VIRTIO, MODEL_TIMER_CONSOLE,
-				    TERMINAL_COLS, TERMINAL_ROWS, m->config.packed);
+		virtio_console_init(&m->virtio_console, m->host, MACHINE_CONSOLE_VIRTIO, MODEL_TIMER_CONSOLE, TERMINAL_COLS, TERMINAL_ROWS,
+		                    m->config.packed);
 		plug(m, &m->virtio_console.device);
 	}
 	for (unsigned i = 0; i < m->config.disks; i++) {
@@ -305,7 +304,7 @@ static void pci_init(struct machine *m)
 
 void machine_init(struct machine *m, const struct machine_config *config, const struct model_host *host)
 {
-	struct model_irq irq = {.set = isa_irq_set, .ctx = m};
+	struct model_irq irq = { .set = isa_irq_set, .ctx = m };
 
 	memset(m, 0, sizeof(*m));
 	m->config = *config;

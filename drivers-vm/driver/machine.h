@@ -29,9 +29,9 @@
 #define MACHINE_VIRTIOS (1u + MODEL_DISKS + MODEL_NICS + 2u) /* console, disks, cards, entropy, balloon */
 
 struct machine_config {
-	uint32_t vcpus; /* the IOAPIC's id follows the last vCPU's */
+	uint32_t vcpus;   /* the IOAPIC's id follows the last vCPU's */
 	uint64_t present; /* bit n: vCPU n is there to begin with */
-	bool serial;	/* COM1 exists */
+	bool serial;      /* COM1 exists */
 	bool watchdog;
 	bool virtio_console;
 	uint16_t debug_exit_port;   /* isa-debug-exit; 0: none */
@@ -49,7 +49,7 @@ struct machine_config {
 	unsigned links;
 	struct ivshmem *link;
 	const struct ivshmem_config *link_config;
-	struct virtio_rng *rng;		/* room for one; NULL: none */
+	struct virtio_rng *rng;         /* room for one; NULL: none */
 	struct virtio_balloon *balloon; /* likewise */
 	uint32_t balloon_pages;
 	uint16_t *balloon_block; /* for its counts, zeroed: see virtio_balloon_set_blocks; or NULL */

@@ -15,9 +15,8 @@ static bool adopt_uart(struct uart16550 *uart, const struct uart16550 *old)
 {
 	struct uart16550 saved = *old;
 
-	if (saved.fifo_head >= UART_FIFO_BYTES || saved.fifo_count > UART_FIFO_BYTES ||
-	    saved.line_head >= UART_LINE_BYTES || saved.line_count > UART_LINE_BYTES ||
-	    saved.tx_count >= UART_TX_BYTES)
+	if (saved.fifo_head >= UART_FIFO_BYTES || saved.fifo_count > UART_FIFO_BYTES || saved.line_head >= UART_LINE_BYTES ||
+	    saved.line_count > UART_LINE_BYTES || saved.tx_count >= UART_TX_BYTES)
 		return false;
 	saved.host = uart->host;
 	saved.irq = uart->irq;
@@ -78,8 +77,7 @@ static bool fix_channel(struct pit_channel *c, uint64_t now)
 	FIX_FLAG(c->status_latched);
 	FIX_FLAG(c->write_high_next);
 	FIX_FLAG(c->read_high_next);
-	if ((c->armed || c->running) &&
-	    (c->count == 0 || c->count > most || c->reload == 0 || c->reload > most))
+	if ((c->armed || c->running) && (c->count == 0 || c->count > most || c->reload == 0 || c->reload > most))
 		return false;
 	return c->mode <= 5 && c->access <= 3 && c->start_ns <= now;
 }
@@ -102,8 +100,8 @@ static bool adopt_rtc(struct rtc *rtc, const struct rtc *old)
 	struct rtc saved = *old;
 	uint64_t now = model_now(rtc->host);
 
-	if (saved.base_ns > now || saved.flags_ns > now || saved.flags_ns < saved.base_ns ||
-	    saved.base_seconds < 0 || saved.base_seconds > SECONDS_MAX)
+	if (saved.base_ns > now || saved.flags_ns > now || saved.flags_ns < saved.base_ns || saved.base_seconds < 0 ||
+	    saved.base_seconds > SECONDS_MAX)
 		return false;
 	saved.host = rtc->host;
 	saved.irq = rtc->irq;
@@ -144,18 +142,14 @@ void machine_adopt(struct machine *m, const struct machine *old, const struct ma
 		const char *name;
 		bool adopted;
 	} models[] = {
-		{"serial port", adopt_uart(&m->uart, &old->uart)},
-		{"IOAPIC", adopt_ioapic(&m->ioapic, &old->ioapic)},
-		{"8259A pair", adopt_pic(&m->pic, &old->pic)},
-		{"8254", adopt_pit(&m->pit, &old->pit)},
-		{"clock", adopt_rtc(&m->rtc, &old->rtc)},
-		{"ACPI ports", adopt_acpi(&m->acpi_pm, &old->acpi_pm)},
+		{ "serial port", adopt_uart(&m->uart, &old->uart) }, { "IOAPIC", adopt_ioapic(&m->ioapic, &old->ioapic) },
+		{ "8259A pair", adopt_pic(&m->pic, &old->pic) },     { "8254", adopt_pit(&m->pit, &old->pit) },
+		{ "clock", adopt_rtc(&m->rtc, &old->rtc) },          { "ACPI ports", adopt_acpi(&m->acpi_pm, &old->acpi_pm) },
 	};
 
 	for (unsigned i = 0; i < sizeof(models) / sizeof(models[0]); i++)
 		if (!models[i].adopted)
-			MODEL_LOG(m->host, "the state of its %s makes no sense: it is as after power-on",
-				  models[i].name);
+			MODEL_LOG(m->host, "the state of its %s makes no sense: it is as after power-on", models[i].name);
 	watchdog_adopt(&m->watchdog, &old->watchdog);
 	cpu_plug_adopt(&m->cpu_plug, &old->cpu_plug);
 	m->pci.address = old->pci.address & PCI_HOST_ADDRESS_MASK;

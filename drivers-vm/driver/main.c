@@ -21,17 +21,17 @@ static struct service_lock console_lock; /* mux and serial line */
 static struct console_mux mux;
 static uint32_t channel_taken;
 static uint32_t control_event, timer_event;
-static uint64_t wall_clock_ns; /* since 1970 at TSC 0 */
+static uint64_t wall_clock_ns;           /* since 1970 at TSC 0 */
 static volatile uint64_t timer_deadline; /* what vCPU 0 waits for; 0: nothing */
-static uint64_t log_position; /* bytes of the kernel's log printed */
-static bool log_waits; /* for the serial line, with more of it */
+static uint64_t log_position;            /* bytes of the kernel's log printed */
+static bool log_waits;                   /* for the serial line, with more of it */
 static bool set_up;
 static volatile uint64_t tell_at; /* when the control VM is to learn of output that it waits for; 0: it need not */
 static uint64_t told_at;
 static volatile bool typed; /* operators have typed, or a guest has room for what they have */
 static uint64_t counted_at; /* TSC of the last time that the guests' counts were brought up to date */
 
-#define TELL_NS	 5000000ull   /* from one time to the next */
+#define TELL_NS  5000000ull   /* from one time to the next */
 #define COUNT_NS 250000000ull /* likewise; a beat of the control VM's is longer */
 
 static void signal_control(void)

@@ -18,26 +18,26 @@
 
 /* Each timer is one-shot; arming it again replaces the earlier deadline. */
 enum model_timer {
-	MODEL_TIMER_UART_RX,	  /* receiver character time-out */
-	MODEL_TIMER_UART_TX,	  /* hands gathered output to the console */
-	MODEL_TIMER_PIT,	  /* next rising edge of channel 0's output */
+	MODEL_TIMER_UART_RX,      /* receiver character time-out */
+	MODEL_TIMER_UART_TX,      /* hands gathered output to the console */
+	MODEL_TIMER_PIT,          /* next rising edge of channel 0's output */
 	MODEL_TIMER_RTC_PERIODIC, /* register A's rate */
-	MODEL_TIMER_RTC_SECOND,	  /* update-ended and alarm */
-	MODEL_TIMER_CONSOLE,	  /* the virtio console's next slice of output */
+	MODEL_TIMER_RTC_SECOND,   /* update-ended and alarm */
+	MODEL_TIMER_CONSOLE,      /* the virtio console's next slice of output */
 	MODEL_TIMER_WATCHDOG,
-	MODEL_TIMER_DISK,	  /* the first virtio disk's I/O limit lets the next request through */
+	MODEL_TIMER_DISK,                                 /* the first virtio disk's I/O limit lets the next request through */
 	MODEL_TIMER_NIC = MODEL_TIMER_DISK + MODEL_DISKS, /* likewise for the first network card */
 	MODEL_TIMER_COUNT = MODEL_TIMER_NIC + MODEL_NICS
 };
 
 enum model_request {
-	MODEL_REQUEST_POWER_OFF,  /* value unused */
-	MODEL_REQUEST_RESET,	  /* value: enum model_reset_cause */
-	MODEL_REQUEST_DEBUG_EXIT, /* value: what the guest wrote; the exit status is (value << 1) | 1 */
+	MODEL_REQUEST_POWER_OFF,   /* value unused */
+	MODEL_REQUEST_RESET,       /* value: enum model_reset_cause */
+	MODEL_REQUEST_DEBUG_EXIT,  /* value: what the guest wrote; the exit status is (value << 1) | 1 */
 	MODEL_REQUEST_DEBUG_CRASH, /* value: what the guest wrote */
 	/* After these the guest goes on. */
 	MODEL_REQUEST_WATCHDOG, /* the guest has not touched it in time */
-	MODEL_REQUEST_EJECT,	/* value: the processor that the guest has let go of */
+	MODEL_REQUEST_EJECT,    /* value: the processor that the guest has let go of */
 };
 
 enum model_reset_cause {
@@ -122,16 +122,15 @@ static inline uint64_t model_now(const struct model_host *host)
 	return host->now_ns(host->ctx);
 }
 
-static inline void model_timer_arm(const struct model_host *host, enum model_timer timer,
-				   uint64_t deadline_ns)
+static inline void model_timer_arm(const struct model_host *host, enum model_timer timer, uint64_t deadline_ns)
 {
 	host->timer_arm(host->ctx, timer, deadline_ns);
 }
 
-#define MODEL_LOG(host, ...)                                                                                 \
-	do {                                                                                                 \
-		if ((host)->log != NULL)                                                                     \
-			(host)->log((host)->ctx, __VA_ARGS__);                                               \
+#define MODEL_LOG(host, ...) \
+	do { \
+		if ((host)->log != NULL) \
+			(host)->log((host)->ctx, __VA_ARGS__); \
 	} while (0)
 
 #endif

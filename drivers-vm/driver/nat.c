@@ -16,14 +16,11 @@ static uint64_t timers_tsc;
 
 static const char *start(struct nat_stack *s, const struct channel_message *m, const uint8_t *mac)
 {
-	const struct nat_stack_static fixed = {m->uplink.address, m->uplink.router, m->uplink.dns,
-					       m->uplink.address_prefix};
+	const struct nat_stack_static fixed = { m->uplink.address, m->uplink.router, m->uplink.dns, m->uplink.address_prefix };
 
-	snprintf(s->name, sizeof(s->name), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
-		 mac[4], mac[5]);
+	snprintf(s->name, sizeof(s->name), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 	memcpy(s->gateway.outside.policy.mac, mac, NET_MAC_BYTES); /* before the switch knows the port by it */
-	if (!net_switch_add(&s->gateway.uplink, &s->gateway.outside) ||
-	    !net_switch_add(&driver_switch, &s->gateway.inside))
+	if (!net_switch_add(&s->gateway.uplink, &s->gateway.outside) || !net_switch_add(&driver_switch, &s->gateway.inside))
 		return "the switch has no port left";
 	if (!nat_stack_start(s, mac, &fixed))
 		return "another gateway has the same subnet, or there is no memory";

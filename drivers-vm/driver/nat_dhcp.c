@@ -7,14 +7,14 @@
 #include <string.h>
 
 /* RFC 2131, figure 1. */
-#define XID	     4u
-#define FLAGS	     10u
+#define XID          4u
+#define FLAGS        10u
 #define CLIENT_IP    12u
-#define YOUR_IP	     16u
+#define YOUR_IP      16u
 #define SERVER_IP    20u
 #define CLIENT_MAC   28u
-#define COOKIE	     236u
-#define OPTIONS	     240u
+#define COOKIE       236u
+#define OPTIONS      240u
 #define COOKIE_VALUE 0x63825363u
 
 enum {
@@ -33,7 +33,7 @@ enum {
 enum { DISCOVER = 1, OFFER = 2, REQUEST = 3, DECLINE = 4, ACK = 5, NAK = 6, RELEASE = 7, INFORM = 8 };
 
 struct request {
-	uint8_t type;			 /* 0: none */
+	uint8_t type;                    /* 0: none */
 	uint32_t wanted, server, client; /* 0: not given */
 };
 
@@ -44,7 +44,7 @@ static uint32_t option32(const uint8_t *value, unsigned length)
 
 static struct request read_request(const uint8_t *message, unsigned bytes)
 {
-	struct request r = {.client = net_get32(message + CLIENT_IP)};
+	struct request r = { .client = net_get32(message + CLIENT_IP) };
 	unsigned at = OPTIONS;
 
 	while (at < bytes && message[at] != OPTION_END) {
@@ -75,8 +75,7 @@ static uint8_t *put_option32(uint8_t *at, uint8_t code, uint32_t value)
 	return at + 6;
 }
 
-static void write_answer(const struct nat_hosts *hosts, const uint8_t *message, uint8_t type, uint32_t yours,
-			 uint8_t *answer)
+static void write_answer(const struct nat_hosts *hosts, const uint8_t *message, uint8_t type, uint32_t yours, uint8_t *answer)
 {
 	uint32_t gateway = nat_hosts_gateway(hosts);
 	uint8_t *at = answer + OPTIONS;
@@ -109,8 +108,8 @@ static void write_answer(const struct nat_hosts *hosts, const uint8_t *message, 
 }
 
 /* RFC 2131, 4.3.2: after an offer, after a restart, or to keep the address. */
-static uint8_t grant(struct nat_hosts *hosts, const struct request *r, const uint8_t *mac, uint64_t now_ns,
-		     uint32_t *yours, uint32_t *fresh)
+static uint8_t grant(struct nat_hosts *hosts, const struct request *r, const uint8_t *mac, uint64_t now_ns, uint32_t *yours,
+                     uint32_t *fresh)
 {
 	uint32_t address = r->wanted != 0 ? r->wanted : r->client;
 	bool is_fresh;
@@ -122,8 +121,8 @@ static uint8_t grant(struct nat_hosts *hosts, const struct request *r, const uin
 	return ACK;
 }
 
-unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsigned bytes, const uint8_t *mac,
-			 uint64_t now_ns, uint8_t answer[NAT_DHCP_BYTES], uint32_t *target, uint32_t *fresh)
+unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsigned bytes, const uint8_t *mac, uint64_t now_ns,
+                         uint8_t answer[NAT_DHCP_BYTES], uint32_t *target, uint32_t *fresh)
 {
 	struct request r;
 	uint32_t yours = 0;
@@ -131,8 +130,7 @@ unsigned nat_dhcp_answer(struct nat_hosts *hosts, const uint8_t *message, unsign
 
 	*target = *fresh = 0;
 	if (bytes < OPTIONS || message[0] != 1 || message[1] != 1 || message[2] != NET_MAC_BYTES ||
-	    memcmp(message + CLIENT_MAC, mac, NET_MAC_BYTES) != 0 ||
-	    net_get32(message + COOKIE) != COOKIE_VALUE)
+	    memcmp(message + CLIENT_MAC, mac, NET_MAC_BYTES) != 0 || net_get32(message + COOKIE) != COOKIE_VALUE)
 		return 0;
 	r = read_request(message, bytes);
 	if (r.server != 0 && r.server != nat_hosts_gateway(hosts))

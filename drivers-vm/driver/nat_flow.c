@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define SECOND	     1000000000ull
-#define NEW_NS	     (60 * SECOND)
+#define SECOND       1000000000ull
+#define NEW_NS       (60 * SECOND)
 #define UDP_OPEN_NS  (300 * SECOND)
 #define TCP_OPEN_NS  (7440 * SECOND)
 #define CLOSING_NS   (240 * SECOND)
@@ -23,22 +23,18 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 32;
 }
 
-static uint64_t hash_of(const struct nat_flows *flows, uint8_t protocol, uint32_t a, uint16_t a_port,
-			uint32_t b, uint16_t b_port)
+static uint64_t hash_of(const struct nat_flows *flows, uint8_t protocol, uint32_t a, uint16_t a_port, uint32_t b, uint16_t b_port)
 {
-	return mix(mix(flows->secret ^ ((uint64_t)a << 32 | b)) ^
-		   ((uint64_t)protocol << 32 | (uint32_t)a_port << 16 | b_port));
+	return mix(mix(flows->secret ^ ((uint64_t)a << 32 | b)) ^ ((uint64_t)protocol << 32 | (uint32_t)a_port << 16 | b_port));
 }
 
-static uint16_t *bucket_inside(struct nat_flows *flows, uint8_t protocol, uint32_t inside,
-			       uint16_t inside_port, uint32_t seen, uint16_t peer_port)
+static uint16_t *bucket_inside(struct nat_flows *flows, uint8_t protocol, uint32_t inside, uint16_t inside_port, uint32_t seen,
+                               uint16_t peer_port)
 {
-	return &flows->inside[hash_of(flows, protocol, inside, inside_port, seen, peer_port) %
-			      NAT_FLOW_BUCKETS];
+	return &flows->inside[hash_of(flows, protocol, inside, inside_port, seen, peer_port) % NAT_FLOW_BUCKETS];
 }
 
-static uint16_t *bucket_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer, uint16_t peer_port,
-				uint16_t outside_port)
+static uint16_t *bucket_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer, uint16_t peer_port, uint16_t outside_port)
 {
 	return &flows->outside[hash_of(flows, protocol, peer, peer_port, 0, outside_port) % NAT_FLOW_BUCKETS];
 }
@@ -58,18 +54,15 @@ static uint16_t index_of(const struct nat_flows *flows, const struct nat_flow *f
 
 static struct nat_list *list_of(struct nat_flows *flows, const struct nat_flow *flow)
 {
-	return flow->state == NAT_STATE_OPEN ? &flows->host[flow->host].open
-					     : &flows->host[flow->host].passing;
+	return flow->state == NAT_STATE_OPEN ? &flows->host[flow->host].open : &flows->host[flow->host].passing;
 }
 
 static void list_remove(struct nat_flows *flows, struct nat_flow *flow)
 {
 	struct nat_list *list = list_of(flows, flow);
 
-	*(flow->order.older != NAT_NONE ? &flows->flow[flow->order.older].order.newer : &list->oldest) =
-		flow->order.newer;
-	*(flow->order.newer != NAT_NONE ? &flows->flow[flow->order.newer].order.older : &list->newest) =
-		flow->order.older;
+	*(flow->order.older != NAT_NONE ? &flows->flow[flow->order.older].order.newer : &list->oldest) = flow->order.newer;
+	*(flow->order.newer != NAT_NONE ? &flows->flow[flow->order.newer].order.older : &list->newest) = flow->order.older;
 }
 
 static void list_append(struct nat_flows *flows, struct nat_flow *flow)
@@ -77,7 +70,7 @@ static void list_append(struct nat_flows *flows, struct nat_flow *flow)
 	struct nat_list *list = list_of(flows, flow);
 	uint16_t index = index_of(flows, flow);
 
-	flow->order = (struct nat_link){list->newest, NAT_NONE};
+	flow->order = (struct nat_link){ list->newest, NAT_NONE };
 	*(list->newest != NAT_NONE ? &flows->flow[list->newest].order.newer : &list->oldest) = index;
 	list->newest = index;
 }
@@ -99,7 +92,7 @@ static void clear_heads(struct nat_flows *flows, struct nat_flow *flow, uint64_t
 	flows->flow = flow;
 	flows->free = NAT_NONE;
 	for (unsigned i = 0; i < NAT_HOSTS; i++)
-		flows->host[i].passing = flows->host[i].open = (struct nat_list){NAT_NONE, NAT_NONE};
+		flows->host[i].passing = flows->host[i].open = (struct nat_list){ NAT_NONE, NAT_NONE };
 }
 
 static void give_back(struct nat_flows *flows, uint16_t index)
@@ -113,12 +106,10 @@ static void remove_flow(struct nat_flows *flows, struct nat_flow *flow)
 {
 	uint16_t index = index_of(flows, flow);
 
-	unchain(flows,
-		bucket_inside(flows, flow->protocol, flow->inside, flow->inside_port, flow->seen,
-			      flow->peer_port),
-		index, offsetof(struct nat_flow, next_inside));
-	unchain(flows, bucket_outside(flows, flow->protocol, flow->peer, flow->peer_port, flow->outside_port),
-		index, offsetof(struct nat_flow, next_outside));
+	unchain(flows, bucket_inside(flows, flow->protocol, flow->inside, flow->inside_port, flow->seen, flow->peer_port), index,
+	        offsetof(struct nat_flow, next_inside));
+	unchain(flows, bucket_outside(flows, flow->protocol, flow->peer, flow->peer_port, flow->outside_port), index,
+	        offsetof(struct nat_flow, next_outside));
 	list_remove(flows, flow);
 	flows->host[flow->host].flows--;
 	flows->used--;
@@ -141,8 +132,8 @@ static struct nat_flow *find_inside(struct nat_flows *flows, const struct nat_tu
 
 	for (; i != NAT_NONE; i = flows->flow[i].next_inside) {
 		struct nat_flow *f = &flows->flow[i];
-		if (f->protocol != t->protocol || f->inside != t->source ||
-		    f->inside_port != t->source_port || f->seen != t->target || f->peer_port != peer_port)
+		if (f->protocol != t->protocol || f->inside != t->source || f->inside_port != t->source_port || f->seen != t->target ||
+		    f->peer_port != peer_port)
 			continue;
 		if (f->until_ns > now_ns)
 			return f;
@@ -152,15 +143,14 @@ static struct nat_flow *find_inside(struct nat_flows *flows, const struct nat_tu
 	return NULL;
 }
 
-static struct nat_flow *find_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer,
-				     uint16_t peer_port, uint16_t outside_port, uint64_t now_ns)
+static struct nat_flow *find_outside(struct nat_flows *flows, uint8_t protocol, uint32_t peer, uint16_t peer_port, uint16_t outside_port,
+                                     uint64_t now_ns)
 {
 	uint16_t i = *bucket_outside(flows, protocol, peer, peer_port, outside_port);
 
 	for (; i != NAT_NONE; i = flows->flow[i].next_outside) {
 		struct nat_flow *f = &flows->flow[i];
-		if (f->protocol != protocol || f->peer != peer || f->peer_port != peer_port ||
-		    f->outside_port != outside_port)
+		if (f->protocol != protocol || f->peer != peer || f->peer_port != peer_port || f->outside_port != outside_port)
 			continue;
 		if (f->until_ns > now_ns)
 			return f;
@@ -172,16 +162,14 @@ static struct nat_flow *find_outside(struct nat_flows *flows, uint8_t protocol, 
 
 struct nat_flow *nat_flow_inward(struct nat_flows *flows, const struct nat_tuple *t, uint64_t now_ns)
 {
-	return find_outside(flows, t->protocol, t->source, peer_port_of(t->protocol, t->source_port),
-			    t->target_port, now_ns);
+	return find_outside(flows, t->protocol, t->source, peer_port_of(t->protocol, t->source_port), t->target_port, now_ns);
 }
 
 /* ---- Making ---- */
 
 /* The guest's own port if that can be, since a driver VM that starts afresh finds it again; else one that
  * nobody can foresee. 0: none. */
-static uint16_t choose_port(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer,
-			    uint64_t now_ns)
+static uint16_t choose_port(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer, uint64_t now_ns)
 {
 	uint16_t peer_port = peer_port_of(t->protocol, t->target_port), port = t->source_port;
 	uint64_t start = hash_of(flows, t->protocol, t->source, t->source_port, peer, peer_port) ^ now_ns;
@@ -199,9 +187,7 @@ static void remove_oldest(struct nat_flows *flows, uint8_t host)
 {
 	const struct nat_list *passing = &flows->host[host].passing;
 
-	remove_flow(
-		flows,
-		&flows->flow[passing->oldest != NAT_NONE ? passing->oldest : flows->host[host].open.oldest]);
+	remove_flow(flows, &flows->flow[passing->oldest != NAT_NONE ? passing->oldest : flows->host[host].open.oldest]);
 }
 
 static void make_room(struct nat_flows *flows, uint8_t host)
@@ -222,8 +208,7 @@ static void make_room(struct nat_flows *flows, uint8_t host)
 /* Into all lists that it belongs to, by what it says. */
 static void link_flow(struct nat_flows *flows, struct nat_flow *f)
 {
-	uint16_t *inside =
-		bucket_inside(flows, f->protocol, f->inside, f->inside_port, f->seen, f->peer_port);
+	uint16_t *inside = bucket_inside(flows, f->protocol, f->inside, f->inside_port, f->seen, f->peer_port);
 	uint16_t *outside = bucket_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port);
 
 	f->next_inside = *inside;
@@ -234,8 +219,7 @@ static void link_flow(struct nat_flows *flows, struct nat_flow *f)
 	flows->used++;
 }
 
-static struct nat_flow *make_flow(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer,
-				  uint8_t host, uint16_t port)
+static struct nat_flow *make_flow(struct nat_flows *flows, const struct nat_tuple *t, uint32_t peer, uint8_t host, uint16_t port)
 {
 	struct nat_flow *f = &flows->flow[flows->free];
 
@@ -258,19 +242,16 @@ static struct nat_flow *make_flow(struct nat_flows *flows, const struct nat_tupl
 /* Whether what a driver VM left as a connection can be one beside those that are in the table. */
 static bool is_plausible(struct nat_flows *flows, const struct nat_flow *f, uint32_t subnet, uint64_t now_ns)
 {
-	const struct nat_tuple t = {f->protocol, f->inside, f->seen, f->inside_port, f->peer_port};
+	const struct nat_tuple t = { f->protocol, f->inside, f->seen, f->inside_port, f->peer_port };
 
 	return f->state != NAT_STATE_FREE && f->state <= NAT_STATE_CLOSING && f->finished <= FINISHED_ALL &&
-	       (f->protocol == NET_IP_TCP || f->protocol == NET_IP_UDP ||
-		(f->protocol == NAT_ICMP && f->peer_port == 0)) &&
-	       f->inside - subnet == f->host && f->outside_port != 0 && f->until_ns > now_ns &&
-	       f->until_ns - now_ns <= TCP_OPEN_NS && flows->host[f->host].flows < NAT_FLOWS_OF_HOST &&
-	       find_inside(flows, &t, now_ns) == NULL &&
+	       (f->protocol == NET_IP_TCP || f->protocol == NET_IP_UDP || (f->protocol == NAT_ICMP && f->peer_port == 0)) &&
+	       f->inside - subnet == f->host && f->outside_port != 0 && f->until_ns > now_ns && f->until_ns - now_ns <= TCP_OPEN_NS &&
+	       flows->host[f->host].flows < NAT_FLOWS_OF_HOST && find_inside(flows, &t, now_ns) == NULL &&
 	       find_outside(flows, f->protocol, f->peer, f->peer_port, f->outside_port, now_ns) == NULL;
 }
 
-void nat_flows_adopt(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret, uint32_t subnet,
-		     uint64_t now_ns)
+void nat_flows_adopt(struct nat_flows *flows, struct nat_flow *flow, uint64_t secret, uint32_t subnet, uint64_t now_ns)
 {
 	clear_heads(flows, flow, secret);
 	for (unsigned i = NAT_FLOWS; i-- != 0;) {
@@ -281,8 +262,8 @@ void nat_flows_adopt(struct nat_flows *flows, struct nat_flow *flow, uint64_t se
 	}
 }
 
-struct nat_flow *nat_flow_outward(struct nat_flows *flows, const struct nat_tuple *t, uint8_t tcp_flags,
-				  uint32_t peer, uint8_t host, uint64_t now_ns)
+struct nat_flow *nat_flow_outward(struct nat_flows *flows, const struct nat_tuple *t, uint8_t tcp_flags, uint32_t peer, uint8_t host,
+                                  uint64_t now_ns)
 {
 	struct nat_flow *f = find_inside(flows, t, now_ns);
 	uint16_t port;
@@ -333,8 +314,7 @@ static uint64_t time_of(const struct nat_flow *f)
 	return f->protocol == NET_IP_TCP ? TCP_OPEN_NS : UDP_OPEN_NS;
 }
 
-void nat_flow_use(struct nat_flows *flows, struct nat_flow *flow, bool inward, uint8_t tcp_flags,
-		  uint64_t now_ns)
+void nat_flow_use(struct nat_flows *flows, struct nat_flow *flow, bool inward, uint8_t tcp_flags, uint64_t now_ns)
 {
 	list_remove(flows, flow);
 	flow->state = (uint8_t)next_state(flow, inward, tcp_flags);

@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-#define L3	  NET_HEADER_BYTES
+#define L3        NET_HEADER_BYTES
 #define ARP_BYTES 28u
 #define DNS_PORT  53u
 #define EVERYBODY 0xFFFFFFFFu
-#define HOP_NS	  30000000000ull
+#define HOP_NS    30000000000ull
 
-static const uint8_t broadcast[NET_MAC_BYTES] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+static const uint8_t broadcast[NET_MAC_BYTES] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
 
 static void to_stack(struct nat_gateway *g, enum nat_stack_way way, struct net_frame *frame)
 {
@@ -76,8 +76,7 @@ static bool is_reachable(const struct nat_gateway *g, uint32_t address)
 {
 	uint32_t top = address >> 24;
 
-	return top != 0 && top != 127 && top < 224 && !nat_hosts_has(&g->hosts, address) &&
-	       address != g->address;
+	return top != 0 && top != 127 && top < 224 && !nat_hosts_has(&g->hosts, address) && address != g->address;
 }
 
 static struct nat_hop *hop_of(struct nat_gateway *g, uint32_t address)
@@ -115,8 +114,8 @@ static void send_outside(struct nat_gateway *g, struct net_frame *frame, uint32_
 	net_switch_forward(&g->uplink, &g->outside, frame, now_ns);
 }
 
-static void translate_outward(struct nat_gateway *g, struct net_frame *frame, const struct nat_packet *p,
-			      uint32_t peer, uint8_t host, uint64_t now_ns)
+static void translate_outward(struct nat_gateway *g, struct net_frame *frame, const struct nat_packet *p, uint32_t peer, uint8_t host,
+                              uint64_t now_ns)
 {
 	struct nat_flow *flow;
 
@@ -142,8 +141,7 @@ static void translate_outward(struct nat_gateway *g, struct net_frame *frame, co
 }
 
 /* To the gateway itself: an echo, or a question to the domain name server, which another one answers. */
-static void to_gateway(struct nat_gateway *g, struct net_frame *frame, const struct nat_packet *p,
-		       uint8_t host, uint64_t now_ns)
+static void to_gateway(struct nat_gateway *g, struct net_frame *frame, const struct nat_packet *p, uint8_t host, uint64_t now_ns)
 {
 	if (p->tuple.protocol == NAT_ICMP)
 		to_stack(g, NAT_STACK_INSIDE, frame);
@@ -157,8 +155,7 @@ static void to_gateway(struct nat_gateway *g, struct net_frame *frame, const str
 
 static bool is_dhcp_request(const struct nat_gateway *g, const struct nat_packet *p)
 {
-	return p->kind == NAT_PACKET_DATA && p->tuple.protocol == NET_IP_UDP &&
-	       p->tuple.target_port == NAT_DHCP_SERVER_PORT &&
+	return p->kind == NAT_PACKET_DATA && p->tuple.protocol == NET_IP_UDP && p->tuple.target_port == NAT_DHCP_SERVER_PORT &&
 	       (p->tuple.target == EVERYBODY || p->tuple.target == nat_hosts_gateway(&g->hosts));
 }
 
@@ -214,8 +211,7 @@ static void inside_poll(struct net_port *port)
 
 /* ---- From outside ---- */
 
-static void send_inside(struct nat_gateway *g, struct net_frame *frame, const struct nat_flow *flow,
-			uint64_t now_ns)
+static void send_inside(struct nat_gateway *g, struct net_frame *frame, const struct nat_flow *flow, uint64_t now_ns)
 {
 	const struct nat_host *host = nat_hosts_find(&g->hosts, flow->inside);
 
@@ -225,8 +221,7 @@ static void send_inside(struct nat_gateway *g, struct net_frame *frame, const st
 	net_switch_forward(g->guests, &g->inside, frame, now_ns);
 }
 
-static struct nat_flow *translate_data(struct nat_gateway *g, struct net_frame *frame,
-				       const struct nat_packet *p, uint64_t now_ns)
+static struct nat_flow *translate_data(struct nat_gateway *g, struct net_frame *frame, const struct nat_packet *p, uint64_t now_ns)
 {
 	struct nat_flow *flow;
 
@@ -243,8 +238,7 @@ static struct nat_flow *translate_data(struct nat_gateway *g, struct net_frame *
 }
 
 /* A router, or the peer, tells of a packet of ours. It keeps nothing open. */
-static struct nat_flow *translate_error(struct nat_gateway *g, struct net_frame *frame,
-					const struct nat_packet *p, uint64_t now_ns)
+static struct nat_flow *translate_error(struct nat_gateway *g, struct net_frame *frame, const struct nat_packet *p, uint64_t now_ns)
 {
 	const struct nat_tuple back = {
 		.protocol = p->quoted.protocol,
@@ -252,8 +246,7 @@ static struct nat_flow *translate_error(struct nat_gateway *g, struct net_frame 
 		.source_port = p->quoted.target_port,
 		.target_port = p->quoted.source_port,
 	};
-	struct nat_flow *flow =
-		p->quoted.source == g->address ? nat_flow_inward(&g->flows, &back, now_ns) : NULL;
+	struct nat_flow *flow = p->quoted.source == g->address ? nat_flow_inward(&g->flows, &back, now_ns) : NULL;
 
 	if (flow != NULL)
 		nat_packet_set_error(frame, p, flow->inside, flow->inside_port, flow->seen);
@@ -265,16 +258,15 @@ static void ip_from_outside(struct nat_gateway *g, struct net_frame *frame, uint
 	const struct nat_packet p = nat_packet_read(frame);
 	struct nat_flow *flow = NULL;
 
-	if (p.kind == NAT_PACKET_DATA && p.tuple.protocol == NET_IP_UDP &&
-	    p.tuple.source_port == NAT_DHCP_SERVER_PORT && p.tuple.target_port == NAT_DHCP_CLIENT_PORT) {
+	if (p.kind == NAT_PACKET_DATA && p.tuple.protocol == NET_IP_UDP && p.tuple.source_port == NAT_DHCP_SERVER_PORT &&
+	    p.tuple.target_port == NAT_DHCP_CLIENT_PORT) {
 		to_stack(g, NAT_STACK_OUTSIDE, frame);
 		return;
 	}
-	if (!is_to(frame, g->outside.policy.mac) || p.kind == NAT_PACKET_BAD || g->address == 0 ||
-	    p.tuple.target != g->address || !is_reachable(g, p.tuple.source) || p.ttl <= 1)
+	if (!is_to(frame, g->outside.policy.mac) || p.kind == NAT_PACKET_BAD || g->address == 0 || p.tuple.target != g->address ||
+	    !is_reachable(g, p.tuple.source) || p.ttl <= 1)
 		return;
-	flow = p.kind == NAT_PACKET_DATA ? translate_data(g, frame, &p, now_ns)
-					 : translate_error(g, frame, &p, now_ns);
+	flow = p.kind == NAT_PACKET_DATA ? translate_data(g, frame, &p, now_ns) : translate_error(g, frame, &p, now_ns);
 	if (flow == NULL) {
 		g->outside.counts.refused++;
 		return;
@@ -324,38 +316,31 @@ static bool is_allowed(void *ctx, uint32_t address, const uint8_t *mac)
 	return true;
 }
 
-void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops,
-		      const struct nat_gateway_config *config)
+void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops, const struct nat_gateway_config *config)
 {
-	static const struct net_port_ops inside_ops = {
-		.receive = inside_receive, .flush = inside_flush, .poll = inside_poll};
-	static const struct net_port_ops outside_ops = {.receive = outside_receive, .flush = outside_flush};
-	static const struct net_port_ops stack_ops = {.receive = stack_receive};
+	static const struct net_port_ops inside_ops = { .receive = inside_receive, .flush = inside_flush, .poll = inside_poll };
+	static const struct net_port_ops outside_ops = { .receive = outside_receive, .flush = outside_flush };
+	static const struct net_port_ops stack_ops = { .receive = stack_receive };
 	/* Locally administered, "HG", and the bridge: the same at each start, as guests remember it. */
-	const uint8_t mac[NET_MAC_BYTES] = {0x02,
-					    0x48,
-					    0x47,
-					    (uint8_t)(config->bridge >> 8),
-					    (uint8_t)config->bridge,
-					    (uint8_t)config->vlan};
+	const uint8_t mac[NET_MAC_BYTES] = {
+		0x02, 0x48, 0x47, (uint8_t)(config->bridge >> 8), (uint8_t)config->bridge, (uint8_t)config->vlan
+	};
 
 	memset(g, 0, sizeof(*g));
 	g->ops = ops;
 	g->guests = config->guests;
 	/* Everybody on the bridge may reach it, whatever their tenant: it hands nothing from guest to guest.
 	 */
-	g->inside.policy =
-		(struct net_policy){.bridge = config->bridge, .vlan = config->vlan, .uplink = true};
+	g->inside.policy = (struct net_policy){ .bridge = config->bridge, .vlan = config->vlan, .uplink = true };
 	memcpy(g->inside.policy.mac, mac, sizeof(mac));
 	g->inside.ops = &inside_ops;
 	g->inside.can = g->outside.can = NET_CAN_CSUM | NET_CAN_TCP4;
 	/* Bridge and VLAN are the uplink's too: on its own switch they mean nothing, and its frames have no
 	 * tags. */
-	g->outside.policy =
-		(struct net_policy){.bridge = config->bridge, .vlan = config->vlan, .uplink = true};
+	g->outside.policy = (struct net_policy){ .bridge = config->bridge, .vlan = config->vlan, .uplink = true };
 	g->outside.ops = &outside_ops;
 	for (unsigned i = 0; i < NAT_STACK_WAYS; i++)
-		g->stack[i] = (struct nat_stack_port){{.ops = &stack_ops}, g, (enum nat_stack_way)i};
+		g->stack[i] = (struct nat_stack_port){ { .ops = &stack_ops }, g, (enum nat_stack_way)i };
 	g->store = config->store;
 	nat_hosts_init(&g->hosts, g->store->host, config->subnet, config->prefix);
 	g->hosts.allowed = is_allowed;
@@ -370,8 +355,7 @@ void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops,
 	}
 }
 
-void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router,
-			    uint32_t dns)
+void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router, uint32_t dns)
 {
 	if (address != 0 && address != g->store->address) {
 		nat_flows_init(&g->flows, g->store->flow, g->flows.secret);

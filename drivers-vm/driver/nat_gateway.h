@@ -55,7 +55,7 @@ struct nat_hop {
 
 /* What outlives the driver VM. The next one looks at it before it believes it. */
 struct nat_store {
-	uint64_t magic;	  /* NAT_STORE_MAGIC, once there is something */
+	uint64_t magic;   /* NAT_STORE_MAGIC, once there is something */
 	uint32_t address; /* at the uplink, which the connections have */
 	uint32_t reserved;
 	struct nat_host host[NAT_HOSTS_MAX];
@@ -84,16 +84,13 @@ struct nat_gateway_config {
 	unsigned prefix;
 	uint64_t secret;
 	struct net_switch *guests;
-	struct nat_store
-		*store; /* zeroes, or what the driver VM before has left of a gateway with the same subnet */
+	struct nat_store *store; /* zeroes, or what the driver VM before has left of a gateway with the same subnet */
 };
 
 /* The gateway is the second address of the subnet. Joining its ports is the caller's. */
-void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops,
-		      const struct nat_gateway_config *config);
+void nat_gateway_init(struct nat_gateway *g, const struct nat_gateway_ops *ops, const struct nat_gateway_config *config);
 
 /* What the uplink is called by; another address than before ends all connections. */
-void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router,
-			    uint32_t dns);
+void nat_gateway_set_uplink(struct nat_gateway *g, uint32_t address, uint32_t mask, uint32_t router, uint32_t dns);
 
 #endif

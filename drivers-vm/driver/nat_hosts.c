@@ -19,14 +19,13 @@ void nat_hosts_check(struct nat_hosts *hosts, uint64_t now_ns)
 {
 	for (unsigned i = 0; i < NAT_HOSTS_MAX; i++)
 		if (hosts->host[i].used_ns > now_ns || (hosts->host[i].mac[0] & 1))
-			hosts->host[i] = (struct nat_host){0};
+			hosts->host[i] = (struct nat_host){ 0 };
 }
 
 /* Neither the subnet's own address, nor the gateway's, nor the broadcast address. */
 static bool is_for_guests(const struct nat_hosts *hosts, uint32_t address)
 {
-	return nat_hosts_has(hosts, address) && address - hosts->subnet >= 2 &&
-	       address - hosts->subnet != hosts->count - 1;
+	return nat_hosts_has(hosts, address) && address - hosts->subnet >= 2 && address - hosts->subnet != hosts->count - 1;
 }
 
 static bool is_of(const struct nat_host *host, const uint8_t *mac)
@@ -85,8 +84,7 @@ int nat_hosts_use(struct nat_hosts *hosts, uint32_t address, const uint8_t *mac,
 
 const struct nat_host *nat_hosts_find(const struct nat_hosts *hosts, uint32_t address)
 {
-	const struct nat_host *host =
-		nat_hosts_has(hosts, address) ? &hosts->host[address - hosts->subnet] : NULL;
+	const struct nat_host *host = nat_hosts_has(hosts, address) ? &hosts->host[address - hosts->subnet] : NULL;
 
 	return host != NULL && host->used_ns != 0 ? host : NULL;
 }

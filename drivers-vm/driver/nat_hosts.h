@@ -10,9 +10,9 @@
 
 #define NAT_HOSTS_OF_CARD 4u /* addresses that one card can have */
 #define NAT_LEASE_SECONDS 3600u
-#define NAT_HOSTS_MAX	  256u
-#define NAT_PREFIX_MIN	  24u
-#define NAT_PREFIX_MAX	  29u
+#define NAT_HOSTS_MAX     256u
+#define NAT_PREFIX_MIN    24u
+#define NAT_PREFIX_MAX    29u
 
 struct nat_host {
 	uint64_t used_ns; /* 0: nobody's */
@@ -21,7 +21,7 @@ struct nat_host {
 
 struct nat_hosts {
 	uint32_t subnet; /* its first address */
-	uint32_t count;	 /* addresses in it, gateway (the second) and broadcast (the last) included */
+	uint32_t count;  /* addresses in it, gateway (the second) and broadcast (the last) included */
 	/* Whether the configuration lets that card have the address; asked when it is to get it. */
 	bool (*allowed)(void *ctx, uint32_t address, const uint8_t *mac);
 	void *ctx;
@@ -48,15 +48,13 @@ static inline bool nat_hosts_has(const struct nat_hosts *hosts, uint32_t address
  * The card `mac` uses `address`: its place, or -1: it is not the card's to use. *fresh: it was somebody
  * else's before, or nobody's.
  */
-int nat_hosts_use(struct nat_hosts *hosts, uint32_t address, const uint8_t *mac, uint64_t now_ns,
-		  bool *fresh);
+int nat_hosts_use(struct nat_hosts *hosts, uint32_t address, const uint8_t *mac, uint64_t now_ns, bool *fresh);
 
 /* Whose the address is now; NULL: nobody's. */
 const struct nat_host *nat_hosts_find(const struct nat_hosts *hosts, uint32_t address);
 
 /* An address that the card could use: `wanted`, else its own, else a free one, always the same if that can
  * be. 0: there is none. */
-uint32_t nat_hosts_choose(const struct nat_hosts *hosts, const uint8_t *mac, uint32_t wanted,
-			  uint64_t now_ns);
+uint32_t nat_hosts_choose(const struct nat_hosts *hosts, const uint8_t *mac, uint32_t wanted, uint64_t now_ns);
 
 #endif

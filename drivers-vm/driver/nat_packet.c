@@ -2,10 +2,10 @@
  * checksum is. */
 #include "drivers-vm/driver/nat_packet.h"
 
-#define L3	   NET_HEADER_BYTES
+#define L3         NET_HEADER_BYTES
 #define IP_BYTES   20u
-#define IP_TTL	   8u
-#define IP_CSUM	   10u
+#define IP_TTL     8u
+#define IP_CSUM    10u
 #define IP_SOURCE  12u
 #define IP_TARGET  16u
 #define TCP_BYTES  20u
@@ -15,7 +15,7 @@
 #define UDP_CSUM   6u
 #define ICMP_BYTES 8u
 #define ICMP_CSUM  2u
-#define ICMP_ID	   4u
+#define ICMP_ID    4u
 #define QUOTED_MIN 8u /* bytes of the quoted packet behind its IP header: RFC 792 */
 
 static uint8_t *at(const struct net_frame *frame, unsigned offset)
@@ -29,8 +29,7 @@ static uint8_t *at(const struct net_frame *frame, unsigned offset)
  * The IPv4 header at `ip` with at least `room` bytes of frame from there; returns where what follows it
  * begins, 0: there is none. `whole`: all of the packet must be there.
  */
-static unsigned read_ip(const struct net_frame *frame, unsigned ip, uint32_t room, bool whole,
-			struct nat_tuple *t)
+static unsigned read_ip(const struct net_frame *frame, unsigned ip, uint32_t room, bool whole, struct nat_tuple *t)
 {
 	const uint8_t *h = at(frame, ip);
 	unsigned head = frame->segment[0].count, header;
@@ -38,8 +37,7 @@ static unsigned read_ip(const struct net_frame *frame, unsigned ip, uint32_t roo
 	if (head < ip + IP_BYTES || room < IP_BYTES || h[0] >> 4 != 4)
 		return 0;
 	header = (h[0] & 15u) * 4;
-	if (header < IP_BYTES || head < ip + header || net_get16(h + 2) < header ||
-	    (whole && net_get16(h + 2) > room))
+	if (header < IP_BYTES || head < ip + header || net_get16(h + 2) < header || (whole && net_get16(h + 2) > room))
 		return 0;
 	/* Only a packet that is no fragment, or the first one, has ports; and of one in fragments the rest
 	 * would not follow. */
@@ -92,13 +90,12 @@ static bool is_offload_plain(const struct net_frame *frame, const struct nat_pac
 	if (!frame->csum_partial)
 		return frame->gso == NET_GSO_NONE;
 	return p->tuple.protocol != NAT_ICMP && frame->csum_start == p->l4 && frame->csum_offset == csum &&
-	       (frame->gso == NET_GSO_NONE ||
-		(frame->gso == NET_GSO_TCP4 && p->tuple.protocol == NET_IP_TCP));
+	       (frame->gso == NET_GSO_NONE || (frame->gso == NET_GSO_TCP4 && p->tuple.protocol == NET_IP_TCP));
 }
 
 struct nat_packet nat_packet_read(const struct net_frame *frame)
 {
-	struct nat_packet p = {.kind = NAT_PACKET_BAD};
+	struct nat_packet p = { .kind = NAT_PACKET_BAD };
 	const uint8_t *ip = at(frame, L3);
 	uint32_t bytes;
 
@@ -147,8 +144,7 @@ struct covers {
 	bool partial; /* l4 is the sum of the pseudo header only: ports are no part of it */
 };
 
-static void change16(struct net_frame *frame, unsigned offset, uint16_t value, const struct covers *c,
-		     bool address)
+static void change16(struct net_frame *frame, unsigned offset, uint16_t value, const struct covers *c, bool address)
 {
 	uint8_t *field = at(frame, offset);
 	uint16_t before = net_get16(field), csum;
@@ -178,19 +174,17 @@ static void change32(struct net_frame *frame, unsigned offset, uint32_t value, c
 
 static struct covers covers_of(const struct net_frame *frame, const struct nat_packet *p)
 {
-	struct covers c = {.ip = L3 + IP_CSUM, .partial = frame->csum_partial};
+	struct covers c = { .ip = L3 + IP_CSUM, .partial = frame->csum_partial };
 
 	if (p->tuple.protocol == NET_IP_TCP)
 		c.l4 = p->l4 + TCP_CSUM;
-	else if (p->tuple.protocol == NET_IP_UDP &&
-		 (c.partial || net_get16(at(frame, p->l4 + UDP_CSUM)) != 0))
+	else if (p->tuple.protocol == NET_IP_UDP && (c.partial || net_get16(at(frame, p->l4 + UDP_CSUM)) != 0))
 		c.l4 = p->l4 + UDP_CSUM; /* 0: the sender made none (RFC 768) */
 	return c;
 }
 
 /* An echo's identifier is covered by its own checksum, which no address is part of. */
-static void change_port(struct net_frame *frame, const struct nat_packet *p, struct covers c, unsigned offset,
-			uint16_t port)
+static void change_port(struct net_frame *frame, const struct nat_packet *p, struct covers c, unsigned offset, uint16_t port)
 {
 	if (p->tuple.protocol == NAT_ICMP) {
 		c.l4 = p->l4 + ICMP_CSUM;
@@ -199,8 +193,8 @@ static void change_port(struct net_frame *frame, const struct nat_packet *p, str
 	change16(frame, p->l4 + offset, port, &c, false);
 }
 
-static void change(struct net_frame *frame, const struct nat_packet *p, unsigned address_at, uint32_t address,
-		   unsigned port_at, uint16_t port)
+static void change(struct net_frame *frame, const struct nat_packet *p, unsigned address_at, uint32_t address, unsigned port_at,
+                   uint16_t port)
 {
 	const struct covers c = covers_of(frame, p);
 	uint8_t *csum = at(frame, p->l4 + UDP_CSUM);
@@ -212,23 +206,20 @@ static void change(struct net_frame *frame, const struct nat_packet *p, unsigned
 		net_put16(csum, 0xFFFF);
 }
 
-void nat_packet_set_source(struct net_frame *frame, const struct nat_packet *p, uint32_t address,
-			   uint16_t port)
+void nat_packet_set_source(struct net_frame *frame, const struct nat_packet *p, uint32_t address, uint16_t port)
 {
 	change(frame, p, IP_SOURCE, address, 0, port);
 }
 
-void nat_packet_set_target(struct net_frame *frame, const struct nat_packet *p, uint32_t address,
-			   uint16_t port)
+void nat_packet_set_target(struct net_frame *frame, const struct nat_packet *p, uint32_t address, uint16_t port)
 {
 	change(frame, p, IP_TARGET, address, 2, port);
 }
 
-void nat_packet_set_error(struct net_frame *frame, const struct nat_packet *p, uint32_t source,
-			  uint16_t source_port, uint32_t target)
+void nat_packet_set_error(struct net_frame *frame, const struct nat_packet *p, uint32_t source, uint16_t source_port, uint32_t target)
 {
-	const struct covers outer = {.ip = L3 + IP_CSUM};
-	struct covers c = {.ip = p->quoted_ip + IP_CSUM, .icmp = p->l4 + ICMP_CSUM};
+	const struct covers outer = { .ip = L3 + IP_CSUM };
+	struct covers c = { .ip = p->quoted_ip + IP_CSUM, .icmp = p->l4 + ICMP_CSUM };
 	unsigned port_at = p->quoted_l4;
 
 	/* The quoted checksum of TCP lies behind what must be quoted, and nobody checks it. */
@@ -246,7 +237,7 @@ void nat_packet_set_error(struct net_frame *frame, const struct nat_packet *p, u
 
 void nat_packet_age(struct net_frame *frame)
 {
-	const struct covers c = {.ip = L3 + IP_CSUM};
+	const struct covers c = { .ip = L3 + IP_CSUM };
 	uint16_t word = net_get16(at(frame, L3 + IP_TTL));
 
 	change16(frame, L3 + IP_TTL, (uint16_t)(word - 0x100), &c, true);

@@ -17,8 +17,7 @@
 #include <string.h>
 
 #define ADDRESS_WAIT_NS 10000000000ull /* until the log tells that there is none */
-#define DOTTED(a)                                                                                            \
-	(unsigned)((a) >> 24), (unsigned)((a) >> 16 & 255), (unsigned)((a) >> 8 & 255), (unsigned)((a)&255)
+#define DOTTED(a)       (unsigned)((a) >> 24), (unsigned)((a) >> 16 & 255), (unsigned)((a) >> 8 & 255), (unsigned)((a)&255)
 
 /* ---- What lwIP asks for
  * -------------------------------------------------------------------------------------------------------------
@@ -40,7 +39,7 @@ u32_t sys_now(void)
 
 static ip4_addr_t address_of(uint32_t value)
 {
-	return (ip4_addr_t){lwip_htonl(value)};
+	return (ip4_addr_t){ lwip_htonl(value) };
 }
 
 static uint32_t value_of(const ip4_addr_t *address)
@@ -56,9 +55,8 @@ static err_t send(struct net_switch *sw, struct net_port *port, const struct pbu
 {
 	static uint8_t bytes[NAT_FRAME_BYTES];
 	uint32_t head = p->tot_len < NET_HEAD_BYTES ? p->tot_len : NET_HEAD_BYTES;
-	struct io_segment segment[2] = {{bytes, head}, {bytes + head, p->tot_len - head}};
-	struct net_frame frame = {
-		.segment = segment, .segments = p->tot_len > head ? 2 : 1, .bytes = p->tot_len};
+	struct io_segment segment[2] = { { bytes, head }, { bytes + head, p->tot_len - head } };
+	struct net_frame frame = { .segment = segment, .segments = p->tot_len > head ? 2 : 1, .bytes = p->tot_len };
 
 	if (p->tot_len > sizeof(bytes) || pbuf_copy_partial(p, bytes, p->tot_len, 0) != p->tot_len)
 		return ERR_BUF;
@@ -143,8 +141,8 @@ static void answer_dhcp(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip
 	pbuf_free(p);
 	if (s->client == NULL)
 		return;
-	length = nat_dhcp_answer(&s->gateway.hosts, message, bytes, s->client,
-				 s->gateway.ops->now_ns(&s->gateway), answer, &target, &fresh);
+	length = nat_dhcp_answer(&s->gateway.hosts, message, bytes, s->client, s->gateway.ops->now_ns(&s->gateway), answer, &target,
+	                         &fresh);
 	if (fresh != 0)
 		nat_flow_drop_host(&s->gateway.flows, (uint8_t)(fresh - s->gateway.hosts.subnet));
 	out = length != 0 ? pbuf_alloc(PBUF_TRANSPORT, (u16_t)length, PBUF_RAM) : NULL;
@@ -174,8 +172,7 @@ static void take(struct nat_gateway *g, enum nat_stack_way way, const struct net
 
 	/* The last quarter of the queue is the uplink's: guests cannot keep its address from being renewed.
 	 */
-	if (s->put - s->taken >= (way == NAT_STACK_OUTSIDE ? NAT_STACK_QUEUE : NAT_STACK_QUEUE * 3 / 4) ||
-	    frame->bytes > NAT_FRAME_BYTES)
+	if (s->put - s->taken >= (way == NAT_STACK_OUTSIDE ? NAT_STACK_QUEUE : NAT_STACK_QUEUE * 3 / 4) || frame->bytes > NAT_FRAME_BYTES)
 		return;
 	p = pbuf_alloc(PBUF_RAW, (u16_t)frame->bytes, PBUF_POOL);
 	if (p == NULL)
@@ -203,8 +200,7 @@ static bool find_neighbour(struct nat_gateway *g, uint32_t address, uint8_t *mac
 	return true;
 }
 
-const struct nat_gateway_ops nat_stack_ops = {
-	.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
+const struct nat_gateway_ops nat_stack_ops = { .now_ns = now_ns, .take = take, .find_neighbour = find_neighbour };
 
 /* ---- Running
  * ------------------------------------------------------------------------------------------------------------------------
@@ -214,14 +210,12 @@ const struct nat_gateway_ops nat_stack_ops = {
 static void watch_address(struct nat_stack *s)
 {
 	struct nat_gateway *g = &s->gateway;
-	uint32_t address = value_of(netif_ip4_addr(&s->outside)),
-		 mask = value_of(netif_ip4_netmask(&s->outside));
+	uint32_t address = value_of(netif_ip4_addr(&s->outside)), mask = value_of(netif_ip4_netmask(&s->outside));
 	uint32_t dns = value_of(&s->dns);
 
 	if (address == 0 && !s->complained && now_ns(g) - s->started_ns > ADDRESS_WAIT_NS) {
 		s->complained = true;
-		service_log("nat: no DHCP server at uplink %s has given an address yet; is its cable in?",
-			    s->name);
+		service_log("nat: no DHCP server at uplink %s has given an address yet; is its cable in?", s->name);
 	}
 	if (address == g->address && dns == g->dns)
 		return;
@@ -230,13 +224,12 @@ static void watch_address(struct nat_stack *s)
 		service_log("nat: uplink %s has lost its address", s->name);
 		return;
 	}
-	service_log("nat: guests with %u.%u.%u.%u/%u reach the outside by uplink %s as %u.%u.%u.%u",
-		    DOTTED(g->hosts.subnet), 32u - (unsigned)__builtin_ctz(g->hosts.count), s->name,
-		    DOTTED(address));
+	service_log("nat: guests with %u.%u.%u.%u/%u reach the outside by uplink %s as %u.%u.%u.%u", DOTTED(g->hosts.subnet),
+	            32u - (unsigned)__builtin_ctz(g->hosts.count), s->name, DOTTED(address));
 	if (((address ^ g->hosts.subnet) & mask) == 0 || nat_hosts_has(&g->hosts, address))
 		service_log("nat: uplink %s has addresses that the guests' subnet has too: hilum.toml must "
-			    "give another subnet",
-			    s->name);
+		            "give another subnet",
+		            s->name);
 }
 
 static void input(struct nat_stack *s, unsigned place)
@@ -250,8 +243,7 @@ static void input(struct nat_stack *s, unsigned place)
 		if (s->inside.input(p, &s->inside) != ERR_OK)
 			pbuf_free(p);
 		s->client = NULL;
-		etharp_cleanup_netif(
-			&s->inside); /* guests' addresses are kept elsewhere, and shall not push out others */
+		etharp_cleanup_netif(&s->inside); /* guests' addresses are kept elsewhere, and shall not push out others */
 		break;
 	case NAT_STACK_OUTSIDE:
 		if (s->outside.input(p, &s->outside) != ERR_OK)
@@ -321,8 +313,7 @@ static bool start_outside(struct nat_stack *s, const struct nat_stack_static *fi
 bool nat_stack_start(struct nat_stack *s, const uint8_t *mac, const struct nat_stack_static *fixed)
 {
 	static bool initialised;
-	const ip4_addr_t own = address_of(nat_hosts_gateway(&s->gateway.hosts)),
-			 mask = address_of(-s->gateway.hosts.count);
+	const ip4_addr_t own = address_of(nat_hosts_gateway(&s->gateway.hosts)), mask = address_of(-s->gateway.hosts.count);
 
 	if (!initialised)
 		lwip_init();

@@ -18,12 +18,12 @@ struct nat_stack {
 	struct nat_gateway gateway; /* first */
 	struct netif inside, outside;
 	struct udp_pcb *dhcp;
-	ip4_addr_t dns;	       /* the uplink's */
+	ip4_addr_t dns;        /* the uplink's */
 	const uint8_t *client; /* whose frame is being answered; NULL: nobody's */
 	struct {
 		struct pbuf *data;
 		enum nat_stack_way way;
-		uint32_t peer;		    /* of NAT_STACK_RESOLVE */
+		uint32_t peer;              /* of NAT_STACK_RESOLVE */
 		uint8_t mac[NET_MAC_BYTES]; /* of the sender */
 	} queue[NAT_STACK_QUEUE];
 	unsigned put, taken;

@@ -7,13 +7,13 @@
 
 #include <string.h>
 
-#define IP4_BYTES		      20u
-#define IP6_BYTES		      40u
-#define ARP_BYTES		      28u
-#define DHCP_SERVER_PORT	      67u
+#define IP4_BYTES                     20u
+#define IP6_BYTES                     40u
+#define ARP_BYTES                     28u
+#define DHCP_SERVER_PORT              67u
 #define ICMP6_ROUTER_ADVERTISEMENT    134u
 #define ICMP6_NEIGHBOUR_ADVERTISEMENT 136u
-#define ICMP6_REDIRECT		      137u
+#define ICMP6_REDIRECT                137u
 
 static const uint8_t nobody[16];
 
@@ -29,8 +29,7 @@ static bool has_ip4(const struct net_policy *policy, const uint8_t *address)
 static bool is_link_local(const struct net_policy *policy, const uint8_t *address)
 {
 	const uint8_t *mac = policy->mac;
-	const uint8_t own[16] = {0xFE,	     0x80,   0,	     0,	   0,	 0,	 0,	 0,
-				 mac[0] ^ 2, mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5]};
+	const uint8_t own[16] = { 0xFE, 0x80, 0, 0, 0, 0, 0, 0, mac[0] ^ 2, mac[1], mac[2], 0xFF, 0xFE, mac[3], mac[4], mac[5] };
 
 	return memcmp(own, address, 16) == 0;
 }
@@ -46,10 +45,9 @@ static bool has_ip6(const struct net_policy *policy, const uint8_t *address)
 /* RFC 826: both of the sender's addresses are its own; a probe's is 0 (RFC 5227, 1.1). */
 static bool allows_arp(const struct net_policy *policy, const uint8_t *arp, unsigned bytes)
 {
-	static const uint8_t kind[6] = {0, 1, NET_TYPE_IP4 >> 8, NET_TYPE_IP4 & 0xFF, 6, 4};
+	static const uint8_t kind[6] = { 0, 1, NET_TYPE_IP4 >> 8, NET_TYPE_IP4 & 0xFF, 6, 4 };
 
-	return bytes >= ARP_BYTES && memcmp(arp, kind, sizeof(kind)) == 0 &&
-	       memcmp(arp + 8, policy->mac, NET_MAC_BYTES) == 0 &&
+	return bytes >= ARP_BYTES && memcmp(arp, kind, sizeof(kind)) == 0 && memcmp(arp + 8, policy->mac, NET_MAC_BYTES) == 0 &&
 	       (memcmp(arp + 14, nobody, 4) == 0 || has_ip4(policy, arp + 14));
 }
 
@@ -62,8 +60,8 @@ static bool allows_ip4(const struct net_policy *policy, const uint8_t *ip, unsig
 	if (has_ip4(policy, ip + 12))
 		return true;
 	/* A DHCP request of who has no address yet: RFC 2131, 4.1. */
-	return memcmp(ip + 12, nobody, 4) == 0 && ip[9] == NET_IP_UDP && (net_get16(ip + 6) & 0x3FFF) == 0 &&
-	       bytes >= header + 4 && net_get16(ip + header + 2) == DHCP_SERVER_PORT;
+	return memcmp(ip + 12, nobody, 4) == 0 && ip[9] == NET_IP_UDP && (net_get16(ip + 6) & 0x3FFF) == 0 && bytes >= header + 4 &&
+	       net_get16(ip + header + 2) == DHCP_SERVER_PORT;
 }
 
 /* What a neighbour or a router announces: RFC 4861, 4.2 and 4.4. */
@@ -103,8 +101,7 @@ static bool allows_ip6(const struct net_policy *policy, const uint8_t *ip, unsig
 	return next != NET_IP_ICMP6 || (at < bytes && allows_icmp6(policy, ip + at, bytes - at));
 }
 
-bool net_filter_allows(const struct net_policy *policy, const uint8_t *head, unsigned bytes, unsigned l3,
-		       uint16_t type)
+bool net_filter_allows(const struct net_policy *policy, const uint8_t *head, unsigned bytes, unsigned l3, uint16_t type)
 {
 	const uint8_t *source = head + NET_MAC_BYTES;
 

@@ -39,7 +39,6 @@ static inline void net_put32(uint8_t *at, uint32_t value)
  * Whether a frame may leave the port. `head` holds its first `bytes` bytes, at least NET_HEADER_BYTES; `l3`
  * is where the header of type `type` begins, behind a tag if there is one.
  */
-bool net_filter_allows(const struct net_policy *policy, const uint8_t *head, unsigned bytes, unsigned l3,
-		       uint16_t type);
+bool net_filter_allows(const struct net_policy *policy, const uint8_t *head, unsigned bytes, unsigned l3, uint16_t type);
 
 #endif

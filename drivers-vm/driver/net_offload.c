@@ -11,9 +11,9 @@
 #define TCP_DATA_MIN 48u /* of a piece: smaller ones would make much work of one frame */
 #define TCP_CSUM     16u
 #define TCP_FLAGS    13u
-#define TCP_FIN	     0x01u
+#define TCP_FIN      0x01u
 #define TCP_PUSH     0x08u
-#define TCP_CWR	     0x80u
+#define TCP_CWR      0x80u
 
 /* The receiver gets these one by one, and has done with each when `receive` returns. */
 struct piece {
@@ -38,8 +38,7 @@ static bool is_tcp(const struct net_frame *frame, unsigned l3, uint16_t type)
 	if (type == NET_TYPE_IP4 && frame->gso == NET_GSO_TCP4) {
 		if (l4 < l3 + IP4_BYTES || l4 != l3 + (ip[0] & 15u) * 4 || ip[9] != NET_IP_TCP)
 			return false;
-	} else if (type != NET_TYPE_IP6 || frame->gso != NET_GSO_TCP6 || l4 != l3 + IP6_BYTES ||
-		   ip[6] != NET_IP_TCP) {
+	} else if (type != NET_TYPE_IP6 || frame->gso != NET_GSO_TCP6 || l4 != l3 + IP6_BYTES || ip[6] != NET_IP_TCP) {
 		return false;
 	}
 	if (frame->csum_offset != TCP_CSUM || l4 + TCP_BYTES > head_bytes(frame))
@@ -111,7 +110,7 @@ static void checksum_fill(struct net_frame *frame)
 static void piece_init(struct piece *p, const struct net_frame *frame, unsigned head)
 {
 	memcpy(p->head, frame->segment[0].bytes, head);
-	p->segment[0] = (struct io_segment){p->head, head};
+	p->segment[0] = (struct io_segment){ p->head, head };
 	p->frame = (struct net_frame){
 		.segment = p->segment,
 		.segments = 1,
@@ -123,8 +122,7 @@ static void piece_init(struct piece *p, const struct net_frame *frame, unsigned 
 }
 
 /* Adds [from, from + count) of the frame, from its segment *index on, of which *skip bytes are used. */
-static void piece_add(struct piece *p, const struct net_frame *frame, unsigned *index, uint32_t *skip,
-		      uint32_t count)
+static void piece_add(struct piece *p, const struct net_frame *frame, unsigned *index, uint32_t *skip, uint32_t count)
 {
 	while (count != 0 && *index < frame->segments) {
 		const struct io_segment *s = &frame->segment[*index];
@@ -132,7 +130,7 @@ static void piece_add(struct piece *p, const struct net_frame *frame, unsigned *
 		if (part > count)
 			part = count;
 		if (part != 0)
-			p->segment[p->frame.segments++] = (struct io_segment){s->bytes + *skip, part};
+			p->segment[p->frame.segments++] = (struct io_segment){ s->bytes + *skip, part };
 		p->frame.bytes += part;
 		count -= part;
 		*skip += part;
@@ -152,8 +150,7 @@ static void deliver(struct net_port *port, struct net_frame *frame)
 
 /* The piece's own lengths, numbers and flags: RFC 9293, 3.1; RFC 791, 3.1. The old sum was of the whole
  * length. */
-static void fix_headers(struct piece *p, const struct net_frame *frame, unsigned l3, unsigned number,
-			uint32_t offset, bool last)
+static void fix_headers(struct piece *p, const struct net_frame *frame, unsigned l3, unsigned number, uint32_t offset, bool last)
 {
 	unsigned l4 = frame->csum_start;
 	uint8_t *ip = p->head + l3, *tcp = p->head + l4;
@@ -211,9 +208,9 @@ static void deliver_summed(struct net_port *port, const struct net_frame *frame)
 void net_offload_deliver(struct net_port *port, struct net_frame *frame, unsigned l3)
 {
 	uint32_t needs = frame->gso == NET_GSO_TCP4   ? NET_CAN_CSUM | NET_CAN_TCP4
-			 : frame->gso == NET_GSO_TCP6 ? NET_CAN_CSUM | NET_CAN_TCP6
-			 : frame->csum_partial	      ? NET_CAN_CSUM
-						      : 0;
+	                 : frame->gso == NET_GSO_TCP6 ? NET_CAN_CSUM | NET_CAN_TCP6
+	                 : frame->csum_partial        ? NET_CAN_CSUM
+	                                              : 0;
 
 	if ((port->can & needs) == needs)
 		port->ops->receive(port, frame);

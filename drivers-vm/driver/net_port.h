@@ -9,11 +9,12 @@
 
 #include <stdbool.h>
 
-#define NET_MAC_BYTES	 6u
-#define NET_HEADER_BYTES 14u  /* addresses and type */
-#define NET_TAG_BYTES	 4u   /* IEEE 802.1Q */
-#define NET_HEAD_BYTES	 160u /* room for Ethernet, tag, and the largest IPv4 and TCP headers, which are 138 \
-			       */
+#define NET_MAC_BYTES    6u
+#define NET_HEADER_BYTES 14u /* addresses and type */
+#define NET_TAG_BYTES    4u  /* IEEE 802.1Q */
+#define NET_HEAD_BYTES \
+	160u                       /* room for Ethernet, tag, and the largest IPv4 and TCP headers, which are 138 \
+	                            */
 #define NET_FRAME_BYTES_MAX 65553u /* a tagged frame with the largest IP packet */
 #define NET_SEGMENTS_MAX    64u
 
@@ -36,8 +37,8 @@ struct net_frame {
 	unsigned segments; /* at most NET_SEGMENTS_MAX; NET_SEGMENTS_MAX + 1 for a receiver */
 	uint32_t bytes;
 	bool csum_partial; /* the sum from csum_start to the end is missing at csum_start + csum_offset, in
-			      the first segment */
-	uint8_t gso;	   /* enum net_gso */
+	                      the first segment */
+	uint8_t gso;       /* enum net_gso */
 	uint16_t gso_bytes, csum_start, csum_offset;
 	unsigned references;
 	void (*done)(struct net_frame *frame); /* NULL: it cannot be kept */
@@ -88,21 +89,20 @@ struct net_port_ops {
 struct net_policy {
 	uint32_t bridge; /* ports of different bridges do not see each other */
 	uint32_t tenant; /* nor do those of different tenants; but an uplink is everybody's */
-	uint16_t vlan;	 /* of its untagged frames; 0: none */
-	bool trunk;	 /* carries tagged frames of all VLANs */
-	bool uplink;	 /* leads to the world: any address may be behind it */
-	bool spoof;	 /* may send from any address */
+	uint16_t vlan;   /* of its untagged frames; 0: none */
+	bool trunk;      /* carries tagged frames of all VLANs */
+	bool uplink;     /* leads to the world: any address may be behind it */
+	bool spoof;      /* may send from any address */
 	uint8_t mac[NET_MAC_BYTES];
-	uint8_t ip4[NET_PORT_IPS][4],
-		ip6[NET_PORT_IPS][16]; /* may send from these only; none of both: from any */
+	uint8_t ip4[NET_PORT_IPS][4], ip6[NET_PORT_IPS][16]; /* may send from these only; none of both: from any */
 	unsigned ip4s, ip6s;
 };
 
 struct net_port_counts {
-	uint64_t sent_frames, sent_bytes;	  /* by the port */
+	uint64_t sent_frames, sent_bytes;         /* by the port */
 	uint64_t received_frames, received_bytes; /* for it */
-	uint64_t refused;			  /* against its policy, or malformed */
-	uint64_t dropped;			  /* for it, without room */
+	uint64_t refused;                         /* against its policy, or malformed */
+	uint64_t dropped;                         /* for it, without room */
 };
 
 struct net_port {
@@ -111,7 +111,7 @@ struct net_port {
 	uint32_t can; /* NET_CAN_*: what may be left to `receive` */
 	struct net_port_counts counts;
 	/* The switch's own. */
-	bool waiting;		       /* for its flush */
+	bool waiting;                  /* for its flush */
 	struct net_port *next_waiting; /* in the order in which they got something */
 	struct net_port *next_of_mac;  /* in the list of those whose addresses have the same hash */
 };

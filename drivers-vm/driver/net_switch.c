@@ -65,7 +65,7 @@ void net_switch_remove(struct net_switch *sw, struct net_port *port)
 {
 	for (unsigned i = 0; i < NET_SWITCH_LEARNED; i++)
 		if (sw->learned[i].port == port)
-			sw->learned[i] = (struct net_learned){0};
+			sw->learned[i] = (struct net_learned){ 0 };
 	forget_waiting(sw, port);
 	struct net_port **link = list_of(sw, port->policy.mac);
 	while (*link != NULL && *link != port)
@@ -112,19 +112,17 @@ static void learn(struct net_switch *sw, const struct transit *t, uint64_t now_n
 		if (places[i].seen_ns < place->seen_ns)
 			place = &places[i];
 	}
-	*place = (struct net_learned){key, policy->bridge, t->from, now_ns};
+	*place = (struct net_learned){ key, policy->bridge, t->from, now_ns };
 }
 
-static struct net_port *find_learned(struct net_switch *sw, const struct transit *t, const uint8_t *mac,
-				     uint64_t now_ns)
+static struct net_port *find_learned(struct net_switch *sw, const struct transit *t, const uint8_t *mac, uint64_t now_ns)
 {
 	uint64_t key = key_of(mac, t->vlan);
 	uint32_t bridge = t->from->policy.bridge;
 	const struct net_learned *places = places_of(sw, key, bridge);
 
 	for (unsigned i = 0; i < NET_SWITCH_WAYS; i++)
-		if (places[i].key == key && places[i].bridge == bridge &&
-		    now_ns - places[i].seen_ns < NET_SWITCH_AGING_NS)
+		if (places[i].key == key && places[i].bridge == bridge && now_ns - places[i].seen_ns < NET_SWITCH_AGING_NS)
 			return places[i].port;
 	return NULL;
 }
@@ -140,8 +138,7 @@ static bool may_reach(const struct transit *t, const struct net_port *to)
 {
 	const struct net_policy *a = &t->from->policy, *b = &to->policy;
 
-	return to != t->from && a->bridge == b->bridge && is_member(b, t->vlan) &&
-	       (a->tenant == b->tenant || a->uplink || b->uplink);
+	return to != t->from && a->bridge == b->bridge && is_member(b, t->vlan) && (a->tenant == b->tenant || a->uplink || b->uplink);
 }
 
 /* Whether it is for the port although nobody knows the address. */
@@ -170,13 +167,11 @@ static struct net_frame *retag(struct transit *t, bool tag)
 	if (tag) {
 		net_put16(other.head + addresses, NET_TYPE_TAG);
 		net_put16(other.head + addresses + 2, t->vlan);
-		memcpy(other.head + addresses + NET_TAG_BYTES, head->bytes + addresses,
-		       head->count - addresses);
+		memcpy(other.head + addresses + NET_TAG_BYTES, head->bytes + addresses, head->count - addresses);
 	} else {
-		memcpy(other.head + addresses, head->bytes + addresses + NET_TAG_BYTES,
-		       head->count - addresses - NET_TAG_BYTES);
+		memcpy(other.head + addresses, head->bytes + addresses + NET_TAG_BYTES, head->count - addresses - NET_TAG_BYTES);
 	}
-	other.segment[0] = (struct io_segment){other.head, head->count + (unsigned)by};
+	other.segment[0] = (struct io_segment){ other.head, head->count + (unsigned)by };
 	other.frame.bytes += (unsigned)by;
 	other.frame.csum_start = (uint16_t)(frame->csum_start + by);
 	t->retagged = &other.frame;
@@ -205,7 +200,7 @@ static void hand_on(struct net_switch *sw, struct transit *t, struct net_port *t
 /* 802.1Q, table 8-1: addresses that no bridge forwards. */
 static bool is_reserved(const uint8_t *mac)
 {
-	static const uint8_t reserved[5] = {0x01, 0x80, 0xC2, 0x00, 0x00};
+	static const uint8_t reserved[5] = { 0x01, 0x80, 0xC2, 0x00, 0x00 };
 
 	return memcmp(mac, reserved, sizeof(reserved)) == 0 && mac[5] < 0x10;
 }
@@ -222,8 +217,8 @@ static void hand_to_all(struct net_switch *sw, struct transit *t, bool everybody
 static struct net_port *find_fixed(struct net_switch *sw, const struct transit *t, const uint8_t *mac)
 {
 	for (struct net_port *port = *list_of(sw, mac); port != NULL; port = port->next_of_mac) {
-		if (memcmp(port->policy.mac, mac, NET_MAC_BYTES) == 0 &&
-		    port->policy.bridge == t->from->policy.bridge && is_member(&port->policy, t->vlan))
+		if (memcmp(port->policy.mac, mac, NET_MAC_BYTES) == 0 && port->policy.bridge == t->from->policy.bridge &&
+		    is_member(&port->policy, t->vlan))
 			return port;
 	}
 	return NULL;
@@ -252,20 +247,17 @@ static bool classify(struct transit *t)
 	t->type = net_get16(head->bytes + at + NET_TAG_BYTES);
 	t->l3 += NET_TAG_BYTES;
 	t->vlan = tci & VLAN_MASK; /* 0: it has a priority only */
-	return policy->trunk && t->vlan <= NET_VLAN_MAX && (t->vlan != 0 || policy->vlan == 0) &&
-	       t->type != NET_TYPE_TAG;
+	return policy->trunk && t->vlan <= NET_VLAN_MAX && (t->vlan != 0 || policy->vlan == 0) && t->type != NET_TYPE_TAG;
 }
 
-void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame,
-			uint64_t now_ns)
+void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame, uint64_t now_ns)
 {
-	struct transit t = {.from = port, .frame = frame};
+	struct transit t = { .from = port, .frame = frame };
 	const uint8_t *to_mac = frame->segment[0].bytes;
 	struct net_port *to;
 
 	if (frame->segment[0].count < NET_HEADER_BYTES || !classify(&t) ||
-	    !net_filter_allows(&port->policy, to_mac, frame->segment[0].count, t.l3, t.type) ||
-	    !net_offload_check(frame, t.l3, t.type)) {
+	    !net_filter_allows(&port->policy, to_mac, frame->segment[0].count, t.l3, t.type) || !net_offload_check(frame, t.l3, t.type)) {
 		port->counts.refused++;
 		return;
 	}

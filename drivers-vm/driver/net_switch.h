@@ -11,9 +11,9 @@
 #define NET_SWITCH_PORTS    2064u /* four cards of each guest, and the machine's */
 #define NET_SWITCH_LISTS    256u
 #define NET_SWITCH_LEARNED  1024u /* a power of two */
-#define NET_SWITCH_WAYS	    4u	  /* places where an address may be kept */
+#define NET_SWITCH_WAYS     4u    /* places where an address may be kept */
 #define NET_SWITCH_AGING_NS 300000000000ull
-#define NET_VLAN_MAX	    4094u
+#define NET_VLAN_MAX        4094u
 
 struct net_learned {
 	uint64_t key; /* address and VLAN; 0: free */
@@ -27,7 +27,7 @@ struct net_switch {
 	struct net_port *port[NET_SWITCH_PORTS];
 	struct net_learned learned[NET_SWITCH_LEARNED];
 	struct net_port *of_mac[NET_SWITCH_LISTS]; /* by the hash of their fixed addresses, in the order in which they were added */
-	struct net_port *waiting; /* ports whose flush is due */
+	struct net_port *waiting;                  /* ports whose flush is due */
 	struct net_port **waiting_end;
 };
 
@@ -39,8 +39,7 @@ void net_switch_remove(struct net_switch *sw, struct net_port *port);
  * A frame from `port`, of at least NET_HEADER_BYTES: handed to those that it is for and that it may reach.
  * `now_ns` is any clock that does not go back.
  */
-void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame,
-			uint64_t now_ns);
+void net_switch_forward(struct net_switch *sw, struct net_port *port, struct net_frame *frame, uint64_t now_ns);
 
 /* Has every port release the frames that it has done with. */
 void net_switch_poll(struct net_switch *sw);

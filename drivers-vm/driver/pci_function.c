@@ -40,8 +40,7 @@ static void bars_decode(struct pci_function *function)
 	}
 }
 
-void pci_function_init(struct pci_function *function, const struct pci_identity *identity,
-		       const struct pci_function_ops *ops)
+void pci_function_init(struct pci_function *function, const struct pci_identity *identity, const struct pci_function_ops *ops)
 {
 	memset(function, 0, sizeof(*function));
 	function->ops = ops;
@@ -135,8 +134,7 @@ static bool bar_contains(const struct pci_function *function, unsigned bar, uint
 	return function->ops != NULL && bytes >= size && offset <= bytes - size;
 }
 
-bool pci_bar_read(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size,
-		  uint32_t *value)
+bool pci_bar_read(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size, uint32_t *value)
 {
 	if (!bar_contains(function, bar, offset, size))
 		return false;
@@ -144,8 +142,7 @@ bool pci_bar_read(struct pci_function *function, unsigned bar, uint32_t offset, 
 	return true;
 }
 
-bool pci_bar_write(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size,
-		   uint32_t value)
+bool pci_bar_write(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size, uint32_t value)
 {
 	if (!bar_contains(function, bar, offset, size))
 		return false;

@@ -9,29 +9,29 @@
 #include "drivers-vm/driver/model_host.h"
 
 #define PCI_CONFIG_BYTES 256u
-#define PCI_BARS	 6u
+#define PCI_BARS         6u
 
 /* Configuration space header, type 0. */
-#define PCI_VENDOR_ID		0x00u
-#define PCI_DEVICE_ID		0x02u
-#define PCI_COMMAND		0x04u
-#define PCI_STATUS		0x06u
-#define PCI_REVISION_ID		0x08u
-#define PCI_CLASS_CODE		0x09u
-#define PCI_CACHE_LINE_SIZE	0x0Cu
-#define PCI_BAR0		0x10u
+#define PCI_VENDOR_ID           0x00u
+#define PCI_DEVICE_ID           0x02u
+#define PCI_COMMAND             0x04u
+#define PCI_STATUS              0x06u
+#define PCI_REVISION_ID         0x08u
+#define PCI_CLASS_CODE          0x09u
+#define PCI_CACHE_LINE_SIZE     0x0Cu
+#define PCI_BAR0                0x10u
 #define PCI_SUBSYSTEM_VENDOR_ID 0x2Cu
-#define PCI_SUBSYSTEM_ID	0x2Eu
-#define PCI_CAPABILITIES	0x34u
-#define PCI_INTERRUPT_LINE	0x3Cu
-#define PCI_HEADER_BYTES	0x40u
+#define PCI_SUBSYSTEM_ID        0x2Eu
+#define PCI_CAPABILITIES        0x34u
+#define PCI_INTERRUPT_LINE      0x3Cu
+#define PCI_HEADER_BYTES        0x40u
 
-#define PCI_COMMAND_IO		 0x0001u
-#define PCI_COMMAND_MEMORY	 0x0002u
-#define PCI_COMMAND_BUS_MASTER	 0x0004u
+#define PCI_COMMAND_IO           0x0001u
+#define PCI_COMMAND_MEMORY       0x0002u
+#define PCI_COMMAND_BUS_MASTER   0x0004u
 #define PCI_COMMAND_INTX_DISABLE 0x0400u
-#define PCI_STATUS_CAPABILITIES	 0x0010u
-#define PCI_BAR_IO		 0x1u
+#define PCI_STATUS_CAPABILITIES  0x0010u
+#define PCI_BAR_IO               0x1u
 
 #define PCI_CAPABILITY_VENDOR 0x09u
 #define PCI_CAPABILITY_MSIX   0x11u
@@ -41,8 +41,7 @@ struct pci_function;
 /* `bar_read` and `bar_write` get accesses of 1, 2 or 4 bytes that lie inside the BAR, at any alignment. */
 struct pci_function_ops {
 	uint32_t (*bar_read)(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size);
-	void (*bar_write)(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size,
-			  uint32_t value);
+	void (*bar_write)(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size, uint32_t value);
 	/* Optional. Bytes [offset, offset + size) of configuration space are about to be read: put them
 	 * there. */
 	void (*config_reading)(struct pci_function *function, unsigned offset, unsigned size);
@@ -76,8 +75,7 @@ struct pci_identity {
 };
 
 /* An empty function; then come BARs and capabilities, then pci_function_finish. */
-void pci_function_init(struct pci_function *function, const struct pci_identity *identity,
-		       const struct pci_function_ops *ops);
+void pci_function_init(struct pci_function *function, const struct pci_identity *identity, const struct pci_function_ops *ops);
 
 /* Adds BAR `bar` of `bytes` bytes, a power of two, at least 4 for ports and 16 for memory. */
 void pci_function_add_bar(struct pci_function *function, unsigned bar, bool io, uint32_t bytes);
@@ -105,10 +103,8 @@ uint32_t pci_config_read(struct pci_function *function, unsigned offset, unsigne
 void pci_config_write(struct pci_function *function, unsigned offset, unsigned size, uint32_t value);
 
 /* Access of 1, 2 or 4 bytes to a BAR by its number, whether or not it decodes; false: outside of it. */
-bool pci_bar_read(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size,
-		  uint32_t *value);
-bool pci_bar_write(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size,
-		   uint32_t value);
+bool pci_bar_read(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size, uint32_t *value);
+bool pci_bar_write(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size, uint32_t value);
 
 /* Whether the function may read and write memory and send interrupts. */
 static inline bool pci_function_is_master(const struct pci_function *function)

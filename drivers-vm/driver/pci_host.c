@@ -4,10 +4,10 @@
 
 #include <string.h>
 
-#define BRIDGE_VENDOR	 0x1B36u /* Red Hat's generic host bridge, which no driver claims */
-#define BRIDGE_DEVICE	 0x0008u
+#define BRIDGE_VENDOR    0x1B36u /* Red Hat's generic host bridge, which no driver claims */
+#define BRIDGE_DEVICE    0x0008u
 #define BRIDGE_SUBSYSTEM 0x1100u
-#define BRIDGE_CLASS	 0x060000u
+#define BRIDGE_CLASS     0x060000u
 
 #define ECAM_FUNCTION_BYTES 0x1000u
 
@@ -83,29 +83,25 @@ static void config_write(struct pci_host *bus, unsigned devfn, unsigned offset, 
 
 /* Mechanism #1: where the data port points. False: it is off, at another bus, or past the register's four
  * bytes. */
-static bool data_port_target(const struct pci_host *bus, uint16_t port, unsigned size, unsigned *devfn,
-			     unsigned *offset)
+static bool data_port_target(const struct pci_host *bus, uint16_t port, unsigned size, unsigned *devfn, unsigned *offset)
 {
 	unsigned byte = port % PCI_HOST_DATA_PORTS;
 
 	*devfn = bus->address >> 8 & 0xFF;
 	*offset = (bus->address & 0xFC) + byte;
-	return (bus->address & PCI_HOST_ADDRESS_ENABLE) && (bus->address >> 16 & 0xFF) == 0 &&
-	       byte + size <= PCI_HOST_DATA_PORTS;
+	return (bus->address & PCI_HOST_ADDRESS_ENABLE) && (bus->address >> 16 & 0xFF) == 0 && byte + size <= PCI_HOST_DATA_PORTS;
 }
 
 /* ---- BARs ---- */
 
-static struct pci_function *bar_find(struct pci_host *bus, bool io, uint32_t address, unsigned size,
-				     unsigned *number)
+static struct pci_function *bar_find(struct pci_host *bus, bool io, uint32_t address, unsigned size, unsigned *number)
 {
 	for (unsigned i = 0; i < PCI_HOST_DEVICES; i++) {
 		struct pci_function *function = bus->device[i];
 		for (unsigned j = 0; function != NULL && j < PCI_BARS; j++) {
 			const struct pci_bar *bar = &function->bar[j];
 			uint32_t offset = address - bar->base;
-			if (bar->decodes && bar->io == io && offset < bar->bytes &&
-			    size <= bar->bytes - offset) {
+			if (bar->decodes && bar->io == io && offset < bar->bytes && size <= bar->bytes - offset) {
 				*number = j;
 				return function;
 			}
@@ -167,9 +163,8 @@ static uint32_t word_read(struct pci_host *bus, uint32_t gpa, unsigned size)
 
 	if (gpa < PLATFORM_ECAM_BASE)
 		return bar_read(bus, false, gpa, size);
-	return offset < PLATFORM_ECAM_BYTES
-		       ? config_read(bus, offset / ECAM_FUNCTION_BYTES, offset % ECAM_FUNCTION_BYTES, size)
-		       : pci_no_answer(size);
+	return offset < PLATFORM_ECAM_BYTES ? config_read(bus, offset / ECAM_FUNCTION_BYTES, offset % ECAM_FUNCTION_BYTES, size)
+	                                    : pci_no_answer(size);
 }
 
 static void word_write(struct pci_host *bus, uint32_t gpa, unsigned size, uint32_t value)

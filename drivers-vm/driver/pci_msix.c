@@ -36,8 +36,8 @@ void pci_msix_adopt(struct pci_msix *msix, const struct pci_msix *old)
 	msix->pending = old->pending & ((1u << msix->vectors) - 1);
 }
 
-void pci_msix_init(struct pci_msix *msix, struct pci_function *function, const struct model_host *host,
-		   unsigned vectors, unsigned bar, uint32_t offset)
+void pci_msix_init(struct pci_msix *msix, struct pci_function *function, const struct model_host *host, unsigned vectors, unsigned bar,
+                   uint32_t offset)
 {
 	uint8_t at = pci_function_add_capability(function, PCI_CAPABILITY_MSIX, PCI_MSIX_CAPABILITY_BYTES);
 
@@ -64,8 +64,7 @@ static void send(struct pci_msix *msix, unsigned vector)
 
 static bool can_send(const struct pci_msix *msix)
 {
-	return (control(msix) & (PCI_MSIX_ENABLE | PCI_MSIX_FUNCTION_MASK)) == PCI_MSIX_ENABLE &&
-	       pci_function_is_master(msix->function);
+	return (control(msix) & (PCI_MSIX_ENABLE | PCI_MSIX_FUNCTION_MASK)) == PCI_MSIX_ENABLE && pci_function_is_master(msix->function);
 }
 
 static void send_pending(struct pci_msix *msix)

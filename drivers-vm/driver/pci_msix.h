@@ -11,23 +11,23 @@
 #define PCI_MSIX_VECTORS_MAX 16u
 
 /* Message control, in the capability. */
-#define PCI_MSIX_CONTROL	  0x02u
-#define PCI_MSIX_TABLE		  0x04u
-#define PCI_MSIX_PBA		  0x08u
+#define PCI_MSIX_CONTROL          0x02u
+#define PCI_MSIX_TABLE            0x04u
+#define PCI_MSIX_PBA              0x08u
 #define PCI_MSIX_CAPABILITY_BYTES 12u
-#define PCI_MSIX_ENABLE		  0x8000u
-#define PCI_MSIX_FUNCTION_MASK	  0x4000u
+#define PCI_MSIX_ENABLE           0x8000u
+#define PCI_MSIX_FUNCTION_MASK    0x4000u
 
 /* A table entry: four 32-bit words. */
 #define PCI_MSIX_ENTRY_BYTES 16u
 #define PCI_MSIX_ADDRESS     0u
 #define PCI_MSIX_ADDRESS_HI  1u
-#define PCI_MSIX_DATA	     2u
-#define PCI_MSIX_VECTOR	     3u
-#define PCI_MSIX_MASKED	     0x1u /* in PCI_MSIX_VECTOR */
+#define PCI_MSIX_DATA        2u
+#define PCI_MSIX_VECTOR      3u
+#define PCI_MSIX_MASKED      0x1u /* in PCI_MSIX_VECTOR */
 
 #define PCI_MSIX_PBA_OFFSET (PCI_MSIX_VECTORS_MAX * PCI_MSIX_ENTRY_BYTES) /* from the table */
-#define PCI_MSIX_BYTES	    (PCI_MSIX_PBA_OFFSET + 8u)
+#define PCI_MSIX_BYTES      (PCI_MSIX_PBA_OFFSET + 8u)
 
 struct pci_msix {
 	struct pci_function *function;
@@ -43,8 +43,8 @@ struct pci_msix {
  * of 8, in the memory BAR `bar`, pending bits behind it; PCI_MSIX_BYTES in all, for which the BAR's owner
  * calls pci_msix_read and _write.
  */
-void pci_msix_init(struct pci_msix *msix, struct pci_function *function, const struct model_host *host,
-		   unsigned vectors, unsigned bar, uint32_t offset);
+void pci_msix_init(struct pci_msix *msix, struct pci_function *function, const struct model_host *host, unsigned vectors, unsigned bar,
+                   uint32_t offset);
 void pci_msix_reset(struct pci_msix *msix);
 
 /* The table as it was in a driver VM that is gone: any words will do. */

@@ -9,8 +9,8 @@
 #define ICW1_INIT 0x10u
 #define ICW4_AEOI 0x02u
 #define ICW4_SFNM 0x10u
-#define OCW3	  0x08u
-#define OCW3_RR	  0x02u
+#define OCW3      0x08u
+#define OCW3_RR   0x02u
 #define OCW3_RIS  0x01u
 #define OCW3_POLL 0x04u
 #define OCW3_ESMM 0x40u
@@ -123,8 +123,7 @@ uint8_t pic_acknowledge(struct pic *pic)
 	uint8_t vector;
 
 	if (level == NO_LEVEL)
-		return master->base |
-		       7; /* spurious: in-service stays clear, datasheet "Interrupt Sequence" */
+		return master->base | 7; /* spurious: in-service stays clear, datasheet "Interrupt Sequence" */
 	vector = master->base | level;
 	if (level == PIC_CASCADE_IRQ) {
 		unsigned inner = chip_request(pic, slave);

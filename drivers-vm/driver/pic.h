@@ -6,10 +6,10 @@
 #include "drivers-vm/driver/model_host.h"
 
 #define PIC_MASTER_PORT 0x20u
-#define PIC_SLAVE_PORT	0xA0u
-#define PIC_ELCR_PORT	0x4D0u
+#define PIC_SLAVE_PORT  0xA0u
+#define PIC_ELCR_PORT   0x4D0u
 #define PIC_CASCADE_IRQ 2u
-#define PIC_IRQS	16u
+#define PIC_IRQS        16u
 
 struct pic_chip {
 	uint8_t irr, imr, isr;
@@ -17,7 +17,7 @@ struct pic_chip {
 	uint8_t elcr, elcr_writable;
 	uint8_t base; /* ICW2: bits 7..3 of the vector */
 	uint8_t icw4;
-	uint8_t lowest;	   /* the level with the lowest priority now */
+	uint8_t lowest;    /* the level with the lowest priority now */
 	uint8_t init_step; /* which ICW the next write to port 1 is; 0 outside initialisation */
 	bool expect_icw4, single;
 	bool special_mask, poll, read_isr, rotate_on_aeoi;

@@ -11,16 +11,16 @@
  * neighbours. */
 #define PIT_EDGE_MIN_NS 100000ull
 
-#define CONTROL_BCD	   0x01u
-#define STATUS_OUT	   0x80u
-#define STATUS_NULL	   0x40u
+#define CONTROL_BCD        0x01u
+#define STATUS_OUT         0x80u
+#define STATUS_NULL        0x40u
 #define READBACK_NO_COUNT  0x20u
 #define READBACK_NO_STATUS 0x10u
 
-#define PORT61_GATE2	0x01u
-#define PORT61_SPEAKER	0x02u
-#define PORT61_REFRESH	0x10u
-#define PORT61_OUT2	0x20u
+#define PORT61_GATE2    0x01u
+#define PORT61_SPEAKER  0x02u
+#define PORT61_REFRESH  0x10u
+#define PORT61_OUT2     0x20u
 #define REFRESH_HALF_NS 15085ull /* the refresh request toggles every 18 ticks of the PIT clock */
 
 static uint64_t ticks_from_ns(uint64_t ns)
@@ -31,8 +31,7 @@ static uint64_t ticks_from_ns(uint64_t ns)
 /* The first nanosecond at which `ticks` have passed. */
 static uint64_t ns_from_ticks(uint64_t ticks)
 {
-	return ticks / PIT_HZ * MODEL_NS_PER_SECOND +
-	       (ticks % PIT_HZ * MODEL_NS_PER_SECOND + PIT_HZ - 1) / PIT_HZ;
+	return ticks / PIT_HZ * MODEL_NS_PER_SECOND + (ticks % PIT_HZ * MODEL_NS_PER_SECOND + PIT_HZ - 1) / PIT_HZ;
 }
 
 static bool is_periodic(const struct pit_channel *channel)
@@ -225,8 +224,8 @@ static uint8_t channel_status(struct pit_channel *channel, uint64_t now)
 	bool out = channel_out(channel, now);
 	bool null_count = !channel->armed || channel->reload_pending;
 
-	return (out ? STATUS_OUT : 0) | (null_count ? STATUS_NULL : 0) | channel->access << 4 |
-	       channel->mode << 1 | (channel->bcd ? CONTROL_BCD : 0);
+	return (out ? STATUS_OUT : 0) | (null_count ? STATUS_NULL : 0) | channel->access << 4 | channel->mode << 1 |
+	       (channel->bcd ? CONTROL_BCD : 0);
 }
 
 static void channel_latch_count(struct pit_channel *channel, uint64_t now)
@@ -310,8 +309,7 @@ uint8_t pit_read(struct pit *pit, unsigned offset)
 		channel->status_latched = false;
 		return channel->latched_status;
 	}
-	value = channel->count_latched ? channel->latched_count
-				       : channel_value(channel, model_now(pit->host));
+	value = channel->count_latched ? channel->latched_count : channel_value(channel, model_now(pit->host));
 	high = channel->access == 2 || (channel->access == 3 && channel->read_high_next);
 	if (channel->access == 3)
 		channel->read_high_next = !channel->read_high_next;
@@ -359,8 +357,7 @@ uint8_t pit_read_port61(struct pit *pit)
 {
 	uint64_t now = model_now(pit->host);
 
-	return (pit->channel[2].gate ? PORT61_GATE2 : 0) | pit->speaker_data |
-	       ((now / REFRESH_HALF_NS & 1) ? PORT61_REFRESH : 0) |
+	return (pit->channel[2].gate ? PORT61_GATE2 : 0) | pit->speaker_data | ((now / REFRESH_HALF_NS & 1) ? PORT61_REFRESH : 0) |
 	       (channel_out(&pit->channel[2], now) ? PORT61_OUT2 : 0);
 }
 

@@ -9,11 +9,11 @@
 
 #define PIT_PORT     0x40u
 #define PIT_PORT61   0x61u
-#define PIT_HZ	     1193182ull
+#define PIT_HZ       1193182ull
 #define PIT_CHANNELS 3u
 
 struct pit_channel {
-	uint32_t count;	       /* of the cycle under way, 1 .. 65536 (10000 in BCD) */
+	uint32_t count;        /* of the cycle under way, 1 .. 65536 (10000 in BCD) */
 	uint32_t reload;       /* last written; taken over at the next load */
 	uint64_t start_ns;     /* while running: when the cycle began */
 	uint64_t paused_ticks; /* while not: how far it had come */

@@ -8,11 +8,11 @@
 #include <string.h>
 
 #define SECONDS_PER_DAY 86400
-#define UPDATE_NS	244000ull /* UIP rises this long before the update: datasheet, "Update Cycle" */
-#define DIVIDER_RESET	0x60u	  /* 11x holds the divider chain */
-#define ALARM_ANY	0xC0u
-#define HOUR_PM		0x80u
-#define OSCILLATOR_HZ	32768ull
+#define UPDATE_NS       244000ull /* UIP rises this long before the update: datasheet, "Update Cycle" */
+#define DIVIDER_RESET   0x60u     /* 11x holds the divider chain */
+#define ALARM_ANY       0xC0u
+#define HOUR_PM         0x80u
+#define OSCILLATOR_HZ   32768ull
 
 struct rtc_time {
 	unsigned second, minute, hour, weekday, day, month;
@@ -37,8 +37,7 @@ static void time_from_seconds(int64_t seconds, struct rtc_time *t)
 	int64_t shifted = days + 719468; /* from 0000-03-01 */
 	int64_t era = shifted / 146097;
 	unsigned day_of_era = shifted % 146097;
-	unsigned year_of_era =
-		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
 	unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	unsigned m = (5 * day_of_year + 2) / 153;
 
@@ -123,7 +122,7 @@ static void time_from_registers(struct rtc *rtc, uint64_t now)
 	if (days > 0)
 		days--; /* days count from 1; a day 0 reads as 1 */
 	rtc->base_seconds = days * SECONDS_PER_DAY + decode_hour(rtc, rtc->ram[RTC_HOURS]) * 3600 +
-			    decode(rtc, rtc->ram[RTC_MINUTES]) * 60 + decode(rtc, rtc->ram[RTC_SECONDS]);
+	                    decode(rtc, rtc->ram[RTC_MINUTES]) * 60 + decode(rtc, rtc->ram[RTC_SECONDS]);
 	rtc->base_ns = now - phase;
 }
 
@@ -139,8 +138,7 @@ static bool alarm_matches(uint8_t byte, unsigned alarm, unsigned value)
  * steps. */
 static int64_t next_alarm(const struct rtc *rtc, int64_t after)
 {
-	uint8_t hb = rtc->ram[RTC_HOURS_ALARM], mb = rtc->ram[RTC_MINUTES_ALARM],
-		sb = rtc->ram[RTC_SECONDS_ALARM];
+	uint8_t hb = rtc->ram[RTC_HOURS_ALARM], mb = rtc->ram[RTC_MINUTES_ALARM], sb = rtc->ram[RTC_SECONDS_ALARM];
 	unsigned hour = decode_hour(rtc, hb), minute = decode(rtc, mb), second = decode(rtc, sb);
 	int64_t t = after + 1;
 
@@ -172,8 +170,7 @@ static uint64_t periodic_ticks(const struct rtc *rtc)
 
 static uint64_t oscillator_ticks(uint64_t ns)
 {
-	return ns / MODEL_NS_PER_SECOND * OSCILLATOR_HZ +
-	       ns % MODEL_NS_PER_SECOND * OSCILLATOR_HZ / MODEL_NS_PER_SECOND;
+	return ns / MODEL_NS_PER_SECOND * OSCILLATOR_HZ + ns % MODEL_NS_PER_SECOND * OSCILLATOR_HZ / MODEL_NS_PER_SECOND;
 }
 
 static uint64_t oscillator_ns(uint64_t ticks)
@@ -245,8 +242,8 @@ void rtc_timer(struct rtc *rtc)
 
 static bool is_time_register(uint8_t index)
 {
-	return index == RTC_SECONDS || index == RTC_MINUTES || index == RTC_HOURS ||
-	       (index >= RTC_WEEKDAY && index <= RTC_YEAR) || index == RTC_CENTURY;
+	return index == RTC_SECONDS || index == RTC_MINUTES || index == RTC_HOURS || (index >= RTC_WEEKDAY && index <= RTC_YEAR) ||
+	       index == RTC_CENTURY;
 }
 
 /* After a change of register A or B: stop or start the clock as they now say. */
@@ -314,8 +311,7 @@ static uint8_t data_read(struct rtc *rtc)
 	switch (rtc->index) {
 	case RTC_A:
 		value = rtc->ram[RTC_A];
-		if (!rtc->stopped &&
-		    (now - rtc->base_ns) % MODEL_NS_PER_SECOND >= MODEL_NS_PER_SECOND - UPDATE_NS)
+		if (!rtc->stopped && (now - rtc->base_ns) % MODEL_NS_PER_SECOND >= MODEL_NS_PER_SECOND - UPDATE_NS)
 			value |= RTC_A_UIP;
 		return value;
 	case RTC_C:

@@ -9,21 +9,21 @@
 
 #define RTC_BYTES 128u
 
-#define RTC_SECONDS	  0x00u
+#define RTC_SECONDS       0x00u
 #define RTC_SECONDS_ALARM 0x01u
-#define RTC_MINUTES	  0x02u
+#define RTC_MINUTES       0x02u
 #define RTC_MINUTES_ALARM 0x03u
-#define RTC_HOURS	  0x04u
-#define RTC_HOURS_ALARM	  0x05u
-#define RTC_WEEKDAY	  0x06u
-#define RTC_DAY		  0x07u
-#define RTC_MONTH	  0x08u
-#define RTC_YEAR	  0x09u
-#define RTC_A		  0x0Au
-#define RTC_B		  0x0Bu
-#define RTC_C		  0x0Cu
-#define RTC_D		  0x0Du
-#define RTC_CENTURY	  0x32u
+#define RTC_HOURS         0x04u
+#define RTC_HOURS_ALARM   0x05u
+#define RTC_WEEKDAY       0x06u
+#define RTC_DAY           0x07u
+#define RTC_MONTH         0x08u
+#define RTC_YEAR          0x09u
+#define RTC_A             0x0Au
+#define RTC_B             0x0Bu
+#define RTC_C             0x0Cu
+#define RTC_D             0x0Du
+#define RTC_CENTURY       0x32u
 
 #define RTC_A_UIP     0x80u
 #define RTC_A_DIVIDER 0x70u
@@ -45,8 +45,8 @@ struct rtc {
 	struct model_irq irq;
 	uint8_t ram[RTC_BYTES]; /* bytes 0..9 and the century hold the time only while the clock is stopped */
 	uint8_t index;
-	bool stopped;	      /* by SET or by the divider */
-	bool held;	      /* the divider chain is in reset */
+	bool stopped;         /* by SET or by the divider */
+	bool held;            /* the divider chain is in reset */
 	int64_t base_seconds; /* seconds since 1970-01-01 00:00 at base_ns */
 	uint64_t base_ns;
 	uint64_t flags_ns; /* up to when register C's flags have been worked out */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define HEADER_BYTES PORT_AREA_FRAME_HEADER_BYTES
-#define HEADER_COUNT 10u	/* in it: buffers that the frame is in; 5.1.6.4 */
+#define HEADER_COUNT 10u        /* in it: buffers that the frame is in; 5.1.6.4 */
 #define NO_GUEST     UINT32_MAX /* a tenant that no card of a guest has */
 
 static void *area_at(void *ctx, uint64_t offset, uint64_t bytes)
@@ -20,7 +20,7 @@ void service_port_init(struct service_port *p, uint8_t *area, void (*signal)(voi
 	p->area = area;
 	p->signal = signal;
 	p->now_ns = now_ns;
-	p->host = (struct model_host){.ctx = p, .guest_ram = area_at};
+	p->host = (struct model_host){ .ctx = p, .guest_ram = area_at };
 }
 
 static void make_queue(struct service_port *p, struct virtqueue *queue, enum port_area_queue which, uint16_t size)
@@ -54,7 +54,7 @@ static bool is_gateway(const struct service_port *p, const uint8_t *mac)
 /* The frame behind its header; false: the buffer is too small. */
 static bool fill(const struct virtqueue_chain *chain, const struct net_frame *frame)
 {
-	uint8_t header[HEADER_BYTES] = {[HEADER_COUNT] = 1};
+	uint8_t header[HEADER_BYTES] = { [HEADER_COUNT] = 1 };
 	uint64_t at = sizeof(header);
 
 	if (chain->writable_bytes < at + frame->bytes)
@@ -69,7 +69,7 @@ static void receive(struct net_port *port, struct net_frame *frame)
 {
 	static struct io_segment segment[VIRTQUEUE_SEGMENTS_MAX];
 	struct service_port *p = port_of(port);
-	struct virtqueue_chain chain = {.segment = segment};
+	struct virtqueue_chain chain = { .segment = segment };
 
 	if (is_gateway(p, frame->segment[0].bytes + NET_MAC_BYTES))
 		return;
@@ -100,10 +100,10 @@ static void make_card_queues(struct service_port *p)
 
 bool service_port_join(struct service_port *p, struct net_switch *net, const struct net_policy *uplink, const uint8_t mac[NET_MAC_BYTES])
 {
-	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
+	static const struct net_port_ops ops = { .receive = receive, .flush = flush };
 
 	p->port.ops = &ops;
-	p->port.policy = (struct net_policy){.bridge = uplink->bridge, .vlan = uplink->vlan, .tenant = NO_GUEST};
+	p->port.policy = (struct net_policy){ .bridge = uplink->bridge, .vlan = uplink->vlan, .tenant = NO_GUEST };
 	memcpy(p->uplink, mac, NET_MAC_BYTES);
 	memcpy(p->port.policy.mac, mac, NET_MAC_BYTES);
 	/* Locally administered, and another one than the card's also if that is locally administered. */
@@ -116,8 +116,8 @@ bool service_port_join(struct service_port *p, struct net_switch *net, const str
 static void send(struct service_port *p, const struct virtqueue_chain *chain)
 {
 	static uint8_t bytes[PORT_AREA_FRAME_BYTES_MAX];
-	struct io_segment segment = {.bytes = bytes};
-	struct net_frame frame = {.segment = &segment, .segments = 1};
+	struct io_segment segment = { .bytes = bytes };
+	struct net_frame frame = { .segment = &segment, .segments = 1 };
 
 	if (chain->readable_bytes < HEADER_BYTES + PORT_AREA_FRAME_BYTES_MIN || chain->readable_bytes > HEADER_BYTES + sizeof(bytes)) {
 		p->port.counts.refused++;
@@ -132,7 +132,7 @@ static void send(struct service_port *p, const struct virtqueue_chain *chain)
 bool service_port_send(struct service_port *p)
 {
 	static struct io_segment segment[VIRTQUEUE_SEGMENTS_MAX];
-	struct virtqueue_chain chain = {.segment = segment};
+	struct virtqueue_chain chain = { .segment = segment };
 	unsigned sent = 0;
 
 	if (p->net == NULL)
@@ -175,12 +175,12 @@ static void done(struct blk_request *request, enum blk_status status)
 /* What the chain asks for, as a request; false: nothing that could be done. */
 static bool read_request(struct service_port *p, const struct virtqueue_chain *chain)
 {
-	uint64_t header[2] = {0};
+	uint64_t header[2] = { 0 };
 	const struct io_segment *data = &chain->segment[1];
 
 	virtqueue_read(chain, 0, header, sizeof(header));
 	p->written = 0;
-	p->request = (struct blk_request){.sector = header[1], .segment = &p->data, .segments = 1, .done = done};
+	p->request = (struct blk_request){ .sector = header[1], .segment = &p->data, .segments = 1, .done = done };
 	p->data = *data;
 	switch ((uint32_t)header[0]) {
 	case PORT_AREA_DISK_FLUSH:
@@ -227,7 +227,7 @@ static enum blk_status submit(struct service_port *p, const struct virtqueue_cha
 
 void service_port_run_disk(struct service_port *p)
 {
-	struct virtqueue_chain chain = {.segment = p->segment};
+	struct virtqueue_chain chain = { .segment = p->segment };
 
 	for (unsigned i = 0; i < PORT_AREA_DISK_ENTRIES && p->disk != NULL && !p->busy; i++) {
 		if (virtqueue_pop(&p->requests, &chain) != VIRTQUEUE_CHAIN)

@@ -16,7 +16,7 @@
 struct service_port {
 	uint8_t *area;
 	struct model_host host; /* the queues' view of the area */
-	void (*signal)(void);	/* rings the control VM's doorbell */
+	void (*signal)(void);   /* rings the control VM's doorbell */
 	uint64_t (*now_ns)(void);
 	/* The card. */
 	struct net_port port;

@@ -27,7 +27,7 @@ static uint64_t now_ns(void)
 
 static void join(const struct channel_message *m)
 {
-	struct channel_message uplink = {.kind = CHANNEL_UPLINK};
+	struct channel_message uplink = { .kind = CHANNEL_UPLINK };
 	const struct host_nic *nic = NULL;
 
 	if (!(m->port.flags & CHANNEL_PORT_OWN_CARD))
@@ -70,7 +70,7 @@ static bool is_known(const struct channel_message *m, const struct host_disk *di
 
 /* Whether the partition may be the state; the log says why not, where that is not plain. */
 static bool is_ours(const struct channel_message *m, const struct blk_device *named, const struct host_disk *disk, uint64_t first,
-		    uint64_t sectors)
+                    uint64_t sectors)
 {
 	const struct channel_port_place *place = &m->port.place;
 
@@ -80,8 +80,8 @@ static bool is_ours(const struct channel_message *m, const struct blk_device *na
 		return named == &disk->device && !disk->device.read_only;
 	if (disk->avoided)
 		service_log("disk at %02x:%02x.%x: its partition '" CHANNEL_PORT_LABEL "' is not used, as a VM is to have the whole disk: "
-			    "give that VM partitions of it, or name the disk as state_disk",
-			    disk->rid >> 8, disk->rid >> 3 & 31, disk->rid & 7);
+		            "give that VM partitions of it, or name the disk as state_disk",
+		            disk->rid >> 8, disk->rid >> 3 & 31, disk->rid & 7);
 	return !disk->avoided && !disk->device.read_only;
 }
 
@@ -106,28 +106,28 @@ static void note_found(struct channel_message *answer, const struct channel_port
 /* Finds the partition. If there are several, nothing is used, and nobody gets them. */
 static void give_disk(const struct channel_message *m, struct channel_message *answer)
 {
-	const struct gpt_wanted wanted = {.label = CHANNEL_PORT_LABEL};
+	const struct gpt_wanted wanted = { .label = CHANNEL_PORT_LABEL };
 	const struct blk_device *named = m->port.flags & CHANNEL_PORT_AGAIN ? NULL : named_disk(m);
 	struct channel_port_place *place = &answer->port_ready.place;
 	uint64_t first, sectors;
 	unsigned count = 0;
 
 	for (struct host_disk *disk = host_disk_next(NULL); disk != NULL; disk = host_disk_next(disk)) {
-		const struct channel_port_disk here = {disk->rid, disk->port};
+		const struct channel_port_disk here = { disk->rid, disk->port };
 		if (!is_known(m, disk) || gpt_find(&disk->device, &wanted, &first, &sectors) != NULL)
 			continue;
 		claim(disk, first, sectors);
 		note_found(answer, &here);
 		if (!is_ours(m, named, disk, first, sectors))
 			continue;
-		*place = (struct channel_port_place){here, first, sectors};
+		*place = (struct channel_port_place){ here, first, sectors };
 		blk_part_init(&part, &disk->device, first, sectors);
 		count++;
 	}
 	if (count == 1)
 		service_port_give_disk(&port, &part.device);
 	else
-		*place = (struct channel_port_place){0};
+		*place = (struct channel_port_place){ 0 };
 	if (count > 1)
 		service_log("several disks have a GPT partition labelled '" CHANNEL_PORT_LABEL "': none of them is used");
 }

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NIC_FRAMES	   16u /* a guest's card takes each at once; a host's may hold some */
-#define DISK_REQUESTS	   2u  /* a RAM disk finishes each at once; one may be held by the limits */
+#define NIC_FRAMES         16u /* a guest's card takes each at once; a host's may hold some */
+#define DISK_REQUESTS      2u  /* a RAM disk finishes each at once; one may be held by the limits */
 #define HOST_DISK_REQUESTS 32u
-#define NO_MEMORY	   "no memory for it in the driver VM"
+#define NO_MEMORY          "no memory for it in the driver VM"
 
 struct slot_disk {
 	struct channel_message message;
@@ -63,7 +63,10 @@ void slot_devices_add_link(struct slot_devices *devices, const struct channel_me
 		return;
 	}
 	devices->link_config[devices->links++] = (struct ivshmem_config){
-		.number = m->link.number, .position = m->link.position, .gpa = m->link.gpa, .bytes = m->link.bytes,
+		.number = m->link.number,
+		.position = m->link.position,
+		.gpa = m->link.gpa,
+		.bytes = m->link.bytes,
 	};
 }
 
@@ -108,7 +111,7 @@ static const char *host_disk_make(struct slot_disk *disk)
 	if (!host_disk_claim(&disk->claim, whole, disk->part.first, disk->device->sectors, disk->device->read_only)) {
 		static char conflict[128];
 		snprintf(conflict, sizeof(conflict), "%s is in the same place, and one of the two can be written",
-			 host_disk_owner(whole, disk->part.first, disk->device->sectors));
+		         host_disk_owner(whole, disk->part.first, disk->device->sectors));
 		return conflict;
 	}
 	return NULL;
@@ -160,8 +163,7 @@ static bool disks_make(struct slot_devices *devices, struct state_area *area, co
 		return true;
 	devices->blk = state_area_take(area, devices->disks, sizeof(*devices->blk));
 	for (unsigned i = 0; i < devices->disks; i++) {
-		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], area, &disk_config[i])
-							 : NO_MEMORY;
+		const char *error = devices->blk != NULL ? disk_make(devices->disk[i], area, &disk_config[i]) : NO_MEMORY;
 		if (error != NULL) {
 			service_log("vm %s: disk %u: %s", name, i, error);
 			return false;
@@ -244,12 +246,11 @@ void slot_devices_leave(struct slot_devices *devices)
 
 /* Entropy and balloon. False: no memory. */
 static bool others_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
-			struct machine_config *config)
+                        struct machine_config *config)
 {
 	config->packed = m->attach.flags & CHANNEL_VM_PACKED;
 	if ((m->attach.flags & CHANNEL_VM_RNG) && !entropy_is_available())
-		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND",
-			    m->attach.name);
+		service_log("vm %s: no entropy device: this CPU has neither RDSEED nor RDRAND", m->attach.name);
 	else if (m->attach.flags & CHANNEL_VM_RNG)
 		devices->rng = state_area_take(area, 1, sizeof(*devices->rng));
 	if (m->attach.flags & CHANNEL_VM_BALLOON)
@@ -277,7 +278,7 @@ static bool links_make(struct slot_devices *devices, struct state_area *area, st
 }
 
 bool slot_devices_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
-		       struct machine_config *config)
+                       struct machine_config *config)
 {
 	const char *name = m->attach.name;
 
@@ -291,8 +292,16 @@ bool slot_devices_make(struct slot_devices *devices, struct state_area *area, co
 uint64_t slot_devices_layout(void)
 {
 	static const uint64_t sizes[] = {
-		sizeof(struct virtio_blk), sizeof(struct virtio_blk_request), sizeof(struct virtio_net), sizeof(struct virtio_net_frame),
-		sizeof(struct virtio_rng), sizeof(struct virtio_balloon), sizeof(struct ivshmem), NIC_FRAMES, DISK_REQUESTS, HOST_DISK_REQUESTS,
+		sizeof(struct virtio_blk),
+		sizeof(struct virtio_blk_request),
+		sizeof(struct virtio_net),
+		sizeof(struct virtio_net_frame),
+		sizeof(struct virtio_rng),
+		sizeof(struct virtio_balloon),
+		sizeof(struct ivshmem),
+		NIC_FRAMES,
+		DISK_REQUESTS,
+		HOST_DISK_REQUESTS,
 	};
 	uint64_t layout = 0;
 

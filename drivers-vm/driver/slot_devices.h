@@ -22,13 +22,13 @@ struct slot_devices {
 	unsigned nics;
 	struct slot_nic *nic[MODEL_NICS];
 	struct virtio_net *net; /* of all cards */
-	bool joined;		/* to the switch */
+	bool joined;            /* to the switch */
 	struct virtio_rng *rng;
 	struct virtio_balloon *balloon;
 	unsigned links;
 	struct ivshmem_config link_config[MODEL_LINKS];
 	struct ivshmem *link; /* of all channels' ends */
-	bool incomplete; /* a message could not be kept */
+	bool incomplete;      /* a message could not be kept */
 };
 
 /* Keep what the next slot_devices_make makes. */
@@ -47,7 +47,7 @@ void slot_devices_old(const struct state_area *area, const struct machine_config
 /* Fill in the devices of the machine that ATTACH message `m` asks for; false: not all can be made, and the
  * log says so. */
 bool slot_devices_make(struct slot_devices *devices, struct state_area *area, const struct channel_message *m,
-		       struct machine_config *config);
+                       struct machine_config *config);
 
 /* After machine_init: the cables. */
 bool slot_devices_join(struct slot_devices *devices, const char *name);

@@ -4,7 +4,7 @@
 /* By number, then by position. A slot that was used once stays. */
 static struct slot *ends[CHANNEL_LINKS + 1][2];
 
-_Static_assert(MODEL_LINKS * IVSHMEM_VECTORS <= 32, "a bit for each doorbell of a machine");
+_Static_assert(MODEL_LINKS *IVSHMEM_VECTORS <= 32, "a bit for each doorbell of a machine");
 
 static void set_ends(const struct slot *s, struct slot *to)
 {
@@ -39,7 +39,7 @@ unsigned slot_links_take(struct slot *s, struct slot_ring rings[MODEL_LINKS])
 		const struct ivshmem_config *c = &s->devices.link_config[i];
 		uint32_t vectors = s->rings & ((1u << IVSHMEM_VECTORS) - 1);
 		if (vectors != 0)
-			rings[count++] = (struct slot_ring){c->number, !c->position, vectors};
+			rings[count++] = (struct slot_ring){ c->number, !c->position, vectors };
 	}
 	return count;
 }

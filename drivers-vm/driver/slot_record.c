@@ -72,7 +72,9 @@ void slot_note_input(uint32_t index)
 void slots_offer_input(void)
 {
 	for (unsigned word = 0; word < CHANNEL_SLOTS / 64; word++) {
-		uint64_t bits = __atomic_load_n(&typed[word], __ATOMIC_RELAXED) != 0 ? __atomic_exchange_n(&typed[word], 0, __ATOMIC_ACQ_REL) : 0;
+		uint64_t bits = __atomic_load_n(&typed[word], __ATOMIC_RELAXED) != 0
+		                        ? __atomic_exchange_n(&typed[word], 0, __ATOMIC_ACQ_REL)
+		                        : 0;
 		for (; bits != 0; bits &= bits - 1) {
 			struct slot *s = slot_at(word * 64 + (unsigned)__builtin_ctzll(bits));
 			if (s != NULL && s->attached)

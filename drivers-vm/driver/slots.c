@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct slot *slots[CHANNEL_SLOTS]; /* made by vCPU 0 at their first use */
+static struct slot *slots[CHANNEL_SLOTS];  /* made by vCPU 0 at their first use */
 static struct service_lock deadlines_lock; /* taken with a slot's lock held, or with none */
-static struct deadlines deadlines; /* host TSC, of each slot with a timer that runs */
+static struct deadlines deadlines;         /* host TSC, of each slot with a timer that runs */
 
 #define UNSUPPORTED_LOGGED 8u /* lines a guest may cause so */
 
@@ -177,8 +177,8 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 
 /*
  * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
- * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash of the
- * control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
+ * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash
+ * of the control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
  */
 static void debug_crash(struct slot *s, uint32_t value)
 {
@@ -203,10 +203,8 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 {
 	struct slot *s = ctx;
 	static const enum channel_request as[] = {
-		[MODEL_REQUEST_POWER_OFF] = CHANNEL_REQUEST_POWER_OFF,
-		[MODEL_REQUEST_RESET] = CHANNEL_REQUEST_RESET,
-		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT,
-		[MODEL_REQUEST_WATCHDOG] = CHANNEL_REQUEST_GUEST_WATCHDOG,
+		[MODEL_REQUEST_POWER_OFF] = CHANNEL_REQUEST_POWER_OFF,   [MODEL_REQUEST_RESET] = CHANNEL_REQUEST_RESET,
+		[MODEL_REQUEST_DEBUG_EXIT] = CHANNEL_REQUEST_DEBUG_EXIT, [MODEL_REQUEST_WATCHDOG] = CHANNEL_REQUEST_GUEST_WATCHDOG,
 		[MODEL_REQUEST_EJECT] = CHANNEL_REQUEST_EJECT,
 	};
 
@@ -250,8 +248,10 @@ static void rebind_doorbells(struct slot *s)
 	for (unsigned i = 0; i < s->state->machine.virtios; i++) {
 		uint16_t port = virtio_pci_doorbell(s->state->machine.virtio[i]);
 		const struct hilum_trap_range range = {
-			.kind = HILUM_TRAP_RANGE_DOORBELL, .event = s->doorbell_event,
-			.first = port, .last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
+			.kind = HILUM_TRAP_RANGE_DOORBELL,
+			.event = s->doorbell_event,
+			.first = port,
+			.last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
 		};
 		if (port == s->state->doorbell[i])
 			continue;
@@ -296,10 +296,23 @@ static void slot_clear(struct slot *s, const struct channel_message *m)
 	s->high_bytes = m->attach.high_bytes;
 	memcpy(s->name, m->attach.name, sizeof(s->name) - 1);
 	s->host = (struct model_host){
-		.ctx = s, .now_ns = host_now, .timer_arm = host_timer_arm, .inject_msi = host_inject, .set_intr_line = host_intr,
-		.guest_ram = host_ram, .discard = host_discard, .console_write = host_console_write, .console_ready = host_console_ready,
-		.doorbells_changed = host_doorbells_changed, .kick = host_kick, .ring_peer = host_ring_peer, .enter = host_enter, .leave = host_leave,
-		.entropy = host_entropy, .request = host_request, .log = host_log,
+		.ctx = s,
+		.now_ns = host_now,
+		.timer_arm = host_timer_arm,
+		.inject_msi = host_inject,
+		.set_intr_line = host_intr,
+		.guest_ram = host_ram,
+		.discard = host_discard,
+		.console_write = host_console_write,
+		.console_ready = host_console_ready,
+		.doorbells_changed = host_doorbells_changed,
+		.kick = host_kick,
+		.ring_peer = host_ring_peer,
+		.enter = host_enter,
+		.leave = host_leave,
+		.entropy = host_entropy,
+		.request = host_request,
+		.log = host_log,
 	};
 }
 
@@ -426,7 +439,8 @@ void slot_detach(uint32_t index)
 	slot_forget(s);
 }
 
-/* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Traps ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t emulate_mmio_read(void *opaque, uint64_t gpa, unsigned bytes)
 {
@@ -459,11 +473,17 @@ static void emulate_port_write(void *opaque, uint16_t port, unsigned bytes, uint
 static void emulate(struct slot *s, struct hilum_trap *page)
 {
 	static const struct insn_guest_host host = {
-		.ram = host_ram, .mmio_read = emulate_mmio_read, .mmio_write = emulate_mmio_write,
-		.port_read = emulate_port_read, .port_write = emulate_port_write,
+		.ram = host_ram,
+		.mmio_read = emulate_mmio_read,
+		.mmio_write = emulate_mmio_write,
+		.port_read = emulate_port_read,
+		.port_write = emulate_port_write,
 	};
 	const struct insn_guest_config config = {
-		.host = &host, .opaque = s, .physical_bits = s->physical_bits, .has_1g_pages = true,
+		.host = &host,
+		.opaque = s,
+		.physical_bits = s->physical_bits,
+		.has_1g_pages = true,
 	};
 	uint64_t rip = page->rip;
 

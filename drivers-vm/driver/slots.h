@@ -9,30 +9,30 @@
 
 /* What outlives the driver VM. */
 struct slot_state {
-	uint64_t start_tsc; /* guest time 0 */
+	uint64_t start_tsc;                 /* guest time 0 */
 	uint16_t doorbell[MACHINE_VIRTIOS]; /* bound in the kernel: first port of each device, 0: none */
-	bool crashing; /* a write to debug_crash ends the driver VM: the next one takes it as done */
+	bool crashing;                      /* a write to debug_crash ends the driver VM: the next one takes it as done */
 	struct machine machine;
 };
 
 struct slot {
 	struct service_lock lock; /* machine, deadline, blocked */
-	unsigned entered; /* how often vCPU 0 has taken the lock by slot_enter */
+	unsigned entered;         /* how often vCPU 0 has taken the lock by slot_enter */
 	bool attached;
 	bool ending; /* the guest asked for its end: its vCPUs are not answered any more */
 	uint32_t index;
 	uint32_t vm_handle, vcpus, physical_bits;
 	unsigned unsupported; /* instructions that could not be emulated */
-	unsigned console; /* where typed input goes: MACHINE_CONSOLE_* */
+	unsigned console;     /* where typed input goes: MACHINE_CONSOLE_* */
 	uint64_t ram, low_bytes, high_bytes;
 	uint32_t doorbell_event;
 	bool doorbells_changed;
-	uint32_t rings; /* of the other ends of its channels, to be done: see slot_links_take */
-	struct vm_record *record; /* console and counts, for the control VM */
-	uint64_t backed; /* bytes of the record's output that have memory */
-	struct vm_record_counts counted; /* by driver VMs before this one */
+	uint32_t rings;                          /* of the other ends of its channels, to be done: see slot_links_take */
+	struct vm_record *record;                /* console and counts, for the control VM */
+	uint64_t backed;                         /* bytes of the record's output that have memory */
+	struct vm_record_counts counted;         /* by driver VMs before this one */
 	uint64_t deadline_ns[MODEL_TIMER_COUNT]; /* guest time; 0: not armed */
-	uint64_t next_ns; /* none of them is before; 0: none is armed */
+	uint64_t next_ns;                        /* none of them is before; 0: none is armed */
 	struct slot_devices devices;
 	struct state_area area;
 	struct slot_state *state;

@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#define MAGIC	     0x54415453204D4C48ull /* "HLM STAT" */
+#define MAGIC        0x54415453204D4C48ull /* "HLM STAT" */
 #define HEADER_BYTES 4096u
-#define ALIGN	     64u
+#define ALIGN        64u
 
 struct header {
 	uint64_t magic, layout;
@@ -31,7 +31,7 @@ bool state_area_open(struct state_area *area, void *base, size_t bytes, uint64_t
 {
 	struct header *header = base;
 
-	*area = (struct state_area){.base = base, .bytes = bytes};
+	*area = (struct state_area){ .base = base, .bytes = bytes };
 	if (resume) {
 		uint32_t counts = header->counts;
 		area->half = counts == 1;

@@ -1,7 +1,7 @@
 /* Tokens are whole units; time that is worth less than one token stays uncounted until it is worth one. */
 #include "drivers-vm/driver/token_bucket.h"
 
-#define NS_PER_SECOND	  1000000000ull
+#define NS_PER_SECOND     1000000000ull
 #define BURSTS_PER_SECOND 10u
 
 static int64_t burst(const struct token_bucket *bucket)
@@ -52,8 +52,7 @@ uint64_t token_bucket_wait(struct token_bucket *bucket, uint64_t now_ns)
 	fill(bucket, now_ns);
 	if (bucket->tokens > 0)
 		return 0;
-	return bucket->filled_ns + scale((uint64_t)(1 - bucket->tokens), NS_PER_SECOND, bucket->per_second) +
-	       1;
+	return bucket->filled_ns + scale((uint64_t)(1 - bucket->tokens), NS_PER_SECOND, bucket->per_second) + 1;
 }
 
 void token_bucket_take(struct token_bucket *bucket, uint64_t amount)

@@ -9,7 +9,7 @@
 
 struct token_bucket {
 	uint64_t per_second; /* 0: no limit */
-	int64_t tokens;	     /* below 0: taken in advance */
+	int64_t tokens;      /* below 0: taken in advance */
 	uint64_t filled_ns;  /* up to when the tokens have been counted */
 };
 

@@ -7,11 +7,11 @@
 
 #include <string.h>
 
-#define UART_CLOCK_HZ	    1843200ull
-#define UART_TX_FLUSH_NS    4000000ull	/* output waits this long for company: less than a screen's frame */
+#define UART_CLOCK_HZ       1843200ull
+#define UART_TX_FLUSH_NS    4000000ull  /* output waits this long for company: less than a screen's frame */
 #define UART_RX_TIMEOUT_MAX 20000000ull /* a divisor of 65535 must not hold input back for seconds */
 
-static const uint8_t trigger_bytes[4] = {1, 4, 8, 14};
+static const uint8_t trigger_bytes[4] = { 1, 4, 8, 14 };
 
 static bool interrupt_identify(const struct uart16550 *uart, uint8_t *iir)
 {
@@ -32,8 +32,7 @@ static bool interrupt_identify(const struct uart16550 *uart, uint8_t *iir)
 		*iir = UART_IIR_THRE;
 		return true;
 	}
-	if ((uart->ier & UART_IER_EDSSI) &&
-	    (uart->msr & (UART_MSR_DCTS | UART_MSR_DDSR | UART_MSR_TERI | UART_MSR_DDCD))) {
+	if ((uart->ier & UART_IER_EDSSI) && (uart->msr & (UART_MSR_DCTS | UART_MSR_DDSR | UART_MSR_TERI | UART_MSR_DDCD))) {
 		*iir = UART_IIR_MSR;
 		return true;
 	}
@@ -137,8 +136,7 @@ static void thr_write(struct uart16550 *uart, uint8_t byte)
 			uart16550_flush(uart);
 		} else if (!uart->tx_timer_armed) {
 			uart->tx_timer_armed = true;
-			model_timer_arm(uart->host, MODEL_TIMER_UART_TX,
-					model_now(uart->host) + UART_TX_FLUSH_NS);
+			model_timer_arm(uart->host, MODEL_TIMER_UART_TX, model_now(uart->host) + UART_TX_FLUSH_NS);
 		}
 	}
 	/*
@@ -257,8 +255,7 @@ uint8_t uart16550_read(struct uart16550 *uart, unsigned offset)
 	case UART_MCR:
 		return uart->mcr;
 	case UART_LSR:
-		value = UART_LSR_THRE | UART_LSR_TEMT | uart->lsr_errors |
-			(uart->fifo_count ? UART_LSR_DR : 0);
+		value = UART_LSR_THRE | UART_LSR_TEMT | uart->lsr_errors | (uart->fifo_count ? UART_LSR_DR : 0);
 		if (uart->lsr_errors) {
 			uart->lsr_errors = 0;
 			interrupt_update(uart);
@@ -357,8 +354,7 @@ void uart16550_reset(struct uart16550 *uart)
 	uart16550_init(uart, host, irq, console);
 }
 
-void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq,
-		    unsigned console)
+void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq, unsigned console)
 {
 	memset(uart, 0, sizeof(*uart));
 	uart->host = host;

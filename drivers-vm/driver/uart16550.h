@@ -8,10 +8,10 @@
 
 #include "drivers-vm/driver/model_host.h"
 
-#define UART_PORTS	8u
+#define UART_PORTS      8u
 #define UART_FIFO_BYTES 16u
 #define UART_LINE_BYTES 1024u /* input that waits "on the wire" behind the FIFO; a power of two */
-#define UART_TX_BYTES	512u
+#define UART_TX_BYTES   512u
 
 /* Register offsets; 0 and 1 are the divisor latch while LCR.DLAB is set. */
 #define UART_RBR_THR 0u
@@ -29,15 +29,15 @@
 #define UART_IER_EDSSI 0x08u
 #define UART_IER_MASK  0x0Fu
 
-#define UART_IIR_NONE	 0x01u
-#define UART_IIR_MSR	 0x00u
-#define UART_IIR_THRE	 0x02u
-#define UART_IIR_RX	 0x04u
-#define UART_IIR_LSR	 0x06u
+#define UART_IIR_NONE    0x01u
+#define UART_IIR_MSR     0x00u
+#define UART_IIR_THRE    0x02u
+#define UART_IIR_RX      0x04u
+#define UART_IIR_LSR     0x06u
 #define UART_IIR_TIMEOUT 0x0Cu
-#define UART_IIR_FIFO	 0xC0u
+#define UART_IIR_FIFO    0xC0u
 
-#define UART_FCR_ENABLE	  0x01u
+#define UART_FCR_ENABLE   0x01u
 #define UART_FCR_RX_RESET 0x02u
 #define UART_FCR_TX_RESET 0x04u
 #define UART_FCR_TRIGGER  0xC0u
@@ -90,8 +90,7 @@ struct uart16550 {
 
 /* Sets up the power-on state. `host` must outlive the model; `console` names the output's place in
  * console_write. */
-void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq,
-		    unsigned console);
+void uart16550_init(struct uart16550 *uart, const struct model_host *host, struct model_irq irq, unsigned console);
 
 /* Back to the power-on state; gathered output is written out, waiting input is dropped. */
 void uart16550_reset(struct uart16550 *uart);

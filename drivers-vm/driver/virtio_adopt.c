@@ -4,17 +4,16 @@
  */
 #include "drivers-vm/driver/virtio_private.h"
 
-#define STATUS_BITS                                                                                          \
-	(VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK |                        \
-	 VIRTIO_STATUS_FEATURES_OK | VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED)
+#define STATUS_BITS \
+	(VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER | VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_FEATURES_OK | \
+	 VIRTIO_STATUS_NEEDS_RESET | VIRTIO_STATUS_FAILED)
 
 static uint16_t vector_of(const struct virtio_pci *device, uint16_t vector)
 {
 	return vector < device->msix.vectors ? vector : VIRTIO_NO_VECTOR;
 }
 
-static void adopt_queue(struct virtio_pci *device, const struct virtqueue *old, struct virtqueue *queue,
-			bool in_order)
+static void adopt_queue(struct virtio_pci *device, const struct virtqueue *old, struct virtqueue *queue, bool in_order)
 {
 	bool enabled = model_flag(&old->enabled), broken = model_flag(&old->broken);
 

@@ -4,11 +4,10 @@
 #include <assert.h>
 #include <string.h>
 
-static_assert(offsetof(struct virtio_balloon, device) == 0,
-	      "the transport's callbacks find the device by it");
+static_assert(offsetof(struct virtio_balloon, device) == 0, "the transport's callbacks find the device by it");
 
 #define PIECE_PAGES 64u
-#define GIVEN	    (VIRTIO_BALLOON_BLOCK_PAGES + 1)
+#define GIVEN       (VIRTIO_BALLOON_BLOCK_PAGES + 1)
 
 static struct virtio_balloon *balloon_of(struct virtio_pci *device)
 {
@@ -74,8 +73,7 @@ static bool take_pages(struct virtio_balloon *balloon, const struct virtqueue_ch
 	uint32_t page[PIECE_PAGES];
 	size_t bytes;
 
-	if (chain->readable_bytes > VIRTIO_BALLOON_REQUEST_BYTES ||
-	    chain->readable_bytes % sizeof(*page) != 0)
+	if (chain->readable_bytes > VIRTIO_BALLOON_REQUEST_BYTES || chain->readable_bytes % sizeof(*page) != 0)
 		return false;
 	for (uint64_t at = 0; (bytes = virtqueue_read(chain, at, page, sizeof(page))) != 0; at += bytes) {
 		for (size_t i = 0; i < bytes / sizeof(*page); i++) {
@@ -100,7 +98,7 @@ static void take_report(struct virtio_balloon *balloon, const struct virtqueue_c
 static void queue_notify(struct virtio_pci *device, unsigned queue)
 {
 	struct virtio_balloon *balloon = balloon_of(device);
-	struct virtqueue_chain chain = {.segment = balloon->segment};
+	struct virtqueue_chain chain = { .segment = balloon->segment };
 	bool pages = queue == VIRTIO_BALLOON_INFLATE || queue == VIRTIO_BALLOON_DEFLATE;
 	unsigned taken = 0;
 
@@ -121,7 +119,7 @@ static void queue_notify(struct virtio_pci *device, unsigned queue)
 static uint32_t config_read(struct virtio_pci *device, uint32_t offset, unsigned size)
 {
 	const struct virtio_balloon *balloon = balloon_of(device);
-	const uint32_t words[2] = {balloon->target_pages, balloon->actual_pages};
+	const uint32_t words[2] = { balloon->target_pages, balloon->actual_pages };
 
 	return virtio_config_get((const uint8_t *)words, offset, size);
 }
@@ -165,8 +163,7 @@ void virtio_balloon_adopt(struct virtio_balloon *balloon, const struct virtio_ba
 	balloon->deflated = old->deflated;
 }
 
-void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host *host, uint32_t target_pages,
-			 bool packed)
+void virtio_balloon_init(struct virtio_balloon *balloon, const struct model_host *host, uint32_t target_pages, bool packed)
 {
 	static const struct virtio_device_ops ops = {
 		.config_read = config_read,

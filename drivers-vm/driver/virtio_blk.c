@@ -8,8 +8,7 @@
 #include <string.h>
 
 static_assert(offsetof(struct virtio_blk, device) == 0, "a device is found in its disk");
-static_assert(offsetof(struct virtio_blk_request, request) == 0,
-	      "a request is found by the block device's part");
+static_assert(offsetof(struct virtio_blk_request, request) == 0, "a request is found by the block device's part");
 
 static struct virtio_blk *disk_of(struct virtio_pci *device)
 {
@@ -126,8 +125,7 @@ void virtio_blk_submit(struct virtio_blk_request *r)
 		return;
 	}
 	count(&disk->counts, &r->request);
-	r->sync = r->request.operation == BLK_WRITE && disk->backend->flushes &&
-		  !(disk->device.negotiated & VIRTIO_BLK_F_FLUSH);
+	r->sync = r->request.operation == BLK_WRITE && disk->backend->flushes && !(disk->device.negotiated & VIRTIO_BLK_F_FLUSH);
 	status = disk->backend->ops->submit(disk->backend, &r->request);
 	if (status != BLK_PENDING && is_done(r, &status))
 		complete(r, status);
@@ -353,8 +351,7 @@ static void config_fill(struct virtio_blk *disk)
 	config_set(disk, VIRTIO_BLK_SIZE_MAX, 4, VIRTIO_BLK_SEGMENT_BYTES);
 	config_set(disk, VIRTIO_BLK_SEG_MAX, 4, segments);
 	config_set(disk, VIRTIO_BLK_BLK_SIZE, 4, BLK_SECTOR_BYTES);
-	config_set(disk, VIRTIO_BLK_PHYSICAL_BLOCK_EXP, 1,
-		   (unsigned)__builtin_ctz(backend->physical_block_bytes / BLK_SECTOR_BYTES));
+	config_set(disk, VIRTIO_BLK_PHYSICAL_BLOCK_EXP, 1, (unsigned)__builtin_ctz(backend->physical_block_bytes / BLK_SECTOR_BYTES));
 	config_set(disk, VIRTIO_BLK_NUM_QUEUES, 2, disk->device.identity.queues);
 	if (backend->discards) {
 		config_set(disk, VIRTIO_BLK_MAX_DISCARD_SECTORS, 4, VIRTIO_BLK_RANGE_SECTORS);
@@ -382,8 +379,7 @@ static void requests_init(struct virtio_blk *disk, const struct virtio_blk_confi
 	}
 }
 
-void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
-		     const struct virtio_blk_config *config, unsigned timer)
+void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host, const struct virtio_blk_config *config, unsigned timer)
 {
 	static const struct virtio_device_ops ops = {
 		.config_read = config_read,
@@ -396,12 +392,9 @@ void virtio_blk_init(struct virtio_blk *disk, const struct model_host *host,
 	const struct virtio_identity identity = {
 		.type = VIRTIO_BLK_TYPE,
 		.class_code = VIRTIO_BLK_CLASS,
-		.features = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE |
-			    VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ |
-			    (backend->read_only ? VIRTIO_BLK_F_RO : 0) |
-			    (backend->flushes ? VIRTIO_BLK_F_FLUSH : 0) |
-			    (backend->discards ? VIRTIO_BLK_F_DISCARD : 0) |
-			    (backend->writes_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0),
+		.features = VIRTIO_BLK_F_SIZE_MAX | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_BLK_SIZE | VIRTIO_BLK_F_TOPOLOGY | VIRTIO_BLK_F_MQ |
+		            (backend->read_only ? VIRTIO_BLK_F_RO : 0) | (backend->flushes ? VIRTIO_BLK_F_FLUSH : 0) |
+		            (backend->discards ? VIRTIO_BLK_F_DISCARD : 0) | (backend->writes_zeroes ? VIRTIO_BLK_F_WRITE_ZEROES : 0),
 		.config_bytes = VIRTIO_BLK_CONFIG_BYTES,
 		.queues = config->queues,
 		.queue_size = VIRTIO_BLK_QUEUE_SIZE,

@@ -11,13 +11,12 @@
 /* Whether the guest's own RAM is all of [bytes, bytes + count). */
 static bool is_ram(const struct model_host *host, const uint8_t *bytes, uint64_t count)
 {
-	static const uint64_t bases[] = {0, PLATFORM_HIGH_RAM_BASE};
+	static const uint64_t bases[] = { 0, PLATFORM_HIGH_RAM_BASE };
 
 	for (unsigned i = 0; i < sizeof(bases) / sizeof(bases[0]); i++) {
 		const uint8_t *base = host->guest_ram(host->ctx, bases[i], 1);
 		uint64_t offset = (uint64_t)(uintptr_t)bytes - (uint64_t)(uintptr_t)base;
-		if (base != NULL && offset <= UINT64_MAX - bases[i] &&
-		    host->guest_ram(host->ctx, bases[i] + offset, count) == bytes)
+		if (base != NULL && offset <= UINT64_MAX - bases[i] && host->guest_ram(host->ctx, bases[i] + offset, count) == bytes)
 			return true;
 	}
 	return false;
@@ -27,8 +26,7 @@ static bool copy_segments(struct virtio_blk_request *r, const struct virtio_blk_
 {
 	const struct model_host *host = r->disk->device.host;
 	/* Where in the array its data begin. */
-	uint64_t first = ((uint64_t)(uintptr_t)old->request.segment - (uint64_t)(uintptr_t)old->segment) /
-			 sizeof(old->segment[0]);
+	uint64_t first = ((uint64_t)(uintptr_t)old->request.segment - (uint64_t)(uintptr_t)old->segment) / sizeof(old->segment[0]);
 	unsigned count = old->request.segments;
 
 	r->request.segment = r->segment;
@@ -66,13 +64,11 @@ static bool copy(struct virtio_blk_request *r, const struct virtio_blk_request *
 	r->request.segments = 0;
 	if (operation == BLK_FLUSH)
 		r->request.sector = r->request.sectors = 0; /* a write that had become one */
-	if (r->progress > VIRTIO_BLK_GIVING ||
-	    (r->progress != VIRTIO_BLK_TAKING && !virtqueue_could_hold(queue, r->buffer)))
+	if (r->progress > VIRTIO_BLK_GIVING || (r->progress != VIRTIO_BLK_TAKING && !virtqueue_could_hold(queue, r->buffer)))
 		return false;
 	if (r->progress != VIRTIO_BLK_ACTIVE)
 		return true;
-	return operation <= BLK_WRITE_ZEROES && is_ram(r->disk->device.host, r->status, 1) &&
-	       (!moves || copy_segments(r, old));
+	return operation <= BLK_WRITE_ZEROES && is_ram(r->disk->device.host, r->status, 1) && (!moves || copy_segments(r, old));
 }
 
 /* False: it is over, one way or the other. */
@@ -84,12 +80,10 @@ static bool goes_on(struct virtio_blk_request *r)
 		return false; /* a reset was under way, and comes again */
 	if (r->progress == VIRTIO_BLK_TAKING)
 		virtqueue_rewind(queue, r->place);
-	return r->progress == VIRTIO_BLK_ACTIVE ||
-	       (r->progress == VIRTIO_BLK_GIVING && virtqueue_is_at(queue, r->used));
+	return r->progress == VIRTIO_BLK_ACTIVE || (r->progress == VIRTIO_BLK_GIVING && virtqueue_is_at(queue, r->used));
 }
 
-void virtio_blk_adopt(struct virtio_blk *disk, const struct virtio_blk *old,
-		      const struct virtio_blk_request *old_request)
+void virtio_blk_adopt(struct virtio_blk *disk, const struct virtio_blk *old, const struct virtio_blk_request *old_request)
 {
 	virtio_pci_adopt(&disk->device, &old->device, 0);
 	disk->free = NULL;

@@ -48,15 +48,11 @@ static uint32_t register_read(struct virtio_pci *device, uint32_t offset)
 	case VIRTIO_COMMON_DEVICE_FEATURE_SELECT:
 		return device->device_feature_select;
 	case VIRTIO_COMMON_DEVICE_FEATURE:
-		return device->device_feature_select < 2
-			       ? device->offered >> (32 * device->device_feature_select)
-			       : 0;
+		return device->device_feature_select < 2 ? device->offered >> (32 * device->device_feature_select) : 0;
 	case VIRTIO_COMMON_DRIVER_FEATURE_SELECT:
 		return device->driver_feature_select;
 	case VIRTIO_COMMON_DRIVER_FEATURE:
-		return device->driver_feature_select < 2
-			       ? device->negotiated >> (32 * device->driver_feature_select)
-			       : 0;
+		return device->driver_feature_select < 2 ? device->negotiated >> (32 * device->driver_feature_select) : 0;
 	case VIRTIO_COMMON_CONFIG_MSIX_VECTOR:
 		return device->config_vector;
 	case VIRTIO_COMMON_NUM_QUEUES:
@@ -77,8 +73,7 @@ static void features_write(struct virtio_pci *device, uint32_t value)
 	unsigned shift = 32 * device->driver_feature_select;
 
 	if (device->driver_feature_select < 2 && !(device->status & VIRTIO_STATUS_FEATURES_OK))
-		device->negotiated = (device->negotiated & ~(0xFFFFFFFFull << shift)) | (uint64_t)value
-												<< shift;
+		device->negotiated = (device->negotiated & ~(0xFFFFFFFFull << shift)) | (uint64_t)value << shift;
 }
 
 /* 3.1.1 and 2.2.2: FEATURES_OK sticks only to a set of features that the device can work with. */
@@ -92,8 +87,7 @@ static void status_write(struct virtio_pci *device, uint8_t value)
 	}
 	if (device->resetting)
 		return;
-	if ((added & VIRTIO_STATUS_FEATURES_OK) &&
-	    ((device->negotiated & ~device->offered) || !(device->negotiated & VIRTIO_F_VERSION_1)))
+	if ((added & VIRTIO_STATUS_FEATURES_OK) && ((device->negotiated & ~device->offered) || !(device->negotiated & VIRTIO_F_VERSION_1)))
 		added &= ~VIRTIO_STATUS_FEATURES_OK;
 	if (!((device->status | added) & VIRTIO_STATUS_FEATURES_OK))
 		added &= ~VIRTIO_STATUS_DRIVER_OK;
@@ -133,8 +127,7 @@ static void queue_register_write(struct virtio_pci *device, uint32_t offset, uin
 	if (offset == VIRTIO_COMMON_QUEUE_MSIX_VECTOR)
 		device->queue_vector[device->queue_select] = vector_check(device, value);
 	/* The rest stands still while the queue runs. */
-	if (queue->enabled || offset == VIRTIO_COMMON_QUEUE_MSIX_VECTOR ||
-	    offset == VIRTIO_COMMON_QUEUE_NOTIFY_OFF)
+	if (queue->enabled || offset == VIRTIO_COMMON_QUEUE_MSIX_VECTOR || offset == VIRTIO_COMMON_QUEUE_NOTIFY_OFF)
 		return;
 	if (offset == VIRTIO_COMMON_QUEUE_SIZE) {
 		/* A wrong size is found when the queue is enabled; none may be larger than offered. */

@@ -36,8 +36,7 @@ static void transmit(struct virtio_console *console)
 	size_t budget = VIRTIO_CONSOLE_SLICE_BYTES;
 
 	while (budget != 0 && virtio_pci_is_live(device)) {
-		if (!console->transmitting &&
-		    !virtio_pci_take(device, VIRTIO_CONSOLE_TRANSMIT, &console->transmit_chain))
+		if (!console->transmitting && !virtio_pci_take(device, VIRTIO_CONSOLE_TRANSMIT, &console->transmit_chain))
 			break;
 		if (!console->transmitting)
 			console->transmitted = 0;
@@ -52,8 +51,7 @@ static void transmit(struct virtio_console *console)
 	}
 	virtio_pci_signal(device, VIRTIO_CONSOLE_TRANSMIT);
 	if (budget == 0)
-		device->host->timer_arm(device->host->ctx, console->timer,
-					model_now(device->host) + VIRTIO_CONSOLE_SLICE_NS);
+		device->host->timer_arm(device->host->ctx, console->timer, model_now(device->host) + VIRTIO_CONSOLE_SLICE_NS);
 }
 
 void virtio_console_timer(struct virtio_console *console)
@@ -71,8 +69,7 @@ size_t virtio_console_input(struct virtio_console *console, const uint8_t *bytes
 	size_t taken = 0;
 
 	/* A driver that offers empty buffers as fast as they come back does not hold this up. */
-	while (taken < count && buffers++ < VIRTIO_CONSOLE_QUEUE_SIZE &&
-	       virtio_pci_take(&console->device, VIRTIO_CONSOLE_RECEIVE, chain)) {
+	while (taken < count && buffers++ < VIRTIO_CONSOLE_QUEUE_SIZE && virtio_pci_take(&console->device, VIRTIO_CONSOLE_RECEIVE, chain)) {
 		size_t part = virtqueue_write(chain, 0, bytes + taken, count - taken);
 		virtqueue_push(queue, chain->buffer, (uint32_t)part);
 		taken += part;
@@ -149,15 +146,14 @@ void virtio_console_resume(struct virtio_console *console)
 {
 	struct virtqueue_chain *chain = &console->transmit_chain;
 
-	console->transmitting =
-		console->transmitting && virtio_pci_pop(&console->device, VIRTIO_CONSOLE_TRANSMIT, chain);
+	console->transmitting = console->transmitting && virtio_pci_pop(&console->device, VIRTIO_CONSOLE_TRANSMIT, chain);
 	if (console->transmitting && console->transmitted > chain->readable_bytes)
 		console->transmitted = chain->readable_bytes;
 	virtio_pci_resume(&console->device);
 }
 
-void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
-			 unsigned timer, uint16_t cols, uint16_t rows, bool packed)
+void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number, unsigned timer, uint16_t cols,
+                         uint16_t rows, bool packed)
 {
 	static const struct virtio_device_ops ops = {
 		.config_read = config_read,

@@ -7,25 +7,25 @@
 
 #include "drivers-vm/driver/virtio_pci.h"
 
-#define VIRTIO_CONSOLE_TYPE	  3u
-#define VIRTIO_CONSOLE_CLASS	  0x078000u /* simple communication controller, other */
+#define VIRTIO_CONSOLE_TYPE       3u
+#define VIRTIO_CONSOLE_CLASS      0x078000u /* simple communication controller, other */
 #define VIRTIO_CONSOLE_QUEUE_SIZE 64u
 
-#define VIRTIO_CONSOLE_RECEIVE	0u
+#define VIRTIO_CONSOLE_RECEIVE  0u
 #define VIRTIO_CONSOLE_TRANSMIT 1u
-#define VIRTIO_CONSOLE_QUEUES	2u
+#define VIRTIO_CONSOLE_QUEUES   2u
 
 /* Feature bits and configuration: 5.3.3, 5.3.4. */
-#define VIRTIO_CONSOLE_F_SIZE	     (1ull << 0)
+#define VIRTIO_CONSOLE_F_SIZE        (1ull << 0)
 #define VIRTIO_CONSOLE_F_EMERG_WRITE (1ull << 2)
-#define VIRTIO_CONSOLE_COLS	     0u
-#define VIRTIO_CONSOLE_ROWS	     2u
+#define VIRTIO_CONSOLE_COLS          0u
+#define VIRTIO_CONSOLE_ROWS          2u
 #define VIRTIO_CONSOLE_MAX_PORTS     4u
 #define VIRTIO_CONSOLE_EMERG_WRITE   8u
 #define VIRTIO_CONSOLE_CONFIG_BYTES  12u
 
 #define VIRTIO_CONSOLE_SLICE_BYTES 4096u    /* transmitted at one go, */
-#define VIRTIO_CONSOLE_SLICE_NS	   1000000u /* and the pause after that */
+#define VIRTIO_CONSOLE_SLICE_NS    1000000u /* and the pause after that */
 
 struct virtio_console {
 	struct virtio_pci device; /* first: the transport's callbacks find the console by it */
@@ -36,8 +36,7 @@ struct virtio_console {
 	bool transmitting;    /* `transmit_chain` is not given back yet, */
 	uint64_t transmitted; /* and this much of it is out */
 	struct virtqueue_chain transmit_chain, receive_chain;
-	struct io_segment transmit_segment[VIRTIO_CONSOLE_QUEUE_SIZE],
-		receive_segment[VIRTIO_CONSOLE_QUEUE_SIZE];
+	struct io_segment transmit_segment[VIRTIO_CONSOLE_QUEUE_SIZE], receive_segment[VIRTIO_CONSOLE_QUEUE_SIZE];
 };
 
 /*
@@ -45,8 +44,8 @@ struct virtio_console {
  * in console_write and console_ready; `timer` is the id that the model arms for itself; the terminal has
  * `cols` by `rows` characters.
  */
-void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number,
-			 unsigned timer, uint16_t cols, uint16_t rows, bool packed);
+void virtio_console_init(struct virtio_console *console, const struct model_host *host, unsigned number, unsigned timer, uint16_t cols,
+                         uint16_t rows, bool packed);
 
 /* The timer has expired. */
 void virtio_console_timer(struct virtio_console *console);

@@ -49,8 +49,7 @@ void virtio_pci_fail(struct virtio_pci *device)
 
 bool virtio_pci_is_live(const struct virtio_pci *device)
 {
-	return (device->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_NEEDS_RESET)) ==
-		       VIRTIO_STATUS_DRIVER_OK &&
+	return (device->status & (VIRTIO_STATUS_DRIVER_OK | VIRTIO_STATUS_NEEDS_RESET)) == VIRTIO_STATUS_DRIVER_OK &&
 	       pci_function_is_master(&device->function);
 }
 

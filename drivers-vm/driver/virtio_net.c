@@ -135,16 +135,14 @@ static void done(struct net_frame *frame)
 }
 
 /* The frame behind the header, its own head first; false: it is none that can be sent. */
-static bool frame_fill(struct virtio_net_frame *f, struct virtqueue_chain *chain,
-		       const struct virtio_net_header *header)
+static bool frame_fill(struct virtio_net_frame *f, struct virtqueue_chain *chain, const struct virtio_net_header *header)
 {
 	struct io_segment *rest = chain->segment;
 	unsigned rests = chain->readable;
 	uint32_t bytes = (uint32_t)(chain->readable_bytes - HEADER_BYTES);
 	uint32_t head = bytes < NET_HEAD_BYTES ? bytes : NET_HEAD_BYTES;
 	/* A segment that is to be cut may be large; all others fit the medium. */
-	uint32_t most = header->gso_type != NET_GSO_NONE ? NET_FRAME_BYTES_MAX
-							 : f->nic->mtu + NET_HEADER_BYTES + NET_TAG_BYTES;
+	uint32_t most = header->gso_type != NET_GSO_NONE ? NET_FRAME_BYTES_MAX : f->nic->mtu + NET_HEADER_BYTES + NET_TAG_BYTES;
 
 	if (bytes < NET_HEADER_BYTES || bytes > most)
 		return false;
@@ -152,7 +150,7 @@ static bool frame_fill(struct virtio_net_frame *f, struct virtqueue_chain *chain
 	io_segments_skip(&rest, &rests, HEADER_BYTES + head);
 	if (rests + 1 > NET_SEGMENTS_MAX)
 		return false;
-	f->segment[0] = (struct io_segment){f->head, head};
+	f->segment[0] = (struct io_segment){ f->head, head };
 	memcpy(f->segment + 1, rest, rests * sizeof(*rest));
 	f->frame = (struct net_frame){
 		.segment = f->segment,
@@ -193,8 +191,8 @@ static void send(struct virtio_net_frame *f, struct virtqueue_chain *chain)
 
 	nic->pending++;
 	f->frame.bytes = 0;
-	if (virtqueue_read(chain, 0, &header, sizeof(header)) != sizeof(header) ||
-	    !is_negotiated(nic, &header) || !frame_fill(f, chain, &header)) {
+	if (virtqueue_read(chain, 0, &header, sizeof(header)) != sizeof(header) || !is_negotiated(nic, &header) ||
+	    !frame_fill(f, chain, &header)) {
 		nic->port.counts.refused++;
 		done(&f->frame);
 		return;
@@ -209,7 +207,7 @@ static bool send_one(struct virtio_net *nic, unsigned queue)
 {
 	static struct io_segment segment[VIRTIO_NET_QUEUE_SIZE];
 	const struct model_host *host = nic->device.host;
-	struct virtqueue_chain chain = {.segment = segment};
+	struct virtqueue_chain chain = { .segment = segment };
 	struct virtio_net_frame *f = nic->free;
 	uint64_t wait = nic->bytes.per_second != 0 ? token_bucket_wait(&nic->bytes, model_now(host)) : 0;
 
@@ -265,7 +263,7 @@ void virtio_net_timer(struct virtio_net *nic)
 
 static struct virtio_net_header header_of(const struct net_frame *frame)
 {
-	struct virtio_net_header header = {.buffers = 1};
+	struct virtio_net_header header = { .buffers = 1 };
 
 	if (frame->csum_partial) {
 		header.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -275,8 +273,7 @@ static struct virtio_net_header header_of(const struct net_frame *frame)
 	if (frame->gso != NET_GSO_NONE) {
 		header.gso_type = frame->gso;
 		header.gso_bytes = frame->gso_bytes;
-		header.header_bytes = (uint16_t)(frame->csum_start +
-						 (frame->segment[0].bytes[frame->csum_start + 12] >> 4) * 4u);
+		header.header_bytes = (uint16_t)(frame->csum_start + (frame->segment[0].bytes[frame->csum_start + 12] >> 4) * 4u);
 	}
 	return header;
 }
@@ -313,11 +310,11 @@ static bool place(struct virtio_net *nic, unsigned queue, const struct net_frame
 	static struct io_segment first_segment[VIRTIO_NET_QUEUE_SIZE], more_segment[VIRTIO_NET_QUEUE_SIZE];
 	static struct virtqueue_buffer buffer[VIRTIO_NET_BUFFERS];
 	static uint32_t written[VIRTIO_NET_BUFFERS];
-	struct virtqueue_chain first = {.segment = first_segment}, more = {.segment = more_segment};
+	struct virtqueue_chain first = { .segment = first_segment }, more = { .segment = more_segment };
 	struct virtqueue *q = &nic->device.queue[queue];
 	const struct virtqueue_place mark = virtqueue_mark(q);
 	struct virtio_net_header header = header_of(frame);
-	struct reading reading = {.frame = frame};
+	struct reading reading = { .frame = frame };
 	unsigned buffers = 1;
 
 	if (!virtio_pci_pop(&nic->device, queue, &first))
@@ -327,8 +324,7 @@ static bool place(struct virtio_net *nic, unsigned queue, const struct net_frame
 	if (written[0] == sizeof(header))
 		written[0] += chain_fill(&first, sizeof(header), &reading);
 	while (written[0] >= sizeof(header) && reading.index < frame->segments) {
-		if (buffers == VIRTIO_NET_BUFFERS || !has(nic, VIRTIO_NET_F_MRG_RXBUF) ||
-		    !virtio_pci_pop(&nic->device, queue, &more))
+		if (buffers == VIRTIO_NET_BUFFERS || !has(nic, VIRTIO_NET_F_MRG_RXBUF) || !virtio_pci_pop(&nic->device, queue, &more))
 			break;
 		buffer[buffers] = more.buffer;
 		written[buffers++] = chain_fill(&more, 0, &reading);
@@ -346,8 +342,7 @@ static bool place(struct virtio_net *nic, unsigned queue, const struct net_frame
 
 static uint32_t offloads(const struct virtio_net *nic)
 {
-	return (has(nic, VIRTIO_NET_F_GUEST_CSUM) ? NET_CAN_CSUM : 0) |
-	       (has(nic, VIRTIO_NET_F_GUEST_TSO4) ? NET_CAN_TCP4 : 0) |
+	return (has(nic, VIRTIO_NET_F_GUEST_CSUM) ? NET_CAN_CSUM : 0) | (has(nic, VIRTIO_NET_F_GUEST_TSO4) ? NET_CAN_TCP4 : 0) |
 	       (has(nic, VIRTIO_NET_F_GUEST_TSO6) ? NET_CAN_TCP6 : 0);
 }
 
@@ -386,8 +381,8 @@ static uint8_t command(struct virtio_net *nic, const struct virtqueue_chain *cha
 	uint8_t bytes[4];
 	unsigned pairs;
 
-	if (virtqueue_read(chain, 0, bytes, sizeof(bytes)) != sizeof(bytes) ||
-	    bytes[0] != VIRTIO_NET_CTRL_MQ || bytes[1] != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
+	if (virtqueue_read(chain, 0, bytes, sizeof(bytes)) != sizeof(bytes) || bytes[0] != VIRTIO_NET_CTRL_MQ ||
+	    bytes[1] != VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET)
 		return VIRTIO_NET_ERR;
 	pairs = bytes[2] | bytes[3] << 8;
 	if (pairs == 0 || pairs > nic->pairs)
@@ -399,12 +394,11 @@ static uint8_t command(struct virtio_net *nic, const struct virtqueue_chain *cha
 static void control(struct virtio_net *nic, unsigned queue)
 {
 	static struct io_segment segment[VIRTIO_NET_QUEUE_SIZE];
-	struct virtqueue_chain chain = {.segment = segment};
+	struct virtqueue_chain chain = { .segment = segment };
 
 	for (unsigned i = 0; i < VIRTIO_NET_SLICE && virtio_pci_take(&nic->device, queue, &chain); i++) {
 		uint8_t answer = command(nic, &chain);
-		virtqueue_push(&nic->device.queue[queue], chain.buffer,
-			       (uint32_t)virtqueue_write(&chain, 0, &answer, sizeof(answer)));
+		virtqueue_push(&nic->device.queue[queue], chain.buffer, (uint32_t)virtqueue_write(&chain, 0, &answer, sizeof(answer)));
 	}
 	virtio_pci_signal(&nic->device, queue);
 }
@@ -489,8 +483,7 @@ static void config_fill(struct virtio_net *nic)
 	nic->config[VIRTIO_NET_MTU + 1] = (uint8_t)(nic->mtu >> 8);
 }
 
-void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
-		     const struct virtio_net_config *config, unsigned timer)
+void virtio_net_init(struct virtio_net *nic, const struct model_host *host, const struct virtio_net_config *config, unsigned timer)
 {
 	static const struct virtio_device_ops ops = {
 		.config_read = config_read,
@@ -499,13 +492,12 @@ void virtio_net_init(struct virtio_net *nic, const struct model_host *host,
 		.reset = reset,
 		.busy = busy,
 	};
-	static const struct net_port_ops port_ops = {.receive = receive, .flush = flush};
+	static const struct net_port_ops port_ops = { .receive = receive, .flush = flush };
 	const struct virtio_identity identity = {
 		.type = VIRTIO_NET_TYPE,
 		.class_code = VIRTIO_NET_CLASS,
-		.features = VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC | VIRTIO_NET_F_MRG_RXBUF |
-			    VIRTIO_NET_F_STATUS | (config->plain ? 0 : VIRTIO_NET_F_OFFLOADS) |
-			    (config->pairs > 1 ? VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_MQ : 0),
+		.features = VIRTIO_NET_F_MTU | VIRTIO_NET_F_MAC | VIRTIO_NET_F_MRG_RXBUF | VIRTIO_NET_F_STATUS |
+		            (config->plain ? 0 : VIRTIO_NET_F_OFFLOADS) | (config->pairs > 1 ? VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_MQ : 0),
 		.config_bytes = VIRTIO_NET_CONFIG_BYTES,
 		.queues = config->pairs > 1 ? 2 * config->pairs + 1 : 2,
 		.queue_size = VIRTIO_NET_QUEUE_SIZE,

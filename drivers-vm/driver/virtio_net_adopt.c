@@ -14,8 +14,7 @@ static bool goes_on(struct virtio_net_frame *f)
 		return false; /* a reset was under way, and comes again */
 	if (f->progress == VIRTIO_NET_TAKING)
 		virtqueue_rewind(queue, f->place);
-	return f->progress == VIRTIO_NET_ACTIVE ||
-	       (f->progress == VIRTIO_NET_GIVING && virtqueue_is_at(queue, f->used));
+	return f->progress == VIRTIO_NET_ACTIVE || (f->progress == VIRTIO_NET_GIVING && virtqueue_is_at(queue, f->used));
 }
 
 /* False: it makes no sense. */
@@ -23,8 +22,7 @@ static bool copy(struct virtio_net_frame *f, const struct virtio_net_frame *old)
 {
 	struct virtio_net *nic = f->nic;
 
-	if (old->queue >= nic->device.identity.queues || old->queue % 2 != 1 ||
-	    old->progress > VIRTIO_NET_GIVING)
+	if (old->queue >= nic->device.identity.queues || old->queue % 2 != 1 || old->progress > VIRTIO_NET_GIVING)
 		return false;
 	f->queue = old->queue;
 	f->buffer = old->buffer;
@@ -34,8 +32,7 @@ static bool copy(struct virtio_net_frame *f, const struct virtio_net_frame *old)
 	f->used.wrap = model_flag(&old->used.wrap);
 	f->progress = old->progress;
 	f->orphan = false;
-	return f->progress == VIRTIO_NET_TAKING ||
-	       virtqueue_could_hold(&nic->device.queue[f->queue], f->buffer);
+	return f->progress == VIRTIO_NET_TAKING || virtqueue_could_hold(&nic->device.queue[f->queue], f->buffer);
 }
 
 static uint32_t in_order_queues(const struct virtio_net *nic)
@@ -47,8 +44,7 @@ static uint32_t in_order_queues(const struct virtio_net *nic)
 	return ~transmit;
 }
 
-void virtio_net_adopt(struct virtio_net *nic, const struct virtio_net *old,
-		      const struct virtio_net_frame *old_frame)
+void virtio_net_adopt(struct virtio_net *nic, const struct virtio_net *old, const struct virtio_net_frame *old_frame)
 {
 	virtio_pci_adopt(&nic->device, &old->device, in_order_queues(nic));
 	nic->active_pairs = old->active_pairs >= 1 && old->active_pairs <= nic->pairs ? old->active_pairs : 1;

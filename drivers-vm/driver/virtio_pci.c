@@ -6,10 +6,8 @@
 #include <string.h>
 
 static_assert(offsetof(struct virtio_pci, function) == 0, "a function is found in its device");
-static_assert(PCI_MSIX_VECTORS_MAX >= VIRTIO_PCI_QUEUES_MAX + 1,
-	      "a vector for each queue and one for changes");
-static_assert(VIRTIO_PCI_NOTIFY_BYTES >= VIRTIO_PCI_QUEUES_MAX * VIRTIO_PCI_NOTIFY_MULTIPLIER,
-	      "a port for each queue");
+static_assert(PCI_MSIX_VECTORS_MAX >= VIRTIO_PCI_QUEUES_MAX + 1, "a vector for each queue and one for changes");
+static_assert(VIRTIO_PCI_NOTIFY_BYTES >= VIRTIO_PCI_QUEUES_MAX * VIRTIO_PCI_NOTIFY_MULTIPLIER, "a port for each queue");
 
 static struct virtio_pci *device_of(struct pci_function *function)
 {
@@ -56,8 +54,7 @@ static uint32_t bar_read(struct pci_function *function, unsigned bar, uint32_t o
 	return bar == VIRTIO_PCI_BAR_MEMORY ? memory_read(device_of(function), offset, size) : 0;
 }
 
-static void bar_write(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size,
-		      uint32_t value)
+static void bar_write(struct pci_function *function, unsigned bar, uint32_t offset, unsigned size, uint32_t value)
 {
 	struct virtio_pci *device = device_of(function);
 
@@ -70,8 +67,7 @@ static void bar_write(struct pci_function *function, unsigned bar, uint32_t offs
 /* ---- Configuration space ---- */
 
 /* 4.1.4.9: the window through which BARs are reached by configuration accesses alone. */
-static bool access_window(const struct virtio_pci *device, unsigned offset, unsigned size, unsigned *bar,
-			  uint32_t *at, unsigned *length)
+static bool access_window(const struct virtio_pci *device, unsigned offset, unsigned size, unsigned *bar, uint32_t *at, unsigned *length)
 {
 	unsigned cap = device->access_capability;
 
@@ -88,8 +84,7 @@ static void config_reading(struct pci_function *function, unsigned offset, unsig
 	unsigned bar, length;
 	uint32_t at, value;
 
-	if (access_window(device, offset, size, &bar, &at, &length) &&
-	    pci_bar_read(function, bar, at, length, &value))
+	if (access_window(device, offset, size, &bar, &at, &length) && pci_bar_read(function, bar, at, length, &value))
 		pci_config_set(function, device->access_capability + VIRTIO_PCI_CAP_DATA, length, value);
 }
 
@@ -130,8 +125,8 @@ static void function_reset(struct pci_function *function)
 	virtio_device_update_doorbell(device);
 }
 
-static uint8_t add_capability(struct virtio_pci *device, unsigned type, unsigned bar, uint32_t offset,
-			      uint32_t bytes, unsigned capability_bytes)
+static uint8_t add_capability(struct virtio_pci *device, unsigned type, unsigned bar, uint32_t offset, uint32_t bytes,
+                              unsigned capability_bytes)
 {
 	struct pci_function *function = &device->function;
 	uint8_t at = pci_function_add_capability(function, PCI_CAPABILITY_VENDOR, capability_bytes);
@@ -149,16 +144,14 @@ static void add_capabilities(struct virtio_pci *device)
 	struct pci_function *function = &device->function;
 	uint8_t at;
 
-	add_capability(device, VIRTIO_PCI_CAP_COMMON, VIRTIO_PCI_BAR_MEMORY, VIRTIO_PCI_COMMON_OFFSET,
-		       VIRTIO_COMMON_BYTES, VIRTIO_PCI_CAP_BYTES);
-	add_capability(device, VIRTIO_PCI_CAP_ISR, VIRTIO_PCI_BAR_MEMORY, VIRTIO_PCI_ISR_OFFSET, 1,
-		       VIRTIO_PCI_CAP_BYTES);
+	add_capability(device, VIRTIO_PCI_CAP_COMMON, VIRTIO_PCI_BAR_MEMORY, VIRTIO_PCI_COMMON_OFFSET, VIRTIO_COMMON_BYTES,
+	               VIRTIO_PCI_CAP_BYTES);
+	add_capability(device, VIRTIO_PCI_CAP_ISR, VIRTIO_PCI_BAR_MEMORY, VIRTIO_PCI_ISR_OFFSET, 1, VIRTIO_PCI_CAP_BYTES);
 	if (device->identity.config_bytes != 0)
 		add_capability(device, VIRTIO_PCI_CAP_DEVICE, VIRTIO_PCI_BAR_MEMORY, VIRTIO_PCI_DEVICE_OFFSET,
-			       device->identity.config_bytes, VIRTIO_PCI_CAP_BYTES);
-	at = add_capability(device, VIRTIO_PCI_CAP_NOTIFY, VIRTIO_PCI_BAR_NOTIFY, 0,
-			    device->identity.queues * VIRTIO_PCI_NOTIFY_MULTIPLIER,
-			    VIRTIO_PCI_CAP_LONG_BYTES);
+		               device->identity.config_bytes, VIRTIO_PCI_CAP_BYTES);
+	at = add_capability(device, VIRTIO_PCI_CAP_NOTIFY, VIRTIO_PCI_BAR_NOTIFY, 0, device->identity.queues * VIRTIO_PCI_NOTIFY_MULTIPLIER,
+	                    VIRTIO_PCI_CAP_LONG_BYTES);
 	pci_config_set(function, at + VIRTIO_PCI_CAP_MULTIPLIER, 4, VIRTIO_PCI_NOTIFY_MULTIPLIER);
 	at = add_capability(device, VIRTIO_PCI_CAP_PCI, 0, 0, 0, VIRTIO_PCI_CAP_LONG_BYTES);
 	pci_config_set_writable(function, at + VIRTIO_PCI_CAP_BAR_AT, 1, 0xFF);
@@ -168,8 +161,8 @@ static void add_capabilities(struct virtio_pci *device)
 	device->access_capability = at;
 }
 
-void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
-		     const struct virtio_identity *identity, const struct virtio_device_ops *ops)
+void virtio_pci_init(struct virtio_pci *device, const struct model_host *host, const struct virtio_identity *identity,
+                     const struct virtio_device_ops *ops)
 {
 	static const struct pci_function_ops function_ops = {
 		.bar_read = bar_read,
@@ -192,16 +185,15 @@ void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
 	device->host = host;
 	device->ops = ops;
 	device->identity = *identity;
-	device->offered = identity->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX |
-			  VIRTIO_F_INDIRECT_DESC | (identity->packed ? VIRTIO_F_RING_PACKED : 0);
+	device->offered = identity->features | VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |
+	                  (identity->packed ? VIRTIO_F_RING_PACKED : 0);
 	device->resetting = false;
 	device->status = 0;
 	device->notify_port = 0;
 	pci_function_init(&device->function, &pci, &function_ops);
 	pci_function_add_bar(&device->function, VIRTIO_PCI_BAR_NOTIFY, true, VIRTIO_PCI_NOTIFY_BYTES);
 	pci_function_add_bar(&device->function, VIRTIO_PCI_BAR_MEMORY, false, VIRTIO_PCI_MEMORY_BYTES);
-	pci_msix_init(&device->msix, &device->function, host, identity->queues + 1, VIRTIO_PCI_BAR_MEMORY,
-		      VIRTIO_PCI_MSIX_OFFSET);
+	pci_msix_init(&device->msix, &device->function, host, identity->queues + 1, VIRTIO_PCI_BAR_MEMORY, VIRTIO_PCI_MSIX_OFFSET);
 	add_capabilities(device);
 	virtio_device_reset(device);
 }

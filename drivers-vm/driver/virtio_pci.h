@@ -19,11 +19,11 @@
 
 /* Device status: 2.1. */
 #define VIRTIO_STATUS_ACKNOWLEDGE 0x01u
-#define VIRTIO_STATUS_DRIVER	  0x02u
-#define VIRTIO_STATUS_DRIVER_OK	  0x04u
+#define VIRTIO_STATUS_DRIVER      0x02u
+#define VIRTIO_STATUS_DRIVER_OK   0x04u
 #define VIRTIO_STATUS_FEATURES_OK 0x08u
 #define VIRTIO_STATUS_NEEDS_RESET 0x40u
-#define VIRTIO_STATUS_FAILED	  0x80u
+#define VIRTIO_STATUS_FAILED      0x80u
 
 /* Feature bits of the transport and of queues: 6. */
 #define VIRTIO_F_INDIRECT_DESC (1ull << 28)
@@ -39,45 +39,45 @@
 #define VIRTIO_PCI_CAP_PCI    5u
 
 #define VIRTIO_PCI_CAP_LENGTH_AT  2u
-#define VIRTIO_PCI_CAP_TYPE_AT	  3u
-#define VIRTIO_PCI_CAP_BAR_AT	  4u
+#define VIRTIO_PCI_CAP_TYPE_AT    3u
+#define VIRTIO_PCI_CAP_BAR_AT     4u
 #define VIRTIO_PCI_CAP_OFFSET_AT  8u
-#define VIRTIO_PCI_CAP_SIZE_AT	  12u
-#define VIRTIO_PCI_CAP_BYTES	  16u
+#define VIRTIO_PCI_CAP_SIZE_AT    12u
+#define VIRTIO_PCI_CAP_BYTES      16u
 #define VIRTIO_PCI_CAP_MULTIPLIER 16u /* of the notification capability */
-#define VIRTIO_PCI_CAP_DATA	  16u /* of the configuration access capability */
+#define VIRTIO_PCI_CAP_DATA       16u /* of the configuration access capability */
 #define VIRTIO_PCI_CAP_LONG_BYTES 20u
 
 /* The BARs and what is where in them. */
-#define VIRTIO_PCI_BAR_NOTIFY	     0u
-#define VIRTIO_PCI_BAR_MEMORY	     1u
+#define VIRTIO_PCI_BAR_NOTIFY        0u
+#define VIRTIO_PCI_BAR_MEMORY        1u
 #define VIRTIO_PCI_NOTIFY_MULTIPLIER 4u
-#define VIRTIO_PCI_NOTIFY_BYTES	     64u
+#define VIRTIO_PCI_NOTIFY_BYTES      64u
 #define VIRTIO_PCI_COMMON_OFFSET     0x0000u
-#define VIRTIO_PCI_ISR_OFFSET	     0x0100u
+#define VIRTIO_PCI_ISR_OFFSET        0x0100u
 #define VIRTIO_PCI_DEVICE_OFFSET     0x0200u
-#define VIRTIO_PCI_DEVICE_BYTES	     0x0100u
-#define VIRTIO_PCI_MSIX_OFFSET	     0x1000u /* a page of its own */
-#define VIRTIO_PCI_MEMORY_BYTES	     0x2000u
+#define VIRTIO_PCI_DEVICE_BYTES      0x0100u
+#define VIRTIO_PCI_MSIX_OFFSET       0x1000u /* a page of its own */
+#define VIRTIO_PCI_MEMORY_BYTES      0x2000u
 
 /* Common configuration structure: 4.1.4.3. */
 #define VIRTIO_COMMON_DEVICE_FEATURE_SELECT 0x00u
-#define VIRTIO_COMMON_DEVICE_FEATURE	    0x04u
+#define VIRTIO_COMMON_DEVICE_FEATURE        0x04u
 #define VIRTIO_COMMON_DRIVER_FEATURE_SELECT 0x08u
-#define VIRTIO_COMMON_DRIVER_FEATURE	    0x0Cu
+#define VIRTIO_COMMON_DRIVER_FEATURE        0x0Cu
 #define VIRTIO_COMMON_CONFIG_MSIX_VECTOR    0x10u
-#define VIRTIO_COMMON_NUM_QUEUES	    0x12u
-#define VIRTIO_COMMON_DEVICE_STATUS	    0x14u
-#define VIRTIO_COMMON_CONFIG_GENERATION	    0x15u
-#define VIRTIO_COMMON_QUEUE_SELECT	    0x16u
-#define VIRTIO_COMMON_QUEUE_SIZE	    0x18u
-#define VIRTIO_COMMON_QUEUE_MSIX_VECTOR	    0x1Au
-#define VIRTIO_COMMON_QUEUE_ENABLE	    0x1Cu
-#define VIRTIO_COMMON_QUEUE_NOTIFY_OFF	    0x1Eu
-#define VIRTIO_COMMON_QUEUE_DESC	    0x20u
-#define VIRTIO_COMMON_QUEUE_DRIVER	    0x28u
-#define VIRTIO_COMMON_QUEUE_DEVICE	    0x30u
-#define VIRTIO_COMMON_BYTES		    0x38u
+#define VIRTIO_COMMON_NUM_QUEUES            0x12u
+#define VIRTIO_COMMON_DEVICE_STATUS         0x14u
+#define VIRTIO_COMMON_CONFIG_GENERATION     0x15u
+#define VIRTIO_COMMON_QUEUE_SELECT          0x16u
+#define VIRTIO_COMMON_QUEUE_SIZE            0x18u
+#define VIRTIO_COMMON_QUEUE_MSIX_VECTOR     0x1Au
+#define VIRTIO_COMMON_QUEUE_ENABLE          0x1Cu
+#define VIRTIO_COMMON_QUEUE_NOTIFY_OFF      0x1Eu
+#define VIRTIO_COMMON_QUEUE_DESC            0x20u
+#define VIRTIO_COMMON_QUEUE_DRIVER          0x28u
+#define VIRTIO_COMMON_QUEUE_DEVICE          0x30u
+#define VIRTIO_COMMON_BYTES                 0x38u
 
 /* ISR status: 4.1.4.5. */
 #define VIRTIO_ISR_QUEUE  0x1u
@@ -101,13 +101,13 @@ struct virtio_device_ops {
 };
 
 struct virtio_identity {
-	uint16_t type;	       /* 5 Device Types */
+	uint16_t type;         /* 5 Device Types */
 	uint32_t class_code;   /* PCI's, 24 bits */
 	uint64_t features;     /* beyond those of transport and queues */
 	uint32_t config_bytes; /* at most VIRTIO_PCI_DEVICE_BYTES */
 	unsigned queues;       /* at most VIRTIO_PCI_QUEUES_MAX */
 	uint16_t queue_size;   /* largest, of each */
-	bool packed;	       /* offer packed rings */
+	bool packed;           /* offer packed rings */
 };
 
 struct virtio_pci {
@@ -122,15 +122,15 @@ struct virtio_pci {
 	uint16_t config_vector;
 	uint16_t queue_vector[VIRTIO_PCI_QUEUES_MAX];
 	uint8_t status, generation, isr;
-	bool resetting;		   /* 4.1.4.3.2: the status reads 0 only when the reset is over */
+	bool resetting;            /* 4.1.4.3.2: the status reads 0 only when the reset is over */
 	uint8_t access_capability; /* VIRTIO_PCI_CAP_PCI */
-	uint16_t notify_port;	   /* of the doorbells, 0 while there are none */
+	uint16_t notify_port;      /* of the doorbells, 0 while there are none */
 	struct virtqueue queue[VIRTIO_PCI_QUEUES_MAX];
 };
 
 /* Sets up the power-on state, ready for pci_host_plug. `host` must outlive the device. */
-void virtio_pci_init(struct virtio_pci *device, const struct model_host *host,
-		     const struct virtio_identity *identity, const struct virtio_device_ops *ops);
+void virtio_pci_init(struct virtio_pci *device, const struct model_host *host, const struct virtio_identity *identity,
+                     const struct virtio_device_ops *ops);
 
 /*
  * The first of the VIRTIO_PCI_NOTIFY_BYTES ports whose writes mean that the device's queues may have buffers,

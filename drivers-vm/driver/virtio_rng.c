@@ -23,7 +23,7 @@ static uint32_t fill(const struct model_host *host, const struct virtqueue_chain
 
 static void queue_notify(struct virtio_pci *device, unsigned queue)
 {
-	struct virtqueue_chain chain = {.segment = ((struct virtio_rng *)device)->segment};
+	struct virtqueue_chain chain = { .segment = ((struct virtio_rng *)device)->segment };
 
 	for (unsigned i = 0; i < VIRTIO_RNG_SLICE && virtio_pci_take(device, queue, &chain); i++)
 		virtqueue_push(&device->queue[queue], chain.buffer, fill(device->host, &chain));

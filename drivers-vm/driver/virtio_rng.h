@@ -5,12 +5,12 @@
 
 #include "drivers-vm/driver/virtio_pci.h"
 
-#define VIRTIO_RNG_TYPE	      4u
+#define VIRTIO_RNG_TYPE       4u
 #define VIRTIO_RNG_CLASS      0x00FF00u /* unclassified */
 #define VIRTIO_RNG_QUEUE_SIZE 16u
 
 #define VIRTIO_RNG_BUFFER_BYTES 1024u /* given to one buffer, and */
-#define VIRTIO_RNG_SLICE	16u   /* buffers at one go: more has to be asked for again */
+#define VIRTIO_RNG_SLICE        16u   /* buffers at one go: more has to be asked for again */
 
 struct virtio_rng {
 	struct virtio_pci device; /* first */

@@ -32,8 +32,7 @@ bool virtqueue_enable(struct virtqueue *queue)
 	return true;
 }
 
-bool virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain, uint64_t addr,
-			 uint32_t len, bool write)
+bool virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain, uint64_t addr, uint32_t len, bool write)
 {
 	unsigned count = chain->readable + chain->writable;
 	uint8_t *bytes = queue->host->guest_ram(queue->host->ctx, addr, len);
@@ -41,7 +40,7 @@ bool virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *
 	/* 2.7.4.2: all that the device reads comes before what it writes. */
 	if (bytes == NULL || count >= queue->size || (!write && chain->writable != 0))
 		return false;
-	chain->segment[count] = (struct io_segment){.bytes = bytes, .count = len};
+	chain->segment[count] = (struct io_segment){ .bytes = bytes, .count = len };
 	if (write) {
 		chain->writable++;
 		chain->writable_bytes += len;
@@ -76,8 +75,7 @@ static void ring_push(struct virtqueue *queue, const struct virtqueue_buffer *bu
 		virtqueue_split_push(queue, buffer, written, count);
 }
 
-void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			 const uint32_t *written, unsigned count)
+void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count)
 {
 	if (!queue->enabled || queue->broken || count == 0 || count > VIRTQUEUE_PUSH_MAX)
 		return;
@@ -102,7 +100,7 @@ void virtqueue_push(struct virtqueue *queue, struct virtqueue_buffer buffer, uin
 
 struct virtqueue_place virtqueue_mark(const struct virtqueue *queue)
 {
-	return (struct virtqueue_place){queue->next_avail, queue->taken, queue->avail_wrap};
+	return (struct virtqueue_place){ queue->next_avail, queue->taken, queue->avail_wrap };
 }
 
 void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_place place)
@@ -114,7 +112,7 @@ void virtqueue_rewind(struct virtqueue *queue, struct virtqueue_place place)
 
 struct virtqueue_used virtqueue_used(const struct virtqueue *queue)
 {
-	return (struct virtqueue_used){queue->next_used, queue->taken, queue->used_wrap};
+	return (struct virtqueue_used){ queue->next_used, queue->taken, queue->used_wrap };
 }
 
 bool virtqueue_is_at(const struct virtqueue *queue, struct virtqueue_used used)
@@ -203,8 +201,7 @@ bool virtqueue_want_kicks(struct virtqueue *queue, bool want)
 {
 	if (!queue->enabled || queue->broken)
 		return false;
-	return queue->packed ? virtqueue_packed_want_kicks(queue, want)
-			     : virtqueue_split_want_kicks(queue, want);
+	return queue->packed ? virtqueue_packed_want_kicks(queue, want) : virtqueue_split_want_kicks(queue, want);
 }
 
 size_t virtqueue_read(const struct virtqueue_chain *chain, uint64_t offset, void *to, size_t count)

@@ -26,11 +26,11 @@ _Static_assert(sizeof(struct virtq_desc) == 16, "2.7.5");
 #define VIRTQ_DESC_F_INDIRECT 4u
 
 #define VIRTQ_AVAIL_F_NO_INTERRUPT 1u
-#define VIRTQ_USED_F_NO_NOTIFY	   1u
+#define VIRTQ_USED_F_NO_NOTIFY     1u
 
 /* Bytes before and behind the entries of the available and of the used ring: flags, idx; event. */
-#define VIRTQ_RING_HEAD	  4u
-#define VIRTQ_RING_TAIL	  2u
+#define VIRTQ_RING_HEAD   4u
+#define VIRTQ_RING_TAIL   2u
 #define VIRTQ_AVAIL_ENTRY 2u
 #define VIRTQ_USED_ENTRY  8u
 
@@ -69,17 +69,17 @@ struct virtqueue_used {
 
 struct virtqueue {
 	/* What the transport sets, while the queue is not enabled. */
-	uint16_t size;				   /* at most VIRTQUEUE_SIZE_MAX; a power of two if split */
+	uint16_t size;                             /* at most VIRTQUEUE_SIZE_MAX; a power of two if split */
 	uint64_t desc_gpa, driver_gpa, device_gpa; /* the ring, and event suppression, if packed */
-	bool event_idx;				   /* VIRTIO_F_EVENT_IDX was negotiated */
-	bool indirect;				   /* VIRTIO_F_INDIRECT_DESC was */
-	bool packed;				   /* VIRTIO_F_RING_PACKED was */
+	bool event_idx;                            /* VIRTIO_F_EVENT_IDX was negotiated */
+	bool indirect;                             /* VIRTIO_F_INDIRECT_DESC was */
+	bool packed;                               /* VIRTIO_F_RING_PACKED was */
 	/* The queue's own. */
 	bool enabled, broken;
 	bool avail_wrap, used_wrap; /* packed: the wrap counters */
-	uint16_t next_avail;	    /* split: free-running, as in the rings; packed: a place in the ring */
+	uint16_t next_avail;        /* split: free-running, as in the rings; packed: a place in the ring */
 	uint16_t next_used;
-	uint16_t taken;	 /* packed: places in the ring that were taken and not given back */
+	uint16_t taken;  /* packed: places in the ring that were taken and not given back */
 	uint32_t unsaid; /* used since the driver was last asked about: entries, or places in the ring */
 	/* Buffers that are being given back, from `given` on: should the program end here, virtqueue_adopt ends it. */
 	uint16_t giving;
@@ -128,8 +128,7 @@ enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtqueue_ch
  * back several, at most VIRTQUEUE_PUSH_MAX, that the driver must not see one by one.
  */
 void virtqueue_push(struct virtqueue *queue, struct virtqueue_buffer buffer, uint32_t written);
-void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			 const uint32_t *written, unsigned count);
+void virtqueue_push_many(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count);
 
 /* The next buffer to take, and back there: what was taken since, with nothing pushed in between, is taken
  * again. */

@@ -5,7 +5,7 @@
 #include "drivers-vm/driver/virtqueue_private.h"
 
 #define DESC_LEN    8u
-#define DESC_ID	    12u
+#define DESC_ID     12u
 #define DESC_FLAGS  14u
 #define EVENT_FLAGS 2u
 
@@ -13,8 +13,7 @@
 
 bool virtqueue_packed_enable(struct virtqueue *queue)
 {
-	queue->desc =
-		virtqueue_map(queue, queue->desc_gpa, 16, queue->size * sizeof(struct virtq_packed_desc));
+	queue->desc = virtqueue_map(queue, queue->desc_gpa, 16, queue->size * sizeof(struct virtq_packed_desc));
 	queue->driver = virtqueue_map(queue, queue->driver_gpa, 4, VIRTQ_EVENT_BYTES);
 	queue->device = virtqueue_map(queue, queue->device_gpa, 4, VIRTQ_EVENT_BYTES);
 	return queue->desc != NULL && queue->driver != NULL && queue->device != NULL;
@@ -55,14 +54,13 @@ static void advance(const struct virtqueue *queue, uint16_t *place, bool *wrap, 
 }
 
 /* 2.8.7: an indirect table's descriptors follow each other; of their flags only WRITE counts. */
-static bool table_walk(const struct virtqueue *queue, struct virtqueue_chain *chain,
-		       const struct virtq_packed_desc *indirect)
+static bool table_walk(const struct virtqueue *queue, struct virtqueue_chain *chain, const struct virtq_packed_desc *indirect)
 {
 	unsigned count = indirect->len / sizeof(*indirect);
 	const uint8_t *table;
 
-	if (!queue->indirect || (indirect->flags & VIRTQ_DESC_F_NEXT) || count == 0 ||
-	    indirect->len % sizeof(*indirect) != 0 || count > queue->size)
+	if (!queue->indirect || (indirect->flags & VIRTQ_DESC_F_NEXT) || count == 0 || indirect->len % sizeof(*indirect) != 0 ||
+	    count > queue->size)
 		return false;
 	table = queue->host->guest_ram(queue->host->ctx, indirect->addr, indirect->len);
 	if (table == NULL)
@@ -70,8 +68,7 @@ static bool table_walk(const struct virtqueue *queue, struct virtqueue_chain *ch
 	for (unsigned i = 0; i < count; i++) {
 		const uint8_t *at = table + sizeof(*indirect) * i;
 		const struct virtq_packed_desc desc = load_desc(at, (uint16_t)(load64(at + DESC_LEN) >> 48));
-		if (desc.len == 0 ||
-		    !virtqueue_chain_add(queue, chain, desc.addr, desc.len, desc.flags & VIRTQ_DESC_F_WRITE))
+		if (desc.len == 0 || !virtqueue_chain_add(queue, chain, desc.addr, desc.len, desc.flags & VIRTQ_DESC_F_WRITE))
 			return false;
 	}
 	return true;
@@ -94,11 +91,10 @@ enum virtqueue_result virtqueue_packed_pop(struct virtqueue *queue, struct virtq
 		if (flags & VIRTQ_DESC_F_INDIRECT) {
 			if (places != 1 || !table_walk(queue, chain, &desc))
 				return VIRTQUEUE_BROKEN;
-		} else if (desc.len == 0 || !virtqueue_chain_add(queue, chain, desc.addr, desc.len,
-								 flags & VIRTQ_DESC_F_WRITE)) {
+		} else if (desc.len == 0 || !virtqueue_chain_add(queue, chain, desc.addr, desc.len, flags & VIRTQ_DESC_F_WRITE)) {
 			return VIRTQUEUE_BROKEN;
 		}
-		chain->buffer = (struct virtqueue_buffer){desc.id, (uint16_t)places};
+		chain->buffer = (struct virtqueue_buffer){ desc.id, (uint16_t)places };
 		if (!(flags & VIRTQ_DESC_F_NEXT))
 			break;
 	}
@@ -111,16 +107,14 @@ enum virtqueue_result virtqueue_packed_pop(struct virtqueue *queue, struct virtq
 /* ---- Giving back ---- */
 
 /* The first one's flags are written last: with them the driver sees all. */
-void virtqueue_packed_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			   const uint32_t *written, unsigned count)
+void virtqueue_packed_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count)
 {
 	uint8_t *first = entry_at(queue, queue->next_used);
 	uint16_t first_flags = 0;
 
 	for (unsigned i = 0; i < count; i++) {
 		uint8_t *entry = entry_at(queue, queue->next_used);
-		uint16_t flags = (uint16_t)((queue->used_wrap ? TURN : 0) |
-					    (written[i] != 0 ? VIRTQ_DESC_F_WRITE : 0));
+		uint16_t flags = (uint16_t)((queue->used_wrap ? TURN : 0) | (written[i] != 0 ? VIRTQ_DESC_F_WRITE : 0));
 		store32(entry + DESC_LEN, written[i]);
 		__atomic_store_n((uint16_t *)(entry + DESC_ID), buffer[i].id, __ATOMIC_RELAXED);
 		if (i == 0)
@@ -171,9 +165,9 @@ bool virtqueue_packed_want_kicks(struct virtqueue *queue, bool want)
 	if (want && queue->event_idx)
 		store16(queue->device, queue->next_avail | (queue->avail_wrap ? VIRTQ_EVENT_WRAP : 0));
 	if (want || !queue->event_idx)
-		store16(queue->device + EVENT_FLAGS, !want		? VIRTQ_EVENT_DISABLE
-						     : queue->event_idx ? VIRTQ_EVENT_DESC
-									: VIRTQ_EVENT_ENABLE);
+		store16(queue->device + EVENT_FLAGS, !want              ? VIRTQ_EVENT_DISABLE
+		                                     : queue->event_idx ? VIRTQ_EVENT_DESC
+		                                                        : VIRTQ_EVENT_ENABLE);
 	/* else: the event stays behind at a descriptor that has been passed */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return is_available(queue, load16(entry_at(queue, queue->next_avail) + DESC_FLAGS));

@@ -37,13 +37,11 @@ static inline void store32(void *to, uint32_t value)
 uint8_t *virtqueue_map(const struct virtqueue *queue, uint64_t gpa, unsigned align, uint32_t bytes);
 
 /* Adds a buffer's piece to the chain; false: that is against the rules. `len` is not 0. */
-bool virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain, uint64_t addr,
-			 uint32_t len, bool write);
+bool virtqueue_chain_add(const struct virtqueue *queue, struct virtqueue_chain *chain, uint64_t addr, uint32_t len, bool write);
 
 bool virtqueue_split_enable(struct virtqueue *queue);
 enum virtqueue_result virtqueue_split_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
-void virtqueue_split_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			  const uint32_t *written, unsigned count);
+void virtqueue_split_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count);
 /* Whether the driver sees the `count` buffers that were pushed from where `queue` stands now. */
 bool virtqueue_split_published(const struct virtqueue *queue, unsigned count);
 bool virtqueue_split_should_signal(const struct virtqueue *queue);
@@ -51,8 +49,7 @@ bool virtqueue_split_want_kicks(struct virtqueue *queue, bool want);
 
 bool virtqueue_packed_enable(struct virtqueue *queue);
 enum virtqueue_result virtqueue_packed_pop(struct virtqueue *queue, struct virtqueue_chain *chain);
-void virtqueue_packed_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			   const uint32_t *written, unsigned count);
+void virtqueue_packed_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count);
 bool virtqueue_packed_published(const struct virtqueue *queue);
 /* The places behind those that were pushed. */
 void virtqueue_packed_pass(struct virtqueue *queue, const struct virtqueue_buffer *buffer, unsigned count);

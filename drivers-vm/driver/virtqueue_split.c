@@ -52,8 +52,8 @@ bool virtqueue_split_enable(struct virtqueue *queue)
  * so a loop ends at the limit. If it ends in an indirect descriptor, `indirect` says where its table is, else
  * its length is 0.
  */
-static bool table_walk(const struct virtqueue *queue, struct virtqueue_chain *chain, const uint8_t *table,
-		       uint32_t size, uint16_t index, struct virtq_desc *indirect)
+static bool table_walk(const struct virtqueue *queue, struct virtqueue_chain *chain, const uint8_t *table, uint32_t size, uint16_t index,
+                       struct virtq_desc *indirect)
 {
 	indirect->len = 0;
 	for (;;) {
@@ -63,12 +63,10 @@ static bool table_walk(const struct virtqueue *queue, struct virtqueue_chain *ch
 		if (desc.flags & VIRTQ_DESC_F_INDIRECT) {
 			*indirect = desc;
 			/* 2.7.5.3.1: never with NEXT, and of whole descriptors. */
-			return !(desc.flags & VIRTQ_DESC_F_NEXT) && desc.len != 0 &&
-			       desc.len % sizeof(desc) == 0;
+			return !(desc.flags & VIRTQ_DESC_F_NEXT) && desc.len != 0 && desc.len % sizeof(desc) == 0;
 		}
 		/* An empty segment would be a step that nothing limits. */
-		if (desc.len == 0 ||
-		    !virtqueue_chain_add(queue, chain, desc.addr, desc.len, desc.flags & VIRTQ_DESC_F_WRITE))
+		if (desc.len == 0 || !virtqueue_chain_add(queue, chain, desc.addr, desc.len, desc.flags & VIRTQ_DESC_F_WRITE))
 			return false;
 		if (!(desc.flags & VIRTQ_DESC_F_NEXT))
 			return true;
@@ -88,9 +86,7 @@ static bool chain_walk(const struct virtqueue *queue, struct virtqueue_chain *ch
 	if (!queue->indirect)
 		return false;
 	table = queue->host->guest_ram(queue->host->ctx, indirect.addr, indirect.len);
-	return table != NULL &&
-	       table_walk(queue, chain, table, indirect.len / sizeof(indirect), 0, &nested) &&
-	       nested.len == 0;
+	return table != NULL && table_walk(queue, chain, table, indirect.len / sizeof(indirect), 0, &nested) && nested.len == 0;
 }
 
 /* How many buffers wait; false: more than the ring can hold. */
@@ -108,7 +104,7 @@ enum virtqueue_result virtqueue_split_pop(struct virtqueue *queue, struct virtqu
 		return VIRTQUEUE_BROKEN;
 	if (count == 0)
 		return VIRTQUEUE_EMPTY;
-	chain->buffer = (struct virtqueue_buffer){.id = load16(avail_entry(queue, queue->next_avail))};
+	chain->buffer = (struct virtqueue_buffer){ .id = load16(avail_entry(queue, queue->next_avail)) };
 	if (!chain_walk(queue, chain))
 		return VIRTQUEUE_BROKEN;
 	queue->next_avail++;
@@ -117,12 +113,10 @@ enum virtqueue_result virtqueue_split_pop(struct virtqueue *queue, struct virtqu
 
 /* ---- Giving back ---- */
 
-void virtqueue_split_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer,
-			  const uint32_t *written, unsigned count)
+void virtqueue_split_push(struct virtqueue *queue, const struct virtqueue_buffer *buffer, const uint32_t *written, unsigned count)
 {
 	for (unsigned i = 0; i < count; i++) {
-		uint8_t *entry = queue->device + VIRTQ_RING_HEAD +
-				 VIRTQ_USED_ENTRY * (queue->next_used & (queue->size - 1u));
+		uint8_t *entry = queue->device + VIRTQ_RING_HEAD + VIRTQ_USED_ENTRY * (queue->next_used & (queue->size - 1u));
 		store32(entry, buffer[i].id);
 		store32(entry + 4, written[i]);
 		queue->next_used++;

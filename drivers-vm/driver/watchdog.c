@@ -96,5 +96,5 @@ void watchdog_adopt(struct watchdog *dog, const struct watchdog *old)
 
 void watchdog_init(struct watchdog *dog, const struct model_host *host, bool there)
 {
-	*dog = (struct watchdog){.host = host, .there = there, .count = PLATFORM_WATCHDOG_COUNT_FIRST};
+	*dog = (struct watchdog){ .host = host, .there = there, .count = PLATFORM_WATCHDOG_COUNT_FIRST };
 }

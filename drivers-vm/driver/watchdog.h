@@ -13,7 +13,7 @@ struct watchdog {
 	const struct model_host *host;
 	bool there;
 	bool running;
-	uint16_t count;	      /* periods from one touch to the next */
+	uint16_t count;       /* periods from one touch to the next */
 	uint64_t deadline_ns; /* while it runs */
 };
 

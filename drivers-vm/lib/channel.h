@@ -25,42 +25,43 @@
 
 #define CHANNEL_NAT_BYTES 0x200000ull /* for what is to outlive the driver VM of an uplink by translated addresses */
 
-#define CHANNEL_SLOTS 512u
-#define CHANNEL_LINKS	2048u /* numbers of channels between guests, from 1 */
+#define CHANNEL_SLOTS   512u
+#define CHANNEL_LINKS   2048u /* numbers of channels between guests, from 1 */
 #define CHANNEL_DEVICES 64u
 #define CHANNEL_BARS    6u
 
 /* Event bits of the driver VM's vCPU 0. */
-#define CHANNEL_EVENT_COMMAND 0u
-#define CHANNEL_EVENT_SERIAL  1u /* the host's serial interrupt */
-#define CHANNEL_EVENT_LOG     2u
-#define CHANNEL_EVENT_TIMER   3u /* another vCPU armed a timer */
-#define CHANNEL_EVENT_BEAT    4u /* of every other vCPU */
-#define CHANNEL_EVENT_PORT    5u /* the control VM has filled a queue of its port's */
+#define CHANNEL_EVENT_COMMAND  0u
+#define CHANNEL_EVENT_SERIAL   1u /* the host's serial interrupt */
+#define CHANNEL_EVENT_LOG      2u
+#define CHANNEL_EVENT_TIMER    3u  /* another vCPU armed a timer */
+#define CHANNEL_EVENT_BEAT     4u  /* of every other vCPU */
+#define CHANNEL_EVENT_PORT     5u  /* the control VM has filled a queue of its port's */
 #define CHANNEL_EVENT_DOORBELL 64u /* + slot % CHANNEL_DOORBELLS: a virtqueue of one of these guests has buffers */
 #define CHANNEL_DOORBELLS      64u
 
 enum channel_kind {
 	CHANNEL_NONE,
 	/* control -> driver */
-	CHANNEL_SETUP,  /* once: what the driver VM has */
-	CHANNEL_DISK,   /* a disk of the machine that the next ATTACH of the slot makes; in their order */
-	CHANNEL_NIC,    /* likewise a network card */
-	CHANNEL_LINK,   /* likewise one end of a channel between two guests */
-	CHANNEL_ATTACH, /* a guest's machine: make its devices */
-	CHANNEL_DETACH, /* forget it; its memory goes when the answer is there */
-	CHANNEL_RESET,  /* its devices to power-up state */
-	CHANNEL_BUTTON, /* its power button is pressed */
+	CHANNEL_SETUP,          /* once: what the driver VM has */
+	CHANNEL_DISK,           /* a disk of the machine that the next ATTACH of the slot makes; in their order */
+	CHANNEL_NIC,            /* likewise a network card */
+	CHANNEL_LINK,           /* likewise one end of a channel between two guests */
+	CHANNEL_ATTACH,         /* a guest's machine: make its devices */
+	CHANNEL_DETACH,         /* forget it; its memory goes when the answer is there */
+	CHANNEL_RESET,          /* its devices to power-up state */
+	CHANNEL_BUTTON,         /* its power button is pressed */
 	CHANNEL_GUEST_WATCHDOG, /* it stood still: its watchdog is touched in its stead */
-	CHANNEL_VCPUS,  /* request.value: its vCPUs that are there, bit n is vCPU n; value2: of them those that shall go */
-	CHANNEL_DEVICE, /* a device of the host's that is the driver VM's now */
-	CHANNEL_UPLINK, /* one of these, a network card, joins the switch */
-	CHANNEL_PORT_AVOID, /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
-	CHANNEL_PORT,   /* once: the control VM's card and disk; answered by PORT_READY */
-	CHANNEL_PING,   /* answer when all before is done */
-	CHANNEL_BALLOON, /* request.value: what its balloon is to hold, in pages of 4 KiB */
-	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never. `value2`: say whether there is one */
-	CHANNEL_FLUSH,  /* answer once all log lines and console bytes so far are on the wire */
+	CHANNEL_VCPUS,          /* request.value: its vCPUs that are there, bit n is vCPU n; value2: of them those that shall go */
+	CHANNEL_DEVICE,         /* a device of the host's that is the driver VM's now */
+	CHANNEL_UPLINK,         /* one of these, a network card, joins the switch */
+	CHANNEL_PORT_AVOID,     /* a disk that a guest can write as a whole: nothing of the control VM's is on it */
+	CHANNEL_PORT,           /* once: the control VM's card and disk; answered by PORT_READY */
+	CHANNEL_PING,           /* answer when all before is done */
+	CHANNEL_BALLOON,        /* request.value: what its balloon is to hold, in pages of 4 KiB */
+	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never. `value2`: say whether
+	                     there is one */
+	CHANNEL_FLUSH,    /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
@@ -75,12 +76,12 @@ enum channel_kind {
 enum channel_request {
 	CHANNEL_REQUEST_POWER_OFF,
 	CHANNEL_REQUEST_RESET,
-	CHANNEL_REQUEST_DEBUG_EXIT, /* value2: the value written */
-	CHANNEL_REQUEST_WATCHDOG,   /* value2: there is one that can be set; 2: which has reset the machine last */
-	CHANNEL_REQUEST_RESTART,    /* debug_crash_driver: a fresh driver VM */
-	CHANNEL_REQUEST_EJECT,      /* value2: the vCPU that the guest has let go of */
+	CHANNEL_REQUEST_DEBUG_EXIT,     /* value2: the value written */
+	CHANNEL_REQUEST_WATCHDOG,       /* value2: there is one that can be set; 2: which has reset the machine last */
+	CHANNEL_REQUEST_RESTART,        /* debug_crash_driver: a fresh driver VM */
+	CHANNEL_REQUEST_EJECT,          /* value2: the vCPU that the guest has let go of */
 	CHANNEL_REQUEST_GUEST_WATCHDOG, /* the guest has not touched its watchdog in time */
-	CHANNEL_REQUEST_CONTROL,    /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
+	CHANNEL_REQUEST_CONTROL,        /* debug_crash as well: the control VM ends; value2: enum channel_control_end */
 };
 
 enum channel_control_end {
@@ -99,18 +100,18 @@ enum channel_part {
 	CHANNEL_PART_UUID,
 };
 
-#define CHANNEL_VM_PACKED  1u /* console, entropy device and balloon offer packed rings */
-#define CHANNEL_VM_RNG	   2u
-#define CHANNEL_VM_BALLOON 4u
+#define CHANNEL_VM_PACKED   1u /* console, entropy device and balloon offer packed rings */
+#define CHANNEL_VM_RNG      2u
+#define CHANNEL_VM_BALLOON  4u
 #define CHANNEL_VM_WATCHDOG 16u
-#define CHANNEL_VM_RESUME  8u /* the machine goes on where it stood: see CHANNEL_STATE_GPA */
+#define CHANNEL_VM_RESUME   8u /* the machine goes on where it stood: see CHANNEL_STATE_GPA */
 
 #define CHANNEL_NIC_PACKED 1u
 #define CHANNEL_NIC_TRUNK  2u
 #define CHANNEL_NIC_SPOOF  4u
-#define CHANNEL_NIC_PLAIN  8u /* without offloads */
-#define CHANNEL_NIC_NAT	   16u /* an uplink by translated addresses */
-#define CHANNEL_NIC_IPS    3u /* of each kind */
+#define CHANNEL_NIC_PLAIN  8u  /* without offloads */
+#define CHANNEL_NIC_NAT    16u /* an uplink by translated addresses */
+#define CHANNEL_NIC_IPS    3u  /* of each kind */
 
 #define CHANNEL_DEVICE_SAME_ADDRESSES 1u /* HC_DEVICE_DMA_ADDRESS changes nothing: there is an IOMMU */
 
@@ -118,7 +119,7 @@ enum channel_part {
 #define CHANNEL_PORT_OWN_CARD 2u /* on a card of the machine's that is no uplink, which no guest shares */
 #define CHANNEL_PORT_AGAIN    4u /* the disks are those that the first driver VM found, and no others */
 #define CHANNEL_PORT_PEER     8u /* to a driver VM that has a port: there is another control VM, which begins with empty queues */
-#define CHANNEL_PORT_FOUND 6u
+#define CHANNEL_PORT_FOUND    6u
 
 #define CHANNEL_PORT_LABEL "hilum-state" /* of the GPT partition */
 
@@ -141,26 +142,26 @@ struct channel_message {
 	union {
 		uint8_t bytes[120];
 		struct {
-			uint32_t serial_port;   /* of the host; 0: none */
-			uint32_t serial_event;  /* bound to its interrupt: HC_IRQ_ACK */
+			uint32_t serial_port;  /* of the host; 0: none */
+			uint32_t serial_event; /* bound to its interrupt: HC_IRQ_ACK */
 			uint32_t timer_event;
 			uint32_t control_event; /* signal it after a message */
-			uint32_t self; /* the driver VM itself: HC_EVENT_CREATE, HC_VM_STATUS */
+			uint32_t self;          /* the driver VM itself: HC_EVENT_CREATE, HC_VM_STATUS */
 			uint32_t reserved;
 			uint64_t log_position; /* write_seq of the log ring that the kernel has printed */
-			char show[32]; /* the console shown first; empty: the first guest's */
+			char show[32];         /* the console shown first; empty: the first guest's */
 		} setup;
 		struct {
-			uint64_t gpa, bytes; /* of the RAM disk, in the driver VM; unless `device` is given */
+			uint64_t gpa, bytes;       /* of the RAM disk, in the driver VM; unless `device` is given */
 			uint64_t bytes_per_second; /* limits; 0: none */
 			uint32_t operations_per_second;
-			uint32_t flags;      /* CHANNEL_DISK_* */
+			uint32_t flags; /* CHANNEL_DISK_* */
 			uint16_t queues;
-			uint16_t part;       /* enum channel_part */
+			uint16_t part; /* enum channel_part */
 			uint32_t part_number;
-			char serial[20];     /* NUL-padded */
-			char part_name[40];  /* label, or GUID in its text form */
-			char device[20];     /* of the host's: PCI address or serial number, NUL-padded */
+			char serial[20];    /* NUL-padded */
+			char part_name[40]; /* label, or GUID in its text form */
+			char device[20];    /* of the host's: PCI address or serial number, NUL-padded */
 		} disk;
 		struct {
 			uint64_t bytes_per_second; /* limit; 0: none */
@@ -184,19 +185,19 @@ struct channel_message {
 			uint64_t present; /* bit n: vCPU n is there; others up to `vcpus` may come */
 			uint64_t ram_gpa; /* the guest's low RAM, then its high RAM, in the driver VM */
 			uint64_t low_bytes, high_bytes;
-			uint32_t serial;     /* 1: COM1 exists */
-			uint32_t console;    /* CHANNEL_CONSOLE_* or 0 */
-			uint32_t debug_exit; /* port or 0 */
+			uint32_t serial;      /* 1: COM1 exists */
+			uint32_t console;     /* CHANNEL_CONSOLE_* or 0 */
+			uint32_t debug_exit;  /* port or 0 */
 			uint32_t debug_crash; /* likewise */
 			uint32_t physical_bits;
-			uint32_t flags; /* CHANNEL_VM_* */
-			uint32_t balloon_pages; /* of 4 KiB, to begin with */
+			uint32_t flags;          /* CHANNEL_VM_* */
+			uint32_t balloon_pages;  /* of 4 KiB, to begin with */
 			uint32_t doorbell_event; /* for the guest's notification ports: CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS */
 		} attach;
 		struct {
 			uint32_t rid;
-			uint32_t handle;     /* HC_DEVICE_BIND_IRQ, HC_DEVICE_STATUS, HC_DEVICE_DMA_ADDRESS */
-			uint64_t config_gpa; /* its 4 KiB of configuration space */
+			uint32_t handle;            /* HC_DEVICE_BIND_IRQ, HC_DEVICE_STATUS, HC_DEVICE_DMA_ADDRESS */
+			uint64_t config_gpa;        /* its 4 KiB of configuration space */
 			uint64_t bar[CHANNEL_BARS]; /* 0: none, or no memory BAR */
 			uint64_t bar_bytes[CHANNEL_BARS];
 			uint32_t flags; /* CHANNEL_DEVICE_* */
@@ -209,14 +210,14 @@ struct channel_message {
 			uint16_t vlan;
 			/* For CHANNEL_NIC_NAT. Addresses as numbers, 203.0.113.1 = 0xCB007101. */
 			uint8_t subnet_prefix, address_prefix;
-			uint32_t subnet; /* the guests' */
+			uint32_t subnet;               /* the guests' */
 			uint32_t address, router, dns; /* at the uplink; address 0: all of them by DHCP */
-			uint64_t state_gpa; /* CHANNEL_NAT_BYTES that outlive the driver VM; 0: none */
+			uint64_t state_gpa;            /* CHANNEL_NAT_BYTES that outlive the driver VM; 0: none */
 		} uplink;
 		struct {
 			char device[20]; /* PORT: of the uplink, as there; PORT_AVOID: of the disk, as there */
-			uint32_t flags; /* CHANNEL_PORT_* */
-			char disk[20]; /* the only one with the partition, named as a guest's; empty: any */
+			uint32_t flags;  /* CHANNEL_PORT_* */
+			char disk[20];   /* the only one with the partition, named as a guest's; empty: any */
 			/* With AGAIN, what was answered the first time: */
 			struct channel_port_place place;
 			struct channel_port_disk found[CHANNEL_PORT_FOUND];
@@ -224,8 +225,8 @@ struct channel_message {
 		struct {
 			struct channel_port_place place;
 			struct channel_port_disk found[CHANNEL_PORT_FOUND]; /* with such a partition, which no guest gets */
-			uint32_t card; /* there is one, and ... */
-			uint8_t mac[6]; /* ... this is its address */
+			uint32_t card;                                      /* there is one, and ... */
+			uint8_t mac[6];                                     /* ... this is its address */
 		} port_ready;
 		struct {
 			uint64_t value, value2;
@@ -274,8 +275,8 @@ static inline uint64_t channel_state_place(uint64_t slot)
 	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + 0x400000;
 }
 _Static_assert(0x80000 + sizeof(struct vm_record) <= 0x400000 && 0x400000 + CHANNEL_STATE_BYTES <= CHANNEL_SLOT_STRIDE &&
-		       CHANNEL_SLOT_GPA + CHANNEL_SLOTS * CHANNEL_SLOT_STRIDE <= CHANNEL_RAM_GPA,
-	       "a slot's places are disjoint");
+                       CHANNEL_SLOT_GPA + CHANNEL_SLOTS * CHANNEL_SLOT_STRIDE <= CHANNEL_RAM_GPA,
+               "a slot's places are disjoint");
 
 /* False: the ring is full. */
 static inline bool channel_put(struct channel_ring *ring, const struct channel_message *message)

@@ -1,18 +1,18 @@
 /* See guest_walk.h. Must never use an entry that it has not read in this walk, nor read one twice. */
 #include "drivers-vm/lib/guest_walk.h"
 
-#define ENTRY_P	 (1ull << 0)
+#define ENTRY_P  (1ull << 0)
 #define ENTRY_RW (1ull << 1)
 #define ENTRY_US (1ull << 2)
-#define ENTRY_A	 (1ull << 5)
-#define ENTRY_D	 (1ull << 6)
+#define ENTRY_A  (1ull << 5)
+#define ENTRY_D  (1ull << 6)
 #define ENTRY_PS (1ull << 7)
 #define ENTRY_NX (1ull << 63)
 
-#define ADDRESS_MASK	 0x000FFFFFFFFFF000ull
-#define PAGE_BYTES	 4096ull
-#define LEVELS_MAX	 5
-#define ATTEMPTS_MAX	 8
+#define ADDRESS_MASK     0x000FFFFFFFFFF000ull
+#define PAGE_BYTES       4096ull
+#define LEVELS_MAX       5
+#define ATTEMPTS_MAX     8
 #define PAE_PDPTE_UNUSED 0x1E6ull /* bits 2:1 and 8:5 of a PAE page-directory-pointer entry are reserved */
 
 /* The shape of a table walk: what the paging mode fixes. */
@@ -20,15 +20,15 @@ struct walk_mode {
 	unsigned levels;      /* the top table is of this level; level 1 maps 4 KiB */
 	unsigned entry_bytes; /* 4 or 8 */
 	unsigned index_bits;  /* of each level but a PAE top table's */
-	uint64_t root;	      /* gpa of the top table */
+	uint64_t root;        /* gpa of the top table */
 	uint64_t reserved;    /* bits that must be zero in every entry */
-	bool pae;	      /* three levels: entries at the top have no rights */
+	bool pae;             /* three levels: entries at the top have no rights */
 };
 
 struct walk_state {
 	uint64_t entry[LEVELS_MAX + 1]; /* by level, as read */
 	uint64_t entry_gpa[LEVELS_MAX + 1];
-	unsigned leaf;	   /* level of the leaf */
+	unsigned leaf;     /* level of the leaf */
 	uint64_t rights;   /* RW and US of all levels anded, NX of all levels ored */
 	uint64_t accessed; /* A of all levels anded */
 };
@@ -40,7 +40,7 @@ static uint64_t bits_from(unsigned low, unsigned high_exclusive)
 
 static struct walk_mode mode_of(const struct guest_paging *paging)
 {
-	struct walk_mode mode = {.entry_bytes = 8, .index_bits = 9};
+	struct walk_mode mode = { .entry_bytes = 8, .index_bits = 9 };
 
 	mode.reserved = bits_from(paging->physical_bits, 52);
 	if (!(paging->efer & EFER_NXE))
@@ -69,8 +69,7 @@ static unsigned level_shift(const struct walk_mode *mode, unsigned level)
 	return 12 + (level - 1) * mode->index_bits;
 }
 
-static bool entry_is_leaf(const struct guest_paging *paging, const struct walk_mode *mode, unsigned level,
-			  uint64_t entry)
+static bool entry_is_leaf(const struct guest_paging *paging, const struct walk_mode *mode, unsigned level, uint64_t entry)
 {
 	if (level == 1)
 		return true;
@@ -79,8 +78,7 @@ static bool entry_is_leaf(const struct guest_paging *paging, const struct walk_m
 	return mode->entry_bytes == 8 || (paging->cr4 & CR4_PSE);
 }
 
-static bool entry_has_reserved(const struct guest_paging *paging, const struct walk_mode *mode,
-			       unsigned level, uint64_t entry, bool leaf)
+static bool entry_has_reserved(const struct guest_paging *paging, const struct walk_mode *mode, unsigned level, uint64_t entry, bool leaf)
 {
 	if (mode->entry_bytes == 4) {
 		uint64_t high = paging->physical_bits < 40 ? bits_from(paging->physical_bits - 19, 21) : 0;
@@ -105,8 +103,8 @@ static uint64_t leaf_base(const struct walk_mode *mode, unsigned level, uint64_t
 }
 
 /* Checks an entry that may be more than a present pointer to the next table. */
-static enum guest_walk_result check_entry(const struct guest_paging *paging, const struct walk_mode *mode,
-					  unsigned level, uint64_t entry, unsigned *leaf, uint32_t *error)
+static enum guest_walk_result check_entry(const struct guest_paging *paging, const struct walk_mode *mode, unsigned level, uint64_t entry,
+                                          unsigned *leaf, uint32_t *error)
 {
 	*error = 0;
 	if (!(entry & ENTRY_P))
@@ -118,8 +116,7 @@ static enum guest_walk_result check_entry(const struct guest_paging *paging, con
 
 /* Reads the entries down to the leaf. On FAULT `*error` holds the present and reserved bits. */
 static enum guest_walk_result read_entries(const struct guest_paging *paging, const struct walk_mode *mode,
-					   const struct guest_walk_memory *memory, uint64_t gva,
-					   struct walk_state *walk, uint32_t *error)
+                                           const struct guest_walk_memory *memory, uint64_t gva, struct walk_state *walk, uint32_t *error)
 {
 	const uint64_t special = ENTRY_P | ENTRY_PS | mode->reserved;
 	unsigned entry_shift = mode->entry_bytes == 8 ? 3 : 2;
@@ -139,8 +136,7 @@ static enum guest_walk_result read_entries(const struct guest_paging *paging, co
 			return GUEST_WALK_NO_RAM;
 		walk->entry[level] = entry;
 		if ((entry & special) != ENTRY_P || level == 1 || pae_top) {
-			enum guest_walk_result result =
-				check_entry(paging, mode, level, entry, &walk->leaf, error);
+			enum guest_walk_result result = check_entry(paging, mode, level, entry, &walk->leaf, error);
 
 			if (result != GUEST_WALK_OK)
 				return result;
@@ -176,17 +172,15 @@ static bool access_allowed(const struct guest_paging *paging, uint64_t rights, u
  * their own. */
 uint32_t guest_walk_error_bits(const struct guest_paging *paging, unsigned access)
 {
-	bool fetch_rights =
-		(paging->cr4 & CR4_SMEP) || ((paging->cr4 & CR4_PAE) && (paging->efer & EFER_NXE));
+	bool fetch_rights = (paging->cr4 & CR4_SMEP) || ((paging->cr4 & CR4_PAE) && (paging->efer & EFER_NXE));
 
-	return (access & GUEST_ACCESS_WRITE ? PAGE_FAULT_WRITE : 0) |
-	       (access & GUEST_ACCESS_USER ? PAGE_FAULT_USER : 0) |
+	return (access & GUEST_ACCESS_WRITE ? PAGE_FAULT_WRITE : 0) | (access & GUEST_ACCESS_USER ? PAGE_FAULT_USER : 0) |
 	       ((access & GUEST_ACCESS_FETCH) && fetch_rights ? PAGE_FAULT_FETCH : 0);
 }
 
 /* Sets A on the path and D on a written leaf. False if the guest changed an entry meanwhile. */
-static bool mark_entries(const struct walk_mode *mode, const struct guest_walk_memory *memory,
-			 const struct walk_state *walk, unsigned access)
+static bool mark_entries(const struct walk_mode *mode, const struct guest_walk_memory *memory, const struct walk_state *walk,
+                         unsigned access)
 {
 	bool dirty = !(access & GUEST_ACCESS_WRITE) || (walk->entry[walk->leaf] & ENTRY_D);
 
@@ -199,22 +193,21 @@ static bool mark_entries(const struct walk_mode *mode, const struct guest_walk_m
 			continue;
 		if (level == walk->leaf && (access & GUEST_ACCESS_WRITE))
 			marked |= ENTRY_D;
-		if (marked != entry && !memory->compare_exchange(memory->opaque, walk->entry_gpa[level],
-								 mode->entry_bytes, entry, marked))
+		if (marked != entry && !memory->compare_exchange(memory->opaque, walk->entry_gpa[level], mode->entry_bytes, entry, marked))
 			return false;
 	}
 	return true;
 }
 
-enum guest_walk_result guest_walk(const struct guest_paging *paging, const struct guest_walk_memory *memory,
-				  uint64_t gva, unsigned access, struct guest_walk_output *out)
+enum guest_walk_result guest_walk(const struct guest_paging *paging, const struct guest_walk_memory *memory, uint64_t gva, unsigned access,
+                                  struct guest_walk_output *out)
 {
 	struct walk_mode mode;
 
 	if (!(paging->efer & EFER_LMA))
 		gva &= 0xFFFFFFFFull;
 	if (!(paging->cr0 & CR0_PG)) {
-		*out = (struct guest_walk_output){.gpa = gva, .page_bytes = PAGE_BYTES};
+		*out = (struct guest_walk_output){ .gpa = gva, .page_bytes = PAGE_BYTES };
 		return GUEST_WALK_OK;
 	}
 	mode = mode_of(paging);

@@ -11,14 +11,14 @@
 
 /* Control registers, EFER and RFLAGS (SDM vol. 3A, "Control Registers"; APM vol. 2, "Extended Feature Enable
  * Register"). */
-#define CR0_PE	   (1ull << 0)
-#define CR0_EM	   (1ull << 2)
-#define CR0_TS	   (1ull << 3)
-#define CR0_WP	   (1ull << 16)
-#define CR0_AM	   (1ull << 18)
-#define CR0_PG	   (1ull << 31)
-#define CR4_PSE	   (1ull << 4)
-#define CR4_PAE	   (1ull << 5)
+#define CR0_PE     (1ull << 0)
+#define CR0_EM     (1ull << 2)
+#define CR0_TS     (1ull << 3)
+#define CR0_WP     (1ull << 16)
+#define CR0_AM     (1ull << 18)
+#define CR0_PG     (1ull << 31)
+#define CR4_PSE    (1ull << 4)
+#define CR4_PAE    (1ull << 5)
 #define CR4_OSFXSR (1ull << 9)
 #define CR4_LA57   (1ull << 12)
 #define CR4_SMEP   (1ull << 20)
@@ -28,16 +28,15 @@
 #define RFLAGS_AC  (1ull << 18)
 
 /* What an access is; flags add up. None: an explicit supervisor read. */
-#define GUEST_ACCESS_WRITE (1u << 0)
-#define GUEST_ACCESS_USER  (1u << 1) /* at CPL 3 */
-#define GUEST_ACCESS_FETCH (1u << 2)
-#define GUEST_ACCESS_IMPLICIT                                                                                \
-	(1u << 3) /* a supervisor access to a descriptor table or the like: SMAP has no exception */
+#define GUEST_ACCESS_WRITE    (1u << 0)
+#define GUEST_ACCESS_USER     (1u << 1) /* at CPL 3 */
+#define GUEST_ACCESS_FETCH    (1u << 2)
+#define GUEST_ACCESS_IMPLICIT (1u << 3) /* a supervisor access to a descriptor table or the like: SMAP has no exception */
 
 /* Page-fault error code (SDM vol. 3A, "Page-Fault Exceptions"). */
 #define PAGE_FAULT_PRESENT  (1u << 0)
 #define PAGE_FAULT_WRITE    (1u << 1)
-#define PAGE_FAULT_USER	    (1u << 2)
+#define PAGE_FAULT_USER     (1u << 2)
 #define PAGE_FAULT_RESERVED (1u << 3)
 #define PAGE_FAULT_FETCH    (1u << 4)
 
@@ -51,7 +50,7 @@ enum guest_walk_result {
 struct guest_paging {
 	uint64_t cr0, cr3, cr4, efer, rflags;
 	unsigned physical_bits; /* MAXPHYADDR as the guest's CPUID says, 32 to 52 */
-	bool has_1g_pages;	/* as the guest's CPUID says */
+	bool has_1g_pages;      /* as the guest's CPUID says */
 };
 
 struct guest_walk_memory {
@@ -59,12 +58,11 @@ struct guest_walk_memory {
 	/* Reads an aligned entry of 4 or 8 bytes at once. False if it is not RAM. */
 	bool (*read)(void *opaque, uint64_t gpa, unsigned bytes, uint64_t *value);
 	/* Atomically replaces an entry. False if it no longer holds `expected`. */
-	bool (*compare_exchange)(void *opaque, uint64_t gpa, unsigned bytes, uint64_t expected,
-				 uint64_t desired);
+	bool (*compare_exchange)(void *opaque, uint64_t gpa, unsigned bytes, uint64_t expected, uint64_t desired);
 };
 
 struct guest_walk_output {
-	uint64_t gpa;	     /* of the byte asked for */
+	uint64_t gpa;        /* of the byte asked for */
 	uint64_t page_bytes; /* size of the page it lies in; 4 KiB without paging */
 	uint32_t error_code; /* after GUEST_WALK_FAULT */
 };
@@ -74,8 +72,8 @@ struct guest_walk_output {
  * `*out` is written on OK and FAULT only. Protection keys and shadow stacks are not known here and must not
  * be shown to the guest. Source: SDM vol. 3A, "Paging"; APM vol. 2, "Page Translation and Protection".
  */
-enum guest_walk_result guest_walk(const struct guest_paging *paging, const struct guest_walk_memory *memory,
-				  uint64_t gva, unsigned access, struct guest_walk_output *out);
+enum guest_walk_result guest_walk(const struct guest_paging *paging, const struct guest_walk_memory *memory, uint64_t gva, unsigned access,
+                                  struct guest_walk_output *out);
 
 /* The error-code bits that say what `access` was, without those that say what was found. */
 uint32_t guest_walk_error_bits(const struct guest_paging *paging, unsigned access);

@@ -13,8 +13,8 @@ static uint64_t top_bit(uint64_t value, unsigned bytes)
 
 static uint64_t result_flags(uint64_t result, unsigned bytes)
 {
-	return flag_if(RFLAGS_PF, !__builtin_parity((unsigned)result & 0xFF)) |
-	       flag_if(RFLAGS_ZF, result == 0) | flag_if(RFLAGS_SF, top_bit(result, bytes));
+	return flag_if(RFLAGS_PF, !__builtin_parity((unsigned)result & 0xFF)) | flag_if(RFLAGS_ZF, result == 0) |
+	       flag_if(RFLAGS_SF, top_bit(result, bytes));
 }
 
 static void set_flags(uint64_t *rflags, uint64_t mask, uint64_t value)
@@ -23,29 +23,25 @@ static void set_flags(uint64_t *rflags, uint64_t mask, uint64_t value)
 }
 
 /* The carries out of each bit position follow from operands and result: SDM vol. 1, "Status Flags". */
-static uint64_t alu_add(uint64_t a, uint64_t b, uint64_t carry, unsigned bytes, uint64_t mask,
-			uint64_t *rflags)
+static uint64_t alu_add(uint64_t a, uint64_t b, uint64_t carry, unsigned bytes, uint64_t mask, uint64_t *rflags)
 {
 	uint64_t result = (a + b + carry) & insn_mask(bytes);
 	uint64_t carries = (a & b) | ((a | b) & ~result);
 
 	set_flags(rflags, mask,
-		  result_flags(result, bytes) | flag_if(RFLAGS_CF, top_bit(carries, bytes)) |
-			  flag_if(RFLAGS_AF, (a ^ b ^ result) & 0x10) |
-			  flag_if(RFLAGS_OF, top_bit((a ^ result) & (b ^ result), bytes)));
+	          result_flags(result, bytes) | flag_if(RFLAGS_CF, top_bit(carries, bytes)) | flag_if(RFLAGS_AF, (a ^ b ^ result) & 0x10) |
+	                  flag_if(RFLAGS_OF, top_bit((a ^ result) & (b ^ result), bytes)));
 	return result;
 }
 
-static uint64_t alu_subtract(uint64_t a, uint64_t b, uint64_t borrow, unsigned bytes, uint64_t mask,
-			     uint64_t *rflags)
+static uint64_t alu_subtract(uint64_t a, uint64_t b, uint64_t borrow, unsigned bytes, uint64_t mask, uint64_t *rflags)
 {
 	uint64_t result = (a - b - borrow) & insn_mask(bytes);
 	uint64_t borrows = (~a & b) | ((~a | b) & result);
 
 	set_flags(rflags, mask,
-		  result_flags(result, bytes) | flag_if(RFLAGS_CF, top_bit(borrows, bytes)) |
-			  flag_if(RFLAGS_AF, (a ^ b ^ result) & 0x10) |
-			  flag_if(RFLAGS_OF, top_bit((a ^ b) & (a ^ result), bytes)));
+	          result_flags(result, bytes) | flag_if(RFLAGS_CF, top_bit(borrows, bytes)) | flag_if(RFLAGS_AF, (a ^ b ^ result) & 0x10) |
+	                  flag_if(RFLAGS_OF, top_bit((a ^ b) & (a ^ result), bytes)));
 	return result;
 }
 
@@ -56,8 +52,7 @@ static uint64_t alu_logic(uint64_t result, unsigned bytes, uint64_t *rflags)
 }
 
 /* OF is defined for counts of 1 only; for others this gives what the formula for 1 gives. */
-static uint64_t alu_shift(enum insn_operation operation, uint64_t a, unsigned count, unsigned bytes,
-			  uint64_t *rflags)
+static uint64_t alu_shift(enum insn_operation operation, uint64_t a, unsigned count, unsigned bytes, uint64_t *rflags)
 {
 	unsigned bits = 8 * bytes;
 	uint64_t result, carry, overflow;
@@ -78,12 +73,11 @@ static uint64_t alu_shift(enum insn_operation operation, uint64_t a, unsigned co
 		overflow = 0;
 	}
 	set_flags(rflags, RFLAGS_ARITHMETIC & ~RFLAGS_AF,
-		  result_flags(result, bytes) | flag_if(RFLAGS_CF, carry) | flag_if(RFLAGS_OF, overflow));
+	          result_flags(result, bytes) | flag_if(RFLAGS_CF, carry) | flag_if(RFLAGS_OF, overflow));
 	return result;
 }
 
-static uint64_t alu_rotate(enum insn_operation operation, uint64_t a, unsigned count, unsigned bytes,
-			   uint64_t *rflags)
+static uint64_t alu_rotate(enum insn_operation operation, uint64_t a, unsigned count, unsigned bytes, uint64_t *rflags)
 {
 	unsigned bits = 8 * bytes;
 	uint64_t result, carry, overflow;
@@ -104,8 +98,7 @@ static uint64_t alu_rotate(enum insn_operation operation, uint64_t a, unsigned c
 }
 
 /* A step at a time: the ring is one bit wider than the operand, and the count is 63 at most. */
-static uint64_t alu_rotate_carry(enum insn_operation operation, uint64_t a, unsigned count, unsigned bytes,
-				 uint64_t *rflags)
+static uint64_t alu_rotate_carry(enum insn_operation operation, uint64_t a, unsigned count, unsigned bytes, uint64_t *rflags)
 {
 	unsigned bits = 8 * bytes;
 	uint64_t carry = *rflags & RFLAGS_CF, overflow;
@@ -130,8 +123,7 @@ static uint64_t alu_rotate_carry(enum insn_operation operation, uint64_t a, unsi
 	return a;
 }
 
-static uint64_t alu_shift_or_rotate(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes,
-				    uint64_t *rflags)
+static uint64_t alu_shift_or_rotate(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
 {
 	unsigned count = b & (bytes == 8 ? 63 : 31);
 
@@ -149,8 +141,7 @@ static uint64_t alu_shift_or_rotate(enum insn_operation operation, uint64_t a, u
 	}
 }
 
-static uint64_t alu_bit(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes,
-			uint64_t *rflags)
+static uint64_t alu_bit(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
 {
 	uint64_t bit = 1ull << (b & (8 * bytes - 1));
 
@@ -167,8 +158,7 @@ static uint64_t alu_bit(enum insn_operation operation, uint64_t a, uint64_t b, u
 	}
 }
 
-static uint64_t alu_sum_or_difference(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes,
-				      uint64_t *rflags)
+static uint64_t alu_sum_or_difference(enum insn_operation operation, uint64_t a, uint64_t b, unsigned bytes, uint64_t *rflags)
 {
 	const uint64_t all = RFLAGS_ARITHMETIC;
 	uint64_t carry = *rflags & RFLAGS_CF;

@@ -45,7 +45,7 @@ static int64_t take(struct decoder *d, unsigned bytes)
 /* True if `byte` is a legacy prefix, which is then noted. */
 static bool note_prefix(struct decoder *d, uint8_t byte)
 {
-	static const uint8_t override[] = {INSN_ES, INSN_CS, INSN_SS, INSN_DS};
+	static const uint8_t override[] = { INSN_ES, INSN_CS, INSN_SS, INSN_DS };
 
 	switch (byte) {
 	case 0x26:
@@ -98,8 +98,8 @@ static uint8_t take_prefixes(struct decoder *d)
 /* SDM vol. 2, "16-Bit Addressing Forms with the ModR/M Byte". */
 static void take_memory_16(struct decoder *d)
 {
-	static const uint8_t base[8] = {3, 3, INSN_RBP, INSN_RBP, 6, 7, INSN_RBP, 3};
-	static const uint8_t index[4] = {6, 7, 6, 7};
+	static const uint8_t base[8] = { 3, 3, INSN_RBP, INSN_RBP, 6, 7, INSN_RBP, 3 };
+	static const uint8_t index[4] = { 6, 7, 6, 7 };
 	struct insn *insn = &d->insn;
 
 	if (d->mod == 0 && d->rm == 6) {
@@ -162,8 +162,8 @@ static void take_modrm(struct decoder *d)
 /* Which operation ModRM.reg chooses in a group, and what that choice changes. */
 static void resolve_group(struct decoder *d, struct insn_table_entry *entry)
 {
-	static const uint8_t group_3[8] = {INSN_TEST, INSN_TEST, INSN_NOT, INSN_NEG};
-	static const uint8_t group_5[8] = {INSN_INC, INSN_DEC, 0, 0, 0, 0, INSN_PUSH, 0};
+	static const uint8_t group_3[8] = { INSN_TEST, INSN_TEST, INSN_NOT, INSN_NEG };
+	static const uint8_t group_5[8] = { INSN_INC, INSN_DEC, 0, 0, 0, 0, INSN_PUSH, 0 };
 	unsigned choice = d->insn.reg & 7;
 
 	switch (entry->operation) {
@@ -230,19 +230,19 @@ static bool form_has_modrm(unsigned form)
 static void set_operands(struct decoder *d, unsigned form, unsigned flags)
 {
 	static const uint8_t operands[][2] = {
-		[INSN_FORM_RM_REG] = {INSN_OPERAND_RM, INSN_OPERAND_REG},
-		[INSN_FORM_REG_RM] = {INSN_OPERAND_REG, INSN_OPERAND_RM},
-		[INSN_FORM_RM] = {INSN_OPERAND_RM, INSN_OPERAND_NONE},
-		[INSN_FORM_RM_IMM] = {INSN_OPERAND_RM, INSN_OPERAND_IMMEDIATE},
-		[INSN_FORM_RM_ONE] = {INSN_OPERAND_RM, INSN_OPERAND_IMMEDIATE},
-		[INSN_FORM_RM_CL] = {INSN_OPERAND_RM, INSN_OPERAND_CL},
-		[INSN_FORM_ACC_OFFSET] = {INSN_OPERAND_ACCUMULATOR, INSN_OPERAND_RM},
-		[INSN_FORM_OFFSET_ACC] = {INSN_OPERAND_RM, INSN_OPERAND_ACCUMULATOR},
-		[INSN_FORM_STRING] = {INSN_OPERAND_NONE, INSN_OPERAND_NONE},
-		[INSN_FORM_ACC_IMM] = {INSN_OPERAND_ACCUMULATOR, INSN_OPERAND_IMMEDIATE},
-		[INSN_FORM_IMM_ACC] = {INSN_OPERAND_IMMEDIATE, INSN_OPERAND_ACCUMULATOR},
-		[INSN_FORM_ACC_DX] = {INSN_OPERAND_ACCUMULATOR, INSN_OPERAND_DX},
-		[INSN_FORM_DX_ACC] = {INSN_OPERAND_DX, INSN_OPERAND_ACCUMULATOR},
+		[INSN_FORM_RM_REG] = { INSN_OPERAND_RM, INSN_OPERAND_REG },
+		[INSN_FORM_REG_RM] = { INSN_OPERAND_REG, INSN_OPERAND_RM },
+		[INSN_FORM_RM] = { INSN_OPERAND_RM, INSN_OPERAND_NONE },
+		[INSN_FORM_RM_IMM] = { INSN_OPERAND_RM, INSN_OPERAND_IMMEDIATE },
+		[INSN_FORM_RM_ONE] = { INSN_OPERAND_RM, INSN_OPERAND_IMMEDIATE },
+		[INSN_FORM_RM_CL] = { INSN_OPERAND_RM, INSN_OPERAND_CL },
+		[INSN_FORM_ACC_OFFSET] = { INSN_OPERAND_ACCUMULATOR, INSN_OPERAND_RM },
+		[INSN_FORM_OFFSET_ACC] = { INSN_OPERAND_RM, INSN_OPERAND_ACCUMULATOR },
+		[INSN_FORM_STRING] = { INSN_OPERAND_NONE, INSN_OPERAND_NONE },
+		[INSN_FORM_ACC_IMM] = { INSN_OPERAND_ACCUMULATOR, INSN_OPERAND_IMMEDIATE },
+		[INSN_FORM_IMM_ACC] = { INSN_OPERAND_IMMEDIATE, INSN_OPERAND_ACCUMULATOR },
+		[INSN_FORM_ACC_DX] = { INSN_OPERAND_ACCUMULATOR, INSN_OPERAND_DX },
+		[INSN_FORM_DX_ACC] = { INSN_OPERAND_DX, INSN_OPERAND_ACCUMULATOR },
 	};
 	struct insn *insn = &d->insn;
 
@@ -271,7 +271,7 @@ static bool find_vector(struct decoder *d, uint8_t opcode, struct insn_table_ent
 		const struct insn_vector_entry *v = &insn_table_vector[i];
 
 		if (v->opcode == opcode && v->prefix == prefix) {
-			*entry = (struct insn_table_entry){.operation = INSN_MOV_VECTOR, .form = v->form};
+			*entry = (struct insn_table_entry){ .operation = INSN_MOV_VECTOR, .form = v->form };
 			d->insn.aligned = v->aligned;
 			return true;
 		}
@@ -288,9 +288,8 @@ static struct insn_table_entry find_0f(struct decoder *d)
 	if (opcode == 0x38) {
 		opcode = (uint8_t)take(d, 1);
 		if ((opcode == 0xF0 || opcode == 0xF1) && d->insn.repeat != 0xF2) /* with F2: CRC32 */
-			entry = (struct insn_table_entry){.operation = INSN_MOVBE,
-							  .form = opcode == 0xF0 ? INSN_FORM_REG_RM
-										 : INSN_FORM_RM_REG};
+			entry = (struct insn_table_entry){ .operation = INSN_MOVBE,
+				                           .form = opcode == 0xF0 ? INSN_FORM_REG_RM : INSN_FORM_RM_REG };
 		return entry;
 	}
 	if (entry.operation == INSN_NONE)
@@ -320,13 +319,11 @@ static bool finish_operation(struct decoder *d)
 	return true;
 }
 
-enum insn_decode_result insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode,
-				    struct insn *out)
+enum insn_decode_result insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out)
 {
-	struct decoder d = {.bytes = bytes,
-			    .count = count < INSN_MAX_BYTES ? count : INSN_MAX_BYTES,
-			    .mode = mode,
-			    .segment = INSN_NO_REGISTER};
+	struct decoder d = {
+		.bytes = bytes, .count = count < INSN_MAX_BYTES ? count : INSN_MAX_BYTES, .mode = mode, .segment = INSN_NO_REGISTER
+	};
 	struct insn_table_entry entry;
 	uint8_t opcode;
 

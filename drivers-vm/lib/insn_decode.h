@@ -45,7 +45,7 @@ enum insn_operation {
 	INSN_INC,
 	INSN_DEC,
 	INSN_MOV,
-	INSN_MOVNTI,	       /* MOV to memory only */
+	INSN_MOVNTI,           /* MOV to memory only */
 	INSN_MOV_FROM_SEGMENT, /* stores a selector */
 	INSN_MOVZX,
 	INSN_MOVSX,
@@ -58,7 +58,7 @@ enum insn_operation {
 	INSN_PUSH,
 	INSN_POP,
 	INSN_MOV_VECTOR, /* 16 bytes between an XMM register and memory; `aligned` ones fault when misaligned
-			  */
+	                  */
 	INSN_IN,
 	INSN_OUT,
 	/* string instructions, last */
@@ -92,20 +92,20 @@ enum insn_segment_register {
 };
 
 #define INSN_NO_REGISTER 0xFFu
-#define INSN_RSP	 4u
-#define INSN_RBP	 5u
+#define INSN_RSP         4u
+#define INSN_RBP         5u
 
 /* Registers are numbered as encoded: RAX RCX RDX RBX RSP RBP RSI RDI R8 to R15. */
 struct insn {
-	uint8_t length;	       /* bytes */
+	uint8_t length;        /* bytes */
 	uint8_t operation;     /* enum insn_operation */
 	uint8_t destination;   /* enum insn_operand */
-	uint8_t source;	       /* enum insn_operand */
-	uint8_t bytes;	       /* operand size: 1, 2, 4, 8 or 16 */
+	uint8_t source;        /* enum insn_operand */
+	uint8_t bytes;         /* operand size: 1, 2, 4, 8 or 16 */
 	uint8_t source_bytes;  /* the source's size where it differs (MOVZX, MOVSX), else as `bytes` */
 	uint8_t address_bytes; /* 2, 4 or 8 */
 	uint8_t condition;     /* CMOV, SET: the condition code 0 to 15 */
-	uint8_t repeat;	       /* 0, or the prefix 0xF2 or 0xF3 */
+	uint8_t repeat;        /* 0, or the prefix 0xF2 or 0xF3 */
 	bool lock;
 	bool has_rex; /* byte registers 4 to 7 are SPL to DIL, else AH to BH */
 	bool aligned; /* MOV_VECTOR */
@@ -116,9 +116,9 @@ struct insn {
 	bool has_memory;
 	bool rip_relative;
 	uint8_t segment; /* the effective one, also of the string source */
-	uint8_t base;	 /* register or INSN_NO_REGISTER */
-	uint8_t index;	 /* register or INSN_NO_REGISTER */
-	uint8_t scale;	 /* 1, 2, 4 or 8 */
+	uint8_t base;    /* register or INSN_NO_REGISTER */
+	uint8_t index;   /* register or INSN_NO_REGISTER */
+	uint8_t scale;   /* 1, 2, 4 or 8 */
 	int64_t displacement;
 
 	uint64_t immediate; /* sign-extended to 64 bits */
@@ -126,8 +126,8 @@ struct insn {
 
 enum insn_decode_result {
 	INSN_DECODE_OK,
-	INSN_DECODE_SHORT, /* the instruction does not end within `count` bytes: more may help if count < 15
-			    */
+	INSN_DECODE_SHORT,       /* the instruction does not end within `count` bytes: more may help if count < 15
+	                          */
 	INSN_DECODE_UNSUPPORTED, /* not one of the operations above, or longer than 15 bytes */
 };
 
@@ -136,7 +136,6 @@ enum insn_decode_result {
  * on OK only. It assumes that the CPU has found the instruction legal (a guest exits on no other), and does
  * not check LOCK. Source: SDM vol. 2, "Instruction Format" and appendix A, "Opcode Map".
  */
-enum insn_decode_result insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode,
-				    struct insn *out);
+enum insn_decode_result insn_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *out);
 
 #endif

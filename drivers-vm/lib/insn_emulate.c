@@ -2,8 +2,8 @@
 #include "drivers-vm/lib/insn_emulate.h"
 #include "drivers-vm/lib/insn_operand.h"
 
-#define RCX	     1u
-#define RDX	     2u
+#define RCX          1u
+#define RDX          2u
 #define PAGE_BYTES   4096u
 #define VECTOR_BYTES 16u
 
@@ -14,12 +14,11 @@ struct execution {
 	uint64_t next_rip;
 	uint64_t rflags;
 	uint64_t offset; /* effective address of the memory operand */
-	uint64_t old;	 /* the memory operand as it was read */
-	bool locked;	 /* write it back by compare-and-exchange against `old` */
+	uint64_t old;    /* the memory operand as it was read */
+	bool locked;     /* write it back by compare-and-exchange against `old` */
 };
 
-static enum insn_result operand_read(struct execution *x, unsigned operand, unsigned bytes, unsigned access,
-				     uint64_t *value)
+static enum insn_result operand_read(struct execution *x, unsigned operand, unsigned bytes, unsigned access, uint64_t *value)
 {
 	enum insn_result result;
 
@@ -56,8 +55,7 @@ static enum insn_result operand_read(struct execution *x, unsigned operand, unsi
 static enum insn_result memory_write_locked(struct execution *x, unsigned bytes, uint64_t value)
 {
 	uint64_t linear;
-	enum insn_result result =
-		insn_linear_address(x->c, x->insn.segment, x->offset, bytes, GUEST_ACCESS_WRITE, &linear);
+	enum insn_result result = insn_linear_address(x->c, x->insn.segment, x->offset, bytes, GUEST_ACCESS_WRITE, &linear);
 
 	if (result != INSN_DONE)
 		return result;
@@ -107,8 +105,7 @@ static enum insn_result execute_move(struct execution *x)
 	else if (insn->operation == INSN_MOVBE)
 		value = swap_bytes(value, insn->bytes);
 	else if (insn->operation == INSN_CMOV && !insn_condition(insn->condition, x->c->rflags))
-		value = insn_register_read(x->c, insn, insn->reg,
-					   insn->bytes); /* a 32-bit one still zero-extends */
+		value = insn_register_read(x->c, insn, insn->reg, insn->bytes); /* a 32-bit one still zero-extends */
 	return operand_write(x, insn->destination, insn->bytes, value);
 }
 
@@ -234,8 +231,7 @@ static enum insn_result execute_vector_move(struct execution *x)
 	/* read in any case: whether the registers can be reached must be known before memory is */
 	if (!host->xmm_read(x->c, x->insn.reg, value))
 		return INSN_UNSUPPORTED;
-	result = insn_linear_address(x->c, x->insn.segment, x->offset, VECTOR_BYTES,
-				     write ? GUEST_ACCESS_WRITE : 0, &linear);
+	result = insn_linear_address(x->c, x->insn.segment, x->offset, VECTOR_BYTES, write ? GUEST_ACCESS_WRITE : 0, &linear);
 	if (result != INSN_DONE)
 		return result;
 	if (x->insn.aligned && linear % VECTOR_BYTES != 0)
@@ -256,10 +252,8 @@ static enum insn_result execute_port(struct execution *x)
 
 	operand_read(x, in ? insn->source : insn->destination, 2, 0, &port);
 	if (in)
-		return operand_write(x, INSN_OPERAND_ACCUMULATOR, insn->bytes,
-				     x->c->host->port_read(x->c, (uint16_t)port, insn->bytes));
-	x->c->host->port_write(x->c, (uint16_t)port, insn->bytes,
-			       (uint32_t)insn_register_read(x->c, insn, 0, insn->bytes));
+		return operand_write(x, INSN_OPERAND_ACCUMULATOR, insn->bytes, x->c->host->port_read(x->c, (uint16_t)port, insn->bytes));
+	x->c->host->port_write(x->c, (uint16_t)port, insn->bytes, (uint32_t)insn_register_read(x->c, insn, 0, insn->bytes));
 	return INSN_DONE;
 }
 
@@ -318,8 +312,7 @@ static enum insn_result fetch_and_decode(struct insn_context *c, enum insn_mode 
 	result = c->host->read(c, linear + first, bytes + first, INSN_MAX_BYTES - first, GUEST_ACCESS_FETCH);
 	if (result != INSN_DONE)
 		return result;
-	return insn_decode(bytes, INSN_MAX_BYTES, mode, insn) == INSN_DECODE_OK ? INSN_DONE
-										: INSN_UNSUPPORTED;
+	return insn_decode(bytes, INSN_MAX_BYTES, mode, insn) == INSN_DECODE_OK ? INSN_DONE : INSN_UNSUPPORTED;
 }
 
 static bool has_one_memory_operand(const struct insn *insn)

@@ -29,9 +29,9 @@
 #define INSN_REPEAT_BYTES_MAX 4096u
 
 enum insn_result {
-	INSN_DONE = 0, /* completed: the context is the state at the next instruction */
-	INSN_AGAIN, /* not completed, or only a part of a repetition: run the guest again from the context */
-	INSN_EXCEPTION, /* inject context->exception; the context is the state at the faulting instruction */
+	INSN_DONE = 0,    /* completed: the context is the state at the next instruction */
+	INSN_AGAIN,       /* not completed, or only a part of a repetition: run the guest again from the context */
+	INSN_EXCEPTION,   /* inject context->exception; the context is the state at the faulting instruction */
 	INSN_UNSUPPORTED, /* not an instruction that the emulator knows; nothing changed */
 };
 
@@ -53,14 +53,11 @@ struct insn_context;
 struct insn_host {
 	/* Reads memory. `access`: GUEST_ACCESS_WRITE if the operand will be written next (then check for
 	 * that), GUEST_ACCESS_FETCH for instruction bytes (then the read lies within one page), or 0. */
-	enum insn_result (*read)(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes,
-				 unsigned access);
-	enum insn_result (*write)(struct insn_context *c, uint64_t linear, const void *buffer,
-				  unsigned bytes);
+	enum insn_result (*read)(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes, unsigned access);
+	enum insn_result (*write)(struct insn_context *c, uint64_t linear, const void *buffer, unsigned bytes);
 	/* Writes `desired` if RAM still holds `expected`, atomically, else INSN_AGAIN. Registers are just
 	 * written. */
-	enum insn_result (*compare_exchange)(struct insn_context *c, uint64_t linear, uint64_t expected,
-					     uint64_t desired, unsigned bytes);
+	enum insn_result (*compare_exchange)(struct insn_context *c, uint64_t linear, uint64_t expected, uint64_t desired, unsigned bytes);
 	/* Checks that a write would succeed, without making it. */
 	enum insn_result (*probe_write)(struct insn_context *c, uint64_t linear, unsigned bytes);
 	uint32_t (*port_read)(struct insn_context *c, uint16_t port, unsigned bytes);
@@ -91,7 +88,7 @@ struct insn_context {
 
 	/* After the call */
 	struct insn_exception exception; /* for INSN_EXCEPTION */
-	bool single_step; /* with DONE or AGAIN: RFLAGS.TF asks for a #DB after what was done */
+	bool single_step;                /* with DONE or AGAIN: RFLAGS.TF asks for a #DB after what was done */
 };
 
 /* Code size of the context, from CS, CR0 and EFER. */

@@ -9,9 +9,8 @@
 #define CACHE_SIZE   4u /* source, destination, and room for an operand that crosses a page */
 #define ACCESSES_MAX 2u /* pages that one operand touches */
 
-_Static_assert(offsetof(struct hilum_trap, gs) - offsetof(struct hilum_trap, es) ==
-		       5 * sizeof(struct hilum_segment),
-	       "the trap page holds the segments in encoding order");
+_Static_assert(offsetof(struct hilum_trap, gs) - offsetof(struct hilum_trap, es) == 5 * sizeof(struct hilum_segment),
+               "the trap page holds the segments in encoding order");
 
 /* A translation that this emulation has already made: a repeated instruction asks for the same page again and
  * again. */
@@ -56,7 +55,7 @@ static bool walk_read(void *opaque, uint64_t gpa, unsigned bytes, uint64_t *valu
 	if (!ram)
 		return false;
 	*value = bytes == 8 ? __atomic_load_n((const uint64_t *)ram, __ATOMIC_RELAXED)
-			    : __atomic_load_n((const uint32_t *)ram, __ATOMIC_RELAXED);
+	                    : __atomic_load_n((const uint32_t *)ram, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -69,22 +68,20 @@ static bool ram_compare_exchange(void *ram, unsigned bytes, uint64_t expected, u
 
 	switch (bytes) {
 	case 1:
-		return __atomic_compare_exchange_n((uint8_t *)ram, &expected_8, (uint8_t)desired, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		return __atomic_compare_exchange_n((uint8_t *)ram, &expected_8, (uint8_t)desired, false, __ATOMIC_SEQ_CST,
+		                                   __ATOMIC_SEQ_CST);
 	case 2:
-		return __atomic_compare_exchange_n((uint16_t *)ram, &expected_16, (uint16_t)desired, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		return __atomic_compare_exchange_n((uint16_t *)ram, &expected_16, (uint16_t)desired, false, __ATOMIC_SEQ_CST,
+		                                   __ATOMIC_SEQ_CST);
 	case 4:
-		return __atomic_compare_exchange_n((uint32_t *)ram, &expected_32, (uint32_t)desired, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		return __atomic_compare_exchange_n((uint32_t *)ram, &expected_32, (uint32_t)desired, false, __ATOMIC_SEQ_CST,
+		                                   __ATOMIC_SEQ_CST);
 	default:
-		return __atomic_compare_exchange_n((uint64_t *)ram, &expected, desired, false,
-						   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		return __atomic_compare_exchange_n((uint64_t *)ram, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	}
 }
 
-static bool walk_compare_exchange(void *opaque, uint64_t gpa, unsigned bytes, uint64_t expected,
-				  uint64_t desired)
+static bool walk_compare_exchange(void *opaque, uint64_t gpa, unsigned bytes, uint64_t expected, uint64_t desired)
 {
 	const struct insn_guest_config *config = ((struct insn_guest *)opaque)->config;
 	void *ram = config->host->ram(config->opaque, gpa, bytes);
@@ -102,8 +99,7 @@ static unsigned aligned_part(uint64_t gpa, unsigned bytes)
 	return part;
 }
 
-static void physical_read(const struct insn_guest_config *config, uint64_t gpa, uint8_t *buffer,
-			  unsigned bytes)
+static void physical_read(const struct insn_guest_config *config, uint64_t gpa, uint8_t *buffer, unsigned bytes)
 {
 	const void *ram = config->host->ram(config->opaque, gpa, bytes);
 
@@ -122,8 +118,7 @@ static void physical_read(const struct insn_guest_config *config, uint64_t gpa, 
 	}
 }
 
-static void physical_write(const struct insn_guest_config *config, uint64_t gpa, const uint8_t *buffer,
-			   unsigned bytes)
+static void physical_write(const struct insn_guest_config *config, uint64_t gpa, const uint8_t *buffer, unsigned bytes)
 {
 	void *ram = config->host->ram(config->opaque, gpa, bytes);
 
@@ -147,8 +142,7 @@ static void physical_write(const struct insn_guest_config *config, uint64_t gpa,
 
 static enum insn_result raise_page_fault(struct insn_context *c, uint64_t linear, uint32_t error_code)
 {
-	c->exception = (struct insn_exception){
-		.vector = INSN_VECTOR_PF, .has_error_code = true, .error_code = error_code, .cr2 = linear};
+	c->exception = (struct insn_exception){ .vector = INSN_VECTOR_PF, .has_error_code = true, .error_code = error_code, .cr2 = linear };
 	return INSN_EXCEPTION;
 }
 
@@ -156,7 +150,7 @@ static void remember(struct insn_guest *guest, uint64_t linear, unsigned access,
 {
 	struct translation *slot = &guest->cache[guest->cache_next++ % CACHE_SIZE];
 
-	*slot = (struct translation){linear / PAGE_BYTES, gpa / PAGE_BYTES, access, true};
+	*slot = (struct translation){ linear / PAGE_BYTES, gpa / PAGE_BYTES, access, true };
 }
 
 /*
@@ -167,9 +161,8 @@ static void remember(struct insn_guest *guest, uint64_t linear, unsigned access,
  */
 static bool known_from_trap(struct insn_guest *guest, uint64_t linear, unsigned access)
 {
-	bool known = guest->trap_known && guest->context.one_operand &&
-		     !((linear ^ guest->trap_gpa) % PAGE_BYTES) &&
-		     (guest->trap_write || !(access & GUEST_ACCESS_WRITE));
+	bool known = guest->trap_known && guest->context.one_operand && !((linear ^ guest->trap_gpa) % PAGE_BYTES) &&
+	             (guest->trap_write || !(access & GUEST_ACCESS_WRITE));
 
 	guest->trap_known = false;
 	return known;
@@ -177,7 +170,7 @@ static bool known_from_trap(struct insn_guest *guest, uint64_t linear, unsigned 
 
 static enum insn_result walk_tables(struct insn_guest *guest, uint64_t linear, unsigned access, uint64_t *gpa)
 {
-	const struct guest_walk_memory memory = {guest, walk_read, walk_compare_exchange};
+	const struct guest_walk_memory memory = { guest, walk_read, walk_compare_exchange };
 	struct guest_walk_output out;
 	uint32_t error = PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED;
 
@@ -192,8 +185,7 @@ static enum insn_result walk_tables(struct insn_guest *guest, uint64_t linear, u
 	case GUEST_WALK_NO_RAM: /* a table in a hole reads all ones: reserved bits are set */
 		break;
 	}
-	return raise_page_fault(&guest->context, linear,
-				error | guest_walk_error_bits(&guest->paging, access));
+	return raise_page_fault(&guest->context, linear, error | guest_walk_error_bits(&guest->paging, access));
 }
 
 static enum insn_result translate(struct insn_guest *guest, uint64_t linear, unsigned access, uint64_t *gpa)
@@ -222,8 +214,8 @@ static enum insn_result translate(struct insn_guest *guest, uint64_t linear, uns
 }
 
 /* All pages of an operand are translated before any is touched. */
-static enum insn_result translate_operand(struct insn_guest *guest, uint64_t linear, unsigned bytes,
-					  unsigned access, struct piece pieces[ACCESSES_MAX], unsigned *count)
+static enum insn_result translate_operand(struct insn_guest *guest, uint64_t linear, unsigned bytes, unsigned access,
+                                          struct piece pieces[ACCESSES_MAX], unsigned *count)
 {
 	unsigned first = (unsigned)(PAGE_BYTES - linear % PAGE_BYTES);
 	enum insn_result result;
@@ -240,8 +232,7 @@ static enum insn_result translate_operand(struct insn_guest *guest, uint64_t lin
 	return translate(guest, linear, access, &pieces[1].gpa);
 }
 
-static enum insn_result guest_read(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes,
-				   unsigned access)
+static enum insn_result guest_read(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes, unsigned access)
 {
 	struct insn_guest *guest = guest_of(c);
 	struct piece pieces[ACCESSES_MAX];
@@ -252,13 +243,11 @@ static enum insn_result guest_read(struct insn_context *c, uint64_t linear, void
 		return result;
 	physical_read(guest->config, pieces[0].gpa, buffer, pieces[0].bytes);
 	if (count == 2)
-		physical_read(guest->config, pieces[1].gpa, (uint8_t *)buffer + pieces[0].bytes,
-			      pieces[1].bytes);
+		physical_read(guest->config, pieces[1].gpa, (uint8_t *)buffer + pieces[0].bytes, pieces[1].bytes);
 	return INSN_DONE;
 }
 
-static enum insn_result guest_write(struct insn_context *c, uint64_t linear, const void *buffer,
-				    unsigned bytes)
+static enum insn_result guest_write(struct insn_context *c, uint64_t linear, const void *buffer, unsigned bytes)
 {
 	struct insn_guest *guest = guest_of(c);
 	struct piece pieces[ACCESSES_MAX];
@@ -269,14 +258,12 @@ static enum insn_result guest_write(struct insn_context *c, uint64_t linear, con
 		return result;
 	physical_write(guest->config, pieces[0].gpa, buffer, pieces[0].bytes);
 	if (count == 2)
-		physical_write(guest->config, pieces[1].gpa, (const uint8_t *)buffer + pieces[0].bytes,
-			       pieces[1].bytes);
+		physical_write(guest->config, pieces[1].gpa, (const uint8_t *)buffer + pieces[0].bytes, pieces[1].bytes);
 	return INSN_DONE;
 }
 
 /* A locked access that is not naturally aligned (a split lock) is done as a plain write. */
-static enum insn_result guest_compare_exchange(struct insn_context *c, uint64_t linear, uint64_t expected,
-					       uint64_t desired, unsigned bytes)
+static enum insn_result guest_compare_exchange(struct insn_context *c, uint64_t linear, uint64_t expected, uint64_t desired, unsigned bytes)
 {
 	struct insn_guest *guest = guest_of(c);
 	struct piece pieces[ACCESSES_MAX];
@@ -369,13 +356,13 @@ static void load_context(struct insn_guest *guest, const struct hilum_trap *trap
 	c->cr3 = trap->cr3;
 	c->cr4 = trap->cr4;
 	c->efer = trap->efer;
-	guest->paging = (struct guest_paging){.cr0 = trap->cr0,
-					      .cr3 = trap->cr3,
-					      .cr4 = trap->cr4,
-					      .efer = trap->efer,
-					      .rflags = trap->rflags,
-					      .physical_bits = guest->config->physical_bits,
-					      .has_1g_pages = guest->config->has_1g_pages};
+	guest->paging = (struct guest_paging){ .cr0 = trap->cr0,
+		                               .cr3 = trap->cr3,
+		                               .cr4 = trap->cr4,
+		                               .efer = trap->efer,
+		                               .rflags = trap->rflags,
+		                               .physical_bits = guest->config->physical_bits,
+		                               .has_1g_pages = guest->config->has_1g_pages };
 }
 
 static void store_exception(struct hilum_trap *trap, unsigned vector, uint32_t error_code)
@@ -404,8 +391,7 @@ static void store_answer(const struct insn_context *c, enum insn_result result, 
 
 enum insn_result insn_guest_emulate(const struct insn_guest_config *config, struct hilum_trap *trap)
 {
-	struct insn_guest
-		guest; /* not cleared as a whole: it is large, and this is the path of every device access */
+	struct insn_guest guest; /* not cleared as a whole: it is large, and this is the path of every device access */
 	enum insn_result result;
 
 	guest.config = config;

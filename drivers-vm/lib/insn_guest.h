@@ -27,9 +27,9 @@ struct insn_guest_host {
 
 struct insn_guest_config {
 	const struct insn_guest_host *host;
-	void *opaque;		/* passed to the host's functions */
+	void *opaque;           /* passed to the host's functions */
 	unsigned physical_bits; /* MAXPHYADDR in the guest's CPUID */
-	bool has_1g_pages;	/* in the guest's CPUID */
+	bool has_1g_pages;      /* in the guest's CPUID */
 };
 
 /*

@@ -5,8 +5,8 @@
 #define SEGMENT_TYPE_WRITABLE 0x0002u /* data; readable for code */
 #define SEGMENT_TYPE_DOWN     0x0004u /* data: expand-down */
 #define SEGMENT_TYPE_CODE     0x0008u
-#define SEGMENT_PRESENT	      0x0080u
-#define SEGMENT_LONG	      0x0200u
+#define SEGMENT_PRESENT       0x0080u
+#define SEGMENT_LONG          0x0200u
 
 enum insn_mode insn_context_mode(const struct insn_context *c)
 {
@@ -31,7 +31,7 @@ enum insn_result insn_raise(struct insn_context *c, unsigned vector)
 {
 	bool has_error_code = vector >= 10 && (c->cr0 & CR0_PE);
 
-	c->exception = (struct insn_exception){.vector = (uint8_t)vector, .has_error_code = has_error_code};
+	c->exception = (struct insn_exception){ .vector = (uint8_t)vector, .has_error_code = has_error_code };
 	return INSN_EXCEPTION;
 }
 
@@ -40,16 +40,14 @@ static bool register_is_high_byte(const struct insn *insn, unsigned number, unsi
 	return bytes == 1 && !insn->has_rex && number >= 4 && number < 8;
 }
 
-uint64_t insn_register_read(const struct insn_context *c, const struct insn *insn, unsigned number,
-			    unsigned bytes)
+uint64_t insn_register_read(const struct insn_context *c, const struct insn *insn, unsigned number, unsigned bytes)
 {
 	if (register_is_high_byte(insn, number, bytes))
 		return c->gpr[number - 4] >> 8 & 0xFF;
 	return c->gpr[number & 15] & insn_mask(bytes);
 }
 
-void insn_register_write(struct insn_context *c, const struct insn *insn, unsigned number, unsigned bytes,
-			 uint64_t value)
+void insn_register_write(struct insn_context *c, const struct insn *insn, unsigned number, unsigned bytes, uint64_t value)
 {
 	uint64_t mask = insn_mask(bytes == 4 ? 8 : bytes), *gpr = &c->gpr[number & 15];
 
@@ -82,8 +80,7 @@ static bool address_is_canonical(const struct insn_context *c, uint64_t linear)
 	return (uint64_t)((int64_t)(linear << unused) >> unused) == linear;
 }
 
-static bool segment_type_allows(const struct insn_context *c, const struct hilum_segment *segment,
-				unsigned access)
+static bool segment_type_allows(const struct insn_context *c, const struct hilum_segment *segment, unsigned access)
 {
 	unsigned attributes = segment->attributes;
 
@@ -104,13 +101,12 @@ static bool segment_limit_allows(const struct hilum_segment *segment, uint64_t o
 	unsigned kind = segment->attributes & (SEGMENT_TYPE_CODE | SEGMENT_TYPE_DOWN);
 
 	if (kind == SEGMENT_TYPE_DOWN)
-		return offset > segment->limit &&
-		       last <= (segment->attributes & INSN_SEGMENT_BIG ? 0xFFFFFFFFu : 0xFFFFu);
+		return offset > segment->limit && last <= (segment->attributes & INSN_SEGMENT_BIG ? 0xFFFFFFFFu : 0xFFFFu);
 	return last <= segment->limit;
 }
 
-enum insn_result insn_linear_address(struct insn_context *c, unsigned segment, uint64_t offset,
-				     unsigned bytes, unsigned access, uint64_t *linear)
+enum insn_result insn_linear_address(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes, unsigned access,
+                                     uint64_t *linear)
 {
 	const struct hilum_segment *s = &c->segment[segment];
 	unsigned vector = segment == INSN_SS ? INSN_VECTOR_SS : INSN_VECTOR_GP;
@@ -132,14 +128,13 @@ enum insn_result insn_linear_address(struct insn_context *c, unsigned segment, u
 /* #AC where the guest has asked for it: SDM vol. 3A, "Alignment Check Exception". */
 static enum insn_result check_alignment(struct insn_context *c, uint64_t linear, unsigned bytes)
 {
-	if (!(c->rflags & RFLAGS_AC) || !(c->cr0 & CR0_AM) || !(linear & (bytes - 1)) ||
-	    insn_context_cpl(c) != 3)
+	if (!(c->rflags & RFLAGS_AC) || !(c->cr0 & CR0_AM) || !(linear & (bytes - 1)) || insn_context_cpl(c) != 3)
 		return INSN_DONE;
 	return insn_raise(c, INSN_VECTOR_AC);
 }
 
-enum insn_result insn_memory_read(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes,
-				  unsigned access, uint64_t *value)
+enum insn_result insn_memory_read(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes, unsigned access,
+                                  uint64_t *value)
 {
 	uint64_t linear, read = 0;
 	enum insn_result result = insn_linear_address(c, segment, offset, bytes, access, &linear);
@@ -153,8 +148,7 @@ enum insn_result insn_memory_read(struct insn_context *c, unsigned segment, uint
 	return result;
 }
 
-enum insn_result insn_memory_write(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes,
-				   uint64_t value)
+enum insn_result insn_memory_write(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes, uint64_t value)
 {
 	uint64_t linear;
 	enum insn_result result = insn_linear_address(c, segment, offset, bytes, GUEST_ACCESS_WRITE, &linear);

@@ -18,10 +18,8 @@ enum insn_result insn_raise(struct insn_context *c, unsigned vector);
 
 /* Reads or writes `bytes` (1 to 8) of a general register. A 4-byte write clears the upper half, smaller ones
  * keep the rest. */
-uint64_t insn_register_read(const struct insn_context *c, const struct insn *insn, unsigned number,
-			    unsigned bytes);
-void insn_register_write(struct insn_context *c, const struct insn *insn, unsigned number, unsigned bytes,
-			 uint64_t value);
+uint64_t insn_register_read(const struct insn_context *c, const struct insn *insn, unsigned number, unsigned bytes);
+void insn_register_write(struct insn_context *c, const struct insn *insn, unsigned number, unsigned bytes, uint64_t value);
 
 /* Offset of the memory operand within its segment, cut to the address size. `next_rip` is that of the next
  * instruction. */
@@ -32,15 +30,14 @@ uint64_t insn_effective_address(const struct insn_context *c, const struct insn 
  * #GP(0), or #SS(0) for the stack segment. SDM vol. 3A, "Limit Checking", "Type Checking"; APM vol. 2,
  * "Segmentation in 64-Bit Mode".
  */
-enum insn_result insn_linear_address(struct insn_context *c, unsigned segment, uint64_t offset,
-				     unsigned bytes, unsigned access, uint64_t *linear);
+enum insn_result insn_linear_address(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes, unsigned access,
+                                     uint64_t *linear);
 
 /* Memory of 1 to 8 bytes at segment:offset, as a number. `access` may carry GUEST_ACCESS_WRITE for
  * read-modify-write. */
-enum insn_result insn_memory_read(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes,
-				  unsigned access, uint64_t *value);
-enum insn_result insn_memory_write(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes,
-				   uint64_t value);
+enum insn_result insn_memory_read(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes, unsigned access,
+                                  uint64_t *value);
+enum insn_result insn_memory_write(struct insn_context *c, unsigned segment, uint64_t offset, unsigned bytes, uint64_t value);
 
 /* String instructions: insn_string.c. `insn` has one of the operations MOVS to SCAS, INS, OUTS. */
 enum insn_result insn_emulate_string(struct insn_context *c, const struct insn *insn);

@@ -39,8 +39,7 @@ static enum insn_result write_destination(struct insn_context *c, const struct i
 static enum insn_result probe_destination(struct insn_context *c, const struct insn *insn)
 {
 	uint64_t linear;
-	enum insn_result result = insn_linear_address(c, INSN_ES, pointer(c, insn, RDI), insn->bytes,
-						      GUEST_ACCESS_WRITE, &linear);
+	enum insn_result result = insn_linear_address(c, INSN_ES, pointer(c, insn, RDI), insn->bytes, GUEST_ACCESS_WRITE, &linear);
 
 	return result == INSN_DONE ? c->host->probe_write(c, linear, insn->bytes) : result;
 }

@@ -6,10 +6,9 @@
 #define IMM8 INSN_TABLE_IMM8
 
 /* The four memory forms of an arithmetic operation at opcodes base to base + 3. */
-#define ARITHMETIC(base, operation)                                                                          \
-	[(base) + 0] = {operation, INSN_FORM_RM_REG, BYTE}, [(base) + 1] = {operation, INSN_FORM_RM_REG, 0}, \
-		  [(base) + 2] = {operation, INSN_FORM_REG_RM, BYTE},                                        \
-		  [(base) + 3] = {operation, INSN_FORM_REG_RM, 0}
+#define ARITHMETIC(base, operation) \
+	[(base) + 0] = { operation, INSN_FORM_RM_REG, BYTE }, [(base) + 1] = { operation, INSN_FORM_RM_REG, 0 }, \
+		  [(base) + 2] = { operation, INSN_FORM_REG_RM, BYTE }, [(base) + 3] = { operation, INSN_FORM_REG_RM, 0 }
 
 /* clang-format off */
 const struct insn_table_entry insn_table_one_byte[256] = {

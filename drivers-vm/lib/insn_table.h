@@ -23,8 +23,8 @@ enum insn_form {
 };
 
 /* Flags of an opcode. */
-#define INSN_TABLE_BYTE	    0x01u /* operands of 1 byte */
-#define INSN_TABLE_IMM8	    0x02u /* 1-byte immediate, sign-extended; else full size, 4 bytes at most */
+#define INSN_TABLE_BYTE     0x01u /* operands of 1 byte */
+#define INSN_TABLE_IMM8     0x02u /* 1-byte immediate, sign-extended; else full size, 4 bytes at most */
 #define INSN_TABLE_STACK    0x04u /* operand size 64 by default in 64-bit code */
 #define INSN_TABLE_SOURCE8  0x08u /* source of 1 byte */
 #define INSN_TABLE_SOURCE16 0x10u /* source of 2 bytes */
@@ -37,19 +37,19 @@ enum insn_form {
 enum insn_group {
 	INSN_GROUP_FIRST = 0x80,
 	INSN_GROUP_1 = INSN_GROUP_FIRST, /* 80, 81, 83: arithmetic with an immediate */
-	INSN_GROUP_1A,			 /* 8F: POP */
-	INSN_GROUP_2,			 /* shifts */
-	INSN_GROUP_3,			 /* F6, F7: TEST, NOT, NEG */
-	INSN_GROUP_4,			 /* FE: INC, DEC */
-	INSN_GROUP_5,			 /* FF: INC, DEC, PUSH */
-	INSN_GROUP_8,			 /* 0F BA: bit tests */
-	INSN_GROUP_11,			 /* C6, C7: MOV */
+	INSN_GROUP_1A,                   /* 8F: POP */
+	INSN_GROUP_2,                    /* shifts */
+	INSN_GROUP_3,                    /* F6, F7: TEST, NOT, NEG */
+	INSN_GROUP_4,                    /* FE: INC, DEC */
+	INSN_GROUP_5,                    /* FF: INC, DEC, PUSH */
+	INSN_GROUP_8,                    /* 0F BA: bit tests */
+	INSN_GROUP_11,                   /* C6, C7: MOV */
 };
 
 struct insn_table_entry {
 	uint8_t operation; /* enum insn_operation or enum insn_group; 0: unsupported */
-	uint8_t form;	   /* enum insn_form */
-	uint8_t flags;	   /* INSN_TABLE_* */
+	uint8_t form;      /* enum insn_form */
+	uint8_t flags;     /* INSN_TABLE_* */
 };
 
 /* Vector moves depend on the mandatory prefix. */

@@ -18,22 +18,22 @@
 #define PLATFORM_LAPIC_BASE     0xFEE00000ull
 
 /* I/O ports */
-#define PLATFORM_COM1_PORT           0x3F8u /* IRQ 4 */
-#define PLATFORM_COM1_IRQ            4u
-#define PLATFORM_RTC_PORT            0x70u  /* IRQ 8 */
-#define PLATFORM_RTC_IRQ             8u
-#define PLATFORM_SLEEP_CONTROL_PORT  0x600u /* FADT SLEEP_CONTROL_REG (ACPI 4.8.3.7): SLP_TYP 5 is off */
-#define PLATFORM_SLEEP_STATUS_PORT   0x601u
-#define PLATFORM_RESET_PORT          0x602u /* FADT RESET_REG: write PLATFORM_RESET_VALUE */
-#define PLATFORM_RESET_VALUE         0x01u
-#define PLATFORM_SLP_TYP_S5          5u
-#define PLATFORM_POWER_BUTTON_GSI    9u     /* edge: one pulse is one press of the ACPI power button */
-#define PLATFORM_WATCHDOG_PORT       0x610u /* what ACPI's WDAT describes; below */
-#define PLATFORM_CPU_PORT            0x620u /* processors that come and go; below */
-#define PLATFORM_CPU_GSI             10u    /* edge: a pulse says that some shall come or go */
-#define PLATFORM_ACPI_PORTS_LAST     0x63Fu /* of those from PLATFORM_SLEEP_CONTROL_PORT on */
-#define PLATFORM_PCI_IO_BASE         0xC000u /* window for I/O BARs */
-#define PLATFORM_PCI_IO_LIMIT        0xFFFFu
+#define PLATFORM_COM1_PORT          0x3F8u /* IRQ 4 */
+#define PLATFORM_COM1_IRQ           4u
+#define PLATFORM_RTC_PORT           0x70u /* IRQ 8 */
+#define PLATFORM_RTC_IRQ            8u
+#define PLATFORM_SLEEP_CONTROL_PORT 0x600u /* FADT SLEEP_CONTROL_REG (ACPI 4.8.3.7): SLP_TYP 5 is off */
+#define PLATFORM_SLEEP_STATUS_PORT  0x601u
+#define PLATFORM_RESET_PORT         0x602u /* FADT RESET_REG: write PLATFORM_RESET_VALUE */
+#define PLATFORM_RESET_VALUE        0x01u
+#define PLATFORM_SLP_TYP_S5         5u
+#define PLATFORM_POWER_BUTTON_GSI   9u      /* edge: one pulse is one press of the ACPI power button */
+#define PLATFORM_WATCHDOG_PORT      0x610u  /* what ACPI's WDAT describes; below */
+#define PLATFORM_CPU_PORT           0x620u  /* processors that come and go; below */
+#define PLATFORM_CPU_GSI            10u     /* edge: a pulse says that some shall come or go */
+#define PLATFORM_ACPI_PORTS_LAST    0x63Fu  /* of those from PLATFORM_SLEEP_CONTROL_PORT on */
+#define PLATFORM_PCI_IO_BASE        0xC000u /* window for I/O BARs */
+#define PLATFORM_PCI_IO_LIMIT       0xFFFFu
 
 /* The watchdog's registers, from its port on. */
 #define PLATFORM_WATCHDOG_RUNNING     0u /* byte: 1 while it runs; a write starts or stops it */

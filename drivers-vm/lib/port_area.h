@@ -16,9 +16,9 @@ enum port_area_queue { PORT_AREA_RECEIVE, PORT_AREA_TRANSMIT, PORT_AREA_DISK, PO
 
 /* Of each queue: */
 #define PORT_AREA_RINGS(queue) ((queue)*0x1000u)
-#define PORT_AREA_DESC	       0x000u
-#define PORT_AREA_AVAIL	       0x400u
-#define PORT_AREA_USED	       0x800u
+#define PORT_AREA_DESC         0x000u
+#define PORT_AREA_AVAIL        0x400u
+#define PORT_AREA_USED         0x800u
 
 #define PORT_AREA_BUFFER_BYTES 2048u
 #define PORT_AREA_RECEIVED(i)  (0x04000u + (i)*PORT_AREA_BUFFER_BYTES)
@@ -33,9 +33,9 @@ enum port_area_queue { PORT_AREA_RECEIVE, PORT_AREA_TRANSMIT, PORT_AREA_DISK, PO
 #define PORT_AREA_FRAME_BYTES_MAX    1514u
 
 #define PORT_AREA_DISK_HEADER_BYTES 16u
-#define PORT_AREA_DISK_READ	    0u /* VIRTIO_BLK_T_IN, T_OUT, T_FLUSH */
-#define PORT_AREA_DISK_WRITE	    1u
-#define PORT_AREA_DISK_FLUSH	    4u
-#define PORT_AREA_DISK_OK	    0u /* VIRTIO_BLK_S_OK */
+#define PORT_AREA_DISK_READ         0u /* VIRTIO_BLK_T_IN, T_OUT, T_FLUSH */
+#define PORT_AREA_DISK_WRITE        1u
+#define PORT_AREA_DISK_FLUSH        4u
+#define PORT_AREA_DISK_OK           0u /* VIRTIO_BLK_S_OK */
 
 #endif

@@ -11,9 +11,9 @@
 #include <stdint.h>
 
 #define VM_RECORD_OUTPUT_BYTES (1u << 20) /* kept; a power of two */
-#define VM_RECORD_INPUT_BYTES  1024u	  /* typed ahead of the VM; a power of two */
-#define VM_RECORD_DISKS	       8u
-#define VM_RECORD_NICS	       4u
+#define VM_RECORD_INPUT_BYTES  1024u      /* typed ahead of the VM; a power of two */
+#define VM_RECORD_DISKS        8u
+#define VM_RECORD_NICS         4u
 
 struct vm_record_disk {
 	uint64_t read_requests, read_bytes, write_requests, write_bytes, flush_requests, errors;

@@ -17,7 +17,7 @@
 #define HEAP_ALIGN   16u
 #define HEADER_BYTES 16u
 #define MIN_BLOCK    (HEADER_BYTES + 16u)
-#define USED	     1ull
+#define USED         1ull
 #define BIN_SCAN     16 /* blocks of the request's own bin that are tried before a larger bin is split */
 
 struct heap_block {
@@ -121,8 +121,7 @@ static bool block_fits(const struct heap_block *block, uint64_t need, size_t ali
 	return skipped <= block_bytes(block) && block_bytes(block) - skipped >= need;
 }
 
-static struct heap_block *find_in_bin(struct heap *heap, unsigned n, uint64_t need, size_t align,
-				      unsigned scan)
+static struct heap_block *find_in_bin(struct heap *heap, unsigned n, uint64_t need, size_t align, unsigned scan)
 {
 	for (struct heap_block *block = heap->bin[n]; block != NULL && scan > 0; block = block->next, scan--)
 		if (block_fits(block, need, align))
@@ -133,7 +132,7 @@ static struct heap_block *find_in_bin(struct heap *heap, unsigned n, uint64_t ne
 /* Good fit cheaply: a bounded look at each fitting bin upward, then an unbounded one before giving up. */
 static struct heap_block *find_free(struct heap *heap, uint64_t need, size_t align)
 {
-	const unsigned scans[] = {BIN_SCAN, ~0u};
+	const unsigned scans[] = { BIN_SCAN, ~0u };
 
 	for (unsigned pass = 0; pass < 2; pass++) {
 		uint64_t bins = heap->occupied & (~0ull << bin_of(need));
@@ -197,8 +196,7 @@ static struct heap_block *live_block(const struct heap *heap, const void *payloa
 	struct heap_block *block = block_at(address);
 	uint64_t bytes = block_bytes(block);
 
-	if (!block_used(block) || bytes < MIN_BLOCK || bytes > heap->limit - address ||
-	    block_after(block)->prev_bytes != bytes)
+	if (!block_used(block) || bytes < MIN_BLOCK || bytes > heap->limit - address || block_after(block)->prev_bytes != bytes)
 		runtime_abort("heap: block freed twice or header overwritten");
 	return block;
 }
@@ -244,8 +242,8 @@ void heap_check(const struct heap *heap)
 	for (uintptr_t at = heap->start; at < heap->limit;) {
 		const struct heap_block *block = block_at(at);
 
-		if (block->prev_bytes != before || block_bytes(block) < MIN_BLOCK ||
-		    block_bytes(block) > heap->limit - at || (before_free && !block_used(block)))
+		if (block->prev_bytes != before || block_bytes(block) < MIN_BLOCK || block_bytes(block) > heap->limit - at ||
+		    (before_free && !block_used(block)))
 			runtime_abort("heap: inconsistent");
 		before = block_bytes(block);
 		before_free = !block_used(block);

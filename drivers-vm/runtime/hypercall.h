@@ -16,18 +16,18 @@ static inline int64_t hypercall(uint64_t number, uint64_t a0, uint64_t a1, uint6
 
 	if (hypercall_is_intel)
 		__asm__ volatile("vmcall"
-				 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
-				 : "a"(number)
-				 : "memory");
+		                 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
+		                 : "a"(number)
+		                 : "memory");
 	else
 		__asm__ volatile("vmmcall"
-				 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
-				 : "a"(number)
-				 : "memory");
+		                 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
+		                 : "a"(number)
+		                 : "memory");
 	return result;
 }
 
-#define HC_ARG_6(n, a, b, c, d, e, f, ...)                                                                   \
+#define HC_ARG_6(n, a, b, c, d, e, f, ...) \
 	hypercall((n), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e), (uint64_t)(f))
 /* hc(number, up to six arguments): the rest are zero. */
 #define hc(...) HC_ARG_6(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)
@@ -53,14 +53,14 @@ static inline int64_t hypercall_wait(uint64_t flags, uint64_t deadline_tsc, stru
 
 	if (hypercall_is_intel)
 		__asm__ volatile("vmcall"
-				 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
-				 : "a"((uint64_t)HC_WAIT)
-				 : "memory");
+		                 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
+		                 : "a"((uint64_t)HC_WAIT)
+		                 : "memory");
 	else
 		__asm__ volatile("vmmcall"
-				 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
-				 : "a"((uint64_t)HC_WAIT)
-				 : "memory");
+		                 : "=a"(result), "+D"(a0), "+S"(a1), "+d"(a2), "+r"(r10), "+r"(r8), "+r"(r9)
+		                 : "a"((uint64_t)HC_WAIT)
+		                 : "memory");
 	trap->badge = a2;
 	trap->vcpu = (uint32_t)a1;
 	trap->kind = (uint32_t)a0;

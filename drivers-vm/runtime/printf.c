@@ -51,8 +51,7 @@ static void put_string(struct sink *out, const struct conversion *how, const cha
 }
 
 /* Writes prefix, zeros and digits inside the field's width; `digits` is in reading order. */
-static void put_number(struct sink *out, const struct conversion *how, const char *prefix, const char *digits,
-		       size_t count)
+static void put_number(struct sink *out, const struct conversion *how, const char *prefix, const char *digits, size_t count)
 {
 	int used = (int)(strlen(prefix) + count);
 	int zeros = how->has_precision && how->precision > (int)count ? how->precision - (int)count : 0;
@@ -69,8 +68,7 @@ static void put_number(struct sink *out, const struct conversion *how, const cha
 	put_repeated(out, ' ', how->left ? fill : 0);
 }
 
-static void put_unsigned(struct sink *out, const struct conversion *how, uint64_t value, unsigned base,
-			 bool upper, const char *prefix)
+static void put_unsigned(struct sink *out, const struct conversion *how, uint64_t value, unsigned base, bool upper, const char *prefix)
 {
 	const char *alphabet = upper ? "0123456789ABCDEF" : "0123456789abcdef";
 	char digits[24]; /* 64 bits in octal are 22 digits, and one for the '#' zero */
@@ -190,10 +188,7 @@ static bool put_conversion(struct sink *out, const struct conversion *how, char 
 		return true;
 	case 'x':
 	case 'X':
-		put_unsigned(out, how, unsigned_argument(how, args), 16, kind == 'X',
-			     !how->alternate ? ""
-			     : kind == 'X'   ? "0X"
-					     : "0x");
+		put_unsigned(out, how, unsigned_argument(how, args), 16, kind == 'X', !how->alternate ? "" : kind == 'X' ? "0X" : "0x");
 		return true;
 	case 'p':
 		put_unsigned(out, how, (uintptr_t)va_arg(*args, void *), 16, false, "0x");
@@ -240,7 +235,7 @@ static const char *parse_width(const char *at, struct conversion *how, va_list *
 static bool format_all(struct sink *out, const char *format, va_list *args)
 {
 	while (*format != '\0') {
-		struct conversion how = {0};
+		struct conversion how = { 0 };
 
 		if (*format != '%') {
 			put_char(out, *format++);
@@ -257,7 +252,7 @@ static bool format_all(struct sink *out, const char *format, va_list *args)
 
 int vsnprintf(char *to, size_t bytes, const char *format, va_list args)
 {
-	struct sink out = {.to = to, .bytes = bytes};
+	struct sink out = { .to = to, .bytes = bytes };
 	va_list copy;
 
 	va_copy(copy, args);

@@ -9,7 +9,6 @@
 #include "drivers-vm/runtime/runtime.h"
 #include <stddef.h>
 
-
 /* The image's own code, one of the two: entered by each vCPU on its own stack; vCPU 0 first. */
 _Noreturn void service_start(uint32_t vcpu);
 

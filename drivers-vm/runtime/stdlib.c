@@ -37,7 +37,7 @@ static const char *skip_prefix(const char *at, int *base)
 
 static struct number parse_number(const char *text, int base)
 {
-	struct number out = {.end = text};
+	struct number out = { .end = text };
 	const char *at = text;
 
 	while (isspace((unsigned char)*at))

@@ -3,8 +3,9 @@
  * guests that know Hilum, and tests; docs/abi.md is its reference. All integers are little endian, all structs are packed by
  * their own alignment, and reserved fields are zero.
  *
- * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9. RAX returns
- * zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says so.
+ * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9.
+ * RAX returns zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says
+ * so.
  */
 #ifndef HILUM_ABI_H
 #define HILUM_ABI_H
@@ -22,69 +23,81 @@
 /* ---- Call numbers ----------------------------------------------------------------------------------------------------- */
 #define HILUM_CALL_BASE 0x484C0000u /* "HL" in the upper half: no collision with KVM's small numbers */
 
-#define HC_NOP               0x484C0000u /* () -> 0 */
-#define HC_BATCH             0x484C0001u /* (gpa of struct hilum_call[], count <= HILUM_BATCH_MAX) -> 0; results in the array */
-#define HC_WAIT              0x484C0002u /* (HILUM_WAIT_* flags, absolute TSC deadline or 0); see struct hilum_trap */
-#define HC_LOG_WRITE         0x484C0003u /* (gpa of text, bytes <= HILUM_LOG_LINE_MAX): one line into the kernel's log ring */
-#define HC_HANDLE_CLOSE      0x484C0004u /* (handle) */
-#define HC_HANDLE_GRANT      0x484C0005u /* (vm, handle, rights mask) -> the handle in that VM's table */
-#define HC_MEMORY_CREATE     0x484C0006u /* (host, bytes, HILUM_MEMORY_* flags, address of the registers for HILUM_MEMORY_DEVICE) -> memory */
-#define HC_MEMORY_MAP        0x484C0007u /* (vm, memory, gpa, offset bytes, bytes, HILUM_MAP_* rights) */
-#define HC_MEMORY_UNMAP      0x484C0008u /* (vm, gpa, bytes): whole earlier mappings only */
-#define HC_VM_CREATE         0x484C0009u /* (host, gpa of struct hilum_vm_config) -> vm */
-#define HC_VM_DESTROY        0x484C000Au /* (vm): stops its vCPUs and gives back everything it owns */
-#define HC_VM_SET_CPUID      0x484C000Bu /* (vm, gpa of struct hilum_cpuid_entry[], count <= HILUM_CPUID_MAX), before the first run */
-#define HC_VM_BIND_TRAP      0x484C000Cu /* (vm, gpa of struct hilum_trap_range) */
-#define HC_VM_SET_HANDLER    0x484C000Du /* (vm, handler vm or 0, badge): who answers its synchronous traps */
-#define HC_VM_SHARED_MEMORY  0x484C000Eu /* (vm) -> memory: its struct hilum_shared_page */
-#define HC_VM_STATUS         0x484C000Fu /* (vm, gpa of struct hilum_vm_status) */
-#define HC_VM_INJECT_MSI     0x484C0010u /* (vm, MSI address, MSI data): SDM vol. 3A, Message Signalled Interrupts */
-#define HC_VM_SET_EXTINT     0x484C0011u /* (vm, level): the 8259A's INTR line to LINT0; the vector comes by a HILUM_TRAP_INTACK */
-#define HC_VM_GRANT_PORTS    0x484C0012u /* (vm, host, first port, count): direct access to host I/O ports */
-#define HC_VCPU_CREATE       0x484C0013u /* (vm, index = APIC id, core or HILUM_CORE_ANY, weight) -> vcpu */
-#define HC_VCPU_SET_STATE    0x484C0014u /* (vcpu, gpa of struct hilum_vcpu_state, HILUM_STATE_* mask), while it does not run */
-#define HC_VCPU_GET_STATE    0x484C0015u /* (vcpu, gpa of struct hilum_vcpu_state, HILUM_STATE_* mask), while it does not run */
-#define HC_VCPU_RUN          0x484C0016u /* (vcpu) */
-#define HC_VCPU_PAUSE        0x484C0017u /* (vcpu): returns once it runs no more */
-#define HC_VCPU_TRAP_MEMORY  0x484C0018u /* (vcpu) -> memory: its struct hilum_trap page */
-#define HC_VCPU_STATS        0x484C0019u /* (vcpu, gpa of struct hilum_vcpu_stats) */
-#define HC_EVENT_CREATE      0x484C001Au /* (target vm, vCPU index, bit < HILUM_EVENTS_PER_VCPU, upcall vector or 0) -> event */
-#define HC_EVENT_SIGNAL      0x484C001Bu /* (event) */
-#define HC_IRQ_BIND          0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
-#define HC_IRQ_ACK           0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
-#define HC_HOST_INFO         0x484C001Eu /* (host, gpa of struct hilum_host_info) */
-#define HC_HOST_RESET        0x484C001Fu /* (host): resets the machine, and does not return */
-#define HC_HOST_LOG_TAKE     0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
-#define HC_VM_UNBIND_TRAP    0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
-#define HC_DEVICE_CREATE     0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
-#define HC_DEVICE_ASSIGN     0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
-#define HC_DEVICE_BIND_IRQ   0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
-#define HC_DEVICE_STATUS     0x484C0025u /* (device, gpa of struct hilum_device_status) */
-#define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
-#define HC_MEMORY_DISCARD    0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
-#define HC_VCPU_DEBUG        0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
-#define HC_VCPU_SCHEDULE     0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
-#define HC_MEMORY_DIGEST     0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's contents */
-#define HC_MEMORY_SHARE      0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
-#define HC_MEMORY_MOVE       0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, range) -> frames of that piece that have moved */
-#define HC_HOST_FRAMES       0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
-#define HC_OBJECT_INFO       0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
-#define HC_VM_REGION         0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
-#define HC_HOST_HEALTH       0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
-#define HC_HOST_LAST_RUN     0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
-#define HC_HOST_SCHEDULE     0x484C0033u /* (host, HILUM_HOST_SCHEDULE_* flags) */
-#define HC_MEMORY_STATUS     0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
-#define HC_MEMORY_LIMIT      0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
-#define HC_CALL_END          0x484C0036u
+#define HC_NOP              0x484C0000u /* () -> 0 */
+#define HC_BATCH            0x484C0001u /* (gpa of struct hilum_call[], count <= HILUM_BATCH_MAX) -> 0; results in the array */
+#define HC_WAIT             0x484C0002u /* (HILUM_WAIT_* flags, absolute TSC deadline or 0); see struct hilum_trap */
+#define HC_LOG_WRITE        0x484C0003u /* (gpa of text, bytes <= HILUM_LOG_LINE_MAX): one line into the kernel's log ring */
+#define HC_HANDLE_CLOSE     0x484C0004u /* (handle) */
+#define HC_HANDLE_GRANT     0x484C0005u /* (vm, handle, rights mask) -> the handle in that VM's table */
+#define HC_MEMORY_CREATE    0x484C0006u /* (host, bytes, HILUM_MEMORY_* flags, address of the registers for HILUM_MEMORY_DEVICE) -> memory */
+#define HC_MEMORY_MAP       0x484C0007u /* (vm, memory, gpa, offset bytes, bytes, HILUM_MAP_* rights) */
+#define HC_MEMORY_UNMAP     0x484C0008u /* (vm, gpa, bytes): whole earlier mappings only */
+#define HC_VM_CREATE        0x484C0009u /* (host, gpa of struct hilum_vm_config) -> vm */
+#define HC_VM_DESTROY       0x484C000Au /* (vm): stops its vCPUs and gives back everything it owns */
+#define HC_VM_SET_CPUID     0x484C000Bu /* (vm, gpa of struct hilum_cpuid_entry[], count <= HILUM_CPUID_MAX), before the first run */
+#define HC_VM_BIND_TRAP     0x484C000Cu /* (vm, gpa of struct hilum_trap_range) */
+#define HC_VM_SET_HANDLER   0x484C000Du /* (vm, handler vm or 0, badge): who answers its synchronous traps */
+#define HC_VM_SHARED_MEMORY 0x484C000Eu /* (vm) -> memory: its struct hilum_shared_page */
+#define HC_VM_STATUS        0x484C000Fu /* (vm, gpa of struct hilum_vm_status) */
+#define HC_VM_INJECT_MSI    0x484C0010u /* (vm, MSI address, MSI data): SDM vol. 3A, Message Signalled Interrupts */
+#define HC_VM_SET_EXTINT    0x484C0011u /* (vm, level): the 8259A's INTR line to LINT0; the vector comes by a HILUM_TRAP_INTACK */
+#define HC_VM_GRANT_PORTS   0x484C0012u /* (vm, host, first port, count): direct access to host I/O ports */
+#define HC_VCPU_CREATE      0x484C0013u /* (vm, index = APIC id, core or HILUM_CORE_ANY, weight) -> vcpu */
+#define HC_VCPU_SET_STATE   0x484C0014u /* (vcpu, gpa of struct hilum_vcpu_state, HILUM_STATE_* mask), while it does not run */
+#define HC_VCPU_GET_STATE   0x484C0015u /* (vcpu, gpa of struct hilum_vcpu_state, HILUM_STATE_* mask), while it does not run */
+#define HC_VCPU_RUN         0x484C0016u /* (vcpu) */
+#define HC_VCPU_PAUSE       0x484C0017u /* (vcpu): returns once it runs no more */
+#define HC_VCPU_TRAP_MEMORY 0x484C0018u /* (vcpu) -> memory: its struct hilum_trap page */
+#define HC_VCPU_STATS       0x484C0019u /* (vcpu, gpa of struct hilum_vcpu_stats) */
+#define HC_EVENT_CREATE     0x484C001Au /* (target vm, vCPU index, bit < HILUM_EVENTS_PER_VCPU, upcall vector or 0) -> event */
+#define HC_EVENT_SIGNAL     0x484C001Bu /* (event) */
+#define HC_IRQ_BIND         0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
+#define HC_IRQ_ACK          0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
+#define HC_HOST_INFO        0x484C001Eu /* (host, gpa of struct hilum_host_info) */
+#define HC_HOST_RESET       0x484C001Fu /* (host): resets the machine, and does not return */
+#define HC_HOST_LOG_TAKE \
+	0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
+#define HC_VM_UNBIND_TRAP  0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
+#define HC_DEVICE_CREATE   0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
+#define HC_DEVICE_ASSIGN   0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
+#define HC_DEVICE_BIND_IRQ 0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
+#define HC_DEVICE_STATUS   0x484C0025u /* (device, gpa of struct hilum_device_status) */
+#define HC_DEVICE_DMA_ADDRESS \
+	0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page \
+	             */
+#define HC_MEMORY_DISCARD \
+	0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs \
+	             */
+#define HC_VCPU_DEBUG    0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
+#define HC_VCPU_SCHEDULE 0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
+#define HC_MEMORY_DIGEST \
+	0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's \
+	               contents */
+#define HC_MEMORY_SHARE \
+	0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: \
+	               they differ */
+#define HC_MEMORY_MOVE 0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, range) -> frames of that piece that have moved */
+#define HC_HOST_FRAMES \
+	0x484C002Du                /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there \
+	                            */
+#define HC_OBJECT_INFO 0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
+#define HC_VM_REGION   0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
+#define HC_HOST_HEALTH \
+	0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
+#define HC_HOST_LAST_RUN 0x484C0031u /* (host, gpa of struct hilum_last_run): what is left in memory of the run before this one */
+#define HC_HOST_SCHEDULE 0x484C0033u /* (host, HILUM_HOST_SCHEDULE_* flags) */
+#define HC_MEMORY_STATUS 0x484C0034u /* (memory, gpa of struct hilum_memory_status) */
+#define HC_MEMORY_LIMIT  0x484C0035u /* (memory, bytes or 0): it gets no frame beyond so many bytes */
+#define HC_CALL_END      0x484C0036u
 
-#define HILUM_BATCH_MAX    64u
+#define HILUM_BATCH_MAX         64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
-#define HILUM_DIGEST_PAGES_MAX 64u
-#define HILUM_FRAMES_BYTES_MAX 0x2000000u
-#define HILUM_LOG_LINE_MAX 240u
-#define HILUM_CPUID_MAX    96u
-#define HILUM_CORE_ANY     0xFFFFFFFFu
-#define HILUM_MAX_VCPUS    64u
+#define HILUM_DIGEST_PAGES_MAX  64u
+#define HILUM_FRAMES_BYTES_MAX  0x2000000u
+#define HILUM_LOG_LINE_MAX      240u
+#define HILUM_CPUID_MAX         96u
+#define HILUM_CORE_ANY          0xFFFFFFFFu
+#define HILUM_MAX_VCPUS         64u
 
 /* KVM-compatible paravirtual calls answered for guests whose profile shows them (numbers and registers are KVM's). */
 #define HILUM_KVM_HC_KICK_CPU 5u
@@ -117,10 +130,11 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_RIGHT_BIND    (1u << 6) /* VM: bind and unbind doorbells */
 #define HILUM_RIGHT_ALL     0x7Fu
 
-/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the modules. */
-#define HILUM_HANDLE_SELF     1u
-#define HILUM_HANDLE_HOST     2u
-#define HILUM_HANDLE_LOG      3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
+/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the
+ * modules. */
+#define HILUM_HANDLE_SELF 1u
+#define HILUM_HANDLE_HOST 2u
+#define HILUM_HANDLE_LOG  3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
 
 struct hilum_call {
 	uint64_t number;
@@ -187,11 +201,11 @@ struct hilum_shared_page {
 #define HILUM_MEMORY_MOVES    (1u << 4) /* whoever makes it means to move it: HC_HOST_FRAMES counts it so */
 
 /* HC_MEMORY_SHARE and HC_MEMORY_MOVE: no device is at these pages now, says the caller. */
-#define HILUM_MEMORY_QUIET (1u << 8)
-#define HILUM_MOVE_GATHER  (1u << 0) /* 512 frames become one block of 2 MiB */
-#define HILUM_MOVE_LEAVE   (1u << 1) /* what lies in that range of the machine's addresses goes elsewhere */
-#define HILUM_MOVE_ORDER_MIN 9u /* a range is its address | order: 4 KiB << order, a multiple of which the address is; 2 MiB */
-#define HILUM_MOVE_ORDER_MAX 18u /* 1 GiB */
+#define HILUM_MEMORY_QUIET   (1u << 8)
+#define HILUM_MOVE_GATHER    (1u << 0) /* 512 frames become one block of 2 MiB */
+#define HILUM_MOVE_LEAVE     (1u << 1) /* what lies in that range of the machine's addresses goes elsewhere */
+#define HILUM_MOVE_ORDER_MIN 9u        /* a range is its address | order: 4 KiB << order, a multiple of which the address is; 2 MiB */
+#define HILUM_MOVE_ORDER_MAX 18u       /* 1 GiB */
 
 #define HILUM_DIGEST_NONE 0ull /* the page has no frame, or one that is shared already */
 
@@ -211,14 +225,16 @@ struct hilum_memory_status {
 #define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
 #define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
 #define HILUM_VM_NO_FPU     (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
-#define HILUM_VM_WAIT_MEMORY (1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY */
+#define HILUM_VM_WAIT_MEMORY \
+	(1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY \
+	           */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */
 	uint32_t reserved;
 	hilum_handle_t status_event; /* signalled whenever the VM's status changes; may be zero */
 	uint32_t reserved2;
-	char name[32]; /* NUL-terminated, for the log */
+	char name[32];          /* NUL-terminated, for the log */
 	uint64_t wall_clock_ns; /* since 1970 at host TSC 0: what KVM's wall clock tells the VM */
 	uint64_t clock[4];      /* what KVM's system time tells it: struct pvclock_vcpu_time_info, with an even version */
 };
@@ -235,7 +251,7 @@ struct hilum_cpuid_entry {
 #define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; all other accesses go to the handler */
 
 struct hilum_trap_range {
-	uint32_t kind; /* HILUM_TRAP_RANGE_* */
+	uint32_t kind;        /* HILUM_TRAP_RANGE_* */
 	hilum_handle_t event; /* of a doorbell; zero for PORT */
 	uint64_t first;
 	uint64_t last; /* inclusive */
@@ -259,11 +275,11 @@ enum hilum_crash {
 };
 
 struct hilum_vm_status {
-	uint32_t state;  /* enum hilum_vm_state */
-	uint32_t crash;  /* enum hilum_crash */
-	uint32_t vcpu;   /* index of the vCPU that crashed */
+	uint32_t state; /* enum hilum_vm_state */
+	uint32_t crash; /* enum hilum_crash */
+	uint32_t vcpu;  /* index of the vCPU that crashed */
 	uint32_t vcpu_count;
-	uint64_t detail; /* vendor's exit code of the crash */
+	uint64_t detail;       /* vendor's exit code of the crash */
 	uint64_t memory_bytes; /* mapped */
 	uint64_t kernel_bytes; /* the kernel's own pool memory spent on this VM without its nested page tables */
 	uint64_t table_bytes;  /* nested page tables */
@@ -323,7 +339,7 @@ struct hilum_region {
 
 struct hilum_segment {
 	uint64_t base;
-	uint32_t limit;     /* bytes, inclusive */
+	uint32_t limit; /* bytes, inclusive */
 	uint16_t selector;
 	uint16_t attributes; /* bits 55:52 and 47:40 of the descriptor joined, as in the VMCB (APM vol. 2, 15.5.1) */
 };
@@ -408,7 +424,7 @@ struct hilum_vcpu_state {
 enum hilum_exit {
 	HILUM_EXIT_INTERRUPT, /* a host interrupt */
 	HILUM_EXIT_NMI,
-	HILUM_EXIT_WINDOW,    /* the guest can take an interrupt now */
+	HILUM_EXIT_WINDOW, /* the guest can take an interrupt now */
 	HILUM_EXIT_CPUID,
 	HILUM_EXIT_HYPERCALL,
 	HILUM_EXIT_PORT,
@@ -424,22 +440,22 @@ enum hilum_exit {
 	HILUM_EXIT_APIC,
 	HILUM_EXIT_INVALID_OPCODE, /* an instruction that the VM does not have: SVM, VMX, MONITOR ... */
 	HILUM_EXIT_XSETBV,
-	HILUM_EXIT_CACHE,          /* INVD, WBINVD */
+	HILUM_EXIT_CACHE, /* INVD, WBINVD */
 	HILUM_EXIT_RDPMC,
-	HILUM_EXIT_SHUTDOWN,       /* a triple fault */
+	HILUM_EXIT_SHUTDOWN, /* a triple fault */
 	HILUM_EXIT_OTHER,
 	HILUM_EXIT_COUNT
 };
 
 struct hilum_vcpu_stats {
-	uint64_t run_tsc;     /* TSC ticks in the guest and on its behalf */
-	uint64_t ready_tsc;   /* ticks it could have run but waited */
-	uint64_t switches;    /* times it was switched to */
-	uint64_t injected;    /* interrupts delivered */
+	uint64_t run_tsc;   /* TSC ticks in the guest and on its behalf */
+	uint64_t ready_tsc; /* ticks it could have run but waited */
+	uint64_t switches;  /* times it was switched to */
+	uint64_t injected;  /* interrupts delivered */
 	uint64_t exits[HILUM_EXIT_COUNT];
-	uint64_t capped_tsc;  /* ticks it could have run but its cap forbade */
-	uint64_t migrations;  /* times it went to another core */
-	uint32_t core;        /* where it is now */
+	uint64_t capped_tsc; /* ticks it could have run but its cap forbade */
+	uint64_t migrations; /* times it went to another core */
+	uint32_t core;       /* where it is now */
 	uint32_t reserved;
 };
 
@@ -488,14 +504,13 @@ struct hilum_device_status {
 #define HILUM_IRQ_LEVEL      (1u << 0)
 #define HILUM_IRQ_ACTIVE_LOW (1u << 1)
 
-
 struct hilum_host_info {
 	uint32_t abi_version;
 	uint32_t core_count;
 	uint64_t tsc_hz;
-	uint64_t memory_bytes;  /* usable RAM found at boot */
+	uint64_t memory_bytes; /* usable RAM found at boot */
 	uint64_t free_bytes;
-	uint64_t pool_bytes;    /* taken by the kernel's pool */
+	uint64_t pool_bytes; /* taken by the kernel's pool */
 	uint64_t pool_free_bytes;
 	uint64_t kernel_bytes;  /* image, and frame table */
 	uint64_t xcr0_mask;     /* XCR0 bits that guests may use */
@@ -521,13 +536,14 @@ struct hilum_host_health {
 	uint32_t leaf7_edx, leaf8_ebx, leaf21_eax, reserved;
 	uint64_t arch_capabilities;
 	/* Counts since boot. */
-	uint64_t nmis;              /* that no exit of a guest's explains */
-	uint64_t spurious;          /* interrupts that nobody had routed, or that were gone again */
-	uint64_t storms;            /* devices cut off for interrupts that their driver could not follow */
-	uint64_t checks_corrected;  /* machine checks: the hardware has mended it */
-	uint64_t checks_contained;  /* and that cost one VM its life */
+	uint64_t nmis;                        /* that no exit of a guest's explains */
+	uint64_t spurious;                    /* interrupts that nobody had routed, or that were gone again */
+	uint64_t storms;                      /* devices cut off for interrupts that their driver could not follow */
+	uint64_t checks_corrected;            /* machine checks: the hardware has mended it */
+	uint64_t checks_contained;            /* and that cost one VM its life */
 	uint64_t check_status, check_address; /* IA32_MCi_STATUS and _ADDR of the last one */
-	uint64_t passed[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs */
+	uint64_t passed[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs
+	                                   */
 };
 
 /* How a run of the machine ended. */
@@ -535,7 +551,7 @@ enum hilum_end {
 	HILUM_END_UNKNOWN = 0, /* memory was off */
 	HILUM_END_NONE = 1,    /* nobody has said so: reset by its button, by a watchdog, or by a fault */
 	HILUM_END_PANIC = 2,
-	HILUM_END_RESET = 3,   /* HC_HOST_RESET */
+	HILUM_END_RESET = 3, /* HC_HOST_RESET */
 };
 
 #define HILUM_LAST_RUN_BYTES 8168u
@@ -553,8 +569,8 @@ struct hilum_last_run {
 #define HILUM_HOST_IRQ_REMAPPING (1u << 3) /* and raise only interrupts that are theirs */
 
 struct hilum_frames {
-	uint32_t free[20]; /* blocks of 4 KiB << n that are free in the machine; the last is reserved */
-	uint64_t saved;    /* pages that have a frame less frames, by HC_MEMORY_SHARE */
+	uint32_t free[20];                             /* blocks of 4 KiB << n that are free in the machine; the last is reserved */
+	uint64_t saved;                                /* pages that have a frame less frames, by HC_MEMORY_SHARE */
 	uint64_t range_free, range_guest, range_other; /* frames of the range: free; that can move, of HILUM_MEMORY_MOVES; others */
 };
 

@@ -7,18 +7,18 @@
  *   io net DEPTH COUNT SIZE  UDP datagrams of SIZE bytes to 10.9.0.2 and back; DEPTH are sent, then as many awaited
  *   io echo                  the other end of `net`
  */
-#define BLOCK	   4096u
-#define DEPTH_MAX  64u
-#define WARM_UP	   128u
-#define BLOCKS	   16384u /* of the disk that are read */
-#define STRIDE	   6007u  /* prime: no two reads of a round are neighbours */
-#define PEER	   0x0200090Au /* 10.9.0.2 in network order */
-#define PORT	   0x0700u
-#define RETRY_MS   50u
-#define O_DIRECT   040000
-#define AF_INET	   2
-#define SOCK_DGRAM 2
-#define SOL_SOCKET 1
+#define BLOCK       4096u
+#define DEPTH_MAX   64u
+#define WARM_UP     128u
+#define BLOCKS      16384u      /* of the disk that are read */
+#define STRIDE      6007u       /* prime: no two reads of a round are neighbours */
+#define PEER        0x0200090Au /* 10.9.0.2 in network order */
+#define PORT        0x0700u
+#define RETRY_MS    50u
+#define O_DIRECT    040000
+#define AF_INET     2
+#define SOCK_DGRAM  2
+#define SOL_SOCKET  1
 #define SO_RCVTIMEO 20
 
 enum {
@@ -71,9 +71,9 @@ static long syscall6(long number, long a, long b, long c, long d, long e, long f
 	long result;
 
 	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-			 : "rcx", "r11", "memory");
+	                 : "=a"(result)
+	                 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+	                 : "rcx", "r11", "memory");
 	return result;
 }
 
@@ -142,7 +142,8 @@ static void reads(long context, unsigned depth, unsigned long count)
 
 	for (unsigned long done = 0; done < count;) {
 		unsigned long most = depth < count - done ? depth : count - done;
-		unsigned n = (unsigned)check(syscall6(SYSCALL_IO_GETEVENTS, context, 1, (long)most, (long)event, 0, 0), "io: io_getevents\n");
+		unsigned n = (unsigned)check(syscall6(SYSCALL_IO_GETEVENTS, context, 1, (long)most, (long)event, 0, 0),
+		                             "io: io_getevents\n");
 
 		for (unsigned i = 0; i < n; i++) {
 			if (event[i].result != BLOCK)

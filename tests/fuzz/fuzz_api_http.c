@@ -66,7 +66,7 @@ static void consumed(void *ctx, size_t count)
 	client->consumed += count;
 }
 
-static const struct http_transport transport = {take, finish, consumed};
+static const struct http_transport transport = { take, finish, consumed };
 
 static size_t put(char *to, size_t used, const char *text)
 {
@@ -90,8 +90,9 @@ static size_t expand(const uint8_t *data, size_t size, char *to)
 			used = put(to, used, "\r\n");
 			break;
 		case 0x02:
-			used = put(to, used, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-					     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+			used = put(to, used,
+			           "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+			           "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
 			break;
 		case 0x03:
 			used = put(to, used, "Content-Type: application/json\r\n");
@@ -140,8 +141,8 @@ static void feed(struct http_conn *conn, struct fuzz_client *client, const char 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char expanded[EXPANDED_BYTES];
-	static const uint8_t peer[16] = {[10] = 0xFF, [11] = 0xFF, [12] = 10};
-	struct fuzz_client client = {.room = 3000};
+	static const uint8_t peer[16] = { [10] = 0xFF, [11] = 0xFF, [12] = 10 };
+	struct fuzz_client client = { .room = 3000 };
 	struct http_conn *conn;
 
 	if (token[0] == '\0')

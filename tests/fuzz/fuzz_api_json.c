@@ -20,9 +20,9 @@ static void ignore(void *ctx, const char *field, const char *detail)
 /* False: it is no definition. *arena is free()d by the caller. */
 static bool read_definition(const char *text, size_t length, struct config_vm *vm, struct toml_arena *arena)
 {
-	static const struct config_report report = {.problem = ignore};
+	static const struct config_report report = { .problem = ignore };
 
-	*arena = (struct toml_arena){.bytes = config_json_arena_bytes(text, length)};
+	*arena = (struct toml_arena){ .bytes = config_json_arena_bytes(text, length) };
 	arena->base = malloc(arena->bytes);
 	if (arena->base == NULL)
 		abort();
@@ -32,8 +32,8 @@ static bool read_definition(const char *text, size_t length, struct config_vm *v
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *exact = malloc(size + 1);
-	struct text first = {0}, second = {0};
-	struct json_out one = {.text = &first}, other = {.text = &second};
+	struct text first = { 0 }, second = { 0 };
+	struct json_out one = { .text = &first }, other = { .text = &second };
 	struct toml_arena arena, again_arena;
 	struct config_vm vm, again;
 

@@ -19,8 +19,8 @@ static unsigned mapped_count;
 
 static void *map(hpa_t base, uint64_t bytes)
 {
-	if (base < MEMORY_BASE || base - MEMORY_BASE > memory_bytes ||
-	    bytes > memory_bytes - (base - MEMORY_BASE) || mapped_count == sizeof(mapped) / sizeof(mapped[0]))
+	if (base < MEMORY_BASE || base - MEMORY_BASE > memory_bytes || bytes > memory_bytes - (base - MEMORY_BASE) ||
+	    mapped_count == sizeof(mapped) / sizeof(mapped[0]))
 		return NULL;
 	void *copy = malloc(bytes);
 
@@ -44,9 +44,9 @@ static void complain(const char *name, const char *what)
 
 static void fuzz_acpi(const uint8_t *data, size_t bytes)
 {
-	static const struct acpi_access access = {map, complain};
+	static const struct acpi_access access = { map, complain };
 	static struct acpi_info info;
-	uint8_t rsdp[36] = {0}, sum = 0;
+	uint8_t rsdp[36] = { 0 }, sum = 0;
 
 	memory = data;
 	memory_bytes = bytes;

@@ -56,9 +56,9 @@ static void seal(uint8_t *disk)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct gpt_wanted wanted[] = {
-		{.number = 1},
-		{.label = "a"},
-		{.uuid = "00000000-0000-0000-0000-000000000000"},
+		{ .number = 1 },
+		{ .label = "a" },
+		{ .uuid = "00000000-0000-0000-0000-000000000000" },
 	};
 	uint8_t *memory = calloc(SECTORS, BLK_SECTOR_BYTES);
 	struct blk_ram disk;
@@ -66,8 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (memory == NULL)
 		abort();
-	memcpy(memory + BLK_SECTOR_BYTES, data,
-	       size < (SECTORS - 1) * BLK_SECTOR_BYTES ? size : (SECTORS - 1) * BLK_SECTOR_BYTES);
+	memcpy(memory + BLK_SECTOR_BYTES, data, size < (SECTORS - 1) * BLK_SECTOR_BYTES ? size : (SECTORS - 1) * BLK_SECTOR_BYTES);
 	if (size != 0 && data[size - 1] & 1)
 		seal(memory);
 	blk_ram_init(&disk, memory, SECTORS * BLK_SECTOR_BYTES, false);

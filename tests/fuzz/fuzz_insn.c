@@ -67,9 +67,8 @@ static void xmm_write(void *opaque, unsigned number, const uint8_t value[16])
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct insn_guest_host host = {ram,	mmio_read, mmio_write, port_read,
-						    port_write, xmm_read,  xmm_write};
-	const struct insn_guest_config config = {.host = &host, .physical_bits = 40, .has_1g_pages = true};
+	static const struct insn_guest_host host = { ram, mmio_read, mmio_write, port_read, port_write, xmm_read, xmm_write };
+	const struct insn_guest_config config = { .host = &host, .physical_bits = 40, .has_1g_pages = true };
 	struct hilum_trap trap;
 	enum insn_result result;
 	uint64_t rip;

@@ -14,8 +14,7 @@
 #include <string.h>
 
 #define FRAME_MAX 400u
-#define SIDE_OUT                                                                                             \
-	0x80u /* the first byte of a frame in the input: its side, and how much time passes before it */
+#define SIDE_OUT  0x80u /* the first byte of a frame in the input: its side, and how much time passes before it */
 #define TIME_MASK 0x0Fu
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,8 +24,7 @@ static struct nat_stack stack;
 static struct nat_store store;
 static struct net_port guest, uplink;
 static uint64_t clock_ns = 1;
-static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3},
-		     other_mac[6] = {0, 1, 1, 1, 1, 1};
+static const uint8_t guest_mac[6] = { 2, 0, 0, 0, 0, 7 }, uplink_mac[6] = { 0x52, 0x54, 0, 1, 2, 3 }, other_mac[6] = { 0, 1, 1, 1, 1, 1 };
 
 /* ---- What the driver VM's runtime gives ---- */
 
@@ -66,15 +64,13 @@ static void uplink_receive(struct net_port *port, struct net_frame *frame)
 	if (net_get16(bytes + 12) != NET_TYPE_IP4)
 		return;
 	source = net_get32(bytes + 26);
-	if (source != 0 && source != store.address &&
-	    source != ntohl(netif_ip4_addr(&stack.outside)->addr))
+	if (source != 0 && source != store.address && source != ntohl(netif_ip4_addr(&stack.outside)->addr))
 		abort();
 }
 
-static void add_port(struct net_switch *sw, struct net_port *port, const struct net_port_ops *ops,
-		     bool is_uplink)
+static void add_port(struct net_switch *sw, struct net_port *port, const struct net_port_ops *ops, bool is_uplink)
 {
-	*port = (struct net_port){.ops = ops, .policy = {.bridge = 1, .uplink = is_uplink}};
+	*port = (struct net_port){ .ops = ops, .policy = { .bridge = 1, .uplink = is_uplink } };
 	if (!is_uplink)
 		memcpy(port->policy.mac, guest_mac, 6);
 	net_switch_add(sw, port);
@@ -82,10 +78,9 @@ static void add_port(struct net_switch *sw, struct net_port *port, const struct 
 
 static void start(void)
 {
-	static const struct net_port_ops guest_ops = {.receive = guest_receive},
-					 uplink_ops = {.receive = uplink_receive};
-	const struct nat_gateway_config config = {1, 0, 0x0A006400, 24, 42, &guests, &store};
-	const struct nat_stack_static fixed = {0xC0000205, 0xC0000201, 0xC0000235, 24};
+	static const struct net_port_ops guest_ops = { .receive = guest_receive }, uplink_ops = { .receive = uplink_receive };
+	const struct nat_gateway_config config = { 1, 0, 0x0A006400, 24, 42, &guests, &store };
+	const struct nat_stack_static fixed = { 0xC0000205, 0xC0000201, 0xC0000235, 24 };
 
 	nat_gateway_init(&stack.gateway, &nat_stack_ops, &config);
 	add_port(&guests, &guest, &guest_ops, false);
@@ -99,10 +94,10 @@ static void start(void)
 
 static void feed(const uint8_t *data, unsigned count, bool out)
 {
-	uint8_t bytes[FRAME_MAX] = {0};
+	uint8_t bytes[FRAME_MAX] = { 0 };
 	uint32_t length = count < 60 ? 60 : count, head = length < NET_HEAD_BYTES ? length : NET_HEAD_BYTES;
-	struct io_segment segment[2] = {{bytes, head}, {bytes + head, length - head}};
-	struct net_frame frame = {.segment = segment, .segments = length > head ? 2 : 1, .bytes = length};
+	struct io_segment segment[2] = { { bytes, head }, { bytes + head, length - head } };
+	struct net_frame frame = { .segment = segment, .segments = length > head ? 2 : 1, .bytes = length };
 	const uint8_t *to = out ? stack.gateway.inside.policy.mac : uplink_mac;
 
 	memcpy(bytes, data, count);

@@ -15,7 +15,7 @@
 #define STEP_BYTES   8u
 #define STEPS_MAX    512u
 #define MEDIUM_BYTES 0x8000u
-#define SECTORS	     (MEDIUM_BYTES / 512u)
+#define SECTORS      (MEDIUM_BYTES / 512u)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -41,7 +41,7 @@ static void scribble(const uint8_t *step)
 	switch (step[3] % 4) {
 	case 0: /* a field of a used or available ring's beginning */
 		where = PORT_AREA_RINGS(where % PORT_AREA_QUEUES) + (where & 0x100 ? PORT_AREA_USED : PORT_AREA_AVAIL) +
-			(where >> 9) % 32 * 2;
+		        (where >> 9) % 32 * 2;
 		memcpy(area + where, &value, 2);
 		break;
 	case 1: /* descriptors */
@@ -94,8 +94,8 @@ static void ask_disk(const uint8_t *step)
 
 static void control_step(const uint8_t *step)
 {
-	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
-	const struct port_piece piece[2] = {{memory, 14}, {memory + 14, step[4] * 6u}};
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+	const struct port_piece piece[2] = { { memory, 14 }, { memory + 14, step[4] * 6u } };
 
 	switch (step[0] % 8) {
 	case 0:
@@ -143,8 +143,8 @@ static void receive(struct net_port *other, struct net_frame *f)
 static void input(struct net_port *other, const uint8_t *step)
 {
 	static uint8_t bytes[1600];
-	struct io_segment segment = {bytes, sizeof(bytes)};
-	struct net_frame f = {.segment = &segment, .segments = 1};
+	struct io_segment segment = { bytes, sizeof(bytes) };
+	struct net_frame f = { .segment = &segment, .segments = 1 };
 
 	memset(bytes, 0xFF, 6);
 	bytes[6] = 2;
@@ -172,9 +172,9 @@ static void driver_step(struct net_port *other, const uint8_t *step)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct net_port_ops ops = {.receive = receive};
-	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
-	struct net_port other = {.ops = &ops, .policy = {.uplink = true}};
+	static const struct net_port_ops ops = { .receive = receive };
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
+	struct net_port other = { .ops = &ops, .policy = { .uplink = true } };
 	bool driver_is_hostile = size != 0 && data[0] & 1;
 	struct blk_ram medium;
 

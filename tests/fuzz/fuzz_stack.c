@@ -1,7 +1,7 @@
 /*
- * Fuzz target of the control VM's network: lwIP as it is built for it, mDNS, DHCP, and the TLS listener, with everything between a frame and
- * HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the same
- * wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
+ * Fuzz target of the control VM's network: lwIP as it is built for it, mDNS, DHCP, and the TLS listener, with everything between a frame
+ * and HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the
+ * same wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
  * sanitiser sees it), no failed assertion of lwIP's, and memory does not grow without end.
  */
 #include "drivers-vm/control/api/http.h"
@@ -19,14 +19,14 @@
 
 #define PAYLOAD_MAX 1000u
 #define FRAMES_MAX  64u
-#define PORT	    443u
+#define PORT        443u
 #define HTTP_MAX    64u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const uint8_t own_mac[6] = {0x72, 0x54, 0, 1, 2, 3}, peer_mac[6] = {0x52, 0x54, 0, 9, 9, 9};
-static const uint8_t own_ip6[16] = {0xFE, 0x80, [8] = 0x70, 0x54, 0x00, 0xFF, 0xFE, 0x01, 0x02, 0x03};
-static const uint8_t peer_ip6[16] = {0xFE, 0x80, [15] = 1}, all_ip6[16] = {0xFF, 2, [15] = 1}, mdns_ip6[16] = {0xFF, 2, [15] = 0xFB};
+static const uint8_t own_mac[6] = { 0x72, 0x54, 0, 1, 2, 3 }, peer_mac[6] = { 0x52, 0x54, 0, 9, 9, 9 };
+static const uint8_t own_ip6[16] = { 0xFE, 0x80, [8] = 0x70, 0x54, 0x00, 0xFF, 0xFE, 0x01, 0x02, 0x03 };
+static const uint8_t peer_ip6[16] = { 0xFE, 0x80, [15] = 1 }, all_ip6[16] = { 0xFF, 2, [15] = 1 }, mdns_ip6[16] = { 0xFF, 2, [15] = 0xFB };
 
 static uint64_t clock_ns = 1;
 static bool card_there = true;
@@ -145,7 +145,8 @@ unsigned port_net_poll(unsigned limit, void (*take)(const uint8_t *bytes, size_t
 	return 1;
 }
 
-/* ---- HTTP that answers each piece with as much as it was --------------------------------------------------------------------------------- */
+/* ---- HTTP that answers each piece with as much as it was
+ * --------------------------------------------------------------------------------- */
 
 struct http_conn {
 	bool used;
@@ -161,7 +162,7 @@ struct http_conn *http_open(const struct http_transport *transport, void *ctx, c
 	(void)now_ns;
 	for (struct http_conn *c = conns; c < conns + HTTP_MAX; c++)
 		if (!c->used) {
-			*c = (struct http_conn){true, transport, ctx, 0};
+			*c = (struct http_conn){ true, transport, ctx, 0 };
 			return c;
 		}
 	return NULL;
@@ -322,16 +323,36 @@ static void make_frame(unsigned kind, const uint8_t *payload, size_t count)
 	bool is_tcp = kind > 8;
 
 	switch (kind) {
-	case 0: at = ethernet(first & 1 ? own_mac : (const uint8_t *)"\xFF\xFF\xFF\xFF\xFF\xFF", 0x0800); break;
-	case 1: at = ethernet(own_mac, 0x86DD); break;
-	case 2: at = ethernet(own_mac, 0x0806); break;
-	case 3: at = ip4(first, 0x0A000210, count); break;
-	case 4: at = udp(ip4(17, 0xE00000FB, 8 + count), 5353, 5353, count); break;
-	case 5: at = dhcp(count); break;
-	case 6: at = ip6(first, first & 1 ? own_ip6 : all_ip6, count); break;
-	case 7: at = udp(ip6(17, mdns_ip6, 8 + count), 5353, 5353, count); break;
-	case 8: at = ip6(58, first & 1 ? own_ip6 : all_ip6, count); break;
-	default: at = tcp(payload, &count); break;
+	case 0:
+		at = ethernet(first & 1 ? own_mac : (const uint8_t *)"\xFF\xFF\xFF\xFF\xFF\xFF", 0x0800);
+		break;
+	case 1:
+		at = ethernet(own_mac, 0x86DD);
+		break;
+	case 2:
+		at = ethernet(own_mac, 0x0806);
+		break;
+	case 3:
+		at = ip4(first, 0x0A000210, count);
+		break;
+	case 4:
+		at = udp(ip4(17, 0xE00000FB, 8 + count), 5353, 5353, count);
+		break;
+	case 5:
+		at = dhcp(count);
+		break;
+	case 6:
+		at = ip6(first, first & 1 ? own_ip6 : all_ip6, count);
+		break;
+	case 7:
+		at = udp(ip6(17, mdns_ip6, 8 + count), 5353, 5353, count);
+		break;
+	case 8:
+		at = ip6(58, first & 1 ? own_ip6 : all_ip6, count);
+		break;
+	default:
+		at = tcp(payload, &count);
+		break;
 	}
 	if (count > 0)
 		memcpy(at, payload + is_tcp, count);
@@ -340,8 +361,8 @@ static void make_frame(unsigned kind, const uint8_t *payload, size_t count)
 
 static void start(void)
 {
-	static const struct config_api config = {.enabled = true, .port = PORT, .name = "hilum"};
-	static const struct tls_names names = {.name = "hilum"};
+	static const struct config_api config = { .enabled = true, .port = PORT, .name = "hilum" };
+	static const struct tls_names names = { .name = "hilum" };
 
 	if (!entropy_start())
 		abort();

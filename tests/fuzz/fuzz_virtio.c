@@ -105,8 +105,8 @@ static void receive(struct net_port *port, struct net_frame *f)
 		abort();
 }
 
-static const struct net_port_ops port_ops = {.receive = receive};
-static struct net_port other = {.ops = &port_ops, .policy = {.uplink = true, .trunk = true}};
+static const struct net_port_ops port_ops = { .receive = receive };
+static struct net_port other = { .ops = &port_ops, .policy = { .uplink = true, .trunk = true } };
 
 static const struct model_host host = {
 	.now_ns = now,
@@ -121,16 +121,16 @@ static const struct model_host host = {
 static void start(struct pci_host *bus)
 {
 	static const uint32_t writes[][3] = {
-		{VIRTIO_COMMON_DEVICE_STATUS, 1, 3},	     {VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 1},
-		{VIRTIO_COMMON_DRIVER_FEATURE, 4, 5}, /* as far as it is offered */
-		{VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 0}, {VIRTIO_COMMON_DRIVER_FEATURE, 4, 0xFFFFFFFF},
-		{VIRTIO_COMMON_DEVICE_STATUS, 1, 0xB},	     {VIRTIO_COMMON_QUEUE_SIZE, 2, 8},
-		{VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x100},	     {VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x180},
-		{VIRTIO_COMMON_QUEUE_MSIX_VECTOR, 2, 1},     {VIRTIO_COMMON_QUEUE_ENABLE, 2, 1},
-		{VIRTIO_COMMON_QUEUE_SELECT, 2, 1},	     {VIRTIO_COMMON_QUEUE_SIZE, 2, 8},
-		{VIRTIO_COMMON_QUEUE_DESC, 4, 0x200},	     {VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x300},
-		{VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x380},	     {VIRTIO_COMMON_QUEUE_ENABLE, 2, 1},
-		{VIRTIO_COMMON_DEVICE_STATUS, 1, 0xF},
+		{ VIRTIO_COMMON_DEVICE_STATUS, 1, 3 },         { VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 1 },
+		{ VIRTIO_COMMON_DRIVER_FEATURE, 4, 5 }, /* as far as it is offered */
+		{ VIRTIO_COMMON_DRIVER_FEATURE_SELECT, 4, 0 }, { VIRTIO_COMMON_DRIVER_FEATURE, 4, 0xFFFFFFFF },
+		{ VIRTIO_COMMON_DEVICE_STATUS, 1, 0xB },       { VIRTIO_COMMON_QUEUE_SIZE, 2, 8 },
+		{ VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x100 },      { VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x180 },
+		{ VIRTIO_COMMON_QUEUE_MSIX_VECTOR, 2, 1 },     { VIRTIO_COMMON_QUEUE_ENABLE, 2, 1 },
+		{ VIRTIO_COMMON_QUEUE_SELECT, 2, 1 },          { VIRTIO_COMMON_QUEUE_SIZE, 2, 8 },
+		{ VIRTIO_COMMON_QUEUE_DESC, 4, 0x200 },        { VIRTIO_COMMON_QUEUE_DRIVER, 4, 0x300 },
+		{ VIRTIO_COMMON_QUEUE_DEVICE, 4, 0x380 },      { VIRTIO_COMMON_QUEUE_ENABLE, 2, 1 },
+		{ VIRTIO_COMMON_DEVICE_STATUS, 1, 0xF },
 	};
 
 	pci_host_mmio_write(bus, PLATFORM_ECAM_BASE + 0x8000 + PCI_COMMAND, 2, 7);
@@ -145,8 +145,8 @@ static void start(struct pci_host *bus)
 static void input(unsigned kind, const uint8_t *bytes)
 {
 	static uint8_t data[NET_HEADER_BYTES + STEP_BYTES];
-	struct io_segment segment = {data, sizeof(data)};
-	struct net_frame f = {.segment = &segment, .segments = 1, .bytes = sizeof(data)};
+	struct io_segment segment = { data, sizeof(data) };
+	struct net_frame f = { .segment = &segment, .segments = 1, .bytes = sizeof(data) };
 
 	if (kind == CONSOLE) {
 		virtio_console_input(&console, bytes, STEP_BYTES);
@@ -227,10 +227,9 @@ static void make(unsigned kind, bool packed, uint8_t *disk_memory)
 		.packed = packed,
 		.frame = frame,
 		.frames = 3,
-		.policy = {.spoof = true},
+		.policy = { .spoof = true },
 	};
-	struct virtio_pci *const all[DEVICES] = {&console.device, &disk.device, &nic.device, &rng.device,
-						 &balloon.device};
+	struct virtio_pci *const all[DEVICES] = { &console.device, &disk.device, &nic.device, &rng.device, &balloon.device };
 
 	blk_ram_init(&medium, disk_memory, MEDIUM_BYTES, false);
 	memset(&net, 0, sizeof(net));

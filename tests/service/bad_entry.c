@@ -64,10 +64,8 @@ static const struct {
 	void (*make)(void);
 	bool intel_only;
 } cases[] = {
-	{ "code segment", bad_code_segment, false },
-	{ "rip", bad_rip, true },
-	{ "task register", bad_task_register, true },
-	{ "stack segment", bad_stack_segment, true },
+	{ "code segment", bad_code_segment, false },  { "rip", bad_rip, true },
+	{ "task register", bad_task_register, true }, { "stack segment", bad_stack_segment, true },
 	{ "pae table", bad_pae_table, true },
 };
 

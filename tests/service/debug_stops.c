@@ -10,19 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOST	     HILUM_HANDLE_HOST
+#define HOST         HILUM_HANDLE_HOST
 #define MEMORY_BYTES 0x20000u
-#define HERE	     0xC0000000ull /* where the guest's memory is in this VM */
-#define PML4	     0x1000u
-#define PDPT	     0x2000u
-#define PD	     0x3000u
-#define IDT	     0x4000u
-#define GDT	     0x5000u
-#define CODE	     0x10000u
-#define VALUE	     0x18000u
-#define STACK	     0x1F000u
-#define ALIAS	     0x40000000ull /* the same memory, once the guest's tables say so */
-#define WAIT_MS	     2000u
+#define HERE         0xC0000000ull /* where the guest's memory is in this VM */
+#define PML4         0x1000u
+#define PDPT         0x2000u
+#define PD           0x3000u
+#define IDT          0x4000u
+#define GDT          0x5000u
+#define CODE         0x10000u
+#define VALUE        0x18000u
+#define STACK        0x1F000u
+#define ALIAS        0x40000000ull /* the same memory, once the guest's tables say so */
+#define WAIT_MS      2000u
 
 extern const uint8_t debug_guest[], debug_guest_end[];
 extern const uint32_t debug_guest_places[];
@@ -100,8 +100,16 @@ static uint8_t *ram_at(void *opaque, uint64_t gpa, size_t bytes)
 }
 
 static const struct gdb_target target = {
-	.vcpus = 1, .physical_bits = 36, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu, .run = run_vcpu,
-	.set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
+	.vcpus = 1,
+	.physical_bits = 36,
+	.get_state = get_state,
+	.set_state = set_state,
+	.pause = pause_vcpu,
+	.run = run_vcpu,
+	.set_debug = set_debug,
+	.stops = stops_of,
+	.has_debug_registers = has_debug_registers,
+	.ram = ram_at,
 };
 
 static void put(uint32_t gpa, uint64_t value)
@@ -163,7 +171,8 @@ static void begin(bool is_long)
 	vm = (hilum_handle_t)handle;
 	fill_memory();
 	first_state(is_long);
-	if (handle < 0 || hc(HC_MEMORY_MAP, vm, memory_handle, 0, 0, MEMORY_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE) < 0)
+	if (handle < 0 ||
+	    hc(HC_MEMORY_MAP, vm, memory_handle, 0, 0, MEMORY_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE | HILUM_MAP_EXECUTE) < 0)
 		runtime_abort("no VM");
 	handle = hc(HC_VCPU_CREATE, vm, 0, HILUM_CORE_ANY, 256);
 	vcpu = (hilum_handle_t)handle;

@@ -7,26 +7,26 @@
 
 #include <string.h>
 
-#define HOST	    HILUM_HANDLE_HOST
-#define RW	    (HILUM_MAP_READ | HILUM_MAP_WRITE)
-#define RWX	    (RW | HILUM_MAP_EXECUTE)
-#define PAGE	    4096ull
-#define PIECE	    0x200000ull
-#define BYTES	    (2 * PIECE) /* of each guest */
-#define PAGES	    (BYTES / PAGE)
+#define HOST        HILUM_HANDLE_HOST
+#define RW          (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define RWX         (RW | HILUM_MAP_EXECUTE)
+#define PAGE        4096ull
+#define PIECE       0x200000ull
+#define BYTES       (2 * PIECE) /* of each guest */
+#define PAGES       (BYTES / PAGE)
 #define CODE_GPA    0x10000u
 #define STATUS_GPA  0x8000u /* of vCPU 0; 16 bytes each */
 #define DATA_GPA    0x1C0000u
 #define DATA_END    0x240000u /* in both pieces */
-#define GUESTS	    4u /* two whose pages may be shared, one with large pages, one that gets too few */
-#define LARGE	    2u
-#define HUNGRY	    3u
+#define GUESTS      4u        /* two whose pages may be shared, one with large pages, one that gets too few */
+#define LARGE       2u
+#define HUNGRY      3u
 #define LIMIT_BYTES 0x40000u
-#define VCPUS	    2u
-#define HERE(n)	    (0xC0000000ull + (n)*2 * BYTES + ((n) == LARGE ? PAGE : 0)) /* askew: single frames come of what is touched there */
+#define VCPUS       2u
+#define HERE(n)     (0xC0000000ull + (n)*2 * BYTES + ((n) == LARGE ? PAGE : 0)) /* askew: single frames come of what is touched there */
 #define TURNS_MAX   20000u
-#define SHARES	    64u
-#define ROUNDS	    5u
+#define SHARES      64u
+#define ROUNDS      5u
 #define MERGES_MAX  12u /* a turn: the guests are to run, too */
 
 extern const uint8_t moving_guest[], moving_guest_end[];
@@ -64,7 +64,7 @@ static hilum_handle_t must(const char *what, int64_t result)
 /* 32-bit protected mode without paging, flat: each vCPU has a half of the data. */
 static void start_vcpu(struct guest *g, unsigned n)
 {
-	const struct hilum_segment data = {.limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93};
+	const struct hilum_segment data = { .limit = 0xFFFFFFFF, .selector = 0x10, .attributes = 0xC93 };
 	const uint32_t half = (DATA_END - DATA_GPA) / VCPUS;
 	static struct hilum_vcpu_state state;
 
@@ -73,21 +73,22 @@ static void start_vcpu(struct guest *g, unsigned n)
 	state.rflags = 0x202; /* nothing comes, but Bochs lets host interrupts end only a guest that takes some */
 	state.cr0 = 0x11;
 	state.xcr0 = 1;
-	state.cs = (struct hilum_segment){.limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B};
+	state.cs = (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = 0x08, .attributes = 0xC9B };
 	state.ds = state.es = state.fs = state.gs = state.ss = data;
-	state.tr = (struct hilum_segment){.limit = 0xFFFF, .attributes = 0x8B};
-	state.ldtr = (struct hilum_segment){.limit = 0xFFFF, .attributes = 0x82};
+	state.tr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x8B };
+	state.ldtr = (struct hilum_segment){ .limit = 0xFFFF, .attributes = 0x82 };
 	state.gpr[6] = DATA_GPA + n * half;
 	state.gpr[5] = DATA_GPA + (n + 1) * half;
 	state.gpr[7] = STATUS_GPA + 16 * n;
 	g->vcpu[n] = must("vCPU", hc(HC_VCPU_CREATE, g->vm, n, n % cores, 256));
-	must("state", hc(HC_VCPU_SET_STATE, g->vcpu[n], &state, HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_EVENTS));
+	must("state",
+	     hc(HC_VCPU_SET_STATE, g->vcpu[n], &state, HILUM_STATE_GPR | HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_EVENTS));
 	must("run", hc(HC_VCPU_RUN, g->vcpu[n]));
 }
 
 static void make_guest(unsigned n, uint64_t limit)
 {
-	struct hilum_vm_config config = {.flags = HILUM_VM_WAIT_MEMORY, .name = "moving"};
+	struct hilum_vm_config config = { .flags = HILUM_VM_WAIT_MEMORY, .name = "moving" };
 	struct guest *g = &guests[n];
 
 	g->vm = must("VM", hc(HC_VM_CREATE, HOST, &config));
@@ -128,12 +129,14 @@ static void share_pages(unsigned turn)
 	for (unsigned n = 0; n < LARGE; n++)
 		for (uint64_t page = 0; page < PAGES; page += HILUM_DIGEST_PAGES_MAX) {
 			uint64_t since = service_tsc();
-			must("digest", timed(0, hc(HC_MEMORY_DIGEST, guests[n].memory, page * PAGE, HILUM_DIGEST_PAGES_MAX, &digests[n][page]), since));
+			must("digest",
+			     timed(0, hc(HC_MEMORY_DIGEST, guests[n].memory, page * PAGE, HILUM_DIGEST_PAGES_MAX, &digests[n][page]),
+			           since));
 		}
 	for (uint64_t i = 0; i < PAGES && shares - before < MERGES_MAX; i++) {
 		uint64_t page = (i + turn * 97) % PAGES;
 		share_page(turn & 1, page < 8 ? page + 8 : page - 8, turn & 1, page); /* a page of the same kind of its own, */
-		share_page(0, page, 1, page);					       /* and the other guest's */
+		share_page(0, page, 1, page);                                         /* and the other guest's */
 	}
 }
 
@@ -143,7 +146,8 @@ static void move_pages(unsigned turn)
 
 	for (uint64_t at = 0; at < BYTES; at += PIECE) {
 		uint64_t since = service_tsc();
-		int64_t moved = timed(2, hc(HC_MEMORY_MOVE, guests[n].memory, at, HILUM_MOVE_LEAVE, (turn & 1ull) << 30 | HILUM_MOVE_ORDER_MAX), since);
+		int64_t moved = timed(
+			2, hc(HC_MEMORY_MOVE, guests[n].memory, at, HILUM_MOVE_LEAVE, (turn & 1ull) << 30 | HILUM_MOVE_ORDER_MAX), since);
 		moves += moved > 0 ? (unsigned)moved : 0;
 		since = service_tsc();
 		moved = n == LARGE ? timed(2, hc(HC_MEMORY_MOVE, guests[n].memory, at, HILUM_MOVE_GATHER, 0), since) : 0;
@@ -189,25 +193,25 @@ static void change_frames(void)
 		move_pages(turn);
 		pause_ms(10);
 		if (turn % 16 == 0)
-			service_log("moving: turn %u, rounds %u %u %u, %u pages shared, %u frames moved", turn, rounds_of(0), rounds_of(1), rounds_of(LARGE),
-				    shares, moves);
+			service_log("moving: turn %u, rounds %u %u %u, %u pages shared, %u frames moved", turn, rounds_of(0), rounds_of(1),
+			            rounds_of(LARGE), shares, moves);
 		least = UINT32_MAX;
 		for (unsigned n = 0; n <= LARGE; n++)
 			least = rounds_of(n) < least ? rounds_of(n) : least;
 	}
 	failed += least < ROUNDS || shares < SHARES || moves == 0 || gathers == 0 || busy != 0;
-	service_log("moving: %u turns, %u rounds: %u pages shared, %lu frames saved at most, %u frames moved, %u blocks made", turn, least, shares,
-		    (unsigned long)most_saved, moves, gathers);
-	service_log("moving: at most %lu, %lu, %lu us for %u digests, a merge, a move", (unsigned long)(service_tsc_to_ns(most_tsc[0]) / 1000),
-		    (unsigned long)(service_tsc_to_ns(most_tsc[1]) / 1000), (unsigned long)(service_tsc_to_ns(most_tsc[2]) / 1000),
-		    HILUM_DIGEST_PAGES_MAX);
+	service_log("moving: %u turns, %u rounds: %u pages shared, %lu frames saved at most, %u frames moved, %u blocks made", turn, least,
+	            shares, (unsigned long)most_saved, moves, gathers);
+	service_log("moving: at most %lu, %lu, %lu us for %u digests, a merge, a move",
+	            (unsigned long)(service_tsc_to_ns(most_tsc[0]) / 1000), (unsigned long)(service_tsc_to_ns(most_tsc[1]) / 1000),
+	            (unsigned long)(service_tsc_to_ns(most_tsc[2]) / 1000), HILUM_DIGEST_PAGES_MAX);
 }
 
 /* A guest that may have no more frames stops where it needs one, says where, and goes on when it may. */
 static void want_memory(void)
 {
-	struct hilum_vm_status status = {0};
-	struct hilum_memory_status memory = {0};
+	struct hilum_vm_status status = { 0 };
+	struct hilum_memory_status memory = { 0 };
 
 	make_guest(HUNGRY, LIMIT_BYTES);
 	for (unsigned i = 0; i < 5000 && status.memory_stops != (1u << VCPUS) - 1; i++) {
@@ -216,9 +220,9 @@ static void want_memory(void)
 	}
 	must("memory status", hc(HC_MEMORY_STATUS, guests[HUNGRY].memory, &memory));
 	service_log("moving: vCPUs %#lx want memory at %#lx, %lu KiB are there, state %u", (unsigned long)status.memory_stops,
-		    (unsigned long)status.memory_gpa, (unsigned long)(memory.resident_bytes >> 10), status.state);
+	            (unsigned long)status.memory_gpa, (unsigned long)(memory.resident_bytes >> 10), status.state);
 	failed += status.memory_gpa < DATA_GPA || status.memory_gpa >= DATA_END || memory.resident_bytes != LIMIT_BYTES ||
-		  status.state != HILUM_VM_RUNNING;
+	          status.state != HILUM_VM_RUNNING;
 	must("limit", hc(HC_MEMORY_LIMIT, guests[HUNGRY].memory, 0));
 	for (unsigned v = 0; v < VCPUS; v++) {
 		must("pause", hc(HC_VCPU_PAUSE, guests[HUNGRY].vcpu[v]));

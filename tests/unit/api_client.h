@@ -49,13 +49,13 @@ static void client_consumed(void *ctx, size_t count)
 	client->consumed += count;
 }
 
-static const struct http_transport client_transport = {client_write, client_finish, client_consumed};
+static const struct http_transport client_transport = { client_write, client_finish, client_consumed };
 
 static inline bool client_open_from(struct client *client, uint8_t last)
 {
-	uint8_t peer[16] = {[10] = 0xFF, [11] = 0xFF, [12] = 10, [15] = last};
+	uint8_t peer[16] = { [10] = 0xFF, [11] = 0xFF, [12] = 10, [15] = last };
 
-	*client = (struct client){.got = malloc(CLIENT_BYTES + 1), .room = CLIENT_BYTES};
+	*client = (struct client){ .got = malloc(CLIENT_BYTES + 1), .room = CLIENT_BYTES };
 	client->got[0] = '\0';
 	client->conn = http_open(&client_transport, client, peer, client_now_ns);
 	if (client->conn == NULL)
@@ -104,7 +104,7 @@ static inline void client_clear(struct client *client)
 /* A frame of a WebSocket's client, of at most 65535 bytes. */
 static inline void client_send_frame(struct client *client, unsigned first, const void *payload, size_t count)
 {
-	static const uint8_t mask[4] = {0x11, 0x22, 0x33, 0x44};
+	static const uint8_t mask[4] = { 0x11, 0x22, 0x33, 0x44 };
 	uint8_t *frame = malloc(count + 8), *at = frame;
 
 	*at++ = (uint8_t)first;
@@ -123,8 +123,8 @@ static inline void client_send_frame(struct client *client, unsigned first, cons
 	free(frame);
 }
 
-#define CLIENT_UPGRADE                                                                                                               \
-	"Host: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n"                          \
+#define CLIENT_UPGRADE \
+	"Host: h\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n" \
 	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 #endif

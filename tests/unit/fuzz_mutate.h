@@ -13,7 +13,10 @@ struct fuzz_seed {
 	const char *bytes;
 	size_t count;
 };
-#define FUZZ_SEED(text) {text, sizeof(text) - 1}
+#define FUZZ_SEED(text) \
+	{ \
+		text, sizeof(text) - 1 \
+	}
 
 static uint64_t fuzz_state = 88172645463325252ull;
 
@@ -27,7 +30,8 @@ static uint32_t fuzz_random(void)
 
 static size_t fuzz_change_byte(uint8_t *data, size_t size)
 {
-	static const uint8_t likely[] = "{}[]\",:\\\r\n \0\x80\xFF" "0195-+.eaATtx%?/\x01\x02\x03\x7F";
+	static const uint8_t likely[] = "{}[]\",:\\\r\n \0\x80\xFF"
+					"0195-+.eaATtx%?/\x01\x02\x03\x7F";
 
 	if (size != 0)
 		data[fuzz_random() % size] = fuzz_random() % 4 == 0 ? (uint8_t)fuzz_random() : likely[fuzz_random() % (sizeof(likely) - 1)];

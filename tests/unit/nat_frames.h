@@ -69,8 +69,7 @@ static inline unsigned packet_make(uint8_t *ip, const struct nat_tuple *t, uint8
 	}
 	if (t->protocol == NET_IP_UDP)
 		net_put16(l4 + 4, (uint16_t)bytes);
-	net_put16(l4 + csum_at(t->protocol),
-		  plain_csum(l4, bytes, t->protocol == NAT_ICMP ? 0 : pseudo_sum(ip, bytes)));
+	net_put16(l4 + csum_at(t->protocol), plain_csum(l4, bytes, t->protocol == NAT_ICMP ? 0 : pseudo_sum(ip, bytes)));
 	return 20 + bytes;
 }
 
@@ -78,10 +77,9 @@ static inline void frame_finish(struct frame *f, unsigned bytes)
 {
 	uint32_t head = bytes < NET_HEAD_BYTES ? bytes : NET_HEAD_BYTES;
 
-	f->segment[0] = (struct io_segment){f->bytes, head};
-	f->segment[1] = (struct io_segment){f->bytes + head, bytes - head};
-	f->frame =
-		(struct net_frame){.segment = f->segment, .segments = bytes > head ? 2 : 1, .bytes = bytes};
+	f->segment[0] = (struct io_segment){ f->bytes, head };
+	f->segment[1] = (struct io_segment){ f->bytes + head, bytes - head };
+	f->frame = (struct net_frame){ .segment = f->segment, .segments = bytes > head ? 2 : 1, .bytes = bytes };
 }
 
 static inline void frame_ethernet(struct frame *f, const uint8_t *to, const uint8_t *from, uint16_t type)
@@ -92,8 +90,7 @@ static inline void frame_ethernet(struct frame *f, const uint8_t *to, const uint
 }
 
 /* flags: TCP's, or ICMP's type. */
-static inline void frame_make(struct frame *f, const uint8_t *to, const uint8_t *from, struct nat_tuple t,
-			      uint8_t flags, unsigned data)
+static inline void frame_make(struct frame *f, const uint8_t *to, const uint8_t *from, struct nat_tuple t, uint8_t flags, unsigned data)
 {
 	frame_ethernet(f, to, from, NET_TYPE_IP4);
 	frame_finish(f, 14 + packet_make(f->bytes + 14, &t, flags, data));
@@ -101,8 +98,8 @@ static inline void frame_make(struct frame *f, const uint8_t *to, const uint8_t 
 
 /* An ICMP error from `source` to `target` that quotes what `about` is, with 8 bytes behind its header and all
  * checksums. */
-static inline void frame_make_error(struct frame *f, const uint8_t *to, const uint8_t *from, uint32_t source,
-				    uint32_t target, const struct nat_tuple *about, uint8_t flags)
+static inline void frame_make_error(struct frame *f, const uint8_t *to, const uint8_t *from, uint32_t source, uint32_t target,
+                                    const struct nat_tuple *about, uint8_t flags)
 {
 	uint8_t *ip = f->bytes + 14, *icmp = ip + 20;
 	unsigned quoted = packet_make(icmp + 8, about, flags, 20);

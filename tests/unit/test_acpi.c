@@ -38,7 +38,7 @@ static void complain(const char *name, const char *what)
 	snprintf(complaints + n, sizeof(complaints) - n, "%s: %s\n", name, what);
 }
 
-static const struct acpi_access access_hooks = {map, complain};
+static const struct acpi_access access_hooks = { map, complain };
 
 static int reset(void **state)
 {
@@ -67,7 +67,7 @@ static uint8_t *table(hpa_t base, const char *signature, size_t bytes)
 
 	assert_non_null(t);
 	memcpy(t, signature, 4);
-	memcpy(t + 4, &(uint32_t){(uint32_t)bytes}, 4);
+	memcpy(t + 4, &(uint32_t){ (uint32_t)bytes }, 4);
 	tables[table_count].base = base;
 	tables[table_count].bytes = bytes;
 	tables[table_count++].data = t;
@@ -90,18 +90,18 @@ static void put(uint8_t *t, size_t at, uint64_t value, size_t bytes)
 static uint8_t *make_madt(hpa_t base)
 {
 	static const uint8_t entries[] = {
-		0, 8,  0,    0, 1,    0, 0,    0,				/* core 0 */
-		0, 8,  1,    3, 1,    0, 0,    0,				/* APIC id 3 */
-		0, 8,  2,    4, 0,    0, 0,    0,				/* disabled */
-		0, 8,  3,    5, 2,    0, 0,    0,				/* online capable only */
-		9, 16, 0,    0, 0x2C, 1, 0,    0,    1,	   0, 0, 0, 9, 0, 0, 0, /* x2APIC id 300 */
-		9, 16, 0,    0, 3,    0, 0,    0,    1,	   0, 0, 0, 1, 0, 0, 0, /* id 3 again */
-		1, 12, 7,    0, 0,    0, 0xC0, 0xFE, 0,	   0, 0, 0,		/* IOAPIC */
-		2, 10, 0,    0, 2,    0, 0,    0,    0,	   0,			/* IRQ 0 -> GSI 2 */
-		2, 10, 0,    3, 23,   0, 0,    0,    0x0F, 0,			/* IRQ 3 -> GSI 23 */
-		2, 10, 1,    5, 9,    0, 0,    0,    0,	   0,			/* of another bus */
-		2, 10, 0,    16, 9,   0, 0,    0,    0,	   0,			/* no ISA interrupt */
-		4, 6,  0xFF, 0, 0,    1,					/* LINT1 NMI */
+		0, 8,  0,    0,  1,    0, 0,    0,                               /* core 0 */
+		0, 8,  1,    3,  1,    0, 0,    0,                               /* APIC id 3 */
+		0, 8,  2,    4,  0,    0, 0,    0,                               /* disabled */
+		0, 8,  3,    5,  2,    0, 0,    0,                               /* online capable only */
+		9, 16, 0,    0,  0x2C, 1, 0,    0,    1,    0, 0, 0, 9, 0, 0, 0, /* x2APIC id 300 */
+		9, 16, 0,    0,  3,    0, 0,    0,    1,    0, 0, 0, 1, 0, 0, 0, /* id 3 again */
+		1, 12, 7,    0,  0,    0, 0xC0, 0xFE, 0,    0, 0, 0,             /* IOAPIC */
+		2, 10, 0,    0,  2,    0, 0,    0,    0,    0,                   /* IRQ 0 -> GSI 2 */
+		2, 10, 0,    3,  23,   0, 0,    0,    0x0F, 0,                   /* IRQ 3 -> GSI 23 */
+		2, 10, 1,    5,  9,    0, 0,    0,    0,    0,                   /* of another bus */
+		2, 10, 0,    16, 9,    0, 0,    0,    0,    0,                   /* no ISA interrupt */
+		4, 6,  0xFF, 0,  0,    1,                                        /* LINT1 NMI */
 	};
 	uint8_t *t = table(base, "APIC", 44 + sizeof(entries));
 
@@ -129,7 +129,7 @@ static void acpi_parse_madt__mixed_entries__usable_cores_once(void **state)
 
 static void acpi_parse_madt__entry_length_0_1_or_beyond_end__invalid(void **state)
 {
-	static const uint8_t lengths[] = {0, 1, 9, 255};
+	static const uint8_t lengths[] = { 0, 1, 9, 255 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lengths); i++) {
@@ -143,7 +143,7 @@ static void acpi_parse_madt__entry_length_0_1_or_beyond_end__invalid(void **stat
 
 static void acpi_parse_madt__entry_shorter_than_its_type__invalid(void **state)
 {
-	static const uint8_t types[] = {0, 1, 9};
+	static const uint8_t types[] = { 0, 1, 9 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(types); i++) {
@@ -161,7 +161,7 @@ static void acpi_parse_madt__more_cores_than_room__counted(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < CPU_MAX + 5; i++) {
-		uint8_t e[8] = {0, 8, 0, (uint8_t)i, 1, 0, 0, 0};
+		uint8_t e[8] = { 0, 8, 0, (uint8_t)i, 1, 0, 0, 0 };
 
 		memcpy(t + 44 + 8 * i, e, 8);
 	}
@@ -172,7 +172,7 @@ static void acpi_parse_madt__more_cores_than_room__counted(void **state)
 
 static uint8_t *make_fadt(hpa_t base, size_t bytes)
 {
-	uint8_t whole[276] = {0}, *t = table(base, "FACP", bytes);
+	uint8_t whole[276] = { 0 }, *t = table(base, "FACP", bytes);
 
 	put(whole, 40, 0x5000, 4);
 	put(whole, 46, 9, 2);
@@ -253,7 +253,7 @@ static uint8_t rsdp[36];
 
 static void make_machine(void)
 {
-	static const hpa_t entries[] = {MADT_AT, FADT_AT, DMAR_AT};
+	static const hpa_t entries[] = { MADT_AT, FADT_AT, DMAR_AT };
 	uint8_t *x = table(XSDT_AT, "XSDT", 36 + sizeof(entries));
 
 	for (size_t i = 0; i < 3; i++)
@@ -310,7 +310,7 @@ static void acpi_scan__malformed_contents__nothing_of_them_kept(void **state)
 
 static void acpi_scan__impossible_length__named_and_skipped(void **state)
 {
-	static const uint32_t lengths[] = {0, 35, 1u << 21, UINT32_MAX};
+	static const uint32_t lengths[] = { 0, 35, 1u << 21, UINT32_MAX };
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
@@ -402,8 +402,7 @@ int main(void)
 		cmocka_unit_test_setup(acpi_scan__entry_points_nowhere__complaint_and_the_rest, reset),
 		cmocka_unit_test_setup(acpi_scan__bad_rsdp__invalid, reset),
 		cmocka_unit_test_setup(acpi_scan__bad_extended_checksum__falls_back_to_rsdt, reset),
-		cmocka_unit_test_setup(acpi_scan__random_damage_with_right_checksums__never_reads_outside,
-				       reset),
+		cmocka_unit_test_setup(acpi_scan__random_damage_with_right_checksums__never_reads_outside, reset),
 	};
 	int failed = cmocka_run_group_tests_name("acpi", tests, NULL, NULL);
 

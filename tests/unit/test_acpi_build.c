@@ -1,7 +1,7 @@
 /*
  * The guest's ACPI tables: structure and checksums, and the AML as iasl sees it.
- * UNIT_SOURCES: drivers-vm/control/acpi_build.c drivers-vm/control/acpi_dsdt.c drivers-vm/control/acpi_cpus.c drivers-vm/control/acpi_wdat.c
- * UNIT_SOURCES: drivers-vm/control/aml.c drivers-vm/control/s5.c
+ * UNIT_SOURCES: drivers-vm/control/acpi_build.c drivers-vm/control/acpi_dsdt.c drivers-vm/control/acpi_cpus.c
+ * drivers-vm/control/acpi_wdat.c UNIT_SOURCES: drivers-vm/control/aml.c drivers-vm/control/s5.c
  */
 #define _GNU_SOURCE
 #include <stdarg.h>
@@ -24,7 +24,7 @@ static size_t image_bytes;
 
 static void build(uint32_t vcpus, bool serial)
 {
-	const struct acpi_platform platform = {.vcpus = vcpus, .serial = serial};
+	const struct acpi_platform platform = { .vcpus = vcpus, .serial = serial };
 
 	memset(image, 0xCC, sizeof(image));
 	image_bytes = acpi_build_tables(&platform, image, sizeof(image));
@@ -34,7 +34,7 @@ static void build(uint32_t vcpus, bool serial)
 /* With processors that may come, and a watchdog. */
 static void build_more(uint32_t vcpus, uint32_t most)
 {
-	const struct acpi_platform platform = {.vcpus = vcpus, .vcpus_max = most, .watchdog = true, .serial = true};
+	const struct acpi_platform platform = { .vcpus = vcpus, .vcpus_max = most, .watchdog = true, .serial = true };
 
 	memset(image, 0xCC, sizeof(image));
 	image_bytes = acpi_build_tables(&platform, image, sizeof(image));
@@ -179,8 +179,8 @@ static void acpi_build_tables__sleep_type__is_found_by_the_scan_for_it(void **st
 
 static void acpi_build_tables__too_little_room__returns_zero(void **state)
 {
-	const struct acpi_platform platform = {.vcpus = 2, .serial = true};
-	const struct acpi_platform nobody = {.vcpus = 0};
+	const struct acpi_platform platform = { .vcpus = 2, .serial = true };
+	const struct acpi_platform nobody = { .vcpus = 0 };
 
 	(void)state;
 	build(2, true);
@@ -203,13 +203,13 @@ static void aml_end__every_length__is_encoded_in_the_fewest_bytes(void **state)
 		uint8_t lead;
 		unsigned bytes;
 	} cases[] = {
-		{0, 0x05, 1},	 {58, 0x3F, 1},	  {59, 0x41, 2}, /* the name takes four */
-		{4089, 0x4F, 2}, {4090, 0x81, 3}, {70000, 0x87, 3},
+		{ 0, 0x05, 1 },    { 58, 0x3F, 1 },   { 59, 0x41, 2 }, /* the name takes four */
+		{ 4089, 0x4F, 2 }, { 4090, 0x81, 3 }, { 70000, 0x87, 3 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct aml_writer w = {.base = image, .bytes = sizeof(image)};
+		struct aml_writer w = { .base = image, .bytes = sizeof(image) };
 		size_t mark = aml_begin_scope(&w, "ABCD");
 
 		aml_put_zeros(&w, cases[i].content);
@@ -279,7 +279,7 @@ static void acpi_build_tables__processors_that_may_come__are_named_and_not_enabl
 	assert_int_equal(read32(madt + 44 + 4), 1);
 	assert_int_equal(read32(madt + 44 + 8 + 4), 2); /* online capable */
 	assert_int_equal(read32(madt + 44 + 16 + 4), 2);
-	assert_int_equal(madt[44 + 24], 1);	/* the IOAPIC, ... */
+	assert_int_equal(madt[44 + 24], 1);     /* the IOAPIC, ... */
 	assert_int_equal(madt[44 + 24 + 2], 3); /* ... with an id behind theirs */
 	assert_non_null(memmem(image, image_bytes, "N002", 4));
 	assert_null(memmem(image, image_bytes, "N003", 4));
@@ -301,8 +301,8 @@ static void acpi_build_tables__watchdog__each_entry_is_one_of_its_registers(void
 
 static void acpi_build_tables__channels__have_a_window_above_the_ram(void **state)
 {
-	const struct acpi_platform platform = {.vcpus = 1, .serial = true, .channel_base = 0x540000000, .channel_bytes = 0x80000000};
-	const uint64_t window[] = {0x540000000, 0x5BFFFFFFF};
+	const struct acpi_platform platform = { .vcpus = 1, .serial = true, .channel_base = 0x540000000, .channel_bytes = 0x80000000 };
+	const uint64_t window[] = { 0x540000000, 0x5BFFFFFFF };
 
 	(void)state;
 	image_bytes = acpi_build_tables(&platform, image, sizeof(image));

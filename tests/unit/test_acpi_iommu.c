@@ -27,22 +27,22 @@ static enum status parse(parser fn, const uint8_t *entries, size_t bytes)
 	free(t);
 	return status;
 }
-#define DMAR(...) parse(acpi_parse_dmar, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
-#define IVRS(...) parse(acpi_parse_ivrs, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define DMAR(...) parse(acpi_parse_dmar, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
+#define IVRS(...) parse(acpi_parse_ivrs, (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
-#define U64(low32) (low32)&0xFF, (low32) >> 8 & 0xFF, (low32) >> 16 & 0xFF, (low32) >> 24 & 0xFF, 0, 0, 0, 0
-#define DRHD(bytes, segment, base) 0, 0, bytes, 0, 0, 0, segment, 0, U64(base)
+#define U64(low32)                        (low32) & 0xFF, (low32) >> 8 & 0xFF, (low32) >> 16 & 0xFF, (low32) >> 24 & 0xFF, 0, 0, 0, 0
+#define DRHD(bytes, segment, base)        0, 0, bytes, 0, 0, 0, segment, 0, U64(base)
 #define RMRR(bytes, segment, first, last) 1, 0, bytes, 0, 0, 0, segment, 0, U64(first), U64(last)
 
 static void acpi_parse_dmar__units_and_scopes__ioapic_and_reserved_memory_found(void **state)
 {
 	(void)state;
 	assert_int_equal(DMAR(DRHD(40, 0, 0xFED90000u), 3, 8, 0, 0, 7, 0xF0, 0x1F, 0, /* IOAPIC 7 is f0:1f.0 */
-			      1, 8, 0, 0, 0, 0, 4, 0,					/* an endpoint */
-			      2, 8, 0, 0, 0, 0, 1, 0,					/* a bridge */
-			      DRHD(16, 1, 0xFED91000u),					/* of segment 1 */
-			      RMRR(32, 0, 0x7B800000u, 0x7B8FFFFFu), 1, 8, 0, 0, 0, 0, 0x14, 0),
-			 STATUS_OK);
+	                      1, 8, 0, 0, 0, 0, 4, 0,                                 /* an endpoint */
+	                      2, 8, 0, 0, 0, 0, 1, 0,                                 /* a bridge */
+	                      DRHD(16, 1, 0xFED91000u),                               /* of segment 1 */
+	                      RMRR(32, 0, 0x7B800000u, 0x7B8FFFFFu), 1, 8, 0, 0, 0, 0, 0x14, 0),
+	                 STATUS_OK);
 	assert_int_equal(info.iommu_count, 2);
 	assert_int_equal(info.iommus[0].base, 0xFED90000);
 	assert_int_equal(info.iommus[1].segment, 1);
@@ -83,12 +83,12 @@ static void acpi_parse_dmar__impossible_lengths__invalid(void **state)
 	assert_int_equal(DMAR(9, 0, 5, 0), STATUS_INVALID);
 	assert_int_equal(DMAR(9, 0, 4), STATUS_INVALID);
 	assert_int_equal(DMAR(9, 0, 4, 0, 9), STATUS_INVALID);
-	assert_int_equal(DMAR(0, 0, 8, 0, 0, 0, 0, 0), STATUS_INVALID);			     /* DRHD cut short */
-	assert_int_equal(DMAR(1, 0, 8, 0, 0, 0, 0, 0), STATUS_INVALID);			     /* RMRR */
+	assert_int_equal(DMAR(0, 0, 8, 0, 0, 0, 0, 0), STATUS_INVALID);                           /* DRHD cut short */
+	assert_int_equal(DMAR(1, 0, 8, 0, 0, 0, 0, 0), STATUS_INVALID);                           /* RMRR */
 	assert_int_equal(DMAR(DRHD(24, 0, 0xFED90000u), 3, 0, 0, 0, 7, 0, 0, 0), STATUS_INVALID); /* scope of none */
 	assert_int_equal(DMAR(DRHD(24, 0, 0xFED90000u), 3, 9, 0, 0, 7, 0, 0, 0), STATUS_INVALID); /* beyond it */
-	assert_int_equal(DMAR(DRHD(22, 0, 0xFED90000u), 3, 6, 0, 0, 7, 0), STATUS_INVALID);	     /* no path */
-	assert_int_equal(DMAR(DRHD(16, 0, 0xFED90800u)), STATUS_INVALID);			     /* base */
+	assert_int_equal(DMAR(DRHD(22, 0, 0xFED90000u), 3, 6, 0, 0, 7, 0), STATUS_INVALID);       /* no path */
+	assert_int_equal(DMAR(DRHD(16, 0, 0xFED90800u)), STATUS_INVALID);                         /* base */
 	assert_int_equal(DMAR(DRHD(16, 0, 0u)), STATUS_INVALID);
 }
 
@@ -98,7 +98,7 @@ static void acpi_parse_dmar__more_units_than_room__invalid(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i <= ACPI_IOMMUS_MAX; i++) {
-		const uint8_t one[] = {DRHD(16, 0, 0xFED00000u + i * 0x1000u)};
+		const uint8_t one[] = { DRHD(16, 0, 0xFED00000u + i * 0x1000u) };
 
 		memcpy(many + 16 * i, one, 16);
 	}
@@ -107,21 +107,19 @@ static void acpi_parse_dmar__more_units_than_room__invalid(void **state)
 	assert_int_equal(parse(acpi_parse_dmar, many, sizeof(many)), STATUS_INVALID);
 }
 
-#define IVHD(type, bytes, base) type, 0, bytes, 0, 2, 0, 0x40, 0, U64(base), 0, 0, 0, 0, 0, 0, 0, 0
-#define IVHD_MORE		0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
-#define IVMD(type, first, last, start, length)                                                               \
-	type, 8, 32, 0, first, 0, last, 0, 0, 0, 0, 0, 0, 0, 0, 0, U64(start), U64(length)
+#define IVHD(type, bytes, base)                type, 0, bytes, 0, 2, 0, 0x40, 0, U64(base), 0, 0, 0, 0, 0, 0, 0, 0
+#define IVHD_MORE                              0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+#define IVMD(type, first, last, start, length) type, 8, 32, 0, first, 0, last, 0, 0, 0, 0, 0, 0, 0, 0, 0, U64(start), U64(length)
 
 static void acpi_parse_ivrs__one_unit_in_three_forms__counted_once(void **state)
 {
 	(void)state;
-	assert_int_equal(IVRS(IVHD(0x10, 36, 0xFD200000u), 2, 8, 0, 0,  /* a device */
-			      0x48, 0, 0, 0, 9, 0xA0, 0, 1,		/* IOAPIC 9 is 00:14.0 */
-			      IVHD(0x11, 40, 0xFD200000u), IVHD_MORE,	/* */
-			      IVHD(0x40, 66, 0xFD200000u), IVHD_MORE,	/* with an ACPI device of 4 letters */
-			      0xF0, 0, 0, 0, 'A', 'M', 'D', 'I', '0', '0', '2', '0', 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 'a',
-			      'b', 'c', 'd'),
-			 STATUS_OK);
+	assert_int_equal(IVRS(IVHD(0x10, 36, 0xFD200000u), 2, 8, 0, 0, /* a device */
+	                      0x48, 0, 0, 0, 9, 0xA0, 0, 1,            /* IOAPIC 9 is 00:14.0 */
+	                      IVHD(0x11, 40, 0xFD200000u), IVHD_MORE,  /* */
+	                      IVHD(0x40, 66, 0xFD200000u), IVHD_MORE,  /* with an ACPI device of 4 letters */
+	                      0xF0, 0, 0, 0, 'A', 'M', 'D', 'I', '0', '0', '2', '0', 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 'a', 'b', 'c', 'd'),
+	                 STATUS_OK);
 	assert_int_equal(info.iommu_count, 1);
 	assert_int_equal(info.iommus[0].base, 0xFD200000);
 	assert_int_equal(info.iommus[0].rid, 2);
@@ -134,8 +132,8 @@ static void acpi_parse_ivrs__reserved_memory__for_one_some_or_all(void **state)
 {
 	(void)state;
 	assert_int_equal(IVRS(IVMD(0x21, 0x18, 0, 0x7F000000u, 0x1000u), IVMD(0x22, 0x20, 0x27, 0x7F001000u, 0x2000u),
-			      IVMD(0x20, 5, 6, 0x7F003000u, 0x1000u), IVMD(0x21, 1, 1, 0x7F000000u, 0x800u)),
-			 STATUS_OK);
+	                      IVMD(0x20, 5, 6, 0x7F003000u, 0x1000u), IVMD(0x21, 1, 1, 0x7F000000u, 0x800u)),
+	                 STATUS_OK);
 	assert_int_equal(info.reserved_count, 3);
 	assert_int_equal(info.iommu_skipped, 1);
 	assert_int_equal(info.reserved[0].first_rid << 16 | info.reserved[0].last_rid, 0x180018);

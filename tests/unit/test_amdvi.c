@@ -8,7 +8,7 @@
 /* clang-format on */
 #include "tests/unit/fake_iommu/iommu_model.h"
 
-static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}};
+static const struct nested_pt_format npt = { .table = 7, .leaf = { 0, 5, 0, 7, 0, 5, 0, 7 } };
 
 /* Device table entries and interrupt entries that a unit has read. */
 static struct {
@@ -170,11 +170,11 @@ static void boot(void)
 {
 	static struct acpi_info acpi;
 
-	acpi = (struct acpi_info){.ivrs = {1, 48},
-				  .iommu_count = 2,
-				  .iommus = {{.base = UNIT_BASE, .rid = 2}, {.base = UNIT_BASE + 0x1000, .segment = 1, .rid = 2}},
-				  .reserved_count = 1,
-				  .reserved = {{0xFC000000, 0xFC000FFF, 0xE8, 0xEA}}};
+	acpi = (struct acpi_info){ .ivrs = { 1, 48 },
+		                   .iommu_count = 2,
+		                   .iommus = { { .base = UNIT_BASE, .rid = 2 }, { .base = UNIT_BASE + 0x1000, .segment = 1, .rid = 2 } },
+		                   .reserved_count = 1,
+		                   .reserved = { { 0xFC000000, 0xFC000FFF, 0xE8, 0xEA } } };
 	set_reg(0, 0x30, 1u << 6, 8);
 	iommu_init(&acpi, 0);
 }
@@ -296,7 +296,7 @@ static void bind_irq__message__comes_to_the_core_from_that_requester_only(void *
 
 static void put_event(unsigned at, uint64_t low, uint64_t address)
 {
-	uint64_t base = reg(0, 0x10) & 0x000FFFFFFFFFF000ull, event[2] = {low, address};
+	uint64_t base = reg(0, 0x10) & 0x000FFFFFFFFFF000ull, event[2] = { low, address };
 
 	memcpy(fake_ram + base + 16 * at, event, sizeof(event));
 	set_reg(0, 0x2018, 16 * ((at + 1) % 256), 8);

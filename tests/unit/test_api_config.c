@@ -24,7 +24,7 @@ static char problems[4096];
 static const struct toml_value *parse_n(const char *text, size_t length)
 {
 	char *exact = malloc(length == 0 ? 1 : length);
-	struct toml_arena arena = {.bytes = json_measure(text, length)};
+	struct toml_arena arena = { .bytes = json_measure(text, length) };
 	const struct toml_value *value;
 
 	memcpy(exact, text, length);
@@ -45,11 +45,63 @@ static const struct toml_value *parse(const char *text)
 static void json_parse__no_json__is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", " ", "{", "}", "[", "{]", "[}", "{\"a\"}", "{\"a\":}", "{\"a\" 1}", "{\"a\":1,}", "{,}", "[1,]", "[,1]", "[1 2]",
-		"{\"a\":1 \"b\":2}", "{a:1}", "{1:2}", "{\"a\":1}}", "1 2", "{\"a\":1}x", "tru", "nul", "True", "01", "-", "+1", "1.", ".5",
-		"1e", "0x1", "NaN", "'a'", "\"a", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\udc00x\"", "\"\\ud800\\u0041\"",
-		"\"\x01\"", "\"\xff\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "{\"a\":1,\"a\":2}", "[null]", "null", "{\"a\":[1}]", "[[]",
-		"{\"a\":1,\"b\"}", "[\"a\":1]", "{\"a\":\"b\":1}", "\xEF\xBB\xBF{}", "// x\n{}", "[1]]", ":", ",", "{\"a\",\"b\"}",
+		"",
+		" ",
+		"{",
+		"}",
+		"[",
+		"{]",
+		"[}",
+		"{\"a\"}",
+		"{\"a\":}",
+		"{\"a\" 1}",
+		"{\"a\":1,}",
+		"{,}",
+		"[1,]",
+		"[,1]",
+		"[1 2]",
+		"{\"a\":1 \"b\":2}",
+		"{a:1}",
+		"{1:2}",
+		"{\"a\":1}}",
+		"1 2",
+		"{\"a\":1}x",
+		"tru",
+		"nul",
+		"True",
+		"01",
+		"-",
+		"+1",
+		"1.",
+		".5",
+		"1e",
+		"0x1",
+		"NaN",
+		"'a'",
+		"\"a",
+		"\"\\x\"",
+		"\"\\u12\"",
+		"\"\\ud800\"",
+		"\"\\udc00x\"",
+		"\"\\ud800\\u0041\"",
+		"\"\x01\"",
+		"\"\xff\"",
+		"\"\xc0\x80\"",
+		"\"\xed\xa0\x80\"",
+		"{\"a\":1,\"a\":2}",
+		"[null]",
+		"null",
+		"{\"a\":[1}]",
+		"[[]",
+		"{\"a\":1,\"b\"}",
+		"[\"a\":1]",
+		"{\"a\":\"b\":1}",
+		"\xEF\xBB\xBF{}",
+		"// x\n{}",
+		"[1]]",
+		":",
+		",",
+		"{\"a\",\"b\"}",
 	};
 
 	(void)state;
@@ -86,7 +138,7 @@ static void json_parse__values__as_they_are(void **state)
 
 static void json_parse__numbers_that_are_no_integer__are_floats(void **state)
 {
-	static const char *const floats[] = {"[9223372036854775808]", "[1.5]", "[1e3]", "[-0.0E+1]"};
+	static const char *const floats[] = { "[9223372036854775808]", "[1.5]", "[1e3]", "[-0.0E+1]" };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(floats) / sizeof(floats[0]); i++) {
@@ -138,8 +190,8 @@ static void ignore(void *ctx, const char *message)
 
 static unsigned read_json(const char *text, size_t length, struct config_vm *vm)
 {
-	const struct config_report report = {.problem = collect};
-	struct toml_arena arena = {.bytes = config_json_arena_bytes(text, length)};
+	const struct config_report report = { .problem = collect };
+	struct toml_arena arena = { .bytes = config_json_arena_bytes(text, length) };
 
 	free(memory);
 	arena.base = memory = malloc(arena.bytes);
@@ -149,7 +201,7 @@ static unsigned read_json(const char *text, size_t length, struct config_vm *vm)
 
 static void write(const struct config_vm *vm, struct text *text)
 {
-	struct json_out json = {.text = text};
+	struct json_out json = { .text = text };
 
 	text_clear(text);
 	config_write_json(&json, vm);
@@ -158,8 +210,10 @@ static void write(const struct config_vm *vm, struct text *text)
 
 static const char every_key[] =
 	"[[vm]]\nname = 'web'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'a \"b\" \\ \u20ac'\nmemory = '1536M'\nprefault = false\n"
-	"hugepages = false\nvcpus = 3\nweight = 7\ncpus = '0-2,5,62-63'\ncap = 150\nreservation = 20\nserial = false\nconsole = 'virtio'\ndebug_exit = 0xf4\n"
-	"debug_crash = 0xf5\nrng = true\nballoon = '4K'\nmemory_max = '1G'\nmemory_min = '4K'\nshare = true\ntenant = 'x'\npacked = true\nprofile = 'bare'\non_poweroff = 'restart'\non_reboot = 'destroy'\n"
+	"hugepages = false\nvcpus = 3\nweight = 7\ncpus = '0-2,5,62-63'\ncap = 150\nreservation = 20\nserial = false\nconsole = "
+	"'virtio'\ndebug_exit = 0xf4\n"
+	"debug_crash = 0xf5\nrng = true\nballoon = '4K'\nmemory_max = '1G'\nmemory_min = '4K'\nshare = true\ntenant = 'x'\npacked = "
+	"true\nprofile = 'bare'\non_poweroff = 'restart'\non_reboot = 'destroy'\n"
 	"on_crash = 'coredump-restart'\nvcpus_max = 5\nwatchdog = 'wdat'\non_watchdog = 'inject-nmi'\nautostart = false\n"
 	"[[vm.disk]]\nmodule = 'm'\nreadonly = true\nserial = 's'\npartition = 128\nnum_queues = 8\niops = 5\nbandwidth = '1Gb/s'\n"
 	"[[vm.disk]]\ndevice = '00:04.0'\npartlabel = 'l\u00e9'\n"
@@ -170,8 +224,8 @@ static const char every_key[] =
 
 static void read_toml(const char *text, struct config *config, void **toml_memory)
 {
-	const struct config_report report = {.error = ignore};
-	struct toml_arena arena = {.bytes = CONFIG_ARENA_BYTES(strlen(text))};
+	const struct config_report report = { .error = ignore };
+	struct toml_arena arena = { .bytes = CONFIG_ARENA_BYTES(strlen(text)) };
 
 	arena.base = *toml_memory = malloc(arena.bytes);
 	assert_int_equal(config_read("f", text, strlen(text), &arena, &report, config), 0);
@@ -193,7 +247,7 @@ static void assert_same_disk(const struct config_disk *a, const struct config_di
 	assert_same_text(a->partlabel, b->partlabel);
 	assert_same_text(a->partuuid, b->partuuid);
 	assert_true(a->readonly == b->readonly && a->partition == b->partition && a->num_queues == b->num_queues && a->iops == b->iops &&
-		    a->bandwidth == b->bandwidth);
+	            a->bandwidth == b->bandwidth);
 }
 
 static void assert_same_nic(const struct config_nic *a, const struct config_nic *b)
@@ -204,7 +258,7 @@ static void assert_same_nic(const struct config_nic *a, const struct config_nic 
 	assert_memory_equal(a->ip4, b->ip4, sizeof(a->ip4));
 	assert_memory_equal(a->ip6, b->ip6, sizeof(a->ip6));
 	assert_true(a->vlan == b->vlan && a->trunk == b->trunk && a->spoof == b->spoof && a->offload == b->offload && a->ip4s == b->ip4s &&
-		    a->ip6s == b->ip6s && a->rate == b->rate && a->mtu == b->mtu && a->num_queues == b->num_queues);
+	            a->ip6s == b->ip6s && a->rate == b->rate && a->mtu == b->mtu && a->num_queues == b->num_queues);
 }
 
 static void assert_same_vm(const struct config_vm *a, const struct config_vm *b)
@@ -219,7 +273,7 @@ static void assert_same_vm(const struct config_vm *a, const struct config_vm *b)
 	assert_true(a->debug_exit == b->debug_exit && a->debug_crash == b->debug_crash && a->profile == b->profile);
 	assert_true(a->on_poweroff == b->on_poweroff && a->on_reboot == b->on_reboot && a->on_crash == b->on_crash);
 	assert_true(a->vcpus_max == b->vcpus_max && a->watchdog == b->watchdog && a->on_watchdog == b->on_watchdog &&
-		    a->autostart == b->autostart);
+	            a->autostart == b->autostart);
 	assert_true(a->packed == b->packed && a->rng == b->rng && a->balloon_bytes == b->balloon_bytes);
 	assert_true(a->memory_max == b->memory_max && a->memory_min == b->memory_min && a->share == b->share);
 	assert_same_text(a->tenant, b->tenant);
@@ -233,7 +287,7 @@ static void assert_same_vm(const struct config_vm *a, const struct config_vm *b)
 
 static void go_round(const char *toml)
 {
-	struct text text = {0}, again = {0};
+	struct text text = { 0 }, again = { 0 };
 	static struct config config;
 	struct config_vm vm;
 	void *toml_memory;
@@ -273,12 +327,13 @@ static void config_read_json__wrong_value__names_its_field(void **state)
 	assert_problem("{\"kernel\":\"k\",\"memory\":\"3M\"}", "memory: \"3M\" is not a multiple of 2M between 2M and 1T\n");
 	assert_problem("{\"kernel\":\"k\",\"memory\":3000000}", "memory: 3000000 is not a multiple of 2M between 2M and 1T\n");
 	assert_problem("{\"kernel\":\"k\",\"memory\":-1}", "memory: -1 is not a multiple of 2M between 2M and 1T\n");
-	assert_problem("{\"kernel\":\"k\",\"disk\":[{\"module\":\"m\"},{\"module\":7}]}", "disk[1].module: must be a string, not an integer\n");
+	assert_problem("{\"kernel\":\"k\",\"disk\":[{\"module\":\"m\"},{\"module\":7}]}",
+	               "disk[1].module: must be a string, not an integer\n");
 	assert_problem("{\"kernel\":\"k\",\"disk\":[{}]}", "disk[0]: needs one of module and device\n");
 	assert_problem("{\"kernel\":\"k\",\"disk\":[1]}", "disk: must be a table, [[vm.disk]]\n");
 	assert_problem("{\"kernel\":\"k\",\"nic\":[{},{\"mut\":1500}]}", "nic[1].mut: unknown key (did you mean mtu?)\n");
 	assert_problem("{\"kernel\":\"k\",\"nic\":[{\"mac\":\"02:00:00:00:00:01\"},{\"mac\":\"02:00:00:00:00:01\"}]}",
-		       "nic: VM \"web\" has a card with the same address: give this one another mac\n");
+	               "nic: VM \"web\" has a card with the same address: give this one another mac\n");
 	assert_problem("{\"memroy\":\"2M\"}", "memroy: unknown key (did you mean memory?)\nkernel: missing\n");
 	assert_problem("{\"name\":\"other\",\"kernel\":\"k\"}", "name: is not \"web\"\n");
 	assert_problem("{\"name\":7,\"kernel\":\"k\"}", "name: must be a string, not an integer\n");
@@ -314,8 +369,8 @@ static void config_read_json__too_many_disks__is_refused(void **state)
 
 static void json_string__hostile_bytes__are_escaped(void **state)
 {
-	struct text text = {0};
-	struct json_out json = {.text = &text};
+	struct text text = { 0 };
+	struct json_out json = { .text = &text };
 
 	(void)state;
 	json_string(&json, "a\"\\\n\x1b[31m\x7f\xff\xc3\xa9\xed\xa0\x80z");
@@ -330,17 +385,17 @@ static void json_time__known_days__as_rfc_3339(void **state)
 		uint64_t seconds;
 		const char *text;
 	} days[] = {
-		{0, "\"1970-01-01T00:00:00Z\""},	    {951782400, "\"2000-02-29T00:00:00Z\""},
-		{951868799, "\"2000-02-29T23:59:59Z\""},    {951868800, "\"2000-03-01T00:00:00Z\""},
-		{1732190591, "\"2024-11-21T12:03:11Z\""},   {1735689599, "\"2024-12-31T23:59:59Z\""},
-		{4107542400, "\"2100-03-01T00:00:00Z\""},   {4107542399, "\"2100-02-28T23:59:59Z\""},
-		{18446744073, "\"2554-07-21T23:34:33Z\""},
+		{ 0, "\"1970-01-01T00:00:00Z\"" },           { 951782400, "\"2000-02-29T00:00:00Z\"" },
+		{ 951868799, "\"2000-02-29T23:59:59Z\"" },   { 951868800, "\"2000-03-01T00:00:00Z\"" },
+		{ 1732190591, "\"2024-11-21T12:03:11Z\"" },  { 1735689599, "\"2024-12-31T23:59:59Z\"" },
+		{ 4107542400, "\"2100-03-01T00:00:00Z\"" },  { 4107542399, "\"2100-02-28T23:59:59Z\"" },
+		{ 18446744073, "\"2554-07-21T23:34:33Z\"" },
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(days) / sizeof(days[0]); i++) {
-		struct text text = {0};
-		struct json_out json = {.text = &text};
+		struct text text = { 0 };
+		struct json_out json = { .text = &text };
 
 		json_time(&json, days[i].seconds * 1000000000u);
 		text_add(&text, "", 1);

@@ -13,12 +13,12 @@
 #include "drivers-vm/control/api/problem.h"
 #include "tests/unit/api_client.h"
 
-#define SECOND	  1000000000ull
+#define SECOND     1000000000ull
 #define MORE_STEPS 50u
 
 static unsigned begun, ended, noted;
 static char last_path[256];
-static struct text taken;	 /* what a WebSocket's client sent */
+static struct text taken;       /* what a WebSocket's client sent */
 static size_t take_most = 1000; /* bytes that the WebSocket's reader takes at once */
 static char to_send[64];
 static bool allowed = true, may_answer = true;
@@ -69,7 +69,7 @@ static size_t send_message(struct http_exchange *x, uint8_t *to, size_t size)
 
 void api_begin(struct http_exchange *x)
 {
-	static const struct http_socket stream = {.receive = receive, .send = send_message};
+	static const struct http_socket stream = { .receive = receive, .send = send_message };
 	const char *path = x->request.path;
 
 	begun++;
@@ -179,7 +179,7 @@ static void http_receive__pipelined__answered_in_order(void **state)
 
 	(void)state;
 	ask(&client, "GET /more HTTP/1.1\r\nHost: h\r\n\r\nPOST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc\r\n"
-		     "GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\nHost: h\r\n\r\n");
+	             "GET /last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /never HTTP/1.1\r\nHost: h\r\n\r\n");
 	const char *first = strstr(client.got, "49.99"), *second = strstr(client.got, "abc"), *third = strstr(client.got, "/last");
 
 	assert_true(first != NULL && second > first && third > second);
@@ -288,8 +288,9 @@ static void http_receive__too_many_or_long_headers__431(void **state)
 
 static void http_receive__chunked_body_cut_anywhere__is_read(void **state)
 {
-	static const char request[] = "POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nWiki\r\n"
-				      "6;ext=\"v\"\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\nGET /n HTTP/1.1\r\nHost: h\r\n\r\n";
+	static const char request[] =
+		"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: Chunked\r\n\r\n4\r\nWiki\r\n"
+		"6;ext=\"v\"\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\nGET /n HTTP/1.1\r\nHost: h\r\n\r\n";
 	struct client client;
 
 	(void)state;
@@ -526,11 +527,14 @@ static void http_wants_socket__something_missing__no_upgrade(void **state)
 {
 	(void)state;
 	assert_status("GET /socket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-		      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 200 ");
+	              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+	              "HTTP/1.1 200 ");
 	assert_status("GET /socket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n"
-		      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 200 ");
+	              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+	              "HTTP/1.1 200 ");
 	assert_status("GET /socket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-		      "Sec-WebSocket-Key: short\r\n\r\n", "HTTP/1.1 200 ");
+	              "Sec-WebSocket-Key: short\r\n\r\n",
+	              "HTTP/1.1 200 ");
 	assert_status("POST /socket HTTP/1.1\r\n" CLIENT_UPGRADE "\r\n", "HTTP/1.1 200 ");
 }
 
@@ -547,7 +551,10 @@ static void http_run_socket__fragments_with_a_ping_between__joined_and_answered(
 	assert_int_equal(taken.length, 13);
 	assert_memory_equal(taken.bytes, "one two three", 13);
 	assert_int_equal(client.count, 15);
-	assert_memory_equal(client.got, "\x8A\x0D" "are you there", 15);
+	assert_memory_equal(client.got,
+	                    "\x8A\x0D"
+	                    "are you there",
+	                    15);
 	client_clear(&client);
 	client_send_frame(&client, 0x88, "\x03\xE8", 2);
 	assert_closed_with(&client, 1000);
@@ -595,17 +602,17 @@ static void http_run_socket__violations__closed_with_their_code(void **state)
 		size_t count;
 		unsigned code;
 	} bad[] = {
-		{"\x82\x01x", 3, 1002},						   /* not masked */
-		{"\xC2\x81\0\0\0\0x", 7, 1002},					   /* a reserved bit */
-		{"\x83\x81\0\0\0\0x", 7, 1002},					   /* a reserved opcode */
-		{"\x8B\x81\0\0\0\0x", 7, 1002},					   /* a reserved control opcode */
-		{"\x09\x81\0\0\0\0x", 7, 1002},					   /* a control frame in fragments */
-		{"\x89\xFE\x00\x7E\0\0\0\0", 8, 1002},				   /* a control frame of 126 bytes */
-		{"\x80\x81\0\0\0\0x", 7, 1002},					   /* a continuation of nothing */
-		{"\x02\x81\0\0\0\0x\x82\x81\0\0\0\0x", 14, 1002},		   /* a message within a message */
-		{"\x81\x81\0\0\0\0x", 7, 1003},					   /* text */
-		{"\x82\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0\0\0\0", 14, 1009}, /* a length of 2^64 - 1 */
-		{"\x82\xFF\0\0\0\0\0\x20\0\0\0\0\0\0", 14, 1009},		   /* 2 MiB */
+		{ "\x82\x01x", 3, 1002 },                                         /* not masked */
+		{ "\xC2\x81\0\0\0\0x", 7, 1002 },                                 /* a reserved bit */
+		{ "\x83\x81\0\0\0\0x", 7, 1002 },                                 /* a reserved opcode */
+		{ "\x8B\x81\0\0\0\0x", 7, 1002 },                                 /* a reserved control opcode */
+		{ "\x09\x81\0\0\0\0x", 7, 1002 },                                 /* a control frame in fragments */
+		{ "\x89\xFE\x00\x7E\0\0\0\0", 8, 1002 },                          /* a control frame of 126 bytes */
+		{ "\x80\x81\0\0\0\0x", 7, 1002 },                                 /* a continuation of nothing */
+		{ "\x02\x81\0\0\0\0x\x82\x81\0\0\0\0x", 14, 1002 },               /* a message within a message */
+		{ "\x81\x81\0\0\0\0x", 7, 1003 },                                 /* text */
+		{ "\x82\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\0\0\0\0", 14, 1009 }, /* a length of 2^64 - 1 */
+		{ "\x82\xFF\0\0\0\0\0\x20\0\0\0\0\0\0", 14, 1009 },               /* 2 MiB */
 	};
 	struct client client;
 

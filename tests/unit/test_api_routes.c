@@ -39,9 +39,10 @@ static int ask_from(uint8_t peer, const char *line, const char *token, const cha
 	struct client client;
 	int status = 0;
 
-	snprintf(request, sizeof(request), "%s HTTP/1.1\r\nHost: h\r\n%s%s%sContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", line,
-		 token == NULL ? "" : "Authorization: Bearer ", token == NULL ? "" : token, token == NULL ? "" : "\r\n",
-		 body == NULL ? 0 : strlen(body), body == NULL ? "" : body);
+	snprintf(request, sizeof(request),
+	         "%s HTTP/1.1\r\nHost: h\r\n%s%s%sContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", line,
+	         token == NULL ? "" : "Authorization: Bearer ", token == NULL ? "" : token, token == NULL ? "" : "\r\n",
+	         body == NULL ? 0 : strlen(body), body == NULL ? "" : body);
 	if (!client_open_from(&client, peer))
 		fail_msg("no connection");
 	for (size_t at = 0, length = strlen(request); at < length; at += 8192)
@@ -187,7 +188,7 @@ static void authenticate__many_addresses_fail__who_has_not_failed_is_heard(void 
 
 static void auth_wait_seconds__one_network_of_ipv6__counts_as_one(void **state)
 {
-	uint8_t peer[16] = {0x20, 0x01, 0x0D, 0xB8};
+	uint8_t peer[16] = { 0x20, 0x01, 0x0D, 0xB8 };
 
 	(void)state;
 	for (unsigned i = 0; i < AUTH_PEER_BURST; i++) {
@@ -205,7 +206,7 @@ static void auth_wait_seconds__one_network_of_ipv6__counts_as_one(void **state)
 
 static void audit_add__flood_of_refusals__what_was_done_stays(void **state)
 {
-	struct audit_entry done = {.token = "first", .path = "/the-deed", .status = 200}, refused = {.status = 401}, entry;
+	struct audit_entry done = { .token = "first", .path = "/the-deed", .status = 200 }, refused = { .status = 401 }, entry;
 	uint64_t id = 0, before = audit_last_id(), refusals = 0;
 	bool found = false;
 
@@ -251,7 +252,8 @@ static void api_load_definitions__stored__defined_again(void **state)
 	assert_int_equal(vm.config->memory_bytes, 32u << 20);
 	assert_false(manager_find("broken", &vm));
 	for (; event_after(last, &event); last = event.id)
-		told |= strcmp(event.kind, "vm.invalid") == 0 && strcmp(event.name, "broken") == 0 && strstr(event.message, "memory: ") != NULL;
+		told |= strcmp(event.kind, "vm.invalid") == 0 && strcmp(event.name, "broken") == 0 &&
+		        strstr(event.message, "memory: ") != NULL;
 	assert_true(told);
 	assert_non_null(store_get("vm/broken", &bytes)); /* what a later version may understand is not thrown away */
 	store_remove("vm/broken");
@@ -305,8 +307,9 @@ static void take_json__token_withdrawn_meanwhile__401(void **state)
 	(void)state;
 	assert_int_equal(auth_create("brief", AUTH_ADMIN, token), AUTH_OK);
 	snprintf(head, sizeof(head),
-		 "PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: bearer %s\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n",
-		 token);
+	         "PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: bearer %s\r\nContent-Type: application/json\r\nContent-Length: "
+	         "20\r\n\r\n",
+	         token);
 	client_open(&client);
 	client_send(&client, head);
 	assert_true(http_is_busy(client.conn));
@@ -334,7 +337,7 @@ static void route_put_image__connection_lost__nothing_stays(void **state)
 
 	(void)state;
 	snprintf(head, sizeof(head),
-		 "PUT /api/v1/images/part HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\nabc", admin);
+	         "PUT /api/v1/images/part HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\nabc", admin);
 	client_open(&client);
 	client_send(&client, head);
 	assert_int_equal(count_images(), before + 1);
@@ -372,8 +375,9 @@ static void take_json__many_large_bodies_at_once__503_and_the_rest_is_served(voi
 	(void)state;
 	memset(piece, ' ', sizeof(piece));
 	snprintf(head, sizeof(head),
-		 "PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 131072\r\n\r\n",
-		 admin);
+	         "PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: "
+	         "131072\r\n\r\n",
+	         admin);
 	for (unsigned i = 0; i < 40; i++) {
 		client_open(&clients[i]);
 		client_send(&clients[i], head);

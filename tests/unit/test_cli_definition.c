@@ -38,8 +38,8 @@ static void definition_read__values_of_every_type__are_json_s(void **state)
 	(void)state;
 	assert_true(definition_read("f", text, strlen(text), &definitions));
 	check_json(definitions.vms,
-		   "[{\"b\":true,\"d\":\"2026-11-21\",\"disk\":[{},{\"m\":1}],\"f\":10.5,\"i\":-5,\"l\":[1,\"x\"],\"n\":\"inf\",\"name\":"
-		   "\"a\",\"t\":{\"k\":1}}]");
+	           "[{\"b\":true,\"d\":\"2026-11-21\",\"disk\":[{},{\"m\":1}],\"f\":10.5,\"i\":-5,\"l\":[1,\"x\"],\"n\":\"inf\",\"name\":"
+	           "\"a\",\"t\":{\"k\":1}}]");
 	definition_free(&definitions);
 }
 
@@ -76,21 +76,21 @@ static void definition_find_line__paths_of_any_form__stay_inside(void **state)
 		size_t index;
 		const char *field;
 		uint32_t line;
-	} cases[] = {{0, "memory", 3},
-		     {0, "kernel", 1},
-		     {0, "", 1},
-		     {1, "disk[0].module", 7},
-		     {1, "disk[0]", 6},
-		     {1, "disk[7].module", 6},
-		     {1, "nic[0].ip[1]", 11},
-		     {1, "nic[0].ip[", 9},
-		     {1, "nic[-1]", 8},
-		     {1, "[0]", 4},
-		     {1, "...", 4},
-		     {1, "disk[0]]", 6},
-		     {1, "name.x.y", 5},
-		     {2, "memory", 0},
-		     {1, "disk[99999999999999999999]", 6}};
+	} cases[] = { { 0, "memory", 3 },
+		      { 0, "kernel", 1 },
+		      { 0, "", 1 },
+		      { 1, "disk[0].module", 7 },
+		      { 1, "disk[0]", 6 },
+		      { 1, "disk[7].module", 6 },
+		      { 1, "nic[0].ip[1]", 11 },
+		      { 1, "nic[0].ip[", 9 },
+		      { 1, "nic[-1]", 8 },
+		      { 1, "[0]", 4 },
+		      { 1, "...", 4 },
+		      { 1, "disk[0]]", 6 },
+		      { 1, "name.x.y", 5 },
+		      { 2, "memory", 0 },
+		      { 1, "disk[99999999999999999999]", 6 } };
 	struct definitions definitions;
 
 	(void)state;
@@ -111,16 +111,17 @@ static void add_sample(struct sample_set *set, double seconds, const char *text)
 
 static void sample_rate__two_samples__have_what_happened_a_second(void **state)
 {
-	struct sample_set before = {0}, now = {0};
+	struct sample_set before = { 0 }, now = { 0 };
 	struct sample_rates rates;
 
 	(void)state;
 	add_sample(&before, 10, "{\"name\":\"b\",\"cpu_ns\":5}");
 	add_sample(&before, 10,
-		   "{\"name\":\"a\",\"cpu_ns\":1000000000,\"stats\":{\"vcpus\":[{\"exits\":{\"hlt\":5}}],\"disks\":[{\"read_bytes\":1}]}}");
+	           "{\"name\":\"a\",\"cpu_ns\":1000000000,\"stats\":{\"vcpus\":[{\"exits\":{\"hlt\":5}}],\"disks\":[{\"read_bytes\":1}]}}");
 	add_sample(&now, 12,
-		   "{\"name\":\"a\",\"cpu_ns\":4000000000,\"stats\":{\"vcpus\":[{\"ready_ns\":500000000,\"exits\":{\"hlt\":10,\"io\":4}},{\"exits\":{\"hlt\":1}}],"
-		   "\"disks\":[{\"read_bytes\":101},{\"read_bytes\":100}],\"nics\":[{\"rx_bytes\":8,\"tx_bytes\":6}]}}");
+	           "{\"name\":\"a\",\"cpu_ns\":4000000000,\"stats\":{\"vcpus\":[{\"ready_ns\":500000000,\"exits\":{\"hlt\":10,\"io\":4}},{"
+	           "\"exits\":{\"hlt\":1}}],"
+	           "\"disks\":[{\"read_bytes\":101},{\"read_bytes\":100}],\"nics\":[{\"rx_bytes\":8,\"tx_bytes\":6}]}}");
 	rates = sample_rate(&before, &now.samples[0]);
 	assert_true(rates.cpu_percent == 150 && rates.exits == 5 && rates.read_bytes == 100 && rates.write_bytes == 0);
 	assert_true(rates.rx_bytes == 4 && rates.tx_bytes == 3 && rates.steal_percent == 25);
@@ -130,7 +131,7 @@ static void sample_rate__two_samples__have_what_happened_a_second(void **state)
 
 static void sample_rate__counts_that_went_back_or_no_sample_before__is_zero(void **state)
 {
-	struct sample_set before = {0}, now = {0};
+	struct sample_set before = { 0 }, now = { 0 };
 	struct sample_rates rates;
 
 	(void)state;

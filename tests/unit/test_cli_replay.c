@@ -15,7 +15,7 @@
 static void check_replay(const char *in, size_t length, const char *expected)
 {
 	for (size_t piece = 1; piece <= length; piece++) {
-		struct replay replay = {0};
+		struct replay replay = { 0 };
 		uint8_t out[1024];
 		size_t used = 0;
 
@@ -60,11 +60,11 @@ static void replay_filter__what_a_terminal_only_shows__stays(void **state)
 static void replay_filter__questions__are_left_out(void **state)
 {
 	static const char *const questions[] = {
-		"\x1b[6n",	  "\x1b[?6n",	       "\x1b[5n",	  "\x1b[c",
-		"\x1b[>0c",	  "\x1b[=c",	       "\x1bZ",		  "\x05",
-		"\x1b[18t",	  "\x1b[21t",	       "\x1b[?1$p",	  "\x1b[>q",
-		"\x1b[?u",	  "\x1b[0x",	       "\x1b]52;c;?\x07", "\x1b]10;?\x1b\\",
-		"\x1bP$qm\x1b\\", "\x1bP+q544e\x1b\\", "\x1b[1$w",	  "\x1b_Gi=1,a=q;AAAA\x1b\\",
+		"\x1b[6n",        "\x1b[?6n",          "\x1b[5n",         "\x1b[c",
+		"\x1b[>0c",       "\x1b[=c",           "\x1bZ",           "\x05",
+		"\x1b[18t",       "\x1b[21t",          "\x1b[?1$p",       "\x1b[>q",
+		"\x1b[?u",        "\x1b[0x",           "\x1b]52;c;?\x07", "\x1b]10;?\x1b\\",
+		"\x1bP$qm\x1b\\", "\x1bP+q544e\x1b\\", "\x1b[1$w",        "\x1b_Gi=1,a=q;AAAA\x1b\\",
 	};
 	char in[64], out[64];
 

@@ -36,11 +36,11 @@ static void address_parse__what_people_write__is_the_same_place(void **state)
 	static const struct {
 		const char *text, *authority, *url;
 	} cases[] = {
-		{"10.0.0.1", "10.0.0.1:443", "https://10.0.0.1:443"},
-		{"HTTPS://Hilum.Local/", "hilum.local:443", "https://hilum.local:443"},
-		{"hilum.local:8443", "hilum.local:8443", "https://hilum.local:8443"},
-		{"https://[FD00::1]:8443/", "[fd00::1]:8443", "https://[fd00::1]:8443"},
-		{"[::1]", "[::1]:443", "https://[::1]:443"},
+		{ "10.0.0.1", "10.0.0.1:443", "https://10.0.0.1:443" },
+		{ "HTTPS://Hilum.Local/", "hilum.local:443", "https://hilum.local:443" },
+		{ "hilum.local:8443", "hilum.local:8443", "https://hilum.local:8443" },
+		{ "https://[FD00::1]:8443/", "[fd00::1]:8443", "https://[fd00::1]:8443" },
+		{ "[::1]", "[::1]:443", "https://[::1]:443" },
 	};
 
 	(void)state;
@@ -55,28 +55,28 @@ static void address_parse__what_people_write__is_the_same_place(void **state)
 
 static void address_parse__what_is_no_place__is_refused(void **state)
 {
-	static const char *const bad[] = {"",
-					  "http://a",
-					  "https://",
-					  "a:0",
-					  "a:65536",
-					  "a:",
-					  "a:80x",
-					  "a/b",
-					  "a b",
-					  "user@a",
-					  "-o",
-					  "[::1",
-					  "[]",
-					  "a?b",
-					  "a#b",
-					  "a\nb",
-					  "::1",
-					  "a:80:80",
-					  "[a]b",
-					  "a:99999999999",
-					  "https://https://a",
-					  "[::1]80"};
+	static const char *const bad[] = { "",
+		                           "http://a",
+		                           "https://",
+		                           "a:0",
+		                           "a:65536",
+		                           "a:",
+		                           "a:80x",
+		                           "a/b",
+		                           "a b",
+		                           "user@a",
+		                           "-o",
+		                           "[::1",
+		                           "[]",
+		                           "a?b",
+		                           "a#b",
+		                           "a\nb",
+		                           "::1",
+		                           "a:80:80",
+		                           "[a]b",
+		                           "a:99999999999",
+		                           "https://https://a",
+		                           "[::1]80" };
 	struct address address;
 	char *longest = malloc(400);
 
@@ -119,17 +119,17 @@ static void settings_parse__errors__are_said_with_file_and_line(void **state)
 	static const struct {
 		const char *text, *expected;
 	} cases[] = {
-		{"\nx = 1\n", "f:2: x: unknown key"},
-		{"[host.a]\nurl = 1\n", "f:2: url: must be a string"},
-		{"[host.a]\nurl = \"\"\n", "f:2: url: must be a string with something in it"},
-		{"[host.a]\nurl = \"a\\u0000b\"\n", "f:2: url: must be"},
-		{"[host.a]\ntoken = \"x\"\n", "f:1: a: has no url"},
-		{"[host.a]\nurl = \"http://a\"\n", "f:1: a: has no url"},
-		{"host = 1\n", "f:1: host: must be a table"},
-		{"[host]\na = 1\n", "f:2: a: must be a table"},
-		{"default = 1\n", "f:1: default: must be a string"},
-		{"default = \n", "f:1: column 11: "},
-		{"\"\\u001b\" = 1\n", "f:1: \\x1b: unknown key"},
+		{ "\nx = 1\n", "f:2: x: unknown key" },
+		{ "[host.a]\nurl = 1\n", "f:2: url: must be a string" },
+		{ "[host.a]\nurl = \"\"\n", "f:2: url: must be a string with something in it" },
+		{ "[host.a]\nurl = \"a\\u0000b\"\n", "f:2: url: must be" },
+		{ "[host.a]\ntoken = \"x\"\n", "f:1: a: has no url" },
+		{ "[host.a]\nurl = \"http://a\"\n", "f:1: a: has no url" },
+		{ "host = 1\n", "f:1: host: must be a table" },
+		{ "[host]\na = 1\n", "f:2: a: must be a table" },
+		{ "default = 1\n", "f:1: default: must be a string" },
+		{ "default = \n", "f:1: column 11: " },
+		{ "\"\\u001b\" = 1\n", "f:1: \\x1b: unknown key" },
 	};
 
 	(void)state;
@@ -142,9 +142,9 @@ static void settings_parse__errors__are_said_with_file_and_line(void **state)
 }
 
 static void check_choice(const struct settings *settings, const char *option, const char *host, const char *token, const char *url,
-			 const char *expected_token)
+                         const char *expected_token)
 {
-	struct cli_options options = {.host = option};
+	struct cli_options options = { .host = option };
 	struct target target;
 
 	host == NULL ? unsetenv("HILUM_HOST") : setenv("HILUM_HOST", host, 1);
@@ -162,7 +162,7 @@ static void settings_choose__options_environment_and_file__in_this_order(void **
 	static const char text[] = "default = \"lab\"\n[host.lab]\nurl = \"https://1.1.1.1\"\ntoken = \"" TOKEN
 				   "\"\n[host.other]\nurl = \"https://2.2.2.2:8443\"\n";
 	static const char second[] = "hilum_0000000000000000000000000000000000000000000";
-	struct settings settings, none = {0};
+	struct settings settings, none = { 0 };
 
 	(void)state;
 	assert_int_equal(settings_parse("f", text, strlen(text), &settings), CLI_OK);
@@ -220,8 +220,8 @@ static void known_hosts_remove__all_lines_of_one__leaves_the_rest(void **state)
 
 static void certificate_has_fingerprint__ways_to_write_it__are_the_same(void **state)
 {
-	struct certificate certificate = {.fingerprint = "sha256:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:"
-							 "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF"};
+	struct certificate certificate = { .fingerprint = "sha256:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:"
+		                                          "00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF" };
 
 	(void)state;
 	assert_true(certificate_has_fingerprint(&certificate, certificate.fingerprint));

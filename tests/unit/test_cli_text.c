@@ -38,8 +38,8 @@ static void text_safe__control_characters_and_marks_of_direction__are_written_ou
 	check_safe("a\0b", 3, false, "a\\x00b");
 	check_safe("\x7f", 1, false, "\\x7f");
 	check_safe("\xc2\x9b"
-		   "2J",
-		   4, false, "\\xc2\\x9b2J");
+	           "2J",
+	           4, false, "\\xc2\\x9b2J");
 	check_safe("\xe2\x80\xae", 3, false, "\\xe2\\x80\\xae");
 	check_safe("\xef\xbb\xbf", 3, false, "\\xef\\xbb\\xbf");
 	check_safe("a\n\tb", 4, false, "a\\x0a\\x09b");
@@ -64,7 +64,9 @@ static void text_fit__longer_and_shorter__have_the_columns(void **state)
 		const char *text;
 		size_t columns;
 		const char *expected;
-	} cases[] = {{"abc", 5, "abc  "}, {"abc", 2, "ab"}, {"", 2, "  "}, {"\xc3\xbc\xc3\xb6x", 2, "\xc3\xbc\xc3\xb6"}, {"a", 0, ""}};
+	} cases[] = {
+		{ "abc", 5, "abc  " }, { "abc", 2, "ab" }, { "", 2, "  " }, { "\xc3\xbc\xc3\xb6x", 2, "\xc3\xbc\xc3\xb6" }, { "a", 0, "" }
+	};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -80,14 +82,14 @@ static void text_format_bytes__sizes__have_the_largest_unit_that_fits(void **sta
 	static const struct {
 		uint64_t bytes;
 		const char *expected;
-	} cases[] = {{0, "0 B"},
-		     {1023, "1023 B"},
-		     {1024, "1 KiB"},
-		     {1536, "1.5 KiB"},
-		     {512ull << 20, "512 MiB"},
-		     {(1ull << 30) - 1, "1023 MiB"},
-		     {(10ull << 30) + (1ull << 29), "10.5 GiB"},
-		     {UINT64_MAX, "15.9 EiB"}};
+	} cases[] = { { 0, "0 B" },
+		      { 1023, "1023 B" },
+		      { 1024, "1 KiB" },
+		      { 1536, "1.5 KiB" },
+		      { 512ull << 20, "512 MiB" },
+		      { (1ull << 30) - 1, "1023 MiB" },
+		      { (10ull << 30) + (1ull << 29), "10.5 GiB" },
+		      { UINT64_MAX, "15.9 EiB" } };
 	char text[24];
 
 	(void)state;
@@ -102,8 +104,8 @@ static void text_format_short__any_value__has_at_most_five_columns(void **state)
 	static const struct {
 		double value;
 		const char *expected;
-	} cases[] = {{0, "0"},	     {-5, "0"},	     {999.4, "999"},	  {999.6, "1.0K"},
-		     {1536, "1.5K"}, {10230, "10K"}, {536870912, "512M"}, {1e18, "888P"}};
+	} cases[] = { { 0, "0" },       { -5, "0" },      { 999.4, "999" },      { 999.6, "1.0K" },
+		      { 1536, "1.5K" }, { 10230, "10K" }, { 536870912, "512M" }, { 1e18, "888P" } };
 	char text[16];
 
 	(void)state;
@@ -135,7 +137,8 @@ static void text_format_duration__days__come_first(void **state)
 static void text_parse_size__what_is_no_size__is_refused(void **state)
 {
 	static const char *const bad[] = {
-		"", "K", "-1", "+1", " 1", "1 K", "1k", "1KB", "1.5G", "99999999999999999999", "18014398509481984K", "0x10"};
+		"", "K", "-1", "+1", " 1", "1 K", "1k", "1KB", "1.5G", "99999999999999999999", "18014398509481984K", "0x10"
+	};
 	uint64_t size = 7;
 
 	(void)state;
@@ -179,16 +182,16 @@ static void table_print__cells_of_any_width__are_in_columns(void **state)
 	char *text;
 
 	(void)state;
-	table_init(&table, (const char *const[]){"Name", ">Size", "State", NULL});
-	table_add_row(&table, (const char *[]){"a-long-name", "1 B", "running"});
-	table_add_row(&table, (const char *[]){"\xc3\xbc\x1b", "1023 MiB", NULL});
-	table_add_row(&table, (const char *[]){"", "", "x"});
+	table_init(&table, (const char *const[]){ "Name", ">Size", "State", NULL });
+	table_add_row(&table, (const char *[]){ "a-long-name", "1 B", "running" });
+	table_add_row(&table, (const char *[]){ "\xc3\xbc\x1b", "1023 MiB", NULL });
+	table_add_row(&table, (const char *[]){ "", "", "x" });
 	text = print_table(&table);
 	assert_string_equal(text, " Name              Size   State\n"
-				  "-----------------------------------\n"
-				  " a-long-name        1 B   running\n"
-				  " \xc3\xbc\\x1b         1023 MiB   -\n"
-				  " -                    -   x\n");
+	                          "-----------------------------------\n"
+	                          " a-long-name        1 B   running\n"
+	                          " \xc3\xbc\\x1b         1023 MiB   -\n"
+	                          " -                    -   x\n");
 	free(text);
 	table_free(&table);
 }
@@ -199,7 +202,7 @@ static void table_print__no_rows__has_titles(void **state)
 	char *text;
 
 	(void)state;
-	table_init(&table, (const char *const[]){"Name", "State", NULL});
+	table_init(&table, (const char *const[]){ "Name", "State", NULL });
 	text = print_table(&table);
 	assert_string_equal(text, " Name   State\n---------------\n");
 	free(text);

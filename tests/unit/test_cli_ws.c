@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
+static const uint8_t mask[4] = { 0x37, 0xfa, 0x21, 0x3d };
 
 static void ws_encode_frame__the_rfcs_example__is_the_same(void **state)
 {
-	static const uint8_t expected[] = {0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58}; /* section 5.7 */
+	static const uint8_t expected[] = { 0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58 }; /* section 5.7 */
 	uint8_t out[5 + WS_HEADER_MAX];
 
 	(void)state;
@@ -30,7 +30,7 @@ static void ws_encode_frame__each_form_of_length__is_the_shortest(void **state)
 		size_t length;
 		uint8_t second;
 		size_t header;
-	} cases[] = {{0, 0x80, 6}, {125, 0xfd, 6}, {126, 0xfe, 8}, {65535, 0xfe, 8}, {65536, 0xff, 14}};
+	} cases[] = { { 0, 0x80, 6 }, { 125, 0xfd, 6 }, { 126, 0xfe, 8 }, { 65535, 0xfe, 8 }, { 65536, 0xff, 14 } };
 	uint8_t *bytes = calloc(1, 65536), *out = malloc(65536 + WS_HEADER_MAX);
 
 	(void)state;
@@ -53,13 +53,13 @@ static void ws_decode_header__complete_headers__are_read(void **state)
 		int used;
 		struct ws_header expected;
 	} cases[] = {
-		{{0x82, 0x05}, false, 2, {WS_BINARY, true, 5}},
-		{{0x01, 0x00}, false, 2, {WS_TEXT, false, 0}},
-		{{0x80, 0x7d}, true, 2, {WS_CONTINUATION, true, 125}},
-		{{0x89, 0x7d}, true, 2, {WS_PING, true, 125}},
-		{{0x82, 0x7e, 0x00, 0x7e}, false, 4, {WS_BINARY, true, 126}},
-		{{0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0}, false, 10, {WS_BINARY, true, 65536}},
-		{{0x82, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, false, 10, {WS_BINARY, true, INT64_MAX}},
+		{ { 0x82, 0x05 }, false, 2, { WS_BINARY, true, 5 } },
+		{ { 0x01, 0x00 }, false, 2, { WS_TEXT, false, 0 } },
+		{ { 0x80, 0x7d }, true, 2, { WS_CONTINUATION, true, 125 } },
+		{ { 0x89, 0x7d }, true, 2, { WS_PING, true, 125 } },
+		{ { 0x82, 0x7e, 0x00, 0x7e }, false, 4, { WS_BINARY, true, 126 } },
+		{ { 0x82, 0x7f, 0, 0, 0, 0, 0, 1, 0, 0 }, false, 10, { WS_BINARY, true, 65536 } },
+		{ { 0x82, 0x7f, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff }, false, 10, { WS_BINARY, true, INT64_MAX } },
 	};
 
 	(void)state;
@@ -81,17 +81,17 @@ static void ws_decode_header__what_no_server_may_send__is_refused(void **state)
 		uint8_t bytes[10];
 		bool fragmented;
 	} cases[] = {
-		{{0xc2, 0x00}, false}, /* a reserved bit */
-		{{0x82, 0x80}, false}, /* masked */
-		{{0x83, 0x00}, false}, /* unknown opcodes */
-		{{0x8b, 0x00}, false},
-		{{0x80, 0x00}, false},		   /* a continuation of nothing */
-		{{0x82, 0x00}, true},		   /* a message within a message */
-		{{0x09, 0x00}, false},		   /* a control frame in parts */
-		{{0x88, 0x7e, 0x00, 0x7e}, false}, /* and one that is too long */
-		{{0x82, 0x7e, 0x00, 0x7d}, false}, /* forms longer than needed */
-		{{0x82, 0x7f, 0, 0, 0, 0, 0, 0, 0xff, 0xff}, false},
-		{{0x82, 0x7f, 0x80, 0, 0, 0, 0, 0, 0, 0}, false}, /* the highest bit */
+		{ { 0xc2, 0x00 }, false }, /* a reserved bit */
+		{ { 0x82, 0x80 }, false }, /* masked */
+		{ { 0x83, 0x00 }, false }, /* unknown opcodes */
+		{ { 0x8b, 0x00 }, false },
+		{ { 0x80, 0x00 }, false },             /* a continuation of nothing */
+		{ { 0x82, 0x00 }, true },              /* a message within a message */
+		{ { 0x09, 0x00 }, false },             /* a control frame in parts */
+		{ { 0x88, 0x7e, 0x00, 0x7e }, false }, /* and one that is too long */
+		{ { 0x82, 0x7e, 0x00, 0x7d }, false }, /* forms longer than needed */
+		{ { 0x82, 0x7f, 0, 0, 0, 0, 0, 0, 0xff, 0xff }, false },
+		{ { 0x82, 0x7f, 0x80, 0, 0, 0, 0, 0, 0, 0 }, false }, /* the highest bit */
 	};
 
 	(void)state;
@@ -102,8 +102,8 @@ static void ws_decode_header__what_no_server_may_send__is_refused(void **state)
 	}
 }
 
-#define ANSWER(upgrade, connection, accept, more)                                                                                          \
-	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: " upgrade "\r\nConnection: " connection "\r\nSec-WebSocket-Accept: " accept          \
+#define ANSWER(upgrade, connection, accept, more) \
+	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: " upgrade "\r\nConnection: " connection "\r\nSec-WebSocket-Accept: " accept \
 	"\r\n" more "\r\n"
 #define ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" /* section 1.3, of the nonce's key below */
 
@@ -113,14 +113,14 @@ static void ws_accept_check__the_rfcs_example_and_variations__only_the_right_one
 		const char *text;
 		bool right;
 	} cases[] = {
-		{ANSWER("websocket", "Upgrade", ACCEPT, ""), true},
-		{ANSWER("WebSocket", "keep-alive, upgrade", "\t " ACCEPT " ", "Server: x\r\n"), true},
-		{ANSWER("websocket", "Upgrade", "t3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""), false},
-		{ANSWER("websocket", "close", ACCEPT, ""), false},
-		{ANSWER("h2c", "Upgrade", ACCEPT, ""), false},
-		{ANSWER("websocket", "Upgrade", ACCEPT, "Sec-WebSocket-Extensions: permessage-deflate\r\n"), false},
-		{"HTTP/1.1 101 x\r\n\r\n", false},
-		{"", false},
+		{ ANSWER("websocket", "Upgrade", ACCEPT, ""), true },
+		{ ANSWER("WebSocket", "keep-alive, upgrade", "\t " ACCEPT " ", "Server: x\r\n"), true },
+		{ ANSWER("websocket", "Upgrade", "t3pPLMBiTxaQ9kYGzzhZRbK+xOo=", ""), false },
+		{ ANSWER("websocket", "close", ACCEPT, ""), false },
+		{ ANSWER("h2c", "Upgrade", ACCEPT, ""), false },
+		{ ANSWER("websocket", "Upgrade", ACCEPT, "Sec-WebSocket-Extensions: permessage-deflate\r\n"), false },
+		{ "HTTP/1.1 101 x\r\n\r\n", false },
+		{ "", false },
 	};
 
 	(void)state;
@@ -151,10 +151,10 @@ static void ws_accept_content_length__odd_values__are_zero(void **state)
 	static const struct {
 		const char *text;
 		size_t expected;
-	} cases[] = {{"HTTP/1.1 409 x\r\ncontent-length:  17 \r\n\r\n", 17},
-		     {"HTTP/1.1 409 x\r\nContent-Length: -1\r\n\r\n", 0},
-		     {"HTTP/1.1 409 x\r\nContent-Length: 99999999999\r\n\r\n", 0},
-		     {"HTTP/1.1 409 x\r\nX-Content-Length: 5\r\n\r\n", 0}};
+	} cases[] = { { "HTTP/1.1 409 x\r\ncontent-length:  17 \r\n\r\n", 17 },
+		      { "HTTP/1.1 409 x\r\nContent-Length: -1\r\n\r\n", 0 },
+		      { "HTTP/1.1 409 x\r\nContent-Length: 99999999999\r\n\r\n", 0 },
+		      { "HTTP/1.1 409 x\r\nX-Content-Length: 5\r\n\r\n", 0 } };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -12,10 +12,10 @@
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 
-#define MIB    0x100000ull
-#define PIECE  0x200000ull
-#define PAGES  0x40000ull /* of a GiB */
-#define PIECES 32u
+#define MIB          0x100000ull
+#define PIECE        0x200000ull
+#define PAGES        0x40000ull /* of a GiB */
+#define PIECES       32u
 #define GIB_RANGE(n) ((uint64_t)(n) << 30 | 18)
 
 struct gib {
@@ -128,14 +128,14 @@ static int setup(void **state)
 	memset(left, 0, sizeof(left));
 	memset(gathered, 0, sizeof(gathered));
 	for (unsigned i = 1; i < 3; i++) {
-		config[i] = (struct config_vm){.memory_bytes = PIECES * PIECE, .hugepages = i == 1};
+		config[i] = (struct config_vm){ .memory_bytes = PIECES * PIECE, .hugepages = i == 1 };
 		config[i].nic_count = i == 1;
-		guests[i] = (struct guest){.config = &config[i], .made = true, .memory = 200 + i};
+		guests[i] = (struct guest){ .config = &config[i], .made = true, .memory = 200 + i };
 	}
-	gibs[0] = (struct gib){PAGES / 2, PAGES / 4, PAGES / 4};
-	gibs[1] = (struct gib){PAGES * 3 / 4, PAGES / 4, 0};
-	gibs[2] = (struct gib){PAGES, 0, 0};
-	gibs[3] = (struct gib){PAGES / 4, PAGES * 3 / 4, 0};
+	gibs[0] = (struct gib){ PAGES / 2, PAGES / 4, PAGES / 4 };
+	gibs[1] = (struct gib){ PAGES * 3 / 4, PAGES / 4, 0 };
+	gibs[2] = (struct gib){ PAGES, 0, 0 };
+	gibs[3] = (struct gib){ PAGES / 4, PAGES * 3 / 4, 0 };
 	answer = 512;
 	stays = 0;
 	return 0;
@@ -175,7 +175,7 @@ static void compact_run__a_page_stays__another_range_is_left(void **state)
 {
 	(void)state;
 	stays = 1;
-	gibs[3] = (struct gib){PAGES / 2, PAGES / 2, 0};
+	gibs[3] = (struct gib){ PAGES / 2, PAGES / 2, 0 };
 	assert_true(compact_start("a test"));
 	run();
 	assert_int_equal(left_range, GIB_RANGE(3));
@@ -206,7 +206,7 @@ static void compact_run__a_guest_ends_meanwhile__its_memory_is_not_touched(void 
 {
 	(void)state;
 	assert_true(compact_start("a test"));
-	guests[1] = (struct guest){0};
+	guests[1] = (struct guest){ 0 };
 	run();
 	assert_int_equal(count(left, 1, 0), PIECES);
 	assert_int_equal(count(left, 2, 1), PIECES);
@@ -217,7 +217,7 @@ static void compact_for__enough_is_free_in_large_blocks__nothing_happens(void **
 	(void)state;
 	compact_for(64 * MIB);
 	assert_int_equal(compact_run(), 0);
-	compact_for(1ull << 40); /* can never be: it comes back all the same */
+	compact_for(1ull << 40);                /* can never be: it comes back all the same */
 	assert_int_equal(count(left, 2, 0), 0); /* also by ranges that are smaller than what is free */
 	assert_int_equal(left_range, 3ull << 30 | 16);
 }

@@ -1,10 +1,10 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c drivers-vm/control/config_api.c drivers-vm/control/config_address.c
- * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
- * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
- * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c
+ * drivers-vm/control/config_api.c drivers-vm/control/config_address.c UNIT_SOURCES: drivers-vm/control/config_suggest.c
+ * drivers-vm/control/guest_map.c UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c UNIT_SOURCES:
+ * drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,13 +32,13 @@ static void collect(void *ctx, const char *message)
 
 static unsigned read_text(const char *text)
 {
-	const struct config_report report = {.error = collect};
+	const struct config_report report = { .error = collect };
 	size_t bytes = CONFIG_ARENA_BYTES(strlen(text));
 	struct toml_arena arena;
 
 	free(arena_memory);
 	arena_memory = malloc(bytes);
-	arena = (struct toml_arena){.base = arena_memory, .bytes = bytes};
+	arena = (struct toml_arena){ .base = arena_memory, .bytes = bytes };
 	messages[0] = '\0';
 	return config_read("hilum.toml", text, strlen(text), &arena, &report, &config);
 }
@@ -95,12 +95,14 @@ static void config_read__every_key__is_stored(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\ncore_scheduling = true\n"
-			  "driver_restarts = 3\nwatchdog = 60\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
-			  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\ncap = 6400\nreservation = 150\nserial = false\nconsole = 'virtio'\n"
-			  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
-			  "'destroy'\n"
-			  "on_crash = 'restart'\n"),
+		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = "
+	                  "'a'\ncore_scheduling = true\n"
+	                  "driver_restarts = 3\nwatchdog = 60\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = "
+	                  "'6G'\n"
+	                  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\ncap = 6400\nreservation = 150\nserial = false\nconsole = 'virtio'\n"
+	                  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
+	                  "'destroy'\n"
+	                  "on_crash = 'restart'\n"),
 		0);
 	const struct config_vm *vm = &config.vm[0];
 
@@ -133,27 +135,22 @@ static void config_read__every_key__is_stored(void **state)
 static void config_read__unknown_key__names_line_and_suggests(void **state)
 {
 	(void)state;
-	assert_one_error(read_vm("memroy = '1G'\n"),
-			 "hilum.toml:4: vm.memroy: unknown key (did you mean memory?)");
+	assert_one_error(read_vm("memroy = '1G'\n"), "hilum.toml:4: vm.memroy: unknown key (did you mean memory?)");
 	assert_one_error(read_vm("\ncpu = 2\n"), "hilum.toml:5: vm.cpu: unknown key (did you mean cpus?)");
 	assert_one_error(read_vm("vcpu = 2\n"), "hilum.toml:4: vm.vcpu: unknown key (did you mean vcpus?)");
 	assert_one_error(read_vm("colour = 2\n"), "hilum.toml:4: vm.colour: unknown key");
 	assert_one_error(read_text("[hylum]\n"), "hilum.toml:1: hylum: unknown key (did you mean hilum?)");
 	assert_one_error(read_text("[hilum]\nallow_no_immu = true"),
-			 "hilum.toml:2: hilum.allow_no_immu: unknown key (did you mean allow_no_iommu?)");
+	                 "hilum.toml:2: hilum.allow_no_immu: unknown key (did you mean allow_no_iommu?)");
 }
 
 static void config_read__wrong_type__says_what_it_must_be(void **state)
 {
 	(void)state;
-	assert_one_error(read_vm("memory = 256\n"),
-			 "hilum.toml:4: vm.memory: must be a string, not an integer");
-	assert_one_error(read_vm("vcpus = '2'\n"),
-			 "hilum.toml:4: vm.vcpus: must be an integer, not a string");
-	assert_one_error(read_vm("serial = 1\n"),
-			 "hilum.toml:4: vm.serial: must be a boolean, not an integer");
-	assert_one_error(read_vm("on_crash = []\n"),
-			 "hilum.toml:4: vm.on_crash: must be a string, not an array");
+	assert_one_error(read_vm("memory = 256\n"), "hilum.toml:4: vm.memory: must be a string, not an integer");
+	assert_one_error(read_vm("vcpus = '2'\n"), "hilum.toml:4: vm.vcpus: must be an integer, not a string");
+	assert_one_error(read_vm("serial = 1\n"), "hilum.toml:4: vm.serial: must be a boolean, not an integer");
+	assert_one_error(read_vm("on_crash = []\n"), "hilum.toml:4: vm.on_crash: must be a string, not an array");
 	assert_one_error(read_vm("cpus = 1.5\n"), "hilum.toml:4: vm.cpus: must be a string, not a float");
 	assert_one_error(read_text("hilum = 1\n"), "hilum.toml:1: hilum: must be a table, [hilum]");
 	assert_one_error(read_text("[vm]\n"), "hilum.toml:1: vm: must be written [[vm]], one for each VM");
@@ -166,29 +163,23 @@ static void config_read__out_of_range__says_the_range(void **state)
 	assert_one_error(read_vm("vcpus = 65\n"), "hilum.toml:4: vm.vcpus: 65 is out of range (1 to 64)");
 	assert_one_error(read_vm("vcpus = -1\n"), "hilum.toml:4: vm.vcpus: -1 is out of range (1 to 64)");
 	assert_one_error(read_vm("weight = 0\n"), "hilum.toml:4: vm.weight: 0 is out of range (1 to 65535)");
-	assert_one_error(read_vm("debug_exit = 65536\n"),
-			 "hilum.toml:4: vm.debug_exit: 65536 is not an I/O port");
-	assert_one_error(read_vm("debug_exit = 0x3ff\n"),
-			 "hilum.toml:4: vm.debug_exit: port 0x3ff belongs to a device of the platform");
-	assert_one_error(
-		read_vm("on_crash = 'explode'\n"),
-		"hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\", \"preserve\", "
-		"\"coredump-destroy\" or \"coredump-restart\"");
+	assert_one_error(read_vm("debug_exit = 65536\n"), "hilum.toml:4: vm.debug_exit: 65536 is not an I/O port");
+	assert_one_error(read_vm("debug_exit = 0x3ff\n"), "hilum.toml:4: vm.debug_exit: port 0x3ff belongs to a device of the platform");
+	assert_one_error(read_vm("on_crash = 'explode'\n"),
+	                 "hilum.toml:4: vm.on_crash: \"explode\" is not \"destroy\", \"restart\", \"preserve\", "
+	                 "\"coredump-destroy\" or \"coredump-restart\"");
 	assert_one_error(read_vm("vcpus = 3\nvcpus_max = 2\n"), "hilum.toml:5: vm.vcpus_max: is less than vcpus");
 	assert_one_error(read_vm("autostart = 1\n"), "hilum.toml:4: vm.autostart: must be a boolean, not an integer");
-	assert_one_error(read_vm("debug_exit = 0x63f\n"),
-			 "hilum.toml:4: vm.debug_exit: port 0x63f belongs to a device of the platform");
+	assert_one_error(read_vm("debug_exit = 0x63f\n"), "hilum.toml:4: vm.debug_exit: port 0x63f belongs to a device of the platform");
 	assert_one_error(read_vm("initrd = ''\n"), "hilum.toml:4: vm.initrd: has 0 bytes, must have 1 to 47");
-	assert_one_error(read_vm("cmdline = \"a\\u0000b\"\n"),
-			 "hilum.toml:4: vm.cmdline: contains a NUL character");
+	assert_one_error(read_vm("cmdline = \"a\\u0000b\"\n"), "hilum.toml:4: vm.cmdline: contains a NUL character");
 }
 
 static void config_read__memory__accepts_multiples_of_2m_only(void **state)
 {
-	static const char *const bad[] = {"''",	   "'M'",     "'256'",
-					  "'3M'",  "'0G'",    "'2000T'",
-					  "'1 G'", "'1g'",    "'99999999999999999999M'",
-					  "'-2M'", "'256MB'", "'1025G'"};
+	static const char *const bad[] = {
+		"''", "'M'", "'256'", "'3M'", "'0G'", "'2000T'", "'1 G'", "'1g'", "'99999999999999999999M'", "'-2M'", "'256MB'", "'1025G'"
+	};
 	char line[64];
 
 	(void)state;
@@ -204,8 +195,7 @@ static void config_read__memory__accepts_multiples_of_2m_only(void **state)
 
 static void config_read__cpus__accepts_lists_and_ranges(void **state)
 {
-	static const char *const bad[] = {"''",	 "'3-1'", "'64'", "'0,'", "'0-'",
-					  "'a'", "[]",	  "[64]", "[-1]", "['1']"};
+	static const char *const bad[] = { "''", "'3-1'", "'64'", "'0,'", "'0-'", "'a'", "[]", "[64]", "[-1]", "['1']" };
 	char line[64];
 
 	(void)state;
@@ -221,9 +211,8 @@ static void config_read__cpus__accepts_lists_and_ranges(void **state)
 
 static void config_read__name__is_checked(void **state)
 {
-	static const char *const bad[] = {
-		"''",	 "'-a'",    "'.a'",	    "'a b'",
-		"'a/b'", "'hilum'", "\"a\\u0000\"", "'abcdefghijklmnopqrstuvwxyz012345'"};
+	static const char *const bad[] = { "''",    "'-a'",    "'.a'",         "'a b'",
+		                           "'a/b'", "'hilum'", "\"a\\u0000\"", "'abcdefghijklmnopqrstuvwxyz012345'" };
 	char text[128];
 
 	(void)state;
@@ -246,7 +235,7 @@ static void config_read__duplicate_name__names_the_first(void **state)
 {
 	(void)state;
 	assert_one_error(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm]]\nname='a'\nkernel='l'\n"),
-			 "hilum.toml:5: vm.name: \"a\" is taken by the VM on line 2");
+	                 "hilum.toml:5: vm.name: \"a\" is taken by the VM on line 2");
 	assert_int_equal(config.vm_count, 1);
 	assert_string_equal(config.vm[0].kernel, "k");
 }
@@ -254,10 +243,9 @@ static void config_read__duplicate_name__names_the_first(void **state)
 static void config_read__one_bad_vm__leaves_the_others(void **state)
 {
 	(void)state;
-	assert_int_equal(
-		read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm]]\nname='b'\nkernel='k'\nvcpus=0\nbad=1\n"
-			  "[[vm]]\nname='c'\nkernel='k'\n"),
-		2);
+	assert_int_equal(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm]]\nname='b'\nkernel='k'\nvcpus=0\nbad=1\n"
+	                           "[[vm]]\nname='c'\nkernel='k'\n"),
+	                 2);
 	assert_int_equal(config.vm_count, 2);
 	assert_string_equal(config.vm[0].name, "a");
 	assert_string_equal(config.vm[1].name, "c");
@@ -266,8 +254,7 @@ static void config_read__one_bad_vm__leaves_the_others(void **state)
 static void config_read__bad_global_key__keeps_its_default(void **state)
 {
 	(void)state;
-	assert_int_equal(
-		read_text("[hilum]\nallow_no_iommu = 1\nconsole = 'x'\n[[vm]]\nname='a'\nkernel='k'\n"), 2);
+	assert_int_equal(read_text("[hilum]\nallow_no_iommu = 1\nconsole = 'x'\n[[vm]]\nname='a'\nkernel='k'\n"), 2);
 	assert_false(config.allow_no_iommu);
 	assert_null(config.console);
 	assert_int_equal(config.vm_count, 1);
@@ -280,15 +267,13 @@ static void config_read__console_without_serial__is_virtio_or_an_error(void **st
 	(void)state;
 	assert_int_equal(read_vm("serial = false\n"), 0);
 	assert_int_equal(config.vm[0].console, CONFIG_CONSOLE_VIRTIO);
-	assert_one_error(read_vm("serial = false\nconsole = 'serial'\n"),
-			 "hilum.toml:5: vm.console: \"serial\" needs serial = true");
+	assert_one_error(read_vm("serial = false\nconsole = 'serial'\n"), "hilum.toml:5: vm.console: \"serial\" needs serial = true");
 }
 
 static void config_read__syntax_error__names_line_and_column_and_leaves_nothing(void **state)
 {
 	(void)state;
-	assert_one_error(read_text("[[vm]]\nname = 'a'\nkernel = \n"),
-			 "hilum.toml:3: column 10: a value is expected here");
+	assert_one_error(read_text("[[vm]]\nname = 'a'\nkernel = \n"), "hilum.toml:3: column 10: a value is expected here");
 	assert_int_equal(config.vm_count, 0);
 }
 
@@ -299,8 +284,7 @@ static void config_read__too_many_vms__keeps_the_first(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i <= CONFIG_VMS_MAX; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "[[vm]]\nname='v%u'\nkernel='k'\n",
-					 i);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "[[vm]]\nname='v%u'\nkernel='k'\n", i);
 	assert_one_error(read_text(text), "hilum.toml:1537: vm: more than 512 VMs");
 	assert_int_equal(config.vm_count, CONFIG_VMS_MAX);
 }
@@ -320,11 +304,11 @@ static void config_read__disks__every_key_and_the_defaults(void **state)
 {
 	(void)state;
 	assert_int_equal(read_vm("[[vm.disk]]\nmodule = 'm'\n"
-				 "[[vm.disk]]\nmodule='n'\nreadonly=true\nserial='12345678901234567890'\npartition=128\n"
-				 "num_queues=8\niops=100\nbandwidth='2MB/s'\n"
-				 "[[vm.disk]]\nmodule='o'\npartlabel='root'\n"
-				 "[[vm.disk]]\nmodule='o'\npartuuid='0fc63daf-8483-4772-8E79-3d69d8477de4'\n"),
-			 0);
+	                         "[[vm.disk]]\nmodule='n'\nreadonly=true\nserial='12345678901234567890'\npartition=128\n"
+	                         "num_queues=8\niops=100\nbandwidth='2MB/s'\n"
+	                         "[[vm.disk]]\nmodule='o'\npartlabel='root'\n"
+	                         "[[vm.disk]]\nmodule='o'\npartuuid='0fc63daf-8483-4772-8E79-3d69d8477de4'\n"),
+	                 0);
 	assert_int_equal(config.vm[0].disk_count, 4);
 	const struct config_disk *disk = config.vm[0].disk;
 	assert_string_equal(disk[0].module, "m");
@@ -347,8 +331,8 @@ static void config_read__channels__every_key_and_the_defaults(void **state)
 {
 	(void)state;
 	assert_int_equal(read_vm("[[vm.channel]]\nname='a'\npeer='b.c'\n[[vm.channel]]\nname='d'\npeer='b.c'\nsize='1G'\n"
-				 "[[vm.channel]]\nname='e'\npeer='f'\nsize='4K'\n"),
-			 0);
+	                         "[[vm.channel]]\nname='e'\npeer='f'\nsize='4K'\n"),
+	                 0);
 	const struct config_vm *vm = &config.vm[0];
 	assert_int_equal(vm->channel_count, 3);
 	assert_string_equal(vm->channel[0].name, "a");
@@ -363,11 +347,17 @@ static void config_read__channels__every_key_and_the_defaults(void **state)
 static void config_read__channels__errors_name_the_key(void **state)
 {
 	static const char *const lines[] = {
-		"[[vm.channel]]\nname='a'\n", "[[vm.channel]]\npeer='b'\n", "[[vm.channel]]\nname=''\npeer='b'\n",
-		"[[vm.channel]]\nname='a'\npeer='../b'\n", "[[vm.channel]]\nname='a'\npeer='b'\nsize='2K'\n",
-		"[[vm.channel]]\nname='a'\npeer='b'\nsize='2G'\n", "[[vm.channel]]\nname='a'\npeer='b'\nsize='3M'\n",
-		"[[vm.channel]]\nname='a'\npeer='b'\nsize='0K'\n", "[[vm.channel]]\nname='a'\npeer='b'\nport=1\n",
-		"[[vm.channel]]\nname='a'\npeer='b'\n[[vm.channel]]\nname='a'\npeer='c'\n", "[vm.channel]\nname='a'\npeer='b'\n",
+		"[[vm.channel]]\nname='a'\n",
+		"[[vm.channel]]\npeer='b'\n",
+		"[[vm.channel]]\nname=''\npeer='b'\n",
+		"[[vm.channel]]\nname='a'\npeer='../b'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nsize='2K'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nsize='2G'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nsize='3M'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nsize='0K'\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\nport=1\n",
+		"[[vm.channel]]\nname='a'\npeer='b'\n[[vm.channel]]\nname='a'\npeer='c'\n",
+		"[vm.channel]\nname='a'\npeer='b'\n",
 		"[[vm.channel]]\nname='b'\npeer='a'\n",
 	};
 
@@ -397,24 +387,23 @@ static void config_read__disks__errors(void **state)
 {
 	(void)state;
 	assert_one_error(read_vm("[[vm.disk]]\n"), "hilum.toml:4: vm.disk: needs one of module and device");
-	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\ndevice='00:04.0'\n"),
-			 "hilum.toml:4: vm.disk: needs one of module and device");
+	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\ndevice='00:04.0'\n"), "hilum.toml:4: vm.disk: needs one of module and device");
 	assert_one_error(read_vm("[[vm.disk]]\ndevice='123456789012345678901'\n"),
-			 "hilum.toml:5: vm.disk.device: has 21 bytes, must have 1 to 20");
+	                 "hilum.toml:5: vm.disk.device: has 21 bytes, must have 1 to 20");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserail='x'\n"),
-			 "hilum.toml:6: vm.disk.serail: unknown key (did you mean serial?)");
+	                 "hilum.toml:6: vm.disk.serail: unknown key (did you mean serial?)");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\nserial='123456789012345678901'\n"),
-			 "hilum.toml:6: vm.disk.serial: has 21 bytes, must have 1 to 20");
+	                 "hilum.toml:6: vm.disk.serial: has 21 bytes, must have 1 to 20");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\npartition=1\npartlabel='x'\n"),
-			 "hilum.toml:4: vm.disk: partition, partlabel and partuuid exclude each other");
+	                 "hilum.toml:4: vm.disk: partition, partlabel and partuuid exclude each other");
 	assert_one_error(read_vm("[[vm.disk]]\nmodule='m'\npartuuid='0fc63daf-8483-4772-8e79-3d69d8477de'\n"),
-			 "hilum.toml:6: vm.disk.partuuid: \"0fc63daf-8483-4772-8e79-3d69d8477de\" is not a GUID such as "
-			 "\"0fc63daf-8483-4772-8e79-3d69d8477de4\"");
+	                 "hilum.toml:6: vm.disk.partuuid: \"0fc63daf-8483-4772-8e79-3d69d8477de\" is not a GUID such as "
+	                 "\"0fc63daf-8483-4772-8e79-3d69d8477de4\"");
 	assert_one_error(read_vm("disk = 'm'\n"), "hilum.toml:4: vm.disk: must be written [[vm.disk]], one for each");
 	assert_one_error(read_vm("disk = ['m']\n"), "hilum.toml:4: vm.disk: must be a table, [[vm.disk]]");
 	assert_one_error(read_vm("disk = [{module='a'},{module='a'},{module='a'},{module='a'},{module='a'},{module='a'},"
-				 "{module='a'},{module='a'},{module='a'}]\n"),
-			 "hilum.toml:4: vm.disk: more than 8");
+	                         "{module='a'},{module='a'},{module='a'}]\n"),
+	                 "hilum.toml:4: vm.disk: more than 8");
 	assert_int_equal(config.vm_count, 0);
 }
 
@@ -424,10 +413,22 @@ static void config_read__rates__as_xl_writes_them(void **state)
 		const char *text;
 		uint64_t bytes;
 	} rates[] = {
-		{"1B/s", 1},		  {"8b/s", 1},		  {"100KB/s", 100000},	{"10Mb/s", 1250000},
-		{"1Gb/s", 125000000},	  {"1000GB/s", 1000000000000}, {"7b/s", 0},		{"1001GB/s", 0},
-		{"1", 0},		  {"B/s", 0},		  {"1 MB/s", 0},	{"1TB/s", 0},
-		{"99999999999999999999GB/s", 0}, {"-1B/s", 0},	  {"1MB", 0},		{"0MB/s", 0},
+		{ "1B/s", 1 },
+		{ "8b/s", 1 },
+		{ "100KB/s", 100000 },
+		{ "10Mb/s", 1250000 },
+		{ "1Gb/s", 125000000 },
+		{ "1000GB/s", 1000000000000 },
+		{ "7b/s", 0 },
+		{ "1001GB/s", 0 },
+		{ "1", 0 },
+		{ "B/s", 0 },
+		{ "1 MB/s", 0 },
+		{ "1TB/s", 0 },
+		{ "99999999999999999999GB/s", 0 },
+		{ "-1B/s", 0 },
+		{ "1MB", 0 },
+		{ "0MB/s", 0 },
 	};
 	char text[100];
 
@@ -443,13 +444,13 @@ static void config_read__rates__as_xl_writes_them(void **state)
 
 static void config_read__nics__every_key_and_the_defaults(void **state)
 {
-	static const uint8_t mac[6] = {0x02, 0xAB, 0, 0, 0, 0xfe}, ip4[4] = {10, 0, 255, 5};
-	static const uint8_t ip6[16] = {0xFD, 0, 0, 1, [15] = 5}, any[16] = {0};
+	static const uint8_t mac[6] = { 0x02, 0xAB, 0, 0, 0, 0xfe }, ip4[4] = { 10, 0, 255, 5 };
+	static const uint8_t ip6[16] = { 0xFD, 0, 0, 1, [15] = 5 }, any[16] = { 0 };
 
 	(void)state;
 	assert_int_equal(read_vm("[[vm.nic]]\n[[vm.nic]]\nmac='02:aB:00:00:00:fe'\nbridge='lan'\ntenant='blue'\nvlan=4094\n"
-				 "trunk=true\nip=['10.0.255.5', 'fd00:1::5', '::']\nmtu=9000\nnum_queues=4\noffload=false\n"),
-			 0);
+	                         "trunk=true\nip=['10.0.255.5', 'fd00:1::5', '::']\nmtu=9000\nnum_queues=4\noffload=false\n"),
+	                 0);
 	const struct config_nic *nic = config.vm[0].nic;
 	assert_int_equal(config.vm[0].nic_count, 2);
 	assert_string_equal(nic[0].bridge, CONFIG_BRIDGE_NAME);
@@ -475,7 +476,8 @@ static void config_read__nics__every_key_and_the_defaults(void **state)
 static void config_read__uplinks__every_key_and_the_errors(void **state)
 {
 	(void)state;
-	assert_int_equal(read_text("[[nic]]\ndevice='00:1f.6'\n[[nic]]\ndevice='52:54:00:AA:bb:01'\nbridge='lab'\nvlan=7\ntrunk=true\n"), 0);
+	assert_int_equal(read_text("[[nic]]\ndevice='00:1f.6'\n[[nic]]\ndevice='52:54:00:AA:bb:01'\nbridge='lab'\nvlan=7\ntrunk=true\n"),
+	                 0);
 	assert_int_equal(config.uplink_count, 2);
 	assert_string_equal(config.uplink[0].device, "00:1f.6");
 	assert_string_equal(config.uplink[0].bridge, "default");
@@ -483,7 +485,7 @@ static void config_read__uplinks__every_key_and_the_errors(void **state)
 	assert_int_equal(config.uplink[1].vlan, 7);
 	assert_true(config.uplink[1].trunk && !config.uplink[0].trunk);
 	assert_one_error(read_text("[[nic]]\nbridge='x'\n"), "hilum.toml:1: nic.device: missing");
-	static const char *const bad[] = {"eth0", "00:1f.8", "00:1f", "0:1f.0", "00:1g.0", "00:1f.0 ", "52:54:00:00:00", "00-1f.0"};
+	static const char *const bad[] = { "eth0", "00:1f.8", "00:1f", "0:1f.0", "00:1g.0", "00:1f.0 ", "52:54:00:00:00", "00-1f.0" };
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char text[80];
 		snprintf(text, sizeof(text), "[[nic]]\ndevice='%s'\n", bad[i]);
@@ -497,8 +499,10 @@ static void config_read__uplinks__every_key_and_the_errors(void **state)
 static void config_read__uplink_by_nat__its_keys_and_the_errors(void **state)
 {
 	(void)state;
-	assert_int_equal(read_text("[[nic]]\nmode='nat'\n[[nic]]\ndevice='00:03.0'\nmode='nat'\nsubnet='192.168.50.0/26'\nip='203.0.113.5/24'\n"
-				   "gateway='203.0.113.1'\ndns='9.9.9.9'\n"), 0);
+	assert_int_equal(
+		read_text("[[nic]]\nmode='nat'\n[[nic]]\ndevice='00:03.0'\nmode='nat'\nsubnet='192.168.50.0/26'\nip='203.0.113.5/24'\n"
+	                  "gateway='203.0.113.1'\ndns='9.9.9.9'\n"),
+		0);
 	assert_int_equal(config.uplink_count, 2);
 	assert_null(config.uplink[0].device);
 	assert_int_equal(config.uplink[0].mode, CONFIG_UPLINK_NAT);
@@ -513,14 +517,16 @@ static void config_read__uplink_by_nat__its_keys_and_the_errors(void **state)
 	assert_int_equal(config.uplink[1].dns, 0x09090909);
 	assert_one_error(read_text("[[nic]]\nmode='natt'\n"), "hilum.toml:2: nic.mode: \"natt\" is not \"bridge\" or \"nat\"");
 	assert_one_error(read_text("[[nic]]\ndevice='00:03.0'\nsubnet='10.1.2.0/24'\n"),
-			 "hilum.toml:1: nic: subnet, ip, gateway and dns need mode = \"nat\"");
-	assert_one_error(read_text("[[nic]]\nmode='nat'\ntrunk=true\n"), "hilum.toml:1: nic: trunk = true and mode = \"nat\" exclude each other");
-	assert_one_error(read_text("[[nic]]\nmode='nat'\ndns='9.9.9.9'\n"), "hilum.toml:1: nic: gateway and dns need ip; without it they come by DHCP");
+	                 "hilum.toml:1: nic: subnet, ip, gateway and dns need mode = \"nat\"");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\ntrunk=true\n"),
+	                 "hilum.toml:1: nic: trunk = true and mode = \"nat\" exclude each other");
+	assert_one_error(read_text("[[nic]]\nmode='nat'\ndns='9.9.9.9'\n"),
+	                 "hilum.toml:1: nic: gateway and dns need ip; without it they come by DHCP");
 	assert_one_error(read_text("[[nic]]\nmode='nat'\nip='10.0.0.2/8'\n"), "hilum.toml:1: nic.subnet: overlaps the network of ip");
 	assert_one_error(read_text("[[nic]]\nmode='nat'\nip='192.168.1.2/24'\ngateway='192.168.2.1'\n"),
-			 "hilum.toml:1: nic.gateway: is not in the network of ip");
-	static const char *const bad[] = {"10.0.0.0", "10.0.0.0/", "10.0.0.0/23", "10.0.0.0/30", "10.0.0/24", "10.0.0.0/24x", "10.0.0.0/024",
-					  "10.0.0.0/99999999999", "/24", "255.255.255.2555/24"};
+	                 "hilum.toml:1: nic.gateway: is not in the network of ip");
+	static const char *const bad[] = { "10.0.0.0",     "10.0.0.0/",    "10.0.0.0/23",          "10.0.0.0/30", "10.0.0/24",
+		                           "10.0.0.0/24x", "10.0.0.0/024", "10.0.0.0/99999999999", "/24",         "255.255.255.2555/24" };
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		char text[80];
 		snprintf(text, sizeof(text), "[[nic]]\nmode='nat'\nsubnet='%s'\n", bad[i]);
@@ -548,11 +554,22 @@ static void config_read__api__defaults_and_keys(void **state)
 
 static void config_read__api_errors__told_and_the_rest_counts(void **state)
 {
-	static const char *const bad[] = {"ip='10.0.2.20'",	 "ip='10.0.2.20/31'", "ip=5",	     "gateway='10.0.2.2'",
-					  "dns='10.0.2.2'",	 "port=0",	      "port=65536",  "name=''",
-					  "name='-a'",		 "name='a-'",	      "name='a.b'",  "name=7",
-					  "enabled='yes'",	 "ports=1",	      "name='aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'",
-					  "ip='10.0.2.20/24'\ngateway='10.0.3.1'"};
+	static const char *const bad[] = { "ip='10.0.2.20'",
+		                           "ip='10.0.2.20/31'",
+		                           "ip=5",
+		                           "gateway='10.0.2.2'",
+		                           "dns='10.0.2.2'",
+		                           "port=0",
+		                           "port=65536",
+		                           "name=''",
+		                           "name='-a'",
+		                           "name='a-'",
+		                           "name='a.b'",
+		                           "name=7",
+		                           "enabled='yes'",
+		                           "ports=1",
+		                           "name='aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'",
+		                           "ip='10.0.2.20/24'\ngateway='10.0.3.1'" };
 	char text[160];
 
 	(void)state;
@@ -592,13 +609,31 @@ static void config_read__no_network_plan__default_bridge_gets_nat(void **state)
 
 static void config_read__addresses__good_and_bad(void **state)
 {
-	static const char *const good[] = {"0.0.0.0", "255.255.255.255", "::1", "1::", "1:2:3:4:5:6:7:8", "1::8", "ABCD:ef01::",
-					   "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8"};
-	static const char *const bad[] = {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ", "1..2.3", ":", ":::", "1:2",
-					  "1:2:3:4:5:6:7:8:9", "1::2::3", "12345::", ":1::", "1:2:3:4:5:6:7:8::", "g::", "1:", "::1:",
-					  "::1.2.3.4", "1:2:3:4:5:6:7:"};
-	static const char *const macs[] = {"02:00:00:00:00", "02:00:00:00:00:00:00", "0200:00:00:00:00", "02:00:00:00:00:0", "2:0:0:0:0:0",
-					   "01:00:00:00:00:01", "02-00-00-00-00-01", "", "02:00:00:00:00:0g"};
+	static const char *const good[] = { "0.0.0.0",         "255.255.255.255", "::1", "1::", "1:2:3:4:5:6:7:8", "1::8", "ABCD:ef01::",
+		                            "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8" };
+	static const char *const bad[] = { "",
+		                           "1.2.3",
+		                           "1.2.3.4.5",
+		                           "256.1.1.1",
+		                           "01.2.3.4",
+		                           "1.2.3.4 ",
+		                           "1..2.3",
+		                           ":",
+		                           ":::",
+		                           "1:2",
+		                           "1:2:3:4:5:6:7:8:9",
+		                           "1::2::3",
+		                           "12345::",
+		                           ":1::",
+		                           "1:2:3:4:5:6:7:8::",
+		                           "g::",
+		                           "1:",
+		                           "::1:",
+		                           "::1.2.3.4",
+		                           "1:2:3:4:5:6:7:" };
+	static const char *const macs[] = { "02:00:00:00:00",   "02:00:00:00:00:00:00", "0200:00:00:00:00",  "02:00:00:00:00:0",
+		                            "2:0:0:0:0:0",      "01:00:00:00:00:01",    "02-00-00-00-00-01", "",
+		                            "02:00:00:00:00:0g" };
 	char text[100];
 
 	(void)state;
@@ -631,8 +666,8 @@ static void config_read__addresses_of_cards__fixed_and_each_only_once(void **sta
 	assert_int_equal(read_vm("memory = '64M'\n[[vm.nic]]\n"), 0);
 	assert_memory_equal(first, config.vm[0].nic[0].mac, 6);
 	assert_one_error(read_text("[[vm]]\nname='a'\nkernel='k'\n[[vm.nic]]\nmac='02:00:00:00:00:01'\n"
-				   "[[vm]]\nname='b'\nkernel='k'\n[[vm.nic]]\n[[vm.nic]]\nmac='02:00:00:00:00:01'\n"),
-			 "hilum.toml:10: vm.nic: VM \"a\" has a card with the same address: give this one another mac");
+	                           "[[vm]]\nname='b'\nkernel='k'\n[[vm.nic]]\n[[vm.nic]]\nmac='02:00:00:00:00:01'\n"),
+	                 "hilum.toml:10: vm.nic: VM \"a\" has a card with the same address: give this one another mac");
 	assert_int_equal(config.vm_count, 1);
 }
 
@@ -648,7 +683,7 @@ static void config_read__rng_balloon_packed__stored_and_checked(void **state)
 	assert_one_error(read_vm("balloon = '256M'\n"), "hilum.toml:4: vm.balloon: is not smaller than memory");
 	assert_one_error(read_vm("balloon = '5K'\n"), "hilum.toml:4: vm.balloon: \"5K\" is not a multiple of 4K up to 1T");
 	assert_one_error(read_vm("balloon = '64'\n"),
-			 "hilum.toml:4: vm.balloon: \"64\" is not a size: write a number and K, M, G or T, as in \"256M\"");
+	                 "hilum.toml:4: vm.balloon: \"64\" is not a size: write a number and K, M, G or T, as in \"256M\"");
 }
 
 static void config_read__schedule__limits_fit_the_vcpus(void **state)
@@ -668,24 +703,23 @@ static void config_read__dedicated__wants_cores_and_no_limits(void **state)
 	assert_int_equal(read_vm("vcpus = 2\ncpus = '1-3'\ndedicated = true\n"), 0);
 	assert_true(config.vm[0].dedicated);
 	assert_one_error(read_vm("dedicated = true\nvcpus = 2\ncpus = '1'\n"),
-			 "hilum.toml:4: vm.dedicated: needs a core in cpus for each vCPU: 1 of 2 are there");
-	assert_one_error(read_vm("dedicated = true\ncpus = '1'\ncap = 50\n"),
-			 "hilum.toml:6: vm.cap: does not go with dedicated = true");
+	                 "hilum.toml:4: vm.dedicated: needs a core in cpus for each vCPU: 1 of 2 are there");
+	assert_one_error(read_vm("dedicated = true\ncpus = '1'\ncap = 50\n"), "hilum.toml:6: vm.cap: does not go with dedicated = true");
 	assert_one_error(read_vm("dedicated = true\ncpus = '1'\nreservation = 50\n"),
-			 "hilum.toml:6: vm.reservation: does not go with dedicated = true");
+	                 "hilum.toml:6: vm.reservation: does not go with dedicated = true");
 }
 
 /* Text of a table of JSON for config_read_schedule, on a VM with 2 vCPUs and cap = 50. */
 static unsigned change(const char *text, struct config_vm *vm)
 {
-	const struct config_report report = {.error = collect};
+	const struct config_report report = { .error = collect };
 	static uint8_t memory[4096];
-	struct toml_arena here = {.base = memory, .bytes = sizeof(memory)};
+	struct toml_arena here = { .base = memory, .bytes = sizeof(memory) };
 	struct toml_error error;
 	const struct toml_value *table = toml_parse(text, strlen(text), &here, &error);
 
 	assert_non_null(table);
-	*vm = (struct config_vm){.vcpus = 2, .weight = 7, .cap = 50, .cpus = 3};
+	*vm = (struct config_vm){ .vcpus = 2, .weight = 7, .cap = 50, .cpus = 3 };
 	messages[0] = '\0';
 	return config_read_schedule(table, &report, vm);
 }

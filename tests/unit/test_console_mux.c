@@ -47,7 +47,7 @@ static void type(const char *text)
 
 static void expect_input(unsigned expected_guest, const char *text)
 {
-	uint8_t bytes[CONSOLE_MUX_INPUT_BYTES + 1] = {0};
+	uint8_t bytes[CONSOLE_MUX_INPUT_BYTES + 1] = { 0 };
 	unsigned guest;
 	size_t count = console_mux_peek_input(&mux, &guest, bytes, CONSOLE_MUX_INPUT_BYTES);
 
@@ -133,8 +133,7 @@ static void console_mux_remove__guest_on_show__log_takes_over_without_repeating(
 	line_clear();
 	console_mux_remove(&mux, 0);
 	log_text("hilum: new\n");
-	assert_string_equal(
-		line, "(hilum) showing Hilum's log; Ctrl-A three times shows VM \"two\"\r\nhilum: new\r\n");
+	assert_string_equal(line, "(hilum) showing Hilum's log; Ctrl-A three times shows VM \"two\"\r\nhilum: new\r\n");
 	type("\x01\x01\x01");
 	line_clear();
 	type("\x01\x01\x01");
@@ -151,7 +150,7 @@ static void console_mux_output__guest_not_on_show__kept_and_shown_at_switch(void
 	line_clear();
 	type("\x01\x01\x01");
 	assert_string_equal(line, "\r\n(hilum) showing VM \"two\"; Ctrl-A three times shows Hilum's log\r\n"
-				  "old\r\nprompt# ");
+	                          "old\r\nprompt# ");
 }
 
 static void console_mux_output__more_than_a_screen_unseen__last_lines_shown(void **state)

@@ -18,7 +18,8 @@
 
 static struct hilum_vcpu_state vcpu;
 
-/* ---- The head -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- The head --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static const uint8_t *note_of(const uint8_t *head, const Elf64_Phdr *notes, unsigned n)
 {
@@ -34,8 +35,8 @@ static const uint8_t *note_of(const uint8_t *head, const Elf64_Phdr *notes, unsi
 
 static void coredump_put_head__two_vcpus_high_ram__as_elf_says(void **state)
 {
-	const struct coredump_segment kernel = {0xFFFFFFFF81000000, 4 * GIB + 2 * MIB, 4 * MIB};
-	const struct coredump_layout layout = {.vcpus = 2, .low_bytes = 3 * GIB, .high_bytes = GIB, .segments = 1};
+	const struct coredump_segment kernel = { 0xFFFFFFFF81000000, 4 * GIB + 2 * MIB, 4 * MIB };
+	const struct coredump_layout layout = { .vcpus = 2, .low_bytes = 3 * GIB, .high_bytes = GIB, .segments = 1 };
 	size_t bytes = coredump_head_bytes(&layout);
 	uint8_t *head = calloc(1, bytes);
 
@@ -75,8 +76,8 @@ static void coredump_put_head__two_vcpus_high_ram__as_elf_says(void **state)
 	assert_int_equal(status.pr_pid, 2);
 	assert_int_equal(status.pr_cursig, 6);
 	assert_int_equal(status.pr_reg[16], 0xFFFFFFFF81000010); /* rip */
-	assert_int_equal(status.pr_reg[19], 0x1234);		  /* rsp */
-	assert_int_equal(status.pr_reg[0], 15);			  /* r15 */
+	assert_int_equal(status.pr_reg[19], 0x1234);             /* rsp */
+	assert_int_equal(status.pr_reg[0], 15);                  /* r15 */
 	note = (const Elf64_Nhdr *)note_of(head, &segment[0], 1);
 	assert_string_equal((const char *)(note + 1), "HILUM");
 	assert_int_equal(((const uint64_t *)((const uint8_t *)(note + 1) + 8))[2], 0x5000);
@@ -87,12 +88,13 @@ static void coredump_put_head__two_vcpus_high_ram__as_elf_says(void **state)
 	free(head);
 }
 
-/* ---- Page tables ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Page tables -----------------------------------------------------------------------------------------------------------------------
+ */
 
 #define PAGES 16u
 
 static uint64_t ram[PAGES][512];
-static const struct coredump_layout small = {.vcpus = 1, .low_bytes = 1 * GIB};
+static const struct coredump_layout small = { .vcpus = 1, .low_bytes = 1 * GIB };
 static unsigned looked;
 
 static const uint64_t *page_of(void *ctx, uint64_t gpa)
@@ -134,8 +136,8 @@ static void coredump_walk__pages_of_each_size__joined_where_they_adjoin(void **s
 	ram[4][8] = 0x800000 | 0x83; /* 2 MiB, twice */
 	ram[4][9] = 0xA00000 | 0x83;
 	ram[4][10] = 0x5003;
-	ram[5][0] = 0xC00000 | 3; /* adjoins */
-	ram[5][1] = 0xC02000 | 3; /* does not */
+	ram[5][0] = 0xC00000 | 3;       /* adjoins */
+	ram[5][1] = 0xC02000 | 3;       /* does not */
 	ram[5][2] = 0xFFF000000000 | 3; /* not RAM */
 	assert_int_equal(walk(found, 8), 3);
 	assert_int_equal(found[0].gva, 0xFFFF800000000000);

@@ -11,10 +11,10 @@
 #include "kernel/device.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-#define RID	   0x20
-#define RAM_GPA	   0x100000ull
-#define RW	   (HILUM_MAP_READ | HILUM_MAP_WRITE)
-#define OUT_AT	   0x8000ull
+#define RID        0x20
+#define RAM_GPA    0x100000ull
+#define RW         (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define OUT_AT     0x8000ull
 
 static hilum_handle_t vm, vcpu, memory, device, event;
 
@@ -85,7 +85,7 @@ static struct hilum_device_status status(void)
 
 static void fault(uint16_t rid, uint64_t address)
 {
-	fake_iommu.faults[fake_iommu.fault_count++] = (struct iommu_fault){rid, {HILUM_FAULT_DMA, 5, 1, 0, address}};
+	fake_iommu.faults[fake_iommu.fault_count++] = (struct iommu_fault){ rid, { HILUM_FAULT_DMA, 5, 1, 0, address } };
 }
 
 /* ---- Memory ---- */
@@ -238,7 +238,7 @@ static void move_and_share__what_a_device_may_use__is_busy(void **state)
 	assert_true(fake_iommu.flushes > flushes);
 	assert_int_equal(reach(RAM_GPA, HILUM_MAP_READ), HPA_INVALID);
 	assert_true(CALL(HC_MEMORY_MOVE, shared, 0, HILUM_MOVE_LEAVE, (gib ^ 1) << 30 | 18) > 0); /* nobody has touched it since */
-	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK); /* touched again */
+	assert_int_equal(vm_populate(vm_of(vm), RAM_GPA, HILUM_MAP_WRITE), STATUS_OK);            /* touched again */
 	assert_int_equal(reach(RAM_GPA, RW), backing(RAM_GPA));
 }
 
@@ -272,7 +272,7 @@ static void map__vm_without_devices__has_no_domain(void **state)
 static void create_vm__no_domain_left__is_refused(void **state)
 {
 	(void)state;
-	struct hilum_vm_config config = {.flags = HILUM_VM_DEVICES, .name = "one"};
+	struct hilum_vm_config config = { .flags = HILUM_VM_DEVICES, .name = "one" };
 	memcpy(control_memory(), &config, sizeof(config));
 	for (unsigned i = 0; i < IOMMU_DOMAINS_MAX - 1; i++)
 		CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, 0);

@@ -9,8 +9,8 @@
 
 #include <stdlib.h>
 
-#define MIB (1ull << 20)
-#define GIB (1ull << 30)
+#define MIB  (1ull << 20)
+#define GIB  (1ull << 30)
 #define MANY 600
 
 static void driver_space_take__sizes__aligned_as_their_pages(void **state)

@@ -2,7 +2,8 @@
  * Random numbers of the control VM: which sources count, their health tests, and what is left when they fail.
  *
  * UNIT_SOURCES: build/unit/mbedtls.a
- * UNIT_FLAGS: -iquote tests/unit/fake_entropy -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
+ * UNIT_FLAGS: -iquote tests/unit/fake_entropy -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem
+ * cache/mbedtls/include
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,7 +79,7 @@ static int begin(void **state)
 
 static void health_feed__samples_of_all_kinds__no_alarm(void **state)
 {
-	struct entropy_health health = {.repeat_limit = TIME_REPEATS, .window_limit = TIME_WINDOW};
+	struct entropy_health health = { .repeat_limit = TIME_REPEATS, .window_limit = TIME_WINDOW };
 
 	(void)state;
 	for (unsigned i = 0; i < 1000000; i++)
@@ -87,7 +88,7 @@ static void health_feed__samples_of_all_kinds__no_alarm(void **state)
 
 static void health_feed__one_sample_repeats__fails_at_the_limit_and_for_good(void **state)
 {
-	struct entropy_health health = {.repeat_limit = 31, .window_limit = 325};
+	struct entropy_health health = { .repeat_limit = 31, .window_limit = 325 };
 
 	(void)state;
 	assert_true(entropy_health_feed(&health, 6));
@@ -99,7 +100,7 @@ static void health_feed__one_sample_repeats__fails_at_the_limit_and_for_good(voi
 
 static void health_feed__zero_first__is_not_taken_for_a_repetition(void **state)
 {
-	struct entropy_health health = {.repeat_limit = 2, .window_limit = 10};
+	struct entropy_health health = { .repeat_limit = 2, .window_limit = 10 };
 
 	(void)state;
 	assert_true(entropy_health_feed(&health, 0));
@@ -108,7 +109,7 @@ static void health_feed__zero_first__is_not_taken_for_a_repetition(void **state)
 
 static void health_feed__one_sample_in_most_places__fails_within_a_window(void **state)
 {
-	struct entropy_health health = {.repeat_limit = 31, .window_limit = 325};
+	struct entropy_health health = { .repeat_limit = 31, .window_limit = 325 };
 	bool healthy = true;
 
 	(void)state;
@@ -119,7 +120,7 @@ static void health_feed__one_sample_in_most_places__fails_within_a_window(void *
 
 static void start__both_sources__named_and_numbers_differ(void **state)
 {
-	uint8_t one[48], two[48], big[5000], zero[48] = {0};
+	uint8_t one[48], two[48], big[5000], zero[48] = { 0 };
 
 	(void)state;
 	assert_true(entropy_start());
@@ -156,7 +157,7 @@ static void start__clock_in_steps__generator_alone_will_do(void **state)
 
 static void start__no_source__no_numbers_and_a_reason(void **state)
 {
-	uint8_t bytes[16], zero[16] = {0};
+	uint8_t bytes[16], zero[16] = { 0 };
 
 	(void)state;
 	fake_cpu = ENTROPY_CPU_NONE;

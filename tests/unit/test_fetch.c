@@ -13,15 +13,15 @@
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 #define RAM_BYTES (4 * MIB)
-#define P	  1ull
-#define PS	  0x80ull
-#define LONG_CS	  (1u << 9)
-#define BIG_CS	  (1u << 10)
+#define P         1ull
+#define PS        0x80ull
+#define LONG_CS   (1u << 9)
+#define BIG_CS    (1u << 10)
 
 /* Guest-physical places of the tables, and of two pages of code. */
 #define TABLE(level) (0x10000ull * (level))
-#define CODE	     0x80000ull
-#define CODE_2	     0x90000ull
+#define CODE         0x80000ull
+#define CODE_2       0x90000ull
 
 static hilum_handle_t vm, memory;
 static struct vcpu *v;
@@ -70,15 +70,13 @@ static int tear_down(void **state)
 
 static void set_mode(uint64_t cr0, uint64_t cr4, uint64_t efer, uint16_t cs, uint64_t cr3)
 {
-	backend_of(v)->paging =
-		(struct vcpu_paging){.cr0 = cr0, .cr3 = cr3, .cr4 = cr4, .efer = efer, .cs_attributes = cs};
+	backend_of(v)->paging = (struct vcpu_paging){ .cr0 = cr0, .cr3 = cr3, .cr4 = cr4, .efer = efer, .cs_attributes = cs };
 	v->paging_valid = false;
 }
 
 static void set_long_mode(bool five_levels)
 {
-	set_mode(CR0_PE | CR0_PG, CR4_PAE | (five_levels ? CR4_LA57 : 0), EFER_LMA | EFER_LME, LONG_CS,
-		 TABLE(five_levels ? 5 : 4));
+	set_mode(CR0_PE | CR0_PG, CR4_PAE | (five_levels ? CR4_LA57 : 0), EFER_LMA | EFER_LME, LONG_CS, TABLE(five_levels ? 5 : 4));
 }
 
 /* Tables that map `va` to CODE by pages of the level `leaf` (1: 4 KiB, 2: 2 MiB, 3: 1 GiB). */
@@ -112,7 +110,7 @@ static void assert_fetches_nothing(gva_t rip)
 
 static void mode__each__by_lma_and_cs(void **state)
 {
-	struct vcpu_paging p = {.cs_attributes = LONG_CS};
+	struct vcpu_paging p = { .cs_attributes = LONG_CS };
 
 	(void)state;
 	assert_int_equal(fetch_mode(&p), INSN_MODE_16);
@@ -306,7 +304,7 @@ static uint64_t random_entry(void)
 
 static void random_tables_and_registers__many__stay_in_guest_memory(void **state)
 {
-	static const uint16_t segments[] = {0, LONG_CS, BIG_CS, LONG_CS | BIG_CS};
+	static const uint16_t segments[] = { 0, LONG_CS, BIG_CS, LONG_CS | BIG_CS };
 
 	(void)state;
 	for (gpa_t gpa = 0; gpa < RAM_BYTES; gpa += 8)
@@ -314,7 +312,7 @@ static void random_tables_and_registers__many__stay_in_guest_memory(void **state
 	for (unsigned n = 0; n < 100000; n++) {
 		uint8_t bytes[INSN_MAX_BYTES];
 		set_mode(fake_random() % 4 ? CR0_PG | CR0_PE : 0, fake_random(), fake_random() % 2 ? EFER_LMA : 0,
-			 segments[fake_random() % 4], random_entry());
+		         segments[fake_random() % 4], random_entry());
 		v->rip = fake_random() >> fake_random() % 64;
 		backend_of(v)->paging.cs_base = fake_random() % 2 ? fake_random() : 0;
 		unsigned count = fetch_instruction(v, bytes);

@@ -23,13 +23,13 @@ static size_t format_text(char *out, size_t size, const char *fmt, ...)
 }
 
 /* Formats with both and demands the same text and length. */
-#define SAME(...)                                                                                            \
-	do {                                                                                                 \
-		char ours[128], theirs[128];                                                                 \
-		size_t n = format_text(ours, sizeof(ours), __VA_ARGS__);                                     \
-		int m = snprintf(theirs, sizeof(theirs), __VA_ARGS__);                                       \
-		assert_string_equal(ours, theirs);                                                           \
-		assert_int_equal(n, m);                                                                      \
+#define SAME(...) \
+	do { \
+		char ours[128], theirs[128]; \
+		size_t n = format_text(ours, sizeof(ours), __VA_ARGS__); \
+		int m = snprintf(theirs, sizeof(theirs), __VA_ARGS__); \
+		assert_string_equal(ours, theirs); \
+		assert_int_equal(n, m); \
 	} while (0)
 
 static void format_text__numbers__match_the_c_library(void **state)

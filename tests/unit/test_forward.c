@@ -92,12 +92,12 @@ static uint64_t step(struct vcpu *v)
 
 static struct vexit port_in(uint8_t size)
 {
-	return (struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = PORT, .size = size, .in = true, .next_rip = 0x1002}};
+	return (struct vexit){ .kind = HILUM_EXIT_PORT, .port = { .port = PORT, .size = size, .in = true, .next_rip = 0x1002 } };
 }
 
 static struct vexit mmio(bool write)
 {
-	return (struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0xFEC00010, .write = write}};
+	return (struct vexit){ .kind = HILUM_EXIT_MMIO, .memory = { .gpa = 0xFEC00010, .write = write } };
 }
 
 static int set_up(void **state)
@@ -175,7 +175,7 @@ static void port__each_size__rest_of_rax_as_the_architecture_says(void **state)
 	static const struct {
 		uint8_t size;
 		uint64_t rax;
-	} rows[] = {{1, 0xFFFFFFFFFFFFFF18ull}, {2, 0xFFFFFFFFFFFF0718ull}, {4, 0xE5F60718ull}};
+	} rows[] = { { 1, 0xFFFFFFFFFFFFFF18ull }, { 2, 0xFFFFFFFFFFFF0718ull }, { 4, 0xE5F60718ull } };
 
 	(void)state;
 	start(0);
@@ -190,7 +190,7 @@ static void port__each_size__rest_of_rax_as_the_architecture_says(void **state)
 
 static void port_out__value__only_its_bytes_leave(void **state)
 {
-	static const uint64_t value[] = {[1] = 0x18, [2] = 0x0718, [4] = 0xE5F60718};
+	static const uint64_t value[] = { [1] = 0x18, [2] = 0x0718, [4] = 0xE5F60718 };
 
 	(void)state;
 	start(0);
@@ -367,7 +367,7 @@ static void mmio__inject_in_real_mode__no_error_code(void **state)
 
 static void mmio__inject_impossible_vector__crashes_that_vm(void **state)
 {
-	static const uint64_t vectors[] = {2, 32, 255, UINT32_MAX};
+	static const uint64_t vectors[] = { 2, 32, 255, UINT32_MAX };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(vectors); i++) {
@@ -581,7 +581,7 @@ static void set_handler__other_while_in_hand__late_answer_is_ignored(void **stat
 
 static void set_state__trapped_vcpu_runs_again__queue_stays_whole(void **state)
 {
-	struct hilum_vcpu_state s = {.activity = HILUM_ACTIVITY_RUN};
+	struct hilum_vcpu_state s = { .activity = HILUM_ACTIVITY_RUN };
 
 	(void)state;
 	start(1);

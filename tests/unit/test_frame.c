@@ -99,8 +99,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) { /* something in the second zone */
-		assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, &block),
-				 STATUS_OK);
+		assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, &block), STATUS_OK);
 		frame_pool_donate(block, FRAME_ORDER_2M);
 	}
 	for (unsigned step = 0; step < 40000; step++) {
@@ -110,7 +109,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 			bool pool = r >> 8 & 1;
 			unsigned order = (unsigned)(r >> 16) % (pool ? 4 : r >> 40 & 63 ? 10 : 19);
 			enum status s = pool ? frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, &block)
-					     : frame_alloc(order, FRAME_GUEST, 5, &block);
+			                     : frame_alloc(order, FRAME_GUEST, 5, &block);
 
 			if (s != STATUS_OK)
 				continue;

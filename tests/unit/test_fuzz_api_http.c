@@ -18,12 +18,18 @@
 static const struct fuzz_seed seeds[] = {
 	FUZZ_SEED("\xFF\x08GET /api/v1/host \x01\r\n"),
 	FUZZ_SEED("\x07\x20GET /api/v1/vms \x01\r\nGET /metrics \x01\r\n"),
-	FUZZ_SEED("\xFF\x08PUT /api/v1/vms/x \x01\x03" "Content-Length: 20\r\n\r\n{\"kernel\":\"vmlinuz\"}"),
-	FUZZ_SEED("\xFF\x08PUT /api/v1/vms/x \x01\x03Transfer-Encoding: chunked\r\n\r\n5\r\n{\"ker\r\nF\r\nnel\":\"vmlinuz\"}\r\n0\r\n\r\n"),
-	FUZZ_SEED("\xFF\x08POST /api/v1/vms/linux/shutdown \x01\x03" "Content-Length: 14\r\n\r\n{\"force\":true}"),
-	FUZZ_SEED("\xFF\x08POST /api/v1/vms/linux/boot \x01" "Content-Length: 0\r\n\r\nDELETE /api/v1/vms/x \x01\r\n"),
-	FUZZ_SEED("\xFF\x08POST /api/v1/tokens \x01\x03" "Content-Length: 28\r\n\r\n{\"name\":\"a\",\"role\":\"viewer\"}"),
-	FUZZ_SEED("\xFF\x08PUT /api/v1/images/i \x01" "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n0123456789"),
+	FUZZ_SEED("\xFF\x08PUT /api/v1/vms/x \x01\x03"
+	          "Content-Length: 20\r\n\r\n{\"kernel\":\"vmlinuz\"}"),
+	FUZZ_SEED(
+		"\xFF\x08PUT /api/v1/vms/x \x01\x03Transfer-Encoding: chunked\r\n\r\n5\r\n{\"ker\r\nF\r\nnel\":\"vmlinuz\"}\r\n0\r\n\r\n"),
+	FUZZ_SEED("\xFF\x08POST /api/v1/vms/linux/shutdown \x01\x03"
+	          "Content-Length: 14\r\n\r\n{\"force\":true}"),
+	FUZZ_SEED("\xFF\x08POST /api/v1/vms/linux/boot \x01"
+	          "Content-Length: 0\r\n\r\nDELETE /api/v1/vms/x \x01\r\n"),
+	FUZZ_SEED("\xFF\x08POST /api/v1/tokens \x01\x03"
+	          "Content-Length: 28\r\n\r\n{\"name\":\"a\",\"role\":\"viewer\"}"),
+	FUZZ_SEED("\xFF\x08PUT /api/v1/images/i \x01"
+	          "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n0123456789"),
 	FUZZ_SEED("\x03\x40GET /api/v1/vms/linux/console?tail=9 \x01\x02\x82\x85\0\0\0\0ls\r\n\r\x89\x80\0\0\0\0\x88\x80\0\0\0\0"),
 	FUZZ_SEED("\xFF\x40GET /api/v1/events?since=0 \x01\x02\x01\x81\0\0\0\0x\x80\xFE\0\x80\0\0\0\0"),
 	FUZZ_SEED("\xFF\x40GET /api/v1/vms/linux/gdb \x01\x02\x82\x84\1\2\3\4$?#3f"),

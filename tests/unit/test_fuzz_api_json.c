@@ -19,7 +19,8 @@ static const struct fuzz_seed seeds[] = {
 	FUZZ_SEED("{\"kernel\":\"k\",\"disk\":[{\"module\":\"m\",\"iops\":5},{\"device\":\"d\",\"partlabel\":\"l\"}]}"),
 	FUZZ_SEED("{\"kernel\":\"k\",\"nic\":[{\"mac\":\"02:00:00:00:00:01\",\"ip\":[\"10.0.0.1\",\"fd00::1\"],\"rate\":\"1Gb/s\"}]}"),
 	FUZZ_SEED("{\"kernel\":\"k\",\"cmdline\":\"a\\\"\\\\\\u00e9\\ud83d\\ude00\xC3\xA9\",\"serial\":true,\"name\":\"vm\",\"rng\":null}"),
-	FUZZ_SEED("{\"kernel\":\"k\",\"serial\":false,\"console\":\"virtio\",\"on_crash\":\"restart\",\"profile\":\"bare\",\"cpus\":[0,63]}"),
+	FUZZ_SEED(
+		"{\"kernel\":\"k\",\"serial\":false,\"console\":\"virtio\",\"on_crash\":\"restart\",\"profile\":\"bare\",\"cpus\":[0,63]}"),
 	FUZZ_SEED("{ \"kernel\" : \"k\" , \"weight\" : -1.5e3 , \"disk\" : [ [ [ ] ] ] }"),
 };
 

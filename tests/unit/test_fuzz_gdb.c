@@ -14,7 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#define RUNS	    20000u
+#define RUNS        20000u
 #define INPUT_BYTES 1024u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -30,12 +30,55 @@ static uint32_t random_next(void)
 }
 
 static const char *const likely[] = {
-	"g", "c", "s", "?", "vCont;c", "vCont;s:1;c", "vCont;s:2", "Hg1", "Hg2", "Hc-1", "p10", "qC", "qfThreadInfo", "qsThreadInfo",
-	"mffffffff81000000,100", "mffffffff81005ff0,40", "Mffffffff81000000,2:9c9c", "Mffffffff81000010,4:0f23f80f", "m1000,8",
-	"Z0,ffffffff81000000,1", "z0,ffffffff81000000,1", "Z0,ffffffff81006000,1", "Z2,ffffffff81002000,8", "z2,ffffffff81002000,8",
-	"Z1,ffffffff81000010,1", "Z4,ffffffff81001000,2", "P11=02030000", "P3d=0010000000000000", "P10=0000008100000000",
-	"P12=00000000", "qXfer:features:read:target.xml:0,1000", "qRcmd,68656c70", "qSupported:swbreak+;hwbreak+", "%\3", "!\2", "!\3",
-	"!\4", "!\5", "!\6", "!\7", "!\x10", "!\x11", "!\x22", "!\x08", "!\x09", "qThreadExtraInfo,2", "T1", "D", "k",
+	"g",
+	"c",
+	"s",
+	"?",
+	"vCont;c",
+	"vCont;s:1;c",
+	"vCont;s:2",
+	"Hg1",
+	"Hg2",
+	"Hc-1",
+	"p10",
+	"qC",
+	"qfThreadInfo",
+	"qsThreadInfo",
+	"mffffffff81000000,100",
+	"mffffffff81005ff0,40",
+	"Mffffffff81000000,2:9c9c",
+	"Mffffffff81000010,4:0f23f80f",
+	"m1000,8",
+	"Z0,ffffffff81000000,1",
+	"z0,ffffffff81000000,1",
+	"Z0,ffffffff81006000,1",
+	"Z2,ffffffff81002000,8",
+	"z2,ffffffff81002000,8",
+	"Z1,ffffffff81000010,1",
+	"Z4,ffffffff81001000,2",
+	"P11=02030000",
+	"P3d=0010000000000000",
+	"P10=0000008100000000",
+	"P12=00000000",
+	"qXfer:features:read:target.xml:0,1000",
+	"qRcmd,68656c70",
+	"qSupported:swbreak+;hwbreak+",
+	"%\3",
+	"!\2",
+	"!\3",
+	"!\4",
+	"!\5",
+	"!\6",
+	"!\7",
+	"!\x10",
+	"!\x11",
+	"!\x22",
+	"!\x08",
+	"!\x09",
+	"qThreadExtraInfo,2",
+	"T1",
+	"D",
+	"k",
 };
 #define LIKELY (sizeof(likely) / sizeof(*likely))
 

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define RUNS	    20000u
+#define RUNS        20000u
 #define INPUT_BYTES 2048u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -47,8 +47,9 @@ static void gpt_find__random_tables__nothing_beyond_the_disk(void **state)
 		/* The size of the header, its own place, that of the entries, their number and size: near
 		 * what is right. */
 		if (i % 4 != 0) {
-			static const uint8_t likely[][2] = {{12, 92}, {24, 1}, {40, 3},	 {48, 60},
-							    {72, 2},  {80, 8}, {84, 128}};
+			static const uint8_t likely[][2] = {
+				{ 12, 92 }, { 24, 1 }, { 40, 3 }, { 48, 60 }, { 72, 2 }, { 80, 8 }, { 84, 128 }
+			};
 			for (unsigned j = 0; j < sizeof(likely) / sizeof(*likely); j++) {
 				for (unsigned k = 0; k < (j == 0 || j > 4 ? 4 : 8); k++)
 					data[likely[j][0] + k] = k == 0 ? likely[j][1] : 0;

@@ -19,9 +19,9 @@
 #include "drivers-vm/control/net/port_private.h"
 #include "drivers-vm/lib/port_area.h"
 
-#define RUNS	    6000u
+#define RUNS        6000u
 #define INPUT_BYTES 2049u
-#define ROUNDS	    20000u
+#define ROUNDS      20000u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -90,9 +90,9 @@ static void done(bool ok)
 
 static void port__area_changes_all_the_time__nothing_but_its_own_is_touched(void **state)
 {
-	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
 	static uint8_t sector[512], data[1500];
-	const struct port_piece piece = {data, sizeof(data)};
+	const struct port_piece piece = { data, sizeof(data) };
 	pthread_t thread;
 
 	(void)state;

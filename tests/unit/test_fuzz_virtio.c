@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#define RUNS	    20000u
+#define RUNS        20000u
 #define INPUT_BYTES 2048u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -20,12 +20,12 @@
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/lib/platform.h"
 
-#define GUESTS	  3u
-#define VCPUS	  2u
+#define GUESTS    3u
+#define VCPUS     2u
 #define VCPU_BASE 100u /* handles: + 10 * slot + vCPU */
-#define MEMORY	  50u  /* + slot */
-#define MIB	  0x100000ull
-#define GIB	  0x40000000ull
+#define MEMORY    50u  /* + slot */
+#define MIB       0x100000ull
+#define GIB       0x40000000ull
 #define HIGH_WORD 0x1122334455667788ull
 
 uint64_t fake_places;
@@ -186,8 +186,12 @@ static int set_up(void **state)
 	begin_result = MANAGER_OK;
 	for (uint32_t slot = 0; slot < GUESTS; slot++) {
 		configs[slot] = (struct config_vm){ .name = "g", .vcpus = VCPUS, .memory_bytes = 64 * MIB };
-		guests[slot] = (struct guest){ .config = &configs[slot], .made = true, .vcpus = VCPUS, .vm = 20 + slot, .memory = MEMORY + slot,
-					       .map = { .low_bytes = 48 * MIB, .high_bytes = 16 * MIB } };
+		guests[slot] = (struct guest){ .config = &configs[slot],
+			                       .made = true,
+			                       .vcpus = VCPUS,
+			                       .vm = 20 + slot,
+			                       .memory = MEMORY + slot,
+			                       .map = { .low_bytes = 48 * MIB, .high_bytes = 16 * MIB } };
 		for (unsigned n = 0; n < VCPUS; n++) {
 			guests[slot].vcpu[n] = VCPU_BASE + 10 * slot + n;
 			running[slot][n] = true;
@@ -293,8 +297,9 @@ static void memory__above_4_gib__behind_the_low_part(void **state)
 	int s = open_one("a");
 	*(uint64_t *)(fake_places + 48 * MIB) = HIGH_WORD;
 	assert_string_equal(ask(s, "qRcmd,706879736963616c20313030303030303030203"
-				   "8"), "+$3130303030303030303a203838203737203636203535203434203333203232203131"
-				   "0a#29"); /* physical 100000000 8 */
+	                           "8"),
+	                    "+$3130303030303030303a203838203737203636203535203434203333203232203131"
+	                    "0a#29"); /* physical 100000000 8 */
 	assert_int_equal(strncmp(ask(s, "m3000000,1"), "+$E0e", 5), 0);
 	api_gdb_close(s);
 }

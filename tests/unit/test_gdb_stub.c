@@ -202,11 +202,11 @@ static void registers__all__in_the_description_s_order(void **state)
 		digits += 2 * gdb_register_bytes(i);
 	assert_int_equal(strlen(all), digits);
 	assert_memory_equal(all, "0000000000000000", 16);
-	assert_memory_equal(all + 16, "3333333333333333", 16);	/* rbx */
+	assert_memory_equal(all + 16, "3333333333333333", 16);     /* rbx */
 	assert_memory_equal(all + 7 * 16, "4444444444444444", 16); /* rsp */
-	assert_int_equal(value_of(ask("p10")), VM_CODE);	   /* rip */
+	assert_int_equal(value_of(ask("p10")), VM_CODE);           /* rip */
 	assert_int_equal(value_of(ask("p11")), 0x202);
-	assert_int_equal(value_of(ask("p12")), 0x10); /* cs */
+	assert_int_equal(value_of(ask("p12")), 0x10);   /* cs */
 	assert_int_equal(value_of(ask("p39")), 0x1234); /* fs_base */
 	assert_int_equal(value_of(ask("p3d")), 0x1000); /* cr3 */
 	ANSWER("p40", "E16");
@@ -287,8 +287,8 @@ static void fpu__not_in_use__initial_values(void **state)
 {
 	(void)state;
 	memset(vm.state[0].xsave, 0xEE, 512);
-	assert_int_equal(value_of(ask("p20")), 0x37F);	/* fctrl */
-	assert_int_equal(value_of(ask("p22")), 0xFFFF); /* ftag: all empty */
+	assert_int_equal(value_of(ask("p20")), 0x37F);     /* fctrl */
+	assert_int_equal(value_of(ask("p22")), 0xFFFF);    /* ftag: all empty */
 	ANSWER("p28", "00000000000000000000000000000000"); /* xmm0 */
 	ANSWER("P28=000102030405060708090a0b0c0d0e0f", "OK");
 	assert_int_equal(vm.set_groups, HILUM_STATE_FPU);
@@ -311,7 +311,7 @@ static void thread__chosen__its_registers(void **state)
 	ANSWER("Hg0", "OK");
 	assert_int_equal(value_of(ask("p10")), VM_CODE + 0x10);
 	ANSWER("qThreadExtraInfo,2", "76435055203120"
-				     "72756e73"); /* vCPU 1 runs */
+	                             "72756e73"); /* vCPU 1 runs */
 	ANSWER("qThreadExtraInfo,0", "E16");
 }
 
@@ -392,7 +392,7 @@ static void monitor__questions__answered(void **state)
 		text[i] = (char)strtoul(byte, NULL, 16);
 	}
 	assert_string_equal(text, "ffffffff81000123 -> 8123\n");
-	assert_true(strlen(ask("qRcmd,68656c70")) > 100);			 /* help */
+	assert_true(strlen(ask("qRcmd,68656c70")) > 100);                           /* help */
 	ANSWER("qRcmd,706879736963616c20383030302032", "383030303a2034302034310a"); /* physical 8000 2 */
 	ANSWER("qRcmd,zz", "E16");
 }
@@ -752,7 +752,8 @@ static void debug_registers__guest_moves__its_own_values(void **state)
 
 static void debug_registers__guest_moves_nonsense__its_exception(void **state)
 {
-	static const uint8_t write_dr6[] = { 0x0F, 0x23, 0xF0 }, write_dr5[] = { 0x0F, 0x23, 0xE8 }, nonsense[] = { 0xF0, 0x0F, 0x23, 0xF0 };
+	static const uint8_t write_dr6[] = { 0x0F, 0x23, 0xF0 }, write_dr5[] = { 0x0F, 0x23, 0xE8 },
+			     nonsense[] = { 0xF0, 0x0F, 0x23, 0xF0 };
 
 	(void)state;
 	ANSWER("Z2,ffffffff81002000,8", "OK");

@@ -20,10 +20,10 @@
 #include "drivers-vm/control/guest_memory.h"
 #include "drivers-vm/control/recover.h"
 
-#define MIB    0x100000ull
-#define GIB    0x40000000ull
-#define VMS    4u
-#define FIRST  1000u /* handle of memory */
+#define MIB     0x100000ull
+#define GIB     0x40000000ull
+#define VMS     4u
+#define FIRST   1000u /* handle of memory */
 #define OBJECTS 16u
 
 static struct config_vm config[VMS]; /* of the slot of the same number */
@@ -148,7 +148,7 @@ static struct config_channel *declare(unsigned vm, const char *name, const char 
 
 static int set_up(void **state)
 {
-	static const char *const names[VMS] = {"a", "b", "c", "d"};
+	static const char *const names[VMS] = { "a", "b", "c", "d" };
 
 	(void)state;
 	for (unsigned i = 0; i < VMS; i++) {
@@ -365,7 +365,7 @@ static void guest_channels_recover__another_control_vm__goes_on_with_what_is_the
 
 static void guest_channels_recover__records_that_make_no_sense__are_not_believed(void **state)
 {
-	struct guest_channel kept[CONFIG_CHANNELS_MAX] = {{.number = 5, .memory = FIRST}};
+	struct guest_channel kept[CONFIG_CHANNELS_MAX] = { { .number = 5, .memory = FIRST } };
 
 	(void)state;
 	declare(0, "x", "b", MIB);

@@ -11,7 +11,7 @@
 
 static void build__rates__second_is_a_second(void **state)
 {
-	static const uint64_t rates[] = {1000000, 999999999, 1000000000, 2000000000, 2400000000, 3700000000, 10000000000};
+	static const uint64_t rates[] = { 1000000, 999999999, 1000000000, 2000000000, 2400000000, 3700000000, 10000000000 };
 	struct {
 		uint32_t version, pad;
 		uint64_t tsc, ns;

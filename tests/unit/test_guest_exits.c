@@ -13,9 +13,9 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-#define GP	  (1ull << 31 | 1ull << 11 | 3 << 8 | 13)
-#define MSR_TSC	  0x10u
-#define MSR_PAT	  0x277u
+#define GP        (1ull << 31 | 1ull << 11 | 3 << 8 | 13)
+#define MSR_TSC   0x10u
+#define MSR_PAT   0x277u
 #define MSR_EFER  0xC0000080u
 #define RAM_BYTES (2 * MIB)
 
@@ -60,7 +60,7 @@ static bool write_msr(uint32_t msr, uint64_t value)
 	v->gpr[1] = msr | 0xABCD00000000ull; /* the upper halves do not count */
 	v->gpr[0] = (uint32_t)value | 0xABCD00000000ull;
 	v->gpr[2] = value >> 32 | 0xABCD00000000ull;
-	do_exit((struct vexit){.kind = HILUM_EXIT_WRMSR, .length = 2});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_WRMSR, .length = 2 });
 	bool faulted = v->pending_event == GP;
 	assert_int_equal(v->rip, faulted ? rip : rip + 2);
 	return faulted;
@@ -69,7 +69,7 @@ static bool write_msr(uint32_t msr, uint64_t value)
 static bool read_msr(uint32_t msr, uint64_t *value)
 {
 	v->gpr[1] = msr;
-	do_exit((struct vexit){.kind = HILUM_EXIT_RDMSR, .length = 2});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_RDMSR, .length = 2 });
 	if (v->pending_event == GP)
 		return true;
 	assert_int_equal((v->gpr[0] | v->gpr[2]) >> 32, 0);
@@ -90,8 +90,8 @@ static uint8_t *guest(gpa_t gpa)
 
 static void msr__unknown__general_protection(void **state)
 {
-	static const uint32_t unknown[] = {0, 0x3A, 0x48, 0x49, 0x174 + 0x1000, 0x480, 0x570, 0xC0010114, 0xC0010117, 0xC0011020,
-					   0x40000000, UINT32_MAX};
+	static const uint32_t unknown[] = { 0,     0x3A,       0x48,       0x49,       0x174 + 0x1000, 0x480,
+		                            0x570, 0xC0010114, 0xC0010117, 0xC0011020, 0x40000000,     UINT32_MAX };
 	uint64_t value;
 
 	(void)state;
@@ -103,7 +103,7 @@ static void msr__unknown__general_protection(void **state)
 
 static void msr__each_number_with_random_values__value_or_general_protection(void **state)
 {
-	static const uint32_t first[] = {0, 0x400, 0x800, 0xC0000000, 0xC0010000, 0xC0011000, 0x4B564D00, 0x40000000};
+	static const uint32_t first[] = { 0, 0x400, 0x800, 0xC0000000, 0xC0010000, 0xC0011000, 0x4B564D00, 0x40000000 };
 	uint64_t value;
 
 	(void)state;
@@ -188,7 +188,7 @@ static void spec_ctrl__offered_bits__reach_the_cpu_and_are_read_back(void **stat
 	uint64_t value = 1;
 
 	(void)state;
-	host_health = (struct hilum_host_health){0};
+	host_health = (struct hilum_host_health){ 0 };
 	speculation_guest_bits = 0;
 	assert_true(write_msr(0x48, 0));
 	assert_true(read_msr(0x48, &value));
@@ -206,7 +206,7 @@ static void pred_cmd__offered_or_not__barrier_now_or_general_protection(void **s
 	uint64_t value;
 
 	(void)state;
-	host_health = (struct hilum_host_health){0};
+	host_health = (struct hilum_host_health){ 0 };
 	assert_true(write_msr(0x49, 1));
 	host_health.defences = HILUM_DEFENCE_IBPB;
 	fake_msr = 0;
@@ -223,14 +223,15 @@ static void arch_capabilities__statements_only__shown(void **state)
 	uint64_t value;
 
 	(void)state;
-	host_health = (struct hilum_host_health){.arch_capabilities = ~0ull};
+	host_health = (struct hilum_host_health){ .arch_capabilities = ~0ull };
 	assert_true(read_msr(0x10A, &value));
 	host_health.leaf7_edx = 1u << 29;
 	assert_false(read_msr(0x10A, &value));
-	assert_int_equal(value & (1u << 7 | 1u << 10 | 1u << 18), 0); /* TSX_CTRL, MISC_PACKAGE_CTLS, FB_CLEAR_CTRL: MSRs that no guest has */
+	assert_int_equal(value & (1u << 7 | 1u << 10 | 1u << 18),
+	                 0); /* TSX_CTRL, MISC_PACKAGE_CTLS, FB_CLEAR_CTRL: MSRs that no guest has */
 	assert_int_equal(value & 0x21, 0x21);
 	assert_true(write_msr(0x10A, 0));
-	host_health = (struct hilum_host_health){0};
+	host_health = (struct hilum_host_health){ 0 };
 }
 
 /* ---- Machine checks ---- */
@@ -256,7 +257,7 @@ static void machine_check__in_a_guests_memory__costs_that_vm_alone(void **state)
 
 static void pvclock__system_time__page_is_written(void **state)
 {
-	static const uint64_t clock[4] = {2, 0x1122334455667788, 0x99AABBCCDDEEFF00, 0x01F0000012345678};
+	static const uint64_t clock[4] = { 2, 0x1122334455667788, 0x99AABBCCDDEEFF00, 0x01F0000012345678 };
 	uint64_t seen[4];
 
 	(void)state;
@@ -269,7 +270,7 @@ static void pvclock__system_time__page_is_written(void **state)
 
 static void pvclock__address_without_memory__general_protection(void **state)
 {
-	static const uint64_t nowhere[] = {RAM_BYTES, RAM_BYTES - 8, 1ull << 47, 1ull << 48, 1ull << 63, UINT64_MAX & ~0x3Eull};
+	static const uint64_t nowhere[] = { RAM_BYTES, RAM_BYTES - 8, 1ull << 47, 1ull << 48, 1ull << 63, UINT64_MAX & ~0x3Eull };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
@@ -278,7 +279,7 @@ static void pvclock__address_without_memory__general_protection(void **state)
 		(void)write_msr(MSR_KVM_FIRST + KVM_STEAL_TIME, nowhere[i] | 1);
 	}
 	assert_true(write_msr(MSR_KVM_FIRST + KVM_PV_EOI, RAM_BYTES | 1));
-	assert_true(write_msr(MSR_KVM_FIRST + KVM_PV_EOI, 0x1002 | 1)); /* not of four bytes */
+	assert_true(write_msr(MSR_KVM_FIRST + KVM_PV_EOI, 0x1002 | 1));      /* not of four bytes */
 	assert_false(write_msr(MSR_KVM_FIRST + KVM_SYSTEM_TIME, RAM_BYTES)); /* off: no page */
 }
 
@@ -311,31 +312,32 @@ static struct hilum_cpuid_entry ask(uint32_t leaf, uint32_t subleaf)
 {
 	v->gpr[0] = leaf | 0xABCD00000000ull;
 	v->gpr[1] = subleaf | 0xABCD00000000ull;
-	do_exit((struct vexit){.kind = HILUM_EXIT_CPUID, .length = 2});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_CPUID, .length = 2 });
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(v->gpr[i] >> 32, 0);
-	return (struct hilum_cpuid_entry){.eax = (uint32_t)v->gpr[0], .ebx = (uint32_t)v->gpr[3], .ecx = (uint32_t)v->gpr[1],
-					  .edx = (uint32_t)v->gpr[2]};
+	return (struct hilum_cpuid_entry){
+		.eax = (uint32_t)v->gpr[0], .ebx = (uint32_t)v->gpr[3], .ecx = (uint32_t)v->gpr[1], .edx = (uint32_t)v->gpr[2]
+	};
 }
 
 static void cpuid__machine_with_every_bit__hides_what_is_not_virtualised(void **state)
 {
 	(void)state;
 	struct hilum_cpuid_entry one = ask(1, 0), seven = ask(7, 0), ext = ask(0x80000001, 0);
-	assert_int_equal(one.ecx & (1u << 3 | 1u << 5 | 1u << 6), 0); /* MONITOR VMX SMX */
-	assert_int_equal(one.ecx >> 31, 1);			      /* hypervisor */
+	assert_int_equal(one.ecx & (1u << 3 | 1u << 5 | 1u << 6), 0);                                    /* MONITOR VMX SMX */
+	assert_int_equal(one.ecx >> 31, 1);                                                              /* hypervisor */
 	assert_int_equal(one.edx & (1u << 7 | 1u << 12 | 1u << 14 | 1u << 21 | 1u << 22 | 1u << 29), 0); /* MCE MTRR MCA DS ACPI TM */
-	assert_int_equal(seven.ebx & (1u << 2 | 1u << 4 | 1u << 11 | 1u << 12 | 1u << 25), 0); /* SGX HLE RTM PQM PT */
-	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0); /* PKU SHSTK LA57 */
+	assert_int_equal(seven.ebx & (1u << 2 | 1u << 4 | 1u << 11 | 1u << 12 | 1u << 25), 0);           /* SGX HLE RTM PQM PT */
+	assert_int_equal(seven.ecx & (1u << 3 | 1u << 7 | 1u << 16), 0);                                 /* PKU SHSTK LA57 */
 	assert_int_equal(seven.edx & (1u << 20 | 1u << 28 | 1u << 30), 0); /* IBT L1D_FLUSH CORE_CAPABILITIES */
-	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0); /* SVM IBS SKINIT */
+	assert_int_equal(ext.ecx & (1u << 2 | 1u << 10 | 1u << 12), 0);    /* SVM IBS SKINIT */
 	struct hilum_cpuid_entry gap = ask(0x12, 0);
 	assert_int_equal(gap.eax | gap.ebx | gap.ecx | gap.edx, 0);
 }
 
 static void cpuid__random_tables__never_more_than_the_kernel_allows(void **state)
 {
-	static const uint32_t leaves[] = {1, 7, 0xD, 0x80000001};
+	static const uint32_t leaves[] = { 1, 7, 0xD, 0x80000001 };
 	struct hilum_cpuid_entry limit[4], e[4];
 
 	(void)state;
@@ -343,9 +345,14 @@ static void cpuid__random_tables__never_more_than_the_kernel_allows(void **state
 		limit[i] = ask(leaves[i], 0);
 	for (unsigned n = 0; n < 200; n++) {
 		for (unsigned i = 0; i < 4; i++)
-			e[i] = (struct hilum_cpuid_entry){leaves[i], 0, HILUM_CPUID_SUBLEAF, (uint32_t)fake_random(),
-							  (uint32_t)fake_random(), (uint32_t)fake_random(),
-							  (uint32_t)fake_random(), 0};
+			e[i] = (struct hilum_cpuid_entry){ leaves[i],
+				                           0,
+				                           HILUM_CPUID_SUBLEAF,
+				                           (uint32_t)fake_random(),
+				                           (uint32_t)fake_random(),
+				                           (uint32_t)fake_random(),
+				                           (uint32_t)fake_random(),
+				                           0 };
 		memcpy(control_memory(), e, sizeof(e));
 		CALL_OK(HC_VM_SET_CPUID, vm, 0, 4);
 		for (unsigned i = 0; i < 4; i++) {
@@ -372,11 +379,11 @@ static void cpuid__full_table__each_entry_found(void **state)
 	(void)state;
 	for (uint32_t leaf = 2; leaf < 32; leaf++)
 		if (leaf != 7 && leaf != 0xB && leaf != 0xD)
-			e[n++] = (struct hilum_cpuid_entry){.leaf = leaf, .eax = leaf * 3};
+			e[n++] = (struct hilum_cpuid_entry){ .leaf = leaf, .eax = leaf * 3 };
 	for (uint32_t leaf = 0x400000F0; n < HILUM_CPUID_MAX - 10; leaf++)
-		e[n++] = (struct hilum_cpuid_entry){.leaf = leaf, .eax = leaf * 3};
+		e[n++] = (struct hilum_cpuid_entry){ .leaf = leaf, .eax = leaf * 3 };
 	for (uint32_t leaf = 0x80000002; n < HILUM_CPUID_MAX; leaf++)
-		e[n++] = (struct hilum_cpuid_entry){.leaf = leaf, .eax = leaf * 3};
+		e[n++] = (struct hilum_cpuid_entry){ .leaf = leaf, .eax = leaf * 3 };
 	memcpy(control_memory(), e, sizeof(e));
 	CALL_OK(HC_VM_SET_CPUID, vm, 0, HILUM_CPUID_MAX);
 	for (unsigned i = 0; i < n; i++)
@@ -407,14 +414,14 @@ static void cr8__write_and_read__task_priority(void **state)
 	(void)state;
 	for (uint64_t value = 0; value < 20; value++) {
 		v->gpr[9] = value;
-		do_exit((struct vexit){.kind = HILUM_EXIT_CR, .length = 4, .cr8 = {.reg = 9, .write = true}});
+		do_exit((struct vexit){ .kind = HILUM_EXIT_CR, .length = 4, .cr8 = { .reg = 9, .write = true } });
 		assert_int_equal(v->pending_event == GP, value > 15);
 		v->gpr[3] = UINT64_MAX;
-		do_exit((struct vexit){.kind = HILUM_EXIT_CR, .length = 3, .cr8 = {.reg = 3}});
+		do_exit((struct vexit){ .kind = HILUM_EXIT_CR, .length = 3, .cr8 = { .reg = 3 } });
 		assert_int_equal(v->gpr[3], value > 15 ? 15 : value);
 	}
 	v->gpr[9] = 1ull << 60;
-	do_exit((struct vexit){.kind = HILUM_EXIT_CR, .length = 4, .cr8 = {.reg = 9, .write = true}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_CR, .length = 4, .cr8 = { .reg = 9, .write = true } });
 	assert_int_equal(v->pending_event, GP);
 }
 
@@ -423,7 +430,7 @@ static bool set_xcr(uint64_t index, uint64_t value)
 	v->gpr[1] = index;
 	v->gpr[0] = (uint32_t)value;
 	v->gpr[2] = value >> 32;
-	do_exit((struct vexit){.kind = HILUM_EXIT_XSETBV, .length = 3});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_XSETBV, .length = 3 });
 	assert_true(v->pending_event == 0 || v->pending_event == GP);
 	return v->pending_event == 0;
 }
@@ -444,21 +451,21 @@ static void cache_and_counter_instructions__from_the_guest__do_nothing_or_fault(
 	uint64_t rip = v->rip;
 
 	(void)state;
-	do_exit((struct vexit){.kind = HILUM_EXIT_CACHE, .length = 2});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_CACHE, .length = 2 });
 	assert_int_equal(v->rip, rip + 2);
 	assert_int_equal(v->pending_event, 0);
-	do_exit((struct vexit){.kind = HILUM_EXIT_RDPMC, .length = 2});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_RDPMC, .length = 2 });
 	assert_int_equal(v->rip, rip + 2);
 	assert_int_equal(v->pending_event, GP);
 	v->vm->status.state = HILUM_VM_RUNNING;
-	do_exit((struct vexit){.kind = HILUM_EXIT_SHUTDOWN});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_SHUTDOWN });
 	assert_int_equal(v->vm->status.crash, HILUM_CRASH_TRIPLE_FAULT);
 }
 
 static void invalid_opcode__instruction_the_vm_does_not_have__is_raised(void **state)
 {
 	(void)state;
-	do_exit((struct vexit){.kind = HILUM_EXIT_INVALID_OPCODE});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_INVALID_OPCODE });
 	assert_int_equal(v->pending_event, 1ull << 31 | 3 << 8 | 6);
 }
 
@@ -466,7 +473,7 @@ static void unknown_exit__crashes_the_vm_alone(void **state)
 {
 	(void)state;
 	v->vm->status.state = HILUM_VM_RUNNING;
-	do_exit((struct vexit){.kind = HILUM_EXIT_OTHER, .detail = 0x1234});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_OTHER, .detail = 0x1234 });
 	assert_int_equal(v->vm->status.crash, HILUM_CRASH_UNKNOWN_EXIT);
 	assert_int_equal(v->vm->status.detail, 0x1234);
 }
@@ -480,7 +487,7 @@ static void lazy_memory__touched__populated_and_counted(void **state)
 
 	(void)state;
 	assert_false(nested_pt_lookup(&v->vm->npt, 0x5000, HILUM_MAP_READ, &hpa, &bytes));
-	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x5123, .write = true}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_MMIO, .memory = { .gpa = 0x5123, .write = true } });
 	assert_true(nested_pt_lookup(&v->vm->npt, 0x5000, HILUM_MAP_WRITE, &hpa, &bytes));
 	assert_int_equal(v->stats.exits[HILUM_EXIT_PAGE_FAULT], 1);
 	assert_int_equal(v->stats.exits[HILUM_EXIT_MMIO], 0);
@@ -491,32 +498,32 @@ static void lazy_memory__no_frame_left__crashes_the_vm(void **state)
 	(void)state;
 	v->vm->status.state = HILUM_VM_RUNNING;
 	failing_after = 0;
-	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x1000, .write = true}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_MMIO, .memory = { .gpa = 0x1000, .write = true } });
 	assert_int_equal(v->vm->status.crash, 0); /* a large frame failed, a small one was there */
 	failing_after = 0;
 	failing_on = true;
-	do_exit((struct vexit){.kind = HILUM_EXIT_MMIO, .memory = {.gpa = 0x2000, .write = true}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_MMIO, .memory = { .gpa = 0x2000, .write = true } });
 	assert_int_equal(v->vm->status.crash, HILUM_CRASH_NO_MEMORY);
 }
 
 static void doorbell__write__signals_and_goes_on(void **state)
 {
 	hilum_handle_t event = CALL_HANDLE(HC_EVENT_CREATE, SELF_HANDLE, 0, 70, 0);
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, event, 0x100, 0x10F};
+	struct hilum_trap_range range = { HILUM_TRAP_RANGE_DOORBELL, event, 0x100, 0x10F };
 
 	(void)state;
 	memcpy(control_memory(), &range, sizeof(range));
 	CALL_OK(HC_VM_BIND_TRAP, vm, 0);
 	v->rip = 0x1000;
-	do_exit((struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = 0x10F, .size = 2, .next_rip = 0x1001}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_PORT, .port = { .port = 0x10F, .size = 2, .next_rip = 0x1001 } });
 	assert_int_equal(v->rip, 0x1001);
 	assert_int_equal(control->shared->pending[0][1], 1ull << 6);
 	assert_true(caller->requests & VCPU_REQUEST_EVENT);
 	control->shared->pending[0][1] = 0;
-	do_exit((struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = 0x110, .size = 2, .next_rip = 0x1002}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_PORT, .port = { .port = 0x110, .size = 2, .next_rip = 0x1002 } });
 	assert_int_equal(control->shared->pending[0][1], 0);
 	v->gpr[0] = 0x1122334455667788;
-	do_exit((struct vexit){.kind = HILUM_EXIT_PORT, .port = {.port = 0x100, .size = 1, .in = true, .next_rip = 0x1003}});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_PORT, .port = { .port = 0x100, .size = 1, .in = true, .next_rip = 0x1003 } });
 	assert_int_equal(v->gpr[0], 0x11223344556677FF);
 	assert_int_equal(control->shared->pending[0][1], 0);
 }
@@ -527,15 +534,15 @@ static void kvm_call__unknown_or_of_a_plain_vm__refused(void **state)
 {
 	(void)state;
 	v->gpr[0] = 99;
-	do_exit((struct vexit){.kind = HILUM_EXIT_HYPERCALL, .length = 3});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
 	assert_int_equal(v->gpr[0], (uint64_t)-1000);
 	v->gpr[0] = HILUM_KVM_HC_KICK_CPU;
 	v->gpr[1] = UINT64_MAX;
-	do_exit((struct vexit){.kind = HILUM_EXIT_HYPERCALL, .length = 3});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
 	assert_int_equal(v->gpr[0], 0);
 	v->vm->flags = 0;
 	v->gpr[0] = HILUM_KVM_HC_KICK_CPU;
-	do_exit((struct vexit){.kind = HILUM_EXIT_HYPERCALL, .length = 3});
+	do_exit((struct vexit){ .kind = HILUM_EXIT_HYPERCALL, .length = 3 });
 	assert_int_equal(v->gpr[0], (uint64_t)HILUM_E_UNSUPPORTED);
 }
 

@@ -16,7 +16,7 @@
 #define VCPUS 3u
 
 static struct guest guests[CHANNEL_SLOTS];
-static struct config_vm config = {.name = "g", .vcpus = VCPUS};
+static struct config_vm config = { .name = "g", .vcpus = VCPUS };
 static bool running[VCPUS];
 static uint64_t offset[VCPUS], nmi_at[VCPUS], now;
 static unsigned nmis, ends;
@@ -194,7 +194,7 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(guests, 0, sizeof(guests));
-	guests[2] = (struct guest){.config = &config, .made = true, .vm = 50, .vcpus = VCPUS, .plugged = (1u << VCPUS) - 1};
+	guests[2] = (struct guest){ .config = &config, .made = true, .vm = 50, .vcpus = VCPUS, .plugged = (1u << VCPUS) - 1 };
 	for (unsigned i = 0; i < VCPUS; i++) {
 		guests[2].vcpu[i] = 100 + i;
 		running[i] = true;
@@ -216,7 +216,7 @@ static unsigned run_count(void)
 
 static void guest_set_balloon__targets__the_greatest_is_sent_once(void **state)
 {
-	struct config_vm with = {.name = "g", .vcpus = VCPUS, .memory_bytes = 64 * MIB, .balloon_bytes = 0};
+	struct config_vm with = { .name = "g", .vcpus = VCPUS, .memory_bytes = 64 * MIB, .balloon_bytes = 0 };
 
 	(void)state;
 	guests[2].config = &with;

@@ -15,13 +15,10 @@
 
 static void guest_map_build__any_size__is_sorted_disjoint_and_complete(void **state)
 {
-	static const uint64_t sizes[] = {GUEST_MAP_RAM_MIN,
-					 256ull << 20,
-					 3 * GIB - GUEST_MAP_RAM_UNIT,
-					 3 * GIB,
-					 3 * GIB + GUEST_MAP_RAM_UNIT,
-					 64 * GIB,
-					 GUEST_MAP_RAM_MAX};
+	static const uint64_t sizes[] = {
+		GUEST_MAP_RAM_MIN, 256ull << 20,     3 * GIB - GUEST_MAP_RAM_UNIT, 3 * GIB, 3 * GIB + GUEST_MAP_RAM_UNIT,
+		64 * GIB,          GUEST_MAP_RAM_MAX
+	};
 	struct guest_map map;
 
 	(void)state;
@@ -46,7 +43,7 @@ static void guest_map_build__any_size__is_sorted_disjoint_and_complete(void **st
 
 static void guest_map_build__impossible_sizes__are_refused(void **state)
 {
-	struct guest_map map = {.count = 77};
+	struct guest_map map = { .count = 77 };
 
 	(void)state;
 	assert_false(guest_map_build(0, &map));

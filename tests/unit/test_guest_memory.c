@@ -16,10 +16,10 @@
 #include "drivers-vm/control/memory_policy.h"
 #include "drivers-vm/control/share_scan.h"
 
-#define MIB	0x100000ull
-#define SECOND	1000000000ull
-#define DRIVER	7u
-#define RAM(s)	(0x100000000ull + (s) * 0x40000000ull)
+#define MIB     0x100000ull
+#define SECOND  1000000000ull
+#define DRIVER  7u
+#define RAM(s)  (0x100000000ull + (s)*0x40000000ull)
 #define BALLAST 99
 
 static struct guest guests[CHANNEL_SLOTS];
@@ -61,7 +61,7 @@ void event_add(const char *kind, const char *name, const char *format, ...)
 
 struct module *module_find(const char *name)
 {
-	static struct module m = {.bytes = 8 * MIB};
+	static struct module m = { .bytes = 8 * MIB };
 
 	return name != NULL ? &m : NULL;
 }
@@ -134,13 +134,13 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 		((struct hilum_host_info *)b)->memory_bytes = 1024 * MIB;
 		return 0;
 	case HC_MEMORY_STATUS:
-		*(struct hilum_memory_status *)b = (struct hilum_memory_status){.resident_bytes = resident[a - 200]};
+		*(struct hilum_memory_status *)b = (struct hilum_memory_status){ .resident_bytes = resident[a - 200] };
 		return 0;
 	case HC_MEMORY_LIMIT:
 		limit[a - 200] = b;
 		return 0;
 	case HC_VM_STATUS:
-		*(struct hilum_vm_status *)b = (struct hilum_vm_status){.memory_stops = stops[a - 100]};
+		*(struct hilum_vm_status *)b = (struct hilum_vm_status){ .memory_stops = stops[a - 100] };
 		return 0;
 	case HC_VCPU_RUN:
 		runs[a - 300]++;
@@ -162,15 +162,20 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
 static void add(uint32_t slot, uint64_t memory, uint64_t has)
 {
-	config[slot] = (struct config_vm){.name = "g", .memory_bytes = memory, .memory_max = memory, .vcpus = 1, .balloon_bytes = 0};
-	guests[slot] = (struct guest){.config = &config[slot], .made = true, .vm = 100 + slot, .memory = 200 + slot, .vcpu = {300 + slot},
-				      .driver_ram = RAM(slot), .memory_max = memory};
+	config[slot] = (struct config_vm){ .name = "g", .memory_bytes = memory, .memory_max = memory, .vcpus = 1, .balloon_bytes = 0 };
+	guests[slot] = (struct guest){ .config = &config[slot],
+		                       .made = true,
+		                       .vm = 100 + slot,
+		                       .memory = 200 + slot,
+		                       .vcpu = { 300 + slot },
+		                       .driver_ram = RAM(slot),
+		                       .memory_max = memory };
 	resident[slot] = has;
 }
 
 static int setup(void **state)
 {
-	static struct config host = {.overcommit = 300};
+	static struct config host = { .overcommit = 300 };
 
 	(void)state;
 	for (uint32_t slot = 0; slot < 4; slot++)
@@ -305,13 +310,13 @@ static void guest_memory_driver_waits__there_is_memory_again__nobody_ends(void *
 
 static void guest_memory_admit__promises_are_too_many__told_what_is_missing(void **state)
 {
-	static struct config plain = {.overcommit = 100};
+	static struct config plain = { .overcommit = 100 };
 
 	(void)state;
 	guest_memory_begin(&plain);
 	add(1, 600 * MIB, 100 * MIB);
-	config[2] = (struct config_vm){.name = "n", .kernel = "k", .memory_bytes = 600 * MIB, .memory_max = 600 * MIB};
-	guests[2] = (struct guest){.config = &config[2], .memory_max = 600 * MIB};
+	config[2] = (struct config_vm){ .name = "n", .kernel = "k", .memory_bytes = 600 * MIB, .memory_max = 600 * MIB };
+	guests[2] = (struct guest){ .config = &config[2], .memory_max = 600 * MIB };
 	free_now = 900 * MIB + MEMORY_RESERVE_BYTES;
 	assert_false(guest_memory_admit(&guests[2]));
 	assert_non_null(strstr(refusal, "it may use 600 MiB, and 200 MiB are missing (916 MiB free, 500 MiB promised to others)"));

@@ -68,8 +68,8 @@ static enum manager_result schedule(void)
 static int setup(void **state)
 {
 	(void)state;
-	config = (struct config_vm){.name = "g", .vcpus = 1, .weight = 256};
-	fake_guest = (struct guest){.config = &config};
+	config = (struct config_vm){ .name = "g", .vcpus = 1, .weight = 256 };
+	fake_guest = (struct guest){ .config = &config };
 	for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
 		fake_guest.vcpu[i] = 100 + i;
 	answer = 0;
@@ -79,7 +79,7 @@ static int setup(void **state)
 
 static void guest_schedule__nothing_special__weight_alone(void **state)
 {
-	const struct hilum_schedule plain = {.weight = 256};
+	const struct hilum_schedule plain = { .weight = 256 };
 
 	(void)state;
 	assert_int_equal(schedule(), MANAGER_OK);

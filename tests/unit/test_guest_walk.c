@@ -20,10 +20,10 @@
 #define ALL (P | RW | US)
 
 #define TOP_TABLE 0x1000ull
-#define TABLE_2	  0x2000ull
-#define TABLE_3	  0x3000ull
-#define TABLE_4	  0x4000ull
-#define TABLE_5	  0x5000ull
+#define TABLE_2   0x2000ull
+#define TABLE_3   0x3000ull
+#define TABLE_4   0x4000ull
+#define TABLE_5   0x5000ull
 
 struct memory {
 	uint8_t bytes[0x8000];
@@ -46,8 +46,7 @@ static bool memory_read(void *opaque, uint64_t gpa, unsigned bytes, uint64_t *va
 	return true;
 }
 
-static bool memory_compare_exchange(void *opaque, uint64_t gpa, unsigned bytes, uint64_t expected,
-				    uint64_t desired)
+static bool memory_compare_exchange(void *opaque, uint64_t gpa, unsigned bytes, uint64_t expected, uint64_t desired)
 {
 	struct memory *m = opaque;
 	uint64_t now;
@@ -64,7 +63,7 @@ static bool memory_compare_exchange(void *opaque, uint64_t gpa, unsigned bytes, 
 	return true;
 }
 
-static const struct guest_walk_memory callbacks = {&memory, memory_read, memory_compare_exchange};
+static const struct guest_walk_memory callbacks = { &memory, memory_read, memory_compare_exchange };
 
 static void put_8(uint64_t gpa, uint64_t value)
 {
@@ -91,21 +90,19 @@ static uint32_t get_4(uint64_t gpa)
 
 static struct guest_paging long_mode(void)
 {
-	return (struct guest_paging){.cr0 = CR0_PE | CR0_PG | CR0_WP,
-				     .cr3 = TOP_TABLE,
-				     .cr4 = CR4_PAE,
-				     .efer = EFER_LMA | EFER_NXE,
-				     .physical_bits = 40,
-				     .has_1g_pages = true};
+	return (struct guest_paging){ .cr0 = CR0_PE | CR0_PG | CR0_WP,
+		                      .cr3 = TOP_TABLE,
+		                      .cr4 = CR4_PAE,
+		                      .efer = EFER_LMA | EFER_NXE,
+		                      .physical_bits = 40,
+		                      .has_1g_pages = true };
 }
 
 static struct guest_paging legacy_mode(uint64_t cr4)
 {
-	return (struct guest_paging){.cr0 = CR0_PE | CR0_PG | CR0_WP,
-				     .cr3 = TOP_TABLE,
-				     .cr4 = cr4,
-				     .efer = EFER_NXE,
-				     .physical_bits = 40};
+	return (struct guest_paging){
+		.cr0 = CR0_PE | CR0_PG | CR0_WP, .cr3 = TOP_TABLE, .cr4 = cr4, .efer = EFER_NXE, .physical_bits = 40
+	};
 }
 
 /* Four levels for `gva` ending at 4 KiB page `leaf`. */
@@ -120,8 +117,7 @@ static void build_4_level(uint64_t gva, uint64_t leaf)
 
 #define GVA 0xFFFF812345678ABCull /* indices 258, 141, 43, 120 */
 
-static enum guest_walk_result walk(const struct guest_paging *paging, uint64_t gva, unsigned access,
-				   struct guest_walk_output *out)
+static enum guest_walk_result walk(const struct guest_paging *paging, uint64_t gva, unsigned access, struct guest_walk_output *out)
 {
 	memset(out, 0x5A, sizeof(*out));
 	return guest_walk(paging, &callbacks, gva, access, out);
@@ -129,7 +125,7 @@ static enum guest_walk_result walk(const struct guest_paging *paging, uint64_t g
 
 static void guest_walk__paging_off__is_identity(void **state)
 {
-	struct guest_paging paging = {.cr0 = CR0_PE, .physical_bits = 36};
+	struct guest_paging paging = { .cr0 = CR0_PE, .physical_bits = 36 };
 	struct guest_walk_output out;
 
 	(void)state;
@@ -207,8 +203,7 @@ static void guest_walk__pae__top_entries_are_neither_checked_for_rights_nor_mark
 	put_8(TOP_TABLE + 0x20 + 3 * 8, TABLE_2 | P);
 	put_8(TABLE_2 + 5 * 8, TABLE_3 | ALL);
 	put_8(TABLE_3 + 7 * 8, 0x8899AA000ull | ALL);
-	assert_int_equal(walk(&paging, 0xC0A07123, GUEST_ACCESS_WRITE | GUEST_ACCESS_USER, &out),
-			 GUEST_WALK_OK);
+	assert_int_equal(walk(&paging, 0xC0A07123, GUEST_ACCESS_WRITE | GUEST_ACCESS_USER, &out), GUEST_WALK_OK);
 	assert_true(out.gpa == 0x8899AA123ull);
 	assert_true(get_8(TOP_TABLE + 0x20 + 3 * 8) == (TABLE_2 | P));
 	put_8(TABLE_2 + 5 * 8, 0x123400000ull | ALL | PS);
@@ -244,11 +239,9 @@ static void guest_walk__two_levels__four_byte_entries_and_4m_pages(void **state)
 }
 
 /* SDM vol. 3A, 4.6.1, told as a list of reasons to refuse. */
-static bool refused(bool user_page, bool writable, bool no_execute, unsigned access,
-		    const struct guest_paging *paging)
+static bool refused(bool user_page, bool writable, bool no_execute, unsigned access, const struct guest_paging *paging)
 {
-	bool user = access & GUEST_ACCESS_USER, write = access & GUEST_ACCESS_WRITE,
-	     fetch = access & GUEST_ACCESS_FETCH;
+	bool user = access & GUEST_ACCESS_USER, write = access & GUEST_ACCESS_WRITE, fetch = access & GUEST_ACCESS_FETCH;
 
 	if (fetch && no_execute)
 		return true;
@@ -271,8 +264,7 @@ static void guest_walk__every_combination_of_rights__is_as_the_manual_says(void 
 	for (unsigned bits = 0; bits < 1u << 13; bits++) {
 		struct guest_paging paging = long_mode();
 		struct guest_walk_output out;
-		bool leaf_user = bits & 1, upper_user = bits & 2, leaf_writable = bits & 4,
-		     upper_writable = bits & 8;
+		bool leaf_user = bits & 1, upper_user = bits & 2, leaf_writable = bits & 4, upper_writable = bits & 8;
 		bool upper_nx = bits & 16, leaf_nx = bits & 32;
 		unsigned access = bits >> 6 & 7;
 		bool want_refused;
@@ -287,28 +279,22 @@ static void guest_walk__every_combination_of_rights__is_as_the_manual_says(void 
 			paging.cr4 |= CR4_SMEP | CR4_SMAP;
 		if (bits & 1u << 12)
 			paging.rflags |= RFLAGS_AC;
-		build_4_level(GVA, 0x9000 | P | (leaf_user ? US : 0) | (leaf_writable ? RW : 0) |
-					   (leaf_nx ? NX : 0));
-		put_8(TABLE_3 + 43 * 8,
-		      TABLE_4 | P | (upper_user ? US : 0) | (upper_writable ? RW : 0) | (upper_nx ? NX : 0));
-		want_refused = refused(leaf_user && upper_user, leaf_writable && upper_writable,
-				       leaf_nx || upper_nx, access, &paging);
-		assert_int_equal(walk(&paging, GVA, access, &out),
-				 want_refused ? GUEST_WALK_FAULT : GUEST_WALK_OK);
+		build_4_level(GVA, 0x9000 | P | (leaf_user ? US : 0) | (leaf_writable ? RW : 0) | (leaf_nx ? NX : 0));
+		put_8(TABLE_3 + 43 * 8, TABLE_4 | P | (upper_user ? US : 0) | (upper_writable ? RW : 0) | (upper_nx ? NX : 0));
+		want_refused = refused(leaf_user && upper_user, leaf_writable && upper_writable, leaf_nx || upper_nx, access, &paging);
+		assert_int_equal(walk(&paging, GVA, access, &out), want_refused ? GUEST_WALK_FAULT : GUEST_WALK_OK);
 		if (!want_refused)
 			continue;
-		assert_int_equal(out.error_code,
-				 PAGE_FAULT_PRESENT | (access & GUEST_ACCESS_WRITE ? PAGE_FAULT_WRITE : 0) |
-					 (access & GUEST_ACCESS_USER ? PAGE_FAULT_USER : 0) |
-					 (access & GUEST_ACCESS_FETCH ? PAGE_FAULT_FETCH : 0));
+		assert_int_equal(out.error_code, PAGE_FAULT_PRESENT | (access & GUEST_ACCESS_WRITE ? PAGE_FAULT_WRITE : 0) |
+		                                         (access & GUEST_ACCESS_USER ? PAGE_FAULT_USER : 0) |
+		                                         (access & GUEST_ACCESS_FETCH ? PAGE_FAULT_FETCH : 0));
 		assert_int_equal(memory.writes, 0);
 	}
 }
 
 static void guest_walk__entry_not_present__faults_at_every_level_without_marks(void **state)
 {
-	static const uint64_t tables[] = {TOP_TABLE + 258 * 8, TABLE_2 + 141 * 8, TABLE_3 + 43 * 8,
-					  TABLE_4 + 120 * 8};
+	static const uint64_t tables[] = { TOP_TABLE + 258 * 8, TABLE_2 + 141 * 8, TABLE_3 + 43 * 8, TABLE_4 + 120 * 8 };
 	struct guest_paging paging = long_mode();
 	struct guest_walk_output out;
 
@@ -316,8 +302,7 @@ static void guest_walk__entry_not_present__faults_at_every_level_without_marks(v
 	for (unsigned i = 0; i < 4; i++) {
 		build_4_level(GVA, 0x9000 | ALL);
 		put_8(tables[i], get_8(tables[i]) & ~P);
-		assert_int_equal(walk(&paging, GVA, GUEST_ACCESS_WRITE | GUEST_ACCESS_USER, &out),
-				 GUEST_WALK_FAULT);
+		assert_int_equal(walk(&paging, GVA, GUEST_ACCESS_WRITE | GUEST_ACCESS_USER, &out), GUEST_WALK_FAULT);
 		assert_int_equal(out.error_code, PAGE_FAULT_WRITE | PAGE_FAULT_USER);
 		assert_int_equal(memory.writes, 0);
 	}
@@ -424,8 +409,7 @@ int main(void)
 		cmocka_unit_test(guest_walk__reserved_bit__faults_with_reserved_code),
 		cmocka_unit_test(guest_walk__ignored_bits__do_not_fault),
 		cmocka_unit_test(guest_walk__fetch_without_nx_and_smep__hides_the_fetch_bit),
-		cmocka_unit_test(
-			guest_walk__entry_changes_under_the_walk__starts_again_a_bounded_number_of_times),
+		cmocka_unit_test(guest_walk__entry_changes_under_the_walk__starts_again_a_bounded_number_of_times),
 		cmocka_unit_test(guest_walk__table_outside_ram__says_so),
 	};
 

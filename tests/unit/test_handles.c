@@ -18,7 +18,7 @@ static int set_up(void **state)
 	fake_boot(1);
 	memset(&table, 0, sizeof(table));
 	for (unsigned i = 0; i < ARRAY_SIZE(object); i++)
-		object[i] = (struct object){.type = OBJECT_EVENT, .refs = 1};
+		object[i] = (struct object){ .type = OBJECT_EVENT, .refs = 1 };
 	return 0;
 }
 

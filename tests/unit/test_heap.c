@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define REGION_BYTES 65536u
-#define SLOTS	     64u
+#define SLOTS        64u
 
 static _Alignas(16) uint8_t region[REGION_BYTES];
 static jmp_buf abort_target;
@@ -27,12 +27,12 @@ void runtime_abort(const char *reason)
 }
 
 /* Runs `statement` and fails the test unless it ends in runtime_abort(). */
-#define assert_aborts(statement)                                                                             \
-	do {                                                                                                 \
-		if (setjmp(abort_target) == 0) {                                                             \
-			statement;                                                                           \
-			fail_msg("%s went on", #statement);                                                  \
-		}                                                                                            \
+#define assert_aborts(statement) \
+	do { \
+		if (setjmp(abort_target) == 0) { \
+			statement; \
+			fail_msg("%s went on", #statement); \
+		} \
 	} while (0)
 
 static struct heap heap;
@@ -46,9 +46,9 @@ static int set_up(void **state)
 
 static void heap_alloc__random_use__keeps_contents_and_order(void **state)
 {
-	static const size_t aligns[] = {1, 16, 64, 4096};
-	uint8_t *slot[SLOTS] = {NULL};
-	size_t size[SLOTS] = {0};
+	static const size_t aligns[] = { 1, 16, 64, 4096 };
+	uint8_t *slot[SLOTS] = { NULL };
+	size_t size[SLOTS] = { 0 };
 
 	(void)state;
 	srand(1);

@@ -93,9 +93,9 @@ static void read__every_length__reads_only_inside(void **state)
 }
 
 static const uint8_t madt_entries[] = {
-	0, 8, 0, 0, 1, 0, 0, 0,       /* a local APIC */
-	2, 10, 0, 0, 2, 0, 0, 0, 0, 0, /* IRQ 0 is GSI 2 */
-	2, 10, 1, 5, 9, 0, 0, 0, 0, 0, /* of another bus */
+	0, 8,  0, 0, 1,  0, 0, 0,         /* a local APIC */
+	2, 10, 0, 0, 2,  0, 0, 0, 0,   0, /* IRQ 0 is GSI 2 */
+	2, 10, 1, 5, 9,  0, 0, 0, 0,   0, /* of another bus */
 	2, 10, 0, 3, 23, 0, 0, 0, 0xF, 0,
 };
 

@@ -16,13 +16,13 @@
 #include "drivers-vm/driver/host_ahci.h"
 #include "drivers-vm/runtime/service.h"
 
-#define PAGE	     4096u
+#define PAGE         4096u
 #define DISK_SECTORS 8192u
-#define SECOND	     1000000000ull
-#define NOWHERE	     UINT64_MAX
-#define PORTS	     4u
-#define CD	     1u
-#define EMPTY	     2u
+#define SECOND       1000000000ull
+#define NOWHERE      UINT64_MAX
+#define PORTS        4u
+#define CD           1u
+#define EMPTY        2u
 
 enum { CAP = 0x00, GHC = 0x04, IS = 0x08, PI = 0x0C };
 
@@ -401,7 +401,7 @@ static int set_up(void **state)
 	hw.id[169] = 1;
 	seed = 0;
 	last_log[0] = '\0';
-	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[5] = hw.bar, .bar_bytes[5] = sizeof(hw.bar)};
+	pci = (struct host_pci){ .rid = 0x20, .same_addresses = true, .bar[5] = hw.bar, .bar_bytes[5] = sizeof(hw.bar) };
 	return 0;
 }
 
@@ -451,10 +451,14 @@ static struct blk_device *disk(unsigned n)
 }
 
 static enum blk_status submit(struct answer *a, enum blk_operation operation, uint64_t sector, uint64_t sectors,
-			      const struct io_segment *segment, unsigned segments)
+                              const struct io_segment *segment, unsigned segments)
 {
-	*a = (struct answer){.request = {.operation = operation, .sector = sector, .sectors = sectors, .segment = segment,
-					 .segments = segments, .done = note}};
+	*a = (struct answer){ .request = { .operation = operation,
+		                           .sector = sector,
+		                           .sectors = sectors,
+		                           .segment = segment,
+		                           .segments = segments,
+		                           .done = note } };
 	assert_int_equal(blk_request_check(disk(0), &a->request), BLK_OK);
 	return disk(0)->ops->submit(disk(0), &a->request);
 }
@@ -517,11 +521,9 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 		bool *wrong;
 		const char *says;
 	} cases[] = {
-		{&hw.gone, "AHCI: its capabilities make no sense"},
-		{&hw.never_resets, "AHCI: it cannot be reset"},
-		{&hw.never_comes, "AHCI: no disk is at any of its ports"},
-		{&hw.identify_fails, "AHCI: no disk is at any of its ports"},
-		{&hw.silent, "AHCI: no disk is at any of its ports"},
+		{ &hw.gone, "AHCI: its capabilities make no sense" },        { &hw.never_resets, "AHCI: it cannot be reset" },
+		{ &hw.never_comes, "AHCI: no disk is at any of its ports" }, { &hw.identify_fails, "AHCI: no disk is at any of its ports" },
+		{ &hw.silent, "AHCI: no disk is at any of its ports" },
 	};
 
 	(void)state;
@@ -555,7 +557,7 @@ static void start__disk_not_supported__is_left_out(void **state)
 	static const struct {
 		unsigned word;
 		uint16_t value;
-	} bad[] = {{83, 1 << 14}, {83, 0xFFFF}, {106, 1 << 14 | 1 << 12}, {100, 0}, {103, 1}};
+	} bad[] = { { 83, 1 << 14 }, { 83, 0xFFFF }, { 106, 1 << 14 | 1 << 12 }, { 100, 0 }, { 103, 1 } };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -573,10 +575,22 @@ static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 	static const struct {
 		unsigned offset, count[6];
 	} cuts[] = {
-		{0, {4096}},	   {0, {512}},		  {512, {3584, 4096}},	  {1024, {1024, 1024, 1024}}, {2, {512}},
-		{1, {512}},	   {4, {4096, 4096}},	  {0, {100, 412, 512}},	  {0, {1, 1, 1, 1, 508}},     {100, {65536, 65536}},
-		{0, {4096 * 300}}, {8, {700, 324, 4096}}, {0, {3 * 4096, 1024}}, {4000, {96, 4096, 4096, 3 * 512 + 320, 96}},
-		{0, {510, 2, 511, 1}}, {4095, {2, 510}},
+		{ 0, { 4096 } },
+		{ 0, { 512 } },
+		{ 512, { 3584, 4096 } },
+		{ 1024, { 1024, 1024, 1024 } },
+		{ 2, { 512 } },
+		{ 1, { 512 } },
+		{ 4, { 4096, 4096 } },
+		{ 0, { 100, 412, 512 } },
+		{ 0, { 1, 1, 1, 1, 508 } },
+		{ 100, { 65536, 65536 } },
+		{ 0, { 4096 * 300 } },
+		{ 8, { 700, 324, 4096 } },
+		{ 0, { 3 * 4096, 1024 } },
+		{ 4000, { 96, 4096, 4096, 3 * 512 + 320, 96 } },
+		{ 0, { 510, 2, 511, 1 } },
+		{ 4095, { 2, 510 } },
 	};
 	static uint8_t arena[400 * PAGE] __attribute__((aligned(4096)));
 
@@ -589,14 +603,15 @@ static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 				struct io_segment segment[6];
 				unsigned n = 0, bytes = 0, at = cuts[i].offset, check = 0;
 				for (; n < 6 && cuts[i].count[n] != 0; n++) {
-					segment[n] = (struct io_segment){arena + at, cuts[i].count[n]};
+					segment[n] = (struct io_segment){ arena + at, cuts[i].count[n] };
 					at += cuts[i].count[n] + gap * 1371;
 					bytes += cuts[i].count[n];
 				}
 				assert_int_equal(bytes % 512, 0);
 				assert_int_equal(transfer(BLK_READ, 100 + i, segment, n), BLK_OK);
 				for (unsigned s = 0; s < n; s++) {
-					assert_memory_equal(segment[s].bytes, hw.port[0].medium + (100 + i) * 512 + check, segment[s].count);
+					assert_memory_equal(segment[s].bytes, hw.port[0].medium + (100 + i) * 512 + check,
+					                    segment[s].count);
 					check += segment[s].count;
 				}
 				for (unsigned s = 0; s < n; s++)
@@ -644,7 +659,7 @@ static void submit_many(void)
 {
 	memset(data, 0xEE, sizeof(data));
 	for (unsigned i = 0; i < 300; i++) {
-		piece[i] = (struct io_segment){data[i], 512};
+		piece[i] = (struct io_segment){ data[i], 512 };
 		if (i % 50 == 49)
 			assert_int_equal(submit(&many[i], BLK_FLUSH, 0, 0, NULL, 0), BLK_PENDING);
 		else
@@ -728,7 +743,7 @@ static void check__no_answer__is_reset_once_and_given_up(void **state)
 	assert_string_equal(last_log, "given up: commands take longer than 10 s");
 	assert_true(dma_on); /* the other disk's */
 	hw.silent = false;
-	struct answer other = {.request = {.operation = BLK_FLUSH, .done = note}};
+	struct answer other = { .request = { .operation = BLK_FLUSH, .done = note } };
 	assert_int_equal(disk(3)->ops->submit(disk(3), &other.request), BLK_PENDING);
 	finish(&other);
 	assert_int_equal(other.status, BLK_OK);
@@ -789,7 +804,7 @@ static void interrupt__unplugged_or_gone__is_given_up(void **state)
 
 static void interrupt__port_does_not_stop__controller_is_given_up(void **state)
 {
-	struct answer other = {.request = {.operation = BLK_FLUSH, .done = note}};
+	struct answer other = { .request = { .operation = BLK_FLUSH, .done = note } };
 
 	(void)state;
 	assert_true(starts());

@@ -2,8 +2,8 @@
  * The 82574 driver against a card in memory that does what each test wants of it.
  *
  * UNIT_SOURCES: drivers-vm/driver/host_e1000e.c drivers-vm/driver/host_e1000e_ring.c drivers-vm/driver/host_nic.c
- * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/io_segment.c
- * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
+ * drivers-vm/driver/io_segment.c UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
  */
 #include "cmocka_all.h"
 
@@ -15,13 +15,25 @@
 #include "drivers-vm/driver/host_e1000e.h"
 #include "drivers-vm/runtime/service.h"
 
-#define PAGE	  4096u
+#define PAGE      4096u
 #define BAR_BYTES 0x20000u
-#define SECOND	  1000000000ull
-#define ENTRIES	  E1000E_ENTRIES
+#define SECOND    1000000000ull
+#define ENTRIES   E1000E_ENTRIES
 
-enum { CTRL = 0x00, STATUS = 0x08, ICR = 0xC0, IMS = 0xD0, RCTL = 0x100, TCTL = 0x400, RDBAL = 0x2800, RDT = 0x2818, TDBAL = 0x3800,
-       TDT = 0x3818, RAL0 = 0x5400, RAH0 = 0x5404 };
+enum {
+	CTRL = 0x00,
+	STATUS = 0x08,
+	ICR = 0xC0,
+	IMS = 0xD0,
+	RCTL = 0x100,
+	TCTL = 0x400,
+	RDBAL = 0x2800,
+	RDT = 0x2818,
+	TDBAL = 0x3800,
+	TDT = 0x3818,
+	RAL0 = 0x5400,
+	RAH0 = 0x5404
+};
 
 static struct {
 	uint8_t bar[BAR_BYTES] __attribute__((aligned(8)));
@@ -96,7 +108,7 @@ static uint8_t *ring(unsigned base, unsigned i)
 /* A frame of `bytes` for the listener comes, in descriptors of `most` bytes, the last with `errors`. False: no buffers. */
 static bool arrive(unsigned bytes, unsigned most, uint32_t errors)
 {
-	static const uint8_t addresses[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34};
+	static const uint8_t addresses[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34 };
 
 	assert_true(dma_on && *at(RCTL) & 2);
 	for (unsigned done = 0; done < bytes;) {
@@ -232,7 +244,7 @@ static int set_up(void **state)
 	memset(&hw, 0, sizeof(hw));
 	power_up();
 	seed = 0;
-	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[0] = hw.bar, .bar_bytes[0] = sizeof(hw.bar)};
+	pci = (struct host_pci){ .rid = 0x20, .same_addresses = true, .bar[0] = hw.bar, .bar_bytes[0] = sizeof(hw.bar) };
 	return 0;
 }
 
@@ -266,15 +278,15 @@ static void hear(struct net_port *port, struct net_frame *frame)
 /* The card starts and is an uplink of a switch with one listener. */
 static struct net_port *join(void)
 {
-	static const struct net_port_ops hear_ops = {.receive = hear};
-	struct channel_message m = {.kind = CHANNEL_UPLINK, .uplink = {.bridge = 1, .device = "52:54:00:aa:bb:01"}};
+	static const struct net_port_ops hear_ops = { .receive = hear };
+	struct channel_message m = { .kind = CHANNEL_UPLINK, .uplink = { .bridge = 1, .device = "52:54:00:aa:bb:01" } };
 
 	assert_true(starts());
 	memset(&sw, 0, sizeof(sw));
 	memset(&listener, 0, sizeof(listener));
 	heard_frames = released = 0;
 	listener.ops = &hear_ops;
-	listener.policy = (struct net_policy){.bridge = 1, .mac = {2, 0, 0, 0, 0, 1}};
+	listener.policy = (struct net_policy){ .bridge = 1, .mac = { 2, 0, 0, 0, 0, 1 } };
 	assert_true(net_switch_add(&sw, &listener));
 	last_log[0] = '\0';
 	host_nic_join(&sw, &m);
@@ -384,11 +396,17 @@ static void send(unsigned i, unsigned bytes, unsigned count, bool held, bool csu
 	struct net_port *port = sw.port[1];
 	unsigned offset = 0;
 
-	*frame = (struct net_frame){.segment = segments[i], .segments = count, .bytes = bytes, .references = 1,
-				    .done = held ? released_one : NULL, .csum_partial = csum, .csum_start = 34, .csum_offset = 16};
+	*frame = (struct net_frame){ .segment = segments[i],
+		                     .segments = count,
+		                     .bytes = bytes,
+		                     .references = 1,
+		                     .done = held ? released_one : NULL,
+		                     .csum_partial = csum,
+		                     .csum_start = 34,
+		                     .csum_offset = 16 };
 	for (unsigned s = 0; s < count; s++) {
 		unsigned n = s + 1 == count ? bytes - offset : bytes / count;
-		segments[i][s] = (struct io_segment){data + offset, n};
+		segments[i][s] = (struct io_segment){ data + offset, n };
 		offset += n;
 	}
 	port->ops->receive(port, frame);

@@ -18,7 +18,7 @@
 
 #define CORES 2u
 
-static struct config config = {.watchdog_seconds = 30};
+static struct config config = { .watchdog_seconds = 30 };
 static struct hilum_host_health health;
 static struct hilum_last_run run;
 static struct channel_message sent;
@@ -27,7 +27,7 @@ static char all_lines[8192];
 static uint64_t now;
 static bool driver_lost;
 
-struct hilum_host_info control_host = {.core_count = CORES};
+struct hilum_host_info control_host = { .core_count = CORES };
 hilum_handle_t driver_vm = 7;
 
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)

@@ -16,18 +16,18 @@
 #include "drivers-vm/driver/host_nvme.h"
 #include "drivers-vm/runtime/service.h"
 
-#define PAGE	     4096u
+#define PAGE         4096u
 #define DISK_SECTORS 4096u
-#define QUEUES	     (1 + NVME_IO_QUEUES)
-#define SECOND	     1000000000ull
+#define QUEUES       (1 + NVME_IO_QUEUES)
+#define SECOND       1000000000ull
 
 static struct {
 	uint8_t registers[0x2000] __attribute__((aligned(4096)));
 	uint8_t medium[DISK_SECTORS * 512];
 	unsigned tail[QUEUES], completed[QUEUES]; /* commands taken, completions written, of each queue */
-	unsigned vectors, vector[QUEUES];	  /* that it has, and which a queue raises */
+	unsigned vectors, vector[QUEUES];         /* that it has, and which a queue raises */
 	unsigned flushes, commands, pages_max;
-	uint32_t pairs; /* of I/O queues that it grants, 0's based, as in Set Features' result */
+	uint32_t pairs;   /* of I/O queues that it grants, 0's based, as in Set Features' result */
 	unsigned refused; /* the I/O queue that cannot be made; 0: none */
 	bool dead_at_reset, silent, forges, fails, ignores_io;
 	uint8_t block_shift, mdts;
@@ -305,7 +305,7 @@ static int set_up(void **state)
 	hw.vectors = 1;
 	memset(io_commands, 0, sizeof(io_commands));
 	memset(io_completions, 0, sizeof(io_completions));
-	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[0] = hw.registers, .bar_bytes[0] = sizeof(hw.registers)};
+	pci = (struct host_pci){ .rid = 0x20, .same_addresses = true, .bar[0] = hw.registers, .bar_bytes[0] = sizeof(hw.registers) };
 	put32(0, 0x0F000000 | 1023); /* CAP: 1024 entries, 7.5 s; doorbells 4 bytes apart */
 	return 0;
 }
@@ -339,10 +339,15 @@ static void note(struct blk_request *request, enum blk_status status)
 static unsigned lane; /* of what is submitted */
 
 static enum blk_status submit(struct answer *a, enum blk_operation operation, uint64_t sector, uint64_t sectors,
-			      const struct io_segment *segment, unsigned segments)
+                              const struct io_segment *segment, unsigned segments)
 {
-	*a = (struct answer){.request = {.operation = operation, .sector = sector, .sectors = sectors, .segment = segment,
-					 .segments = segments, .done = note, .lane = lane}};
+	*a = (struct answer){ .request = { .operation = operation,
+		                           .sector = sector,
+		                           .sectors = sectors,
+		                           .segment = segment,
+		                           .segments = segments,
+		                           .done = note,
+		                           .lane = lane } };
 	assert_int_equal(blk_request_check(&nvme->blk.disk.device, &a->request), BLK_OK);
 	return nvme->blk.disk.device.ops->submit(&nvme->blk.disk.device, &a->request);
 }
@@ -418,10 +423,19 @@ static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 	static const struct {
 		unsigned offset, count[6];
 	} cuts[] = {
-		{0, {4096}},		 {0, {512}},		      {512, {3584, 4096}},	{1024, {1024, 1024, 1024}},
-		{2, {512}},		 {4, {4096, 4096}},	      {0, {100, 412, 512}},	{0, {1, 1, 1, 1, 508}},
-		{100, {65536, 65536}}, {0, {4096 * 20}}, {8, {700, 324, 4096}}, {0, {3 * 4096, 1024, 3 * 4096}},
-		{4000, {96, 4096, 4096, 3 * 512 + 320, 96}},
+		{ 0, { 4096 } },
+		{ 0, { 512 } },
+		{ 512, { 3584, 4096 } },
+		{ 1024, { 1024, 1024, 1024 } },
+		{ 2, { 512 } },
+		{ 4, { 4096, 4096 } },
+		{ 0, { 100, 412, 512 } },
+		{ 0, { 1, 1, 1, 1, 508 } },
+		{ 100, { 65536, 65536 } },
+		{ 0, { 4096 * 20 } },
+		{ 8, { 700, 324, 4096 } },
+		{ 0, { 3 * 4096, 1024, 3 * 4096 } },
+		{ 4000, { 96, 4096, 4096, 3 * 512 + 320, 96 } },
 	};
 	static uint8_t arena[64 * PAGE] __attribute__((aligned(4096)));
 
@@ -432,7 +446,7 @@ static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 			struct io_segment segment[6];
 			unsigned n = 0, bytes = 0, at = cuts[i].offset, check = 0;
 			for (; n < 6 && cuts[i].count[n] != 0; n++) {
-				segment[n] = (struct io_segment){arena + at, cuts[i].count[n]};
+				segment[n] = (struct io_segment){ arena + at, cuts[i].count[n] };
 				at += cuts[i].count[n] + gap * 1372;
 				bytes += cuts[i].count[n];
 			}
@@ -490,7 +504,7 @@ static void submit__more_than_fit__all_are_done(void **state)
 	for (unsigned round = 0; round < 3; round++) {
 		hw.ignores_io = true;
 		for (unsigned i = 0; i < 200; i++) {
-			segment[i] = (struct io_segment){data[i], 512};
+			segment[i] = (struct io_segment){ data[i], 512 };
 			submit(&a[i], BLK_READ, i, 1, &segment[i], 1);
 		}
 		assert_int_equal(__builtin_popcountll(nvme->io[0].busy), NVME_QUEUE_ENTRIES - 1);
@@ -510,10 +524,10 @@ static void start__several_queues__as_many_as_both_can(void **state)
 		uint32_t pairs;
 		unsigned vectors, refused, bar_bytes, expected;
 	} table[] = {
-		{3 << 16 | 3, 8, 0, 0x2000, 4},	 {63 << 16 | 63, 8, 0, 0x2000, 4}, {0, 8, 0, 0x2000, 1},
-		{1 << 16 | 3, 8, 0, 0x2000, 2},	 {3 << 16 | 2, 8, 0, 0x2000, 3},   {UINT32_MAX, 8, 0, 0x2000, 1},
-		{3 << 16 | 3, 3, 0, 0x2000, 3},	 {3 << 16 | 3, 1, 0, 0x2000, 1},   {3 << 16 | 3, 8, 3, 0x2000, 2},
-		{3 << 16 | 3, 8, 0, 0x1018, 2},	 {3 << 16 | 3, 8, 0, 0x1010, 1},   {0xFFFF << 16 | 0xFFFF, 8, 0, 0x2000, 1},
+		{ 3 << 16 | 3, 8, 0, 0x2000, 4 }, { 63 << 16 | 63, 8, 0, 0x2000, 4 }, { 0, 8, 0, 0x2000, 1 },
+		{ 1 << 16 | 3, 8, 0, 0x2000, 2 }, { 3 << 16 | 2, 8, 0, 0x2000, 3 },   { UINT32_MAX, 8, 0, 0x2000, 1 },
+		{ 3 << 16 | 3, 3, 0, 0x2000, 3 }, { 3 << 16 | 3, 1, 0, 0x2000, 1 },   { 3 << 16 | 3, 8, 3, 0x2000, 2 },
+		{ 3 << 16 | 3, 8, 0, 0x1018, 2 }, { 3 << 16 | 3, 8, 0, 0x1010, 1 },   { 0xFFFF << 16 | 0xFFFF, 8, 0, 0x2000, 1 },
 	};
 
 	for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -561,7 +575,7 @@ static void submit__several_queues__lanes_do_not_wait_for_each_other(void **stat
 	for (unsigned round = 0; round < 3; round++) {
 		hw.ignores_io = true;
 		for (unsigned i = 0; i < 400; i++) { /* 100 of them wait; all in lane 2 */
-			segment[i] = (struct io_segment){data[i], 512};
+			segment[i] = (struct io_segment){ data[i], 512 };
 			lane = i < 300 ? 2 : 3;
 			submit(&a[i], BLK_READ, i, 1, &segment[i], 1);
 		}
@@ -588,7 +602,7 @@ static void give_up__several_queues__all_are_failed(void **state)
 {
 	static struct answer a[600];
 	static uint8_t data[512] __attribute__((aligned(4096)));
-	static const struct io_segment segment = {data, 512};
+	static const struct io_segment segment = { data, 512 };
 
 	(void)state;
 	start_with_queues(4);
@@ -610,7 +624,7 @@ static void give_up__several_queues__all_are_failed(void **state)
 static void submit__command_fails__only_its_request_does(void **state)
 {
 	uint8_t data[512] __attribute__((aligned(4096)));
-	const struct io_segment segment = {data, 512};
+	const struct io_segment segment = { data, 512 };
 
 	(void)state;
 	start();
@@ -637,7 +651,7 @@ static void check__no_answer__controller_is_given_up(void **state)
 {
 	static struct answer a[150];
 	static uint8_t data[512] __attribute__((aligned(4096)));
-	static const struct io_segment segment = {data, 512};
+	static const struct io_segment segment = { data, 512 };
 
 	(void)state;
 	start();

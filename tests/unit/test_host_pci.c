@@ -69,7 +69,7 @@ static void add_capability(unsigned at, uint8_t id, unsigned next)
 static int set_up(void **state)
 {
 	static bool added;
-	struct channel_message m = {.device = {.rid = 0x20, .handle = 5, .config_gpa = (uintptr_t)config}};
+	struct channel_message m = { .device = { .rid = 0x20, .handle = 5, .config_gpa = (uintptr_t)config } };
 
 	(void)state;
 	memset(config, 0, sizeof(config));
@@ -208,7 +208,7 @@ static void dma_address__refused__is_zero(void **state)
 
 static void add__too_many__is_refused(void **state)
 {
-	struct channel_message m = {.device = {.rid = 0x28, .handle = 6, .config_gpa = 0}};
+	struct channel_message m = { .device = { .rid = 0x28, .handle = 6, .config_gpa = 0 } };
 
 	(void)state;
 	assert_null(host_pci_add(&m)); /* damaged */

@@ -82,7 +82,7 @@ static void visit(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_
 
 static struct found walk(void)
 {
-	struct found f = {.sound = true};
+	struct found f = { .sound = true };
 
 	audit_host_tables(visit, &f);
 	return f;
@@ -99,7 +99,7 @@ static void mm_init__machine_map__maps_image_table_and_pool_only(void **state)
 	assert_int_equal(f.rodata, 1);
 	assert_int_equal(f.data, 5);
 	assert_int_equal(f.table, 6 * 4ull << 20); /* GiBs 0 to 2 and 4 to 6 hold RAM */
-	assert_int_equal(f.pool, 2ull << 20);	   /* the seed; the frame table lies elsewhere */
+	assert_int_equal(f.pool, 2ull << 20);      /* the seed; the frame table lies elsewhere */
 	assert_int_equal(f.mmio + f.stack, 0);
 	assert_int_equal(f.other, sizeof(struct hilum_last_run)); /* the last of the log, below the image */
 	assert_true(audit_frames());
@@ -112,8 +112,7 @@ static void mm_init__machine_map__takes_little(void **state)
 	(void)state;
 	/* The frame table, one 2 MiB block, the image's ten frames. */
 	assert_true(frame_count(FRAME_FREE) * PAGE_SIZE >
-		    (frame_total() - frame_count(FRAME_MODULE)) * PAGE_SIZE -
-			    table - (2ull << 20) - 16 * PAGE_SIZE);
+	            (frame_total() - frame_count(FRAME_MODULE)) * PAGE_SIZE - table - (2ull << 20) - 16 * PAGE_SIZE);
 	assert_true(pool_free_bytes() > 1ull << 20);
 }
 
@@ -183,10 +182,9 @@ static void pool_alloc_pages__beyond_first_block__grows(void **state)
 
 static void mm_init__too_little_memory__refuses(void **state)
 {
-	static struct boot_info none = {.ranges = {{0, 0x1000, BOOT_RANGE_KERNEL}}, .range_count = 1};
-	static struct boot_info small = {
-		.ranges = {{0x1000, 0x9E000, BOOT_RANGE_FREE}, {0x100000, 0x180000, BOOT_RANGE_FREE}},
-		.range_count = 2};
+	static struct boot_info none = { .ranges = { { 0, 0x1000, BOOT_RANGE_KERNEL } }, .range_count = 1 };
+	static struct boot_info small = { .ranges = { { 0x1000, 0x9E000, BOOT_RANGE_FREE }, { 0x100000, 0x180000, BOOT_RANGE_FREE } },
+		                          .range_count = 2 };
 
 	(void)state;
 	expect_panic(mm_init(&none));

@@ -25,10 +25,10 @@
 #include "drivers-vm/driver/virtio_net.h"
 #include "drivers-vm/runtime/service.h"
 
-#define PAGE	     4096u
+#define PAGE         4096u
 #define DISK_SECTORS 2048u
-#define SECOND	     1000000000ull
-#define OFFERED	     ((uint32_t)HOST_VIRTIO_F_INDIRECT | 3u) /* the upper 3: VERSION_1 and ACCESS_PLATFORM */
+#define SECOND       1000000000ull
+#define OFFERED      ((uint32_t)HOST_VIRTIO_F_INDIRECT | 3u) /* the upper 3: VERSION_1 and ACCESS_PLATFORM */
 
 /* Where the capabilities say that things are in the BAR. */
 enum { COMMON = 0, NOTIFY = 0x1000, CONFIG = 0x2000, BAR_BYTES = 0x3000 };
@@ -285,7 +285,7 @@ static int set_up(void **state)
 	control_answer = VIRTIO_NET_OK;
 	status_error = false;
 	segments_seen = 0;
-	pci = (struct host_pci){.rid = 0x20, .same_addresses = true, .bar[0] = bar, .bar_bytes[0] = sizeof(bar)};
+	pci = (struct host_pci){ .rid = 0x20, .same_addresses = true, .bar[0] = bar, .bar_bytes[0] = sizeof(bar) };
 	return 0;
 }
 
@@ -337,14 +337,18 @@ static struct blk_device *disk(void)
 }
 
 static enum blk_status submit(struct answer *a, enum blk_operation operation, uint64_t sector, const struct io_segment *segment,
-			      unsigned segments)
+                              unsigned segments)
 {
 	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < segments; i++)
 		bytes += segment[i].count;
-	*a = (struct answer){.request = {.operation = operation, .sector = sector, .sectors = bytes / 512, .segment = segment,
-					 .segments = segments, .done = note}};
+	*a = (struct answer){ .request = { .operation = operation,
+		                           .sector = sector,
+		                           .sectors = bytes / 512,
+		                           .segment = segment,
+		                           .segments = segments,
+		                           .done = note } };
 	assert_int_equal(blk_request_check(disk(), &a->request), BLK_OK);
 	return disk()->ops->submit(disk(), &a->request);
 }
@@ -402,7 +406,8 @@ static void start__device_lies__is_refused_with_dma_off(void **state)
 
 static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 {
-	static const unsigned cuts[][6] = {{512}, {4096, 4096}, {100, 412, 512}, {1, 1, 510}, {65536, 65536}, {4096 * 40}, {700, 324}};
+	static const unsigned cuts[][6] = { { 512 },          { 4096, 4096 }, { 100, 412, 512 }, { 1, 1, 510 },
+		                            { 65536, 65536 }, { 4096 * 40 },  { 700, 324 } };
 	static uint8_t arena[64 * PAGE] __attribute__((aligned(4096)));
 
 	(void)state;
@@ -412,7 +417,7 @@ static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 			struct io_segment segment[6];
 			unsigned n = 0, at = offset * 123, check = 0;
 			for (; n < 6 && cuts[i][n] != 0; at += cuts[i][n++] + offset * 77)
-				segment[n] = (struct io_segment){arena + at, cuts[i][n]};
+				segment[n] = (struct io_segment){ arena + at, cuts[i][n] };
 			assert_int_equal(transfer(BLK_READ, 10 + i, segment, n), BLK_OK);
 			for (unsigned s = 0; s < n; s++)
 				for (unsigned b = 0; b < segment[s].count; b++, check++)
@@ -431,7 +436,7 @@ static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
 static void submit__device_takes_one_segment__bounces(void **state)
 {
 	static uint8_t arena[2 * PAGE] __attribute__((aligned(4096)));
-	const struct io_segment segment[] = {{arena, 3}, {arena + 100, 1021}, {arena + 4096, 2048}};
+	const struct io_segment segment[] = { { arena, 3 }, { arena + 100, 1021 }, { arena + 4096, 2048 } };
 
 	(void)state;
 	offer(OFFERED | 4u); /* VIRTIO_BLK_F_SEG_MAX */
@@ -452,7 +457,7 @@ static void submit__device_takes_one_segment__bounces(void **state)
 static void submit__device_says_error__request_fails(void **state)
 {
 	static uint8_t data[512];
-	const struct io_segment segment = {data, 512};
+	const struct io_segment segment = { data, 512 };
 
 	(void)state;
 	assert_true(starts(&host_virtio_blk_driver));
@@ -465,8 +470,8 @@ static void submit__device_says_error__request_fails(void **state)
 static void interrupt__forged_or_missing_completions__disk_is_given_up(void **state)
 {
 	static uint8_t data[512];
-	const struct io_segment segment = {data, 512};
-	static const uint32_t forged[] = {5, 63, 64, 0xFFFFFFFF};
+	const struct io_segment segment = { data, 512 };
+	static const uint32_t forged[] = { 5, 63, 64, 0xFFFFFFFF };
 	struct answer a;
 
 	(void)state;
@@ -506,18 +511,18 @@ static void hear(struct net_port *port, struct net_frame *frame)
 	io_segments_read(frame->segment, frame->segments, 0, heard, frame->bytes);
 }
 
-static const struct net_port_ops hear_ops = {.receive = hear};
+static const struct net_port_ops hear_ops = { .receive = hear };
 static struct net_port listener;
 
 static bool join(const char *name)
 {
-	struct channel_message m = {.kind = CHANNEL_UPLINK, .uplink = {.bridge = 1}};
+	struct channel_message m = { .kind = CHANNEL_UPLINK, .uplink = { .bridge = 1 } };
 
 	memset(&sw, 0, sizeof(sw));
 	memset(&listener, 0, sizeof(listener));
 	heard_frames = released = 0;
 	listener.ops = &hear_ops;
-	listener.policy = (struct net_policy){.bridge = 1, .mac = {2, 0, 0, 0, 0, 1}};
+	listener.policy = (struct net_policy){ .bridge = 1, .mac = { 2, 0, 0, 0, 0, 1 } };
 	assert_true(net_switch_add(&sw, &listener));
 	memcpy(m.uplink.device, name, strlen(name));
 	last_log[0] = '\0';
@@ -529,12 +534,11 @@ static uint32_t more_features; /* of a card */
 
 static bool start_card(void)
 {
-	static const uint8_t mac[6] = {0x52, 0x54, 0, 0xAA, 0xBB, 1};
+	static const uint8_t mac[6] = { 0x52, 0x54, 0, 0xAA, 0xBB, 1 };
 
 	memcpy(bar + CONFIG, mac, sizeof(mac));
 	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, VIRTIO_NET_S_LINK_UP);
-	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS |
-	      more_features);
+	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS | more_features);
 	answers = false;
 	return starts(&host_virtio_net_driver);
 }
@@ -560,8 +564,14 @@ static void start__several_pairs__as_many_as_all_sides_can(void **state)
 	static const struct {
 		unsigned has, vectors, answer, asked, expected;
 	} table[] = {
-		{4, 8, 0, 4, 4}, {2, 8, 0, 2, 2}, {1, 8, 0, 0, 1}, {8, 8, 0, 4, 4}, {4, 3, 0, 3, 3}, {4, 1, 0, 0, 1},
-		{4, 8, VIRTIO_NET_ERR, 4, 1}, {4, 8, 0xFF, 0, 1}, /* refused, and not answered */
+		{ 4, 8, 0, 4, 4 },
+		{ 2, 8, 0, 2, 2 },
+		{ 1, 8, 0, 0, 1 },
+		{ 8, 8, 0, 4, 4 },
+		{ 4, 3, 0, 3, 3 },
+		{ 4, 1, 0, 0, 1 },
+		{ 4, 8, VIRTIO_NET_ERR, 4, 1 },
+		{ 4, 8, 0xFF, 0, 1 }, /* refused, and not answered */
 	};
 
 	(void)state;
@@ -584,7 +594,7 @@ static unsigned arrives_in; /* a receive queue */
 
 static void arrive(unsigned bytes, unsigned each, unsigned claimed)
 {
-	static const uint8_t addresses[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34};
+	static const uint8_t addresses[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34 };
 	unsigned at = 0;
 
 	for (unsigned i = 0; at < bytes; i++) {
@@ -624,7 +634,7 @@ static void receive__frames_of_all_lengths__reach_the_switch(void **state)
 
 static void receive__impossible_lengths__card_is_given_up(void **state)
 {
-	static const unsigned bad[][3] = {{100, 4096, 0}, {100, 4096, 2}, {100, 4096, 18}, {100, 4096, 0xFFFF}};
+	static const unsigned bad[][3] = { { 100, 4096, 0 }, { 100, 4096, 2 }, { 100, 4096, 18 }, { 100, 4096, 0xFFFF } };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -647,10 +657,11 @@ static void released_one(struct net_frame *frame)
 
 static void send(struct net_frame *frame, struct io_segment *segment, uint8_t *data, unsigned bytes, bool held)
 {
-	*frame = (struct net_frame){.segment = segment, .segments = 2, .bytes = bytes, .references = 1,
-				    .done = held ? released_one : NULL};
-	segment[0] = (struct io_segment){data, 100};
-	segment[1] = (struct io_segment){data + 100, bytes - 100};
+	*frame = (struct net_frame){
+		.segment = segment, .segments = 2, .bytes = bytes, .references = 1, .done = held ? released_one : NULL
+	};
+	segment[0] = (struct io_segment){ data, 100 };
+	segment[1] = (struct io_segment){ data + 100, bytes - 100 };
 	struct net_port *port = sw.port[1];
 	port->ops->receive(port, frame);
 	port->ops->flush(port);
@@ -707,7 +718,7 @@ static void send__several_pairs__flows_spread(void **state)
 	static struct net_frame frame[64];
 	static struct io_segment segment[64][2];
 	struct host_virtq_descriptor d;
-	unsigned used[4] = {0};
+	unsigned used[4] = { 0 };
 	uint32_t id;
 
 	(void)state;

@@ -1,6 +1,6 @@
 /*
- * The 6300ESB's driver, on a model of the device: two stages that count down while it is enabled, and writes that only count right after the two
- * words that unlock them.
+ * The 6300ESB's driver, on a model of the device: two stages that count down while it is enabled, and writes that only count right after
+ * the two words that unlock them.
  *
  * UNIT_SOURCES: drivers-vm/driver/host_watchdog.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio
@@ -14,7 +14,7 @@
 static uint8_t registers[16];
 static uint32_t stage[2], left_ms, unlocked, config;
 static bool enabled, fired, was_reset;
-static struct host_pci pci = {.bar = {registers}, .bar_bytes = {16}};
+static struct host_pci pci = { .bar = { registers }, .bar_bytes = { 16 } };
 
 uint32_t fake_mmio_read(const volatile uint8_t *base, uint64_t offset)
 {
@@ -99,7 +99,7 @@ static void host_watchdog_set__before_it_is_there__nothing(void **state)
 
 static void start__after_it_has_fired__told_and_cleared(void **state)
 {
-	struct host_pci small = {.bar = {registers}, .bar_bytes = {8}};
+	struct host_pci small = { .bar = { registers }, .bar_bytes = { 8 } };
 
 	(void)state;
 	assert_null(host_watchdog_driver.start(&small, 0));

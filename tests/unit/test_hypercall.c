@@ -11,8 +11,8 @@
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 /* Arguments that stand for handles of the test's objects; the control VM's memory from SCRATCH on is filled before each call. */
-#define PLACE(n)   (0xAA00000000000000ull + (n))
-#define IS_PLACE(x) ((x) - PLACE(0) < PLACES)
+#define PLACE(n)    (0xAA00000000000000ull + (n))
+#define IS_PLACE(x) ((x)-PLACE(0) < PLACES)
 enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE, DEVICE_PLACE, PLACES };
 #define VM     PLACE(VM_PLACE)
 #define OTHER  PLACE(OTHER_PLACE)
@@ -24,18 +24,18 @@ enum { VM_PLACE, OTHER_PLACE, VCPU_PLACE, MEMORY_PLACE, EVENT_PLACE, HOST_PLACE,
 
 #define CONFIG_AT    0x1000ull
 #define CPUID_AT     0x2000ull
-#define TRAP_AT	     0x3000ull
+#define TRAP_AT      0x3000ull
 #define STATE_AT     0x4000ull
 #define SCHEDULE_AT  0x7000ull
 #define ZEROES_AT    0x7800ull
-#define OUT_AT	     0x8000ull
+#define OUT_AT       0x8000ull
 #define BATCH_AT     0x9000ull
-#define TEXT_AT	     0xA000ull
+#define TEXT_AT      0xA000ull
 #define MAPPED_GPA   0x400000ull
 #define MAPPED_BYTES 0x200000ull
 #define LAZY_GPA     0x10000000ull
 #define RIGHTS_RW    (HILUM_MAP_READ | HILUM_MAP_WRITE)
-#define NOWHERE	     (CONTROL_BYTES - 8)
+#define NOWHERE      (CONTROL_BYTES - 8)
 #define DEVICE_RID   0x18
 #define REGISTERS    0xFD000000ull /* where the machine has no RAM */
 
@@ -48,11 +48,11 @@ static void *at(uint64_t gpa)
 
 static void fill_arguments(void)
 {
-	struct hilum_vm_config config = {.status_event = place[EVENT_PLACE], .name = "new"};
-	struct hilum_cpuid_entry cpuid[2] = {{.leaf = 0, .eax = 1}, {.leaf = 1, .edx = 1}};
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x60, 0x64};
-	struct hilum_vcpu_state state = {.rip = 0x1234, .rflags = 2, .pat = 6};
-	struct hilum_schedule schedule = {.cores = 3, .weight = 100, .cap = 500, .reservation = 100};
+	struct hilum_vm_config config = { .status_event = place[EVENT_PLACE], .name = "new" };
+	struct hilum_cpuid_entry cpuid[2] = { { .leaf = 0, .eax = 1 }, { .leaf = 1, .edx = 1 } };
+	struct hilum_trap_range range = { HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x60, 0x64 };
+	struct hilum_vcpu_state state = { .rip = 0x1234, .rflags = 2, .pat = 6 };
+	struct hilum_schedule schedule = { .cores = 3, .weight = 100, .cap = 500, .reservation = 100 };
 
 	memcpy(at(SCHEDULE_AT), &schedule, sizeof(schedule));
 	memcpy(at(CONFIG_AT), &config, sizeof(config));
@@ -65,7 +65,7 @@ static void fill_arguments(void)
 /* A VM with a vCPU on the other core, mapped memory, and an event of it; another VM; a memory object of 4 MiB of zeroes. */
 static int set_up(void **state)
 {
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, 0, 0x70, 0x77};
+	struct hilum_trap_range range = { HILUM_TRAP_RANGE_DOORBELL, 0, 0x70, 0x77 };
 
 	(void)state;
 	fake_boot(2);
@@ -101,7 +101,7 @@ static int tear_down(void **state)
 struct valid {
 	uint64_t words[7];
 	uint32_t rights[7]; /* by word */
-	int64_t result;	    /* HANDLE: any */
+	int64_t result;     /* HANDLE: any */
 };
 #define HANDLE 1000000
 #define ANY    1000001
@@ -115,59 +115,59 @@ struct valid {
 #define R_B HILUM_RIGHT_BIND
 
 static const struct valid valid_calls[] = {
-	{{HC_HANDLE_CLOSE, EVENT}, {0}, 0},
-	{{HC_HANDLE_GRANT, VM, MEMORY, R_R}, {0, R_C, R_G}, HANDLE},
-	{{HC_MEMORY_CREATE, HOST, 2 * MIB + 8 * KIB, 0}, {0, R_C}, HANDLE},
-	{{HC_MEMORY_CREATE, HOST, 2 * MIB, HILUM_MEMORY_LAZY}, {0, R_C}, HANDLE},
-	{{HC_MEMORY_CREATE, HOST, 2 * MIB, HILUM_MEMORY_MOVES}, {0, R_C}, HANDLE},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0x200000, 0, 0x2000, RIGHTS_RW}, {0, R_M, R_M | R_W}, 0},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0x200000, 0x1000, 0x1000, HILUM_MAP_READ}, {0, R_M, R_M}, 0},
-	{{HC_MEMORY_UNMAP, VM, MAPPED_GPA, MAPPED_BYTES}, {0, R_M}, 0},
-	{{HC_MEMORY_DISCARD, VM, LAZY_GPA, 2 * MIB}, {0, R_B}, 0},
-	{{HC_VM_CREATE, HOST, CONFIG_AT}, {0, R_C}, HANDLE},
-	{{HC_VM_DESTROY, VM}, {0, R_C}, 0},
-	{{HC_VM_SET_CPUID, VM, CPUID_AT, 2}, {0, R_C}, 0},
-	{{HC_VM_BIND_TRAP, VM, TRAP_AT}, {0, R_B}, 0},
-	{{HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x70}, {0, R_B}, 0},
-	{{HC_VM_SET_HANDLER, VM, OTHER, 7}, {0, R_C, R_C}, 0},
-	{{HC_VM_SET_HANDLER, VM, 0, 7}, {0, R_C}, 0},
-	{{HC_VM_SHARED_MEMORY, VM}, {0, R_C}, HANDLE},
-	{{HC_VM_STATUS, VM, OUT_AT}, {0, R_R}, 0},
-	{{HC_VM_INJECT_MSI, VM, 0xFEE00000, 0x31}, {0, R_S}, 0},
-	{{HC_VM_SET_EXTINT, VM, 1}, {0, R_S}, 0},
-	{{HC_VM_GRANT_PORTS, VM, HOST, 0xFFFF, 1}, {0, R_C, R_C}, 0},
-	{{HC_VCPU_CREATE, VM, 63, HILUM_CORE_ANY, 65535}, {0, R_C}, HANDLE},
-	{{HC_VCPU_SET_STATE, VCPU, STATE_AT, HILUM_STATE_GPR}, {0, R_C}, 0},
-	{{HC_VCPU_GET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL}, {0, R_R}, 0},
-	{{HC_VCPU_RUN, VCPU}, {0, R_C}, 0},
-	{{HC_VCPU_PAUSE, VCPU}, {0, R_C}, 0},
-	{{HC_VCPU_TRAP_MEMORY, VCPU}, {0, R_C}, HANDLE},
-	{{HC_VCPU_STATS, VCPU, OUT_AT}, {0, R_R}, 0},
-	{{HC_VCPU_SCHEDULE, VCPU, SCHEDULE_AT}, {0, R_C}, 0},
-	{{HC_EVENT_CREATE, VM, 0, 127, 255}, {0, R_B}, HANDLE},
-	{{HC_EVENT_SIGNAL, EVENT}, {0, R_S}, 0},
-	{{HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT}, {0, R_C, 0, 0, R_S}, 0},
-	{{HC_IRQ_ACK, EVENT}, {0, R_S}, 0},
-	{{HC_HOST_INFO, HOST, OUT_AT}, {0, R_C}, 0},
-	{{HC_HOST_LOG_TAKE, HOST, EVENT}, {0, R_C, R_S}, ANY},
-	{{HC_HOST_LOG_TAKE, HOST, 0}, {0, R_C}, ANY},
-	{{HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS}, {0, R_C}, HANDLE},
-	{{HC_HOST_SCHEDULE, HOST, 0}, {0, R_C}, 0},
-	{{HC_DEVICE_CREATE, HOST, 0x20, EVENT}, {0, R_C, 0, R_S}, HANDLE},
-	{{HC_DEVICE_ASSIGN, DEVICE, 0, 0}, {0, R_C}, 0},
-	{{HC_MEMORY_DIGEST, MEMORY, 0x1000, HILUM_DIGEST_PAGES_MAX, OUT_AT}, {0, R_R}, HILUM_DIGEST_PAGES_MAX},
-	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, HILUM_MEMORY_QUIET}, {0, R_C, 0, R_C}, 1},
-	{{HC_MEMORY_SHARE, MEMORY, 2 * MIB, MEMORY, 4 * MIB - 0x1000, 0}, {0, R_C, 0, R_C}, 1},
-	{{HC_MEMORY_MOVE, MEMORY, 2 * MIB, HILUM_MOVE_GATHER | HILUM_MEMORY_QUIET, 0}, {0, R_C}, 0},
-	{{HC_MEMORY_MOVE, MEMORY, 2 * MIB, HILUM_MOVE_LEAVE, 9}, {0, R_C}, 0},
-	{{HC_MEMORY_STATUS, MEMORY, OUT_AT}, {0, R_R}, 0},
-	{{HC_MEMORY_LIMIT, MEMORY, MIB}, {0, R_C}, 0},
-	{{HC_HOST_FRAMES, HOST, OUT_AT, 0, HILUM_FRAMES_BYTES_MAX}, {0, R_C}, 0},
-	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, EVENT}, {0, R_B, 0, R_S}, ANY},
-	{{HC_DEVICE_BIND_IRQ, DEVICE, 3, 0}, {0, R_B}, 0},
-	{{HC_DEVICE_STATUS, DEVICE, OUT_AT}, {0, R_R}, 0},
-	{{HC_OBJECT_INFO, SELF_HANDLE, 0, OUT_AT}, {0}, HANDLE},
-	{{HC_VM_REGION, VM, 0, OUT_AT}, {0, R_M}, 0},
+	{ { HC_HANDLE_CLOSE, EVENT }, { 0 }, 0 },
+	{ { HC_HANDLE_GRANT, VM, MEMORY, R_R }, { 0, R_C, R_G }, HANDLE },
+	{ { HC_MEMORY_CREATE, HOST, 2 * MIB + 8 * KIB, 0 }, { 0, R_C }, HANDLE },
+	{ { HC_MEMORY_CREATE, HOST, 2 * MIB, HILUM_MEMORY_LAZY }, { 0, R_C }, HANDLE },
+	{ { HC_MEMORY_CREATE, HOST, 2 * MIB, HILUM_MEMORY_MOVES }, { 0, R_C }, HANDLE },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0x200000, 0, 0x2000, RIGHTS_RW }, { 0, R_M, R_M | R_W }, 0 },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0x200000, 0x1000, 0x1000, HILUM_MAP_READ }, { 0, R_M, R_M }, 0 },
+	{ { HC_MEMORY_UNMAP, VM, MAPPED_GPA, MAPPED_BYTES }, { 0, R_M }, 0 },
+	{ { HC_MEMORY_DISCARD, VM, LAZY_GPA, 2 * MIB }, { 0, R_B }, 0 },
+	{ { HC_VM_CREATE, HOST, CONFIG_AT }, { 0, R_C }, HANDLE },
+	{ { HC_VM_DESTROY, VM }, { 0, R_C }, 0 },
+	{ { HC_VM_SET_CPUID, VM, CPUID_AT, 2 }, { 0, R_C }, 0 },
+	{ { HC_VM_BIND_TRAP, VM, TRAP_AT }, { 0, R_B }, 0 },
+	{ { HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x70 }, { 0, R_B }, 0 },
+	{ { HC_VM_SET_HANDLER, VM, OTHER, 7 }, { 0, R_C, R_C }, 0 },
+	{ { HC_VM_SET_HANDLER, VM, 0, 7 }, { 0, R_C }, 0 },
+	{ { HC_VM_SHARED_MEMORY, VM }, { 0, R_C }, HANDLE },
+	{ { HC_VM_STATUS, VM, OUT_AT }, { 0, R_R }, 0 },
+	{ { HC_VM_INJECT_MSI, VM, 0xFEE00000, 0x31 }, { 0, R_S }, 0 },
+	{ { HC_VM_SET_EXTINT, VM, 1 }, { 0, R_S }, 0 },
+	{ { HC_VM_GRANT_PORTS, VM, HOST, 0xFFFF, 1 }, { 0, R_C, R_C }, 0 },
+	{ { HC_VCPU_CREATE, VM, 63, HILUM_CORE_ANY, 65535 }, { 0, R_C }, HANDLE },
+	{ { HC_VCPU_SET_STATE, VCPU, STATE_AT, HILUM_STATE_GPR }, { 0, R_C }, 0 },
+	{ { HC_VCPU_GET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL }, { 0, R_R }, 0 },
+	{ { HC_VCPU_RUN, VCPU }, { 0, R_C }, 0 },
+	{ { HC_VCPU_PAUSE, VCPU }, { 0, R_C }, 0 },
+	{ { HC_VCPU_TRAP_MEMORY, VCPU }, { 0, R_C }, HANDLE },
+	{ { HC_VCPU_STATS, VCPU, OUT_AT }, { 0, R_R }, 0 },
+	{ { HC_VCPU_SCHEDULE, VCPU, SCHEDULE_AT }, { 0, R_C }, 0 },
+	{ { HC_EVENT_CREATE, VM, 0, 127, 255 }, { 0, R_B }, HANDLE },
+	{ { HC_EVENT_SIGNAL, EVENT }, { 0, R_S }, 0 },
+	{ { HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT }, { 0, R_C, 0, 0, R_S }, 0 },
+	{ { HC_IRQ_ACK, EVENT }, { 0, R_S }, 0 },
+	{ { HC_HOST_INFO, HOST, OUT_AT }, { 0, R_C }, 0 },
+	{ { HC_HOST_LOG_TAKE, HOST, EVENT }, { 0, R_C, R_S }, ANY },
+	{ { HC_HOST_LOG_TAKE, HOST, 0 }, { 0, R_C }, ANY },
+	{ { HC_MEMORY_CREATE, HOST, 2 * PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS }, { 0, R_C }, HANDLE },
+	{ { HC_HOST_SCHEDULE, HOST, 0 }, { 0, R_C }, 0 },
+	{ { HC_DEVICE_CREATE, HOST, 0x20, EVENT }, { 0, R_C, 0, R_S }, HANDLE },
+	{ { HC_DEVICE_ASSIGN, DEVICE, 0, 0 }, { 0, R_C }, 0 },
+	{ { HC_MEMORY_DIGEST, MEMORY, 0x1000, HILUM_DIGEST_PAGES_MAX, OUT_AT }, { 0, R_R }, HILUM_DIGEST_PAGES_MAX },
+	{ { HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, HILUM_MEMORY_QUIET }, { 0, R_C, 0, R_C }, 1 },
+	{ { HC_MEMORY_SHARE, MEMORY, 2 * MIB, MEMORY, 4 * MIB - 0x1000, 0 }, { 0, R_C, 0, R_C }, 1 },
+	{ { HC_MEMORY_MOVE, MEMORY, 2 * MIB, HILUM_MOVE_GATHER | HILUM_MEMORY_QUIET, 0 }, { 0, R_C }, 0 },
+	{ { HC_MEMORY_MOVE, MEMORY, 2 * MIB, HILUM_MOVE_LEAVE, 9 }, { 0, R_C }, 0 },
+	{ { HC_MEMORY_STATUS, MEMORY, OUT_AT }, { 0, R_R }, 0 },
+	{ { HC_MEMORY_LIMIT, MEMORY, MIB }, { 0, R_C }, 0 },
+	{ { HC_HOST_FRAMES, HOST, OUT_AT, 0, HILUM_FRAMES_BYTES_MAX }, { 0, R_C }, 0 },
+	{ { HC_DEVICE_BIND_IRQ, DEVICE, 3, EVENT }, { 0, R_B, 0, R_S }, ANY },
+	{ { HC_DEVICE_BIND_IRQ, DEVICE, 3, 0 }, { 0, R_B }, 0 },
+	{ { HC_DEVICE_STATUS, DEVICE, OUT_AT }, { 0, R_R }, 0 },
+	{ { HC_OBJECT_INFO, SELF_HANDLE, 0, OUT_AT }, { 0 }, HANDLE },
+	{ { HC_VM_REGION, VM, 0, OUT_AT }, { 0, R_M }, 0 },
 };
 
 static void put_handles(uint64_t words[7])
@@ -199,8 +199,7 @@ static void each_valid_call(void (*body)(const struct valid *v))
 static void check_result(const struct valid *v, int64_t result)
 {
 	if (v->result == HANDLE)
-		assert_true(result > 0 && (handle_rights(&control->handles, (uint64_t)result) != 0 ||
-					   v->words[0] == HC_HANDLE_GRANT));
+		assert_true(result > 0 && (handle_rights(&control->handles, (uint64_t)result) != 0 || v->words[0] == HC_HANDLE_GRANT));
 	else if (v->result == ANY)
 		assert_true(result >= 0);
 	else
@@ -280,8 +279,7 @@ static void missing_rights(const struct valid *v)
 				continue;
 			uint64_t words[7];
 			memcpy(words, v->words, sizeof(words));
-			words[i] = CALL_HANDLE(HC_HANDLE_GRANT, SELF_HANDLE, place[v->words[i] - PLACE(0)],
-					       HILUM_RIGHT_ALL & ~right);
+			words[i] = CALL_HANDLE(HC_HANDLE_GRANT, SELF_HANDLE, place[v->words[i] - PLACE(0)], HILUM_RIGHT_ALL & ~right);
 			assert_int_equal(call_with(words), HILUM_E_DENIED);
 		}
 	}
@@ -330,155 +328,155 @@ struct wrong {
 };
 
 static const struct wrong wrong_calls[] = {
-	{{HC_HANDLE_GRANT, VM, MEMORY, 0}, HILUM_E_DENIED},
-	{{HC_HANDLE_GRANT, VM, MEMORY, HILUM_RIGHT_ALL + 1}, HILUM_E_DENIED},
-	{{HC_HANDLE_GRANT, VM, MEMORY, 1ull << 32 | 1}, HILUM_E_DENIED},
-	{{HC_MEMORY_CREATE, HOST, 0, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, 4095, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, UINT64_MAX, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, 0 - PAGE_SIZE, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, 4}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, 1ull << 32}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, 32}, HILUM_E_INVALID},
-	{{HC_MEMORY_DIGEST, MEMORY, 0, 0, OUT_AT}, HILUM_E_INVALID},
-	{{HC_MEMORY_DIGEST, MEMORY, 0, HILUM_DIGEST_PAGES_MAX + 1, OUT_AT}, HILUM_E_INVALID},
-	{{HC_MEMORY_DIGEST, MEMORY, 1, 1, OUT_AT}, HILUM_E_INVALID},
-	{{HC_MEMORY_DIGEST, MEMORY, 4 * MIB - 0x1000, 2, OUT_AT}, HILUM_E_INVALID},
-	{{HC_MEMORY_DIGEST, MEMORY, 0 - PAGE_SIZE, 1, OUT_AT}, HILUM_E_INVALID},
-	{{HC_MEMORY_DIGEST, MEMORY, 0, 2, NOWHERE}, HILUM_E_FAULT},
-	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, 0}, HILUM_E_BUSY}, /* the VM that maps them has a device */
-	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, 1}, HILUM_E_INVALID},
-	{{HC_MEMORY_SHARE, MEMORY, 0x800, MEMORY, 0x1000, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 4 * MIB, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, 0, 0, 18}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_GATHER | HILUM_MOVE_LEAVE, 18}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, PAGE_SIZE, HILUM_MOVE_LEAVE, 18}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, 4 * MIB, HILUM_MOVE_LEAVE, 18}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, 8}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, 19}, HILUM_E_INVALID},
-	{{HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, 1ull << 44 | 18}, HILUM_E_INVALID},
-	{{HC_HOST_FRAMES, HOST, OUT_AT, PAGE_SIZE, 0}, HILUM_E_INVALID},
-	{{HC_HOST_FRAMES, HOST, OUT_AT, 0, HILUM_FRAMES_BYTES_MAX + 2 * MIB}, HILUM_E_INVALID},
-	{{HC_HOST_FRAMES, HOST, OUT_AT, 1ull << 44, 2 * MIB}, HILUM_E_INVALID},
-	{{HC_HOST_FRAMES, HOST, NOWHERE, 0, 0}, HILUM_E_FAULT},
-	{{HC_MEMORY_CREATE, HOST, 1024 * MIB, 0}, HILUM_E_NO_MEMORY},
-	{{HC_MEMORY_MAP, VM, MEMORY, 1, 0, PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 1, PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, 1, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, 0, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, 4 * MIB + PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 4 * MIB, PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0 - PAGE_SIZE, 2 * PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, PAGE_SIZE, 0 - PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 1ull << 47, 0, PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0 - PAGE_SIZE, 0, 2 * PAGE_SIZE, RIGHTS_RW}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, HILUM_MAP_WRITE}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, HILUM_MAP_READ | 8}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, HILUM_MAP_READ | 1ull << 32}, HILUM_E_INVALID},
-	{{HC_MEMORY_MAP, VM, MEMORY, MAPPED_GPA, 0, PAGE_SIZE, RIGHTS_RW}, HILUM_E_EXISTS},
-	{{HC_MEMORY_MAP, VM, MEMORY, MAPPED_GPA - PAGE_SIZE, 0, 2 * PAGE_SIZE, RIGHTS_RW}, HILUM_E_EXISTS},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0xFEE00000, 0, PAGE_SIZE, RIGHTS_RW}, HILUM_E_EXISTS},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0xFEC00000, 0, 2 * MIB + PAGE_SIZE, RIGHTS_RW}, HILUM_E_EXISTS},
-	{{HC_MEMORY_MAP, VM, MEMORY, 0xFED00000, 0, 4 * MIB, RIGHTS_RW}, HILUM_E_EXISTS},
-	{{HC_MEMORY_UNMAP, VM, 0, PAGE_SIZE}, HILUM_E_NOT_FOUND},
-	{{HC_MEMORY_UNMAP, VM, MAPPED_GPA, PAGE_SIZE}, HILUM_E_NOT_FOUND},
-	{{HC_MEMORY_UNMAP, VM, MAPPED_GPA + PAGE_SIZE, MAPPED_BYTES - PAGE_SIZE}, HILUM_E_NOT_FOUND},
-	{{HC_MEMORY_UNMAP, VM, UINT64_MAX, UINT64_MAX}, HILUM_E_NOT_FOUND},
-	{{HC_MEMORY_DISCARD, VM, MAPPED_GPA, 2 * MIB}, HILUM_E_INVALID}, /* not lazy */
-	{{HC_MEMORY_DISCARD, VM, LAZY_GPA, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_DISCARD, VM, LAZY_GPA, 2 * MIB + 1}, HILUM_E_INVALID},
-	{{HC_MEMORY_DISCARD, VM, LAZY_GPA - 1, 2}, HILUM_E_INVALID},
-	{{HC_MEMORY_DISCARD, VM, LAZY_GPA, UINT64_MAX}, HILUM_E_INVALID},
-	{{HC_MEMORY_DISCARD, VM, LAZY_GPA + 2 * MIB, 2 * MIB}, HILUM_E_INVALID}, /* read-only */
-	{{HC_MEMORY_DISCARD, VM, UINT64_MAX, UINT64_MAX}, HILUM_E_INVALID},
-	{{HC_VM_CREATE, HOST, NOWHERE}, HILUM_E_FAULT},
-	{{HC_VM_CREATE, HOST, UINT64_MAX}, HILUM_E_FAULT},
-	{{HC_VM_DESTROY, SELF_HANDLE}, HILUM_E_BUSY},
-	{{HC_VM_SET_CPUID, VM, CPUID_AT, 0}, HILUM_E_INVALID},
-	{{HC_VM_SET_CPUID, VM, CPUID_AT, HILUM_CPUID_MAX + 1}, HILUM_E_INVALID},
-	{{HC_VM_SET_CPUID, VM, CPUID_AT, 1ull << 32 | 1}, HILUM_E_INVALID},
-	{{HC_VM_SET_CPUID, VM, NOWHERE, 2}, HILUM_E_FAULT},
-	{{HC_VM_BIND_TRAP, VM, NOWHERE}, HILUM_E_FAULT},
-	{{HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x71}, HILUM_E_NOT_FOUND},
-	{{HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x6F}, HILUM_E_NOT_FOUND},
-	{{HC_VM_UNBIND_TRAP, VM, 2, 0x70}, HILUM_E_INVALID},
-	{{HC_VM_UNBIND_TRAP, VM, 0, 0x70}, HILUM_E_INVALID},
-	{{HC_VM_SET_HANDLER, VM, VM, 0}, HILUM_E_INVALID},
-	{{HC_VM_STATUS, VM, NOWHERE}, HILUM_E_FAULT},
-	{{HC_VM_INJECT_MSI, VM, 0xFEE00000, 1ull << 32 | 0x31}, HILUM_E_INVALID},
-	{{HC_VM_INJECT_MSI, VM, 0x1000, 0x31}, HILUM_E_INVALID},
-	{{HC_VM_SET_EXTINT, VM, 2}, HILUM_E_INVALID},
-	{{HC_VM_GRANT_PORTS, VM, HOST, 0, 0}, HILUM_E_INVALID},
-	{{HC_VM_GRANT_PORTS, VM, HOST, 0x10000, 1}, HILUM_E_INVALID},
-	{{HC_VM_GRANT_PORTS, VM, HOST, 0xFFFF, 2}, HILUM_E_INVALID},
-	{{HC_VM_GRANT_PORTS, VM, HOST, 1, UINT64_MAX}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 0, 0, 256}, HILUM_E_EXISTS},
-	{{HC_VCPU_CREATE, VM, HILUM_MAX_VCPUS, 0, 256}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 1ull << 32 | 1, 0, 256}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 1, 2, 256}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 1, 1ull << 32, 256}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 1, 0, 0}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 1, 0, 65536}, HILUM_E_INVALID},
-	{{HC_VCPU_CREATE, VM, 1, 0, 1ull << 32 | 256}, HILUM_E_INVALID},
-	{{HC_VCPU_SET_STATE, VCPU, NOWHERE, HILUM_STATE_GPR}, HILUM_E_FAULT},
-	{{HC_VCPU_SET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL + 1}, HILUM_E_INVALID},
-	{{HC_VCPU_SET_STATE, VCPU, STATE_AT, 1ull << 32}, HILUM_E_INVALID},
-	{{HC_VCPU_GET_STATE, VCPU, NOWHERE, HILUM_STATE_GPR}, HILUM_E_FAULT},
-	{{HC_VCPU_GET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL + 1}, HILUM_E_INVALID},
-	{{HC_VCPU_STATS, VCPU, NOWHERE}, HILUM_E_FAULT},
-	{{HC_VCPU_SCHEDULE, VCPU, NOWHERE}, HILUM_E_FAULT},
-	{{HC_VCPU_SCHEDULE, VCPU, ZEROES_AT}, HILUM_E_INVALID},
-	{{HC_EVENT_CREATE, VM, 0, HILUM_EVENTS_PER_VCPU, 0}, HILUM_E_INVALID},
-	{{HC_EVENT_CREATE, VM, 0, 0, 15}, HILUM_E_INVALID},
-	{{HC_EVENT_CREATE, VM, 0, 0, 256}, HILUM_E_INVALID},
-	{{HC_EVENT_CREATE, VM, 1, 0, 0}, HILUM_E_NOT_FOUND},
-	{{HC_EVENT_CREATE, VM, HILUM_MAX_VCPUS, 0, 0}, HILUM_E_NOT_FOUND},
-	{{HC_EVENT_CREATE, VM, UINT64_MAX, 0, 0}, HILUM_E_NOT_FOUND},
-	{{HC_IRQ_BIND, HOST, 9, 0, EVENT}, HILUM_E_BUSY},
-	{{HC_IRQ_BIND, HOST, 24, 0, EVENT}, HILUM_E_NOT_FOUND},
-	{{HC_IRQ_BIND, HOST, 1ull << 32, 0, EVENT}, HILUM_E_INVALID},
-	{{HC_IRQ_BIND, HOST, 5, 4, EVENT}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS + 1}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, 0, HILUM_MEMORY_DEVICE, REGISTERS}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE | HILUM_MEMORY_LAZY, REGISTERS}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 1ull << 52}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0 - PAGE_SIZE}, HILUM_E_INVALID},
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 8 * MIB}, HILUM_E_DENIED},	/* RAM */
-	{{HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0xFEE00000}, HILUM_E_DENIED}, /* interrupts */
-	{{HC_MEMORY_CREATE, HOST, MIB, HILUM_MEMORY_DEVICE, 0xFED80000}, HILUM_E_DENIED},
-	{{HC_HOST_SCHEDULE, HOST, 2}, HILUM_E_INVALID},
-	{{HC_DEVICE_CREATE, HOST, DEVICE_RID, 0}, HILUM_E_EXISTS},
-	{{HC_DEVICE_CREATE, HOST, 0, 0}, HILUM_E_DENIED}, /* the host bridge */
-	{{HC_DEVICE_CREATE, HOST, 0x10018, 0}, HILUM_E_UNSUPPORTED},
-	{{HC_DEVICE_ASSIGN, DEVICE, VM, HILUM_DEVICE_UNPROTECTED}, HILUM_E_BUSY},
-	{{HC_DEVICE_ASSIGN, DEVICE, OTHER, HILUM_DEVICE_UNPROTECTED}, HILUM_E_INVALID},
-	{{HC_DEVICE_ASSIGN, DEVICE, VM, 2}, HILUM_E_INVALID},
-	{{HC_DEVICE_ASSIGN, DEVICE, VM, 1ull << 32}, HILUM_E_INVALID},
-	{{HC_DEVICE_ASSIGN, DEVICE, MEMORY, 0}, HILUM_E_BAD_HANDLE},
-	{{HC_DEVICE_BIND_IRQ, DEVICE, 2048, EVENT}, HILUM_E_INVALID},
-	{{HC_DEVICE_STATUS, DEVICE, NOWHERE}, HILUM_E_FAULT},
-	{{HC_DEVICE_DMA_ADDRESS, DEVICE, 0}, HILUM_E_DENIED}, /* another VM's */
-	{{HC_HOST_INFO, HOST, NOWHERE}, HILUM_E_FAULT},
-	{{HC_OBJECT_INFO, VM, 0, OUT_AT}, HILUM_E_NOT_FOUND}, /* it has no handles */
-	{{HC_OBJECT_INFO, SELF_HANDLE, HANDLES_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
-	{{HC_OBJECT_INFO, SELF_HANDLE, UINT64_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
-	{{HC_OBJECT_INFO, SELF_HANDLE, 0, NOWHERE}, HILUM_E_FAULT},
-	{{HC_OBJECT_INFO, MEMORY, 0, OUT_AT}, HILUM_E_BAD_HANDLE},
-	{{HC_VM_REGION, VM, 0, NOWHERE}, HILUM_E_FAULT},
-	{{HC_VM_REGION, VM, LAZY_GPA + 4 * MIB, OUT_AT}, HILUM_E_NOT_FOUND},
-	{{HC_VM_REGION, VM, UINT64_MAX, OUT_AT}, HILUM_E_NOT_FOUND},
-	{{HC_LOG_WRITE, TEXT_AT, 0}, HILUM_E_INVALID},
-	{{HC_LOG_WRITE, TEXT_AT, HILUM_LOG_LINE_MAX + 1}, HILUM_E_INVALID},
-	{{HC_LOG_WRITE, UINT64_MAX - 1, 8}, HILUM_E_FAULT},
-	{{HC_BATCH, BATCH_AT, HILUM_BATCH_MAX + 1}, HILUM_E_INVALID},
-	{{HC_BATCH, UINT64_MAX - 63, 2}, HILUM_E_FAULT},
-	{{HC_CALL_END}, HILUM_E_UNSUPPORTED},
-	{{HC_NOP | 0xFFFF}, HILUM_E_UNSUPPORTED},
-	{{HILUM_KVM_HC_KICK_CPU}, HILUM_E_UNSUPPORTED},
-	{{UINT64_MAX}, HILUM_E_UNSUPPORTED},
-	{{1ull << 32 | HC_HOST_INFO, HOST, OUT_AT}, HILUM_E_UNSUPPORTED},
+	{ { HC_HANDLE_GRANT, VM, MEMORY, 0 }, HILUM_E_DENIED },
+	{ { HC_HANDLE_GRANT, VM, MEMORY, HILUM_RIGHT_ALL + 1 }, HILUM_E_DENIED },
+	{ { HC_HANDLE_GRANT, VM, MEMORY, 1ull << 32 | 1 }, HILUM_E_DENIED },
+	{ { HC_MEMORY_CREATE, HOST, 0, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, 4095, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, UINT64_MAX, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, 0 - PAGE_SIZE, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, 4 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, 1ull << 32 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, 32 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DIGEST, MEMORY, 0, 0, OUT_AT }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DIGEST, MEMORY, 0, HILUM_DIGEST_PAGES_MAX + 1, OUT_AT }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DIGEST, MEMORY, 1, 1, OUT_AT }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DIGEST, MEMORY, 4 * MIB - 0x1000, 2, OUT_AT }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DIGEST, MEMORY, 0 - PAGE_SIZE, 1, OUT_AT }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DIGEST, MEMORY, 0, 2, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, 0 }, HILUM_E_BUSY }, /* the VM that maps them has a device */
+	{ { HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 0x1000, 1 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_SHARE, MEMORY, 0x800, MEMORY, 0x1000, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_SHARE, MEMORY, 0, MEMORY, 4 * MIB, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, 0, 0, 18 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_GATHER | HILUM_MOVE_LEAVE, 18 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, PAGE_SIZE, HILUM_MOVE_LEAVE, 18 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, 4 * MIB, HILUM_MOVE_LEAVE, 18 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, 8 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, 19 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MOVE, MEMORY, 0, HILUM_MOVE_LEAVE, 1ull << 44 | 18 }, HILUM_E_INVALID },
+	{ { HC_HOST_FRAMES, HOST, OUT_AT, PAGE_SIZE, 0 }, HILUM_E_INVALID },
+	{ { HC_HOST_FRAMES, HOST, OUT_AT, 0, HILUM_FRAMES_BYTES_MAX + 2 * MIB }, HILUM_E_INVALID },
+	{ { HC_HOST_FRAMES, HOST, OUT_AT, 1ull << 44, 2 * MIB }, HILUM_E_INVALID },
+	{ { HC_HOST_FRAMES, HOST, NOWHERE, 0, 0 }, HILUM_E_FAULT },
+	{ { HC_MEMORY_CREATE, HOST, 1024 * MIB, 0 }, HILUM_E_NO_MEMORY },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 1, 0, PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 1, PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, 1, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, 0, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, 4 * MIB + PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 4 * MIB, PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0 - PAGE_SIZE, 2 * PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, PAGE_SIZE, 0 - PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 1ull << 47, 0, PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0 - PAGE_SIZE, 0, 2 * PAGE_SIZE, RIGHTS_RW }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, HILUM_MAP_WRITE }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, HILUM_MAP_READ | 8 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0, 0, PAGE_SIZE, HILUM_MAP_READ | 1ull << 32 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_MAP, VM, MEMORY, MAPPED_GPA, 0, PAGE_SIZE, RIGHTS_RW }, HILUM_E_EXISTS },
+	{ { HC_MEMORY_MAP, VM, MEMORY, MAPPED_GPA - PAGE_SIZE, 0, 2 * PAGE_SIZE, RIGHTS_RW }, HILUM_E_EXISTS },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0xFEE00000, 0, PAGE_SIZE, RIGHTS_RW }, HILUM_E_EXISTS },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0xFEC00000, 0, 2 * MIB + PAGE_SIZE, RIGHTS_RW }, HILUM_E_EXISTS },
+	{ { HC_MEMORY_MAP, VM, MEMORY, 0xFED00000, 0, 4 * MIB, RIGHTS_RW }, HILUM_E_EXISTS },
+	{ { HC_MEMORY_UNMAP, VM, 0, PAGE_SIZE }, HILUM_E_NOT_FOUND },
+	{ { HC_MEMORY_UNMAP, VM, MAPPED_GPA, PAGE_SIZE }, HILUM_E_NOT_FOUND },
+	{ { HC_MEMORY_UNMAP, VM, MAPPED_GPA + PAGE_SIZE, MAPPED_BYTES - PAGE_SIZE }, HILUM_E_NOT_FOUND },
+	{ { HC_MEMORY_UNMAP, VM, UINT64_MAX, UINT64_MAX }, HILUM_E_NOT_FOUND },
+	{ { HC_MEMORY_DISCARD, VM, MAPPED_GPA, 2 * MIB }, HILUM_E_INVALID }, /* not lazy */
+	{ { HC_MEMORY_DISCARD, VM, LAZY_GPA, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DISCARD, VM, LAZY_GPA, 2 * MIB + 1 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DISCARD, VM, LAZY_GPA - 1, 2 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DISCARD, VM, LAZY_GPA, UINT64_MAX }, HILUM_E_INVALID },
+	{ { HC_MEMORY_DISCARD, VM, LAZY_GPA + 2 * MIB, 2 * MIB }, HILUM_E_INVALID }, /* read-only */
+	{ { HC_MEMORY_DISCARD, VM, UINT64_MAX, UINT64_MAX }, HILUM_E_INVALID },
+	{ { HC_VM_CREATE, HOST, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_VM_CREATE, HOST, UINT64_MAX }, HILUM_E_FAULT },
+	{ { HC_VM_DESTROY, SELF_HANDLE }, HILUM_E_BUSY },
+	{ { HC_VM_SET_CPUID, VM, CPUID_AT, 0 }, HILUM_E_INVALID },
+	{ { HC_VM_SET_CPUID, VM, CPUID_AT, HILUM_CPUID_MAX + 1 }, HILUM_E_INVALID },
+	{ { HC_VM_SET_CPUID, VM, CPUID_AT, 1ull << 32 | 1 }, HILUM_E_INVALID },
+	{ { HC_VM_SET_CPUID, VM, NOWHERE, 2 }, HILUM_E_FAULT },
+	{ { HC_VM_BIND_TRAP, VM, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x71 }, HILUM_E_NOT_FOUND },
+	{ { HC_VM_UNBIND_TRAP, VM, HILUM_TRAP_RANGE_DOORBELL, 0x6F }, HILUM_E_NOT_FOUND },
+	{ { HC_VM_UNBIND_TRAP, VM, 2, 0x70 }, HILUM_E_INVALID },
+	{ { HC_VM_UNBIND_TRAP, VM, 0, 0x70 }, HILUM_E_INVALID },
+	{ { HC_VM_SET_HANDLER, VM, VM, 0 }, HILUM_E_INVALID },
+	{ { HC_VM_STATUS, VM, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_VM_INJECT_MSI, VM, 0xFEE00000, 1ull << 32 | 0x31 }, HILUM_E_INVALID },
+	{ { HC_VM_INJECT_MSI, VM, 0x1000, 0x31 }, HILUM_E_INVALID },
+	{ { HC_VM_SET_EXTINT, VM, 2 }, HILUM_E_INVALID },
+	{ { HC_VM_GRANT_PORTS, VM, HOST, 0, 0 }, HILUM_E_INVALID },
+	{ { HC_VM_GRANT_PORTS, VM, HOST, 0x10000, 1 }, HILUM_E_INVALID },
+	{ { HC_VM_GRANT_PORTS, VM, HOST, 0xFFFF, 2 }, HILUM_E_INVALID },
+	{ { HC_VM_GRANT_PORTS, VM, HOST, 1, UINT64_MAX }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 0, 0, 256 }, HILUM_E_EXISTS },
+	{ { HC_VCPU_CREATE, VM, HILUM_MAX_VCPUS, 0, 256 }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 1ull << 32 | 1, 0, 256 }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 1, 2, 256 }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 1, 1ull << 32, 256 }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 1, 0, 0 }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 1, 0, 65536 }, HILUM_E_INVALID },
+	{ { HC_VCPU_CREATE, VM, 1, 0, 1ull << 32 | 256 }, HILUM_E_INVALID },
+	{ { HC_VCPU_SET_STATE, VCPU, NOWHERE, HILUM_STATE_GPR }, HILUM_E_FAULT },
+	{ { HC_VCPU_SET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL + 1 }, HILUM_E_INVALID },
+	{ { HC_VCPU_SET_STATE, VCPU, STATE_AT, 1ull << 32 }, HILUM_E_INVALID },
+	{ { HC_VCPU_GET_STATE, VCPU, NOWHERE, HILUM_STATE_GPR }, HILUM_E_FAULT },
+	{ { HC_VCPU_GET_STATE, VCPU, STATE_AT, HILUM_STATE_ALL + 1 }, HILUM_E_INVALID },
+	{ { HC_VCPU_STATS, VCPU, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_VCPU_SCHEDULE, VCPU, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_VCPU_SCHEDULE, VCPU, ZEROES_AT }, HILUM_E_INVALID },
+	{ { HC_EVENT_CREATE, VM, 0, HILUM_EVENTS_PER_VCPU, 0 }, HILUM_E_INVALID },
+	{ { HC_EVENT_CREATE, VM, 0, 0, 15 }, HILUM_E_INVALID },
+	{ { HC_EVENT_CREATE, VM, 0, 0, 256 }, HILUM_E_INVALID },
+	{ { HC_EVENT_CREATE, VM, 1, 0, 0 }, HILUM_E_NOT_FOUND },
+	{ { HC_EVENT_CREATE, VM, HILUM_MAX_VCPUS, 0, 0 }, HILUM_E_NOT_FOUND },
+	{ { HC_EVENT_CREATE, VM, UINT64_MAX, 0, 0 }, HILUM_E_NOT_FOUND },
+	{ { HC_IRQ_BIND, HOST, 9, 0, EVENT }, HILUM_E_BUSY },
+	{ { HC_IRQ_BIND, HOST, 24, 0, EVENT }, HILUM_E_NOT_FOUND },
+	{ { HC_IRQ_BIND, HOST, 1ull << 32, 0, EVENT }, HILUM_E_INVALID },
+	{ { HC_IRQ_BIND, HOST, 5, 4, EVENT }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS + 1 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, 0, HILUM_MEMORY_DEVICE, REGISTERS }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE | HILUM_MEMORY_LAZY, REGISTERS }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 1ull << 52 }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0 - PAGE_SIZE }, HILUM_E_INVALID },
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 8 * MIB }, HILUM_E_DENIED },    /* RAM */
+	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0xFEE00000 }, HILUM_E_DENIED }, /* interrupts */
+	{ { HC_MEMORY_CREATE, HOST, MIB, HILUM_MEMORY_DEVICE, 0xFED80000 }, HILUM_E_DENIED },
+	{ { HC_HOST_SCHEDULE, HOST, 2 }, HILUM_E_INVALID },
+	{ { HC_DEVICE_CREATE, HOST, DEVICE_RID, 0 }, HILUM_E_EXISTS },
+	{ { HC_DEVICE_CREATE, HOST, 0, 0 }, HILUM_E_DENIED }, /* the host bridge */
+	{ { HC_DEVICE_CREATE, HOST, 0x10018, 0 }, HILUM_E_UNSUPPORTED },
+	{ { HC_DEVICE_ASSIGN, DEVICE, VM, HILUM_DEVICE_UNPROTECTED }, HILUM_E_BUSY },
+	{ { HC_DEVICE_ASSIGN, DEVICE, OTHER, HILUM_DEVICE_UNPROTECTED }, HILUM_E_INVALID },
+	{ { HC_DEVICE_ASSIGN, DEVICE, VM, 2 }, HILUM_E_INVALID },
+	{ { HC_DEVICE_ASSIGN, DEVICE, VM, 1ull << 32 }, HILUM_E_INVALID },
+	{ { HC_DEVICE_ASSIGN, DEVICE, MEMORY, 0 }, HILUM_E_BAD_HANDLE },
+	{ { HC_DEVICE_BIND_IRQ, DEVICE, 2048, EVENT }, HILUM_E_INVALID },
+	{ { HC_DEVICE_STATUS, DEVICE, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_DEVICE_DMA_ADDRESS, DEVICE, 0 }, HILUM_E_DENIED }, /* another VM's */
+	{ { HC_HOST_INFO, HOST, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_OBJECT_INFO, VM, 0, OUT_AT }, HILUM_E_NOT_FOUND }, /* it has no handles */
+	{ { HC_OBJECT_INFO, SELF_HANDLE, HANDLES_MAX, OUT_AT }, HILUM_E_NOT_FOUND },
+	{ { HC_OBJECT_INFO, SELF_HANDLE, UINT64_MAX, OUT_AT }, HILUM_E_NOT_FOUND },
+	{ { HC_OBJECT_INFO, SELF_HANDLE, 0, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_OBJECT_INFO, MEMORY, 0, OUT_AT }, HILUM_E_BAD_HANDLE },
+	{ { HC_VM_REGION, VM, 0, NOWHERE }, HILUM_E_FAULT },
+	{ { HC_VM_REGION, VM, LAZY_GPA + 4 * MIB, OUT_AT }, HILUM_E_NOT_FOUND },
+	{ { HC_VM_REGION, VM, UINT64_MAX, OUT_AT }, HILUM_E_NOT_FOUND },
+	{ { HC_LOG_WRITE, TEXT_AT, 0 }, HILUM_E_INVALID },
+	{ { HC_LOG_WRITE, TEXT_AT, HILUM_LOG_LINE_MAX + 1 }, HILUM_E_INVALID },
+	{ { HC_LOG_WRITE, UINT64_MAX - 1, 8 }, HILUM_E_FAULT },
+	{ { HC_BATCH, BATCH_AT, HILUM_BATCH_MAX + 1 }, HILUM_E_INVALID },
+	{ { HC_BATCH, UINT64_MAX - 63, 2 }, HILUM_E_FAULT },
+	{ { HC_CALL_END }, HILUM_E_UNSUPPORTED },
+	{ { HC_NOP | 0xFFFF }, HILUM_E_UNSUPPORTED },
+	{ { HILUM_KVM_HC_KICK_CPU }, HILUM_E_UNSUPPORTED },
+	{ { UINT64_MAX }, HILUM_E_UNSUPPORTED },
+	{ { 1ull << 32 | HC_HOST_INFO, HOST, OUT_AT }, HILUM_E_UNSUPPORTED },
 };
 
 static void each_call__wrong_value__is_refused(void **state)
@@ -487,8 +485,7 @@ static void each_call__wrong_value__is_refused(void **state)
 	for (unsigned i = 0; i < ARRAY_SIZE(wrong_calls); i++) {
 		int64_t result = call_with(wrong_calls[i].words);
 		if (result != wrong_calls[i].result)
-			fail_msg("row %u, call %#lx: %ld instead of %ld", i, wrong_calls[i].words[0], result,
-				 wrong_calls[i].result);
+			fail_msg("row %u, call %#lx: %ld instead of %ld", i, wrong_calls[i].words[0], result, wrong_calls[i].result);
 	}
 }
 
@@ -550,14 +547,14 @@ static void vm_create__bad_config__is_invalid(void **state)
 		struct hilum_vm_config config;
 		int64_t result;
 	} rows[] = {
-		{{.flags = 64}, HILUM_E_INVALID},
-		{{.reserved = 1}, HILUM_E_INVALID},
-		{{.reserved2 = 1}, HILUM_E_INVALID},
-		{{.name = "a\nb"}, HILUM_E_INVALID},
-		{{.name = "a\x7f"}, HILUM_E_INVALID},
-		{{.name = "a\xFF"}, HILUM_E_INVALID},
-		{{.status_event = 0x1234}, HILUM_E_BAD_HANDLE},
-		{{.status_event = HOST_HANDLE}, HILUM_E_BAD_HANDLE},
+		{ { .flags = 64 }, HILUM_E_INVALID },
+		{ { .reserved = 1 }, HILUM_E_INVALID },
+		{ { .reserved2 = 1 }, HILUM_E_INVALID },
+		{ { .name = "a\nb" }, HILUM_E_INVALID },
+		{ { .name = "a\x7f" }, HILUM_E_INVALID },
+		{ { .name = "a\xFF" }, HILUM_E_INVALID },
+		{ { .status_event = 0x1234 }, HILUM_E_BAD_HANDLE },
+		{ { .status_event = HOST_HANDLE }, HILUM_E_BAD_HANDLE },
 	};
 
 	(void)state;
@@ -575,9 +572,9 @@ static void object_info__each_kind__is_told(void **state)
 		uint32_t number;
 		uint64_t bytes;
 	} rows[] = {
-		{HOST_PLACE, HILUM_OBJECT_HOST, 0, 0}, {VM_PLACE, HILUM_OBJECT_VM, 0, 0}, {VCPU_PLACE, HILUM_OBJECT_VCPU, 0, 0},
-		{MEMORY_PLACE, HILUM_OBJECT_MEMORY, HILUM_MEMORY_SHARE, 4 * MIB}, {EVENT_PLACE, HILUM_OBJECT_EVENT, 5, 0},
-		{DEVICE_PLACE, HILUM_OBJECT_DEVICE, DEVICE_RID, 0},
+		{ HOST_PLACE, HILUM_OBJECT_HOST, 0, 0 },   { VM_PLACE, HILUM_OBJECT_VM, 0, 0 },
+		{ VCPU_PLACE, HILUM_OBJECT_VCPU, 0, 0 },   { MEMORY_PLACE, HILUM_OBJECT_MEMORY, HILUM_MEMORY_SHARE, 4 * MIB },
+		{ EVENT_PLACE, HILUM_OBJECT_EVENT, 5, 0 }, { DEVICE_PLACE, HILUM_OBJECT_DEVICE, DEVICE_RID, 0 },
 	};
 	const struct hilum_object_info *info = at(OUT_AT);
 
@@ -618,8 +615,9 @@ static void object_info__walk__finds_each_handle_once(void **state)
 static void vm_region__walk__finds_each_mapping(void **state)
 {
 	static const struct hilum_region expected[] = {
-		{MAPPED_GPA, MAPPED_BYTES, 0, RIGHTS_RW}, {LAZY_GPA, 2 * MIB, 0, RIGHTS_RW},
-		{LAZY_GPA + 2 * MIB, 2 * MIB, 0, HILUM_MAP_READ},
+		{ MAPPED_GPA, MAPPED_BYTES, 0, RIGHTS_RW },
+		{ LAZY_GPA, 2 * MIB, 0, RIGHTS_RW },
+		{ LAZY_GPA + 2 * MIB, 2 * MIB, 0, HILUM_MAP_READ },
 	};
 	const struct hilum_region *region = at(OUT_AT);
 	uint64_t from = 0;
@@ -639,7 +637,7 @@ static void vm_region__walk__finds_each_mapping(void **state)
 
 static void vm_create__name_without_end__is_cut(void **state)
 {
-	struct hilum_vm_config config = {0};
+	struct hilum_vm_config config = { 0 };
 
 	(void)state;
 	memset(config.name, 'n', sizeof(config.name));
@@ -655,14 +653,14 @@ static void vm_bind_trap__bad_range__is_refused(void **state)
 		struct hilum_trap_range range;
 		int64_t result;
 	} rows[] = {
-		{{0, event, 0, 0}, HILUM_E_INVALID},
-		{{2, event, 0, 0}, HILUM_E_INVALID},
-		{{UINT32_MAX, event, 0, 0}, HILUM_E_INVALID},
-		{{HILUM_TRAP_RANGE_DOORBELL, event, 0, 0x10000}, HILUM_E_INVALID},
-		{{HILUM_TRAP_RANGE_DOORBELL, event, 5, 4}, HILUM_E_INVALID},
-		{{HILUM_TRAP_RANGE_DOORBELL, HOST_HANDLE, 0, 1}, HILUM_E_BAD_HANDLE},
-		{{HILUM_TRAP_RANGE_DOORBELL, 0, 0, 1}, HILUM_E_INVALID},
-		{{HILUM_TRAP_RANGE_DOORBELL, event, 0x77, 0x80}, HILUM_E_EXISTS},
+		{ { 0, event, 0, 0 }, HILUM_E_INVALID },
+		{ { 2, event, 0, 0 }, HILUM_E_INVALID },
+		{ { UINT32_MAX, event, 0, 0 }, HILUM_E_INVALID },
+		{ { HILUM_TRAP_RANGE_DOORBELL, event, 0, 0x10000 }, HILUM_E_INVALID },
+		{ { HILUM_TRAP_RANGE_DOORBELL, event, 5, 4 }, HILUM_E_INVALID },
+		{ { HILUM_TRAP_RANGE_DOORBELL, HOST_HANDLE, 0, 1 }, HILUM_E_BAD_HANDLE },
+		{ { HILUM_TRAP_RANGE_DOORBELL, 0, 0, 1 }, HILUM_E_INVALID },
+		{ { HILUM_TRAP_RANGE_DOORBELL, event, 0x77, 0x80 }, HILUM_E_EXISTS },
 	};
 
 	(void)state;
@@ -675,7 +673,7 @@ static void vm_bind_trap__bad_range__is_refused(void **state)
 
 static void vm_bind_trap__overlap__exists_until_unbound(void **state)
 {
-	struct hilum_trap_range range = {HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x64, 0x6F};
+	struct hilum_trap_range range = { HILUM_TRAP_RANGE_DOORBELL, place[EVENT_PLACE], 0x64, 0x6F };
 
 	(void)state;
 	CALL_OK(HC_VM_BIND_TRAP, place[VM_PLACE], TRAP_AT); /* 0x60 .. 0x64 */
@@ -690,13 +688,13 @@ static void vm_bind_trap__overlap__exists_until_unbound(void **state)
 static void vm_set_cpuid__bad_table__is_invalid(void **state)
 {
 	static const struct hilum_cpuid_entry rows[][2] = {
-		{{.leaf = 1}, {.leaf = 0}},
-		{{.leaf = 1}, {.leaf = 1}},
-		{{.leaf = 1, .subleaf = 1}, {.leaf = 1}},
-		{{.leaf = 0}, {.leaf = 32}},
-		{{.leaf = 0}, {.leaf = 0x40000200}},
-		{{.leaf = 0}, {.leaf = 0xC0000000}},
-		{{.leaf = 0}, {.leaf = 1, .flags = 2}},
+		{ { .leaf = 1 }, { .leaf = 0 } },
+		{ { .leaf = 1 }, { .leaf = 1 } },
+		{ { .leaf = 1, .subleaf = 1 }, { .leaf = 1 } },
+		{ { .leaf = 0 }, { .leaf = 32 } },
+		{ { .leaf = 0 }, { .leaf = 0x40000200 } },
+		{ { .leaf = 0 }, { .leaf = 0xC0000000 } },
+		{ { .leaf = 0 }, { .leaf = 1, .flags = 2 } },
 	};
 
 	(void)state;
@@ -722,7 +720,7 @@ static void memory_map__read_only_memory_writable__is_denied(void **state)
 
 	(void)state;
 	assert_int_equal(memory_wrap_frames(8 * MIB, 2 * PAGE_SIZE, false, &m->memory), STATUS_OK);
-	m->object = (struct object){.type = OBJECT_MEMORY, .refs = 1};
+	m->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
 	assert_int_equal(handle_insert(&control->handles, &m->object, HILUM_RIGHT_ALL, &handle), STATUS_OK);
 	object_unref(&m->object);
 	assert_int_equal(CALL(HC_MEMORY_MAP, place[VM_PLACE], handle, 0, 0, PAGE_SIZE, RIGHTS_RW), HILUM_E_DENIED);
@@ -752,12 +750,12 @@ static void batch__mixed__each_has_its_result(void **state)
 	struct hilum_call *b = batch();
 
 	(void)state;
-	b[0] = (struct hilum_call){.number = HC_NOP, .result = 5};
-	b[1] = (struct hilum_call){.number = HC_VM_DESTROY, .arg = {SELF_HANDLE}};
-	b[2] = (struct hilum_call){.number = HC_WAIT};
-	b[3] = (struct hilum_call){.number = HC_BATCH};
-	b[4] = (struct hilum_call){.number = HC_MEMORY_CREATE, .arg = {HOST_HANDLE, PAGE_SIZE}};
-	b[5] = (struct hilum_call){.number = HILUM_KVM_HC_KICK_CPU};
+	b[0] = (struct hilum_call){ .number = HC_NOP, .result = 5 };
+	b[1] = (struct hilum_call){ .number = HC_VM_DESTROY, .arg = { SELF_HANDLE } };
+	b[2] = (struct hilum_call){ .number = HC_WAIT };
+	b[3] = (struct hilum_call){ .number = HC_BATCH };
+	b[4] = (struct hilum_call){ .number = HC_MEMORY_CREATE, .arg = { HOST_HANDLE, PAGE_SIZE } };
+	b[5] = (struct hilum_call){ .number = HILUM_KVM_HC_KICK_CPU };
 	CALL_OK(HC_BATCH, BATCH_AT, 6);
 	assert_int_equal(b[0].result, 0);
 	assert_int_equal(b[1].result, HILUM_E_BUSY);
@@ -773,7 +771,7 @@ static void batch__ends_outside_memory__is_fault_after_what_could_be_read(void *
 	struct hilum_call *b = at(gpa);
 
 	(void)state;
-	*b = (struct hilum_call){.number = HC_EVENT_SIGNAL, .arg = {place[EVENT_PLACE]}, .result = 9};
+	*b = (struct hilum_call){ .number = HC_EVENT_SIGNAL, .arg = { place[EVENT_PLACE] }, .result = 9 };
 	assert_int_equal(CALL(HC_BATCH, gpa, 2), HILUM_E_FAULT);
 	assert_int_equal(b->result, 0);
 }
@@ -803,8 +801,8 @@ static void batch__lock_taken__goes_on_where_it_stopped(void **state)
 	uint64_t rip = caller->rip;
 
 	(void)state;
-	b[0] = (struct hilum_call){.number = HC_EVENT_SIGNAL, .arg = {place[EVENT_PLACE]}, .result = 9};
-	b[1] = (struct hilum_call){.number = HC_MEMORY_CREATE, .arg = {HOST_HANDLE, PAGE_SIZE}};
+	b[0] = (struct hilum_call){ .number = HC_EVENT_SIGNAL, .arg = { place[EVENT_PLACE] }, .result = 9 };
+	b[1] = (struct hilum_call){ .number = HC_MEMORY_CREATE, .arg = { HOST_HANDLE, PAGE_SIZE } };
 	assert_true(object_lock_try());
 	caller->gpr[0] = HC_BATCH;
 	caller->gpr[7] = BATCH_AT;
@@ -825,7 +823,7 @@ static void batch__lock_taken__goes_on_where_it_stopped(void **state)
 
 static uint64_t random_argument(void)
 {
-	static const uint64_t special[] = {0, 1, 2, 255, 256, 4095, 4096, 0x10000, UINT32_MAX, 1ull << 32, UINT64_MAX, 1ull << 47};
+	static const uint64_t special[] = { 0, 1, 2, 255, 256, 4095, 4096, 0x10000, UINT32_MAX, 1ull << 32, UINT64_MAX, 1ull << 47 };
 
 	switch (fake_random() % 8) {
 	case 0:
@@ -845,7 +843,7 @@ static uint64_t random_argument(void)
 
 static void random_call(void)
 {
-	uint64_t words[7] = {HILUM_CALL_BASE + fake_random() % (HC_CALL_END - HILUM_CALL_BASE + 1)};
+	uint64_t words[7] = { HILUM_CALL_BASE + fake_random() % (HC_CALL_END - HILUM_CALL_BASE + 1) };
 	unsigned rounds = fake_random() % 4 == 0;
 
 	for (unsigned i = 1; i < 7; i++)

@@ -90,9 +90,9 @@ void service_log(const char *format, ...)
 static const struct tls_names names = {
 	.name = "hilum",
 	.ip4s = 2,
-	.ip4 = {{10, 0, 2, 20}, {192, 168, 1, 9}},
+	.ip4 = { { 10, 0, 2, 20 }, { 192, 168, 1, 9 } },
 	.ip6s = 1,
-	.ip6 = {{0xFE, 0xC0, [15] = 0x14}},
+	.ip6 = { { 0xFE, 0xC0, [15] = 0x14 } },
 	.now_seconds = 1795219200, /* 2026-11-21 */
 };
 
@@ -146,8 +146,8 @@ static void certificate_make__names__for_ten_years_and_verifies_itself(void **st
 
 static void certificate_make__addresses__are_all_in_the_alternative_names(void **state)
 {
-	static const uint8_t four[] = {0x87, 4, 10, 0, 2, 20}, other[] = {0x87, 4, 192, 168, 1, 9};
-	static const uint8_t six[] = {0x87, 16, 0xFE, 0xC0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14};
+	static const uint8_t four[] = { 0x87, 4, 10, 0, 2, 20 }, other[] = { 0x87, 4, 192, 168, 1, 9 };
+	static const uint8_t six[] = { 0x87, 16, 0xFE, 0xC0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x14 };
 	mbedtls_x509_crt crt;
 
 	(void)state;
@@ -160,7 +160,7 @@ static void certificate_make__addresses__are_all_in_the_alternative_names(void *
 
 static void certificate_make__most_and_longest_names__fit(void **state)
 {
-	struct tls_names most = {.name = "a234567890123456789012345678901", .ip4s = TLS_ADDRESSES_MAX, .ip6s = TLS_ADDRESSES_MAX};
+	struct tls_names most = { .name = "a234567890123456789012345678901", .ip4s = TLS_ADDRESSES_MAX, .ip6s = TLS_ADDRESSES_MAX };
 	mbedtls_x509_crt crt;
 
 	(void)state;
@@ -174,8 +174,8 @@ static void certificate_make__clock_that_is_wrong__dates_that_are_possible(void 
 	static const struct {
 		uint64_t now;
 		int year, month, day;
-	} cases[] = {{0, 2026, 1, 1}, {86400, 2026, 1, 1}, {1830211200, 2027, 12, 30}, {1835395200, 2028, 2, 28},
-		     {1835481600, 2028, 2, 29}, {UINT64_MAX, 2090, 1, 1}};
+	} cases[] = { { 0, 2026, 1, 1 },           { 86400, 2026, 1, 1 },       { 1830211200, 2027, 12, 30 },
+		      { 1835395200, 2028, 2, 28 }, { 1835481600, 2028, 2, 29 }, { UINT64_MAX, 2090, 1, 1 } };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -245,7 +245,8 @@ static void start__store_is_full__false(void **state)
 	assert_false(tls_start(&names));
 }
 
-/* ---- An operator's own ---------------------------------------------------------------------------------------------------------------- */
+/* ---- An operator's own ----------------------------------------------------------------------------------------------------------------
+ */
 
 static void write_pem(char *to, const char *label, const uint8_t *der, size_t bytes)
 {

@@ -16,7 +16,7 @@
 #include "drivers-vm/control/manager.h"
 #include "drivers-vm/control/places.h"
 
-#define MIB	(1ull << 20)
+#define MIB     (1ull << 20)
 #define OBJECTS 4096u
 
 uint64_t fake_places;
@@ -102,7 +102,8 @@ unsigned manager_image_users(const char *name)
 	return users;
 }
 
-/* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Help -----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static uint8_t pattern(uint64_t at, unsigned seed)
 {

@@ -38,8 +38,7 @@ static uint32_t random_next(void)
 }
 
 /* A copy of exactly `count` bytes on the heap, so that the sanitiser sees a read past them. */
-static enum insn_decode_result decode(const uint8_t *bytes, unsigned count, enum insn_mode mode,
-				      struct insn *insn)
+static enum insn_decode_result decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn *insn)
 {
 	uint8_t *copy = malloc(count ? count : 1);
 	enum insn_decode_result result;
@@ -56,78 +55,78 @@ static enum insn_operation expected_operation(ZydisMnemonic mnemonic)
 		ZydisMnemonic mnemonic;
 		enum insn_operation operation;
 	} table[] = {
-		{ZYDIS_MNEMONIC_ADD, INSN_ADD},
-		{ZYDIS_MNEMONIC_OR, INSN_OR},
-		{ZYDIS_MNEMONIC_ADC, INSN_ADC},
-		{ZYDIS_MNEMONIC_SBB, INSN_SBB},
-		{ZYDIS_MNEMONIC_AND, INSN_AND},
-		{ZYDIS_MNEMONIC_SUB, INSN_SUB},
-		{ZYDIS_MNEMONIC_XOR, INSN_XOR},
-		{ZYDIS_MNEMONIC_CMP, INSN_CMP},
-		{ZYDIS_MNEMONIC_ROL, INSN_ROL},
-		{ZYDIS_MNEMONIC_ROR, INSN_ROR},
-		{ZYDIS_MNEMONIC_RCL, INSN_RCL},
-		{ZYDIS_MNEMONIC_RCR, INSN_RCR},
-		{ZYDIS_MNEMONIC_SHL, INSN_SHL},
-		{ZYDIS_MNEMONIC_SHR, INSN_SHR},
-		{ZYDIS_MNEMONIC_SAR, INSN_SAR},
-		{ZYDIS_MNEMONIC_BT, INSN_BT},
-		{ZYDIS_MNEMONIC_BTS, INSN_BTS},
-		{ZYDIS_MNEMONIC_BTR, INSN_BTR},
-		{ZYDIS_MNEMONIC_BTC, INSN_BTC},
-		{ZYDIS_MNEMONIC_TEST, INSN_TEST},
-		{ZYDIS_MNEMONIC_NOT, INSN_NOT},
-		{ZYDIS_MNEMONIC_NEG, INSN_NEG},
-		{ZYDIS_MNEMONIC_INC, INSN_INC},
-		{ZYDIS_MNEMONIC_DEC, INSN_DEC},
-		{ZYDIS_MNEMONIC_MOV, INSN_MOV},
-		{ZYDIS_MNEMONIC_MOVNTI, INSN_MOVNTI},
-		{ZYDIS_MNEMONIC_MOVZX, INSN_MOVZX},
-		{ZYDIS_MNEMONIC_MOVSX, INSN_MOVSX},
-		{ZYDIS_MNEMONIC_MOVSXD, INSN_MOVSX},
-		{ZYDIS_MNEMONIC_MOVBE, INSN_MOVBE},
-		{ZYDIS_MNEMONIC_XCHG, INSN_XCHG},
-		{ZYDIS_MNEMONIC_XADD, INSN_XADD},
-		{ZYDIS_MNEMONIC_CMPXCHG, INSN_CMPXCHG},
-		{ZYDIS_MNEMONIC_PUSH, INSN_PUSH},
-		{ZYDIS_MNEMONIC_POP, INSN_POP},
-		{ZYDIS_MNEMONIC_MOVUPS, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVUPD, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVAPS, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVAPD, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVDQA, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVDQU, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVNTDQ, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVNTPS, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVNTPD, INSN_MOV_VECTOR},
-		{ZYDIS_MNEMONIC_MOVSB, INSN_MOVS},
-		{ZYDIS_MNEMONIC_MOVSW, INSN_MOVS},
-		{ZYDIS_MNEMONIC_MOVSD, INSN_MOVS},
-		{ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS},
-		{ZYDIS_MNEMONIC_CMPSB, INSN_CMPS},
-		{ZYDIS_MNEMONIC_CMPSW, INSN_CMPS},
-		{ZYDIS_MNEMONIC_CMPSD, INSN_CMPS},
-		{ZYDIS_MNEMONIC_CMPSQ, INSN_CMPS},
-		{ZYDIS_MNEMONIC_STOSB, INSN_STOS},
-		{ZYDIS_MNEMONIC_STOSW, INSN_STOS},
-		{ZYDIS_MNEMONIC_STOSD, INSN_STOS},
-		{ZYDIS_MNEMONIC_STOSQ, INSN_STOS},
-		{ZYDIS_MNEMONIC_LODSB, INSN_LODS},
-		{ZYDIS_MNEMONIC_LODSW, INSN_LODS},
-		{ZYDIS_MNEMONIC_LODSD, INSN_LODS},
-		{ZYDIS_MNEMONIC_LODSQ, INSN_LODS},
-		{ZYDIS_MNEMONIC_SCASB, INSN_SCAS},
-		{ZYDIS_MNEMONIC_SCASW, INSN_SCAS},
-		{ZYDIS_MNEMONIC_SCASD, INSN_SCAS},
-		{ZYDIS_MNEMONIC_SCASQ, INSN_SCAS},
-		{ZYDIS_MNEMONIC_IN, INSN_IN},
-		{ZYDIS_MNEMONIC_OUT, INSN_OUT},
-		{ZYDIS_MNEMONIC_INSB, INSN_INS},
-		{ZYDIS_MNEMONIC_INSW, INSN_INS},
-		{ZYDIS_MNEMONIC_INSD, INSN_INS},
-		{ZYDIS_MNEMONIC_OUTSB, INSN_OUTS},
-		{ZYDIS_MNEMONIC_OUTSW, INSN_OUTS},
-		{ZYDIS_MNEMONIC_OUTSD, INSN_OUTS},
+		{ ZYDIS_MNEMONIC_ADD, INSN_ADD },
+		{ ZYDIS_MNEMONIC_OR, INSN_OR },
+		{ ZYDIS_MNEMONIC_ADC, INSN_ADC },
+		{ ZYDIS_MNEMONIC_SBB, INSN_SBB },
+		{ ZYDIS_MNEMONIC_AND, INSN_AND },
+		{ ZYDIS_MNEMONIC_SUB, INSN_SUB },
+		{ ZYDIS_MNEMONIC_XOR, INSN_XOR },
+		{ ZYDIS_MNEMONIC_CMP, INSN_CMP },
+		{ ZYDIS_MNEMONIC_ROL, INSN_ROL },
+		{ ZYDIS_MNEMONIC_ROR, INSN_ROR },
+		{ ZYDIS_MNEMONIC_RCL, INSN_RCL },
+		{ ZYDIS_MNEMONIC_RCR, INSN_RCR },
+		{ ZYDIS_MNEMONIC_SHL, INSN_SHL },
+		{ ZYDIS_MNEMONIC_SHR, INSN_SHR },
+		{ ZYDIS_MNEMONIC_SAR, INSN_SAR },
+		{ ZYDIS_MNEMONIC_BT, INSN_BT },
+		{ ZYDIS_MNEMONIC_BTS, INSN_BTS },
+		{ ZYDIS_MNEMONIC_BTR, INSN_BTR },
+		{ ZYDIS_MNEMONIC_BTC, INSN_BTC },
+		{ ZYDIS_MNEMONIC_TEST, INSN_TEST },
+		{ ZYDIS_MNEMONIC_NOT, INSN_NOT },
+		{ ZYDIS_MNEMONIC_NEG, INSN_NEG },
+		{ ZYDIS_MNEMONIC_INC, INSN_INC },
+		{ ZYDIS_MNEMONIC_DEC, INSN_DEC },
+		{ ZYDIS_MNEMONIC_MOV, INSN_MOV },
+		{ ZYDIS_MNEMONIC_MOVNTI, INSN_MOVNTI },
+		{ ZYDIS_MNEMONIC_MOVZX, INSN_MOVZX },
+		{ ZYDIS_MNEMONIC_MOVSX, INSN_MOVSX },
+		{ ZYDIS_MNEMONIC_MOVSXD, INSN_MOVSX },
+		{ ZYDIS_MNEMONIC_MOVBE, INSN_MOVBE },
+		{ ZYDIS_MNEMONIC_XCHG, INSN_XCHG },
+		{ ZYDIS_MNEMONIC_XADD, INSN_XADD },
+		{ ZYDIS_MNEMONIC_CMPXCHG, INSN_CMPXCHG },
+		{ ZYDIS_MNEMONIC_PUSH, INSN_PUSH },
+		{ ZYDIS_MNEMONIC_POP, INSN_POP },
+		{ ZYDIS_MNEMONIC_MOVUPS, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVUPD, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVAPS, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVAPD, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVDQA, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVDQU, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVNTDQ, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVNTPS, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVNTPD, INSN_MOV_VECTOR },
+		{ ZYDIS_MNEMONIC_MOVSB, INSN_MOVS },
+		{ ZYDIS_MNEMONIC_MOVSW, INSN_MOVS },
+		{ ZYDIS_MNEMONIC_MOVSD, INSN_MOVS },
+		{ ZYDIS_MNEMONIC_MOVSQ, INSN_MOVS },
+		{ ZYDIS_MNEMONIC_CMPSB, INSN_CMPS },
+		{ ZYDIS_MNEMONIC_CMPSW, INSN_CMPS },
+		{ ZYDIS_MNEMONIC_CMPSD, INSN_CMPS },
+		{ ZYDIS_MNEMONIC_CMPSQ, INSN_CMPS },
+		{ ZYDIS_MNEMONIC_STOSB, INSN_STOS },
+		{ ZYDIS_MNEMONIC_STOSW, INSN_STOS },
+		{ ZYDIS_MNEMONIC_STOSD, INSN_STOS },
+		{ ZYDIS_MNEMONIC_STOSQ, INSN_STOS },
+		{ ZYDIS_MNEMONIC_LODSB, INSN_LODS },
+		{ ZYDIS_MNEMONIC_LODSW, INSN_LODS },
+		{ ZYDIS_MNEMONIC_LODSD, INSN_LODS },
+		{ ZYDIS_MNEMONIC_LODSQ, INSN_LODS },
+		{ ZYDIS_MNEMONIC_SCASB, INSN_SCAS },
+		{ ZYDIS_MNEMONIC_SCASW, INSN_SCAS },
+		{ ZYDIS_MNEMONIC_SCASD, INSN_SCAS },
+		{ ZYDIS_MNEMONIC_SCASQ, INSN_SCAS },
+		{ ZYDIS_MNEMONIC_IN, INSN_IN },
+		{ ZYDIS_MNEMONIC_OUT, INSN_OUT },
+		{ ZYDIS_MNEMONIC_INSB, INSN_INS },
+		{ ZYDIS_MNEMONIC_INSW, INSN_INS },
+		{ ZYDIS_MNEMONIC_INSD, INSN_INS },
+		{ ZYDIS_MNEMONIC_OUTSB, INSN_OUTS },
+		{ ZYDIS_MNEMONIC_OUTSW, INSN_OUTS },
+		{ ZYDIS_MNEMONIC_OUTSD, INSN_OUTS },
 	};
 	const char *name = ZydisMnemonicGetString(mnemonic);
 
@@ -147,18 +146,15 @@ static bool is_string(const struct insn *insn)
 }
 
 /* The explicit memory operand, or NULL. */
-static const ZydisDecodedOperand *memory_operand(const ZydisDecodedInstruction *z,
-						 const ZydisDecodedOperand *operands)
+static const ZydisDecodedOperand *memory_operand(const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
 {
 	for (unsigned i = 0; i < z->operand_count; i++)
-		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-		    operands[i].visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
+		if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY && operands[i].visibility != ZYDIS_OPERAND_VISIBILITY_HIDDEN)
 			return &operands[i];
 	return NULL;
 }
 
-static void check_memory(const struct insn *insn, const ZydisDecodedInstruction *z,
-			 const ZydisDecodedOperand *op)
+static void check_memory(const struct insn *insn, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *op)
 {
 	const ZydisDecodedOperandMem *mem = &op->mem;
 	bool rip = mem->base == ZYDIS_REGISTER_RIP || mem->base == ZYDIS_REGISTER_EIP;
@@ -176,8 +172,7 @@ static void check_memory(const struct insn *insn, const ZydisDecodedInstruction 
 		assert_int_equal(insn->index, ZydisRegisterGetId(mem->index));
 		assert_int_equal(insn->scale, mem->scale);
 	}
-	if (mem->base == ZYDIS_REGISTER_NONE &&
-	    z->address_width < 64) { /* an absolute address: the width counts */
+	if (mem->base == ZYDIS_REGISTER_NONE && z->address_width < 64) { /* an absolute address: the width counts */
 		uint64_t mask = z->address_width == 16 ? 0xFFFF : 0xFFFFFFFF;
 
 		assert_int_equal((uint64_t)insn->displacement & mask, (uint64_t)mem->disp.value & mask);
@@ -210,8 +205,7 @@ static unsigned register_number(const struct insn *insn, ZydisRegister reg)
 	return id;
 }
 
-static void check_operand(const struct insn *insn, unsigned kind, unsigned bytes,
-			  const ZydisDecodedOperand *op)
+static void check_operand(const struct insn *insn, unsigned kind, unsigned bytes, const ZydisDecodedOperand *op)
 {
 	switch (op->type) {
 	case ZYDIS_OPERAND_TYPE_REGISTER:
@@ -225,8 +219,7 @@ static void check_operand(const struct insn *insn, unsigned kind, unsigned bytes
 			assert_int_equal(register_number(insn, op->reg.value), insn->reg);
 		else
 			assert_int_equal(register_number(insn, op->reg.value), insn->rm);
-		if (op->size == 8 && kind <= INSN_OPERAND_REG &&
-		    register_number(insn, op->reg.value) / 4 == 1)
+		if (op->size == 8 && kind <= INSN_OPERAND_REG && register_number(insn, op->reg.value) / 4 == 1)
 			assert_int_equal(insn->has_rex, op->reg.value >= ZYDIS_REGISTER_SPL);
 		if (kind != INSN_OPERAND_CL && kind != INSN_OPERAND_DX)
 			assert_int_equal(op->size / 8, bytes);
@@ -238,8 +231,7 @@ static void check_operand(const struct insn *insn, unsigned kind, unsigned bytes
 		if (insn->operation >= INSN_ROL && insn->operation <= INSN_BTC)
 			assert_int_equal(insn->immediate & 0xFF, op->imm.value.u & 0xFF);
 		else if (bytes < 8)
-			assert_int_equal(insn->immediate & ((1ull << (8 * bytes)) - 1),
-					 op->imm.value.u & ((1ull << (8 * bytes)) - 1));
+			assert_int_equal(insn->immediate & ((1ull << (8 * bytes)) - 1), op->imm.value.u & ((1ull << (8 * bytes)) - 1));
 		else
 			assert_int_equal(insn->immediate, op->imm.value.u);
 		break;
@@ -248,8 +240,7 @@ static void check_operand(const struct insn *insn, unsigned kind, unsigned bytes
 	}
 }
 
-static void check_instruction(const struct insn *insn, const ZydisDecodedInstruction *z,
-			      const ZydisDecodedOperand *operands)
+static void check_instruction(const struct insn *insn, const ZydisDecodedInstruction *z, const ZydisDecodedOperand *operands)
 {
 	const ZydisDecodedOperand *memory = memory_operand(z, operands);
 	bool io = insn->operation == INSN_IN || insn->operation == INSN_OUT;
@@ -268,11 +259,9 @@ static void check_instruction(const struct insn *insn, const ZydisDecodedInstruc
 		assert_non_null(memory);
 		assert_int_equal(insn->address_bytes, z->address_width / 8);
 		assert_int_equal(memory->size / 8, insn->bytes);
-		if (insn->operation != INSN_STOS && insn->operation != INSN_SCAS &&
-		    insn->operation != INSN_INS)
+		if (insn->operation != INSN_STOS && insn->operation != INSN_SCAS && insn->operation != INSN_INS)
 			for (unsigned i = 0; i < z->operand_count; i++)
-				if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-				    ZydisRegisterGetId(operands[i].mem.base) == 6)
+				if (operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY && ZydisRegisterGetId(operands[i].mem.base) == 6)
 					check_segment(insn, &operands[i]);
 		return;
 	}
@@ -290,7 +279,7 @@ static void check_instruction(const struct insn *insn, const ZydisDecodedInstruc
 
 static void random_instruction(uint8_t bytes[INSN_MAX_BYTES])
 {
-	static const uint8_t lead[] = {0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x64, 0x65, 0x26, 0xF0};
+	static const uint8_t lead[] = { 0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x36, 0x64, 0x65, 0x26, 0xF0 };
 	unsigned at = 0, prefixes = random_next() % 4;
 
 	while (at < prefixes)
@@ -335,7 +324,7 @@ static bool left_out(const ZydisDecodedInstruction *z, const ZydisDecodedOperand
 static void compare(ZydisMachineMode machine, ZydisStackWidth width, enum insn_mode mode, unsigned rounds)
 {
 	ZydisDecoder decoder;
-	unsigned seen[INSN_OUTS + 1] = {0};
+	unsigned seen[INSN_OUTS + 1] = { 0 };
 
 	assert_true(ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine, width)));
 	for (unsigned i = 0; i < rounds; i++) {
@@ -353,10 +342,10 @@ static void compare(ZydisMachineMode machine, ZydisStackWidth width, enum insn_m
 			continue;
 		if (z.mnemonic == ZYDIS_MNEMONIC_MOVSXD && z.operand_width == 16)
 			continue; /* Intel reads 16 bits, AMD and Zydis 32 */
-		if (mode == INSN_MODE_64 && z.address_width == 32 && z.raw.modrm.mod == 0 &&
-		    z.raw.modrm.rm == 4 && z.raw.sib.base == 5 && z.raw.rex.B)
+		if (mode == INSN_MODE_64 && z.address_width == 32 && z.raw.modrm.mod == 0 && z.raw.modrm.rm == 4 && z.raw.sib.base == 5 &&
+		    z.raw.rex.B)
 			continue; /* no base register whatever REX.B says (SDM vol. 2, 2.2.1.2); Zydis 4.0
-				     shows R13D */
+			             shows R13D */
 		if (result != INSN_DECODE_OK && left_out(&z, operands))
 			continue;
 		if (result == INSN_DECODE_OK && insn.operation == INSN_MOV_FROM_SEGMENT) {
@@ -398,16 +387,14 @@ static void insn_decode__random_16_bit_code__agrees_with_zydis(void **state)
 static void insn_decode__unsupported_instruction__is_refused_and_output_kept(void **state)
 {
 	static const uint8_t codes[][4] = {
-		{0x0F, 0xA2}, {0xC5, 0xFA, 0x6F, 0x00}, {0xF7, 0x20}, {0x8E, 0x18},
-		{0xFF, 0x10}, {0x0F, 0x28, 0xC1},
+		{ 0x0F, 0xA2 }, { 0xC5, 0xFA, 0x6F, 0x00 }, { 0xF7, 0x20 }, { 0x8E, 0x18 }, { 0xFF, 0x10 }, { 0x0F, 0x28, 0xC1 },
 	};
 	struct insn insn;
 
 	(void)state;
 	memset(&insn, 0x5A, sizeof(insn));
 	for (unsigned i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		assert_int_equal(decode(codes[i], sizeof(codes[i]), INSN_MODE_64, &insn),
-				 INSN_DECODE_UNSUPPORTED);
+		assert_int_equal(decode(codes[i], sizeof(codes[i]), INSN_MODE_64, &insn), INSN_DECODE_UNSUPPORTED);
 	assert_int_equal(insn.length, 0x5A);
 }
 

@@ -16,24 +16,24 @@
 #include <cmocka.h>
 
 #define RAM_BYTES  0x40000ull
-#define PML4	   0x1000ull
-#define PDPT	   0x2000ull
-#define PD	   0x3000ull
-#define PT	   0x4000ull
-#define CODE	   0x10000ull /* linear and physical */
-#define DATA	   0x20000ull /* linear and physical */
-#define HOLE	   0x30000ull /* linear: this page is not present */
-#define DEVICE	   0x38000ull /* linear, two pages */
+#define PML4       0x1000ull
+#define PDPT       0x2000ull
+#define PD         0x3000ull
+#define PT         0x4000ull
+#define CODE       0x10000ull /* linear and physical */
+#define DATA       0x20000ull /* linear and physical */
+#define HOLE       0x30000ull /* linear: this page is not present */
+#define DEVICE     0x38000ull /* linear, two pages */
 #define DEVICE_GPA 0xFEB00000ull
-#define ALL	   7ull
-#define RAX	   0
-#define RCX	   1
-#define RDX	   2
-#define RBX	   3
-#define RSP	   4
-#define RBP	   5
-#define RSI	   6
-#define RDI	   7
+#define ALL        7ull
+#define RAX        0
+#define RCX        1
+#define RDX        2
+#define RBX        3
+#define RSP        4
+#define RBP        5
+#define RSI        6
+#define RDI        7
 
 #define ACCESSES_MAX 64u
 
@@ -80,7 +80,7 @@ static uint64_t mmio_read(void *opaque, uint64_t gpa, unsigned bytes)
 	(void)opaque;
 	assert_true(bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8);
 	assert_true(gpa % bytes == 0);
-	record((struct access){.address = gpa, .bytes = bytes});
+	record((struct access){ .address = gpa, .bytes = bytes });
 	return g.next_read++;
 }
 
@@ -89,21 +89,21 @@ static void mmio_write(void *opaque, uint64_t gpa, unsigned bytes, uint64_t valu
 	(void)opaque;
 	assert_true(bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8);
 	assert_true(gpa % bytes == 0);
-	record((struct access){.write = true, .address = gpa, .bytes = bytes, .value = value});
+	record((struct access){ .write = true, .address = gpa, .bytes = bytes, .value = value });
 }
 
 static uint32_t port_read(void *opaque, uint16_t port, unsigned bytes)
 {
 	(void)opaque;
 	assert_true(bytes == 1 || bytes == 2 || bytes == 4);
-	record((struct access){.port = true, .address = port, .bytes = bytes});
+	record((struct access){ .port = true, .address = port, .bytes = bytes });
 	return (uint32_t)g.next_read++;
 }
 
 static void port_write(void *opaque, uint16_t port, unsigned bytes, uint32_t value)
 {
 	(void)opaque;
-	record((struct access){.port = true, .write = true, .address = port, .bytes = bytes, .value = value});
+	record((struct access){ .port = true, .write = true, .address = port, .bytes = bytes, .value = value });
 }
 
 static void xmm_read(void *opaque, unsigned number, uint8_t value[16])
@@ -118,9 +118,8 @@ static void xmm_write(void *opaque, unsigned number, const uint8_t value[16])
 	memcpy(g.xmm[number], value, 16);
 }
 
-static const struct insn_guest_host host = {ram, mmio_read, mmio_write, port_read, port_write, NULL, NULL};
-static const struct insn_guest_host host_with_xmm = {ram,	 mmio_read, mmio_write, port_read,
-						     port_write, xmm_read,  xmm_write};
+static const struct insn_guest_host host = { ram, mmio_read, mmio_write, port_read, port_write, NULL, NULL };
+static const struct insn_guest_host host_with_xmm = { ram, mmio_read, mmio_write, port_read, port_write, xmm_read, xmm_write };
 
 static void put_8(uint64_t gpa, uint64_t value)
 {
@@ -137,7 +136,7 @@ static uint64_t get(uint64_t gpa, unsigned bytes)
 
 static struct hilum_segment flat(uint16_t selector, uint16_t attributes)
 {
-	return (struct hilum_segment){.limit = 0xFFFFFFFF, .selector = selector, .attributes = attributes};
+	return (struct hilum_segment){ .limit = 0xFFFFFFFF, .selector = selector, .attributes = attributes };
 }
 
 static void set_segments(uint16_t code_attributes, unsigned cpl)
@@ -152,8 +151,7 @@ static void set_segments(uint16_t code_attributes, unsigned cpl)
 static void start_long_mode(void)
 {
 	memset(&g, 0, sizeof(g));
-	g.config = (struct insn_guest_config){
-		.host = &host, .opaque = &g, .physical_bits = 40, .has_1g_pages = true};
+	g.config = (struct insn_guest_config){ .host = &host, .opaque = &g, .physical_bits = 40, .has_1g_pages = true };
 	put_8(PML4, PDPT | ALL);
 	put_8(PDPT, PD | ALL);
 	put_8(PD, PT | ALL);
@@ -187,18 +185,16 @@ static void start_protected_mode(void)
 /* Real mode: CS at 0x1000, DS and ES at 0x2000, SS at 0x2000, 64 KiB each. */
 static void start_real_mode(void)
 {
-	struct hilum_segment data = {
-		.base = DATA, .limit = 0xFFFF, .selector = DATA >> 4, .attributes = 0x93};
+	struct hilum_segment data = { .base = DATA, .limit = 0xFFFF, .selector = DATA >> 4, .attributes = 0x93 };
 
 	start_protected_mode();
 	g.trap.cr0 = 0;
-	g.trap.cs = (struct hilum_segment){
-		.base = CODE, .limit = 0xFFFF, .selector = CODE >> 4, .attributes = 0x9B};
+	g.trap.cs = (struct hilum_segment){ .base = CODE, .limit = 0xFFFF, .selector = CODE >> 4, .attributes = 0x9B };
 	g.trap.ss = g.trap.ds = g.trap.es = g.trap.fs = g.trap.gs = data;
 	g.trap.rip = 0;
 }
 
-#define RUN(...) run((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define RUN(...) run((const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ }))
 
 static enum insn_result run(const uint8_t *code, unsigned bytes)
 {
@@ -288,8 +284,7 @@ static void insn_guest_emulate__misaligned_device_access__is_split_into_aligned_
 	start_long_mode();
 	g.trap.gpr[RBX] = DEVICE + 0xFFD;
 	g.trap.gpr[RCX] = 0x8877665544332211;
-	assert_int_equal(RUN(0x48, 0x89, 0x0B),
-			 INSN_DONE); /* mov [rbx], rcx: three bytes, then five on the next page */
+	assert_int_equal(RUN(0x48, 0x89, 0x0B), INSN_DONE); /* mov [rbx], rcx: three bytes, then five on the next page */
 	assert_int_equal(g.accesses, 4);
 	assert_access(0, true, DEVICE_GPA + 0xFFD, 1);
 	assert_access(1, true, DEVICE_GPA + 0xFFE, 2);
@@ -342,7 +337,7 @@ static void insn_guest_emulate__vector_move__needs_the_register_callbacks(void *
 
 static void insn_guest_emulate__bytes_from_the_cpu__are_used_instead_of_memory(void **state)
 {
-	static const uint8_t code[] = {0x89, 0x0B};
+	static const uint8_t code[] = { 0x89, 0x0B };
 
 	(void)state;
 	start_long_mode();
@@ -543,8 +538,7 @@ static void insn_guest_emulate__user_mode_and_write_protection__are_respected(vo
 	assert_exception(RUN(0x8B, 0x0B), INSN_VECTOR_PF, PAGE_FAULT_PRESENT | PAGE_FAULT_USER);
 	put_8(PT + DEVICE / 4096 * 8, DEVICE_GPA | 5);
 	assert_int_equal(RUN(0x8B, 0x0B), INSN_DONE);
-	assert_exception(RUN(0x01, 0x0B), INSN_VECTOR_PF,
-			 PAGE_FAULT_PRESENT | PAGE_FAULT_USER | PAGE_FAULT_WRITE);
+	assert_exception(RUN(0x01, 0x0B), INSN_VECTOR_PF, PAGE_FAULT_PRESENT | PAGE_FAULT_USER | PAGE_FAULT_WRITE);
 	assert_int_equal(g.accesses, 1); /* add [rbx], ecx did not even read */
 }
 
@@ -554,14 +548,12 @@ static void insn_guest_emulate__page_read_before__is_still_checked_for_writing(v
 	start_long_mode();
 	put_8(PT + DATA / 4096 * 8, DATA | 5); /* read-only */
 	g.trap.gpr[RBX] = DATA;
-	assert_exception(RUN(0xFF, 0x33), INSN_VECTOR_PF,
-			 PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE); /* push [rbx] */
+	assert_exception(RUN(0xFF, 0x33), INSN_VECTOR_PF, PAGE_FAULT_PRESENT | PAGE_FAULT_WRITE); /* push [rbx] */
 	assert_true(g.trap.cr2 == DATA + 0x7F8);
 	assert_true(g.trap.gpr[RSP] == DATA + 0x800);
 }
 
-static enum insn_result no_memory(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes,
-				  unsigned access)
+static enum insn_result no_memory(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes, unsigned access)
 {
 	(void)c;
 	(void)linear;
@@ -573,9 +565,8 @@ static enum insn_result no_memory(struct insn_context *c, uint64_t linear, void 
 
 static void insn_emulate__exception__has_an_error_code_outside_real_mode_only(void **state)
 {
-	static const struct insn_host nowhere = {.read = no_memory};
-	struct insn_context c = {
-		.host = &nowhere, .bytes = {0x8B, 0x0F}, .byte_count = 2}; /* mov ecx, [bx] */
+	static const struct insn_host nowhere = { .read = no_memory };
+	struct insn_context c = { .host = &nowhere, .bytes = { 0x8B, 0x0F }, .byte_count = 2 }; /* mov ecx, [bx] */
 
 	(void)state;
 	c.gpr[RBX] = 1;
@@ -593,8 +584,7 @@ static void insn_guest_emulate__instruction_across_pages__fetches_both(void **st
 	start_long_mode();
 	g.trap.rip = CODE + 0x1000 - 3;
 	g.trap.gpr[RBX] = DEVICE;
-	assert_int_equal(RUN(0xC7, 0x43, 0x04, 0x78, 0x56, 0x34, 0x12),
-			 INSN_DONE); /* mov dword [rbx+4], imm */
+	assert_int_equal(RUN(0xC7, 0x43, 0x04, 0x78, 0x56, 0x34, 0x12), INSN_DONE); /* mov dword [rbx+4], imm */
 	assert_int_equal(g.access[0].value, 0x12345678);
 	g.trap.rip = CODE + 0x1000 - 3;
 	put_8(PT + CODE / 4096 * 8 + 8, 0);
@@ -624,7 +614,7 @@ static void insn_guest_emulate__page_table_outside_ram__is_a_reserved_bit_fault(
 	memcpy(g.trap.insn, "\x89\x0B", 2);
 	g.trap.insn_bytes = 2;
 	assert_exception(insn_guest_emulate(&g.config, &g.trap), INSN_VECTOR_PF,
-			 PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED | PAGE_FAULT_WRITE);
+	                 PAGE_FAULT_PRESENT | PAGE_FAULT_RESERVED | PAGE_FAULT_WRITE);
 }
 
 static void insn_guest_emulate__alignment_check__applies_to_user_mode_only(void **state)
@@ -789,7 +779,7 @@ static uint64_t random_next(void)
 
 static void insn_guest_emulate__random_state__ends_in_bounded_work(void **state)
 {
-	static const uint64_t control[] = {0, CR0_PE, CR0_PE | CR0_PG, CR0_PE | CR0_PG | CR0_WP | CR0_AM};
+	static const uint64_t control[] = { 0, CR0_PE, CR0_PE | CR0_PG, CR0_PE | CR0_PG | CR0_WP | CR0_AM };
 
 	(void)state;
 	for (unsigned round = 0; round < 60000; round++) {
@@ -848,8 +838,7 @@ int main(void)
 		cmocka_unit_test(insn_guest_emulate__string_input_without_destination__reads_no_port),
 		cmocka_unit_test(insn_guest_emulate__string_output__goes_through_its_segment_and_direction),
 		cmocka_unit_test(insn_guest_emulate__compare_strings__stops_at_the_difference),
-		cmocka_unit_test(
-			insn_guest_emulate__trap_flag__asks_for_a_debug_exception_after_each_iteration),
+		cmocka_unit_test(insn_guest_emulate__trap_flag__asks_for_a_debug_exception_after_each_iteration),
 		cmocka_unit_test(insn_guest_emulate__done__clears_the_resume_flag),
 		cmocka_unit_test(insn_guest_emulate__write_across_into_the_hole__writes_nothing),
 		cmocka_unit_test(insn_guest_emulate__user_mode_and_write_protection__are_respected),

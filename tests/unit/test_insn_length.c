@@ -61,9 +61,8 @@ static void insn_length__more_than_15_bytes__is_zero(void **state)
 
 static void insn_length__instruction_that_does_not_exit__is_zero(void **state)
 {
-	static const uint8_t others[][3] = {
-		{0x89, 0x00}, {0xC3}, {0x0F, 0x05}, {0x0F, 0x01, 0x38}, {0x40, 0x0F, 0x84}};
-	uint8_t bytes[INSN_MAX_BYTES] = {0};
+	static const uint8_t others[][3] = { { 0x89, 0x00 }, { 0xC3 }, { 0x0F, 0x05 }, { 0x0F, 0x01, 0x38 }, { 0x40, 0x0F, 0x84 } };
+	uint8_t bytes[INSN_MAX_BYTES] = { 0 };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -72,15 +71,13 @@ static void insn_length__instruction_that_does_not_exit__is_zero(void **state)
 	}
 }
 
-static const uint8_t exiting[][2] = {{0xF4},	   {0x90},	 {0x0F, 0xA2}, {0x0F, 0x30},
-				     {0x0F, 0x32}, {0x0F, 0x08}, {0x0F, 0x09}, {0x0F, 0x20},
-				     {0x0F, 0x21}, {0x0F, 0x22}, {0x0F, 0x23}, {0x0F, 0x01}};
+static const uint8_t exiting[][2] = { { 0xF4 },       { 0x90 },       { 0x0F, 0xA2 }, { 0x0F, 0x30 }, { 0x0F, 0x32 }, { 0x0F, 0x08 },
+	                              { 0x0F, 0x09 }, { 0x0F, 0x20 }, { 0x0F, 0x21 }, { 0x0F, 0x22 }, { 0x0F, 0x23 }, { 0x0F, 0x01 } };
 
 /* Up to six prefixes, an instruction that exits, and random bytes. */
 static void random_instruction(uint8_t bytes[INSN_MAX_BYTES], enum insn_mode mode)
 {
-	static const uint8_t lead[] = {0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x64, 0x26,
-				       0x36, 0x3E, 0x65, 0xF0, 0x48, 0x41}; /* REX last */
+	static const uint8_t lead[] = { 0x66, 0x67, 0xF2, 0xF3, 0x2E, 0x64, 0x26, 0x36, 0x3E, 0x65, 0xF0, 0x48, 0x41 }; /* REX last */
 	const uint8_t *opcode = exiting[random_next() % (sizeof(exiting) / 2)];
 	unsigned at = 0, count = random_next() % 7;
 
@@ -95,8 +92,7 @@ static void random_instruction(uint8_t bytes[INSN_MAX_BYTES], enum insn_mode mod
 		bytes[at++] = (uint8_t)(random_next() >> 24);
 }
 
-static void compare_with_zydis(ZydisMachineMode machine, ZydisStackWidth width, enum insn_mode mode,
-			       unsigned rounds)
+static void compare_with_zydis(ZydisMachineMode machine, ZydisStackWidth width, enum insn_mode mode, unsigned rounds)
 {
 	ZydisDecoder decoder;
 	ZydisDecodedInstruction decoded;
@@ -110,8 +106,7 @@ static void compare_with_zydis(ZydisMachineMode machine, ZydisStackWidth width, 
 		random_instruction(bytes, mode);
 		length = length_of(bytes, sizeof(bytes), mode);
 		assert_in_range(length, 0, INSN_MAX_BYTES);
-		if (!ZYAN_SUCCESS(
-			    ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, sizeof(bytes), &decoded)))
+		if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, bytes, sizeof(bytes), &decoded)))
 			continue;
 		accepted++;
 		if (length != decoded.length)

@@ -17,10 +17,10 @@
 #include <sys/mman.h>
 
 #define DATA_BYTES 8192u
-#define RAX	   0u
-#define RCX	   1u
-#define RSI	   6u
-#define RDI	   7u
+#define RAX        0u
+#define RCX        1u
+#define RSI        6u
+#define RDI        7u
 
 struct native_state {
 	uint64_t gpr[16];
@@ -38,51 +38,51 @@ uint64_t native_host_rsp, native_code;
 /* Loads all registers, RSP included, jumps to native_code, which jumps to native_return, and stores them
  * again. */
 __asm__(".text\n"
-	"native_run:\n"
-	"	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
-	"	mov %rsp, native_host_rsp(%rip)\n"
-	"	pushq native_state+128(%rip)\n"
-	"	popfq\n"
-	"	mov native_state+0(%rip), %rax\n"
-	"	mov native_state+8(%rip), %rcx\n"
-	"	mov native_state+16(%rip), %rdx\n"
-	"	mov native_state+24(%rip), %rbx\n"
-	"	mov native_state+32(%rip), %rsp\n"
-	"	mov native_state+40(%rip), %rbp\n"
-	"	mov native_state+48(%rip), %rsi\n"
-	"	mov native_state+56(%rip), %rdi\n"
-	"	mov native_state+64(%rip), %r8\n"
-	"	mov native_state+72(%rip), %r9\n"
-	"	mov native_state+80(%rip), %r10\n"
-	"	mov native_state+88(%rip), %r11\n"
-	"	mov native_state+96(%rip), %r12\n"
-	"	mov native_state+104(%rip), %r13\n"
-	"	mov native_state+112(%rip), %r14\n"
-	"	mov native_state+120(%rip), %r15\n"
-	"	jmp *native_code(%rip)\n"
-	"native_return:\n"
-	"	mov %rax, native_state+0(%rip)\n"
-	"	mov %rcx, native_state+8(%rip)\n"
-	"	mov %rdx, native_state+16(%rip)\n"
-	"	mov %rbx, native_state+24(%rip)\n"
-	"	mov %rsp, native_state+32(%rip)\n"
-	"	mov %rbp, native_state+40(%rip)\n"
-	"	mov %rsi, native_state+48(%rip)\n"
-	"	mov %rdi, native_state+56(%rip)\n"
-	"	mov %r8, native_state+64(%rip)\n"
-	"	mov %r9, native_state+72(%rip)\n"
-	"	mov %r10, native_state+80(%rip)\n"
-	"	mov %r11, native_state+88(%rip)\n"
-	"	mov %r12, native_state+96(%rip)\n"
-	"	mov %r13, native_state+104(%rip)\n"
-	"	mov %r14, native_state+112(%rip)\n"
-	"	mov %r15, native_state+120(%rip)\n"
-	"	mov native_host_rsp(%rip), %rsp\n"
-	"	pushfq\n"
-	"	popq native_state+128(%rip)\n"
-	"	cld\n"
-	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
-	"	ret\n");
+        "native_run:\n"
+        "	push %rbp\n	push %rbx\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+        "	mov %rsp, native_host_rsp(%rip)\n"
+        "	pushq native_state+128(%rip)\n"
+        "	popfq\n"
+        "	mov native_state+0(%rip), %rax\n"
+        "	mov native_state+8(%rip), %rcx\n"
+        "	mov native_state+16(%rip), %rdx\n"
+        "	mov native_state+24(%rip), %rbx\n"
+        "	mov native_state+32(%rip), %rsp\n"
+        "	mov native_state+40(%rip), %rbp\n"
+        "	mov native_state+48(%rip), %rsi\n"
+        "	mov native_state+56(%rip), %rdi\n"
+        "	mov native_state+64(%rip), %r8\n"
+        "	mov native_state+72(%rip), %r9\n"
+        "	mov native_state+80(%rip), %r10\n"
+        "	mov native_state+88(%rip), %r11\n"
+        "	mov native_state+96(%rip), %r12\n"
+        "	mov native_state+104(%rip), %r13\n"
+        "	mov native_state+112(%rip), %r14\n"
+        "	mov native_state+120(%rip), %r15\n"
+        "	jmp *native_code(%rip)\n"
+        "native_return:\n"
+        "	mov %rax, native_state+0(%rip)\n"
+        "	mov %rcx, native_state+8(%rip)\n"
+        "	mov %rdx, native_state+16(%rip)\n"
+        "	mov %rbx, native_state+24(%rip)\n"
+        "	mov %rsp, native_state+32(%rip)\n"
+        "	mov %rbp, native_state+40(%rip)\n"
+        "	mov %rsi, native_state+48(%rip)\n"
+        "	mov %rdi, native_state+56(%rip)\n"
+        "	mov %r8, native_state+64(%rip)\n"
+        "	mov %r9, native_state+72(%rip)\n"
+        "	mov %r10, native_state+80(%rip)\n"
+        "	mov %r11, native_state+88(%rip)\n"
+        "	mov %r12, native_state+96(%rip)\n"
+        "	mov %r13, native_state+104(%rip)\n"
+        "	mov %r14, native_state+112(%rip)\n"
+        "	mov %r15, native_state+120(%rip)\n"
+        "	mov native_host_rsp(%rip), %rsp\n"
+        "	pushfq\n"
+        "	popq native_state+128(%rip)\n"
+        "	cld\n"
+        "	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbx\n	pop %rbp\n"
+        "	ret\n");
 
 static uint8_t *code; /* one page, executable */
 static uint8_t *data; /* DATA_BYTES below 4 GiB, so that 32-bit addressing reaches it */
@@ -99,20 +99,20 @@ static uint64_t random_next(void)
 /* Random, but often one of the values at which flags change. */
 static uint64_t random_operand(void)
 {
-	static const uint64_t edges[] = {0,
-					 1,
-					 0x7F,
-					 0x80,
-					 0xFF,
-					 0x7FFF,
-					 0x8000,
-					 0xFFFF,
-					 0x7FFFFFFF,
-					 0x80000000,
-					 0xFFFFFFFF,
-					 0x7FFFFFFFFFFFFFFF,
-					 0x8000000000000000,
-					 ~0ull};
+	static const uint64_t edges[] = { 0,
+		                          1,
+		                          0x7F,
+		                          0x80,
+		                          0xFF,
+		                          0x7FFF,
+		                          0x8000,
+		                          0xFFFF,
+		                          0x7FFFFFFF,
+		                          0x80000000,
+		                          0xFFFFFFFF,
+		                          0x7FFFFFFFFFFFFFFF,
+		                          0x8000000000000000,
+		                          ~0ull };
 
 	if (random_next() % 3 == 0)
 		return edges[random_next() % (sizeof(edges) / sizeof(edges[0]))];
@@ -121,8 +121,7 @@ static uint64_t random_operand(void)
 
 /* ---- The emulator's world: the test's own memory ---- */
 
-static enum insn_result host_read(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes,
-				  unsigned access)
+static enum insn_result host_read(struct insn_context *c, uint64_t linear, void *buffer, unsigned bytes, unsigned access)
 {
 	(void)c;
 	(void)access;
@@ -130,16 +129,14 @@ static enum insn_result host_read(struct insn_context *c, uint64_t linear, void 
 	return INSN_DONE;
 }
 
-static enum insn_result host_write(struct insn_context *c, uint64_t linear, const void *buffer,
-				   unsigned bytes)
+static enum insn_result host_write(struct insn_context *c, uint64_t linear, const void *buffer, unsigned bytes)
 {
 	(void)c;
 	memcpy((void *)linear, buffer, bytes);
 	return INSN_DONE;
 }
 
-static enum insn_result host_compare_exchange(struct insn_context *c, uint64_t linear, uint64_t expected,
-					      uint64_t desired, unsigned bytes)
+static enum insn_result host_compare_exchange(struct insn_context *c, uint64_t linear, uint64_t expected, uint64_t desired, unsigned bytes)
 {
 	uint64_t now = 0;
 
@@ -196,17 +193,16 @@ static bool address_is_meant(const struct insn *insn)
 	if (!insn->has_memory)
 		return true;
 	if (insn->base == INSN_NO_REGISTER)
-		return insn->source == INSN_OPERAND_ACCUMULATOR ||
-		       insn->destination == INSN_OPERAND_ACCUMULATOR;
-	return (insn->base & 7) >= 3 && (insn->base & 7) <= 4 && insn->index == INSN_NO_REGISTER &&
-	       insn->displacement >= -128 && insn->displacement < 128;
+		return insn->source == INSN_OPERAND_ACCUMULATOR || insn->destination == INSN_OPERAND_ACCUMULATOR;
+	return (insn->base & 7) >= 3 && (insn->base & 7) <= 4 && insn->index == INSN_NO_REGISTER && insn->displacement >= -128 &&
+	       insn->displacement < 128;
 }
 
 /* Writes an instruction at `code` and its description to `insn`. False if the bytes drawn make none that can
  * be run here. */
 static bool draw_instruction(struct insn *insn)
 {
-	static const uint8_t modrm_rm[] = {0x43, 0x44}; /* [rbx or r11 + disp8], [SIB + disp8] */
+	static const uint8_t modrm_rm[] = { 0x43, 0x44 }; /* [rbx or r11 + disp8], [SIB + disp8] */
 	unsigned at = 0, modrm_at;
 	bool two_bytes = random_next() % 3 == 0, memory = random_next() % 4 != 0;
 	bool lock = random_next() % 8 == 0;
@@ -237,8 +233,7 @@ static bool draw_instruction(struct insn *insn)
 	}
 	if (insn_decode(code, INSN_MAX_BYTES, INSN_MODE_64, insn) != INSN_DECODE_OK)
 		return false;
-	if (insn->lock && !(insn->has_memory && insn->destination == INSN_OPERAND_RM &&
-			    operation_can_lock(insn->operation)))
+	if (insn->lock && !(insn->has_memory && insn->destination == INSN_OPERAND_RM && operation_can_lock(insn->operation)))
 		return false;
 	if (insn->repeat && insn->operation < INSN_MOVS)
 		return false;
@@ -336,7 +331,7 @@ static uint64_t defined_flags(const struct insn *insn, const struct native_state
 /* The instruction, then a jump back through an absolute address. */
 static void run_natively(const struct insn *insn, const struct native_state *before)
 {
-	static const uint8_t jump[] = {0xFF, 0x25, 0, 0, 0, 0};
+	static const uint8_t jump[] = { 0xFF, 0x25, 0, 0, 0, 0 };
 	uint8_t kept[24];
 	uint64_t target = (uint64_t)native_return;
 
@@ -351,27 +346,23 @@ static void run_natively(const struct insn *insn, const struct native_state *bef
 
 static bool states_equal(const struct insn_context *c, uint64_t flags)
 {
-	return memcmp(c->gpr, native_state.gpr, sizeof(c->gpr)) == 0 &&
-	       ((c->rflags ^ native_state.rflags) & flags) == 0;
+	return memcmp(c->gpr, native_state.gpr, sizeof(c->gpr)) == 0 && ((c->rflags ^ native_state.rflags) & flags) == 0;
 }
 
-static void print_difference(const struct insn *insn, const struct native_state *before,
-			     const struct insn_context *c)
+static void print_difference(const struct insn *insn, const struct native_state *before, const struct insn_context *c)
 {
 	print_error("bytes:");
 	for (unsigned i = 0; i < insn->length; i++)
 		print_error(" %02x", code[i]);
-	print_error("\nrflags %lx: native %lx, emulated %lx\n", before->rflags, native_state.rflags,
-		    c->rflags);
+	print_error("\nrflags %lx: native %lx, emulated %lx\n", before->rflags, native_state.rflags, c->rflags);
 	for (unsigned i = 0; i < 16; i++)
-		print_error("r%u %lx: native %lx, emulated %lx\n", i, before->gpr[i], native_state.gpr[i],
-			    c->gpr[i]);
+		print_error("r%u %lx: native %lx, emulated %lx\n", i, before->gpr[i], native_state.gpr[i], c->gpr[i]);
 }
 
 static void insn_emulate__random_instruction__does_what_the_cpu_does(void **state)
 {
 	static uint8_t before_data[DATA_BYTES], native_data[DATA_BYTES];
-	unsigned seen[INSN_OUTS + 1] = {0}, runs = 0;
+	unsigned seen[INSN_OUTS + 1] = { 0 }, runs = 0;
 
 	(void)state;
 	while (runs < 200000) {
@@ -399,8 +390,7 @@ static void insn_emulate__random_instruction__does_what_the_cpu_does(void **stat
 		assert_true(equal);
 	}
 	for (unsigned operation = INSN_ADD; operation <= INSN_SCAS; operation++)
-		if (operation != INSN_MOV_FROM_SEGMENT && operation != INSN_MOV_VECTOR &&
-		    operation != INSN_IN && operation != INSN_OUT)
+		if (operation != INSN_MOV_FROM_SEGMENT && operation != INSN_MOV_VECTOR && operation != INSN_IN && operation != INSN_OUT)
 			assert_true(seen[operation] > 50);
 }
 

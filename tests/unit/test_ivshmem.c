@@ -7,12 +7,12 @@
 #include "drivers-vm/driver/ivshmem.h"
 #include "drivers-vm/driver/pci_host.h"
 
-#define DEVICE	  5u
+#define DEVICE    5u
 #define ECAM(reg) (PLATFORM_ECAM_BASE + DEVICE * 0x8000ull + (reg))
-#define NUMBER	  42u
-#define PLACE	  0x140000000ull
-#define BYTES	  0x200000ull
-#define COMMAND	  (PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER)
+#define NUMBER    42u
+#define PLACE     0x140000000ull
+#define BYTES     0x200000ull
+#define COMMAND   (PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER)
 
 static struct fake_model fake;
 static struct pci_host bus;
@@ -50,7 +50,7 @@ static void put(uint32_t offset, uint32_t value)
 
 static void make(unsigned position, uint64_t bytes)
 {
-	const struct ivshmem_config c = {.number = NUMBER, .position = position, .gpa = PLACE, .bytes = bytes};
+	const struct ivshmem_config c = { .number = NUMBER, .position = position, .gpa = PLACE, .bytes = bytes };
 
 	fake_model_init(&fake);
 	fake.host.ring_peer = ring_peer;
@@ -93,7 +93,7 @@ static void ivshmem__identity__is_what_drivers_look_for(void **state)
 
 static void ivshmem__memory_bar__is_sized_but_stays_where_it_is(void **state)
 {
-	static const uint64_t sizes[] = {0x1000, 0x100000, 0x40000000};
+	static const uint64_t sizes[] = { 0x1000, 0x100000, 0x40000000 };
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
@@ -147,7 +147,7 @@ static void ivshmem_doorbell__of_the_peer__names_channel_and_vector(void **state
 
 static void ivshmem_doorbell__hostile_values__ring_nobody(void **state)
 {
-	static const uint32_t values[] = {0, 7, 1u << 16 | 8, 1u << 16 | 0xFFFF, 2u << 16, 0xFFFF0000, 0xFFFFFFFF, 0x80010000};
+	static const uint32_t values[] = { 0, 7, 1u << 16 | 8, 1u << 16 | 0xFFFF, 2u << 16, 0xFFFF0000, 0xFFFFFFFF, 0x80010000 };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(values) / sizeof(values[0]); i++)

@@ -10,7 +10,7 @@
 
 static void memset_and_memcpy__some_bytes__no_more(void **state)
 {
-	uint8_t a[8] = {1, 2, 3, 4, 5, 6, 7, 8}, b[8] = {0};
+	uint8_t a[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, b[8] = { 0 };
 
 	(void)state;
 	assert_ptr_equal(memset(a + 2, 0x1FF, 3), a + 2);

@@ -24,12 +24,12 @@
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
 
-#define STEPS	 10000u
-#define VMS	 6u
-#define SECOND	 1000000000ull
-#define HOUR	 (3600 * SECOND)
-#define INTENT	 (300 * SECOND)
-#define LONG	 (60 * SECOND) /* a life after which a crash is the first one again */
+#define STEPS    10000u
+#define VMS      6u
+#define SECOND   1000000000ull
+#define HOUR     (3600 * SECOND)
+#define INTENT   (300 * SECOND)
+#define LONG     (60 * SECOND) /* a life after which a crash is the first one again */
 #define IN_A_ROW 3u
 
 /* ---- The model ----------------------------------------------------------------------------------------------------------------------- */
@@ -53,8 +53,8 @@ struct model {
 
 static struct model models[VMS];
 static unsigned order[VMS], defined; /* in the order of their definition */
-static unsigned failures; /* as kernel_failures, */
-static bool driver_dies;  /* and kernel_driver_dies */
+static unsigned failures;            /* as kernel_failures, */
+static bool driver_dies;             /* and kernel_driver_dies */
 static bool driver_gone;
 
 static bool has_slot(const struct model *m)
@@ -120,7 +120,9 @@ static void end(struct model *m, enum config_action action, bool crash)
 
 static enum config_action intended(const struct model *m, enum config_action otherwise)
 {
-	return m->intent == MANAGER_INTENT_OFF ? CONFIG_ACTION_DESTROY : m->intent == MANAGER_INTENT_AGAIN ? CONFIG_ACTION_RESTART : otherwise;
+	return m->intent == MANAGER_INTENT_OFF     ? CONFIG_ACTION_DESTROY
+	       : m->intent == MANAGER_INTENT_AGAIN ? CONFIG_ACTION_RESTART
+	                                           : otherwise;
 }
 
 static enum config_action after_crash(struct model *m)
@@ -134,13 +136,14 @@ static enum config_action after_crash(struct model *m)
 	return action;
 }
 
-/* ---- Both ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Both ------------------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct manager_error error;
 
 static const char *name_of(unsigned i)
 {
-	static const char *const names[VMS] = {"a", "b", "c", "d", "e", "f"};
+	static const char *const names[VMS] = { "a", "b", "c", "d", "e", "f" };
 
 	return names[i];
 }
@@ -184,7 +187,7 @@ static void step_define(unsigned i)
 	assert_int_equal(manager_define(d, &created, &error), MANAGER_OK);
 	assert_int_equal(created, !m->defined);
 	if (created) {
-		*m = (struct model){.defined = true, .next = m->next};
+		*m = (struct model){ .defined = true, .next = m->next };
 		order[defined++] = i;
 	}
 }
@@ -201,7 +204,7 @@ static void step_undefine(unsigned i)
 	while (order[place] != i)
 		place++;
 	memmove(&order[place], &order[place + 1], (--defined - place) * sizeof(order[0]));
-	*m = (struct model){.defined = false};
+	*m = (struct model){ .defined = false };
 }
 
 static bool allowed(const struct model *m, enum manager_action action)
@@ -209,7 +212,7 @@ static bool allowed(const struct model *m, enum manager_action action)
 	static const unsigned may[] = {
 		[OFF] = 1u << MANAGER_BOOT,
 		[RUNS] = 1u << MANAGER_POWER_BUTTON | 1u << MANAGER_SHUTDOWN | 1u << MANAGER_DESTROY | 1u << MANAGER_REBOOT |
-			 1u << MANAGER_RESET | 1u << MANAGER_PAUSE | 1u << MANAGER_NMI,
+		         1u << MANAGER_RESET | 1u << MANAGER_PAUSE | 1u << MANAGER_NMI,
 		[PAUSED] = 1u << MANAGER_DESTROY | 1u << MANAGER_RESET | 1u << MANAGER_RESUME,
 		[CRASHED] = 1u << MANAGER_BOOT,
 		[WAITS] = 1u << MANAGER_DESTROY,
@@ -260,7 +263,7 @@ static void step_act(unsigned i)
 /* What the guest does by itself; while it stands still only what it asked for before. */
 static void step_end(unsigned i)
 {
-	static const uint64_t requests[] = {CHANNEL_REQUEST_POWER_OFF, CHANNEL_REQUEST_RESET, CHANNEL_REQUEST_DEBUG_EXIT};
+	static const uint64_t requests[] = { CHANNEL_REQUEST_POWER_OFF, CHANNEL_REQUEST_RESET, CHANNEL_REQUEST_DEBUG_EXIT };
 	struct model *m = &models[i];
 	unsigned how = any(4);
 
@@ -379,12 +382,13 @@ static void step_core(unsigned i)
 	m->core &= !whole;
 }
 
-/* ---- What must hold ------------------------------------------------------------------------------------------------------------------- */
+/* ---- What must hold -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void check(unsigned i)
 {
 	static const enum manager_state states[] = {
-		[OFF] = MANAGER_SHUTOFF, [RUNS] = MANAGER_RUNNING, [PAUSED] = MANAGER_PAUSED, [CRASHED] = MANAGER_CRASHED,
+		[OFF] = MANAGER_SHUTOFF,   [RUNS] = MANAGER_RUNNING,       [PAUSED] = MANAGER_PAUSED,        [CRASHED] = MANAGER_CRASHED,
 		[WAITS] = MANAGER_WAITING, [PAUSED_KEPT] = MANAGER_PAUSED, [CRASHED_KEPT] = MANAGER_CRASHED,
 	};
 	const struct model *m = &models[i];
@@ -451,7 +455,7 @@ static void everything_goes(void)
 	for (unsigned i = 0; i < VMS; i++) {
 		manager_act(name_of(i), MANAGER_DESTROY, 0, &error);
 		manager_undefine(name_of(i), &error);
-		models[i] = (struct model){.defined = false};
+		models[i] = (struct model){ .defined = false };
 	}
 	defined = 0;
 	kernel_end_driver(); /* what is its own is not a guest's */

@@ -18,10 +18,10 @@
 #include <string.h>
 
 #define RAM_BYTES  (16ull << 20)
-#define MIB	   0x100000ull
+#define MIB        0x100000ull
 #define FILE_BYTES 8192u
-#define INFO	   0x2000u
-#define CMDLINE	   0x10000u
+#define INFO       0x2000u
+#define CMDLINE    0x10000u
 
 static uint8_t *ram;
 static uint8_t *file; /* exactly file_bytes long on the heap, so that ASan sees every overrun */
@@ -100,11 +100,9 @@ static int set_up(void **state)
 	ram = malloc(RAM_BYTES);
 	memset(ram, 0xCC, RAM_BYTES);
 	assert_true(guest_map_build(RAM_BYTES, &map));
-	request = (struct load_request){.kernel_name = "image",
-					.cmdline = "quiet x=1",
-					.acpi_rsdp = 0xE0000,
-					.map = &map,
-					.ram = get_ram};
+	request = (struct load_request){
+		.kernel_name = "image", .cmdline = "quiet x=1", .acpi_rsdp = 0xE0000, .map = &map, .ram = get_ram
+	};
 	refused_gpa = 0;
 	return 0;
 }
@@ -516,7 +514,7 @@ static void make_kludge(void)
 	memset(file, 0xAB, FILE_BYTES);
 	add_multiboot(64, 0x10000);
 	put32(64 + 12, MIB + 32); /* header_addr */
-	put32(64 + 16, MIB);	  /* load_addr: file offset 32 */
+	put32(64 + 16, MIB);      /* load_addr: file offset 32 */
 	put32(64 + 20, MIB + 1000);
 	put32(64 + 24, MIB + 2000);
 	put32(64 + 28, MIB + 4);
@@ -592,8 +590,7 @@ static void loader_load__anything_else__is_an_unknown_format(void **state)
 
 static void loader_load__ram_refused__is_an_error_wherever_it_happens(void **state)
 {
-	static const uint64_t pages[] = {0x1000, 0x2000,  0x3000,  0x4000,
-					 0x8000, 0x10000, 2 * MIB, RAM_BYTES - 4096};
+	static const uint64_t pages[] = { 0x1000, 0x2000, 0x3000, 0x4000, 0x8000, 0x10000, 2 * MIB, RAM_BYTES - 4096 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
@@ -615,9 +612,8 @@ static void loader_load__little_memory__is_an_error(void **state)
 /* Every format with random bytes changed: get_ram() and ASan judge. */
 static void loader_load__damaged_images__stay_in_bounds(void **state)
 {
-	static void (*const makers[])(void) = {make_linux, make_elf32, make_elf64, make_kludge};
-	static const uint32_t nasty[] = {0,	     1,	   0x7FFFFFFF, 0x80000000, 0xFFFFFFFF,
-					 0xFFFFF000, 4095, 8192,       MIB};
+	static void (*const makers[])(void) = { make_linux, make_elf32, make_elf64, make_kludge };
+	static const uint32_t nasty[] = { 0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFF000, 4095, 8192, MIB };
 
 	(void)state;
 	srand(7);

@@ -169,7 +169,7 @@ static void log_info__more_than_the_ring_holds__oldest_overwritten(void **state)
 static void log_init_screen__text_screen__goes_round_behind_an_empty_line(void **state)
 {
 	static uint16_t cells[4][20];
-	struct boot_screen mode = {BOOT_SCREEN_TEXT, 0xB8000, 40, 20, 4, 16};
+	struct boot_screen mode = { BOOT_SCREEN_TEXT, 0xB8000, 40, 20, 4, 16 };
 
 	(void)state;
 	memset(cells, 0xFF, sizeof(cells));
@@ -197,12 +197,12 @@ static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 {
 	enum { WIDTH = 40, HEIGHT = 128, PITCH = WIDTH * 3 + 5 };
 	uint8_t *fb = calloc(HEIGHT, PITCH);
-	struct boot_screen mode = {BOOT_SCREEN_RGB, 0, PITCH, WIDTH, HEIGHT, 24};
+	struct boot_screen mode = { BOOT_SCREEN_RGB, 0, PITCH, WIDTH, HEIGHT, 24 };
 	unsigned lit = 0;
 
 	(void)state;
 	assert_non_null(fb);
-	log_init_screen(&(struct boot_screen){BOOT_SCREEN_NONE, 0, 0, 0, 0, 0}, NULL);
+	log_init_screen(&(struct boot_screen){ BOOT_SCREEN_NONE, 0, 0, 0, 0, 0 }, NULL);
 	log_init_screen(&mode, fb);
 	log_info("##### in eight rows of five");
 	for (int y = 0; y < HEIGHT; y++)
@@ -211,7 +211,7 @@ static void log_init_screen__framebuffer__pixels_inside_only(void **state)
 			assert_true(x < WIDTH * 3 || !fb[y * PITCH + x]);
 		}
 	assert_true(lit > 0);
-	log_init_screen(&(struct boot_screen){BOOT_SCREEN_NONE, 0, 0, 0, 0, 0}, NULL);
+	log_init_screen(&(struct boot_screen){ BOOT_SCREEN_NONE, 0, 0, 0, 0, 0 }, NULL);
 	log_info("no screen any more");
 	memset(fb, 0, HEIGHT * PITCH);
 	mode.height = 15; /* not a row */

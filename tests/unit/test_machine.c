@@ -26,8 +26,7 @@ static struct machine machine;
 
 static int setup(void **state)
 {
-	const struct machine_config config = {
-		.vcpus = 2, .serial = true, .debug_exit_port = 0xF4, .rtc_epoch_seconds = 1000000000};
+	const struct machine_config config = { .vcpus = 2, .serial = true, .debug_exit_port = 0xF4, .rtc_epoch_seconds = 1000000000 };
 
 	(void)state;
 	fake_model_init(&fake);
@@ -135,7 +134,7 @@ static void machine_port_write__debug_exit__flushes_and_asks(void **state)
 
 static void machine_port_write__debug_exit_not_configured__is_ignored(void **state)
 {
-	const struct machine_config config = {.vcpus = 1, .serial = true};
+	const struct machine_config config = { .vcpus = 1, .serial = true };
 
 	(void)state;
 	machine_init(&machine, &config, &fake.host);
@@ -197,15 +196,14 @@ static void machine_port_read__rtc__never_reads_all_ones_for_register_a(void **s
 static void machine_console_input__serial__reaches_uart(void **state)
 {
 	(void)state;
-	assert_int_equal(machine_console_input(&machine, MACHINE_CONSOLE_SERIAL, (const uint8_t *)"hi", 2),
-			 2);
+	assert_int_equal(machine_console_input(&machine, MACHINE_CONSOLE_SERIAL, (const uint8_t *)"hi", 2), 2);
 	assert_int_equal(in(0x3F8), 'h');
 	assert_int_equal(machine_console_input(&machine, 77, (const uint8_t *)"hi", 2), 2);
 }
 
 static void machine_port_read__without_serial__finds_no_uart(void **state)
 {
-	const struct machine_config config = {.vcpus = 1};
+	const struct machine_config config = { .vcpus = 1 };
 
 	(void)state;
 	machine_init(&machine, &config, &fake.host);
@@ -253,8 +251,7 @@ static void machine_access__random__survives(void **state)
 		else
 			machine_port_read(&machine, port, size);
 		if (x & 0x40)
-			machine_mmio_write(&machine, PLATFORM_IOAPIC_BASE + (x >> 20 & 0x3F), size,
-					   x * 31ull);
+			machine_mmio_write(&machine, PLATFORM_IOAPIC_BASE + (x >> 20 & 0x3F), size, x * 31ull);
 		else
 			machine_mmio_read(&machine, PLATFORM_IOAPIC_BASE + (x >> 20), size);
 		fake.now += x >> 8 & 0xFFFF;
@@ -268,8 +265,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(machine_port_read__unclaimed__is_all_ones, setup),
 		cmocka_unit_test_setup(machine_port_read__word_at_byte_device__is_two_bytes, setup),
-		cmocka_unit_test_setup(machine_port_write__uart_interrupt__reaches_ioapic_pin_4_and_pic,
-				       setup),
+		cmocka_unit_test_setup(machine_port_write__uart_interrupt__reaches_ioapic_pin_4_and_pic, setup),
 		cmocka_unit_test_setup(machine_timer__pit__reaches_ioapic_pin_2, setup),
 		cmocka_unit_test_setup(machine_pic_acknowledge__pit_interrupt__gives_vector, setup),
 		cmocka_unit_test_setup(machine_eoi__level_gsi__delivers_again_while_asserted, setup),

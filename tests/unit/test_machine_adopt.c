@@ -40,11 +40,17 @@ static struct half old, new;
 
 static void make(struct half *h)
 {
-	static const struct ivshmem_config links[2] = {
-		{.number = 7, .position = 0, .gpa = 0x100000000, .bytes = 0x1000}, {.number = 9, .position = 1, .gpa = 0x140000000, .bytes = 0x100000}};
-	const struct machine_config config = {
-		.vcpus = 2, .serial = true, .virtio_console = true, .rtc_epoch_seconds = 1000000000, .rng = &h->rng, .balloon = &h->balloon,
-		.links = 2, .link = h->link, .link_config = links};
+	static const struct ivshmem_config links[2] = { { .number = 7, .position = 0, .gpa = 0x100000000, .bytes = 0x1000 },
+		                                        { .number = 9, .position = 1, .gpa = 0x140000000, .bytes = 0x100000 } };
+	const struct machine_config config = { .vcpus = 2,
+		                               .serial = true,
+		                               .virtio_console = true,
+		                               .rtc_epoch_seconds = 1000000000,
+		                               .rng = &h->rng,
+		                               .balloon = &h->balloon,
+		                               .links = 2,
+		                               .link = h->link,
+		                               .link_config = links };
 
 	memset(h, 0, sizeof(*h));
 	machine_init(&h->machine, &config, &fake.host);
@@ -60,7 +66,7 @@ static int set_up(void **state)
 
 static void adopt(void)
 {
-	const struct machine_config behind = {.rng = &old.rng, .balloon = &old.balloon, .link = old.link};
+	const struct machine_config behind = { .rng = &old.rng, .balloon = &old.balloon, .link = old.link };
 
 	make(&new);
 	machine_adopt(&new.machine, &old.machine, &behind);
@@ -90,7 +96,7 @@ static void machine_adopt__registers__are_as_they_were(void **state)
 	assert_int_equal(machine_console_input(&old.machine, MACHINE_CONSOLE_SERIAL, (const uint8_t *)"abc", 3), 3);
 	out(&old, PIC_MASTER_PORT, 0x11);
 	for (unsigned i = 0; i < 3; i++)
-		out(&old, PIC_MASTER_PORT + 1, (const uint8_t[]){0x20, 0x04, 0x01}[i]);
+		out(&old, PIC_MASTER_PORT + 1, (const uint8_t[]){ 0x20, 0x04, 0x01 }[i]);
 	out(&old, PIC_MASTER_PORT + 1, 0xA5);
 	out(&old, PLATFORM_RTC_PORT, 0x40);
 	out(&old, PLATFORM_RTC_PORT + 1, 0x77);
@@ -161,7 +167,7 @@ static void machine_resume__wish_that_had_not_reached_its_wire__does(void **stat
 static void machine_adopt__counter_of_zero__leaves_the_timer_at_power_on(void **state)
 {
 	(void)state;
-	old.machine.pit.channel[2] = (struct pit_channel){.running = true, .armed = true, .mode = 2, .access = 3};
+	old.machine.pit.channel[2] = (struct pit_channel){ .running = true, .armed = true, .mode = 2, .access = 3 };
 	adopt();
 	assert_false(new.machine.pit.channel[2].running);
 	machine_resume(&new.machine);
@@ -186,7 +192,8 @@ static void machine_adopt__full_fifo_that_is_too_full__is_empty(void **state)
 
 static void exercise(struct half *h)
 {
-	static const uint16_t ports[] = {0x20, 0x21, 0xA0, 0xA1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x70, 0x71, 0x3F8, 0x3F9, 0x3FA, 0x3FD, 0x4D0};
+	static const uint16_t ports[] = { 0x20, 0x21, 0xA0, 0xA1,  0x40,  0x41,  0x42,  0x43,
+		                          0x61, 0x70, 0x71, 0x3F8, 0x3F9, 0x3FA, 0x3FD, 0x4D0 };
 
 	for (unsigned i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		in(h, ports[i]);
@@ -224,10 +231,11 @@ static void machine_adopt__nonsense__stays_within_the_machine(void **state)
 	}
 }
 
-/* ---- The area that it all lies in ------------------------------------------------------------------------------------------------------ */
+/* ---- The area that it all lies in ------------------------------------------------------------------------------------------------------
+ */
 
 #define AREA_BYTES 0x10000u
-#define LAYOUT	   42u
+#define LAYOUT     42u
 
 static void state_area_open__nothing_counts__cannot_be_resumed(void **state)
 {

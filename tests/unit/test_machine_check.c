@@ -1,5 +1,6 @@
 /*
- * Exceptions and interrupts that nobody asked for: machine-check banks read, judged, counted and cleared; NMIs and spurious vectors counted.
+ * Exceptions and interrupts that nobody asked for: machine-check banks read, judged, counted and cleared; NMIs and spurious vectors
+ * counted.
  *
  * UNIT_SOURCES: arch/x86_64/trap.c
  * UNIT_FLAGS: -iquote tests/unit/fake_kernel
@@ -14,11 +15,11 @@
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/trap.h"
 
-#define BANKS	    3u
-#define VALID	    (1ull << 63)
+#define BANKS       3u
+#define VALID       (1ull << 63)
 #define UNCORRECTED (1ull << 61)
 #define HAS_ADDR    (1ull << 58)
-#define CORRUPT	    (1ull << 57)
+#define CORRUPT     (1ull << 57)
 #define CONSUMED    (1ull << 55)
 
 struct fixup_of_test {
@@ -49,7 +50,7 @@ struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	(void)leaf;
 	(void)subleaf;
-	return (struct cpuid_regs){0};
+	return (struct cpuid_regs){ 0 };
 }
 
 void fake_others_run(void)
@@ -126,7 +127,7 @@ static void machine_check_take__polled__uncorrected_is_only_counted(void **state
 
 static void trap_handle__machine_check_in_root_mode__panics_unless_corrected(void **state)
 {
-	struct trap_frame frame = {.vector = 18};
+	struct trap_frame frame = { .vector = 18 };
 
 	(void)state;
 	status[0] = VALID;
@@ -140,7 +141,7 @@ static void trap_handle__machine_check_in_root_mode__panics_unless_corrected(voi
 
 static void trap_handle__nmi__counted(void **state)
 {
-	struct trap_frame frame = {.vector = 2};
+	struct trap_frame frame = { .vector = 2 };
 
 	(void)state;
 	trap_handle(&frame);

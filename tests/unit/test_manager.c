@@ -127,7 +127,7 @@ void guest_unmake(uint32_t slot)
 	if (debuggers[slot]) /* as the debuggers' sessions do */
 		manager_debug_end(slot);
 	debuggers[slot] = false;
-	fake_guest[slot] = (struct guest){.config = config};
+	fake_guest[slot] = (struct guest){ .config = config };
 }
 
 void guest_leave(uint32_t slot)
@@ -251,7 +251,8 @@ enum manager_result guest_schedule(uint32_t slot, struct manager_error *refusal)
 	return result;
 }
 
-/* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Help -----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct manager_error error;
 
@@ -365,7 +366,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- Definitions ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Definitions -----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void manager_define__same_definition_again__same_version(void **state)
 {
@@ -402,8 +404,8 @@ static void manager_define__card_of_another_vm__is_refused(void **state)
 	(void)state;
 	a->config.nic_count = b->config.nic_count = 2;
 	for (unsigned i = 0; i < 2; i++) {
-		a->config.nic[i] = (struct config_nic){.bridge = "x", .mac = {2, 0, 0, 0, 0, (uint8_t)i}};
-		b->config.nic[i] = (struct config_nic){.bridge = "x", .mac = {2, 0, 0, 0, 0, (uint8_t)(2 - i)}};
+		a->config.nic[i] = (struct config_nic){ .bridge = "x", .mac = { 2, 0, 0, 0, 0, (uint8_t)i } };
+		b->config.nic[i] = (struct config_nic){ .bridge = "x", .mac = { 2, 0, 0, 0, 0, (uint8_t)(2 - i) } };
 	}
 	define(a);
 	assert_int_equal(manager_define(b, &created, &error), MANAGER_INVALID);
@@ -465,12 +467,13 @@ static void manager_init__vms_of_the_file__are_started(void **state)
 	assert_true(manager_is_active());
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Life ------------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void manager_act__wrong_state__conflict(void **state)
 {
-	static const enum manager_action running[] = {MANAGER_POWER_BUTTON, MANAGER_SHUTDOWN, MANAGER_DESTROY, MANAGER_REBOOT,
-						      MANAGER_RESET, MANAGER_PAUSE, MANAGER_RESUME, MANAGER_NMI};
+	static const enum manager_action running[] = { MANAGER_POWER_BUTTON, MANAGER_SHUTDOWN, MANAGER_DESTROY, MANAGER_REBOOT,
+		                                       MANAGER_RESET,        MANAGER_PAUSE,    MANAGER_RESUME,  MANAGER_NMI };
 
 	(void)state;
 	assert_int_equal(act("nobody", MANAGER_BOOT), MANAGER_NOT_FOUND);
@@ -614,7 +617,8 @@ static void manager_driver_is_back__vm_waited__starts(void **state)
 	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_FAILED);
 }
 
-/* ---- Anything, in any order ------------------------------------------------------------------------------------------------------------ */
+/* ---- Anything, in any order ------------------------------------------------------------------------------------------------------------
+ */
 
 /* What holds of every VM at any time. */
 static void check(const char *name)
@@ -667,7 +671,7 @@ static void undebug(uint32_t slot)
 
 static void random_step(void)
 {
-	static const char *const names[] = {"a", "b", "c", "d"};
+	static const char *const names[] = { "a", "b", "c", "d" };
 	const char *name = names[rand() % 4];
 	struct manager_vm found;
 
@@ -723,7 +727,8 @@ static void all_of_it__random_order__every_vm_stays_in_one_of_its_states(void **
 	make_result = MANAGER_OK;
 }
 
-/* ---- Core files -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Core files
+ * -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Reads "a"'s, and says what it was; negative: the result. */
 static int read_core(bool whole)
@@ -837,7 +842,8 @@ static void manager_core_open__more_than_there_can_be__is_full(void **state)
 	assert_int_equal(manager_core_open("none", &bytes, &error), -(int)MANAGER_NOT_FOUND);
 }
 
-/* ---- Watchdogs and autostart ------------------------------------------------------------------------------------------------------------- */
+/* ---- Watchdogs and autostart
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void barks(enum config_on_watchdog action)
 {
@@ -950,7 +956,8 @@ static void manager_start_all__autostart__those_alone(void **state)
 	assert_int_equal(vm("b").state, MANAGER_SHUTOFF);
 }
 
-/* ---- Debuggers ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Debuggers -------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void manager_debug_begin__shut_off__started_but_for_the_first_instruction(void **state)
 {
@@ -1034,7 +1041,8 @@ static void manager_debug_begin__no_driver_vm__conflict(void **state)
 	driver_gone = false;
 }
 
-/* ---- Schedules ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Schedules ------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Of "a", from what it has now. */
 static enum manager_result reschedule(uint32_t weight)

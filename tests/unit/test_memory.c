@@ -116,7 +116,7 @@ static void assert_unmapped(gpa_t gpa)
 
 static void unmap_all(void)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 
 	nested_pt_unmap(&npt, 0, NESTED_PT_GPA_LIMIT, &garbage);
 	nested_pt_garbage_free(&npt, &garbage);
@@ -296,7 +296,7 @@ static void map__pieces_around_a_hole__large_pages_where_aligned(void **state)
 static void fault__aligned_lazy__installs_2m(void **state)
 {
 	struct memory *mem = create(16 * MIB, HILUM_MEMORY_LAZY);
-	struct memory_mapping m = {mem, 32 * MIB, 14 * MIB, 2 * MIB, RWX};
+	struct memory_mapping m = { mem, 32 * MIB, 14 * MIB, 2 * MIB, RWX };
 
 	(void)state;
 	assert_int_equal(memory_map(&npt, mem, m.gpa, m.offset, m.bytes, m.rights), STATUS_OK);
@@ -314,9 +314,9 @@ static void fault__unaligned_small_or_4k_only__installs_4k(void **state)
 {
 	struct memory *mem = create(16 * MIB, HILUM_MEMORY_LAZY);
 	struct memory *small = create(16 * MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES);
-	struct memory_mapping shifted = {mem, 33 * MIB, 8 * MIB, 0, RW};
-	struct memory_mapping inside = {mem, 64 * MIB + 4 * KIB, 2 * MIB, 8 * MIB + 4 * KIB, RW};
-	struct memory_mapping single = {small, 128 * MIB, 16 * MIB, 0, RW};
+	struct memory_mapping shifted = { mem, 33 * MIB, 8 * MIB, 0, RW };
+	struct memory_mapping inside = { mem, 64 * MIB + 4 * KIB, 2 * MIB, 8 * MIB + 4 * KIB, RW };
+	struct memory_mapping single = { small, 128 * MIB, 16 * MIB, 0, RW };
 
 	(void)state;
 	assert_int_equal(memory_populate_fault(&npt, &shifted, 34 * MIB + 5), STATUS_OK);
@@ -335,12 +335,11 @@ static void fault__unaligned_small_or_4k_only__installs_4k(void **state)
 static void fault__table_in_the_way__falls_back_to_4k(void **state)
 {
 	struct memory *mem = create(4 * MIB, HILUM_MEMORY_LAZY);
-	struct memory_mapping m = {mem, 0, 4 * MIB, 0, RW};
-	struct nested_pt_garbage garbage = {0};
+	struct memory_mapping m = { mem, 0, 4 * MIB, 0, RW };
+	struct nested_pt_garbage garbage = { 0 };
 
 	(void)state;
-	assert_int_equal(nested_pt_map(&npt, 2 * MIB, FAKE_MODULE_BASE, PAGE_SIZE, HILUM_MAP_READ),
-			 STATUS_OK);
+	assert_int_equal(nested_pt_map(&npt, 2 * MIB, FAKE_MODULE_BASE, PAGE_SIZE, HILUM_MAP_READ), STATUS_OK);
 	nested_pt_unmap(&npt, 2 * MIB, PAGE_SIZE, &garbage);
 	assert_int_equal(memory_populate_fault(&npt, &m, 2 * MIB + 0x7000), STATUS_OK);
 	assert_mapped(2 * MIB + 0x7000, mem, 519, 4 * KIB);
@@ -353,7 +352,7 @@ static void fault__table_in_the_way__falls_back_to_4k(void **state)
 static void fault__no_2m_frame_left__installs_4k(void **state)
 {
 	struct memory *mem = create(4 * MIB, HILUM_MEMORY_LAZY);
-	struct memory_mapping m = {mem, 0, 4 * MIB, 0, RW};
+	struct memory_mapping m = { mem, 0, 4 * MIB, 0, RW };
 
 	(void)state;
 	failing_order_min = FRAME_ORDER_2M;
@@ -373,9 +372,7 @@ static void create__every_failed_allocation__gives_all_back(void **state)
 	static const struct {
 		uint64_t bytes;
 		uint32_t flags;
-	} cases[] = {{GIB + 4 * MIB + 12 * KIB, 0},
-		     {3 * MIB, HILUM_MEMORY_4K_PAGES},
-		     {2 * GIB, HILUM_MEMORY_LAZY}};
+	} cases[] = { { GIB + 4 * MIB + 12 * KIB, 0 }, { 3 * MIB, HILUM_MEMORY_4K_PAGES }, { 2 * GIB, HILUM_MEMORY_LAZY } };
 	struct memory *mem = place();
 
 	(void)state;
@@ -403,7 +400,7 @@ static void create__every_failed_allocation__gives_all_back(void **state)
 static void map_and_fault__every_failed_allocation__loses_nothing(void **state)
 {
 	struct memory *mem = create(6 * MIB, 0), *lazy = create(6 * MIB, HILUM_MEMORY_LAZY);
-	struct memory_mapping m = {lazy, 512 * GIB + MIB, 4 * MIB, 0, RW};
+	struct memory_mapping m = { lazy, 512 * GIB + MIB, 4 * MIB, 0, RW };
 	enum status status = STATUS_NO_MEMORY;
 
 	(void)state;
@@ -449,7 +446,7 @@ static void fault__four_cores_at_once__each_page_has_one_frame(void **state)
 {
 	struct memory *mem = create(16 * MIB, HILUM_MEMORY_LAZY);
 	/* Two alignments of the same memory: 2 MiB and 4 KiB population meet. */
-	struct memory_mapping m[2] = {{mem, 0, 16 * MIB, 0, RW}, {mem, GIB + MIB, 15 * MIB, 0, RW}};
+	struct memory_mapping m[2] = { { mem, 0, 16 * MIB, 0, RW }, { mem, GIB + MIB, 15 * MIB, 0, RW } };
 	pthread_t threads[4];
 	void *done;
 
@@ -492,7 +489,7 @@ static int tear_down(void **state)
 	failing_after = failing_order_min = FAILING_NONE;
 	nested_pt_destroy(&npt, NULL, NULL);
 	bool same = frame_count(FRAME_POOL) == pool_at_start && frame_count(FRAME_GUEST) == guest_at_start &&
-		    frame_count(FRAME_FREE) + frame_count(FRAME_POOL_FREE) == free_at_start;
+	            frame_count(FRAME_FREE) + frame_count(FRAME_POOL_FREE) == free_at_start;
 
 	return same && audit_frames() ? 0 : -1;
 }
@@ -503,7 +500,7 @@ int main(void)
 {
 	static const struct nested_pt_format format = {
 		.table = 7,
-		.leaf = {0, 0x31, 0, 0x33, 0, 0x35, 0, 0x37},
+		.leaf = { 0, 0x31, 0, 0x33, 0, 0x35, 0, 0x37 },
 	};
 	const struct CMUnitTest tests[] = {
 		CASE(create__mixed_size__largest_blocks_first),

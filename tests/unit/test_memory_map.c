@@ -117,12 +117,11 @@ static void memory_map_add__random_ranges__as_the_plain_model(void **state)
 	(void)state;
 	srand(1);
 	for (int round = 0; round < 3000; round++) {
-		uint8_t model[PAGES] = {0};
+		uint8_t model[PAGES] = { 0 };
 
 		memset(&info, 0, sizeof(info));
 		for (int n = 0; n < 12; n++) {
-			uint32_t first = (uint32_t)rand() % PAGES,
-				 count = (uint32_t)rand() % (PAGES - first + 1);
+			uint32_t first = (uint32_t)rand() % PAGES, count = (uint32_t)rand() % (PAGES - first + 1);
 			uint8_t type = (uint8_t)(1 + rand() % BOOT_RANGE_RESERVED);
 
 			add(first, count, type);
@@ -131,20 +130,16 @@ static void memory_map_add__random_ranges__as_the_plain_model(void **state)
 					model[i] = type;
 		}
 		for (uint32_t i = 0, r = 0; i < PAGES; i++) {
-			while (r < info.range_count &&
-			       (info.ranges[r].base + info.ranges[r].bytes) >> 12 <= i)
+			while (r < info.range_count && (info.ranges[r].base + info.ranges[r].bytes) >> 12 <= i)
 				r++;
-			uint8_t type = r < info.range_count && info.ranges[r].base >> 12 <= i
-					       ? info.ranges[r].type
-					       : 0;
+			uint8_t type = r < info.range_count && info.ranges[r].base >> 12 <= i ? info.ranges[r].type : 0;
 
 			assert_int_equal(type, model[i]);
 		}
 		for (uint32_t r = 1; r < info.range_count; r++) {
 			const struct boot_range *a = &info.ranges[r - 1], *b = &info.ranges[r];
 
-			assert_true(a->base + a->bytes < b->base ||
-				    (a->base + a->bytes == b->base && a->type != b->type));
+			assert_true(a->base + a->bytes < b->base || (a->base + a->bytes == b->base && a->type != b->type));
 		}
 	}
 }

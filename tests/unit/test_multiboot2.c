@@ -82,7 +82,7 @@ static void module(uint32_t from, uint32_t to, const char *name)
 static void finish(void)
 {
 	tag(0, "", 0);
-	memcpy(block, &(uint32_t){(uint32_t)used}, 4);
+	memcpy(block, &(uint32_t){ (uint32_t)used }, 4);
 }
 
 /* Parses the first `bytes` bytes. */
@@ -177,7 +177,7 @@ static void multiboot2_parse__no_memory_map__not_found(void **state)
 
 static void multiboot2_parse__memory_map_entries_too_small__refused(void **state)
 {
-	uint32_t data[4] = {8, 0, 0, 0};
+	uint32_t data[4] = { 8, 0, 0, 0 };
 
 	(void)state;
 	start();
@@ -239,7 +239,7 @@ static void multiboot2_parse__strings_too_long_or_unterminated__cut(void **state
 
 static void screen(uint64_t base, uint32_t pitch, uint32_t width, uint32_t height, uint8_t bits, uint8_t type)
 {
-	uint8_t tail[2] = {bits, type};
+	uint8_t tail[2] = { bits, type };
 
 	start();
 	memory_map();
@@ -303,9 +303,9 @@ static void multiboot2_size__absurd__zero(void **state)
 	(void)state;
 	start();
 	finish();
-	memcpy(block, &(uint32_t){15}, 4);
+	memcpy(block, &(uint32_t){ 15 }, 4);
 	assert_int_equal(multiboot2_size(block), 0);
-	memcpy(block, &(uint32_t){MULTIBOOT2_MBI_MAX + 1}, 4);
+	memcpy(block, &(uint32_t){ MULTIBOOT2_MBI_MAX + 1 }, 4);
 	assert_int_equal(multiboot2_size(block), 0);
 }
 

@@ -12,21 +12,21 @@
 #include "drivers-vm/driver/nat_dhcp.h"
 #include "nat_frames.h"
 
-#define SECOND	 1000000000ull
-#define SUBNET	 IP4(10, 0, 100, 0)
-#define GATEWAY	 (SUBNET + 1)
+#define SECOND   1000000000ull
+#define SUBNET   IP4(10, 0, 100, 0)
+#define GATEWAY  (SUBNET + 1)
 #define DISCOVER 1
-#define OFFER	 2
-#define REQUEST	 3
-#define ACK	 5
-#define NAK	 6
-#define INFORM	 8
+#define OFFER    2
+#define REQUEST  3
+#define ACK      5
+#define NAK      6
+#define INFORM   8
 
 static struct nat_host places[NAT_HOSTS_MAX];
 static struct nat_hosts hosts;
 static uint64_t now;
 static uint32_t reserved; /* for mac_a alone; 0: none */
-static const uint8_t mac_a[6] = {2, 0, 0, 0, 0, 1}, mac_b[6] = {2, 0, 0, 0, 0, 2};
+static const uint8_t mac_a[6] = { 2, 0, 0, 0, 0, 1 }, mac_b[6] = { 2, 0, 0, 0, 0, 2 };
 static uint8_t message[400], answer[NAT_DHCP_BYTES];
 static unsigned bytes;
 static uint32_t target, fresh;
@@ -153,7 +153,7 @@ static void nat_dhcp_answer__restart_of_the_server__same_address(void **state)
 static void nat_dhcp_answer__anothers_or_impossible_address__refused(void **state)
 {
 	uint32_t taken;
-	const uint32_t impossible[] = {GATEWAY, SUBNET, SUBNET + 255, SUBNET + 256, IP4(8, 8, 8, 8), 0};
+	const uint32_t impossible[] = { GATEWAY, SUBNET, SUBNET + 255, SUBNET + 256, IP4(8, 8, 8, 8), 0 };
 
 	(void)state;
 	taken = lease(mac_a);
@@ -177,7 +177,7 @@ static void nat_dhcp_answer__not_for_this_server_or_not_its_own__no_answer(void 
 	assert_int_equal(ask(mac_a), 0);
 	begin(DISCOVER, mac_a);
 	assert_int_equal(ask(mac_b), 0); /* it speaks for another card */
-	begin(7, mac_a);		 /* a release: the address stays the card's until somebody needs it */
+	begin(7, mac_a);                 /* a release: the address stays the card's until somebody needs it */
 	assert_int_equal(ask(mac_a), 0);
 	begin(DISCOVER, mac_a);
 	message[236] = 0;
@@ -267,7 +267,7 @@ static void nat_hosts_choose__small_subnet_full__none(void **state)
 	memset(places, 0, sizeof(places));
 	nat_hosts_init(&hosts, places, SUBNET, 29);
 	for (uint8_t i = 0; i < 5; i++) {
-		const uint8_t mac[6] = {2, 0, 0, 0, 1, i};
+		const uint8_t mac[6] = { 2, 0, 0, 0, 1, i };
 		uint32_t address = nat_hosts_choose(&hosts, mac, 0, now);
 		assert_true(address >= SUBNET + 2 && address <= SUBNET + 6);
 		assert_true(use(mac, address) >= 0);
@@ -278,12 +278,10 @@ static void nat_hosts_choose__small_subnet_full__none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(nat_dhcp_answer__discover_and_request__lease_with_all_that_is_needed,
-				       set_up),
+		cmocka_unit_test_setup(nat_dhcp_answer__discover_and_request__lease_with_all_that_is_needed, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__restart_of_the_server__same_address, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__anothers_or_impossible_address__refused, set_up),
-		cmocka_unit_test_setup(nat_dhcp_answer__not_for_this_server_or_not_its_own__no_answer,
-				       set_up),
+		cmocka_unit_test_setup(nat_dhcp_answer__not_for_this_server_or_not_its_own__no_answer, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__reserved_address__for_its_card_only, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__inform__no_address_in_it, set_up),
 		cmocka_unit_test_setup(nat_dhcp_answer__random_options__no_harm, set_up),

@@ -29,7 +29,7 @@ static int set_up(void **state)
 
 static struct nat_tuple tuple(uint8_t protocol, uint8_t host, uint16_t port, uint16_t peer_port)
 {
-	return (struct nat_tuple){protocol, IP4(10, 0, 100, host), PEER, port, peer_port};
+	return (struct nat_tuple){ protocol, IP4(10, 0, 100, host), PEER, port, peer_port };
 }
 
 static struct nat_flow *outward(const struct nat_tuple *t, uint8_t flags)
@@ -43,7 +43,7 @@ static struct nat_flow *outward(const struct nat_tuple *t, uint8_t flags)
 
 static struct nat_flow *inward(uint8_t protocol, uint16_t peer_port, uint16_t port, uint8_t flags)
 {
-	const struct nat_tuple t = {protocol, PEER, 0, peer_port, port};
+	const struct nat_tuple t = { protocol, PEER, 0, peer_port, port };
 	struct nat_flow *f = nat_flow_inward(&flows, &t, now);
 
 	if (f != NULL)
@@ -66,11 +66,10 @@ static void check_table(void)
 	}
 	for (unsigned h = 0; h < NAT_HOSTS; h++) {
 		unsigned of_host = 0;
-		const struct nat_list *lists[] = {&flows.host[h].passing, &flows.host[h].open};
+		const struct nat_list *lists[] = { &flows.host[h].passing, &flows.host[h].open };
 		for (unsigned k = 0; k < 2; k++) {
 			uint16_t last = NAT_NONE;
-			for (uint16_t i = lists[k]->oldest; i != NAT_NONE;
-			     last = i, i = flows.flow[i].order.newer, of_host++) {
+			for (uint16_t i = lists[k]->oldest; i != NAT_NONE; last = i, i = flows.flow[i].order.newer, of_host++) {
 				assert_int_equal(flows.flow[i].order.older, last);
 				assert_int_equal(flows.flow[i].host, h);
 				assert_int_equal(flows.flow[i].state == NAT_STATE_OPEN, k);
@@ -113,8 +112,7 @@ static void nat_flow_outward__port_taken_or_low__gets_another(void **state)
 	assert_int_equal(inward(NET_IP_TCP, 80, other, ACK)->inside, second.source);
 	assert_int_equal(inward(NET_IP_TCP, 80, 40000, ACK)->inside, first.source);
 	assert_true(outward(&low, 0)->outside_port >= 1024);
-	assert_int_equal(outward(&elsewhere, NAT_TCP_SYN)->outside_port,
-			 40000); /* another peer tells them apart */
+	assert_int_equal(outward(&elsewhere, NAT_TCP_SYN)->outside_port, 40000); /* another peer tells them apart */
 }
 
 static void nat_flow__no_answer__gone_after_a_minute(void **state)
@@ -124,7 +122,7 @@ static void nat_flow__no_answer__gone_after_a_minute(void **state)
 	(void)state;
 	outward(&t, 0);
 	now += 59 * SECOND;
-	assert_non_null(nat_flow_inward(&flows, &(struct nat_tuple){NET_IP_UDP, PEER, 0, 53, 5353}, now));
+	assert_non_null(nat_flow_inward(&flows, &(struct nat_tuple){ NET_IP_UDP, PEER, 0, 53, 5353 }, now));
 	now += 2 * SECOND;
 	assert_null(inward(NET_IP_UDP, 53, 5353, 0));
 	assert_int_equal(flows.used, 0);
@@ -141,7 +139,7 @@ static void nat_flow__answered__lives_as_the_rfcs_want(void **state)
 	outward(&tcp, NAT_TCP_SYN);
 	inward(NET_IP_TCP, 80, 40000, NAT_TCP_SYN | ACK);
 	now += 299 * SECOND;
-	assert_non_null(nat_flow_inward(&flows, &(struct nat_tuple){NET_IP_UDP, PEER, 0, 53, 5353}, now));
+	assert_non_null(nat_flow_inward(&flows, &(struct nat_tuple){ NET_IP_UDP, PEER, 0, 53, 5353 }, now));
 	now += 2 * SECOND;
 	assert_null(inward(NET_IP_UDP, 53, 5353, 0));
 	now += 7000 * SECOND; /* RFC 5382, REQ-5: two hours and four minutes at least */
@@ -156,8 +154,7 @@ static void nat_flow__tcp_ends__goes_soon_but_not_at_once(void **state)
 	outward(&t, NAT_TCP_SYN);
 	inward(NET_IP_TCP, 80, 40000, NAT_TCP_SYN | ACK);
 	outward(&t, NAT_TCP_FIN | ACK);
-	assert_int_equal(inward(NET_IP_TCP, 80, 40000, ACK)->state,
-			 NAT_STATE_OPEN); /* half closed: data may still come */
+	assert_int_equal(inward(NET_IP_TCP, 80, 40000, ACK)->state, NAT_STATE_OPEN); /* half closed: data may still come */
 	assert_int_equal(inward(NET_IP_TCP, 80, 40000, NAT_TCP_FIN | ACK)->state, NAT_STATE_CLOSING);
 	now += 239 * SECOND;
 	assert_non_null(outward(&t, ACK));
@@ -204,8 +201,7 @@ static void nat_flow_outward__full_table__the_greediest_gives(void **state)
 	(void)state;
 	for (unsigned host = 2; host < 12; host++)
 		for (unsigned i = 0; i < NAT_FLOWS_OF_HOST; i++) {
-			struct nat_tuple t =
-				tuple(NET_IP_UDP, (uint8_t)host, (uint16_t)(1024 + i), (uint16_t)host);
+			struct nat_tuple t = tuple(NET_IP_UDP, (uint8_t)host, (uint16_t)(1024 + i), (uint16_t)host);
 			assert_non_null(outward(&t, 0));
 		}
 	assert_int_equal(flows.used, NAT_FLOWS);
@@ -234,14 +230,14 @@ static void nat_flow_drop_host__its_address_is_anothers__only_its_own_go(void **
 
 static void nat_flow__whatever_comes__stays_whole(void **state)
 {
-	static const uint8_t protocols[] = {NET_IP_TCP, NET_IP_UDP, NAT_ICMP};
+	static const uint8_t protocols[] = { NET_IP_TCP, NET_IP_UDP, NAT_ICMP };
 
 	(void)state;
 	srandom(2);
 	for (unsigned i = 0; i < 60000; i++) {
 		uint8_t flags = (uint8_t)random() & 7, protocol = protocols[random() % 3];
-		struct nat_tuple t = tuple(protocol, (uint8_t)(2 + random() % 8),
-					   (uint16_t)(1000 + random() % 900), (uint16_t)(random() % 4));
+		struct nat_tuple t = tuple(protocol, (uint8_t)(2 + random() % 8), (uint16_t)(1000 + random() % 900),
+		                           (uint16_t)(random() % 4));
 		now += (uint64_t)random() % (SECOND / 50);
 		if (random() % 3 != 0)
 			outward(&t, flags);

@@ -15,17 +15,17 @@
 #include "drivers-vm/driver/nat_gateway.h"
 #include "nat_frames.h"
 
-#define BRIDGE	3u
-#define VLAN	7u
-#define OUR	IP4(192, 168, 1, 20)
-#define ROUTER	IP4(192, 168, 1, 1)
-#define LAN	IP4(192, 168, 1, 77)
-#define DNS	IP4(192, 168, 1, 53)
-#define WEB	IP4(93, 184, 216, 34)
+#define BRIDGE  3u
+#define VLAN    7u
+#define OUR     IP4(192, 168, 1, 20)
+#define ROUTER  IP4(192, 168, 1, 1)
+#define LAN     IP4(192, 168, 1, 77)
+#define DNS     IP4(192, 168, 1, 53)
+#define WEB     IP4(93, 184, 216, 34)
 #define GATEWAY IP4(10, 0, 100, 1)
-#define GUEST	IP4(10, 0, 100, 7)
-#define OTHER	IP4(10, 0, 100, 8)
-#define ACK	0x10u
+#define GUEST   IP4(10, 0, 100, 7)
+#define OTHER   IP4(10, 0, 100, 8)
+#define ACK     0x10u
 
 struct port {
 	struct net_port port; /* first */
@@ -44,9 +44,8 @@ static unsigned taken[NAT_STACK_WAYS];
 static uint8_t taken_bytes[2048];
 static uint32_t known; /* the one neighbour with an Ethernet address */
 
-static const uint8_t guest_mac[6] = {2, 0, 0, 0, 0, 7}, other_mac[6] = {2, 0, 0, 0, 0, 8},
-		     uplink_mac[6] = {0x52, 0x54, 0, 1, 2, 3};
-static const uint8_t router_mac[6] = {0, 1, 1, 1, 1, 1}, all_mac[6] = {255, 255, 255, 255, 255, 255};
+static const uint8_t guest_mac[6] = { 2, 0, 0, 0, 0, 7 }, other_mac[6] = { 2, 0, 0, 0, 0, 8 }, uplink_mac[6] = { 0x52, 0x54, 0, 1, 2, 3 };
+static const uint8_t router_mac[6] = { 0, 1, 1, 1, 1, 1 }, all_mac[6] = { 255, 255, 255, 255, 255, 255 };
 
 static void receive(struct net_port *p, struct net_frame *frame)
 {
@@ -55,7 +54,7 @@ static void receive(struct net_port *p, struct net_frame *frame)
 	to->frames++;
 	to->last = *frame;
 	assert_int_equal(io_segments_read(frame->segment, frame->segments, 0, to->bytes, sizeof(to->bytes)),
-			 frame->bytes < sizeof(to->bytes) ? frame->bytes : sizeof(to->bytes));
+	                 frame->bytes < sizeof(to->bytes) ? frame->bytes : sizeof(to->bytes));
 }
 
 static void flush(struct net_port *p)
@@ -89,7 +88,7 @@ static bool find_neighbour(struct nat_gateway *g, uint32_t address, uint8_t *mac
 
 static void add_port(struct net_switch *sw, struct port *p, const uint8_t *mac)
 {
-	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
+	static const struct net_port_ops ops = { .receive = receive, .flush = flush };
 
 	memset(p, 0, sizeof(*p));
 	p->port.ops = &ops;
@@ -102,9 +101,8 @@ static void add_port(struct net_switch *sw, struct port *p, const uint8_t *mac)
 
 static int start(void)
 {
-	static const struct nat_gateway_ops ops = {
-		.now_ns = now_ns, .take = take, .find_neighbour = find_neighbour};
-	const struct nat_gateway_config config = {BRIDGE, VLAN, IP4(10, 0, 100, 0), 24, 42, &guests, &store};
+	static const struct nat_gateway_ops ops = { .now_ns = now_ns, .take = take, .find_neighbour = find_neighbour };
+	const struct nat_gateway_config config = { BRIDGE, VLAN, IP4(10, 0, 100, 0), 24, 42, &guests, &store };
 
 	memset(&guests, 0, sizeof(guests));
 	memset(taken, 0, sizeof(taken));
@@ -115,8 +113,7 @@ static int start(void)
 	memset(uplink.port.policy.mac, 0, 6);
 	uplink.port.policy.uplink = true;
 	memcpy(gateway.outside.policy.mac, uplink_mac, 6);
-	assert_true(net_switch_add(&guests, &gateway.inside) &&
-		    net_switch_add(&gateway.uplink, &gateway.outside));
+	assert_true(net_switch_add(&guests, &gateway.inside) && net_switch_add(&gateway.uplink, &gateway.outside));
 	nat_gateway_set_uplink(&gateway, OUR, IP4(255, 255, 255, 0), ROUTER, DNS);
 	known = ROUTER;
 	return 0;
@@ -130,10 +127,9 @@ static int set_up(void **state)
 	return start();
 }
 
-static struct nat_tuple tuple(uint8_t protocol, uint32_t source, uint16_t source_port, uint32_t target,
-			      uint16_t target_port)
+static struct nat_tuple tuple(uint8_t protocol, uint32_t source, uint16_t source_port, uint32_t target, uint16_t target_port)
 {
-	return (struct nat_tuple){protocol, source, target, source_port, target_port};
+	return (struct nat_tuple){ protocol, source, target, source_port, target_port };
 }
 
 static void from_guest(struct nat_tuple t, uint8_t flags, unsigned data)
@@ -151,8 +147,7 @@ static void from_uplink(struct nat_tuple t, uint8_t flags, unsigned data)
 /* What the port got last. */
 static struct nat_packet got(struct port *p)
 {
-	struct net_frame frame = {
-		.segment = &(struct io_segment){p->bytes, 160}, .segments = 1, .bytes = p->last.bytes};
+	struct net_frame frame = { .segment = &(struct io_segment){ p->bytes, 160 }, .segments = 1, .bytes = p->last.bytes };
 
 	assert_true(packet_is_sound(p->bytes + 14));
 	return nat_packet_read(&frame);
@@ -200,8 +195,7 @@ static void nat_gateway__burst_ends__both_sides_are_told(void **state)
 static void nat_gateway__large_segment__stays_whole_and_the_senders(void **state)
 {
 	(void)state;
-	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK,
-		   1800);
+	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK, 1800);
 	net_put16(f.bytes + 50, (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, 1820)));
 	f.frame.csum_partial = true;
 	f.frame.csum_start = 34;
@@ -213,12 +207,10 @@ static void nat_gateway__large_segment__stays_whole_and_the_senders(void **state
 	assert_int_equal(uplink.last.gso, NET_GSO_TCP4);
 	assert_true(uplink.last.csum_partial);
 	assert_ptr_equal(uplink.last.segment[1].bytes, f.bytes + NET_HEAD_BYTES);
-	assert_int_equal(net_get16(uplink.bytes + 50),
-			 (uint16_t)~plain_csum(NULL, 0, pseudo_sum(uplink.bytes + 14, 1820)));
+	assert_int_equal(net_get16(uplink.bytes + 50), (uint16_t)~plain_csum(NULL, 0, pseudo_sum(uplink.bytes + 14, 1820)));
 	/* A card that cannot do it gets pieces with good checksums. */
 	uplink.port.can = 0;
-	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK,
-		   1800);
+	frame_make(&f, gateway.inside.policy.mac, guest_mac, tuple(NET_IP_TCP, GUEST, 40000, WEB, 80), ACK, 1800);
 	net_put16(f.bytes + 50, (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, 1820)));
 	f.frame.csum_partial = true;
 	f.frame.csum_start = 34;
@@ -299,13 +291,9 @@ static void nat_gateway__unasked_from_outside__stays_outside(void **state)
 {
 	const struct nat_tuple tries[] = {
 		tuple(NET_IP_TCP, WEB, 81, OUR, 40000), /* another port of the peer's */
-		tuple(NET_IP_TCP, LAN, 80, OUR, 40000),
-		tuple(NET_IP_TCP, WEB, 80, OUR, 40001),
-		tuple(NET_IP_UDP, WEB, 80, OUR, 40000),
+		tuple(NET_IP_TCP, LAN, 80, OUR, 40000),   tuple(NET_IP_TCP, WEB, 80, OUR, 40001), tuple(NET_IP_UDP, WEB, 80, OUR, 40000),
 		tuple(NET_IP_TCP, WEB, 80, GUEST, 40000), /* straight to the guest's own address */
-		tuple(NET_IP_TCP, OTHER, 80, OUR, 40000),
-		tuple(NET_IP_UDP, WEB, 80, OUR, 53),
-		tuple(NAT_ICMP, WEB, 40000, OUR, 40000),
+		tuple(NET_IP_TCP, OTHER, 80, OUR, 40000), tuple(NET_IP_UDP, WEB, 80, OUR, 53),    tuple(NAT_ICMP, WEB, 40000, OUR, 40000),
 	};
 
 	(void)state;
@@ -324,8 +312,7 @@ static void nat_gateway__anothers_address__does_not_pass(void **state)
 	assert_int_equal(uplink.frames, 1);
 	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GUEST, 5001, WEB, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
-	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GATEWAY, 5001, WEB, 99), 0,
-		   30);
+	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GATEWAY, 5001, WEB, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
 	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, WEB, 5001, LAN, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
@@ -335,15 +322,14 @@ static void nat_gateway__anothers_address__does_not_pass(void **state)
 
 static void nat_gateway__address_of_the_configuration__its_cards_only(void **state)
 {
-	const uint8_t ip[4] = {10, 0, 100, 9};
+	const uint8_t ip[4] = { 10, 0, 100, 9 };
 
 	(void)state;
 	memcpy(other.port.policy.ip4[0], ip, 4);
 	other.port.policy.ip4s = 1;
 	from_guest(tuple(NET_IP_UDP, IP4(10, 0, 100, 9), 5000, WEB, 99), 0, 30);
 	assert_int_equal(uplink.frames, 0);
-	frame_make(&f, gateway.inside.policy.mac, other_mac,
-		   tuple(NET_IP_UDP, IP4(10, 0, 100, 9), 5000, WEB, 99), 0, 30);
+	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, IP4(10, 0, 100, 9), 5000, WEB, 99), 0, 30);
 	net_switch_forward(&guests, &other.port, &f.frame, now);
 	assert_int_equal(uplink.frames, 1);
 	assert_int_equal(nat_hosts_choose(&gateway.hosts, other_mac, 0, now), IP4(10, 0, 100, 9));
@@ -351,13 +337,9 @@ static void nat_gateway__address_of_the_configuration__its_cards_only(void **sta
 
 static void nat_gateway__no_way_there__dropped(void **state)
 {
-	const uint32_t nowhere[] = {OTHER,
-				    IP4(10, 0, 100, 255),
-				    IP4(127, 0, 0, 1),
-				    IP4(224, 0, 0, 1),
-				    IP4(255, 255, 255, 255),
-				    IP4(0, 0, 0, 1),
-				    OUR};
+	const uint32_t nowhere[] = {
+		OTHER, IP4(10, 0, 100, 255), IP4(127, 0, 0, 1), IP4(224, 0, 0, 1), IP4(255, 255, 255, 255), IP4(0, 0, 0, 1), OUR
+	};
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
@@ -381,8 +363,7 @@ static void nat_gateway__no_uplink_or_last_hop__the_guest_is_told(void **state)
 	assert_int_equal(taken[NAT_STACK_UNREACHABLE], 2);
 	assert_int_equal(net_get32(taken_bytes + 26), GUEST); /* as it was sent */
 	frame_make(&f, gateway.inside.policy.mac, other_mac, tuple(NET_IP_UDP, GUEST, 5000, WEB, 99), 0, 30);
-	net_switch_forward(&guests, &other.port, &f.frame,
-			   now); /* somebody else's address: no answer to that */
+	net_switch_forward(&guests, &other.port, &f.frame, now); /* somebody else's address: no answer to that */
 	assert_int_equal(taken[NAT_STACK_UNREACHABLE], 2);
 	assert_int_equal(uplink.frames + guest.frames + other.frames, 0);
 }
@@ -408,9 +389,7 @@ static void nat_gateway__driver_vm_starts_afresh__connections_go_on(void **state
 	from_uplink(tuple(NET_IP_TCP, WEB, 80, OUR, 40000), NAT_TCP_SYN | ACK, 0);
 	from_guest(tuple(NET_IP_UDP, GUEST, 500, GATEWAY, 53), 0, 0);
 	uint16_t port =
-		nat_flow_outward(&gateway.flows, &(struct nat_tuple){NET_IP_UDP, GUEST, GATEWAY, 500, 53}, 0,
-				 DNS, 7, now)
-			->outside_port;
+		nat_flow_outward(&gateway.flows, &(struct nat_tuple){ NET_IP_UDP, GUEST, GATEWAY, 500, 53 }, 0, DNS, 7, now)->outside_port;
 	start();
 	assert_int_equal(gateway.flows.used, 2);
 	from_uplink(tuple(NET_IP_TCP, WEB, 80, OUR, 40000), ACK, 100);
@@ -437,28 +416,20 @@ static void nat_gateway__rubbish_left_behind__only_what_can_be_is_taken(void **s
 	for (unsigned round = 0; round < 20; round++) {
 		set_up(state);
 		for (unsigned i = 0; i < 300; i++)
-			from_guest(
-				tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, GUEST, (uint16_t)(2000 + i), WEB, 80),
-				NAT_TCP_SYN, 0);
+			from_guest(tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, GUEST, (uint16_t)(2000 + i), WEB, 80), NAT_TCP_SYN, 0);
 		for (unsigned i = 0; i < 1u << (round / 2); i++)
 			((uint8_t *)&store)[8 + (unsigned)random() % (sizeof(store) - 8)] = (uint8_t)random();
 		if (round % 2)
-			memcpy(&store.flow[round], &store.flow[round + 1],
-			       sizeof(store.flow[0])); /* twice the same */
+			memcpy(&store.flow[round], &store.flow[round + 1], sizeof(store.flow[0])); /* twice the same */
 		start();
 		unsigned listed = 0;
 		for (unsigned i = 0; i < NAT_HOSTS; i++)
-			for (uint16_t k = gateway.flows.host[i].passing.oldest; k != NAT_NONE;
-			     k = store.flow[k].order.newer)
+			for (uint16_t k = gateway.flows.host[i].passing.oldest; k != NAT_NONE; k = store.flow[k].order.newer)
 				listed++;
 		assert_true(listed <= gateway.flows.used && gateway.flows.used <= 300);
 		for (unsigned i = 0; i < 300; i++) {
-			from_uplink(
-				tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, WEB, 80, OUR, (uint16_t)(2000 + i)),
-				ACK, 10);
-			from_guest(
-				tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, GUEST, (uint16_t)(2000 + i), WEB, 80),
-				NAT_TCP_SYN, 0);
+			from_uplink(tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, WEB, 80, OUR, (uint16_t)(2000 + i)), ACK, 10);
+			from_guest(tuple(i % 2 ? NET_IP_UDP : NET_IP_TCP, GUEST, (uint16_t)(2000 + i), WEB, 80), NAT_TCP_SYN, 0);
 		}
 	}
 }
@@ -487,7 +458,7 @@ static void nat_gateway__error_about_a_connection__reaches_its_guest(void **stat
 
 static void arp(const uint8_t *mac, const uint8_t *says, uint32_t sender, uint32_t wanted)
 {
-	static const uint8_t kind[8] = {0, 1, 8, 0, 6, 4, 0, 1};
+	static const uint8_t kind[8] = { 0, 1, 8, 0, 6, 4, 0, 1 };
 
 	frame_ethernet(&f, all_mac, mac, NET_TYPE_ARP);
 	memset(f.bytes + 14, 0, 46);
@@ -530,17 +501,16 @@ static void nat_gateway__dhcp__to_the_stack_from_both_sides(void **state)
  * guest's address outside. */
 static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **state)
 {
-	static const uint32_t addresses[] = {GUEST, OTHER, GATEWAY, OUR, WEB, LAN, DNS, 0, 0xFFFFFFFF};
-	static const uint8_t protocols[] = {NET_IP_TCP, NET_IP_UDP, NAT_ICMP, 41};
+	static const uint32_t addresses[] = { GUEST, OTHER, GATEWAY, OUR, WEB, LAN, DNS, 0, 0xFFFFFFFF };
+	static const uint8_t protocols[] = { NET_IP_TCP, NET_IP_UDP, NAT_ICMP, 41 };
 	unsigned before, out = 0, in = 0;
 
 	(void)state;
 	srandom(4);
 	for (unsigned i = 0; i < 100000; i++) {
 		bool inside = random() % 2;
-		struct nat_tuple t = tuple(protocols[random() % 4], addresses[random() % 9],
-					   (uint16_t)(5300 + random() % 4), addresses[random() % 9],
-					   (uint16_t)(random() % 4 == 0 ? 53 : 5300 + random() % 4));
+		struct nat_tuple t = tuple(protocols[random() % 4], addresses[random() % 9], (uint16_t)(5300 + random() % 4),
+		                           addresses[random() % 9], (uint16_t)(random() % 4 == 0 ? 53 : 5300 + random() % 4));
 		if (random() % 8 == 0)
 			t.source_port = 53;
 		const uint8_t *to = inside ? gateway.inside.policy.mac : uplink_mac;
@@ -549,11 +519,9 @@ static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **sta
 		if (!inside && random() % 2)
 			t.target = OUR;
 		if (t.protocol == 41 || random() % 8 == 0)
-			frame_make_error(&f, to, inside ? guest_mac : router_mac, t.source, t.target, &t,
-					 (uint8_t)(random() % 9));
+			frame_make_error(&f, to, inside ? guest_mac : router_mac, t.source, t.target, &t, (uint8_t)(random() % 9));
 		else
-			frame_make(&f, to, inside ? guest_mac : router_mac, t, (uint8_t)(random() % 9),
-				   (unsigned)random() % 300);
+			frame_make(&f, to, inside ? guest_mac : router_mac, t, (uint8_t)(random() % 9), (unsigned)random() % 300);
 		bool broken = random() % 4 == 0;
 		for (unsigned k = 0; broken && k < 3; k++)
 			f.bytes[14 + (unsigned)random() % 60] = (uint8_t)random();
@@ -562,8 +530,7 @@ static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **sta
 		now += (uint64_t)random() % 100000000;
 		known = random() % 2 ? ROUTER : DNS;
 		before = uplink.frames + guest.frames;
-		net_switch_forward(inside ? &guests : &gateway.uplink, inside ? &guest.port : &uplink.port,
-				   &f.frame, now);
+		net_switch_forward(inside ? &guests : &gateway.uplink, inside ? &guest.port : &uplink.port, &f.frame, now);
 		if (uplink.frames + guest.frames == before)
 			continue;
 		struct port *p = inside ? &uplink : &guest;
@@ -571,8 +538,7 @@ static void nat_gateway__hostile_bytes_from_both_sides__nothing_leaks(void **sta
 			assert_int_equal(net_get32(p->bytes + 26), OUR);
 		} else { /* to an address that is this guest's: it may have taken both, as nobody else asked
 			    for one */
-			const struct nat_host *host =
-				nat_hosts_find(&gateway.hosts, net_get32(p->bytes + 30));
+			const struct nat_host *host = nat_hosts_find(&gateway.hosts, net_get32(p->bytes + 30));
 			assert_non_null(host);
 			assert_memory_equal(host->mac, guest_mac, 6);
 		}
@@ -592,8 +558,7 @@ int main(void)
 		cmocka_unit_test_setup(nat_gateway__large_segment__stays_whole_and_the_senders, set_up),
 		cmocka_unit_test_setup(nat_gateway__echo__reaches_the_world_and_the_guest_again, set_up),
 		cmocka_unit_test_setup(nat_gateway__dns_at_the_gateway__another_answers, set_up),
-		cmocka_unit_test_setup(nat_gateway__next_hop_unknown__the_stack_gets_a_finished_packet,
-				       set_up),
+		cmocka_unit_test_setup(nat_gateway__next_hop_unknown__the_stack_gets_a_finished_packet, set_up),
 		cmocka_unit_test_setup(nat_gateway__neighbour_silent_for_long__asked_again, set_up),
 		cmocka_unit_test_setup(nat_gateway__unasked_from_outside__stays_outside, set_up),
 		cmocka_unit_test_setup(nat_gateway__anothers_address__does_not_pass, set_up),

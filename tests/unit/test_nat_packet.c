@@ -10,12 +10,12 @@
 
 #include "nat_frames.h"
 
-static const uint8_t mac_a[6] = {2, 0, 0, 0, 0, 1}, mac_b[6] = {2, 0, 0, 0, 0, 2};
+static const uint8_t mac_a[6] = { 2, 0, 0, 0, 0, 1 }, mac_b[6] = { 2, 0, 0, 0, 0, 2 };
 static struct frame f;
 
-static const struct nat_tuple tcp = {NET_IP_TCP, IP4(10, 0, 100, 7), IP4(93, 184, 216, 34), 40000, 443};
-static const struct nat_tuple udp = {NET_IP_UDP, IP4(10, 0, 100, 7), IP4(8, 8, 8, 8), 5353, 53};
-static const struct nat_tuple echo = {NAT_ICMP, IP4(10, 0, 100, 7), IP4(9, 9, 9, 9), 77, 77};
+static const struct nat_tuple tcp = { NET_IP_TCP, IP4(10, 0, 100, 7), IP4(93, 184, 216, 34), 40000, 443 };
+static const struct nat_tuple udp = { NET_IP_UDP, IP4(10, 0, 100, 7), IP4(8, 8, 8, 8), 5353, 53 };
+static const struct nat_tuple echo = { NAT_ICMP, IP4(10, 0, 100, 7), IP4(9, 9, 9, 9), 77, 77 };
 
 static void same_tuple(const struct nat_tuple *a, const struct nat_tuple *b)
 {
@@ -28,7 +28,7 @@ static void same_tuple(const struct nat_tuple *a, const struct nat_tuple *b)
 
 static void nat_packet_read__tcp_udp_echo__their_tuples(void **state)
 {
-	const struct nat_tuple *all[] = {&tcp, &udp, &echo};
+	const struct nat_tuple *all[] = { &tcp, &udp, &echo };
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {
@@ -46,10 +46,10 @@ static void nat_packet_read__malformed__is_bad(void **state)
 		unsigned offset;
 		uint8_t value;
 	} broken[] = {
-		{14, 0x44}, {14, 0x65}, {14, 0x4F}, /* header length; version; options that are not there */
-		{16, 0xFF}, {17, 19},		    /* total length: too long, too short */
-		{20, 0x20}, {21, 1},		    /* a first fragment, a later one */
-		{23, 41},			    /* another protocol */
+		{ 14, 0x44 }, { 14, 0x65 }, { 14, 0x4F }, /* header length; version; options that are not there */
+		{ 16, 0xFF }, { 17, 19 },                 /* total length: too long, too short */
+		{ 20, 0x20 }, { 21, 1 },                  /* a first fragment, a later one */
+		{ 23, 41 },                               /* another protocol */
 	};
 
 	(void)state;
@@ -85,7 +85,7 @@ static void nat_packet_read__offload_of_another_header__is_bad(void **state)
 /* Any addresses and ports, one after the other on the same packet: the checksums stay right. */
 static void nat_packet_set__any_values__sound_packet(void **state)
 {
-	const struct nat_tuple *all[] = {&tcp, &udp, &echo};
+	const struct nat_tuple *all[] = { &tcp, &udp, &echo };
 
 	(void)state;
 	srandom(1);
@@ -124,7 +124,7 @@ static void nat_packet_set__udp_without_checksum__stays_so(void **state)
 /* A sum of the pseudo header stands where the checksum will be. */
 static void nat_packet_set__checksum_left_undone__right_once_done(void **state)
 {
-	const struct nat_tuple *all[] = {&tcp, &udp};
+	const struct nat_tuple *all[] = { &tcp, &udp };
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
@@ -137,8 +137,7 @@ static void nat_packet_set__checksum_left_undone__right_once_done(void **state)
 		f.frame.csum_offset = (uint16_t)csum_at(all[i]->protocol);
 		struct nat_packet p = nat_packet_read(&f.frame);
 		nat_packet_set_source(&f.frame, &p, IP4(203, 0, 113, 9), 61000);
-		assert_int_equal(net_get16(f.bytes + at),
-				 (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, bytes)));
+		assert_int_equal(net_get16(f.bytes + at), (uint16_t)~plain_csum(NULL, 0, pseudo_sum(f.bytes + 14, bytes)));
 		net_put16(f.bytes + at, plain_csum(f.bytes + 34, bytes, 0));
 		assert_true(packet_is_sound(f.bytes + 14));
 	}
@@ -146,7 +145,7 @@ static void nat_packet_set__checksum_left_undone__right_once_done(void **state)
 
 static void nat_packet_set_error__quoted_tcp_udp_echo__sound_inside_and_out(void **state)
 {
-	const struct nat_tuple *all[] = {&tcp, &udp, &echo};
+	const struct nat_tuple *all[] = { &tcp, &udp, &echo };
 
 	(void)state;
 	for (unsigned i = 0; i < 3; i++) {

@@ -27,7 +27,7 @@
 /* As svm/ gives it. */
 static const struct nested_pt_format npt_format = {
 	.table = 0x7,
-	.leaf = {[R] = NX | 0x5, [RW] = NX | 0x7, [RX] = 0x5, [RWX] = 0x7},
+	.leaf = { [R] = NX | 0x5, [RW] = NX | 0x7, [RX] = 0x5, [RWX] = 0x7 },
 	.flip = NX,
 	.uncached = 0x18,
 };
@@ -35,7 +35,7 @@ static const struct nested_pt_format npt_format = {
 /* As vmx/ gives it: write-back, R/W/X in bits 2:0. */
 static const struct nested_pt_format ept_format = {
 	.table = 0x7,
-	.leaf = {[R] = 0x31, [RW] = 0x33, [RX] = 0x35, [RWX] = 0x37},
+	.leaf = { [R] = 0x31, [RW] = 0x33, [RX] = 0x35, [RWX] = 0x37 },
 	.uncached = 0x30,
 };
 
@@ -89,12 +89,11 @@ static struct translation translate(gpa_t gpa)
 		uint64_t e = table[gpa >> shift & 511];
 
 		if (!(e & 7))
-			return (struct translation){HPA_INVALID, 0, level};
+			return (struct translation){ HPA_INVALID, 0, level };
 		if (level == 1 || e & 0x80) {
 			uint64_t low = (1ull << shift) - 1;
 
-			return (struct translation){((e & 0xFFFFFFFFFF000 & ~low) | (gpa & low)) & ~PAGE_MASK,
-						    rights_of(e), level};
+			return (struct translation){ ((e & 0xFFFFFFFFFF000 & ~low) | (gpa & low)) & ~PAGE_MASK, rights_of(e), level };
 		}
 		table = (uint64_t *)(fake_ram + (e & 0xFFFFFFFFFF000));
 	}
@@ -105,7 +104,7 @@ static struct translation translate(gpa_t gpa)
 static struct translation look(gpa_t gpa)
 {
 	struct translation t = translate(gpa);
-	static const unsigned all[] = {R, RW, RX, RWX};
+	static const unsigned all[] = { R, RW, RX, RWX };
 
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t bytes = 77;
@@ -147,7 +146,7 @@ static unsigned count_tables(hpa_t table, unsigned level)
 
 static void unmap(gpa_t gpa, uint64_t bytes)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 	uint64_t generation = npt.generation;
 
 	nested_pt_unmap(&npt, gpa, bytes, &garbage);
@@ -175,9 +174,7 @@ static void map__aligned_ranges__use_largest_pages(void **state)
 	assert_empty(3 * GIB);
 	assert_int_equal(npt.table_pages, 2);
 	/* One page short of 1 GiB at each end, aligned alike. */
-	assert_int_equal(
-		nested_pt_map(&npt, 3 * GIB + PAGE_SIZE, 9 * GIB + PAGE_SIZE, GIB - 2 * PAGE_SIZE, RW),
-		STATUS_OK);
+	assert_int_equal(nested_pt_map(&npt, 3 * GIB + PAGE_SIZE, 9 * GIB + PAGE_SIZE, GIB - 2 * PAGE_SIZE, RW), STATUS_OK);
 	assert_empty(3 * GIB);
 	assert_page(3 * GIB + PAGE_SIZE, 9 * GIB + PAGE_SIZE, RW, 1);
 	assert_page(3 * GIB + 2 * MIB, 9 * GIB + 2 * MIB, RW, 2);
@@ -243,7 +240,7 @@ static void unmap__one_mapping__leaves_its_neighbours(void **state)
 
 static void unmap__part_of_a_leaf__panics(void **state)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 
 	(void)state;
 	assert_int_equal(nested_pt_map(&npt, 0, 4 * GIB, 2 * MIB, RW), STATUS_OK);
@@ -274,7 +271,7 @@ static void map__empty_table_in_place__fills_it_with_smaller_pages(void **state)
 
 static void unmap__before_garbage_is_freed__keeps_old_tables_intact(void **state)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 	uint64_t *root = (uint64_t *)(fake_ram + npt.root);
 
 	(void)state;
@@ -336,15 +333,14 @@ static void check_write(uint64_t *entry, uint64_t old, uint64_t new)
 		struct translation now = translate(probes[i].gpa);
 
 		if (!same(now, probes[i].before) && !same(now, probes[i].after))
-			fail_msg("gpa %#lx translates to %#lx with rights %u in between", probes[i].gpa,
-				 now.hpa, now.rights);
+			fail_msg("gpa %#lx translates to %#lx with rights %u in between", probes[i].gpa, now.hpa, now.rights);
 	}
 }
 
 /* Probes around the ends of [gpa, gpa + bytes) and at random in 4 GiB. */
 static void place_probes(gpa_t gpa, uint64_t bytes)
 {
-	const gpa_t ends[] = {gpa, gpa + bytes};
+	const gpa_t ends[] = { gpa, gpa + bytes };
 
 	for (unsigned i = 0; i < PROBES; i++) {
 		int64_t near = (int64_t)(fake_random() % 7) - 3;
@@ -360,7 +356,7 @@ enum operation { MAP, UNMAP };
 
 static enum status operate(enum operation op, gpa_t gpa, uint64_t bytes)
 {
-	struct nested_pt_garbage garbage = {0};
+	struct nested_pt_garbage garbage = { 0 };
 	enum status status = STATUS_OK;
 
 	if (op == MAP)
@@ -443,7 +439,7 @@ static uint32_t model[MODEL_PAGES]; /* host frame << 3 | rights; 0: empty */
 
 static void random_range(gpa_t *gpa, uint64_t *bytes)
 {
-	static const uint64_t units[] = {PAGE_SIZE, 64 * KIB, 2 * MIB, 2 * MIB, 256 * MIB, GIB};
+	static const uint64_t units[] = { PAGE_SIZE, 64 * KIB, 2 * MIB, 2 * MIB, 256 * MIB, GIB };
 	uint64_t unit = units[fake_random() % ARRAY_SIZE(units)];
 
 	*gpa = fake_random() % (3 * GIB) & ~(unit - 1);
@@ -465,8 +461,7 @@ static bool model_is_empty(gpa_t gpa, uint64_t bytes)
 static void model_set(gpa_t gpa, uint64_t bytes, hpa_t hpa, unsigned rights)
 {
 	for (uint64_t at = 0; at < bytes; at += PAGE_SIZE)
-		model[(gpa + at) / PAGE_SIZE] =
-			rights ? (uint32_t)((hpa + at) >> PAGE_SHIFT << 3 | rights) : 0;
+		model[(gpa + at) / PAGE_SIZE] = rights ? (uint32_t)((hpa + at) >> PAGE_SHIFT << 3 | rights) : 0;
 }
 
 static struct {
@@ -477,7 +472,7 @@ static unsigned mapping_count;
 
 static void step_random(void)
 {
-	static const unsigned all[] = {R, RW, RX, RWX};
+	static const unsigned all[] = { R, RW, RX, RWX };
 	unsigned rights = all[fake_random() & 3];
 	gpa_t gpa;
 	uint64_t bytes;
@@ -536,7 +531,7 @@ static void *install_all(void *won)
 static void install__four_cores_at_once__each_page_once_and_no_table_lost(void **state)
 {
 	pthread_t threads[4];
-	unsigned won[4] = {0};
+	unsigned won[4] = { 0 };
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++)

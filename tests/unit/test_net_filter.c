@@ -13,10 +13,10 @@
 
 #define L3 NET_HEADER_BYTES
 
-static const uint8_t own_mac[6] = {2, 0, 0, 0, 0, 1}, other_mac[6] = {2, 0, 0, 0, 0, 2};
-static const uint8_t own_ip4[4] = {10, 0, 0, 5}, other_ip4[4] = {10, 0, 0, 6}, no_ip4[4];
-static const uint8_t own_ip6[16] = {0xFD, [15] = 5}, other_ip6[16] = {0xFD, [15] = 6}, no_ip6[16];
-static const uint8_t link_local[16] = {0xFE, 0x80, [8] = 0, 0, 0, 0xFF, 0xFE, 0, 0, 1};
+static const uint8_t own_mac[6] = { 2, 0, 0, 0, 0, 1 }, other_mac[6] = { 2, 0, 0, 0, 0, 2 };
+static const uint8_t own_ip4[4] = { 10, 0, 0, 5 }, other_ip4[4] = { 10, 0, 0, 6 }, no_ip4[4];
+static const uint8_t own_ip6[16] = { 0xFD, [15] = 5 }, other_ip6[16] = { 0xFD, [15] = 6 }, no_ip6[16];
+static const uint8_t link_local[16] = { 0xFE, 0x80, [8] = 0, 0, 0, 0xFF, 0xFE, 0, 0, 1 };
 
 static struct net_policy policy;
 static uint8_t frame[128];
@@ -24,7 +24,7 @@ static uint8_t frame[128];
 static int set_up(void **state)
 {
 	(void)state;
-	policy = (struct net_policy){.ip4s = 1, .ip6s = 1};
+	policy = (struct net_policy){ .ip4s = 1, .ip6s = 1 };
 	memcpy(policy.mac, own_mac, 6);
 	memcpy(policy.ip4[0], own_ip4, 4);
 	memcpy(policy.ip6[0], own_ip6, 16);
@@ -42,7 +42,7 @@ static bool allows(uint16_t type, unsigned bytes)
 
 static void make_arp(const uint8_t *mac, const uint8_t *ip)
 {
-	const uint8_t start[8] = {0, 1, 8, 0, 6, 4, 0, 1};
+	const uint8_t start[8] = { 0, 1, 8, 0, 6, 4, 0, 1 };
 
 	memcpy(frame + L3, start, 8);
 	memcpy(frame + L3 + 8, mac, 6);
@@ -177,7 +177,7 @@ static void net_filter_allows__any_bytes_of_any_length__no_access_beyond(void **
 
 	(void)state;
 	for (unsigned i = 0; i < 200000; i++) {
-		static const uint16_t types[] = {NET_TYPE_ARP, NET_TYPE_IP4, NET_TYPE_IP6};
+		static const uint16_t types[] = { NET_TYPE_ARP, NET_TYPE_IP4, NET_TYPE_IP6 };
 		unsigned bytes = L3 + i % 100;
 		uint8_t exact[114];
 		uint8_t *at = exact + sizeof(exact) - bytes; /* its end is the array's */

@@ -44,9 +44,8 @@ static void receive(struct net_port *p, struct net_frame *f)
 	struct got *got = &to->got[to->frames++ % FRAMES];
 
 	assert_true(f->bytes <= sizeof(got->data) && f->segments <= NET_SEGMENTS_MAX + 1);
-	*got = (struct got){f->bytes, f->csum_partial, f->gso, f->csum_start, {0}};
-	assert_int_equal(io_segments_read(f->segment, f->segments, 0, got->data, sizeof(got->data)),
-			 f->bytes);
+	*got = (struct got){ f->bytes, f->csum_partial, f->gso, f->csum_start, { 0 } };
+	assert_int_equal(io_segments_read(f->segment, f->segments, 0, got->data, sizeof(got->data)), f->bytes);
 }
 
 static void flush(struct net_port *p)
@@ -56,7 +55,7 @@ static void flush(struct net_port *p)
 
 static int set_up(void **state)
 {
-	static const struct net_port_ops ops = {.receive = receive, .flush = flush};
+	static const struct net_port_ops ops = { .receive = receive, .flush = flush };
 
 	(void)state;
 	memset(&sw, 0, sizeof(sw));
@@ -87,10 +86,10 @@ static void frame_make(const uint8_t *to, const uint8_t *from, uint32_t count)
 	memcpy(bytes, to, 6);
 	memcpy(bytes + 6, from, 6);
 	net_put16(bytes + 12, 0x88B5); /* for experiments */
-	segment[0] = (struct io_segment){bytes, head};
-	segment[1] = (struct io_segment){bytes + head, rest / 3};
-	segment[2] = (struct io_segment){bytes + head + rest / 3, rest - rest / 3};
-	frame = (struct net_frame){.segment = segment, .segments = rest >= 3 ? 3 : 1, .bytes = count};
+	segment[0] = (struct io_segment){ bytes, head };
+	segment[1] = (struct io_segment){ bytes + head, rest / 3 };
+	segment[2] = (struct io_segment){ bytes + head + rest / 3, rest - rest / 3 };
+	frame = (struct net_frame){ .segment = segment, .segments = rest >= 3 ? 3 : 1, .bytes = count };
 }
 
 static void send(unsigned from)
@@ -112,8 +111,8 @@ static unsigned reach(unsigned from, const uint8_t *to)
 	return reached;
 }
 
-static const uint8_t broadcast[6] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
-static const uint8_t stranger[6] = {0x02, 0x99, 0, 0, 0, 1};
+static const uint8_t broadcast[6] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
+static const uint8_t stranger[6] = { 0x02, 0x99, 0, 0, 0, 1 };
 
 static void net_switch_forward__known_unknown_and_all__the_right_ports(void **state)
 {
@@ -125,7 +124,7 @@ static void net_switch_forward__known_unknown_and_all__the_right_ports(void **st
 	policy(4)->uplink = true;
 	policy(5)->spoof = true;
 	assert_int_equal(reach(0, stranger), 0x30);
-	const uint8_t pause[6] = {0x01, 0x80, 0xC2, 0, 0, 1};
+	const uint8_t pause[6] = { 0x01, 0x80, 0xC2, 0, 0, 1 };
 	assert_int_equal(reach(0, pause), 0);
 	assert_memory_equal(port[3].got[0].data, policy(3)->mac, 6);
 	assert_int_equal(port[3].got[0].bytes, 60);
@@ -185,7 +184,7 @@ static void net_switch_forward__address_behind_an_uplink__learned_moved_and_forg
 
 static void net_switch_forward__more_addresses_than_places__others_still_learned(void **state)
 {
-	uint8_t mac[6] = {2, 0x55};
+	uint8_t mac[6] = { 2, 0x55 };
 
 	(void)state;
 	policy(4)->uplink = true;
@@ -327,8 +326,7 @@ static unsigned tcp_make(bool ip6, unsigned data)
 	return head;
 }
 
-static void expect_tcp(const struct got *got, bool ip6, unsigned data, uint32_t sequence, uint8_t flags,
-		       uint16_t id)
+static void expect_tcp(const struct got *got, bool ip6, unsigned data, uint32_t sequence, uint8_t flags, uint16_t id)
 {
 	unsigned l4 = 14 + (ip6 ? 40 : 20), length = got->bytes - l4;
 	const uint8_t *ip = got->data + 14, *tcp = got->data + l4;
@@ -344,8 +342,7 @@ static void expect_tcp(const struct got *got, bool ip6, unsigned data, uint32_t 
 		assert_int_equal(sum(ip, 20, 0), 0xFFFF);
 	}
 	assert_false(got->csum_partial);
-	assert_int_equal(sum(tcp, length, sum(ip + (ip6 ? 8 : 12), ip6 ? 32 : 8, NET_IP_TCP + length)),
-			 0xFFFF);
+	assert_int_equal(sum(tcp, length, sum(ip + (ip6 ? 8 : 12), ip6 ? 32 : 8, NET_IP_TCP + length)), 0xFFFF);
 }
 
 static void offload__receiver_that_can__gets_it_as_it_is(void **state)
@@ -368,8 +365,7 @@ static void offload__receiver_that_cannot_sum__sum_filled_in(void **state)
 	for (unsigned data = 0; data < 400; data += 37) {
 		tcp_make(data % 2, data);
 		send(0);
-		expect_tcp(&port[1].got[(port[1].frames - 1) % FRAMES], data % 2, data, 0xFFFFFF00, 0x99,
-			   0xFFFF);
+		expect_tcp(&port[1].got[(port[1].frames - 1) % FRAMES], data % 2, data, 0xFFFFFF00, 0x99, 0xFFFF);
 	}
 }
 
@@ -388,8 +384,7 @@ static void offload__receiver_that_cannot_take_large_segments__gets_small_ones(v
 		for (unsigned i = 0; i < 3; i++, at += size) {
 			unsigned part = i < 2 ? size : data - at;
 			uint8_t flags = (i == 0 ? 0x80 : 0) | 0x10 | (i == 2 ? 0x09 : 0);
-			expect_tcp(&port[1].got[i], ip6, part, 0xFFFFFF00 + at, flags,
-				   (uint16_t)(0xFFFF + i));
+			expect_tcp(&port[1].got[i], ip6, part, 0xFFFFFF00 + at, flags, (uint16_t)(0xFFFF + i));
 			assert_memory_equal(port[1].got[i].data + head, bytes + head + at, part);
 		}
 	}
@@ -414,15 +409,15 @@ static void offload__that_does_not_fit_the_frame__refused(void **state)
 	unsigned head;
 
 	(void)state;
-#define REFUSED(change)                                                                                      \
-	do {                                                                                                 \
-		uint64_t before = port[0].port.counts.refused;                                               \
-		head = tcp_make(false, 1000);                                                                \
-		frame.gso = NET_GSO_TCP4;                                                                    \
-		frame.gso_bytes = 500;                                                                       \
-		change;                                                                                      \
-		send(0);                                                                                     \
-		assert_int_equal(port[0].port.counts.refused, before + 1);                                   \
+#define REFUSED(change) \
+	do { \
+		uint64_t before = port[0].port.counts.refused; \
+		head = tcp_make(false, 1000); \
+		frame.gso = NET_GSO_TCP4; \
+		frame.gso_bytes = 500; \
+		change; \
+		send(0); \
+		assert_int_equal(port[0].port.counts.refused, before + 1); \
 	} while (0)
 	REFUSED(frame.csum_partial = false);
 	REFUSED(frame.gso_bytes = 0);

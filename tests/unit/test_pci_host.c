@@ -7,11 +7,11 @@
 #include "drivers-vm/driver/pci_host.h"
 #include "drivers-vm/driver/pci_msix.h"
 
-#define DEVICE	   3u
+#define DEVICE     3u
 #define IO_BYTES   32u
 #define MEM_BYTES  0x2000u
 #define MSIX_TABLE 0x1000u
-#define VECTORS	   3u
+#define VECTORS    3u
 #define ECAM(reg)  (PLATFORM_ECAM_BASE + DEVICE * 0x8000ull + (reg))
 
 static struct fake_model fake;
@@ -247,7 +247,7 @@ static void pci_host__bar_moved__answers_there_and_not_beyond_its_end(void **sta
 static void pci_host_plug__place_taken_or_windows_full__refused(void **state)
 {
 	static struct pci_function other;
-	static const struct pci_identity identity = {.vendor = 1};
+	static const struct pci_identity identity = { .vendor = 1 };
 
 	(void)state;
 	pci_function_init(&other, &identity, &ops);
@@ -301,8 +301,7 @@ static void entry_write(unsigned vector, unsigned word, uint32_t value)
 
 static uint32_t pending_bits(void)
 {
-	return (uint32_t)pci_host_mmio_read(&bus, PLATFORM_PCI_MMIO_BASE + MSIX_TABLE + PCI_MSIX_PBA_OFFSET,
-					    4);
+	return (uint32_t)pci_host_mmio_read(&bus, PLATFORM_PCI_MMIO_BASE + MSIX_TABLE + PCI_MSIX_PBA_OFFSET, 4);
 }
 
 static void msix_start(uint16_t control)

@@ -182,7 +182,7 @@ static void pic_write__icw1_without_icw4__needs_two_words(void **state)
 
 static void pic_write__random_accesses__keep_intr_consistent(void **state)
 {
-	static const uint16_t ports[] = {0x20, 0x21, 0xA0, 0xA1, 0x4D0, 0x4D1};
+	static const uint16_t ports[] = { 0x20, 0x21, 0xA0, 0xA1, 0x4D0, 0x4D1 };
 	uint32_t x = 99;
 	unsigned i;
 

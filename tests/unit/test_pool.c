@@ -62,7 +62,7 @@ static void pool_alloc_pages__each_order__contiguous_and_aligned(void **state)
 static void pool_alloc__each_size__aligned_zeroed_and_apart(void **state)
 {
 	static uint8_t *objects[300];
-	static const size_t sizes[] = {1, 31, 32, 33, 64, 100, POOL_OBJECT_BYTES};
+	static const size_t sizes[] = { 1, 31, 32, 33, 64, 100, POOL_OBJECT_BYTES };
 	uint64_t free_before = pool_free_bytes(), all_before = pool_bytes();
 
 	(void)state;

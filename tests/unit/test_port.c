@@ -21,8 +21,8 @@
 #define SECTORS 64u
 #define ENTRIES PORT_AREA_NET_ENTRIES
 
-static const uint8_t uplink_mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56}, own_mac[6] = {0x72, 0x54, 0, 0x12, 0x34, 0x56};
-static const uint8_t peer_mac[6] = {0x02, 0, 0, 0, 0, 0x99};
+static const uint8_t uplink_mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 }, own_mac[6] = { 0x72, 0x54, 0, 0x12, 0x34, 0x56 };
+static const uint8_t peer_mac[6] = { 0x02, 0, 0, 0, 0, 0x99 };
 
 static uint8_t *area;
 static struct service_port port;
@@ -104,17 +104,17 @@ static uint64_t now_ns(void)
 /* A driver VM starts, and the control VM sets up its port. */
 static void start_driver(void)
 {
-	static const struct net_port_ops ops = {.receive = other_receive};
-	static const struct blk_device_ops drive_ops = {.submit = drive_submit};
+	static const struct net_port_ops ops = { .receive = other_receive };
+	static const struct blk_device_ops drive_ops = { .submit = drive_submit };
 
 	memset(&net, 0, sizeof(net));
 	memset(area, 0, PORT_AREA_BYTES);
 	wire.port.ops = guest.port.ops = &ops;
-	wire.port.policy = (struct net_policy){.bridge = 1, .uplink = true};
-	guest.port.policy = (struct net_policy){.bridge = 1, .spoof = true};
+	wire.port.policy = (struct net_policy){ .bridge = 1, .uplink = true };
+	guest.port.policy = (struct net_policy){ .bridge = 1, .spoof = true };
 	net_switch_add(&net, &wire.port);
 	net_switch_add(&net, &guest.port);
-	drive.device = (struct blk_device){.ops = &drive_ops, .sectors = SECTORS, .flushes = true};
+	drive.device = (struct blk_device){ .ops = &drive_ops, .sectors = SECTORS, .flushes = true };
 	drive.waiting = NULL;
 	service_port_init(&port, area, signal, now_ns);
 	assert_true(service_port_join(&port, &net, &wire.port.policy, uplink_mac));
@@ -165,8 +165,8 @@ static unsigned poll(void)
 static bool send_to(const uint8_t *to, size_t bytes, uint8_t fill)
 {
 	static uint8_t data[2048];
-	uint8_t head[14] = {[12] = 8};
-	const struct port_piece piece[2] = {{head, sizeof(head)}, {data, bytes - sizeof(head)}};
+	uint8_t head[14] = { [12] = 8 };
+	const struct port_piece piece[2] = { { head, sizeof(head) }, { data, bytes - sizeof(head) } };
 
 	memcpy(head, to, 6);
 	memcpy(head + 6, own_mac, 6);
@@ -177,8 +177,8 @@ static bool send_to(const uint8_t *to, size_t bytes, uint8_t fill)
 static void arrive(struct other *from, const uint8_t *to, const uint8_t *sender, uint32_t bytes, uint8_t fill)
 {
 	static uint8_t data[2048];
-	struct io_segment segment[2] = {{data, 14}, {data + 14, bytes - 14}};
-	struct net_frame frame = {.segment = segment, .segments = bytes > 14 ? 2 : 1, .bytes = bytes};
+	struct io_segment segment[2] = { { data, 14 }, { data + 14, bytes - 14 } };
+	struct net_frame frame = { .segment = segment, .segments = bytes > 14 ? 2 : 1, .bytes = bytes };
 
 	memset(data, fill, sizeof(data));
 	memcpy(data, to, 6);
@@ -190,7 +190,7 @@ static void arrive(struct other *from, const uint8_t *to, const uint8_t *sender,
 
 static void port_net_mac__beside_the_uplink__an_address_of_its_own(void **state)
 {
-	static const uint8_t global[6] = {0x00, 0x1B, 0x21, 1, 2, 3}, local[6] = {0x22, 0x1B, 0x21, 1, 2, 3};
+	static const uint8_t global[6] = { 0x00, 0x1B, 0x21, 1, 2, 3 }, local[6] = { 0x22, 0x1B, 0x21, 1, 2, 3 };
 	struct service_port other;
 	uint8_t mac[6];
 
@@ -206,7 +206,7 @@ static void port_net_mac__beside_the_uplink__an_address_of_its_own(void **state)
 
 static void port_net_send__frame__reaches_the_wire_and_no_guest(void **state)
 {
-	static const uint8_t everybody[6] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+	static const uint8_t everybody[6] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
 
 	(void)state;
 	assert_true(send_to(peer_mac, 1514, 0x5A));
@@ -228,9 +228,9 @@ static void port_net_send__too_long_or_too_short__is_refused(void **state)
 	(void)state;
 	assert_false(send_to(peer_mac, 1515, 0));
 	assert_true(send_to(peer_mac, 14, 0));
-	const struct port_piece piece = {peer_mac, 6};
+	const struct port_piece piece = { peer_mac, 6 };
 	assert_false(port_net_send(&piece, 1));
-	const struct port_piece huge[2] = {{peer_mac, 14}, {peer_mac, SIZE_MAX}};
+	const struct port_piece huge[2] = { { peer_mac, 14 }, { peer_mac, SIZE_MAX } };
 	assert_false(port_net_send(huge, 2));
 }
 
@@ -284,7 +284,7 @@ static void port_net_poll__more_than_buffers__the_rest_is_dropped(void **state)
 /* Guests never talk to the control VM, neither on its bridge nor by the address that they share with the gateway. */
 static void port_net_poll__from_a_guest_or_the_gateway__does_not_come(void **state)
 {
-	static const uint8_t everybody[6] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+	static const uint8_t everybody[6] = { 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF };
 
 	(void)state;
 	arrive(&guest, own_mac, peer_mac, 60, 1);
@@ -341,7 +341,7 @@ static void port_queue_take__wrong_id_twice_or_too_many__breaks_the_queue(void *
 
 static void port_net_poll__impossible_length__is_dropped(void **state)
 {
-	const uint32_t lengths[] = {0, 11, 12, 25, 1527, 2048, 2049, UINT32_MAX};
+	const uint32_t lengths[] = { 0, 11, 12, 25, 1527, 2048, 2049, UINT32_MAX };
 	unsigned count = sizeof(lengths) / sizeof(lengths[0]);
 
 	(void)state;
@@ -504,7 +504,7 @@ static void port_disk__driver_vm_breaks_the_queue__operations_fail_until_the_nex
 static void service_port_run_disk__nonsense__is_an_error_or_breaks_the_queue(void **state)
 {
 	struct port_queue queue;
-	uint64_t header[2] = {99, 0};
+	uint64_t header[2] = { 99, 0 };
 	uint16_t head;
 	uint32_t bytes;
 

@@ -39,9 +39,9 @@ static void check(const char *format, ...)
 
 static void vsnprintf__integers_with_every_flag__equals_host(void **state)
 {
-	static const char *const flags[] = {"", "-", "+", " ", "0", "-0", "+0", " 0", "+-"};
-	static const char *const widths[] = {"", "1", "7", "20", ".0", ".3", "8.3", "3.8", "."};
-	static const int values[] = {0, 1, -1, 42, -123456, INT_MAX, INT_MIN};
+	static const char *const flags[] = { "", "-", "+", " ", "0", "-0", "+0", " 0", "+-" };
+	static const char *const widths[] = { "", "1", "7", "20", ".0", ".3", "8.3", "3.8", "." };
+	static const int values[] = { 0, 1, -1, 42, -123456, INT_MAX, INT_MIN };
 	char format[32];
 
 	(void)state;
@@ -65,8 +65,7 @@ static void vsnprintf__sizes__equals_host(void **state)
 {
 	(void)state;
 	check("%hhd %hhu %hd %hu", 300, 300, 70000, 70000);
-	check("%ld %lu %lld %llu %zu %jd %td", LONG_MIN, ULONG_MAX, LLONG_MIN, ULLONG_MAX, SIZE_MAX,
-	      INT64_MIN, (ptrdiff_t)-5);
+	check("%ld %lu %lld %llu %zu %jd %td", LONG_MIN, ULONG_MAX, LLONG_MIN, ULLONG_MAX, SIZE_MAX, INT64_MIN, (ptrdiff_t)-5);
 	check("%lx %lX %llo", ULONG_MAX, 0xABCDEFul, ULLONG_MAX);
 	check("%X %#X", 0xbeef, 0xbeef);
 	check("%p", (void *)0x1234);
@@ -84,7 +83,7 @@ static void vsnprintf__strings_and_characters__equals_host(void **state)
 
 static void vsnprintf__string_without_end__reads_no_further_than_precision(void **state)
 {
-	const char text[3] = {'a', 'b', 'c'};
+	const char text[3] = { 'a', 'b', 'c' };
 	char out[8];
 
 	(void)state;

@@ -13,9 +13,9 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-#define IF	     0x200ull
+#define IF           0x200ull
 #define INTERRUPT(n) (1ull << 31 | (n))
-#define WORD	     0x1FFCu /* the last one of a page */
+#define WORD         0x1FFCu /* the last one of a page */
 #define RAM_BYTES    (2 * MIB)
 
 static hilum_handle_t vm;
@@ -168,12 +168,9 @@ static void offer__after_init__not_made(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(offer__edge_triggered__ended_without_an_exit),
-		TEST(offer__not_taken__withdrawn_and_end_comes_by_the_register),
-		TEST(offer__in_a_handler__ends_the_inner_one),
-		TEST(offer__level_triggered_or_another_waits__not_made),
-		TEST(offer__no_address_or_memory_taken_away__not_made),
-		TEST(offer__after_init__not_made),
+		TEST(offer__edge_triggered__ended_without_an_exit),     TEST(offer__not_taken__withdrawn_and_end_comes_by_the_register),
+		TEST(offer__in_a_handler__ends_the_inner_one),          TEST(offer__level_triggered_or_another_waits__not_made),
+		TEST(offer__no_address_or_memory_taken_away__not_made), TEST(offer__after_init__not_made),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

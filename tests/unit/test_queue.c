@@ -87,8 +87,8 @@ static void queue_random_use__against_an_array__agrees(void **state)
 
 static void queue_remove__not_in_the_queue__nothing_happens(void **state)
 {
-	struct queue other = {0};
-	struct queue_node a = {0}, b = {0};
+	struct queue other = { 0 };
+	struct queue_node a = { 0 }, b = { 0 };
 
 	(void)state;
 	queue_insert(&other, &a, 5);
@@ -101,9 +101,9 @@ static void queue_remove__not_in_the_queue__nothing_happens(void **state)
 
 static void queue_insert__keys_at_the_ends__unsigned_order(void **state)
 {
-	static const uint64_t keys[] = {UINT64_MAX, 1ull << 63, 0, INT64_MAX};
-	struct queue other = {0};
-	struct queue_node n[4] = {{0}};
+	static const uint64_t keys[] = { UINT64_MAX, 1ull << 63, 0, INT64_MAX };
+	struct queue other = { 0 };
+	struct queue_node n[4] = { { 0 } };
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++)
@@ -117,7 +117,7 @@ static void queue_insert__keys_at_the_ends__unsigned_order(void **state)
 
 static void queue_insert__equal_keys__in_order_of_arrival(void **state)
 {
-	struct queue other = {0};
+	struct queue other = { 0 };
 
 	(void)state;
 	memset(node, 0, sizeof(node));

@@ -62,7 +62,7 @@ static uint64_t owner[KEYS]; /* aux of the range that holds the key; 0: none */
 
 static enum status insert(uint64_t first, uint64_t last, uint64_t aux)
 {
-	const struct range added = {first, last, &target, aux << 12 | RANGE_HIDDEN};
+	const struct range added = { first, last, &target, aux << 12 | RANGE_HIDDEN };
 	struct range *place;
 	enum status status = range_insert(&map, &added, NULL, &place);
 
@@ -156,7 +156,7 @@ static void insert__ends_of_the_number_line__found(void **state)
 
 static void insert__hidden_one__is_in_nobodys_way(void **state)
 {
-	const struct range hidden = {10, 20, &target, RANGE_HIDDEN};
+	const struct range hidden = { 10, 20, &target, RANGE_HIDDEN };
 	struct range *place;
 
 	(void)state;

@@ -18,7 +18,8 @@
 
 #define HANDLES 64u
 
-/* ---- A kernel that knows handles and mappings ------------------------------------------------------------------------------------------ */
+/* ---- A kernel that knows handles and mappings ------------------------------------------------------------------------------------------
+ */
 
 uint64_t fake_places = 0x5040000000ull;
 static struct hilum_boot_info boot;
@@ -97,7 +98,7 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
 static hilum_handle_t add(unsigned index, unsigned generation, uint16_t type, uint64_t bytes)
 {
-	table[index] = (struct hilum_object_info){.handle = index | generation << 16, .type = type, .bytes = bytes};
+	table[index] = (struct hilum_object_info){ .handle = index | generation << 16, .type = type, .bytes = bytes };
 	return table[index].handle;
 }
 
@@ -106,7 +107,7 @@ static int set_up(void **state)
 	(void)state;
 	memset(table, 0, sizeof(table));
 	destroyed = closed = mappings = 0;
-	boot = (struct hilum_boot_info){.restarts = 1, .module_count = 1, .module[0] = {.memory = 4, .bytes = 5000}};
+	boot = (struct hilum_boot_info){ .restarts = 1, .module_count = 1, .module[0] = { .memory = 4, .bytes = 5000 } };
 	add(HILUM_HANDLE_SELF, 0, HILUM_OBJECT_VM, 0);
 	add(HILUM_HANDLE_HOST, 0, HILUM_OBJECT_HOST, 0);
 	add(HILUM_HANDLE_LOG, 0, HILUM_OBJECT_MEMORY, 69632);
@@ -114,7 +115,8 @@ static int set_up(void **state)
 	return 0;
 }
 
-/* ---- Handles -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Handles --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void claim__stale_or_of_another_type__is_refused(void **state)
 {
@@ -146,7 +148,8 @@ static void end_unclaimed__some_claimed__only_the_others_go(void **state)
 	add(16, 9, HILUM_OBJECT_EVENT, 0);
 	objects_list();
 	assert_int_equal(objects_find_memory(1 << 20), memory);
-	assert_true(recover_claim(vm, HILUM_OBJECT_VM) && recover_claim(vcpu, HILUM_OBJECT_VCPU) && recover_claim(memory, HILUM_OBJECT_MEMORY));
+	assert_true(recover_claim(vm, HILUM_OBJECT_VM) && recover_claim(vcpu, HILUM_OBJECT_VCPU) &&
+	            recover_claim(memory, HILUM_OBJECT_MEMORY));
 	assert_int_equal(objects_find_memory(1 << 20), 0); /* it is somebody's */
 	assert_int_equal(objects_end_unclaimed(&claimed), 4);
 	assert_int_equal(claimed, 7); /* with its own four */
@@ -161,12 +164,20 @@ static void end_unclaimed__some_claimed__only_the_others_go(void **state)
 	assert_int_equal(closed, 3);
 }
 
-/* ---- Images ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Images ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct module good(void)
 {
-	struct module m = {.name = "mine", .data = (const uint8_t *)PLACES_UPLOADS, .bytes = 3 << 20, .parts = 2, .part_bytes = 2 << 20,
-			   .filled = 3 << 20, .uploaded = true, .complete = true, .holders = 7};
+	struct module m = { .name = "mine",
+		            .data = (const uint8_t *)PLACES_UPLOADS,
+		            .bytes = 3 << 20,
+		            .parts = 2,
+		            .part_bytes = 2 << 20,
+		            .filled = 3 << 20,
+		            .uploaded = true,
+		            .complete = true,
+		            .holders = 7 };
 
 	m.memory[0] = add(20, 1, HILUM_OBJECT_MEMORY, 2 << 20);
 	m.memory[1] = add(21, 1, HILUM_OBJECT_MEMORY, 1 << 20);
@@ -181,7 +192,7 @@ static bool fill_page(void *page)
 
 static void recover_images(const struct module *m)
 {
-	struct module kept[MODULES_UPLOADED_MAX] = {{.bytes = 0}};
+	struct module kept[MODULES_UPLOADED_MAX] = { { .bytes = 0 } };
 	uint8_t *memory = calloc(1, survivor_bytes());
 	unsigned claimed;
 

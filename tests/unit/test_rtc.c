@@ -32,8 +32,7 @@ static void wr(uint8_t index, uint8_t value)
 	rtc_write(&rtc, 1, value);
 }
 
-static void assert_time(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour,
-			uint8_t minute, uint8_t second)
+static void assert_time(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour, uint8_t minute, uint8_t second)
 {
 	assert_int_equal(rd(RTC_CENTURY), century);
 	assert_int_equal(rd(RTC_YEAR), year);

@@ -38,8 +38,7 @@ static void s5_find__usual_encodings__gives_both_values(void **state)
 	assert_true(FIND("\x08\x5C_S5_\x12\x06\x04\x00\x01\x00\x00", &s5)); /* with the root prefix */
 	assert_int_equal(s5.slp_typ_a, 0);
 	assert_int_equal(s5.slp_typ_b, 1);
-	assert_true(FIND("\x08_S5_\x12\x4A\x00\x02\x0B\x05\x00\x0C\x06\x00\x00\x00",
-			 &s5)); /* words, long length */
+	assert_true(FIND("\x08_S5_\x12\x4A\x00\x02\x0B\x05\x00\x0C\x06\x00\x00\x00", &s5)); /* words, long length */
 	assert_int_equal(s5.slp_typ_a, 5);
 	assert_int_equal(s5.slp_typ_b, 6);
 }
@@ -55,7 +54,7 @@ static void s5_find__references_before_the_definition__are_passed_over(void **st
 
 static void s5_find__no_usable_package__finds_nothing(void **state)
 {
-	struct s5 s5 = {9, 9};
+	struct s5 s5 = { 9, 9 };
 
 	(void)state;
 	assert_false(FIND("", &s5));

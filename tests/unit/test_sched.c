@@ -9,12 +9,12 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-#define STEP  50000ull
-#define SLICE SCHED_SLICE_NS
+#define STEP      50000ull
+#define SLICE     SCHED_SLICE_NS
 #define COUNT_MAX 8u
 
 static struct vcpu *guest[COUNT_MAX];
-static uint64_t ran[COUNT_MAX]; /* ticks inside the guest */
+static uint64_t ran[COUNT_MAX];   /* ticks inside the guest */
 static uint64_t burst[COUNT_MAX]; /* ticks until it halts; 0: never halts */
 static uint64_t left[COUNT_MAX];
 static unsigned count;
@@ -112,7 +112,7 @@ static void run_for__equal_weights__equal_shares(void **state)
 
 static void run_for__unequal_weights__shares_by_weight(void **state)
 {
-	static const uint32_t weight[] = {256, 512, 1024, 100, 33};
+	static const uint32_t weight[] = { 256, 512, 1024, 100, 33 };
 
 	(void)state;
 	for (unsigned i = 0; i < 5; i++)
@@ -244,7 +244,7 @@ static uint64_t ring_and_work(struct vcpu *v)
 		return 0;
 	}
 	if (fake_tsc - rang_tsc >= works) {
-		exit_handle(v, &(struct vexit){.kind = HILUM_EXIT_HALT, .length = 1});
+		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_HALT, .length = 1 });
 		return 0;
 	}
 	return works - (fake_tsc - rang_tsc);

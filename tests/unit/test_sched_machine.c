@@ -9,7 +9,7 @@
 #include "tests/unit/fake_sched/sim.h"
 
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
-#define ANY	   HILUM_CORE_ANY
+#define ANY        HILUM_CORE_ANY
 
 static int tear_down(void **state)
 {
@@ -84,7 +84,9 @@ static void many_cores__random_weights__shares_of_the_machine_within_2_percent(v
 /* ---- Caps ---- */
 
 #define LOG_MAX 65536u
-static struct { uint64_t from, to; } stretches[LOG_MAX];
+static struct {
+	uint64_t from, to;
+} stretches[LOG_MAX];
 static unsigned stretch_count;
 
 static void log_stretch(struct sim_vcpu *s, uint64_t from, uint64_t to)
@@ -127,7 +129,7 @@ static void cap_holds(uint32_t cap, uint64_t burst, uint64_t sleep)
 	s->log = log_stretch;
 	s->burst = burst;
 	s->sleep = sleep;
-	assert_int_equal(sim_set(s, &(struct hilum_schedule){.weight = 4096, .cap = cap}), STATUS_OK);
+	assert_int_equal(sim_set(s, &(struct hilum_schedule){ .weight = 4096, .cap = cap }), STATUS_OK);
 	for (unsigned i = 0; i < 5; i++) {
 		struct sim_vcpu *other = sim_add(1 + (uint32_t)sim_random(500), ANY, 0, NULL);
 		other->burst = sim_random(2) * (1 + sim_random(10 * MS));
@@ -135,7 +137,7 @@ static void cap_holds(uint32_t cap, uint64_t burst, uint64_t sleep)
 	}
 	for (unsigned i = 0; i < 10; i++) {
 		sim_run(sim_random(SECOND));
-		assert_int_equal(sim_set(s, &(struct hilum_schedule){.weight = 4096, .cap = cap}), STATUS_OK);
+		assert_int_equal(sim_set(s, &(struct hilum_schedule){ .weight = 4096, .cap = cap }), STATUS_OK);
 	}
 	sim_measure();
 	sim_run(5 * SECOND);
@@ -152,7 +154,7 @@ static void cap__alone__next_to_nothing_is_lost(void **state)
 	(void)state;
 	sim_start(1);
 	struct sim_vcpu *s = sim_add(256, 0, 0, NULL);
-	assert_int_equal(sim_set(s, &(struct hilum_schedule){.weight = 256, .cap = 250}), STATUS_OK);
+	assert_int_equal(sim_set(s, &(struct hilum_schedule){ .weight = 256, .cap = 250 }), STATUS_OK);
 	sim_run(SECOND);
 	sim_measure();
 	sim_run(10 * SECOND);
@@ -163,7 +165,7 @@ static void cap__alone__next_to_nothing_is_lost(void **state)
 
 static void caps__random_workloads__hold_over_every_second(void **state)
 {
-	static const uint32_t caps[] = {10, 100, 250, 333, 500, 900};
+	static const uint32_t caps[] = { 10, 100, 250, 333, 500, 900 };
 
 	(void)state;
 	for (unsigned i = 0; i < ARRAY_SIZE(caps); i++) {
@@ -186,7 +188,7 @@ static void reservation__among_heavy_ones__is_had_whenever_wanted(void **state)
 	struct sim_vcpu *s = sim_add(1, 0, 0, NULL);
 	for (unsigned i = 0; i < 20; i++)
 		sim_add(SCHED_WEIGHT_MAX, 0, 0, NULL);
-	assert_int_equal(sim_set(s, &(struct hilum_schedule){.weight = 1, .reservation = 300}), STATUS_OK);
+	assert_int_equal(sim_set(s, &(struct hilum_schedule){ .weight = 1, .reservation = 300 }), STATUS_OK);
 	sim_run(SECOND);
 	sim_measure();
 	sim_run(10 * SECOND);
@@ -201,7 +203,7 @@ static void budget__service_that_burns_its_core__leaves_the_rest_to_others(void 
 	struct sim_vcpu *s = sim_add(256, 0, HILUM_VM_REALTIME, NULL);
 	for (unsigned i = 0; i < 4; i++)
 		sim_add(256, 0, 0, NULL);
-	assert_int_equal(sim_set(s, &(struct hilum_schedule){.weight = 256, .budget = 600}), STATUS_OK);
+	assert_int_equal(sim_set(s, &(struct hilum_schedule){ .weight = 256, .budget = 600 }), STATUS_OK);
 	sim_run(SECOND);
 	sim_measure();
 	sim_run(10 * SECOND);
@@ -212,7 +214,7 @@ static void budget__service_that_burns_its_core__leaves_the_rest_to_others(void 
 
 static void reservations__more_than_a_core__are_refused_or_go_elsewhere(void **state)
 {
-	const struct hilum_schedule most = {.weight = 256, .reservation = 600}, bound = {.cores = 1, .weight = 256, .reservation = 600};
+	const struct hilum_schedule most = { .weight = 256, .reservation = 600 }, bound = { .cores = 1, .weight = 256, .reservation = 600 };
 
 	(void)state;
 	sim_start(2);
@@ -224,7 +226,7 @@ static void reservations__more_than_a_core__are_refused_or_go_elsewhere(void **s
 	sim_run(SECOND);
 	assert_int_equal(a->v.cpu->arch.id, 0);
 	assert_int_equal(b->v.cpu->arch.id, 1);
-	assert_int_equal(sim_set(a, &(struct hilum_schedule){.weight = 256}), STATUS_OK);
+	assert_int_equal(sim_set(a, &(struct hilum_schedule){ .weight = 256 }), STATUS_OK);
 	assert_int_equal(sim_set(c, &most), STATUS_OK);
 	sched_release(&b->v);
 	sched_release(&c->v);
@@ -235,7 +237,7 @@ static void reservations__more_than_a_core__are_refused_or_go_elsewhere(void **s
 
 static void dedicated__beside_many__alone_and_without_a_tick(void **state)
 {
-	const struct hilum_schedule alone = {.cores = 4, .weight = 256, .flags = HILUM_SCHEDULE_DEDICATED};
+	const struct hilum_schedule alone = { .cores = 4, .weight = 256, .flags = HILUM_SCHEDULE_DEDICATED };
 
 	(void)state;
 	sim_start(4);
@@ -244,9 +246,9 @@ static void dedicated__beside_many__alone_and_without_a_tick(void **state)
 	struct sim_vcpu *s = sim_vcpus[3], *bound = sim_add(256, 2, 0, NULL);
 	sim_run(SECOND);
 	assert_int_equal(sim_set(s, &alone), STATUS_BUSY); /* one is bound there */
-	assert_int_equal(sim_set(bound, &(struct hilum_schedule){.cores = 6, .weight = 256}), STATUS_OK);
+	assert_int_equal(sim_set(bound, &(struct hilum_schedule){ .cores = 6, .weight = 256 }), STATUS_OK);
 	assert_int_equal(sim_set(s, &alone), STATUS_OK);
-	assert_int_equal(sim_set(bound, &(struct hilum_schedule){.cores = 4, .weight = 256}), STATUS_BUSY);
+	assert_int_equal(sim_set(bound, &(struct hilum_schedule){ .cores = 4, .weight = 256 }), STATUS_BUSY);
 	sim_run(20 * MS);
 	sim_measure();
 	uint64_t switches = s->v.stats.switches;
@@ -255,7 +257,7 @@ static void dedicated__beside_many__alone_and_without_a_tick(void **state)
 	assert_int_equal(s->v.stats.switches, switches);
 	assert_null(cpu_table[2]->timers.first);
 	assert_int_equal(bound->v.cpu->arch.id, 1);
-	assert_int_equal(sim_set(s, &(struct hilum_schedule){.weight = 256}), STATUS_OK);
+	assert_int_equal(sim_set(s, &(struct hilum_schedule){ .weight = 256 }), STATUS_OK);
 	sim_run(SECOND);
 	sim_measure();
 	sim_run(10 * SECOND);
@@ -273,10 +275,10 @@ static void affinity__random_masks__is_kept(void **state)
 	}
 	for (unsigned i = 0; i < 300; i++) { /* sim's own check: each turn is on a core that is allowed */
 		uint64_t mask = 1 + sim_random(63);
-		assert_int_equal(sim_set(sim_vcpus[sim_random(30)], &(struct hilum_schedule){.cores = mask, .weight = 256}), STATUS_OK);
+		assert_int_equal(sim_set(sim_vcpus[sim_random(30)], &(struct hilum_schedule){ .cores = mask, .weight = 256 }), STATUS_OK);
 		sim_run(sim_random(30 * MS));
 	}
-	assert_int_equal(sim_set(sim_vcpus[0], &(struct hilum_schedule){.cores = 1ull << 6, .weight = 256}), STATUS_INVALID);
+	assert_int_equal(sim_set(sim_vcpus[0], &(struct hilum_schedule){ .cores = 1ull << 6, .weight = 256 }), STATUS_INVALID);
 }
 
 /* sim's own check: never two VMs on one core's threads. Nobody starves by it, and an odd one out gives way when it stops. */
@@ -350,7 +352,7 @@ static void random_workloads__any_weights__waiting_is_bounded_by_weights(void **
 		uint64_t bound = 2 * SCHED_SLICE_NS * (40 / 4 + sum / 4 / sim_vcpus[i]->v.weight) + 2 * SCHED_BALANCE_NS;
 		if (sim_vcpus[i]->longest_wait > bound)
 			fail_msg("vCPU %u of weight %u waited %.3f ms, more than %.3f", i, sim_vcpus[i]->v.weight,
-				 (double)sim_vcpus[i]->longest_wait / 1e6, (double)bound / 1e6);
+			         (double)sim_vcpus[i]->longest_wait / 1e6, (double)bound / 1e6);
 		assert_true(sim_vcpus[i]->ran > 0);
 	}
 }

@@ -8,9 +8,9 @@
 /* clang-format on */
 #include "tests/unit/fake_kernel/fake.h"
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define SCHEDULE_AT 0x3000ull
-#define VCPUS	    12u
+#define VCPUS       12u
 
 static hilum_handle_t handle[VCPUS];
 static struct vcpu *vcpu[VCPUS], *order[64];
@@ -39,7 +39,7 @@ static uint64_t step(struct vcpu *v)
 	if (halts[i])
 		v->state = VCPU_HALTED;
 	if (spins[i])
-		exit_handle(v, &(struct vexit){.kind = HILUM_EXIT_PAUSE, .length = 2});
+		exit_handle(v, &(struct vexit){ .kind = HILUM_EXIT_PAUSE, .length = 2 });
 	return 100000;
 }
 
@@ -78,7 +78,7 @@ static int64_t schedule(unsigned i, struct hilum_schedule s)
 
 static void go_to(unsigned i, uint64_t cores)
 {
-	assert_int_equal(schedule(i, (struct hilum_schedule){.cores = cores, .weight = 256}), 0);
+	assert_int_equal(schedule(i, (struct hilum_schedule){ .cores = cores, .weight = 256 }), 0);
 }
 
 static void run_all(unsigned rounds)
@@ -190,7 +190,7 @@ static void dedicated__service_vm_beside_it__stays_and_there_is_no_tick(void **s
 	add(1, service, 0, 2);
 	add(2, make_vm(0), 0, 2);
 	halts[1] = true;
-	const struct hilum_schedule alone = {.cores = 1 << 2, .weight = 1, .flags = HILUM_SCHEDULE_DEDICATED};
+	const struct hilum_schedule alone = { .cores = 1 << 2, .weight = 1, .flags = HILUM_SCHEDULE_DEDICATED };
 	assert_int_equal(schedule(0, alone), HILUM_E_BUSY);
 	go_to(2, 0);
 	assert_int_equal(schedule(0, alone), 0);
@@ -210,7 +210,7 @@ static void dedicated__service_vm_beside_it__stays_and_there_is_no_tick(void **s
 /* Every wish, at any moment, is met where it may be met. */
 static void random_wishes__from_all_cores__none_is_lost(void **state)
 {
-	hilum_handle_t vm[3] = {make_vm(0), make_vm(0), make_vm(0)};
+	hilum_handle_t vm[3] = { make_vm(0), make_vm(0), make_vm(0) };
 
 	(void)state;
 	for (unsigned i = 0; i < VCPUS; i++) {
@@ -220,7 +220,9 @@ static void random_wishes__from_all_cores__none_is_lost(void **state)
 	run_all(4);
 	for (unsigned n = 0; n < 20000; n++) {
 		unsigned i = fake_random() % VCPUS;
-		struct hilum_schedule s = {.cores = fake_random() % 16, .weight = 1 + fake_random() % 1000, .cap = fake_random() % 8 == 0 ? 300 : 0};
+		struct hilum_schedule s = { .cores = fake_random() % 16,
+			                    .weight = 1 + fake_random() % 1000,
+			                    .cap = fake_random() % 8 == 0 ? 300 : 0 };
 		switch (fake_random() % 6) {
 		case 0:
 			assert_int_equal(schedule(i, s), 0);
@@ -252,9 +254,9 @@ static void random_wishes__from_all_cores__none_is_lost(void **state)
 		}
 		for (i = 0; i < VCPUS; i++)
 			if (entered[i] <= before[i])
-				fail_msg("after %u wishes, vCPU %u on core %u: state %u, requests %#x, stopped %u, capped %u, queued %d", n, i,
-					 vcpu[i]->cpu->arch.id, vcpu[i]->state, vcpu[i]->requests, vcpu[i]->stopped, vcpu[i]->capped,
-					 queue_contains(&vcpu[i]->run_node));
+				fail_msg("after %u wishes, vCPU %u on core %u: state %u, requests %#x, stopped %u, capped %u, queued %d", n,
+				         i, vcpu[i]->cpu->arch.id, vcpu[i]->state, vcpu[i]->requests, vcpu[i]->stopped, vcpu[i]->capped,
+				         queue_contains(&vcpu[i]->run_node));
 	}
 }
 

@@ -26,7 +26,7 @@ static bool shared[GUESTS][PAGES];
 static uint64_t now_ns, call_ns;
 static unsigned merged, looked;
 
-struct hilum_host_info control_host = {.memory_bytes = 64ull << 20};
+struct hilum_host_info control_host = { .memory_bytes = 64ull << 20 };
 
 struct guest *guest_at(uint32_t slot)
 {
@@ -94,7 +94,7 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
 static int setup(void **state)
 {
-	static struct config host = {.share_rate = 1000};
+	static struct config host = { .share_rate = 1000 };
 
 	(void)state;
 	for (uint32_t slot = 0; slot < 4; slot++) {
@@ -108,8 +108,8 @@ static int setup(void **state)
 	merged = looked = call_ns = 0;
 	share_begin(&host);
 	for (uint32_t slot = 0; slot < GUESTS; slot++) {
-		config[slot] = (struct config_vm){.share = true, .tenant = slot < 2 ? "t" : "u", .memory_bytes = PAGES * 4096};
-		guests[slot] = (struct guest){.config = &config[slot], .made = true, .memory = 200 + slot};
+		config[slot] = (struct config_vm){ .share = true, .tenant = slot < 2 ? "t" : "u", .memory_bytes = PAGES * 4096 };
+		guests[slot] = (struct guest){ .config = &config[slot], .made = true, .memory = 200 + slot };
 		for (unsigned i = 0; i < PAGES; i++)
 			page[slot][i] = i % 2 == 0 ? 1000 + i : 100000 * (slot + 1) + i; /* every other one is in all of them */
 	}
@@ -183,7 +183,7 @@ static void share_slot_changed__a_vm_ends__its_pages_are_not_asked_for(void **st
 	run_for(SECOND);
 	guests[0].made = false;
 	share_slot_changed(0);
-	guests[0] = (struct guest){0}; /* a call with its memory would fail in share() */
+	guests[0] = (struct guest){ 0 }; /* a call with its memory would fail in share() */
 	run_for(20 * SECOND);
 	assert_int_equal(merged, 0);
 }
@@ -193,10 +193,8 @@ static void share_slot_changed__a_vm_ends__its_pages_are_not_asked_for(void **st
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(share_run__clones_of_one_tenant__share_what_is_the_same),
-		CASE(share_run__rate__is_kept),
-		CASE(share_run__calls_that_take_long__others_have_their_turn),
-		CASE(share_run__nobody_shares__sleeps),
+		CASE(share_run__clones_of_one_tenant__share_what_is_the_same),    CASE(share_run__rate__is_kept),
+		CASE(share_run__calls_that_take_long__others_have_their_turn),    CASE(share_run__nobody_shares__sleeps),
 		CASE(share_slot_changed__a_vm_ends__its_pages_are_not_asked_for),
 	};
 

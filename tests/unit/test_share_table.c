@@ -19,13 +19,13 @@ static int setup(void **state)
 {
 	(void)state;
 	memset(entry, 0, sizeof(entry));
-	table = (struct share_table){.entry = entry, .buckets = BUCKETS};
+	table = (struct share_table){ .entry = entry, .buckets = BUCKETS };
 	return 0;
 }
 
 static struct share_place place(uint32_t slot, uint32_t page)
 {
-	return (struct share_place){.slot = slot, .page = page};
+	return (struct share_place){ .slot = slot, .page = page };
 }
 
 static void share_table_meet__twice_the_same__the_second_pass_shares(void **state)

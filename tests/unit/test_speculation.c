@@ -24,7 +24,7 @@ static struct cpu_arch core;
 static const struct hilum_host_health *machine;
 
 #define SKYLAKE_EDX (HILUM_LEAF7_MD_CLEAR | HILUM_LEAF7_IBRS | HILUM_LEAF7_STIBP | HILUM_LEAF7_L1D | HILUM_LEAF7_SSBD)
-#define ICE_LAKE_ARCH                                                                                                                  \
+#define ICE_LAKE_ARCH \
 	(HILUM_ARCH_RDCL_NO | HILUM_ARCH_IBRS_ALL | HILUM_ARCH_SKIP_L1D | HILUM_ARCH_MDS_NO | HILUM_ARCH_TAA_NO | HILUM_ARCH_PSCHANGE_NO)
 
 static const struct {
@@ -33,26 +33,37 @@ static const struct {
 	uint32_t defences;
 	uint64_t guest_bits;
 } cpus[] = {
-	{"Intel without new microcode", {.threads = 2}, HILUM_DEFENCE_RSB, 0},
-	{"Skylake", {.threads = 2, .leaf7_edx = SKYLAKE_EDX},
-	 HILUM_DEFENCE_IBPB | HILUM_DEFENCE_L1D_FLUSH | HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD, 7},
-	{"Cascade Lake", {.leaf7_edx = SKYLAKE_EDX | HILUM_LEAF7_ARCH,
-			  .arch_capabilities = HILUM_ARCH_RDCL_NO | HILUM_ARCH_IBRS_ALL | HILUM_ARCH_SKIP_L1D | HILUM_ARCH_MDS_NO},
-	 HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD, 7},
-	{"Ice Lake", {.leaf7_edx = SKYLAKE_EDX | HILUM_LEAF7_ARCH, .arch_capabilities = ICE_LAKE_ARCH | HILUM_ARCH_FB_CLEAR},
-	 HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD, 7},
-	{"one of Intel's without known defects", {.leaf7_edx = SKYLAKE_EDX | HILUM_LEAF7_ARCH,
-						  .arch_capabilities = ICE_LAKE_ARCH | HILUM_ARCH_PBRSB_NO},
-	 HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_SSBD, 7},
-	{"Zen 2", {.leaf8_ebx = HILUM_LEAF8_IBPB | HILUM_LEAF8_STIBP | HILUM_LEAF8_SSBD},
-	 HILUM_DEFENCE_IBPB | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD, 6},
-	{"Zen 4", {.leaf8_ebx = HILUM_LEAF8_IBPB | HILUM_LEAF8_IBRS | HILUM_LEAF8_STIBP | HILUM_LEAF8_SSBD, .leaf21_eax = HILUM_LEAF21_AUTO_IBRS},
-	 HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_SSBD, 7},
+	{ "Intel without new microcode", { .threads = 2 }, HILUM_DEFENCE_RSB, 0 },
+	{ "Skylake",
+	  { .threads = 2, .leaf7_edx = SKYLAKE_EDX },
+	  HILUM_DEFENCE_IBPB | HILUM_DEFENCE_L1D_FLUSH | HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD,
+	  7 },
+	{ "Cascade Lake",
+	  { .leaf7_edx = SKYLAKE_EDX | HILUM_LEAF7_ARCH,
+	    .arch_capabilities = HILUM_ARCH_RDCL_NO | HILUM_ARCH_IBRS_ALL | HILUM_ARCH_SKIP_L1D | HILUM_ARCH_MDS_NO },
+	  HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD,
+	  7 },
+	{ "Ice Lake",
+	  { .leaf7_edx = SKYLAKE_EDX | HILUM_LEAF7_ARCH, .arch_capabilities = ICE_LAKE_ARCH | HILUM_ARCH_FB_CLEAR },
+	  HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD,
+	  7 },
+	{ "one of Intel's without known defects",
+	  { .leaf7_edx = SKYLAKE_EDX | HILUM_LEAF7_ARCH, .arch_capabilities = ICE_LAKE_ARCH | HILUM_ARCH_PBRSB_NO },
+	  HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_SSBD,
+	  7 },
+	{ "Zen 2",
+	  { .leaf8_ebx = HILUM_LEAF8_IBPB | HILUM_LEAF8_STIBP | HILUM_LEAF8_SSBD },
+	  HILUM_DEFENCE_IBPB | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD,
+	  6 },
+	{ "Zen 4",
+	  { .leaf8_ebx = HILUM_LEAF8_IBPB | HILUM_LEAF8_IBRS | HILUM_LEAF8_STIBP | HILUM_LEAF8_SSBD, .leaf21_eax = HILUM_LEAF21_AUTO_IBRS },
+	  HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB | HILUM_DEFENCE_SSBD,
+	  7 },
 };
 
 struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
 {
-	struct cpuid_regs r = {0};
+	struct cpuid_regs r = { 0 };
 
 	(void)subleaf;
 	r.edx = leaf == 7 ? machine->leaf7_edx : 0;
@@ -78,7 +89,9 @@ static void boot(const struct hilum_host_health *says, bool amd, bool tcg)
 	memset(&core, 0, sizeof(core));
 	fake_self = (struct cpu *)&core;
 	fake_msr = 0;
-	cpu_features = (struct cpu_features){.vendor = amd ? CPU_VENDOR_AMD : CPU_VENDOR_INTEL, .max_leaf = 0x20, .max_ext_leaf = 0x80000021, .tcg = tcg};
+	cpu_features = (struct cpu_features){
+		.vendor = amd ? CPU_VENDOR_AMD : CPU_VENDOR_INTEL, .max_leaf = 0x20, .max_ext_leaf = 0x80000021, .tcg = tcg
+	};
 	speculation_init();
 }
 

@@ -19,12 +19,12 @@ void panic(const char *fmt, ...)
 	longjmp(after_panic, 1);
 }
 
-#define EXPECT_PANIC(statement)                                                                              \
-	do {                                                                                                 \
-		if (!setjmp(after_panic)) {                                                                  \
-			statement;                                                                           \
-			fail_msg("%s: no panic", #statement);                                                \
-		}                                                                                            \
+#define EXPECT_PANIC(statement) \
+	do { \
+		if (!setjmp(after_panic)) { \
+			statement; \
+			fail_msg("%s: no panic", #statement); \
+		} \
 	} while (0)
 
 static struct spinlock low, middle, high;

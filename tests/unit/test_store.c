@@ -193,7 +193,7 @@ static void store_load__damaged__is_refused_or_harmless(void **state)
 
 static void store_load__keys_not_ascending__is_refused(void **state)
 {
-	const struct store_value a = {"a", (const uint8_t *)"1", 1, 1, 0}, b = {"b", (const uint8_t *)"2", 1, 1, 0};
+	const struct store_value a = { "a", (const uint8_t *)"1", 1, 1, 0 }, b = { "b", (const uint8_t *)"2", 1, 1, 0 };
 	uint8_t disk[28];
 
 	(void)state;
@@ -216,7 +216,7 @@ static void store_crc__known_text__known_sum(void **state)
 
 static void store_header_read__each_wrong_bit__is_no_valid_header(void **state)
 {
-	const struct store_header header = {7, 1000, 0x12345678};
+	const struct store_header header = { 7, 1000, 0x12345678 };
 	struct store_header found;
 	uint8_t sector[STORE_SECTOR_BYTES];
 
@@ -231,11 +231,11 @@ static void store_header_read__each_wrong_bit__is_no_valid_header(void **state)
 	}
 	memset(sector, 0, sizeof(sector));
 	assert_int_equal(store_header_read(sector, &found), STORE_HEADER_NONE);
-	store_header_make(&(struct store_header){0, 0, 0}, sector);
+	store_header_make(&(struct store_header){ 0, 0, 0 }, sector);
 	assert_int_equal(store_header_read(sector, &found), STORE_HEADER_DAMAGED);
-	store_header_make(&(struct store_header){UINT64_MAX, 0, 0}, sector);
+	store_header_make(&(struct store_header){ UINT64_MAX, 0, 0 }, sector);
 	assert_int_equal(store_header_read(sector, &found), STORE_HEADER_DAMAGED);
-	store_header_make(&(struct store_header){1, STORE_BYTES + 1, 0}, sector);
+	store_header_make(&(struct store_header){ 1, STORE_BYTES + 1, 0 }, sector);
 	assert_int_equal(store_header_read(sector, &found), STORE_HEADER_DAMAGED);
 }
 

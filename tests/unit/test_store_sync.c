@@ -15,11 +15,11 @@
 #include "drivers-vm/control/store/store_sync.h"
 #include "drivers-vm/runtime/service.h"
 
-#define SECTOR	    STORE_SECTOR_BYTES
+#define SECTOR      STORE_SECTOR_BYTES
 #define UNFLUSHED   4096u
-#define CUTS	    16u
-#define LOST	    8u /* sectors of which each may be lost or not */
-#define NEVER	    UINT32_MAX
+#define CUTS        16u
+#define LOST        8u /* sectors of which each may be lost or not */
+#define NEVER       UINT32_MAX
 #define GENERATIONS 3000u
 
 enum operation { NONE, READ, WRITE, FLUSH };
@@ -95,7 +95,7 @@ static void drive_flush(void *ctx, void (*done)(bool ok))
 	ask(FLUSH, 0, 0, done);
 }
 
-static struct store_disk disk = {STORE_SECTORS_MIN, NULL, drive_read, drive_write, drive_flush};
+static struct store_disk disk = { STORE_SECTORS_MIN, NULL, drive_read, drive_write, drive_flush };
 
 static void write_sectors(void)
 {
@@ -437,7 +437,7 @@ static void store_open__of_another_version__is_left_alone(void **state)
 
 static void store_open__no_disk_or_a_small_one__works_in_memory(void **state)
 {
-	static struct store_disk small = {STORE_SECTORS_MIN - 1, NULL, drive_read, drive_write, drive_flush};
+	static struct store_disk small = { STORE_SECTORS_MIN - 1, NULL, drive_read, drive_write, drive_flush };
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {

@@ -118,7 +118,7 @@ static void survivor_begin__never_committed__the_older_one_is_found(void **state
 
 static void survivor_add__behind_a_record__all_are_found_in_order(void **state)
 {
-	static const char *const texts[] = {"a", "", "entry of some length", "last"};
+	static const char *const texts[] = { "a", "", "entry of some length", "last" };
 
 	(void)state;
 	assert_false(add("nothing was put yet"));
@@ -132,7 +132,7 @@ static void survivor_add__behind_a_record__all_are_found_in_order(void **state)
 
 static void survivor_add__behind_nothing_at_all__found(void **state)
 {
-	static const char *const texts[] = {"first"};
+	static const char *const texts[] = { "first" };
 
 	(void)state;
 	survivor_begin(SURVIVOR_STORE, 0, 0);
@@ -145,7 +145,7 @@ static void survivor_add__behind_nothing_at_all__found(void **state)
 
 static void survivor_add__ends_in_the_middle_of_one__those_before_are_found(void **state)
 {
-	static const char *const texts[] = {"first"};
+	static const char *const texts[] = { "first" };
 
 	(void)state;
 	put(SURVIVOR_STORE, 0, "base");

@@ -107,7 +107,7 @@ static void survivor_put__each_record__has_a_place_of_its_own(void **state)
 static void survivor_put__largest__fits_and_one_more_does_not(void **state)
 {
 	static const size_t most[SURVIVOR_KINDS] = {
-		[SURVIVOR_HOST] = SURVIVOR_HOST_BYTES, [SURVIVOR_DEVICES] = SURVIVOR_HOST_BYTES, [SURVIVOR_STORE] = STORE_BYTES,
+		[SURVIVOR_HOST] = SURVIVOR_HOST_BYTES,     [SURVIVOR_DEVICES] = SURVIVOR_HOST_BYTES, [SURVIVOR_STORE] = STORE_BYTES,
 		[SURVIVOR_IMAGES] = SURVIVOR_IMAGES_BYTES, [SURVIVOR_VM] = SURVIVOR_VM_BYTES,
 	};
 	uint8_t *large = malloc(STORE_BYTES + 1);

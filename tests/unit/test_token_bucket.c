@@ -43,7 +43,7 @@ static void token_bucket_wait__no_limit__never(void **state)
 
 static void token_bucket_wait__rate__kept_over_time_with_a_burst(void **state)
 {
-	const uint64_t rates[] = {1, 3, 50, 1000, 999999, 125000000};
+	const uint64_t rates[] = { 1, 3, 50, 1000, 999999, 125000000 };
 	struct token_bucket b;
 
 	(void)state;

@@ -20,7 +20,7 @@ static struct toml_error error;
 /* Parses a copy of exactly the given length, so that reading past it is caught. */
 static const struct toml_value *parse_bytes(const char *text, size_t length)
 {
-	struct toml_arena arena = {.base = memory, .bytes = sizeof(memory)};
+	struct toml_arena arena = { .base = memory, .bytes = sizeof(memory) };
 	static char *copy;
 
 	free(copy);
@@ -73,19 +73,18 @@ static void toml_parse__numbers__gives_values_and_types(void **state)
 		const char *text;
 		int64_t value;
 	} integers[] = {
-		{"a=0", 0},
-		{"a=+99", 99},
-		{"a=-17", -17},
-		{"a=1_000", 1000},
-		{"a=0xDead_Beef", 0xDEADBEEF},
-		{"a=0o755", 0755},
-		{"a=0b1101", 13},
-		{"a=-0", 0},
-		{"a=9223372036854775807", INT64_MAX},
-		{"a=-9223372036854775808", INT64_MIN},
+		{ "a=0", 0 },
+		{ "a=+99", 99 },
+		{ "a=-17", -17 },
+		{ "a=1_000", 1000 },
+		{ "a=0xDead_Beef", 0xDEADBEEF },
+		{ "a=0o755", 0755 },
+		{ "a=0b1101", 13 },
+		{ "a=-0", 0 },
+		{ "a=9223372036854775807", INT64_MAX },
+		{ "a=-9223372036854775808", INT64_MIN },
 	};
-	static const char *const floats[] = {"a=1.0", "a=-3.14e+10", "a=626e-34", "a=5E22",
-					     "a=inf", "a=-nan",	     "a=1_0.0_1", "a=0e0"};
+	static const char *const floats[] = { "a=1.0", "a=-3.14e+10", "a=626e-34", "a=5E22", "a=inf", "a=-nan", "a=1_0.0_1", "a=0e0" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(integers) / sizeof(integers[0]); i++) {
@@ -100,8 +99,8 @@ static void toml_parse__numbers__gives_values_and_types(void **state)
 
 static void toml_parse__dates__accepts_the_four_forms(void **state)
 {
-	static const char *const dates[] = {"a=1979-05-27T07:32:00Z", "a=1979-05-27 07:32:00.999-08:00",
-					    "a=1979-05-27T07:32:00.5", "a=2000-02-29", "a=23:59:60"};
+	static const char *const dates[] = { "a=1979-05-27T07:32:00Z", "a=1979-05-27 07:32:00.999-08:00", "a=1979-05-27T07:32:00.5",
+		                             "a=2000-02-29", "a=23:59:60" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++)
@@ -263,7 +262,7 @@ static void toml_parse__any_arena_size__fails_cleanly_or_succeeds(void **state)
 
 	(void)state;
 	for (size_t bytes = 0; bytes < 2048; bytes++) {
-		struct toml_arena arena = {.base = memory, .bytes = bytes};
+		struct toml_arena arena = { .base = memory, .bytes = bytes };
 
 		error.message[0] = '\0';
 		if (toml_parse(text, strlen(text), &arena, &error) == NULL)

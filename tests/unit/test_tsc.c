@@ -81,16 +81,16 @@ uint32_t lapic_timer_count(void)
 	return UINT32_MAX - (uint32_t)((now_ns - lapic_start_ns) * (double)true_lapic_hz / 1e9);
 }
 
-#define LOG_TO_TEXT(name)                                                                                    \
-	void name(const char *fmt, ...)                                                                      \
-	{                                                                                                    \
-		va_list args;                                                                                \
-		size_t n = strlen(log_text);                                                                 \
-                                                                                                             \
-		va_start(args, fmt);                                                                         \
-		vsnprintf(log_text + n, sizeof(log_text) - n, fmt, args);                                    \
-		va_end(args);                                                                                \
-		strncat(log_text, "\n", sizeof(log_text) - strlen(log_text) - 1);                            \
+#define LOG_TO_TEXT(name) \
+	void name(const char *fmt, ...) \
+	{ \
+		va_list args; \
+		size_t n = strlen(log_text); \
+\
+		va_start(args, fmt); \
+		vsnprintf(log_text + n, sizeof(log_text) - n, fmt, args); \
+		va_end(args); \
+		strncat(log_text, "\n", sizeof(log_text) - strlen(log_text) - 1); \
 	}
 
 static void drop(const char *fmt, ...)
@@ -143,7 +143,7 @@ static void expect_within_1000_ppm(uint64_t measured, uint64_t truth)
 
 static void tsc_calibrate__pm_timer_alone__right_to_a_thousandth(void **state)
 {
-	static const uint64_t rates[] = {100000000, 999999999, 2596098765, 5700000000};
+	static const uint64_t rates[] = { 100000000, 999999999, 2596098765, 5700000000 };
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
@@ -192,8 +192,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(tsc_calibrate__pm_timer_alone__right_to_a_thousandth, reset),
-		cmocka_unit_test_setup(tsc_calibrate__interrupted_for_20_ms__measured_again_or_still_right,
-				       reset),
+		cmocka_unit_test_setup(tsc_calibrate__interrupted_for_20_ms__measured_again_or_still_right, reset),
 		cmocka_unit_test_setup(tsc_calibrate__no_clock_runs__refused, reset),
 		cmocka_unit_test_setup(tsc_to_ns__round_trip__within_a_millionth, reset),
 	};

@@ -10,9 +10,9 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-#define TF	  (1ull << 8)
+#define TF        (1ull << 8)
 #define EVENT_BIT 7u
-#define UD	  (EVENT_VALID | EVENT_TYPE_EXCEPTION | 6)
+#define UD        (EVENT_VALID | EVENT_TYPE_EXCEPTION | 6)
 
 static hilum_handle_t vm, handle, other_handle;
 static struct vcpu *v, *other; /* on cores 0, the caller's, and 1 */

@@ -9,13 +9,13 @@
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
-#define VALID	     (1ull << 31)
+#define VALID        (1ull << 31)
 #define EXCEPTION(n) (VALID | 3 << 8 | (n))
 #define ERROR(code)  (1ull << 11 | (uint64_t)(code) << 32)
-#define NMI	     (VALID | 2 << 8 | 2)
+#define NMI          (VALID | 2 << 8 | 2)
 #define INTERRUPT(n) (VALID | (n))
-#define IF	     0x200ull
-#define TF	     0x100ull
+#define IF           0x200ull
+#define TF           0x100ull
 
 static hilum_handle_t vm;
 static struct vcpu *v;
@@ -84,8 +84,7 @@ static void raise__second_exception__as_the_double_fault_table_says(void **state
 			if (doubled)
 				assert_int_equal(next(), EXCEPTION(8) | ERROR(0));
 			else
-				assert_int_equal(next(), EXCEPTION(second) |
-								 (vcpu_vector_has_error(second) ? ERROR(0x22) : 0));
+				assert_int_equal(next(), EXCEPTION(second) | (vcpu_vector_has_error(second) ? ERROR(0x22) : 0));
 		}
 	}
 	assert_int_equal(v->vm->status.crash, 0);
@@ -109,7 +108,7 @@ static void raise__error_code_vectors__are_those_of_the_architecture(void **stat
 	(void)state;
 	for (unsigned vector = 0; vector < 64; vector++) {
 		bool expected = vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 ||
-				vector == 30;
+		                vector == 30;
 		assert_int_equal(vcpu_vector_has_error(vector), expected);
 	}
 }
@@ -217,7 +216,7 @@ static void interrupt__lower_than_one_in_service__waits_without_window(void **st
 
 static void interrupt__several__highest_first(void **state)
 {
-	static const unsigned order[] = {0xE1, 0xC0, 0x91, 0x30};
+	static const unsigned order[] = { 0xE1, 0xC0, 0x91, 0x30 };
 
 	(void)state;
 	v->rflags = IF | 2;
@@ -257,7 +256,7 @@ static void extint__window_opens__vector_is_asked_for(void **state)
 
 static void halt(void)
 {
-	struct vexit x = {.kind = HILUM_EXIT_HALT, .length = 1};
+	struct vexit x = { .kind = HILUM_EXIT_HALT, .length = 1 };
 
 	fake_self->current = v;
 	exit_handle(v, &x);

@@ -323,7 +323,7 @@ static void timer_request(struct vcpu *v, uint64_t ticks)
 {
 	vlapic_mmio_write(&v->apic, 0xF0, 0x1FF);
 	vlapic_mmio_write(&v->apic, 0x320, 0x31); /* one-shot, vector 31h */
-	vlapic_mmio_write(&v->apic, 0x3E0, 0xB); /* divide by 1 */
+	vlapic_mmio_write(&v->apic, 0x3E0, 0xB);  /* divide by 1 */
 	vlapic_mmio_write(&v->apic, 0x380, (uint32_t)ticks);
 }
 

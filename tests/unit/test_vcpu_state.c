@@ -12,7 +12,7 @@
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 #define NOT_CANONICAL 0x0000800000000000ull
-#define OUT_AT	      0x4000ull
+#define OUT_AT        0x4000ull
 
 static hilum_handle_t vm, handle;
 static struct vcpu *v;
@@ -62,13 +62,18 @@ struct row {
 	uint64_t value;
 };
 
-#define FIELD(mask, field, value)                                                                            \
-	{HILUM_STATE_##mask, offsetof(struct hilum_vcpu_state, field), sizeof(s.field), (value)}
-#define XSAVE(at, bytes, value) {HILUM_STATE_FPU, offsetof(struct hilum_vcpu_state, xsave) + (at), bytes, value}
+#define FIELD(mask, field, value) \
+	{ \
+		HILUM_STATE_##mask, offsetof(struct hilum_vcpu_state, field), sizeof(s.field), (value) \
+	}
+#define XSAVE(at, bytes, value) \
+	{ \
+		HILUM_STATE_FPU, offsetof(struct hilum_vcpu_state, xsave) + (at), bytes, value \
+	}
 
 static const struct row refused[] = {
 	FIELD(CR, cr0, 1ull << 32),
-	FIELD(CR, cr0, CR0_PG), /* without PE */
+	FIELD(CR, cr0, CR0_PG),          /* without PE */
 	FIELD(CR, cr0, CR0_PE | CR0_NW), /* without CD */
 	FIELD(CR, cr2, NOT_CANONICAL),
 	FIELD(CR, cr3, 1ull << 40), /* the fake machine has 40 bits */
@@ -261,7 +266,7 @@ static void set__random_states__no_harm(void **state)
 		memset(&s, 0, sizeof(s));
 		vcpu_get_state(v, &s, HILUM_STATE_ALL);
 		assert_int_equal(vcpu_set_state(v, &s, HILUM_STATE_GPR | HILUM_STATE_EVENTS | HILUM_STATE_FPU | HILUM_STATE_APIC),
-				 STATUS_OK);
+		                 STATUS_OK);
 	}
 	assert_true(accepted > 1000);
 }

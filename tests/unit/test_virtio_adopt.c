@@ -16,13 +16,13 @@
 #include "virtio_driver.h"
 #include "drivers-vm/driver/virtio_blk.h"
 
-#define SECTORS	   64u
-#define REQUESTS   4u
-#define JOBS	   4u
-#define BLOCK	   512u
-#define TIMER	   ((unsigned)MODEL_TIMER_DISK)
-#define JOB_BYTES  0x800u /* of guest memory for each: header, status, data */
-#define RAM_KEPT   (DRIVER_DATA + JOBS * JOB_BYTES)
+#define SECTORS   64u
+#define REQUESTS  4u
+#define JOBS      4u
+#define BLOCK     512u
+#define TIMER     ((unsigned)MODEL_TIMER_DISK)
+#define JOB_BYTES 0x800u /* of guest memory for each: header, status, data */
+#define RAM_KEPT  (DRIVER_DATA + JOBS * JOB_BYTES)
 
 /* What a driver VM has of the disk, in memory that outlives it. */
 struct half {
@@ -67,18 +67,20 @@ static void slow_finish(unsigned index)
 
 static void slow_reset(void)
 {
-	static const struct blk_device_ops ops = {.submit = slow_submit};
+	static const struct blk_device_ops ops = { .submit = slow_submit };
 
-	slow.device = (struct blk_device){.ops = &ops, .sectors = SECTORS, .physical_block_bytes = BLOCK, .flushes = true};
+	slow.device = (struct blk_device){ .ops = &ops, .sectors = SECTORS, .physical_block_bytes = BLOCK, .flushes = true };
 	slow.count = 0;
 }
 
-/* ---- A driver VM's start -------------------------------------------------------------------------------------------------------------- */
+/* ---- A driver VM's start --------------------------------------------------------------------------------------------------------------
+ */
 
 static void make(struct half *h)
 {
 	const struct virtio_blk_config config = {
-		.device = &slow.device, .queues = 1, .packed = d.packed, .request = h->request, .requests = REQUESTS};
+		.device = &slow.device, .queues = 1, .packed = d.packed, .request = h->request, .requests = REQUESTS
+	};
 
 	memset(h, 0, sizeof(*h));
 	slow_reset();
@@ -93,7 +95,8 @@ static void adopt(struct half *h, struct half *old)
 	virtio_blk_adopt(&h->disk, &old->disk, old->request);
 }
 
-/* ---- The guest's requests -------------------------------------------------------------------------------------------------------------- */
+/* ---- The guest's requests --------------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t job_gpa(unsigned job)
 {
@@ -104,10 +107,10 @@ static uint64_t job_gpa(unsigned job)
 static int offer(unsigned job)
 {
 	bool reads = job & 1;
-	const struct virtio_blk_header h = {.type = reads ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, .sector = 8 * job};
+	const struct virtio_blk_header h = { .type = reads ? VIRTIO_BLK_T_IN : VIRTIO_BLK_T_OUT, .sector = 8 * job };
 	const uint64_t at = job_gpa(job);
-	const struct driver_part parts[] = {{at, 16, false}, {at + 0x200, 2 * BLOCK, reads}, {at + 0x100, 1, true}};
-	const struct driver_part joined[] = {{at, 16, false}, {at + 0x200, 2 * BLOCK + 1, true}};
+	const struct driver_part parts[] = { { at, 16, false }, { at + 0x200, 2 * BLOCK, reads }, { at + 0x100, 1, true } };
+	const struct driver_part joined[] = { { at, 16, false }, { at + 0x200, 2 * BLOCK + 1, true } };
 
 	memcpy(d.ram + at, &h, sizeof(h));
 	memset(d.ram + at + 0x100, 0xEE, 0x700);
@@ -149,7 +152,7 @@ static void finish(struct half *h)
 /* The guest finds each of the buffers that it offered once. */
 static void take_all(const int *ids, unsigned count)
 {
-	bool seen[DRIVER_SIZE] = {false};
+	bool seen[DRIVER_SIZE] = { false };
 	uint32_t bytes;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -163,7 +166,8 @@ static void take_all(const int *ids, unsigned count)
 		assert_true(seen[ids[i]]);
 }
 
-/* ---- Tests ---------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void warm_up(unsigned times)
 {
@@ -196,7 +200,7 @@ static void tear_down(void)
 /* All that a stopped driver VM leaves. */
 static unsigned stop_in(struct half *h, void (*act)(void))
 {
-	const struct stop_region regions[] = {{h, sizeof(*h)}, {slow.medium, sizeof(slow.medium)}, {d.ram, RAM_KEPT}};
+	const struct stop_region regions[] = { { h, sizeof(*h) }, { slow.medium, sizeof(slow.medium) }, { d.ram, RAM_KEPT } };
 
 	return stop_everywhere(regions, 3, act);
 }
@@ -287,10 +291,10 @@ static void spoil(uint32_t *seed)
 {
 	struct virtio_blk_request *r = &half[0].request[*seed >> 20 & 3];
 	const struct stop_region regions[] = {
-		{&half[0].disk.device.queue[0], offsetof(struct virtqueue, given_bytes)},
-		{r, offsetof(struct virtio_blk_request, segment) + 4 * sizeof(r->segment[0])},
-		{&half[0].disk.device, offsetof(struct virtio_pci, queue)},
-		{&half[0], sizeof(half[0])},
+		{ &half[0].disk.device.queue[0], offsetof(struct virtqueue, given_bytes) },
+		{ r, offsetof(struct virtio_blk_request, segment) + 4 * sizeof(r->segment[0]) },
+		{ &half[0].disk.device, offsetof(struct virtio_pci, queue) },
+		{ &half[0], sizeof(half[0]) },
 	};
 	const struct stop_region *region = &regions[*seed >> 28 & 3];
 

@@ -36,9 +36,8 @@ static int tear_down(void **state)
 /* Tells of `count` pages from `page` on, in a buffer of `bytes` bytes. */
 static bool tell(unsigned queue, uint32_t page, uint32_t count, uint32_t bytes)
 {
-	const struct driver_part parts[] = {
-		{DRIVER_DATA, bytes / 2 / 4 * 4, false},
-		{DRIVER_DATA + bytes / 2 / 4 * 4, bytes - bytes / 2 / 4 * 4, false}};
+	const struct driver_part parts[] = { { DRIVER_DATA, bytes / 2 / 4 * 4, false },
+		                             { DRIVER_DATA + bytes / 2 / 4 * 4, bytes - bytes / 2 / 4 * 4, false } };
 	uint32_t written;
 
 	for (uint32_t i = 0; i < count; i++, page++)
@@ -195,13 +194,13 @@ static void inflate__count_not_sure__stays(void **state)
 /* A report of one range, on either of the numbers that the queue may have; memory that the guest wants to be read is not reported. */
 static void report__free_memory__goes_to_the_host(void **state)
 {
-	static const unsigned queues[] = {VIRTIO_BALLOON_REPORT, VIRTIO_BALLOON_REPORT_BY_SPEC};
+	static const unsigned queues[] = { VIRTIO_BALLOON_REPORT, VIRTIO_BALLOON_REPORT_BY_SPEC };
 	uint32_t written;
 
 	(void)state;
 	d.fake.host.discard = discard;
 	for (unsigned i = 0; i < 2; i++) {
-		const struct driver_part parts[] = {{DRIVER_DATA, 64, false}, {DRIVER_DATA + 4096, 8192, true}};
+		const struct driver_part parts[] = { { DRIVER_DATA, 64, false }, { DRIVER_DATA + 4096, 8192, true } };
 		discarded.count = 0;
 		driver_offer(&d, queues[i], parts, 2);
 		driver_kick(&d, queues[i]);
@@ -212,7 +211,7 @@ static void report__free_memory__goes_to_the_host(void **state)
 		assert_int_equal(written, 0);
 	}
 	d.fake.host.discard = NULL;
-	driver_offer(&d, VIRTIO_BALLOON_REPORT, &(struct driver_part){DRIVER_DATA, 4096, true}, 1);
+	driver_offer(&d, VIRTIO_BALLOON_REPORT, &(struct driver_part){ DRIVER_DATA, 4096, true }, 1);
 	driver_kick(&d, VIRTIO_BALLOON_REPORT);
 	assert_true(driver_take(&d, VIRTIO_BALLOON_REPORT, &written) >= 0);
 }
@@ -224,7 +223,7 @@ static void report__not_of_the_guest__device_needs_reset(void **state)
 	(void)state;
 	d.fake.host.discard = discard;
 	discarded.count = 0;
-	driver_offer(&d, VIRTIO_BALLOON_REPORT, &(struct driver_part){DRIVER_RAM_BYTES - 4096, 8192, true}, 1);
+	driver_offer(&d, VIRTIO_BALLOON_REPORT, &(struct driver_part){ DRIVER_RAM_BYTES - 4096, 8192, true }, 1);
 	driver_kick(&d, VIRTIO_BALLOON_REPORT);
 	assert_true(driver_take(&d, VIRTIO_BALLOON_REPORT, &written) < 0);
 	assert_true(driver_status(&d) & VIRTIO_STATUS_NEEDS_RESET);

@@ -15,14 +15,13 @@
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/virtio_blk.h"
 
-#define SECTORS	 64u
-#define HEADER	 DRIVER_DATA
-#define STATUS	 (DRIVER_DATA + 0x100)
-#define BUFFER	 (DRIVER_DATA + 0x1000)
-#define TIMER	 ((unsigned)MODEL_TIMER_DISK)
+#define SECTORS  64u
+#define HEADER   DRIVER_DATA
+#define STATUS   (DRIVER_DATA + 0x100)
+#define BUFFER   (DRIVER_DATA + 0x1000)
+#define TIMER    ((unsigned)MODEL_TIMER_DISK)
 #define REQUESTS 4u
-#define FEATURES                                                                                             \
-	(VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES)
+#define FEATURES (VIRTIO_BLK_F_FLUSH | VIRTIO_BLK_F_SEG_MAX | VIRTIO_BLK_F_DISCARD | VIRTIO_BLK_F_WRITE_ZEROES)
 
 /* A device that keeps requests until the test lets it finish one. */
 struct slow {
@@ -76,7 +75,7 @@ static int set_up_ram(bool packed)
 	for (unsigned i = 0; i < SECTORS * 512; i++)
 		medium[i] = (uint8_t)(i / 512 + 1);
 	blk_ram_init(&ram_disk, medium, SECTORS * 512 + 17, false);
-	make(&ram_disk.device, packed, (struct virtio_blk_config){.serial = "abc"});
+	make(&ram_disk.device, packed, (struct virtio_blk_config){ .serial = "abc" });
 	driver_start(&d, FEATURES);
 	return 0;
 }
@@ -95,13 +94,12 @@ static int set_up_packed(void **state)
 
 static int set_up_slow(void **state)
 {
-	static const struct blk_device_ops ops = {.submit = slow_submit};
+	static const struct blk_device_ops ops = { .submit = slow_submit };
 
 	(void)state;
 	medium = NULL;
-	slow = (struct slow){
-		.device = {.ops = &ops, .sectors = SECTORS, .physical_block_bytes = 512, .flushes = true}};
-	make(&slow.device, false, (struct virtio_blk_config){0});
+	slow = (struct slow){ .device = { .ops = &ops, .sectors = SECTORS, .physical_block_bytes = 512, .flushes = true } };
+	make(&slow.device, false, (struct virtio_blk_config){ 0 });
 	driver_start(&d, VIRTIO_BLK_F_FLUSH);
 	return 0;
 }
@@ -116,7 +114,7 @@ static int tear_down(void **state)
 
 static void header(uint32_t type, uint64_t sector)
 {
-	const struct virtio_blk_header h = {.type = type, .sector = sector};
+	const struct virtio_blk_header h = { .type = type, .sector = sector };
 
 	memcpy(d.ram + HEADER, &h, sizeof(h));
 	d.ram[STATUS] = 0xEE;
@@ -125,9 +123,8 @@ static void header(uint32_t type, uint64_t sector)
 /* One request with `bytes` of data in one part, and its status. */
 static uint8_t request(uint32_t type, uint64_t sector, uint32_t bytes, bool to_guest)
 {
-	const struct driver_part parts[] = {
-		{HEADER, 16, false}, {BUFFER, bytes, to_guest}, {STATUS, 1, true}};
-	const struct driver_part none[] = {parts[0], parts[2]};
+	const struct driver_part parts[] = { { HEADER, 16, false }, { BUFFER, bytes, to_guest }, { STATUS, 1, true } };
+	const struct driver_part none[] = { parts[0], parts[2] };
 	uint32_t written;
 	int id;
 
@@ -142,7 +139,7 @@ static uint8_t request(uint32_t type, uint64_t sector, uint32_t bytes, bool to_g
 
 static uint8_t range(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags)
 {
-	const struct virtio_blk_range r = {sector, sectors, flags};
+	const struct virtio_blk_range r = { sector, sectors, flags };
 
 	memcpy(d.ram + BUFFER, &r, sizeof(r));
 	return request(type, 0, sizeof(r), false);
@@ -155,8 +152,7 @@ static void config__read__size_and_limits(void **state)
 	(void)state;
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_CAPACITY, 4), SECTORS);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_CAPACITY + 4, 4), 0);
-	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_SEG_MAX, 4),
-			 VIRTIO_BLK_SEGMENTS);
+	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_SEG_MAX, 4), VIRTIO_BLK_SEGMENTS);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_PHYSICAL_BLOCK_EXP, 1), 3);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_NUM_QUEUES, 2), 1);
 	assert_int_equal(driver_get(&d, VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_BLK_MAX_DISCARD_SEG, 4), 1);
@@ -182,11 +178,11 @@ static void request__read_and_write__data_as_it_is(void **state)
 
 static void request__header_data_and_status_cut_anywhere__same(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 7, false},
-					    {HEADER + 7, 9, false},
-					    {BUFFER, 100, true},
-					    {BUFFER + 100, 400, true},
-					    {BUFFER + 500, 13, true}};
+	const struct driver_part parts[] = { { HEADER, 7, false },
+		                             { HEADER + 7, 9, false },
+		                             { BUFFER, 100, true },
+		                             { BUFFER + 100, 400, true },
+		                             { BUFFER + 500, 13, true } };
 	uint32_t written;
 
 	(void)state;
@@ -201,7 +197,7 @@ static void request__header_data_and_status_cut_anywhere__same(void **state)
 
 static void request__data_of_a_write_behind_the_header_in_one_part__written(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 16 + 512, false}, {BUFFER, 1, true}};
+	const struct driver_part parts[] = { { HEADER, 16 + 512, false }, { BUFFER, 1, true } };
 	uint32_t written;
 
 	(void)state;
@@ -260,8 +256,7 @@ static void request__outside_of_the_disk_or_no_whole_sectors__error(void **state
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 0, false), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(VIRTIO_BLK_T_GET_ID, 0, 19, true), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, SECTORS - 1, 2, 0), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, VIRTIO_BLK_RANGE_SECTORS + 1, 0),
-			 VIRTIO_BLK_S_IOERR);
+	assert_int_equal(range(VIRTIO_BLK_T_WRITE_ZEROES, 0, VIRTIO_BLK_RANGE_SECTORS + 1, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(medium[0], 1);
 	assert_int_equal(driver_status(&d), 0x0F);
 }
@@ -269,20 +264,19 @@ static void request__outside_of_the_disk_or_no_whole_sectors__error(void **state
 static void slice__much_data_in_few_requests__rest_after_the_others(void **state)
 {
 	const uint32_t half = 512 * (VIRTIO_BLK_SLICE_BYTES / 512 / 2);
-	struct driver_part parts[12] = {{HEADER, 16, false}};
+	struct driver_part parts[12] = { { HEADER, 16, false } };
 	uint32_t written;
 
 	(void)state;
 	tear_down(state);
 	medium = calloc(1, half);
 	blk_ram_init(&ram_disk, medium, half, false);
-	make(&ram_disk.device, false, (struct virtio_blk_config){0});
+	make(&ram_disk.device, false, (struct virtio_blk_config){ 0 });
 	driver_start(&d, 0);
 	header(VIRTIO_BLK_T_IN, 0);
-	for (unsigned i = 1; i <= 2;
-	     i++) /* the same memory twice: a disk of half a slice is more than the guest has */
-		parts[i] = (struct driver_part){BUFFER, half / 2, true};
-	parts[3] = (struct driver_part){STATUS, 1, true};
+	for (unsigned i = 1; i <= 2; i++) /* the same memory twice: a disk of half a slice is more than the guest has */
+		parts[i] = (struct driver_part){ BUFFER, half / 2, true };
+	parts[3] = (struct driver_part){ STATUS, 1, true };
 	for (unsigned i = 0; i < 3; i++)
 		driver_offer(&d, 0, parts, 4);
 	driver_kick(&d, 0);
@@ -298,15 +292,15 @@ static void slice__much_data_in_few_requests__rest_after_the_others(void **state
 static void request__more_than_segments_of_the_largest_size__error(void **state)
 {
 	const uint64_t bytes = (uint64_t)VIRTIO_BLK_SEGMENTS * VIRTIO_BLK_SEGMENT_BYTES + 512;
-	struct driver_part parts[DRIVER_SIZE] = {{HEADER, 16, false}};
+	struct driver_part parts[DRIVER_SIZE] = { { HEADER, 16, false } };
 	uint32_t written;
 
 	(void)state;
 	((struct blk_device *)&ram_disk)->sectors = bytes; /* of which nothing is touched */
 	for (unsigned i = 1; i < 14; i++)
-		parts[i] = (struct driver_part){BUFFER, (uint32_t)(bytes / 13 / 512 * 512), true};
-	parts[14] = (struct driver_part){BUFFER, (uint32_t)(bytes % (bytes / 13 / 512 * 512) + 512), true};
-	parts[15] = (struct driver_part){STATUS, 1, true};
+		parts[i] = (struct driver_part){ BUFFER, (uint32_t)(bytes / 13 / 512 * 512), true };
+	parts[14] = (struct driver_part){ BUFFER, (uint32_t)(bytes % (bytes / 13 / 512 * 512) + 512), true };
+	parts[15] = (struct driver_part){ STATUS, 1, true };
 	header(VIRTIO_BLK_T_IN, 0);
 	driver_offer(&d, 0, parts, DRIVER_SIZE);
 	driver_kick(&d, 0);
@@ -326,7 +320,7 @@ static void request__unknown_kind_or_flag__unsupported(void **state)
 
 static void request__header_too_short__error(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 15, false}, {STATUS, 1, true}};
+	const struct driver_part parts[] = { { HEADER, 15, false }, { STATUS, 1, true } };
 	uint32_t written;
 
 	(void)state;
@@ -339,7 +333,7 @@ static void request__header_too_short__error(void **state)
 
 static void request__no_place_for_the_status__device_needs_reset(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 16, false}};
+	const struct driver_part parts[] = { { HEADER, 16, false } };
 
 	(void)state;
 	header(VIRTIO_BLK_T_FLUSH, 0);
@@ -357,7 +351,7 @@ static void request__write_to_a_read_only_disk__error(void **state)
 	tear_down(state);
 	medium = calloc(1, 512);
 	blk_ram_init(&ram_disk, medium, 512, true);
-	make(&ram_disk.device, false, (struct virtio_blk_config){0});
+	make(&ram_disk.device, false, (struct virtio_blk_config){ 0 });
 	driver_start(&d, VIRTIO_BLK_F_RO);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 512, false), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(range(VIRTIO_BLK_T_DISCARD, 0, 1, 0), VIRTIO_BLK_S_UNSUPP);
@@ -368,7 +362,7 @@ static void request__write_to_a_read_only_disk__error(void **state)
 
 static void limits__more_requests_than_allowed__rest_waits_for_its_time(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 16, false}, {BUFFER, 512, true}, {STATUS, 1, true}};
+	const struct driver_part parts[] = { { HEADER, 16, false }, { BUFFER, 512, true }, { STATUS, 1, true } };
 	uint32_t written;
 	unsigned done = 0;
 
@@ -376,7 +370,7 @@ static void limits__more_requests_than_allowed__rest_waits_for_its_time(void **s
 	tear_down(state);
 	medium = calloc(1, 512);
 	blk_ram_init(&ram_disk, medium, 512, false);
-	make(&ram_disk.device, false, (struct virtio_blk_config){.operations_per_second = 10, .requests = 2});
+	make(&ram_disk.device, false, (struct virtio_blk_config){ .operations_per_second = 10, .requests = 2 });
 	driver_start(&d, 0);
 	header(VIRTIO_BLK_T_IN, 0);
 	for (unsigned i = 0; i < 5; i++)
@@ -402,7 +396,7 @@ static void limits__more_requests_than_allowed__rest_waits_for_its_time(void **s
 
 static void offer_reads(unsigned count)
 {
-	const struct driver_part parts[] = {{HEADER, 16, false}, {BUFFER, 512, true}, {STATUS, 1, true}};
+	const struct driver_part parts[] = { { HEADER, 16, false }, { BUFFER, 512, true }, { STATUS, 1, true } };
 
 	header(VIRTIO_BLK_T_IN, 3);
 	for (unsigned i = 0; i < count; i++)
@@ -460,7 +454,7 @@ static void reset__requests_under_way__over_only_when_they_are(void **state)
 
 static void write__driver_that_knows_no_flush__done_when_it_is_on_the_medium(void **state)
 {
-	const struct driver_part parts[] = {{HEADER, 16, false}, {BUFFER, 512, false}, {STATUS, 1, true}};
+	const struct driver_part parts[] = { { HEADER, 16, false }, { BUFFER, 512, false }, { STATUS, 1, true } };
 	uint32_t written;
 
 	(void)state;
@@ -477,10 +471,10 @@ static void write__driver_that_knows_no_flush__done_when_it_is_on_the_medium(voi
 	assert_false(virtio_blk_is_busy(&disk));
 }
 
-#define BOTH(name)                                                                                           \
-	{#name "/split", name, set_up_split, tear_down, NULL},                                               \
-	{                                                                                                    \
-#name "/packed", name, set_up_packed, tear_down, NULL                                        \
+#define BOTH(name) \
+	{ #name "/split", name, set_up_split, tear_down, NULL }, \
+	{ \
+#name "/packed", name, set_up_packed, tear_down, NULL \
 	}
 #define SLOW(name) cmocka_unit_test_setup_teardown(name, set_up_slow, tear_down)
 

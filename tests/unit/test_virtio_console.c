@@ -12,14 +12,14 @@
 #include "model_fake.h"
 #include "drivers-vm/driver/virtio_console.h"
 
-#define DEVICE	  1u
-#define TIMER	  ((unsigned)MODEL_TIMER_CONSOLE)
+#define DEVICE    1u
+#define TIMER     ((unsigned)MODEL_TIMER_CONSOLE)
 #define RAM_BYTES 0x40000u
-#define SIZE	  8u
-#define RING(q)	  (0x1000u * ((q) + 1)) /* descriptors; available ring at + 0x400, used ring at + 0x800 */
-#define DATA	  0x10000u
-#define MEMORY	  PLATFORM_PCI_MMIO_BASE
-#define NOTIFY	  PLATFORM_PCI_IO_BASE
+#define SIZE      8u
+#define RING(q)   (0x1000u * ((q) + 1)) /* descriptors; available ring at + 0x400, used ring at + 0x800 */
+#define DATA      0x10000u
+#define MEMORY    PLATFORM_PCI_MMIO_BASE
+#define NOTIFY    PLATFORM_PCI_IO_BASE
 
 static struct fake_model fake;
 static struct pci_host bus;
@@ -146,7 +146,7 @@ static void ram16_set(unsigned at, uint16_t value)
 
 static void offer(unsigned queue, uint16_t index, uint64_t addr, uint32_t len, uint16_t flags)
 {
-	struct virtq_desc desc = {.addr = addr, .len = len, .flags = flags};
+	struct virtq_desc desc = { .addr = addr, .len = len, .flags = flags };
 	uint16_t next = ram16(RING(queue) + 0x402);
 
 	memcpy(ram + RING(queue) + 16 * index, &desc, 16);
@@ -194,14 +194,12 @@ static void capabilities__walked_as_a_driver_does__all_five_in_their_bars(void *
 			continue;
 		found |= 1u << type;
 		assert_int_equal(config(at + VIRTIO_PCI_CAP_LENGTH_AT, 1),
-				 type == VIRTIO_PCI_CAP_NOTIFY || type == VIRTIO_PCI_CAP_PCI ? 20 : 16);
-		assert_true(config(at + VIRTIO_PCI_CAP_OFFSET_AT, 4) +
-				    config(at + VIRTIO_PCI_CAP_SIZE_AT, 4) <=
-			    console.device.function.bar[bar].bytes);
+		                 type == VIRTIO_PCI_CAP_NOTIFY || type == VIRTIO_PCI_CAP_PCI ? 20 : 16);
+		assert_true(config(at + VIRTIO_PCI_CAP_OFFSET_AT, 4) + config(at + VIRTIO_PCI_CAP_SIZE_AT, 4) <=
+		            console.device.function.bar[bar].bytes);
 		if (type == VIRTIO_PCI_CAP_NOTIFY) {
 			assert_int_equal(config(PCI_BAR0 + 4 * bar, 4), NOTIFY | PCI_BAR_IO);
-			assert_int_equal(config(at + VIRTIO_PCI_CAP_MULTIPLIER, 4),
-					 VIRTIO_PCI_NOTIFY_MULTIPLIER);
+			assert_int_equal(config(at + VIRTIO_PCI_CAP_MULTIPLIER, 4), VIRTIO_PCI_NOTIFY_MULTIPLIER);
 		}
 	}
 	assert_int_equal(found, 0x3E);
@@ -306,8 +304,8 @@ static void status__features_with_version_1__accepted(void **state)
 {
 	(void)state;
 	negotiate(VIRTIO_F_VERSION_1);
-	assert_int_equal(device_features(), VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC |
-						    VIRTIO_CONSOLE_F_SIZE | VIRTIO_CONSOLE_F_EMERG_WRITE);
+	assert_int_equal(device_features(), VIRTIO_F_VERSION_1 | VIRTIO_F_EVENT_IDX | VIRTIO_F_INDIRECT_DESC | VIRTIO_CONSOLE_F_SIZE |
+	                                            VIRTIO_CONSOLE_F_EMERG_WRITE);
 	assert_true(status() & VIRTIO_STATUS_FEATURES_OK);
 	set(VIRTIO_COMMON_DRIVER_FEATURE, 4, 0);
 	assert_int_equal(get(VIRTIO_COMMON_DRIVER_FEATURE, 4), 1);

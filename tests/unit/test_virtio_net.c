@@ -14,12 +14,12 @@
 #include "virtio_driver.h"
 #include "drivers-vm/driver/virtio_net.h"
 
-#define HEADER	 12u
-#define SEND	 DRIVER_DATA
-#define RECEIVE	 (DRIVER_DATA + 0x80000)
-#define FRAMES	 4u
-#define PAIRS	 2u
-#define TIMER	 ((unsigned)MODEL_TIMER_NIC)
+#define HEADER   12u
+#define SEND     DRIVER_DATA
+#define RECEIVE  (DRIVER_DATA + 0x80000)
+#define FRAMES   4u
+#define PAIRS    2u
+#define TIMER    ((unsigned)MODEL_TIMER_NIC)
 #define OFFLOADS VIRTIO_NET_F_OFFLOADS
 
 /* A port that keeps what it gets until the test releases it, as a host's card does. */
@@ -74,10 +74,10 @@ static void make(unsigned i, bool packed, uint64_t rate)
 
 static int set_up(bool packed)
 {
-	static const struct net_port_ops ops = {.receive = keep, .poll = poll};
+	static const struct net_port_ops ops = { .receive = keep, .poll = poll };
 
 	memset(&sw, 0, sizeof(sw));
-	keeper = (struct keeper){.port = {.ops = &ops, .can = 7, .policy = {.bridge = 1, .uplink = true}}};
+	keeper = (struct keeper){ .port = { .ops = &ops, .can = 7, .policy = { .bridge = 1, .uplink = true } } };
 	net_switch_add(&sw, &keeper.port);
 	make(0, packed, 0);
 	make(1, packed, 0);
@@ -122,7 +122,7 @@ static void frame_make(unsigned from, unsigned to, uint32_t bytes)
 
 static void send(unsigned from, uint32_t bytes)
 {
-	const struct driver_part parts[] = {{SEND, HEADER, false}, {SEND + HEADER, bytes, false}};
+	const struct driver_part parts[] = { { SEND, HEADER, false }, { SEND + HEADER, bytes, false } };
 
 	driver_offer(&d[from], 1, parts, 2);
 	driver_kick(&d[from], 1);
@@ -131,7 +131,7 @@ static void send(unsigned from, uint32_t bytes)
 static void offer_receive(unsigned card, unsigned count, uint32_t bytes)
 {
 	for (unsigned i = 0; i < count; i++) {
-		const struct driver_part part = {RECEIVE + i * 0x2000, bytes, true};
+		const struct driver_part part = { RECEIVE + i * 0x2000, bytes, true };
 		driver_offer(&d[card], 0, &part, 1);
 	}
 }
@@ -167,7 +167,7 @@ static void transmit__cut_into_many_parts__one_frame(void **state)
 	frame_make(0, 1, bytes);
 	for (unsigned i = 0; i < DRIVER_SIZE; i++) {
 		uint32_t count = i + 1 < DRIVER_SIZE ? 1 + i * 5 : HEADER + bytes - at;
-		part[i] = (struct driver_part){SEND + at, count, false};
+		part[i] = (struct driver_part){ SEND + at, count, false };
 		at += count;
 	}
 	driver_offer(&d[0], 1, part, DRIVER_SIZE);
@@ -189,8 +189,7 @@ static void receive__larger_than_a_buffer__spread_over_several(void **state)
 		unsigned skip = i == 0 ? HEADER : 0;
 		assert_true(driver_take(&d[1], 0, &written) >= 0);
 		assert_int_equal(written, i < 3 ? 256 : HEADER + 1000 - 3 * 256);
-		assert_memory_equal(d[1].ram + RECEIVE + i * 0x2000 + skip, d[0].ram + SEND + HEADER + at,
-				    written - skip);
+		assert_memory_equal(d[1].ram + RECEIVE + i * 0x2000 + skip, d[0].ram + SEND + HEADER + at, written - skip);
 		at += written - skip;
 	}
 	assert_int_equal(d[1].ram[RECEIVE + VIRTIO_NET_HEADER_BUFFERS], 4);
@@ -233,8 +232,7 @@ static void receive__driver_without_mergeable_buffers__whole_or_not_at_all(void 
 
 static void transmit__work_left_undone__passed_to_who_can(void **state)
 {
-	struct virtio_net_header h = {
-		.flags = 1, .csum_start = 34, .csum_offset = 16, .gso_type = 1, .gso_bytes = 1000};
+	struct virtio_net_header h = { .flags = 1, .csum_start = 34, .csum_offset = 16, .gso_type = 1, .gso_bytes = 1000 };
 	struct virtio_net_header got;
 	uint32_t written;
 	uint8_t *ip = d[0].ram + SEND + HEADER + 14;
@@ -271,8 +269,8 @@ static void transmit__work_left_undone__passed_to_who_can(void **state)
 
 static void transmit__no_frames__given_back_and_counted(void **state)
 {
-	const struct driver_part tiny = {SEND, HEADER - 1, false}, huge = {SEND, HEADER + 1600, false};
-	const struct driver_part none = {SEND, 64, true};
+	const struct driver_part tiny = { SEND, HEADER - 1, false }, huge = { SEND, HEADER + 1600, false };
+	const struct driver_part none = { SEND, 64, true };
 	uint32_t written;
 
 	(void)state;
@@ -294,7 +292,7 @@ static void transmit__no_frames__given_back_and_counted(void **state)
 
 static void receive__broken_ring__that_card_only(void **state)
 {
-	const struct driver_part wrong = {DRIVER_RAM_BYTES - 1, 2, true};
+	const struct driver_part wrong = { DRIVER_RAM_BYTES - 1, 2, true };
 	uint32_t written;
 
 	(void)state;
@@ -358,7 +356,7 @@ static void reset__frames_kept_by_a_port__over_only_when_released(void **state)
 
 static uint8_t control(uint8_t class, uint8_t command, uint16_t pairs, uint32_t bytes)
 {
-	const struct driver_part parts[] = {{SEND, bytes, false}, {SEND + 16, 1, true}};
+	const struct driver_part parts[] = { { SEND, bytes, false }, { SEND + 16, 1, true } };
 	uint32_t written;
 
 	d[1].ram[SEND] = class;
@@ -388,7 +386,7 @@ static void control__queue_pairs__as_many_as_there_are(void **state)
 
 static void receive__two_pairs__flows_spread_and_stay(void **state)
 {
-	unsigned got[2] = {0, 0};
+	unsigned got[2] = { 0, 0 };
 	uint32_t written;
 
 	(void)state;
@@ -397,7 +395,7 @@ static void receive__two_pairs__flows_spread_and_stay(void **state)
 		int queue = -1;
 		for (unsigned round = 0; round < 2; round++) {
 			for (unsigned q = 0; q < 2; q++) {
-				const struct driver_part part = {RECEIVE, 2000, true};
+				const struct driver_part part = { RECEIVE, 2000, true };
 				driver_offer(&d[1], 2 * q, &part, 1);
 			}
 			frame_make(0, 1, 100);
@@ -478,7 +476,7 @@ static void transmit__many_frames_or_bytes__told_of_at_once(void **state)
 {
 	static const struct {
 		uint32_t bytes, frames;
-	} table[] = {{60, DRIVER_SIZE / 4}, {11000, VIRTIO_NET_HOLD_BYTES / 11000 + 1}};
+	} table[] = { { 60, DRIVER_SIZE / 4 }, { 11000, VIRTIO_NET_HOLD_BYTES / 11000 + 1 } };
 
 	(void)state;
 	nic[0].mtu = 11000;
@@ -508,8 +506,7 @@ static void reset__frames_untold__forgotten(void **state)
 static void link__down_and_up__driver_is_told(void **state)
 {
 	(void)state;
-	assert_int_equal(driver_get(&d[0], VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_NET_STATUS, 2),
-			 VIRTIO_NET_S_LINK_UP);
+	assert_int_equal(driver_get(&d[0], VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_NET_STATUS, 2), VIRTIO_NET_S_LINK_UP);
 	virtio_net_set_link(&nic[0], false);
 	virtio_net_set_link(&nic[0], false);
 	assert_int_equal(driver_get(&d[0], VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_NET_STATUS, 2), 0);
@@ -519,10 +516,10 @@ static void link__down_and_up__driver_is_told(void **state)
 	assert_int_equal(d[0].fake.msi_count, 2);
 }
 
-#define BOTH(name)                                                                                           \
-	{#name "/split", name, set_up_split, tear_down, NULL},                                               \
-	{                                                                                                    \
-#name "/packed", name, set_up_packed, tear_down, NULL                                        \
+#define BOTH(name) \
+	{ #name "/split", name, set_up_split, tear_down, NULL }, \
+	{ \
+#name "/packed", name, set_up_packed, tear_down, NULL \
 	}
 
 int main(void)

@@ -17,18 +17,18 @@
 #include "virtio_driver.h"
 #include "drivers-vm/driver/virtio_net.h"
 
-#define FRAMES	  4u
-#define SENT	  3u
-#define BUFFERS	  10u
-#define BUFFER	  300u /* bytes of each for what arrives */
-#define ARRIVING  700u /* so that a frame takes three */
-#define AREA	  0x400u
-#define SEND_AT	  DRIVER_DATA
-#define TAKE_AT	  (DRIVER_DATA + 4 * AREA)
-#define RAM_KEPT  (TAKE_AT + BUFFERS * AREA)
-#define TIMER	  ((unsigned)MODEL_TIMER_NIC)
-#define FEATURES  VIRTIO_NET_F_MRG_RXBUF
-#define NEWS	  9u /* what the last frame is filled with */
+#define FRAMES   4u
+#define SENT     3u
+#define BUFFERS  10u
+#define BUFFER   300u /* bytes of each for what arrives */
+#define ARRIVING 700u /* so that a frame takes three */
+#define AREA     0x400u
+#define SEND_AT  DRIVER_DATA
+#define TAKE_AT  (DRIVER_DATA + 4 * AREA)
+#define RAM_KEPT (TAKE_AT + BUFFERS * AREA)
+#define TIMER    ((unsigned)MODEL_TIMER_NIC)
+#define FEATURES VIRTIO_NET_F_MRG_RXBUF
+#define NEWS     9u /* what the last frame is filled with */
 
 struct half {
 	struct virtio_net nic;
@@ -65,15 +65,20 @@ static void release(unsigned index)
 
 static void make(struct half *h)
 {
-	static const struct net_port_ops ops = {.receive = keep};
+	static const struct net_port_ops ops = { .receive = keep };
 	const struct virtio_net_config config = {
-		.net = &sw, .policy = {.bridge = 1, .mac = {2, 0, 0, 0, 0, 1}}, .pairs = 1, .mtu = 1500, .packed = d.packed,
-		.frame = h->frame, .frames = FRAMES,
+		.net = &sw,
+		.policy = { .bridge = 1, .mac = { 2, 0, 0, 0, 0, 1 } },
+		.pairs = 1,
+		.mtu = 1500,
+		.packed = d.packed,
+		.frame = h->frame,
+		.frames = FRAMES,
 	};
 
 	memset(h, 0, sizeof(*h));
 	memset(&sw, 0, sizeof(sw));
-	wire = (struct wire){.port = {.ops = &ops, .policy = {.bridge = 1, .uplink = true}}};
+	wire = (struct wire){ .port = { .ops = &ops, .policy = { .bridge = 1, .uplink = true } } };
 	pci_host_init(&d.bus);
 	virtio_net_init(&h->nic, &d.fake.host, &config, TIMER);
 	driver_plug(&d, &h->nic.device);
@@ -90,9 +95,9 @@ static void adopt(struct half *h, const struct half *old)
 static void arrive(uint8_t what)
 {
 	static uint8_t bytes[ARRIVING];
-	struct io_segment segment = {bytes, sizeof(bytes)};
-	struct net_frame frame = {.segment = &segment, .segments = 1, .bytes = sizeof(bytes), .references = 1};
-	static const uint8_t head[] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
+	struct io_segment segment = { bytes, sizeof(bytes) };
+	struct net_frame frame = { .segment = &segment, .segments = 1, .bytes = sizeof(bytes), .references = 1 };
+	static const uint8_t head[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0 };
 
 	memset(bytes, what, sizeof(bytes));
 	memcpy(bytes, head, sizeof(head));
@@ -102,9 +107,9 @@ static void arrive(uint8_t what)
 
 static int send(unsigned number)
 {
-	static const uint8_t head[] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0};
+	static const uint8_t head[] = { 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0 };
 	const uint64_t at = SEND_AT + number * AREA;
-	const struct driver_part parts[] = {{at, 12, false}, {at + 12, 200, false}};
+	const struct driver_part parts[] = { { at, 12, false }, { at + 12, 200, false } };
 
 	memset(d.ram + at, 0, AREA);
 	memcpy(d.ram + at + 12, head, sizeof(head));
@@ -164,7 +169,7 @@ static uint8_t take_frame(unsigned first, bool *seen)
 
 static void check_sent(const int *ids)
 {
-	bool seen[DRIVER_SIZE] = {false};
+	bool seen[DRIVER_SIZE] = { false };
 	uint32_t bytes;
 
 	for (unsigned i = 0; i < SENT; i++) {
@@ -180,7 +185,7 @@ static void check_sent(const int *ids)
 
 static void goes_on(const struct half *old, struct half *h, const int *ids, unsigned first)
 {
-	bool seen[DRIVER_SIZE] = {false};
+	bool seen[DRIVER_SIZE] = { false };
 	uint8_t before = 0, now;
 
 	adopt(h, old);
@@ -213,7 +218,7 @@ static void set_up(bool packed, int *ids, unsigned *first)
 		assert_true(driver_take(&d, 1, &bytes) >= 0);
 	}
 	for (unsigned i = 0; i < BUFFERS; i++) {
-		const struct driver_part part = {TAKE_AT + i * AREA, BUFFER, true};
+		const struct driver_part part = { TAKE_AT + i * AREA, BUFFER, true };
 		int id = driver_offer(&d, 0, &part, 1);
 		*first = i == 0 ? (unsigned)id : *first;
 	}
@@ -223,7 +228,7 @@ static void set_up(bool packed, int *ids, unsigned *first)
 
 static void stopped_anywhere(bool packed)
 {
-	struct stop_region kept[2] = {{&half[0], sizeof(half[0])}, {NULL, RAM_KEPT}};
+	struct stop_region kept[2] = { { &half[0], sizeof(half[0]) }, { NULL, RAM_KEPT } };
 	struct driver_queue guest[2];
 	unsigned first;
 	int ids[SENT];
@@ -255,10 +260,10 @@ static void virtio_net_adopt__stopped_after_any_instruction_packed__buffers_come
 static void spoil(uint32_t *seed)
 {
 	const struct stop_region regions[] = {
-		{&half[2].nic.device.queue[*seed >> 20 & 1], offsetof(struct virtqueue, given_bytes)},
-		{&half[2].frame[*seed >> 20 & 3], sizeof(half[2].frame[0])},
-		{&half[2].nic.device, offsetof(struct virtio_pci, queue)},
-		{&half[2], sizeof(half[2])},
+		{ &half[2].nic.device.queue[*seed >> 20 & 1], offsetof(struct virtqueue, given_bytes) },
+		{ &half[2].frame[*seed >> 20 & 3], sizeof(half[2].frame[0]) },
+		{ &half[2].nic.device, offsetof(struct virtio_pci, queue) },
+		{ &half[2], sizeof(half[2]) },
 	};
 	const struct stop_region *region = &regions[*seed >> 28 & 3];
 

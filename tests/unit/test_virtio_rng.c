@@ -62,7 +62,7 @@ static int tear_down(void **state)
 
 static uint32_t ask(uint32_t first, uint32_t second)
 {
-	const struct driver_part parts[] = {{DRIVER_DATA, first, true}, {DRIVER_DATA + first, second, true}};
+	const struct driver_part parts[] = { { DRIVER_DATA, first, true }, { DRIVER_DATA + first, second, true } };
 	uint32_t written;
 
 	driver_offer(&d, 0, parts, second != 0 ? 2 : 1);
@@ -99,7 +99,7 @@ static void fill__source_runs_dry__what_there_was(void **state)
 
 static void fill__buffer_to_be_read__nothing_written(void **state)
 {
-	const struct driver_part part = {DRIVER_DATA, 64, false};
+	const struct driver_part part = { DRIVER_DATA, 64, false };
 	uint32_t written;
 
 	(void)state;
@@ -110,10 +110,10 @@ static void fill__buffer_to_be_read__nothing_written(void **state)
 	assert_int_equal(d.ram[DRIVER_DATA], 0);
 }
 
-#define BOTH(name)                                                                                           \
-	{#name "/split", name, set_up_split, tear_down, NULL},                                               \
-	{                                                                                                    \
-#name "/packed", name, set_up_packed, tear_down, NULL                                        \
+#define BOTH(name) \
+	{ #name "/split", name, set_up_split, tear_down, NULL }, \
+	{ \
+#name "/packed", name, set_up_packed, tear_down, NULL \
 	}
 
 int main(void)

@@ -13,18 +13,18 @@
 #include <cmocka.h>
 
 #define RAM_BYTES 0x10000u
-#define SIZE	  8u
-#define DESC	  0x1000u
-#define AVAIL	  0x2000u
-#define USED	  0x3000u
-#define TABLE	  0x4002u /* indirect tables need no alignment */
-#define DATA	  0x8000u
+#define SIZE      8u
+#define DESC      0x1000u
+#define AVAIL     0x2000u
+#define USED      0x3000u
+#define TABLE     0x4002u /* indirect tables need no alignment */
+#define DATA      0x8000u
 
 static uint8_t *ram; /* exactly RAM_BYTES, so that the sanitizer sees each byte beyond */
 static struct model_host host;
 static struct virtqueue queue;
 static struct io_segment segments[SIZE];
-static struct virtqueue_chain chain = {.segment = segments};
+static struct virtqueue_chain chain = { .segment = segments };
 
 static void *guest_ram(void *ctx, uint64_t gpa, uint64_t bytes)
 {
@@ -53,10 +53,9 @@ static uint32_t get32(unsigned at)
 	return value;
 }
 
-static void put_desc(unsigned table, unsigned index, uint64_t addr, uint32_t len, uint16_t flags,
-		     uint16_t next)
+static void put_desc(unsigned table, unsigned index, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
 {
-	struct virtq_desc desc = {addr, len, flags, next};
+	struct virtq_desc desc = { addr, len, flags, next };
 
 	memcpy(ram + table + 16 * index, &desc, 16);
 }
@@ -103,7 +102,7 @@ static void expect_broken(void)
 	/* For good: also when the ring looks right again. */
 	put_desc(DESC, 0, DATA, 16, 0, 0);
 	assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_BROKEN);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_int_equal(get16(USED + 2), 0);
 }
 
@@ -111,7 +110,7 @@ static void expect_broken(void)
 
 static void virtqueue_enable__wrong_size__refused(void **state)
 {
-	const uint16_t sizes[] = {0, 3, 2 * VIRTQUEUE_SIZE_MAX, 0xFFFF};
+	const uint16_t sizes[] = { 0, 3, 2 * VIRTQUEUE_SIZE_MAX, 0xFFFF };
 
 	(void)state;
 	for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
@@ -124,8 +123,8 @@ static void virtqueue_enable__wrong_size__refused(void **state)
 static void virtqueue_enable__ring_misaligned_or_outside_ram__refused(void **state)
 {
 	const uint64_t places[][3] = {
-		{DESC + 8, AVAIL, USED},       {DESC, AVAIL + 1, USED},	    {DESC, AVAIL, USED + 2},
-		{RAM_BYTES - 16, AVAIL, USED}, {DESC, RAM_BYTES - 2, USED}, {DESC, AVAIL, ~0ull - 3},
+		{ DESC + 8, AVAIL, USED },       { DESC, AVAIL + 1, USED },     { DESC, AVAIL, USED + 2 },
+		{ RAM_BYTES - 16, AVAIL, USED }, { DESC, RAM_BYTES - 2, USED }, { DESC, AVAIL, ~0ull - 3 },
 	};
 
 	(void)state;
@@ -135,7 +134,7 @@ static void virtqueue_enable__ring_misaligned_or_outside_ram__refused(void **sta
 		queue.driver_gpa = places[i][1];
 		queue.device_gpa = places[i][2];
 		assert_false(virtqueue_enable(&queue));
-		virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+		virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 		assert_false(virtqueue_should_signal(&queue));
 		assert_false(virtqueue_want_kicks(&queue, true));
 	}
@@ -151,7 +150,7 @@ static void virtqueue_enable__rings_end_with_ram__works_to_the_last_byte(void **
 	queue.event_idx = true;
 	assert_true(virtqueue_enable(&queue));
 	for (unsigned i = 0; i < SIZE; i++)
-		virtqueue_push(&queue, (struct virtqueue_buffer){.id = (uint16_t)i}, 1);
+		virtqueue_push(&queue, (struct virtqueue_buffer){ .id = (uint16_t)i }, 1);
 	assert_false(virtqueue_want_kicks(&queue, true));
 }
 
@@ -160,7 +159,7 @@ static void virtqueue_pop__not_enabled__empty(void **state)
 	(void)state;
 	virtqueue_init(&queue, &host, SIZE);
 	assert_int_equal(virtqueue_pop(&queue, &chain), VIRTQUEUE_EMPTY);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_false(virtqueue_should_signal(&queue));
 }
 
@@ -293,7 +292,7 @@ static void virtqueue_pop__buffer_outside_ram__broken(void **state)
 	const struct {
 		uint64_t addr;
 		uint32_t len;
-	} wrong[] = {{RAM_BYTES - 3, 4}, {~0ull - 1, 4}, {DATA, 0xFFFFFFFF}, {1ull << 63, 1}};
+	} wrong[] = { { RAM_BYTES - 3, 4 }, { ~0ull - 1, 4 }, { DATA, 0xFFFFFFFF }, { 1ull << 63, 1 } };
 
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
 		tear_down(state);
@@ -328,12 +327,12 @@ static void virtqueue_pop__indirect_against_the_rules__broken(void **state)
 		uint32_t len;
 		uint16_t flags, inner;
 	} wrong[] = {
-		{TABLE, 32, VIRTQ_DESC_F_INDIRECT | VIRTQ_DESC_F_NEXT, 0},
-		{TABLE, 0, VIRTQ_DESC_F_INDIRECT, 0},
-		{TABLE, 24, VIRTQ_DESC_F_INDIRECT, 0},
-		{TABLE, 16, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_INDIRECT},
-		{RAM_BYTES - 16, 32, VIRTQ_DESC_F_INDIRECT, 0},
-		{TABLE, 16, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT},
+		{ TABLE, 32, VIRTQ_DESC_F_INDIRECT | VIRTQ_DESC_F_NEXT, 0 },
+		{ TABLE, 0, VIRTQ_DESC_F_INDIRECT, 0 },
+		{ TABLE, 24, VIRTQ_DESC_F_INDIRECT, 0 },
+		{ TABLE, 16, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_INDIRECT },
+		{ RAM_BYTES - 16, 32, VIRTQ_DESC_F_INDIRECT, 0 },
+		{ TABLE, 16, VIRTQ_DESC_F_INDIRECT, VIRTQ_DESC_F_NEXT },
 	};
 
 	for (unsigned i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
@@ -362,11 +361,11 @@ static void virtqueue_should_signal__flags__as_the_driver_says(void **state)
 {
 	(void)state;
 	assert_false(virtqueue_should_signal(&queue));
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_true(virtqueue_should_signal(&queue));
 	assert_false(virtqueue_should_signal(&queue));
 	put16(AVAIL, VIRTQ_AVAIL_F_NO_INTERRUPT);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_false(virtqueue_should_signal(&queue));
 }
 
@@ -376,16 +375,16 @@ static void virtqueue_should_signal__event_index__once_it_is_passed(void **state
 	enable(true);
 	put16(AVAIL, VIRTQ_AVAIL_F_NO_INTERRUPT); /* means nothing here */
 	put16(AVAIL + 4 + 2 * SIZE, 2);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_false(virtqueue_should_signal(&queue));
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_true(virtqueue_should_signal(&queue));
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_false(virtqueue_should_signal(&queue));
 	put16(AVAIL + 4 + 2 * SIZE, 5);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_true(virtqueue_should_signal(&queue));
 }
 
@@ -394,10 +393,10 @@ static void virtqueue_should_signal__event_index_at_the_wrap__once_it_is_passed(
 	(void)state;
 	enable(true);
 	for (unsigned i = 0; i < 0xFFFF; i++)
-		virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+		virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	virtqueue_should_signal(&queue);
 	put16(AVAIL + 4 + 2 * SIZE, 0xFFFF);
-	virtqueue_push(&queue, (struct virtqueue_buffer){0}, 0);
+	virtqueue_push(&queue, (struct virtqueue_buffer){ 0 }, 0);
 	assert_int_equal(get16(USED + 2), 0);
 	assert_true(virtqueue_should_signal(&queue));
 }
@@ -459,7 +458,7 @@ static uint32_t random_next(uint32_t *seed)
 
 static void check_chain(void)
 {
-	uint64_t bytes[2] = {0, 0};
+	uint64_t bytes[2] = { 0, 0 };
 
 	assert_true(chain.readable + chain.writable <= SIZE);
 	assert_true(chain.readable + chain.writable > 0);
@@ -482,13 +481,10 @@ static void virtqueue_pop__random_rings__every_chain_lies_in_ram(void **state)
 		enable(round % 2);
 		for (unsigned table = DESC; table <= TABLE; table += TABLE - DESC)
 			for (unsigned i = 0; i < SIZE; i++)
-				put_desc(table, i,
-					 random_next(&seed) % 8 ? random_next(&seed) % RAM_BYTES : TABLE,
-					 random_next(&seed) % 2 ? random_next(&seed) % 6 * 16
-								: random_next(&seed) % 0x9000,
-					 (uint16_t)(random_next(&seed) % 4 ? random_next(&seed) % 4
-									   : random_next(&seed)),
-					 (uint16_t)(random_next(&seed) % (SIZE + 1)));
+				put_desc(table, i, random_next(&seed) % 8 ? random_next(&seed) % RAM_BYTES : TABLE,
+				         random_next(&seed) % 2 ? random_next(&seed) % 6 * 16 : random_next(&seed) % 0x9000,
+				         (uint16_t)(random_next(&seed) % 4 ? random_next(&seed) % 4 : random_next(&seed)),
+				         (uint16_t)(random_next(&seed) % (SIZE + 1)));
 		for (unsigned i = 0; i < SIZE; i++)
 			put16(AVAIL + 4 + 2 * i, (uint16_t)(random_next(&seed) % (SIZE + 1)));
 		put16(AVAIL + 2, (uint16_t)(random_next(&seed) % (SIZE + 2)));

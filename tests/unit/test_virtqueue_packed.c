@@ -14,18 +14,18 @@
 #include <cmocka.h>
 
 #define RAM_BYTES 0x10000u
-#define SIZE	  6u /* need not be a power of two: 2.8.10.1 */
-#define RING	  0x1000u
-#define DRIVER	  0x2000u
-#define DEVICE	  0x3000u
-#define TABLE	  0x4002u
-#define DATA	  0x8000u
+#define SIZE      6u /* need not be a power of two: 2.8.10.1 */
+#define RING      0x1000u
+#define DRIVER    0x2000u
+#define DEVICE    0x3000u
+#define TABLE     0x4002u
+#define DATA      0x8000u
 
 static uint8_t *ram; /* exactly RAM_BYTES, so that the sanitizer sees each byte beyond */
 static struct model_host host;
 static struct virtqueue queue;
 static struct io_segment segments[SIZE];
-static struct virtqueue_chain chain = {.segment = segments};
+static struct virtqueue_chain chain = { .segment = segments };
 static unsigned next; /* the driver's place, */
 static bool wrap;     /* and its wrap counter */
 
@@ -50,7 +50,7 @@ static uint16_t get16(unsigned at)
 
 static void put_desc(unsigned table, unsigned index, uint64_t addr, uint32_t len, uint16_t id, uint16_t flags)
 {
-	struct virtq_packed_desc desc = {addr, len, id, flags};
+	struct virtq_packed_desc desc = { addr, len, id, flags };
 
 	memcpy(ram + table + 16 * index, &desc, 16);
 }
@@ -108,8 +108,8 @@ static int tear_down(void **state)
 static void virtqueue_enable__areas_misaligned_or_outside_ram__refused(void **state)
 {
 	const uint64_t places[][3] = {
-		{RING + 8, DRIVER, DEVICE},	  {RING, DRIVER + 2, DEVICE}, {RING, DRIVER, DEVICE + 1},
-		{RAM_BYTES - 16, DRIVER, DEVICE}, {RING, RAM_BYTES, DEVICE},  {RING, DRIVER, ~0ull - 3},
+		{ RING + 8, DRIVER, DEVICE },       { RING, DRIVER + 2, DEVICE }, { RING, DRIVER, DEVICE + 1 },
+		{ RAM_BYTES - 16, DRIVER, DEVICE }, { RING, RAM_BYTES, DEVICE },  { RING, DRIVER, ~0ull - 3 },
 	};
 
 	(void)state;
@@ -146,8 +146,8 @@ static void virtqueue_pop__chains_over_many_rounds__each_once_and_back_where_the
 		const struct virtq_packed_desc used = used_at(used_place);
 		assert_int_equal(used.id, i % 7);
 		assert_int_equal(used.len, i % 2 * 5);
-		assert_int_equal(used.flags, (used_wrap ? VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED : 0) |
-						     (i % 2 ? VIRTQ_DESC_F_WRITE : 0));
+		assert_int_equal(used.flags,
+		                 (used_wrap ? VIRTQ_PACKED_F_AVAIL | VIRTQ_PACKED_F_USED : 0) | (i % 2 ? VIRTQ_DESC_F_WRITE : 0));
 		used_place += parts;
 		if (used_place >= SIZE) {
 			used_place -= SIZE;
@@ -172,7 +172,7 @@ static void virtqueue_pop__indirect_table__followed(void **state)
 static void virtqueue_push_many__several__driver_sees_them_at_once(void **state)
 {
 	struct virtqueue_buffer buffer[3];
-	const uint32_t written[3] = {1, 2, 3};
+	const uint32_t written[3] = { 1, 2, 3 };
 
 	(void)state;
 	for (uint16_t i = 0; i < 3; i++) {
@@ -348,14 +348,11 @@ static void virtqueue_pop__random_rings__every_chain_lies_in_ram(void **state)
 		enable(round % 2);
 		for (unsigned table = RING; table <= TABLE; table += TABLE - RING)
 			for (unsigned i = 0; i < SIZE; i++)
-				put_desc(table, i,
-					 random_next(&seed) % 4 ? DATA + random_next(&seed) % 0x7000 : TABLE,
-					 random_next(&seed) % 2 ? random_next(&seed) % 6 * 16
-								: random_next(&seed) % 0x1200,
-					 (uint16_t)random_next(&seed),
-					 (uint16_t)((random_next(&seed) % 4 ? random_next(&seed) % 8
-									    : random_next(&seed)) |
-						    VIRTQ_PACKED_F_AVAIL));
+				put_desc(table, i, random_next(&seed) % 4 ? DATA + random_next(&seed) % 0x7000 : TABLE,
+				         random_next(&seed) % 2 ? random_next(&seed) % 6 * 16 : random_next(&seed) % 0x1200,
+				         (uint16_t)random_next(&seed),
+				         (uint16_t)((random_next(&seed) % 4 ? random_next(&seed) % 8 : random_next(&seed)) |
+				                    VIRTQ_PACKED_F_AVAIL));
 		for (unsigned i = 0; i < 4 * SIZE && virtqueue_pop(&queue, &chain) == VIRTQUEUE_CHAIN; i++) {
 			check_chain();
 			chains++;

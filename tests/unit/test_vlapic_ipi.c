@@ -54,16 +54,14 @@ static void init_cluster(void)
 static void vlapic_deliver_msi__each_destination_form__reaches_those_meant(void **state)
 {
 	static const struct route flat[] = {
-		{0x00000, 0x1}, {0x03000, 0x8}, {0x04000, 0x0}, {0x40000, 0x0}, {0xFF000, 0xF}, /* physical */
-		{0x01004, 0x1}, {0x0A004, 0xA}, {0x10004, 0x0}, {0xF3004, 0x3}, {0xFF004, 0xF},
-		{0x00004, 0x0}, /* logical */
+		{ 0x00000, 0x1 }, { 0x03000, 0x8 }, { 0x04000, 0x0 }, { 0x40000, 0x0 }, { 0xFF000, 0xF },                   /* physical */
+		{ 0x01004, 0x1 }, { 0x0A004, 0xA }, { 0x10004, 0x0 }, { 0xF3004, 0x3 }, { 0xFF004, 0xF }, { 0x00004, 0x0 }, /* logical */
 	};
 	static const struct route cluster[] = {
-		{0x01004, 0x1}, {0x03004, 0x3}, {0x13004, 0xC}, {0x12004, 0x8},
-		{0x23004, 0},	{0x1C004, 0},	{0xFF004, 0xF},
+		{ 0x01004, 0x1 }, { 0x03004, 0x3 }, { 0x13004, 0xC }, { 0x12004, 0x8 }, { 0x23004, 0 }, { 0x1C004, 0 }, { 0xFF004, 0xF },
 	};
 	static const struct route x2apic[] = {
-		{0x05000, 0x20}, {0x05004, 0x5}, {0xFF000, 0xFFFFF}, {0xFF004, 0xFFFFF}, {0x80004, 0x80},
+		{ 0x05000, 0x20 }, { 0x05004, 0x5 }, { 0xFF000, 0xFFFFF }, { 0xFF004, 0xFFFFF }, { 0x80004, 0x80 },
 	};
 
 	init_flat();
@@ -84,27 +82,26 @@ static void vlapic_ipi__each_destination_form__reaches_those_meant(void **state)
 {
 	/* sent by APIC 1 */
 	static const struct route flat[] = {
-		{0x0000000000004000, 0x1}, {0x0200000000004000, 0x4}, {0x0500000000004000, 0x0},
-		{0xFF00000000004000, 0xF}, {0x0C00000000004800, 0xC}, {0xFF00000000004800, 0xF},
-		{0x0000000000044000, 0x2}, {0x0000000000084000, 0xF}, {0x00000000000C4000, 0xD},
-		{0x0100000000004000, 0x2}, {0x0200000000004800, 0x2},
+		{ 0x0000000000004000, 0x1 }, { 0x0200000000004000, 0x4 }, { 0x0500000000004000, 0x0 }, { 0xFF00000000004000, 0xF },
+		{ 0x0C00000000004800, 0xC }, { 0xFF00000000004800, 0xF }, { 0x0000000000044000, 0x2 }, { 0x0000000000084000, 0xF },
+		{ 0x00000000000C4000, 0xD }, { 0x0100000000004000, 0x2 }, { 0x0200000000004800, 0x2 },
 	};
 	static const struct route wide[] = {
-		{0x0000000000004000, 1},
-		{0x0000002600004000, 1ull << 38},
-		{0x0000004000004000, 0},
-		{0x000000FF00004000, 0},
-		{0xFFFFFFFF00004000, (1ull << 40) - 1},
-		{0xFFFFFFFF00004800, (1ull << 40) - 1},
-		{0x0000800100004800, 0x8001},
-		{0x0001000300004800, 3ull << 16},
-		{0x000281FF00004800, 0xFFull << 32}, /* 41 and 47 are not there */
-		{0x0003FFFF00004800, 0},
-		{0x0004FFFF00004800, 0},
-		{0xFFFF000100004800, 0},
-		{0x0000000000044000, 2},
-		{0x0000000000084000, (1ull << 40) - 1},
-		{0x00000000000C4000, ((1ull << 40) - 1) & ~2ull},
+		{ 0x0000000000004000, 1 },
+		{ 0x0000002600004000, 1ull << 38 },
+		{ 0x0000004000004000, 0 },
+		{ 0x000000FF00004000, 0 },
+		{ 0xFFFFFFFF00004000, (1ull << 40) - 1 },
+		{ 0xFFFFFFFF00004800, (1ull << 40) - 1 },
+		{ 0x0000800100004800, 0x8001 },
+		{ 0x0001000300004800, 3ull << 16 },
+		{ 0x000281FF00004800, 0xFFull << 32 }, /* 41 and 47 are not there */
+		{ 0x0003FFFF00004800, 0 },
+		{ 0x0004FFFF00004800, 0 },
+		{ 0xFFFF000100004800, 0 },
+		{ 0x0000000000044000, 2 },
+		{ 0x0000000000084000, (1ull << 40) - 1 },
+		{ 0x00000000000C4000, ((1ull << 40) - 1) & ~2ull },
 	};
 
 	init_flat();
@@ -131,14 +128,13 @@ static bool is_me(const struct vlapic *v, uint32_t destination, bool logical, bo
 	if (wide)
 		return false;
 	if (v->reg[APIC_DFR] >> 28 == 0)
-		return v->reg[APIC_LDR] >> 28 == destination >> 4 &&
-		       (v->reg[APIC_LDR] >> 24 & destination & 15);
+		return v->reg[APIC_LDR] >> 28 == destination >> 4 && (v->reg[APIC_LDR] >> 24 & destination & 15);
 	return v->reg[APIC_LDR] >> 24 & destination;
 }
 
 static void vlapic_ipi__random_modes_and_destinations__agrees_with_a_plain_model(void **state)
 {
-	static const enum vlapic_mode modes[] = {VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC};
+	static const enum vlapic_mode modes[] = { VLAPIC_DISABLED, VLAPIC_XAPIC, VLAPIC_X2APIC };
 
 	for (unsigned round = 0; round < 400; round++) {
 		unsigned count = 1 + (unsigned)(random64() % 64);
@@ -244,15 +240,15 @@ static void vlapic_ipi__delivery_modes__become_their_notices(void **state)
 		uint32_t icr;
 		int notice; /* -1: nothing */
 	} modes[] = {
-		{0x4400, VLAPIC_NOTIFY_NMI},
-		{0x4405, VLAPIC_NOTIFY_NMI},
-		{0x4500, VLAPIC_NOTIFY_INIT},
-		{0xC500, VLAPIC_NOTIFY_INIT},
-		{0x8500, -1},
-		{0x46AB, VLAPIC_NOTIFY_SIPI},
-		{0x4200, -1},
-		{0x4300, -1},
-		{0x4741, -1},
+		{ 0x4400, VLAPIC_NOTIFY_NMI },
+		{ 0x4405, VLAPIC_NOTIFY_NMI },
+		{ 0x4500, VLAPIC_NOTIFY_INIT },
+		{ 0xC500, VLAPIC_NOTIFY_INIT },
+		{ 0x8500, -1 },
+		{ 0x46AB, VLAPIC_NOTIFY_SIPI },
+		{ 0x4200, -1 },
+		{ 0x4300, -1 },
+		{ 0x4741, -1 },
 	};
 
 	for (unsigned x2apic = 0; x2apic < 2; x2apic++)
@@ -296,13 +292,13 @@ static void vlapic_deliver_msi__delivery_modes__become_their_notices(void **stat
 		uint32_t data;
 		int notice;
 	} modes[] = {
-		{0x0400, VLAPIC_NOTIFY_NMI},
-		{0x0500, VLAPIC_NOTIFY_INIT},
-		{0x0700, VLAPIC_NOTIFY_EXTINT},
-		{0x0600, -1},
-		{0x0200, -1},
-		{0x0300, -1},
-		{0x8041, -1}, /* level, de-asserted */
+		{ 0x0400, VLAPIC_NOTIFY_NMI },
+		{ 0x0500, VLAPIC_NOTIFY_INIT },
+		{ 0x0700, VLAPIC_NOTIFY_EXTINT },
+		{ 0x0600, -1 },
+		{ 0x0200, -1 },
+		{ 0x0300, -1 },
+		{ 0x8041, -1 }, /* level, de-asserted */
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(modes); i++) {
@@ -316,8 +312,7 @@ static void vlapic_deliver_msi__delivery_modes__become_their_notices(void **stat
 
 static void vlapic_deliver_msi__address_elsewhere__fails(void **state)
 {
-	static const uint64_t elsewhere[] = {0,		 0xFEC00000,  0xFED00000,
-					     0xFEF00000, 0x1FEE00000, 0xFFFFFFFFFEE00000};
+	static const uint64_t elsewhere[] = { 0, 0xFEC00000, 0xFED00000, 0xFEF00000, 0x1FEE00000, 0xFFFFFFFFFEE00000 };
 
 	machine_init(1, false);
 	for (unsigned i = 0; i < ARRAY_SIZE(elsewhere); i++)
@@ -346,8 +341,7 @@ static void vlapic_deliver_msi__lowest_priority__reaches_one_of_lowest_ppr(void 
 		seen |= msi_reaches(0x0F004, 0x100 | vector);
 	assert_int_equal(seen, 0xA);
 	assert_int_equal(msi_reaches(0x05004, 0x131), 0x1);
-	assert_int_equal(msi_reaches(0x0F00C, 0x031) & ~0xAull,
-			 0); /* fixed with the redirection hint: one, by the same rule */
+	assert_int_equal(msi_reaches(0x0F00C, 0x031) & ~0xAull, 0); /* fixed with the redirection hint: one, by the same rule */
 	wr(&m.apic[1], APIC_SVR, 0xFF);
 	enter_mode(&m.apic[3], VLAPIC_DISABLED);
 	assert_int_equal(msi_reaches(0x0F004, 0x131), 0x1);
@@ -366,9 +360,9 @@ static void vlapic_send_ipi_bitmap__bits__reach_their_ids(void **state)
 	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0xFFFFFFFF, ~0ull, 0x41), 0);
 	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 1, 1, 0x400), 1);
 	assert_int_equal(m.notified[VLAPIC_NOTIFY_NMI], 2);
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x0F), -1);	/* vector */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x500), -1);	/* INIT */
-	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x841), -1);	/* logical */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x0F), -1);    /* vector */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x500), -1);   /* INIT */
+	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x841), -1);   /* logical */
 	assert_int_equal(vlapic_send_ipi_bitmap(&m.bus, 0, 1, 0x40041), -1); /* shorthand */
 	assert_int_equal(collect(0x41), 0);
 }

@@ -14,33 +14,33 @@ static const struct {
 	uint8_t reg;
 	uint32_t reset, ones;
 } page[] = {
-	{0x02, 1u << 24, 1u << 24},
-	{0x03, 0x00050014, 0x00050014},
-	{0x08, 0, 0xFF},
-	{0x09, 0, 0},
-	{0x0A, 0, 0xFF},
-	{0x0B, 0, 0},
-	{0x0C, 0, 0},
-	{0x0D, 0, 0xFF000000},
-	{0x0E, 0xFFFFFFFF, 0xFFFFFFFF},
-	{0x0F, 0xFF, 0x3FF},
-	{0x10, 0, 0},
-	{0x17, 0, 0},
-	{0x18, 0, 0},
-	{0x1F, 0, 0},
-	{0x20, 0, 0},
-	{0x27, 0, 0},
-	{0x28, 0, 0},
-	{0x30, 0, 0x000CCFFF},
-	{0x31, 0, 0xFF000000},
-	{0x32, 0x10000, 0x700FF},
-	{0x33, 0x10000, 0x107FF},
-	{0x34, 0x10000, 0x107FF},
-	{0x35, 0x10000, 0x1A7FF},
-	{0x36, 0x10000, 0x1A7FF},
-	{0x37, 0x10000, 0x100FF},
-	{0x39, 0, 0},
-	{0x3E, 0, 0xB},
+	{ 0x02, 1u << 24, 1u << 24 },
+	{ 0x03, 0x00050014, 0x00050014 },
+	{ 0x08, 0, 0xFF },
+	{ 0x09, 0, 0 },
+	{ 0x0A, 0, 0xFF },
+	{ 0x0B, 0, 0 },
+	{ 0x0C, 0, 0 },
+	{ 0x0D, 0, 0xFF000000 },
+	{ 0x0E, 0xFFFFFFFF, 0xFFFFFFFF },
+	{ 0x0F, 0xFF, 0x3FF },
+	{ 0x10, 0, 0 },
+	{ 0x17, 0, 0 },
+	{ 0x18, 0, 0 },
+	{ 0x1F, 0, 0 },
+	{ 0x20, 0, 0 },
+	{ 0x27, 0, 0 },
+	{ 0x28, 0, 0 },
+	{ 0x30, 0, 0x000CCFFF },
+	{ 0x31, 0, 0xFF000000 },
+	{ 0x32, 0x10000, 0x700FF },
+	{ 0x33, 0x10000, 0x107FF },
+	{ 0x34, 0x10000, 0x107FF },
+	{ 0x35, 0x10000, 0x1A7FF },
+	{ 0x36, 0x10000, 0x1A7FF },
+	{ 0x37, 0x10000, 0x100FF },
+	{ 0x39, 0, 0 },
+	{ 0x3E, 0, 0xB },
 };
 
 static void vlapic_mmio_read__after_reset__gives_documented_values(void **state)
@@ -73,8 +73,8 @@ static void vlapic_mmio_write__all_ones__keeps_writable_bits_only(void **state)
 
 static void vlapic_mmio__no_register_there__reads_zero_and_sets_esr(void **state)
 {
-	static const uint32_t absent[] = {0x000, 0x010, 0x040, 0x070, 0x290, 0x2F0, 0x3A0,     0x3D0,
-					  0x3F0, 0x400, 0xFF0, 0x084, 0x081, 0x30F, 0xFFFFFFF0};
+	static const uint32_t absent[] = { 0x000, 0x010, 0x040, 0x070, 0x290, 0x2F0, 0x3A0,     0x3D0,
+		                           0x3F0, 0x400, 0xFF0, 0x084, 0x081, 0x30F, 0xFFFFFFF0 };
 
 	for (unsigned i = 0; i < 2 * ARRAY_SIZE(absent); i++) {
 		machine_init(1, false);
@@ -107,13 +107,13 @@ static const struct {
 	bool readable, writable;
 	uint64_t settable;
 } msrs[] = {
-	{0x02, true, false, 0},		{0x03, true, false, 0},	     {0x08, true, true, 0xFF},
-	{0x0A, true, false, 0},		{0x0B, false, true, 0},	     {0x0D, true, false, 0},
-	{0x0F, true, true, 0x3FF},	{0x28, true, true, 0},	     {0x30, true, true, 0xFFFFFFFF000CDFFF},
-	{0x32, true, true, 0x750FF},	{0x33, true, true, 0x157FF}, {0x34, true, true, 0x157FF},
-	{0x35, true, true, 0x1F7FF},	{0x36, true, true, 0x1F7FF}, {0x37, true, true, 0x150FF},
-	{0x38, true, true, 0xFFFFFFFF}, {0x39, true, false, 0},	     {0x3E, true, true, 0xB},
-	{0x3F, false, true, 0xFF},
+	{ 0x02, true, false, 0 },         { 0x03, true, false, 0 },      { 0x08, true, true, 0xFF },
+	{ 0x0A, true, false, 0 },         { 0x0B, false, true, 0 },      { 0x0D, true, false, 0 },
+	{ 0x0F, true, true, 0x3FF },      { 0x28, true, true, 0 },       { 0x30, true, true, 0xFFFFFFFF000CDFFF },
+	{ 0x32, true, true, 0x750FF },    { 0x33, true, true, 0x157FF }, { 0x34, true, true, 0x157FF },
+	{ 0x35, true, true, 0x1F7FF },    { 0x36, true, true, 0x1F7FF }, { 0x37, true, true, 0x150FF },
+	{ 0x38, true, true, 0xFFFFFFFF }, { 0x39, true, false, 0 },      { 0x3E, true, true, 0xB },
+	{ 0x3F, false, true, 0xFF },
 };
 
 static void expected_access(unsigned reg, bool *readable, bool *writable, uint64_t *settable)
@@ -205,18 +205,17 @@ static void vlapic_msr_write__apic_base__allows_legal_transitions_only(void **st
 	 * 3 x2APIC
 	 */
 	static const bool allowed[4][4] = {
-		[VLAPIC_DISABLED] = {true, false, true, false},
-		[VLAPIC_XAPIC] = {true, false, true, true},
-		[VLAPIC_X2APIC] = {true, false, false, true},
+		[VLAPIC_DISABLED] = { true, false, true, false },
+		[VLAPIC_XAPIC] = { true, false, true, true },
+		[VLAPIC_X2APIC] = { true, false, false, true },
 	};
-	static const uint64_t bits[4] = {0, APIC_BASE_EXTD, APIC_BASE_EN, APIC_BASE_EN | APIC_BASE_EXTD};
+	static const uint64_t bits[4] = { 0, APIC_BASE_EXTD, APIC_BASE_EN, APIC_BASE_EN | APIC_BASE_EXTD };
 
 	for (unsigned from = 0; from < 4; from += from == 0 ? 2 : 1)
 		for (unsigned to = 0; to < 4; to++) {
 			machine_init(1, false);
 			enter_mode(V, (enum vlapic_mode)from);
-			assert_int_equal(wrmsr_of(V, 0x1B, VLAPIC_DEFAULT_BASE | bits[to]),
-					 allowed[from][to] ? STATUS_OK : STATUS_INVALID);
+			assert_int_equal(wrmsr_of(V, 0x1B, VLAPIC_DEFAULT_BASE | bits[to]), allowed[from][to] ? STATUS_OK : STATUS_INVALID);
 			assert_int_equal(V->mode, allowed[from][to] ? to : from);
 			check_invariants(V);
 		}
@@ -229,12 +228,10 @@ static void vlapic_msr_write__apic_base_reserved_bit__fails(void **state)
 		bool ok = bit == 8 || (bit >= 11 && bit < 52) || bit == 10;
 
 		machine_init(1, false);
-		assert_int_equal(wrmsr_of(V, 0x1B, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | 1ull << bit),
-				 ok ? STATUS_OK : STATUS_INVALID);
+		assert_int_equal(wrmsr_of(V, 0x1B, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | 1ull << bit), ok ? STATUS_OK : STATUS_INVALID);
 	}
 	vlapic_init(W, &m.bus, 1, false);
-	assert_int_equal(wrmsr_of(W, 0x1B, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD),
-			 STATUS_INVALID);
+	assert_int_equal(wrmsr_of(W, 0x1B, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD), STATUS_INVALID);
 }
 
 static void vlapic_msr_read__apic_base__bsp_bit_is_of_apic_0_and_stays(void **state)
@@ -325,8 +322,7 @@ static void vlapic_write_esr__errors_gathered__shows_them_until_the_next_write(v
 	vlapic_mmio_read(V, 0x3A0);
 	assert_int_equal(vlapic_pending(V), 0x44);
 	assert_int_equal(collect(0x44), 1);
-	wr(V, APIC_ICR_LOW,
-	   0x40005); /* illegal vector to itself, with the first error still there: no second interrupt */
+	wr(V, APIC_ICR_LOW, 0x40005); /* illegal vector to itself, with the first error still there: no second interrupt */
 	assert_int_equal(vlapic_pending(V), -1);
 	assert_int_equal(rd(V, APIC_ESR), 0);
 	wr(V, APIC_ESR, 0);
@@ -381,8 +377,7 @@ static void vlapic_eoi__level_triggered__is_reported_with_state_up_to_date(void 
 	assert_int_equal(rd(V, APIC_ISR + 2), 1u << 16);
 	wr(V, APIC_EOI, 0);
 	assert_int_equal(m.eoi_vector, 0x50);
-	assert_int_equal(vlapic_deliver_msi(&m.bus, 0xFEE00000, 0x4050),
-			 STATUS_OK); /* the same vector by edge */
+	assert_int_equal(vlapic_deliver_msi(&m.bus, 0xFEE00000, 0x4050), STATUS_OK); /* the same vector by edge */
 	assert_int_equal(rd(V, APIC_TMR + 2), 0);
 	assert_int_equal(accept_next(V), 0x50);
 	wr(V, APIC_EOI, 0);
@@ -392,7 +387,7 @@ static void vlapic_eoi__level_triggered__is_reported_with_state_up_to_date(void 
 /* Against a model that keeps plain arrays of 256 and searches them. */
 static void vlapic_pending__random_requests_and_eois__agrees_with_a_plain_model(void **state)
 {
-	bool irr[256] = {0}, isr[256] = {0};
+	bool irr[256] = { 0 }, isr[256] = { 0 };
 	unsigned tpr = 0;
 
 	machine_init(1, true);
@@ -435,8 +430,7 @@ static void vlapic_pending__random_requests_and_eois__agrees_with_a_plain_model(
 		}
 		check_invariants(V);
 		assert_int_equal(V->isrv, highest_isr < 0 ? 0 : highest_isr);
-		if (highest_irr >= 0 &&
-		    (highest_irr >> 4 <= (int)tpr >> 4 || highest_irr >> 4 <= highest_isr >> 4))
+		if (highest_irr >= 0 && (highest_irr >> 4 <= (int)tpr >> 4 || highest_irr >> 4 <= highest_isr >> 4))
 			highest_irr = -1;
 		assert_int_equal(vlapic_pending(V), highest_irr);
 	}
@@ -459,8 +453,7 @@ static void vlapic__random_accesses__keep_the_invariants(void **state)
 			(void)!wrmsr_of(v, 0x6E0, fake_tsc + value % 5000 - 100);
 			break;
 		case 2:
-			(void)!vlapic_deliver_msi(&m.bus, 0xFEE00000 | (value & 0xFFFFF),
-						  (uint32_t)random64());
+			(void)!vlapic_deliver_msi(&m.bus, 0xFEE00000 | (value & 0xFFFFF), (uint32_t)random64());
 			break;
 		case 3:
 			accept_next(v);

@@ -59,7 +59,7 @@ static void fill(bool x2apic, uint32_t timer)
 
 static void vlapic_save__loaded_elsewhere__is_the_same_apic(void **state)
 {
-	static const uint32_t timers[] = {0x60, 0x20060, 0x40060, 0x10060, 0x30060, 0x50060};
+	static const uint32_t timers[] = { 0x60, 0x20060, 0x40060, 0x10060, 0x30060, 0x50060 };
 
 	for (unsigned i = 0; i < 2 * ARRAY_SIZE(timers); i++) {
 		uint64_t timer;
@@ -113,23 +113,11 @@ static void vlapic_load__reserved_bit_or_impossible_value__changes_nothing(void 
 		uint8_t reg;
 		uint32_t value;
 	} bad[] = {
-		{APIC_TPR, 0x100},
-		{APIC_SVR, 0x11FF},
-		{APIC_ESR, 0x100},
-		{APIC_DIVIDE, 4},
-		{APIC_LVT_TIMER, 0x60060},
-		{APIC_LVT_TIMER, 0x1060},
-		{APIC_LVT_ERROR, 0x142},
-		{0x33, 0x800},
-		{0x34, 0x80000},
-		{APIC_ICR_LOW, 0x2000},
-		{APIC_ICR_LOW, 0x1000},
-		{APIC_LDR, 1},
-		{APIC_ICR_HIGH, 1},
-		{APIC_ISR, 0x8000},
-		{APIC_IRR, 1},
-		{APIC_TMR, 0x100},
-		{APIC_SVR, 0xFF}, /* with unmasked local vectors */
+		{ APIC_TPR, 0x100 },         { APIC_SVR, 0x11FF },       { APIC_ESR, 0x100 },       { APIC_DIVIDE, 4 },
+		{ APIC_LVT_TIMER, 0x60060 }, { APIC_LVT_TIMER, 0x1060 }, { APIC_LVT_ERROR, 0x142 }, { 0x33, 0x800 },
+		{ 0x34, 0x80000 },           { APIC_ICR_LOW, 0x2000 },   { APIC_ICR_LOW, 0x1000 },  { APIC_LDR, 1 },
+		{ APIC_ICR_HIGH, 1 },        { APIC_ISR, 0x8000 },       { APIC_IRR, 1 },           { APIC_TMR, 0x100 },
+		{ APIC_SVR, 0xFF }, /* with unmasked local vectors */
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {

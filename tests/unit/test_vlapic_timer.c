@@ -6,12 +6,12 @@
  */
 #include "tests/unit/fake_vlapic/harness.h"
 
-#define V	     (&m.apic[0])
-#define VECTOR	     0x60u
+#define V            (&m.apic[0])
+#define VECTOR       0x60u
 #define ONE_SHOT     VECTOR
 #define PERIODIC     (1u << 17 | VECTOR)
 #define TSC_DEADLINE (2u << 17 | VECTOR)
-#define MASKED	     (1u << 16)
+#define MASKED       (1u << 16)
 #define DIVIDE_BY_1  0xBu
 
 static void init(uint32_t lvt)
@@ -56,7 +56,7 @@ static void vlapic_timer__each_divisor__sets_the_rate(void **state)
 {
 	static const struct {
 		uint32_t dcr, divisor;
-	} rates[] = {{0, 2}, {1, 4}, {2, 8}, {3, 16}, {8, 32}, {9, 64}, {10, 128}, {11, 1}};
+	} rates[] = { { 0, 2 }, { 1, 4 }, { 2, 8 }, { 3, 16 }, { 8, 32 }, { 9, 64 }, { 10, 128 }, { 11, 1 } };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
 		uint32_t divisor = rates[i].divisor;
@@ -360,8 +360,7 @@ int main(void)
 		cmocka_unit_test(vlapic_timer__tsc_deadline_masked__passes_silently),
 		cmocka_unit_test(vlapic_set_tsc_offset__timer_armed__moves_deadlines_but_not_counts),
 		cmocka_unit_test(vlapic_timer_expired__early_or_spurious__does_not_fire),
-		cmocka_unit_test(
-			vlapic_timer__deadline_passed_before_host_timer__fires_before_the_next_write),
+		cmocka_unit_test(vlapic_timer__deadline_passed_before_host_timer__fires_before_the_next_write),
 		cmocka_unit_test(vlapic_timer__vector_below_16__is_an_error),
 	};
 

@@ -1,6 +1,6 @@
 /*
- * Frames that change under VMs: sharing, copying on write, moving, discarding, limits and want of memory, on the real kernel core; and all of it
- * at random against a model that knows only what was written. After each test every frame is accounted for.
+ * Frames that change under VMs: sharing, copying on write, moving, discarding, limits and want of memory, on the real kernel core; and all
+ * of it at random against a model that knows only what was written. After each test every frame is accounted for.
  */
 /* clang-format off */
 /* UNIT_SOURCES: build/unit/kernel_fake.a */
@@ -13,12 +13,12 @@
 #include "mm/window.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-#define RW	   (HILUM_MAP_READ | HILUM_MAP_WRITE)
-#define OUT_AT	   0x8000ull
-#define RAM_GPA	   0x40000000ull  /* where the VMs see their own memory */
-#define OTHER_GPA  0x80000000ull  /* where the service VM sees the guests', a GiB each */
-#define PAGES	   1024ull	  /* of each object */
-#define BYTES	   (PAGES * PAGE_SIZE)
+#define RW         (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define OUT_AT     0x8000ull
+#define RAM_GPA    0x40000000ull /* where the VMs see their own memory */
+#define OTHER_GPA  0x80000000ull /* where the service VM sees the guests', a GiB each */
+#define PAGES      1024ull       /* of each object */
+#define BYTES      (PAGES * PAGE_SIZE)
 #define GIB_OF(n)  ((uint64_t)(n) << 30 | HILUM_MOVE_ORDER_MAX)
 
 /* Two guests, and a service VM that has mapped the memory of both. Object 2 has large pages and is the second guest's too. */
@@ -39,8 +39,9 @@ static struct memory *object_of_memory(unsigned n)
 /* Where the VM that has an object as its own, or the service VM, sees a page of it. */
 static gpa_t gpa_of(unsigned n, uint64_t page, bool service)
 {
-	return page * PAGE_SIZE + (service ? OTHER_GPA + n * 0x40000000ull + (n == LARGE ? PAGE_SIZE : 0) :
-				   n == LARGE ? RAM_GPA + 0x10000000 : RAM_GPA);
+	return page * PAGE_SIZE + (service      ? OTHER_GPA + n * 0x40000000ull + (n == LARGE ? PAGE_SIZE : 0)
+	                           : n == LARGE ? RAM_GPA + 0x10000000
+	                                        : RAM_GPA);
 }
 
 static struct vm *vm_seeing(unsigned n, bool service)
@@ -69,8 +70,11 @@ static int set_up(void **state)
 	for (unsigned n = 0; n < OBJECTS; n++) {
 		memory[n] = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, BYTES, HILUM_MEMORY_LAZY | (n == LARGE ? 0 : HILUM_MEMORY_SHARE));
 		for (unsigned service = 0; service < 2; service++)
-			CALL_OK(HC_MEMORY_MAP, vm[service ? SERVICE : n == FIRST ? FIRST : SECOND], memory[n], gpa_of(n, 0, service), 0,
-				BYTES, RW);
+			CALL_OK(HC_MEMORY_MAP,
+			        vm[service      ? SERVICE
+			           : n == FIRST ? FIRST
+			                        : SECOND],
+			        memory[n], gpa_of(n, 0, service), 0, BYTES, RW);
 	}
 	guest_frames = frame_count(FRAME_GUEST);
 	saved_before = figures().saved;
@@ -229,7 +233,7 @@ static void share__lock_taken__writer_comes_again(void **state)
 	assert_int_equal(share(FIRST, 0, SECOND, 0), 1);
 	assert_true(object_lock_try());
 	assert_int_equal(write_page(SECOND, 0, 1, false), STATUS_BUSY);
-	struct vexit wrmsr = {.kind = HILUM_EXIT_WRMSR, .length = 2};
+	struct vexit wrmsr = { .kind = HILUM_EXIT_WRMSR, .length = 2 };
 	struct vcpu *v = vcpu[SECOND];
 	uint64_t rip = v->rip;
 	v->gpr[1] = MSR_KVM_FIRST + KVM_WALL_CLOCK;
@@ -251,7 +255,7 @@ static void share__lock_taken__writer_comes_again(void **state)
 
 static void share__guest_writes_in_a_fault__gets_its_own_page(void **state)
 {
-	struct vexit fault = {.kind = HILUM_EXIT_MMIO, .memory = {.gpa = gpa_of(SECOND, 0, false), .write = true}};
+	struct vexit fault = { .kind = HILUM_EXIT_MMIO, .memory = { .gpa = gpa_of(SECOND, 0, false), .write = true } };
 	uint64_t bytes;
 
 	(void)state;
@@ -495,7 +499,7 @@ static struct hilum_vm_status vm_status(unsigned n)
 
 static uint64_t touch(struct vcpu *v)
 {
-	struct vexit fault = {.kind = HILUM_EXIT_MMIO, .memory = {.gpa = RAM_GPA + 0x3123, .write = true}};
+	struct vexit fault = { .kind = HILUM_EXIT_MMIO, .memory = { .gpa = RAM_GPA + 0x3123, .write = true } };
 
 	exit_handle(v, &fault);
 	return 100;
@@ -527,7 +531,7 @@ static void want__vm_that_waits__stops_and_goes_on(void **state)
 
 static void want__vm_that_does_not_wait__crashes_alone(void **state)
 {
-	struct vexit fault = {.kind = HILUM_EXIT_MMIO, .memory = {.gpa = gpa_of(FIRST, 0, true), .write = true}};
+	struct vexit fault = { .kind = HILUM_EXIT_MMIO, .memory = { .gpa = gpa_of(FIRST, 0, true), .write = true } };
 
 	(void)state;
 	vm_of(vm[SERVICE])->status.state = HILUM_VM_RUNNING;
@@ -581,7 +585,7 @@ static void step_move(void)
 
 	failing_after = pick(4) ? FAILING_NONE : (int)pick(5);
 	int64_t moved = CALL(HC_MEMORY_MOVE, memory[n], pick(BYTES / (2 * MIB)) * 2 * MIB, pick(2) ? HILUM_MOVE_GATHER : HILUM_MOVE_LEAVE,
-			     GIB_OF(pick(2)));
+	                     GIB_OF(pick(2)));
 	failing_after = FAILING_NONE;
 	assert_true(moved >= 0 || moved == HILUM_E_NO_MEMORY);
 	model.moves += moved > 0;
@@ -619,7 +623,7 @@ static void audit(void)
 			private += frame_lookup(hpa, &head)->refs == 1;
 		}
 		assert_int_equal(status_of(n).resident_bytes, here * PAGE_SIZE);
-			places += here;
+		places += here;
 	}
 	assert_int_equal(frame_count(FRAME_GUEST) - guest_frames, places - (figures().saved - saved_before));
 	assert_true(private <= places);

@@ -52,7 +52,7 @@ static void vm_record_read__reader_is_slow__oldest_is_skipped(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < VM_RECORD_OUTPUT_BYTES / 4 + 100; i++) {
-		char text[5] = {(char)('a' + i % 26), (char)('a' + i / 26 % 26), (char)('a' + i / 676 % 26), '\n', 0};
+		char text[5] = { (char)('a' + i % 26), (char)('a' + i / 26 % 26), (char)('a' + i / 676 % 26), '\n', 0 };
 		put(text);
 	}
 	assert_int_equal(vm_record_end(record), VM_RECORD_OUTPUT_BYTES + 400);
@@ -131,7 +131,7 @@ static void all_of_it__hostile_numbers__bounds_hold(void **state)
 	(void)state;
 	srand(5);
 	for (unsigned round = 0; round < 20000; round++) {
-		uint64_t *const field[] = {&record->written, &record->input_taken};
+		uint64_t *const field[] = { &record->written, &record->input_taken };
 		uint64_t random = (uint64_t)rand() << 40 ^ (uint64_t)rand() << 20 ^ (uint64_t)rand();
 		*field[round % 2] = round % 3 == 0 ? random : round % 3 == 1 ? ~random : position + random % 4096;
 		if (round % 64 == 0)

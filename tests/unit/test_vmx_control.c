@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CR4_OFFERED 0x370FFFull
+#define CR4_OFFERED     0x370FFFull
 #define BOTH(may, must) ((uint64_t)(may) << 32 | (must))
 
 static uint64_t cap[CAP_COUNT];
@@ -65,9 +65,9 @@ static void choose__modern_cpu__everything_taken(void **state)
 	assert_int_equal(choose(), STATUS_OK);
 	assert_int_equal(chosen.revision, 4);
 	assert_int_equal(chosen.pin, 0x16 | 0x69 | PIN_POSTED_INTERRUPTS);
-	assert_int_equal(chosen.secondary, SECONDARY_EPT | SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD |
-						   SECONDARY_UNRESTRICTED | SECONDARY_PAUSE_LOOP | SECONDARY_INVPCID |
-						   SECONDARY_ENCLS | SECONDARY_APIC_REGISTERS | SECONDARY_INTERRUPT_DELIVERY);
+	assert_int_equal(chosen.secondary, SECONDARY_EPT | SECONDARY_RDTSCP | SECONDARY_VPID | SECONDARY_WBINVD | SECONDARY_UNRESTRICTED |
+	                                           SECONDARY_PAUSE_LOOP | SECONDARY_INVPCID | SECONDARY_ENCLS | SECONDARY_APIC_REGISTERS |
+	                                           SECONDARY_INTERRUPT_DELIVERY);
 	assert_int_equal(chosen.ept_flags, 0x5E); /* write-back, four levels, dirty bits */
 	assert_int_equal(chosen.ept_levels, 3);
 	assert_int_equal(chosen.invept_type, INVALIDATE_SINGLE);
@@ -98,7 +98,7 @@ static void choose__older_cpu__does_without(void **state)
 static void choose__part_of_the_virtual_apic_missing__none_taken(void **state)
 {
 	static const uint32_t parts[] = { SECONDARY_X2APIC, SECONDARY_APIC_ACCESSES, SECONDARY_APIC_REGISTERS,
-					  SECONDARY_INTERRUPT_DELIVERY };
+		                          SECONDARY_INTERRUPT_DELIVERY };
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
@@ -108,7 +108,8 @@ static void choose__part_of_the_virtual_apic_missing__none_taken(void **state)
 		assert_int_equal(chosen.pin & PIN_POSTED_INTERRUPTS, 0);
 		assert_int_equal(chosen.primary & PRIMARY_TPR_SHADOW, PRIMARY_TPR_SHADOW);
 		assert_int_equal(chosen.secondary & (SECONDARY_X2APIC | SECONDARY_APIC_ACCESSES | SECONDARY_APIC_REGISTERS |
-						     SECONDARY_INTERRUPT_DELIVERY), 0);
+		                                     SECONDARY_INTERRUPT_DELIVERY),
+		                 0);
 	}
 	modern();
 	cap[CAP_TRUE_PIN] &= ~BOTH(PIN_POSTED_INTERRUPTS, 0);
@@ -161,7 +162,7 @@ static void choose__feature_control__locked_off_refused(void **state)
 	assert_int_equal(vmx_choose_controls(cap, 1, CR4_OFFERED, &chosen, &why), STATUS_UNSUPPORTED);
 	assert_non_null(strstr(why, "locked"));
 	assert_int_equal(vmx_choose_controls(cap, 1 | 2, CR4_OFFERED, &chosen, &why), STATUS_UNSUPPORTED); /* inside SMX only */
-	assert_int_equal(vmx_choose_controls(cap, 0, CR4_OFFERED, &chosen, &why), STATUS_OK); /* ours to lock */
+	assert_int_equal(vmx_choose_controls(cap, 0, CR4_OFFERED, &chosen, &why), STATUS_OK);              /* ours to lock */
 }
 
 static void choose__forced_control__refused(void **state)

@@ -225,8 +225,11 @@ static int set_up(void **state)
 	memset(&seen, 0, sizeof(seen));
 	cpu = (struct cpu){ .asid_generation = 1, .asid_next = 5 };
 	vm.npt.generation = 3;
-	vmx_controls = (struct vmx_controls){ .primary = 0x80000000, .secondary = SECONDARY_VPID, .cr0_mask = CR0_NE | CR0_CD | CR0_NW,
-					      .cr4_mask = ~0x370FBFull, .invept_type = 1 };
+	vmx_controls = (struct vmx_controls){ .primary = 0x80000000,
+		                              .secondary = SECONDARY_VPID,
+		                              .cr0_mask = CR0_NE | CR0_CD | CR0_NW,
+		                              .cr4_mask = ~0x370FBFull,
+		                              .invept_type = 1 };
 	vcpu.backend = &backend;
 	vcpu.cpu = &cpu;
 	vcpu.vm = &vm;
@@ -267,7 +270,7 @@ static void run(uint32_t why)
 #define PAGE_ISR(word) apic_page[(0x10 + (word)) * 4]
 #define PAGE_TPR       apic_page[0x08 * 4]
 
-#define PAGE(reg) apic_page[(reg) * 4]
+#define PAGE(reg) apic_page[(reg)*4]
 
 /* In the guest it is in the page; what `vcpu.apic` holds at the end of the round has been fetched. */
 static void with_apic(enum vlapic_mode mode, bool in_page)
@@ -284,7 +287,7 @@ static void run__cpuid__five_reads_and_rip_written(void **state)
 	(void)state;
 	run(REASON_CPUID);
 	assert_int_equal(exits, 2); /* and the MWAIT that ends the round */
-	assert_int_equal(reads, 5);  /* RIP, RFLAGS, interruptibility, reason, length */
+	assert_int_equal(reads, 5); /* RIP, RFLAGS, interruptibility, reason, length */
 	assert_int_equal(writes, 1);
 	assert_int_equal(fake_vmcs[VMCS_GUEST_RIP], 0x1002);
 }
@@ -296,10 +299,16 @@ static void run__frequent_exits__counts_stay(void **state)
 		uint32_t reason;
 		unsigned reads, writes;
 	} table[] = {
-		{ "cpuid", REASON_CPUID, 5, 1 }, { "hypercall", REASON_VMCALL, 5, 1 }, { "port", REASON_IO, 6, 1 },
-		{ "rdmsr", REASON_RDMSR, 5, 1 }, { "wrmsr", REASON_WRMSR, 5, 1 }, { "hlt", REASON_HLT, 5, 2 },
-		{ "interrupt", REASON_INTERRUPT, 5, 0 }, { "ept_violation", REASON_EPT_VIOLATION, 8, 0 },
-		{ "interrupt_window", REASON_INTERRUPT_WINDOW, 5, 0 }, { "apic_write", REASON_APIC_WRITE, 6, 0 },
+		{ "cpuid", REASON_CPUID, 5, 1 },
+		{ "hypercall", REASON_VMCALL, 5, 1 },
+		{ "port", REASON_IO, 6, 1 },
+		{ "rdmsr", REASON_RDMSR, 5, 1 },
+		{ "wrmsr", REASON_WRMSR, 5, 1 },
+		{ "hlt", REASON_HLT, 5, 2 },
+		{ "interrupt", REASON_INTERRUPT, 5, 0 },
+		{ "ept_violation", REASON_EPT_VIOLATION, 8, 0 },
+		{ "interrupt_window", REASON_INTERRUPT_WINDOW, 5, 0 },
+		{ "apic_write", REASON_APIC_WRITE, 6, 0 },
 		{ "virtual_eoi", REASON_VIRTUAL_EOI, 5, 0 },
 	};
 
@@ -567,7 +576,7 @@ static void apic__interrupt_while_it_runs__joins_those_in_the_page(void **state)
 	with_apic(VLAPIC_XAPIC, true);
 	v->check_interrupts = true;
 	v->apic.irr[0] = 1ull << 50;
-	PAGE_IRR(2) = 1; /* 64 */
+	PAGE_IRR(2) = 1;                                 /* 64 */
 	fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS] = 0x3140; /* 49 is in service, 64 waits */
 	run(REASON_CPUID);
 	assert_int_equal(fake_vmcs[VMCS_GUEST_INTERRUPT_STATUS], 0x3140);
@@ -691,8 +700,9 @@ static void apic__register_written__taken_without_bits_that_are_not_there(void *
 		unsigned reg;
 		uint32_t written, taken;
 	} table[] = {
-		{ APIC_SVR, 0xFFFFFFFF, 0x3FF }, { APIC_ID, 0x12345678, 0 }, { APIC_LDR, 0x12345678, 0x12000000 },
-		{ APIC_DFR, 0x12345678, 0x1FFFFFFF }, { APIC_LVT_ERROR, 0xFFFFFFFF, 0x100FF }, { APIC_DIVIDE, 0xFF, 0xB },
+		{ APIC_SVR, 0xFFFFFFFF, 0x3FF },         { APIC_ID, 0x12345678, 0 },
+		{ APIC_LDR, 0x12345678, 0x12000000 },    { APIC_DFR, 0x12345678, 0x1FFFFFFF },
+		{ APIC_LVT_ERROR, 0xFFFFFFFF, 0x100FF }, { APIC_DIVIDE, 0xFF, 0xB },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
@@ -919,12 +929,9 @@ static void entry__failed__group_named_and_vm_stopped(void **state)
 		uint64_t value;
 		const char *group;
 	} table[] = {
-		{ VMCS_GUEST_RIP, 1ull << 40, "RIP" },
-		{ VMCS_GUEST_RFLAGS, 0, "RFLAGS" },
-		{ VMCS_GUEST_CR0, CR0_PG, "control registers" },
-		{ VMCS_GUEST_ACCESS(3), 0x93 | 0x8000, "DS" },
-		{ VMCS_GUEST_ACCESS(7), ACCESS_UNUSABLE, "TR" },
-		{ VMCS_GUEST_ACCESS(2), 0x93 | 3 << 5, "CS and SS" },
+		{ VMCS_GUEST_RIP, 1ull << 40, "RIP" },           { VMCS_GUEST_RFLAGS, 0, "RFLAGS" },
+		{ VMCS_GUEST_CR0, CR0_PG, "control registers" }, { VMCS_GUEST_ACCESS(3), 0x93 | 0x8000, "DS" },
+		{ VMCS_GUEST_ACCESS(7), ACCESS_UNUSABLE, "TR" }, { VMCS_GUEST_ACCESS(2), 0x93 | 3 << 5, "CS and SS" },
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {

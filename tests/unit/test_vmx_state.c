@@ -87,9 +87,12 @@ static int set_up(void **unused)
 	memset(&vcpu, 0, sizeof(vcpu));
 	memset(&state, 0, sizeof(state));
 	memset(apic_page, 0, sizeof(apic_page));
-	vmx_controls = (struct vmx_controls){ .secondary = SECONDARY_INTERRUPT_DELIVERY, .entry = ENTRY_LOAD_PAT,
-					      .cr0_mask = CR0_NE | CR0_CD | CR0_NW, .cr0_ones = CR0_NE,
-					      .cr4_mask = ~(uint64_t)(CR4_PAE | CR4_PGE), .cr4_ones = 1u << 13 | CR4_MCE };
+	vmx_controls = (struct vmx_controls){ .secondary = SECONDARY_INTERRUPT_DELIVERY,
+		                              .entry = ENTRY_LOAD_PAT,
+		                              .cr0_mask = CR0_NE | CR0_CD | CR0_NW,
+		                              .cr0_ones = CR0_NE,
+		                              .cr4_mask = ~(uint64_t)(CR4_PAE | CR4_PGE),
+		                              .cr4_ones = 1u << 13 | CR4_MCE };
 	vcpu.backend = &backend;
 	vcpu.vm = &vm;
 	backend.apic_page = apic_page;

@@ -13,7 +13,7 @@
 #define CAP  (1ull << 34 | 1ull << 35 | 1ull << 10 | 1ull << 9 | 2ull | 0x20ull << 24 | 3ull << 40) /* 4 records from 0x200 */
 #define ECAP 0x1Full
 
-static const struct nested_pt_format npt = {.table = 7, .leaf = {0, 5, 0, 7, 0, 5, 0, 7}};
+static const struct nested_pt_format npt = { .table = 7, .leaf = { 0, 5, 0, 7, 0, 5, 0, 7 } };
 static uint64_t cached_irte[256][2];
 static bool irte_cached[256];
 
@@ -148,15 +148,15 @@ static void boot(uint64_t cap, uint64_t ecap)
 	memset(model_regs, 0, sizeof(model_regs));
 	memset(cache, 0, sizeof(cache));
 	memset(irte_cached, 0, sizeof(irte_cached));
-	acpi = (struct acpi_info){.dmar = {1, 48},
-				  .iommu_count = 2,
-				  .iommus = {{.base = UNIT_BASE}, {.base = UNIT_BASE + 0x1000, .segment = 1}},
-				  .ioapic_count = 2,
-				  .ioapics = {{0xFEC00000, 0, 5}, {0xFEC01000, 24, 6}},
-				  .ioapic_rid_count = 2,
-				  .ioapic_rids = {{6, 0xF100}, {5, 0xF0F8}},
-				  .reserved_count = 2,
-				  .reserved = {{0xFC000000, 0xFC001FFF, 0xE8, 0xE8}, {8 * MIB, 8 * MIB + 0xFFF, 0xF0, 0xF0}}};
+	acpi = (struct acpi_info){ .dmar = { 1, 48 },
+		                   .iommu_count = 2,
+		                   .iommus = { { .base = UNIT_BASE }, { .base = UNIT_BASE + 0x1000, .segment = 1 } },
+		                   .ioapic_count = 2,
+		                   .ioapics = { { 0xFEC00000, 0, 5 }, { 0xFEC01000, 24, 6 } },
+		                   .ioapic_rid_count = 2,
+		                   .ioapic_rids = { { 6, 0xF100 }, { 5, 0xF0F8 } },
+		                   .reserved_count = 2,
+		                   .reserved = { { 0xFC000000, 0xFC001FFF, 0xE8, 0xE8 }, { 8 * MIB, 8 * MIB + 0xFFF, 0xF0, 0xF0 } } };
 	for (unsigned u = 0; u < UNITS; u++) {
 		set_reg(u, 0x08, cap, 8);
 		set_reg(u, 0x10, ecap, 8);
@@ -302,9 +302,9 @@ static void take_faults__records__are_decoded_and_cleared(void **state)
 
 	(void)state;
 	set_reg(0, 0x200, 0x7F000000, 8);
-	set_reg(0, 0x208, 1ull << 63 | 5ull << 32 | RID, 8);	       /* a write */
+	set_reg(0, 0x208, 1ull << 63 | 5ull << 32 | RID, 8);            /* a write */
 	set_reg(0, 0x218, 1ull << 63 | 1ull << 62 | 6ull << 32 | 9, 8); /* a read */
-	set_reg(0, 0x238, 1ull << 63 | 0x26ull << 32 | 8, 8);	       /* somebody else's interrupt */
+	set_reg(0, 0x238, 1ull << 63 | 0x26ull << 32 | 8, 8);           /* somebody else's interrupt */
 	set_reg(1, 0x228, 1ull << 63 | 2ull << 32 | 7, 8);
 	assert_int_equal(iommu_take_faults(f, 3), 3);
 	assert_int_equal(f[0].rid, RID);
@@ -319,17 +319,17 @@ static void take_faults__records__are_decoded_and_cleared(void **state)
 
 /* ---- Other units: each boots in a process of its own ---- */
 
-#define in_a_copy(statement)                                                                                 \
-	do {                                                                                                 \
-		pid_t child = fork();                                                                        \
-		int result = -1;                                                                             \
-		if (!child) {                                                                                \
-			bool good = false;                                                                   \
-			statement;                                                                           \
-			_exit(good ? 0 : 1);                                                                 \
-		}                                                                                            \
-		waitpid(child, &result, 0);                                                                  \
-		assert_int_equal(result, 0);                                                                 \
+#define in_a_copy(statement) \
+	do { \
+		pid_t child = fork(); \
+		int result = -1; \
+		if (!child) { \
+			bool good = false; \
+			statement; \
+			_exit(good ? 0 : 1); \
+		} \
+		waitpid(child, &result, 0); \
+		assert_int_equal(result, 0); \
 	} while (0)
 
 static bool boots_with(uint64_t cap, uint64_t ecap)
@@ -341,30 +341,29 @@ static bool boots_with(uint64_t cap, uint64_t ecap)
 static void init__units_without_what_is_needed__are_not_used(void **state)
 {
 	(void)state;
-	in_a_copy(good = !boots_with(CAP, ECAP & ~2ull));		     /* no queue */
-	in_a_copy(good = !boots_with(CAP | 1ull << 4, ECAP));		     /* write buffers */
-	in_a_copy(good = !boots_with(CAP & ~(3ull << 9), ECAP));	     /* depth */
-	in_a_copy(good = !boots_with(UINT64_MAX, UINT64_MAX));		     /* nobody there */
-	in_a_copy(good = !boots_with(CAP | 0x3FFull << 24, ECAP));	     /* records beyond the page */
+	in_a_copy(good = !boots_with(CAP, ECAP & ~2ull));          /* no queue */
+	in_a_copy(good = !boots_with(CAP | 1ull << 4, ECAP));      /* write buffers */
+	in_a_copy(good = !boots_with(CAP & ~(3ull << 9), ECAP));   /* depth */
+	in_a_copy(good = !boots_with(UINT64_MAX, UINT64_MAX));     /* nobody there */
+	in_a_copy(good = !boots_with(CAP | 0x3FFull << 24, ECAP)); /* records beyond the page */
 }
 
 static void init__other_capabilities__are_used_as_they_are(void **state)
 {
 	(void)state;
 	in_a_copy(good = boots_with(CAP & ~(1ull << 10), ECAP) && iommu_vtd.format.levels == 3 &&
-			 iommu_domain_create(&domain) == STATUS_OK && memory_create(MIB, 0, 1, ram) == STATUS_OK &&
-			 iommu_map(domain, ram, 1ull << 39, 0, MIB, RW) == STATUS_INVALID &&
-			 iommu_map(domain, ram, (1ull << 39) - MIB, 0, MIB, RW) == STATUS_OK &&
-			 iommu_set_device(RID, domain, false) == STATUS_OK &&
-			 access_at(0, RID, (1ull << 39) - 1, true) == host(MIB - 1));
+	                 iommu_domain_create(&domain) == STATUS_OK && memory_create(MIB, 0, 1, ram) == STATUS_OK &&
+	                 iommu_map(domain, ram, 1ull << 39, 0, MIB, RW) == STATUS_INVALID &&
+	                 iommu_map(domain, ram, (1ull << 39) - MIB, 0, MIB, RW) == STATUS_OK &&
+	                 iommu_set_device(RID, domain, false) == STATUS_OK && access_at(0, RID, (1ull << 39) - 1, true) == host(MIB - 1));
 	in_a_copy(good = boots_with(CAP & ~(3ull << 34), ECAP) && iommu_vtd.format.max_leaf_level == 1);
 	in_a_copy(good = boots_with(CAP & ~(1ull << 35), ECAP) && iommu_vtd.format.max_leaf_level == 2);
 	in_a_copy(good = boots_with(CAP, ECAP & ~1ull) && iommu_vtd.format.flush);
 	in_a_copy(good = boots_with(CAP | 1ull << 7, ECAP) && iommu_vtd.flush_on_map);
 	in_a_copy(good = boots_with(CAP, ECAP & ~8ull) && iommu_features == HILUM_HOST_IOMMU);
-	in_a_copy(uint64_t message; x2apic = true;
-		  good = boots_with(CAP, ECAP) && iommu_bind_irq(RID, 0x51, 300, false, &message) == STATUS_OK &&
-			 interrupt(RID, message) == (300u << 8 | 0x51));
+	in_a_copy(uint64_t message; x2apic = true; good = boots_with(CAP, ECAP) &&
+	                                                  iommu_bind_irq(RID, 0x51, 300, false, &message) == STATUS_OK &&
+	                                                  interrupt(RID, message) == (300u << 8 | 0x51));
 }
 
 int main(void)

@@ -26,10 +26,11 @@ static const char *say(const char *name, const struct hilum_host_health *health,
 
 static void vulnerability_describe__old_intel__mitigated_or_said(void **state)
 {
-	const struct vulnerability_cpu intel = {.intel = true, .family = 6};
-	const struct hilum_host_health skylake = {.threads = 2, .defences = HILUM_DEFENCE_IBPB | HILUM_DEFENCE_L1D_FLUSH |
-									    HILUM_DEFENCE_VERW | HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD};
-	const struct hilum_host_health bare = {.threads = 1, .defences = HILUM_DEFENCE_RSB};
+	const struct vulnerability_cpu intel = { .intel = true, .family = 6 };
+	const struct hilum_host_health skylake = { .threads = 2,
+		                                   .defences = HILUM_DEFENCE_IBPB | HILUM_DEFENCE_L1D_FLUSH | HILUM_DEFENCE_VERW |
+		                                               HILUM_DEFENCE_RSB | HILUM_DEFENCE_SSBD };
+	const struct hilum_host_health bare = { .threads = 1, .defences = HILUM_DEFENCE_RSB };
 
 	(void)state;
 	assert_string_equal(say("l1tf", &skylake, &intel), "Mitigation: VMX: cache flushes at changes of VM, SMT vulnerable");
@@ -44,8 +45,8 @@ static void vulnerability_describe__old_intel__mitigated_or_said(void **state)
 
 static void vulnerability_describe__core_scheduling__shown_where_threads_count(void **state)
 {
-	const struct vulnerability_cpu intel = {.intel = true, .core_scheduling = true};
-	const struct hilum_host_health h = {.threads = 2, .defences = HILUM_DEFENCE_VERW};
+	const struct vulnerability_cpu intel = { .intel = true, .core_scheduling = true };
+	const struct hilum_host_health h = { .threads = 2, .defences = HILUM_DEFENCE_VERW };
 
 	(void)state;
 	assert_string_equal(say("mds", &h, &intel), "Mitigation: Clear CPU buffers; SMT mitigated by core scheduling");
@@ -53,9 +54,10 @@ static void vulnerability_describe__core_scheduling__shown_where_threads_count(v
 
 static void vulnerability_describe__new_intel__not_affected(void **state)
 {
-	const struct vulnerability_cpu intel = {.intel = true, .family = 6};
-	const struct hilum_host_health h = {.threads = 2, .arch_capabilities = HILUM_ARCH_SHOWN & ~(uint64_t)HILUM_ARCH_RFDS_CLEAR,
-					    .defences = HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB};
+	const struct vulnerability_cpu intel = { .intel = true, .family = 6 };
+	const struct hilum_host_health h = { .threads = 2,
+		                             .arch_capabilities = HILUM_ARCH_SHOWN & ~(uint64_t)HILUM_ARCH_RFDS_CLEAR,
+		                             .defences = HILUM_DEFENCE_IBRS | HILUM_DEFENCE_IBPB };
 
 	(void)state;
 	for (unsigned i = 0; vulnerability_name(i) != NULL; i++) {
@@ -68,8 +70,10 @@ static void vulnerability_describe__new_intel__not_affected(void **state)
 
 static void vulnerability_describe__amd__by_family(void **state)
 {
-	const struct vulnerability_cpu zen2 = {.family = 0x17}, zen3 = {.family = 0x19}, zen5 = {.family = 0x1A};
-	const struct hilum_host_health h = {.threads = 1, .leaf8_ebx = HILUM_LEAF8_IBPB, .defences = HILUM_DEFENCE_IBPB | HILUM_DEFENCE_RSB};
+	const struct vulnerability_cpu zen2 = { .family = 0x17 }, zen3 = { .family = 0x19 }, zen5 = { .family = 0x1A };
+	const struct hilum_host_health h = { .threads = 1,
+		                             .leaf8_ebx = HILUM_LEAF8_IBPB,
+		                             .defences = HILUM_DEFENCE_IBPB | HILUM_DEFENCE_RSB };
 
 	(void)state;
 	assert_string_equal(say("meltdown", &h, &zen2), "Not affected");
@@ -85,13 +89,15 @@ static void vulnerability_describe__any_facts__form_of_linux(void **state)
 {
 	(void)state;
 	for (uint32_t n = 0; n < 4096; n++) {
-		struct hilum_host_health h = {.threads = n & 3, .defences = n >> 2 & 0x7F, .arch_capabilities = (uint64_t)n * 0x9E3779B97F4A7C15u};
-		struct vulnerability_cpu cpu = {.intel = n >> 9 & 1, .core_scheduling = n >> 10 & 1, .family = n % 32};
+		struct hilum_host_health h = { .threads = n & 3,
+			                       .defences = n >> 2 & 0x7F,
+			                       .arch_capabilities = (uint64_t)n * 0x9E3779B97F4A7C15u };
+		struct vulnerability_cpu cpu = { .intel = n >> 9 & 1, .core_scheduling = n >> 10 & 1, .family = n % 32 };
 		for (unsigned i = 0; vulnerability_name(i) != NULL; i++) {
 			vulnerability_describe(i, &h, &cpu, text);
 			assert_true(strlen(text) < sizeof(text) - 1);
-			assert_true(strcmp(text, "Not affected") == 0 || strncmp(text, "Mitigation: ", 12) == 0 || strncmp(text, "Vulnerable", 10) == 0 ||
-				    strncmp(text, "Unknown: ", 9) == 0);
+			assert_true(strcmp(text, "Not affected") == 0 || strncmp(text, "Mitigation: ", 12) == 0 ||
+			            strncmp(text, "Vulnerable", 10) == 0 || strncmp(text, "Unknown: ", 9) == 0);
 		}
 	}
 }

@@ -36,7 +36,7 @@ static void host_request(void *ctx, enum model_request request, uint32_t value)
 	ejected = value;
 }
 
-static const struct model_host host = {.now_ns = host_now, .timer_arm = host_arm, .request = host_request};
+static const struct model_host host = { .now_ns = host_now, .timer_arm = host_arm, .request = host_request };
 static struct watchdog dog;
 static struct cpu_plug plug;
 
@@ -68,7 +68,8 @@ static void periods(unsigned count)
 		watchdog_timer(&dog);
 }
 
-/* ---- Watchdog -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Watchdog --------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void watchdog_timer__touched_in_time__nothing(void **state)
 {
@@ -142,7 +143,8 @@ static void watchdog_write__it_is_not_there__nothing(void **state)
 	assert_int_equal(watchdog_read(&dog, PLATFORM_WATCHDOG_RUNNING), 0xFF);
 }
 
-/* ---- Processors ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Processors ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static uint64_t read_bits(unsigned from)
 {

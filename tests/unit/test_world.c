@@ -27,7 +27,7 @@ static unsigned pick(unsigned n)
 
 static void touch_apic(struct vcpu *v)
 {
-	static const uint16_t registers[] = {0x80, 0xB0, 0xD0, 0xF0, 0x300, 0x310, 0x320, 0x350, 0x360, 0x380, 0x3E0};
+	static const uint16_t registers[] = { 0x80, 0xB0, 0xD0, 0xF0, 0x300, 0x310, 0x320, 0x350, 0x360, 0x380, 0x3E0 };
 
 	vlapic_mmio_write(&v->apic, registers[pick(ARRAY_SIZE(registers))], (uint32_t)fake_random());
 	vcpu_apic_changed(v);
@@ -35,7 +35,7 @@ static void touch_apic(struct vcpu *v)
 
 static void send_ipi(struct vcpu *v)
 {
-	static const uint32_t modes[] = {0, 0, 0, 1 << 8, 4 << 8, 5 << 8 | 1 << 14, 6 << 8};
+	static const uint32_t modes[] = { 0, 0, 0, 1 << 8, 4 << 8, 5 << 8 | 1 << 14, 6 << 8 };
 
 	vlapic_mmio_write(&v->apic, 0xF0, 0x1FF);
 	vlapic_mmio_write(&v->apic, 0x310, pick(VCPUS) << 24);
@@ -45,10 +45,13 @@ static void send_ipi(struct vcpu *v)
 
 static void trap(struct vcpu *v)
 {
-	struct vexit port = {.kind = HILUM_EXIT_PORT,
-			     .port = {.port = (uint16_t)pick(256), .size = (uint8_t)(1 << pick(3)), .in = pick(2), .string = !pick(8),
-				      .next_rip = v->rip + 1}};
-	struct vexit mmio = {.kind = HILUM_EXIT_MMIO, .memory = {.gpa = fake_random() >> pick(50), .write = pick(2)}};
+	struct vexit port = { .kind = HILUM_EXIT_PORT,
+		              .port = { .port = (uint16_t)pick(256),
+		                        .size = (uint8_t)(1 << pick(3)),
+		                        .in = pick(2),
+		                        .string = !pick(8),
+		                        .next_rip = v->rip + 1 } };
+	struct vexit mmio = { .kind = HILUM_EXIT_MMIO, .memory = { .gpa = fake_random() >> pick(50), .write = pick(2) } };
 
 	exit_handle(v, pick(2) ? &port : &mmio);
 }
@@ -69,10 +72,10 @@ static void wait(struct vcpu *v)
 
 static uint64_t step(struct vcpu *v)
 {
-	struct vexit halt = {.kind = HILUM_EXIT_HALT, .length = 1};
-	static const uint32_t kinds[] = {HILUM_EXIT_CPUID, HILUM_EXIT_HYPERCALL, HILUM_EXIT_RDMSR, HILUM_EXIT_WRMSR,
-					 HILUM_EXIT_PAUSE, HILUM_EXIT_CR, HILUM_EXIT_INVALID_OPCODE};
-	struct vexit other = {.kind = pick(200) ? kinds[pick(ARRAY_SIZE(kinds))] : HILUM_EXIT_OTHER, .length = 1 + pick(15)};
+	struct vexit halt = { .kind = HILUM_EXIT_HALT, .length = 1 };
+	static const uint32_t kinds[] = { HILUM_EXIT_CPUID, HILUM_EXIT_HYPERCALL, HILUM_EXIT_RDMSR,         HILUM_EXIT_WRMSR,
+		                          HILUM_EXIT_PAUSE, HILUM_EXIT_CR,        HILUM_EXIT_INVALID_OPCODE };
+	struct vexit other = { .kind = pick(200) ? kinds[pick(ARRAY_SIZE(kinds))] : HILUM_EXIT_OTHER, .length = 1 + pick(15) };
 
 	entries_total++;
 	assert_false(v->stopped);
@@ -136,7 +139,7 @@ static void unmake(unsigned i)
 
 static void write_state(hilum_handle_t vcpu)
 {
-	struct hilum_vcpu_state s = {.rflags = 2 | pick(2) << 9, .activity = pick(3), .shadow = pick(4)};
+	struct hilum_vcpu_state s = { .rflags = 2 | pick(2) << 9, .activity = pick(3), .shadow = pick(4) };
 
 	memcpy(control_memory() + PAGE_SIZE, &s, sizeof(s));
 	int64_t result = CALL(HC_VCPU_SET_STATE, vcpu, PAGE_SIZE, HILUM_STATE_GPR | HILUM_STATE_EVENTS);

@@ -8,7 +8,7 @@ struct address {
 	char host[256]; /* a name or an address, IPv6 in brackets */
 	unsigned port;
 	char authority[264]; /* "host:port", as known_hosts has it */
-	char url[280];	     /* "https://host:port", without a slash behind it */
+	char url[280];       /* "https://host:port", without a slash behind it */
 };
 
 /* Reads HOST, HOST:PORT or https://HOST[:PORT][/]. Other schemes, paths, user names and whatever no host name has are refused. */

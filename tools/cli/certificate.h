@@ -7,7 +7,7 @@
 
 struct certificate {
 	char fingerprint[104]; /* "sha256:AB:CD:...", of the whole certificate: as the machine's screen and GET /host show it */
-	char pin[56];	       /* "sha256//BASE64", of its public key: as CURLOPT_PINNEDPUBLICKEY takes it */
+	char pin[56];          /* "sha256//BASE64", of its public key: as CURLOPT_PINNEDPUBLICKEY takes it */
 };
 
 /* Of the first certificate in PEM text. */

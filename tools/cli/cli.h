@@ -13,9 +13,9 @@
 enum cli_exit {
 	CLI_OK = 0,
 	CLI_REFUSED = 1,     /* the API said no, or `check` found errors */
-	CLI_USAGE = 2,	     /* wrong words, or a file of this computer that cannot be read or written */
+	CLI_USAGE = 2,       /* wrong words, or a file of this computer that cannot be read or written */
 	CLI_UNREACHABLE = 3, /* no answer, or one that makes no sense */
-	CLI_DENIED = 4,	     /* no token, or one that does not suffice */
+	CLI_DENIED = 4,      /* no token, or one that does not suffice */
 	CLI_UNTRUSTED = 5,   /* the machine's certificate has changed, or is not known and there is nobody to ask */
 };
 

@@ -8,7 +8,7 @@
 /* PUT of the VM of this index, read from the file `path`. `header`: If-Match or If-None-Match, or NULL. A field that is wrong is said as
  * FILE:FIELD: and what is wrong. The reply, which needs http_free in any case, has the VM. */
 enum cli_exit define_send(struct http_session *session, const char *path, const struct definitions *definitions, size_t index,
-			  const char *header, struct http_reply *reply);
+                          const char *header, struct http_reply *reply);
 
 #define DEFINE_FILE_BYTES_MAX (1u << 20)
 

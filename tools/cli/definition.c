@@ -79,7 +79,7 @@ static bool read_toml(const char *path, const char *text, size_t length, struct 
 			out->tables = value;
 		else
 			fprintf(stderr, "hilum: %s:%" PRIu32 ": %s is left out: only [[vm]] is for a machine that runs\n", path,
-				value->key_line, key);
+			        value->key_line, key);
 		free(key);
 	}
 	out->vms = out->tables == NULL ? json_array() : convert(out->tables);
@@ -128,7 +128,7 @@ bool definition_read(const char *path, const char *text, size_t length, struct d
 	const json_t *vm;
 	size_t i;
 
-	*out = (struct definitions){0};
+	*out = (struct definitions){ 0 };
 	if (!(looks_like_json(text) ? read_json : read_toml)(path, text, length, out))
 		return false;
 	if (json_array_size(out->vms) == 0) {
@@ -151,5 +151,5 @@ void definition_free(struct definitions *definitions)
 {
 	json_decref(definitions->vms);
 	free(definitions->arena.base);
-	*definitions = (struct definitions){0};
+	*definitions = (struct definitions){ 0 };
 }

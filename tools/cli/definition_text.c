@@ -107,7 +107,7 @@ static void add_pairs(struct memory_buffer *to, const json_t *table)
 
 char *definition_format(const char *name, const json_t *config)
 {
-	struct memory_buffer text = {0};
+	struct memory_buffer text = { 0 };
 	const char *key;
 	json_t *value;
 	const json_t *element;

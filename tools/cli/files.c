@@ -26,7 +26,7 @@ char *files_path(const char *name)
 char *files_read(const char *path, size_t most, size_t *length, int *error)
 {
 	FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
-	struct memory_buffer buffer = {0};
+	struct memory_buffer buffer = { 0 };
 	static char chunk[CHUNK_BYTES];
 	size_t count = 0;
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BODY_BYTES_MAX	(32u << 20)
+#define BODY_BYTES_MAX  (32u << 20)
 #define CONNECT_SECONDS 60L
 #define SILENCE_SECONDS 120L /* no byte moves for so long: the machine is gone */
 
@@ -28,7 +28,8 @@ CURL *http_make_handle(const struct http_session *session, const char *path)
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L); /* a control VM that was restarted knows nothing of the connection, and says so */
+	curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE,
+	                 1L); /* a control VM that was restarted knows nothing of the connection, and says so */
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPIDLE, 5L);
 	curl_easy_setopt(curl, CURLOPT_TCP_KEEPINTVL, 5L);
 	if (ca == NULL) {
@@ -67,8 +68,8 @@ enum cli_exit http_open_target(struct http_session *session, struct target *targ
 {
 	enum cli_exit status;
 
-	*session = (struct http_session){.target = *target};
-	*target = (struct target){0};
+	*session = (struct http_session){ .target = *target };
+	*target = (struct target){ 0 };
 	status = session->target.ca == NULL ? trust_establish(session, accept_new) : CLI_OK;
 	if (status != CLI_OK)
 		return status;
@@ -84,7 +85,7 @@ enum cli_exit http_open(struct http_session *session, const struct cli_options *
 	struct target target;
 	enum cli_exit status;
 
-	*session = (struct http_session){0};
+	*session = (struct http_session){ 0 };
 	status = settings_read(&settings);
 	if (status != CLI_OK)
 		return status;
@@ -100,7 +101,7 @@ void http_close(struct http_session *session)
 	if (session->curl != NULL)
 		curl_easy_cleanup(session->curl);
 	settings_free_target(&session->target);
-	*session = (struct http_session){0};
+	*session = (struct http_session){ 0 };
 }
 
 static size_t take_body(char *bytes, size_t size, size_t count, void *ctx)
@@ -214,7 +215,7 @@ enum cli_exit http_send(struct http_session *session, const struct http_request 
 	CURL *curl = session->curl;
 	CURLcode code;
 
-	*reply = (struct http_reply){.curl = curl, .download = request->download};
+	*reply = (struct http_reply){ .curl = curl, .download = request->download };
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
@@ -239,5 +240,5 @@ void http_free(struct http_reply *reply)
 {
 	json_decref(reply->json);
 	free(reply->body.bytes);
-	*reply = (struct http_reply){0};
+	*reply = (struct http_reply){ 0 };
 }

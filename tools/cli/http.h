@@ -30,19 +30,19 @@ struct http_upload {
 
 struct http_request {
 	const char *method;
-	const char *path;	    /* from "/" on, with names made by http_path */
-	const json_t *json;	    /* body, or NULL */
-	const char *header;	    /* one more, or NULL */
+	const char *path;           /* from "/" on, with names made by http_path */
+	const json_t *json;         /* body, or NULL */
+	const char *header;         /* one more, or NULL */
 	struct http_upload *upload; /* instead of json */
-	FILE *download;		    /* where the body of a success goes, or NULL: into the reply */
+	FILE *download;             /* where the body of a success goes, or NULL: into the reply */
 };
 
 struct http_reply {
 	long status;
-	json_t *json;		   /* NULL if it is none */
+	json_t *json;              /* NULL if it is none */
 	struct memory_buffer body; /* as it came */
 	char etag[64], log_position[32], retry_after[32];
-	CURL *curl;	/* while it comes, */
+	CURL *curl;     /* while it comes, */
 	FILE *download; /* and where to */
 };
 

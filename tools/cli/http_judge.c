@@ -74,7 +74,7 @@ static void add_escaped(struct memory_buffer *path, const char *name)
 
 char *http_path(const char *format, ...)
 {
-	struct memory_buffer path = {0};
+	struct memory_buffer path = { 0 };
 	va_list arguments;
 
 	memory_append(&path, HTTP_API, strlen(HTTP_API), SIZE_MAX / 4);

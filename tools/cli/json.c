@@ -17,7 +17,7 @@ uint64_t json_number(const json_t *object, const char *key)
 	if (json_is_integer(member))
 		return json_integer_value(member) < 0 ? 0 : (uint64_t)json_integer_value(member);
 	return json_is_real(member) && json_real_value(member) > 0 && json_real_value(member) < 1e18 ? (uint64_t)json_real_value(member)
-												     : 0;
+	                                                                                             : 0;
 }
 
 bool json_flag(const json_t *object, const char *key)

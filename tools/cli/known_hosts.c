@@ -31,7 +31,7 @@ bool known_hosts_find(const char *text, const char *authority, char *pin, size_t
 
 char *known_hosts_remove(const char *text, const char *authority, bool *found)
 {
-	struct memory_buffer kept = {0};
+	struct memory_buffer kept = { 0 };
 
 	*found = false;
 	memory_append(&kept, "", 0, SIZE_MAX / 4);

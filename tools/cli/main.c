@@ -70,7 +70,7 @@ static void print_help(FILE *to)
 static void print_verb_help(FILE *to, const struct verb *verb)
 {
 	fprintf(to, "usage: hilum %s%s%s%s%s\n%s.\n\n%s", verb->name, verb->options[0] == '\0' ? "" : " [OPTIONS]",
-		verb->operands[0] == '\0' ? "" : " ", verb->operands, "", verb->summary, verb->help);
+	        verb->operands[0] == '\0' ? "" : " ", verb->operands, "", verb->summary, verb->help);
 	if (verb->options[0] != '\0') {
 		fputs("\nOptions:\n", to);
 		options_print(to, verb);
@@ -93,7 +93,7 @@ static enum cli_exit run_verb(const struct verb *verb, char **words, int count, 
 	}
 	if (count < verb->least || count > verb->most) {
 		fprintf(stderr, "usage: hilum %s%s %s\n`hilum %s --help` says more.\n", verb->name,
-			verb->options[0] == '\0' ? "" : " [OPTIONS]", verb->operands, verb->name);
+		        verb->options[0] == '\0' ? "" : " [OPTIONS]", verb->operands, verb->name);
 		return CLI_USAGE;
 	}
 	return verb->run(options, words, count);
@@ -116,9 +116,14 @@ static bool complete(char **words, int count)
 
 static enum cli_exit run(char **words, int count)
 {
-	struct cli_options options = {
-		.timeout = CLI_NOT_GIVEN, .delay = CLI_NOT_GIVEN, .since = CLI_NOT_GIVEN, .port = CLI_NOT_GIVEN, .linger = CLI_NOT_GIVEN,
-		.weight = CLI_NOT_GIVEN, .cap = CLI_NOT_GIVEN, .reservation = CLI_NOT_GIVEN};
+	struct cli_options options = { .timeout = CLI_NOT_GIVEN,
+		                       .delay = CLI_NOT_GIVEN,
+		                       .since = CLI_NOT_GIVEN,
+		                       .port = CLI_NOT_GIVEN,
+		                       .linger = CLI_NOT_GIVEN,
+		                       .weight = CLI_NOT_GIVEN,
+		                       .cap = CLI_NOT_GIVEN,
+		                       .reservation = CLI_NOT_GIVEN };
 	const struct verb *verb;
 	enum cli_exit status;
 

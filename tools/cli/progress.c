@@ -38,7 +38,7 @@ void progress_format_bar(char *out, size_t size, unsigned width, int64_t sent, i
 
 void progress_begin(struct progress *progress, const char *name)
 {
-	*progress = (struct progress){.name = name, .shown = isatty(STDERR_FILENO), .began = now_seconds()};
+	*progress = (struct progress){ .name = name, .shown = isatty(STDERR_FILENO), .began = now_seconds() };
 }
 
 void progress_show(struct http_upload *upload, int64_t sent)
@@ -58,7 +58,7 @@ void progress_show(struct http_upload *upload, int64_t sent)
 	if (speed > 0 && seconds > 1)
 		text_format_duration(left, sizeof(left), (uint64_t)((double)(upload->bytes - sent) / speed));
 	fprintf(stderr, "\r%-*.*s %s %3d%% %5sB/s %s", NAME_COLUMNS, NAME_COLUMNS, progress->name, bar,
-		upload->bytes <= 0 ? 100 : (int)(sent * 100 / upload->bytes), rate, left);
+	        upload->bytes <= 0 ? 100 : (int)(sent * 100 / upload->bytes), rate, left);
 	fflush(stderr);
 }
 

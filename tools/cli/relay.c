@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PING_MS	   30000
+#define PING_MS    30000
 #define SILENCE_MS 120000 /* with pings in between: the machine is gone */
 
 struct run {
@@ -37,7 +37,7 @@ static void write_output(void *ctx, const uint8_t *bytes, size_t count, bool end
 		ssize_t written = write(run->relay->out_fd, bytes, count);
 
 		if (written < 0 && errno == EAGAIN) {
-			struct pollfd ready = {.fd = run->relay->out_fd, .events = POLLOUT};
+			struct pollfd ready = { .fd = run->relay->out_fd, .events = POLLOUT };
 
 			poll(&ready, 1, -1);
 		} else if (written < 0 && errno != EINTR) {
@@ -105,8 +105,8 @@ static void wait_and_serve(struct run *run)
 {
 	bool listens = !run->input_ended && !run->escaped && !websocket_has_output(run->socket);
 	struct pollfd fds[2] = {
-		{.fd = run->socket->fd, .events = (short)(POLLIN | (websocket_has_output(run->socket) ? POLLOUT : 0))},
-		{.fd = listens ? run->relay->in_fd : -1, .events = POLLIN},
+		{ .fd = run->socket->fd, .events = (short)(POLLIN | (websocket_has_output(run->socket) ? POLLOUT : 0)) },
+		{ .fd = listens ? run->relay->in_fd : -1, .events = POLLIN },
 	};
 
 	if (poll(fds, 2, run->input_ended && run->relay->linger_ms >= 0 ? 50 : 1000) <= 0)
@@ -124,7 +124,8 @@ enum relay_end relay_run(struct relay *relay, struct websocket *socket)
 {
 	int64_t now = now_ms();
 	struct run run = {
-		.relay = relay, .socket = socket, .heard_ms = now, .pinged_ms = now, .active_ms = now, .input_ended = relay->in_fd < 0};
+		.relay = relay, .socket = socket, .heard_ms = now, .pinged_ms = now, .active_ms = now, .input_ended = relay->in_fd < 0
+	};
 	int end;
 
 	socket->receive = write_output;

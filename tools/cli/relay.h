@@ -8,13 +8,13 @@ enum relay_end {
 	RELAY_ESCAPED, /* the escape character was typed */
 	RELAY_INPUT_ENDED,
 	RELAY_OUTPUT_GONE, /* nobody reads any more */
-	RELAY_CLOSED,	   /* by the machine */
-	RELAY_LOST,	   /* and said */
+	RELAY_CLOSED,      /* by the machine */
+	RELAY_LOST,        /* and said */
 };
 
 struct relay {
 	int in_fd, out_fd; /* in_fd: -1 after its end */
-	int escape;	   /* a byte that ends it when it is read, or -1 */
+	int escape;        /* a byte that ends it when it is read, or -1 */
 	/* After the end of the input: go on until there was no output for this time; negative: for ever. 0: end at once. */
 	int linger_ms;
 	/* Who takes the output instead of out_fd, or NULL. False: nobody reads any more. */

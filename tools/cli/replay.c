@@ -5,9 +5,9 @@
 #include <string.h>
 
 #define ENQUIRY 0x05
-#define BELL	0x07
-#define CANCEL	0x18
-#define ESCAPE	0x1b
+#define BELL    0x07
+#define CANCEL  0x18
+#define ESCAPE  0x1b
 
 /* Whether a terminal answers held[0 .. count): ESC [, parameters, and a last byte. */
 static bool is_question(const uint8_t *held, size_t count)
@@ -127,8 +127,8 @@ size_t replay_filter(struct replay *replay, const uint8_t *in, size_t count, uin
 			break;
 		case REPLAY_STRING:
 			replay->state = byte == BELL || byte == CANCEL ? REPLAY_TEXT
-					: byte == ESCAPE	       ? REPLAY_STRING_ESCAPE
-								       : REPLAY_STRING;
+			                : byte == ESCAPE               ? REPLAY_STRING_ESCAPE
+			                                               : REPLAY_STRING;
 			break;
 		case REPLAY_STRING_ESCAPE: /* ESC ends the string whatever follows; "\" belongs to it */
 			replay->state = REPLAY_TEXT;

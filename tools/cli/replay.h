@@ -15,10 +15,10 @@ struct replay {
 	size_t count;
 	enum replay_state {
 		REPLAY_TEXT,
-		REPLAY_ESCAPE,	      /* after ESC */
-		REPLAY_CONTROL,	      /* after ESC [ */
+		REPLAY_ESCAPE,        /* after ESC */
+		REPLAY_CONTROL,       /* after ESC [ */
 		REPLAY_OVERLONG,      /* the same, of one that is left out for its length */
-		REPLAY_STRING,	      /* in a string that is left out: OSC, DCS, PM, APC, SOS */
+		REPLAY_STRING,        /* in a string that is left out: OSC, DCS, PM, APC, SOS */
 		REPLAY_STRING_ESCAPE, /* after ESC in there */
 	} state;
 };

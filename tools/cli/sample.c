@@ -25,8 +25,8 @@ static uint64_t sum_exits(const json_t *vcpus)
 
 	json_array_foreach(vcpus, i, vcpu)
 	{
-		json_object_foreach(json_object_get(vcpu, "exits"), reason, count) sum +=
-			json_is_integer(count) && json_integer_value(count) > 0 ? (uint64_t)json_integer_value(count) : 0;
+		json_object_foreach(json_object_get(vcpu, "exits"), reason, count)
+			sum += json_is_integer(count) && json_integer_value(count) > 0 ? (uint64_t)json_integer_value(count) : 0;
 	}
 	return sum;
 }
@@ -64,7 +64,7 @@ void sample_free(struct sample_set *set)
 		free(set->samples[i].state);
 	}
 	free(set->samples);
-	*set = (struct sample_set){0};
+	*set = (struct sample_set){ 0 };
 }
 
 static double rate(uint64_t before, uint64_t now, double seconds)
@@ -90,5 +90,5 @@ struct sample_rates sample_rate(const struct sample_set *before, const struct sa
 			.tx_bytes = rate(old->tx_bytes, now->tx_bytes, seconds),
 		};
 	}
-	return (struct sample_rates){0};
+	return (struct sample_rates){ 0 };
 }

@@ -7,7 +7,7 @@
 
 struct sample {
 	char *name, *state; /* safe for a terminal */
-	double seconds;	    /* when it was taken */
+	double seconds;     /* when it was taken */
 	uint64_t memory_bytes;
 	uint64_t cpu_ns, ready_ns, exits, read_bytes, write_bytes, rx_bytes, tx_bytes;
 };

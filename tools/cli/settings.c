@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_NAME	 "config"
-#define FILE_BYTES_MAX	 (1u << 20)
-#define TOKEN_PREFIX	 "hilum_"
+#define FILE_NAME        "config"
+#define FILE_BYTES_MAX   (1u << 20)
+#define TOKEN_PREFIX     "hilum_"
 #define TOKEN_CHARACTERS 43
 
 bool settings_is_token(const char *text)
@@ -63,7 +63,7 @@ static enum cli_exit parse_host(const char *path, const struct toml_value *table
 		else if (key->length == 2 && memcmp(key->bytes, "ca", 2) == 0)
 			place = &host->ca;
 		status = place == NULL ? fail_at(path, value->key_line, key, "unknown key (url, token or ca)")
-				       : take_string(path, value, place);
+		                       : take_string(path, value, place);
 	}
 	if (status == CLI_OK && (host->url == NULL || !address_parse(host->url, &address)))
 		status = fail_at(path, table->key_line, &table->key, "has no url of the form \"https://HOST:PORT\"");
@@ -90,7 +90,7 @@ enum cli_exit settings_parse(const char *path, const char *text, size_t length, 
 	struct toml_arena arena;
 	enum cli_exit status = CLI_OK;
 
-	*out = (struct settings){0};
+	*out = (struct settings){ 0 };
 	root = toml_text_parse(text, length, &arena, &error);
 	if (root == NULL) {
 		cli_error("%s:%" PRIu32 ": column %" PRIu32 ": %s", path, error.line, error.column, error.message);
@@ -118,7 +118,7 @@ enum cli_exit settings_read(struct settings *out)
 	size_t length;
 	int error;
 
-	*out = (struct settings){0};
+	*out = (struct settings){ 0 };
 	if (path == NULL)
 		return getenv("HILUM_HOST") != NULL ? CLI_OK : CLI_USAGE;
 	text = files_read(path, FILE_BYTES_MAX, &length, &error);
@@ -142,7 +142,7 @@ static void free_host(struct settings_host *host)
 	free(host->url);
 	free(host->token);
 	free(host->ca);
-	*host = (struct settings_host){0};
+	*host = (struct settings_host){ 0 };
 }
 
 void settings_free(struct settings *settings)
@@ -150,7 +150,7 @@ void settings_free(struct settings *settings)
 	for (unsigned i = 0; i < settings->count; i++)
 		free_host(&settings->hosts[i]);
 	free(settings->chosen);
-	*settings = (struct settings){0};
+	*settings = (struct settings){ 0 };
 }
 
 static struct settings_host *find_by_name(const struct settings *settings, const char *name)
@@ -164,7 +164,7 @@ static struct settings_host *find_by_name(const struct settings *settings, const
 
 char *settings_format(const struct settings *settings)
 {
-	struct memory_buffer text = {0};
+	struct memory_buffer text = { 0 };
 
 	toml_text_add(&text, "# Written by `hilum login`; comments are not kept.\n");
 	if (settings->chosen != NULL)

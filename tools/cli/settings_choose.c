@@ -48,7 +48,7 @@ enum cli_exit settings_choose(const struct settings *settings, const struct cli_
 	const struct settings_host *host;
 	const char *token, *ca;
 
-	*out = (struct target){0};
+	*out = (struct target){ 0 };
 	if (wanted == NULL) {
 		cli_error("which machine? Name it by --host or HILUM_HOST, or store it by `hilum login HOST`");
 		return CLI_USAGE;
@@ -56,7 +56,7 @@ enum cli_exit settings_choose(const struct settings *settings, const struct cli_
 	host = find_host(settings, wanted);
 	if (!address_parse(host == NULL ? wanted : host->url, &out->address)) {
 		cli_error("\"%s\" is neither a stored host nor an address such as 192.168.1.20, hilum.local:8443 or https://[fd00::1]",
-			  wanted);
+		          wanted);
 		return CLI_USAGE;
 	}
 	token = environment("HILUM_TOKEN");
@@ -64,7 +64,7 @@ enum cli_exit settings_choose(const struct settings *settings, const struct cli_
 		token = host->token;
 	if (token != NULL && !settings_is_token(token)) {
 		cli_error("%s is no token: those begin with \"hilum_\", and 43 characters follow",
-			  environment("HILUM_TOKEN") != NULL ? "HILUM_TOKEN" : "what is stored for this host");
+		          environment("HILUM_TOKEN") != NULL ? "HILUM_TOKEN" : "what is stored for this host");
 		return CLI_USAGE;
 	}
 	ca = options->ca != NULL ? options->ca : host != NULL ? host->ca : NULL;
@@ -77,5 +77,5 @@ void settings_free_target(struct target *target)
 {
 	free(target->token);
 	free(target->ca);
-	*target = (struct target){0};
+	*target = (struct target){ 0 };
 }

@@ -7,7 +7,7 @@
 
 enum cli_exit show_fetch_again(struct http_session *session, char *path, const char *failure, struct http_reply *reply)
 {
-	const struct http_request request = {.method = "GET", .path = path};
+	const struct http_request request = { .method = "GET", .path = path };
 	enum cli_exit status = http_call(session, &request, failure, reply);
 
 	free(path);
@@ -23,7 +23,7 @@ enum cli_exit show_fetch(const struct cli_options *options, char *path, const ch
 	struct http_session session;
 	enum cli_exit status = http_open(&session, options);
 
-	*reply = (struct http_reply){0};
+	*reply = (struct http_reply){ 0 };
 	if (status == CLI_OK)
 		status = show_fetch_again(&session, path, failure, reply);
 	else

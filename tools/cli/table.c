@@ -7,11 +7,11 @@
 #include <string.h>
 
 #define PAIR_KEY_COLUMNS 16
-#define GAP_COLUMNS	 3
+#define GAP_COLUMNS      3
 
 void table_init(struct table *table, const char *const *titles)
 {
-	*table = (struct table){0};
+	*table = (struct table){ 0 };
 	while (table->columns < TABLE_COLUMNS_MAX && titles[table->columns] != NULL) {
 		table->titles[table->columns] = titles[table->columns];
 		table->columns++;
@@ -57,7 +57,7 @@ static void print_row(const struct table *table, FILE *to, const char *const *ce
 
 void table_print(const struct table *table, FILE *to)
 {
-	size_t widths[TABLE_COLUMNS_MAX] = {0};
+	size_t widths[TABLE_COLUMNS_MAX] = { 0 };
 	size_t total = 1;
 
 	for (unsigned i = 0; i < table->columns; i++) {
@@ -82,7 +82,7 @@ void table_free(struct table *table)
 	for (unsigned i = 0; i < table->rows * table->columns; i++)
 		free(table->cells[i]);
 	free(table->cells);
-	*table = (struct table){0};
+	*table = (struct table){ 0 };
 }
 
 void table_print_pair(FILE *to, const char *key, const char *format, ...)

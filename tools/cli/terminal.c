@@ -14,7 +14,7 @@
 static volatile sig_atomic_t raw_fd = -1;
 static struct termios before_raw;
 
-static const int deadly_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV};
+static const int deadly_signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV };
 
 bool terminal_is_there(void)
 {
@@ -37,7 +37,7 @@ static void end_by_signal(int number)
 
 static void catch_signals(void)
 {
-	struct sigaction action = {.sa_handler = end_by_signal, .sa_flags = SA_RESETHAND | SA_NODEFER};
+	struct sigaction action = { .sa_handler = end_by_signal, .sa_flags = SA_RESETHAND | SA_NODEFER };
 	static bool registered;
 
 	for (unsigned i = 0; i < sizeof(deadly_signals) / sizeof(deadly_signals[0]); i++)

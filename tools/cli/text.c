@@ -9,7 +9,7 @@
 
 size_t text_decode_utf8(const char *text, size_t length, uint32_t *code)
 {
-	static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
 	unsigned char first = (unsigned char)text[0];
 	size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
 
@@ -30,7 +30,7 @@ bool text_is_harmless(uint32_t code)
 		return false;
 	/* Marks that reorder or hide text. */
 	return !((code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) ||
-		 code == 0xfeff || code == 0x61c);
+	         code == 0xfeff || code == 0x61c);
 }
 
 char *text_safe(const char *text, size_t length, bool lines)
@@ -81,7 +81,7 @@ char *text_fit(const char *text, size_t columns)
 
 void text_format_bytes(char *out, size_t size, uint64_t bytes)
 {
-	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 	unsigned unit = 0;
 	uint64_t tenths, whole = bytes;
 

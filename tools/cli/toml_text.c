@@ -8,7 +8,7 @@
 
 struct toml_value *toml_text_parse(const char *text, size_t length, struct toml_arena *arena, struct toml_error *error)
 {
-	*arena = (struct toml_arena){.bytes = CONFIG_ARENA_BYTES(length)};
+	*arena = (struct toml_arena){ .bytes = CONFIG_ARENA_BYTES(length) };
 	arena->base = memory_resize(NULL, arena->bytes);
 	return toml_parse(text, length, arena, error);
 }

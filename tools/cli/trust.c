@@ -70,9 +70,9 @@ static bool ask_operator(const struct http_session *session, const struct certif
 	char answer[128];
 
 	fprintf(stderr,
-		"%s is not known yet. Its certificate's fingerprint is\n  %s\n"
-		"Compare it with the one on the machine's screen.\n",
-		session->target.address.authority, certificate->fingerprint);
+	        "%s is not known yet. Its certificate's fingerprint is\n  %s\n"
+	        "Compare it with the one on the machine's screen.\n",
+	        session->target.address.authority, certificate->fingerprint);
 	while (terminal_ask("Is it the same (yes, no, or the fingerprint)? ", false, answer, sizeof(answer))) {
 		if (strcasecmp(answer, "yes") == 0 || certificate_has_fingerprint(certificate, answer))
 			return true;
@@ -102,8 +102,8 @@ static bool agree(const struct http_session *session, const struct certificate *
 	if (terminal_is_there())
 		return ask_operator(session, certificate);
 	cli_error("%s is not known yet, and there is no terminal to ask at. Its certificate is\n  %s\n"
-		  "If that is what the machine's screen shows, set HILUM_FINGERPRINT to it; --accept-new takes any.",
-		  authority, certificate->fingerprint);
+	          "If that is what the machine's screen shows, set HILUM_FINGERPRINT to it; --accept-new takes any.",
+	          authority, certificate->fingerprint);
 	return false;
 }
 
@@ -143,13 +143,13 @@ enum cli_exit trust_report_change(const struct http_session *session)
 	bool fetched = fetch_certificate(session, &certificate) == CURLE_OK;
 
 	fprintf(stderr,
-		"*** THE CERTIFICATE OF %s HAS CHANGED ***\n"
-		"error: this is another key than the one that was accepted for this machine. Nothing was sent to it.\n"
-		"Its certificate now: %s\n"
-		"Either somebody is between you and the machine, or it was set up anew. Compare this fingerprint with the one on\n"
-		"the machine's screen. Only if they are the same, forget the old key and connect again:\n"
-		"  hilum forget %s\n",
-		authority, fetched ? certificate.fingerprint : "cannot be read any more", authority);
+	        "*** THE CERTIFICATE OF %s HAS CHANGED ***\n"
+	        "error: this is another key than the one that was accepted for this machine. Nothing was sent to it.\n"
+	        "Its certificate now: %s\n"
+	        "Either somebody is between you and the machine, or it was set up anew. Compare this fingerprint with the one on\n"
+	        "the machine's screen. Only if they are the same, forget the old key and connect again:\n"
+	        "  hilum forget %s\n",
+	        authority, fetched ? certificate.fingerprint : "cannot be read any more", authority);
 	return CLI_UNTRUSTED;
 }
 

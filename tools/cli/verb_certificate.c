@@ -26,8 +26,8 @@ static enum cli_exit install(struct http_session *session, const char *certifica
 {
 	json_t *body = json_pack("{s:s, s:s}", "certificate", certificate, "key", key);
 	char *path = http_path("/host/certificate");
-	const struct http_request request = {.method = "PUT", .path = path, .json = body};
-	struct http_reply reply = {0};
+	const struct http_request request = { .method = "PUT", .path = path, .json = body };
+	struct http_reply reply = { 0 };
 	enum cli_exit status = CLI_USAGE;
 
 	if (body == NULL)
@@ -65,7 +65,7 @@ static enum cli_exit install_files(struct http_session *session, char **operands
 static enum cli_exit reset(struct http_session *session)
 {
 	char *path = http_path("/host/certificate");
-	const struct http_request request = {.method = "DELETE", .path = path};
+	const struct http_request request = { .method = "DELETE", .path = path };
 	struct http_reply reply;
 	enum cli_exit status = http_call(session, &request, "Failed to go back to the machine's own certificate", &reply);
 	bool found;

@@ -31,8 +31,8 @@ static void print_summary(const char *path, const struct config *config)
 
 static enum cli_exit check_text(const char *path, const char *text, size_t length)
 {
-	const struct config_report report = {.error = print_error};
-	struct toml_arena arena = {.bytes = CONFIG_ARENA_BYTES(length)};
+	const struct config_report report = { .error = print_error };
+	struct toml_arena arena = { .bytes = CONFIG_ARENA_BYTES(length) };
 	static struct config config;
 	unsigned errors;
 

@@ -14,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ESCAPE		   0x1d /* Ctrl-] */
-#define TAIL_BYTES	   16384u
+#define ESCAPE             0x1d /* Ctrl-] */
+#define TAIL_BYTES         16384u
 #define SCROLLBACK_BYTES   (1u << 20) /* that the machine keeps at most */
-#define LINGER_SECONDS	   1
+#define LINGER_SECONDS     1
 #define LINGER_SECONDS_MAX 1000000
 
 /* "?tail=BYTES", or nothing for all that is kept; false: the option is wrong, and that was said. */
@@ -134,8 +134,8 @@ static bool open_again(struct websocket *socket, const char *name)
 enum cli_exit console_run(struct websocket *socket, const struct cli_options *options, const char *name)
 {
 	bool typed = isatty(STDIN_FILENO);
-	struct relay relay = {.in_fd = STDIN_FILENO, .out_fd = STDOUT_FILENO, .escape = typed ? ESCAPE : -1};
-	struct rerun rerun = {.relay = &relay, .left = TAIL_BYTES, .seen = time(NULL)};
+	struct relay relay = { .in_fd = STDIN_FILENO, .out_fd = STDOUT_FILENO, .escape = typed ? ESCAPE : -1 };
+	struct rerun rerun = { .relay = &relay, .left = TAIL_BYTES, .seen = time(NULL) };
 	enum relay_end end;
 
 	relay.linger_ms = options->follow ? -1 : (int)(options->linger == CLI_NOT_GIVEN ? LINGER_SECONDS : options->linger) * 1000;
@@ -162,7 +162,7 @@ enum cli_exit console_run(struct websocket *socket, const struct cli_options *op
 static enum cli_exit print_log(struct http_session *session, const struct cli_options *options, const char *name)
 {
 	char query[40], *bare, *path, *failure;
-	struct http_request request = {.method = "GET"};
+	struct http_request request = { .method = "GET" };
 	struct http_reply reply;
 	enum cli_exit status;
 

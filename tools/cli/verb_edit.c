@@ -77,8 +77,8 @@ static bool has_one_vm(const struct edit *edit, const struct definitions *defini
 /* Reads the draft and sends it. *again: another look at it may help. */
 static enum cli_exit send_draft(struct edit *edit, bool *again)
 {
-	struct definitions definitions = {0};
-	struct http_reply reply = {0};
+	struct definitions definitions = { 0 };
+	struct http_reply reply = { 0 };
 	enum cli_exit status = CLI_USAGE;
 	size_t length;
 	int error;
@@ -128,8 +128,8 @@ static enum cli_exit edit_draft(struct edit *edit)
 
 enum cli_exit define_edit(const struct cli_options *options, const char *name)
 {
-	struct edit edit = {.options = options, .name = name};
-	struct http_reply reply = {0};
+	struct edit edit = { .options = options, .name = name };
+	struct http_reply reply = { 0 };
 	enum cli_exit status = http_open(&edit.session, options);
 
 	if (status == CLI_OK)

@@ -17,8 +17,9 @@
 /* A listening socket at 127.0.0.1, and its port; -1 after saying why not. */
 static int listen_locally(unsigned wanted, unsigned *port)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)wanted), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		                       .sin_port = htons((uint16_t)wanted),
+		                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t length = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
@@ -52,7 +53,7 @@ static int accept_debugger(int listener)
 static enum cli_exit relay_debugger(const struct http_session *session, const char *name, int fd)
 {
 	struct websocket *socket = memory_resize(NULL, sizeof(*socket));
-	struct relay relay = {.in_fd = fd, .out_fd = fd, .escape = -1, .linger_ms = 0};
+	struct relay relay = { .in_fd = fd, .out_fd = fd, .escape = -1, .linger_ms = 0 };
 	char *path = http_path("/vms/%s/gdb", name), *failure = memory_format("Failed to debug domain '%s'", name);
 	enum cli_exit status = websocket_open(socket, session, path, failure);
 	enum relay_end end;
@@ -73,7 +74,7 @@ static enum cli_exit relay_debugger(const struct http_session *session, const ch
 static enum cli_exit run_gdb(const struct cli_options *options, char **operands, int count)
 {
 	struct http_session session;
-	struct http_reply reply = {0};
+	struct http_reply reply = { 0 };
 	enum cli_exit status;
 	unsigned port;
 	int listener = -1, fd = -1;

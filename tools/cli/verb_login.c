@@ -64,8 +64,8 @@ static enum cli_exit log_in(struct http_session *session, struct settings *setti
 
 static enum cli_exit run_login(const struct cli_options *options, char **operands, int count)
 {
-	struct target target = {.ca = options->ca == NULL ? NULL : memory_copy_string(options->ca)};
-	struct http_session session = {0};
+	struct target target = { .ca = options->ca == NULL ? NULL : memory_copy_string(options->ca) };
+	struct http_session session = { 0 };
 	struct settings settings;
 	enum cli_exit status;
 

@@ -14,8 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DELAY_SECONDS	  2
-#define ONCE_SECONDS	  1
+#define DELAY_SECONDS     2
+#define ONCE_SECONDS      1
 #define DELAY_SECONDS_MAX 3600
 
 static double now_seconds(void)
@@ -41,13 +41,13 @@ static enum cli_exit take_samples(struct http_session *session, struct sample_se
 	size_t i;
 	enum cli_exit status = show_fetch_again(session, http_path("/vms"), NULL, &list);
 
-	*out = (struct sample_set){0};
+	*out = (struct sample_set){ 0 };
 	json_array_foreach(json_object_get(list.json, "vms"), i, vm)
 	{
-		struct http_reply reply = {0};
+		struct http_reply reply = { 0 };
 		const char *name = json_text(vm, "name");
 		char *path = http_path("/vms/%s", name == NULL ? "" : name);
-		const struct http_request request = {.method = "GET", .path = path};
+		const struct http_request request = { .method = "GET", .path = path };
 
 		if (status == CLI_OK && !has_figures(vm))
 			sample_add(out, vm, now_seconds());
@@ -68,8 +68,8 @@ static enum cli_exit take_samples(struct http_session *session, struct sample_se
 /* A line of 79 columns. */
 static void print_rates(const struct sample *sample, const struct sample_rates *rates, const char *end)
 {
-	const double values[] = {(double)sample->memory_bytes, rates->exits,	rates->read_bytes,
-				 rates->write_bytes,	       rates->rx_bytes, rates->tx_bytes};
+	const double values[] = { (double)sample->memory_bytes, rates->exits,    rates->read_bytes,
+		                  rates->write_bytes,           rates->rx_bytes, rates->tx_bytes };
 	char *name = text_fit(sample->name, NAME_COLUMNS), *state = text_fit(sample->state, STATE_COLUMNS);
 	char texts[6][16];
 
@@ -111,11 +111,12 @@ static void print_json(const struct sample_set *before, const struct sample_set 
 		const struct sample *sample = &now->samples[i];
 		struct sample_rates rates = sample_rate(before, sample);
 
-		json_array_append_new(vms, json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "name", sample->name, "state",
-						     sample->state, "memory_bytes", (json_int_t)sample->memory_bytes, "cpu_percent",
-						     rates.cpu_percent, "steal_percent", rates.steal_percent, "exits_per_second", rates.exits, "read_bytes_per_second",
-						     rates.read_bytes, "write_bytes_per_second", rates.write_bytes, "rx_bytes_per_second",
-						     rates.rx_bytes, "tx_bytes_per_second", rates.tx_bytes));
+		json_array_append_new(vms,
+		                      json_pack("{s:s, s:s, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "name", sample->name, "state",
+		                                sample->state, "memory_bytes", (json_int_t)sample->memory_bytes, "cpu_percent",
+		                                rates.cpu_percent, "steal_percent", rates.steal_percent, "exits_per_second", rates.exits,
+		                                "read_bytes_per_second", rates.read_bytes, "write_bytes_per_second", rates.write_bytes,
+		                                "rx_bytes_per_second", rates.rx_bytes, "tx_bytes_per_second", rates.tx_bytes));
 	}
 	json_object_set_new(out, "vms", vms);
 	json_print(out);
@@ -129,7 +130,7 @@ static bool wait_for_key(int64_t seconds, bool typed)
 	double end = now_seconds() + (double)seconds, left;
 
 	while ((left = end - now_seconds()) > 0) {
-		struct pollfd key = {.fd = typed ? STDIN_FILENO : -1, .events = POLLIN};
+		struct pollfd key = { .fd = typed ? STDIN_FILENO : -1, .events = POLLIN };
 		char c;
 
 		if (poll(&key, 1, (int)(left * 1000) + 1) > 0) {
@@ -190,7 +191,8 @@ const struct verb verb_top = {
 	.summary = "Watch what the VMs do",
 	.help = "Every two seconds: time on the cores in percent of one core, memory, exits to the hypervisor, bytes read from and written "
 		"to disks, bytes\n"
-		"received and sent; -o json also has the time that others had while it could have run (steal_percent). q ends it, the space bar measures at once.\n"
+		"received and sent; -o json also has the time that others had while it could have run (steal_percent). q ends it, the "
+		"space bar measures at once.\n"
 		"\nExamples:\n"
 		"  hilum top\n"
 		"  hilum top --once --delay 5 -o json\n",

@@ -10,12 +10,12 @@
 #include <string.h>
 
 static enum cli_exit call(const struct cli_options *options, const struct http_request *request, const char *failure,
-			  struct http_reply *reply)
+                          struct http_reply *reply)
 {
 	struct http_session session;
 	enum cli_exit status = http_open(&session, options);
 
-	*reply = (struct http_reply){0};
+	*reply = (struct http_reply){ 0 };
 	if (status == CLI_OK)
 		status = http_call(&session, request, failure, reply);
 	http_close(&session);
@@ -27,7 +27,7 @@ static enum cli_exit call(const struct cli_options *options, const struct http_r
 static enum cli_exit fetch_core(const struct cli_options *options, const char *name, FILE *file)
 {
 	char *path = http_path("/vms/%s/core", name), *failure = memory_format("Failed to dump domain '%s'", name);
-	const struct http_request request = {.method = "GET", .path = path, .download = file};
+	const struct http_request request = { .method = "GET", .path = path, .download = file };
 	struct http_reply reply;
 	enum cli_exit status = call(options, &request, failure, &reply);
 
@@ -66,7 +66,8 @@ const struct verb verb_dump = {
 	.operands = "NAME FILE",
 	.summary = "Fetch a VM's core file",
 	.help = "An ELF core file for gdb, with the registers of each vCPU and the memory: of the crash that has left one (on_crash =\n"
-		"\"coredump-destroy\" or \"coredump-restart\"), else of the VM as it stands, if it is suspended or kept for a look. A core file\n"
+		"\"coredump-destroy\" or \"coredump-restart\"), else of the VM as it stands, if it is suspended or kept for a look. A core "
+		"file\n"
 		"that was kept is gone from the machine then.\n"
 		"\nExamples:\n"
 		"  hilum dump linux linux.core\n"
@@ -86,13 +87,14 @@ static json_int_t read_number(const char *text)
 	return end == text || *end != '\0' || number < 1 ? 0 : number;
 }
 
-/* ---- What can be changed -------------------------------------------------------------------------------------------------------------- */
+/* ---- What can be changed --------------------------------------------------------------------------------------------------------------
+ */
 
 /* PUT of `body`, which is freed, to the VM's `what`. */
 static enum cli_exit put(const struct cli_options *options, const char *name, const char *what, json_t *body)
 {
 	char *path = http_path("/vms/%s/%s", name, what), *failure = memory_format("Failed to change domain '%s'", name);
-	const struct http_request request = {.method = "PUT", .path = path, .json = body};
+	const struct http_request request = { .method = "PUT", .path = path, .json = body };
 	struct http_reply reply;
 	enum cli_exit status = call(options, &request, failure, &reply);
 

@@ -34,13 +34,13 @@ static void say_field(const char *path, const struct definitions *definitions, s
 }
 
 enum cli_exit define_send(struct http_session *session, const char *path, const struct definitions *definitions, size_t index,
-			  const char *header, struct http_reply *reply)
+                          const char *header, struct http_reply *reply)
 {
 	json_t *body = json_copy(json_array_get(definitions->vms, index));
 	const char *name = json_text(body, "name");
 	char *place = http_path("/vms/%s", name), *safe = make_safe(name),
 	     *failure = memory_format("Failed to define domain '%s' from %s", safe, path);
-	const struct http_request request = {.method = "PUT", .path = place, .json = body, .header = header};
+	const struct http_request request = { .method = "PUT", .path = place, .json = body, .header = header };
 	enum cli_exit status = http_send(session, &request, reply);
 
 	if (status == CLI_OK && reply->status == 422 && json_text(reply->json, "field") != NULL) {
@@ -77,7 +77,7 @@ static enum cli_exit define_all(const struct cli_options *options, const char *p
 	enum cli_exit result = http_open(&session, options);
 
 	for (size_t i = 0; session.curl != NULL && i < json_array_size(definitions->vms); i++) {
-		struct http_reply reply = {0};
+		struct http_reply reply = { 0 };
 		enum cli_exit status = define_send(&session, path, definitions, i, options->create ? "If-None-Match: *" : NULL, &reply);
 
 		if (status == CLI_OK)
@@ -134,7 +134,7 @@ const struct verb verb_define = {
 static enum cli_exit undefine(struct http_session *session, const struct cli_options *options, const char *name)
 {
 	char *path = http_path("/vms/%s", name), *failure = memory_format("Failed to undefine domain '%s'", name);
-	const struct http_request request = {.method = "DELETE", .path = path};
+	const struct http_request request = { .method = "DELETE", .path = path };
 	struct http_reply reply;
 	enum cli_exit status = http_call(session, &request, failure, &reply);
 

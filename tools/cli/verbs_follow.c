@@ -17,7 +17,7 @@ struct follower {
 	struct memory_buffer message; /* that is not complete yet */
 	uint64_t (*show)(const struct cli_options *options, const char *text, size_t length, uint64_t at);
 	const char *what; /* "/events" or "/log" */
-	uint64_t at;	  /* where to go on: what show returned */
+	uint64_t at;      /* where to go on: what show returned */
 };
 
 /* Cuts the stream into messages. */
@@ -52,7 +52,7 @@ static enum cli_exit open_stream(const struct http_session *session, struct webs
 static enum cli_exit follow(const struct http_session *session, struct follower *follower)
 {
 	struct websocket *socket = memory_resize(NULL, sizeof(*socket));
-	struct relay relay = {.in_fd = -1, .out_fd = -1, .escape = -1, .linger_ms = -1, .receive = receive_message, .ctx = follower};
+	struct relay relay = { .in_fd = -1, .out_fd = -1, .escape = -1, .linger_ms = -1, .receive = receive_message, .ctx = follower };
 	enum cli_exit status = open_stream(session, socket, follower, false);
 	enum relay_end end = RELAY_LOST;
 
@@ -88,7 +88,7 @@ static void print_event(const json_t *event)
 {
 	const char *name = text_or_empty(event, "name"), *message = text_or_empty(event, "message");
 	char *line = memory_format("%-20s %6" PRIu64 "  %-18s %s%s%s", text_or_empty(event, "time"), json_number(event, "id"),
-				   text_or_empty(event, "kind"), name, *name == '\0' || *message == '\0' ? "" : ": ", message);
+	                           text_or_empty(event, "kind"), name, *name == '\0' || *message == '\0' ? "" : ": ", message);
 
 	show_line(line);
 	free(line);
@@ -136,7 +136,7 @@ static enum cli_exit print_events(struct http_session *session, const struct cli
 
 static enum cli_exit run_events(const struct cli_options *options, char **operands, int count)
 {
-	struct follower follower = {.options = options, .show = show_event, .what = "/events"};
+	struct follower follower = { .options = options, .show = show_event, .what = "/events" };
 	struct http_session session;
 	enum cli_exit status = http_open(&session, options);
 
@@ -177,7 +177,7 @@ static enum cli_exit print_log(struct http_session *session, const struct cli_op
 {
 	char *bare = http_path("/log"),
 	     *path = memory_format("%s?since=%" PRId64, bare, options->since == CLI_NOT_GIVEN ? 0 : options->since);
-	const struct http_request request = {.method = "GET", .path = path};
+	const struct http_request request = { .method = "GET", .path = path };
 	struct http_reply reply;
 	enum cli_exit status = http_call(session, &request, NULL, &reply);
 
@@ -193,7 +193,7 @@ static enum cli_exit print_log(struct http_session *session, const struct cli_op
 
 static enum cli_exit run_dmesg(const struct cli_options *options, char **operands, int count)
 {
-	struct follower follower = {.options = options, .show = show_text, .what = "/log"};
+	struct follower follower = { .options = options, .show = show_text, .what = "/log" };
 	struct http_session session;
 	int64_t position = 0;
 	enum cli_exit status = http_open(&session, options);

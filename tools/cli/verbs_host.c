@@ -30,9 +30,9 @@ static void print_faults(const json_t *host)
 	const json_t *faults = json_object_get(host, "faults");
 
 	table_print_pair(stdout, "Machine faults",
-			 "%" PRIu64 " NMIs, %" PRIu64 " machine checks corrected, %" PRIu64 " contained, %" PRIu64 " interrupt storms",
-			 json_number(faults, "nmis"), json_number(faults, "machine_checks_corrected"),
-			 json_number(faults, "machine_checks_contained"), json_number(faults, "interrupt_storms"));
+	                 "%" PRIu64 " NMIs, %" PRIu64 " machine checks corrected, %" PRIu64 " contained, %" PRIu64 " interrupt storms",
+	                 json_number(faults, "nmis"), json_number(faults, "machine_checks_corrected"),
+	                 json_number(faults, "machine_checks_contained"), json_number(faults, "interrupt_storms"));
 	if (json_number(host, "watchdog_seconds") != 0)
 		table_print_pair(stdout, "Watchdog", "%" PRIu64 " s", json_number(host, "watchdog_seconds"));
 }
@@ -69,7 +69,7 @@ static void print_memory(const json_t *memory)
 		print_bytes("Saved by sharing", json_number(memory, "saved_bytes"));
 	if (json_number(compaction, "runs") != 0)
 		table_print_pair(stdout, "Compaction", "%s, %" PRIu64 " %%", text_or_dash(compaction, "state"),
-				 json_number(compaction, "progress_percent"));
+		                 json_number(compaction, "progress_percent"));
 }
 
 static void print_host(const json_t *host)
@@ -94,14 +94,14 @@ static void print_host(const json_t *host)
 	print_bytes("Hilum's own", json_number(memory, "hilum_bytes"));
 	print_memory(memory);
 	table_print_pair(stdout, "IOMMU", "%s%s", json_flag(host, "iommu") ? "yes" : "no",
-			 json_flag(host, "interrupt_remapping") ? ", interrupts too" : "");
+	                 json_flag(host, "interrupt_remapping") ? ", interrupts too" : "");
 	table_print_pair(stdout, "Device faults", "%" PRIu64, json_number(host, "device_faults"));
 	table_print_pair(stdout, "Driver VM", "%s, restarted %" PRIu64 " times", text_or_dash(driver, "state"),
-			 json_number(driver, "restarts"));
+	                 json_number(driver, "restarts"));
 	table_print_pair(stdout, "Control VM", "restarted %" PRIu64 " times", json_number(json_object_get(host, "control_vm"), "restarts"));
 	print_faults(host);
 	table_print_pair(stdout, "State is kept", "%s",
-			 json_flag(host, "state_kept") ? "yes" : "no: definitions and tokens go with the next restart");
+	                 json_flag(host, "state_kept") ? "yes" : "no: definitions and tokens go with the next restart");
 	table_print_pair(stdout, "VMs", "%" PRIu64 " of %" PRIu64 " running", json_number(vms, "running"), json_number(vms, "defined"));
 	json_array_foreach(json_object_get(host, "addresses"), i, address)
 	{
@@ -146,15 +146,15 @@ static void print_audit(const json_t *entries)
 	const json_t *entry;
 	size_t i;
 
-	table_init(&table, (const char *const[]){">Id", "Time", "Token", "Role", "From", ">Status", "Request", NULL});
+	table_init(&table, (const char *const[]){ ">Id", "Time", "Token", "Role", "From", ">Status", "Request", NULL });
 	json_array_foreach(entries, i, entry)
 	{
 		char id[24], status[24], *request = memory_format("%s %s", text_or_dash(entry, "method"), text_or_dash(entry, "path"));
 
 		snprintf(id, sizeof(id), "%" PRIu64, json_number(entry, "id"));
 		snprintf(status, sizeof(status), "%" PRIu64, json_number(entry, "status"));
-		table_add_row(&table, (const char *[]){id, json_text(entry, "time"), json_text(entry, "token"), json_text(entry, "role"),
-						       json_text(entry, "peer"), status, request});
+		table_add_row(&table, (const char *[]){ id, json_text(entry, "time"), json_text(entry, "token"), json_text(entry, "role"),
+		                                        json_text(entry, "peer"), status, request });
 		free(request);
 	}
 	table_print(&table, stdout);
@@ -193,9 +193,9 @@ const struct verb verb_audit = {
 enum cli_exit host_ask(const struct cli_options *options, const char *place, const char *failure, const char *done)
 {
 	char *path = http_path(place);
-	const struct http_request request = {.method = "POST", .path = path};
+	const struct http_request request = { .method = "POST", .path = path };
 	struct http_session session;
-	struct http_reply reply = {0};
+	struct http_reply reply = { 0 };
 	enum cli_exit status = http_open(&session, options);
 
 	if (status == CLI_OK)

@@ -19,15 +19,15 @@ static void print_images(const json_t *images)
 	const json_t *image;
 	size_t i;
 
-	table_init(&table, (const char *const[]){"Name", ">Size", "Source", "State", ">VMs", NULL});
+	table_init(&table, (const char *const[]){ "Name", ">Size", "Source", "State", ">VMs", NULL });
 	json_array_foreach(images, i, image)
 	{
 		char size[24], users[32];
 
 		text_format_bytes(size, sizeof(size), json_number(image, "bytes"));
 		snprintf(users, sizeof(users), "%" PRIu64, json_number(image, "users"));
-		table_add_row(&table, (const char *[]){json_text(image, "name"), size, json_text(image, "source"),
-						       json_flag(image, "complete") ? "complete" : "uploading", users});
+		table_add_row(&table, (const char *[]){ json_text(image, "name"), size, json_text(image, "source"),
+		                                        json_flag(image, "complete") ? "complete" : "uploading", users });
 	}
 	table_print(&table, stdout);
 	table_free(&table);
@@ -36,9 +36,9 @@ static void print_images(const json_t *images)
 static enum cli_exit delete_image(const struct cli_options *options)
 {
 	char *path = http_path("/images/%s", options->name), *failure = memory_format("Failed to remove image '%s'", options->name);
-	const struct http_request request = {.method = "DELETE", .path = path};
+	const struct http_request request = { .method = "DELETE", .path = path };
 	struct http_session session;
-	struct http_reply reply = {0};
+	struct http_reply reply = { 0 };
 	enum cli_exit status = http_open(&session, options);
 
 	if (status == CLI_OK)
@@ -103,11 +103,11 @@ static FILE *open_image(const char *path, int64_t *bytes)
 static enum cli_exit send_image(const struct cli_options *options, FILE *file, int64_t bytes, const char *name)
 {
 	struct progress progress;
-	struct http_upload upload = {.file = file, .bytes = bytes, .progress = progress_show, .ctx = &progress};
+	struct http_upload upload = { .file = file, .bytes = bytes, .progress = progress_show, .ctx = &progress };
 	char *path = http_path("/images/%s", name), *failure = memory_format("Failed to upload image '%s'", name), size[24];
-	const struct http_request request = {.method = "PUT", .path = path, .upload = &upload};
+	const struct http_request request = { .method = "PUT", .path = path, .upload = &upload };
 	struct http_session session;
-	struct http_reply reply = {0};
+	struct http_reply reply = { 0 };
 	enum cli_exit status = http_open(&session, options);
 
 	progress_begin(&progress, name);

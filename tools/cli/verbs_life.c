@@ -46,12 +46,12 @@ static enum cli_exit wait_for_end(struct http_session *session, const char *name
 }
 
 static enum cli_exit act(struct http_session *session, const struct cli_options *options, const struct action *action, const char *name,
-			 bool force)
+                         bool force)
 {
 	json_t *body = make_body(options, force);
 	char *path = http_path("/vms/%s/%s", name, action->path),
 	     *failure = memory_format("Failed to %s domain '%s'", action->attempt, name);
-	const struct http_request request = {.method = "POST", .path = path, .json = body};
+	const struct http_request request = { .method = "POST", .path = path, .json = body };
 	struct http_reply reply;
 	enum cli_exit status = http_call(session, &request, failure, &reply);
 
@@ -107,7 +107,7 @@ static enum cli_exit start_with_console(const struct cli_options *options, const
 
 static enum cli_exit run_start(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action start = {"boot", "start", "started"};
+	static const struct action start = { "boot", "start", "started" };
 
 	if (options->console && count != 1) {
 		cli_error("--console: one VM at a time");
@@ -118,54 +118,54 @@ static enum cli_exit run_start(const struct cli_options *options, char **operand
 
 static enum cli_exit run_shutdown(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action asked = {"shutdown", "shutdown", "is being shutdown"}, done = {"shutdown", "shutdown", "has ended"};
+	static const struct action asked = { "shutdown", "shutdown", "is being shutdown" }, done = { "shutdown", "shutdown", "has ended" };
 
 	return act_on_all(options, options->wait ? &done : &asked, operands, count, options->force);
 }
 
 static enum cli_exit run_destroy(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action action = {"shutdown", "destroy", "destroyed"};
+	static const struct action action = { "shutdown", "destroy", "destroyed" };
 
 	return act_on_all(options, &action, operands, count, true);
 }
 
 static enum cli_exit run_suspend(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action action = {"pause", "suspend", "suspended"};
+	static const struct action action = { "pause", "suspend", "suspended" };
 
 	return act_on_all(options, &action, operands, count, false);
 }
 
 static enum cli_exit run_resume(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action action = {"resume", "resume", "resumed"};
+	static const struct action action = { "resume", "resume", "resumed" };
 
 	return act_on_all(options, &action, operands, count, false);
 }
 
 static enum cli_exit run_reboot(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action action = {"reboot", "reboot", "is being rebooted"};
+	static const struct action action = { "reboot", "reboot", "is being rebooted" };
 
 	return act_on_all(options, &action, operands, count, options->force);
 }
 
 static enum cli_exit run_reset(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action action = {"reset", "reset", "was reset"};
+	static const struct action action = { "reset", "reset", "was reset" };
 
 	return act_on_all(options, &action, operands, count, false);
 }
 
 static enum cli_exit run_nmi(const struct cli_options *options, char **operands, int count)
 {
-	static const struct action action = {"nmi", "send an NMI to", "has been sent an NMI"};
+	static const struct action action = { "nmi", "send an NMI to", "has been sent an NMI" };
 
 	return act_on_all(options, &action, operands, count, false);
 }
 
-#define NAMES	   "NAME..."
+#define NAMES      "NAME..."
 #define NAMES_MOST 64
 
 const struct verb verb_start = {

@@ -29,8 +29,10 @@ static bool add_size(json_t *body, const char *key, const char *option, const ch
 static void print_limits(const json_t *limits)
 {
 	static const char *const names[][2] = {
-		{"hard_limit", "max_bytes"}, {"min_guarantee", "min_bytes"}, {"resident", "resident_bytes"},
-		{"balloon_target", "balloon_target_bytes"},
+		{ "hard_limit", "max_bytes" },
+		{ "min_guarantee", "min_bytes" },
+		{ "resident", "resident_bytes" },
+		{ "balloon_target", "balloon_target_bytes" },
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -42,7 +44,7 @@ static enum cli_exit run_memtune(const struct cli_options *options, char **opera
 	bool change = options->max != NULL || options->min != NULL;
 	json_t *body = json_object();
 	struct http_session session;
-	struct http_reply reply = {0};
+	struct http_reply reply = { 0 };
 	enum cli_exit status;
 
 	(void)count;
@@ -52,7 +54,7 @@ static enum cli_exit run_memtune(const struct cli_options *options, char **opera
 	}
 	char *path = http_path("/vms/%s/memory-limits", operands[0]),
 	     *failure = memory_format("Failed to %s the memory limits of domain '%s'", change ? "set" : "get", operands[0]);
-	const struct http_request request = {.method = change ? "PUT" : "GET", .path = path, .json = change ? body : NULL};
+	const struct http_request request = { .method = change ? "PUT" : "GET", .path = path, .json = change ? body : NULL };
 
 	status = http_open(&session, options);
 	if (status == CLI_OK)
@@ -88,7 +90,7 @@ static enum cli_exit run_compact(const struct cli_options *options, char **opera
 {
 	(void)operands, (void)count;
 	return host_ask(options, "/host/compact", "Failed to compact the machine's memory",
-			"Memory is being compacted; 'hilum host' shows how far it is");
+	                "Memory is being compacted; 'hilum host' shows how far it is");
 }
 
 const struct verb verb_compact = {

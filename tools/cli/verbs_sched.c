@@ -13,7 +13,7 @@
 
 static void print_schedule(const json_t *schedule)
 {
-	static const char *const numbers[] = {"weight", "cap", "reservation"};
+	static const char *const numbers[] = { "weight", "cap", "reservation" };
 	const char *cpus = json_text(schedule, "cpus");
 	char *safe = text_safe(cpus == NULL ? "-" : cpus, cpus == NULL ? 1 : strlen(cpus), false);
 
@@ -29,8 +29,8 @@ static enum cli_exit schedule(const struct cli_options *options, const char *nam
 {
 	char *path = http_path("/vms/%s/schedule", name);
 	bool asks = json_object_size(changes) == 0;
-	const struct http_request request = {.method = asks ? "GET" : "PUT", .path = path, .json = asks ? NULL : changes};
-	struct http_reply reply = {0};
+	const struct http_request request = { .method = asks ? "GET" : "PUT", .path = path, .json = asks ? NULL : changes };
+	struct http_reply reply = { 0 };
 	struct http_session session;
 	enum cli_exit status = http_open(&session, options);
 
@@ -83,12 +83,12 @@ static void format_seconds(char *to, size_t bytes, uint64_t ns)
 
 static void print_vcpus(const json_t *vcpus)
 {
-	static const char *const times[] = {"run_ns", "ready_ns", "capped_ns"};
+	static const char *const times[] = { "run_ns", "ready_ns", "capped_ns" };
 	struct table table;
 	const json_t *vcpu;
 	size_t i;
 
-	table_init(&table, (const char *const[]){">VCPU", ">CPU", ">CPU time", ">Waited", ">Capped", ">Moved", NULL});
+	table_init(&table, (const char *const[]){ ">VCPU", ">CPU", ">CPU time", ">Waited", ">Capped", ">Moved", NULL });
 	json_array_foreach(vcpus, i, vcpu)
 	{
 		char cells[6][32];
@@ -98,7 +98,7 @@ static void print_vcpus(const json_t *vcpus)
 		for (unsigned k = 0; k < 3; k++)
 			format_seconds(cells[2 + k], sizeof(cells[0]), json_number(vcpu, times[k]));
 		snprintf(cells[5], sizeof(cells[5]), "%" PRIu64, json_number(vcpu, "migrations"));
-		table_add_row(&table, (const char *[]){cells[0], cells[1], cells[2], cells[3], cells[4], cells[5]});
+		table_add_row(&table, (const char *[]){ cells[0], cells[1], cells[2], cells[3], cells[4], cells[5] });
 	}
 	table_print(&table, stdout);
 	table_free(&table);
@@ -127,7 +127,8 @@ const struct verb verb_schedinfo = {
 	.name = "schedinfo",
 	.operands = "NAME",
 	.summary = "Show or change which share of the cores a VM gets",
-	.help = "A change takes effect at once if the VM runs, and stays in its definition. cap and reservation are percent of one core for all "
+	.help = "A change takes effect at once if the VM runs, and stays in its definition. cap and reservation are percent of one core "
+		"for all "
 		"its\n"
 		"vCPUs together; 0 takes them away.\n"
 		"\nExamples:\n"

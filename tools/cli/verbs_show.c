@@ -35,7 +35,7 @@ static void add_vm(struct table *table, const json_t *vm)
 		text_format_duration(uptime, sizeof(uptime), json_number(vm, "uptime_seconds"));
 		text_format_duration(cpu, sizeof(cpu), json_number(vm, "cpu_ns") / 1000000000u);
 	}
-	table_add_row(table, (const char *[]){json_text(vm, "name"), json_state(vm), vcpus, memory, cpu, uptime});
+	table_add_row(table, (const char *[]){ json_text(vm, "name"), json_state(vm), vcpus, memory, cpu, uptime });
 }
 
 static void print_list(const struct cli_options *options, const json_t *vms)
@@ -44,7 +44,7 @@ static void print_list(const struct cli_options *options, const json_t *vms)
 	const json_t *vm;
 	size_t i;
 
-	table_init(&table, (const char *const[]){"Name", "State", ">vCPUs", ">Memory", ">CPU time", ">Uptime", NULL});
+	table_init(&table, (const char *const[]){ "Name", "State", ">vCPUs", ">Memory", ">CPU time", ">Uptime", NULL });
 	json_array_foreach(vms, i, vm)
 	{
 		if (!is_wanted(options, vm))
@@ -129,7 +129,7 @@ static void print_dominfo(const json_t *vm)
 		table_print_pair(stdout, "Last exit", "%s", json_text(vm, "last_exit"));
 	table_print_pair(stdout, "Defined by", "%s", json_flag(vm, "from_file") ? "hilum.toml" : "API");
 	table_print_pair(stdout, "Version", "%" PRIu64 "%s", json_number(vm, "version"),
-			 json_flag(vm, "change_pending") ? ", changed since it was started" : "");
+	                 json_flag(vm, "change_pending") ? ", changed since it was started" : "");
 }
 
 static enum cli_exit run_dominfo(const struct cli_options *options, char **operands, int count)

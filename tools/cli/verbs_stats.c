@@ -20,7 +20,7 @@ static unsigned number_state(const char *state)
 	static const struct {
 		const char *state;
 		unsigned number;
-	} states[] = {{"running", 1}, {"waiting", 2}, {"paused", 3}, {"shutoff", 5}, {"crashed", 6}};
+	} states[] = { { "running", 1 }, { "waiting", 2 }, { "paused", 3 }, { "shutoff", 5 }, { "crashed", 6 } };
 
 	for (unsigned i = 0; state != NULL && i < sizeof(states) / sizeof(states[0]); i++) {
 		if (strcmp(states[i].state, state) == 0)
@@ -84,27 +84,27 @@ static void print_devices(const char *kind, const json_t *devices, const char *c
 static void print_stats(const json_t *vm)
 {
 	static const char *const disk[][2] = {
-		{"rd.reqs", "read_requests"},
-		{"rd.bytes", "read_bytes"},
-		{"wr.reqs", "write_requests"},
-		{"wr.bytes", "write_bytes"},
-		{"fl.reqs", "flush_requests"},
-		{"errors", "errors"},
-		{NULL, NULL},
+		{ "rd.reqs", "read_requests" },
+		{ "rd.bytes", "read_bytes" },
+		{ "wr.reqs", "write_requests" },
+		{ "wr.bytes", "write_bytes" },
+		{ "fl.reqs", "flush_requests" },
+		{ "errors", "errors" },
+		{ NULL, NULL },
 	};
 	static const char *const nic[][2] = {
-		{"rx.bytes", "rx_bytes"},
-		{"rx.pkts", "rx_packets"},
-		{"rx.drop", "rx_dropped"},
-		{"tx.bytes", "tx_bytes"},
-		{"tx.pkts", "tx_packets"},
-		{"tx.drop", "tx_refused"},
-		{NULL, NULL},
+		{ "rx.bytes", "rx_bytes" },
+		{ "rx.pkts", "rx_packets" },
+		{ "rx.drop", "rx_dropped" },
+		{ "tx.bytes", "tx_bytes" },
+		{ "tx.pkts", "tx_packets" },
+		{ "tx.drop", "tx_refused" },
+		{ NULL, NULL },
 	};
 	const json_t *stats = json_object_get(vm, "stats"), *memory = json_object_get(stats, "memory");
 	uint64_t bytes = json_number(memory, "bytes"), balloon = json_number(memory, "balloon_bytes");
 	char *safe = text_safe(json_text(vm, "name") == NULL ? "" : json_text(vm, "name"),
-			       json_text(vm, "name") == NULL ? 0 : strlen(json_text(vm, "name")), false);
+	                       json_text(vm, "name") == NULL ? 0 : strlen(json_text(vm, "name")), false);
 
 	printf("Domain: '%s'\n", safe);
 	free(safe);

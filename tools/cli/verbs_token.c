@@ -20,9 +20,9 @@ static enum cli_exit list_tokens(struct http_session *session, const struct cli_
 	if (status == CLI_OK && options->json) {
 		json_print(reply.json);
 	} else if (status == CLI_OK) {
-		table_init(&table, (const char *const[]){"Name", "Role", "Created", NULL});
+		table_init(&table, (const char *const[]){ "Name", "Role", "Created", NULL });
 		json_array_foreach(json_object_get(reply.json, "tokens"), i, token) table_add_row(
-			&table, (const char *[]){json_text(token, "name"), json_text(token, "role"), json_text(token, "created")});
+			&table, (const char *[]){ json_text(token, "name"), json_text(token, "role"), json_text(token, "created") });
 		table_print(&table, stdout);
 		table_free(&table);
 	}
@@ -34,8 +34,8 @@ static enum cli_exit create_token(struct http_session *session, const struct cli
 {
 	json_t *body = json_pack("{s:s, s:s}", "name", name, "role", options->role == NULL ? "viewer" : options->role);
 	char *path = http_path("/tokens"), *failure = memory_format("Failed to create token '%s'", name);
-	const struct http_request request = {.method = "POST", .path = path, .json = body};
-	struct http_reply reply = {0};
+	const struct http_request request = { .method = "POST", .path = path, .json = body };
+	struct http_reply reply = { 0 };
 	enum cli_exit status = CLI_USAGE;
 
 	if (body == NULL)
@@ -58,7 +58,7 @@ static enum cli_exit create_token(struct http_session *session, const struct cli
 static enum cli_exit delete_token(struct http_session *session, const struct cli_options *options, const char *name)
 {
 	char *path = http_path("/tokens/%s", name), *failure = memory_format("Failed to delete token '%s'", name);
-	const struct http_request request = {.method = "DELETE", .path = path};
+	const struct http_request request = { .method = "DELETE", .path = path };
 	struct http_reply reply;
 	enum cli_exit status = http_call(session, &request, failure, &reply);
 
@@ -83,9 +83,9 @@ static enum cli_exit run_token(const struct cli_options *options, char **operand
 	}
 	status = http_open(&session, options);
 	if (status == CLI_OK)
-		status = list	  ? list_tokens(&session, options)
-			 : create ? create_token(&session, options, operands[1])
-				  : delete_token(&session, options, operands[1]);
+		status = list     ? list_tokens(&session, options)
+		         : create ? create_token(&session, options, operands[1])
+		                  : delete_token(&session, options, operands[1]);
 	http_close(&session);
 	return status;
 }

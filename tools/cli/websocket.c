@@ -104,7 +104,7 @@ static void take_bytes(struct websocket *socket)
 
 	while (socket->state == WEBSOCKET_OPEN && at < socket->in_count && used != 0) {
 		used = socket->left != 0 ? take_data(socket, socket->in + at, socket->in_count - at)
-					 : take_frame(socket, socket->in + at, socket->in_count - at);
+		                         : take_frame(socket, socket->in + at, socket->in_count - at);
 		at += used;
 	}
 	socket->in_count -= at;
@@ -131,7 +131,7 @@ void websocket_receive(struct websocket *socket)
 
 void websocket_close(struct websocket *socket)
 {
-	static const uint8_t normal[2] = {1000 >> 8, 1000 & 0xff};
+	static const uint8_t normal[2] = { 1000 >> 8, 1000 & 0xff };
 
 	if (socket->curl == NULL)
 		return;

@@ -13,7 +13,7 @@
 enum websocket_state {
 	WEBSOCKET_OPEN,
 	WEBSOCKET_CLOSED, /* by the machine, in order: close_code and close_reason */
-	WEBSOCKET_LOST,	  /* broken: what happened was said */
+	WEBSOCKET_LOST,   /* broken: what happened was said */
 };
 
 struct websocket {
@@ -27,7 +27,7 @@ struct websocket {
 	unsigned close_code;
 	char close_reason[WS_CONTROL_MAX + 1];
 	bool fragmented, final; /* a message is not complete; the frame that comes is the last of it */
-	uint64_t left;		/* bytes of the data frame that are still to come */
+	uint64_t left;          /* bytes of the data frame that are still to come */
 	uint8_t in[16384];
 	size_t in_count;
 	/* Sent as soon as there is room. What has been offered to TLS stays where it is until it is taken. */

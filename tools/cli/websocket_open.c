@@ -10,13 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_SECONDS	 60
+#define ANSWER_SECONDS   60
 #define ANSWER_BYTES_MAX (sizeof(((struct websocket *)0)->in) - 1)
 
 /* Waits until the socket is ready for `events`; false: it was not in time. */
 static bool wait_ready(const struct websocket *socket, short events, time_t deadline)
 {
-	struct pollfd ready = {.fd = socket->fd, .events = events};
+	struct pollfd ready = { .fd = socket->fd, .events = events };
 	time_t now = time(NULL);
 
 	return now < deadline && poll(&ready, 1, (int)(deadline - now) * 1000) > 0;
@@ -46,8 +46,8 @@ static bool read_more(struct websocket *socket, time_t deadline)
 	for (;;) {
 		size_t count = 0;
 		CURLcode code = socket->in_count >= ANSWER_BYTES_MAX ? CURLE_RECV_ERROR
-								     : curl_easy_recv(socket->curl, socket->in + socket->in_count,
-										      ANSWER_BYTES_MAX - socket->in_count, &count);
+		                                                     : curl_easy_recv(socket->curl, socket->in + socket->in_count,
+		                                                                      ANSWER_BYTES_MAX - socket->in_count, &count);
 
 		if (code == CURLE_AGAIN && wait_ready(socket, POLLIN, deadline))
 			continue;
@@ -76,20 +76,20 @@ static char *make_request(const struct websocket *socket, const char *path, cons
 	const char *token = target->token;
 
 	return memory_format("GET %s HTTP/1.1\r\n"
-			     "Host: %s\r\n"
-			     "Upgrade: websocket\r\n"
-			     "Connection: Upgrade\r\n"
-			     "Sec-WebSocket-Version: 13\r\n"
-			     "Sec-WebSocket-Key: %s\r\n"
-			     "%s%s%s\r\n",
-			     path, target->address.authority, key, token == NULL ? "" : "Authorization: Bearer ",
-			     token == NULL ? "" : token, token == NULL ? "" : "\r\n");
+	                     "Host: %s\r\n"
+	                     "Upgrade: websocket\r\n"
+	                     "Connection: Upgrade\r\n"
+	                     "Sec-WebSocket-Version: 13\r\n"
+	                     "Sec-WebSocket-Key: %s\r\n"
+	                     "%s%s%s\r\n",
+	                     path, target->address.authority, key, token == NULL ? "" : "Authorization: Bearer ",
+	                     token == NULL ? "" : token, token == NULL ? "" : "\r\n");
 }
 
 /* The answer is no upgrade but an error: its problem is said as for any other request. */
 static enum cli_exit judge_refusal(struct websocket *socket, size_t head, long status, const char *failure, time_t deadline)
 {
-	struct http_reply reply = {.status = status};
+	struct http_reply reply = { .status = status };
 	enum cli_exit result;
 	size_t length = ws_accept_content_length((const char *)socket->in, head);
 
@@ -142,7 +142,7 @@ enum cli_exit websocket_open(struct websocket *socket, const struct http_session
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	CURLcode code;
 
-	*socket = (struct websocket){.session = session, .fd = -1};
+	*socket = (struct websocket){ .session = session, .fd = -1 };
 	socket->curl = http_make_handle(session, "/");
 	curl_easy_setopt(socket->curl, CURLOPT_CONNECT_ONLY, 1L);
 	code = curl_easy_perform(socket->curl);

@@ -8,7 +8,7 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#define GUID	    "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define GUID        "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 #define VALUE_BYTES 128
 
 void ws_accept_make_key(const uint8_t nonce[16], char key[WS_ACCEPT_KEY_BYTES])
@@ -78,6 +78,6 @@ size_t ws_accept_content_length(const char *text, size_t length)
 	int64_t number;
 
 	return find_header(text, length, "Content-Length", value, sizeof(value)) && text_parse_number(value, 1 << 20, &number)
-		       ? (size_t)number
-		       : 0;
+	               ? (size_t)number
+	               : 0;
 }

@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-#define FINAL	  0x80u
+#define FINAL     0x80u
 #define RESERVED  0x70u
-#define MASKED	  0x80u
+#define MASKED    0x80u
 #define LENGTH_16 126u
 #define LENGTH_64 127u
 
@@ -51,7 +51,7 @@ int ws_decode_header(const uint8_t *bytes, size_t count, bool fragmented, struct
 	extra = bytes[1] == LENGTH_16 ? 2 : bytes[1] == LENGTH_64 ? 8 : 0;
 	if (count < 2 + extra)
 		return 0;
-	*out = (struct ws_header){.opcode = bytes[0] & 0xf, .final = (bytes[0] & FINAL) != 0, .length = extra == 0 ? bytes[1] : 0};
+	*out = (struct ws_header){ .opcode = bytes[0] & 0xf, .final = (bytes[0] & FINAL) != 0, .length = extra == 0 ? bytes[1] : 0 };
 	for (unsigned i = 0; i < extra; i++)
 		out->length = out->length << 8 | bytes[2 + i];
 	/* The shortest form is the only one, and the highest bit is zero. */

@@ -9,7 +9,7 @@
 
 bool fake_console_init(struct fake_console *console)
 {
-	*console = (struct fake_console){.ring = malloc(MANAGER_CONSOLE_BYTES)};
+	*console = (struct fake_console){ .ring = malloc(MANAGER_CONSOLE_BYTES) };
 	return console->ring != NULL;
 }
 
@@ -29,8 +29,10 @@ void fake_console_boot(struct fake_console *console, const char *name)
 	char banner[200];
 
 	console->length = 0;
-	snprintf(banner, sizeof(banner), "[    0.000000] Linux version 6.1.0 (simulated)\r\n[    0.412000] Run /init as init process\r\n"
-		 "Welcome to \033[1m%s\033[0m\r\n" PROMPT, name);
+	snprintf(banner, sizeof(banner),
+	         "[    0.000000] Linux version 6.1.0 (simulated)\r\n[    0.412000] Run /init as init process\r\n"
+	         "Welcome to \033[1m%s\033[0m\r\n" PROMPT,
+	         name);
 	fake_console_print(console, banner);
 }
 

@@ -31,7 +31,7 @@ int manager_core_open(const char *name, uint64_t *bytes, struct manager_error *e
 
 size_t manager_core_read(int number, uint8_t *to, size_t size, bool *failed)
 {
-	static const uint8_t head[] = {0x7F, 'E', 'L', 'F', 2, 1, 1};
+	static const uint8_t head[] = { 0x7F, 'E', 'L', 'F', 2, 1, 1 };
 	const struct fake_vm *vm = fake_vm_find(session.name);
 	size_t left = CORE_BYTES - session.offset, count = left < size ? left : size;
 

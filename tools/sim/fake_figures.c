@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TSC_HZ	  2400000000ull
-#define SECOND_NS 1000000000ull
+#define TSC_HZ     2400000000ull
+#define SECOND_NS  1000000000ull
 #define RESTART_NS (500 * 1000000ull)
 
 static uint64_t driver_restarts, driver_back_ns;
@@ -20,7 +20,8 @@ static uint64_t busy_ns(uint64_t run_ns, unsigned vcpu)
 
 	(void)vcpu;
 	return whole * 15 * SECOND_NS + part / 20 +
-	       (part < 30 * SECOND_NS ? rising / 1000 * (rising / 1000) / 150000 : 12 * SECOND_NS - rising / 1000 * (rising / 1000) / 150000);
+	       (part < 30 * SECOND_NS ? rising / 1000 * (rising / 1000) / 150000
+	                              : 12 * SECOND_NS - rising / 1000 * (rising / 1000) / 150000);
 }
 
 bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out)
@@ -32,8 +33,10 @@ bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats
 		return false;
 	run = fake_vm_run_ns(vm);
 	busy = busy_ns(run, vcpu);
-	*out = (struct hilum_vcpu_stats){.run_tsc = busy / 1000 * (TSC_HZ / 1000000), .ready_tsc = busy / 100000 * (TSC_HZ / 1000000),
-					 .switches = run / 4000000, .injected = run / 3000000};
+	*out = (struct hilum_vcpu_stats){ .run_tsc = busy / 1000 * (TSC_HZ / 1000000),
+		                          .ready_tsc = busy / 100000 * (TSC_HZ / 1000000),
+		                          .switches = run / 4000000,
+		                          .injected = run / 3000000 };
 	out->core = vcpu % 4;
 	out->migrations = run / 5000000000u;
 	out->capped_tsc = vm->view.config->cap != 0 ? out->ready_tsc : 0;
@@ -51,8 +54,10 @@ bool manager_status(const char *name, struct hilum_vm_status *out)
 
 	if (vm == NULL || !fake_vm_has_figures(vm))
 		return false;
-	*out = (struct hilum_vm_status){.vcpu_count = vm->view.config->vcpus, .memory_bytes = vm->view.config->memory_bytes,
-					.kernel_bytes = 65536, .table_bytes = 28672};
+	*out = (struct hilum_vm_status){ .vcpu_count = vm->view.config->vcpus,
+		                         .memory_bytes = vm->view.config->memory_bytes,
+		                         .kernel_bytes = 65536,
+		                         .table_bytes = 28672 };
 	return true;
 }
 
@@ -64,7 +69,7 @@ bool manager_disk_counts(const char *name, unsigned disk, struct manager_disk_co
 	if (vm == NULL || !fake_vm_has_figures(vm) || disk >= vm->view.config->disk_count)
 		return false;
 	run = busy_ns(fake_vm_run_ns(vm), 0) / 1000000;
-	*out = (struct manager_disk_counts){run / 5, run * 4096, run / 9, run * 1024, run / 100, 0};
+	*out = (struct manager_disk_counts){ run / 5, run * 4096, run / 9, run * 1024, run / 100, 0 };
 	return true;
 }
 
@@ -76,7 +81,7 @@ bool manager_nic_counts(const char *name, unsigned nic, struct manager_nic_count
 	if (vm == NULL || !fake_vm_has_figures(vm) || nic >= vm->view.config->nic_count)
 		return false;
 	run = busy_ns(fake_vm_run_ns(vm), 0) / 1000000;
-	*out = (struct manager_nic_counts){run / 2, run * 120, run, run * 1400, 0, run / 1000};
+	*out = (struct manager_nic_counts){ run / 2, run * 120, run, run * 1400, 0, run / 1000 };
 	return true;
 }
 
@@ -97,8 +102,10 @@ bool manager_vm_memory(const char *name, struct manager_vm_memory *out)
 	if (vm == NULL || !fake_vm_has_figures(vm))
 		return false;
 	config = vm->view.config;
-	*out = (struct manager_vm_memory){.resident = config->prefault ? config->memory_bytes : config->memory_bytes / 2,
-					  .most = vm->memory_max, .least = vm->memory_min, .balloon_target = manager_balloon_bytes(name)};
+	*out = (struct manager_vm_memory){ .resident = config->prefault ? config->memory_bytes : config->memory_bytes / 2,
+		                           .most = vm->memory_max,
+		                           .least = vm->memory_min,
+		                           .balloon_target = manager_balloon_bytes(name) };
 	return true;
 }
 
@@ -130,24 +137,32 @@ void manager_host(struct manager_host *out)
 		start_ns = sim_now_ns();
 	for (unsigned i = 0; (vm = fake_vm_at(i)) != NULL; i++)
 		used += fake_vm_has_figures(vm) ? vm->view.config->memory_bytes : 0;
-	*out = (struct manager_host){.uptime_ns = sim_now_ns() - start_ns, .wall_clock_ns = sim_wall_ns(),
-				     .driver_state = sim_now_ns() < driver_back_ns ? "restarting" : "running",
-				     .driver_restarts = driver_restarts, .control_heap_free = 12u << 20, .driver_heap_free = 6u << 20, .control_busy_ns = (sim_now_ns() - start_ns) / 64};
-	out->info = (struct hilum_host_info){.core_count = 4, .tsc_hz = TSC_HZ, .memory_bytes = 64ull << 30, .pool_bytes = 64ull << 20,
-					     .pool_free_bytes = 48ull << 20, .kernel_bytes = 4ull << 20,
-					     .features = HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING};
+	*out = (struct manager_host){ .uptime_ns = sim_now_ns() - start_ns,
+		                      .wall_clock_ns = sim_wall_ns(),
+		                      .driver_state = sim_now_ns() < driver_back_ns ? "restarting" : "running",
+		                      .driver_restarts = driver_restarts,
+		                      .control_heap_free = 12u << 20,
+		                      .driver_heap_free = 6u << 20,
+		                      .control_busy_ns = (sim_now_ns() - start_ns) / 64 };
+	out->info = (struct hilum_host_info){ .core_count = 4,
+		                              .tsc_hz = TSC_HZ,
+		                              .memory_bytes = 64ull << 30,
+		                              .pool_bytes = 64ull << 20,
+		                              .pool_free_bytes = 48ull << 20,
+		                              .kernel_bytes = 4ull << 20,
+		                              .features = HILUM_HOST_IOMMU | HILUM_HOST_IRQ_REMAPPING };
 	out->info.free_bytes = used < out->info.memory_bytes ? out->info.memory_bytes - used : 0;
 	snprintf(out->cpu, sizeof(out->cpu), "Simulated CPU @ 2.40GHz");
 }
 
-static struct manager_compaction compaction = {.state = "idle"};
+static struct manager_compaction compaction = { .state = "idle" };
 static uint64_t compacted_ns;
 
 void manager_memory(struct manager_memory *out)
 {
 	if (sim_now_ns() >= compacted_ns)
 		compaction.state = "idle";
-	*out = (struct manager_memory){.overcommit = 100, .spare = 32ull << 30, .largest_free = 1ull << 30, .compaction = compaction};
+	*out = (struct manager_memory){ .overcommit = 100, .spare = 32ull << 30, .largest_free = 1ull << 30, .compaction = compaction };
 }
 
 enum manager_result manager_compact(struct manager_error *error)
@@ -157,8 +172,11 @@ enum manager_result manager_compact(struct manager_error *error)
 		return MANAGER_CONFLICT;
 	}
 	compacted_ns = sim_now_ns() + RESTART_NS;
-	compaction = (struct manager_compaction){.state = "running", .runs = compaction.runs + 1, .moved_bytes = compaction.moved_bytes + (2u << 20),
-						 .before_bytes = 1u << 29, .after_bytes = 1u << 30};
+	compaction = (struct manager_compaction){ .state = "running",
+		                                  .runs = compaction.runs + 1,
+		                                  .moved_bytes = compaction.moved_bytes + (2u << 20),
+		                                  .before_bytes = 1u << 29,
+		                                  .after_bytes = 1u << 30 };
 	event_add("host.compaction", "", "begins: an operator asked for it");
 	return MANAGER_OK;
 }

@@ -60,7 +60,7 @@ static int add(const char *name, uint64_t bytes, bool uploaded)
 	for (unsigned i = 0; i < IMAGES_MAX; i++) {
 		if (images[i].used)
 			continue;
-		images[i] = (struct fake_image){.used = true, .view = {.bytes = bytes, .uploaded = uploaded, .complete = !uploaded}};
+		images[i] = (struct fake_image){ .used = true, .view = { .bytes = bytes, .uploaded = uploaded, .complete = !uploaded } };
 		snprintf(images[i].view.name, sizeof(images[i].view.name), "%s", name);
 		return (int)i;
 	}
@@ -122,8 +122,7 @@ enum manager_result manager_image_remove(const char *name, struct manager_error 
 	if (image == NULL)
 		return MANAGER_NOT_FOUND;
 	if (!image->view.uploaded || count_users(name) != 0) {
-		snprintf(error->detail, sizeof(error->detail),
-			 image->view.uploaded ? "a VM that runs has it" : "it is a boot module");
+		snprintf(error->detail, sizeof(error->detail), image->view.uploaded ? "a VM that runs has it" : "it is a boot module");
 		return MANAGER_CONFLICT;
 	}
 	image->used = false;

@@ -81,8 +81,8 @@ static struct fake_vm *add_vm(struct manager_definition *definition)
 	for (unsigned i = 0; i < MANAGER_VMS_MAX; i++) {
 		if (vms[i].used || !fake_console_init(&vms[i].console))
 			continue;
-		vms[i] = (struct fake_vm){.used = true, .definition = definition, .console = vms[i].console};
-		vms[i].view = (struct manager_vm){.config = &definition->config, .version = 1};
+		vms[i] = (struct fake_vm){ .used = true, .definition = definition, .console = vms[i].console };
+		vms[i].view = (struct manager_vm){ .config = &definition->config, .version = 1 };
 		vms[i].view.vcpus = definition->config.vcpus;
 		vms[i].view.autostart = definition->config.autostart == CONFIG_AUTOSTART_YES;
 		return &vms[i];
@@ -136,7 +136,7 @@ static void take_schedule(struct config_vm *to, const struct config_vm *from)
 
 /* The machine has four cores. */
 enum manager_result manager_schedule(const char *name, const struct config_vm *now, const struct config_vm *next,
-				     struct manager_error *error)
+                                     struct manager_error *error)
 {
 	struct fake_vm *vm = fake_vm_find(name);
 
@@ -187,8 +187,8 @@ static void stand_still(struct fake_vm *vm)
 static enum manager_result start(struct fake_vm *vm, struct manager_error *error)
 {
 	const struct config_vm *config = &vm->definition->config;
-	const char *const image[] = {config->kernel, config->initrd};
-	static const char *const field[] = {"kernel", "initrd"};
+	const char *const image[] = { config->kernel, config->initrd };
+	static const char *const field[] = { "kernel", "initrd" };
 
 	for (unsigned i = 0; i < 2; i++) {
 		if (image[i] == NULL || fake_image_exists(image[i]))
@@ -219,7 +219,7 @@ static enum manager_result start(struct fake_vm *vm, struct manager_error *error
 
 static void stop(struct fake_vm *vm, enum manager_state state, const char *why)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	bool again = vm->again;
 
 	stand_still(vm);
@@ -301,7 +301,7 @@ static enum manager_result do_action(struct fake_vm *vm, enum manager_action act
 
 enum manager_result manager_act(const char *name, enum manager_action action, uint64_t timeout_ns, struct manager_error *error)
 {
-	static const char *const states[] = {"shut off", "running", "paused", "crashed", "waiting for the driver VM"};
+	static const char *const states[] = { "shut off", "running", "paused", "crashed", "waiting for the driver VM" };
 	struct fake_vm *vm = fake_vm_find(name);
 
 	if (vm == NULL)
@@ -374,15 +374,27 @@ static void define_first(unsigned i)
 	struct manager_definition *definition = calloc(1, sizeof(*definition));
 	struct config_vm *config = &definition->config;
 
-	*config = (struct config_vm){.kernel = "vmlinuz", .initrd = "initrd", .cmdline = "console=ttyS0 quiet", .memory_bytes = 512ull << 20,
-				     .memory_max = 512ull << 20, .memory_min = 512ull << 20,
-				     .vcpus = 2, .vcpus_max = 2, .weight = 256, .prefault = true, .hugepages = true, .serial = true,
-				     .balloon_bytes = CONFIG_NO_BALLOON, .on_reboot = CONFIG_ACTION_RESTART, .disk_count = 1,
-				     .nic_count = 1};
+	*config = (struct config_vm){ .kernel = "vmlinuz",
+		                      .initrd = "initrd",
+		                      .cmdline = "console=ttyS0 quiet",
+		                      .memory_bytes = 512ull << 20,
+		                      .memory_max = 512ull << 20,
+		                      .memory_min = 512ull << 20,
+		                      .vcpus = 2,
+		                      .vcpus_max = 2,
+		                      .weight = 256,
+		                      .prefault = true,
+		                      .hugepages = true,
+		                      .serial = true,
+		                      .balloon_bytes = CONFIG_NO_BALLOON,
+		                      .on_reboot = CONFIG_ACTION_RESTART,
+		                      .disk_count = 1,
+		                      .nic_count = 1 };
 	snprintf(config->name, sizeof(config->name), i == 0 ? "linux" : i == 1 ? "spare" : "vm%u", i);
-	config->disk[0] = (struct config_disk){.module = "disk.img", .num_queues = 1};
-	config->nic[0] = (struct config_nic){.mac = {2, 0x48, 0x4C, 0, 0, (uint8_t)i}, .bridge = "default", .mtu = 1500, .num_queues = 1,
-					     .offload = true};
+	config->disk[0] = (struct config_disk){ .module = "disk.img", .num_queues = 1 };
+	config->nic[0] = (struct config_nic){
+		.mac = { 2, 0x48, 0x4C, 0, 0, (uint8_t)i }, .bridge = "default", .mtu = 1500, .num_queues = 1, .offload = true
+	};
 	struct fake_vm *vm = add_vm(definition);
 
 	if (vm == NULL)
@@ -392,7 +404,7 @@ static void define_first(unsigned i)
 
 void fake_manager_start(unsigned count)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 
 	fake_images_start();
 	for (unsigned i = 0; i < count && i < MANAGER_VMS_MAX; i++)

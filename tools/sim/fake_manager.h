@@ -10,12 +10,12 @@ struct fake_vm {
 	struct manager_definition *running;    /* what it runs with; may be the same */
 	struct manager_vm view;
 	struct fake_console console;
-	uint64_t run_since_ns; /* on sim_now_ns; zero: its time stands still */
-	uint64_t run_ns;       /* before that */
-	uint64_t button_ns;    /* when the guest reacts to its power button, or zero */
+	uint64_t run_since_ns;           /* on sim_now_ns; zero: its time stands still */
+	uint64_t run_ns;                 /* before that */
+	uint64_t button_ns;              /* when the guest reacts to its power button, or zero */
 	uint64_t memory_max, memory_min; /* while it runs */
-	uint64_t plug_ns;      /* when the plug is pulled, or zero */
-	bool again;	       /* starts again when it has ended */
+	uint64_t plug_ns;                /* when the plug is pulled, or zero */
+	bool again;                      /* starts again when it has ended */
 };
 
 struct fake_vm *fake_vm_find(const char *name);

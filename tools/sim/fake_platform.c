@@ -29,7 +29,7 @@ const char *api_boot_reason(void)
 
 bool api_address(unsigned index, char text[API_ADDRESS_BYTES])
 {
-	static const char *const addresses[] = {"127.0.0.1", "::1"};
+	static const char *const addresses[] = { "127.0.0.1", "::1" };
 
 	if (index >= 2)
 		return false;

@@ -62,7 +62,7 @@ void store_remove(const char *key)
 		return;
 	total -= value->count;
 	free(value->bytes);
-	*value = (struct value){0};
+	*value = (struct value){ 0 };
 }
 
 static struct value *find_free(void)

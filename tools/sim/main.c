@@ -30,8 +30,8 @@ struct client {
 	int fd; /* -1: free */
 	struct http_conn *conn;
 	size_t outstanding; /* received and not yet used */
-	bool finished;	    /* the API is done with it */
-	bool blocked;	    /* no room for more */
+	bool finished;      /* the API is done with it */
+	bool blocked;       /* no room for more */
 };
 
 static struct client clients[HTTP_CONNECTIONS_MAX];
@@ -79,25 +79,25 @@ static void client_consumed(void *ctx, size_t count)
 	client->outstanding -= count;
 }
 
-static const struct http_transport transport = {client_write, client_finish, client_consumed};
+static const struct http_transport transport = { client_write, client_finish, client_consumed };
 
 static void close_client(struct client *client)
 {
 	if (!client->finished)
 		http_close(client->conn);
 	close(client->fd);
-	*client = (struct client){.fd = -1};
+	*client = (struct client){ .fd = -1 };
 }
 
 static void accept_client(int listener)
 {
-	static const uint8_t peer[16] = {[10] = 0xFF, [11] = 0xFF, [12] = 127, [15] = 1};
+	static const uint8_t peer[16] = { [10] = 0xFF, [11] = 0xFF, [12] = 127, [15] = 1 };
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC), on = 1;
 
 	for (unsigned i = 0; fd >= 0 && i < HTTP_CONNECTIONS_MAX; i++) {
 		if (clients[i].fd >= 0)
 			continue;
-		clients[i] = (struct client){.fd = fd};
+		clients[i] = (struct client){ .fd = fd };
 		clients[i].conn = http_open(&transport, &clients[i], peer, sim_now_ns());
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		if (clients[i].conn != NULL)
@@ -138,11 +138,12 @@ static void run(int listener)
 	struct pollfd fds[HTTP_CONNECTIONS_MAX + 1];
 
 	for (;;) {
-		fds[0] = (struct pollfd){.fd = listener, .events = POLLIN};
+		fds[0] = (struct pollfd){ .fd = listener, .events = POLLIN };
 		for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
-			short wanted = (short)((clients[i].outstanding < HTTP_RECEIVE_WINDOW ? POLLIN : 0) | (clients[i].blocked ? POLLOUT : 0));
+			short wanted = (short)((clients[i].outstanding < HTTP_RECEIVE_WINDOW ? POLLIN : 0) |
+			                       (clients[i].blocked ? POLLOUT : 0));
 
-			fds[i + 1] = (struct pollfd){.fd = clients[i].fd, .events = wanted};
+			fds[i + 1] = (struct pollfd){ .fd = clients[i].fd, .events = wanted };
 		}
 		if (poll(fds, HTTP_CONNECTIONS_MAX + 1, POLL_MS) < 0 && errno != EINTR)
 			return;
@@ -161,7 +162,7 @@ static void run(int listener)
 /* Port 0: any that is free. Returns the socket and tells the port. */
 static int listen_on(uint16_t *port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(*port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
 	socklen_t length = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 

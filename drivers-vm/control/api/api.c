@@ -115,7 +115,7 @@ static bool match(const char *pattern, const char *path, char name[EXCHANGE_NAME
 /* The route for the request; NULL with *allowed empty: no such path; else the methods that it has. */
 static const struct route *find_route(struct http_exchange *x, char *allowed, size_t bytes)
 {
-	static const char *const methods[] = {"GET, HEAD", "HEAD", "PUT", "POST", "DELETE"};
+	static const char *const methods[] = { "GET, HEAD", "HEAD", "PUT", "POST", "DELETE" };
 	size_t used = 0;
 
 	allowed[0] = '\0';
@@ -159,8 +159,8 @@ static void take_json(struct http_exchange *x)
 	const char *type = http_find_header(request, "content-type");
 	bool empty = !request->chunked && request->length == 0;
 
-	if (!empty && (type == NULL || strncmp(type, ROUTES_JSON, strlen(ROUTES_JSON)) != 0 ||
-		       strchr("; \t", type[strlen(ROUTES_JSON)]) == NULL))
+	if (!empty &&
+	    (type == NULL || strncmp(type, ROUTES_JSON, strlen(ROUTES_JSON)) != 0 || strchr("; \t", type[strlen(ROUTES_JSON)]) == NULL))
 		problem_answer(x, 415, "", "the body must be " ROUTES_JSON);
 	else if (request->length > ROUTES_JSON_BYTES)
 		problem_answer(x, 413, "", "a JSON body may have %u bytes", ROUTES_JSON_BYTES);
@@ -243,7 +243,7 @@ bool api_may_answer(const struct http_exchange *x)
 void api_note_answer(struct http_exchange *x)
 {
 	const struct auth_token *token = routes_caller(x);
-	struct audit_entry entry = {.status = x->answer.status};
+	struct audit_entry entry = { .status = x->answer.status };
 	struct manager_host host;
 
 	if (!is_audited(x))

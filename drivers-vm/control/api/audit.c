@@ -27,7 +27,7 @@ void audit_use(struct audit_rings *of)
 void audit_add(struct audit_entry *entry)
 {
 	struct audit_entry *at = entry->token[0] != '\0' ? &rings->known[rings->known_count++ % AUDIT_KEPT]
-							 : &rings->refused[rings->refused_count++ % AUDIT_REFUSED_KEPT];
+	                                                 : &rings->refused[rings->refused_count++ % AUDIT_REFUSED_KEPT];
 
 	__atomic_store_n(&at->id, 0, __ATOMIC_SEQ_CST); /* empty until it is all there */
 	entry->id = 0;
@@ -66,7 +66,7 @@ uint64_t audit_last_id(void)
 
 void audit_format_peer(const uint8_t peer[16], char text[46])
 {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
 	int used = 0;
 
 	if (memcmp(peer, mapped, sizeof(mapped)) == 0) {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define AUDIT_KEPT	   512u /* of requests with a valid token */
+#define AUDIT_KEPT         512u /* of requests with a valid token */
 #define AUDIT_REFUSED_KEPT 128u /* of the others */
 #define AUDIT_PATH_BYTES   96u
 

@@ -11,15 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX	    "hilum_"
-#define KEY_PREFIX  "token/"
+#define PREFIX       "hilum_"
+#define KEY_PREFIX   "token/"
 #define RECORD_BYTES 128u
-#define SECOND_NS   1000000000u
+#define SECOND_NS    1000000000u
 
 static struct auth_token tokens[AUTH_TOKENS_MAX];
 static uint64_t last_serial;
 
-static const char *const role_names[] = {"", "viewer", "operator", "admin"};
+static const char *const role_names[] = { "", "viewer", "operator", "admin" };
 
 const char *auth_role_name(enum auth_role role)
 {
@@ -107,7 +107,7 @@ static struct auth_token *find_free(void)
 
 static void load_one(const char *key)
 {
-	struct auth_token token = {0}, *place = find_free();
+	struct auth_token token = { 0 }, *place = find_free();
 	const char *name = key + strlen(KEY_PREFIX);
 	char text[RECORD_BYTES];
 	size_t bytes;
@@ -143,7 +143,7 @@ const struct auth_token *auth_at(unsigned index)
 
 enum auth_result auth_create(const char *name, enum auth_role role, char token[API_TOKEN_BYTES])
 {
-	struct auth_token *place = find_free(), made = {.role = role};
+	struct auth_token *place = find_free(), made = { .role = role };
 	uint8_t secret[32];
 	struct manager_host host;
 

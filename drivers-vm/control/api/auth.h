@@ -5,7 +5,7 @@
 #include "drivers-vm/control/api/api.h"
 #include "drivers-vm/control/api/digest.h"
 
-#define AUTH_TOKENS_MAX	      64u
+#define AUTH_TOKENS_MAX       64u
 #define AUTH_TOKEN_NAME_BYTES 32u
 
 enum auth_role {
@@ -51,9 +51,9 @@ int auth_check(const char *secret, size_t length);
  * AUTH_ALL_NS. Returns how many seconds the address must wait before its next one is looked at; zero: none.
  */
 #define AUTH_PEER_BURST 10u
-#define AUTH_PEER_NS	6000000000ull
-#define AUTH_ALL_BURST	100u
-#define AUTH_ALL_NS	1000000000ull
+#define AUTH_PEER_NS    6000000000ull
+#define AUTH_ALL_BURST  100u
+#define AUTH_ALL_NS     1000000000ull
 unsigned auth_wait_seconds(const uint8_t peer[16], uint64_t now_ns);
 void auth_note_failure(const uint8_t peer[16], uint64_t now_ns);
 

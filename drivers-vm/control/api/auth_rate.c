@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define PEERS	  64u
+#define PEERS     64u
 #define SECOND_NS 1000000000ull
 
 /* Failures that count: each one is forgotten after a while. */
@@ -26,7 +26,7 @@ static void forget_old(struct bucket *bucket, uint64_t each_ns, uint64_t now_ns)
 	uint64_t gone = now_ns < bucket->since_ns ? 0 : (now_ns - bucket->since_ns) / each_ns;
 
 	if (gone >= bucket->count) {
-		*bucket = (struct bucket){.since_ns = now_ns};
+		*bucket = (struct bucket){ .since_ns = now_ns };
 		return;
 	}
 	bucket->count -= (unsigned)gone;
@@ -35,7 +35,7 @@ static void forget_old(struct bucket *bucket, uint64_t each_ns, uint64_t now_ns)
 
 static void address_of(const uint8_t peer[16], uint8_t address[16])
 {
-	static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+	static const uint8_t mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF };
 
 	memcpy(address, peer, 16);
 	if (memcmp(peer, mapped, sizeof(mapped)) != 0)
@@ -82,7 +82,7 @@ static struct bucket *make_bucket(const uint8_t peer[16], uint64_t now_ns)
 			best = i;
 	}
 	address_of(peer, peers[best].address);
-	peers[best].bucket = (struct bucket){.since_ns = now_ns};
+	peers[best].bucket = (struct bucket){ .since_ns = now_ns };
 	return &peers[best].bucket;
 }
 

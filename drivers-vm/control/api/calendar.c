@@ -3,10 +3,10 @@
 
 #include <stdio.h>
 
-#define DAY_SECONDS	 86400u
-#define DAYS_TO_1970	 719468u       /* from 0000-03-01 */
-#define DAYS_400_YEARS	 146097u
-#define LAST_SECOND	 253402300799u /* 9999-12-31T23:59:59 */
+#define DAY_SECONDS    86400u
+#define DAYS_TO_1970   719468u /* from 0000-03-01 */
+#define DAYS_400_YEARS 146097u
+#define LAST_SECOND    253402300799u /* 9999-12-31T23:59:59 */
 
 void calendar_format(uint64_t seconds, char text[CALENDAR_TEXT_BYTES])
 {
@@ -28,5 +28,5 @@ void calendar_format(uint64_t seconds, char text[CALENDAR_TEXT_BYTES])
 	years += 400 * cycle + (month >= 10);
 	month = month < 10 ? month + 3 : month - 9;
 	snprintf(text, CALENDAR_TEXT_BYTES, "%04u-%02u-%02uT%02u:%02u:%02uZ", years % 10000, month, day + 1, second / 3600,
-		 second / 60 % 60, second % 60);
+	         second / 60 % 60, second % 60);
 }

@@ -46,8 +46,7 @@ static bool check_macs(const struct config_vm *config, struct definition_error *
 			if (!has_mac(other.config, config->nic[k].mac))
 				continue;
 			snprintf(error->field, sizeof(error->field), "nic[%u].mac", k);
-			snprintf(error->detail, sizeof(error->detail), "VM \"%s\" has a card with the same address",
-				 other.config->name);
+			snprintf(error->detail, sizeof(error->detail), "VM \"%s\" has a card with the same address", other.config->name);
 			return false;
 		}
 	return true;
@@ -55,11 +54,11 @@ static bool check_macs(const struct config_vm *config, struct definition_error *
 
 struct manager_definition *definition_read(const char *name, const char *text, size_t length, struct definition_error *error)
 {
-	const struct config_report report = {.problem = keep_problem, .ctx = error};
-	struct toml_arena arena = {.bytes = config_json_arena_bytes(text, length)};
+	const struct config_report report = { .problem = keep_problem, .ctx = error };
+	struct toml_arena arena = { .bytes = config_json_arena_bytes(text, length) };
 	struct manager_definition *definition = calloc(1, sizeof(*definition));
 
-	*error = (struct definition_error){"", ""};
+	*error = (struct definition_error){ "", "" };
 	arena.base = definition == NULL ? NULL : malloc(arena.bytes);
 	if (arena.base == NULL) {
 		free(definition);
@@ -75,14 +74,14 @@ struct manager_definition *definition_read(const char *name, const char *text, s
 
 static void write_definition(struct text *text, const struct config_vm *config)
 {
-	struct json_out json = {.text = text};
+	struct json_out json = { .text = text };
 
 	config_write_json(&json, config);
 }
 
 bool definition_equal(const struct config_vm *a, const struct config_vm *b)
 {
-	struct text one = {0}, other = {0};
+	struct text one = { 0 }, other = { 0 };
 	bool equal;
 
 	write_definition(&one, a);
@@ -101,7 +100,7 @@ static void make_key(const char *name, char key[STORE_KEY_BYTES])
 bool definition_store(const struct config_vm *config)
 {
 	char key[STORE_KEY_BYTES];
-	struct text text = {0};
+	struct text text = { 0 };
 	bool stored;
 
 	make_key(config->name, key);
@@ -127,7 +126,7 @@ void definition_save(const char *name, struct text *saved)
 
 	make_key(name, key);
 	value = store_get(key, &bytes);
-	*saved = (struct text){0};
+	*saved = (struct text){ 0 };
 	if (value != NULL)
 		text_add(saved, value, bytes);
 }
@@ -150,7 +149,7 @@ static struct manager_definition *read_stored(const char *key, struct definition
 	const void *value = store_get(key, &bytes);
 	char *copy = value == NULL ? NULL : malloc(bytes + 1);
 
-	*error = (struct definition_error){"", "there is no memory"};
+	*error = (struct definition_error){ "", "there is no memory" };
 	if (copy == NULL)
 		return NULL;
 	memcpy(copy, value, bytes);
@@ -162,13 +161,13 @@ static struct manager_definition *read_stored(const char *key, struct definition
 static bool load_one(const char *key)
 {
 	struct definition_error problem;
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	struct manager_definition *definition = read_stored(key, &problem);
 	bool created;
 
 	if (definition == NULL) {
 		event_add("vm.invalid", key + strlen(KEY_PREFIX), "%s%s%s", problem.field, problem.field[0] == '\0' ? "" : ": ",
-			  problem.detail);
+		          problem.detail);
 		return false;
 	}
 	if (manager_define(definition, &created, &error) == MANAGER_OK)

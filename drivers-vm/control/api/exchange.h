@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_HEAD_BYTES	   8192u /* of a request's line and headers */
-#define HTTP_HEADERS_MAX   32u
-#define HTTP_EXTRA_BYTES   512u /* of an answer's headers beyond those that all have */
+#define HTTP_HEAD_BYTES     8192u /* of a request's line and headers */
+#define HTTP_HEADERS_MAX    32u
+#define HTTP_EXTRA_BYTES    512u /* of an answer's headers beyond those that all have */
 #define EXCHANGE_NAME_BYTES 48u
 
 enum http_method {
@@ -74,13 +74,13 @@ struct http_exchange {
 	/* The routes' own; all zero when a request begins. */
 	struct {
 		const void *route;
-		unsigned token;		   /* who asks: index, and its serial number */
-		uint64_t token_serial;	   /* zero: nobody */
+		unsigned token;                 /* who asks: index, and its serial number */
+		uint64_t token_serial;          /* zero: nobody */
 		char name[EXCHANGE_NAME_BYTES]; /* the {name} of the path */
 		uint64_t cursor, index, step;
-		int session;		   /* an upload, a debugger */
-		bool busy;		   /* `session` is in use */
-		struct text input;	   /* a JSON body */
+		int session;                          /* an upload, a debugger */
+		bool busy;                            /* `session` is in use */
+		struct text input;                    /* a JSON body */
 		void (*end)(struct http_exchange *x); /* if not NULL: gives back what the route holds */
 	} route;
 

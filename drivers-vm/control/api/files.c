@@ -5,8 +5,8 @@
 #include <string.h>
 
 /* Only what comes from here, no inline scripts, no frames, no forms: what a VM's console or an event says is never run. */
-#define POLICY                                                                                                                       \
-	"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; "       \
+#define POLICY \
+	"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; " \
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 static const struct api_file *find_file(const char *path)

@@ -12,8 +12,8 @@ struct api_file {
 	const char *encoding; /* "gzip", or NULL */
 	const uint8_t *bytes;
 	size_t count;
-	const char *etag;     /* with its quotation marks */
-	bool immutable;	      /* its path changes with its bytes: browsers may keep it for ever */
+	const char *etag; /* with its quotation marks */
+	bool immutable;   /* its path changes with its bytes: browsers may keep it for ever */
 };
 
 /* The web console's, which the build makes; in files_none.c, for builds without it, one page that says so. */

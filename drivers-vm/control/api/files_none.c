@@ -5,6 +5,6 @@ static const char page[] = "<!doctype html><html lang=\"en\"><meta charset=\"utf
 			   "<p>This build has no web console. The API is below <code>/api/v1</code>.</p></html>\n";
 
 __attribute__((weak)) const struct api_file api_files[] = {
-	{"/", "text/html; charset=utf-8", NULL, (const uint8_t *)page, sizeof(page) - 1, "\"none\"", false},
+	{ "/", "text/html; charset=utf-8", NULL, (const uint8_t *)page, sizeof(page) - 1, "\"none\"", false },
 };
 __attribute__((weak)) const unsigned api_file_count = 1;

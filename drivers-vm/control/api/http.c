@@ -7,17 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_NS  1000000000ull
-#define IDLE_NS	   (60 * SECOND_NS) /* between two requests */
-#define HEAD_NS	   (10 * SECOND_NS) /* from a head's first byte to its last */
-#define BODY_NS	   (30 * SECOND_NS) /* without a byte of a body */
-#define SEND_NS	   (60 * SECOND_NS) /* without room at the transport */
-#define LINGER_NS  (2 * SECOND_NS)
+#define SECOND_NS 1000000000ull
+#define IDLE_NS   (60 * SECOND_NS) /* between two requests */
+#define HEAD_NS   (10 * SECOND_NS) /* from a head's first byte to its last */
+#define BODY_NS   (30 * SECOND_NS) /* without a byte of a body */
+#define SEND_NS   (60 * SECOND_NS) /* without room at the transport */
+#define LINGER_NS (2 * SECOND_NS)
 
 static struct http_conn *connections[HTTP_CONNECTIONS_MAX];
 
 /* What is answered before a request could be read. */
-static const struct http_request no_request = {.method = HTTP_OTHER, .method_text = "", .path = "", .query = ""};
+static const struct http_request no_request = { .method = HTTP_OTHER, .method_text = "", .path = "", .query = "" };
 
 static void set_state(struct http_conn *conn, enum http_state state, uint64_t limit_ns)
 {
@@ -134,7 +134,7 @@ static void begin_body(struct http_conn *conn)
 
 	if (!empty && x->request.expect_continue && http_room(conn) >= 25)
 		http_put(conn, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-	conn->chunks = (struct http_chunks){0};
+	conn->chunks = (struct http_chunks){ 0 };
 	conn->body_left = x->request.length;
 	set_state(conn, HTTP_STATE_BODY, BODY_NS);
 	http_flush(conn);

@@ -9,40 +9,40 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEEP_NS 5000000000ull /* a disk that does not answer is not waited for */
-#define CHUNK_FRAME_BYTES 12u /* "xxxx\r\n" before and "\r\n" behind, and room to spare */
+#define KEEP_NS           5000000000ull /* a disk that does not answer is not waited for */
+#define CHUNK_FRAME_BYTES 12u           /* "xxxx\r\n" before and "\r\n" behind, and room to spare */
 
 static const struct {
 	unsigned status;
 	const char *text;
 } statuses[] = {
-	{101, "Switching Protocols"},
-	{200, "OK"},
-	{201, "Created"},
-	{202, "Accepted"},
-	{204, "No Content"},
-	{304, "Not Modified"},
-	{400, "Bad Request"},
-	{401, "Unauthorized"},
-	{403, "Forbidden"},
-	{404, "Not Found"},
-	{405, "Method Not Allowed"},
-	{408, "Request Timeout"},
-	{409, "Conflict"},
-	{411, "Length Required"},
-	{412, "Precondition Failed"},
-	{413, "Content Too Large"},
-	{414, "URI Too Long"},
-	{415, "Unsupported Media Type"},
-	{417, "Expectation Failed"},
-	{422, "Unprocessable Content"},
-	{426, "Upgrade Required"},
-	{429, "Too Many Requests"},
-	{431, "Request Header Fields Too Large"},
-	{500, "Internal Server Error"},
-	{503, "Service Unavailable"},
-	{505, "HTTP Version Not Supported"},
-	{507, "Insufficient Storage"},
+	{ 101, "Switching Protocols" },
+	{ 200, "OK" },
+	{ 201, "Created" },
+	{ 202, "Accepted" },
+	{ 204, "No Content" },
+	{ 304, "Not Modified" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
+	{ 411, "Length Required" },
+	{ 412, "Precondition Failed" },
+	{ 413, "Content Too Large" },
+	{ 414, "URI Too Long" },
+	{ 415, "Unsupported Media Type" },
+	{ 417, "Expectation Failed" },
+	{ 422, "Unprocessable Content" },
+	{ 426, "Upgrade Required" },
+	{ 429, "Too Many Requests" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 500, "Internal Server Error" },
+	{ 503, "Service Unavailable" },
+	{ 505, "HTTP Version Not Supported" },
+	{ 507, "Insufficient Storage" },
 };
 
 const char *http_status_text(unsigned status)
@@ -202,13 +202,12 @@ static void put_head(struct http_conn *conn)
 	if (answer->more != NULL && !conn->chunked)
 		conn->close_after = true;
 	used = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%.*s", answer->status, http_status_text(answer->status),
-			(int)answer->extra_bytes, answer->extra);
+	                (int)answer->extra_bytes, answer->extra);
 	if (answer->socket != NULL)
 		used += snprintf(head + used, sizeof(head) - (size_t)used, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
 	else
 		used += snprintf(head + used, sizeof(head) - (size_t)used, "%s%sX-Content-Type-Options: nosniff\r\n",
-				 answer->cacheable ? "" : "Cache-Control: no-store\r\n",
-				 conn->close_after ? "Connection: close\r\n" : "");
+		                 answer->cacheable ? "" : "Cache-Control: no-store\r\n", conn->close_after ? "Connection: close\r\n" : "");
 	if (has_body(conn)) {
 		used += snprintf(head + used, sizeof(head) - (size_t)used, "Content-Type: %s\r\n", answer->type);
 		if (conn->chunked)

@@ -3,9 +3,9 @@
 
 #include <ctype.h>
 
-#define LINE_BYTES_MAX	  256u
+#define LINE_BYTES_MAX    256u
 #define TRAILER_BYTES_MAX 4096u
-#define SIZE_DIGITS_MAX	  15u
+#define SIZE_DIGITS_MAX   15u
 
 /* A line's end is CR LF; a CR or a LF alone is neither. Returns whether this byte ends it; *bad if it is malformed. */
 static bool ends_line(struct http_chunks *chunks, uint8_t byte, bool *bad)

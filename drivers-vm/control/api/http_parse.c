@@ -81,7 +81,7 @@ static char *skip_authority(char *target)
 
 static enum http_method method_of(const char *text)
 {
-	static const char *const names[] = {"GET", "HEAD", "PUT", "POST", "DELETE"};
+	static const char *const names[] = { "GET", "HEAD", "PUT", "POST", "DELETE" };
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(text, names[i]) == 0)
@@ -128,7 +128,7 @@ static bool parse_header(char *line, struct http_header *header)
 	value = colon + 1 + strspn(colon + 1, " \t");
 	for (end = value + strlen(value); end != value && (end[-1] == ' ' || end[-1] == '\t');)
 		*--end = '\0';
-	*header = (struct http_header){line, value};
+	*header = (struct http_header){ line, value };
 	return is_token(line); /* a blank before the colon, or a folded line, is none */
 }
 
@@ -169,8 +169,8 @@ bool http_has_element(const char *value, const char *element)
 /* Headers of which two would leave open which one counts. */
 static bool has_duplicates(const struct http_request *request)
 {
-	static const char *const single[] = {"host",	 "content-length", "transfer-encoding", "content-type", "authorization", "expect",
-					     "if-match", "if-none-match",  "sec-websocket-key", "upgrade"};
+	static const char *const single[] = { "host",   "content-length", "transfer-encoding", "content-type",      "authorization",
+		                              "expect", "if-match",       "if-none-match",     "sec-websocket-key", "upgrade" };
 
 	for (unsigned i = 0; i < request->header_count; i++)
 		for (unsigned k = 0; k < sizeof(single) / sizeof(single[0]); k++)
@@ -224,7 +224,7 @@ unsigned http_parse_head(char *head, size_t length, struct http_request *request
 {
 	unsigned refused;
 
-	*request = (struct http_request){.method = HTTP_OTHER, .method_text = "", .path = "", .query = ""};
+	*request = (struct http_request){ .method = HTTP_OTHER, .method_text = "", .path = "", .query = "" };
 	if (length < 4 || memchr(head, '\0', length) != NULL)
 		return 400;
 	char *end = head + length - 2; /* the empty line */

@@ -27,8 +27,8 @@ enum http_chunk_state {
 /* All zero: at the first chunk. */
 struct http_chunks {
 	enum http_chunk_state state;
-	uint64_t left;	 /* of this chunk's data */
-	unsigned line;	 /* bytes of this line */
+	uint64_t left; /* of this chunk's data */
+	unsigned line; /* bytes of this line */
 	unsigned digits;
 	unsigned trailer; /* bytes of all trailers */
 	bool carriage_return, extension;

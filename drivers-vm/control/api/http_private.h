@@ -44,11 +44,11 @@ struct http_conn {
 	const struct http_transport *transport;
 	void *ctx;
 	enum http_state state;
-	unsigned depth;	      /* calls under way: freed by the outermost one only */
+	unsigned depth;       /* calls under way: freed by the outermost one only */
 	uint64_t deadline_ns; /* of this state */
 	bool exchange_open;   /* api_begin was called, api_end was not */
-	bool stalled;	      /* the transport had no room */
-	bool began;	      /* a byte of the next request has come */
+	bool stalled;         /* the transport had no room */
+	bool began;           /* a byte of the next request has come */
 
 	uint8_t in[HTTP_RECEIVE_WINDOW];
 	size_t in_start, in_end;

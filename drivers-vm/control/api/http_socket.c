@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SECOND_NS     1000000000ull
-#define PING_NS	      (30 * SECOND_NS) /* of silence, then it is asked */
+#define PING_NS       (30 * SECOND_NS) /* of silence, then it is asked */
 #define SILENCE_NS    (90 * SECOND_NS) /* then it is gone */
 #define FRAME_MAX     (1u << 20)
 #define HEADER_BYTES  4u /* of the frames that are sent: at most 65535 bytes each */
@@ -24,13 +24,13 @@ enum opcode {
 	OPCODE_PONG = 10,
 };
 
-#define CLOSE_PROTOCOL	  1002u
+#define CLOSE_PROTOCOL    1002u
 #define CLOSE_UNSUPPORTED 1003u
-#define CLOSE_TOO_BIG	  1009u
+#define CLOSE_TOO_BIG     1009u
 
 void http_open_socket(struct http_conn *conn)
 {
-	conn->frame = (struct http_frame){0};
+	conn->frame = (struct http_frame){ 0 };
 	conn->state = HTTP_STATE_SOCKET;
 	conn->deadline_ns = conn->x.now_ns;
 }
@@ -185,7 +185,7 @@ static bool read_payload(struct http_conn *conn)
 
 static void put_frame(struct http_conn *conn, unsigned opcode, const uint8_t *payload, size_t count)
 {
-	uint8_t header[2] = {(uint8_t)(FIN | opcode), (uint8_t)count};
+	uint8_t header[2] = { (uint8_t)(FIN | opcode), (uint8_t)count };
 
 	http_put(conn, header, sizeof(header));
 	http_put(conn, payload, count);
@@ -233,7 +233,7 @@ static bool put_message(struct http_conn *conn)
 static bool send_close(struct http_conn *conn)
 {
 	unsigned reason = conn->frame.close_due;
-	uint8_t code[2] = {(uint8_t)(reason >> 8), (uint8_t)reason};
+	uint8_t code[2] = { (uint8_t)(reason >> 8), (uint8_t)reason };
 
 	if (http_room(conn) < CONTROL_BYTES)
 		return http_flush(conn);

@@ -147,7 +147,7 @@ static void write_exits(struct text *text, const char *name, const struct manage
 	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++)
 		for (unsigned reason = 0; reason < HILUM_EXIT_COUNT; reason++)
 			text_format(text, "%s{vm=\"%s\",vcpu=\"%u\",reason=\"%s\"} %" PRIu64 "\n", name, vm->config->name, i,
-				    vm_exit_name(reason), stats.exits[reason]);
+			            vm_exit_name(reason), stats.exits[reason]);
 }
 
 static void write_vcpu_counts(struct text *text, const char *name, const struct manager_vm *vm, size_t offset)
@@ -156,7 +156,7 @@ static void write_vcpu_counts(struct text *text, const char *name, const struct 
 
 	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(vm->config->name, i, &stats); i++)
 		text_format(text, "%s{vm=\"%s\",vcpu=\"%u\"} %" PRIu64 "\n", name, vm->config->name, i,
-			    *(const uint64_t *)((const char *)&stats + offset));
+		            *(const uint64_t *)((const char *)&stats + offset));
 }
 
 static void write_interrupts(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)
@@ -186,7 +186,7 @@ static void write_disk(struct text *text, const char *name, const struct manager
 
 	for (unsigned i = 0; i < vm->config->disk_count && manager_disk_counts(vm->config->name, i, &counts); i++)
 		text_format(text, "%s{domain=\"%s\",target_device=\"vd%c\"} %" PRIu64 "\n", name, vm->config->name, 'a' + (int)i,
-			    *(const uint64_t *)((const char *)&counts + offset));
+		            *(const uint64_t *)((const char *)&counts + offset));
 }
 
 static void write_nic(struct text *text, const char *name, const struct manager_vm *vm, size_t offset)
@@ -195,14 +195,14 @@ static void write_nic(struct text *text, const char *name, const struct manager_
 
 	for (unsigned i = 0; i < vm->config->nic_count && manager_nic_counts(vm->config->name, i, &counts); i++)
 		text_format(text, "%s{domain=\"%s\",target_device=\"nic%u\"} %" PRIu64 "\n", name, vm->config->name, i,
-			    *(const uint64_t *)((const char *)&counts + offset));
+		            *(const uint64_t *)((const char *)&counts + offset));
 }
 
-#define DEVICE_METRIC(function, writer, type, member)                                                                                 \
-	static void function(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz)                       \
-	{                                                                                                                              \
-		(void)tsc_hz;                                                                                                          \
-		writer(text, name, vm, offsetof(struct type, member));                                                                 \
+#define DEVICE_METRIC(function, writer, type, member) \
+	static void function(struct text *text, const char *name, const struct manager_vm *vm, uint64_t tsc_hz) \
+	{ \
+		(void)tsc_hz; \
+		writer(text, name, vm, offsetof(struct type, member)); \
 	}
 
 DEVICE_METRIC(write_disk_read_bytes, write_disk, manager_disk_counts, read_bytes)
@@ -218,9 +218,18 @@ DEVICE_METRIC(write_nic_tx_bytes, write_nic, manager_nic_counts, sent_bytes)
 DEVICE_METRIC(write_nic_tx_packets, write_nic, manager_nic_counts, sent_frames)
 DEVICE_METRIC(write_nic_tx_errors, write_nic, manager_nic_counts, refused)
 
-#define HOST(name, type, help, function)  {name, type, help, function, NULL}
-#define VM(name, type, help, function)	  {"libvirt_domain_" name, type, help, NULL, function}
-#define HILUM(name, type, help, function) {"hilum_vm_" name, type, help, NULL, function}
+#define HOST(name, type, help, function) \
+	{ \
+		name, type, help, function, NULL \
+	}
+#define VM(name, type, help, function) \
+	{ \
+		"libvirt_domain_" name, type, help, NULL, function \
+	}
+#define HILUM(name, type, help, function) \
+	{ \
+		"hilum_vm_" name, type, help, NULL, function \
+	}
 
 const struct metric_family metric_families[] = {
 	HOST("hilum_info", "gauge", "Hilum's version and the machine's CPU.", metrics_write_info),

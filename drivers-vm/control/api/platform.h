@@ -35,8 +35,8 @@ void api_reset_certificate(void);
 struct api_connections {
 	unsigned open;
 	uint64_t accepted, handshakes, handshake_ns; /* the last: spent on all handshakes, also those that failed */
-	uint64_t refused, dropped;		     /* for want of room */
-	uint64_t failed;			     /* by an error or by silence */
+	uint64_t refused, dropped;                   /* for want of room */
+	uint64_t failed;                             /* by an error or by silence */
 };
 void api_connections(struct api_connections *out);
 

@@ -25,7 +25,7 @@ static const char *type_of(unsigned status)
 
 void problem_answer(struct http_exchange *x, unsigned status, const char *field, const char *format, ...)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 	char detail[300];
 	va_list args;
 
@@ -55,16 +55,16 @@ void problem_answer_manager(struct http_exchange *x, enum manager_result result,
 		unsigned status;
 		const char *detail; /* if the manager gives none */
 	} answers[] = {
-		[MANAGER_OK] = {500, "it was done, but not answered"},
-		[MANAGER_NOT_FOUND] = {404, "there is nothing of this name"},
-		[MANAGER_CONFLICT] = {409, "that cannot be done in this state"},
-		[MANAGER_INVALID] = {422, "what is asked for is not there"},
-		[MANAGER_FULL] = {507, "there are too many"},
-		[MANAGER_NO_MEMORY] = {507, "there is not enough memory"},
-		[MANAGER_FAILED] = {500, "it failed; the log says why"},
+		[MANAGER_OK] = { 500, "it was done, but not answered" },
+		[MANAGER_NOT_FOUND] = { 404, "there is nothing of this name" },
+		[MANAGER_CONFLICT] = { 409, "that cannot be done in this state" },
+		[MANAGER_INVALID] = { 422, "what is asked for is not there" },
+		[MANAGER_FULL] = { 507, "there are too many" },
+		[MANAGER_NO_MEMORY] = { 507, "there is not enough memory" },
+		[MANAGER_FAILED] = { 500, "it failed; the log says why" },
 	};
 	unsigned i = (unsigned)result < sizeof(answers) / sizeof(answers[0]) ? (unsigned)result : MANAGER_FAILED;
 
 	problem_answer(x, answers[i].status, result == MANAGER_INVALID ? error->field : "", "%.*s", (int)sizeof(error->detail) - 1,
-		       error->detail[0] != '\0' ? error->detail : answers[i].detail);
+	               error->detail[0] != '\0' ? error->detail : answers[i].detail);
 }

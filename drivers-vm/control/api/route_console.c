@@ -18,8 +18,9 @@ static bool write_scrollback(struct http_exchange *x)
 {
 	uint8_t piece[PIECE_BYTES];
 	uint64_t left = x->route.cursor < x->route.index ? x->route.index - x->route.cursor : 0;
-	size_t count = left == 0 ? 0
-				 : manager_console_read(x->route.name, &x->route.cursor, piece, left < sizeof(piece) ? left : sizeof(piece));
+	size_t count = left == 0
+	                       ? 0
+	                       : manager_console_read(x->route.name, &x->route.cursor, piece, left < sizeof(piece) ? left : sizeof(piece));
 
 	text_add(&x->body, piece, count);
 	return count != 0;
@@ -54,7 +55,7 @@ static size_t send_console(struct http_exchange *x, uint8_t *to, size_t size)
 
 void route_open_console(struct http_exchange *x)
 {
-	static const struct http_socket console = {.receive = receive_console, .send = send_console};
+	static const struct http_socket console = { .receive = receive_console, .send = send_console };
 	uint64_t tail = MANAGER_CONSOLE_BYTES;
 	struct manager_vm vm;
 
@@ -97,7 +98,7 @@ static void end_gdb(struct http_exchange *x)
 
 void route_open_gdb(struct http_exchange *x)
 {
-	static const struct http_socket debugger = {.receive = receive_gdb, .send = send_gdb};
+	static const struct http_socket debugger = { .receive = receive_gdb, .send = send_gdb };
 	char error[API_ERROR_BYTES] = "";
 	struct manager_vm vm;
 

@@ -130,7 +130,7 @@ static void write_vms(struct json_out *json)
 
 void route_get_host(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 	struct manager_host host;
 
 	manager_host(&host);
@@ -145,7 +145,7 @@ void route_get_host(struct http_exchange *x)
 
 void route_restart_driver(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 
 	manager_restart_driver();
 	json_open(&json, '{');
@@ -156,8 +156,8 @@ void route_restart_driver(struct http_exchange *x)
 
 void route_compact(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
-	struct manager_error error = {0};
+	struct json_out json = { .text = &x->body };
+	struct manager_error error = { 0 };
 	struct manager_memory memory;
 	enum manager_result result = manager_compact(&error);
 
@@ -172,7 +172,7 @@ void route_compact(struct http_exchange *x)
 
 static void set_certificate(struct http_exchange *x, const struct toml_value *body)
 {
-	static const char *const keys[] = {"certificate", "key", NULL};
+	static const char *const keys[] = { "certificate", "key", NULL };
 	char error[API_ERROR_BYTES] = "";
 	const char *certificate, *key;
 

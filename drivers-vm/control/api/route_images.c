@@ -20,7 +20,7 @@ static void write_image(struct json_out *json, const struct manager_image *image
 
 static bool write_next_image(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body, .comma = x->route.cursor != 0};
+	struct json_out json = { .text = &x->body, .comma = x->route.cursor != 0 };
 	struct manager_image image;
 
 	if (!manager_image_at((unsigned)x->route.cursor, &image)) {
@@ -48,7 +48,7 @@ static bool find_image(const char *name, struct manager_image *image)
 
 static bool append(struct http_exchange *x, const uint8_t *bytes, size_t count)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	enum manager_result result = manager_image_append(x->route.session, bytes, count);
 
 	if (result == MANAGER_OK)
@@ -59,7 +59,7 @@ static bool append(struct http_exchange *x, const uint8_t *bytes, size_t count)
 
 static void end_upload(struct http_exchange *x)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 
 	if (x->route.busy)
 		manager_image_end(x->route.session, false, &error);
@@ -68,8 +68,8 @@ static void end_upload(struct http_exchange *x)
 
 static void complete(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
-	struct manager_error error = {0};
+	struct json_out json = { .text = &x->body };
+	struct manager_error error = { 0 };
 	struct manager_image image;
 	bool replaced = find_image(x->route.name, &image), allowed = api_is_allowed(x);
 	enum manager_result result = manager_image_end(x->route.session, allowed, &error);
@@ -91,11 +91,11 @@ static void complete(struct http_exchange *x)
 void route_put_image(struct http_exchange *x)
 {
 	const struct http_request *request = &x->request;
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 
 	if (!auth_is_name(x->route.name, CONFIG_MODULE_BYTES)) {
 		problem_answer(x, 422, "name", "must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'",
-			       CONFIG_MODULE_BYTES - 1);
+		               CONFIG_MODULE_BYTES - 1);
 		return;
 	}
 	if (!request->has_length) {
@@ -108,7 +108,7 @@ void route_put_image(struct http_exchange *x)
 	}
 	x->route.session = manager_image_begin(x->route.name, request->length, &error);
 	if (x->route.session < 0) {
-		problem_answer_manager(x, (enum manager_result)-x->route.session, &error);
+		problem_answer_manager(x, (enum manager_result) - x->route.session, &error);
 		return;
 	}
 	x->route.busy = true;
@@ -118,7 +118,7 @@ void route_put_image(struct http_exchange *x)
 
 void route_delete_image(struct http_exchange *x)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	enum manager_result result = manager_image_remove(x->route.name, &error);
 
 	if (result != MANAGER_OK) {

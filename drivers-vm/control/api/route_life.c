@@ -35,7 +35,7 @@ static bool write_core(struct http_exchange *x)
 
 void route_get_core(struct http_exchange *x)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	struct manager_vm vm;
 	uint64_t bytes;
 
@@ -43,7 +43,7 @@ void route_get_core(struct http_exchange *x)
 		return;
 	x->route.session = manager_core_open(x->route.name, &bytes, &error);
 	if (x->route.session < 0) {
-		problem_answer_manager(x, (enum manager_result)-x->route.session, &error);
+		problem_answer_manager(x, (enum manager_result) - x->route.session, &error);
 		return;
 	}
 	x->route.busy = true;
@@ -58,7 +58,7 @@ void route_get_core(struct http_exchange *x)
 /* The member `key`, of that type, and no other. False: 422 has been answered. */
 static bool read_member(struct http_exchange *x, const char *key, enum toml_type type, struct toml_value *value)
 {
-	const char *const keys[] = {key, NULL};
+	const char *const keys[] = { key, NULL };
 	void *memory;
 	const struct toml_value *body = routes_parse_body(x, &memory), *found;
 	bool good = body != NULL && routes_check_keys(x, body, keys);
@@ -107,7 +107,7 @@ static void answer_change(struct http_exchange *x, enum manager_result result, c
 
 void route_put_vcpus(struct http_exchange *x)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	struct toml_value count;
 	struct manager_vm vm;
 	unsigned vcpus;
@@ -120,7 +120,7 @@ void route_put_vcpus(struct http_exchange *x)
 
 void route_put_memory(struct http_exchange *x)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	struct toml_value bytes;
 	struct manager_vm vm;
 

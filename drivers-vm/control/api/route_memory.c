@@ -5,7 +5,7 @@
 
 static void answer(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 	struct manager_vm_memory memory;
 
 	if (!manager_vm_memory(x->route.name, &memory)) {
@@ -46,8 +46,8 @@ static bool read_bytes(struct http_exchange *x, const struct toml_value *body, c
 
 static void set(struct http_exchange *x, const struct toml_value *body)
 {
-	static const char *const keys[] = {"max_bytes", "min_bytes", NULL};
-	struct manager_error error = {0};
+	static const char *const keys[] = { "max_bytes", "min_bytes", NULL };
+	struct manager_error error = { 0 };
 	struct manager_vm_memory memory;
 	enum manager_result result;
 

@@ -29,7 +29,7 @@ static bool write_end(struct http_exchange *x)
 
 static bool write_next_event(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body, .comma = x->route.step != 0};
+	struct json_out json = { .text = &x->body, .comma = x->route.step != 0 };
 	struct event event;
 
 	if (!event_after(x->route.cursor, &event) || event.id > x->route.index)
@@ -51,8 +51,8 @@ void route_list_events(struct http_exchange *x)
 
 static size_t send_event(struct http_exchange *x, uint8_t *to, size_t size)
 {
-	struct text text = {0};
-	struct json_out json = {.text = &text};
+	struct text text = { 0 };
+	struct json_out json = { .text = &text };
 	struct event event;
 	size_t count = 0;
 
@@ -70,7 +70,7 @@ static size_t send_event(struct http_exchange *x, uint8_t *to, size_t size)
 
 void route_open_events(struct http_exchange *x)
 {
-	static const struct http_socket events = {.send = send_event, .text = true};
+	static const struct http_socket events = { .send = send_event, .text = true };
 
 	x->route.cursor = event_last_id();
 	if (routes_get_number(x, "since", &x->route.cursor))
@@ -126,7 +126,7 @@ static size_t send_log(struct http_exchange *x, uint8_t *to, size_t size)
 
 void route_open_log(struct http_exchange *x)
 {
-	static const struct http_socket log = {.send = send_log, .text = true};
+	static const struct http_socket log = { .send = send_log, .text = true };
 
 	if (routes_get_number(x, "since", &x->route.cursor))
 		http_answer_socket(x, &log, routes_protocol(x));
@@ -136,7 +136,7 @@ void route_open_log(struct http_exchange *x)
 
 static bool write_next_entry(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body, .comma = x->route.step != 0};
+	struct json_out json = { .text = &x->body, .comma = x->route.step != 0 };
 	struct audit_entry entry;
 
 	if (!audit_after(x->route.cursor, &entry) || entry.id > x->route.index)

@@ -9,7 +9,7 @@
 
 static void answer_schedule(struct http_exchange *x, const struct config_vm *config)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 
 	json_open(&json, '{');
 	config_write_schedule(&json, config, true);
@@ -39,7 +39,7 @@ static void keep_problem(void *ctx, const char *field, const char *detail)
 static void change(struct http_exchange *x, const struct config_vm *before, const struct config_vm *now, const struct config_vm *next)
 {
 	const struct config_vm defined = *manager_defined(x->route.name);
-	struct manager_error error = {"", ""};
+	struct manager_error error = { "", "" };
 	enum manager_result result = manager_schedule(x->route.name, now, next, &error);
 	struct text saved;
 
@@ -60,8 +60,8 @@ static void change(struct http_exchange *x, const struct config_vm *before, cons
 
 void route_put_schedule(struct http_exchange *x)
 {
-	struct definition_error error = {"", ""};
-	const struct config_report report = {.problem = keep_problem, .ctx = &error};
+	struct definition_error error = { "", "" };
+	const struct config_report report = { .problem = keep_problem, .ctx = &error };
 	const struct toml_value *body;
 	struct manager_vm vm;
 	void *memory;

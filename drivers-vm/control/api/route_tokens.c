@@ -18,7 +18,7 @@ static void write_token(struct json_out *json, const struct auth_token *token)
 
 void route_list_tokens(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 
 	json_open(&json, '{');
 	json_key(&json, "tokens");
@@ -33,7 +33,7 @@ void route_list_tokens(struct http_exchange *x)
 
 void route_whoami(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 
 	write_token(&json, routes_caller(x));
 	routes_answer_json(x, 200);
@@ -62,8 +62,8 @@ static void answer_result(struct http_exchange *x, enum auth_result result, cons
 
 static void create(struct http_exchange *x, const struct toml_value *body)
 {
-	static const char *const keys[] = {"name", "role", NULL};
-	struct json_out json = {.text = &x->body};
+	static const char *const keys[] = { "name", "role", NULL };
+	struct json_out json = { .text = &x->body };
 	char token[API_TOKEN_BYTES];
 	const char *name, *role_name;
 	enum auth_role role;
@@ -74,7 +74,7 @@ static void create(struct http_exchange *x, const struct toml_value *body)
 		return;
 	if (!auth_is_name(name, AUTH_TOKEN_NAME_BYTES)) {
 		problem_answer(x, 422, "name", "must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'",
-			       AUTH_TOKEN_NAME_BYTES - 1);
+		               AUTH_TOKEN_NAME_BYTES - 1);
 		return;
 	}
 	if (!auth_find_role(role_name, &role)) {

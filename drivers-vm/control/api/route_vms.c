@@ -14,7 +14,7 @@
 /* One VM of the list; the answer's cursor counts them. */
 static bool write_next_vm(struct http_exchange *x)
 {
-	struct json_out json = {.text = &x->body, .comma = x->route.cursor != 0};
+	struct json_out json = { .text = &x->body, .comma = x->route.cursor != 0 };
 	struct manager_vm vm;
 
 	if (!manager_at((unsigned)x->route.cursor, &vm)) {
@@ -34,7 +34,7 @@ void route_list_vms(struct http_exchange *x)
 
 static void answer_vm(struct http_exchange *x, unsigned status, const struct manager_vm *vm)
 {
-	struct json_out json = {.text = &x->body};
+	struct json_out json = { .text = &x->body };
 
 	http_add_header(x, "ETag", "\"%" PRIu64 "\"", vm->version);
 	vm_write(&json, vm);
@@ -70,7 +70,7 @@ static bool check_version(struct http_exchange *x, bool exists, uint64_t version
 /* The definition is stored before it is in force: what the answer promises is kept. */
 static bool put(struct http_exchange *x, struct manager_definition *definition, bool unchanged, bool *created)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	enum manager_result result;
 	struct text saved;
 
@@ -108,14 +108,14 @@ static void define(struct http_exchange *x, struct manager_definition *definitio
 
 void route_put_vm(struct http_exchange *x)
 {
-	struct definition_error error = {"", ""};
+	struct definition_error error = { "", "" };
 	struct manager_definition *definition;
 	struct manager_vm old;
 	bool exists;
 
 	if (!config_is_vm_name(x->route.name)) {
-		problem_answer(x, 422, "name",
-			       "must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'", CONFIG_NAME_BYTES - 1);
+		problem_answer(x, 422, "name", "must be 1 to %u letters, digits, '.', '_' or '-', not starting with '.' or '-'",
+		               CONFIG_NAME_BYTES - 1);
 		return;
 	}
 	exists = manager_find(x->route.name, &old);
@@ -124,14 +124,14 @@ void route_put_vm(struct http_exchange *x)
 	definition = definition_read(x->route.name, x->route.input.bytes, x->route.input.length, &error);
 	if (definition == NULL)
 		problem_answer(x, error.detail[0] == '\0' ? 503 : 422, error.field, "%s",
-			       error.detail[0] == '\0' ? "there is no memory for the definition" : error.detail);
+		               error.detail[0] == '\0' ? "there is no memory for the definition" : error.detail);
 	else
 		define(x, definition, exists ? &old : NULL);
 }
 
 void route_delete_vm(struct http_exchange *x)
 {
-	struct manager_error error = {0};
+	struct manager_error error = { 0 };
 	struct manager_vm vm;
 	enum manager_result result;
 
@@ -151,7 +151,7 @@ void route_delete_vm(struct http_exchange *x)
 /* {"timeout_seconds":N,"force":true}, or some of it. False: it has been answered. */
 static bool read_end(struct http_exchange *x, const struct toml_value *body, uint64_t *timeout_ns, bool *force)
 {
-	static const char *const keys[] = {"timeout_seconds", "force", NULL};
+	static const char *const keys[] = { "timeout_seconds", "force", NULL };
 	const struct toml_value *timeout, *forced;
 
 	if (body == NULL || !routes_check_keys(x, body, keys))
@@ -174,8 +174,8 @@ static bool read_end(struct http_exchange *x, const struct toml_value *body, uin
 static void act(struct http_exchange *x, enum manager_action action)
 {
 	bool ends = action == MANAGER_SHUTDOWN || action == MANAGER_REBOOT, force = false;
-	struct json_out json = {.text = &x->body};
-	struct manager_error error = {0};
+	struct json_out json = { .text = &x->body };
+	struct manager_error error = { 0 };
 	enum manager_result result;
 	struct manager_vm vm;
 	uint64_t timeout_ns = 0;

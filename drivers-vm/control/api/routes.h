@@ -10,9 +10,9 @@
 #include "drivers-vm/control/json.h"
 #include "drivers-vm/control/manager.h"
 
-#define ROUTES_JSON	   "application/json"
-#define ROUTES_JSON_BYTES  131072u /* of a request's body */
-#define ROUTES_CONFIG_BYTES 65535u /* of a definition that is stored */
+#define ROUTES_JSON         "application/json"
+#define ROUTES_JSON_BYTES   131072u /* of a request's body */
+#define ROUTES_CONFIG_BYTES 65535u  /* of a definition that is stored */
 
 typedef void route_handler(struct http_exchange *x);
 
@@ -21,9 +21,9 @@ struct route {
 	const char *path; /* at most one {name} */
 	enum auth_role role;
 	route_handler *handle;
-	bool json; /* a JSON body is read first, into x->route.input; it may be missing */
+	bool json;                  /* a JSON body is read first, into x->route.input; it may be missing */
 	enum auth_role socket_role; /* of its WebSocket; AUTH_NONE: it has none */
-	route_handler *open;	    /* of its WebSocket */
+	route_handler *open;        /* of its WebSocket */
 };
 
 extern const struct route routes[];

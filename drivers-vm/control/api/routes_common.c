@@ -29,9 +29,9 @@ bool routes_get_number(struct http_exchange *x, const char *key, uint64_t *value
 
 const struct toml_value *routes_parse_body(struct http_exchange *x, void **memory)
 {
-	static const struct toml_value nothing = {.type = TOML_TABLE};
+	static const struct toml_value nothing = { .type = TOML_TABLE };
 	const struct text *input = &x->route.input;
-	struct toml_arena arena = {.bytes = json_measure(input->bytes, input->length)};
+	struct toml_arena arena = { .bytes = json_measure(input->bytes, input->length) };
 	struct toml_error error;
 	const struct toml_value *root;
 

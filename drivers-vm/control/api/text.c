@@ -76,7 +76,7 @@ void text_free(struct text *text)
 {
 	total -= text->capacity;
 	free(text->bytes);
-	*text = (struct text){0};
+	*text = (struct text){ 0 };
 }
 
 size_t text_total_bytes(void)

@@ -20,17 +20,27 @@ const char *vm_state_name(enum manager_state state)
 const char *vm_exit_name(unsigned reason)
 {
 	static const char *const names[HILUM_EXIT_COUNT] = {
-		[HILUM_EXIT_INTERRUPT] = "interrupt", [HILUM_EXIT_NMI] = "nmi",
-		[HILUM_EXIT_WINDOW] = "window",	      [HILUM_EXIT_CPUID] = "cpuid",
-		[HILUM_EXIT_HYPERCALL] = "hypercall", [HILUM_EXIT_PORT] = "port",
-		[HILUM_EXIT_MMIO] = "mmio",	      [HILUM_EXIT_PAGE_FAULT] = "page_fault",
-		[HILUM_EXIT_RDMSR] = "rdmsr",	      [HILUM_EXIT_WRMSR] = "wrmsr",
-		[HILUM_EXIT_HALT] = "halt",	      [HILUM_EXIT_PAUSE] = "pause",
-		[HILUM_EXIT_CR] = "cr",		      [HILUM_EXIT_DR] = "dr",
-		[HILUM_EXIT_EXCEPTION] = "exception", [HILUM_EXIT_APIC] = "apic",
+		[HILUM_EXIT_INTERRUPT] = "interrupt",
+		[HILUM_EXIT_NMI] = "nmi",
+		[HILUM_EXIT_WINDOW] = "window",
+		[HILUM_EXIT_CPUID] = "cpuid",
+		[HILUM_EXIT_HYPERCALL] = "hypercall",
+		[HILUM_EXIT_PORT] = "port",
+		[HILUM_EXIT_MMIO] = "mmio",
+		[HILUM_EXIT_PAGE_FAULT] = "page_fault",
+		[HILUM_EXIT_RDMSR] = "rdmsr",
+		[HILUM_EXIT_WRMSR] = "wrmsr",
+		[HILUM_EXIT_HALT] = "halt",
+		[HILUM_EXIT_PAUSE] = "pause",
+		[HILUM_EXIT_CR] = "cr",
+		[HILUM_EXIT_DR] = "dr",
+		[HILUM_EXIT_EXCEPTION] = "exception",
+		[HILUM_EXIT_APIC] = "apic",
 		[HILUM_EXIT_INVALID_OPCODE] = "invalid_opcode",
-		[HILUM_EXIT_XSETBV] = "xsetbv",	      [HILUM_EXIT_CACHE] = "cache",
-		[HILUM_EXIT_RDPMC] = "rdpmc",	      [HILUM_EXIT_SHUTDOWN] = "shutdown",
+		[HILUM_EXIT_XSETBV] = "xsetbv",
+		[HILUM_EXIT_CACHE] = "cache",
+		[HILUM_EXIT_RDPMC] = "rdpmc",
+		[HILUM_EXIT_SHUTDOWN] = "shutdown",
 		[HILUM_EXIT_OTHER] = "other",
 	};
 
@@ -137,8 +147,8 @@ static void write_vcpus(struct json_out *json, const struct config_vm *config, u
 
 static void write_memory(struct json_out *json, const struct config_vm *config)
 {
-	struct hilum_vm_status status = {0};
-	struct manager_vm_memory memory = {0};
+	struct hilum_vm_status status = { 0 };
+	struct manager_vm_memory memory = { 0 };
 	bool known = manager_status(config->name, &status);
 
 	manager_vm_memory(config->name, &memory);

@@ -14,7 +14,7 @@
 
 #define WINDOW_BYTES 0x200000ull
 #define SEGMENTS_MAX 2048u
-#define RESERVE	     (16ull << 20) /* of memory that is left for other things */
+#define RESERVE      (16ull << 20) /* of memory that is left for other things */
 
 struct coredump {
 	hilum_handle_t memory;
@@ -24,7 +24,7 @@ struct coredump {
 };
 
 static const struct coredump *seen; /* whose memory is in the window, */
-static uint64_t seen_at;	    /* from this offset on */
+static uint64_t seen_at;            /* from this offset on */
 
 static void close_window(void)
 {
@@ -71,8 +71,8 @@ static uint32_t crashed_vcpu(const struct guest *g)
 {
 	struct hilum_vm_status status;
 
-	return hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_CRASHED && status.vcpu < g->vcpus ?
-		       status.vcpu : UINT32_MAX;
+	return hc(HC_VM_STATUS, g->vm, (uintptr_t)&status) >= 0 && status.state == HILUM_VM_CRASHED && status.vcpu < g->vcpus ? status.vcpu
+	                                                                                                                      : UINT32_MAX;
 }
 
 /* Registers of all; the crashed one comes first. */
@@ -97,7 +97,7 @@ static bool fill(struct coredump *core, const struct guest *g, struct coredump_s
 	if (memory < 0)
 		return false;
 	core->memory = (hilum_handle_t)memory;
-	core->layout = (struct coredump_layout){.vcpus = g->vcpus, .low_bytes = g->map.low_bytes, .high_bytes = g->map.high_bytes};
+	core->layout = (struct coredump_layout){ .vcpus = g->vcpus, .low_bytes = g->map.low_bytes, .high_bytes = g->map.high_bytes };
 	memset(&state, 0, sizeof(state));
 	if (hc(HC_VCPU_GET_STATE, g->vcpu[crashed != UINT32_MAX ? crashed : 0], (uintptr_t)&state, COREDUMP_STATE_GROUPS) >= 0)
 		core->layout.segments = coredump_walk(&state, &core->layout, page_of, core, segment, SEGMENTS_MAX);

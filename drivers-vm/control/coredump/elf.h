@@ -24,7 +24,7 @@ struct coredump_segment {
 struct coredump_layout {
 	uint32_t vcpus;
 	uint64_t low_bytes, high_bytes; /* RAM: [0, low) and, if there is high, [4 GiB, 4 GiB + high) */
-	unsigned segments;		/* beside those of RAM */
+	unsigned segments;              /* beside those of RAM */
 };
 
 /* Bytes of the head, whole pages: where RAM begins in the file; low, then high. */
@@ -34,7 +34,7 @@ size_t coredump_head_bytes(const struct coredump_layout *layout);
 void coredump_put_head(uint8_t *head, const struct coredump_layout *layout, const struct coredump_segment *segment);
 /* The `n`th thread, which is vCPU `index`, in the state COREDUMP_STATE_GROUPS; GDB shows the first one. `crashed`: it ended the VM. */
 void coredump_put_thread(uint8_t *head, const struct coredump_layout *layout, uint32_t n, uint32_t index,
-			 const struct hilum_vcpu_state *state, bool crashed);
+                         const struct hilum_vcpu_state *state, bool crashed);
 
 /*
  * What the tables that CR3, CR4 and EFER name map from the middle of the 64-bit address space on, in ascending order, adjoining pieces
@@ -44,6 +44,6 @@ void coredump_put_thread(uint8_t *head, const struct coredump_layout *layout, ui
 #define COREDUMP_TABLES_MAX 4096u
 typedef const uint64_t *coredump_page(void *ctx, uint64_t gpa);
 unsigned coredump_walk(const struct hilum_vcpu_state *state, const struct coredump_layout *layout, coredump_page *page, void *ctx,
-		       struct coredump_segment *out, unsigned most);
+                       struct coredump_segment *out, unsigned most);
 
 #endif

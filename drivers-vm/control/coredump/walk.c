@@ -6,11 +6,11 @@
 
 #include <string.h>
 
-#define ENTRIES	     512u
+#define ENTRIES       512u
 #define ENTRY_PRESENT 1ull
-#define ENTRY_LARGE  (1ull << 7)
+#define ENTRY_LARGE   (1ull << 7)
 #define ENTRY_ADDRESS 0x000FFFFFFFFFF000ull
-#define LEVELS_MAX   5u
+#define LEVELS_MAX    5u
 
 struct walk {
 	const struct coredump_layout *layout;
@@ -40,11 +40,11 @@ static void add(struct walk *w, uint64_t gva, uint64_t gpa, uint64_t bytes)
 	if (bytes == 0)
 		return;
 	/* A segment of the file: physical addresses go on where its bytes do. */
-	if (last != NULL && last->gva + last->bytes == gva && last->gpa + last->bytes == gpa && (gpa < PLATFORM_HIGH_RAM_BASE) ==
-	    (last->gpa < PLATFORM_HIGH_RAM_BASE))
+	if (last != NULL && last->gva + last->bytes == gva && last->gpa + last->bytes == gpa &&
+	    (gpa < PLATFORM_HIGH_RAM_BASE) == (last->gpa < PLATFORM_HIGH_RAM_BASE))
 		last->bytes += bytes;
 	else if (w->found < w->most)
-		w->out[w->found++] = (struct coredump_segment){gva, gpa, bytes};
+		w->out[w->found++] = (struct coredump_segment){ gva, gpa, bytes };
 }
 
 /* `level` 0 is that of pages. False: enough was looked at. */
@@ -72,14 +72,14 @@ static bool walk_table(struct walk *w, unsigned level, uint64_t gpa, uint64_t gv
 }
 
 unsigned coredump_walk(const struct hilum_vcpu_state *state, const struct coredump_layout *layout, coredump_page *page, void *ctx,
-		       struct coredump_segment *out, unsigned most)
+                       struct coredump_segment *out, unsigned most)
 {
 	static struct walk w; /* too large for a service VM's stack */
 	unsigned top = state->cr4 & CR4_LA57 ? 4 : 3;
 
 	if (!(state->efer & EFER_LMA) || !(state->cr0 & CR0_PG))
 		return 0;
-	w = (struct walk){.layout = layout, .page = page, .ctx = ctx, .out = out, .most = most};
+	w = (struct walk){ .layout = layout, .page = page, .ctx = ctx, .out = out, .most = most };
 	walk_table(&w, top, state->cr3 & ENTRY_ADDRESS, ~0ull << (12 + 9 * (top + 1)), ENTRIES / 2);
 	return w.found;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define MEMORY_BYTES_MAX (GDB_PACKET_BYTES / 2)
-#define ALL HILUM_MAX_VCPUS
+#define ALL              HILUM_MAX_VCPUS
 
 static const char error_syntax[] = "E16";
 static const char error_fault[] = "E0e";
@@ -124,8 +124,7 @@ static void write_memory(struct gdb_stub *stub, struct gdb_text *text, struct gd
 	static uint8_t bytes[MEMORY_BYTES_MAX];
 	uint64_t at, count;
 
-	if (!take_range(text, &at, &count) || !gdb_text_take(text, ":") || count > sizeof(bytes) ||
-	    !gdb_text_bytes(text, bytes, count))
+	if (!take_range(text, &at, &count) || !gdb_text_take(text, ":") || count > sizeof(bytes) || !gdb_text_bytes(text, bytes, count))
 		gdb_answer_put(out, error_syntax);
 	else
 		gdb_answer_put(out, s != NULL && gdb_memory_write(stub, s, at, bytes, count) ? "OK" : error_fault);
@@ -206,8 +205,10 @@ static bool plain_run(struct gdb_stub *stub, struct gdb_text *text, enum gdb_act
 		stub->target.set_state(stub->target.opaque, stub->general, s, HILUM_STATE_GPR);
 	}
 	for (unsigned i = 0; i < stub->target.vcpus; i++) /* who steps takes the others along: they may hold its locks */
-		action[i] = what == GDB_ACTION_STEP ? (i == (stub->resumed < ALL ? stub->resumed : stub->general) ? what : GDB_ACTION_CONTINUE)
-						    : stub->resumed < ALL && i != stub->resumed ? GDB_ACTION_STAY : what;
+		action[i] = what == GDB_ACTION_STEP
+		                    ? (i == (stub->resumed < ALL ? stub->resumed : stub->general) ? what : GDB_ACTION_CONTINUE)
+		            : stub->resumed < ALL && i != stub->resumed ? GDB_ACTION_STAY
+		                                                        : what;
 	return let_go(stub, action, out);
 }
 

@@ -5,13 +5,13 @@
 #include "drivers-vm/control/gdb/inner.h"
 
 #define INSN_BYTES_MAX 15u
-#define CR4_DE	       (1ull << 3)
+#define CR4_DE         (1ull << 3)
 #define DR6_FIXED      0xFFFF0FF0ull
 #define DR6_WRITABLE   0xE00Full
 #define DR7_FIXED      0x400ull
 #define DR7_WRITABLE   0xFFFF2BFFull
-#define UD	       (1ull << 31 | 3ull << 8 | 6)
-#define GP	       (1ull << 31 | 1ull << 11 | 3ull << 8 | 13)
+#define UD             (1ull << 31 | 3ull << 8 | 6)
+#define GP             (1ull << 31 | 1ull << 11 | 3ull << 8 | 13)
 
 struct move {
 	unsigned length, reg, dr;

@@ -5,8 +5,8 @@
 #include "drivers-vm/control/gdb/stub.h"
 #include "drivers-vm/control/gdb/text.h"
 
-#define GDB_RFLAGS_TF	 (1ull << 8)
-#define GDB_RFLAGS_IF	 (1ull << 9)
+#define GDB_RFLAGS_TF    (1ull << 8)
+#define GDB_RFLAGS_IF    (1ull << 9)
 #define GDB_CODE_IS_LONG (1u << 9) /* in a segment's attributes */
 
 /* ---- memory.c: guest-virtual memory as the vCPU in `state` sees it, breakpoints hidden ---------------------------------------- */

@@ -58,8 +58,13 @@ bool gdb_memory_translate(struct gdb_stub *stub, const struct hilum_vcpu_state *
 {
 	struct guest_walk_memory memory = { .opaque = &stub->target, .read = read_entry, .compare_exchange = keep_entry };
 	struct guest_paging paging = {
-		.cr0 = state->cr0, .cr3 = state->cr3, .cr4 = state->cr4 & ~(CR4_SMAP | CR4_SMEP), .efer = state->efer,
-		.rflags = state->rflags, .physical_bits = stub->target.physical_bits, .has_1g_pages = true,
+		.cr0 = state->cr0,
+		.cr3 = state->cr3,
+		.cr4 = state->cr4 & ~(CR4_SMAP | CR4_SMEP),
+		.efer = state->efer,
+		.rflags = state->rflags,
+		.physical_bits = stub->target.physical_bits,
+		.has_1g_pages = true,
 	};
 	struct guest_walk_output out;
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GDB_PACKET_BYTES 8192u	/* the longest packet's content, either way: PacketSize */
+#define GDB_PACKET_BYTES 8192u  /* the longest packet's content, either way: PacketSize */
 #define GDB_OUTPUT_BYTES 32768u /* that wait to be read; more breaks the link */
 
 enum gdb_input {

@@ -10,10 +10,10 @@
 #define OPCODE_LONG 0x06
 #define OPCODE_INT3 0xCC
 
-#define DR7_ENABLE(n)	  (2ull << 2 * (n)) /* globally */
-#define DR7_EXACT	  (3ull << 8)
-#define DR7_FIXED	  (1ull << 10)
-#define DR7_KIND(n, kind) ((uint64_t)(kind) << (16 + 4 * (n)))
+#define DR7_ENABLE(n)       (2ull << 2 * (n)) /* globally */
+#define DR7_EXACT           (3ull << 8)
+#define DR7_FIXED           (1ull << 10)
+#define DR7_KIND(n, kind)   ((uint64_t)(kind) << (16 + 4 * (n)))
 #define DR7_LENGTH(n, code) ((uint64_t)(code) << (18 + 4 * (n)))
 
 static struct gdb_break *find(struct gdb_stub *stub, uint64_t gva)
@@ -129,8 +129,7 @@ static struct gdb_watch *find_watch(struct gdb_stub *stub, const struct gdb_watc
 {
 	for (unsigned i = 0; i < GDB_WATCHES_MAX; i++) {
 		struct gdb_watch *w = &stub->watches[i];
-		if (w->used && w->kind == like->kind && w->reads_only == like->reads_only && w->gva == like->gva &&
-		    w->bytes == like->bytes)
+		if (w->used && w->kind == like->kind && w->reads_only == like->reads_only && w->gva == like->gva && w->bytes == like->bytes)
 			return w;
 	}
 	return NULL;

@@ -10,10 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define GDB_REGISTERS	   64u /* their number */
+#define GDB_REGISTERS      64u /* their number */
 #define GDB_REGISTER_BYTES 16u /* of the largest */
 #define GDB_REGISTER_RIP   16u
-#define GDB_XMM_COUNT	   16u
+#define GDB_XMM_COUNT      16u
 
 /* What HC_VCPU_GET_STATE fetches for a debugger. */
 #define GDB_STATE_GROUPS (HILUM_STATE_ALL & ~HILUM_STATE_APIC)

@@ -10,14 +10,14 @@
 #define OPCODE_PUSHF 0x9C
 #define OPCODE_TWO   0x0F
 #define OPCODE_REX   0x40 /* to 4F, in 64-bit mode */
-#define DR6_BS	     (1ull << 14)
+#define DR6_BS       (1ull << 14)
 #define DR6_HITS     15ull
 
 /* pending_event's layout: APM vol. 2, 15.20. */
 #define EXCEPTION(vector) (1ull << 31 | 3ull << 8 | (vector))
-#define VECTOR_DB 1u
-#define VECTOR_BP 3u
-#define VECTOR_UD 6u
+#define VECTOR_DB         1u
+#define VECTOR_BP         3u
+#define VECTOR_UD         6u
 
 #define INSTRUCTION_BYTES_MAX 15u
 

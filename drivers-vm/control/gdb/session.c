@@ -15,18 +15,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GIB	     (1ull << 30)
-#define CPUID_XSAVE  (1u << 26)
-#define XSTATE_BV    512u /* in an XSAVE area */
-#define XSTATE_BOTH  3u	  /* x87 and SSE */
+#define GIB         (1ull << 30)
+#define CPUID_XSAVE (1u << 26)
+#define XSTATE_BV   512u /* in an XSAVE area */
+#define XSTATE_BOTH 3u   /* x87 and SSE */
 
 struct session {
 	uint32_t slot;
-	bool over;     /* the VM is gone, and `stub` reaches nothing any more */
-	bool crashed;  /* its end waits */
-	uint64_t ram;  /* where its memory is here */
+	bool over;    /* the VM is gone, and `stub` reaches nothing any more */
+	bool crashed; /* its end waits */
+	uint64_t ram; /* where its memory is here */
 	uint64_t bytes;
-	uint64_t moving;   /* vCPUs that run, by bit */
+	uint64_t moving;    /* vCPUs that run, by bit */
 	uint64_t stood_tsc; /* since when none does */
 	struct gdb_stub stub;
 };
@@ -180,8 +180,16 @@ static void let_go(struct session *s)
 static void begin(struct session *s, bool ended)
 {
 	struct gdb_target target = {
-		.opaque = s, .vcpus = guest_of(s)->vcpus, .get_state = get_state, .set_state = set_state, .pause = pause_vcpu,
-		.run = run_vcpu, .set_debug = set_debug, .stops = stops_of, .has_debug_registers = has_debug_registers, .ram = ram_at,
+		.opaque = s,
+		.vcpus = guest_of(s)->vcpus,
+		.get_state = get_state,
+		.set_state = set_state,
+		.pause = pause_vcpu,
+		.run = run_vcpu,
+		.set_debug = set_debug,
+		.stops = stops_of,
+		.has_debug_registers = has_debug_registers,
+		.ram = ram_at,
 	};
 	struct guest *g = guest_at(s->slot);
 	uint32_t r[4];

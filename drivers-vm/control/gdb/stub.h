@@ -12,13 +12,13 @@
 #include "drivers-vm/control/gdb/packet.h"
 #include "include/hilum/abi.h"
 
-#define GDB_BREAKS_MAX	64u
+#define GDB_BREAKS_MAX  64u
 #define GDB_WATCHES_MAX 4u /* DR0 to DR3 */
 
 /* The VM. All of it is for vCPUs below `vcpus`; a vCPU is paused whenever its state is read or set. */
 struct gdb_target {
 	void *opaque;
-	unsigned vcpus;		/* at most HILUM_MAX_VCPUS */
+	unsigned vcpus;         /* at most HILUM_MAX_VCPUS */
 	unsigned physical_bits; /* as its CPUID says */
 	/* The groups GDB_STATE_GROUPS of it. False: it cannot be had. */
 	bool (*get_state)(void *opaque, unsigned vcpu, struct hilum_vcpu_state *out);
@@ -27,8 +27,8 @@ struct gdb_target {
 	void (*pause)(void *opaque, unsigned vcpu); /* returns once it runs no more */
 	void (*run)(void *opaque, unsigned vcpu);
 	int64_t (*set_debug)(void *opaque, unsigned vcpu, uint64_t stops); /* HC_VCPU_DEBUG */
-	uint64_t (*stops)(void *opaque);				   /* debug_stops of struct hilum_vm_status */
-	bool (*has_debug_registers)(void *opaque);			   /* they work: hardware breakpoints and watchpoints do */
+	uint64_t (*stops)(void *opaque);                                   /* debug_stops of struct hilum_vm_status */
+	bool (*has_debug_registers)(void *opaque);                         /* they work: hardware breakpoints and watchpoints do */
 	/* Guest RAM within one page; NULL: there is none, or something else. */
 	uint8_t *(*ram)(void *opaque, uint64_t gpa, size_t bytes);
 };
@@ -46,12 +46,12 @@ enum gdb_reason {
 
 struct gdb_vcpu {
 	bool runs;
-	bool steps;	   /* for the debugger */
-	bool detour;	   /* one step of the stub's own: a MOV to CR3 is executed, breakpoints are looked at, and it goes on */
-	bool traced;	   /* TF was the guest's already */
+	bool steps;        /* for the debugger */
+	bool detour;       /* one step of the stub's own: a MOV to CR3 is executed, breakpoints are looked at, and it goes on */
+	bool traced;       /* TF was the guest's already */
 	bool pushes_flags; /* the instruction under way, and TF with them */
-	bool masked;	   /* IF was set, and is clear for the step */
-	bool lent;	   /* DR0 to DR3 and DR7 are the debugger's; its own are here: */
+	bool masked;       /* IF was set, and is clear for the step */
+	bool lent;         /* DR0 to DR3 and DR7 are the debugger's; its own are here: */
 	uint64_t dr[4], dr6, dr7;
 	enum gdb_reason reason;
 	uint64_t address;
@@ -80,14 +80,14 @@ struct gdb_stub {
 	struct gdb_vcpu vcpu[HILUM_MAX_VCPUS];
 	struct gdb_break breaks[GDB_BREAKS_MAX];
 	struct gdb_watch watches[GDB_WATCHES_MAX];
-	bool waits;    /* the debugger has let it run and waits for a stop */
-	bool detached; /* it goes, or has gone */
-	bool crashed;  /* the VM cannot go on */
+	bool waits;            /* the debugger has let it run and waits for a stop */
+	bool detached;         /* it goes, or has gone */
+	bool crashed;          /* the VM cannot go on */
 	bool swbreak, hwbreak; /* the debugger wants stops told apart */
-	unsigned general; /* the vCPU of `g`, `m` and the like */
-	unsigned resumed; /* ... of `c` and `s`; HILUM_MAX_VCPUS: all */
-	unsigned listed;  /* threads told so far */
-	unsigned held;	  /* the vCPU whose state is in `state`; HILUM_MAX_VCPUS: none */
+	unsigned general;      /* the vCPU of `g`, `m` and the like */
+	unsigned resumed;      /* ... of `c` and `s`; HILUM_MAX_VCPUS: all */
+	unsigned listed;       /* threads told so far */
+	unsigned held;         /* the vCPU whose state is in `state`; HILUM_MAX_VCPUS: none */
 	struct hilum_vcpu_state state;
 	char answer[GDB_PACKET_BYTES];
 };

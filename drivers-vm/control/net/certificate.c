@@ -13,13 +13,13 @@
 
 #define DAY_SECONDS   86400ull
 #define LIFE_DAYS     3652ull
-#define EARLIEST_DAYS 20454ull /* 2026-01-01: a clock that says less is wrong */
+#define EARLIEST_DAYS 20454ull               /* 2026-01-01: a clock that says less is wrong */
 #define LATEST_DAYS   (47482ull - LIFE_DAYS) /* 2100-01-01 */
 #define SERIAL_BYTES  16u
 #define SAN_BYTES     512u
 
 /* Context-specific tags of GeneralName: RFC 5280, 4.2.1.6 Subject Alternative Name. */
-#define SAN_DNS	    0x82u
+#define SAN_DNS     0x82u
 #define SAN_ADDRESS 0x87u
 
 static bool read_key(mbedtls_pk_context *pk, const uint8_t *key, size_t bytes)
@@ -123,7 +123,7 @@ static int set_serial(mbedtls_x509write_cert *crt)
 static int set_extensions(mbedtls_x509write_cert *crt, const struct tls_names *names)
 {
 	/* A sequence of one object identifier, id-kp-serverAuth: RFC 5280, 4.2.1.12 Extended Key Usage. */
-	static const uint8_t server[] = {0x30, 0x0A, 0x06, 0x08, 0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01};
+	static const uint8_t server[] = { 0x30, 0x0A, 0x06, 0x08, 0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01 };
 	uint8_t san[SAN_BYTES];
 	size_t length = make_alternative_names(names, san);
 
@@ -132,10 +132,10 @@ static int set_extensions(mbedtls_x509write_cert *crt, const struct tls_names *n
 	if (mbedtls_x509write_crt_set_basic_constraints(crt, 0, -1) != 0 ||
 	    mbedtls_x509write_crt_set_key_usage(crt, MBEDTLS_X509_KU_DIGITAL_SIGNATURE) != 0 ||
 	    mbedtls_x509write_crt_set_extension(crt, MBEDTLS_OID_EXTENDED_KEY_USAGE, MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0,
-						server, sizeof(server)) != 0)
+	                                        server, sizeof(server)) != 0)
 		return -1;
 	return mbedtls_x509write_crt_set_extension(crt, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0,
-						   san + SAN_BYTES - length, length);
+	                                           san + SAN_BYTES - length, length);
 }
 
 static bool describe(mbedtls_x509write_cert *crt, mbedtls_pk_context *key, const struct tls_names *names)
@@ -152,7 +152,7 @@ static bool describe(mbedtls_x509write_cert *crt, mbedtls_pk_context *key, const
 }
 
 bool certificate_make(const struct tls_names *names, const uint8_t *key, size_t key_bytes, uint8_t certificate[CERTIFICATE_BYTES],
-		      size_t *certificate_bytes)
+                      size_t *certificate_bytes)
 {
 	mbedtls_x509write_cert crt;
 	mbedtls_pk_context pk;

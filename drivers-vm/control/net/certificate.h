@@ -12,6 +12,6 @@ bool certificate_make_key(uint8_t key[CERTIFICATE_KEY_BYTES], size_t *key_bytes)
 
 /* A certificate for it in DER, for ten years from `names->now_seconds` on. */
 bool certificate_make(const struct tls_names *names, const uint8_t *key, size_t key_bytes, uint8_t certificate[CERTIFICATE_BYTES],
-		      size_t *certificate_bytes);
+                      size_t *certificate_bytes);
 
 #endif

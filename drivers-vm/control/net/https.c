@@ -61,7 +61,7 @@ static void collect_names(struct tls_names *names)
 	struct stack_address address[STACK_ADDRESSES_MAX];
 	unsigned count = stack_addresses(address);
 
-	*names = (struct tls_names){.name = config->name, .now_seconds = manager_wall_clock_ns() / 1000000000};
+	*names = (struct tls_names){ .name = config->name, .now_seconds = manager_wall_clock_ns() / 1000000000 };
 	for (unsigned i = 0; i < count; i++) {
 		if (address[i].v6 && names->ip6s < TLS_ADDRESSES_MAX)
 			memcpy(names->ip6[names->ip6s++], address[i].bytes, 16);

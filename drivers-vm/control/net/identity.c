@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY		     "tls/key"
-#define CERTIFICATE	     "tls/certificate"
-#define OPERATOR_KEY	     "tls/operator-key"
+#define KEY                  "tls/key"
+#define CERTIFICATE          "tls/certificate"
+#define OPERATOR_KEY         "tls/operator-key"
 #define OPERATOR_CERTIFICATE "tls/operator-certificate"
-#define SESSIONS_MAX	     64 /* the oldest makes room */
-#define CHAIN_BYTES	     (MBEDTLS_SSL_OUT_CONTENT_LEN - 64u) /* they are sent as one message in one record */
+#define SESSIONS_MAX         64                                  /* the oldest makes room */
+#define CHAIN_BYTES          (MBEDTLS_SSL_OUT_CONTENT_LEN - 64u) /* they are sent as one message in one record */
 
 struct tls_identity {
 	unsigned users; /* connections, and being the one in use */
@@ -80,10 +80,10 @@ static const char *find_fault(struct tls_identity *identity)
 
 static const char *configure(struct tls_identity *identity)
 {
-	static const char *protocols[] = {"http/1.1", NULL};
+	static const char *protocols[] = { "http/1.1", NULL };
 
 	if (mbedtls_ssl_config_defaults(&identity->config, MBEDTLS_SSL_IS_SERVER, MBEDTLS_SSL_TRANSPORT_STREAM,
-					MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+	                                MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
 	    mbedtls_ssl_conf_own_cert(&identity->config, &identity->chain, &identity->key) != 0 ||
 	    mbedtls_ssl_conf_alpn_protocols(&identity->config, protocols) != 0)
 		return "no memory";
@@ -97,7 +97,7 @@ static const char *configure(struct tls_identity *identity)
 
 /* DER, or PEM with its NUL. NULL: *fault says why. */
 static struct tls_identity *make_identity(const void *certificate, size_t certificate_bytes, const void *key, size_t key_bytes,
-					  const char **fault)
+                                          const char **fault)
 {
 	struct tls_identity *identity = calloc(1, sizeof(*identity));
 
@@ -159,8 +159,9 @@ static bool make_own(void)
 {
 	uint8_t key[CERTIFICATE_KEY_BYTES], certificate[CERTIFICATE_BYTES];
 	size_t key_bytes, certificate_bytes;
-	bool made = certificate_make_key(key, &key_bytes) && certificate_make(&own_names, key, key_bytes, certificate, &certificate_bytes) &&
-		    store_put(KEY, key, key_bytes, STORE_SECRET) && store_put(CERTIFICATE, certificate, certificate_bytes, 0);
+	bool made = certificate_make_key(key, &key_bytes) &&
+	            certificate_make(&own_names, key, key_bytes, certificate, &certificate_bytes) &&
+	            store_put(KEY, key, key_bytes, STORE_SECRET) && store_put(CERTIFICATE, certificate, certificate_bytes, 0);
 
 	mbedtls_platform_zeroize(key, sizeof(key));
 	return made;

@@ -12,7 +12,7 @@
 #include "mbedtls/ssl.h"
 
 #define TLS_FINGERPRINT_BYTES 104u /* "sha256:" and 32 bytes in hexadecimal with colons, with the NUL */
-#define TLS_ERROR_BYTES	      120u
+#define TLS_ERROR_BYTES       120u
 #define TLS_ADDRESSES_MAX     8u
 
 /* What a certificate of our own is made for. */

@@ -9,7 +9,7 @@
 _Static_assert(PORT_FRAME_BYTES == PORT_AREA_FRAME_BYTES_MAX, "they speak of the same frames");
 
 #define HEADER_BYTES PORT_AREA_FRAME_HEADER_BYTES
-#define ENTRIES	     PORT_AREA_NET_ENTRIES
+#define ENTRIES      PORT_AREA_NET_ENTRIES
 
 static struct {
 	bool up;
@@ -18,7 +18,7 @@ static struct {
 	void (*kick)(void);
 	struct port_queue receive, transmit;
 	uint16_t free[ENTRIES], frees; /* buffers to send from */
-	bool full;		       /* the device tells when it has sent some */
+	bool full;                     /* the device tells when it has sent some */
 } card;
 
 void port_net_start(uint8_t *area, const uint8_t mac[6], void (*kick)(void))

@@ -37,7 +37,7 @@ static void describe(bool data)
 /* Gives the operation to the driver VM. */
 static void submit(void)
 {
-	const uint64_t header[2] = {operation.type, operation.sector};
+	const uint64_t header[2] = { operation.type, operation.sector };
 
 	memcpy(shared + PORT_AREA_DISK_HEADER, header, sizeof(header));
 	if (operation.type == PORT_AREA_DISK_WRITE)
@@ -97,7 +97,7 @@ static void disk_flush(void *ctx, void (*done)(bool ok))
 
 void port_disk_expect(uint64_t sectors)
 {
-	disk = (struct store_disk){.sectors = sectors, .read = disk_read, .write = disk_write, .flush = disk_flush};
+	disk = (struct store_disk){ .sectors = sectors, .read = disk_read, .write = disk_write, .flush = disk_flush };
 }
 
 void port_disk_start(uint8_t *area, uint64_t sectors, void (*kick)(void))

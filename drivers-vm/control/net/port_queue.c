@@ -31,13 +31,13 @@ static void store16(uint8_t *to, uint16_t value)
 
 void port_queue_init(struct port_queue *queue, uint8_t *area, enum port_area_queue which, uint16_t size)
 {
-	*queue = (struct port_queue){.rings = area + PORT_AREA_RINGS(which), .size = size};
+	*queue = (struct port_queue){ .rings = area + PORT_AREA_RINGS(which), .size = size };
 	memset(queue->rings, 0, PORT_AREA_RINGS(1));
 }
 
 void port_queue_describe(struct port_queue *queue, uint16_t index, uint32_t offset, uint32_t bytes, uint16_t flags, uint16_t next)
 {
-	const struct descriptor descriptor = {offset, bytes, flags, next};
+	const struct descriptor descriptor = { offset, bytes, flags, next };
 
 	memcpy(queue->rings + PORT_AREA_DESC + sizeof(descriptor) * index, &descriptor, sizeof(descriptor));
 }

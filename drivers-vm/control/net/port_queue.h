@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PORT_QUEUE_NEXT	 1u /* VIRTQ_DESC_F_NEXT */
+#define PORT_QUEUE_NEXT  1u /* VIRTQ_DESC_F_NEXT */
 #define PORT_QUEUE_WRITE 2u /* VIRTQ_DESC_F_WRITE: the device writes there */
 
 struct port_queue {
-	uint8_t *rings;		 /* in the area */
-	uint16_t size;		 /* descriptors, a power of two, at most PORT_AREA_NET_ENTRIES */
+	uint8_t *rings;          /* in the area */
+	uint16_t size;           /* descriptors, a power of two, at most PORT_AREA_NET_ENTRIES */
 	uint16_t offered, taken; /* buffers ever, free-running as in the rings */
 	bool broken;
 	bool away[PORT_AREA_NET_ENTRIES]; /* a chain that begins at this descriptor is the device's */

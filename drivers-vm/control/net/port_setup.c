@@ -19,10 +19,10 @@ _Static_assert(CHANNEL_PORT_BYTES == PORT_AREA_BYTES, "what is mapped is what is
 
 static uint8_t *const area = (uint8_t *)AREA_HERE;
 static hilum_handle_t memory, doorbell;
-static struct channel_port_place place;				 /* of the partition, as the first driver VM found it, and ... */
+static struct channel_port_place place;                          /* of the partition, as the first driver VM found it, and ... */
 static struct channel_port_disk found_disks[CHANNEL_PORT_FOUND]; /* ... all disks with one */
 static bool asked, settled;
-static bool counted; /* this start of the machine */
+static bool counted;    /* this start of the machine */
 static bool takes_over; /* from another control VM, whose port the driver VM has */
 
 static void kick(void)
@@ -57,7 +57,7 @@ static void send_avoided(const struct config *config)
 	for (unsigned i = 0; i < config->vm_count; i++)
 		for (unsigned k = 0; k < config->vm[i].disk_count; k++) {
 			const struct config_disk *disk = &config->vm[i].disk[k];
-			struct channel_message m = {.kind = CHANNEL_PORT_AVOID};
+			struct channel_message m = { .kind = CHANNEL_PORT_AVOID };
 			if (disk->device == NULL || disk->readonly || disk->partition != 0 || disk->partlabel != NULL ||
 			    disk->partuuid != NULL || strlen(disk->device) > sizeof(m.port.device))
 				continue;
@@ -82,7 +82,7 @@ static void choose_card(const struct config *config, struct channel_message *m)
 
 void port_setup(const struct config *config)
 {
-	struct channel_message m = {.kind = CHANNEL_PORT};
+	struct channel_message m = { .kind = CHANNEL_PORT };
 
 	if (!prepare()) {
 		service_log("the control VM's card and disk: not enough memory");
@@ -121,7 +121,7 @@ void port_setup_answered(const struct channel_message *m)
 		port_net_start(area, mac, kick);
 		if (!settled)
 			service_log("own network card %02x:%02x:%02x:%02x:%02x:%02x, beside the uplink's", mac[0], mac[1], mac[2], mac[3],
-				    mac[4], mac[5]);
+			            mac[4], mac[5]);
 	}
 	if (found->sectors != 0 && (place.sectors == 0 ? !settled : memcmp(found, &place, sizeof(place)) == 0)) {
 		place = *found;
@@ -218,7 +218,8 @@ void port_wait_for_write(uint64_t timeout_ns)
 		service_log("state: the last changes could not be written");
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
+ */
 
 void port_keep(struct recover_kept *kept)
 {
@@ -231,8 +232,8 @@ void port_keep(struct recover_kept *kept)
 
 void port_recover(void)
 {
-	if (memory != 0 && (!recover_claim(memory, HILUM_OBJECT_MEMORY) ||
-			    hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, AREA_HERE, 0, PORT_AREA_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0))
+	if (memory != 0 && (!recover_claim(memory, HILUM_OBJECT_MEMORY) || hc(HC_MEMORY_MAP, HILUM_HANDLE_SELF, memory, AREA_HERE, 0,
+	                                                                      PORT_AREA_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE) < 0))
 		memory = 0;
 	takes_over = memory != 0;
 	settled = true; /* what was not there yet is not waited for any more */

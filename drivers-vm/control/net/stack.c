@@ -20,11 +20,11 @@
 #include <ctype.h>
 #include <string.h>
 
-#define BATCH	    16u /* frames between two looks at everything else */
-#define PIECES	    8u
-#define MDNS_TTL    120u /* seconds: RFC 6762, 10 Resource Record TTL Values */
-#define WAIT_NS	    15000000000ull /* for an address by DHCP */
-#define ISN_TICK_NS 4000ull	   /* RFC 6528, 3: the clock of sequence numbers */
+#define BATCH       16u /* frames between two looks at everything else */
+#define PIECES      8u
+#define MDNS_TTL    120u           /* seconds: RFC 6762, 10 Resource Record TTL Values */
+#define WAIT_NS     15000000000ull /* for an address by DHCP */
+#define ISN_TICK_NS 4000ull        /* RFC 6528, 3: the clock of sequence numbers */
 
 static const struct config_api *config;
 static struct netif card;
@@ -79,7 +79,7 @@ static err_t send(struct netif *netif, struct pbuf *p)
 
 	(void)netif;
 	for (; p != NULL && pieces < PIECES; p = p->next)
-		piece[pieces++] = (struct port_piece){p->payload, p->len};
+		piece[pieces++] = (struct port_piece){ p->payload, p->len };
 	if (p != NULL || !port_net_send(piece, pieces)) {
 		counts.dropped++;
 		return ERR_MEM;
@@ -121,7 +121,7 @@ static err_t init_card(struct netif *netif)
 
 static ip4_addr_t address_of(uint32_t value)
 {
-	return (ip4_addr_t){lwip_htonl(value)};
+	return (ip4_addr_t){ lwip_htonl(value) };
 }
 
 static void set_dns(void)
@@ -244,14 +244,14 @@ unsigned stack_addresses(struct stack_address out[STACK_ADDRESSES_MAX])
 	if (!added)
 		return 0;
 	if (!ip4_addr_isany_val(*netif_ip4_addr(&card))) {
-		out[count] = (struct stack_address){.v6 = false};
+		out[count] = (struct stack_address){ .v6 = false };
 		memcpy(out[count].bytes, netif_ip4_addr(&card), 4);
 		ip4addr_ntoa_r(netif_ip4_addr(&card), out[count++].text, sizeof(out->text));
 	}
 	for (s8_t i = 1; i < LWIP_IPV6_NUM_ADDRESSES && count < STACK_ADDRESSES_MAX; i++) {
 		if (!ip6_addr_isvalid(netif_ip6_addr_state(&card, i)))
 			continue;
-		out[count] = (struct stack_address){.v6 = true};
+		out[count] = (struct stack_address){ .v6 = true };
 		memcpy(out[count].bytes, netif_ip6_addr(&card, i)->addr, 16);
 		write_ip6(netif_ip6_addr(&card, i), out[count++].text, sizeof(out->text));
 	}

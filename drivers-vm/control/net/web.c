@@ -10,14 +10,14 @@
 
 #include <string.h>
 
-#define SECOND	     1000000000ull
+#define SECOND       1000000000ull
 #define HANDSHAKE_NS (20 * SECOND)
 #define FINISH_NS    (20 * SECOND)
 #define STALL_NS     (60 * SECOND) /* a peer that takes nothing of what is sent */
-#define POLL_NS	     (SECOND / 10) /* http_poll's pace */
-#define BACKLOG	     255u
+#define POLL_NS      (SECOND / 10) /* http_poll's pace */
+#define BACKLOG      255u
 #define HALF_OPEN    128u /* connections whose peer has not even shown that it is there */
-#define SPARE	     16u  /* places that are free whenever web_run returns */
+#define SPARE        16u  /* places that are free whenever web_run returns */
 #define PEER_MAX     48u  /* connections of one peer */
 
 static struct web_conn table[WEB_CONNECTIONS_MAX];
@@ -87,7 +87,7 @@ static err_t on_accept(void *arg, struct tcp_pcb *pcb, err_t error)
 	for (struct web_conn *c = table; c < table + WEB_CONNECTIONS_MAX; c++) {
 		if (c->state != WEB_FREE)
 			continue;
-		*c = (struct web_conn){.state = WEB_HANDSHAKE, .pcb = pcb, .progress = true};
+		*c = (struct web_conn){ .state = WEB_HANDSHAKE, .pcb = pcb, .progress = true };
 		set_peer(c, &pcb->remote_ip);
 		tcp_arg(pcb, c);
 		tcp_recv(pcb, on_receive);
@@ -142,7 +142,7 @@ static void drop_received(struct web_conn *c)
 /* Whoever has one address of an IPv6 network has all. */
 static bool same_peer(const struct web_conn *a, const struct web_conn *b)
 {
-	static const uint8_t mapped[12] = {[10] = 0xFF, [11] = 0xFF};
+	static const uint8_t mapped[12] = { [10] = 0xFF, [11] = 0xFF };
 	bool v4 = memcmp(a->peer, mapped, sizeof(mapped)) == 0;
 
 	return memcmp(a->peer, b->peer, v4 ? 16 : 8) == 0;

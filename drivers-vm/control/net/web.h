@@ -17,10 +17,10 @@ bool web_run(uint64_t now_ns, uint64_t *deadline_ns);
 
 struct web_counts {
 	uint64_t accepted, handshakes; /* the latter: completed */
-	uint64_t handshake_ns;	       /* spent on all of them, also those that failed */
+	uint64_t handshake_ns;         /* spent on all of them, also those that failed */
 	uint64_t refused, dropped;     /* for want of room: on arrival; later */
-	uint64_t failed;	       /* broken off by an error or by silence */
-	unsigned open;		       /* now */
+	uint64_t failed;               /* broken off by an error or by silence */
+	unsigned open;                 /* now */
 };
 void web_counts(struct web_counts *out);
 

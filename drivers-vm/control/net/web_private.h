@@ -25,14 +25,14 @@ struct web_conn {
 	struct tls_identity *identity;
 	mbedtls_ssl_context ssl;
 	struct http_conn *http; /* while WEB_OPEN */
-	struct pbuf *rx;	/* encrypted, as it came */
+	struct pbuf *rx;        /* encrypted, as it came */
 	uint8_t peer[16];
-	uint64_t fresh_ns; /* when it was opened, or last had an authenticated request under way */
-	uint64_t sent_ns;  /* when the peer was last seen to have taken something, or nothing was under way */
-	uint64_t taken;	   /* bytes of rx that went into TLS, ever */
+	uint64_t fresh_ns;  /* when it was opened, or last had an authenticated request under way */
+	uint64_t sent_ns;   /* when the peer was last seen to have taken something, or nothing was under way */
+	uint64_t taken;     /* bytes of rx that went into TLS, ever */
 	uint64_t announced; /* bytes of these that the peer may send anew */
 	size_t outstanding; /* bytes that `http` has not used yet */
-	bool progress; /* the peer has acknowledged something since web_run looked */
+	bool progress;      /* the peer has acknowledged something since web_run looked */
 	bool peer_closed, blocked, notified;
 };
 

@@ -101,7 +101,7 @@ static bool insert(const char *key, const void *value, size_t bytes, uint32_t fl
 	e = malloc(sizeof(*e) + bytes);
 	if (e == NULL)
 		return false;
-	*e = (struct entry){.flags = flags, .count = bytes};
+	*e = (struct entry){ .flags = flags, .count = bytes };
 	memcpy(e->key, key, strlen(key) + 1);
 	if (bytes != 0)
 		memcpy(e->bytes, value, bytes);
@@ -153,7 +153,7 @@ size_t store_serialized_bytes(void)
 
 static uint8_t *serialize(uint8_t *to, const struct entry *e)
 {
-	const struct store_value value = {e->key, e->bytes, strlen(e->key), e->count, e->flags};
+	const struct store_value value = { e->key, e->bytes, strlen(e->key), e->count, e->flags };
 
 	return store_value_make(to, &value);
 }

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_KEY_BYTES	  64u	       /* with the NUL */
-#define STORE_VALUE_BYTES 65536u       /* largest value */
-#define STORE_BYTES	  (1u << 20)   /* of all keys and values together */
+#define STORE_KEY_BYTES   64u        /* with the NUL */
+#define STORE_VALUE_BYTES 65536u     /* largest value */
+#define STORE_BYTES       (1u << 20) /* of all keys and values together */
 
 /* Never shown by any interface. On the disk it is marked, not encrypted: there is no place to keep a key that the disk's thief would not
  * have too (docs/state.md). */

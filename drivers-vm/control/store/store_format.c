@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-#define MAGIC	     0x455441545348494Cull /* "LIHSTATE" */
-#define VERSION	     1u
+#define MAGIC        0x455441545348494Cull /* "LIHSTATE" */
+#define VERSION      1u
 #define SEQUENCE_MAX (UINT64_MAX / 2) /* more is no sequence number */
 #define KNOWN_FLAGS  STORE_SECRET
 
@@ -37,7 +37,7 @@ uint32_t store_crc(uint32_t crc, const uint8_t *bytes, size_t count)
 
 void store_header_make(const struct store_header *header, uint8_t sector[STORE_SECTOR_BYTES])
 {
-	struct disk_header h = {MAGIC, VERSION, 0, header->sequence, header->body_bytes, header->body_crc};
+	struct disk_header h = { MAGIC, VERSION, 0, header->sequence, header->body_bytes, header->body_crc };
 
 	memset(sector, 0, STORE_SECTOR_BYTES);
 	memcpy(sector, &h, sizeof(h));
@@ -63,7 +63,7 @@ enum store_header_kind store_header_read(const uint8_t sector[STORE_SECTOR_BYTES
 	if (h.sequence == 0 || h.sequence > SEQUENCE_MAX || h.body_bytes > STORE_BYTES ||
 	    memcmp(sector + sizeof(h), zeroes, sizeof(zeroes)) != 0)
 		return STORE_HEADER_DAMAGED;
-	*header = (struct store_header){h.sequence, h.body_bytes, h.body_crc};
+	*header = (struct store_header){ h.sequence, h.body_bytes, h.body_crc };
 	return STORE_HEADER_VALID;
 }
 
@@ -78,7 +78,7 @@ _Static_assert(sizeof(struct value_head) == STORE_VALUE_HEAD, "no gaps");
 
 uint8_t *store_value_make(uint8_t *at, const struct store_value *value)
 {
-	const struct value_head head = {value->flags, (uint16_t)value->key_bytes, 0, (uint32_t)value->count};
+	const struct value_head head = { value->flags, (uint16_t)value->key_bytes, 0, (uint32_t)value->count };
 
 	memcpy(at, &head, sizeof(head));
 	at += sizeof(head);
@@ -103,7 +103,7 @@ bool store_value_read(const uint8_t **at, const uint8_t *end, struct store_value
 	for (unsigned i = 0; i < head.key_bytes; i++)
 		if (rest[i] <= ' ' || rest[i] > '~')
 			return false;
-	*value = (struct store_value){(const char *)rest, rest + head.key_bytes, head.key_bytes, head.count, head.flags};
+	*value = (struct store_value){ (const char *)rest, rest + head.key_bytes, head.key_bytes, head.count, head.flags };
 	*at = rest + head.key_bytes + head.count;
 	return true;
 }
@@ -119,7 +119,7 @@ static bool is_before(const struct store_value *a, const struct store_value *b)
 bool store_values_are_valid(const uint8_t *from, size_t bytes)
 {
 	const uint8_t *end = from + bytes;
-	struct store_value last = {0}, value;
+	struct store_value last = { 0 }, value;
 
 	while (from != end) {
 		if (!store_value_read(&from, end, &value) || (last.key != NULL && !is_before(&last, &value)))

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define STORE_SECTOR_BYTES 512u
-#define STORE_SLOTS	   2u
+#define STORE_SLOTS        2u
 #define STORE_SLOT_SECTORS 4096u /* from one slot to the next */
 #define STORE_SECTORS_MIN  ((uint64_t)STORE_SLOTS * STORE_SLOT_SECTORS)
 #define STORE_VALUE_HEAD   12u

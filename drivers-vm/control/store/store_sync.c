@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE_BYTES 65536u	  /* of one operation */
+#define PIECE_BYTES 65536u        /* of one operation */
 #define RETRY_NS    5000000000ull /* after an error */
-#define FIRST	    1u		  /* the sector of a slot with the first values */
+#define FIRST       1u            /* the sector of a slot with the first values */
 
 static const struct store_disk *disk;
 static bool ready, kept;
@@ -28,7 +28,7 @@ static struct {
 	uint64_t changes; /* that are on the disk */
 	bool under_way, complained;
 	uint64_t writing; /* changes that are being written */
-	bool again;	  /* after an error, at: */
+	bool again;       /* after an error, at: */
 	uint64_t again_ns;
 } writing;
 
@@ -152,7 +152,7 @@ static void read_piece(void)
 		body_is_read();
 	else
 		disk->read(disk->ctx, sector_of(reading.slot, FIRST + body_at / STORE_SECTOR_BYTES), body + body_at, next_piece(),
-			   piece_is_read);
+		           piece_is_read);
 }
 
 static void read_slot(void)
@@ -201,7 +201,7 @@ void store_open(const struct store_disk *of)
 
 void store_get_position(struct store_position *out)
 {
-	*out = (struct store_position){.sequence = writing.sequence, .newest = writing.newest, .kept = kept};
+	*out = (struct store_position){ .sequence = writing.sequence, .newest = writing.newest, .kept = kept };
 }
 
 void store_set_position(const struct store_position *position)
@@ -288,12 +288,12 @@ static void write_piece(void)
 		disk->flush(disk->ctx, body_is_flushed);
 	else
 		disk->write(disk->ctx, sector_of(older_slot(), FIRST + body_at / STORE_SECTOR_BYTES), body + body_at, next_piece(),
-			    piece_is_written);
+		            piece_is_written);
 }
 
 static void begin_writing(void)
 {
-	struct store_header header = {.sequence = writing.sequence + 1, .body_bytes = (uint32_t)store_serialized_bytes()};
+	struct store_header header = { .sequence = writing.sequence + 1, .body_bytes = (uint32_t)store_serialized_bytes() };
 
 	writing.writing = store_changes();
 	writing.under_way = true;

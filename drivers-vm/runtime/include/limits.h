@@ -12,8 +12,8 @@
 #define SHRT_MIN   (-32768)
 #define SHRT_MAX   32767
 #define USHRT_MAX  65535
-#define INT_MAX	   2147483647
-#define INT_MIN	   (-INT_MAX - 1)
+#define INT_MAX    2147483647
+#define INT_MIN    (-INT_MAX - 1)
 #define UINT_MAX   4294967295u
 #define LONG_MAX   9223372036854775807l
 #define LONG_MIN   (-LONG_MAX - 1)

@@ -45,8 +45,7 @@ void bench_measure(const struct bench_op *op, unsigned count)
 		return;
 	}
 	bench_rounds(op, count, &least, &mean);
-	bench_report(op->name, least > overhead ? least - overhead : 0,
-		     mean > overhead ? mean - overhead : 0);
+	bench_report(op->name, least > overhead ? least - overhead : 0, mean > overhead ? mean - overhead : 0);
 }
 
 static void bench_all(const struct bench_op *op)

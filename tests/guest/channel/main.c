@@ -11,20 +11,20 @@
 #include "tests/guest/lib/trap.h"
 #include "tests/guest/lib/vm.h"
 
-#define DEVICE_ID	0x11101AF4u
-#define PCI_COMMAND	0x04u
-#define PCI_BAR(n)	(0x10u + 4 * (n))
-#define MEMORY_MASTER	0x6u
-#define CAP_MSIX	0x11u
-#define MSIX_ENABLE	(1u << 31)
-#define MSIX_MASKED	1u
-#define DOORBELL	3u /* words */
-#define POSITION	2u
-#define BELL		5u /* vector of the device that is rung */
-#define VECTOR		0x61
-#define WAIT_US		60000000u
-#define DEFAULT_ROUNDS	500u
-#define GREETING	0x4C4E4148ull
+#define DEVICE_ID      0x11101AF4u
+#define PCI_COMMAND    0x04u
+#define PCI_BAR(n)     (0x10u + 4 * (n))
+#define MEMORY_MASTER  0x6u
+#define CAP_MSIX       0x11u
+#define MSIX_ENABLE    (1u << 31)
+#define MSIX_MASKED    1u
+#define DOORBELL       3u /* words */
+#define POSITION       2u
+#define BELL           5u /* vector of the device that is rung */
+#define VECTOR         0x61
+#define WAIT_US        60000000u
+#define DEFAULT_ROUNDS 500u
+#define GREETING       0x4C4E4148ull
 
 static volatile uint32_t *registers, *table;
 static volatile uint64_t *memory; /* words: 0 and 1 greetings, 2 the round, 3 farewells */
@@ -131,7 +131,7 @@ static void not_code(void)
 
 void guest_main(void)
 {
-	static const struct test_case cases[] = {{"doorbells", doorbells}, {"not_code", not_code}};
+	static const struct test_case cases[] = { { "doorbells", doorbells }, { "not_code", not_code } };
 
 	TEST_RUN(cases);
 }

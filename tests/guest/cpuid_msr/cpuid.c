@@ -39,13 +39,12 @@ void cpuid_hypervisor_leaves(void)
 	if (!guest_is_hilum())
 		return;
 	print_signature(HILUM_CPUID_BASE);
-	CHECK(cpuid(HILUM_CPUID_BASE, 0).eax >= HILUM_CPUID_FEATURES, "highest Hilum leaf %x",
-	      cpuid(HILUM_CPUID_BASE, 0).eax);
+	CHECK(cpuid(HILUM_CPUID_BASE, 0).eax >= HILUM_CPUID_FEATURES, "highest Hilum leaf %x", cpuid(HILUM_CPUID_BASE, 0).eax);
 	CHECK_EQ(cpuid(HILUM_CPUID_FEATURES, 0).eax, HILUM_ABI_VERSION);
 	khz = cpuid(HILUM_CPUID_FEATURES, 0).ebx;
 	text_print("tsc: %lu kHz by CPUID, %lu by the PIT\n", khz, clock_tsc_hz / 1000);
-	CHECK(khz * 1000 > clock_tsc_hz / 100 * 95 && khz * 1000 < clock_tsc_hz / 100 * 105,
-	      "%lu kHz by CPUID, %lu by the PIT", khz, clock_tsc_hz / 1000);
+	CHECK(khz * 1000 > clock_tsc_hz / 100 * 95 && khz * 1000 < clock_tsc_hz / 100 * 105, "%lu kHz by CPUID, %lu by the PIT", khz,
+	      clock_tsc_hz / 1000);
 }
 
 void cpuid_limits(void)
@@ -56,12 +55,10 @@ void cpuid_limits(void)
 	REQUIRE(cpuid(0x80000000, 0).eax >= 0x80000008, "highest extended leaf %x", cpuid(0x80000000, 0).eax);
 	bits = cpuid(0x80000008, 0).eax;
 	CHECK((bits & 0xFF) >= 32 && (bits & 0xFF) <= 52, "%u physical address bits", bits & 0xFF);
-	CHECK((bits >> 8 & 0xFF) == 48 || (bits >> 8 & 0xFF) == 57, "%u linear address bits",
-	      bits >> 8 & 0xFF);
+	CHECK((bits >> 8 & 0xFF) == 48 || (bits >> 8 & 0xFF) == 57, "%u linear address bits", bits >> 8 & 0xFF);
 	CHECK(cpuid(0x80000001, 0).edx >> 29 & 1, "long mode runs but is not announced");
 	/* What Linux on x86-64 cannot do without. */
-	CHECK((cpuid(1, 0).edx & 0x0700A371) == 0x0700A371, "CPUID.1.EDX %x lacks a bit of the x86-64 base",
-	      cpuid(1, 0).edx);
+	CHECK((cpuid(1, 0).edx & 0x0700A371) == 0x0700A371, "CPUID.1.EDX %x lacks a bit of the x86-64 base", cpuid(1, 0).edx);
 }
 
 void cpuid_osxsave(void)
@@ -100,8 +97,7 @@ static void set_cr4(void *arg)
 /* A CR4 bit can be set if and only if CPUID announces its feature. */
 void cpuid_cr4_bits(void)
 {
-	const struct cpuid_regs one = cpuid(1, 0),
-				seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){ 0 };
+	const struct cpuid_regs one = cpuid(1, 0), seven = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){ 0 };
 	const struct cr4_bit bits[] = {
 		{ "UMIP", CR4_UMIP, seven.ecx >> 2 & 1 },    { "VMXE", CR4_VMXE, one.ecx >> 5 & 1 },
 		{ "SMXE", 1ull << 14, one.ecx >> 6 & 1 },    { "FSGSBASE", CR4_FSGSBASE, seven.ebx & 1 },
@@ -124,8 +120,7 @@ void cpuid_cr4_bits(void)
 		refused = trap_catch(set_cr4, &bit, &r);
 		CHECK(refused == !bits[i].announced, "CR4.%s is %s by CPUID and %s by MOV", bits[i].name,
 		      bits[i].announced ? "offered" : "not offered", refused ? "refused" : "accepted");
-		CHECK(!refused || (r.vector == VEC_GP && !r.error), "CR4.%s: vector %lu error %lx",
-		      bits[i].name, r.vector, r.error);
+		CHECK(!refused || (r.vector == VEC_GP && !r.error), "CR4.%s: vector %lu error %lx", bits[i].name, r.vector, r.error);
 		CHECK(refused || (read_cr4() & bit), "CR4.%s does not stay set", bits[i].name);
 		write_cr4(cr4);
 	}
@@ -236,8 +231,8 @@ void xcr0_sizes(void)
 	CHECK_EQ(cpuid(0xD, 0).ebx, 576);
 	write_xcr(0, supported);
 	CHECK_EQ(read_xcr0(), supported);
-	CHECK(cpuid(0xD, 0).ebx >= xsave_size(supported), "area of %x bytes for components up to %x",
-	      cpuid(0xD, 0).ebx, xsave_size(supported));
+	CHECK(cpuid(0xD, 0).ebx >= xsave_size(supported), "area of %x bytes for components up to %x", cpuid(0xD, 0).ebx,
+	      xsave_size(supported));
 	CHECK_EQ(cpuid(0xD, 0).ecx, cpuid(0xD, 0).ebx);
 	if (supported & 4) {
 		write_xcr(0, 7);

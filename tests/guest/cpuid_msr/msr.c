@@ -34,8 +34,7 @@ void expect_wrmsr_gp(const char *what, uint32_t msr, uint64_t value)
 
 void msr_unknown(void)
 {
-	static const uint32_t unknown[] = { 0x2,        0x999,      0x12345678, 0x4B564DFE,
-					    0xC0000200, 0xC0012345, 0xFFFFFFFF };
+	static const uint32_t unknown[] = { 0x2, 0x999, 0x12345678, 0x4B564DFE, 0xC0000200, 0xC0012345, 0xFFFFFFFF };
 
 	if (guest_is_bare_tcg()) {
 		test_skip("QEMU's bare CPU knows every MSR");
@@ -101,8 +100,7 @@ void msr_round_trips(void)
 
 void msr_non_canonical(void)
 {
-	static const uint32_t addresses[] = { MSR_LSTAR, MSR_CSTAR, MSR_FS_BASE, MSR_GS_BASE,
-					      MSR_KERNEL_GS_BASE };
+	static const uint32_t addresses[] = { MSR_LSTAR, MSR_CSTAR, MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE };
 
 	if (guest_on_tcg()) {
 		test_skip("TCG takes any address, and these writes do not leave the guest");

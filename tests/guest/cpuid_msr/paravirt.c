@@ -21,7 +21,7 @@
 #define MSR_KVM_WALL_CLOCK  0x4B564D00u
 #define MSR_KVM_SYSTEM_TIME 0x4B564D01u
 #define MSR_KVM_STEAL_TIME  0x4B564D03u
-#define MSR_KVM_PV_EOI	    0x4B564D04u
+#define MSR_KVM_PV_EOI      0x4B564D04u
 
 #define KVM_ENABLE  1u
 #define SELF_VECTOR 0x59
@@ -58,8 +58,7 @@ static bool without(uint32_t feature)
 	memcpy(text, &r.ebx, 4);
 	memcpy(text + 4, &r.ecx, 4);
 	memcpy(text + 8, &r.edx, 4);
-	if ((cpuid(1, 0).ecx >> 31) && !memcmp(text, "KVMKVMKVM\0\0\0", 12) &&
-	    (cpuid(0x40000001, 0).eax & feature))
+	if ((cpuid(1, 0).ecx >> 31) && !memcmp(text, "KVMKVMKVM\0\0\0", 12) && (cpuid(0x40000001, 0).eax & feature))
 		return false;
 	test_skip("not offered here");
 	return true;
@@ -146,15 +145,9 @@ void kvm_steal_time(void)
 static int64_t hypercall4(uint64_t rax, uint64_t rbx, uint64_t rcx, uint64_t rdx, uint64_t rsi)
 {
 	if (cpuid(0, 0).ebx == 0x756E6547) /* "Genu" */
-		__asm__ volatile("vmcall"
-				 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
-				 :
-				 : "memory");
+		__asm__ volatile("vmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
 	else
-		__asm__ volatile("vmmcall"
-				 : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
-				 :
-				 : "memory");
+		__asm__ volatile("vmmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
 	return (int64_t)rax;
 }
 

@@ -61,8 +61,7 @@ static void expect_debug(unsigned n, uint64_t rip, uint64_t dr6_bits)
 		return;
 	}
 	CHECK(log_rip[n] == rip, "#DB %u at %lx, not %lx", n, log_rip[n], rip);
-	CHECK((log_dr6[n] & 0xE00F) == dr6_bits || test_flaw_known("debug_exits"),
-	      "#DB %u: DR6 %lx, not %lx", n, log_dr6[n], dr6_bits);
+	CHECK((log_dr6[n] & 0xE00F) == dr6_bits || test_flaw_known("debug_exits"), "#DB %u: DR6 %lx, not %lx", n, log_dr6[n], dr6_bits);
 }
 
 void debug_single_step(void)
@@ -71,12 +70,12 @@ void debug_single_step(void)
 
 	debug_begin();
 	__asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, 8(%0)\n"
-			 "lea 3f(%%rip), %%rax; mov %%rax, 16(%0); lea 4f(%%rip), %%rax; mov %%rax, 24(%0)\n"
-			 "pushfq; orl $0x100, (%%rsp); popfq\n"
-			 "nop; 1: inc %%ecx; 2: jmp 3f; nop; 3: pushfq; 4: andl $~0x100, (%%rsp); popfq"
-			 :
-			 : "r"(at)
-			 : "rax", "rcx", "memory", "cc");
+	                 "lea 3f(%%rip), %%rax; mov %%rax, 16(%0); lea 4f(%%rip), %%rax; mov %%rax, 24(%0)\n"
+	                 "pushfq; orl $0x100, (%%rsp); popfq\n"
+	                 "nop; 1: inc %%ecx; 2: jmp 3f; nop; 3: pushfq; 4: andl $~0x100, (%%rsp); popfq"
+	                 :
+	                 : "r"(at)
+	                 : "rax", "rcx", "memory", "cc");
 	debug_end();
 	/*
 	 * One trap per instruction: nop, inc, jmp, pushfq, and, popfq (which clears TF but began with it
@@ -97,15 +96,14 @@ void debug_step_over_exit(void)
 		return;
 	}
 	debug_begin();
-	__asm__ volatile(
-		"mov %0, %%rdi; lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, "
-		"8(%0)\n"
-		"lea 3f(%%rip), %%rax; mov %%rax, 16(%0); xor %%eax, %%eax; mov $0x3FD, %%edx\n"
-		"pushfq; orl $0x100, (%%rsp); popfq\n"
-		"cpuid; 1: mov $0x3FD, %%edx; 2: in %%dx, %%al; 3: pushfq; andl $~0x100, (%%rsp); popfq"
-		:
-		: "S"(at)
-		: "rax", "rbx", "rcx", "rdx", "rdi", "memory", "cc");
+	__asm__ volatile("mov %0, %%rdi; lea 1f(%%rip), %%rax; mov %%rax, (%0); lea 2f(%%rip), %%rax; mov %%rax, "
+	                 "8(%0)\n"
+	                 "lea 3f(%%rip), %%rax; mov %%rax, 16(%0); xor %%eax, %%eax; mov $0x3FD, %%edx\n"
+	                 "pushfq; orl $0x100, (%%rsp); popfq\n"
+	                 "cpuid; 1: mov $0x3FD, %%edx; 2: in %%dx, %%al; 3: pushfq; andl $~0x100, (%%rsp); popfq"
+	                 :
+	                 : "S"(at)
+	                 : "rax", "rbx", "rcx", "rdx", "rdi", "memory", "cc");
 	debug_end();
 	CHECK(logged == 6, "%u #DB, not 6", logged);
 	for (unsigned i = 0; i < 3; i++)
@@ -134,9 +132,9 @@ void debug_execute_breakpoint(void)
 	debug_begin();
 	resume_past_fault = true;
 	__asm__ volatile("lea 1f(%%rip), %0; mov %0, %%dr0; mov %2, %%dr7; 1: inc %1; mov %3, %%dr7"
-			 : "=&r"(at), "+r"(count)
-			 : "r"((uint64_t)DR7_RESET | DR7_G0), "r"((uint64_t)DR7_RESET)
-			 : "memory", "cc");
+	                 : "=&r"(at), "+r"(count)
+	                 : "r"((uint64_t)DR7_RESET | DR7_G0), "r"((uint64_t)DR7_RESET)
+	                 : "memory", "cc");
 	debug_end();
 	CHECK(logged == 1, "%u #DB, not 1", logged);
 	expect_debug(0, at, DR6_B0);
@@ -154,10 +152,7 @@ void debug_watchpoint(void)
 	__asm__ volatile("lea 1f(%%rip), %0; movl $5, %1; 1: nop" : "=&r"(at[0]), "=m"(watched) : : "memory");
 	(void)watched;
 	write_dr7(DR7_RESET | DR7_G1 | DR7_RW_ACCESS(1) | DR7_LEN4(1));
-	__asm__ volatile("lea 1f(%%rip), %0; movb 3+%1, %%cl; 1: nop"
-			 : "=&r"(at[1])
-			 : "m"(watched)
-			 : "rcx", "memory");
+	__asm__ volatile("lea 1f(%%rip), %0; movb 3+%1, %%cl; 1: nop" : "=&r"(at[1]) : "m"(watched) : "rcx", "memory");
 	debug_end();
 	CHECK(logged == 2, "%u #DB, not 2", logged);
 	expect_debug(0, at[0], DR6_B1);
@@ -173,10 +168,7 @@ void debug_io_breakpoint(void)
 	write_cr4(cr4 | CR4_DE);
 	write_dr0(0x3FD);
 	write_dr7(DR7_RESET | DR7_G0 | DR7_RW_IO(0));
-	__asm__ volatile("lea 1f(%%rip), %0; in %%dx, %%al; 1: nop"
-			 : "=&r"(at)
-			 : "d"(0x3FD)
-			 : "rax", "memory");
+	__asm__ volatile("lea 1f(%%rip), %0; in %%dx, %%al; 1: nop" : "=&r"(at) : "d"(0x3FD) : "rax", "memory");
 	debug_end();
 	write_cr4(cr4);
 	if (!logged && cpuid(1, 0).ecx >> 31) {

@@ -113,15 +113,15 @@ void events_sti_then_exit(void)
 
 	REQUIRE(make_pending(), "the self-IPI is not pending");
 	__asm__ volatile("lea 1f(%%rip), %0; xor %%eax, %%eax; sti; cpuid; 1: nop; nop; cli"
-			 : "=&S"(at)
-			 :
-			 : "rax", "rbx", "rcx", "rdx", "memory");
+	                 : "=&S"(at)
+	                 :
+	                 : "rax", "rbx", "rcx", "rdx", "memory");
 	end_pending(at);
 	REQUIRE(make_pending(), "the self-IPI is not pending");
 	__asm__ volatile("lea 1f(%%rip), %0; mov $0x3FD, %%edx; sti; in %%dx, %%al; 1: nop; nop; cli"
-			 : "=&S"(at)
-			 :
-			 : "rax", "rdx", "memory");
+	                 : "=&S"(at)
+	                 :
+	                 : "rax", "rdx", "memory");
 	end_pending(at);
 }
 
@@ -149,12 +149,11 @@ void events_mov_ss_shadow(void)
 	lapic_write(LAPIC_LVT_TIMER, LAPIC_TIMER_PERIODIC | VECTOR);
 	lapic_write(LAPIC_TIMER_INITIAL, 50000);
 	while (ticks < 200 && !clock_passed(deadline))
-		__asm__ volatile(
-			"lea 1f(%%rip), %%rax; mov %%rax, %0; mov $1000, %%ecx; mov %%ss, %%eax; sti; nop\n"
-			"2: mov %%eax, %%ss; 1: nop; dec %%ecx; jnz 2b; cli"
-			: "=m"(mov_ss_rip)
-			:
-			: "rax", "rcx", "memory", "cc");
+		__asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, %0; mov $1000, %%ecx; mov %%ss, %%eax; sti; nop\n"
+		                 "2: mov %%eax, %%ss; 1: nop; dec %%ecx; jnz 2b; cli"
+		                 : "=m"(mov_ss_rip)
+		                 :
+		                 : "rax", "rcx", "memory", "cc");
 	lapic_write(LAPIC_TIMER_INITIAL, 0);
 	lapic_write(LAPIC_LVT_TIMER, LAPIC_LVT_MASKED | VECTOR);
 	trap_set_handler(VECTOR, NULL);
@@ -193,6 +192,5 @@ void events_priority(void)
 	irq_enable();
 	CHECK(CLOCK_WAIT(trap_irq_count(VECTOR) && trap_irq_count(VECTOR_HIGH), WAIT_US), "not both arrived");
 	irq_disable();
-	CHECK(cpu->irq_log[0] == VECTOR_HIGH && cpu->irq_log[1] == VECTOR, "order %x, %x", cpu->irq_log[0],
-	      cpu->irq_log[1]);
+	CHECK(cpu->irq_log[0] == VECTOR_HIGH && cpu->irq_log[1] == VECTOR, "order %x, %x", cpu->irq_log[0], cpu->irq_log[1]);
 }

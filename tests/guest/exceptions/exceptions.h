@@ -13,17 +13,17 @@ extern uint64_t expect_rip;
  * Body of a function that raises an exception at, or just before (put it behind), label 1 in code. Uses rax,
  * rcx, rdx.
  */
-#define RAISE(code, ...)                                                    \
+#define RAISE(code, ...) \
 	__asm__ volatile("leaq 1f(%%rip), %%rax; movq %%rax, %[rip]; " code \
-			 : [rip] "=m"(expect_rip)                           \
-			 : __VA_ARGS__                                      \
-			 : "rax", "rcx", "rdx", "rbx", "memory", "cc")
+	                 : [rip] "=m"(expect_rip) \
+	                 : __VA_ARGS__ \
+	                 : "rax", "rcx", "rdx", "rbx", "memory", "cc")
 
-#define DEFINE_RAISE(name, code)       \
+#define DEFINE_RAISE(name, code) \
 	static void name(void *unused) \
-	{                              \
-		(void)unused;          \
-		RAISE(code, "i"(0));   \
+	{ \
+		(void)unused; \
+		RAISE(code, "i"(0)); \
 	}
 
 /* Runs fn and checks that it raises this vector with this error code at expect_rip. */

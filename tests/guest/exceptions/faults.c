@@ -106,8 +106,7 @@ static void raise_load_noncanonical(void *unused)
 static void raise_stack_noncanonical(void *unused)
 {
 	(void)unused;
-	RAISE("mov %[a], %%rcx; push %%rbp; mov %%rcx, %%rbp; 1: mov (%%rbp), %%rdx; pop %%rbp",
-	      [a] "i"(NONCANONICAL));
+	RAISE("mov %[a], %%rcx; push %%rbp; mov %%rcx, %%rbp; 1: mov (%%rbp), %%rdx; pop %%rbp", [a] "i"(NONCANONICAL));
 }
 
 static void raise_jump_noncanonical(void *unused)
@@ -137,29 +136,23 @@ static void raise_cr0(void *arg)
 	uint64_t old = read_cr0();
 
 	__asm__ volatile("leaq 1f(%%rip), %%rax; movq %%rax, %0; 1: mov %1, %%cr0; mov %2, %%cr0"
-			 : "=m"(expect_rip)
-			 : "r"(*value), "r"(old)
-			 : "rax", "memory");
+	                 : "=m"(expect_rip)
+	                 : "r"(*value), "r"(old)
+	                 : "rax", "memory");
 }
 
 static void raise_cr4(void *arg)
 {
 	const uint64_t *value = arg;
 
-	__asm__ volatile("leaq 1f(%%rip), %%rax; movq %%rax, %0; 1: mov %1, %%cr4"
-			 : "=m"(expect_rip)
-			 : "r"(*value)
-			 : "rax", "memory");
+	__asm__ volatile("leaq 1f(%%rip), %%rax; movq %%rax, %0; 1: mov %1, %%cr4" : "=m"(expect_rip) : "r"(*value) : "rax", "memory");
 }
 
 static void raise_cr8(void *arg)
 {
 	const uint64_t *value = arg;
 
-	__asm__ volatile("leaq 1f(%%rip), %%rax; movq %%rax, %0; 1: mov %1, %%cr8"
-			 : "=m"(expect_rip)
-			 : "r"(*value)
-			 : "rax", "memory");
+	__asm__ volatile("leaq 1f(%%rip), %%rax; movq %%rax, %0; 1: mov %1, %%cr8" : "=m"(expect_rip) : "r"(*value) : "rax", "memory");
 }
 
 static void expect_register_fault(const char *what, void (*fn)(void *), uint64_t value)
@@ -170,8 +163,7 @@ static void expect_register_fault(const char *what, void (*fn)(void *), uint64_t
 		test_fail("%s: no exception", what);
 		return;
 	}
-	CHECK(r.vector == VEC_GP && !r.error && r.rip == expect_rip, "%s: vector %lu error %lx rip %lx", what,
-	      r.vector, r.error, r.rip);
+	CHECK(r.vector == VEC_GP && !r.error && r.rip == expect_rip, "%s: vector %lu error %lx rip %lx", what, r.vector, r.error, r.rip);
 }
 
 /*
@@ -228,8 +220,8 @@ static void raise_simd(void *unused)
 	static const float one = 1.0f;
 
 	(void)unused;
-	RAISE("ldmxcsr %[cw]; movss %[one], %%xmm0; xorps %%xmm1, %%xmm1; 1: divss %%xmm1, %%xmm0",
-	      [cw] "m"(mxcsr_zero_divide), [one] "m"(one));
+	RAISE("ldmxcsr %[cw]; movss %[one], %%xmm0; xorps %%xmm1, %%xmm1; 1: divss %%xmm1, %%xmm0", [cw] "m"(mxcsr_zero_divide),
+	      [one] "m"(one));
 }
 
 void faults_simd(void)
@@ -243,8 +235,7 @@ void faults_simd(void)
 	if (!trap_catch(raise_simd, NULL, &r))
 		test_skip("this CPU raises no SIMD exceptions");
 	else
-		CHECK(r.vector == VEC_XM && r.rip == expect_rip, "vector %lu rip %lx, not %lx", r.vector,
-		      r.rip, expect_rip);
+		CHECK(r.vector == VEC_XM && r.rip == expect_rip, "vector %lu rip %lx, not %lx", r.vector, r.rip, expect_rip);
 	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr_default));
 	write_cr4(cr4);
 	write_cr0(cr0);

@@ -148,10 +148,7 @@ static void fault_inside(struct trap_frame *f)
 static void raise_ud_and_go_on(void *unused)
 {
 	(void)unused;
-	__asm__ volatile("mov $5, %%ecx; ud2; inc %%ecx; mov %%ecx, %0"
-			 : "=m"(expect_rip)
-			 :
-			 : "ecx", "memory");
+	__asm__ volatile("mov $5, %%ecx; ud2; inc %%ecx; mov %%ecx, %0" : "=m"(expect_rip) : : "ecx", "memory");
 }
 
 void faults_nested(void)

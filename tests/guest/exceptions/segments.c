@@ -63,8 +63,8 @@ void faults_gates(void)
 	/* Manuals and emulators differ on EXT for a fault while delivering a fault. */
 	trap_set_gate(VEC_UD, 0, 0xE, 0, false);
 	REQUIRE(trap_catch(raise_ud_gate, NULL, &r), "#UD through an absent gate: no exception");
-	CHECK(r.vector == VEC_NP && (r.error & ~ERROR_EXT) == gate_error(VEC_UD),
-	      "#UD through an absent gate: vector %lu error %lx", r.vector, r.error);
+	CHECK(r.vector == VEC_NP && (r.error & ~ERROR_EXT) == gate_error(VEC_UD), "#UD through an absent gate: vector %lu error %lx",
+	      r.vector, r.error);
 	trap_set_gate(VEC_UD, 0, 0xE, 0, true);
 }
 
@@ -86,8 +86,7 @@ void faults_gate_of_interrupt(void)
 	trapped = trap_catch(take_self_ipi, NULL, &r);
 	trap_set_gate(GATE_VECTOR, 0, 0xE, 0, true);
 	REQUIRE(trapped, "an interrupt through an absent gate raised nothing");
-	CHECK(r.vector == VEC_NP && (r.error & ~ERROR_EXT) == gate_error(GATE_VECTOR), "vector %lu error %lx",
-	      r.vector, r.error);
+	CHECK(r.vector == VEC_NP && (r.error & ~ERROR_EXT) == gate_error(GATE_VECTOR), "vector %lu error %lx", r.vector, r.error);
 	/* The interrupt was accepted: it is in service until its EOI. */
 	CHECK(lapic_vector_bit(LAPIC_ISR, GATE_VECTOR), "the interrupt is not in service");
 	lapic_eoi();

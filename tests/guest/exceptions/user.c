@@ -54,8 +54,7 @@ static bool user_run(const uint8_t *snippet, uint64_t rflags, uint64_t rdi, stru
 	return trap_catch(user_go, &call, r);
 }
 
-static void expect_user(const char *what, const uint8_t *snippet, const uint8_t *at, unsigned vector,
-			uint64_t error)
+static void expect_user(const char *what, const uint8_t *snippet, const uint8_t *at, unsigned vector, uint64_t error)
 {
 	struct trap_record r;
 
@@ -63,8 +62,7 @@ static void expect_user(const char *what, const uint8_t *snippet, const uint8_t 
 		test_fail("%s: no exception", what);
 		return;
 	}
-	CHECK(r.vector == vector && r.error == error, "%s: vector %lu error %lx, not %u and %lx", what,
-	      r.vector, r.error, vector, error);
+	CHECK(r.vector == vector && r.error == error, "%s: vector %lu error %lx, not %u and %lx", what, r.vector, r.error, vector, error);
 	CHECK(r.rip == user_address(at), "%s: RIP %lx, not %lx", what, r.rip, user_address(at));
 	CHECK(r.cs == SEL_USER_CODE64 && r.ss == SEL_USER_DATA, "%s: CS %lx SS %lx", what, r.cs, r.ss);
 }
@@ -106,8 +104,7 @@ void user_privileged(void)
 
 void user_gates(void)
 {
-	expect_user("int 0x21 through a ring-0 gate", user_int, user_int_at, VEC_GP,
-		    0x21 * (guest_on_tcg() ? 16 : 8) + 2);
+	expect_user("int 0x21 through a ring-0 gate", user_int, user_int_at, VEC_GP, 0x21 * (guest_on_tcg() ? 16 : 8) + 2);
 	expect_user("int3 through a ring-3 gate", user_int3, user_int3_at, VEC_BP, 0);
 }
 
@@ -142,12 +139,11 @@ void user_page(void)
 	vm_map(USER_PAGE, frame, PTE_P | PTE_U | PTE_NX);
 	expect_user("write to a read-only page", user_write, user_write_at, VEC_PF, 7);
 	REQUIRE(user_run(user_execute, 2, page, &r), "no exception");
-	CHECK(r.vector == VEC_PF && r.error == 0x15 && r.rip == page && r.cr2 == page,
-	      "execute NX: vector %lu error %lx rip %lx", r.vector, r.error, r.rip);
+	CHECK(r.vector == VEC_PF && r.error == 0x15 && r.rip == page && r.cr2 == page, "execute NX: vector %lu error %lx rip %lx", r.vector,
+	      r.error, r.rip);
 	vm_map(USER_PAGE, frame, PTE_P);
 	REQUIRE(user_run(user_execute, 2, page, &r), "no exception");
-	CHECK(r.vector == VEC_PF && r.error == 0x15, "execute supervisor page: vector %lu error %lx",
-	      r.vector, r.error);
+	CHECK(r.vector == VEC_PF && r.error == 0x15, "execute supervisor page: vector %lu error %lx", r.vector, r.error);
 }
 
 void user_alignment(void)
@@ -161,8 +157,8 @@ void user_alignment(void)
 	else if (r.vector == VEC_UD)
 		test_skip("this CPU checks no alignment");
 	else
-		CHECK(r.vector == VEC_AC && r.error == 0 && r.rip == user_address(user_align_at),
-		      "vector %lu error %lx", r.vector, r.error);
+		CHECK(r.vector == VEC_AC && r.error == 0 && r.rip == user_address(user_align_at), "vector %lu error %lx", r.vector,
+		      r.error);
 	write_cr0(cr0);
 }
 
@@ -180,13 +176,10 @@ void user_syscall(void)
 	trapped = user_run(user_syscall_code, 2 | RFLAGS_DF | RFLAGS_CF, 0, &r);
 	wrmsr(MSR_EFER, efer);
 	REQUIRE(trapped, "no exception after SYSRET");
-	CHECK(r.vector == VEC_UD && r.rip == user_address(user_syscall_at),
-	      "after SYSRET: vector %lu rip %lx", r.vector, r.rip);
+	CHECK(r.vector == VEC_UD && r.rip == user_address(user_syscall_at), "after SYSRET: vector %lu rip %lx", r.vector, r.rip);
 	CHECK(r.cs == SEL_USER_CODE64 && r.ss == SEL_USER_DATA, "after SYSRET: CS %lx SS %lx", r.cs, r.ss);
 	CHECK_EQ(syscall_seen_rcx, user_address(user_syscall_at));
 	CHECK_EQ(syscall_seen_cs, SEL_CODE64);
-	CHECK((syscall_seen_r11 & (RFLAGS_DF | RFLAGS_CF)) == (RFLAGS_DF | RFLAGS_CF), "R11 %lx",
-	      syscall_seen_r11);
-	CHECK((r.rflags & (RFLAGS_DF | RFLAGS_CF)) == (RFLAGS_DF | RFLAGS_CF), "RFLAGS after SYSRET %lx",
-	      r.rflags);
+	CHECK((syscall_seen_r11 & (RFLAGS_DF | RFLAGS_CF)) == (RFLAGS_DF | RFLAGS_CF), "R11 %lx", syscall_seen_r11);
+	CHECK((r.rflags & (RFLAGS_DF | RFLAGS_CF)) == (RFLAGS_DF | RFLAGS_CF), "RFLAGS after SYSRET %lx", r.rflags);
 }

@@ -33,10 +33,7 @@ static void fpu_enable(void)
 static void fpu_load(const uint8_t *area, uint64_t mask)
 {
 	if (have_xsave)
-		__asm__ volatile("xrstor64 (%0)"
-				 :
-				 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
-				 : "memory");
+		__asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
 	else
 		__asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
@@ -44,10 +41,7 @@ static void fpu_load(const uint8_t *area, uint64_t mask)
 static void fpu_store(uint8_t *area, uint64_t mask)
 {
 	if (have_xsave)
-		__asm__ volatile("xsave64 (%0)"
-				 :
-				 : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32))
-				 : "memory");
+		__asm__ volatile("xsave64 (%0)" : : "r"(area), "a"((uint32_t)mask), "d"((uint32_t)(mask >> 32)) : "memory");
 	else
 		__asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 }
@@ -66,11 +60,9 @@ static void fpu_fill(uint8_t *area, uint64_t seed, uint64_t mask)
 	uint64_t *words = (uint64_t *)area;
 
 	memset(area, 0, AREA_BYTES);
-	*(uint16_t *)(area + 0) =
-		(uint16_t)(0x037F | (seed & 3) << 10); /* FCW: rounding differs, all masked */
-	area[4] = 0xFF;                                /* abridged tag word: all valid */
-	*(uint32_t *)(area + 24) =
-		(uint32_t)(0x1F80 | (seed & 3) << 13); /* MXCSR: rounding differs, all masked */
+	*(uint16_t *)(area + 0) = (uint16_t)(0x037F | (seed & 3) << 10);  /* FCW: rounding differs, all masked */
+	area[4] = 0xFF;                                                   /* abridged tag word: all valid */
+	*(uint32_t *)(area + 24) = (uint32_t)(0x1F80 | (seed & 3) << 13); /* MXCSR: rounding differs, all masked */
 	for (unsigned st = 0; st < 8; st++) {
 		words[4 + st * 2] = pattern(seed, st) | 1ull << 63;
 		*(uint16_t *)(area + 32 + st * 16 + 8) = (uint16_t)(0x3FFF + st);
@@ -93,8 +85,7 @@ static void fpu_fill(uint8_t *area, uint64_t seed, uint64_t mask)
 static int fpu_compare(const uint8_t *want, const uint8_t *have, uint64_t mask)
 {
 	for (int i = 0; i < LEGACY_BYTES - 96; i++) {
-		bool counts = (i < 2) || i == 4 || (i >= 24 && i < 28) ||
-			      (i >= 32 && i < 160 && (i & 15) < 10) || i >= 160;
+		bool counts = (i < 2) || i == 4 || (i >= 24 && i < 28) || (i >= 32 && i < 160 && (i & 15) < 10) || i >= 160;
 
 		if (counts && want[i] != have[i])
 			return i;
@@ -163,8 +154,7 @@ static void fpu_rounds(void *unused)
 		fpu_store(have, mask);
 		at = fpu_compare(want, have, mask);
 		if (at >= 0) {
-			test_fail("CPU %u round %u: byte %d is %x, not %x", self, round, at, have[at],
-				  want[at]);
+			test_fail("CPU %u round %u: byte %d is %x, not %x", self, round, at, have[at], want[at]);
 			break;
 		}
 		if (have_xsave && read_xcr0() != mask) {
@@ -283,11 +273,8 @@ static void task_switched(void)
 void guest_main(void)
 {
 	static const struct test_case cases[] = {
-		{ "state_survives_exits", xcr0_changes },
-		{ "task_switched_flag", task_switched },
-		{ "state_survives_alone", alone },
-		{ "state_survives_together", together },
-		{ "state_survives_unlike", together_unlike },
+		{ "state_survives_exits", xcr0_changes }, { "task_switched_flag", task_switched },      { "state_survives_alone", alone },
+		{ "state_survives_together", together },  { "state_survives_unlike", together_unlike },
 	};
 
 	have_xsave = cpuid(1, 0).ecx >> 26 & 1;

@@ -15,10 +15,8 @@ static bool port_is_own_end(uint16_t first, unsigned bytes)
 {
 	static const struct {
 		uint16_t first, last;
-	} ends[] = {
-		{ 0x64, 0x64 },   { 0x92, 0x92 },     { 0xF4, 0xF7 }, { 0x3F8, 0x3FF }, { 0x600, 0x604 },
-		{ 0xCF9, 0xCF9 }, { 0x8900, 0x8900 }, { 0xB2, 0xB3 }, { 0x402, 0x402 }, { 0x510, 0x51B }
-	};
+	} ends[] = { { 0x64, 0x64 },   { 0x92, 0x92 },     { 0xF4, 0xF7 }, { 0x3F8, 0x3FF }, { 0x600, 0x604 },
+		     { 0xCF9, 0xCF9 }, { 0x8900, 0x8900 }, { 0xB2, 0xB3 }, { 0x402, 0x402 }, { 0x510, 0x51B } };
 
 	for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
 		if (first <= ends[i].last && first + bytes > ends[i].first)
@@ -28,8 +26,7 @@ static bool port_is_own_end(uint16_t first, unsigned bytes)
 
 static uint16_t random_port(void)
 {
-	static const uint16_t areas[] = { 0x20,  0x40,  0x60,   0x70,   0xA0,   0x2E8, 0x3E8,
-					  0x4D0, 0xCF8, 0xC000, 0xC040, 0xFFF0, 0x608 };
+	static const uint16_t areas[] = { 0x20, 0x40, 0x60, 0x70, 0xA0, 0x2E8, 0x3E8, 0x4D0, 0xCF8, 0xC000, 0xC040, 0xFFF0, 0x608 };
 	uint64_t r = hostile_random();
 
 	if (!(r & 3))
@@ -72,14 +69,10 @@ void hostile_string_port(void)
 	if (r & 1)
 		where = (void *)hostile_value();
 	/* A wild address may hit this guest's own image or tables: read from there at most. */
-	if (r & 2 && (uint64_t)where >= (uint64_t)buffer &&
-	    (uint64_t)where < (uint64_t)buffer + sizeof(buffer))
+	if (r & 2 && (uint64_t)where >= (uint64_t)buffer && (uint64_t)where < (uint64_t)buffer + sizeof(buffer))
 		__asm__ volatile("cld; rep insw" : "+D"(where), "+c"(count) : "d"(port) : "memory");
 	else if (r & 4)
-		__asm__ volatile("std; rep outsb; cld"
-				 : "+S"(where), "+c"(count)
-				 : "d"(port)
-				 : "memory", "cc");
+		__asm__ volatile("std; rep outsb; cld" : "+S"(where), "+c"(count) : "d"(port) : "memory", "cc");
 	else
 		__asm__ volatile("cld; rep outsl" : "+S"(where), "+c"(count) : "d"(port) : "memory");
 }
@@ -91,9 +84,8 @@ void hostile_string_port(void)
 /* Guest-physical addresses: devices, holes, beyond RAM, beyond what the CPU can address. */
 static uint64_t random_gpa(void)
 {
-	static const uint64_t areas[] = { 0xA0000,      IOAPIC_BASE,  0xFED00000,  LAPIC_BASE,  0xE0000000,
-					  0xD0000000,   0xFFFF0000,   0x100000000, 0x200000000, 0xFD00000000,
-					  0x3FFFFFF000, 0x7FFFFFF000, 0xFFFFFFF000 };
+	static const uint64_t areas[] = { 0xA0000,     IOAPIC_BASE, 0xFED00000,   LAPIC_BASE,   0xE0000000,   0xD0000000,  0xFFFF0000,
+		                          0x100000000, 0x200000000, 0xFD00000000, 0x3FFFFFF000, 0x7FFFFFF000, 0xFFFFFFF000 };
 	uint64_t r = hostile_random(), gpa;
 
 	if (!(r & 3))
@@ -160,10 +152,7 @@ static void mmio_odd(volatile uint8_t *at, unsigned kind, uint64_t value)
 		__asm__ volatile("xchgl %1, (%0)" : : "r"(at), "r"(word) : "memory");
 		break;
 	case 2:
-		__asm__ volatile("lock cmpxchg8b (%0)"
-				 :
-				 : "r"(at), "a"(0), "b"(1), "c"(2), "d"(3)
-				 : "memory", "cc");
+		__asm__ volatile("lock cmpxchg8b (%0)" : : "r"(at), "a"(0), "b"(1), "c"(2), "d"(3) : "memory", "cc");
 		break;
 	case 3:
 		__asm__ volatile("fxsave (%0)" : : "r"(at) : "memory");

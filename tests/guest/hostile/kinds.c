@@ -33,31 +33,27 @@ void hostile_hypercall(void)
 	register uint64_t r10 __asm__("r10") = hostile_value();
 	register uint64_t r8 __asm__("r8") = hostile_value();
 	register uint64_t r9 __asm__("r9") = hostile_value();
-	uint64_t rdi = hostile_value(), rsi = hostile_value(), rdx = hostile_value(), rbx = hostile_value(),
-		 rcx = hostile_value();
+	uint64_t rdi = hostile_value(), rsi = hostile_value(), rdx = hostile_value(), rbx = hostile_value(), rcx = hostile_value();
 
 	/* A guest that asks to wait for ever gets what it asked for. */
 	if (number == HC_WAIT)
 		rsi = rdtsc() + (rsi & 0xFFFF);
 	if (hostile_random() & 7)
 		__asm__ volatile("vmmcall"
-				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),
-				   "+r"(r9), "+b"(rbx), "+c"(rcx)
-				 :
-				 : "memory", "cc");
+		                 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9), "+b"(rbx), "+c"(rcx)
+		                 :
+		                 : "memory", "cc");
 	else
 		__asm__ volatile("vmcall"
-				 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8),
-				   "+r"(r9), "+b"(rbx), "+c"(rcx)
-				 :
-				 : "memory", "cc");
+		                 : "+a"(number), "+D"(rdi), "+S"(rsi), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9), "+b"(rbx), "+c"(rcx)
+		                 :
+		                 : "memory", "cc");
 }
 
 static uint32_t random_msr(void)
 {
-	static const uint32_t areas[] = { 0x0,        0x170,      0x200,      0x400,      0x480,
-					  0x800,      0xDA0,      0x4B564D00, 0xC0000080, 0xC0000100,
-					  0xC0010000, 0xC0010100, 0x40000000 };
+	static const uint32_t areas[] = { 0x0,        0x170,      0x200,      0x400,      0x480,      0x800,     0xDA0,
+		                          0x4B564D00, 0xC0000080, 0xC0000100, 0xC0010000, 0xC0010100, 0x40000000 };
 	uint64_t r = hostile_random();
 
 	if (!(r & 7))
@@ -198,8 +194,5 @@ void hostile_instruction(void)
 	for (unsigned i = 0; i < 3; i++)
 		code_buffer[i] = start[i];
 	code_buffer[3] = 0xC3;
-	__asm__ volatile("call *%3"
-			 : "+a"(rax), "+c"(rcx), "+d"(rdx)
-			 : "r"(code_buffer)
-			 : "memory", "cc", "rbx", "rsi", "rdi");
+	__asm__ volatile("call *%3" : "+a"(rax), "+c"(rcx), "+d"(rdx) : "r"(code_buffer) : "memory", "cc", "rbx", "rsi", "rdi");
 }

@@ -30,8 +30,7 @@ uint64_t hostile_random(void)
 uint64_t hostile_value(void)
 {
 	static const uint64_t special[] = {
-		0, 1, 0xFFF, 0x1000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF,
-		0x8000000000000000, ~0ull,
+		0, 1, 0xFFF, 0x1000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x100000000, 0x7FFFFFFFFFFFFFFF, 0x8000000000000000, ~0ull,
 	};
 	uint64_t r = hostile_random();
 

@@ -90,17 +90,11 @@ void mmio_exchange(void)
 	CHECK_EQ(value, 0x24);
 	CHECK_EQ(*INDEX, 0x26);
 	expected = 0x26;
-	__asm__ volatile("lock cmpxchgl %3, %0; sete %2"
-			 : "+m"(*INDEX), "+a"(expected), "=q"(equal)
-			 : "r"(0x2A)
-			 : "cc");
+	__asm__ volatile("lock cmpxchgl %3, %0; sete %2" : "+m"(*INDEX), "+a"(expected), "=q"(equal) : "r"(0x2A) : "cc");
 	CHECK_EQ(equal, 1);
 	CHECK_EQ(*INDEX, 0x2A);
 	old = 0x99;
-	__asm__ volatile("lock cmpxchgl %3, %0; sete %2"
-			 : "+m"(*INDEX), "+a"(old), "=q"(equal)
-			 : "r"(0x2B)
-			 : "cc");
+	__asm__ volatile("lock cmpxchgl %3, %0; sete %2" : "+m"(*INDEX), "+a"(old), "=q"(equal) : "r"(0x2B) : "cc");
 	CHECK_EQ(equal, 0);
 	CHECK_EQ(old, 0x2A);
 	CHECK_EQ(*INDEX, 0x2A);
@@ -180,9 +174,9 @@ void mmio_addressing(void)
 	__asm__ volatile("movl 0xFF0(%1,%2,2), %k0" : "=r"(value) : "r"(base), "r"(0x10ull) : "memory");
 	CHECK_EQ(value, *WINDOW);
 	__asm__ volatile("mov %1, %%r13; mov $4, %%r12d; movl 0x1000(%%r13,%%r12,4), %%r9d; mov %%r9, %0"
-			 : "=r"(value)
-			 : "r"(base)
-			 : "r9", "r12", "r13", "memory");
+	                 : "=r"(value)
+	                 : "r"(base)
+	                 : "r9", "r12", "r13", "memory");
 	CHECK_EQ(value, *WINDOW);
 	__asm__ volatile("movslq (%1), %0" : "=r"(value) : "r"(WINDOW) : "memory");
 	CHECK_EQ(value, (uint64_t)(int64_t)(int32_t)*WINDOW);
@@ -239,8 +233,7 @@ void mmio_page_crossing(void)
 	CHECK_EQ(*(volatile uint32_t *)(at + 4094), 0xBEEF | pci_read(0, 0, 0) << 16);
 	*(volatile uint32_t *)(at + 4094) = 0x0000CAFE;
 	CHECK_EQ(*(uint16_t *)(frame + 4094), 0xCAFE);
-	CHECK_EQ(pci_read(0, 0, 0) & 0xFFFF,
-		 *(volatile uint16_t *)(at + 4096)); /* identity registers are read-only */
+	CHECK_EQ(pci_read(0, 0, 0) & 0xFFFF, *(volatile uint16_t *)(at + 4096)); /* identity registers are read-only */
 }
 
 void mmio_nothing_there(void)

@@ -111,8 +111,7 @@ void ports_rtc(void)
 	rtc_write(0x50, 0x3A);
 	CHECK_EQ(rtc_read(0x50), 0x3A);
 	rtc_write(0x50, saved);
-	CHECK(CLOCK_WAIT(!(rtc_read(0xA) & 0x80) && rtc_read(0) != seconds, WAIT_US),
-	      "the seconds stand still");
+	CHECK(CLOCK_WAIT(!(rtc_read(0xA) & 0x80) && rtc_read(0) != seconds, WAIT_US), "the seconds stand still");
 }
 
 void ports_pic_registers(void)
@@ -151,8 +150,7 @@ void ports_pit_counts(void)
 	clock_delay_us(5000);
 	second = pit_latched(0);
 	CHECK(first > second, "from %u to %u", first, second);
-	CHECK(first - second >= 5960 / 20 * 19 || first < 5960, "%u counts in 5 ms, not 5966",
-	      first - second);
+	CHECK(first - second >= 5960 / 20 * 19 || first < 5960, "%u counts in 5 ms, not 5966", first - second);
 }
 
 void ports_pit_readback(void)

@@ -97,8 +97,7 @@ void strings_crossing(void)
 	(void)pci_read(0, 0, 0);
 	at = (uint8_t *)VM_BASE + FIRST + 4094;
 	__asm__ volatile("cld; insl" : "+D"(at) : "d"(PCI_DATA_PORT) : "memory");
-	CHECK_EQ(*(uint16_t *)(frames[2] + 4094) | (uint32_t) * (uint16_t *)frames[0] << 16,
-		 pci_read(0, 0, 0));
+	CHECK_EQ(*(uint16_t *)(frames[2] + 4094) | (uint32_t) * (uint16_t *)frames[0] << 16, pci_read(0, 0, 0));
 }
 
 struct string_state {
@@ -120,8 +119,7 @@ static void note_state(struct trap_frame *f)
  */
 void strings_fault(void)
 {
-	uint8_t *frame = guest_alloc_pages(1),
-		*at = (uint8_t *)vm_map(FIRST, (uint64_t)frame, PTE_P | PTE_W) + 4096 - 3;
+	uint8_t *frame = guest_alloc_pages(1), *at = (uint8_t *)vm_map(FIRST, (uint64_t)frame, PTE_P | PTE_W) + 4096 - 3;
 	uint64_t count = 10;
 
 	(void)vm_map(SECOND, 0, 0);
@@ -158,12 +156,10 @@ void strings_read_only(void)
 
 	vm_map(FIRST, (uint64_t)guest_alloc_pages(1), PTE_P);
 	REQUIRE(trap_catch(ins_to_first, NULL, &r), "no exception");
-	CHECK(r.vector == VEC_PF && r.error == 3 && cr2_is(&r, VM_BASE + FIRST), "vector %lu error %lx cr2 %lx",
-	      r.vector, r.error, r.cr2);
+	CHECK(r.vector == VEC_PF && r.error == 3 && cr2_is(&r, VM_BASE + FIRST), "vector %lu error %lx cr2 %lx", r.vector, r.error, r.cr2);
 	vm_map(FIRST, 0, 0);
 	REQUIRE(trap_catch(ins_to_first, NULL, &r), "no exception");
-	CHECK(r.vector == VEC_PF && r.error == 2 && cr2_is(&r, VM_BASE + FIRST), "vector %lu error %lx cr2 %lx",
-	      r.vector, r.error, r.cr2);
+	CHECK(r.vector == VEC_PF && r.error == 2 && cr2_is(&r, VM_BASE + FIRST), "vector %lu error %lx cr2 %lx", r.vector, r.error, r.cr2);
 }
 
 /* 32-bit addresses by prefix: only EDI and ECX count, and their upper halves are cleared. */

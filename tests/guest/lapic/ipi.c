@@ -50,8 +50,7 @@ static void expect_taken(const char *what, uint32_t destination, uint32_t icr, u
 	(void)CLOCK_WAIT(counts_are(mask), WAIT_US);
 	clock_delay_us(QUIET_US);
 	irq_disable();
-	CHECK(counts_are(mask), "%s: taken %u %u %u %u, want mask %x", what, count_of(0), count_of(1),
-	      count_of(2), count_of(3), mask);
+	CHECK(counts_are(mask), "%s: taken %u %u %u %u, want mask %x", what, count_of(0), count_of(1), count_of(2), count_of(3), mask);
 }
 
 static bool alone(void)
@@ -219,8 +218,7 @@ void ipi_nmi(void)
 	CHECK_EQ(nmi_count(0), 0);
 	lapic_send(0, LAPIC_ICR_OTHERS | LAPIC_ICR_NMI | LAPIC_ICR_ASSERT);
 	for (unsigned i = 1; i < smp_cpus; i++)
-		CHECK(CLOCK_WAIT(nmi_count(i) == 1u + (i == 1), WAIT_US), "CPU %u took %u NMIs", i,
-		      nmi_count(i));
+		CHECK(CLOCK_WAIT(nmi_count(i) == 1u + (i == 1), WAIT_US), "CPU %u took %u NMIs", i, nmi_count(i));
 	CHECK_EQ(nmi_count(0), 0);
 }
 

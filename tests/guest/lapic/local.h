@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #define WAIT_US  5000000 /* for what must happen */
-#define STORM   400
-#define QUIET_US 3000    /* for what must not */
+#define STORM    400
+#define QUIET_US 3000 /* for what must not */
 
 /* registers.c */
 void regs_id_version(void);

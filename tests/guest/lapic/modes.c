@@ -48,8 +48,7 @@ void mode_refused_transitions(void)
 		return;
 	expect_wrmsr_gp("reserved bit 9", MSR_APIC_BASE, base | 1ull << 9);
 	expect_wrmsr_gp("reserved bit 63", MSR_APIC_BASE, base | 1ull << 63);
-	expect_wrmsr_gp("x2APIC without enable", MSR_APIC_BASE,
-			(base & ~APIC_BASE_ENABLE) | APIC_BASE_X2APIC);
+	expect_wrmsr_gp("x2APIC without enable", MSR_APIC_BASE, (base & ~APIC_BASE_ENABLE) | APIC_BASE_X2APIC);
 	lapic_enter_x2apic();
 	base = rdmsr(MSR_APIC_BASE);
 	expect_wrmsr_gp("x2APIC straight to xAPIC", MSR_APIC_BASE, base & ~APIC_BASE_X2APIC);

@@ -91,8 +91,7 @@ void regs_priority_blocks(void)
 	write_cr8(5);
 	CHECK(CLOCK_WAIT(trap_irq_count(VECTOR_LOW) == 1, WAIT_US), "lowering CR8 does not let it through");
 	irq_disable();
-	CHECK(!lapic_vector_bit(LAPIC_IRR, VECTOR_LOW) && !lapic_vector_bit(LAPIC_ISR, VECTOR_LOW),
-	      "IRR or ISR bit stays");
+	CHECK(!lapic_vector_bit(LAPIC_IRR, VECTOR_LOW) && !lapic_vector_bit(LAPIC_ISR, VECTOR_LOW), "IRR or ISR bit stays");
 	write_cr8(0);
 }
 
@@ -148,8 +147,7 @@ void regs_nested(void)
 	CHECK(high_inside == 1, "the higher class came %u times inside the handler", high_inside);
 	CHECK(same_inside == 0, "the same class interrupted its own");
 	CHECK(isr_low && isr_high, "ISR inside: low %u high %u", isr_low, isr_high);
-	CHECK(isr_low_after && !isr_high_after, "EOI ended the wrong one: low %u high %u", isr_low_after,
-	      isr_high_after);
+	CHECK(isr_low_after && !isr_high_after, "EOI ended the wrong one: low %u high %u", isr_low_after, isr_high_after);
 	CHECK(!tmr_low, "TMR says level for an IPI");
 }
 
@@ -171,21 +169,18 @@ void regs_eoi_idle(void)
 	for (unsigned i = 0; i < 3; i++)
 		lapic_eoi();
 	for (unsigned v = 0; v < 256; v += 32)
-		CHECK(!lapic_read(LAPIC_ISR + v / 2), "ISR word %u is %x", v / 32,
-		      lapic_read(LAPIC_ISR + v / 2));
+		CHECK(!lapic_read(LAPIC_ISR + v / 2), "ISR word %u is %x", v / 32, lapic_read(LAPIC_ISR + v / 2));
 }
 
 void regs_lvt(void)
 {
-	static const uint16_t entries[] = { LAPIC_LVT_TIMER, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1,
-					    LAPIC_LVT_ERROR };
+	static const uint16_t entries[] = { LAPIC_LVT_TIMER, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR };
 
 	for (unsigned i = 0; i < sizeof(entries) / sizeof(entries[0]); i++) {
 		uint32_t before = lapic_read(entries[i]);
 
 		lapic_write(entries[i], LAPIC_LVT_MASKED | 0x77);
-		CHECK(lapic_read(entries[i]) == (LAPIC_LVT_MASKED | 0x77), "LVT %x reads %x", entries[i],
-		      lapic_read(entries[i]));
+		CHECK(lapic_read(entries[i]) == (LAPIC_LVT_MASKED | 0x77), "LVT %x reads %x", entries[i], lapic_read(entries[i]));
 		lapic_write(entries[i], before);
 	}
 	lapic_write(LAPIC_SVR, LAPIC_SVR_ENABLE | VEC_SPURIOUS);
@@ -204,11 +199,9 @@ void regs_software_disable(void)
 	lapic_write(LAPIC_LVT_TIMER, VECTOR_HIGH);
 	lapic_write(LAPIC_SVR, VEC_SPURIOUS);
 	if (!guest_is_bare_tcg()) { /* whose APIC leaves the entries alone */
-		CHECK(lapic_read(LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED,
-		      "disabling leaves the timer's entry unmasked");
+		CHECK(lapic_read(LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED, "disabling leaves the timer's entry unmasked");
 		lapic_write(LAPIC_LVT_TIMER, VECTOR_HIGH);
-		CHECK(lapic_read(LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED,
-		      "the mask can be cleared while disabled");
+		CHECK(lapic_read(LAPIC_LVT_TIMER) & LAPIC_LVT_MASKED, "the mask can be cleared while disabled");
 	}
 	lapic_write(LAPIC_SVR, LAPIC_SVR_ENABLE | VEC_SPURIOUS);
 	CHECK(lapic_vector_bit(LAPIC_IRR, VECTOR_LOW), "disabling lost a pending interrupt");

@@ -117,8 +117,7 @@ void timer_periodic(void)
 	irq_enable();
 	start = rdtsc();
 	lapic_write(LAPIC_TIMER_INITIAL, (uint32_t)(hz / 1000));
-	CHECK(CLOCK_WAIT(trap_irq_count(VECTOR) >= 10, WAIT_US), "%u interrupts, not 10",
-	      trap_irq_count(VECTOR));
+	CHECK(CLOCK_WAIT(trap_irq_count(VECTOR) >= 10, WAIT_US), "%u interrupts, not 10", trap_irq_count(VECTOR));
 	end = rdtsc();
 	/* Ticks may be late and even merge, but ten periods cannot take less than nine and a half. */
 	least = clock_tsc_hz / 1000 * 19 / 2;
@@ -169,8 +168,7 @@ void timer_restart(void)
 	first = lapic_read(LAPIC_TIMER_CURRENT);
 	lapic_write(LAPIC_TIMER_INITIAL, 0x7F000000);
 	second = lapic_read(LAPIC_TIMER_CURRENT);
-	CHECK(first < 0x70000000 && second > 0x70000000 && second <= 0x7F000000, "counts %x, %x", first,
-	      second);
+	CHECK(first < 0x70000000 && second > 0x70000000 && second <= 0x7F000000, "counts %x, %x", first, second);
 	timer_end();
 }
 
@@ -193,10 +191,8 @@ void timer_deadline(void)
 	for (unsigned i = 1; i <= 20; i++) {
 		deadline = rdtsc() + clock_tsc_hz / 2000;
 		wrmsr(MSR_TSC_DEADLINE, deadline);
-		CHECK(rdmsr(MSR_TSC_DEADLINE) == deadline || trap_irq_count(VECTOR) == i,
-		      "the deadline reads back otherwise");
-		REQUIRE(CLOCK_WAIT(trap_irq_count(VECTOR) == i, WAIT_US), "%u interrupts, not %u",
-			trap_irq_count(VECTOR), i);
+		CHECK(rdmsr(MSR_TSC_DEADLINE) == deadline || trap_irq_count(VECTOR) == i, "the deadline reads back otherwise");
+		REQUIRE(CLOCK_WAIT(trap_irq_count(VECTOR) == i, WAIT_US), "%u interrupts, not %u", trap_irq_count(VECTOR), i);
 		CHECK(rdtsc() >= deadline, "early");
 		CHECK_EQ(rdmsr(MSR_TSC_DEADLINE), 0);
 	}
@@ -211,8 +207,7 @@ void timer_deadline_past(void)
 	irq_enable();
 	for (unsigned i = 1; i <= 20; i++) {
 		wrmsr(MSR_TSC_DEADLINE, i % 2 ? 1 : rdtsc() - 1000);
-		REQUIRE(CLOCK_WAIT(trap_irq_count(VECTOR) == i, WAIT_US), "%u interrupts, not %u",
-			trap_irq_count(VECTOR), i);
+		REQUIRE(CLOCK_WAIT(trap_irq_count(VECTOR) == i, WAIT_US), "%u interrupts, not %u", trap_irq_count(VECTOR), i);
 	}
 	timer_end();
 }

@@ -24,13 +24,13 @@ void clock_delay_us(uint64_t us);
  * Waits (PAUSE, interrupts as they are) until condition holds or the time is up; the value is the
  * condition's.
  */
-#define CLOCK_WAIT(condition, timeout_us)                                            \
-	({                                                                           \
-		uint64_t clock_deadline = clock_after_us(timeout_us);                \
-		bool clock_held;                                                     \
+#define CLOCK_WAIT(condition, timeout_us) \
+	({ \
+		uint64_t clock_deadline = clock_after_us(timeout_us); \
+		bool clock_held; \
 		while (!(clock_held = (condition)) && !clock_passed(clock_deadline)) \
-			cpu_relax();                                                 \
-		clock_held || (condition);                                           \
+			cpu_relax(); \
+		clock_held || (condition); \
 	})
 
 #endif

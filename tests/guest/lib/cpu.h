@@ -79,9 +79,7 @@ static inline struct cpuid_regs cpuid(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpuid_regs r;
 
-	__asm__ volatile("cpuid"
-			 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-			 : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
 	return r;
 }
 
@@ -98,16 +96,16 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-#define CPU_DEFINE_REG(reg)                                                    \
-	static inline uint64_t read_##reg(void)                                \
-	{                                                                      \
-		uint64_t v;                                                    \
+#define CPU_DEFINE_REG(reg) \
+	static inline uint64_t read_##reg(void) \
+	{ \
+		uint64_t v; \
 		__asm__ volatile("mov %%" #reg ", %0" : "=r"(v) : : "memory"); \
-		return v;                                                      \
-	}                                                                      \
-	static inline void write_##reg(uint64_t v)                             \
-	{                                                                      \
-		__asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory");     \
+		return v; \
+	} \
+	static inline void write_##reg(uint64_t v) \
+	{ \
+		__asm__ volatile("mov %0, %%" #reg : : "r"(v) : "memory"); \
 	}
 CPU_DEFINE_REG(cr0)
 CPU_DEFINE_REG(cr2)
@@ -139,10 +137,7 @@ static inline uint64_t read_xcr0(void)
 
 static inline void write_xcr(uint32_t index, uint64_t value)
 {
-	__asm__ volatile("xsetbv"
-			 :
-			 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-			 : "memory");
+	__asm__ volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
 /* Ordered after every earlier load, so that a value read before cannot be younger than the time stamp. */

@@ -71,8 +71,7 @@ bool lapic_has_tsc_deadline(void)
 
 void lapic_init(void)
 {
-	static const uint16_t lvts[] = { LAPIC_LVT_TIMER, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1,
-					 LAPIC_LVT_ERROR };
+	static const uint16_t lvts[] = { LAPIC_LVT_TIMER, LAPIC_LVT_PERF, LAPIC_LVT_LINT0, LAPIC_LVT_LINT1, LAPIC_LVT_ERROR };
 	struct guest_cpu *cpu = guest_cpu_self();
 
 	cpu->x2apic = rdmsr(MSR_APIC_BASE) & APIC_BASE_X2APIC;

@@ -4,19 +4,19 @@
 #include "tests/guest/lib/pci.h"
 #include "tests/guest/lib/cpu.h"
 
-#define PCI_ENABLE		     0x80000000u
-#define PCI_STATUS_CAPS		     (1u << 20)
-#define PCI_CAP_VENDOR		     0x09
-#define VIRTIO_VENDOR		     0x1AF4
-#define VIRTIO_FIRST		     0x1040
-#define VIRTIO_CAP_COMMON	     1
-#define VIRTIO_CAP_PCI		     5
+#define PCI_ENABLE                   0x80000000u
+#define PCI_STATUS_CAPS              (1u << 20)
+#define PCI_CAP_VENDOR               0x09
+#define VIRTIO_VENDOR                0x1AF4
+#define VIRTIO_FIRST                 0x1040
+#define VIRTIO_CAP_COMMON            1
+#define VIRTIO_CAP_PCI               5
 #define VIRTIO_DRIVER_FEATURE_SELECT 8 /* offsets in the common configuration */
-#define VIRTIO_DRIVER_FEATURE	     12
-#define VIRTIO_STATUS		     20
-#define VIRTIO_F_VERSION_1	     (1ull << 32)
-#define VIRTIO_CAP_NOTIFY	     2
-#define PCI_CAPS_MAX		     48
+#define VIRTIO_DRIVER_FEATURE        12
+#define VIRTIO_STATUS                20
+#define VIRTIO_F_VERSION_1           (1ull << 32)
+#define VIRTIO_CAP_NOTIFY            2
+#define PCI_CAPS_MAX                 48
 
 uint32_t pci_read(unsigned device, unsigned function, unsigned offset)
 {

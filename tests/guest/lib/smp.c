@@ -30,9 +30,7 @@ static unsigned smp_read_madt(unsigned limit)
 	uint32_t self = guest_cpu_self()->apic_id;
 	unsigned count = 1;
 
-	for (unsigned at = 44;
-	     madt && at + 2 <= *(const uint32_t *)(madt + 4) && madt[at + 1] && count < limit;
-	     at += madt[at + 1]) {
+	for (unsigned at = 44; madt && at + 2 <= *(const uint32_t *)(madt + 4) && madt[at + 1] && count < limit; at += madt[at + 1]) {
 		const uint8_t *e = madt + at;
 		uint32_t id = e[0] == 9 ? *(const uint32_t *)(e + 4) : e[3];
 		uint32_t flags = *(const uint32_t *)(e + (e[0] == 9 ? 8 : 4));
@@ -133,8 +131,8 @@ void ap_main(struct guest_cpu *cpu)
 	for (;;) {
 		smp_idle(cpu);
 		if (trap_catch(smp_run_work, cpu, &r))
-			test_fail("cpu %u: unexpected vector %lu error %lx at rip %lx, cr2 %lx", cpu->index,
-				  r.vector, r.error, r.rip, r.cr2);
+			test_fail("cpu %u: unexpected vector %lu error %lx at rip %lx, cr2 %lx", cpu->index, r.vector, r.error, r.rip,
+			          r.cr2);
 		__atomic_store_n(&cpu->work, NULL, __ATOMIC_RELEASE);
 	}
 }

@@ -105,10 +105,7 @@ bool guest_is_bare_tcg(void)
 static void guest_probe_stack(void *unused)
 {
 	(void)unused;
-	__asm__ volatile("push %%rbp; movabs $0x8000000000000000, %%rbp; mov (%%rbp), %%eax; pop %%rbp"
-			 :
-			 :
-			 : "rax", "memory");
+	__asm__ volatile("push %%rbp; movabs $0x8000000000000000, %%rbp; mov (%%rbp), %%eax; pop %%rbp" : : : "rax", "memory");
 }
 
 static void guest_probe_gate(void *unused)
@@ -207,8 +204,7 @@ void test_run_always(const struct test_case *c)
 
 	test_case_failed = test_case_skipped = false;
 	if (trap_catch(test_call, (void *)c, &r))
-		test_fail("unexpected vector %lu error %lx at rip %lx, cr2 %lx", r.vector, r.error, r.rip,
-			  r.cr2);
+		test_fail("unexpected vector %lu error %lx at rip %lx, cr2 %lx", r.vector, r.error, r.rip, r.cr2);
 	irq_disable();
 	if (test_case_failed) {
 		test_failed++;

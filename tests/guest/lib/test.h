@@ -40,25 +40,25 @@ void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 void test_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-#define CHECK(condition, ...)                   \
-	do {                                    \
-		if (!(condition))               \
+#define CHECK(condition, ...) \
+	do { \
+		if (!(condition)) \
 			test_fail(__VA_ARGS__); \
 	} while (0)
 
 /* CHECK that also leaves the calling function, which returns nothing. */
-#define REQUIRE(condition, ...)                 \
-	do {                                    \
-		if (!(condition)) {             \
+#define REQUIRE(condition, ...) \
+	do { \
+		if (!(condition)) { \
 			test_fail(__VA_ARGS__); \
-			return;                 \
-		}                               \
+			return; \
+		} \
 	} while (0)
 
-#define CHECK_EQ(actual, expected)                                                                     \
-	do {                                                                                           \
-		uint64_t check_a = (uint64_t)(actual), check_e = (uint64_t)(expected);                 \
-		if (check_a != check_e)                                                                \
+#define CHECK_EQ(actual, expected) \
+	do { \
+		uint64_t check_a = (uint64_t)(actual), check_e = (uint64_t)(expected); \
+		if (check_a != check_e) \
 			test_fail("line %d: " #actual " is %lx, not %lx", __LINE__, check_a, check_e); \
 	} while (0)
 

@@ -26,8 +26,7 @@ struct trap_table_pointer {
 
 struct guest_cpu guest_cpus[GUEST_MAX_CPUS];
 uint8_t guest_stacks[GUEST_MAX_CPUS][GUEST_STACK_BYTES] __attribute__((aligned(GUEST_STACK_BYTES)));
-static uint8_t trap_ist_stacks[GUEST_MAX_CPUS][2][GUEST_STACK_BYTES]
-	__attribute__((aligned(GUEST_STACK_BYTES)));
+static uint8_t trap_ist_stacks[GUEST_MAX_CPUS][2][GUEST_STACK_BYTES] __attribute__((aligned(GUEST_STACK_BYTES)));
 static struct trap_gate trap_idt[256] __attribute__((aligned(16)));
 static trap_handler_fn trap_handlers[256];
 
@@ -82,10 +81,7 @@ void trap_reload_tables(struct guest_cpu *cpu)
 	__asm__ volatile("lgdt %0; lidt %1" : : "m"(gdt), "m"(idt) : "memory");
 	__asm__ volatile("ltr %w0" : : "r"(SEL_TSS));
 	__asm__ volatile("mov %0, %%ds; mov %0, %%es; mov %0, %%ss" : : "r"(SEL_DATA));
-	__asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:"
-			 :
-			 : "i"(SEL_CODE64)
-			 : "rax", "memory");
+	__asm__ volatile("pushq %0; leaq 1f(%%rip), %%rax; pushq %%rax; lretq; 1:" : : "i"(SEL_CODE64) : "rax", "memory");
 }
 
 uint64_t trap_stack_top(unsigned index)
@@ -105,8 +101,7 @@ void trap_init_cpu(unsigned index)
 	memset(&cpu->tss, 0, sizeof(cpu->tss));
 	memset(cpu->tss.io_map, 0xFF, sizeof(cpu->tss.io_map));
 	cpu->tss.io_map_base = offsetof(struct trap_tss, io_map);
-	cpu->tss.rsp[0] = (uint32_t)top -
-			  GUEST_STACK_BYTES / 2; /* traps from ring 3 must not run over ring 0's frames */
+	cpu->tss.rsp[0] = (uint32_t)top - GUEST_STACK_BYTES / 2; /* traps from ring 3 must not run over ring 0's frames */
 	for (unsigned i = 0; i < 2; i++) {
 		*(struct guest_cpu **)trap_ist_stacks[index][i] = cpu;
 		cpu->tss.ist[i * 2] = (uint32_t)(uint64_t)trap_ist_stacks[index][i] + GUEST_STACK_BYTES;
@@ -144,13 +139,11 @@ static void trap_count_interrupt(struct guest_cpu *cpu, unsigned vector)
 
 static void trap_die(const struct trap_frame *f)
 {
-	text_print("FATAL cpu %u: vector %lu error %lx rip %lx cs %lx rflags %lx rsp %lx ss %lx cr2 %lx\n",
-		   guest_cpu_self()->index, f->vector, f->error, f->rip, f->cs, f->rflags, f->rsp, f->ss,
-		   read_cr2());
+	text_print("FATAL cpu %u: vector %lu error %lx rip %lx cs %lx rflags %lx rsp %lx ss %lx cr2 %lx\n", guest_cpu_self()->index,
+	           f->vector, f->error, f->rip, f->cs, f->rflags, f->rsp, f->ss, read_cr2());
 	text_print("rax %lx rbx %lx rcx %lx rdx %lx rsi %lx rdi %lx rbp %lx r8 %lx r9 %lx r10 %lx r11 %lx "
-		   "r12 %lx\n",
-		   f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp, f->r8, f->r9, f->r10, f->r11,
-		   f->r12);
+	           "r12 %lx\n",
+	           f->rax, f->rbx, f->rcx, f->rdx, f->rsi, f->rdi, f->rbp, f->r8, f->r9, f->r10, f->r11, f->r12);
 	test_exit(false);
 }
 

@@ -80,7 +80,7 @@ struct guest_cpu {
 	uint32_t irq_count[256];    /* deliveries per vector without a handler of its own; volatile */
 	uint8_t irq_log[64];        /* the vectors of the last ones, in order */
 	uint32_t irq_logged;
-	void (*work)(void *);       /* smp.c: what this CPU is to run next, NULL when idle */
+	void (*work)(void *); /* smp.c: what this CPU is to run next, NULL when idle */
 	void *work_arg;
 	uint64_t gdt[GDT_ENTRIES];
 	struct trap_tss tss __attribute__((aligned(16)));

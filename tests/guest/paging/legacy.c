@@ -108,16 +108,13 @@ static volatile uint32_t *directory_identity(void)
 
 void modes_paging_32(void)
 {
-	volatile uint32_t *directory = directory_identity(), *table = guest_alloc_pages(1),
-			  *page = guest_alloc_pages(1);
+	volatile uint32_t *directory = directory_identity(), *table = guest_alloc_pages(1), *page = guest_alloc_pages(1);
 	volatile uint32_t *other = guest_alloc_pages(1);
 	struct mode_op ops[] = {
-		{ OP_READ, WINDOW + 0x3000, 0 },   { OP_WRITE, WINDOW + 0x3004, 0xABCD },
-		{ OP_READ, WINDOW + 0x5000, 0 },   /* absent */
-		{ OP_WRITE, WINDOW + 0x4000, 1 },  /* read-only */
+		{ OP_READ, WINDOW + 0x3000, 0 },   { OP_WRITE, WINDOW + 0x3004, 0xABCD }, { OP_READ, WINDOW + 0x5000, 0 }, /* absent */
+		{ OP_WRITE, WINDOW + 0x4000, 1 },                                                                          /* read-only */
 		{ OP_WRITE, low32(&table[3]), 0 }, /* another frame for the first page */
-		{ OP_INVLPG, WINDOW + 0x3000, 0 }, { OP_READ, WINDOW + 0x3000, 0 },
-		{ OP_CALL, WINDOW + 0x6000, 0 },   { OP_END, 0, 0 },
+		{ OP_INVLPG, WINDOW + 0x3000, 0 }, { OP_READ, WINDOW + 0x3000, 0 },       { OP_CALL, WINDOW + 0x6000, 0 }, { OP_END, 0, 0 },
 	};
 
 	directory[WINDOW / PAGE_4M] = low32(table) | PTE_P | PTE_W;

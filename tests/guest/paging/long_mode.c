@@ -21,8 +21,7 @@ static void flush_all(void)
 
 void paging_page_sizes(void)
 {
-	uint64_t *pdpt = guest_alloc_pages(1), *pd = guest_alloc_pages(1), *pt = guest_alloc_pages(1),
-		 *word = guest_alloc_pages(1);
+	uint64_t *pdpt = guest_alloc_pages(1), *pd = guest_alloc_pages(1), *pt = guest_alloc_pages(1), *word = guest_alloc_pages(1);
 	uint64_t physical = (uint64_t)word, base = SLOT_ADDRESS(2);
 	bool gigabyte = cpuid(0x80000001, 0).edx >> 26 & 1;
 
@@ -108,8 +107,7 @@ static void call_target(void *unused)
 /* A right is the least of all levels'. */
 void paging_write_protect(void)
 {
-	volatile uint64_t *pdpt = guest_alloc_pages(1), *pd = guest_alloc_pages(1),
-			  *pt = guest_alloc_pages(1);
+	volatile uint64_t *pdpt = guest_alloc_pages(1), *pd = guest_alloc_pages(1), *pt = guest_alloc_pages(1);
 	struct trap_record r;
 
 	target = (uint8_t *)SLOT_ADDRESS(2);
@@ -124,8 +122,7 @@ void paging_write_protect(void)
 			continue;
 		}
 		REQUIRE(trap_catch(write_target, NULL, &r), "level %u: written", 4 - level);
-		CHECK(r.vector == VEC_PF && r.error == 3, "level %u: vector %lu error %lx", 4 - level,
-		      r.vector, r.error);
+		CHECK(r.vector == VEC_PF && r.error == 3, "level %u: vector %lu error %lx", 4 - level, r.vector, r.error);
 	}
 	boot_pml4[2] = 0;
 	flush_all();
@@ -151,8 +148,7 @@ void paging_smep(void)
 	call_target(NULL);
 	write_cr4(cr4 | CR4_SMEP);
 	REQUIRE(trap_catch(call_target, NULL, &r), "user code ran in ring 0");
-	CHECK(r.vector == VEC_PF && r.error == 0x11 && r.cr2 == (uint64_t)target,
-	      "vector %lu error %lx cr2 %lx", r.vector, r.error, r.cr2);
+	CHECK(r.vector == VEC_PF && r.error == 0x11 && r.cr2 == (uint64_t)target, "vector %lu error %lx cr2 %lx", r.vector, r.error, r.cr2);
 	write_cr4(cr4);
 	call_target(NULL);
 }
@@ -174,12 +170,9 @@ void paging_smap(void)
 	}
 	target = vm_map(0, (uint64_t)guest_alloc_pages(1), PTE_P | PTE_W | PTE_U);
 	write_cr4(cr4 | CR4_SMAP);
-	CHECK(trap_catch(read_target, NULL, &r) && r.vector == VEC_PF && r.error == 1,
-	      "read: vector %lu error %lx", r.vector, r.error);
-	CHECK(trap_catch(write_target, NULL, &r) && r.vector == VEC_PF && r.error == 3,
-	      "write: vector %lu error %lx", r.vector, r.error);
-	CHECK(!trap_catch(read_target_with_ac, NULL, &r), "read with AC set: vector %lu error %lx", r.vector,
-	      r.error);
+	CHECK(trap_catch(read_target, NULL, &r) && r.vector == VEC_PF && r.error == 1, "read: vector %lu error %lx", r.vector, r.error);
+	CHECK(trap_catch(write_target, NULL, &r) && r.vector == VEC_PF && r.error == 3, "write: vector %lu error %lx", r.vector, r.error);
+	CHECK(!trap_catch(read_target_with_ac, NULL, &r), "read with AC set: vector %lu error %lx", r.vector, r.error);
 	write_cr4(cr4);
 	read_target(NULL);
 }
@@ -244,8 +237,7 @@ void paging_global_flush(void)
 /* Two address spaces with one address between them. */
 void paging_cr3_switch(void)
 {
-	uint64_t *other = guest_alloc_pages(1), *frames[2] = { guest_alloc_pages(1), guest_alloc_pages(1) },
-		 cr3 = read_cr3();
+	uint64_t *other = guest_alloc_pages(1), *frames[2] = { guest_alloc_pages(1), guest_alloc_pages(1) }, cr3 = read_cr3();
 	volatile uint64_t *pdpt[2], *word = (uint64_t *)SLOT_ADDRESS(3);
 
 	for (unsigned i = 0; i < 2; i++) {
@@ -273,8 +265,7 @@ void paging_cr3_switch(void)
 /* A tag keeps its translations across the switch; a CR3 write without bit 63 flushes its tag's. */
 void paging_pcid(void)
 {
-	uint64_t *frames[2] = { guest_alloc_pages(1), guest_alloc_pages(1) }, cr3 = read_cr3(),
-		 cr4 = read_cr4();
+	uint64_t *frames[2] = { guest_alloc_pages(1), guest_alloc_pages(1) }, cr3 = read_cr3(), cr4 = read_cr4();
 	volatile uint64_t *word = vm_map(0, (uint64_t)frames[0], PTE_P | PTE_W);
 
 	if (!(cpuid(1, 0).ecx >> 17 & 1)) {

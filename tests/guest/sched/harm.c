@@ -9,9 +9,9 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/trap.h"
 
-#define VECTOR_TIMER   0x41
-#define VECTOR_IPI     0x42
-#define PIT_CHANNEL2   0x42
+#define VECTOR_TIMER 0x41
+#define VECTOR_IPI   0x42
+#define PIT_CHANNEL2 0x42
 
 static void spin(void)
 {

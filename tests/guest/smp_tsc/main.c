@@ -38,8 +38,8 @@ static void all_come_up(void)
 		CHECK_EQ(smp_cpus, wanted);
 	for (unsigned i = 0; i < smp_cpus; i++)
 		for (unsigned j = 0; j < i; j++)
-			CHECK(guest_cpus[i].apic_id != guest_cpus[j].apic_id,
-			      "CPUs %u and %u have APIC id %u", i, j, guest_cpus[i].apic_id);
+			CHECK(guest_cpus[i].apic_id != guest_cpus[j].apic_id, "CPUs %u and %u have APIC id %u", i, j,
+			      guest_cpus[i].apic_id);
 	text_print("cpus: %u\n", smp_cpus);
 }
 
@@ -48,10 +48,9 @@ static void say_ids(void *arg)
 	struct cpuid_regs r = cpuid(1, 0);
 
 	(void)arg;
-	CHECK(r.ebx >> 24 == (guest_cpu_self()->apic_id & 0xFF), "CPUID says APIC id %u, the APIC %u",
-	      r.ebx >> 24, guest_cpu_self()->apic_id);
-	CHECK(!(rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP) == !!guest_cpu_self()->index, "CPU %u: BSP flag",
-	      guest_cpu_self()->index);
+	CHECK(r.ebx >> 24 == (guest_cpu_self()->apic_id & 0xFF), "CPUID says APIC id %u, the APIC %u", r.ebx >> 24,
+	      guest_cpu_self()->apic_id);
+	CHECK(!(rdmsr(MSR_APIC_BASE) & APIC_BASE_BSP) == !!guest_cpu_self()->index, "CPU %u: BSP flag", guest_cpu_self()->index);
 }
 
 static void ids_agree(void)
@@ -124,8 +123,7 @@ static void ipi_round_trips(void)
 		pongs = 0;
 		for (unsigned i = 0; i < PING_PONGS; i++) {
 			lapic_send(guest_cpus[cpu].apic_id, LAPIC_ICR_ASSERT | VECTOR_PING);
-			REQUIRE(CLOCK_WAIT(pongs == i + 1, TIMEOUT_US), "CPU %u took %u of %u IPIs", cpu,
-				pongs, i + 1);
+			REQUIRE(CLOCK_WAIT(pongs == i + 1, TIMEOUT_US), "CPU %u took %u of %u IPIs", cpu, pongs, i + 1);
 		}
 	}
 	trap_set_handler(VECTOR_PING, NULL);
@@ -147,8 +145,7 @@ static void send_storm(void *arg)
 	(void)arg;
 	irq_enable();
 	for (unsigned i = 0; i < STORM_IPIS; i++) {
-		lapic_send(guest_cpus[(self + 1 + i % (smp_cpus - 1)) % smp_cpus].apic_id,
-			   LAPIC_ICR_ASSERT | VECTOR_STORM);
+		lapic_send(guest_cpus[(self + 1 + i % (smp_cpus - 1)) % smp_cpus].apic_id, LAPIC_ICR_ASSERT | VECTOR_STORM);
 		__atomic_add_fetch(&storm_sent, 1, __ATOMIC_RELAXED);
 	}
 	clock_delay_us(10000);
@@ -167,8 +164,7 @@ static void ipi_storm(void)
 	clock_delay_us(10000);
 	irq_disable();
 	CHECK_EQ(storm_sent, STORM_IPIS * smp_cpus);
-	CHECK(storm_taken >= smp_cpus && storm_taken <= storm_sent, "%u sent, %u taken", storm_sent,
-	      storm_taken);
+	CHECK(storm_taken >= smp_cpus && storm_taken <= storm_sent, "%u sent, %u taken", storm_sent, storm_taken);
 }
 
 static volatile uint32_t *shot_page;
@@ -220,8 +216,8 @@ static void tlb_shoot_down(void)
 		flushed = 0;
 		vm_map(0, (uint64_t)frames[(i + 1) % 2], PTE_P | PTE_W);
 		lapic_send(0, LAPIC_ICR_OTHERS | LAPIC_ICR_ASSERT | VECTOR_SHOOT);
-		REQUIRE(CLOCK_WAIT(__atomic_load_n(&flushed, __ATOMIC_SEQ_CST) == smp_cpus - 1, TIMEOUT_US),
-			"%u of %u CPUs flushed", flushed, smp_cpus - 1);
+		REQUIRE(CLOCK_WAIT(__atomic_load_n(&flushed, __ATOMIC_SEQ_CST) == smp_cpus - 1, TIMEOUT_US), "%u of %u CPUs flushed",
+		        flushed, smp_cpus - 1);
 		shooting = false;
 		expected_value = 100 + (i + 1) % 2;
 		for (unsigned cpu = 1; cpu < smp_cpus; cpu++)
@@ -273,11 +269,9 @@ static void cpus_restart(void)
 void guest_main(void)
 {
 	static const struct test_case cases[] = {
-		{ "all_come_up", all_come_up },       { "ids_agree", ids_agree },
-		{ "tsc_monotonic", tsc_monotonic },   { "atomic_counter", atomic_counter },
-		{ "ipi_storm", ipi_storm },           { "ipi_round_trips", ipi_round_trips },
-		{ "tlb_shoot_down", tlb_shoot_down }, { "nmi_wakes_hlt", nmi_wakes_hlt },
-		{ "cpus_restart", cpus_restart },
+		{ "all_come_up", all_come_up },       { "ids_agree", ids_agree },         { "tsc_monotonic", tsc_monotonic },
+		{ "atomic_counter", atomic_counter }, { "ipi_storm", ipi_storm },         { "ipi_round_trips", ipi_round_trips },
+		{ "tlb_shoot_down", tlb_shoot_down }, { "nmi_wakes_hlt", nmi_wakes_hlt }, { "cpus_restart", cpus_restart },
 	};
 
 	smp_start(MAX_CPUS);

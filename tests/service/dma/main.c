@@ -9,19 +9,19 @@
 #include <hilum/log_ring.h>
 #include <string.h>
 
-#define EDU_ID		0x11E81234u
-#define EDU_IRQ_RAISE	0x60u
-#define EDU_IRQ_ACK	0x64u
-#define EDU_DMA_SOURCE	0x80u
-#define EDU_DMA_TARGET	0x88u
-#define EDU_DMA_COUNT	0x90u
+#define EDU_ID          0x11E81234u
+#define EDU_IRQ_RAISE   0x60u
+#define EDU_IRQ_ACK     0x64u
+#define EDU_DMA_SOURCE  0x80u
+#define EDU_DMA_TARGET  0x88u
+#define EDU_DMA_COUNT   0x90u
 #define EDU_DMA_COMMAND 0x98u
-#define EDU_DMA_START	1u
-#define EDU_DMA_TO_RAM	2u
-#define EDU_BUFFER	0x40000u /* as the DMA engine sees its own memory */
-#define IRQ_BIT		8u
-#define SECOND_BIT	9u
-#define FLOOD		200u
+#define EDU_DMA_START   1u
+#define EDU_DMA_TO_RAM  2u
+#define EDU_BUFFER      0x40000u /* as the DMA engine sees its own memory */
+#define IRQ_BIT         8u
+#define SECOND_BIT      9u
+#define FLOOD           200u
 
 static struct channel *const channel = (struct channel *)CHANNEL_GPA;
 static uint32_t control_event;
@@ -143,7 +143,7 @@ static void test_blocked_write(uint64_t address, const volatile uint8_t *watched
 		same &= before[i] == watched[i];
 	check(same, what);
 	service_log("dma: faults %lu for a write to 0x%lx, last at 0x%lx kind %u write %u", (unsigned long)(status().faults - faults),
-		    (unsigned long)address, (unsigned long)status().last.address, status().last.kind, status().last.write);
+	            (unsigned long)address, (unsigned long)status().last.address, status().last.kind, status().last.write);
 	print_log();
 }
 

@@ -11,7 +11,7 @@
 
 #define VM_VCPUS     2u
 #define VM_RAM_BYTES 0x10000u
-#define VM_CODE	     0xFFFFFFFF81000000ull /* eight pages, the last two of them not mapped and not RAM */
+#define VM_CODE      0xFFFFFFFF81000000ull /* eight pages, the last two of them not mapped and not RAM */
 #define VM_CODE_GPA  0x8000u
 
 static struct {
@@ -130,8 +130,16 @@ static void vm_init(void)
 }
 
 static const struct gdb_target vm_target = {
-	.vcpus = VM_VCPUS, .physical_bits = 40, .get_state = vm_get_state, .set_state = vm_set_state, .pause = vm_pause, .run = vm_run,
-	.set_debug = vm_set_debug, .stops = vm_stops, .has_debug_registers = vm_has_debug_registers, .ram = vm_ram,
+	.vcpus = VM_VCPUS,
+	.physical_bits = 40,
+	.get_state = vm_get_state,
+	.set_state = vm_set_state,
+	.pause = vm_pause,
+	.run = vm_run,
+	.set_debug = vm_set_debug,
+	.stops = vm_stops,
+	.has_debug_registers = vm_has_debug_registers,
+	.ram = vm_ram,
 };
 
 /* vCPU `n` stops for `bits`. */

@@ -18,15 +18,15 @@
 #include "mm/pool.h"
 #include "mm/window.h"
 
-#define UNITS	   2u
+#define UNITS      2u
 #define UNIT_BASE  0xFED90000ull
 #define UNIT_BYTES 0x4000u
-#define RID	   0x1234
+#define RID        0x1234
 #define OTHER_RID  0x1235
-#define BLOCKED	   (~0ull)
-#define RW	   (HILUM_MAP_READ | HILUM_MAP_WRITE)
-#define MIB	   (1ull << 20)
-#define GIB	   (1ull << 30)
+#define BLOCKED    (~0ull)
+#define RW         (HILUM_MAP_READ | HILUM_MAP_WRITE)
+#define MIB        (1ull << 20)
+#define GIB        (1ull << 30)
 
 static uint8_t model_regs[UNITS][UNIT_BYTES];
 static unsigned log_lines;

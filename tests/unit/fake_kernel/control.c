@@ -24,7 +24,7 @@ static void set_format(void)
 {
 	static const struct nested_pt_format format = {
 		.table = 0x7,
-		.leaf = {[1] = 1ull << 63 | 0x5, [3] = 1ull << 63 | 0x7, [5] = 0x5, [7] = 0x7},
+		.leaf = { [1] = 1ull << 63 | 0x5, [3] = 1ull << 63 | 0x7, [5] = 0x5, [7] = 0x7 },
 		.flip = 1ull << 63,
 	};
 
@@ -35,15 +35,14 @@ static void make_control_memory(void)
 {
 	control_ram = pool_alloc(sizeof(*control_ram));
 	assert_int_equal(memory_create(CONTROL_BYTES, 0, control->id, &control_ram->memory), STATUS_OK);
-	control_ram->object = (struct object){.type = OBJECT_MEMORY, .refs = 1};
-	assert_int_equal(vm_map(control, control_ram, 0, 0, CONTROL_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE, fake_self),
-			 STATUS_OK);
+	control_ram->object = (struct object){ .type = OBJECT_MEMORY, .refs = 1 };
+	assert_int_equal(vm_map(control, control_ram, 0, 0, CONTROL_BYTES, HILUM_MAP_READ | HILUM_MAP_WRITE, fake_self), STATUS_OK);
 	object_unref(&control_ram->object);
 }
 
 void fake_boot(unsigned cores)
 {
-	const struct hilum_vm_config config = {.flags = HILUM_VM_REALTIME, .name = "control"};
+	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME, .name = "control" };
 	hilum_handle_t handle;
 
 	failing_after = FAILING_NONE;
@@ -130,7 +129,7 @@ struct event *event_of(hilum_handle_t handle)
 
 hilum_handle_t make_vm(uint32_t flags)
 {
-	struct hilum_vm_config config = {.flags = flags, .name = "test"};
+	struct hilum_vm_config config = { .flags = flags, .name = "test" };
 
 	memcpy(control_memory(), &config, sizeof(config));
 	return CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, 0);

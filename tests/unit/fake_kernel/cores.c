@@ -80,7 +80,8 @@ static bool core_has_work(unsigned id)
 {
 	struct cpu *cpu = cpu_table[id];
 
-	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.first != NULL || cpu->loose.first != NULL || cpu->realtime.first != NULL;
+	return interrupt_pending(id) || cpu->next != NULL || cpu->fair.first != NULL || cpu->loose.first != NULL ||
+	       cpu->realtime.first != NULL;
 }
 
 void fake_settle(void)
@@ -298,7 +299,7 @@ void fake_cores_boot(unsigned cores)
 	sched_idle_cores = sched_dedicated_cores = 0;
 	for (unsigned i = 0; i < cores; i++) {
 		cpu_table[i] = calloc(1, sizeof(struct cpu));
-		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
+		cpu_table[i]->arch = (struct cpu_arch){ .id = i, .apic_id = i };
 		way_out[i] = NULL;
 	}
 	cpu_init_interrupts();

@@ -27,7 +27,7 @@
 #include "mm/pool.h"
 
 #define CORES_MAX 4u
-#define TSC_HZ	  1000000000ull /* a tick is a nanosecond */
+#define TSC_HZ    1000000000ull /* a tick is a nanosecond */
 
 #define KIB 1024ull
 #define MIB (1024 * KIB)
@@ -60,8 +60,8 @@ uint8_t *control_memory(void);
 
 /* A hypercall of `caller` with number and up to six arguments; its result. */
 int64_t call(const uint64_t words[7]);
-#define CALL(...)	 call((const uint64_t[7]){__VA_ARGS__})
-#define CALL_OK(...)	 assert_int_equal(CALL(__VA_ARGS__), 0)
+#define CALL(...)        call((const uint64_t[7]){ __VA_ARGS__ })
+#define CALL_OK(...)     assert_int_equal(CALL(__VA_ARGS__), 0)
 #define CALL_HANDLE(...) fake_handle(CALL(__VA_ARGS__))
 /* A result that must be a handle. */
 hilum_handle_t fake_handle(int64_t result);

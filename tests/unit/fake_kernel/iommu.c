@@ -68,10 +68,10 @@ static unsigned take_faults(struct iommu_unit *unit, struct iommu_fault *out, un
 struct iommu_backend iommu_vtd = {
 	.name = "fake",
 	.register_bytes = PAGE_SIZE,
-	.format = {.table = 0x7,
-		   .leaf = {[1] = 1ull << 63 | 0x5, [3] = 1ull << 63 | 0x7, [5] = 0x5, [7] = 0x7},
-		   .levels = 3,
-		   .max_leaf_level = 2},
+	.format = { .table = 0x7,
+	            .leaf = { [1] = 1ull << 63 | 0x5, [3] = 1ull << 63 | 0x7, [5] = 0x5, [7] = 0x7 },
+	            .levels = 3,
+	            .max_leaf_level = 2 },
 	.remaps_irqs = true,
 	.prepare = prepare,
 	.enable = enable,
@@ -83,16 +83,16 @@ struct iommu_backend iommu_vtd = {
 
 static const struct acpi_info acpi_none;
 static const struct acpi_info acpi_iommu = {
-	.dmar = {1, 48},
+	.dmar = { 1, 48 },
 	.iommu_count = 1,
-	.iommus = {{.base = FAKE_IOMMU_BASE}},
+	.iommus = { { .base = FAKE_IOMMU_BASE } },
 	.ioapic_count = 1,
-	.ioapics = {{.base = 0xFEC00000, .gsi_base = 0, .id = 7}},
+	.ioapics = { { .base = 0xFEC00000, .gsi_base = 0, .id = 7 } },
 	.ioapic_rid_count = 1,
-	.ioapic_rids = {{7, FAKE_IOAPIC_RID}},
+	.ioapic_rids = { { 7, FAKE_IOAPIC_RID } },
 	.reserved_count = 2,
-	.reserved = {{FAKE_RESERVED, FAKE_RESERVED + 0x1FFF, FAKE_RESERVED_RID, FAKE_RESERVED_RID},
-		     {8 * MIB, 8 * MIB + 0xFFF, FAKE_LIAR_RID, FAKE_LIAR_RID}},
+	.reserved = { { FAKE_RESERVED, FAKE_RESERVED + 0x1FFF, FAKE_RESERVED_RID, FAKE_RESERVED_RID },
+	              { 8 * MIB, 8 * MIB + 0xFFF, FAKE_LIAR_RID, FAKE_LIAR_RID } },
 };
 static const struct acpi_info *acpi = &acpi_none;
 

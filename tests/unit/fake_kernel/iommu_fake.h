@@ -6,11 +6,11 @@
 
 #include "mm/iommu_private.h"
 
-#define FAKE_IOMMU_BASE	  0xFED90000ull
-#define FAKE_RESERVED	  0xFC000000ull /* firmware's, for the device: */
+#define FAKE_IOMMU_BASE   0xFED90000ull
+#define FAKE_RESERVED     0xFC000000ull /* firmware's, for the device: */
 #define FAKE_RESERVED_RID 0xE8
-#define FAKE_IOAPIC_RID	  0xF0F8
-#define FAKE_LIAR_RID	  0xF0 /* firmware claims RAM for this one */
+#define FAKE_IOAPIC_RID   0xF0F8
+#define FAKE_LIAR_RID     0xF0 /* firmware claims RAM for this one */
 
 extern struct fake_iommu {
 	uint16_t domain[65536]; /* by requester; 0: blocked */

@@ -14,9 +14,9 @@
 #include "mm/host_pt.h"
 #include "mm/window.h"
 
-#define GIB	  (1ull << 30)
-#define RAM_BASE  (4 * MIB)
-#define RAM_BYTES (252 * MIB)
+#define GIB            (1ull << 30)
+#define RAM_BASE       (4 * MIB)
+#define RAM_BYTES      (252 * MIB)
 #define RAM_HIGH_BYTES (32 * MIB) /* from 1 GiB on */
 
 uint8_t *fake_ram, *fake_frame_table;
@@ -35,7 +35,7 @@ irq_handler_fn fake_irq[256];
 static struct log_ring ring;
 
 const struct boot_info fake_boot_info = {
-	.ranges = {{RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE}, {GIB, RAM_HIGH_BYTES, BOOT_RANGE_FREE}},
+	.ranges = { { RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE }, { GIB, RAM_HIGH_BYTES, BOOT_RANGE_FREE } },
 	.range_count = 2,
 };
 
@@ -55,9 +55,10 @@ void fake_machine_boot(void)
 		frame_note_ranges(&fake_boot_info);
 		frame_init(&fake_boot_info);
 	}
-	tsc_scale = (struct tsc_scale){.hz = TSC_HZ, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32};
+	tsc_scale = (struct tsc_scale){ .hz = TSC_HZ, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32 };
 	cpu_features = (struct cpu_features){
-		.vendor = CPU_VENDOR_AMD, .phys_bits = 40, .xsave = true, .rdtscp = true, .tsc_deadline = true};
+		.vendor = CPU_VENDOR_AMD, .phys_bits = 40, .xsave = true, .rdtscp = true, .tsc_deadline = true
+	};
 	fake_tsc = 1000000;
 	memset(fake_kicks, 0, sizeof(fake_kicks));
 	memset(fake_kick_pending, 0, sizeof(fake_kick_pending));
@@ -110,13 +111,13 @@ struct cpuid_regs fake_cpuid(uint32_t leaf, uint32_t subleaf)
 	(void)subleaf;
 	switch (leaf) {
 	case 0:
-		return (struct cpuid_regs){0x20, 0x68747541, 0x444D4163, 0x69746E65};
+		return (struct cpuid_regs){ 0x20, 0x68747541, 0x444D4163, 0x69746E65 };
 	case 0xD:
-		return subleaf == 0 ? (struct cpuid_regs){7, 832, 832, 0} : (struct cpuid_regs){0xF, 64, 0, 0};
+		return subleaf == 0 ? (struct cpuid_regs){ 7, 832, 832, 0 } : (struct cpuid_regs){ 0xF, 64, 0, 0 };
 	case 0x80000000:
-		return (struct cpuid_regs){0x80000020, 0, 0, 0};
+		return (struct cpuid_regs){ 0x80000020, 0, 0, 0 };
 	default:
-		return (struct cpuid_regs){0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF};
+		return (struct cpuid_regs){ 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF };
 	}
 }
 
@@ -183,13 +184,13 @@ static void log_line(const char *fmt, va_list args)
 	ring.write_seq++;
 }
 
-#define LOG_FUNCTION(name)                                                                                   \
-	void name(const char *fmt, ...)                                                                      \
-	{                                                                                                    \
-		va_list args;                                                                                \
-		va_start(args, fmt);                                                                         \
-		log_line(fmt, args);                                                                         \
-		va_end(args);                                                                                \
+#define LOG_FUNCTION(name) \
+	void name(const char *fmt, ...) \
+	{ \
+		va_list args; \
+		va_start(args, fmt); \
+		log_line(fmt, args); \
+		va_end(args); \
 	}
 LOG_FUNCTION(log_info)
 LOG_FUNCTION(log_warn)

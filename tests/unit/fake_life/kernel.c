@@ -20,19 +20,19 @@
 #include "drivers-vm/control/recover.h"
 #include "drivers-vm/control/share_scan.h"
 
-#define OBJECTS	 512u
-#define HANDLES	 512u
-#define FIRST	 16u /* below are those that are always there */
+#define OBJECTS  512u
+#define HANDLES  512u
+#define FIRST    16u /* below are those that are always there */
 #define MAPPINGS 1024u
-#define DRIVER	 7u
-#define PAGE	 4096u
+#define DRIVER   7u
+#define PAGE     4096u
 
 enum type { FREE, VM, VCPU, MEMORY, EVENT };
 
 struct object {
 	enum type type;
 	unsigned refs;
-	uint64_t bytes;		     /* of memory */
+	uint64_t bytes;              /* of memory */
 	struct object *vm, *trap;    /* of a vCPU */
 	bool running, crashed, gone; /* a vCPU; a VM */
 };
@@ -52,7 +52,7 @@ uint64_t kernel_now_ns;
 uint64_t fake_places;
 hilum_handle_t driver_vm = DRIVER;
 uint64_t driver_wall_clock_ns = 1;
-struct hilum_host_info control_host = {.core_count = 2, .tsc_hz = 1000000000, .free_bytes = 1ull << 30};
+struct hilum_host_info control_host = { .core_count = 2, .tsc_hz = 1000000000, .free_bytes = 1ull << 30 };
 
 /* ---- Objects ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -60,7 +60,7 @@ static struct object *object_make(enum type type)
 {
 	for (unsigned i = 0; i < OBJECTS; i++)
 		if (objects[i].type == FREE) {
-			objects[i] = (struct object){.type = type, .refs = 1};
+			objects[i] = (struct object){ .type = type, .refs = 1 };
 			return &objects[i];
 		}
 	fail_msg("more objects than this kernel has");
@@ -219,8 +219,8 @@ static int64_t vcpu_create(uint64_t vm, uint64_t index, uint64_t weight)
 
 static int64_t vm_status(uint64_t vm, struct hilum_vm_status *status)
 {
-	*status = (struct hilum_vm_status){.state = resolve(vm, VM)->crashed ? HILUM_VM_CRASHED : HILUM_VM_RUNNING,
-					   .crash = HILUM_CRASH_TRIPLE_FAULT};
+	*status = (struct hilum_vm_status){ .state = resolve(vm, VM)->crashed ? HILUM_VM_CRASHED : HILUM_VM_RUNNING,
+		                            .crash = HILUM_CRASH_TRIPLE_FAULT };
 	return 0;
 }
 
@@ -343,7 +343,8 @@ const char *driver_state(void)
 	return kernel_driver_gone ? "restarting" : "running";
 }
 
-/* ---- Neighbours ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- Neighbours -----------------------------------------------------------------------------------------------------------------------
+ */
 
 bool guest_devices_send(const struct guest *g, uint32_t slot)
 {
@@ -534,7 +535,8 @@ bool recover_claim(hilum_handle_t handle, unsigned type)
 	return handle != 0;
 }
 
-/* ---- For the test ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- For the test ----------------------------------------------------------------------------------------------------------------------
+ */
 
 void kernel_crash(uint32_t slot)
 {
@@ -553,7 +555,7 @@ bool kernel_runs(uint32_t slot)
 
 struct kernel_counts kernel_count(void)
 {
-	struct kernel_counts counts = {0};
+	struct kernel_counts counts = { 0 };
 
 	for (unsigned i = 0; i < HANDLES; i++)
 		counts.handles += handles[i] != NULL;

@@ -79,8 +79,7 @@ bool audit_frames(void)
 	for (unsigned type = FRAME_FREE; type < FRAME_TYPE_COUNT; type++) {
 		total += seen.frames[type];
 		if (seen.frames[type] != frame_count(type)) {
-			fprintf(stderr, "frame table: %lu frames of type %u, counted %lu\n",
-				seen.frames[type], type, frame_count(type));
+			fprintf(stderr, "frame table: %lu frames of type %u, counted %lu\n", seen.frames[type], type, frame_count(type));
 			return false;
 		}
 		for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
@@ -107,17 +106,15 @@ static void walk_table(const struct walk *w, hpa_t table, unsigned level, uint64
 		if (level == 4 && i == 256)
 			va |= 0xFFFFull << 48;
 		if (e & 1 && (level == 1 || e & 0x80))
-			w->visit(w->context, va, bytes, address,
-				 e & (HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE));
+			w->visit(w->context, va, bytes, address, e & (HOST_PT_WRITE | HOST_PT_UNCACHED | HOST_PT_NO_EXECUTE));
 		else if (e & 1)
 			walk_table(w, address, level - 1, va);
 	}
 }
 
-void audit_host_tables(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
-		       void *context)
+void audit_host_tables(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags), void *context)
 {
-	struct walk w = {visit, context};
+	struct walk w = { visit, context };
 
 	walk_table(&w, fake_cr3, 4, 0);
 }

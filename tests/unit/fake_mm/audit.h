@@ -15,7 +15,6 @@ bool audit_frames(void);
 
 /* Calls visit for every leaf of the host tables that CR3 holds, rising by address; flags are HOST_PT_* bits.
  */
-void audit_host_tables(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags),
-		       void *context);
+void audit_host_tables(void (*visit)(void *context, uint64_t va, uint64_t bytes, hpa_t hpa, uint64_t flags), void *context);
 
 #endif

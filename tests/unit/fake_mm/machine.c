@@ -15,7 +15,7 @@
 
 uint8_t *fake_ram, *fake_frame_table;
 uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
-__thread struct cpu_arch fake_cpu = {.id = 3};
+__thread struct cpu_arch fake_cpu = { .id = 3 };
 uint64_t fake_cr3, fake_invlpg_count, fake_invlpg_last;
 bool fake_panic_expected;
 
@@ -40,8 +40,7 @@ const struct boot_info fake_boot_info = {
 
 static void *reserve(uint64_t bytes, uint64_t align)
 {
-	uint8_t *p = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *p = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	assert_true(p != MAP_FAILED);
 	return p + (align - (uint64_t)p % align) % align;

@@ -17,9 +17,9 @@
 #include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 
-#define FAKE_RAM_BYTES	 (8ull << 30)
+#define FAKE_RAM_BYTES   (8ull << 30)
 #define FAKE_MODULE_BASE 0x1400000ull
-#define FAKE_MODULE_END	 0x2345000ull
+#define FAKE_MODULE_END  0x2345000ull
 
 extern const struct boot_info fake_boot_info;
 
@@ -33,15 +33,15 @@ void fake_machine_boot(void);
 uint64_t fake_random(void);
 
 /* Runs the statement in a copy of this process, and fails unless it panics there. */
-#define expect_panic(statement)                                                                              \
-	do {                                                                                                 \
-		pid_t child = fork();                                                                        \
-		if (!child) {                                                                                \
-			fake_panic_expected = true;                                                          \
-			statement;                                                                           \
-			_exit(0);                                                                            \
-		}                                                                                            \
-		assert_true(fake_has_panicked(child));                                                       \
+#define expect_panic(statement) \
+	do { \
+		pid_t child = fork(); \
+		if (!child) { \
+			fake_panic_expected = true; \
+			statement; \
+			_exit(0); \
+		} \
+		assert_true(fake_has_panicked(child)); \
 	} while (0)
 extern bool fake_panic_expected;
 bool fake_has_panicked(pid_t child);

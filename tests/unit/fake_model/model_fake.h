@@ -52,7 +52,7 @@ static void fake_inject_msi(void *ctx, uint64_t address, uint32_t data)
 {
 	struct fake_model *f = ctx;
 
-	f->msi[f->msi_count++ % FAKE_MSIS] = (struct fake_msi){address, data};
+	f->msi[f->msi_count++ % FAKE_MSIS] = (struct fake_msi){ address, data };
 }
 
 static void fake_set_intr(void *ctx, bool level)
@@ -123,7 +123,7 @@ static inline void fake_model_init(struct fake_model *f)
 
 static inline struct model_irq fake_model_irq(struct fake_model *f, unsigned irq)
 {
-	return (struct model_irq){fake_line_set, f, irq};
+	return (struct model_irq){ fake_line_set, f, irq };
 }
 
 #endif

@@ -58,13 +58,15 @@ static void stop_step(int signal)
 static void stop_set_trap_flag(uint64_t flag)
 {
 	__asm__ volatile("lea %c1(%%rsp), %%rsp\n\tpushfq\n\tandq %2, (%%rsp)\n\torq %0, (%%rsp)\n\tpopfq\n\tlea %c3(%%rsp), %%rsp"
-			 : : "r"(flag), "i"(-STOP_RED_ZONE), "i"(~STOP_TRAP_FLAG), "i"(STOP_RED_ZONE) : "memory", "cc");
+	                 :
+	                 : "r"(flag), "i"(-STOP_RED_ZONE), "i"(~STOP_TRAP_FLAG), "i"(STOP_RED_ZONE)
+	                 : "memory", "cc");
 }
 
 /* Returns how many states there are: before `act`, and after each change. */
 static inline unsigned stop_everywhere(const struct stop_region *region, unsigned regions, void (*act)(void))
 {
-	const struct sigaction on = {.sa_handler = stop_step};
+	const struct sigaction on = { .sa_handler = stop_step };
 	struct sigaction before;
 
 	assert_in_range(regions, 1, STOP_REGIONS);

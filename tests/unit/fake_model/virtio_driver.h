@@ -9,19 +9,19 @@
 #include <stdlib.h>
 
 #define DRIVER_RAM_BYTES 0x200000u
-#define DRIVER_DEVICE	 1u  /* its place on the bus */
-#define DRIVER_SIZE	 16u /* of each queue */
-#define DRIVER_RING(q)	 (0x1000u * ((q) + 1))
-#define DRIVER_AREA	 0x800u /* available ring, or the driver's event suppression */
-#define DEVICE_AREA	 0xC00u /* used ring, or the device's */
-#define DRIVER_DATA	 0x10000u
-#define DRIVER_BASE	 PLATFORM_PCI_MMIO_BASE
-#define DRIVER_VECTOR	 0x40u /* of configuration changes; the queues' follow */
+#define DRIVER_DEVICE    1u  /* its place on the bus */
+#define DRIVER_SIZE      16u /* of each queue */
+#define DRIVER_RING(q)   (0x1000u * ((q) + 1))
+#define DRIVER_AREA      0x800u /* available ring, or the driver's event suppression */
+#define DEVICE_AREA      0xC00u /* used ring, or the device's */
+#define DRIVER_DATA      0x10000u
+#define DRIVER_BASE      PLATFORM_PCI_MMIO_BASE
+#define DRIVER_VECTOR    0x40u /* of configuration changes; the queues' follow */
 
 struct driver_queue {
 	uint16_t next, used; /* free-running counts of buffers if split; places in the ring if packed */
 	bool next_wrap, used_wrap;
-	unsigned descs;		      /* used up, modulo the size */
+	unsigned descs;               /* used up, modulo the size */
 	unsigned places[DRIVER_SIZE]; /* packed: of the buffer with this id */
 };
 
@@ -103,19 +103,17 @@ static inline void driver_start_queue(struct driver *d, unsigned queue)
 	driver_set(d, VIRTIO_COMMON_QUEUE_DRIVER, 4, DRIVER_RING(queue) + DRIVER_AREA);
 	driver_set(d, VIRTIO_COMMON_QUEUE_DEVICE, 4, DRIVER_RING(queue) + DEVICE_AREA);
 	driver_set(d, VIRTIO_COMMON_QUEUE_ENABLE, 2, 1);
-	d->queue[queue] = (struct driver_queue){.next_wrap = true, .used_wrap = true};
+	d->queue[queue] = (struct driver_queue){ .next_wrap = true, .used_wrap = true };
 }
 
 /* From reset to DRIVER_OK with `features` of the device, all its queues, and MSI-X. */
 static inline void driver_start(struct driver *d, uint64_t features)
 {
 	uint64_t config = PLATFORM_ECAM_BASE + DRIVER_DEVICE * 0x8000ull;
-	uint64_t all = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC |
-		       (d->packed ? VIRTIO_F_RING_PACKED : 0);
+	uint64_t all = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | (d->packed ? VIRTIO_F_RING_PACKED : 0);
 
 	memset(d->ram, 0, DRIVER_DATA);
-	pci_host_mmio_write(&d->bus, config + PCI_COMMAND, 2,
-			    PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
+	pci_host_mmio_write(&d->bus, config + PCI_COMMAND, 2, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_BUS_MASTER);
 	driver_set(d, VIRTIO_COMMON_DEVICE_STATUS, 1, 0);
 	driver_set(d, VIRTIO_COMMON_DEVICE_STATUS, 1, VIRTIO_STATUS_ACKNOWLEDGE | VIRTIO_STATUS_DRIVER);
 	for (unsigned i = 0; i < 2; i++) {
@@ -124,8 +122,7 @@ static inline void driver_start(struct driver *d, uint64_t features)
 	}
 	driver_set(d, VIRTIO_COMMON_DEVICE_STATUS, 1, 0x0B);
 	assert_true(driver_status(d) & VIRTIO_STATUS_FEATURES_OK);
-	pci_host_mmio_write(&d->bus, config + d->device->msix.capability + PCI_MSIX_CONTROL, 2,
-			    PCI_MSIX_ENABLE);
+	pci_host_mmio_write(&d->bus, config + d->device->msix.capability + PCI_MSIX_CONTROL, 2, PCI_MSIX_ENABLE);
 	for (unsigned i = 0; i <= d->device->identity.queues; i++) {
 		driver_set(d, VIRTIO_PCI_MSIX_OFFSET + 16 * i, 4, 0xFEE00000);
 		driver_set(d, VIRTIO_PCI_MSIX_OFFSET + 16 * i + 8, 4, DRIVER_VECTOR + i);
@@ -139,8 +136,8 @@ static inline void driver_start(struct driver *d, uint64_t features)
 	d->fake.msi_count = 0;
 }
 
-static inline void driver_desc(struct driver *d, unsigned queue, unsigned place,
-			       const struct driver_part *part, uint16_t flags, uint16_t third)
+static inline void driver_desc(struct driver *d, unsigned queue, unsigned place, const struct driver_part *part, uint16_t flags,
+                               uint16_t third)
 {
 	uint8_t *at = d->ram + DRIVER_RING(queue) + 16 * place;
 	uint16_t first = d->packed ? third : flags, second = d->packed ? flags : third;
@@ -151,8 +148,7 @@ static inline void driver_desc(struct driver *d, unsigned queue, unsigned place,
 	memcpy(at + 14, &second, 2);
 }
 
-static inline unsigned driver_offer_packed(struct driver *d, unsigned queue, const struct driver_part *part,
-					   unsigned parts)
+static inline unsigned driver_offer_packed(struct driver *d, unsigned queue, const struct driver_part *part, unsigned parts)
 {
 	struct driver_queue *q = &d->queue[queue];
 	unsigned id = q->descs++ % DRIVER_SIZE;
@@ -160,8 +156,7 @@ static inline unsigned driver_offer_packed(struct driver *d, unsigned queue, con
 	q->places[id] = parts;
 	for (unsigned i = 0; i < parts; i++) {
 		uint16_t flags = (uint16_t)((q->next_wrap ? VIRTQ_PACKED_F_AVAIL : VIRTQ_PACKED_F_USED) |
-					    (part[i].write ? VIRTQ_DESC_F_WRITE : 0) |
-					    (i + 1 < parts ? VIRTQ_DESC_F_NEXT : 0));
+		                            (part[i].write ? VIRTQ_DESC_F_WRITE : 0) | (i + 1 < parts ? VIRTQ_DESC_F_NEXT : 0));
 		driver_desc(d, queue, q->next, &part[i], flags, (uint16_t)id);
 		if (++q->next == DRIVER_SIZE) {
 			q->next = 0;
@@ -172,8 +167,7 @@ static inline unsigned driver_offer_packed(struct driver *d, unsigned queue, con
 }
 
 /* Offers a buffer of `parts` parts; returns its id. At most DRIVER_SIZE parts may be on offer at a time. */
-static inline unsigned driver_offer(struct driver *d, unsigned queue, const struct driver_part *part,
-				    unsigned parts)
+static inline unsigned driver_offer(struct driver *d, unsigned queue, const struct driver_part *part, unsigned parts)
 {
 	struct driver_queue *q = &d->queue[queue];
 	uint8_t *avail = d->ram + DRIVER_RING(queue) + DRIVER_AREA;
@@ -184,11 +178,10 @@ static inline unsigned driver_offer(struct driver *d, unsigned queue, const stru
 	for (unsigned i = 0; i < parts; i++) {
 		unsigned place = q->descs++ % DRIVER_SIZE;
 		driver_desc(d, queue, place, &part[i],
-			    (uint16_t)((part[i].write ? VIRTQ_DESC_F_WRITE : 0) |
-				       (i + 1 < parts ? VIRTQ_DESC_F_NEXT : 0)),
-			    (uint16_t)(q->descs % DRIVER_SIZE));
+		            (uint16_t)((part[i].write ? VIRTQ_DESC_F_WRITE : 0) | (i + 1 < parts ? VIRTQ_DESC_F_NEXT : 0)),
+		            (uint16_t)(q->descs % DRIVER_SIZE));
 	}
-	memcpy(avail + 4 + 2 * (q->next % DRIVER_SIZE), &(uint16_t){(uint16_t)head}, 2);
+	memcpy(avail + 4 + 2 * (q->next % DRIVER_SIZE), &(uint16_t){ (uint16_t)head }, 2);
 	q->next++;
 	memcpy(avail + 2, &q->next, 2);
 	return head;
@@ -196,8 +189,7 @@ static inline unsigned driver_offer(struct driver *d, unsigned queue, const stru
 
 static inline void driver_kick(struct driver *d, unsigned queue)
 {
-	pci_host_port_write(&d->bus, (uint16_t)(PLATFORM_PCI_IO_BASE + VIRTIO_PCI_NOTIFY_MULTIPLIER * queue),
-			    2, queue);
+	pci_host_port_write(&d->bus, (uint16_t)(PLATFORM_PCI_IO_BASE + VIRTIO_PCI_NOTIFY_MULTIPLIER * queue), 2, queue);
 }
 
 static inline int driver_take_packed(struct driver *d, unsigned queue, uint32_t *bytes)

@@ -11,9 +11,9 @@ uint64_t sim_now, sim_decisions, sim_blocks, sim_blocks_max, sim_idle_beside_wai
 struct cpu *cpu_table[CPU_MAX], *fake_self;
 uint32_t cpu_count;
 struct vm *vm_list;
-struct tsc_scale tsc_scale = {.hz = SECOND, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32};
+struct tsc_scale tsc_scale = { .hz = SECOND, .ns_mul = 1ull << 32, .tsc_mul = 1ull << 32 };
 uint64_t fake_tsc;
-struct hilum_host_health host_health = {.threads = 2};
+struct hilum_host_health host_health = { .threads = 2 };
 
 static struct queue sleepers;
 static bool pending[CPU_MAX], looks[CPU_MAX]; /* kicks; idle cores that were woken */
@@ -41,7 +41,7 @@ static void watch_pause(struct vcpu *v, bool watch)
 	(void)v;
 	(void)watch;
 }
-static struct virt_ops ops = {.watch_pause = watch_pause};
+static struct virt_ops ops = { .watch_pause = watch_pause };
 struct virt_ops *virt = &ops;
 
 void lapic_send_ipi(uint32_t apic_id, unsigned vector)
@@ -102,13 +102,13 @@ static struct sim_vcpu *of(struct vcpu *v)
 }
 
 /* A measured call of the scheduler. */
-#define DECIDE(call)                                                                                         \
-	do {                                                                                                 \
-		uint64_t before = blocks;                                                                    \
-		call;                                                                                        \
-		sim_decisions++;                                                                             \
-		sim_blocks += blocks - before;                                                               \
-		sim_blocks_max = blocks - before > sim_blocks_max ? blocks - before : sim_blocks_max;         \
+#define DECIDE(call) \
+	do { \
+		uint64_t before = blocks; \
+		call; \
+		sim_decisions++; \
+		sim_blocks += blocks - before; \
+		sim_blocks_max = blocks - before > sim_blocks_max ? blocks - before : sim_blocks_max; \
 	} while (0)
 
 static void new_burst(struct sim_vcpu *s)
@@ -199,7 +199,8 @@ static uint64_t next_event(uint64_t end)
 static bool waits_for(unsigned i)
 {
 	for (unsigned k = 0; k < cpu_count; k++)
-		if (cpu_table[k]->loose.first != NULL && sched_fits(cpu_table[i], container_of(cpu_table[k]->loose.first, struct vcpu, run_node)))
+		if (cpu_table[k]->loose.first != NULL &&
+		    sched_fits(cpu_table[i], container_of(cpu_table[k]->loose.first, struct vcpu, run_node)))
 			return true;
 	return false;
 }
@@ -281,10 +282,10 @@ void sim_start(unsigned cores)
 	sim_count = 0;
 	sim_now = fake_tsc = SECOND;
 	sched_idle_cores = sched_dedicated_cores = 0;
-	sleepers = (struct queue){0};
+	sleepers = (struct queue){ 0 };
 	for (unsigned i = 0; i < cores; i++) {
 		cpu_table[i] = calloc(1, sizeof(struct cpu));
-		cpu_table[i]->arch = (struct cpu_arch){.id = i, .apic_id = i};
+		cpu_table[i]->arch = (struct cpu_arch){ .id = i, .apic_id = i };
 		pending[i] = false;
 		looks[i] = true;
 	}

@@ -34,7 +34,7 @@ extern struct sim_vcpu **sim_vcpus;
 extern unsigned sim_count;
 extern uint64_t sim_now;
 extern uint64_t sim_decisions, sim_blocks, sim_blocks_max; /* calls of the scheduler, and the basic blocks that they took */
-extern uint64_t sim_idle_beside_waiting_max; /* the longest that a core idled while another had a vCPU for it */
+extern uint64_t sim_idle_beside_waiting_max;               /* the longest that a core idled while another had a vCPU for it */
 
 void sim_start(unsigned cores);
 void sim_end(void);

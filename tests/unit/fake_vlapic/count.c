@@ -204,23 +204,23 @@ int main(void)
 		void (*prepare)(void), (*path)(void);
 		unsigned budget;
 	} paths[] = {
-		{"pending_none", msr_mode, pending, 12},
-		{"pending_one", one_pending, pending, 30},
-		{"take", one_pending, take, 20},
-		{"eoi", one_in_service, eoi, 40},
-		{"eoi_nested", two_in_service, eoi, 70},
-		{"eoi_page", page_in_service, eoi_page, 50},
-		{"eoi_msr", one_in_service, eoi_msr, 60},
-		{"self_ipi_msr", msr_mode, self_ipi_msr, 100},
-		{"icr_self_msr", msr_mode, icr_self_msr, 100},
-		{"icr_self_page", page_mode, icr_self_page, 90},
-		{"icr_other_msr", msr_mode, icr_other_msr, 150},
-		{"icr_other_page", page_mode, icr_other_page, 150},
-		{"msi", msr_mode, msi, 110},
-		{"tpr_page", page_mode, tpr_page, 55},
-		{"deadline_future", deadline_mode, deadline_future, 70},
-		{"deadline_passed", deadline_mode, deadline_passed, 130},
-		{"timer_expired", deadline_due, expired, 100},
+		{ "pending_none", msr_mode, pending, 12 },
+		{ "pending_one", one_pending, pending, 30 },
+		{ "take", one_pending, take, 20 },
+		{ "eoi", one_in_service, eoi, 40 },
+		{ "eoi_nested", two_in_service, eoi, 70 },
+		{ "eoi_page", page_in_service, eoi_page, 50 },
+		{ "eoi_msr", one_in_service, eoi_msr, 60 },
+		{ "self_ipi_msr", msr_mode, self_ipi_msr, 100 },
+		{ "icr_self_msr", msr_mode, icr_self_msr, 100 },
+		{ "icr_self_page", page_mode, icr_self_page, 90 },
+		{ "icr_other_msr", msr_mode, icr_other_msr, 150 },
+		{ "icr_other_page", page_mode, icr_other_page, 150 },
+		{ "msi", msr_mode, msi, 110 },
+		{ "tpr_page", page_mode, tpr_page, 55 },
+		{ "deadline_future", deadline_mode, deadline_future, 70 },
+		{ "deadline_passed", deadline_mode, deadline_passed, 130 },
+		{ "timer_expired", deadline_due, expired, 100 },
 	};
 	unsigned empty, failed = 0;
 
@@ -229,8 +229,7 @@ int main(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(paths); i++) {
 		unsigned steps_taken = count(paths[i].prepare, paths[i].path) - empty;
 
-		printf("vlapic_%s %u instructions%s\n", paths[i].name, steps_taken,
-		       steps_taken > paths[i].budget ? " OVER BUDGET" : "");
+		printf("vlapic_%s %u instructions%s\n", paths[i].name, steps_taken, steps_taken > paths[i].budget ? " OVER BUDGET" : "");
 		failed += steps_taken > paths[i].budget;
 	}
 	return failed != 0;

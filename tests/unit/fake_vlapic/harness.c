@@ -61,8 +61,7 @@ void advance(uint64_t ticks)
 		unsigned first = HILUM_MAX_VCPUS;
 
 		for (unsigned i = 0; i < HILUM_MAX_VCPUS; i++)
-			if (m.timer[i] && m.timer[i] <= end &&
-			    (first == HILUM_MAX_VCPUS || m.timer[i] < m.timer[first]))
+			if (m.timer[i] && m.timer[i] <= end && (first == HILUM_MAX_VCPUS || m.timer[i] < m.timer[first]))
 				first = i;
 		if (first == HILUM_MAX_VCPUS)
 			break;
@@ -106,12 +105,9 @@ void enter_mode(struct vlapic *v, enum vlapic_mode mode)
 {
 	assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE), STATUS_OK);
 	if (mode != VLAPIC_DISABLED)
-		assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN),
-				 STATUS_OK);
+		assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN), STATUS_OK);
 	if (mode == VLAPIC_X2APIC)
-		assert_int_equal(
-			wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD),
-			STATUS_OK);
+		assert_int_equal(wrmsr_of(v, MSR_IA32_APIC_BASE, VLAPIC_DEFAULT_BASE | APIC_BASE_EN | APIC_BASE_EXTD), STATUS_OK);
 	assert_int_equal(v->mode, mode);
 }
 

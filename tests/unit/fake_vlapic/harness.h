@@ -22,7 +22,7 @@ struct machine {
 	uint64_t notified[VLAPIC_NOTIFY_EXTINT + 1]; /* by notice: the targets, as a set of IDs */
 	unsigned notices;
 	uint64_t timer[HILUM_MAX_VCPUS]; /* host TSC, 0: not set */
-	int eoi_vector;			 /* the last level-triggered one, or -1 */
+	int eoi_vector;                  /* the last level-triggered one, or -1 */
 	unsigned eois;
 };
 

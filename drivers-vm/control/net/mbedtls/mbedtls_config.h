@@ -62,8 +62,8 @@
 /* A client may send records of any legal size; what goes out is cut smaller. A certificate's chain must fit into one of them. */
 #define MBEDTLS_SSL_IN_CONTENT_LEN  16384
 #define MBEDTLS_SSL_OUT_CONTENT_LEN 8192
-#define MBEDTLS_SSL_CIPHERSUITES                                                                                      \
-	MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,           \
+#define MBEDTLS_SSL_CIPHERSUITES \
+	MBEDTLS_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, \
 		MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
 
 #include "mbedtls/check_config.h"

@@ -4,9 +4,9 @@
 
 #include "arch/x86_64/layout.h"
 
-#define WINDOW_SLOTS	  16u
-#define WINDOW_SLOT_ZERO  15u
-#define WINDOW_SLOT_READ  14u
+#define WINDOW_SLOTS     16u
+#define WINDOW_SLOT_ZERO 15u
+#define WINDOW_SLOT_READ 14u
 
 /* Fails the test for a frame that is not RAM. */
 void *window_map(cpu_id_t cpu, unsigned slot, hpa_t frame);

@@ -12,9 +12,8 @@ uint64_t service_tsc(void);
 uint64_t service_tsc_to_ns(uint64_t tsc);
 void service_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-#define FAKE_CALL_5(n, a, b, c, d, e, ...) \
-	fake_call((n), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e))
-#define hc(...) FAKE_CALL_5(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
+#define FAKE_CALL_5(n, a, b, c, d, e, ...) fake_call((n), (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), (uint64_t)(d), (uint64_t)(e))
+#define hc(...)                            FAKE_CALL_5(__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 
 static inline uint64_t service_ns_to_tsc(uint64_t ns)
 {
