@@ -20,8 +20,11 @@ KERNEL_ASM  := $(sort $(wildcard $(addsuffix /*.asm,$(KERNEL_DIRS))))
 KERNEL_OBJ  := $(patsubst %,$(B)/%.o,$(KERNEL_C) $(KERNEL_ASM))
 # No indirect branch that a guest could have taught the CPU to mispredict: gcc's name of it, and clang's.
 RETPOLINE   := $(shell $(CC) -mindirect-branch=thunk -E -x c /dev/null >/dev/null 2>&1 && echo -mindirect-branch=thunk || echo -mretpoline)
-KERNEL_CFLAGS := $(RETPOLINE) $(HERE) -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
-	-mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
+# Functions with arrays or with variables whose address goes elsewhere look at a random word beyond them when they end. One for all cores, at a
+# fixed place: GS, where compilers look for it otherwise, is a guest's.
+STACK_GUARD := -fstack-protector-strong -mstack-protector-guard=global
+KERNEL_CFLAGS  = $(RETPOLINE) $(HERE) -std=gnu11 -O2 -g -ffreestanding -fno-builtin-printf -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+	-mgeneral-regs-only $(STACK_GUARD) -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
 	-fcf-protection=none -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections $(WARN) -I. -Iinclude
 
 # Service VMs: one runtime, two images. Freestanding; the runtime's include/ replaces libc's headers.
@@ -107,6 +110,11 @@ $(B)/%.c.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPS) -c -o $@ $<
+
+# What each exit runs through has no room for the look at the guard, 6 instructions a function (docs/decisions/0019-hardening.md).
+KERNEL_HOT := $(addprefix kernel/,exit.c fetch.c msr.c vlapic.c vm.c) $(addprefix arch/x86_64/,insn_length.c lapic_move.c) mm/memory.c svm/run.c \
+	vmx/apic.c vmx/run.c
+$(KERNEL_HOT:%=$(B)/%.o): STACK_GUARD := -fno-stack-protector
 
 # Called seldom, and large at -O2: they inline the walk of a nested table at each look.
 $(B)/mm/memory_frames.c.o $(B)/kernel/vm_memory.c.o: KERNEL_CFLAGS += -Os

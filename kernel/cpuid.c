@@ -9,7 +9,7 @@
 #include "kernel/exit.h"
 #include "kernel/vm.h"
 
-uint64_t cpuid_xcr0_mask;
+sealed uint64_t cpuid_xcr0_mask;
 
 /* Feature words that may pass, by what the kernel virtualises; bits not named here are hidden. */
 #define LEAF1_ECX            0x7EDA3203u /* SSE3 PCLMUL SSSE3 FMA CX16 PCID SSE4.1 SSE4.2 MOVBE POPCNT AES XSAVE OSXSAVE AVX F16C RDRAND */

@@ -17,7 +17,7 @@
 
 #define SOURCE_WINDOW 9u /* slot; vm_copy_out has 8 */
 
-struct virt_ops *virt;
+sealed struct virt_ops *virt;
 static uint32_t cores_ready;
 
 /* What the control VM is made of, each time. */
@@ -225,10 +225,12 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
 		device_init();
+		mm_seal();
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)
 		cpu_pause();
+	cpu_write_cr3(cpu_read_cr3()); /* no translation is left from before mm_seal */
 	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
 	if (virt->enable_core(cpu) != STATUS_OK)

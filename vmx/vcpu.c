@@ -114,8 +114,8 @@ static void write_host_state(struct cpu *cpu)
 	vmx_write(VMCS_HOST_DS, SELECTOR_DATA);
 	vmx_write(VMCS_HOST_ES, SELECTOR_DATA);
 	vmx_write(VMCS_HOST_TR, SELECTOR_TSS);
-	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc.tss);
-	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc.gdt);
+	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc->tss);
+	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc->gdt);
 	vmx_write(VMCS_HOST_IDTR_BASE, idtr.base);
 	vmx_write(VMCS_HOST_CR0, cpu_read_cr0());
 	vmx_write(VMCS_HOST_CR3, cpu_read_cr3());

@@ -9,8 +9,8 @@
 #define COMMAND        1u /* bit 0 of PRED_CMD and FLUSH_CMD */
 #define EFER_AUTO_IBRS (1ull << 21)
 
-uint64_t speculation_guest_bits;
-bool speculation_fills; /* entry.asm */
+sealed uint64_t speculation_guest_bits;
+sealed bool speculation_fills; /* entry.asm */
 
 uint32_t speculation_choose(const struct hilum_host_health *c)
 {

@@ -8,7 +8,7 @@
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 
-struct tsc_scale tsc_scale;
+sealed struct tsc_scale tsc_scale;
 
 #define HPET_CAPABILITIES 0x00u
 #define HPET_CONFIG       0x10u
@@ -48,9 +48,9 @@ static uint64_t read_lapic(void)
 	return UINT32_MAX - lapic_timer_count();
 }
 
-static struct clock hpet_clock = { .name = "HPET", .read = read_hpet, .mask = UINT32_MAX };
-static struct clock pm_timer = { .name = "ACPI PM timer", .read = read_pm_timer, .hz = PM_TIMER_HZ };
-static struct clock lapic = { .read = read_lapic, .mask = UINT32_MAX };
+sealed static struct clock hpet_clock = { .name = "HPET", .read = read_hpet, .mask = UINT32_MAX };
+sealed static struct clock pm_timer = { .name = "ACPI PM timer", .read = read_pm_timer, .hz = PM_TIMER_HZ };
+sealed static struct clock lapic = { .read = read_lapic, .mask = UINT32_MAX };
 
 static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
 {

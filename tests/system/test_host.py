@@ -180,6 +180,31 @@ def dump(monitor, directory):
     return Memory(path)
 
 
+def test_root_mode_cannot_change_what_boot_has_set():
+    """On each core that idles in root mode: descriptor tables, and all else that is sealed, lie in pages that are read-only, and the
+    control registers enforce it."""
+    wanted = {"CR0": 1 << 16, "CR4": 1 << 20 | 1 << 21 | 1 << 11, "EFER": 1 << 11}  # WP; SMEP, SMAP, UMIP; NXE
+    with tempfile.TemporaryDirectory(prefix="hilum-") as directory, Monitor() as monitor, \
+            Machine(guestconfig.config_text(on_last_guest_exit="stay"), linux=False, monitor=monitor.path, memory=f"{RAM_MIB}M") as m:
+        m.expect("hilum: no VM was started", START_S)
+        m.settle()
+        names = symbols()
+        sealed = range(names["kernel_sealed_start"] + KERNEL_BASE, names["kernel_data_start"] + KERNEL_BASE)
+        for core in range(2):
+            monitor.command(f"cpu {core}")
+            text = monitor.command("info registers")
+            registers = {name: int(value, 16) for name, value in re.findall(r"\b(CR0|CR4|EFER|RIP)=\s*([0-9a-f]+)", text)}
+            true(registers["RIP"] >= KERNEL_BASE, f"core {core} is not in root mode: {text}")
+            for name, bits in wanted.items():
+                equal(registers[name] & bits, bits, f"{name} of core {core}")
+            for name, base in re.findall(r"\b(GDT|IDT)=\s*([0-9a-f]+)", text):
+                true(int(base, 16) in sealed, f"{name} of core {core} at {base} is not sealed")
+        pages = dump(monitor, directory).pages
+        for va in range(sealed.start, sealed.stop, PAGE):
+            true(not pages[va][2] & WRITABLE and pages[va][2] & NO_EXECUTE, f"{va:x} is writable or executable")
+        true(len(sealed) >= 4 * PAGE, "hardly anything is sealed")
+
+
 def test_host_tables_reach_no_guest():
     """While two guests run: each frame that root mode's tables map is the kernel's own, but for windows in use; none is writable and
     executable."""
