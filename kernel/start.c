@@ -78,12 +78,15 @@ static struct memory_object *new_memory(uint64_t bytes)
 	return object_of(&memory);
 }
 
-static const struct boot_module *find_control(const struct boot_info *info)
+const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
-	for (const struct boot_module *m = info->modules; m < info->modules + info->module_count; m++)
-		if (strncmp(m->name, "control", 7) == 0 && (m->name[7] == ' ' || m->name[7] == '\0'))
+	const struct boot_info *info = boot_info_get();
+	size_t n = strlen(name);
+
+	for (const struct boot_module *m = from; m < info->modules + info->module_count; m++)
+		if (strncmp(m->name, name, n) == 0 && (m->name[n] == ' ' || m->name[n] == '\0'))
 			return m;
-	boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
+	return NULL;
 }
 
 static void read_header(const struct boot_module *module, struct hilum_image_header *h)
@@ -176,7 +179,9 @@ void control_vm_start(void)
 	struct vm *vm;
 	struct vcpu *v;
 
-	control_module = find_control(info);
+	control_module = start_find_module(info->modules, "control");
+	if (control_module == NULL)
+		boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
 	read_header(control_module, &control_header);
 	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK || vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
