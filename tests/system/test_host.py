@@ -13,6 +13,7 @@ from test_drivers import Monitor
 
 KERNEL_BASE = 0xFFFFFFFF80000000
 JUMP_TO_ITSELF = "ebfe"
+CALL_ITSELF = "e8fbffffff"
 UNDEFINED = "0f0b"
 WATCHDOG_S = 15
 RESET_S = 240  # the watchdog's time, and a boot
@@ -80,6 +81,33 @@ def test_panic_is_told_after_the_reset():
         m.expect(r"hilum: the machine was reset: a panic\. The last lines", RESET_S)
         m.expect(r"hilum: last run: panic: exception 6 #UD", START_S)
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+
+
+def test_stack_that_overflows_ends_the_run():
+    """The idle loop calls itself without end: the page below the stack stops it, and the next start says that the run had no orderly end."""
+    with Debugger() as debugger, Machine(linux(), extra=debugger.extra) as m:
+        m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+        debugger.write(symbols()["svm_idle"], CALL_ITSELF)
+        m.expect("Hilum for x86-64", RESET_S, never="hilum: vm linux ended")
+        m.expect(r"hilum: the machine was reset: nobody said that it would end", START_S)
+
+
+def instruction_that_stores_the_guard(function):
+    """(physical address, bytes) of that instruction in a function with a guarded frame."""
+    done = subprocess.run(["objdump", "-d", f"--disassemble={function}", os.path.join(machine.BUILD, "hilum.elf")], check=True, capture_output=True,
+                          text=True)
+    found = re.search(r"<__stack_chk_guard>\n\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)\s+mov ", done.stdout)
+    true(found, f"{function} has no guard")
+    return int(found.group(1), 16) - KERNEL_BASE, len(found.group(2).split())
+
+
+def test_changed_stack_guard_is_told():
+    """A frame that does not hold the guard when its function ends."""
+    with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=halt", extra=debugger.extra) as m:
+        m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+        at, count = instruction_that_stores_the_guard("handle_resolve")
+        debugger.write(at, "90" * count)
+        m.expect(r"hilum: panic: a function has written beyond its variables on the stack", COMMAND_S)
 
 
 # ---- What comes from outside ----
