@@ -1,8 +1,8 @@
 /*
  * Refuses to start with service images or a configuration that were not signed with the key whose public half the kernel was built with.
- * Only in kernels made with SIGNING_KEY: the linker then puts __wrap_device_init in device_init's place, so that DMA is off and no VM exists.
- * Module NAME has its signature in module NAME.sig: RSA of 3072 bits with exponent 65537, PKCS #1 v1.5 (RFC 8017, 8.2.2) over SHA3-256
- * (FIPS 202) of NAME, a zero byte and the content. All of it is public, so nothing here minds how long it takes.
+ * Only in kernels made with SIGNING_KEY: the linker then puts __wrap_device_init in device_init's place, so that DMA is off and no VM
+ * exists. Module NAME has its signature in module NAME.sig: RSA of 3072 bits with exponent 65537, PKCS #1 v1.5 (RFC 8017, 8.2.2) over
+ * SHA3-256 (FIPS 202) of NAME, a zero byte and the content. All of it is public, so nothing here minds how long it takes.
  */
 #include "kernel/signature.h"
 #include "arch/x86_64/log.h"
@@ -133,7 +133,8 @@ static void check(const char *name, const char *signature_name)
 	const struct boot_module *signature = start_find_module(first, signature_name);
 
 	if (!m || !signature || signature->bytes != SIGNATURE_WORDS * 8)
-		boot_refuse("this kernel starts what is signed only, and boot module '%s' or its signature '%s' is missing", name, signature_name);
+		boot_refuse("this kernel starts what is signed only, and boot module '%s' or its signature '%s' is missing", name,
+		            signature_name);
 	for (; m; m = start_find_module(m + 1, name))
 		if (!is_signed(m, name, signature))
 			boot_refuse("boot module '%s' is not what was signed with this kernel's key", name);

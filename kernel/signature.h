@@ -7,8 +7,8 @@
 #define SIGNATURE_WORDS 48u /* 3072 bits */
 
 /*
- * Numbers, the lowest word first, generated when the kernel is made (mk/signature.awk): the key's modulus, whose highest bit is set, and what a
- * signature opens to, with the hash in the lowest four words. RFC 8017, 9.2 EMSA-PKCS1-v1_5.
+ * Numbers, the lowest word first, generated when the kernel is made (mk/signature.awk): the key's modulus, whose highest bit is set, and
+ * what a signature opens to, with the hash in the lowest four words. RFC 8017, 9.2 EMSA-PKCS1-v1_5.
  */
 extern const uint64_t signature_key[SIGNATURE_WORDS], signature_padding[SIGNATURE_WORDS];
 
