@@ -1,7 +1,7 @@
 /*
  * A control VM that loops does not loop for ever: the timer of its own local APIC strikes unless it is put off again and again. There is no
- * interrupt table, so the interrupt is a triple fault, after which the kernel starts the control VM again. Time spent in guard_wait does
- * not count.
+ * interrupt table, so the interrupt is a triple fault, after which the kernel starts the control VM again. Time spent in guard_wait does not
+ * count.
  */
 #ifndef DRIVERS_VM_CONTROL_GUARD_H
 #define DRIVERS_VM_CONTROL_GUARD_H

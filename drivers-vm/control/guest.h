@@ -44,8 +44,7 @@ enum guest_end {
 
 /* A free slot for the guest of `config`, which lives as long as the slot is taken; negative: there is none. */
 int guest_take(const struct config_vm *config, hilum_handle_t record);
-/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet.
- */
+/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet. */
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error);
 /* It ends at once, and all is given back but the slot and its RAM disks. Nothing for one that is not made. */
 void guest_unmake(uint32_t slot);

@@ -143,8 +143,7 @@ void guest_press_balloon(uint32_t slot, uint64_t bytes)
 	send_balloon(slot, before);
 }
 
-/* ---- What they ask for ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
 
 static bool some_asked; /* since guest_run_requests has looked */
 
@@ -259,8 +258,7 @@ unsigned guest_resume_all(void)
 	return carry_on;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 bool guest_has_crashed(uint32_t slot)
 {

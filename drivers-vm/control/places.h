@@ -1,6 +1,6 @@
 /*
- * Where the control VM maps what it shares and what it fills: docs/architecture.md, section 10, has all. Some CPUs have 39 bits of
- * guest-physical address, so that everything lies below 512 GiB.
+ * Where the control VM maps what it shares and what it fills: docs/architecture.md, section 10, has all. Some CPUs have 39 bits of guest-physical address,
+ * so that everything lies below 512 GiB.
  */
 #ifndef DRIVERS_VM_CONTROL_PLACES_H
 #define DRIVERS_VM_CONTROL_PLACES_H

@@ -177,8 +177,8 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 
 /*
  * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
- * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash
- * of the control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
+ * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash of the
+ * control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
  */
 static void debug_crash(struct slot *s, uint32_t value)
 {
@@ -439,8 +439,7 @@ void slot_detach(uint32_t index)
 	slot_forget(s);
 }
 
-/* ---- Traps ----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t emulate_mmio_read(void *opaque, uint64_t gpa, unsigned bytes)
 {

@@ -59,9 +59,8 @@ enum channel_kind {
 	CHANNEL_PORT,           /* once: the control VM's card and disk; answered by PORT_READY */
 	CHANNEL_PING,           /* answer when all before is done */
 	CHANNEL_BALLOON,        /* request.value: what its balloon is to hold, in pages of 4 KiB */
-	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never. `value2`: say whether
-	                     there is one */
-	CHANNEL_FLUSH,    /* answer once all log lines and console bytes so far are on the wire */
+	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never. `value2`: say whether there is one */
+	CHANNEL_FLUSH, /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,

@@ -1,10 +1,10 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c
- * drivers-vm/control/config_api.c drivers-vm/control/config_address.c UNIT_SOURCES: drivers-vm/control/config_suggest.c
- * drivers-vm/control/guest_map.c UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c UNIT_SOURCES:
- * drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c drivers-vm/control/config_api.c drivers-vm/control/config_address.c
+ * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
+ * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
+ * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
  */
 #include <stdarg.h>
 #include <stddef.h>

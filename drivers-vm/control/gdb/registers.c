@@ -145,31 +145,31 @@ const char gdb_target_xml[] =
 				"fioff") REGX87("foseg") REGX87("fooff")
 				REGX87("fop") "</feature><feature name=\"org.gnu.gdb.i386.sse\">"
 					      "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/><vector id=\"v4i32\" type=\"int32\" "
-					      "count=\"4\"/>"
+                                              "count=\"4\"/>"
 					      "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/><vector id=\"v16i8\" type=\"int8\" "
-					      "count=\"16\"/>"
+                                              "count=\"16\"/>"
 					      "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/><vector id=\"v2d\" "
-					      "type=\"ieee_double\" count=\"2\"/>"
+                                              "type=\"ieee_double\" count=\"2\"/>"
 					      "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/><field name=\"v2_double\" "
-					      "type=\"v2d\"/>"
+                                              "type=\"v2d\"/>"
 					      "<field name=\"v16_int8\" type=\"v16i8\"/><field name=\"v8_int16\" type=\"v8i16\"/><field "
-					      "name=\"v4_int32\" type=\"v4i32\"/>"
+                                              "name=\"v4_int32\" type=\"v4i32\"/>"
 					      "<field name=\"v2_int64\" type=\"v2i64\"/><field name=\"uint128\" "
-					      "type=\"uint128\"/></union>" REGXMM("xmm0") REGXMM("xmm1") REGXMM("xmm2") REGXMM(
+                                              "type=\"uint128\"/></union>" REGXMM("xmm0") REGXMM("xmm1") REGXMM("xmm2") REGXMM(
 						      "xmm3") REGXMM("xmm4") REGXMM("xmm5") REGXMM("xmm6") REGXMM("xmm7") REGXMM("xmm8")
 						      REGXMM("xmm9") REGXMM("xmm10") REGXMM("xmm11") REGXMM("xmm12") REGXMM("xmm13") REGXMM(
 							      "xmm14")
 							      REGXMM("xmm15") "<reg name=\"mxcsr\" bitsize=\"32\" type=\"int\" "
-									      "group=\"vector\"/>"
+                                                                              "group=\"vector\"/>"
 									      "</feature><feature "
-									      "name=\"org.gnu.gdb.i386.segments\">" REG64("fs_base") REG64(
+                                                                              "name=\"org.gnu.gdb.i386.segments\">" REG64("fs_base") REG64(
 										      "gs_base") "</feature><feature "
-												 "name=\"org.hilum.control\">" REG64("cr0")
+                                                                                                 "name=\"org.hilum.control\">" REG64("cr0")
 													 REG64("cr2") REG64("cr3")
 														 REG64("cr4") REG64(
 															 "efer") "</"
-																 "feature><"
-																 "/target>";
+                                                                                                                                 "feature><"
+                                                                                                                                 "/target>";
 
 size_t gdb_register_bytes(unsigned number)
 {
