@@ -66,8 +66,7 @@ const struct verb verb_dump = {
 	.operands = "NAME FILE",
 	.summary = "Fetch a VM's core file",
 	.help = "An ELF core file for gdb, with the registers of each vCPU and the memory: of the crash that has left one (on_crash =\n"
-		"\"coredump-destroy\" or \"coredump-restart\"), else of the VM as it stands, if it is suspended or kept for a look. A core "
-	        "file\n"
+		"\"coredump-destroy\" or \"coredump-restart\"), else of the VM as it stands, if it is suspended or kept for a look. A core file\n"
 		"that was kept is gone from the machine then.\n"
 		"\nExamples:\n"
 		"  hilum dump linux linux.core\n"
