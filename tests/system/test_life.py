@@ -255,15 +255,3 @@ def test_upload_that_never_ends(dropped):
             time.sleep(1)
         equal([image["name"] for image in api.expect(200, "GET", "/images")["images"] if image["source"] == "upload"], [], "images")
         connection.close()
-
-
-def test_typing_goes_on_while_other_vms_come_and_go():
-    """What one guest's devices wait for is not stopped by another's that begin and end."""
-    with Machine(guestconfig.config_text(guestconfig.linux_table(vcpus=2), on_last_guest_exit="stay"), api=True) as m:
-        api = Api(m)
-        m.prompt()
-        api.expect(201, "PUT", "/vms/comes", {"kernel": "vmlinuz", "initrd": "initrd", "memory": "128M", "cmdline": "quiet"})
-        for number in range(4):
-            api.act("comes", "boot")
-            equal(m.shell(f"echo {'long ' * 10}{number}"), "long " * 10 + str(number), "what was typed")
-            api.expect(202, "POST", "/vms/comes/shutdown", {"force": True})
