@@ -7,22 +7,22 @@ import time
 
 from apiclient import Api
 from gpt import state_disk
-from harness import BOOT_S, COMMAND_S, PROMPT, Failed, Machine, bochs, equal, guestconfig, long, quick, true
+from harness import BOOT_S, COMMAND_S, PROMPT, Failed, Machine, bochs, equal, guestconfig, long, patience, quick, true
 from test_cli import Operator as Workstation
 from test_drivers import VIRTIO, disk
 from test_restart import COMPLAINTS, PORT, WRITER, settings
 from test_virtio import Files, guest, table
 
-CRASH, HANG, STRIKE, BOTH = 4, 5, 6, 7  # what to write to the port of debug_crash
+CRASH, HANG, STRIKE, BOTH, WAIT = 4, 5, 6, 7, 8  # what to write to the port of debug_crash
 NEVER = "WRONG|BEGUN AFRESH|Kernel panic|not all of it is there|no definition of it|device state|needs a reset"
 ANSWER_S = 60  # from the end to the API's next answer, on a machine that does other things too
 
 
-def end(m, how, guests=1, never=NEVER):
+def end(m, how, guests=1, never=NEVER, within_s=120):
     """Has the control VM end, from the prompt; returns how long its successor took, ms, how many handles it kept, and gave back."""
     m.send(f"debug-exit {PORT:#x} {how}\n")
     found = m.expect(rf"hilum: control VM: triple fault; restarted in (\d+) ms; {guests} guests? carr(?:y|ies) on; (\d+) handles kept, "
-                     r"(\d+) that were nobody's given back", never=never, within_s=120)
+                     r"(\d+) that were nobody's given back", never=never, within_s=within_s)
     if how == BOTH:  # what is typed while there is no driver VM may be lost
         m.expect("hilum: driver VM: triple fault; restarted in", never=never, within_s=120)
     m.prompt()
@@ -41,6 +41,15 @@ def test_console_goes_on():
         equal(len(handles), 1, f"numbers of handles {handles}")
         m.send("poweroff\n")
         equal(m.finish(60), 0, "status")
+
+
+@long
+def test_control_vm_that_waits_for_ever_ends():
+    """Two minutes of the same wait are enough; meanwhile nothing but the control VM stands still."""
+    with Machine(guestconfig.config_text(guest(debug_crash=PORT))) as m:
+        m.prompt()
+        end(m, WAIT, within_s=400)
+        equal(m.shell("echo $((6 * 7))"), "42", "the guest's answer")
 
 
 def test_console_goes_on_under_vmx():
@@ -199,10 +208,10 @@ def come_and_go(operator, number):
 
 def settle(api, name):
     """Destroys it, as soon as there is anything to be destroyed or nothing."""
-    deadline = time.monotonic() + ANSWER_S
+    deadline = patience.now() + ANSWER_S
     while api.vm(name)["state"] not in ("shutoff", "crashed"):
         api.ask("POST", f"/vms/{name}/shutdown", {"force": True})
-        true(time.monotonic() < deadline, f"{name} is {api.vm(name)['state']}")
+        true(patience.now() < deadline, f"{name} is {api.vm(name)['state']}")
         time.sleep(0.2)
 
 
