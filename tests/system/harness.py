@@ -124,9 +124,19 @@ class Machine:
         self.running.stop()
         if error is not None:
             print("---", error)
+            print("--- the whole serial log:", self.keep_log())
             tail = re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", self.text).replace("\r", "").splitlines()[-LOG_TAIL_LINES:]
             print("--- end of the serial log ---", *tail, "-----------------------------", sep="\n")
         self.scratch.cleanup()
+
+    def keep_log(self):
+        """Of a test that failed, below build/; the file's name in the tree."""
+        name = re.sub(r"\W+", "-", " ".join(sys.argv[1:]).replace(ROOT, "")).strip("-") or "machine"
+        path = os.path.join(machine.BUILD, "failed", f"{name}.log")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.text)
+        return os.path.relpath(path, ROOT)
 
     def read(self, wait_s):
         """Takes in what has come; False when the machine is off."""
