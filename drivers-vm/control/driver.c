@@ -427,6 +427,7 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	struct channel_message answer = { .kind = kind, .slot = message->slot };
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
 
+	guard_go_on();
 	awaited = &answer;
 	arrived = refused = false;
 	driver_send(message);

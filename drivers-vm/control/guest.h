@@ -123,6 +123,7 @@ bool guest_share_trap_page(const struct guest *g, uint32_t slot, uint32_t index)
 /* The driver VM's view of the guest: RAM, trap pages, and the state that outlives the driver VM. */
 bool guest_share(const struct guest *g, uint32_t slot);
 void guest_unshare(const struct guest *g, uint32_t slot);
+/* Has the driver VM make its devices and answer its traps. */
 bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags);
 void guest_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
 extern struct hilum_vcpu_state guest_scratch_state; /* vCPU 0's first state, from guest_load on */

@@ -229,10 +229,7 @@ void guest_check_status(uint32_t slot)
 /* False: it cannot go on, or the driver VM is lost again. */
 static bool resume(struct guest *g, uint32_t slot)
 {
-	if (!guest_share(g, slot) || !guest_devices_resume(slot) || !guest_attach(g, slot, CHANNEL_VM_RESUME))
-		return false;
-	int64_t error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
-	return error >= 0 || guest_fail(g, MANAGER_FAILED, "", "its driver VM: %s", control_error(error));
+	return guest_share(g, slot) && guest_devices_resume(slot) && guest_attach(g, slot, CHANNEL_VM_RESUME);
 }
 
 static void resume_or_end(struct guest *g, uint32_t slot)

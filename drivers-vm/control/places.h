@@ -5,6 +5,7 @@
 #ifndef DRIVERS_VM_CONTROL_PLACES_H
 #define DRIVERS_VM_CONTROL_PLACES_H
 
+#define PLACES_LAPIC          0xFEE00000ull   /* not mapped: the kernel's model of it */
 #define PLACES_LOG            0x91000000ull   /* the kernel's */
 #define PLACES_SHARE_TABLE    0x3F00000000ull /* share_scan.c */
 #define PLACES_SURVIVOR       0x94000000ull   /* what outlives the control VM: survivor.h */

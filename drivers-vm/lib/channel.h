@@ -87,6 +87,7 @@ enum channel_control_end {
 	CHANNEL_CONTROL_CRASH,
 	CHANNEL_CONTROL_HANG,
 	CHANNEL_CONTROL_STRIKE, /* a crash after whatever instruction is executed then, some time later */
+	CHANNEL_CONTROL_WAIT,   /* it waits for ever */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
@@ -257,6 +258,12 @@ struct channel {
 _Static_assert(sizeof(struct channel) == 4096, "one page");
 
 /* A slot's places in the driver VM. Trap pages and record are near each other, so that one page of nested tables maps both. */
+/* Of a guest's traps, its HC_VM_SET_HANDLER: the slot, and by the handle of ATTACH which of the guests that were in it. */
+static inline uint64_t channel_badge(uint32_t slot, uint32_t vm_handle)
+{
+	return (uint64_t)vm_handle << 32 | slot;
+}
+
 static inline uint64_t channel_trap_page(uint64_t slot, uint64_t vcpu)
 {
 	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + vcpu * 4096;

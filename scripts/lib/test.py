@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 import harness  # noqa: E402
 
 TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness that hangs
+LONG_LIMIT_S = 4 * TEST_LIMIT_S
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 600  # some drive a browser or a compiler
 OUTPUT_LINES = 80
@@ -91,8 +92,9 @@ def system_tests():
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for name, function, _ in harness.tests_in(module):
-            tests.append(Test(f"system/{file[5:-3]}/{name}", [sys.executable, harness.__file__, path, name], TEST_LIMIT_S,
-                              quick=getattr(function, "quick", False), long=getattr(function, "long", False)))
+            is_long = getattr(function, "long", False)
+            tests.append(Test(f"system/{file[5:-3]}/{name}", [sys.executable, harness.__file__, path, name],
+                              LONG_LIMIT_S if is_long else TEST_LIMIT_S, quick=getattr(function, "quick", False), long=is_long))
     return tests
 
 
