@@ -112,19 +112,6 @@ void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, boo
 /* Power-up state; without `power_up` that after INIT, which keeps IA32_APIC_BASE, and so the mode. */
 void vlapic_reset(struct vlapic *v, bool power_up);
 
-/*
- * Fills the APIC's fields of `state`: apic_base, apic_tsc_deadline, apic_timer_remaining, apic_page. Not
- * while the vCPU runs.
- */
-void vlapic_save(struct vlapic *v, struct hilum_vcpu_state *state);
-
-/*
- * The reverse. `state` is a private copy of foreign bytes. Computed registers (PPR, current count, version,
- * x2APIC's LDR) are not taken from it. STATUS_INVALID, with nothing changed, for a reserved bit, an
- * impossible mode or a vector below 16 in ISR or IRR. Not while the vCPU runs. Set the TSC offset first.
- */
-must_check enum status vlapic_load(struct vlapic *v, const struct hilum_vcpu_state *state);
-
 /* ---- Accesses of the guest ---- */
 /*
  * A 32-bit access at `offset` < 4096 of the register page. Never fails: where the page has no register it

@@ -376,9 +376,8 @@ struct hilum_trap {
 #define HILUM_STATE_DR       (1u << 3)
 #define HILUM_STATE_MSR      (1u << 4) /* the rest of the MSRs */
 #define HILUM_STATE_EVENTS   (1u << 5) /* pending event, shadows, activity */
-#define HILUM_STATE_APIC     (1u << 6) /* local APIC registers and timer */
-#define HILUM_STATE_FPU      (1u << 7) /* XSAVE area, standard format */
-#define HILUM_STATE_ALL      0xFFu
+#define HILUM_STATE_FPU      (1u << 6) /* XSAVE area, standard format */
+#define HILUM_STATE_ALL      0x7Fu
 
 #define HILUM_ACTIVITY_RUN       0u
 #define HILUM_ACTIVITY_HALT      1u
@@ -400,12 +399,8 @@ struct hilum_vcpu_state {
 	uint64_t pending_event; /* VMCB EVENTINJ layout; 0 if none */
 	uint32_t activity;      /* HILUM_ACTIVITY_* */
 	uint32_t shadow;        /* bit 0: interrupt shadow, bit 1: NMI blocked */
-	uint64_t apic_base, apic_tsc_deadline;
-	uint32_t apic_timer_remaining; /* counts of the one-shot or periodic timer */
-	uint32_t reserved;
-	uint8_t apic_page[1024]; /* register n at 16 * n, as in the SDM's local APIC register map */
 	uint32_t xsave_bytes;
-	uint32_t reserved2;
+	uint32_t reserved;
 	uint8_t xsave[2696] __attribute__((aligned(64)));
 };
 
@@ -580,7 +575,7 @@ _Static_assert(sizeof(struct hilum_boot_info) <= 4096, "one page");
 _Static_assert(sizeof(struct hilum_trap) <= 4096, "one page");
 _Static_assert(sizeof(struct hilum_last_run) == 8192, "two pages");
 _Static_assert(sizeof(struct hilum_segment) == 16, "as in the VMCB");
-_Static_assert(sizeof(struct hilum_vcpu_state) <= 8192, "two pages");
+_Static_assert(sizeof(struct hilum_vcpu_state) <= 4096, "one page");
 
 #endif /* __ASSEMBLER__ */
 #endif

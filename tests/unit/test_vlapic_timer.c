@@ -1,6 +1,6 @@
 /*
  * The local APIC's timer against the clock, in its three modes.
- * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c kernel/vlapic_state.c
+ * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c
  * UNIT_SOURCES: tests/unit/fake_vlapic/harness.c
  * UNIT_FLAGS: -iquote tests/unit/fake_vlapic -Wno-unused-parameter
  */
