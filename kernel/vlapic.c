@@ -110,9 +110,6 @@ static void write_register(struct vlapic *v, unsigned reg, uint32_t value)
 	case APIC_SVR:
 		write_svr(v, value);
 		break;
-	case APIC_ESR:
-		v->reg[reg] = __atomic_exchange_n(&v->errors, 0, __ATOMIC_SEQ_CST);
-		break;
 	case APIC_LVT_TIMER:
 		vlapic_timer_write_lvt(v, value);
 		break;
@@ -129,20 +126,16 @@ static void write_register(struct vlapic *v, unsigned reg, uint32_t value)
 }
 
 /* ---- The register page ---- */
-/* True if `offset` is that of a register; records an illegal access otherwise. */
-static bool check_offset(struct vlapic *v, uint32_t offset)
+static bool is_register(uint32_t offset)
 {
-	if (likely(offset < APIC_REGISTER_COUNT * 16 && !(offset & 15) && (IN_PAGE >> (offset / 16) & 1)))
-		return true;
-	vlapic_record_error(v, APIC_ESR_ILLEGAL_REGISTER);
-	return false;
+	return offset < APIC_REGISTER_COUNT * 16 && !(offset & 15) && (IN_PAGE >> (offset / 16) & 1);
 }
 
 uint32_t vlapic_mmio_read(struct vlapic *v, uint32_t offset)
 {
 	if (v->mode != VLAPIC_XAPIC)
 		return 0xFFFFFFFF;
-	return check_offset(v, offset) ? read_register(v, offset / 16) : 0;
+	return is_register(offset) ? read_register(v, offset / 16) : 0;
 }
 
 void vlapic_mmio_write(struct vlapic *v, uint32_t offset, uint32_t value)
@@ -159,7 +152,7 @@ void vlapic_mmio_write(struct vlapic *v, uint32_t offset, uint32_t value)
 		vlapic_ipi(v, (uint64_t)(v->reg[APIC_ICR_HIGH] >> 24) << 32 | value);
 		return;
 	default:
-		if (check_offset(v, offset))
+		if (is_register(offset))
 			write_register(v, offset / 16, value & vlapic_writable[offset / 16]);
 	}
 }
@@ -186,7 +179,6 @@ static void clear(struct vlapic *v)
 	}
 	v->isrv = 0;
 	vlapic_set_tpr(v, 0);
-	PUBLISH(v->errors, 0);
 	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
 		PUBLISH(v->reg[reg], reset_values[reg]);
 	v->divide_shift = 1; /* what DCR = 0 means */

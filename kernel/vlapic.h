@@ -8,7 +8,7 @@
  * suppression. The timer's input clock is the TSC: one count per TSC tick at divide by 1, so a guest that is
  * told the bus frequency is told tsc_hz.
  *
- * Concurrency, no locks: irr, tmr, errors and sipi_vector are changed by locked operations from any core, TMR
+ * Concurrency, no locks: irr, tmr and sipi_vector are changed by locked operations from any core, TMR
  * before IRR. Fields marked "published" have one writer, the owner, and are read anywhere. All else belongs
  * to the owner: the core that runs the vCPU, or whoever holds the vCPU while it does not run. Functions
  * without a word on it are the owner's.
@@ -51,7 +51,6 @@ struct vlapic {
 	uint64_t irr[4] __attribute__((aligned(64)));
 	uint64_t notification[4]; /* and this its own, 0 elsewhere */
 	uint64_t tmr[4];          /* level-triggered when accepted */
-	uint32_t errors;          /* ESR bits gathered since the last write to ESR */
 	uint32_t sipi_vector;     /* start page of the last SIPI */
 
 	/* the owner's; `published` ones also read by senders */
@@ -115,7 +114,7 @@ void vlapic_reset(struct vlapic *v, bool power_up);
 /* ---- Accesses of the guest ---- */
 /*
  * A 32-bit access at `offset` < 4096 of the register page. Never fails: where the page has no register it
- * reads 0, ignores the write and records an illegal access in ESR; outside xAPIC mode nothing answers (reads
+ * reads 0 and ignores the write; ESR reads 0; outside xAPIC mode nothing answers (reads
  * all ones).
  */
 uint32_t vlapic_mmio_read(struct vlapic *v, uint32_t offset);

@@ -27,10 +27,6 @@
 
 enum apic_timer_mode { APIC_TIMER_ONE_SHOT, APIC_TIMER_PERIODIC, APIC_TIMER_TSC_DEADLINE, APIC_TIMER_RESERVED };
 
-#define APIC_ESR_SEND_ILLEGAL_VECTOR    (1u << 5)
-#define APIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
-#define APIC_ESR_ILLEGAL_REGISTER       (1u << 7)
-
 #define APIC_VECTOR_MIN 16u
 
 /* Delivery modes: bits 10:8 of ICR, LVT and MSI data */
@@ -88,8 +84,6 @@ static inline bool vlapic_request(struct vlapic *v, unsigned vector, bool level)
 
 /* vlapic_ipi.c: one message or local interrupt to one APIC, from any core; false if it takes none. */
 bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, bool level);
-/* Records ESR bits; the first since the last write to ESR fires the error vector. Any core. */
-void vlapic_record_error(struct vlapic *v, uint32_t esr_bit);
 /* Does what the local vector in register `reg` says, unless it is masked. Any core. */
 void vlapic_fire_lvt(struct vlapic *v, enum lapic_register reg);
 

@@ -165,12 +165,12 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	return STATUS_OK;
 }
 
-enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self)
+enum status vm_bind_trap(struct vm *vm, struct object *event, uint64_t first, uint64_t last, struct cpu *self)
 {
-	const struct range added = { range->first, range->last, event, RANGE_HIDDEN };
+	const struct range added = { first, last, event, RANGE_HIDDEN };
 	struct range *doorbell;
 
-	if (range->kind != HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || event == NULL)
+	if (last > 0xFFFF)
 		return STATUS_INVALID;
 	enum status status = range_insert(&vm->doorbells, &added, self, &doorbell);
 	if (status == STATUS_OK)
@@ -178,12 +178,10 @@ enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, st
 	return status;
 }
 
-enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self)
+enum status vm_unbind_trap(struct vm *vm, uint64_t first, struct cpu *self)
 {
 	struct range *r = range_find(vm->doorbells, first);
 
-	if (kind != HILUM_TRAP_RANGE_DOORBELL)
-		return STATUS_INVALID;
 	if (r == NULL || r->first != first)
 		return STATUS_NOT_FOUND;
 	range_remove(r, self);

@@ -35,7 +35,7 @@
 #define HC_VM_CREATE        0x484C0009u /* (host, gpa of struct hilum_vm_config) -> vm */
 #define HC_VM_DESTROY       0x484C000Au /* (vm): stops its vCPUs and gives back everything it owns */
 #define HC_VM_SET_CPUID     0x484C000Bu /* (vm, gpa of struct hilum_cpuid_entry[], count <= HILUM_CPUID_MAX), before the first run */
-#define HC_VM_BIND_TRAP     0x484C000Cu /* (vm, gpa of struct hilum_trap_range) */
+#define HC_VM_BIND_TRAP     0x484C000Cu /* (vm, event, first port, last port): a doorbell, whose writes signal the event and go on */
 #define HC_VM_SET_HANDLER   0x484C000Du /* (vm, handler vm or 0, badge): who answers its synchronous traps */
 #define HC_VM_SHARED_MEMORY 0x484C000Eu /* (vm) -> memory: its struct hilum_shared_page */
 #define HC_VM_STATUS        0x484C000Fu /* (vm, gpa of struct hilum_vm_status) */
@@ -57,7 +57,7 @@
 #define HC_HOST_RESET       0x484C001Fu /* (host): resets the machine, and does not return */
 #define HC_HOST_LOG_TAKE \
 	0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
-#define HC_VM_UNBIND_TRAP  0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
+#define HC_VM_UNBIND_TRAP  0x484C0021u /* (vm, first port): undo a binding */
 #define HC_DEVICE_CREATE   0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
 #define HC_DEVICE_ASSIGN   0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
 #define HC_DEVICE_BIND_IRQ 0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
@@ -80,7 +80,7 @@
 #define HC_HOST_FRAMES \
 	0x484C002Du                /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there \
 	                            */
-#define HC_OBJECT_INFO 0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
+#define HC_OBJECT_INFO 0x484C002Eu /* (vm, index) -> the first handle in its table from that index on | HILUM_OBJECT_* << 32 */
 #define HC_VM_REGION   0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
 #define HC_HOST_HEALTH \
 	0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
@@ -248,15 +248,6 @@ struct hilum_cpuid_entry {
 };
 #define HILUM_CPUID_SUBLEAF (1u << 0)
 
-#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; all other accesses go to the handler */
-
-struct hilum_trap_range {
-	uint32_t kind;        /* HILUM_TRAP_RANGE_* */
-	hilum_handle_t event; /* of a doorbell; zero for PORT */
-	uint64_t first;
-	uint64_t last; /* inclusive */
-};
-
 enum hilum_vm_state {
 	HILUM_VM_STOPPED = 0, /* no vCPU was started yet, or all are paused */
 	HILUM_VM_RUNNING = 1,
@@ -296,17 +287,6 @@ struct hilum_vm_status {
 #define HILUM_OBJECT_MEMORY 4u
 #define HILUM_OBJECT_EVENT  5u
 #define HILUM_OBJECT_DEVICE 6u
-
-struct hilum_object_info {
-	hilum_handle_t handle;
-	uint16_t type;   /* HILUM_OBJECT_* */
-	uint16_t rights; /* HILUM_RIGHT_* of the handle */
-	uint32_t vm;     /* its number: of a VM itself, a vCPU's, an event's target's */
-	uint32_t number; /* vCPU: index; event: vCPU index << 16 | bit; device: requester id; memory: HILUM_MEMORY_* flags */
-	uint64_t bytes;  /* memory: its size */
-	char name[32];   /* of the VM */
-	uint64_t reserved;
-};
 
 struct hilum_region {
 	uint64_t gpa, bytes;
