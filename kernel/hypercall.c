@@ -316,18 +316,6 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 /* ---- Calls on memory ---------------------------------------------------------------------------------------------------------- */
 
-static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint64_t *a)
-{
-	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > HILUM_DIGEST_PAGES_MAX || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
-	    a[2] * PAGE_SIZE > m->bytes - a[1])
-		return STATUS_INVALID;
-	for (uint64_t i = 0; i < a[2]; i++) {
-		uint64_t digest = memory_digest(m, a[1] + i * PAGE_SIZE);
-		TRY(vm_copy_out(v->vm, a[3] + i * sizeof(digest), &digest, sizeof(digest)));
-	}
-	return (int64_t)a[2];
-}
-
 static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t number, const uint64_t *a)
 {
 	const struct hilum_memory_status status = { m->memory.bytes, m->memory.resident, m->memory.limit };
@@ -335,7 +323,9 @@ static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t 
 
 	switch (number) {
 	case HC_MEMORY_DIGEST:
-		return memory_digests(v, &m->memory, a);
+		if (!(m->memory.flags & HILUM_MEMORY_SHARE) || (a[1] & PAGE_MASK) || a[1] >= m->memory.bytes)
+			return STATUS_INVALID;
+		return (int64_t)(memory_digest(&m->memory, a[1]) & INT64_MAX);
 	case HC_MEMORY_SHARE:
 		TRY(resolve(v, a[2], OBJECT_MEMORY, HILUM_RIGHT_CONTROL, &b));
 		return vm_share(m, a[1], container_of(b, struct memory_object, object), a[3], a[4], v->cpu);

@@ -239,16 +239,6 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 		vcpu_request(v, VCPU_REQUEST_RETRAP);
 }
 
-static const char *const crash_names[] = {
-	[HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
-	[HILUM_CRASH_INVALID_STATE] = "invalid guest state",
-	[HILUM_CRASH_NO_HANDLER] = "access without a handler",
-	[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
-	[HILUM_CRASH_BAD_REPLY] = "invalid answer from its handler",
-	[HILUM_CRASH_NO_MEMORY] = "no memory left to populate it",
-	[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
-};
-
 /* Other vCPUs of the VM run on until the control VM stops them: its policy, not ours. */
 void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 {
@@ -266,7 +256,7 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	vm->status.crash = reason;
 	vm->status.vcpu = v->index;
 	vm->status.detail = detail;
-	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
+	log_warn("vm %s: vcpu %u: crash %u (detail %#lx)", vm->name, v->index, reason, detail); /* the control VM has words for it */
 	backend_log_vcpu(v);
 	host_log_notify();
 	if (vm->status_event != NULL)

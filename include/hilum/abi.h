@@ -70,9 +70,7 @@
 	             */
 #define HC_VCPU_DEBUG    0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
 #define HC_VCPU_SCHEDULE 0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
-#define HC_MEMORY_DIGEST \
-	0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's \
-	               contents */
+#define HC_MEMORY_DIGEST 0x484C002Au /* (memory, offset) -> a digest of the page's contents, or HILUM_DIGEST_NONE */
 #define HC_MEMORY_SHARE \
 	0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: \
 	               they differ */
@@ -92,7 +90,6 @@
 
 #define HILUM_BATCH_MAX         64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
-#define HILUM_DIGEST_PAGES_MAX  64u
 #define HILUM_FRAMES_BYTES_MAX  0x2000000u
 #define HILUM_LOG_LINE_MAX      240u
 #define HILUM_CPUID_MAX         96u
