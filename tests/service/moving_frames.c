@@ -37,7 +37,7 @@ static struct guest {
 static uint64_t digests[GUESTS][PAGES];
 static uint32_t cores;
 static unsigned shares, moves, gathers, busy, failed;
-static uint64_t most_tsc[3]; /* that a digest of all pages of a call, a merge and a move took */
+static uint64_t most_tsc[3]; /* that a digest, a merge and a move took */
 
 static void pause_ms(uint64_t ms)
 {
