@@ -69,7 +69,7 @@ struct vcpu_paging {
 struct vcpu_fetch_memo {
 	gva_t page;          /* ~0: nothing is remembered */
 	uint64_t generation; /* of the nested tables */
-	uint64_t cr0, cr3, cr4, efer;
+	struct vcpu_paging paging;
 	const uint8_t *code; /* window onto the page */
 	unsigned levels;
 	const uint64_t *entry[VCPU_FETCH_SLOTS - 1];

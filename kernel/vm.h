@@ -106,8 +106,8 @@ must_check enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, stru
 /* HC_MEMORY_SHARE and HC_MEMORY_MOVE: their results. */
 int64_t vm_share(struct memory_object *a, uint64_t a_offset, struct memory_object *b, uint64_t b_offset, uint64_t flags, struct cpu *self);
 int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, uint64_t range, struct cpu *self);
-must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self);
-must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
+must_check enum status vm_bind_trap(struct vm *vm, struct object *event, uint64_t first, uint64_t last, struct cpu *self);
+must_check enum status vm_unbind_trap(struct vm *vm, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
 void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);

@@ -144,7 +144,9 @@ bool driver_space_is_taken(uint64_t gpa);
 
 /* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-/* Build the table for a guest with `vcpus` vCPUs from what `source` offers; returns the count, at most HILUM_CPUID_MAX. */
-unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz, struct hilum_cpuid_entry *out);
+/* Build the table for a guest with `vcpus` vCPUs from what the machine has (`source`) and the kernel virtualises, of XSAVE's components
+ * `xcr0_mask`; returns the count, at most HILUM_CPUID_MAX. */
+unsigned cpuid_build(cpuid_source source, uint64_t xcr0_mask, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz,
+                     struct hilum_cpuid_entry *out);
 
 #endif

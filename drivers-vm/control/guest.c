@@ -177,7 +177,8 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 
 	if (!make_vm(g, slot) || !guest_channels_open(g, slot) || !make_memory(g))
 		return false;
-	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
+	unsigned n = cpuid_build(guest_host_cpuid, control_host.xcr0_mask, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM,
+	                         control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);

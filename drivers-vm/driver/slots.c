@@ -237,7 +237,7 @@ static void host_log(void *ctx, const char *format, ...)
 static void unbind_doorbell(struct slot *s, uint16_t port)
 {
 	if (port != 0)
-		hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, port);
+		hc(HC_VM_UNBIND_TRAP, s->vm_handle, port);
 }
 
 /*
@@ -249,19 +249,13 @@ static void rebind_doorbells(struct slot *s)
 	s->doorbells_changed = false;
 	for (unsigned i = 0; i < s->state->machine.virtios; i++) {
 		uint16_t port = virtio_pci_doorbell(s->state->machine.virtio[i]);
-		const struct hilum_trap_range range = {
-			.kind = HILUM_TRAP_RANGE_DOORBELL,
-			.event = s->doorbell_event,
-			.first = port,
-			.last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
-		};
 		if (port == s->state->doorbell[i])
 			continue;
 		unbind_doorbell(s, s->state->doorbell[i]);
 		s->state->doorbell[i] = port;
 		virtqueue_order();
 		if (port != 0)
-			hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
+			hc(HC_VM_BIND_TRAP, s->vm_handle, s->doorbell_event, port, port + VIRTIO_PCI_NOTIFY_BYTES - 1u);
 	}
 }
 
