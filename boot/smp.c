@@ -7,7 +7,6 @@
 #include "boot/boot.h"
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
-#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/log.h"

@@ -135,7 +135,7 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-static enum status alloc(unsigned order, enum frame_type type, uint64_t range, uint32_t owner, hpa_t *out)
+enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, uint64_t range, hpa_t *out)
 {
 	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
@@ -150,16 +150,6 @@ static enum status alloc(unsigned order, enum frame_type type, uint64_t range, u
 		return STATUS_NO_MEMORY;
 	*out = (hpa_t)number << PAGE_SHIFT;
 	return STATUS_OK;
-}
-
-enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
-{
-	return alloc(order, type, FRAME_NOWHERE, owner, out);
-}
-
-enum status frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out)
-{
-	return alloc(order, FRAME_GUEST, range, owner, out);
 }
 
 /* The entry's type must change before the lock is given back: no block may be freed twice. */

@@ -137,7 +137,7 @@ void iommu_domain_destroy(struct iommu_domain *domain)
 	if (!domain)
 		return;
 	flush(domain);
-	nested_pt_destroy(&domain->tree, NULL, NULL);
+	nested_pt_destroy(&domain->tree, NULL);
 	domain->id = 0;
 }
 

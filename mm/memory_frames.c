@@ -129,7 +129,7 @@ static enum status move_block(struct memory *mem, uint64_t offset, hpa_t from, u
 {
 	hpa_t to;
 
-	if (frame_alloc_outside(order, range, mem->owner, &to) != STATUS_OK)
+	if (frame_alloc(order, FRAME_GUEST, mem->owner, range, &to) != STATUS_OK)
 		return STATUS_NO_MEMORY;
 	for (uint64_t at = 0; at < PAGE_SIZE << order; at += PAGE_SIZE)
 		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from + at), PAGE_SIZE);
@@ -157,7 +157,7 @@ static enum status gather(struct memory *mem, uint64_t offset)
 	uint64_t bytes;
 	hpa_t from, to;
 
-	if (frame_alloc_outside(FRAME_ORDER_2M, FRAME_NOWHERE, mem->owner, &to) != STATUS_OK)
+	if (frame_alloc(FRAME_ORDER_2M, FRAME_GUEST, mem->owner, FRAME_NOWHERE, &to) != STATUS_OK)
 		return STATUS_NO_MEMORY;
 	for (uint64_t at = 0; at < MEMORY_PIECE_BYTES && look_at(mem, offset + at, RW, &from, &bytes); at += PAGE_SIZE) {
 		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from), PAGE_SIZE);

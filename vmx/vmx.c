@@ -1,8 +1,6 @@
 /* VMX: what the machine offers, the shared permission maps, and entering root operation. SDM vol. 3C, chapters 24 and 25. */
 #include "vmx/vmx.h"
-#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "kernel/backend.h"
 #include "kernel/exit.h"

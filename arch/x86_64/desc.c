@@ -1,6 +1,5 @@
 /* See desc.h. */
 #include "arch/x86_64/desc.h"
-#include "arch/x86_64/cpu.h"
 
 #define GDT_CODE_64    0x00AF9B000000FFFFull
 #define GDT_DATA       0x00CF93000000FFFFull
