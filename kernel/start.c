@@ -4,7 +4,7 @@
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
-#include "arch/x86_64/timer.h"
+#include "arch/x86_64/lapic.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
 #include "kernel/device.h"

@@ -92,6 +92,20 @@ uint64_t frame_count(enum frame_type type);
 /* All frames of all types. Constant after boot. */
 uint64_t frame_total(void);
 
+/* ---- Device registers: mm/mmio.c ----
+ *
+ * A VM may have those that are not RAM, that root mode does not use itself, and to which a write is no interrupt.
+ */
+
+/* No RAM that we know of lies in [first, last]. */
+bool mmio_is_no_ram(hpa_t first, hpa_t last);
+
+/* Keeps [first, last] for root mode, for ever. False: RAM, or too many such ranges. Boot core, before VMs exist. */
+bool mmio_claim(hpa_t first, hpa_t last);
+
+/* True if a VM may have [hpa, hpa + bytes); it does not wrap. */
+bool mmio_is_free(hpa_t hpa, uint64_t bytes);
+
 /* ---- For mm/ alone ---- */
 
 /* The entry of one frame of RAM that is known to exist. */

@@ -8,7 +8,6 @@
 #include "arch/x86_64/log.h"
 #include "boot/hooks.h"
 #include "mm/frame.h"
-#include "mm/mmio.h"
 #include "mm/nested_pt.h"
 #include "mm/pool.h"
 

@@ -7,7 +7,6 @@
 #include "arch/x86_64/string.h"
 #include "boot/hooks.h"
 #include "mm/iommu_private.h"
-#include "mm/mmio.h"
 #include "mm/pool.h"
 
 #define MSI_ADDRESS 0xFEE00000u /* SDM vol. 3A, 11.11 Message Signalled Interrupts */

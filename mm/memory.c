@@ -5,7 +5,6 @@
  */
 #include "mm/memory.h"
 
-#include "mm/mmio.h"
 #include "mm/window.h"
 
 /* ---- Filling ---- */

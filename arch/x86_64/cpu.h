@@ -161,7 +161,6 @@ static inline void cpu_flush_line(const void *p)
 	}
 
 CPU_PORT_ACCESSORS(b, uint8_t)
-CPU_PORT_ACCESSORS(w, uint16_t)
 CPU_PORT_ACCESSORS(l, uint32_t)
 
 #endif
