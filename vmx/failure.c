@@ -1,7 +1,6 @@
 /* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4.
  */
 #include "arch/x86_64/log.h"
-#include "kernel/vm.h"
 #include "vmx/vmx.h"
 
 /* The CPU has not entered: it does not like a control or the host state. The VMCS is current. */

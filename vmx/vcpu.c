@@ -1,7 +1,6 @@
 /* A vCPU's VMCS: creation, reset values, and the state that is switched with the vCPU rather than at each exit. */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/panic.h"
-#include "kernel/backend.h"
 #include "mm/pool.h"
 #include "vmx/vmx.h"
 
@@ -72,7 +71,7 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_SECONDARY_CONTROLS, c->secondary);
 	vmx_write(VMCS_EXIT_CONTROLS, c->exit);
 	vmx_write(VMCS_ENTRY_CONTROLS, c->entry);
-	vmx_write(VMCS_MSR_BITMAP, pool_hpa(vmx_msr_bitmap));
+	vmx_write(VMCS_MSR_BITMAP, pool_hpa(backend_msr_bitmap));
 	vmx_write(VMCS_EPT_POINTER, x->ept_pointer);
 	vmx_write(VMCS_LINK_POINTER, ~0ull);
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
@@ -156,7 +155,7 @@ void vmx_write_offset_and_pat(struct vcpu *v)
 
 static never_inline void take_controls(struct vcpu *v)
 {
-	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : vmx_io_bitmap;
+	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : backend_io_bitmap;
 
 	v->controls_stale = false;
 	write_host_state(v->cpu);
