@@ -1,7 +1,7 @@
 /*
  * Every allocation that root mode makes while VMs are made, work and end fails once, and once more with all that follow it. The script is
- * hypercalls and guests' faults on the real kernel core. A call that is refused has changed nothing: it works when it is made again. Whatever
- * has failed, at the end of the script every frame, page, object and handle is back, and the next run of it finds nothing missing.
+ * hypercalls and guests' faults on the real kernel core. A call that is refused has changed nothing: it works when it is made again.
+ * Whatever has failed, at the end of the script every frame, page, object and handle is back, and the next run of it finds nothing missing.
  */
 /* clang-format off */
 /* UNIT_SOURCES: build/unit/kernel_fake.a */
@@ -262,12 +262,14 @@ static bool run_script(int nth, bool goes_on)
 	fake_guest = NULL;
 	struct account after = take_account();
 	if (memcmp(&before, &after, sizeof(before)) != 0)
-		fail_msg("failure %d%s: pages %ld, objects %ld, frames %ld, free frames %ld, references to the host %ld, VMs %ld, handles %ld, "
+		fail_msg("failure %d%s: pages %ld, objects %ld, frames %ld, free frames %ld, references to the host %ld, VMs %ld, handles "
+		         "%ld, "
 		         "devices %ld, vectors %ld more than before",
-		         nth, goes_on ? "" : " and all after it", (long)(after.pages - before.pages), (long)(after.objects - before.objects),
-		         (long)(after.guest_frames - before.guest_frames), (long)(after.free_frames - before.free_frames),
-		         (long)(after.host_refs - before.host_refs), (long)(after.vms - before.vms), (long)(after.handles - before.handles),
-		         (long)(after.domains - before.domains), (long)(after.vectors - before.vectors));
+		         nth, goes_on ? "" : " and all after it", (long)(after.pages - before.pages),
+		         (long)(after.objects - before.objects), (long)(after.guest_frames - before.guest_frames),
+		         (long)(after.free_frames - before.free_frames), (long)(after.host_refs - before.host_refs),
+		         (long)(after.vms - before.vms), (long)(after.handles - before.handles), (long)(after.domains - before.domains),
+		         (long)(after.vectors - before.vectors));
 	return hit;
 }
 
@@ -307,7 +309,8 @@ static unsigned each_allocation__fails(bool goes_on)
 	}
 	assert_false(run_script(NEVER, true)); /* after all of that, nothing is missing */
 	assert_int_equal(script.refused + script.stops, 0);
-	print_message("%u allocations in a script of %u calls fail%s: a call is refused in %u runs, a guest stops in %u, smaller blocks do in %u\n",
+	print_message("%u allocations in a script of %u calls fail%s: a call is refused in %u runs, a guest stops in %u, smaller blocks do "
+	              "in %u\n",
 	              count, calls, goes_on ? " once each" : ", each with all that follow", refused, stops, unnoticed);
 	assert_true(count > 200 && stops > 5 && unnoticed < 10);
 	return count;
