@@ -1,6 +1,6 @@
-"""Bits that are wrong in what Hilum boots with: the boot modules and the firmware's ACPI tables, as they lie in memory at its first
-instruction. Each boot either comes to the guest's prompt, or says in a sentence what is wrong. The seeds are fixed; a boot that does
-neither says its own."""
+"""What may go wrong before there is a guest: bits that are wrong in the boot modules and in the firmware's ACPI tables, and memory that is
+not to be had. Each boot either comes to the guest's prompt, or says in a sentence what is wrong. QEMU's debugger port does the damage, at
+Hilum's first instruction in C or at an allocation; what is damaged follows from the seed or the number that a failure tells."""
 import collections
 import os
 import random
@@ -11,7 +11,7 @@ import tempfile
 import time
 
 import gdbstub
-from harness import START_S, Failed, Machine, linux, long, machine
+from harness import Failed, Machine, each, equal, linux, long, machine, true
 
 RUNS = "flips: the guest runs"
 LIMIT_S = 150  # for one boot, on a machine that does other things too
@@ -118,36 +118,125 @@ def outcome(m, name):
     return None, f"nothing within {LIMIT_S} s" if alive else "the machine is off and has said nothing"
 
 
-def boot(seed):
-    """Boots with what that seed has broken; returns (what was broken, kind, sentence)."""
-    rng = random.Random(seed)
-    symbols = subprocess.run(["nm", os.path.join(machine.BUILD, "hilum.elf")], check=True, capture_output=True, text=True).stdout
-    boot_main = int(re.search(r"^([0-9a-f]+) T boot_main$", symbols, re.MULTILINE).group(1), 16)
-    with tempfile.TemporaryDirectory(prefix="hilum-") as directory:
-        path = os.path.join(directory, "gdb")
+class Debugged:
+    """A machine that stands still before its first instruction, and the debugger that holds it: a context manager of both."""
+
+    def __enter__(self):
+        self.directory = tempfile.TemporaryDirectory(prefix="hilum-")
+        path = os.path.join(self.directory.name, "gdb")
         config = linux(cmdline=f'hilum.run="echo {RUNS.replace(" ", "  ", 1)}"')
-        with Machine(config, extra=[*machine.IOMMU, "-S", "-gdb", f"unix:{path},server=on,wait=off"]) as m:
-            stub = gdbstub.Stub(path)
-            stub.breakpoint(boot_main)
-            if not stub.run():
-                raise Failed("the machine stopped before Hilum")
-            stub.breakpoint(boot_main, False)
-            name, what = break_memory(Memory(stub), rng)
-            stub.detach()
-            kind, sentence = outcome(m, name)
-            if kind is None:
-                raise Failed(f"seed {seed}: {what}: {sentence}")
-            return what, kind, sentence
+        self.machine = Machine(config, extra=[*machine.IOMMU, "-S", "-gdb", f"unix:{path},server=on,wait=off"])
+        self.machine.__enter__()
+        self.stub = gdbstub.Stub(path)
+        text = subprocess.run(["nm", os.path.join(machine.BUILD, "hilum.elf")], check=True, capture_output=True, text=True).stdout
+        self.symbols = {name: int(address, 16) for address, name in re.findall(r"^([0-9a-f]+) [tT] (\S+)$", text, re.MULTILINE)}
+        return self
+
+    def __exit__(self, *error):
+        self.stub.close()
+        self.machine.__exit__(*error)
+        self.directory.cleanup()
+
+    def watch(self, *names, wanted=True):
+        for name in names:
+            self.stub.breakpoint(self.symbols[name], wanted)
+
+    def run(self):
+        """To the next function that is watched; its name."""
+        if not self.stub.run():
+            raise Failed("the machine has ended")
+        address = self.stub.program_counter()
+        return next(name for name, place in self.symbols.items() if place == address)
+
+    def run_to(self, name):
+        self.watch(name)
+        equal(self.run(), name, "where it stands")
+        self.watch(name, wanted=False)
 
 
-def boots(seeds):
-    counts = collections.Counter()
+def told(what, m, name=None):
+    """How the boot has ended, in words and as a kind; that it has is the test."""
+    kind, sentence = outcome(m, name)
+    if kind is None:
+        raise Failed(f"{what}: {sentence}")
+    print(f"{what}: {kind}: {sentence}", flush=True)
+    return kind
+
+
+def report(kinds):
+    print(", ".join(f"{kind}: {count}" for kind, count in kinds.most_common()))
+
+
+def flipped_boots(seeds):
+    kinds = collections.Counter()
     for seed in seeds:
-        what, kind, sentence = boot(seed)
-        counts[kind] += 1
-        print(f"seed {seed}: {what}: {kind}: {sentence}", flush=True)
-    print(", ".join(f"{kind}: {count}" for kind, count in counts.most_common()))
+        with Debugged() as d:
+            d.run_to("boot_main")
+            name, what = break_memory(Memory(d.stub), random.Random(seed))
+            d.stub.detach()
+            kinds[told(f"seed {seed}, {what}", d.machine, name)] += 1
+    report(kinds)
 
 
-def test_six_boots():
-    boots(range(6))
+def test_bits_flip():
+    flipped_boots((2, 4, 7, 9, 10, 11))
+
+
+@long
+@each(**{f"from_{first}": (first,) for first in range(0, 100, 10)})
+def test_bits_flip_often(first):
+    flipped_boots(range(first, first + 10))
+
+
+# ---- Memory that is not to be had ----
+
+ALLOCATORS = {"pool_alloc": 0, "pool_alloc_pages": 0, "frame_alloc": -2}  # and what each answers then: NULL, STATUS_NO_MEMORY
+FRAME_GUEST = 6  # enum frame_type: the pool's own blocks are not counted twice
+
+
+def allocations(d):
+    """Runs from one to the next, from where the pool is open to the control VM's first hypercall; yields before it happens."""
+    d.run_to("pool_open")
+    d.watch(*ALLOCATORS, "hypercall_handle")
+    while (name := d.run()) != "hypercall_handle":
+        if name != "frame_alloc" or d.stub.register(gdbstub.RSI) == FRAME_GUEST:
+            yield name
+    d.watch(*ALLOCATORS, "hypercall_handle", wanted=False)
+
+
+def count_allocations():
+    with Debugged() as d:
+        return sum(1 for _ in allocations(d))
+
+
+def fail_allocation(number):
+    """The boot's outcome without it."""
+    with Debugged() as d:
+        for at, name in enumerate(allocations(d)):
+            if at < number:
+                continue
+            stack = d.stub.register(gdbstub.RSP)
+            d.stub.set_register(gdbstub.RAX, ALLOCATORS[name] & (1 << 64) - 1)
+            d.stub.set_register(gdbstub.RIP, int.from_bytes(d.stub.read(stack, 8), "little"))
+            d.stub.set_register(gdbstub.RSP, stack + 8)
+            d.watch(*ALLOCATORS, "hypercall_handle", wanted=False)
+            d.stub.detach()
+            return told(f"allocation {number}, {name}", d.machine)
+    raise Failed(f"there is no allocation {number}")
+
+
+def without_memory(numbers):
+    report(collections.Counter(fail_allocation(number) for number in numbers))
+
+
+def test_memory_is_not_to_be_had():
+    without_memory((0, 20))
+
+
+@long
+@each(**{f"from_{part}": (part,) for part in range(8)})
+def test_memory_is_not_to_be_had_anywhere(part):
+    count = count_allocations()
+    true(count > 40, f"{count} allocations in a boot")
+    print(f"{count} allocations in a boot")
+    without_memory(range(part, count, 8))
