@@ -82,6 +82,8 @@ class Soak:
             self.type(how)
             self.done[f"driver VM {'crashes' if how == DRIVER_CRASH else 'hangs'}"] += 1
         self.m.expect("hilum: driver VM: [^\r\n]*; restarted in", never=NEVER, within_s=150)
+        if how is None:
+            self.m.send("\n")
         self.m.prompt()
 
     def end_control(self, how):
@@ -164,6 +166,7 @@ class Soak:
                 console.expect("beat", 2 * BOOT_S)
                 console.expect("pong", 2 * BOOT_S)
             self.m.read(0)
+            print(f"soak: VM {name} works on its disk and its card", flush=True)
 
 
 def soak(seconds, seed):
