@@ -103,9 +103,17 @@ class Soak:
 
     # ---- What there is ----
 
+    def metrics(self):
+        connection = self.api.connect()
+        try:
+            connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {self.api.token}"})
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
     def figures(self):
         found = dict(re.findall(r"^(hilum_(?:host_memory|service_vm_heap_free)_bytes\{[^}]*\}) (\d+)$",
-                                self.api.expect(200, "GET", "/metrics").decode(), re.MULTILINE))
+                                self.metrics(), re.MULTILINE))
         memory = {kind: int(found[f'hilum_host_memory_bytes{{kind="{kind}"}}']) for kind in ("total", "free", "hilum", "pool_free")}
         heaps = {name: -int(found[f'hilum_service_vm_heap_free_bytes{{vm="{name}"}}']) for name in ("control", "driver")}
         return {"frames of VMs": memory["total"] - memory["free"] - memory["hilum"], "pool in use": memory["hilum"] - memory["pool_free"],

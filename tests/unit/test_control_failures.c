@@ -1,7 +1,7 @@
 /*
- * The control VM when memory is short: in a script that defines a VM, starts it, changes it, takes its core, loses the driver VM under it and
- * ends it, every allocation of its heap and every call of the kernel that needs memory fails once. Whatever the operator is told then, nothing
- * is left behind when the VM is gone, and the same script works afterwards.
+ * The control VM when memory is short: in a script that defines a VM, starts it, changes it, takes its core, loses the driver VM under it
+ * and ends it, every allocation of its heap and every call of the kernel that needs memory fails once. Whatever the operator is told then,
+ * nothing is left behind when the VM is gone, and the same script works afterwards.
  *
  * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
  * UNIT_SOURCES: drivers-vm/control/manager_change.c
@@ -186,8 +186,10 @@ static void nothing_is_left(int nth)
 	struct kernel_counts left = kernel_count();
 
 	if (left.handles + left.objects + left.mappings + left.driver_handles + left.frames + blocks + manager_count() != 0)
-		fail_msg("failure %d leaves %u handles, %u objects, %u mappings, %u handles of the driver VM, %lu frames, %u blocks of the heap, %u VMs",
-		         nth, left.handles, left.objects, left.mappings, left.driver_handles, (unsigned long)left.frames, blocks, manager_count());
+		fail_msg("failure %d leaves %u handles, %u objects, %u mappings, %u handles of the driver VM, %lu frames, %u blocks of the "
+		         "heap, %u VMs",
+		         nth, left.handles, left.objects, left.mappings, left.driver_handles, (unsigned long)left.frames, blocks,
+		         manager_count());
 }
 
 static void each_allocation__fails_once__leaves_nothing_and_all_works_again(void **state)

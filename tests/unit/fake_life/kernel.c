@@ -47,7 +47,7 @@ static struct {
 static struct object *driver_handles[CHANNEL_SLOTS][8];
 
 unsigned kernel_failures;
-int kernel_failing_after = -1;
+volatile int kernel_failing_after = -1;
 bool kernel_driver_dies, kernel_driver_gone;
 uint64_t kernel_now_ns;
 uint64_t fake_places;

@@ -12,7 +12,7 @@
 extern unsigned kernel_failures;
 extern bool kernel_driver_dies;
 /* So many allocations succeed, of the kernel's and, by --wrap, of the heap's; the next one fails. Negative: all succeed. */
-extern int kernel_failing_after;
+extern volatile int kernel_failing_after; /* a compiler knows that malloc reads no variables */
 bool kernel_fails_now(void);
 /* There is no driver VM now. */
 extern bool kernel_driver_gone;
