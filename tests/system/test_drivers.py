@@ -8,7 +8,7 @@ import tempfile
 import threading
 import uuid
 
-from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
+from harness import BOOT_S, Machine, each, equal, guestconfig, long, quick, true
 from test_devices import AMD, INTEL
 from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
 
@@ -341,8 +341,7 @@ def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, p
             true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
 
 
-@each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
-def test_slow_disk_with_bad_blocks(device, driver_says, properties):
+def slow_disk_with_bad_blocks(device, driver_says, properties):
     """Eight accesses a second, and of those to the bad block each fails when its time has come: nobody loses patience with the disk."""
     with Files() as files:
         drive = disk(f"blkdebug:{files.make('rules', RULES)}:{files.make('disk', b'first', mib=16)}", device, "rerror=report,werror=report",
@@ -356,6 +355,17 @@ def test_slow_disk_with_bad_blocks(device, driver_says, properties):
             equal(m.shell("sort /tmp/out | uniq -c | tr -s ' ' | tr '\\n' ';'").strip(), "7 failed; 1 read;", "what came of it")
             equal(m.shell("head -c 5 /dev/vda", within_s=60), "first")
             true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
+
+
+@each(nvme=NVME)
+def test_slow_disk_with_bad_blocks(*kind):
+    slow_disk_with_bad_blocks(*kind)
+
+
+@long
+@each(virtio=VIRTIO, ahci=AHCI)
+def test_slow_disk_of_another_kind_with_bad_blocks(*kind):
+    slow_disk_with_bad_blocks(*kind)
 
 
 @each(nvme=("nvme", {"serial": "HILUM-N1"}), virtio=("virtio-blk-pci", {"serial": "HILUM-V1", "disable-legacy": "on", "iommu_platform": "on"}))
