@@ -16,7 +16,8 @@
 #include "mm/pool.h"
 #include "mm/window.h"
 
-#define SOURCE_WINDOW 9u /* slot; vm_copy_out has 8 */
+#define SOURCE_WINDOW  9u  /* slot; vm_copy_out has 8 */
+#define ENDS_ALONE_MAX 16u /* in a row, while the control VM is the only one: nobody loses anything by a machine that says so and stops */
 
 sealed struct virt_ops *virt;
 static uint32_t cores_ready;
@@ -205,8 +206,12 @@ void control_vm_start(void)
 
 void control_vm_restart(struct vcpu *v)
 {
+	static uint32_t ends_alone;
 	struct vm *vm = v->vm;
 
+	ends_alone = vm_list == vm ? ends_alone + 1 : 0;
+	if (ends_alone == ENDS_ALONE_MAX)
+		boot_refuse("the control VM has ended %u times before it made a VM: boot module 'control' is damaged", ends_alone);
 	control_boot->restarts++;
 	control_boot->crash = vm->status.crash;
 	log_warn("vm %s: it is restarted from its module, for the %u. time", vm->name, control_boot->restarts);
