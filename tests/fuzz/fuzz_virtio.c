@@ -2,6 +2,16 @@
  * Fuzz target of the virtio devices and all below them: the input is the guest's RAM and what its driver
  * does; its first byte says with which device, and with which kind of ring. Properties: no access outside of
  * RAM, of the models or of the medium (the sanitisers see it), and bounded work for each access of the guest.
+ *
+ * FUZZ_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_adopt.c drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_blk.c drivers-vm/driver/blk_device.c drivers-vm/driver/blk_ram.c
+ * FUZZ_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * FUZZ_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/virtio_rng.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_balloon.c
+ * FUZZ_OPTIONS: -max_len=4096
  */
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/virtio_balloon.h"
