@@ -20,7 +20,7 @@ SEED = 1
 # An input that takes longer is a fault. The emulators beside it, and slow hosts, are why it is so long.
 INPUT_LIMIT_S = 60
 MEMORY_LIMIT_MIB = 4096
-INPUT_BYTES_MAX = 4096  # of a file in the corpus
+INPUT_BYTES_MAX = 1024  # of a file in the corpus: a tree that is to be small has all of them
 
 
 def parts():
