@@ -3,6 +3,8 @@
  * HILUM_COVERAGE names a file of HILUM_COVERAGE_BYTES bytes, one for each address from HILUM_COVERAGE_BASE on, which is mapped, so that
  * it is right however Bochs ends.
  */
+#include "cpu/cpu.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
