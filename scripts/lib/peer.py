@@ -38,11 +38,11 @@ VMS = 3
 VM_MIB = 64
 
 
-def host_command(scratch, script, cmdline="", extra=()):
-    """The machine with a host that runs the script. cmdline: more for the host's kernel."""
+def host_command(scratch, script, guests, cmdline="", extra=()):
+    """The machine with a host that runs the script. guests: their files; cmdline: more for the host's kernel."""
     script = "".join(f"insmod /peer/{name}.ko {PARAMETERS.get(name, '')} || exit 1\n" for name in LOADED) + script
     qemu = machine.DEBIANS_QEMU
-    files = {"bin/qemu": qemu, **peerhost.libraries(qemu), **peerhost.guest_files(scratch, iobench.guest_initrd(scratch)), "bin/mark": peerclock.build_mark(),
+    files = {"bin/qemu": qemu, **peerhost.libraries(qemu), **guests, "bin/mark": peerclock.build_mark(),
              **{f"peer/share/{name}": path for name, path in FIRMWARE.items()},
              **{f"peer/{name}.ko": os.path.join(MODULES, f"{name}.ko") for name in LOADED}}
     return peerhost.command(guestconfig.DEFAULT_GUEST["vmlinuz"], peerhost.host_initrd(scratch, "kvm", files, script),
@@ -56,13 +56,14 @@ def guest(cmdline, device="", *, kernel="/peer/bench.elf", initrd=None, memory="
 
 def exits(scratch):
     """name -> instructions of the bench guest's operations. QEMU's exit status is 1 after a guest's debug exit with 0."""
-    return peerhost.bench_figures(peerhost.run(host_command(scratch, f"{SMALL_PAGES}{guest('count=200', DOORBELL)}; [ $? = 1 ]\n")))
+    return peerhost.bench_figures(peerhost.run(host_command(scratch, f"{SMALL_PAGES}{guest('count=200', DOORBELL)}; [ $? = 1 ]\n",
+                                                            peerhost.bench_files())))
 
 
 def linux(scratch):
     """Instructions from the kernel's first to init's first. Init's debug exit does not get through here, but its end does."""
-    text = peerhost.run(host_command(scratch, guest(f"{bootcost.CMDLINE} panic=-1", " -no-reboot", kernel="/peer/timed",
-                                                    initrd="/peer/timed.initrd", memory="256M") + "\n"))
+    script = guest(f"{bootcost.CMDLINE} panic=-1", " -no-reboot", kernel="/peer/timed", initrd="/peer/timed.initrd", memory="256M") + "\n"
+    text = peerhost.run(host_command(scratch, script, peerhost.timed_files(scratch)))
     return peerhost.figure(text, r"bench: linux_to_init ([1-9]\d*) instructions")
 
 
@@ -71,18 +72,20 @@ def memory(scratch):
     one = guest("hold=1", " -mem-prealloc", serial="file:/tmp/vm$n", memory=f"{VM_MIB}M")
     script = f"free() {{ {FREE.strip()}; }}\n/bin/qemu -version\nfree before\nfor n in {' '.join(map(str, range(VMS)))}; do\n{one} &\n" \
              "until grep -q holding /tmp/vm$n; do sleep 1; done\ndone\nfree after\nkillall qemu\n"
-    free = {name: int(kib) for name, kib in re.findall(r"peer: free (\w+) (\d+) kB", peerhost.run(host_command(scratch, script)))}
+    text = peerhost.run(host_command(scratch, script, peerhost.bench_files()))
+    free = {name: int(kib) for name, kib in re.findall(r"peer: free (\w+) (\d+) kB", text)}
     return ((free["before"] - free["after"]) * 1024 - (VMS * VM_MIB << 20)) // VMS
 
 
 def create(scratch):
     """Nanoseconds of the machine from QEMU's start to the guest image's first instruction, SeaBIOS and QEMU's loader among them."""
-    return peerclock.measure(host_command(scratch, f"/bin/mark {guest('hold=1')}\n"), scratch, "guest_entry")
+    return peerclock.measure(host_command(scratch, f"/bin/mark {guest('hold=1')}\n", peerhost.bench_files()), scratch, "guest_entry")
 
 
 def boot(runs, script, scratch, cmdline=""):
     """A Counts of each of the runs that the script's guests make."""
-    return iotrace.measure(host_command(scratch, script, cmdline, [*iobench.IOMMU, *iobench.DISK]), scratch, len(runs))
+    guests = {"peer/vmlinuz": guestconfig.DEFAULT_GUEST["vmlinuz"], "peer/initrd": iobench.guest_initrd(scratch)}
+    return iotrace.measure(host_command(scratch, script, guests, cmdline, [*iobench.IOMMU, *iobench.DISK]), scratch, len(runs))
 
 
 def linux_guest(command, device, serial="stdio"):

@@ -91,8 +91,12 @@ def bench_figures(text):
     return found
 
 
-def guest_files(scratch, io_initrd):
-    """What guests are made of: path in the host's initramfs -> file. io_initrd: the initramfs of the I/O's guests."""
+def bench_files():
+    """The bench guest's place in the host's initramfs -> file."""
+    return {"peer/bench.elf": os.path.join(machine.BUILD, "guest", "bench.elf")}
+
+
+def timed_files(scratch):
+    """The same of the kernel and init that tell what their boot has taken."""
     kernel, initrd = bootcost.prepare(scratch)
-    return {"peer/bench.elf": os.path.join(machine.BUILD, "guest", "bench.elf"), "peer/timed": kernel, "peer/timed.initrd": initrd,
-            "peer/vmlinuz": guestconfig.DEFAULT_GUEST["vmlinuz"], "peer/initrd": io_initrd}
+    return {"peer/timed": kernel, "peer/timed.initrd": initrd}

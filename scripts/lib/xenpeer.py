@@ -7,6 +7,7 @@ import re
 import shutil
 
 import bootcost
+import guestconfig
 import initramfs
 import iobench
 import iotrace
@@ -23,7 +24,8 @@ LIBGCC = "/lib/x86_64-linux-gnu/libgcc_s.so.1"  # which threads load when they e
 DOM0 = ("xen-privcmd", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xenfs")
 DISK_BACK, NET_BACK = ("nvme", "xen-blkback"), ("bridge", "xen-netback")
 # dom0 has no use for the rest, and does not give memory back for guests.
-HYPERVISOR = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M guest_loglvl=all noreboot cpuidle=0 smap=hvm smep=hvm iommu=off"
+HYPERVISOR = "console=com1 com1=115200,8n1 dom0_mem=768M,max:768M noreboot cpuidle=0 smap=hvm smep=hvm iommu=off"
+GUESTS_TALK = " guest_loglvl=all"  # what guests write on the debug port comes out
 START = """mkdir -p /dev/pts /run/xen /run/xenstored /var/run/xen /var/run/xenstored /var/lib/xen /var/lib/xenstored /var/log/xen /var/lock
 mount -t xenfs xenfs /proc/xen
 xenstored --pid-file /run/xenstored.pid || exit 1
@@ -82,11 +84,11 @@ def modules(names):
     return found
 
 
-def host_command(scratch, script, more=(), extra=()):
-    """The machine with a dom0 that runs the script. more: modules besides Xen's own."""
+def host_command(scratch, script, guests, more=(), extra=(), hypervisor=""):
+    """The machine with a dom0 that runs the script. guests: their files; more: modules besides Xen's own; hypervisor: of its options."""
     loaded = modules((*DOM0, *more))
     script = "".join(f"insmod /peer/{name}.ko || exit 1\n" for name in loaded) + START + script
-    files = {"lib/libgcc_s.so.1": LIBGCC, **peerhost.guest_files(scratch, iobench.guest_initrd(scratch)), "bin/mark": peerclock.build_mark(),
+    files = {"lib/libgcc_s.so.1": LIBGCC, **guests, "bin/mark": peerclock.build_mark(),
              **{f"peer/{name}.ko": file for name, file in loaded.items()}}
     for name, path in PROGRAMS.items():
         program = os.path.join(ROOT, path)
@@ -95,15 +97,13 @@ def host_command(scratch, script, more=(), extra=()):
         files[f"etc/xen/{name}"] = os.path.join(scratch, f"xen-{os.path.basename(name)}")
         with open(files[f"etc/xen/{name}"], "w", encoding="utf-8") as file:
             file.write(text)
-    fronts = os.path.join(scratch, "fronts.cpio.gz")
-    initramfs.write(fronts, [f"file:lib/modules/xen-{kind}front.ko={peerhost.PEER}/modules/xen-{kind}front.ko" for kind in ("blk", "net")])
-    files["peer/initrd"] = peerhost.joined(os.path.join(scratch, "initrd-xen.cpio.gz"), [files["peer/initrd"], fronts])
-    hypervisor = os.path.join(scratch, "xen")
-    with gzip.open(glob.glob(f"{ROOT}/boot/xen-4.17-amd64.gz")[0]) as packed, open(hypervisor, "wb") as file:
+    image = os.path.join(scratch, "xen")
+    with gzip.open(glob.glob(f"{ROOT}/boot/xen-4.17-amd64.gz")[0]) as packed, open(image, "wb") as file:
         shutil.copyfileobj(packed, file)
     initrd = peerhost.host_initrd(scratch, "xen", files, script)
     kernel = glob.glob(f"{ROOT}/boot/vmlinuz-*")[0]
-    return peerhost.command(hypervisor, f'{kernel} console=hvc0 quiet nokaslr hilum.run="sh /peer/start",{initrd}', HYPERVISOR, extra)
+    return peerhost.command(image, f'{kernel} console=hvc0 quiet nokaslr hilum.run="sh /peer/start",{initrd}',
+                            HYPERVISOR + hypervisor, extra)
 
 
 def domain(cmdline, name="guest", *, kernel="/peer/bench.elf", initrd=None, mib=64, device=""):
@@ -119,12 +119,14 @@ def whole_run(guest):
 
 def exits(scratch):
     """name -> instructions of the bench guest's operations, which it prints on the hypervisor's debug port."""
-    return peerhost.bench_figures(peerhost.run(host_command(scratch, whole_run(domain("count=200")))))
+    command = host_command(scratch, whole_run(domain("count=200")), peerhost.bench_files(), hypervisor=GUESTS_TALK)
+    return peerhost.bench_figures(peerhost.run(command))
 
 
 def linux(scratch):
     cmdline = f"{bootcost.CMDLINE.replace('ttyS0', 'hvc0')} panic=-1"
-    text = peerhost.run(host_command(scratch, whole_run(domain(cmdline, kernel="/peer/timed", initrd="/peer/timed.initrd", mib=256))))
+    script = whole_run(domain(cmdline, kernel="/peer/timed", initrd="/peer/timed.initrd", mib=256))
+    text = peerhost.run(host_command(scratch, script, peerhost.timed_files(scratch)))
     return peerhost.figure(text, r"bench: linux_to_init ([1-9]\d*) instructions")
 
 
@@ -133,7 +135,7 @@ def memory(scratch):
     names = [f"vm{n}" for n in range(VMS)]
     script = FREE + "".join(domain("hold=1", name, mib=VM_MIB) for name in names) + "free before\n" + \
         "".join(f"xl create -q /tmp/{name} || exit 1\n" for name in names) + "free after\n" + "".join(f"xl destroy {name}\n" for name in names)
-    text = peerhost.run(host_command(scratch, script))
+    text = peerhost.run(host_command(scratch, script, peerhost.bench_files()))
     free = {name: int(dom0) + sum(map(int, heaps.split()))
             for name, dom0, heaps in re.findall(r"peer: free (\w+) (\d+) kB xen ([\d ]+)", text)}
     if len(free) != 2:
@@ -143,11 +145,17 @@ def memory(scratch):
 
 def create(scratch):
     """Nanoseconds of the machine from xl's start to the guest image's first instruction."""
-    return peerclock.measure(host_command(scratch, f"{domain('hold=1')}/bin/mark /bin/xl create -q /tmp/guest\n"), scratch, "pvh_entry")
+    return peerclock.measure(host_command(scratch, f"{domain('hold=1')}/bin/mark /bin/xl create -q /tmp/guest\n", peerhost.bench_files()),
+                             scratch, "pvh_entry")
 
 
 def boot(runs, script, scratch, more):
-    return iotrace.measure(host_command(scratch, script, more, iobench.DISK), scratch, len(runs))
+    """A Counts of each of the runs that the script's guests make."""
+    fronts = os.path.join(scratch, "fronts.cpio.gz")
+    initramfs.write(fronts, [f"file:lib/modules/xen-{kind}front.ko={peerhost.PEER}/modules/xen-{kind}front.ko" for kind in ("blk", "net")])
+    guests = {"peer/vmlinuz": guestconfig.DEFAULT_GUEST["vmlinuz"],
+              "peer/initrd": peerhost.joined(os.path.join(scratch, "initrd-xen.cpio.gz"), [iobench.guest_initrd(scratch), fronts])}
+    return iotrace.measure(host_command(scratch, script, guests, more, iobench.DISK), scratch, len(runs))
 
 
 def linux_guest(name, kind, command, device):
