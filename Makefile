@@ -61,7 +61,7 @@ $(B)/%.bin: $(B)/%.elf
 
 # What runs at boot, at an end or for an operator is compiled for size: the budget of .text is for the paths that guests wait on.
 KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c arch/x86_64/log*.c) \
-	$(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c panic.c speculation.c symbols.c trap.c tsc.c) \
+	$(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c panic.c speculation.c trap.c tsc.c) \
 	$(addprefix kernel/,cpuid.c device.c host.c object.c sched_place.c signature.c start.c state.c vm.c) \
 	$(addprefix mm/,amdvi.c host_pt.c init.c iommu.c mmio.c pool.c vtd.c) \
 	$(addprefix vmx/,control.c failure.c state.c vmx.c) $(addprefix svm/,state.c svm.c)
@@ -90,7 +90,7 @@ $(KERNEL_ELF).key.c: $(KERNEL_ELF).key mk/signature.awk
 $(KERNEL_ELF).key.o: $(KERNEL_ELF).key.c
 	$(Q)$(CC) $(KERNEL_CFLAGS) -c -o $@ $<
 
-# Linked twice: the second time with the table of function names that a panic's backtrace uses (arch/x86_64/symbols.c).
+# Linked twice: the second time with the table of function names that a panic's backtrace uses (arch/x86_64/panic.c).
 # The table lies behind .text, so both passes agree on its addresses; the rule checks that.
 $(KERNEL_ELF): $(KERNEL_OBJ) linker.ld mk/symbols.awk $(KERNEL_ELF).key
 	@echo "  LD    $@"
@@ -144,7 +144,7 @@ $(B)/mm/memory_frames.c.o $(B)/kernel/vm_memory.c.o: KERNEL_CFLAGS += -Os
 $(B)/%.asm.o: %.asm
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
-	$(Q)$(NASM) -f elf64 $(ASM_DEBUG) -I. -I$(B)/ -o $@ $<
+	$(Q)$(NASM) -f elf64 $(ASM_DEBUG) -I. -I$(B)/ -MD $(@:.o=.d) -MP -o $@ $<
 
 clean:
 	rm -rf $(B)

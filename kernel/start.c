@@ -4,9 +4,10 @@
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
-#include "arch/x86_64/timer.h"
+#include "arch/x86_64/lapic.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
+#include "kernel/backend.h"
 #include "kernel/device.h"
 #include "kernel/exit.h"
 #include "kernel/host.h"
@@ -15,7 +16,8 @@
 #include "mm/pool.h"
 #include "mm/window.h"
 
-#define SOURCE_WINDOW 9u /* slot; vm_copy_out has 8 */
+#define SOURCE_WINDOW  9u  /* slot; vm_copy_out has 8 */
+#define ENDS_ALONE_MAX 16u /* in a row, while the control VM is the only one: nobody loses anything by a machine that says so and stops */
 
 sealed struct virt_ops *virt;
 static uint32_t cores_ready;
@@ -204,8 +206,12 @@ void control_vm_start(void)
 
 void control_vm_restart(struct vcpu *v)
 {
+	static uint32_t ends_alone;
 	struct vm *vm = v->vm;
 
+	ends_alone = vm_list == vm ? ends_alone + 1 : 0;
+	if (ends_alone == ENDS_ALONE_MAX)
+		boot_refuse("the control VM has ended %u times before it made a VM: boot module 'control' is damaged", ends_alone);
 	control_boot->restarts++;
 	control_boot->crash = vm->status.crash;
 	log_warn("vm %s: it is restarted from its module, for the %u. time", vm->name, control_boot->restarts);
@@ -238,7 +244,11 @@ _Noreturn void kernel_main(struct cpu *cpu)
 	cpu_write_cr3(cpu_read_cr3()); /* no translation is left from before mm_seal */
 	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
-	if (virt->enable_core(cpu) != STATUS_OK)
+	cpu->virt_page = pool_alloc_page();
+	cpu->asid_generation = 1;
+	cpu->asid_next = 1;
+	backend_open_fpu();
+	if (cpu->virt_page == NULL || virt->enable_core(cpu) != STATUS_OK)
 		boot_refuse("core %u cannot enter %s root mode, though others can: check the firmware's settings", cpu->arch.id,
 		            virt->name);
 	__atomic_add_fetch(&cores_ready, 1, __ATOMIC_ACQ_REL);
