@@ -56,7 +56,7 @@ $(B)/%.bin: $(B)/%.elf
 
 # What runs at boot, at an end or for an operator is compiled for size: the budget of .text is for the paths that guests wait on.
 KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c arch/x86_64/log*.c) \
-	$(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c panic.c speculation.c symbols.c trap.c tsc.c) \
+	$(addprefix arch/x86_64/,desc.c features.c format.c ioapic.c panic.c speculation.c trap.c tsc.c) \
 	$(addprefix kernel/,cpuid.c device.c host.c object.c sched_place.c start.c state.c vm.c) \
 	$(addprefix mm/,amdvi.c host_pt.c init.c iommu.c mmio.c pool.c vtd.c) \
 	$(addprefix vmx/,control.c failure.c state.c vmx.c) $(addprefix svm/,state.c svm.c)
@@ -65,7 +65,7 @@ $(KERNEL_SMALL:%=$(B)/%.o): KERNEL_CFLAGS += -Os
 KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
 	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o
 
-# Linked twice: the second time with the table of function names that a panic's backtrace uses (arch/x86_64/symbols.c).
+# Linked twice: the second time with the table of function names that a panic's backtrace uses (arch/x86_64/panic.c).
 # The table lies behind .text, so both passes agree on its addresses; the rule checks that.
 $(B)/hilum.elf: $(KERNEL_OBJ) linker.ld mk/symbols.awk
 	@echo "  LD    $@"
@@ -114,7 +114,7 @@ $(B)/mm/memory_frames.c.o $(B)/kernel/vm_memory.c.o: KERNEL_CFLAGS += -Os
 $(B)/%.asm.o: %.asm
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
-	$(Q)$(NASM) -f elf64 $(ASM_DEBUG) -I. -I$(B)/ -o $@ $<
+	$(Q)$(NASM) -f elf64 $(ASM_DEBUG) -I. -I$(B)/ -MD $(@:.o=.d) -MP -o $@ $<
 
 clean:
 	rm -rf $(B)

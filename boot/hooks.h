@@ -6,7 +6,6 @@
 #ifndef BOOT_HOOKS_H
 #define BOOT_HOOKS_H
 
-#include "arch/x86_64/types.h"
 #include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 

@@ -6,7 +6,6 @@
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
 #include "boot/multiboot2.h"
-#include "boot/smp.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/lapic.h"

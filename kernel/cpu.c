@@ -5,7 +5,7 @@
 #include "kernel/cpu.h"
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/speculation.h"
-#include "arch/x86_64/timer.h"
+#include "arch/x86_64/lapic.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/pvclock.h"
 #include "kernel/sched.h"

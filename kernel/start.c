@@ -4,9 +4,10 @@
 #include "arch/x86_64/panic.h"
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/string.h"
-#include "arch/x86_64/timer.h"
+#include "arch/x86_64/lapic.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
+#include "kernel/backend.h"
 #include "kernel/device.h"
 #include "kernel/exit.h"
 #include "kernel/host.h"
@@ -236,7 +237,11 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		cpu_pause();
 	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
-	if (virt->enable_core(cpu) != STATUS_OK)
+	cpu->virt_page = pool_alloc_page();
+	cpu->asid_generation = 1;
+	cpu->asid_next = 1;
+	backend_open_fpu();
+	if (cpu->virt_page == NULL || virt->enable_core(cpu) != STATUS_OK)
 		boot_refuse("core %u cannot enter %s root mode, though others can: check the firmware's settings", cpu->arch.id,
 		            virt->name);
 	__atomic_add_fetch(&cores_ready, 1, __ATOMIC_ACQ_REL);

@@ -6,10 +6,8 @@
 
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/panic.h"
 #include "boot/hooks.h"
 #include "mm/frame.h"
-#include "mm/mmio.h"
 #include "mm/nested_pt.h"
 #include "mm/pool.h"
 

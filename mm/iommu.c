@@ -7,7 +7,6 @@
 #include "arch/x86_64/string.h"
 #include "boot/hooks.h"
 #include "mm/iommu_private.h"
-#include "mm/mmio.h"
 #include "mm/pool.h"
 
 #define MSI_ADDRESS 0xFEE00000u /* SDM vol. 3A, 11.11 Message Signalled Interrupts */
@@ -137,7 +136,7 @@ void iommu_domain_destroy(struct iommu_domain *domain)
 	if (!domain)
 		return;
 	flush(domain);
-	nested_pt_destroy(&domain->tree, NULL, NULL);
+	nested_pt_destroy(&domain->tree, NULL);
 	domain->id = 0;
 }
 

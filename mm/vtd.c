@@ -9,7 +9,6 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/mmio.h"
-#include "arch/x86_64/panic.h"
 #include "mm/pool.h"
 
 /* 11.4 Register Descriptions */

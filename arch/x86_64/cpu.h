@@ -41,16 +41,6 @@ static inline void cpu_pause(void)
 	__asm__ volatile("pause" ::: "memory");
 }
 
-static inline void cpu_halt(void)
-{
-	__asm__ volatile("hlt" ::: "memory");
-}
-
-static inline void cpu_irq_disable(void)
-{
-	__asm__ volatile("cli" ::: "memory");
-}
-
 #define RFLAGS_IF 0x200ull
 
 static inline uint64_t rdmsr(uint32_t msr)
@@ -171,7 +161,6 @@ static inline void cpu_flush_line(const void *p)
 	}
 
 CPU_PORT_ACCESSORS(b, uint8_t)
-CPU_PORT_ACCESSORS(w, uint16_t)
 CPU_PORT_ACCESSORS(l, uint32_t)
 
 #endif

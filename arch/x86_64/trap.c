@@ -78,10 +78,8 @@ enum machine_check machine_check_take(bool exception)
 static void handle_nmi(void)
 {
 	host_health.nmis++;
-	while (panic_is_active()) {
-		cpu_irq_disable();
-		cpu_halt();
-	}
+	if (panic_is_active())
+		panic_halt();
 }
 
 static void handle_exception(struct trap_frame *frame)
