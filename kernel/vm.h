@@ -69,8 +69,8 @@ must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t b
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
 
 /*
- * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest
- * then may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
+ * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest then
+ * may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
  */
 extern bool vm_pages_move;
 
@@ -80,8 +80,7 @@ extern bool vm_pages_move;
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
-/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any
- * core. */
+/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any core. */
 must_check enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa);
 
 /* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */

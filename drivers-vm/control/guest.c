@@ -184,7 +184,6 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 		return fail(g, "its CPUID table", error);
 	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g, slot) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
 		return false;
-	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0 && !paused; i++)
 		error = hc(HC_VCPU_RUN, g->vcpu[i]);
 	g->paused = paused;
@@ -302,8 +301,7 @@ void guest_leave(uint32_t slot)
 		slots_begun--;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_whole(const struct guest *g)
 {

@@ -3,9 +3,8 @@
  * guests that know Hilum, and tests; docs/abi.md is its reference. All integers are little endian, all structs are packed by
  * their own alignment, and reserved fields are zero.
  *
- * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9.
- * RAX returns zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says
- * so.
+ * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9. RAX returns
+ * zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says so.
  */
 #ifndef HILUM_ABI_H
 #define HILUM_ABI_H
@@ -57,27 +56,21 @@
 #define HC_HOST_RESET       0x484C001Fu /* (host): resets the machine, and does not return */
 #define HC_HOST_LOG_TAKE \
 	0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
-#define HC_VM_UNBIND_TRAP  0x484C0021u /* (vm, first port): undo a binding */
-#define HC_DEVICE_CREATE   0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
-#define HC_DEVICE_ASSIGN   0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
-#define HC_DEVICE_BIND_IRQ 0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
-#define HC_DEVICE_STATUS   0x484C0025u /* (device, gpa of struct hilum_device_status) */
-#define HC_DEVICE_DMA_ADDRESS \
-	0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page \
-	             */
+#define HC_VM_UNBIND_TRAP     0x484C0021u /* (vm, first port): undo a binding */
+#define HC_DEVICE_CREATE      0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
+#define HC_DEVICE_ASSIGN      0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
+#define HC_DEVICE_BIND_IRQ    0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
+#define HC_DEVICE_STATUS      0x484C0025u /* (device, gpa of struct hilum_device_status) */
+#define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD \
-	0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs \
-	             */
+	0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG    0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
 #define HC_VCPU_SCHEDULE 0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
 #define HC_MEMORY_DIGEST 0x484C002Au /* (memory, offset) -> a digest of the page's contents, or HILUM_DIGEST_NONE */
 #define HC_MEMORY_SHARE \
-	0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: \
-	               they differ */
+	0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
 #define HC_MEMORY_MOVE 0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, range) -> frames of that piece that have moved */
-#define HC_HOST_FRAMES \
-	0x484C002Du                /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there \
-	                            */
+#define HC_HOST_FRAMES 0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
 #define HC_OBJECT_INFO 0x484C002Eu /* (vm, index) -> the first handle in its table from that index on | HILUM_OBJECT_* << 32 */
 #define HC_VM_REGION   0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
 #define HC_HOST_HEALTH \
@@ -127,8 +120,7 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_RIGHT_BIND    (1u << 6) /* VM: bind and unbind doorbells */
 #define HILUM_RIGHT_ALL     0x7Fu
 
-/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the
- * modules. */
+/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the modules. */
 #define HILUM_HANDLE_SELF 1u
 #define HILUM_HANDLE_HOST 2u
 #define HILUM_HANDLE_LOG  3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
@@ -217,14 +209,12 @@ struct hilum_memory_status {
 };
 
 /* ---- VM -------------------------------------------------------------------------------------------------------------------- */
-#define HILUM_VM_KVM_LEAVES (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
-#define HILUM_VM_REALTIME   (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
-#define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
-#define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
-#define HILUM_VM_NO_FPU     (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
-#define HILUM_VM_WAIT_MEMORY \
-	(1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY \
-	           */
+#define HILUM_VM_KVM_LEAVES  (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
+#define HILUM_VM_REALTIME    (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
+#define HILUM_VM_X2APIC      (1u << 2) /* the local APICs offer x2APIC mode */
+#define HILUM_VM_DEVICES     (1u << 3) /* devices may be assigned to it */
+#define HILUM_VM_NO_FPU      (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
+#define HILUM_VM_WAIT_MEMORY (1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */
@@ -511,8 +501,8 @@ struct hilum_host_health {
 	uint64_t checks_corrected;            /* machine checks: the hardware has mended it */
 	uint64_t checks_contained;            /* and that cost one VM its life */
 	uint64_t check_status, check_address; /* IA32_MCi_STATUS and _ADDR of the last one */
-	uint64_t passed[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs
-	                                   */
+	uint64_t passed
+		[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs */
 };
 
 /* How a run of the machine ended. */

@@ -1,6 +1,6 @@
 /*
- * Frames that change under VMs: sharing, copying on write, moving, discarding, limits and want of memory, on the real kernel core; and all
- * of it at random against a model that knows only what was written. After each test every frame is accounted for.
+ * Frames that change under VMs: sharing, copying on write, moving, discarding, limits and want of memory, on the real kernel core; and all of it
+ * at random against a model that knows only what was written. After each test every frame is accounted for.
  */
 /* clang-format off */
 /* UNIT_SOURCES: build/unit/kernel_fake.a */
