@@ -169,8 +169,8 @@ static void start_state(struct vcpu *v)
 
 void control_vm_start(void)
 {
-	const struct boot_info *info = boot_info_get();
-	const struct acpi_info *acpi = boot_acpi_get();
+	const struct boot_info *info = &boot_info;
+	const struct acpi_info *acpi = &boot_acpi;
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_NO_FPU, .name = "control" };
 	struct hilum_boot_info *boot;
 	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
@@ -187,7 +187,7 @@ void control_vm_start(void)
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
 	give(vm, &vm->object, HILUM_RIGHT_ALL);
 	give(vm, &host_object, HILUM_RIGHT_ALL);
-	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
+	give_frames(vm, kernel_virt_to_hpa(&log_ring), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
 	boot->fadt = (struct hilum_boot_table){ acpi->fadt.base, acpi->fadt.bytes };
 	boot->madt = (struct hilum_boot_table){ acpi->madt.base, acpi->madt.bytes };

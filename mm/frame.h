@@ -90,7 +90,7 @@ void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out);
 uint64_t frame_count(enum frame_type type);
 
 /* All frames of all types. Constant after boot. */
-uint64_t frame_total(void);
+extern uint64_t frame_total;
 
 /* ---- Device registers: mm/mmio.c ----
  *

@@ -64,5 +64,5 @@ void mm_init(struct boot_info *info)
 	if (!window_init())
 		panic("no memory for the windows' page tables");
 	pool_open();
-	log_info("memory: %lu MiB, %lu MiB free", frame_total() >> (20 - PAGE_SHIFT), frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
+	log_info("memory: %lu MiB, %lu MiB free", frame_total >> (20 - PAGE_SHIFT), frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
 }
