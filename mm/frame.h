@@ -50,7 +50,7 @@ struct frame {
 	uint8_t type;        /* enum frame_type */
 	uint8_t order;       /* of the block; meaningless in tails */
 };
-static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
+_Static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
 
 /* A naturally aligned range of 2^order frames in one word: its address | order. */
 #define FRAME_NOWHERE (1ull << 63) /* a range that no RAM is in */
