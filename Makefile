@@ -114,7 +114,7 @@ $(B)/mm/memory_frames.c.o $(B)/kernel/vm_memory.c.o: KERNEL_CFLAGS += -Os
 $(B)/%.asm.o: %.asm
 	@mkdir -p $(@D)
 	@echo "  NASM  $<"
-	$(Q)$(NASM) -f elf64 $(ASM_DEBUG) -I. -I$(B)/ -o $@ $<
+	$(Q)$(NASM) -f elf64 $(ASM_DEBUG) -I. -I$(B)/ -MD $(@:.o=.d) -MP -o $@ $<
 
 clean:
 	rm -rf $(B)

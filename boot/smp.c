@@ -82,8 +82,7 @@ static bool wait_online(const struct cpu_arch *arch, uint64_t us)
 	return false;
 }
 
-/* For each start-up IPI. The SDM's 200 microseconds before the second are too short for emulators, and 64 emulated cores on two real ones
- * need seconds. */
+/* For each start-up IPI. The SDM's 200 microseconds before the second are too short for emulators, and 64 emulated cores on two real ones need seconds. */
 static const uint32_t start_timeouts_us[] = { 20000, 10000000 };
 
 static bool start_core(uint32_t apic_id)

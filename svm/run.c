@@ -157,8 +157,7 @@ static void handle_cr8(struct vcpu *v)
 	exit_handle(v, &x);
 }
 
-/* QEMU answers a guest's write of reserved CR3 or CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run.
- */
+/* QEMU answers a guest's write of reserved CR3 or CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run. */
 static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 {
 	uint8_t reg;

@@ -26,8 +26,7 @@ static enum status svm_probe(const char **why)
 	}
 	struct cpuid_regs r = cpuid(0x8000000A, 0);
 	if (!(r.edx & 1u << 0)) {
-		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or "
-		       "EPYC,+svm)";
+		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or EPYC,+svm)";
 		return STATUS_UNSUPPORTED;
 	}
 	svm_features = (struct svm_features){

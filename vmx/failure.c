@@ -1,5 +1,4 @@
-/* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4.
- */
+/* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4. */
 #include "arch/x86_64/log.h"
 #include "vmx/vmx.h"
 

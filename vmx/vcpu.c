@@ -84,8 +84,7 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 		vmx_write(VMCS_ENCLS_EXITING, ~0ull);
 }
 
-/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR
- * become FFFFh at each exit, which harms nobody. */
+/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
 static void write_host_state(struct cpu *cpu)
 {
 	static const uint8_t selectors[] = { SELECTOR_DATA, SELECTOR_CODE, SELECTOR_DATA, SELECTOR_DATA, 0, 0, SELECTOR_TSS };

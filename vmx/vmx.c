@@ -21,8 +21,7 @@ static enum status vmx_probe(const char **why)
 {
 	if (!cpu_features.vmx) {
 		if (cpu_features.vendor == CPU_VENDOR_INTEL)
-			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its "
-			       "set-up";
+			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its set-up";
 		return STATUS_UNSUPPORTED;
 	}
 	for (unsigned i = 0; i < CAP_COUNT; i++)

@@ -86,6 +86,8 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	if (!guest_devices_send(g, slot))
 		return false;
 	guest_channels_send(g, slot);
-	return driver_call(&m, CHANNEL_ATTACHED, ATTACH_NS) ||
-	       guest_fail(g, MANAGER_INVALID, "", "the driver VM does not make its devices; its log line before this one says why");
+	if (!driver_call(&m, CHANNEL_ATTACHED, ATTACH_NS))
+		return guest_fail(g, MANAGER_INVALID, "", "the driver VM does not make its devices; its log line before this one says why");
+	int64_t error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, channel_badge(slot, (uint32_t)vm));
+	return error >= 0 || fail(g, "its driver VM", error);
 }

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "system"))
 import harness  # noqa: E402
 
 TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness that hangs
+LONG_LIMIT_S = 4 * TEST_LIMIT_S
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 600  # some drive a browser or a compiler
 OUTPUT_LINES = 80
@@ -91,24 +92,35 @@ def system_tests():
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for name, function, _ in harness.tests_in(module):
-            tests.append(Test(f"system/{file[5:-3]}/{name}", [sys.executable, harness.__file__, path, name], TEST_LIMIT_S,
-                              quick=getattr(function, "quick", False), long=getattr(function, "long", False)))
+            is_long = getattr(function, "long", False)
+            tests.append(Test(f"system/{file[5:-3]}/{name}", [sys.executable, harness.__file__, path, name],
+                              LONG_LIMIT_S if is_long else TEST_LIMIT_S, quick=getattr(function, "quick", False), long=is_long))
     return tests
 
 
 class Report:
-    def __init__(self):
+    def __init__(self, retries=0):
         self.passed = self.failed = 0
+        self.retries = retries
+        self.unsteady = []  # tests that failed once and then passed
         self.lock = threading.Lock()
 
     def result(self, name, passed, seconds, note="", output=""):
         with self.lock:
             self.passed += passed
             self.failed += not passed
-            print(f"{'ok  ' if passed else 'FAIL'} {name}{note} {seconds:.1f} s", flush=True)
-            if not passed:
-                kept = [line for line in output.rstrip().splitlines() if not COMPILING.match(line)]
-                print("".join(f"     | {line}\n" for line in kept[-OUTPUT_LINES:]), end="", flush=True)
+            self.show("ok  " if passed else "FAIL", name, note, seconds, "" if passed else output)
+
+    @staticmethod
+    def show(verdict, name, note, seconds, output):
+        print(f"{verdict} {name}{note} {seconds:.1f} s", flush=True)
+        kept = [line for line in output.rstrip().splitlines() if not COMPILING.match(line)]
+        print("".join(f"     | {line}\n" for line in kept[-OUTPUT_LINES:]), end="", flush=True)
+
+    def may_retry(self):
+        with self.lock:
+            self.retries -= 1
+            return self.retries >= 0
 
     def run(self, test):
         start = time.monotonic()
@@ -116,6 +128,13 @@ class Report:
         if not passed and machine.QEMU != machine.BUILT_QEMU and EMULATOR_FAULT.search(output):
             passed, note, output = test.run()
             note += " (second run: in the first, QEMU gave the host's state for a guest's)"
+        if not passed and test.name.startswith("system/") and self.may_retry():
+            with self.lock:
+                self.show("FAIL", test.name, note + " (is run once more)", time.monotonic() - start, output)
+            passed, note, output = test.run()
+            if passed:
+                self.unsteady.append(test.name)
+                note += " (second run)"
         self.result(test.name, passed, time.monotonic() - start, note, output)
         return passed
 
@@ -159,6 +178,7 @@ def main():
         parser.add_argument(flag, action="store_true")
     parser.add_argument("--filter", default="")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--retry", type=int, default=0)
     options = parser.parse_args()
     try:
         wanted = re.compile(options.filter)
@@ -175,7 +195,7 @@ def main():
     if options.list:
         print(*(test.name for test in tests), sep="\n")
         return 0
-    report = Report()
+    report = Report(options.retry)
     build(report, builds, max(options.jobs, os.cpu_count() or 1))
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
         try:
@@ -187,6 +207,8 @@ def main():
                     os.killpg(process.pid, signal.SIGKILL)
             print("interrupted")
             report.failed += 1
+    for name in report.unsteady:
+        print(f"{name} passed in its second run only")
     print(f"{report.passed} passed, {report.failed} failed")
     return 1 if report.failed else 0
 

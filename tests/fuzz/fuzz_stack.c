@@ -1,7 +1,7 @@
 /*
- * Fuzz target of the control VM's network: lwIP as it is built for it, mDNS, DHCP, and the TLS listener, with everything between a frame
- * and HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the
- * same wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
+ * Fuzz target of the control VM's network: lwIP as it is built for it, mDNS, DHCP, and the TLS listener, with everything between a frame and
+ * HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the same
+ * wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
  * sanitiser sees it), no failed assertion of lwIP's, and memory does not grow without end.
  */
 #include "drivers-vm/control/api/http.h"
@@ -145,8 +145,7 @@ unsigned port_net_poll(unsigned limit, void (*take)(const uint8_t *bytes, size_t
 	return 1;
 }
 
-/* ---- HTTP that answers each piece with as much as it was
- * --------------------------------------------------------------------------------- */
+/* ---- HTTP that answers each piece with as much as it was --------------------------------------------------------------------------------- */
 
 struct http_conn {
 	bool used;

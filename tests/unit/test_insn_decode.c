@@ -345,7 +345,7 @@ static void compare(ZydisMachineMode machine, ZydisStackWidth width, enum insn_m
 		if (mode == INSN_MODE_64 && z.address_width == 32 && z.raw.modrm.mod == 0 && z.raw.modrm.rm == 4 && z.raw.sib.base == 5 &&
 		    z.raw.rex.B)
 			continue; /* no base register whatever REX.B says (SDM vol. 2, 2.2.1.2); Zydis 4.0
-			             shows R13D */
+				     shows R13D */
 		if (result != INSN_DECODE_OK && left_out(&z, operands))
 			continue;
 		if (result == INSN_DECODE_OK && insn.operation == INSN_MOV_FROM_SEGMENT) {

@@ -1,6 +1,5 @@
 /*
- * Exceptions and interrupts that nobody asked for: machine-check banks read, judged, counted and cleared; NMIs and spurious vectors
- * counted.
+ * Exceptions and interrupts that nobody asked for: machine-check banks read, judged, counted and cleared; NMIs and spurious vectors counted.
  *
  * UNIT_SOURCES: arch/x86_64/trap.c
  * UNIT_FLAGS: -iquote tests/unit/fake_kernel
