@@ -36,7 +36,7 @@ struct virt_ops {
 	/* Of a loaded vCPU: EFER, and that apic.tsc_offset or pat have changed. */
 	void (*set_efer)(struct vcpu *v, uint64_t value);
 	void (*write_offset_and_pat)(struct vcpu *v);
-	/* PAUSE is to exit, at once, or is not, where the CPU does not tell long loops of it from short ones by itself. */
+	/* PAUSE is to exit, at once, or is not, where the CPU does not tell long loops of it from short ones by itself. NULL: all do. */
 	void (*watch_pause)(struct vcpu *v, bool watch);
 	/*
 	 * Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. Its `apic` holds

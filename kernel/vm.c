@@ -93,7 +93,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	if (vm->status_event != NULL)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
-	nested_pt_destroy(&vm->npt, NULL, NULL);
+	nested_pt_destroy(&vm->npt, NULL);
 	iommu_domain_destroy(vm->domain);
 	range_clear(&vm->regions);
 	vm_unlink(vm);

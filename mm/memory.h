@@ -45,7 +45,7 @@ must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writab
 
 /*
  * An object over device registers at [hpa, hpa + bytes), page-aligned: mapped uncached, and invisible to devices.
- * STATUS_DENIED: RAM, or registers that root mode uses (mm/mmio.h); STATUS_INVALID: alignment or size.
+ * STATUS_DENIED: RAM, or registers that root mode uses (mm/frame.h); STATUS_INVALID: alignment or size.
  */
 must_check enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out);
 

@@ -85,7 +85,7 @@ must_check enum status nested_pt_init_as(struct nested_pt *npt, const struct nes
  * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No
  * CPU may use the tree any more, TLBs included.
  */
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context);
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(hpa_t hpa, unsigned order));
 
 /*
  * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least; NESTED_PT_UNCACHED), by the largest pages that

@@ -2,7 +2,6 @@
  * The run loop and the classification of exits. APM vol. 2, 15.6 "#VMEXIT" and Appendix C "SVM Intercept Exit Codes".
  * Nothing here trusts what the guest left in a register; the VMCB's exit fields are the CPU's own.
  */
-#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "kernel/pveoi.h"

@@ -187,6 +187,19 @@ def build(report, builds, jobs):
         report.run(Test(name, command + [f"-j{jobs}"], 1800))
 
 
+def soak(seconds, jobs):
+    """Only the soak, for so long; its lines are shown as they come."""
+    report = Report()
+    build(report, {"build/hilum": BUILDS["build/hilum"]}, jobs)
+    began = time.monotonic()
+    path = os.path.join(ROOT, "tests", "system", "test_soak.py")
+    status = subprocess.call([sys.executable, harness.__file__, path, "soak"], env={**os.environ, "HILUM_SOAK_S": f"{seconds:.0f}"},
+                             stdin=subprocess.DEVNULL)
+    report.result("system/soak/soak", status == 0, time.monotonic() - began)
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="test", add_help=False, allow_abbrev=False,
                                      usage="scripts/test [options]   (--help lists them)")
@@ -196,11 +209,14 @@ def main():
     parser.add_argument("--filter", default="")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--retry", type=int, default=0)
+    parser.add_argument("--soak", type=float)
     options = parser.parse_args()
     try:
         wanted = re.compile(options.filter)
     except re.error as error:
         parser.error(f"--filter: {error}")
+    if options.soak:
+        return soak(options.soak * 60, options.jobs)
     every = fuzz_tests(options) if options.fuzz else unit_tests() + fuzz_tests(options) + checks() + system_tests()
     tests = [test for test in every
              if wanted.search(test.name) and (options.long or not test.long) and (test.quick or not options.quick)]

@@ -61,6 +61,11 @@ void lapic_eoi(void)
 	ends_of_interrupt++;
 }
 
+void panic_halt(void)
+{
+	__builtin_trap();
+}
+
 bool panic_is_active(void)
 {
 	return false;

@@ -451,7 +451,7 @@ static void leave__whole_gib__largest_free_block_grows(void **state)
 	/* Every second block of 2 MiB of the upper GiB is a guest's. */
 	for (uint64_t i = 0; i < PAGES; i++)
 		fill(FIRST, i, 1 + i);
-	while (frame_alloc_outside(FRAME_ORDER_2M, GIB_OF(0), 1, &holes[n]) == STATUS_OK)
+	while (frame_alloc(FRAME_ORDER_2M, FRAME_GUEST, 1, GIB_OF(0), &holes[n]) == STATUS_OK)
 		n++;
 	assert_int_equal(n, 16);
 	for (unsigned i = 0; i < n; i += 2)

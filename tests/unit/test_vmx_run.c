@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-uint8_t *vmx_msr_bitmap;
+uint8_t *backend_msr_bitmap;
 uint64_t fake_vmcs[0x8000];
 unsigned fake_reads, fake_writes, fake_invepts, fake_invvpids;
 struct vmx_controls vmx_controls;
