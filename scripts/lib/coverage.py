@@ -29,7 +29,7 @@ BOCHS = os.path.join(ROOT, "cache", "bochs-coverage", "bochs")
 MAKE = ["make", "-s", "-k", f"-j{os.cpu_count() or 1}", f"B={OBJECTS}", "UNIT_CHECKS=--coverage -w"]
 ROOT_MODE = re.compile(r"(?:^|[ /])(?:boot|arch|kernel|mm|svm|vmx)/[\w/]+\.c\b|kernel_fake\.a")
 # System tests that together come by most of what the unit tests cannot: boot on both vendors, their exits, refusals, the debugger, ends.
-SYSTEM = ("system/(guests/guest_quick|bochs/guest_quick/icelake|vmx/(cpu_lacks|state_that|states_that)|gdb/stops|refusals/(cpu|svm|no_control)|"
+SYSTEM = ("system/(guests/guest_quick|bochs/guest_quick/icelake|vmx/(cpu_lacks|state_that|states_that)|gdb/stops$|refusals/(cpu|svm|no_control)|"
           "host/(panic|nmis))")
 WRAPPER = """#!/bin/bash
 exec {qemu} "$@" -d in_asm -dfilter {base:#x}+{size:#x} -D {executed}/qemu.$$.$RANDOM
