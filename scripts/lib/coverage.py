@@ -57,6 +57,9 @@ def clear_counters():
 def run_all(commands, surroundings=None):
     """How many of them failed; each tells its name."""
     def run(command):
+        if not os.path.exists(command[1][0]):
+            print(f"FAIL {command[0]}: it was not built", flush=True)
+            return True
         done = subprocess.run(command[1], capture_output=True, text=True, errors="replace", timeout=suite.TEST_LIMIT_S, env=surroundings,
                               check=False)
         print(f"{'ok  ' if done.returncode == 0 else 'FAIL'} {command[0]}", flush=True)
