@@ -8,6 +8,11 @@ bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mod
 {
 	struct insn_prefixes p = { .address_bytes = (unsigned)mode };
 
+	/*@ loop invariant p.bytes <= count && p.bytes <= INSN_MAX_BYTES;
+	  @ loop invariant p.address_bytes == 2 || p.address_bytes == 4 || p.address_bytes == 8;
+	  @ loop assigns p;
+	  @ loop variant INSN_MAX_BYTES - p.bytes;
+	  @*/
 	for (; p.bytes < count && p.bytes < INSN_MAX_BYTES; p.bytes++) {
 		uint8_t byte = bytes[p.bytes];
 
@@ -72,6 +77,10 @@ unsigned insn_length_modrm(const uint8_t *bytes, unsigned count, unsigned addres
 }
 
 /* Bytes from the opcode on. */
+/*@ requires count >= 1 && \valid_read(op + (0 .. count - 1));
+  @ assigns \nothing;
+  @ ensures \result <= 3;
+  @*/
 static unsigned opcode_bytes(const uint8_t *op, unsigned count)
 {
 	if (op[0] != 0x0F)
