@@ -135,7 +135,8 @@ enum status handle_reserve(struct handle_table *table)
 		table->entry = pool_alloc_pages(HANDLE_TABLE_ORDER);
 	/*@ admit pool_gives_a_table: handle_table_is_whole(table); */
 	/*@ loop invariant 1 <= index <= HANDLES_MAX;
-	  @ loop invariant table->entry != \null ==> \forall integer i; \max(1, \at(table->hint, LoopEntry)) <= i < index ==> table->entry[i].object != \null;
+	  @ loop invariant table->entry != \null ==> \forall integer i; \max(1, \at(table->hint, LoopEntry)) <= i < index ==>
+	  table->entry[i].object != \null;
 	  @ loop assigns index;
 	  @ loop variant HANDLES_MAX - index;
 	  @*/

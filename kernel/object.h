@@ -94,7 +94,8 @@ struct handle_table {
   @   table->hint <= HANDLES_MAX && (table->entry == \null || (\valid(table->entry + (0 .. HANDLES_MAX - 1)) &&
   @                                                             \separated(table, table->entry + (0 .. HANDLES_MAX - 1))));
   @ predicate handle_objects_exist(struct handle_table *table) =
-  @   table->entry != \null ==> \forall integer i; 0 <= i < HANDLES_MAX && table->entry[i].object != \null ==> \valid(table->entry[i].object);
+  @   table->entry != \null ==> \forall integer i; 0 <= i < HANDLES_MAX && table->entry[i].object != \null ==>
+  \valid(table->entry[i].object);
   @ predicate handle_names(struct handle_table *table, integer handle, struct object *object) =
   @   object != \null && table->entry != \null && 0 <= handle <= UINT32_MAX && (uint16_t)handle < HANDLES_MAX &&
   @   table->entry[(uint16_t)handle].object == object && table->entry[(uint16_t)handle].generation == handle >> 16;

@@ -30,7 +30,7 @@ struct range_map {
 #define RANGE_MAP_ORDER_MAX 5u
 
 /* The range that holds `key`, or NULL. `map` may be NULL (empty). */
-/*@ requires map != \null ==> \valid_read(map) && \valid_read(map->range + (0 .. map->count - 1)) && map->count <= INT32_MAX;
+/*@ requires map != \null ==> \valid_read(&map->count) && \valid_read(map->range + (0 .. map->count - 1)) && map->count <= INT32_MAX;
   @ assigns \nothing;
   @ ensures \result != \null ==> map != \null && \exists integer i; 0 <= i < map->count && \result == map->range + i;
   @ ensures \result != \null ==> \result->first <= key <= \result->last;
