@@ -6,7 +6,6 @@
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
 #include "boot/multiboot2.h"
-#include "boot/smp.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/lapic.h"
@@ -26,10 +25,10 @@ extern uint64_t boot_pd_early[EARLY_PAGES];                                     
 _Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top, void (*fn)(struct cpu *)); /* ap_start.asm */
 _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
-struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
+sealed struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
 
-static struct boot_info info;
-static struct acpi_info acpi;
+sealed static struct boot_info info;
+sealed static struct acpi_info acpi;
 
 const struct boot_info *boot_info_get(void)
 {
@@ -172,6 +171,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 {
 	struct cpu_arch *arch;
 
+	__stack_chk_guard = features_draw_guard(); /* this function never returns, so none that runs holds the old one */
 	desc_init_idt();
 	read_multiboot(magic, mbi);
 	open_log();

@@ -9,7 +9,6 @@
 #include "kernel/exit.h"
 #include "mm/frame.h"
 #include "mm/iommu.h"
-#include "mm/pool.h"
 
 struct object host_object = { .refs = 1, .type = OBJECT_HOST };
 
@@ -23,8 +22,8 @@ void host_get_info(struct hilum_host_info *out)
 		.tsc_hz = tsc_hz(),
 		.memory_bytes = frame_total() * PAGE_SIZE,
 		.free_bytes = frame_count(FRAME_FREE) * PAGE_SIZE,
-		.pool_bytes = pool_bytes(),
-		.pool_free_bytes = pool_free_bytes(),
+		.pool_bytes = (frame_count(FRAME_POOL) + frame_count(FRAME_POOL_FREE)) * PAGE_SIZE,
+		.pool_free_bytes = frame_count(FRAME_POOL_FREE) * PAGE_SIZE,
 		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
 		.xcr0_mask = cpuid_xcr0_mask,
 		.serial_port = log_serial_port(),

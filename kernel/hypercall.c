@@ -215,16 +215,6 @@ static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t coun
 	return vm_set_cpuid(vm, entries, (uint32_t)count);
 }
 
-static int64_t bind_trap(struct vcpu *v, struct vm *vm, const uint64_t *a)
-{
-	struct hilum_trap_range range;
-	struct object *event;
-
-	TRY(vm_copy_in(v->vm, a[1], &range, sizeof(range)));
-	TRY(resolve_event(v, range.event, &event));
-	return vm_bind_trap(vm, &range, event, v->cpu);
-}
-
 static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint64_t badge)
 {
 	struct object *o = NULL;
@@ -237,41 +227,16 @@ static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint6
 	return STATUS_OK;
 }
 
-/* The first handle in the table from `index` on, and what it names. */
-static int64_t object_info(struct vcpu *v, const struct handle_table *table, uint64_t index, gpa_t gpa)
+/* The first handle in the table from `index` on, and the type of what it names. */
+static int64_t object_info(const struct handle_table *table, uint64_t index)
 {
-	struct hilum_object_info info = { 0 };
-	const struct vm *vm = NULL;
-
-	while (table->entry != NULL && index < HANDLES_MAX && table->entry[index].object == NULL)
-		index++;
-	if (table->entry == NULL || index >= HANDLES_MAX)
-		return STATUS_NOT_FOUND;
-	const struct handle_entry *entry = &table->entry[index];
-	struct object *o = entry->object;
-	info.handle = (uint32_t)index | (uint32_t)entry->generation << 16;
-	info.type = o->dead ? HILUM_OBJECT_DEAD : o->type;
-	info.rights = entry->rights;
-	if (o->type == OBJECT_VM) {
-		vm = container_of(o, struct vm, object);
-	} else if (o->type == OBJECT_VCPU) {
-		vm = container_of(o, struct vcpu, object)->vm;
-		info.number = container_of(o, struct vcpu, object)->index;
-	} else if (o->type == OBJECT_EVENT) {
-		vm = as_event(o)->vm;
-		info.number = as_event(o)->vcpu << 16 | as_event(o)->bit;
-	} else if (o->type == OBJECT_DEVICE) {
-		info.number = container_of(o, struct device, object)->rid;
-	} else if (o->type == OBJECT_MEMORY) {
-		info.number = container_of(o, struct memory_object, object)->memory.flags;
-		info.bytes = container_of(o, struct memory_object, object)->memory.bytes;
+	for (; table->entry != NULL && index < HANDLES_MAX; index++) {
+		const struct handle_entry *e = &table->entry[index];
+		if (e->object != NULL)
+			return (int64_t)(e->object->dead ? HILUM_OBJECT_DEAD : e->object->type) << 32 | (uint32_t)e->generation << 16 |
+			       (int64_t)index;
 	}
-	if (vm != NULL) {
-		info.vm = vm->id;
-		memcpy(info.name, vm->name, sizeof(info.name));
-	}
-	TRY(vm_copy_out(v->vm, gpa, &info, sizeof(info)));
-	return info.handle;
+	return STATUS_NOT_FOUND;
 }
 
 static int64_t region_info(struct vcpu *v, const struct range_map *map, gpa_t from, gpa_t gpa)
@@ -298,7 +263,7 @@ static int64_t vcpu_new(struct vcpu *v, struct vm *vm, const uint64_t *a)
 static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const uint64_t *a)
 {
 	struct hilum_vm_status status;
-	struct object *host;
+	struct object *o;
 	struct event *event;
 
 	switch (number) {
@@ -322,9 +287,10 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	case HC_VM_SET_CPUID:
 		return set_cpuid(v, vm, a[1], a[2]);
 	case HC_VM_BIND_TRAP:
-		return bind_trap(v, vm, a);
+		TRY(resolve(v, a[1], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &o));
+		return vm_bind_trap(vm, o, a[2], a[3], v->cpu);
 	case HC_VM_UNBIND_TRAP:
-		return vm_unbind_trap(vm, a[1], a[2], v->cpu);
+		return vm_unbind_trap(vm, a[1], v->cpu);
 	case HC_VM_SET_HANDLER:
 		return set_handler(v, vm, a[1], a[2]);
 	case HC_VM_SHARED_MEMORY:
@@ -334,12 +300,12 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 		status.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE;
 		return vm_copy_out(v->vm, a[1], &status, sizeof(status));
 	case HC_VM_GRANT_PORTS:
-		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &host));
+		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &o));
 		return vm_grant_ports(vm, a[2], a[3]);
 	case HC_VCPU_CREATE:
 		return vcpu_new(v, vm, a);
 	case HC_OBJECT_INFO:
-		return object_info(v, &vm->handles, a[1], a[2]);
+		return object_info(&vm->handles, a[1]);
 	case HC_VM_REGION:
 		return region_info(v, vm->regions, a[1], a[2]);
 	default: /* HC_EVENT_CREATE */
@@ -350,18 +316,6 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 /* ---- Calls on memory ---------------------------------------------------------------------------------------------------------- */
 
-static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint64_t *a)
-{
-	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > HILUM_DIGEST_PAGES_MAX || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
-	    a[2] * PAGE_SIZE > m->bytes - a[1])
-		return STATUS_INVALID;
-	for (uint64_t i = 0; i < a[2]; i++) {
-		uint64_t digest = memory_digest(m, a[1] + i * PAGE_SIZE);
-		TRY(vm_copy_out(v->vm, a[3] + i * sizeof(digest), &digest, sizeof(digest)));
-	}
-	return (int64_t)a[2];
-}
-
 static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t number, const uint64_t *a)
 {
 	const struct hilum_memory_status status = { m->memory.bytes, m->memory.resident, m->memory.limit };
@@ -369,7 +323,9 @@ static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t 
 
 	switch (number) {
 	case HC_MEMORY_DIGEST:
-		return memory_digests(v, &m->memory, a);
+		if (!(m->memory.flags & HILUM_MEMORY_SHARE) || (a[1] & PAGE_MASK) || a[1] >= m->memory.bytes)
+			return STATUS_INVALID;
+		return (int64_t)(memory_digest(&m->memory, a[1]) & INT64_MAX);
 	case HC_MEMORY_SHARE:
 		TRY(resolve(v, a[2], OBJECT_MEMORY, HILUM_RIGHT_CONTROL, &b));
 		return vm_share(m, a[1], container_of(b, struct memory_object, object), a[3], a[4], v->cpu);

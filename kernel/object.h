@@ -58,8 +58,8 @@ static inline void object_ref(struct object *object)
 }
 
 /*
- * Drop a reference, in any context; NULL is allowed. An object without references is freed at the end of the next control call, after a
- * grace period: pointers that were looked up without a lock stay good until their handler returns.
+ * Drop a reference, in any context; NULL is allowed. An object without references is freed at the end of the next control call, after a grace
+ * period: pointers that were looked up without a lock stay good until their handler returns.
  */
 void object_unref(struct object *object);
 

@@ -200,7 +200,7 @@ static void block_claim(uint32_t number, unsigned order, enum frame_type type, u
 	counts[type] += 1ull << order;
 }
 
-static enum status alloc(unsigned order, enum frame_type type, uint64_t range, uint32_t owner, hpa_t *out)
+enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, uint64_t range, hpa_t *out)
 {
 	struct zone *z = type == FRAME_POOL ? &pool : &general;
 
@@ -215,16 +215,6 @@ static enum status alloc(unsigned order, enum frame_type type, uint64_t range, u
 		return STATUS_NO_MEMORY;
 	*out = (hpa_t)number << PAGE_SHIFT;
 	return STATUS_OK;
-}
-
-enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
-{
-	return alloc(order, type, FRAME_NOWHERE, owner, out);
-}
-
-enum status frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out)
-{
-	return alloc(order, FRAME_GUEST, range, owner, out);
 }
 
 /* The entry's type must change before the lock is given back: no block may be freed twice. */
@@ -252,29 +242,24 @@ void frame_pool_donate(hpa_t hpa, unsigned order)
 	zone_free(&pool, hpa, order, FRAME_KERNEL, FRAME_OWNER_KERNEL);
 }
 
-static uint32_t head_of(uint32_t number)
-{
-	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
-		uint32_t head = number >> order << order;
-		const struct frame *f = entry(head);
-
-		if (f->type != FRAME_TAIL && f->order >= order)
-			return f->type == FRAME_ABSENT ? 0 : head;
-	}
-	return 0;
-}
-
 struct frame *frame_lookup(hpa_t hpa, hpa_t *head)
 {
+	uint32_t number = (uint32_t)(hpa >> PAGE_SHIFT);
+	struct frame *f = NULL;
+
 	if (!frame_has_gib(hpa))
 		return NULL;
 	spin_lock(&frame_lock);
-	uint32_t number = head_of((uint32_t)(hpa >> PAGE_SHIFT));
-
+	for (unsigned order = 0; order <= FRAME_ORDER_MAX; order++) {
+		number = number >> order << order;
+		f = entry(number);
+		if (f->type != FRAME_TAIL && f->order >= order)
+			break;
+	}
 	spin_unlock(&frame_lock);
 	if (head)
 		*head = (hpa_t)number << PAGE_SHIFT;
-	return number ? entry(number) : NULL;
+	return f->type == FRAME_ABSENT ? NULL : f;
 }
 
 void frame_add_refs(hpa_t hpa, int step)
@@ -367,12 +352,8 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 		entry(n)->type = FRAME_TAIL;
 	total += stop - number;
 	while (number < stop) {
-		unsigned order = number ? (unsigned)__builtin_ctz(number) : 0;
+		unsigned order = type == FRAME_KERNEL ? 0 : (unsigned)__builtin_ctz(number | 1u << FRAME_ORDER_MAX);
 
-		if (order > FRAME_ORDER_MAX)
-			order = FRAME_ORDER_MAX;
-		if (type == FRAME_KERNEL)
-			order = 0;
 		while (number + (1u << order) > stop)
 			order--;
 		if (type == FRAME_FREE)

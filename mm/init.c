@@ -7,7 +7,6 @@
 #include "boot/memory_map.h"
 
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/panic.h"
 #include "arch/x86_64/string.h"
 #include "mm/frame.h"
 #include "mm/host_pt.h"

@@ -5,14 +5,13 @@
 #include "mm/nested_pt.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/panic.h"
 #include "mm/entry.h"
 #include "mm/frame.h"
 #include "mm/pool.h"
 
 #define ENTRIES 512u
 
-struct nested_pt_format nested_pt_format;
+sealed struct nested_pt_format nested_pt_format;
 
 /*@ logic integer level_size(integer level) = level == 1 ? 0x1000 : level == 2 ? 0x200000 : level == 3 ? 0x40000000 : 0x8000000000; */
 
@@ -213,16 +212,15 @@ void nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, struct ne
 
 /* ---- Life ---- */
 
-static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level, void (*leaf)(void *context, hpa_t hpa, unsigned order),
-                        void *context)
+static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level, void (*leaf)(hpa_t hpa, unsigned order))
 {
 	const uint64_t *entries = pool_va(table);
 
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		if (is_table(entries[i], level))
-			free_tables(npt, entries[i] & NESTED_PT_ADDRESS, level - 1, leaf, context);
+			free_tables(npt, entries[i] & NESTED_PT_ADDRESS, level - 1, leaf);
 		else if (entries[i] && leaf)
-			leaf(context, entries[i] & NESTED_PT_ADDRESS, (level - 1) * 9);
+			leaf(entries[i] & NESTED_PT_ADDRESS, (level - 1) * 9);
 	}
 	pool_free_page(pool_va(table));
 	__atomic_sub_fetch(&npt->table_pages, 1, __ATOMIC_RELAXED);
@@ -235,7 +233,7 @@ void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *gar
 		const struct frame *f = frame_entry(table);
 
 		garbage->first = f->next;
-		free_tables(npt, table, f->prev, NULL, NULL);
+		free_tables(npt, table, f->prev, NULL);
 	}
 }
 
@@ -255,9 +253,9 @@ enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_form
 	return STATUS_OK;
 }
 
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context)
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(hpa_t hpa, unsigned order))
 {
-	free_tables(npt, npt->root, npt->format->levels, leaf, context);
+	free_tables(npt, npt->root, npt->format->levels, leaf);
 	assert(npt->table_pages == 0);
 	npt->root = 0;
 }

@@ -42,7 +42,7 @@
 struct nested_pt_format {
 	uint64_t table;    /* bits of an entry that names a table, within bits 11:0, bit 7 clear, bit 0 set */
 	uint64_t leaf[8];  /* bits of a 4 KiB leaf with these rights, bit 7 clear; LARGE is added at levels 2
-	                      and 3 */
+			     and 3 */
 	uint64_t flip;     /* bits that grant by being 0 (NX) */
 	uint64_t uncached; /* bits in which a leaf for device registers differs from one for RAM */
 	uint64_t level;    /* times (its level - 1), added to an entry that names a table; 0: no such field */
@@ -85,7 +85,7 @@ must_check enum status nested_pt_init_as(struct nested_pt *npt, const struct nes
  * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No
  * CPU may use the tree any more, TLBs included.
  */
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context);
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(hpa_t hpa, unsigned order));
 
 /*
  * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least; NESTED_PT_UNCACHED), by the largest pages that

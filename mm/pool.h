@@ -52,9 +52,4 @@ static inline void *pool_va(hpa_t hpa)
 void pool_start(hpa_t seed, hpa_t end);
 void pool_open(void);
 
-/* Bytes the pool has taken from the machine, and those of them not in use (free small objects not
- * counted). */
-uint64_t pool_bytes(void);
-uint64_t pool_free_bytes(void);
-
 #endif

@@ -2,7 +2,6 @@
  * The run loop and the classification of exits. APM vol. 2, 15.6 "#VMEXIT" and Appendix C "SVM Intercept Exit Codes".
  * Nothing here trusts what the guest left in a register; the VMCB's exit fields are the CPU's own.
  */
-#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "kernel/pveoi.h"
@@ -163,8 +162,7 @@ static void handle_cr8(struct vcpu *v)
 	exit_handle(v, &x);
 }
 
-/* QEMU answers a guest's write of reserved CR3 or CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run.
- */
+/* QEMU answers a guest's write of reserved CR3 or CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run. */
 static void handle_invalid(struct vcpu *v, const struct vmcb *c)
 {
 	uint8_t reg;

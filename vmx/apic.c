@@ -84,7 +84,7 @@ static void take_mode(struct vcpu *v, struct vmx_vcpu *x)
 		return;
 	x->secondary = secondary;
 	vmx_write(VMCS_SECONDARY_CONTROLS, secondary);
-	vmx_write(VMCS_MSR_BITMAP, pool_hpa(vmx_msr_bitmap) + (x2apic ? PAGE_SIZE : 0));
+	vmx_write(VMCS_MSR_BITMAP, pool_hpa(backend_msr_bitmap) + (x2apic ? PAGE_SIZE : 0));
 	if (!accesses)
 		nested_pt_unmap(&v->vm->npt, VLAPIC_DEFAULT_BASE, PAGE_SIZE, &none);
 }

@@ -113,8 +113,6 @@ void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 	bool borrowed = vmx_borrow(v);
 
 	vmx_fetch_rsp(v);
-	if (mask & HILUM_STATE_APIC)
-		vmx_fetch_apic(v);
 	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
 		(&s->es)[n] = (struct hilum_segment){
 			.base = vmx_read(VMCS_GUEST_BASE(n)),
@@ -145,9 +143,7 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	struct vmx_vcpu *x = vmx_of(v);
 	bool borrowed = vmx_borrow(v);
 
-	if (!(mask & HILUM_STATE_APIC))
-		vmx_fetch_apic(v);
-	x->apic_in_page = false;
+	vmx_fetch_apic(v); /* it may wait for what has been requested, or be reset */
 	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
 		write_segment(n, &s->es + n);
 	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)

@@ -20,7 +20,7 @@ struct ioapic {
 
 /* Protects each IOAPIC's register pair; the table itself is written before the other cores start. */
 static struct spinlock ioapic_lock = SPINLOCK_INIT(LOCK_RANK_IRQ);
-static struct ioapic ioapics[ACPI_IOAPICS_MAX];
+sealed static struct ioapic ioapics[ACPI_IOAPICS_MAX];
 static uint32_t ioapic_count;
 
 /* The register `reg`, as long as no other one is selected. */
@@ -49,16 +49,15 @@ enum status ioapic_add(volatile void *mmio, uint32_t gsi_base)
 
 void ioapic_disable_8259(void)
 {
-	outb(0x20, 0x11); /* ICW1: edge, cascade, ICW4 follows */
-	outb(0xA0, 0x11);
-	outb(0x21, TRAP_PIC_BASE);
-	outb(0xA1, TRAP_PIC_BASE + 8);
-	outb(0x21, 4); /* the slave is on pin 2 */
-	outb(0xA1, 2);
-	outb(0x21, 1); /* ICW4: 8086 mode */
-	outb(0xA1, 1);
-	outb(0x21, 0xFF); /* all masked */
-	outb(0xA1, 0xFF);
+	for (uint8_t slave = 0; slave < 2; slave++) {
+		uint16_t port = slave ? 0xA0 : 0x20;
+
+		outb(port, 0x11); /* ICW1: edge, cascade, ICW4 follows */
+		outb(port + 1, TRAP_PIC_BASE + 8 * slave);
+		outb(port + 1, slave ? 2 : 4); /* the slave is on pin 2 */
+		outb(port + 1, 1);             /* ICW4: 8086 mode */
+		outb(port + 1, 0xFF);          /* all masked */
+	}
 }
 
 /* Changes bits of the low half of a pin's entry; `destination` is the high half, NULL: it stays. */

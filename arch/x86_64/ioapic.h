@@ -5,7 +5,6 @@
 #ifndef ARCH_X86_64_IOAPIC_H
 #define ARCH_X86_64_IOAPIC_H
 
-#include "arch/x86_64/types.h"
 #include "arch/x86_64/status.h"
 
 /* Adds one IOAPIC whose registers are at `mmio` and masks all of its pins. STATUS_NO_MEMORY: too many;

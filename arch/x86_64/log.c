@@ -126,9 +126,7 @@ void log_init_serial(const char *option)
 {
 	uint32_t port = SERIAL_PORT;
 
-	if (option && !strncmp(option, "none", 4))
-		return;
-	if (option && *option) {
+	if (option && *option) { /* "none" is 0 */
 		option += strncmp(option, "0x", 2) ? 0 : 2;
 		for (port = 0; is_hex(*option) && port <= 0xFFFF; option++)
 			port = port * 16 + (uint32_t)(*option <= '9' ? *option - '0' : (*option | 0x20) - 'a' + 10);

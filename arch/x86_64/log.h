@@ -6,7 +6,6 @@
 #ifndef ARCH_X86_64_LOG_H
 #define ARCH_X86_64_LOG_H
 
-#include "arch/x86_64/types.h"
 #include "boot/boot_info.h"
 
 #include <hilum/abi.h>

@@ -25,7 +25,7 @@ struct fixup {
 extern const struct fixup kernel_fixup_start[], kernel_fixup_end[]; /* linker.ld */
 
 struct hilum_host_health host_health;
-static irq_handler_fn irq_handlers[256];
+sealed static irq_handler_fn irq_handlers[256];
 
 /* SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; empty: reserved. */
 static const char exception_names[32][4] = {
@@ -78,10 +78,8 @@ enum machine_check machine_check_take(bool exception)
 static void handle_nmi(void)
 {
 	host_health.nmis++;
-	while (panic_is_active()) {
-		cpu_irq_disable();
-		cpu_halt();
-	}
+	if (panic_is_active())
+		panic_halt();
 }
 
 static void handle_exception(struct trap_frame *frame)

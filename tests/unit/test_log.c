@@ -128,7 +128,7 @@ static void log_init_serial__option__port(void **state)
 static void log_info__line__prefix_and_line_end_on_serial(void **state)
 {
 	(void)state;
-	log_info("%d cores", 4);
+	log_info("%u cores", 4);
 	log_warn("odd");
 	assert_string_equal(serial_text, "hilum: 4 cores\r\nhilum: warning: odd\r\n");
 }
@@ -178,7 +178,7 @@ static void log_init_screen__text_screen__goes_round_behind_an_empty_line(void *
 		for (int column = 0; column < 20; column++)
 			assert_int_equal(cells[row][column], 0x0700 | ' ');
 	for (int i = 0; i < 5; i++)
-		log_info("row %d", i);
+		log_info("row %u", i);
 	assert_int_equal(cells[0][11], 0x0700 | '4');
 	assert_int_equal(cells[1][0], 0x0700 | ' ');
 	assert_int_equal(cells[2][0], 0x0700 | ' ');
@@ -247,7 +247,7 @@ static void log_open_box__what_a_run_left__is_taken_out_and_the_box_begins_anew(
 	assert_int_equal(log_last_run.end, HILUM_END_UNKNOWN);
 	assert_int_equal(log_last_run.written, 0);
 	for (int i = 0; i < 1000; i++)
-		log_info("line %d", i);
+		log_info("line %u", i);
 	log_set_end(HILUM_END_PANIC);
 	uint64_t written = memory.written;
 	log_open_box(&memory);

@@ -7,7 +7,7 @@
 #include "arch/x86_64/ioapic.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/speculation.h"
-#include "arch/x86_64/timer.h"
+#include "arch/x86_64/lapic.h"
 #include "arch/x86_64/trap.h"
 #include "boot/boot.h"
 #include "mm/frame.h"
