@@ -73,7 +73,7 @@ class Connect(gdb.Command):
         super().__init__("hilum-connect", gdb.COMMAND_RUNNING)
 
     def invoke(self, argument, from_tty):
-        for setting in ("architecture i386:x86-64", "pagination off", "code-cache off", "stack-cache off"):
+        for setting in ("architecture i386:x86-64", "pagination off", "code-cache off", "stack-cache off", "max-value-size unlimited"):
             gdb.execute(f"set {setting}", to_string=True)
         gdb.execute(f"target remote {argument or DEFAULT_TARGET}", from_tty)
 
@@ -124,7 +124,8 @@ class Frames(gdb.Command):
             for value, name in sorted(enum_names("frame_type").items()):
                 if value <= counts.type.range()[1] and int(counts[value]):
                     print(f"{name:<10} {int(counts[value]):>10} frames {int(counts[value]) * 4:>12} KiB")
-            print(f"{'all':<10} {int(memory.variable(chr(39) + 'mm/frame.c' + chr(39) + '::total')):>10} frames")
+            total = int(memory.variable("'mm/frame.c'::total"))
+            print(f"{'all':<10} {total:>10} frames")
             blocks = memory.variable("'mm/frame.c'::general")["blocks"]
             free = [(4 << order, int(blocks[order])) for order in range(blocks.type.range()[1] + 1) if int(blocks[order])]
             print("free blocks:", ", ".join(f"{count} of {kib} KiB" for kib, count in free) or "none")
@@ -141,7 +142,7 @@ class Log(gdb.Command):
         with Memory() as memory:
             ring = memory.variable("'arch/x86_64/log.c'::ring")
             size, written = int(ring["size"]), int(ring["write_seq"])
-            place = int(gdb.parse_and_eval("&'arch/x86_64/log.c'::ring.data"))
+            place = int(gdb.parse_and_eval("&'arch/x86_64/log.c'::ring")) + ring.type["data"].bitpos // 8
             data = bytes(gdb.selected_inferior().read_memory(memory.physical(place), size))
         text = data[:written] if written <= size else data[written % size:] + data[:written % size]
         print(*text.decode("ascii", "replace").splitlines()[-count:], sep="\n")

@@ -7,7 +7,7 @@ import sys
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 BUILD = os.path.join(ROOT, "build", "prove")
 PROVERS = "cvc4,z3"
-GOAL_LIMIT_S = 60  # a goal that is proved takes a second or two of CPU time; a busy machine may need the rest
+GOAL_LIMIT_S = 30  # a goal that is proved takes three seconds of CPU time at most; a busy machine may need the rest
 FILE_LIMIT_S = 3600
 # -wp-rte adds the goals that no undefined operation happens: invalid access, signed overflow, division, shift, invalid bool.
 OPTIONS = ["-c11", "-machdep", "gcc_x86_64", "-wp", "-wp-rte", "-wp-prover", PROVERS, "-wp-timeout", str(GOAL_LIMIT_S), "-wp-par", "2",

@@ -16,6 +16,7 @@ def said_by_gdb(socket):
     for command in COMMANDS:
         words += ["-ex", f"echo == {command}\\n", "-ex", command]
     done = subprocess.run(words + ["-ex", "detach"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=GDB_S)
+    true(not done.stderr or "rror" not in done.stderr, f"gdb's errors: {done.stderr}")
     parts = re.split(r"^== (.*)\n", done.stdout, flags=re.M)
     true(len(parts) == 2 * len(COMMANDS) + 1, f"gdb ended early: {done.stdout}{done.stderr}")
     return dict(zip(parts[1::2], parts[2::2]))
