@@ -6,7 +6,6 @@
 #ifndef BOOT_HOOKS_H
 #define BOOT_HOOKS_H
 
-#include "arch/x86_64/types.h"
 #include "arch/x86_64/status.h"
 #include "boot/boot_info.h"
 
@@ -18,6 +17,9 @@ struct cpu;
  * KERNEL_BASE. What it takes for itself it adds to `info`. The final tables need no identity map. `info` lives in the image for ever.
  */
 void mm_init(struct boot_info *info);
+
+/* Takes the right to write the image's sealed variables away; what a core has in its TLB it keeps until it loads CR3 again. */
+void mm_seal(void);
 
 /* Maps [base, base + bytes) uncached in the MMIO region, for ever. Any alignment; NULL when it cannot. */
 void *mm_map_mmio(hpa_t base, uint64_t bytes);

@@ -3,11 +3,9 @@
  * one's turn, as the ap_start_* variables describe one core. SDM vol. 3A, 8.4 Multiple-Processor (MP)
  * Initialization.
  */
-#include "boot/smp.h"
 #include "boot/boot.h"
 #include "boot/hooks.h"
 #include "boot/memory_map.h"
-#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/log.h"
@@ -22,21 +20,20 @@
 extern const uint8_t ap_trampoline[], ap_trampoline_end[]; /* ap_start.asm */
 
 /* Read by ap_start.asm. */
-uint64_t ap_start_cr3, ap_start_stack_top;
-struct cpu *ap_start_cpu;
+sealed uint64_t ap_start_cr3, ap_start_stack_top;
+sealed struct cpu *ap_start_cpu;
 
 static hpa_t trampoline; /* 0: none */
 static uint32_t cpu_count = 1;
 
-bool smp_prepare(struct boot_info *info)
+void smp_prepare(struct boot_info *info)
 {
 	hpa_t page = memory_map_find(info, PAGE_SIZE, PAGE_SIZE, LOW_LIMIT);
 
 	if (page == HPA_INVALID || memory_map_add(info, page, PAGE_SIZE, BOOT_RANGE_KERNEL) != STATUS_OK)
-		return false;
+		return;
 	memcpy(early_map(page, PAGE_SIZE), ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
 	trampoline = page;
-	return true;
 }
 
 struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
@@ -57,7 +54,10 @@ struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
 
 void core_init(struct cpu_arch *arch)
 {
-	desc_init_core(&arch->desc);
+	sealed static struct desc_tables tables[CPU_MAX];
+
+	arch->desc = &tables[arch->id];
+	desc_init_core(arch->desc);
 	features_enable();
 }
 
@@ -85,8 +85,7 @@ static bool wait_online(const struct cpu_arch *arch, uint64_t us)
 	return false;
 }
 
-/* For each start-up IPI. The SDM's 200 microseconds before the second are too short for emulators, and 64 emulated cores on two real ones
- * need seconds. */
+/* For each start-up IPI. The SDM's 200 microseconds before the second are too short for emulators, and 64 emulated cores on two real ones need seconds. */
 static const uint32_t start_timeouts_us[] = { 20000, 10000000 };
 
 static bool start_core(uint32_t apic_id)
@@ -110,12 +109,12 @@ static bool start_core(uint32_t apic_id)
 
 static bool wanted(uint32_t apic_id)
 {
-	return apic_id != lapic_id() && (lapic_is_x2apic() || apic_id <= XAPIC_ID_MAX);
+	return apic_id != lapic_id() && (cpu_features.x2apic || apic_id <= XAPIC_ID_MAX);
 }
 
 void smp_start(void)
 {
-	const struct acpi_info *acpi = boot_acpi_get();
+	const struct acpi_info *acpi = &boot_acpi;
 
 	if (!trampoline) {
 		log_warn("no free page below 640 KiB: only one core is used");

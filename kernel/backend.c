@@ -2,14 +2,31 @@
 #include "kernel/backend.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
+#include "arch/x86_64/string.h"
 #include "arch/x86_64/speculation.h"
 #include "kernel/exit.h"
 #include "kernel/fetch.h"
 #include "kernel/virt_ops.h"
+#include "mm/pool.h"
 
-const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS] = {
-	0x174, 0x175, 0x176, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
-};
+sealed uint8_t *backend_msr_bitmap, *backend_io_bitmap;
+
+enum status backend_make_bitmaps(void (*pass)(uint32_t msr))
+{
+	static const uint32_t passed[] = {
+		0x174, 0x175, 0x176, 0xC0000081, 0xC0000082, 0xC0000083, 0xC0000084, 0xC0000100, 0xC0000101, 0xC0000102,
+	};
+
+	backend_msr_bitmap = pool_alloc_pages(1);
+	backend_io_bitmap = pool_alloc_pages(2);
+	if (backend_msr_bitmap == NULL || backend_io_bitmap == NULL)
+		return STATUS_NO_MEMORY;
+	memset(backend_msr_bitmap, 0xFF, 2 * PAGE_SIZE);
+	memset(backend_io_bitmap, 0xFF, 3 * PAGE_SIZE);
+	for (unsigned i = 0; i < ARRAY_SIZE(passed); i++)
+		pass(passed[i]);
+	return STATUS_OK;
+}
 
 void backend_open_fpu(void)
 {
@@ -71,12 +88,6 @@ void backend_unload_debug(struct vcpu *v)
 	v->dr[1] = cpu_read_dr1();
 	v->dr[2] = cpu_read_dr2();
 	v->dr[3] = cpu_read_dr3();
-}
-
-void backend_watch_nothing(struct vcpu *v, bool watch)
-{
-	(void)v;
-	(void)watch;
 }
 
 void backend_log_vcpu(struct vcpu *v)

@@ -4,9 +4,12 @@
 
 #include "kernel/vcpu.h"
 
-/* MSRs that guests read and write without an exit: SYSENTER_*, STAR, LSTAR, CSTAR, SFMASK, and the bases of FS and GS. */
-#define BACKEND_PASSED_MSRS 10
-extern const uint32_t backend_passed_msrs[BACKEND_PASSED_MSRS];
+/*
+ * Permission maps, shared by all guests: two pages of MSRs, three of ports (those of a VM that has ports are its own). All of them exit
+ * but for the MSRs that `pass` is called for: SYSENTER_*, STAR, LSTAR, CSTAR, SFMASK, and the bases of FS and GS.
+ */
+extern uint8_t *backend_msr_bitmap, *backend_io_bitmap;
+must_check enum status backend_make_bitmaps(void (*pass)(uint32_t msr));
 
 /* XCR0 as it is while the core holds no FPU registers: every component that guests may use. */
 void backend_open_fpu(void);
@@ -17,9 +20,6 @@ void backend_release_fpu(struct cpu *cpu);
 /* DR0 to DR3, which only a vCPU that uses them needs. */
 void backend_load_debug(const struct vcpu *v);
 void backend_unload_debug(struct vcpu *v);
-
-/* watch_pause of a CPU that filters PAUSE itself: nothing to do. */
-void backend_watch_nothing(struct vcpu *v, bool watch);
 
 /* The registers and the bytes at RIP, into the log. */
 void backend_log_vcpu(struct vcpu *v);

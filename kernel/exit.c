@@ -1,6 +1,5 @@
 /* The exits that are more than a call into another file: ports, memory, halt. */
 #include "kernel/exit.h"
-#include "arch/x86_64/lapic_move.h"
 #include "arch/x86_64/trap.h"
 #include "kernel/event.h"
 #include "kernel/fetch.h"

@@ -49,7 +49,7 @@ void hypercall_handle(struct vcpu *v, unsigned length);
 /* Eight memory types that a CPU knows: SDM vol. 3A, table 12-10. */
 bool msr_pat_valid(uint64_t value);
 
-/* Build what a VM without a table of its own sees, and what every table is limited by. Boot core, once. */
+/* What XCR0 may hold. Boot core, once. */
 void cpuid_init(void);
 
 /* XCR0 and CR4 bits that guests may set. */

@@ -70,26 +70,15 @@ static bool walk(struct vcpu *v, const struct vcpu_paging *p, uint64_t table, gv
 static const uint8_t *memo_find(const struct vcpu *v, const struct vcpu_paging *p, gva_t page)
 {
 	const struct vcpu_fetch_memo *m = &v->fetch_memo;
+	const struct vcpu_paging *then = &m->paging;
 
-	if (((page ^ m->page) | (p->cr3 ^ m->cr3) | (p->cr0 ^ m->cr0) | (p->cr4 ^ m->cr4) | (p->efer ^ m->efer) |
+	if (((page ^ m->page) | (p->cr3 ^ then->cr3) | (p->cr0 ^ then->cr0) | (p->cr4 ^ then->cr4) | (p->efer ^ then->efer) |
 	     (m->generation ^ v->vm->npt.generation)) != 0)
 		return NULL;
 	for (unsigned i = 0; i < m->levels; i++)
 		if (__atomic_load_n(m->entry[i], __ATOMIC_RELAXED) != m->value[i])
 			return NULL;
 	return m->code;
-}
-
-static void memo_keep(struct vcpu *v, const struct vcpu_paging *p, gva_t page, const uint8_t *code)
-{
-	struct vcpu_fetch_memo *m = &v->fetch_memo;
-
-	m->page = page;
-	m->cr0 = p->cr0;
-	m->cr3 = p->cr3;
-	m->cr4 = p->cr4;
-	m->efer = p->efer;
-	m->code = code;
 }
 
 static bool fetch_translate(struct vcpu *v, const struct vcpu_paging *p, gva_t va, gpa_t *out)
@@ -124,8 +113,10 @@ static const uint8_t *fetch_bytes(struct vcpu *v, const struct vcpu_paging *p, g
 	code = fetch_window(v, SLOT_PAGE, ALIGN_DOWN(gpa, PAGE_SIZE));
 	if (code == NULL)
 		return NULL;
+	v->fetch_memo.paging = *p;
+	v->fetch_memo.code = code;
 	if (!(p->cr0 & CR0_PG) || (p->cr4 & CR4_PAE)) /* two-level tables have 32-bit entries: not remembered */
-		memo_keep(v, p, page, code);
+		v->fetch_memo.page = page;
 	return code + (va & PAGE_MASK);
 }
 

@@ -9,8 +9,7 @@
 
 /*
  * Block `v` and hand the trap in v->trapped to its handler, or to a new one if it is blocked already; without one it stays blocked until
- * there is. The caller must leave the run loop. forward_trap_with_state is for what the handler emulates: the trap page gets the vCPU's
- * state.
+ * there is. The caller must leave the run loop. forward_trap_with_state is for what the handler emulates: the trap page gets the vCPU's state.
  */
 void forward_trap(struct vcpu *v);
 void forward_trap_with_state(struct vcpu *v);
@@ -28,8 +27,8 @@ bool forward_wait(struct vcpu *v, uint64_t flags, uint64_t deadline_tsc);
 bool forward_wake(struct vcpu *v, uint32_t requests);
 
 /*
- * Handler `h` works on its own time from now on, no longer on that of the vCPU whose trap it has. That one, answered, waits for its turn
- * then: run directly it would go on at the handler's expense, before all others and beyond its cap, for as long as it traps often.
+ * Handler `h` works on its own time from now on, no longer on that of the vCPU whose trap it has. That one, answered, waits for its turn then:
+ * run directly it would go on at the handler's expense, before all others and beyond its cap, for as long as it traps often.
  */
 static inline void forward_on_own_time(const struct vcpu *h)
 {

@@ -34,11 +34,21 @@ static enum status resolve(struct vcpu *v, uint64_t handle, enum object_type typ
 	return handle_resolve(&v->vm->handles, handle, type, rights, out);
 }
 
-/* An argument that may be 0 for none. */
+/* Arguments that may be 0 for none. */
 static enum status resolve_event(struct vcpu *v, uint64_t handle, struct object **out)
 {
 	*out = NULL;
 	return handle != 0 ? resolve(v, handle, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, out) : STATUS_OK;
+}
+
+static enum status resolve_vm(struct vcpu *v, uint64_t handle, struct vm **out)
+{
+	struct object *o = NULL;
+
+	if (handle != 0)
+		TRY(resolve(v, handle, OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
+	*out = o != NULL ? container_of(o, struct vm, object) : NULL;
+	return STATUS_OK;
 }
 
 /* A handle for an object that has an owner. */
@@ -59,7 +69,7 @@ static int64_t name_new(struct vcpu *v, struct object *object)
 	return handle;
 }
 
-/* ---- Calls without an object -------------------------------------------------------------------------------------------------- */
+/* ---- Calls on the host, or on nothing ------------------------------------------------------------------------------------------ */
 
 static int64_t log_write(struct vcpu *v, gpa_t gpa, uint64_t bytes)
 {
@@ -78,22 +88,6 @@ static int64_t log_write(struct vcpu *v, gpa_t gpa, uint64_t bytes)
 	host_log_notify();
 	return STATUS_OK;
 }
-
-static int64_t call_without_object(struct vcpu *v, uint64_t number, const uint64_t *a)
-{
-	switch (number) {
-	case HC_NOP:
-		return STATUS_OK;
-	case HC_LOG_WRITE:
-		return log_write(v, a[0], a[1]);
-	case HC_HANDLE_CLOSE:
-		return handle_close(&v->vm->handles, a[0]); /* also of what was destroyed */
-	default:
-		return STATUS_UNSUPPORTED;
-	}
-}
-
-/* ---- Calls on the host -------------------------------------------------------------------------------------------------------- */
 
 static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags, hpa_t base)
 {
@@ -145,13 +139,19 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	struct object *event;
 
 	switch (number) {
+	case HC_NOP:
+		return STATUS_OK;
+	case HC_LOG_WRITE:
+		return log_write(v, a[0], a[1]);
+	case HC_HANDLE_CLOSE:
+		return handle_close(&v->vm->handles, a[0]); /* also of what was destroyed */
 	case HC_MEMORY_CREATE:
 		return memory_object_new(v, a[1], a[2], a[3]);
 	case HC_VM_CREATE:
 		return vm_new(v, a[1]);
 	case HC_IRQ_BIND:
-		TRY(resolve(v, a[3], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
-		return irq_bind(a[1], a[2], as_event(event));
+		TRY(resolve(v, a[2], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
+		return irq_bind(a[1], as_event(event));
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
@@ -177,9 +177,11 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
 		return name_new(v, &device->object);
-	default: /* HC_HOST_LOG_TAKE */
+	case HC_HOST_LOG_TAKE:
 		TRY(resolve_event(v, a[1], &event));
 		return (int64_t)host_log_take(as_event(event));
+	default:
+		return STATUS_UNSUPPORTED;
 	}
 }
 
@@ -215,63 +217,16 @@ static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t coun
 	return vm_set_cpuid(vm, entries, (uint32_t)count);
 }
 
-static int64_t bind_trap(struct vcpu *v, struct vm *vm, const uint64_t *a)
+/* The first handle in the table from `index` on, and the type of what it names. */
+static int64_t object_info(const struct handle_table *table, uint64_t index)
 {
-	struct hilum_trap_range range;
-	struct object *event;
-
-	TRY(vm_copy_in(v->vm, a[1], &range, sizeof(range)));
-	TRY(resolve_event(v, range.event, &event));
-	return vm_bind_trap(vm, &range, event, v->cpu);
-}
-
-static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint64_t badge)
-{
-	struct object *o = NULL;
-
-	if (handle != 0)
-		TRY(resolve(v, handle, OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
-	if (o == &vm->object)
-		return STATUS_INVALID;
-	vm_set_handler(vm, o != NULL ? container_of(o, struct vm, object) : NULL, badge);
-	return STATUS_OK;
-}
-
-/* The first handle in the table from `index` on, and what it names. */
-static int64_t object_info(struct vcpu *v, const struct handle_table *table, uint64_t index, gpa_t gpa)
-{
-	struct hilum_object_info info = { 0 };
-	const struct vm *vm = NULL;
-
-	while (table->entry != NULL && index < HANDLES_MAX && table->entry[index].object == NULL)
-		index++;
-	if (table->entry == NULL || index >= HANDLES_MAX)
-		return STATUS_NOT_FOUND;
-	const struct handle_entry *entry = &table->entry[index];
-	struct object *o = entry->object;
-	info.handle = (uint32_t)index | (uint32_t)entry->generation << 16;
-	info.type = o->dead ? HILUM_OBJECT_DEAD : o->type;
-	info.rights = entry->rights;
-	if (o->type == OBJECT_VM) {
-		vm = container_of(o, struct vm, object);
-	} else if (o->type == OBJECT_VCPU) {
-		vm = container_of(o, struct vcpu, object)->vm;
-		info.number = container_of(o, struct vcpu, object)->index;
-	} else if (o->type == OBJECT_EVENT) {
-		vm = as_event(o)->vm;
-		info.number = as_event(o)->vcpu << 16 | as_event(o)->bit;
-	} else if (o->type == OBJECT_DEVICE) {
-		info.number = container_of(o, struct device, object)->rid;
-	} else if (o->type == OBJECT_MEMORY) {
-		info.number = container_of(o, struct memory_object, object)->memory.flags;
-		info.bytes = container_of(o, struct memory_object, object)->memory.bytes;
+	for (; table->entry != NULL && index < HANDLES_MAX; index++) {
+		const struct handle_entry *e = &table->entry[index];
+		if (e->object != NULL)
+			return (int64_t)(e->object->dead ? HILUM_OBJECT_DEAD : e->object->type) << 32 | (uint32_t)e->generation << 16 |
+			       (int64_t)index;
 	}
-	if (vm != NULL) {
-		info.vm = vm->id;
-		memcpy(info.name, vm->name, sizeof(info.name));
-	}
-	TRY(vm_copy_out(v->vm, gpa, &info, sizeof(info)));
-	return info.handle;
+	return STATUS_NOT_FOUND;
 }
 
 static int64_t region_info(struct vcpu *v, const struct range_map *map, gpa_t from, gpa_t gpa)
@@ -298,8 +253,9 @@ static int64_t vcpu_new(struct vcpu *v, struct vm *vm, const uint64_t *a)
 static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const uint64_t *a)
 {
 	struct hilum_vm_status status;
-	struct object *host;
 	struct event *event;
+	struct vm *handler;
+	struct object *o;
 
 	switch (number) {
 	case HC_VM_INJECT_MSI:
@@ -322,11 +278,16 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	case HC_VM_SET_CPUID:
 		return set_cpuid(v, vm, a[1], a[2]);
 	case HC_VM_BIND_TRAP:
-		return bind_trap(v, vm, a);
+		TRY(resolve(v, a[1], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &o));
+		return vm_bind_trap(vm, o, a[2], a[3], v->cpu);
 	case HC_VM_UNBIND_TRAP:
-		return vm_unbind_trap(vm, a[1], a[2], v->cpu);
+		return vm_unbind_trap(vm, a[1], v->cpu);
 	case HC_VM_SET_HANDLER:
-		return set_handler(v, vm, a[1], a[2]);
+		TRY(resolve_vm(v, a[1], &handler));
+		if (handler == vm)
+			return STATUS_INVALID;
+		vm_set_handler(vm, handler, a[2]);
+		return STATUS_OK;
 	case HC_VM_SHARED_MEMORY:
 		return name_owned(v, &vm->shared_memory->object);
 	case HC_VM_STATUS:
@@ -334,12 +295,12 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 		status.table_bytes = (uint64_t)vm->npt.table_pages * PAGE_SIZE;
 		return vm_copy_out(v->vm, a[1], &status, sizeof(status));
 	case HC_VM_GRANT_PORTS:
-		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &host));
+		TRY(resolve(v, a[1], OBJECT_HOST, HILUM_RIGHT_CONTROL, &o));
 		return vm_grant_ports(vm, a[2], a[3]);
 	case HC_VCPU_CREATE:
 		return vcpu_new(v, vm, a);
 	case HC_OBJECT_INFO:
-		return object_info(v, &vm->handles, a[1], a[2]);
+		return object_info(&vm->handles, a[1]);
 	case HC_VM_REGION:
 		return region_info(v, vm->regions, a[1], a[2]);
 	default: /* HC_EVENT_CREATE */
@@ -350,18 +311,6 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 
 /* ---- Calls on memory ---------------------------------------------------------------------------------------------------------- */
 
-static int64_t memory_digests(struct vcpu *v, const struct memory *m, const uint64_t *a)
-{
-	if (!(m->flags & HILUM_MEMORY_SHARE) || a[2] == 0 || a[2] > HILUM_DIGEST_PAGES_MAX || (a[1] & PAGE_MASK) || a[1] >= m->bytes ||
-	    a[2] * PAGE_SIZE > m->bytes - a[1])
-		return STATUS_INVALID;
-	for (uint64_t i = 0; i < a[2]; i++) {
-		uint64_t digest = memory_digest(m, a[1] + i * PAGE_SIZE);
-		TRY(vm_copy_out(v->vm, a[3] + i * sizeof(digest), &digest, sizeof(digest)));
-	}
-	return (int64_t)a[2];
-}
-
 static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t number, const uint64_t *a)
 {
 	const struct hilum_memory_status status = { m->memory.bytes, m->memory.resident, m->memory.limit };
@@ -369,7 +318,9 @@ static int64_t call_on_memory(struct vcpu *v, struct memory_object *m, uint64_t 
 
 	switch (number) {
 	case HC_MEMORY_DIGEST:
-		return memory_digests(v, &m->memory, a);
+		if (!(m->memory.flags & HILUM_MEMORY_SHARE) || (a[1] & PAGE_MASK) || a[1] >= m->memory.bytes)
+			return STATUS_INVALID;
+		return (int64_t)(memory_digest(&m->memory, a[1]) & INT64_MAX);
 	case HC_MEMORY_SHARE:
 		TRY(resolve(v, a[2], OBJECT_MEMORY, HILUM_RIGHT_CONTROL, &b));
 		return vm_share(m, a[1], container_of(b, struct memory_object, object), a[3], a[4], v->cpu);
@@ -472,14 +423,14 @@ static int64_t dma_address(struct vm *vm, const struct device *device, gpa_t gpa
 
 static int64_t call_on_device(struct vcpu *v, struct device *device, uint64_t number, const uint64_t *a)
 {
-	struct object *o = NULL;
+	struct object *o;
 	uint64_t message;
+	struct vm *vm;
 
 	switch (number) {
 	case HC_DEVICE_ASSIGN:
-		if (a[1] != 0)
-			TRY(resolve(v, a[1], OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
-		return device_assign(device, o != NULL ? container_of(o, struct vm, object) : NULL, a[2]);
+		TRY(resolve_vm(v, a[1], &vm));
+		return device_assign(device, vm, a[2]);
 	case HC_DEVICE_BIND_IRQ:
 		TRY(resolve_event(v, a[2], &o));
 		TRY(irq_bind_device(device, a[1], as_event(o), &message));
@@ -556,10 +507,10 @@ static int64_t call_execute(struct vcpu *v, uint64_t number, enum object_type ty
 {
 	struct object *o;
 
-	if (type == OBJECT_NONE)
-		return call_without_object(v, number, a);
-	TRY(resolve(v, a[0], type, rights, &o));
+	if (type != OBJECT_NONE)
+		TRY(resolve(v, a[0], type, rights, &o));
 	switch (type) {
+	case OBJECT_NONE:
 	case OBJECT_HOST:
 		return call_on_host(v, number, a);
 	case OBJECT_VM:

@@ -294,7 +294,8 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 		publish(cpu, v, now_tsc);
 	if (unlikely((v->vm->waiting[cpu->arch.id] != 0 && !v->spun) != v->watches_pause)) {
 		v->watches_pause = !v->watches_pause;
-		virt->watch_pause(v, v->watches_pause);
+		if (virt->watch_pause)
+			virt->watch_pause(v, v->watches_pause);
 	}
 	if (cpu->fair.first != NULL || cpu->loose.first != NULL || cpu->realtime.first != NULL)
 		slice_limit(cpu, now_tsc + tsc_from_ns(v->spun ? SCHED_SPUN_NS : SCHED_SLICE_NS));

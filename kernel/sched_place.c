@@ -164,8 +164,8 @@ void sched_share(struct cpu *cpu, uint64_t now_tsc)
 }
 
 /*
- * Whoever gives work away looks at sched_idle_cores after he has queued it, and this core at the queues after it has set its bit. If both
- * see too little, which no barrier forbids, the work waits until that core chooses next: a slice at most.
+ * Whoever gives work away looks at sched_idle_cores after he has queued it, and this core at the queues after it has set its bit. If both see
+ * too little, which no barrier forbids, the work waits until that core chooses next: a slice at most.
  */
 void sched_rest(struct cpu *cpu)
 {

@@ -89,17 +89,8 @@ enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uin
 	    ((mask & HILUM_STATE_MSR) && !msrs_valid(s)) || ((mask & HILUM_STATE_EVENTS) && !events_valid(s)) ||
 	    ((mask & HILUM_STATE_FPU) && (!v->has_fpu || !fpu_valid(s))) || ((mask & HILUM_STATE_DR) && ((s->dr6 >> 32) || (s->dr7 >> 32))))
 		return STATUS_INVALID;
-	uint64_t old_offset = v->apic.tsc_offset;
-	if (mask & HILUM_STATE_MSR)
-		vlapic_set_tsc_offset(&v->apic, s->tsc_offset); /* the APIC's deadline counts in it */
-	if (mask & HILUM_STATE_APIC) {
-		enum status status = vlapic_load(&v->apic, s);
-		if (status != STATUS_OK) {
-			vlapic_set_tsc_offset(&v->apic, old_offset);
-			return status;
-		}
-	}
 	if (mask & HILUM_STATE_MSR) {
+		vlapic_set_tsc_offset(&v->apic, s->tsc_offset);
 		v->pat = s->pat;
 		v->tsc_aux = s->tsc_aux;
 		v->spec_ctrl = s->spec_ctrl;
@@ -154,8 +145,6 @@ void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 	              : v->state == VCPU_WAIT_SIPI ? HILUM_ACTIVITY_WAIT_SIPI
 	                                           : HILUM_ACTIVITY_RUN;
 	s->shadow = (uint32_t)v->shadow | (uint32_t)v->nmi_blocked << 1;
-	if (mask & HILUM_STATE_APIC)
-		vlapic_save(&v->apic, s);
 	if ((mask & HILUM_STATE_FPU) && v->has_fpu) {
 		memcpy(s->xsave, v->xsave, sizeof(s->xsave));
 		s->xsave_bytes = sizeof(s->xsave);

@@ -145,10 +145,15 @@ void vcpu_request(struct vcpu *v, uint32_t requests)
 	vcpu_post(v, cpu);
 }
 
-/* The local APIC model's way to its vCPU. */
+/* The local APIC model's way to its vCPU. The one that runs here looks before its next entry anyway. */
 void vlapic_notify(struct vlapic *target, enum vlapic_notice what)
 {
-	vcpu_request(container_of(target, struct vcpu, apic), 1u << what);
+	struct vcpu *v = container_of(target, struct vcpu, apic);
+
+	if (v == cpu_self()->current && what == VLAPIC_NOTIFY_INTR)
+		v->check_interrupts = true;
+	else
+		vcpu_request(v, 1u << what);
 }
 
 void vlapic_timer_set(struct vlapic *apic, uint64_t host_tsc)
@@ -230,8 +235,8 @@ void vcpu_reload(struct vcpu *v)
 	vcpu_unload(v);
 }
 
-/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`; `mask`: what else has changed. Not loaded. */
-static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t mask)
+/* What the backend holds, as a reset or a start-up IPI leaves it; CD and NW are of `cr0`. Not loaded. */
+static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base)
 {
 	struct hilum_vcpu_state *s = &cpu_self()->scratch.state;
 	const struct hilum_segment data = { .limit = 0xFFFF, .attributes = 0x93 };
@@ -245,7 +250,7 @@ static void write_start(struct vcpu *v, uint64_t cr0, uint64_t cs_base, uint32_t
 	s->cr0 = (cr0 & (CR0_CD | CR0_NW)) | CR0_ET;
 	s->dr6 = 0xFFFF0FF0;
 	s->dr7 = 0x400;
-	virt->set_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_DR | mask);
+	virt->set_state(v, s, HILUM_STATE_SEGMENTS | HILUM_STATE_CR | HILUM_STATE_DR);
 }
 
 static void prepare_startup(struct vcpu *v, uint32_t requests)
@@ -260,7 +265,7 @@ static void prepare_startup(struct vcpu *v, uint32_t requests)
 		v->state = v->index == 0 ? VCPU_READY : VCPU_WAIT_SIPI; /* the bootstrap processor starts again at once */
 	}
 	if ((requests & VCPU_REQUEST_SIPI) && v->state == VCPU_WAIT_SIPI) {
-		write_start(v, vcpu_paging(v)->cr0, v->apic.sipi_vector << 12, 0);
+		write_start(v, vcpu_paging(v)->cr0, v->apic.sipi_vector << 12);
 		v->rip = 0;
 		v->state = VCPU_READY;
 	}
@@ -494,8 +499,7 @@ void vcpu_free(struct object *object)
 
 void vcpu_reset(struct vcpu *v, bool power_up)
 {
-	uint64_t cr0 = power_up ? CR0_CD | CR0_NW : vcpu_paging(v)->cr0;
-
+	write_start(v, power_up ? CR0_CD | CR0_NW : vcpu_paging(v)->cr0, 0xFFFF0000); /* before the APIC: it is the last to take from it */
 	memset(v->gpr, 0, sizeof(v->gpr));
 	v->gpr[2] = 0x600; /* EDX: family 6 or later; the CPUID table says more */
 	v->rip = 0xFFF0;
@@ -513,5 +517,4 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 		v->pat = 0x0007040600070406ull;
 	}
 	vlapic_reset(&v->apic, power_up);
-	write_start(v, cr0, 0xFFFF0000, HILUM_STATE_APIC);
 }

@@ -1,13 +1,13 @@
 /*
- * The vCPU object. General registers live in vendor-neutral fields, the others in the vendor's control block. All fields belong to the
- * vCPU's core, but for `requests` and the local APIC's IRR: other cores set a request bit and kick.
+ * The vCPU object. General registers live in vendor-neutral fields, the others in the vendor's control block. All fields belong to the vCPU's core, but for
+ * `requests` and the local APIC's IRR: other cores set a request bit and kick.
  *
- * A vCPU goes to another core by the hand of its own, while it neither runs nor waits there (vcpu_move). That core takes everything of it
- * off itself, raises VCPU_REQUEST_SCHEDULE, stores `cpu` with release order and puts it into the new core's inbox; from the store on it is
- * any other core. Who reads `cpu` (acquire) and finds his own core there owns the vCPU, and keeps it until he gives it away himself. Who
- * finds another core's puts it into that core's inbox; if it has gone on meanwhile, that core hands it on (kick_interrupt). Requests go
- * with the vCPU, so none is lost on the way. Who waits for a vCPU to stop looks at `cpu` again and again, and at his own inbox: it may come
- * to him, or lie there to be handed on.
+ * A vCPU goes to another core by the hand of its own, while it neither runs nor waits there (vcpu_move). That core takes everything of it off itself,
+ * raises VCPU_REQUEST_SCHEDULE, stores `cpu` with release order and puts it into the new core's inbox; from the store on it is any other core. Who
+ * reads `cpu` (acquire) and finds his own core there owns the vCPU, and keeps it until he gives it away himself. Who finds another
+ * core's puts it into that core's inbox; if it has gone on meanwhile, that core hands it on (kick_interrupt). Requests go with the
+ * vCPU, so none is lost on the way. Who waits for a vCPU to stop looks at `cpu` again and again, and at his own inbox: it may come to him,
+ * or lie there to be handed on.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
@@ -69,7 +69,7 @@ struct vcpu_paging {
 struct vcpu_fetch_memo {
 	gva_t page;          /* ~0: nothing is remembered */
 	uint64_t generation; /* of the nested tables */
-	uint64_t cr0, cr3, cr4, efer;
+	struct vcpu_paging paging;
 	const uint8_t *code; /* window onto the page */
 	unsigned levels;
 	const uint64_t *entry[VCPU_FETCH_SLOTS - 1];

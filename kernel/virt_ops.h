@@ -27,7 +27,7 @@ struct virt_ops {
 	void (*fetch_paging)(struct vcpu *v);
 	/*
 	 * At least those of segments, control, debug and system registers that `mask` (HILUM_STATE_*) names, and gpr[4] of the vCPU
-	 * itself, and with HILUM_STATE_APIC all of its `apic`; debug and system registers of an unloaded vCPU only.
+	 * itself; debug and system registers of an unloaded vCPU only.
 	 */
 	void (*get_state)(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
 	void (*set_cr2)(struct vcpu *v, uint64_t value);
@@ -36,11 +36,11 @@ struct virt_ops {
 	/* Of a loaded vCPU: EFER, and that apic.tsc_offset or pat have changed. */
 	void (*set_efer)(struct vcpu *v, uint64_t value);
 	void (*write_offset_and_pat)(struct vcpu *v);
-	/* PAUSE is to exit, at once, or is not, where the CPU does not tell long loops of it from short ones by itself. */
+	/* PAUSE is to exit, at once, or is not, where the CPU does not tell long loops of it from short ones by itself. NULL: all do. */
 	void (*watch_pause)(struct vcpu *v, bool watch);
 	/*
-	 * Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. HILUM_STATE_APIC
-	 * says that its `apic` is new.
+	 * Segments, control, debug and system registers, for a vCPU that is not loaded. The values were validated. Its `apic` holds
+	 * all of it afterwards: nothing is left in the CPU's own copy.
 	 */
 	void (*set_state)(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
 	/* One host interrupt is pending: take it, and come back with none taken until the next call. */

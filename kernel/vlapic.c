@@ -60,7 +60,7 @@ void vlapic_eoi(struct vlapic *v)
 		vlapic_eoi_level(v, (uint8_t)vector);
 }
 
-uint32_t vlapic_read_register(struct vlapic *v, unsigned reg)
+static uint32_t read_register(struct vlapic *v, unsigned reg)
 {
 	const uint64_t *const words[] = { v->isr, v->tmr, v->irr };
 
@@ -110,9 +110,6 @@ static void write_register(struct vlapic *v, unsigned reg, uint32_t value)
 	case APIC_SVR:
 		write_svr(v, value);
 		break;
-	case APIC_ESR:
-		v->reg[reg] = __atomic_exchange_n(&v->errors, 0, __ATOMIC_SEQ_CST);
-		break;
 	case APIC_LVT_TIMER:
 		vlapic_timer_write_lvt(v, value);
 		break;
@@ -129,20 +126,16 @@ static void write_register(struct vlapic *v, unsigned reg, uint32_t value)
 }
 
 /* ---- The register page ---- */
-/* True if `offset` is that of a register; records an illegal access otherwise. */
-static bool check_offset(struct vlapic *v, uint32_t offset)
+static bool is_register(uint32_t offset)
 {
-	if (likely(offset < APIC_REGISTER_COUNT * 16 && !(offset & 15) && (IN_PAGE >> (offset / 16) & 1)))
-		return true;
-	vlapic_record_error(v, APIC_ESR_ILLEGAL_REGISTER);
-	return false;
+	return offset < APIC_REGISTER_COUNT * 16 && !(offset & 15) && (IN_PAGE >> (offset / 16) & 1);
 }
 
 uint32_t vlapic_mmio_read(struct vlapic *v, uint32_t offset)
 {
 	if (v->mode != VLAPIC_XAPIC)
 		return 0xFFFFFFFF;
-	return check_offset(v, offset) ? vlapic_read_register(v, offset / 16) : 0;
+	return is_register(offset) ? read_register(v, offset / 16) : 0;
 }
 
 void vlapic_mmio_write(struct vlapic *v, uint32_t offset, uint32_t value)
@@ -159,9 +152,85 @@ void vlapic_mmio_write(struct vlapic *v, uint32_t offset, uint32_t value)
 		vlapic_ipi(v, (uint64_t)(v->reg[APIC_ICR_HIGH] >> 24) << 32 | value);
 		return;
 	default:
-		if (check_offset(v, offset))
+		if (is_register(offset))
 			write_register(v, offset / 16, value & vlapic_writable[offset / 16]);
 	}
+}
+
+/* ---- Modes and reset ---- */
+/* Registers that follow from ID and mode. SDM vol. 3A, "Logical x2APIC ID". */
+static void set_identity(struct vlapic *v)
+{
+	bool x2apic = v->mode == VLAPIC_X2APIC;
+
+	v->reg[APIC_ID] = x2apic ? v->id : v->id << 24;
+	if (x2apic)
+		PUBLISH(v->reg[APIC_LDR], v->id / 16 << 16 | 1u << v->id % 16);
+}
+
+/* Registers as after power-up in the present mode; IA32_APIC_BASE stays. */
+static void clear(struct vlapic *v)
+{
+	vlapic_timer_stop(v);
+	for (unsigned i = 0; i < 4; i++) {
+		PUBLISH(v->irr[i], 0);
+		PUBLISH(v->tmr[i], 0);
+		v->isr[i] = 0;
+	}
+	v->isrv = 0;
+	vlapic_set_tpr(v, 0);
+	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
+		PUBLISH(v->reg[reg], reset_values[reg]);
+	v->divide_shift = 1; /* what DCR = 0 means */
+	set_identity(v);
+}
+
+/* Takes over IA32_APIC_BASE, already checked, and the mode it asks for. */
+static void set_base(struct vlapic *v, uint64_t base)
+{
+	enum vlapic_mode mode = (enum vlapic_mode)(base >> 10 & 3), old = (enum vlapic_mode)v->mode;
+
+	v->apic_base = (base & ~APIC_BASE_BSP) | (v->id ? 0 : APIC_BASE_BSP);
+	if (mode == old)
+		return;
+	__atomic_store_n(&v->mode, (uint8_t)mode, __ATOMIC_SEQ_CST);
+	/*
+	 * Both ways through "disabled" lead to the registers' power-up state; on the way back for what
+	 * senders left in between.
+	 */
+	if (mode == VLAPIC_DISABLED || old == VLAPIC_DISABLED)
+		clear(v);
+	v->reg[APIC_ICR_LOW] = 0; /* its layout changes */
+	v->reg[APIC_ICR_HIGH] = 0;
+	set_identity(v);
+}
+
+/* SDM vol. 3A, figure "Local x2APIC State Transitions with IA32_APIC_BASE, INIT, and Reset". */
+static __attribute__((noinline)) enum status write_base(struct vlapic *v, uint64_t base)
+{
+	unsigned mode = base >> 10 & 3;
+
+	if ((base & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) || mode == 1 ||
+	    (mode == VLAPIC_X2APIC && (!v->x2apic_allowed || v->mode == VLAPIC_DISABLED)) ||
+	    (mode == VLAPIC_XAPIC && v->mode == VLAPIC_X2APIC))
+		return STATUS_INVALID;
+	set_base(v, base);
+	return STATUS_OK;
+}
+
+void vlapic_reset(struct vlapic *v, bool power_up)
+{
+	if (power_up)
+		set_base(v, VLAPIC_DEFAULT_BASE | APIC_BASE_EN);
+	clear(v);
+}
+
+void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed)
+{
+	*v = (struct vlapic){ .id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus };
+	vlapic_reset(v, true);
+	bus->apic[apic_id] = v;
+	__atomic_fetch_or(&bus->present, 1ull << apic_id, __ATOMIC_RELEASE);
 }
 
 /* ---- MSRs ---- */
@@ -179,29 +248,9 @@ enum status vlapic_msr_read(struct vlapic *v, uint32_t msr, uint64_t *value)
 	}
 	if (reg >= APIC_REGISTER_COUNT || v->mode != VLAPIC_X2APIC || !(READABLE_AS_MSR >> reg & 1))
 		return STATUS_INVALID;
-	*value = vlapic_read_register(v, reg);
+	*value = read_register(v, reg);
 	if (reg == APIC_ICR_LOW)
 		*value |= (uint64_t)v->reg[APIC_ICR_HIGH] << 32;
-	return STATUS_OK;
-}
-
-bool vlapic_is_valid_base(const struct vlapic *v, uint64_t base)
-{
-	enum vlapic_mode mode = vlapic_mode_of(base);
-
-	return !(base & ~(APIC_BASE_ADDR | APIC_BASE_BSP | APIC_BASE_EXTD | APIC_BASE_EN)) && mode != (enum vlapic_mode)1 &&
-	       (mode != VLAPIC_X2APIC || v->x2apic_allowed);
-}
-
-/* SDM vol. 3A, figure "Local x2APIC State Transitions with IA32_APIC_BASE, INIT, and Reset". */
-static __attribute__((noinline)) enum status write_base(struct vlapic *v, uint64_t base)
-{
-	enum vlapic_mode mode = vlapic_mode_of(base);
-
-	if (!vlapic_is_valid_base(v, base) || (v->mode == VLAPIC_X2APIC && mode == VLAPIC_XAPIC) ||
-	    (v->mode == VLAPIC_DISABLED && mode == VLAPIC_X2APIC))
-		return STATUS_INVALID;
-	vlapic_set_base(v, base);
 	return STATUS_OK;
 }
 
@@ -252,66 +301,4 @@ enum status vlapic_msr_write(struct vlapic *v, uint32_t msr, uint64_t value)
 	default:
 		return write_msr_register(v, reg, value);
 	}
-}
-
-/* ---- Modes and reset ---- */
-/* Registers that follow from ID and mode. SDM vol. 3A, "Logical x2APIC ID". */
-static void set_identity(struct vlapic *v)
-{
-	bool x2apic = v->mode == VLAPIC_X2APIC;
-
-	v->reg[APIC_ID] = x2apic ? v->id : v->id << 24;
-	if (x2apic)
-		PUBLISH(v->reg[APIC_LDR], v->id / 16 << 16 | 1u << v->id % 16);
-}
-
-void vlapic_clear(struct vlapic *v)
-{
-	vlapic_timer_stop(v);
-	for (unsigned i = 0; i < 4; i++) {
-		PUBLISH(v->irr[i], 0);
-		PUBLISH(v->tmr[i], 0);
-		v->isr[i] = 0;
-	}
-	v->isrv = 0;
-	vlapic_set_tpr(v, 0);
-	PUBLISH(v->errors, 0);
-	for (unsigned reg = 0; reg < APIC_REGISTER_COUNT; reg++)
-		PUBLISH(v->reg[reg], reset_values[reg]);
-	v->divide_shift = 1; /* what DCR = 0 means */
-	set_identity(v);
-}
-
-void vlapic_set_base(struct vlapic *v, uint64_t base)
-{
-	enum vlapic_mode mode = vlapic_mode_of(base), old = (enum vlapic_mode)v->mode;
-
-	v->apic_base = (base & ~APIC_BASE_BSP) | (v->id ? 0 : APIC_BASE_BSP);
-	if (mode == old)
-		return;
-	__atomic_store_n(&v->mode, (uint8_t)mode, __ATOMIC_SEQ_CST);
-	/*
-	 * Both ways through "disabled" lead to the registers' power-up state; on the way back for what
-	 * senders left in between.
-	 */
-	if (mode == VLAPIC_DISABLED || old == VLAPIC_DISABLED)
-		vlapic_clear(v);
-	v->reg[APIC_ICR_LOW] = 0; /* its layout changes */
-	v->reg[APIC_ICR_HIGH] = 0;
-	set_identity(v);
-}
-
-void vlapic_reset(struct vlapic *v, bool power_up)
-{
-	if (power_up)
-		vlapic_set_base(v, VLAPIC_DEFAULT_BASE | APIC_BASE_EN);
-	vlapic_clear(v);
-}
-
-void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed)
-{
-	*v = (struct vlapic){ .id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus };
-	vlapic_reset(v, true);
-	bus->apic[apic_id] = v;
-	__atomic_fetch_or(&bus->present, 1ull << apic_id, __ATOMIC_RELEASE);
 }

@@ -8,7 +8,7 @@
  * suppression. The timer's input clock is the TSC: one count per TSC tick at divide by 1, so a guest that is
  * told the bus frequency is told tsc_hz.
  *
- * Concurrency, no locks: irr, tmr, errors and sipi_vector are changed by locked operations from any core, TMR
+ * Concurrency, no locks: irr, tmr and sipi_vector are changed by locked operations from any core, TMR
  * before IRR. Fields marked "published" have one writer, the owner, and are read anywhere. All else belongs
  * to the owner: the core that runs the vCPU, or whoever holds the vCPU while it does not run. Functions
  * without a word on it are the owner's.
@@ -51,7 +51,6 @@ struct vlapic {
 	uint64_t irr[4] __attribute__((aligned(64)));
 	uint64_t notification[4]; /* and this its own, 0 elsewhere */
 	uint64_t tmr[4];          /* level-triggered when accepted */
-	uint32_t errors;          /* ESR bits gathered since the last write to ESR */
 	uint32_t sipi_vector;     /* start page of the last SIPI */
 
 	/* the owner's; `published` ones also read by senders */
@@ -112,23 +111,10 @@ void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, boo
 /* Power-up state; without `power_up` that after INIT, which keeps IA32_APIC_BASE, and so the mode. */
 void vlapic_reset(struct vlapic *v, bool power_up);
 
-/*
- * Fills the APIC's fields of `state`: apic_base, apic_tsc_deadline, apic_timer_remaining, apic_page. Not
- * while the vCPU runs.
- */
-void vlapic_save(struct vlapic *v, struct hilum_vcpu_state *state);
-
-/*
- * The reverse. `state` is a private copy of foreign bytes. Computed registers (PPR, current count, version,
- * x2APIC's LDR) are not taken from it. STATUS_INVALID, with nothing changed, for a reserved bit, an
- * impossible mode or a vector below 16 in ISR or IRR. Not while the vCPU runs. Set the TSC offset first.
- */
-must_check enum status vlapic_load(struct vlapic *v, const struct hilum_vcpu_state *state);
-
 /* ---- Accesses of the guest ---- */
 /*
  * A 32-bit access at `offset` < 4096 of the register page. Never fails: where the page has no register it
- * reads 0, ignores the write and records an illegal access in ESR; outside xAPIC mode nothing answers (reads
+ * reads 0 and ignores the write; ESR reads 0; outside xAPIC mode nothing answers (reads
  * all ones).
  */
 uint32_t vlapic_mmio_read(struct vlapic *v, uint32_t offset);

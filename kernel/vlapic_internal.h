@@ -1,7 +1,7 @@
 /*
  * What the parts of the local APIC share beside arch/x86_64/lapic_registers.h: further bits in the manual's names, and acceptance of
- * interrupts. vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer, vlapic_state.c
- * saved state. For kernel/vlapic*.c, and backends whose CPU has the registers.
+ * interrupts. vlapic.c registers and modes, vlapic_ipi.c messages, vlapic_timer.c the timer.
+ * For kernel/vlapic*.c, and backends whose CPU has the registers.
  */
 #ifndef KERNEL_VLAPIC_INTERNAL_H
 #define KERNEL_VLAPIC_INTERNAL_H
@@ -26,11 +26,6 @@
 #define APIC_LVT_TIMER_MASK  (3u << APIC_LVT_TIMER_SHIFT)
 
 enum apic_timer_mode { APIC_TIMER_ONE_SHOT, APIC_TIMER_PERIODIC, APIC_TIMER_TSC_DEADLINE, APIC_TIMER_RESERVED };
-
-#define APIC_ESR_SEND_ILLEGAL_VECTOR    (1u << 5)
-#define APIC_ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
-#define APIC_ESR_ILLEGAL_REGISTER       (1u << 7)
-#define APIC_ESR_VALID                  0xE0u /* those that this APIC can raise */
 
 #define APIC_VECTOR_MIN 16u
 
@@ -87,23 +82,8 @@ static inline bool vlapic_request(struct vlapic *v, unsigned vector, bool level)
 	return !(__atomic_fetch_or(&v->irr[vector / 64], bit, __ATOMIC_SEQ_CST) & bit);
 }
 
-/* vlapic.c */
-uint32_t vlapic_read_register(struct vlapic *v, unsigned reg);
-/* Takes over IA32_APIC_BASE, already checked, and the mode it asks for. */
-void vlapic_set_base(struct vlapic *v, uint64_t base);
-static inline enum vlapic_mode vlapic_mode_of(uint64_t base)
-{
-	return (enum vlapic_mode)(base >> 10 & 3);
-}
-/* False for reserved bits, EXTD without EN, or x2APIC where it is not offered. */
-bool vlapic_is_valid_base(const struct vlapic *v, uint64_t base);
-/* Registers as after power-up in the present mode; IA32_APIC_BASE stays. */
-void vlapic_clear(struct vlapic *v);
-
 /* vlapic_ipi.c: one message or local interrupt to one APIC, from any core; false if it takes none. */
 bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, bool level);
-/* Records ESR bits; the first since the last write to ESR fires the error vector. Any core. */
-void vlapic_record_error(struct vlapic *v, uint32_t esr_bit);
 /* Does what the local vector in register `reg` says, unless it is masked. Any core. */
 void vlapic_fire_lvt(struct vlapic *v, enum lapic_register reg);
 
@@ -120,7 +100,5 @@ void vlapic_timer_write_initial(struct vlapic *v, uint32_t count);
 uint32_t vlapic_timer_read_count(struct vlapic *v);
 void vlapic_timer_write_deadline(struct vlapic *v, uint64_t guest_tsc);
 uint64_t vlapic_timer_read_deadline(struct vlapic *v);
-/* Starts the loaded timer with `remaining` counts to go, or at `guest_tsc`, as its mode says. */
-void vlapic_timer_resume(struct vlapic *v, uint32_t remaining, uint64_t guest_tsc);
 
 #endif

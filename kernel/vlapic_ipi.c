@@ -11,16 +11,6 @@
 #define MSI_DATA_ASSERT    (1u << 14)
 #define MSI_DATA_LEVEL     (1u << 15)
 
-void vlapic_record_error(struct vlapic *v, uint32_t esr_bit)
-{
-	/*
-	 * An illegal error vector records a further error; as the first is still there, this does not recurse
-	 * again.
-	 */
-	if (!__atomic_fetch_or(&v->errors, esr_bit, __ATOMIC_SEQ_CST))
-		vlapic_fire_lvt(v, APIC_LVT_ERROR);
-}
-
 bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, bool level)
 {
 	if (PUBLISHED(v->mode) == VLAPIC_DISABLED)
@@ -30,9 +20,7 @@ bool vlapic_accept(struct vlapic *v, enum apic_delivery mode, unsigned vector, b
 	case APIC_DELIVER_LOWEST:
 		if (!vlapic_is_software_enabled(v))
 			return false;
-		if (unlikely(vector < APIC_VECTOR_MIN))
-			vlapic_record_error(v, APIC_ESR_RECEIVE_ILLEGAL_VECTOR);
-		else if (vlapic_request(v, vector, level))
+		if (likely(vector >= APIC_VECTOR_MIN) && vlapic_request(v, vector, level))
 			vlapic_notify(v, VLAPIC_NOTIFY_INTR);
 		return true;
 	case APIC_DELIVER_NMI:
@@ -59,7 +47,7 @@ void vlapic_fire_lvt(struct vlapic *v, enum lapic_register reg)
 {
 	uint32_t lvt = PUBLISHED(v->reg[reg]);
 
-	/* Timer and error vectors have no delivery mode: the bits are never set, which is Fixed. */
+	/* The timer's vector has no delivery mode: the bits are never set, which is Fixed. */
 	if (!(lvt & APIC_LVT_MASKED))
 		vlapic_accept(v, (enum apic_delivery)(lvt >> APIC_LVT_MODE_SHIFT & 7), lvt & 0xFF, false);
 }
@@ -118,32 +106,22 @@ static inline uint64_t find(const struct vlapic_bus *bus, uint32_t destination, 
 }
 
 /*
- * One of `set` whose processor priority is lowest, among equals by the vector, so that unlike interrupts
- * spread. An empty set if none is enabled. SDM vol. 3A, "Lowest Priority Delivery Mode", leaves the rule to
- * the system.
+ * One of `set`, by the vector, so that unlike interrupts spread. An empty set if none is enabled. SDM vol. 3A, "Lowest Priority Delivery
+ * Mode", leaves the rule to the system; processors that heed no task priorities do it so.
  */
-static uint64_t pick_lowest(const struct vlapic_bus *bus, uint64_t set, unsigned vector)
+static uint64_t pick_one(const struct vlapic_bus *bus, uint64_t set, unsigned vector)
 {
-	uint64_t ties = 0;
-	unsigned count = 0, lowest = 0x100;
+	uint64_t able = 0;
+	unsigned count = 0;
 
 	for (; set; set &= set - 1) {
-		const struct vlapic *v = bus->apic[__builtin_ctzll(set)];
-		unsigned priority = PUBLISHED(v->ppr) & 0xF0;
-
-		if (PUBLISHED(v->mode) == VLAPIC_DISABLED || !vlapic_is_software_enabled(v) || priority > lowest)
-			continue;
-		if (priority < lowest) {
-			lowest = priority;
-			ties = 0;
-			count = 0;
-		}
-		ties |= set & -set;
-		count++;
+		bool takes = vlapic_is_software_enabled(bus->apic[__builtin_ctzll(set)]); /* none does that is disabled altogether */
+		able |= takes ? set & -set : 0;
+		count += takes;
 	}
 	for (unsigned skip = count ? vector % count : 0; skip; skip--)
-		ties &= ties - 1;
-	return ties & -ties;
+		able &= able - 1;
+	return able & -able;
 }
 
 /* Returns how many APICs took it. */
@@ -152,7 +130,7 @@ static int send(const struct vlapic_bus *bus, uint64_t set, enum apic_delivery m
 	int taken = 0;
 
 	if (mode == APIC_DELIVER_LOWEST)
-		set = pick_lowest(bus, set, vector);
+		set = pick_one(bus, set, vector);
 	for (; set; set &= set - 1)
 		taken += vlapic_accept(bus->apic[__builtin_ctzll(set)], mode, vector, level);
 	return taken;
@@ -182,14 +160,12 @@ void vlapic_ipi(struct vlapic *v, uint64_t icr)
 	uint64_t set = find_icr(v, icr);
 
 	if (mode <= APIC_DELIVER_LOWEST) { /* or fixed */
-		if (unlikely(vector < APIC_VECTOR_MIN)) {
-			vlapic_record_error(v, APIC_ESR_SEND_ILLEGAL_VECTOR);
-		} else if (set == 1ull << v->id) {
+		if (set == 1ull << v->id) {
 			/*
 			 * To itself alone: it looks at IRR before it enters the guest again, a notice would
 			 * be wasted.
 			 */
-			if (vlapic_is_software_enabled(v))
+			if (vlapic_is_software_enabled(v) && likely(vector >= APIC_VECTOR_MIN))
 				vlapic_request(v, vector, false);
 			return;
 		}

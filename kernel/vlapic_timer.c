@@ -174,11 +174,3 @@ void vlapic_set_tsc_offset(struct vlapic *v, uint64_t offset)
 	if (v->guest_deadline)
 		vlapic_timer_write_deadline(v, v->guest_deadline);
 }
-
-void vlapic_timer_resume(struct vlapic *v, uint32_t count, uint64_t guest_tsc)
-{
-	if (!counts(v))
-		vlapic_timer_write_deadline(v, guest_tsc);
-	else if (count)
-		start(v, rdtsc(), count);
-}

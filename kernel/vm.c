@@ -93,7 +93,7 @@ void vm_destroy(struct vm *vm, struct cpu *self)
 	if (vm->status_event != NULL)
 		object_unref(&vm->status_event->object);
 	vm->status_event = NULL;
-	nested_pt_destroy(&vm->npt, NULL, NULL);
+	nested_pt_destroy(&vm->npt, NULL);
 	iommu_domain_destroy(vm->domain);
 	range_clear(&vm->regions);
 	vm_unlink(vm);
@@ -165,12 +165,12 @@ enum status vm_unmap(struct vm *vm, gpa_t gpa, uint64_t bytes, struct cpu *self)
 	return STATUS_OK;
 }
 
-enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self)
+enum status vm_bind_trap(struct vm *vm, struct object *event, uint64_t first, uint64_t last, struct cpu *self)
 {
-	const struct range added = { range->first, range->last, event, RANGE_HIDDEN };
+	const struct range added = { first, last, event, RANGE_HIDDEN };
 	struct range *doorbell;
 
-	if (range->kind != HILUM_TRAP_RANGE_DOORBELL || range->last > 0xFFFF || event == NULL)
+	if (last > 0xFFFF)
 		return STATUS_INVALID;
 	enum status status = range_insert(&vm->doorbells, &added, self, &doorbell);
 	if (status == STATUS_OK)
@@ -178,12 +178,10 @@ enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, st
 	return status;
 }
 
-enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self)
+enum status vm_unbind_trap(struct vm *vm, uint64_t first, struct cpu *self)
 {
 	struct range *r = range_find(vm->doorbells, first);
 
-	if (kind != HILUM_TRAP_RANGE_DOORBELL)
-		return STATUS_INVALID;
 	if (r == NULL || r->first != first)
 		return STATUS_NOT_FOUND;
 	range_remove(r, self);
@@ -241,16 +239,6 @@ void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge)
 		vcpu_request(v, VCPU_REQUEST_RETRAP);
 }
 
-static const char *const crash_names[] = {
-	[HILUM_CRASH_TRIPLE_FAULT] = "triple fault",
-	[HILUM_CRASH_INVALID_STATE] = "invalid guest state",
-	[HILUM_CRASH_NO_HANDLER] = "access without a handler",
-	[HILUM_CRASH_UNKNOWN_EXIT] = "unknown exit",
-	[HILUM_CRASH_BAD_REPLY] = "invalid answer from its handler",
-	[HILUM_CRASH_NO_MEMORY] = "no memory left to populate it",
-	[HILUM_CRASH_MACHINE_CHECK] = "the machine has lost memory of its",
-};
-
 /* Other vCPUs of the VM run on until the control VM stops them: its policy, not ours. */
 void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 {
@@ -268,7 +256,7 @@ void vm_crash(struct vcpu *v, enum hilum_crash reason, uint64_t detail)
 	vm->status.crash = reason;
 	vm->status.vcpu = v->index;
 	vm->status.detail = detail;
-	log_warn("vm %s: vcpu %u: %s (detail %#lx)", vm->name, v->index, crash_names[reason], detail);
+	log_warn("vm %s: vcpu %u: crash %u (detail %#lx)", vm->name, v->index, reason, detail); /* the control VM has words for it */
 	backend_log_vcpu(v);
 	host_log_notify();
 	if (vm->status_event != NULL)

@@ -69,8 +69,8 @@ must_check enum status vm_copy_in(struct vm *vm, gpa_t gpa, void *to, uint64_t b
 must_check enum status vm_copy_out(struct vm *vm, gpa_t gpa, const void *from, uint64_t bytes);
 
 /*
- * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest
- * then may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
+ * Some pages are out of all VMs for a moment, while their frames change: nobody populates anything. What root mode cannot read of a guest then
+ * may be there when the guest executes the instruction again; a core that has met such a page reads true until it leaves its handler.
  */
 extern bool vm_pages_move;
 
@@ -80,8 +80,7 @@ extern bool vm_pages_move;
  */
 must_check enum status vm_populate(struct vm *vm, gpa_t gpa, uint32_t rights);
 
-/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any
- * core. */
+/* The host's address of `gpa`, which is populated if need be. STATUS_FAULT: nothing there with all of `rights`; STATUS_BUSY as above. Any core. */
 must_check enum status vm_translate(struct vm *vm, gpa_t gpa, uint32_t rights, hpa_t *hpa);
 
 /* The 8259A pair's INTR line: 0 or 1, anything else is STATUS_INVALID. Any core. */
@@ -107,8 +106,8 @@ must_check enum status vm_discard(struct vm *vm, gpa_t gpa, uint64_t bytes, stru
 /* HC_MEMORY_SHARE and HC_MEMORY_MOVE: their results. */
 int64_t vm_share(struct memory_object *a, uint64_t a_offset, struct memory_object *b, uint64_t b_offset, uint64_t flags, struct cpu *self);
 int64_t vm_move(struct memory_object *object, uint64_t offset, uint64_t flags, uint64_t range, struct cpu *self);
-must_check enum status vm_bind_trap(struct vm *vm, const struct hilum_trap_range *range, struct object *event, struct cpu *self);
-must_check enum status vm_unbind_trap(struct vm *vm, uint64_t kind, uint64_t first, struct cpu *self);
+must_check enum status vm_bind_trap(struct vm *vm, struct object *event, uint64_t first, uint64_t last, struct cpu *self);
+must_check enum status vm_unbind_trap(struct vm *vm, uint64_t first, struct cpu *self);
 must_check enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries, uint32_t count);
 must_check enum status vm_grant_ports(struct vm *vm, uint64_t first, uint64_t count);
 void vm_set_handler(struct vm *vm, struct vm *handler, uint64_t badge);

@@ -21,8 +21,8 @@ static bool devices_may_reach(const struct vm *vm, gpa_t gpa, uint64_t bytes)
 }
 
 /*
- * All that VMs map of [from, to) of an object goes out of them. From STATUS_OK on nobody reaches the pages, until pages_give, which follows
- * in any case. STATUS_BUSY: a device may, and `flags` does not say that none does; what is out of a VM then comes back by a fault, too.
+ * All that VMs map of [from, to) of an object goes out of them. From STATUS_OK on nobody reaches the pages, until pages_give, which follows in
+ * any case. STATUS_BUSY: a device may, and `flags` does not say that none does; what is out of a VM then comes back by a fault, too.
  */
 static enum status pages_take(const struct memory_object *object, uint64_t from, uint64_t to, uint64_t flags, struct cpu *self)
 {

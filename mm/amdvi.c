@@ -7,6 +7,7 @@
 #include "mm/iommu_private.h"
 
 #include "arch/x86_64/mmio.h"
+#include "mm/entry.h"
 #include "mm/pool.h"
 
 /* 3.4 IOMMU MMIO Registers */
@@ -44,11 +45,6 @@ enum { REG_STATUS = 0x2020, REGISTER_BYTES = 0x4000 };
 
 static uint64_t (*table)[4], (*empty_table)[4];
 
-static void put(uint64_t *place, uint64_t value)
-{
-	__atomic_store_n(place, value, __ATOMIC_RELEASE);
-}
-
 static void amdvi_flush_domain(uint16_t id)
 {
 	iommu_execute(COMMAND_PAGES | (uint64_t)id << 32, PAGES_ALL);
@@ -59,11 +55,11 @@ static enum status amdvi_set_device(uint16_t rid, const struct iommu_domain *dom
 	uint64_t *q = table[rid];
 	uint16_t old = (uint16_t)q[1];
 
-	put(&q[0], DTE0_BLOCKED);
-	put(&q[1], domain ? domain->id : quiet ? DTE1_QUIET : 0);
-	put(&q[2], (q[2] & ~DTE2_QUIET) | (quiet ? DTE2_QUIET : 0));
+	entry_write(&q[0], DTE0_BLOCKED);
+	entry_write(&q[1], domain ? domain->id : quiet ? DTE1_QUIET : 0);
+	entry_write(&q[2], (q[2] & ~DTE2_QUIET) | (quiet ? DTE2_QUIET : 0));
 	if (domain)
-		put(&q[0], DTE0_OPEN | domain->tree.root);
+		entry_write(&q[0], DTE0_OPEN | domain->tree.root);
 	iommu_execute(COMMAND_DEVICE | rid, 0);
 	amdvi_flush_domain(old);
 	amdvi_flush_domain((uint16_t)q[1]);
@@ -82,7 +78,7 @@ static enum status amdvi_set_irq(uint16_t rid, unsigned vector, uint32_t apic_id
 
 		if (!fresh)
 			return STATUS_NO_MEMORY;
-		put(q, (*q & DTE2_QUIET) | DTE2_REMAP | pool_hpa(fresh));
+		entry_write(q, (*q & DTE2_QUIET) | DTE2_REMAP | pool_hpa(fresh));
 		iommu_execute(COMMAND_DEVICE | rid, 0);
 	}
 	if (apic_id > 0xFF && apic_id != IOMMU_NO_CORE)
@@ -163,7 +159,7 @@ static void amdvi_enable(struct iommu_unit *u, uint64_t fault_message)
 }
 
 /* 2.2.3: an entry tells the level that it leads to in bits 11:9, and ignores bit 7; FC, IR, IW. */
-struct iommu_backend iommu_amdvi = {
+sealed struct iommu_backend iommu_amdvi = {
 	.name = "AMD-Vi",
 	.register_bytes = REGISTER_BYTES,
 	.tail_register = REG_COMMAND_TAIL,

@@ -50,15 +50,7 @@ struct frame {
 	uint8_t type;        /* enum frame_type */
 	uint8_t order;       /* of the block; meaningless in tails */
 };
-static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
-
-/*
- * Takes a block of 2^order frames (order <= FRAME_ORDER_MAX; FRAME_ORDER_2M for FRAME_POOL, which comes from
- * what the pool has) and records type (one of those in use) and owner, with one reference. *out is its
- * host-physical address. Contents are stale: zero it before a VM can see it. STATUS_NO_MEMORY: no free block
- * is large enough.
- */
-must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
+_Static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
 
 /* A naturally aligned range of 2^order frames in one word: its address | order. */
 #define FRAME_NOWHERE (1ull << 63) /* a range that no RAM is in */
@@ -68,8 +60,13 @@ static inline bool frame_in_range(hpa_t hpa, uint64_t range)
 	return !((hpa ^ range) >> (PAGE_SHIFT + (range & PAGE_MASK)));
 }
 
-/* The same for FRAME_GUEST, and not from that range, in which frames are in use: STATUS_NO_MEMORY also if a bounded search finds none. */
-must_check enum status frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out);
+/*
+ * Takes a block of 2^order frames (order <= FRAME_ORDER_MAX; FRAME_ORDER_2M for FRAME_POOL, which comes from
+ * what the pool has), not from `range`, and records type (one of those in use) and owner, with one reference. *out is its
+ * host-physical address. Contents are stale: zero it before a VM can see it. STATUS_NO_MEMORY: no free block
+ * is large enough, or a search in the range, which is bounded, finds none.
+ */
+must_check enum status frame_alloc(unsigned order, enum frame_type type, uint32_t owner, uint64_t range, hpa_t *out);
 
 /*
  * Gives back a block from frame_alloc; order, type and owner must be those it was taken with and exactly one
@@ -93,7 +90,21 @@ void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out);
 uint64_t frame_count(enum frame_type type);
 
 /* All frames of all types. Constant after boot. */
-uint64_t frame_total(void);
+extern uint64_t frame_total;
+
+/* ---- Device registers: mm/mmio.c ----
+ *
+ * A VM may have those that are not RAM, that root mode does not use itself, and to which a write is no interrupt.
+ */
+
+/* No RAM that we know of lies in [first, last]. */
+bool mmio_is_no_ram(hpa_t first, hpa_t last);
+
+/* Keeps [first, last] for root mode, for ever. False: RAM, or too many such ranges. Boot core, before VMs exist. */
+bool mmio_claim(hpa_t first, hpa_t last);
+
+/* True if a VM may have [hpa, hpa + bytes); it does not wrap. */
+bool mmio_is_free(hpa_t hpa, uint64_t bytes);
 
 /* ---- For mm/ alone ---- */
 

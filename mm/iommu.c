@@ -7,7 +7,6 @@
 #include "arch/x86_64/string.h"
 #include "boot/hooks.h"
 #include "mm/iommu_private.h"
-#include "mm/mmio.h"
 #include "mm/pool.h"
 
 #define MSI_ADDRESS 0xFEE00000u /* SDM vol. 3A, 11.11 Message Signalled Interrupts */
@@ -18,7 +17,7 @@ uint32_t iommu_unit_count;
 volatile uint64_t iommu_wait_done;
 
 static struct spinlock iommu_lock = SPINLOCK_INIT(LOCK_RANK_IOMMU);
-static struct iommu_backend *backend;                      /* NULL: none */
+sealed static struct iommu_backend *backend;               /* NULL: none */
 static uint32_t units_on;                                  /* that take commands */
 static struct iommu_domain domains[IOMMU_DOMAINS_MAX + 1]; /* the first is for reserved devices; under the object lock */
 static const struct acpi_info *tables;
@@ -137,7 +136,7 @@ void iommu_domain_destroy(struct iommu_domain *domain)
 	if (!domain)
 		return;
 	flush(domain);
-	nested_pt_destroy(&domain->tree, NULL, NULL);
+	nested_pt_destroy(&domain->tree, NULL);
 	domain->id = 0;
 }
 

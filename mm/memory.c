@@ -5,7 +5,6 @@
  */
 #include "mm/memory.h"
 
-#include "mm/mmio.h"
 #include "mm/window.h"
 
 /* ---- Filling ---- */
@@ -21,7 +20,7 @@ static enum status fill(struct memory *mem, uint64_t offset, unsigned order)
 	if (mem->bytes - at < bytes || (order && memory_grain(mem) == PAGE_SIZE))
 		return status;
 	if (__atomic_add_fetch(&mem->resident, bytes, __ATOMIC_RELAXED) - 1 <= mem->limit - 1 &&
-	    frame_alloc(order, FRAME_GUEST, mem->owner, &hpa) == STATUS_OK) {
+	    frame_alloc(order, FRAME_GUEST, mem->owner, FRAME_NOWHERE, &hpa) == STATUS_OK) {
 		window_zero_frames(hpa, order);
 		status = nested_pt_install(&mem->tree, at, hpa, order, HILUM_MAP_READ | HILUM_MAP_WRITE);
 		if (status != STATUS_OK)
@@ -127,18 +126,12 @@ enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out)
 	return STATUS_OK;
 }
 
-static void release_block(void *context, hpa_t hpa, unsigned order)
-{
-	(void)context;
-	memory_release_block(hpa, order);
-}
-
 void memory_destroy(struct memory *mem)
 {
 	if (mem->base && !memory_is_device(mem))
 		add_refs(mem->base, mem->bytes, -1);
 	else if (!mem->base)
-		nested_pt_destroy(&mem->tree, release_block, mem);
+		nested_pt_destroy(&mem->tree, memory_release_block);
 }
 
 /* ---- Mapping ---- */

@@ -45,7 +45,7 @@ must_check enum status memory_wrap_frames(hpa_t hpa, uint64_t bytes, bool writab
 
 /*
  * An object over device registers at [hpa, hpa + bytes), page-aligned: mapped uncached, and invisible to devices.
- * STATUS_DENIED: RAM, or registers that root mode uses (mm/mmio.h); STATUS_INVALID: alignment or size.
+ * STATUS_DENIED: RAM, or registers that root mode uses (mm/frame.h); STATUS_INVALID: alignment or size.
  */
 must_check enum status memory_wrap_device(hpa_t hpa, uint64_t bytes, struct memory *out);
 
@@ -94,8 +94,8 @@ must_check enum status memory_populate_fault(struct nested_pt *npt, const struct
 
 /* ---- Frames under an object that lives: mm/memory_frames.c ----
  *
- * The caller keeps all others of these away. Offsets are page-aligned and inside the object, which is no wrapped one. But for those that
- * only look, no VM maps the pages, none can populate them, and no TLB or window knows their frames.
+ * The caller keeps all others of these away. Offsets are page-aligned and inside the object, which is no wrapped one. But for those that only
+ * look, no VM maps the pages, none can populate them, and no TLB or window knows their frames.
  */
 #define MEMORY_PIECE_BYTES (PAGE_SIZE << FRAME_ORDER_2M)
 
@@ -128,8 +128,8 @@ must_check enum status memory_unshare(struct memory *mem, uint64_t offset);
 
 /*
  * Of the piece at `offset`: its frames become one block, if it has all, single ones, and grains are pieces (FRAME_NOWHERE); or, its private
- * blocks up to 2 MiB that lie in that range (mm/frame.h; of 2 MiB at least) go elsewhere. *moved is how many frames have moved, also with
- * STATUS_NO_MEMORY. `look`: how many would, and nothing changes.
+ * blocks up to 2 MiB that lie in that range (mm/frame.h; of 2 MiB at least) go elsewhere. *moved is how many frames have moved, also with STATUS_NO_MEMORY. `look`: how many
+ * would, and nothing changes.
  */
 must_check enum status memory_move(struct memory *mem, uint64_t offset, uint64_t range, bool look, uint64_t *moved);
 

@@ -124,17 +124,20 @@ enum status memory_share(struct memory *a, uint64_t a_offset, struct memory *b, 
 
 /* ---- Moving ---- */
 
-/* The block at `offset` gets frames outside the range, with the contents of those from `from` on, which it leaves. */
-static enum status move_block(struct memory *mem, uint64_t offset, hpa_t from, unsigned order, uint64_t range)
+/* The block of 2^order frames at `offset` gets new ones outside the range, with the contents of what is there, which is given up. */
+static enum status replace(struct memory *mem, uint64_t offset, unsigned order, uint64_t range)
 {
-	hpa_t to;
+	uint64_t bytes;
+	hpa_t from, to;
 
-	if (frame_alloc_outside(order, range, mem->owner, &to) != STATUS_OK)
+	if (frame_alloc(order, FRAME_GUEST, mem->owner, range, &to) != STATUS_OK)
 		return STATUS_NO_MEMORY;
-	for (uint64_t at = 0; at < PAGE_SIZE << order; at += PAGE_SIZE)
-		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from + at), PAGE_SIZE);
+	for (uint64_t at = 0; at < PAGE_SIZE << order && look_at(mem, offset + at, HILUM_MAP_READ, &from, &bytes); at += PAGE_SIZE) {
+		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from), PAGE_SIZE);
+		if (!((offset + at + PAGE_SIZE) & (bytes - 1))) /* the last of what was one block */
+			memory_release_block(ALIGN_DOWN(from, bytes), order_of(bytes));
+	}
 	place_set(mem, offset, to, order, RW);
-	memory_release_block(from, order);
 	return STATUS_OK;
 }
 
@@ -146,24 +149,8 @@ enum status memory_unshare(struct memory *mem, uint64_t offset)
 	if (!memory_is_shared(mem, offset) || !look_at(mem, offset, HILUM_MAP_READ, &from, &bytes))
 		return STATUS_OK;
 	if (frame_entry(from)->refs > 1)
-		return move_block(mem, offset, from, FRAME_ORDER_4K, FRAME_NOWHERE);
+		return replace(mem, offset, FRAME_ORDER_4K, FRAME_NOWHERE);
 	place_set(mem, offset, from, FRAME_ORDER_4K, RW);
-	return STATUS_OK;
-}
-
-/* A piece of single frames becomes a block. */
-static enum status gather(struct memory *mem, uint64_t offset)
-{
-	uint64_t bytes;
-	hpa_t from, to;
-
-	if (frame_alloc_outside(FRAME_ORDER_2M, FRAME_NOWHERE, mem->owner, &to) != STATUS_OK)
-		return STATUS_NO_MEMORY;
-	for (uint64_t at = 0; at < MEMORY_PIECE_BYTES && look_at(mem, offset + at, RW, &from, &bytes); at += PAGE_SIZE) {
-		memcpy(show(WINDOW_SLOT_ZERO, to + at), show(WINDOW_SLOT_READ, from), PAGE_SIZE);
-		memory_release_block(from, FRAME_ORDER_4K);
-	}
-	place_set(mem, offset, to, FRAME_ORDER_2M, RW);
 	return STATUS_OK;
 }
 
@@ -181,12 +168,12 @@ enum status memory_move(struct memory *mem, uint64_t offset, uint64_t range, boo
 		singles += bytes == PAGE_SIZE;
 		if (!frame_in_range(hpa, range) || frame_entry(hpa)->refs > 1)
 			continue;
-		status = look ? STATUS_OK : move_block(mem, at, hpa, order_of(bytes), range);
+		status = look ? STATUS_OK : replace(mem, at, order_of(bytes), range);
 		*moved += status == STATUS_OK ? bytes / PAGE_SIZE : 0;
 	}
 	if (range != FRAME_NOWHERE || singles != PIECE_FRAMES || memory_grain(mem) == PAGE_SIZE)
 		return status;
-	status = look ? STATUS_OK : gather(mem, offset);
+	status = look ? STATUS_OK : replace(mem, offset, FRAME_ORDER_2M, FRAME_NOWHERE);
 	*moved = status == STATUS_OK ? PIECE_FRAMES : 0;
 	return status;
 }

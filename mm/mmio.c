@@ -1,6 +1,4 @@
-/* See mmio.h. The list is written at boot only: no lock. */
-#include "mm/mmio.h"
-
+/* Which physical addresses are device registers that a VM may have: see frame.h. The list is written at boot only: no lock. */
 #include "mm/frame.h"
 
 #define GIB        (1ull << 30)

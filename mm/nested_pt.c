@@ -5,26 +5,43 @@
 #include "mm/nested_pt.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/panic.h"
 #include "mm/entry.h"
 #include "mm/frame.h"
 #include "mm/pool.h"
 
 #define ENTRIES 512u
 
-struct nested_pt_format nested_pt_format;
+sealed struct nested_pt_format nested_pt_format;
 
+/*@ logic integer level_size(integer level) = level == 1 ? 0x1000 : level == 2 ? 0x200000 : level == 3 ? 0x40000000 : 0x8000000000; */
+
+/*@ requires 1 <= level <= 4;
+  @ assigns \nothing;
+  @ ensures level == 1 ==> \result == level_size(1);
+  @ ensures level == 2 ==> \result == level_size(2);
+  @ ensures level == 3 ==> \result == level_size(3);
+  @ ensures level == 4 ==> \result == level_size(4);
+  @*/
 static uint64_t level_bytes(unsigned level)
 {
 	return 1ull << (PAGE_SHIFT + 9 * (level - 1));
 }
 
+/*@ requires 1 <= level <= 4;
+  @ assigns \nothing;
+  @*/
 static uint64_t *entry_at(hpa_t table, gpa_t gpa, unsigned level)
 {
-	return (uint64_t *)pool_va(table) + (gpa / level_bytes(level) & (ENTRIES - 1));
+	uint64_t index = gpa / level_bytes(level) % ENTRIES;
+
+	/*@ assert in_the_table: 0 <= index < ENTRIES && index == gpa / level_size(level) % ENTRIES; */
+	return (uint64_t *)pool_va(table) + index;
 }
 
 /* Of an entry at this level; a leaf of level 1 looks like a table to the hardware's eye too. */
+/*@ assigns \nothing;
+  @ ensures \result ==> level > 1 && (entry & NESTED_PT_PRESENT) != 0;
+  @*/
 static bool is_table(uint64_t entry, unsigned level)
 {
 	return level > 1 && (entry & (NESTED_PT_PRESENT | NESTED_PT_LARGE)) == NESTED_PT_PRESENT;
@@ -116,8 +133,17 @@ enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsig
 }
 
 /* The largest leaf that alignment and length allow. */
+/*@ requires 1 <= level <= 4;
+  @ assigns \nothing;
+  @ ensures 1 <= \result <= level;
+  @ ensures \result > 1 ==> bytes >= level_size(\result) && ((gpa | hpa) & (level_size(\result) - 1)) == 0;
+  @*/
 static unsigned fitting_level(unsigned level, gpa_t gpa, hpa_t hpa, uint64_t bytes)
 {
+	/*@ loop invariant 1 <= level <= \at(level, Pre);
+	  @ loop assigns level;
+	  @ loop variant level;
+	  @*/
 	while (level > 1 && ((gpa | hpa) & (level_bytes(level) - 1) || bytes < level_bytes(level)))
 		level--;
 	return level;
@@ -186,16 +212,15 @@ void nested_pt_unmap(struct nested_pt *npt, gpa_t gpa, uint64_t bytes, struct ne
 
 /* ---- Life ---- */
 
-static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level, void (*leaf)(void *context, hpa_t hpa, unsigned order),
-                        void *context)
+static void free_tables(struct nested_pt *npt, hpa_t table, unsigned level, void (*leaf)(hpa_t hpa, unsigned order))
 {
 	const uint64_t *entries = pool_va(table);
 
 	for (unsigned i = 0; i < ENTRIES; i++) {
 		if (is_table(entries[i], level))
-			free_tables(npt, entries[i] & NESTED_PT_ADDRESS, level - 1, leaf, context);
+			free_tables(npt, entries[i] & NESTED_PT_ADDRESS, level - 1, leaf);
 		else if (entries[i] && leaf)
-			leaf(context, entries[i] & NESTED_PT_ADDRESS, (level - 1) * 9);
+			leaf(entries[i] & NESTED_PT_ADDRESS, (level - 1) * 9);
 	}
 	pool_free_page(pool_va(table));
 	__atomic_sub_fetch(&npt->table_pages, 1, __ATOMIC_RELAXED);
@@ -208,7 +233,7 @@ void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *gar
 		const struct frame *f = frame_entry(table);
 
 		garbage->first = f->next;
-		free_tables(npt, table, f->prev, NULL, NULL);
+		free_tables(npt, table, f->prev, NULL);
 	}
 }
 
@@ -228,9 +253,9 @@ enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_form
 	return STATUS_OK;
 }
 
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context)
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(hpa_t hpa, unsigned order))
 {
-	free_tables(npt, npt->root, npt->format->levels, leaf, context);
+	free_tables(npt, npt->root, npt->format->levels, leaf);
 	assert(npt->table_pages == 0);
 	npt->root = 0;
 }

@@ -42,7 +42,7 @@
 struct nested_pt_format {
 	uint64_t table;    /* bits of an entry that names a table, within bits 11:0, bit 7 clear, bit 0 set */
 	uint64_t leaf[8];  /* bits of a 4 KiB leaf with these rights, bit 7 clear; LARGE is added at levels 2
-	                      and 3 */
+			     and 3 */
 	uint64_t flip;     /* bits that grant by being 0 (NX) */
 	uint64_t uncached; /* bits in which a leaf for device registers differs from one for RAM */
 	uint64_t level;    /* times (its level - 1), added to an entry that names a table; 0: no such field */
@@ -85,7 +85,7 @@ must_check enum status nested_pt_init_as(struct nested_pt *npt, const struct nes
  * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No
  * CPU may use the tree any more, TLBs included.
  */
-void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(void *context, hpa_t hpa, unsigned order), void *context);
+void nested_pt_destroy(struct nested_pt *npt, void (*leaf)(hpa_t hpa, unsigned order));
 
 /*
  * Maps [gpa, gpa + bytes) to [hpa, ...) with `rights` (HILUM_MAP_*, READ at least; NESTED_PT_UNCACHED), by the largest pages that
@@ -134,6 +134,11 @@ static inline uint64_t nested_pt_step(uint64_t table, gpa_t gpa, unsigned shift)
 
 /* The end of a lookup: `entry` as from nested_pt_step, of a page of `bytes` (a constant at each place of
 use). */
+/*@ requires bytes >= 1 && \valid(hpa) && \valid(page_bytes) && \separated(hpa, page_bytes, &nested_pt_format);
+  @ assigns *hpa, *page_bytes;
+  @ ensures \result ==> *page_bytes == bytes;
+  @ ensures !\result ==> *hpa == \old(*hpa) && *page_bytes == \old(*page_bytes);
+  @*/
 static inline bool nested_pt_finish(uint64_t entry, gpa_t gpa, uint64_t bytes, unsigned rights, hpa_t *hpa, uint64_t *page_bytes)
 {
 	uint64_t need = nested_pt_format.need[rights & 7];

@@ -37,7 +37,7 @@ static bool pool_grow(void)
 {
 	hpa_t block;
 
-	if (frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, &block) != STATUS_OK)
+	if (frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, FRAME_NOWHERE, &block) != STATUS_OK)
 		return false;
 	host_pt_map_block(POOL_BASE + block, block);
 	frame_pool_donate(block, FRAME_ORDER_2M);
@@ -54,7 +54,7 @@ void *pool_alloc_pages(unsigned order)
 		seed_next += PAGE_SIZE;
 		return memset(pool_va(seed_next - PAGE_SIZE), 0, PAGE_SIZE);
 	}
-	while (frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, &hpa) != STATUS_OK) {
+	while (frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, FRAME_NOWHERE, &hpa) != STATUS_OK) {
 		if (!pool_grow())
 			return NULL;
 	}
@@ -113,14 +113,4 @@ void pool_free(void *object)
 	spin_lock(&pool_lock);
 	object_push(object);
 	spin_unlock(&pool_lock);
-}
-
-uint64_t pool_bytes(void)
-{
-	return (frame_count(FRAME_POOL) + frame_count(FRAME_POOL_FREE)) * PAGE_SIZE;
-}
-
-uint64_t pool_free_bytes(void)
-{
-	return frame_count(FRAME_POOL_FREE) * PAGE_SIZE;
 }

@@ -37,6 +37,9 @@ static inline hpa_t pool_hpa(const void *va)
 	return (uint64_t)va - POOL_BASE;
 }
 
+/*@ assigns \nothing;
+  @ ensures \result == (void *)(uint64_t)(POOL_BASE + hpa);
+  @*/
 static inline void *pool_va(hpa_t hpa)
 {
 	return (void *)(POOL_BASE + hpa);
@@ -48,10 +51,5 @@ static inline void *pool_va(hpa_t hpa)
  */
 void pool_start(hpa_t seed, hpa_t end);
 void pool_open(void);
-
-/* Bytes the pool has taken from the machine, and those of them not in use (free small objects not
- * counted). */
-uint64_t pool_bytes(void);
-uint64_t pool_free_bytes(void);
 
 #endif

@@ -2,17 +2,13 @@
 #include "svm/svm.h"
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/string.h"
-#include "kernel/backend.h"
 #include "mm/pool.h"
 
 #define MSR_VM_CR       0xC0010114u
 #define VM_CR_SVMDIS    (1ull << 4)
 #define MSR_VM_HSAVE_PA 0xC0010117u
 
-struct svm_features svm_features;
-uint8_t *svm_msr_bitmap;
-uint8_t *svm_io_bitmap;
+sealed struct svm_features svm_features;
 
 static enum status svm_probe(const char **why)
 {
@@ -30,8 +26,7 @@ static enum status svm_probe(const char **why)
 	}
 	struct cpuid_regs r = cpuid(0x8000000A, 0);
 	if (!(r.edx & 1u << 0)) {
-		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or "
-		       "EPYC,+svm)";
+		*why = "this CPU has SVM but no nested paging, which Hilum needs: use a CPU from 2007 or later (QEMU: -cpu max or EPYC,+svm)";
 		return STATUS_UNSUPPORTED;
 	}
 	svm_features = (struct svm_features){
@@ -54,7 +49,7 @@ static void msr_pass(uint32_t msr)
 {
 	uint32_t bit = msr < 0x2000 ? msr * 2 : 0x800 * 8 + (msr - 0xC0000000) * 2;
 
-	svm_msr_bitmap[bit >> 3] &= (uint8_t) ~(3u << (bit & 7));
+	backend_msr_bitmap[bit >> 3] &= (uint8_t) ~(3u << (bit & 7));
 }
 
 static enum status svm_init(void)
@@ -72,31 +67,17 @@ static enum status svm_init(void)
 		.uncached = 0x18, /* PCD, PWT: entry 3 of the host's PAT, UC */
 	};
 
-	svm_msr_bitmap = pool_alloc_pages(1);
-	svm_io_bitmap = pool_alloc_pages(2);
-	if (svm_msr_bitmap == NULL || svm_io_bitmap == NULL)
-		return STATUS_NO_MEMORY;
-	memset(svm_msr_bitmap, 0xFF, 2 * PAGE_SIZE);
-	memset(svm_io_bitmap, 0xFF, 3 * PAGE_SIZE);
-	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
-		msr_pass(backend_passed_msrs[i]);
 	nested_pt_set_format(&format, cpu_features.page_1g ? 3 : 2);
 	log_info("SVM: %u ASIDs%s%s%s%s", svm_features.asids, svm_features.nrip ? ", next RIP" : "",
 	         svm_features.decode_assists ? ", decode assists" : "", svm_features.clean ? ", clean bits" : "",
 	         svm_features.pause_filter ? ", pause filter" : "");
-	return STATUS_OK;
+	return backend_make_bitmaps(msr_pass);
 }
 
 static enum status svm_enable_core(struct cpu *cpu)
 {
-	cpu->virt_page = pool_alloc_page();
-	if (cpu->virt_page == NULL)
-		return STATUS_NO_MEMORY;
 	wrmsr(EFER_MSR, rdmsr(EFER_MSR) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, pool_hpa(cpu->virt_page));
-	cpu->asid_generation = 1;
-	cpu->asid_next = 1;
-	backend_open_fpu();
 	__asm__ volatile("clgi" ::: "memory"); /* interrupts come in svm_run's and svm_idle's windows only, from here on */
 	return STATUS_OK;
 }
@@ -127,7 +108,7 @@ static void svm_watch_pause(struct vcpu *v, bool watch)
 		VMCB_SET(c, intercept_misc1, (c->intercept_misc1 & ~INTERCEPT(VMEXIT_PAUSE)) | (watch ? INTERCEPT(VMEXIT_PAUSE) : 0));
 }
 
-static struct virt_ops svm_ops = {
+sealed static struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,
 	.init = svm_init,

@@ -2,6 +2,7 @@
 #ifndef SVM_SVM_H
 #define SVM_SVM_H
 
+#include "kernel/backend.h"
 #include "kernel/virt_ops.h"
 #include "svm/access.h"
 #include "svm/vmcb.h"
@@ -12,9 +13,6 @@ struct svm_features {
 	bool nrip, clean, decode_assists, pause_filter, pause_threshold;
 };
 extern struct svm_features svm_features;
-
-extern uint8_t *svm_msr_bitmap; /* 8 KiB, shared by all guests */
-extern uint8_t *svm_io_bitmap;  /* 12 KiB, all ports intercepted */
 
 static inline struct vmcb *svm_vmcb(const struct vcpu *v)
 {

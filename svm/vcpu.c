@@ -1,5 +1,4 @@
 /* A vCPU's VMCB: creation, reset values, and the state that is switched with the vCPU rather than at each exit. */
-#include "kernel/backend.h"
 #include "mm/pool.h"
 #include "svm/svm.h"
 
@@ -28,7 +27,7 @@ enum status svm_create_vcpu(struct vcpu *v)
 	if (c == NULL)
 		return STATUS_NO_MEMORY;
 	intercepts_init(c);
-	c->msrpm_base_pa = pool_hpa(svm_msr_bitmap);
+	c->msrpm_base_pa = pool_hpa(backend_msr_bitmap);
 	c->virtual_interrupt = V_INTR_MASKING;
 	c->np_enable = NP_ENABLE;
 	c->n_cr3 = v->vm->npt.root;
@@ -67,7 +66,7 @@ void svm_write_offset_and_pat(struct vcpu *v)
 static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
 {
 	v->controls_stale = false;
-	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : svm_io_bitmap);
+	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : backend_io_bitmap);
 	/* #MC is the machine's own. #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
 	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | INTERCEPT(VMEXIT_EXCP(18)) | (uint32_t)v->debug;
 	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8)) |

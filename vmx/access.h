@@ -23,30 +23,18 @@ failed:
 	vmx_write_failed(field);
 }
 
-/* The next three: false where the CPU refuses. */
-static inline bool vmx_on(hpa_t region)
-{
-	bool ok;
+/* On a physical address; false where the CPU refuses. */
+#define VMX_ADDRESS_INSN(name, insn) \
+	static inline bool name(hpa_t address) \
+	{ \
+		bool ok; \
+		__asm__ volatile(insn " %1" : "=@cca"(ok) : "m"(address) : "memory"); \
+		return ok; \
+	}
 
-	__asm__ volatile("vmxon %1" : "=@cca"(ok) : "m"(region) : "memory");
-	return ok;
-}
-
-static inline bool vmx_clear(hpa_t vmcs)
-{
-	bool ok;
-
-	__asm__ volatile("vmclear %1" : "=@cca"(ok) : "m"(vmcs) : "memory");
-	return ok;
-}
-
-static inline bool vmx_make_current(hpa_t vmcs)
-{
-	bool ok;
-
-	__asm__ volatile("vmptrld %1" : "=@cca"(ok) : "m"(vmcs) : "memory");
-	return ok;
-}
+VMX_ADDRESS_INSN(vmx_on, "vmxon")
+VMX_ADDRESS_INSN(vmx_clear, "vmclear")
+VMX_ADDRESS_INSN(vmx_make_current, "vmptrld")
 
 /* Types that the capability MSR offers: they cannot fail. */
 static inline void vmx_invept(uint64_t type, uint64_t ept_pointer)

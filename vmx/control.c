@@ -60,8 +60,7 @@ static const char *choose_words(const uint64_t *cap, struct vmx_controls *out)
 		if (!choose_word(i < 4 ? word[i] : cap[CAP_SECONDARY], &rules[i], words[i]))
 			return rules[i].lack;
 	if ((word[1] >> 32 & windows) != windows || !(word[3] >> 32 & ENTRY_IA32E))
-		return "this CPU's VMX, or the hypervisor under Hilum, lacks interrupt windows, NMI windows or 64-bit guests, which Hilum "
-		       "needs";
+		return "this CPU's VMX, or the hypervisor under Hilum, lacks interrupt windows, NMI windows or 64-bit guests, which Hilum needs";
 	/* The local APIC is the CPU's, with all that belongs to it, or the kernel's. Whatever CPU has one of these has the others. */
 	if ((cap[CAP_SECONDARY] >> 32 & (apic | modes)) == (apic | modes)) {
 		out->secondary |= apic;

@@ -6,7 +6,6 @@
 #define VMX_CONTROL_H
 
 #include "arch/x86_64/status.h"
-#include "arch/x86_64/types.h"
 
 #define MSR_FEATURE_CONTROL    0x3Au
 #define FEATURE_CONTROL_LOCKED (1ull << 0)

@@ -1,7 +1,5 @@
-/* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4.
- */
+/* When the CPU refuses to enter a guest: what it says about why, into the log; the VM stops, nothing else does. SDM vol. 3C, 27.8 and 31.4. */
 #include "arch/x86_64/log.h"
-#include "kernel/vm.h"
 #include "vmx/vmx.h"
 
 /* The CPU has not entered: it does not like a control or the host state. The VMCS is current. */
@@ -50,26 +48,14 @@ static const char *odd_group(void)
 /* The CPU has tried, and is back with the host state: the guest's is what it does not like (27.8). The VMCS is current. */
 void vmx_entry_failed(struct vcpu *v, uint32_t reason)
 {
+	static const char *const told[] = { NULL, NULL, "the PAE page-directory pointers", "the event to inject", "the link pointer" };
 	uint64_t qualification = vmx_read(VMCS_QUALIFICATION);
-	const char *group;
+	const char *group = "nothing: a machine check came";
 
-	switch (reason & 0xFFFF) {
-	case REASON_BAD_GUEST_STATE:
-		group = qualification == 2   ? "the PAE page-directory pointers"
-		        : qualification == 3 ? "the event to inject"
-		        : qualification == 4 ? "the link pointer"
-		                             : odd_group();
-		break;
-	case REASON_BAD_MSR_LIST:
+	if ((reason & 0xFFFF) == REASON_BAD_MSR_LIST)
 		group = "the MSR list";
-		break;
-	case REASON_MACHINE_CHECK:
-		group = "nothing: a machine check came";
-		break;
-	default:
-		group = "unknown";
-		break;
-	}
+	else if ((reason & 0xFFFF) == REASON_BAD_GUEST_STATE)
+		group = qualification < ARRAY_SIZE(told) && told[qualification] ? told[qualification] : odd_group();
 	log_warn("vm %s: VM entry failed: reason %u, qualification %lu: invalid guest state, group: %s", v->vm->name, reason & 0xFFFF,
 	         qualification, group);
 	vm_crash(v, HILUM_CRASH_INVALID_STATE, reason);

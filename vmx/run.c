@@ -5,7 +5,6 @@
  */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/trap.h"
-#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "kernel/pveoi.h"
 #include "vmx/vmx.h"

@@ -1,7 +1,6 @@
 /* A vCPU's VMCS: creation, reset values, and the state that is switched with the vCPU rather than at each exit. */
 #include "arch/x86_64/features.h"
 #include "arch/x86_64/panic.h"
-#include "kernel/backend.h"
 #include "mm/pool.h"
 #include "vmx/vmx.h"
 
@@ -39,33 +38,15 @@ void vmx_return(struct vcpu *v, bool borrowed)
 		panic("VMPTRLD refuses the core's own control structure");
 }
 
-/* Fields that hold 0 for ever, or until something else is known: what a fresh control structure holds is not defined. */
-static const uint32_t zero_fields[] = {
-	0x4006,
-	0x4008,
-	0x400A, /* page-fault error-code mask and match, CR3-target count */
-	0x400E,
-	0x4010,
-	0x4014, /* MSR-store and MSR-load counts */
-	0x401A,
-	VMCS_ENTRY_EVENT, /* entry instruction length */
-	0x4826,
-	0x4828, /* activity state, SMBASE */
-	0x4C00,
-	0x6C10,
-	0x6C12, /* host SYSENTER_CS, _ESP, _EIP */
-	0x6C06,
-	0x6C08, /* host FS and GS base */
-	VMCS_TPR_THRESHOLD,
-	VMCS_HOST_FS,
-	VMCS_HOST_GS,
-	VMCS_GUEST_DEBUGCTL,
-	VMCS_GUEST_INTERRUPTIBILITY,
-	VMCS_GUEST_RIP,
-	VMCS_GUEST_RFLAGS,
-	VMCS_GUEST_SYSENTER_CS,
-	VMCS_GUEST_SYSENTER_ESP,
-	VMCS_GUEST_SYSENTER_EIP,
+/* Fields that every CPU has, and that hold 0 for ever or until something else is known: what a fresh control structure holds is not
+ * defined. */
+static const uint16_t zero_fields[][2] = {
+	{ 0x2802, 0x2802 }, /* guest DEBUGCTL */
+	{ 0x4006, 0x401C }, /* page faults, CR3 targets, MSR lists, the event, TPR threshold; with controls that are written after this */
+	{ 0x4824, 0x482A }, /* guest interruptibility, activity, SMBASE, SYSENTER_CS */
+	{ 0x4C00, 0x4C00 }, /* host SYSENTER_CS */
+	{ 0x681E, 0x6826 }, /* guest RIP, RFLAGS, pending debug exceptions, SYSENTER_ESP and _EIP */
+	{ 0x6C06, 0x6C12 }, /* host bases, which are written later but for FS and GS; SYSENTER_ESP and _EIP */
 };
 
 void vmx_write_timer(const struct vcpu *v)
@@ -81,7 +62,8 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	const struct vmx_controls *c = &vmx_controls;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(zero_fields); i++)
-		vmx_write(zero_fields[i], 0);
+		for (uint32_t field = zero_fields[i][0]; field <= zero_fields[i][1]; field += 2)
+			vmx_write(field, 0);
 	x->primary = c->primary;
 	x->ept_pointer = v->vm->npt.root | c->ept_flags;
 	vmx_write(VMCS_PIN_CONTROLS, c->pin);
@@ -89,7 +71,7 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 	vmx_write(VMCS_SECONDARY_CONTROLS, c->secondary);
 	vmx_write(VMCS_EXIT_CONTROLS, c->exit);
 	vmx_write(VMCS_ENTRY_CONTROLS, c->entry);
-	vmx_write(VMCS_MSR_BITMAP, pool_hpa(vmx_msr_bitmap));
+	vmx_write(VMCS_MSR_BITMAP, pool_hpa(backend_msr_bitmap));
 	vmx_write(VMCS_EPT_POINTER, x->ept_pointer);
 	vmx_write(VMCS_LINK_POINTER, ~0ull);
 	vmx_write(VMCS_CR0_MASK, c->cr0_mask);
@@ -102,20 +84,17 @@ static void write_controls(struct vcpu *v, struct vmx_vcpu *x)
 		vmx_write(VMCS_ENCLS_EXITING, ~0ull);
 }
 
-/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR
- * become FFFFh at each exit, which harms nobody. */
+/* 27.2.2 and 27.2.3: of the core that the vCPU belongs to; control registers and IDT are the same on all. The limits of GDTR and IDTR become FFFFh at each exit, which harms nobody. */
 static void write_host_state(struct cpu *cpu)
 {
+	static const uint8_t selectors[] = { SELECTOR_DATA, SELECTOR_CODE, SELECTOR_DATA, SELECTOR_DATA, 0, 0, SELECTOR_TSS };
 	struct desc_pointer idtr;
 
 	__asm__ volatile("sidt %0" : "=m"(idtr));
-	vmx_write(VMCS_HOST_CS, SELECTOR_CODE);
-	vmx_write(VMCS_HOST_SS, SELECTOR_DATA);
-	vmx_write(VMCS_HOST_DS, SELECTOR_DATA);
-	vmx_write(VMCS_HOST_ES, SELECTOR_DATA);
-	vmx_write(VMCS_HOST_TR, SELECTOR_TSS);
-	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc.tss);
-	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc.gdt);
+	for (unsigned n = 0; n < ARRAY_SIZE(selectors); n++)
+		vmx_write(VMCS_HOST_SELECTOR(n), selectors[n]);
+	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc->tss);
+	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc->gdt);
 	vmx_write(VMCS_HOST_IDTR_BASE, idtr.base);
 	vmx_write(VMCS_HOST_CR0, cpu_read_cr0());
 	vmx_write(VMCS_HOST_CR3, cpu_read_cr3());
@@ -175,7 +154,7 @@ void vmx_write_offset_and_pat(struct vcpu *v)
 
 static never_inline void take_controls(struct vcpu *v)
 {
-	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : vmx_io_bitmap;
+	const void *ports = v->vm->io_bitmap != NULL ? v->vm->io_bitmap : backend_io_bitmap;
 
 	v->controls_stale = false;
 	write_host_state(v->cpu);
@@ -201,6 +180,7 @@ void vmx_load(struct vcpu *v)
 	if (unlikely(x->debug_taken))
 		vmx_take_debug(v);
 	cpu_write_cr2(x->cr2);
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		wrmsr(msr_of[i], x->msr[i]);
 }
@@ -217,6 +197,7 @@ void vmx_unload(struct vcpu *v)
 		x->debug_taken = vmx_read(VMCS_GUEST_DR7) & DR7_ENABLES;
 		v->check_interrupts = true; /* which writes the controls */
 	}
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		x->msr[i] = rdmsr(msr_of[i]);
 	vmcs_release(v);

@@ -12,6 +12,7 @@
 #define VMCS_GUEST_LIMIT(n)    (0x4800u + 2 * (n))
 #define VMCS_GUEST_ACCESS(n)   (0x4814u + 2 * (n))
 #define VMCS_GUEST_BASE(n)     (0x6806u + 2 * (n))
+#define VMCS_HOST_SELECTOR(n)  (0x0C00u + 2 * (n)) /* ES to GS, TR */
 #define SEGMENT_CS             1u
 #define SEGMENT_SS             2u
 #define SEGMENT_TR             7u
@@ -19,17 +20,10 @@
 #define VMCS_EOI_EXIT(n)       (0x201Cu + 2 * (n)) /* 64 vectors each */
 
 enum vmcs_field {
-	/* 16 bits: control, guest, host state */
+	/* 16 bits: control, guest state */
 	VMCS_VPID = 0x0000,
 	VMCS_POSTED_VECTOR = 0x0002,
 	VMCS_GUEST_INTERRUPT_STATUS = 0x0810, /* RVI, then SVI */
-	VMCS_HOST_ES = 0x0C00,
-	VMCS_HOST_CS = 0x0C02,
-	VMCS_HOST_SS = 0x0C04,
-	VMCS_HOST_DS = 0x0C06,
-	VMCS_HOST_FS = 0x0C08,
-	VMCS_HOST_GS = 0x0C0A,
-	VMCS_HOST_TR = 0x0C0C,
 	/* 64 bits: control, read-only, guest, host */
 	VMCS_IO_BITMAP_A = 0x2000,
 	VMCS_IO_BITMAP_B = 0x2002,
@@ -42,7 +36,6 @@ enum vmcs_field {
 	VMCS_ENCLS_EXITING = 0x202E,
 	VMCS_GUEST_PHYSICAL = 0x2400,
 	VMCS_LINK_POINTER = 0x2800,
-	VMCS_GUEST_DEBUGCTL = 0x2802,
 	VMCS_GUEST_PAT = 0x2804,
 	VMCS_GUEST_EFER = 0x2806,
 	VMCS_HOST_PAT = 0x2C00,
@@ -195,7 +188,6 @@ enum vmcs_field {
 #define REASON_MWAIT            36u
 #define REASON_MONITOR          39u
 #define REASON_PAUSE            40u
-#define REASON_MACHINE_CHECK    41u
 #define REASON_TPR_THRESHOLD    43u
 #define REASON_APIC_ACCESS      44u
 #define REASON_VIRTUAL_EOI      45u

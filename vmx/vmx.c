@@ -1,20 +1,14 @@
 /* VMX: what the machine offers, the shared permission maps, and entering root operation. SDM vol. 3C, chapters 24 and 25. */
 #include "vmx/vmx.h"
-#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
-#include "arch/x86_64/panic.h"
-#include "arch/x86_64/string.h"
-#include "kernel/backend.h"
 #include "kernel/exit.h"
 #include "mm/pool.h"
 
 #define CR4_VMXE       (1ull << 13)
 #define EPT_WRITE_BACK (6u << 3)
 
-struct vmx_controls vmx_controls;
-uint8_t *vmx_msr_bitmap;
-uint8_t *vmx_io_bitmap;
-static uint64_t capabilities[CAP_COUNT];
+sealed struct vmx_controls vmx_controls;
+sealed static uint64_t capabilities[CAP_COUNT];
 
 void vmx_write_failed(uint32_t field)
 {
@@ -27,8 +21,7 @@ static enum status vmx_probe(const char **why)
 {
 	if (!cpu_features.vmx) {
 		if (cpu_features.vendor == CPU_VENDOR_INTEL)
-			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its "
-			       "set-up";
+			*why = "this Intel CPU does not offer virtualization (VMX), or the firmware has switched it off: look in its set-up";
 		return STATUS_UNSUPPORTED;
 	}
 	for (unsigned i = 0; i < CAP_COUNT; i++)
@@ -42,17 +35,19 @@ static void msr_pass(uint32_t msr)
 {
 	uint32_t at = (msr >= 0xC0000000 ? 0x400 : 0) + ((msr & 0x1FFF) >> 3);
 
-	vmx_msr_bitmap[at] &= (uint8_t) ~(1u << (msr & 7));
-	vmx_msr_bitmap[at + 0x800] &= (uint8_t) ~(1u << (msr & 7));
+	for (uint32_t page = 0; page < 2; page++, at += PAGE_SIZE) {
+		backend_msr_bitmap[at] &= (uint8_t) ~(1u << (msr & 7));
+		backend_msr_bitmap[at + 0x800] &= (uint8_t) ~(1u << (msr & 7));
+	}
 }
 
-/* 30.5: with the second map the CPU answers for these. ICR and the current count are the kernel's. */
+/* 30.5: with the second map, of those whose x2APIC is the CPU's, the CPU answers for these. ICR and the current count are the kernel's. */
 #define X2APIC_READ  0x41FC01FFFFFFA50Cull
 #define X2APIC_WRITE (1ull << 0x08 | 1ull << 0x0B | 1ull << 0x3F) /* TPR, EOI, SELF IPI */
 
 static void x2apic_pass(uint32_t reg)
 {
-	uint8_t *at = vmx_msr_bitmap + PAGE_SIZE + ((0x800 + reg) >> 3);
+	uint8_t *at = backend_msr_bitmap + PAGE_SIZE + ((0x800 + reg) >> 3);
 
 	at[0] &= (uint8_t) ~((X2APIC_READ >> reg & 1) << (reg & 7));
 	at[0x800] &= (uint8_t) ~((X2APIC_WRITE >> reg & 1) << (reg & 7));
@@ -67,15 +62,8 @@ static enum status vmx_init(void)
 	_Static_assert(HILUM_MAP_READ == 1 && HILUM_MAP_WRITE == 2 && HILUM_MAP_EXECUTE == 4, "bits 2:0 of an EPT entry");
 	for (unsigned i = 0; i < 8; i++)
 		format.leaf[i] = i | EPT_WRITE_BACK;
-	vmx_msr_bitmap = pool_alloc_pages(1);
-	vmx_io_bitmap = pool_alloc_pages(1);
-	if (vmx_msr_bitmap == NULL || vmx_io_bitmap == NULL)
+	if (backend_make_bitmaps(msr_pass) != STATUS_OK)
 		return STATUS_NO_MEMORY;
-	memset(vmx_msr_bitmap, 0xFF, PAGE_SIZE);
-	memset(vmx_io_bitmap, 0xFF, 2 * PAGE_SIZE);
-	for (unsigned i = 0; i < BACKEND_PASSED_MSRS; i++)
-		msr_pass(backend_passed_msrs[i]);
-	memcpy(vmx_msr_bitmap + PAGE_SIZE, vmx_msr_bitmap, PAGE_SIZE);
 	for (uint32_t reg = 0; reg < 64; reg++)
 		x2apic_pass(reg);
 	nested_pt_set_format(&format, c->ept_levels);
@@ -97,15 +85,9 @@ static enum status vmx_enable_core(struct cpu *cpu)
 	}
 	if (!(control & FEATURE_CONTROL_VMX) || rdmsr(MSR_VMX_FIRST) != cap[CAP_BASIC])
 		return STATUS_UNSUPPORTED;
-	cpu->virt_page = pool_alloc_page();
-	if (cpu->virt_page == NULL)
-		return STATUS_NO_MEMORY;
 	*(uint32_t *)cpu->virt_page = vmx_controls.revision;
 	cpu_write_cr0(vmx_fix_bits(cpu_read_cr0(), cap[CAP_CR0_FIXED0], cap[CAP_CR0_FIXED1]));
 	cpu_write_cr4(vmx_fix_bits(cpu_read_cr4() | CR4_VMXE, cap[CAP_CR4_FIXED0], cap[CAP_CR4_FIXED1]));
-	cpu->asid_generation = 1;
-	cpu->asid_next = 1;
-	backend_open_fpu();
 	return vmx_on(pool_hpa(cpu->virt_page)) ? STATUS_OK : STATUS_UNSUPPORTED;
 }
 
@@ -142,7 +124,7 @@ static void vmx_idle(struct cpu *cpu)
 	__asm__ volatile("sti; hlt; cli" ::: "memory"); /* STI's shadow: no interrupt slips in before HLT */
 }
 
-static struct virt_ops vmx_ops = {
+sealed static struct virt_ops vmx_ops = {
 	.name = "VMX",
 	.probe = vmx_probe,
 	.init = vmx_init,
@@ -157,7 +139,6 @@ static struct virt_ops vmx_ops = {
 	.note_single_step = vmx_note_single_step,
 	.set_efer = vmx_set_efer,
 	.write_offset_and_pat = vmx_write_offset_and_pat,
-	.watch_pause = backend_watch_nothing,
 	.get_state = vmx_get_state,
 	.set_state = vmx_set_state,
 	.idle = vmx_idle,

@@ -2,14 +2,13 @@
 #ifndef VMX_VMX_H
 #define VMX_VMX_H
 
+#include "kernel/backend.h"
 #include "kernel/virt_ops.h"
 #include "vmx/access.h"
 #include "vmx/control.h"
 #include "vmx/vmcs.h"
 
 extern struct vmx_controls vmx_controls;
-extern uint8_t *vmx_msr_bitmap; /* shared by all guests; its second page is for those whose x2APIC is the CPU's */
-extern uint8_t *vmx_io_bitmap;  /* two pages, all ports intercepted */
 
 /* MSRs that are the guest's while its vCPU is loaded, beside those in the VMCS: STAR, LSTAR, CSTAR, SFMASK, KERNEL_GS_BASE. */
 #define VMX_MSR_COUNT 5

@@ -86,4 +86,11 @@ must_check enum status acpi_parse_dmar(const uint8_t *table, size_t bytes, struc
 must_check enum status acpi_parse_ivrs(const uint8_t *table, size_t bytes, struct acpi_info *out);
 must_check enum status acpi_parse_hpet(const uint8_t *table, size_t bytes, struct acpi_info *out);
 
+/*
+ * For them: hands each record from `at` on to `parse`, which says whether it can be believed. A record's length is in its bytes
+ * [width, 2 * width).
+ */
+typedef enum status (*acpi_record_fn)(const uint8_t *record, size_t bytes, struct acpi_info *out);
+must_check enum status acpi_walk(const uint8_t *table, size_t bytes, size_t at, size_t width, acpi_record_fn parse, struct acpi_info *out);
+
 #endif

@@ -39,18 +39,6 @@ static void set_ioapic(struct acpi_info *out, uint8_t id, uint32_t rid)
 		out->ioapic_rids[out->ioapic_rid_count++] = (struct acpi_ioapic_rid){ id, (uint16_t)rid };
 }
 
-typedef enum status (*entry_fn)(const uint8_t *entry, size_t bytes, struct acpi_info *out);
-
-static enum status walk(const uint8_t *table, size_t bytes, entry_fn parse, struct acpi_info *out)
-{
-	for (size_t at = ENTRIES, n; at < bytes; at += n) {
-		n = bytes - at < 4 ? 0 : load_le(table + at + 2, 2);
-		if (n < 4 || n > bytes - at || parse(table + at, n, out) != STATUS_OK)
-			return STATUS_INVALID;
-	}
-	return STATUS_OK;
-}
-
 /* ---- DMAR: VT-d specification 4.1, 8.3 DRHD, 8.4 RMRR ---- */
 
 enum { DMAR_DRHD = 0, DMAR_RMRR = 1, SCOPE_ENDPOINT = 1, SCOPE_IOAPIC = 3 };
@@ -98,7 +86,7 @@ static enum status parse_dmar_entry(const uint8_t *e, size_t bytes, struct acpi_
 
 enum status acpi_parse_dmar(const uint8_t *table, size_t bytes, struct acpi_info *out)
 {
-	return walk(table, bytes, parse_dmar_entry, out);
+	return acpi_walk(table, bytes, ENTRIES, 2, parse_dmar_entry, out);
 }
 
 /* ---- IVRS: AMD IOMMU specification 3.08, 5.2.2 IVHD and IVMD ---- */
@@ -130,10 +118,10 @@ static enum status parse_ivmd(const uint8_t *e, struct acpi_info *out)
 	struct acpi_reserved r = { .first = load_le(e + 16, 8), .last_rid = 0xFFFF };
 
 	r.last = r.first + load_le(e + 24, 8) - 1;
-	if (e[0] != IVMD_ALL)
+	if (e[0] != IVMD_ALL) {
 		r.first_rid = (uint16_t)load_le(e + 4, 2);
-	if (e[0] != IVMD_ALL)
 		r.last_rid = e[0] == IVMD_ONE ? r.first_rid : (uint16_t)load_le(e + 6, 2);
+	}
 	add_reserved(out, r, e[0]);
 	return STATUS_OK;
 }
@@ -153,5 +141,5 @@ static enum status parse_ivrs_entry(const uint8_t *e, size_t bytes, struct acpi_
 
 enum status acpi_parse_ivrs(const uint8_t *table, size_t bytes, struct acpi_info *out)
 {
-	return walk(table, bytes, parse_ivrs_entry, out);
+	return acpi_walk(table, bytes, ENTRIES, 2, parse_ivrs_entry, out);
 }

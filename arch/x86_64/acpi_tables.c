@@ -33,40 +33,35 @@ static void add_ioapic(struct acpi_info *out, const uint8_t *e)
 		};
 }
 
-static bool parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
+/* Others are skipped: NMI wiring is the same everywhere (LINT1); other architectures, hot plug. */
+static enum status parse_madt_entry(const uint8_t *e, size_t bytes, struct acpi_info *out)
 {
 	static const uint8_t need[] = { [MADT_LAPIC] = 8, [MADT_IOAPIC] = 12, [MADT_X2APIC] = 16 };
 
 	if (e[0] < sizeof(need) && bytes < need[e[0]])
-		return false;
-	switch (e[0]) {
-	case MADT_LAPIC:
-		if (e[3] != XAPIC_ID_BROADCAST)
-			add_cpu(out, e[3], (uint32_t)load_le(e + 4, 4));
-		break;
-	case MADT_X2APIC:
+		return STATUS_INVALID;
+	if (e[0] == MADT_LAPIC && e[3] != XAPIC_ID_BROADCAST)
+		add_cpu(out, e[3], (uint32_t)load_le(e + 4, 4));
+	else if (e[0] == MADT_X2APIC)
 		add_cpu(out, (uint32_t)load_le(e + 4, 4), (uint32_t)load_le(e + 8, 4));
-		break;
-	case MADT_IOAPIC:
+	else if (e[0] == MADT_IOAPIC)
 		add_ioapic(out, e);
-		break;
-	default: /* NMI wiring is the same everywhere (LINT1); other architectures, hot plug */
-		break;
+	return STATUS_OK;
+}
+
+enum status acpi_walk(const uint8_t *table, size_t bytes, size_t at, size_t width, acpi_record_fn parse, struct acpi_info *out)
+{
+	for (size_t n; at < bytes; at += n) {
+		n = bytes - at < 2 * width ? 0 : load_le(table + at + width, width);
+		if (n < 2 * width || n > bytes - at || parse(table + at, n, out) != STATUS_OK)
+			return STATUS_INVALID;
 	}
-	return true;
+	return STATUS_OK;
 }
 
 enum status acpi_parse_madt(const uint8_t *table, size_t bytes, struct acpi_info *out)
 {
-	if (bytes < MADT_ENTRIES)
-		return STATUS_INVALID;
-	for (size_t at = MADT_ENTRIES; at < bytes; at += table[at + 1]) {
-		if (bytes - at < 2 || table[at + 1] < 2 || table[at + 1] > bytes - at)
-			return STATUS_INVALID;
-		if (!parse_madt_entry(table + at, table[at + 1], out))
-			return STATUS_INVALID;
-	}
-	return STATUS_OK;
+	return bytes < MADT_ENTRIES ? STATUS_INVALID : acpi_walk(table, bytes, MADT_ENTRIES, 1, parse_madt_entry, out);
 }
 
 /* 5.2.9 Fixed ACPI Description Table: offsets */

@@ -21,7 +21,7 @@ struct cpu_arch {
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
 	uint8_t spec_ctrl;  /* what IA32_SPEC_CTRL holds */
 	bool online;        /* it reached kernel_main */
-	struct desc_tables desc;
+	struct desc_tables *desc;
 };
 
 static inline struct cpu *cpu_self(void)
@@ -39,16 +39,6 @@ static inline struct cpu_arch *cpu_arch_self(void)
 static inline void cpu_pause(void)
 {
 	__asm__ volatile("pause" ::: "memory");
-}
-
-static inline void cpu_halt(void)
-{
-	__asm__ volatile("hlt" ::: "memory");
-}
-
-static inline void cpu_irq_disable(void)
-{
-	__asm__ volatile("cli" ::: "memory");
 }
 
 #define RFLAGS_IF 0x200ull
@@ -171,7 +161,6 @@ static inline void cpu_flush_line(const void *p)
 	}
 
 CPU_PORT_ACCESSORS(b, uint8_t)
-CPU_PORT_ACCESSORS(w, uint16_t)
 CPU_PORT_ACCESSORS(l, uint32_t)
 
 #endif

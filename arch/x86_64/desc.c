@@ -1,6 +1,5 @@
 /* See desc.h. */
 #include "arch/x86_64/desc.h"
-#include "arch/x86_64/cpu.h"
 
 #define GDT_CODE_64    0x00AF9B000000FFFFull
 #define GDT_DATA       0x00CF93000000FFFFull
@@ -17,7 +16,7 @@ _Static_assert(sizeof(struct idt_gate) == 16, "64-bit gate");
 
 extern const uint8_t isr_stubs[]; /* isr.asm */
 
-static struct idt_gate idt[256] __attribute__((aligned(4096)));
+sealed static struct idt_gate idt[256] __attribute__((aligned(4096)));
 
 void desc_init_idt(void)
 {
@@ -40,8 +39,7 @@ void desc_init_core(struct desc_tables *t)
 	struct desc_pointer gdtr = { sizeof(t->gdt) - 1, (uint64_t)t->gdt };
 	struct desc_pointer idtr = { sizeof(idt) - 1, (uint64_t)idt };
 
-	t->tss = (struct desc_tss){ .iomap_base = sizeof(t->tss) };
-	t->gdt[0] = 0;
+	t->tss[DESC_TSS_WORDS - 1] = sizeof(t->tss) << 16; /* beyond the limit: there is none */
 	t->gdt[SELECTOR_CODE / 8] = GDT_CODE_64;
 	t->gdt[SELECTOR_DATA / 8] = GDT_DATA;
 	t->gdt[SELECTOR_TSS / 8] = TSS_AVAILABLE | (tss & 0xFF000000) << 32 | (tss & 0xFFFFFF) << 16 | (sizeof(t->tss) - 1);

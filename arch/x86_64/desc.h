@@ -11,22 +11,11 @@
 #define SELECTOR_DATA 0x10u
 #define SELECTOR_TSS  0x18u /* two slots */
 
-struct desc_tss {
-	uint32_t reserved0;
-	uint64_t rsp[3];
-	uint64_t reserved1;
-	uint64_t ist[7];
-	uint64_t reserved2;
-	uint16_t reserved3;
-	uint16_t iomap_base; /* beyond the limit: no I/O permission map */
-} __attribute__((packed));
-
-_Static_assert(sizeof(struct desc_tss) == 104, "64-bit TSS");
-_Static_assert(__builtin_offsetof(struct desc_tss, iomap_base) == 102, "64-bit TSS");
+#define DESC_TSS_WORDS 26u
 
 struct desc_tables {
 	uint64_t gdt[5];
-	struct desc_tss tss;
+	uint32_t tss[DESC_TSS_WORDS]; /* of it only the last word is not 0: in its upper half, where the I/O permission map would begin */
 };
 
 struct desc_pointer {
@@ -36,7 +25,7 @@ struct desc_pointer {
 
 _Static_assert(sizeof(struct desc_pointer) == 10, "pseudo-descriptor");
 
-/* Fills `t` and loads GDTR, LDTR (none), TR and IDTR on this core. */
+/* Fills `t`, which is zeroed, and loads GDTR, LDTR (none), TR and IDTR on this core. */
 void desc_init_core(struct desc_tables *t);
 
 /* Fills the IDT that all cores share; once, before the first desc_init_core. */

@@ -1,5 +1,5 @@
-/* printf's formatting as far as the log needs it: %d %u %x %s %%, l and ll, flags 0 and # (0 prints as 0x0),
- * width of a non-negative number or string. */
+/* printf's formatting as far as the log needs it: %u %x %s %%, l and ll, flag # (0 prints as 0x0), and a number's width, always filled
+ * up with zeroes: %016lx. */
 #ifndef ARCH_X86_64_FORMAT_H
 #define ARCH_X86_64_FORMAT_H
 

@@ -8,8 +8,6 @@
 #define IOWIN           0x10u
 #define REG_VERSION     1u
 #define REG_REDIRECT(n) (0x10u + 2 * (n))
-#define REDIRECT_LOW    (1u << 13) /* active low */
-#define REDIRECT_LEVEL  (1u << 15)
 #define REDIRECT_MASKED (1u << 16)
 #define PINS_MAX        240u
 
@@ -20,7 +18,7 @@ struct ioapic {
 
 /* Protects each IOAPIC's register pair; the table itself is written before the other cores start. */
 static struct spinlock ioapic_lock = SPINLOCK_INIT(LOCK_RANK_IRQ);
-static struct ioapic ioapics[ACPI_IOAPICS_MAX];
+sealed static struct ioapic ioapics[ACPI_IOAPICS_MAX];
 static uint32_t ioapic_count;
 
 /* The register `reg`, as long as no other one is selected. */
@@ -49,16 +47,15 @@ enum status ioapic_add(volatile void *mmio, uint32_t gsi_base)
 
 void ioapic_disable_8259(void)
 {
-	outb(0x20, 0x11); /* ICW1: edge, cascade, ICW4 follows */
-	outb(0xA0, 0x11);
-	outb(0x21, TRAP_PIC_BASE);
-	outb(0xA1, TRAP_PIC_BASE + 8);
-	outb(0x21, 4); /* the slave is on pin 2 */
-	outb(0xA1, 2);
-	outb(0x21, 1); /* ICW4: 8086 mode */
-	outb(0xA1, 1);
-	outb(0x21, 0xFF); /* all masked */
-	outb(0xA1, 0xFF);
+	for (uint8_t slave = 0; slave < 2; slave++) {
+		uint16_t port = slave ? 0xA0 : 0x20;
+
+		outb(port, 0x11); /* ICW1: edge, cascade, ICW4 follows */
+		outb(port + 1, TRAP_PIC_BASE + 8 * slave);
+		outb(port + 1, slave ? 2 : 4); /* the slave is on pin 2 */
+		outb(port + 1, 1);             /* ICW4: 8086 mode */
+		outb(port + 1, 0xFF);          /* all masked */
+	}
 }
 
 /* Changes bits of the low half of a pin's entry; `destination` is the high half, NULL: it stays. */
@@ -82,13 +79,11 @@ static enum status change(uint32_t gsi, uint32_t clear, uint32_t set, const uint
 	return STATUS_NOT_FOUND;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 {
-	uint32_t low = vector | (level ? REDIRECT_LEVEL : 0) | (active_low ? REDIRECT_LOW : 0);
-
 	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST)
 		return STATUS_INVALID;
-	return change(gsi, UINT32_MAX, low | REDIRECT_MASKED, &high);
+	return change(gsi, UINT32_MAX, vector | REDIRECT_MASKED, &high);
 }
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)

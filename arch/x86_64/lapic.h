@@ -11,9 +11,6 @@
  * NULL) for x2APIC. */
 void lapic_init(volatile void *mmio);
 
-/* True if lapic_init will use (or used) x2APIC, so that no register page is needed. */
-bool lapic_is_x2apic(void);
-
 /* On every core: enables it, all local interrupts masked, priority 0. */
 void lapic_init_core(void);
 
@@ -35,5 +32,23 @@ void lapic_send(uint32_t apic_id, uint32_t command);
 void lapic_timer_setup(unsigned vector, uint32_t mode); /* 0: one-shot; or APIC_LVT_TIMER_* */
 void lapic_timer_start(uint32_t initial);
 uint32_t lapic_timer_count(void);
+
+/* ---- The core's one-shot timer, in TSC time: TSC-deadline mode where CPUID offers it, else the counter ---- */
+
+/* A deadline that no core lives to see. */
+#define TIMER_NEVER ((uint64_t)INT64_MAX)
+
+/* On every core, after tsc_calibrate: selects the mode and `vector`; no deadline is set. */
+void timer_init_core(unsigned vector);
+
+/*
+ * One interrupt on this core when its TSC reaches `tsc`, replacing any earlier deadline; at once if that has
+ * passed. Where the APIC's counter is too short it comes early (by seconds): the handler looks at the clock.
+ *
+ * Under QEMU's TCG the timer ticks, every 50 us to 2 ms, deadline or not. There a host interrupt that is raised by another thread just as
+ * VMRUN notes a virtual interrupt may be lost: VMRUN changes the CPU's interrupt_request without the lock that guards it (helper_vmrun
+ * in QEMU's svm_helper.c), and the local APIC's IRR keeps the vector until the APIC accepts another.
+ */
+void timer_set_deadline_tsc(uint64_t tsc);
 
 #endif

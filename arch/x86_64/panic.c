@@ -1,11 +1,9 @@
 /* See panic.h. */
 #include "arch/x86_64/panic.h"
-#include "arch/x86_64/cpu.h"
 #include "arch/x86_64/format.h"
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/string.h"
-#include "arch/x86_64/symbols.h"
 #include "arch/x86_64/trap.h"
 #include "arch/x86_64/tsc.h"
 #include "boot/boot.h"
@@ -16,19 +14,27 @@
 #define RESET_SECONDS_MAX 3600u
 #define STOP_DELAY_ROUNDS 100000u /* for the other cores to take their NMI: about a millisecond */
 
+/* Names of the kernel's functions, made from the linked image (mk/symbols.awk); the first of the link's two passes has none. */
+extern const struct symbol {
+	uint32_t address; /* from KERNEL_BASE; ascending */
+	uint32_t name;    /* offset in symbol_names */
+} symbol_table[];
+extern const uint32_t symbol_count;
+extern const char symbol_names[];
+
 static uint32_t panic_owner; /* 1 + id of the core that panics; 0: none */
+
+sealed uint64_t __stack_chk_guard;
 
 bool panic_is_active(void)
 {
 	return __atomic_load_n(&panic_owner, __ATOMIC_ACQUIRE);
 }
 
-static _Noreturn void halt_for_ever(void)
+void panic_halt(void)
 {
-	for (;;) {
-		cpu_irq_disable();
-		cpu_halt();
-	}
+	for (;;)
+		__asm__ volatile("cli; hlt" ::: "memory");
 }
 
 /* One core prints; a second one that panics stops, a panic within the panic resets at once. */
@@ -36,11 +42,10 @@ static void enter(void)
 {
 	uint32_t owner = 0, me = cpu_arch_self()->id + 1;
 
-	cpu_irq_disable();
 	if (!__atomic_compare_exchange_n(&panic_owner, &owner, me, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		if (owner == me)
 			machine_reset();
-		halt_for_ever();
+		panic_halt();
 	}
 	lapic_send(0, LAPIC_NMI_OTHERS);
 	for (uint32_t i = 0; i < STOP_DELAY_ROUNDS; i++)
@@ -50,10 +55,15 @@ static void enter(void)
 
 static void print_address(uint64_t address)
 {
-	uint64_t offset = 0;
-	const char *name = symbols_find(address, &offset);
+	uint64_t at = address - KERNEL_BASE;
+	uint32_t i = symbol_count;
 
-	log_info("  %016lx %s+0x%lx", address, name ? name : "?", offset);
+	while (i && symbol_table[i - 1].address > at)
+		i--;
+	if (i && address < (uint64_t)kernel_text_end)
+		log_info("  %016lx %s+%#lx", address, symbol_names + symbol_table[i - 1].name, at - symbol_table[i - 1].address);
+	else
+		log_info("  %016lx", address);
 }
 
 /* Follows saved frame pointers as long as they stay on this stack and rise. */
@@ -99,9 +109,10 @@ static _Noreturn void report(const struct trap_frame *frame, uint64_t rip, uint6
 	print_backtrace(rip, rbp);
 	if (option && !strncmp(option, "halt", 4)) {
 		log_info("halted");
-		halt_for_ever();
+		panic_halt();
 	}
 	uint32_t seconds = option && *option >= '0' && *option <= '9' ? 0 : RESET_SECONDS;
+
 	for (; option && *option >= '0' && *option <= '9' && seconds < RESET_SECONDS_MAX; option++)
 		seconds = seconds * 10 + (uint32_t)(*option - '0');
 	log_info("reset in %u seconds", seconds);
@@ -125,6 +136,11 @@ void panic(const char *fmt, ...)
 	report(NULL, (uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0), fmt, args);
 }
 
+void __stack_chk_fail(void)
+{
+	panic("a function has written beyond its variables on the stack");
+}
+
 void boot_refuse(const char *fmt, ...)
 {
 	char text[TEXT_MAX];
@@ -135,22 +151,20 @@ void boot_refuse(const char *fmt, ...)
 	log_info("cannot start: %s", text);
 	__atomic_store_n(&panic_owner, cpu_arch_self()->id + 1, __ATOMIC_RELEASE);
 	lapic_send(0, LAPIC_NMI_OTHERS);
-	halt_for_ever();
+	panic_halt();
 }
 
 /* Tries the ways from the most to the least civil, with time for each to work. */
 void machine_reset(void)
 {
-	const struct acpi_info *acpi = boot_acpi_get();
 	struct desc_pointer no_idt = { 0, 0 };
 
-	cpu_irq_disable();
-	if (acpi->reset)
-		outb(acpi->reset, acpi->reset_value);
+	if (boot_acpi.reset)
+		outb(boot_acpi.reset, boot_acpi.reset_value);
 	tsc_delay_us(50000);
 	outb(0xCF9, 0x02);
 	outb(0xCF9, 0x06);
 	tsc_delay_us(50000);
 	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
-	halt_for_ever();
+	panic_halt();
 }

@@ -9,8 +9,8 @@
 #define COMMAND        1u /* bit 0 of PRED_CMD and FLUSH_CMD */
 #define EFER_AUTO_IBRS (1ull << 21)
 
-uint64_t speculation_guest_bits;
-bool speculation_fills; /* entry.asm */
+sealed uint64_t speculation_guest_bits;
+sealed uint8_t speculation_fills; /* entries of the return stack after an exit: registers.inc */
 
 uint32_t speculation_choose(const struct hilum_host_health *c)
 {
@@ -37,7 +37,7 @@ void speculation_init(void)
 	if (h->leaf7_edx & HILUM_LEAF7_ARCH)
 		h->arch_capabilities = rdmsr(MSR_ARCH_CAPABILITIES);
 	h->defences = cpu_features.tcg ? 0 : speculation_choose(h); /* QEMU's translator executes nothing ahead of time */
-	speculation_fills = h->defences & HILUM_DEFENCE_RSB;
+	speculation_fills = !(h->defences & HILUM_DEFENCE_RSB) ? 0 : h->defences & HILUM_DEFENCE_IBRS ? 1 : 32;
 	speculation_guest_bits = ((h->leaf7_edx & HILUM_LEAF7_IBRS) || (h->leaf8_ebx & HILUM_LEAF8_IBRS) ? 1 : 0) |
 	                         ((h->leaf7_edx & HILUM_LEAF7_STIBP) || (h->leaf8_ebx & HILUM_LEAF8_STIBP) ? 2 : 0) |
 	                         ((h->leaf7_edx & HILUM_LEAF7_SSBD) || (h->leaf8_ebx & HILUM_LEAF8_SSBD) ? 4 : 0);

@@ -1,5 +1,5 @@
 /*
- * Measures the TSC against whatever independent clocks the machine has. See tsc.h.
+ * Measures the TSC against a clock of known rate. See tsc.h.
  * ACPI 6.5, 4.8.3.3 Power Management Timer; IA-PC HPET 1.0a, 2.3.4.
  */
 #include "arch/x86_64/tsc.h"
@@ -8,7 +8,7 @@
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 
-struct tsc_scale tsc_scale;
+sealed struct tsc_scale tsc_scale;
 
 #define HPET_CAPABILITIES 0x00u
 #define HPET_CONFIG       0x10u
@@ -18,10 +18,8 @@ struct tsc_scale tsc_scale;
 
 #define SAMPLE_TRIES      8u
 #define WINDOW_PER_SECOND 40u /* measure for 25 ms: far below any clock's period */
-#define ATTEMPTS          3u
-#define TOLERANCE         200u /* references agree within 1/200 */
 
-/* A counter beside the TSC: a reference, whose rate is known, or the local APIC's timer. */
+/* A counter beside the TSC: the reference, whose rate is known, or the local APIC's timer. */
 struct clock {
 	const char *name;
 	uint64_t (*read)(void);
@@ -47,10 +45,6 @@ static uint64_t read_lapic(void)
 {
 	return UINT32_MAX - lapic_timer_count();
 }
-
-static struct clock hpet_clock = { .name = "HPET", .read = read_hpet, .mask = UINT32_MAX };
-static struct clock pm_timer = { .name = "ACPI PM timer", .read = read_pm_timer, .hz = PM_TIMER_HZ };
-static struct clock lapic = { .read = read_lapic, .mask = UINT32_MAX };
 
 static uint64_t mul_div(uint64_t a, uint64_t b, uint64_t divisor)
 {
@@ -97,47 +91,25 @@ static bool clock_counts(const struct clock *c)
 	return false;
 }
 
-static bool hpet_start(volatile void *registers)
+static bool hpet_start(volatile void *registers, struct clock *c)
 {
 	hpet_registers = registers;
 	uint32_t period = *(volatile uint32_t *)(hpet_registers + HPET_CAPABILITIES + 4);
 
 	if (!period || period > HPET_PERIOD_MAX)
 		return false;
-	hpet_clock.hz = 1000000000000000ull / period;
+	*c = (struct clock){ .name = "HPET", .read = read_hpet, .mask = UINT32_MAX, .hz = 1000000000000000ull / period };
 	*(volatile uint32_t *)(hpet_registers + HPET_CONFIG) |= 1;
-	return clock_counts(&hpet_clock);
+	return clock_counts(c);
 }
 
-static bool pm_timer_start(const struct acpi_info *acpi)
+static bool pm_timer_start(const struct acpi_info *acpi, struct clock *c)
 {
 	pm_timer_port = acpi->pm_timer;
-	pm_timer.mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF;
-	return clock_counts(&pm_timer);
-}
-
-/* Two readings of each clock, by the first of them 25 ms apart. */
-static void measure(struct clock *const *clocks, uint32_t count)
-{
-	lapic_timer_setup(0, 0);
-	lapic_timer_start(UINT32_MAX);
-	for (uint32_t i = 0; i < count; i++)
-		clock_read(clocks[i]);
-	while (((clocks[0]->read() - clocks[0]->value) & clocks[0]->mask) < clocks[0]->hz / WINDOW_PER_SECOND)
-		cpu_pause();
-	for (uint32_t i = 0; i < count; i++)
-		clock_read(clocks[i]);
-	lapic_timer_start(0);
-}
-
-static uint64_t hz_by(const struct clock *c)
-{
-	return c->passed ? mul_div(c->passed_tsc, c->hz, c->passed) : 0;
-}
-
-static bool agree(uint64_t a, uint64_t b)
-{
-	return (a > b ? a - b : b - a) <= b / TOLERANCE;
+	*c = (struct clock){
+		.name = "ACPI PM timer", .read = read_pm_timer, .mask = acpi->pm_timer_32bit ? UINT32_MAX : 0xFFFFFF, .hz = PM_TIMER_HZ
+	};
+	return clock_counts(c);
 }
 
 static void set_scales(uint64_t hz, uint64_t lapic_hz)
@@ -151,29 +123,26 @@ static void set_scales(uint64_t hz, uint64_t lapic_hz)
 
 void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet)
 {
-	struct clock *clocks[3];
-	uint32_t count = 0, attempt = 0;
-	uint64_t hz, other;
+	struct clock clock, lapic = { .read = read_lapic, .mask = UINT32_MAX };
 
-	if (hpet && hpet_start(hpet))
-		clocks[count++] = &hpet_clock;
-	if (acpi->pm_timer && pm_timer_start(acpi))
-		clocks[count++] = &pm_timer;
-	if (!count)
+	if (!(hpet && hpet_start(hpet, &clock)) && !(acpi->pm_timer && pm_timer_start(acpi, &clock)))
 		boot_refuse("no working clock: neither HPET nor ACPI PM timer counts");
-	clocks[count] = &lapic;
-	do {
-		measure(clocks, count + 1);
-		hz = hz_by(clocks[0]);
-		other = hz_by(clocks[count - 1]);
-	} while (!agree(hz, other) && ++attempt < ATTEMPTS);
-	if (!agree(hz, other))
-		log_warn("by the %s the TSC runs at %lu kHz, not %lu", clocks[1]->name, other / 1000, hz / 1000);
+	lapic_timer_setup(0, 0);
+	lapic_timer_start(UINT32_MAX);
+	clock_read(&clock);
+	clock_read(&lapic);
+	while (((clock.read() - clock.value) & clock.mask) < clock.hz / WINDOW_PER_SECOND)
+		cpu_pause();
+	clock_read(&clock);
+	clock_read(&lapic);
+	lapic_timer_start(0);
+	uint64_t hz = mul_div(clock.passed_tsc, clock.hz, clock.passed);
+
 	if (hz < 1000000)
 		boot_refuse("the time stamp counter runs at %lu Hz, which cannot be right", hz);
 	set_scales(hz, mul_div(lapic.passed, hz, lapic.passed_tsc));
 	log_info("TSC %lu.%03lu MHz, local APIC timer %lu.%03lu MHz, by %s", hz / 1000000, hz / 1000 % 1000, tsc_scale.lapic_hz / 1000000,
-	         tsc_scale.lapic_hz / 1000 % 1000, clocks[0]->name);
+	         tsc_scale.lapic_hz / 1000 % 1000, clock.name);
 }
 
 void tsc_delay_us(uint64_t us)

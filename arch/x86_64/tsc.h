@@ -18,9 +18,8 @@ struct tsc_scale {
 extern struct tsc_scale tsc_scale;
 
 /*
- * Measures TSC and local APIC timer against HPET (`hpet`: its registers or NULL) or ACPI PM timer; where both
- * count and the second disagrees, the log says so. Once, on the boot
- * core, interrupts off.
+ * Measures TSC and local APIC timer against HPET (`hpet`: its registers or NULL), where that does not count against the ACPI PM timer.
+ * Once, on the boot core, interrupts off.
  */
 void tsc_calibrate(const struct acpi_info *acpi, volatile void *hpet);
 

@@ -198,7 +198,7 @@ struct config {
 	uint32_t watchdog_seconds;   /* after which a machine that hangs is reset; 0: never */
 	enum config_devices devices; /* of the host's that the driver VM gets */
 	const char *console;         /* name of the VM that the terminal shows first, CONFIG_LOG_NAME, or NULL: the
-	                                first VM */
+				first VM */
 	uint32_t overcommit;         /* percent of the memory for guests that may be promised to them; 100: no more than there is */
 	uint32_t share_rate;         /* pages a second that are looked at for sharing */
 	const char *state_disk;      /* where the state is looked for: PCI address or serial number; NULL: on all */

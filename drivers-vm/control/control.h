@@ -121,8 +121,7 @@ const char *driver_state(void);
 /* Ever. */
 uint64_t driver_restart_count(void);
 
-/* ---- guest_devices.c: what stands behind the guests' devices ---------------------------------------------------------------------------
- */
+/* ---- guest_devices.c: what stands behind the guests' devices --------------------------------------------------------------------------- */
 /* Tell the driver VM of the slot's devices, before ATTACH; false (and a line in the log): one of them cannot be had. */
 struct guest;
 bool guest_devices_send(const struct guest *g, uint32_t slot);
@@ -143,10 +142,11 @@ void driver_space_give(uint64_t gpa);
 bool driver_space_claim(uint64_t gpa, uint64_t bytes);
 bool driver_space_is_taken(uint64_t gpa);
 
-/* ---- cpuid_build.c: pure ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- cpuid_build.c: pure ---------------------------------------------------------------------------------------------------------------- */
 typedef void (*cpuid_source)(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
-/* Build the table for a guest with `vcpus` vCPUs from what `source` offers; returns the count, at most HILUM_CPUID_MAX. */
-unsigned cpuid_build(cpuid_source source, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz, struct hilum_cpuid_entry *out);
+/* Build the table for a guest with `vcpus` vCPUs from what the machine has (`source`) and the kernel virtualises, of XSAVE's components
+ * `xcr0_mask`; returns the count, at most HILUM_CPUID_MAX. */
+unsigned cpuid_build(cpuid_source source, uint64_t xcr0_mask, unsigned vcpus, bool kvm_leaves, uint64_t tsc_hz,
+                     struct hilum_cpuid_entry *out);
 
 #endif

@@ -396,8 +396,7 @@ uint64_t devices_fault_count(void)
 	return faults;
 }
 
-/* ---- A control VM takes over: configuration space is mapped where it was
- * ------------------------------------------------------------------ */
+/* ---- A control VM takes over: configuration space is mapped where it was ------------------------------------------------------------------ */
 
 void devices_keep(struct recover_kept *kept)
 {

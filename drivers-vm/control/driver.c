@@ -173,7 +173,7 @@ static bool setup(struct driver_parts *p, const char *show)
 	if (!make_events(p))
 		return false;
 	if (control_host.serial_port != 0) {
-		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4), 0,
+		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4),
 		                   p->serial_event);
 		if (error < 0)
 			fail("the serial line's interrupt", error);
@@ -368,8 +368,8 @@ static const struct channel_message *awaited; /* the answer driver_call waits fo
 static bool arrived, refused;
 
 /*
- * The machine's clock is read in whole seconds, by each driver VM anew. So that times do not go back and forth, the one that is known goes
- * on unless it is wrong by more than that.
+ * The machine's clock is read in whole seconds, by each driver VM anew. So that times do not go back and forth, the one that is known goes on
+ * unless it is wrong by more than that.
  */
 static void set_wall_clock(uint64_t read_ns)
 {
@@ -427,6 +427,7 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	struct channel_message answer = { .kind = kind, .slot = message->slot };
 	uint64_t deadline = service_tsc() + service_ns_to_tsc(timeout_ns);
 
+	guard_go_on();
 	awaited = &answer;
 	arrived = refused = false;
 	driver_send(message);
@@ -443,8 +444,7 @@ bool driver_call(const struct channel_message *message, enum channel_kind kind, 
 	return arrived;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 void driver_keep(struct recover_kept *kept)
 {

@@ -1,6 +1,7 @@
 /* See guard.h. SDM vol. 3A, "Advanced Programmable Interrupt Controller": the timer in one-shot mode counts TSC ticks here. */
 #include "drivers-vm/control/guard.h"
 
+#include "drivers-vm/control/places.h"
 #include "drivers-vm/lib/channel.h"
 #include "drivers-vm/runtime/service.h"
 
@@ -13,12 +14,13 @@ enum { APIC_SPURIOUS = 0xF0, APIC_LVT_TIMER = 0x320, APIC_TIMER_INITIAL = 0x380,
 #define VECTOR        0x40u /* any: nothing is there */
 #define STRIKE_NS     (1ull << 26)
 
-static uint64_t due; /* when it strikes; 0: it rests */
-static bool strikes; /* it is not put off any more */
+static uint64_t due;     /* when it strikes; 0: it rests */
+static uint64_t went_on; /* when guard_go_on was called last */
+static bool strikes;     /* it is not put off any more */
 
 static void apic_write(unsigned offset, uint32_t value)
 {
-	*(volatile uint32_t *)(0xFEE00000ull + offset) = value;
+	*(volatile uint32_t *)(PLACES_LAPIC + offset) = value;
 }
 
 static void strike_after(uint64_t tsc)
@@ -28,9 +30,12 @@ static void strike_after(uint64_t tsc)
 }
 
 /* The timer is written to seldom: only when less than half of its time is left. */
-static bool is_late(uint64_t tsc)
+static void put_off(void)
 {
-	return due == 0 || tsc + service_ns_to_tsc(GUARD_NS / 2) > due;
+	uint64_t now = service_tsc();
+
+	if (!strikes && now - went_on < service_ns_to_tsc(GUARD_WAITS_NS) && now + service_ns_to_tsc(GUARD_NS / 2) > due)
+		strike_after(service_ns_to_tsc(GUARD_NS));
 }
 
 void guard_begin(void)
@@ -44,8 +49,8 @@ void guard_begin(void)
 
 void guard_go_on(void)
 {
-	if (!strikes && is_late(service_tsc()))
-		strike_after(service_ns_to_tsc(GUARD_NS));
+	went_on = service_tsc();
+	put_off();
 }
 
 void guard_rest(void)
@@ -58,12 +63,12 @@ void guard_rest(void)
 
 void guard_wait(uint64_t deadline_tsc)
 {
+	uint64_t longest = service_tsc() + service_ns_to_tsc(GUARD_NS / 4);
 	struct hypercall_trap none;
 
-	if (deadline_tsc == 0 || is_late(deadline_tsc))
-		guard_rest();
-	hypercall_wait(0, deadline_tsc, &none);
-	guard_go_on();
+	put_off();
+	hypercall_wait(0, deadline_tsc != 0 && deadline_tsc < longest ? deadline_tsc : longest, &none);
+	put_off();
 }
 
 void guard_end_for_test(uint64_t how)
@@ -72,6 +77,8 @@ void guard_end_for_test(uint64_t how)
 		runtime_abort("a guest has written to its debug_crash port");
 	while (how == CHANNEL_CONTROL_HANG)
 		__asm__ volatile("pause");
+	while (how == CHANNEL_CONTROL_WAIT)
+		guard_wait(0);
 	if (how != CHANNEL_CONTROL_STRIKE || strikes)
 		return;
 	strike_after(service_ns_to_tsc(service_tsc() * 0x9E3779B97F4A7C15ull % STRIKE_NS));

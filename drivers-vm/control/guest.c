@@ -177,13 +177,13 @@ static bool create(struct guest *g, uint32_t slot, bool paused)
 
 	if (!make_vm(g, slot) || !guest_channels_open(g, slot) || !make_memory(g))
 		return false;
-	unsigned n = cpuid_build(guest_host_cpuid, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM, control_host.tsc_hz, scratch_cpuid);
+	unsigned n = cpuid_build(guest_host_cpuid, control_host.xcr0_mask, c->vcpus_max, c->profile == CONFIG_PROFILE_KVM,
+	                         control_host.tsc_hz, scratch_cpuid);
 	int64_t error = hc(HC_VM_SET_CPUID, g->vm, (uintptr_t)scratch_cpuid, n);
 	if (error < 0)
 		return fail(g, "its CPUID table", error);
 	if (!guest_load(g) || !map_ram(g) || !make_vcpus(g, slot) || !guest_share(g, slot) || !guest_attach(g, slot, 0))
 		return false;
-	error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
 	for (uint32_t i = 0; i < c->vcpus && error >= 0 && !paused; i++)
 		error = hc(HC_VCPU_RUN, g->vcpu[i]);
 	g->paused = paused;
@@ -301,8 +301,7 @@ void guest_leave(uint32_t slot)
 		slots_begun--;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 static bool is_whole(const struct guest *g)
 {

@@ -44,8 +44,7 @@ enum guest_end {
 
 /* A free slot for the guest of `config`, which lives as long as the slot is taken; negative: there is none. */
 int guest_take(const struct config_vm *config, hilum_handle_t record);
-/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet.
- */
+/* Make and start it. If it fails nothing is left of it but the slot and its RAM disks, and *error says why. `paused`: no instruction yet. */
 enum manager_result guest_make(uint32_t slot, bool paused, struct manager_error *error);
 /* It ends at once, and all is given back but the slot and its RAM disks. Nothing for one that is not made. */
 void guest_unmake(uint32_t slot);
@@ -124,6 +123,7 @@ bool guest_share_trap_page(const struct guest *g, uint32_t slot, uint32_t index)
 /* The driver VM's view of the guest: RAM, trap pages, and the state that outlives the driver VM. */
 bool guest_share(const struct guest *g, uint32_t slot);
 void guest_unshare(const struct guest *g, uint32_t slot);
+/* Has the driver VM make its devices and answer its traps. */
 bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags);
 void guest_host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4]);
 extern struct hilum_vcpu_state guest_scratch_state; /* vCPU 0's first state, from guest_load on */

@@ -324,8 +324,7 @@ void guest_devices_free(uint32_t slot)
 	devices[slot] = NULL;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 void guest_devices_keep(struct recover_kept *kept)
 {

@@ -143,8 +143,7 @@ void guest_press_balloon(uint32_t slot, uint64_t bytes)
 	send_balloon(slot, before);
 }
 
-/* ---- What they ask for ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- What they ask for ---------------------------------------------------------------------------------------------------------------- */
 
 static bool some_asked; /* since guest_run_requests has looked */
 
@@ -230,10 +229,7 @@ void guest_check_status(uint32_t slot)
 /* False: it cannot go on, or the driver VM is lost again. */
 static bool resume(struct guest *g, uint32_t slot)
 {
-	if (!guest_share(g, slot) || !guest_devices_resume(slot) || !guest_attach(g, slot, CHANNEL_VM_RESUME))
-		return false;
-	int64_t error = hc(HC_VM_SET_HANDLER, g->vm, driver_vm, slot);
-	return error >= 0 || guest_fail(g, MANAGER_FAILED, "", "its driver VM: %s", control_error(error));
+	return guest_share(g, slot) && guest_devices_resume(slot) && guest_attach(g, slot, CHANNEL_VM_RESUME);
 }
 
 static void resume_or_end(struct guest *g, uint32_t slot)
@@ -259,8 +255,7 @@ unsigned guest_resume_all(void)
 	return carry_on;
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 bool guest_has_crashed(uint32_t slot)
 {

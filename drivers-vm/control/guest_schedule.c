@@ -20,8 +20,7 @@ static uint64_t nth_core(uint64_t cores, uint32_t skip)
 	return cores & -cores;
 }
 
-/* vCPU `index`, before which the guest has `place` of its `count`. One that the guest does not have runs nothing, and is promised nothing.
- */
+/* vCPU `index`, before which the guest has `place` of its `count`. One that the guest does not have runs nothing, and is promised nothing. */
 static int64_t schedule_vcpu(const struct guest *g, uint32_t index, uint32_t place, uint32_t count)
 {
 	const struct config_vm *c = g->config;

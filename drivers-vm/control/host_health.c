@@ -193,10 +193,10 @@ static void tell_of_counts(void)
 	if (counts == told_counts)
 		return;
 	told_counts = counts;
-	service_log("machine: %lu NMIs, %lu machine checks corrected and %lu contained (status 0x%lx, address 0x%lx), %lu devices cut off "
-	            "for interrupts",
-	            (unsigned long)now.nmis, (unsigned long)now.checks_corrected, (unsigned long)now.checks_contained,
-	            (unsigned long)now.check_status, (unsigned long)now.check_address, (unsigned long)now.storms);
+	service_log(
+		"machine: %lu NMIs, %lu machine checks corrected and %lu contained (status 0x%lx, address 0x%lx), %lu devices cut off for interrupts",
+		(unsigned long)now.nmis, (unsigned long)now.checks_corrected, (unsigned long)now.checks_contained,
+		(unsigned long)now.check_status, (unsigned long)now.check_address, (unsigned long)now.storms);
 	event_add("host.fault", "", "%lu NMIs, %lu machine checks, %lu interrupt storms so far", (unsigned long)now.nmis,
 	          (unsigned long)(now.checks_corrected + now.checks_contained), (unsigned long)now.storms);
 }

@@ -1,6 +1,6 @@
 /*
- * The machine's health: whether every core still runs, which is what its watchdog waits to hear, what has gone wrong since it was started,
- * and how the run before this one ended.
+ * The machine's health: whether every core still runs, which is what its watchdog waits to hear, what has gone wrong since it was started, and
+ * how the run before this one ended.
  */
 #ifndef DRIVERS_VM_CONTROL_HOST_HEALTH_H
 #define DRIVERS_VM_CONTROL_HOST_HEALTH_H

@@ -1,5 +1,4 @@
-/* Uploaded images from one control VM to the next: their memory is there, and is mapped where it was. One that was not complete is not
- * kept. */
+/* Uploaded images from one control VM to the next: their memory is there, and is mapped where it was. One that was not complete is not kept. */
 #include "drivers-vm/control/control.h"
 #include "drivers-vm/control/places.h"
 #include "drivers-vm/control/recover.h"

@@ -16,8 +16,8 @@
 #define LOADER_AREA_BASE  0x1000ull
 #define LOADER_AREA_LIMIT 0x20000ull
 #define LOADER_CMDLINE_MAX \
-	0xFFFFu /* bytes without the final NUL; a Linux kernel's own limit may be lower \
-	         */
+	0xFFFFu /* bytes without the final NUL; a Linux kernel's own limit may be lower                      \
+		 */
 #define LOADER_WINDOW_BYTES 0x200000ull
 #define LOADER_MESSAGE_MAX  200
 
@@ -68,7 +68,7 @@ struct load_request {
 	size_t initrd_bytes;
 	const char *cmdline; /* NULL: empty */
 	uint64_t acpi_rsdp;  /* guest-physical address of the RSDP, announced where the protocol has a field;
-	                        0: none */
+				0: none */
 	const struct guest_map *map;
 	/*
 	 * Returns where guest RAM [gpa, gpa + bytes) can be written, or NULL if it cannot. Never asked for a

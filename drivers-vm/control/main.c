@@ -152,6 +152,7 @@ _Noreturn void service_start(uint32_t vcpu)
 			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
 		}
 		uint64_t deadline = run_parts(), before = service_tsc();
+		guard_go_on();
 		guard_wait(deadline);
 		control_idle_tsc += service_tsc() - before;
 		handle_events(service_take_events(0, 0));

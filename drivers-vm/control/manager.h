@@ -148,8 +148,7 @@ enum manager_result manager_set_vcpus(const char *name, unsigned count, struct m
 /* So much of its memory, until it ends, by its balloon: bytes. MANAGER_CONFLICT: as above, or it has no balloon. */
 enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct manager_error *error);
 
-/* ---- A debugger ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*
  * It wants the VM, which then has a slot, and is neither paused nor resumed by operators. One that is shut off or has crashed is started,
  * but for the first instruction; a paused one counts as running, and stays paused until the debugger lets it run; *ended: one that is
@@ -159,8 +158,7 @@ enum manager_result manager_debug_begin(const char *name, uint32_t *slot, bool *
 /* It lets go. */
 void manager_debug_end(uint32_t slot);
 
-/* ---- Core files ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Core files ------------------------------------------------------------------------------------------------------------------------ */
 /*
  * The core file of a VM: the one that its last such end has left, else of the VM itself, if it is paused or kept for a look. Returns a
  * number for the next calls, and in *bytes its size; or negative: - enum manager_result.
@@ -171,8 +169,7 @@ size_t manager_core_read(int session, uint8_t *to, size_t size, bool *failed);
 /* `fetched`: all of it was read, and the memory of one that was kept goes. */
 void manager_core_close(int session, bool fetched);
 
-/* ---- Figures ---------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Figures --------------------------------------------------------------------------------------------------------------------------- */
 /* Counts since the VM was started; false: it does not run, or has no such vCPU, disk or card. */
 bool manager_vcpu_stats(const char *name, unsigned vcpu, struct hilum_vcpu_stats *out);
 bool manager_status(const char *name, struct hilum_vm_status *out);
@@ -231,8 +228,7 @@ struct manager_host {
 void manager_host(struct manager_host *out);
 void manager_restart_driver(void);
 
-/* ---- Consoles --------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Consoles -------------------------------------------------------------------------------------------------------------------------- */
 /*
  * Output of a VM's console, kept over its ends and the driver VM's. Positions count bytes since the VM was defined. Copies up to `size`
  * bytes from *position on, moves it to behind them, and returns how many; what is older than is kept is skipped.
@@ -243,8 +239,7 @@ uint64_t manager_console_end(const char *name);
 /* Types; returns how many bytes were taken. */
 size_t manager_console_write(const char *name, const uint8_t *bytes, size_t count);
 
-/* ---- Images: what `kernel`, `initrd` and `module` name
- * ------------------------------------------------------------------------------------ */
+/* ---- Images: what `kernel`, `initrd` and `module` name ------------------------------------------------------------------------------------ */
 struct manager_image {
 	char name[CONFIG_MODULE_BYTES];
 	uint64_t bytes;
@@ -262,8 +257,7 @@ enum manager_result manager_image_append(int upload, const void *bytes, size_t c
 enum manager_result manager_image_end(int upload, bool keep, struct manager_error *error);
 enum manager_result manager_image_remove(const char *name, struct manager_error *error);
 
-/* ---- The kernel's log
- * -------------------------------------------------------------------------------------------------------------------- */
+/* ---- The kernel's log -------------------------------------------------------------------------------------------------------------------- */
 size_t manager_log_read(uint64_t *position, uint8_t *to, size_t size);
 /* A line of the log, `before` and `secret`, for who stands at the machine: manager_log_read shows it as asterisks. One is remembered. */
 void manager_log_secret(const char *before, const char *secret);

@@ -88,8 +88,7 @@ uint64_t manager_balloon_bytes(const char *name)
 	return counts != NULL ? load(&counts->balloon_bytes) : 0;
 }
 
-/* ---- Consoles -------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Consoles ------------------------------------------------------------------------------------------------------------------------- */
 
 static struct vm_record *record_of(const char *name)
 {

@@ -1,10 +1,11 @@
 /*
- * Where the control VM maps what it shares and what it fills: docs/architecture.md, section 10, has all. Some CPUs have 39 bits of
- * guest-physical address, so that everything lies below 512 GiB.
+ * Where the control VM maps what it shares and what it fills: docs/architecture.md, section 10, has all. Some CPUs have 39 bits of guest-physical address,
+ * so that everything lies below 512 GiB.
  */
 #ifndef DRIVERS_VM_CONTROL_PLACES_H
 #define DRIVERS_VM_CONTROL_PLACES_H
 
+#define PLACES_LAPIC          0xFEE00000ull   /* not mapped: the kernel's model of it */
 #define PLACES_LOG            0x91000000ull   /* the kernel's */
 #define PLACES_SHARE_TABLE    0x3F00000000ull /* share_scan.c */
 #define PLACES_SURVIVOR       0x94000000ull   /* what outlives the control VM: survivor.h */

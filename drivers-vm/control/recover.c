@@ -1,7 +1,6 @@
 /*
  * See recover.h. A record is written when something has happened (events.h), when a value of the store changes, and before anything is
- * destroyed. What is half made when the control VM ends is in no record, and goes; what is half destroyed is in none any more, and goes
- * too.
+ * destroyed. What is half made when the control VM ends is in no record, and goes; what is half destroyed is in none any more, and goes too.
  */
 #include "drivers-vm/control/recover.h"
 

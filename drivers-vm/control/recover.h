@@ -1,6 +1,6 @@
 /*
- * A control VM takes over from one that has ended: what that one had noted in memory that outlives it (survivor.h) is compared with what
- * the kernel says there is. What both know goes on; what only the kernel knows belongs to nobody any more and is given back.
+ * A control VM takes over from one that has ended: what that one had noted in memory that outlives it (survivor.h) is compared with what the
+ * kernel says there is. What both know goes on; what only the kernel knows belongs to nobody any more and is given back.
  */
 #ifndef DRIVERS_VM_CONTROL_RECOVER_H
 #define DRIVERS_VM_CONTROL_RECOVER_H
@@ -13,8 +13,8 @@
 #include <stdint.h>
 
 /* ---- For main.c, in this order ----------------------------------------------------------------------------------------------------- */
-/* First of all. True: another control VM was here before, and can be followed; else everything begins, and nothing is left of another one
- * but what the next three find. */
+/* First of all. True: another control VM was here before, and can be followed; else everything begins, and nothing is left of another one but
+ * what the next three find. */
 bool recover_begin(void);
 /* The devices that another one found, so that nobody touches them who does not know what they do; false: they are to be found. */
 bool recover_devices(void);

@@ -10,7 +10,6 @@ struct known {
 	hilum_handle_t handle;
 	uint16_t type;
 	bool claimed;
-	uint64_t bytes;
 };
 
 static struct known *known; /* by ascending index */
@@ -19,14 +18,14 @@ static unsigned count;
 /* How many there are, and where there is room for them, all of them. */
 static unsigned walk(struct known *to, unsigned room)
 {
-	static struct hilum_object_info info;
 	uint64_t index = 0;
 	unsigned n = 0;
+	int64_t info;
 
-	while (hc(HC_OBJECT_INFO, HILUM_HANDLE_SELF, index, (uintptr_t)&info) > 0) {
-		index = (info.handle & 0xFFFF) + 1;
+	while ((info = hc(HC_OBJECT_INFO, HILUM_HANDLE_SELF, index)) > 0) {
+		index = (info & 0xFFFF) + 1;
 		if (to != NULL && n < room)
-			to[n] = (struct known){ .handle = info.handle, .type = info.type, .bytes = info.bytes };
+			to[n] = (struct known){ .handle = (hilum_handle_t)info, .type = (uint16_t)(info >> 32) };
 		n++;
 	}
 	return n;
@@ -76,8 +75,11 @@ bool recover_claim(hilum_handle_t handle, unsigned type)
 
 hilum_handle_t objects_find_memory(uint64_t bytes)
 {
+	struct hilum_memory_status status;
+
 	for (unsigned i = 0; i < count; i++)
-		if (known[i].type == HILUM_OBJECT_MEMORY && !known[i].claimed && known[i].bytes == bytes)
+		if (known[i].type == HILUM_OBJECT_MEMORY && !known[i].claimed &&
+		    hc(HC_MEMORY_STATUS, known[i].handle, (uintptr_t)&status) >= 0 && status.bytes == bytes)
 			return known[i].handle;
 	return 0;
 }

@@ -15,8 +15,7 @@ hilum_handle_t objects_find_memory(uint64_t bytes);
 /* Destroys VMs that nobody has claimed, closes all other handles that nobody has. Returns how many there were; *claimed: of others. */
 unsigned objects_end_unclaimed(unsigned *claimed);
 
-/* ---- recover_vms.c: definitions and guests ---------------------------------------------------------------------------------------------
- */
+/* ---- recover_vms.c: definitions and guests --------------------------------------------------------------------------------------------- */
 void vms_note(const struct manager_entry *e);
 void vms_note_all(void);
 void vms_forget(const char *name);
@@ -26,8 +25,7 @@ void vms_release_unclaimed(void);
 /* Guests run, or stand still, as they did; VMs that were being started are. Returns how many guests go on. */
 unsigned vms_go_on(void);
 
-/* ---- Single things of parts that know nothing of the recovery --------------------------------------------------------------------------
- */
+/* ---- Single things of parts that know nothing of the recovery -------------------------------------------------------------------------- */
 struct host_rest {
 	struct store_position position;
 	char boot_reason[BOOT_REASON_BYTES];

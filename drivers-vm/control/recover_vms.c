@@ -30,8 +30,7 @@ struct kept_vm {
 };
 _Static_assert(sizeof(struct kept_vm) <= SURVIVOR_VM_BYTES, "it fits");
 
-/* ---- Notes -----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Notes ----------------------------------------------------------------------------------------------------------------------------- */
 
 static void run_key(const char *name, char key[STORE_KEY_BYTES])
 {
@@ -100,8 +99,7 @@ void vms_forget(const char *name)
 	survivor_put(SURVIVOR_VM, e->place, NULL, 0);
 }
 
-/* ---- Definitions ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Definitions ------------------------------------------------------------------------------------------------------------------------ */
 
 /* NULL: it is not there, or there is no memory. */
 static struct manager_definition *read_definition(const char *name)
@@ -148,8 +146,7 @@ static void take_over(struct manager_entry *e, const struct manager_entry *from)
 	manager_skip_versions(from->version);
 }
 
-/* ---- Guests -----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Guests ----------------------------------------------------------------------------------------------------------------------------- */
 
 static bool owns_slot(const struct manager_entry *e, int slot)
 {
@@ -276,8 +273,7 @@ void vms_recover(void)
 	recover_making();
 }
 
-/* ---- The driver VM ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- The driver VM ---------------------------------------------------------------------------------------------------------------------- */
 
 /* The slot that a mapping of the driver VM's is for; negative: it is for none. */
 static int slot_of(uint64_t gpa)
@@ -338,8 +334,7 @@ unsigned vms_go_on(void)
 	return go_on;
 }
 
-/* ---- Single things ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Single things ---------------------------------------------------------------------------------------------------------------------- */
 
 void host_rest_get(struct host_rest *rest)
 {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define PAGE_BYTES    4096ull
+#define PAGES_AT_ONCE 64u
 #define PACE_NS       20000000ull
 #define TURN_NS       2000000ull   /* of work at one go, */
 #define REST_NS       4000000ull   /* and then others have theirs */
@@ -136,16 +137,20 @@ static void next_slot(uint64_t now)
 /* Some pages of the guest. Returns what they cost. */
 static uint64_t look_at_some(const struct guest *g)
 {
-	uint64_t digest[HILUM_DIGEST_PAGES_MAX], left = g->config->memory_bytes / PAGE_BYTES - page, cost = 0;
-	uint64_t pages = left < HILUM_DIGEST_PAGES_MAX ? left : HILUM_DIGEST_PAGES_MAX;
+	static struct hilum_call digest[PAGES_AT_ONCE];
+	uint64_t left = g->config->memory_bytes / PAGE_BYTES - page, cost = 0;
+	uint64_t pages = left < PAGES_AT_ONCE ? left : PAGES_AT_ONCE;
 
-	if (hc(HC_MEMORY_DIGEST, g->memory, page * PAGE_BYTES, pages, (uintptr_t)digest) < 0)
-		memset(digest, 0, sizeof(digest)); /* it cannot be now */
+	_Static_assert(PAGES_AT_ONCE <= HILUM_BATCH_MAX, "one exit for all");
+	for (uint64_t i = 0; i < pages; i++)
+		digest[i] = (struct hilum_call){ .number = HC_MEMORY_DIGEST, .arg = { g->memory, (page + i) * PAGE_BYTES } };
+	hc(HC_BATCH, (uintptr_t)digest, pages);
 	for (uint64_t i = 0; i < pages; i++) {
-		cost += digest[i] == HILUM_DIGEST_NONE ? 1 : ABSENT_SHARE;
-		counts.scanned += digest[i] != HILUM_DIGEST_NONE;
-		if (digest[i] != HILUM_DIGEST_NONE)
-			look_at(digest[i], page + i);
+		bool is_there = digest[i].result > 0; /* below: it cannot be now */
+		cost += is_there ? ABSENT_SHARE : 1;
+		counts.scanned += is_there;
+		if (is_there)
+			look_at((uint64_t)digest[i].result, page + i);
 	}
 	page += pages;
 	return cost;
@@ -162,7 +167,7 @@ static bool anybody_shares(void)
 /* What may be looked at since the last time; a tenth of a second's at most, so that a pause is not made up for. */
 static void fill_credit(uint64_t now)
 {
-	uint64_t most = (uint64_t)rate * ABSENT_SHARE / 10 + (uint64_t)HILUM_DIGEST_PAGES_MAX * ABSENT_SHARE;
+	uint64_t most = (uint64_t)rate * ABSENT_SHARE / 10 + (uint64_t)PAGES_AT_ONCE * ABSENT_SHARE;
 	uint64_t passed = now - filled_ns < 1000000000ull ? now - filled_ns : 1000000000ull;
 
 	credit += passed * rate / 1000 * ABSENT_SHARE / 1000000;
@@ -183,7 +188,7 @@ uint64_t share_run(void)
 	next_ns = now + PACE_NS;
 	fill_credit(now);
 	uint64_t pass = counts.passes;
-	while (counts.passes == pass && credit >= HILUM_DIGEST_PAGES_MAX * ABSENT_SHARE) {
+	while (counts.passes == pass && credit >= PAGES_AT_ONCE * ABSENT_SHARE) {
 		const struct guest *g = guest_at(slot);
 		if (slot >= guest_slots() || tenant[slot] == 0 || page * PAGE_BYTES >= g->config->memory_bytes) {
 			next_slot(now);

@@ -1,7 +1,7 @@
 /*
  * Memory that outlives the control VM: records of what the kernel cannot tell its successor. Each record has two copies, of which the older
- * one is written and then made to count by one store, so that a control VM that ends after any instruction leaves the record as it was
- * before or as it is after. The successor believes a copy whose sum is right, and nothing else. Pure.
+ * one is written and then made to count by one store, so that a control VM that ends after any instruction leaves the record as it was before
+ * or as it is after. The successor believes a copy whose sum is right, and nothing else. Pure.
  */
 #ifndef DRIVERS_VM_CONTROL_SURVIVOR_H
 #define DRIVERS_VM_CONTROL_SURVIVOR_H
@@ -56,8 +56,7 @@ struct survivor_head *survivor_head(void);
 struct event_ring *survivor_events(void);
 struct audit_rings *survivor_audit(void);
 
-/* Replaces a record; zero bytes: there is none. Nothing happens if it is the same as before. `bytes` is at most what its kind has room for.
- */
+/* Replaces a record; zero bytes: there is none. Nothing happens if it is the same as before. `bytes` is at most what its kind has room for. */
 void survivor_put(enum survivor_kind kind, unsigned index, const void *from, size_t bytes);
 /* The same for one that is written in place: room for `bytes`, then, when they are there, the commit. NULL: there is no room. */
 void *survivor_begin(enum survivor_kind kind, unsigned index, size_t bytes);

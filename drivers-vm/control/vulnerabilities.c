@@ -1,6 +1,6 @@
 /*
- * See vulnerabilities.h. Which defect a CPU has it says itself, in IA32_ARCH_CAPABILITIES; one of Intel's that says nothing is taken to
- * have it. docs/isolation.md has the reasons for what is said of Hilum.
+ * See vulnerabilities.h. Which defect a CPU has it says itself, in IA32_ARCH_CAPABILITIES; one of Intel's that says nothing is taken to have
+ * it. docs/isolation.md has the reasons for what is said of Hilum.
  */
 #include "drivers-vm/control/vulnerabilities.h"
 

@@ -1,5 +1,4 @@
-/* The earliest of many deadlines, one for each of a fixed set of numbers. Pure; the caller serialises calls. No call takes longer than log
- * n. */
+/* The earliest of many deadlines, one for each of a fixed set of numbers. Pure; the caller serialises calls. No call takes longer than log n. */
 #ifndef DRIVERS_VM_DRIVER_DEADLINES_H
 #define DRIVERS_VM_DRIVER_DEADLINES_H
 

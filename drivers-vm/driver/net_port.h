@@ -14,7 +14,7 @@
 #define NET_TAG_BYTES    4u  /* IEEE 802.1Q */
 #define NET_HEAD_BYTES \
 	160u                       /* room for Ethernet, tag, and the largest IPv4 and TCP headers, which are 138 \
-	                            */
+			       */
 #define NET_FRAME_BYTES_MAX 65553u /* a tagged frame with the largest IP packet */
 #define NET_SEGMENTS_MAX    64u
 
@@ -37,7 +37,7 @@ struct net_frame {
 	unsigned segments; /* at most NET_SEGMENTS_MAX; NET_SEGMENTS_MAX + 1 for a receiver */
 	uint32_t bytes;
 	bool csum_partial; /* the sum from csum_start to the end is missing at csum_start + csum_offset, in
-	                      the first segment */
+			      the first segment */
 	uint8_t gso;       /* enum net_gso */
 	uint16_t gso_bytes, csum_start, csum_offset;
 	unsigned references;

@@ -178,7 +178,7 @@ static size_t host_entropy(void *ctx, void *to, size_t count)
 /*
  * For tests, where the configuration gives a port for it: 1 is a crash and 2 a hang, here, with the lock held; 3 asks the control VM for
  * a fresh driver VM, which strikes wherever the others are. In the driver VM that comes after it, the same write comes again. 4 is a crash
- * of the control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later; 7 are crashes of both.
+ * of the control VM, 5 a hang, 6 a crash after whatever it executes some milliseconds later, 8 a wait without end; 7 are crashes of both.
  */
 static void debug_crash(struct slot *s, uint32_t value)
 {
@@ -189,6 +189,8 @@ static void debug_crash(struct slot *s, uint32_t value)
 		control_request(s->index, CHANNEL_REQUEST_RESTART, 0);
 	if (value >= 4 && value <= 6)
 		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_CRASH + (value - 4));
+	if (value == 8)
+		control_request(s->index, CHANNEL_REQUEST_CONTROL, CHANNEL_CONTROL_WAIT);
 	if (!s->state->crashing)
 		return;
 	if (value == 7)
@@ -235,7 +237,7 @@ static void host_log(void *ctx, const char *format, ...)
 static void unbind_doorbell(struct slot *s, uint16_t port)
 {
 	if (port != 0)
-		hc(HC_VM_UNBIND_TRAP, s->vm_handle, HILUM_TRAP_RANGE_DOORBELL, port);
+		hc(HC_VM_UNBIND_TRAP, s->vm_handle, port);
 }
 
 /*
@@ -247,19 +249,13 @@ static void rebind_doorbells(struct slot *s)
 	s->doorbells_changed = false;
 	for (unsigned i = 0; i < s->state->machine.virtios; i++) {
 		uint16_t port = virtio_pci_doorbell(s->state->machine.virtio[i]);
-		const struct hilum_trap_range range = {
-			.kind = HILUM_TRAP_RANGE_DOORBELL,
-			.event = s->doorbell_event,
-			.first = port,
-			.last = port + VIRTIO_PCI_NOTIFY_BYTES - 1u,
-		};
 		if (port == s->state->doorbell[i])
 			continue;
 		unbind_doorbell(s, s->state->doorbell[i]);
 		s->state->doorbell[i] = port;
 		virtqueue_order();
 		if (port != 0)
-			hc(HC_VM_BIND_TRAP, s->vm_handle, (uintptr_t)&range);
+			hc(HC_VM_BIND_TRAP, s->vm_handle, s->doorbell_event, port, port + VIRTIO_PCI_NOTIFY_BYTES - 1u);
 	}
 }
 
@@ -279,11 +275,12 @@ void slot_add_device(uint32_t index, const struct channel_message *m)
 		slot_devices_add_nic(&s->devices, m);
 }
 
+/* All but the lock: another vCPU may have it, to see that the guest before is gone. */
 static void slot_clear(struct slot *s, const struct channel_message *m)
 {
 	const struct slot_devices devices = s->devices;
 
-	memset(s, 0, sizeof(*s));
+	memset(&s->attached, 0, sizeof(*s) - offsetof(struct slot, attached));
 	s->devices = devices;
 	s->index = m->slot;
 	set_deadline(s, 0);
@@ -439,8 +436,7 @@ void slot_detach(uint32_t index)
 	slot_forget(s);
 }
 
-/* ---- Traps ----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Traps ---------------------------------------------------------------------------------------------------------------------------- */
 
 static uint64_t emulate_mmio_read(void *opaque, uint64_t gpa, unsigned bytes)
 {
@@ -507,13 +503,14 @@ void slots_doorbell(uint32_t doorbell)
 bool slot_trap(const struct hypercall_trap *t)
 {
 	struct slot *s = slot_at((uint32_t)t->badge);
-	struct hilum_trap *page = (struct hilum_trap *)channel_trap_page(t->badge, t->vcpu);
+	struct hilum_trap *page = (struct hilum_trap *)channel_trap_page((uint32_t)t->badge, t->vcpu);
 	struct slot_ring rings[MODEL_LINKS];
 
 	if (s == NULL)
 		return false;
 	service_lock(&s->lock);
-	if (!s->attached || s->ending) {
+	/* It may have come for the guest that was in the slot before, and been overtaken by that one's end. */
+	if (!s->attached || s->ending || t->badge != channel_badge(s->index, s->vm_handle)) {
 		service_unlock(&s->lock);
 		return false;
 	}

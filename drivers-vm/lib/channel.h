@@ -59,9 +59,8 @@ enum channel_kind {
 	CHANNEL_PORT,           /* once: the control VM's card and disk; answered by PORT_READY */
 	CHANNEL_PING,           /* answer when all before is done */
 	CHANNEL_BALLOON,        /* request.value: what its balloon is to hold, in pages of 4 KiB */
-	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never. `value2`: say whether
-	                     there is one */
-	CHANNEL_FLUSH,    /* answer once all log lines and console bytes so far are on the wire */
+	CHANNEL_WATCHDOG, /* `value`: seconds after which the machine is reset, unless this comes again; 0: never. `value2`: say whether there is one */
+	CHANNEL_FLUSH, /* answer once all log lines and console bytes so far are on the wire */
 	/* driver -> control: the first seven answer the command of the same slot */
 	CHANNEL_READY, /* set up; `value` is the wall clock: ns since 1970 at host TSC 0 */
 	CHANNEL_ATTACHED,
@@ -88,6 +87,7 @@ enum channel_control_end {
 	CHANNEL_CONTROL_CRASH,
 	CHANNEL_CONTROL_HANG,
 	CHANNEL_CONTROL_STRIKE, /* a crash after whatever instruction is executed then, some time later */
+	CHANNEL_CONTROL_WAIT,   /* it waits for ever */
 };
 
 #define CHANNEL_CONSOLE_VIRTIO 1u
@@ -258,6 +258,12 @@ struct channel {
 _Static_assert(sizeof(struct channel) == 4096, "one page");
 
 /* A slot's places in the driver VM. Trap pages and record are near each other, so that one page of nested tables maps both. */
+/* Of a guest's traps, its HC_VM_SET_HANDLER: the slot, and by the handle of ATTACH which of the guests that were in it. */
+static inline uint64_t channel_badge(uint32_t slot, uint32_t vm_handle)
+{
+	return (uint64_t)vm_handle << 32 | slot;
+}
+
 static inline uint64_t channel_trap_page(uint64_t slot, uint64_t vcpu)
 {
 	return CHANNEL_SLOT_GPA + slot * CHANNEL_SLOT_STRIDE + vcpu * 4096;

@@ -58,7 +58,7 @@ enum insn_operation {
 	INSN_PUSH,
 	INSN_POP,
 	INSN_MOV_VECTOR, /* 16 bytes between an XMM register and memory; `aligned` ones fault when misaligned
-	                  */
+			  */
 	INSN_IN,
 	INSN_OUT,
 	/* string instructions, last */
@@ -127,7 +127,7 @@ struct insn {
 enum insn_decode_result {
 	INSN_DECODE_OK,
 	INSN_DECODE_SHORT,       /* the instruction does not end within `count` bytes: more may help if count < 15
-	                          */
+			    */
 	INSN_DECODE_UNSUPPORTED, /* not one of the operations above, or longer than 15 bytes */
 };
 

@@ -3,9 +3,8 @@
  * guests that know Hilum, and tests; docs/abi.md is its reference. All integers are little endian, all structs are packed by
  * their own alignment, and reserved fields are zero.
  *
- * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9.
- * RAX returns zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says
- * so.
+ * A call: `vmmcall` (AMD) or `vmcall` (Intel), without prefixes, with the number in RAX and the arguments in RDI, RSI, RDX, R10, R8, R9. RAX returns
+ * zero or a positive value on success, a negative enum hilum_error otherwise; no other register changes unless the call says so.
  */
 #ifndef HILUM_ABI_H
 #define HILUM_ABI_H
@@ -35,7 +34,7 @@
 #define HC_VM_CREATE        0x484C0009u /* (host, gpa of struct hilum_vm_config) -> vm */
 #define HC_VM_DESTROY       0x484C000Au /* (vm): stops its vCPUs and gives back everything it owns */
 #define HC_VM_SET_CPUID     0x484C000Bu /* (vm, gpa of struct hilum_cpuid_entry[], count <= HILUM_CPUID_MAX), before the first run */
-#define HC_VM_BIND_TRAP     0x484C000Cu /* (vm, gpa of struct hilum_trap_range) */
+#define HC_VM_BIND_TRAP     0x484C000Cu /* (vm, event, first port, last port): a doorbell, whose writes signal the event and go on */
 #define HC_VM_SET_HANDLER   0x484C000Du /* (vm, handler vm or 0, badge): who answers its synchronous traps */
 #define HC_VM_SHARED_MEMORY 0x484C000Eu /* (vm) -> memory: its struct hilum_shared_page */
 #define HC_VM_STATUS        0x484C000Fu /* (vm, gpa of struct hilum_vm_status) */
@@ -51,36 +50,28 @@
 #define HC_VCPU_STATS       0x484C0019u /* (vcpu, gpa of struct hilum_vcpu_stats) */
 #define HC_EVENT_CREATE     0x484C001Au /* (target vm, vCPU index, bit < HILUM_EVENTS_PER_VCPU, upcall vector or 0) -> event */
 #define HC_EVENT_SIGNAL     0x484C001Bu /* (event) */
-#define HC_IRQ_BIND         0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
+#define HC_IRQ_BIND         0x484C001Cu /* (host, GSI, event): route a host interrupt of rising edges; it starts masked */
 #define HC_IRQ_ACK          0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
 #define HC_HOST_INFO        0x484C001Eu /* (host, gpa of struct hilum_host_info) */
 #define HC_HOST_RESET       0x484C001Fu /* (host): resets the machine, and does not return */
 #define HC_HOST_LOG_TAKE \
 	0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
-#define HC_VM_UNBIND_TRAP  0x484C0021u /* (vm, HILUM_TRAP_RANGE_* kind, first): undo a binding */
-#define HC_DEVICE_CREATE   0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
-#define HC_DEVICE_ASSIGN   0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
-#define HC_DEVICE_BIND_IRQ 0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
-#define HC_DEVICE_STATUS   0x484C0025u /* (device, gpa of struct hilum_device_status) */
-#define HC_DEVICE_DMA_ADDRESS \
-	0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page \
-	             */
+#define HC_VM_UNBIND_TRAP     0x484C0021u /* (vm, first port): undo a binding */
+#define HC_DEVICE_CREATE      0x484C0022u /* (host, requester id, event or 0) -> device: a PCI function, blocked; event: its faults */
+#define HC_DEVICE_ASSIGN      0x484C0023u /* (device, vm or 0, HILUM_DEVICE_* flags): it reaches that VM's memory and no other; 0: nothing */
+#define HC_DEVICE_BIND_IRQ    0x484C0024u /* (device, MSI index, event or 0) -> MSI address | data << 32 to program into it */
+#define HC_DEVICE_STATUS      0x484C0025u /* (device, gpa of struct hilum_device_status) */
+#define HC_DEVICE_DMA_ADDRESS 0x484C0026u /* (device, gpa) -> the address that the device must use for that byte and the rest of its page */
 #define HC_MEMORY_DISCARD \
-	0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs \
-	             */
+	0x484C0027u /* (vm, gpa, bytes <= HILUM_DISCARD_BYTES_MAX): whole 2 MiB of lazy memory that it may write become empty, for all VMs */
 #define HC_VCPU_DEBUG    0x484C0028u /* (vcpu, HILUM_DEBUG_* it is to stop for) -> those that it has stopped for, while it does not run */
 #define HC_VCPU_SCHEDULE 0x484C0029u /* (vcpu, gpa of struct hilum_schedule), in any state; takes effect at its next turn */
-#define HC_MEMORY_DIGEST \
-	0x484C002Au /* (memory, offset, pages <= HILUM_DIGEST_PAGES_MAX, gpa of uint64_t[pages]) -> pages: a digest of each page's \
-	               contents */
+#define HC_MEMORY_DIGEST 0x484C002Au /* (memory, offset) -> a digest of the page's contents, or HILUM_DIGEST_NONE */
 #define HC_MEMORY_SHARE \
-	0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: \
-	               they differ */
+	0x484C002Bu /* (memory a, offset, memory b, offset, HILUM_MEMORY_QUIET or 0) -> 1: b's page has a's frame now, copied on write; 0: they differ */
 #define HC_MEMORY_MOVE 0x484C002Cu /* (memory, offset of 2 MiB, HILUM_MOVE_* flags, range) -> frames of that piece that have moved */
-#define HC_HOST_FRAMES \
-	0x484C002Du                /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there \
-	                            */
-#define HC_OBJECT_INFO 0x484C002Eu /* (vm, index, gpa of struct hilum_object_info) -> the first handle in its table from that index on */
+#define HC_HOST_FRAMES 0x484C002Du /* (host, gpa of struct hilum_frames, address, bytes <= HILUM_FRAMES_BYTES_MAX): what is in use there */
+#define HC_OBJECT_INFO 0x484C002Eu /* (vm, index) -> the first handle in its table from that index on | HILUM_OBJECT_* << 32 */
 #define HC_VM_REGION   0x484C002Fu /* (vm, gpa, gpa of struct hilum_region) -> 0: its first mapping that ends behind that address */
 #define HC_HOST_HEALTH \
 	0x484C0030u /* (host, gpa of struct hilum_host_health): also makes every core pass a point where it counts in `passed` */
@@ -92,7 +83,6 @@
 
 #define HILUM_BATCH_MAX         64u
 #define HILUM_DISCARD_BYTES_MAX 0x4000000u
-#define HILUM_DIGEST_PAGES_MAX  64u
 #define HILUM_FRAMES_BYTES_MAX  0x2000000u
 #define HILUM_LOG_LINE_MAX      240u
 #define HILUM_CPUID_MAX         96u
@@ -130,8 +120,7 @@ typedef uint32_t hilum_handle_t; /* index in bits 15:0, generation in bits 31:16
 #define HILUM_RIGHT_BIND    (1u << 6) /* VM: bind and unbind doorbells */
 #define HILUM_RIGHT_ALL     0x7Fu
 
-/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the
- * modules. */
+/* The handles that the kernel puts into the control VM's fresh table, by index (generation 0); struct hilum_boot_info tells those of the modules. */
 #define HILUM_HANDLE_SELF 1u
 #define HILUM_HANDLE_HOST 2u
 #define HILUM_HANDLE_LOG  3u /* memory: the kernel's log ring, <hilum/log_ring.h> */
@@ -220,14 +209,12 @@ struct hilum_memory_status {
 };
 
 /* ---- VM -------------------------------------------------------------------------------------------------------------------- */
-#define HILUM_VM_KVM_LEAVES (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
-#define HILUM_VM_REALTIME   (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
-#define HILUM_VM_X2APIC     (1u << 2) /* the local APICs offer x2APIC mode */
-#define HILUM_VM_DEVICES    (1u << 3) /* devices may be assigned to it */
-#define HILUM_VM_NO_FPU     (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
-#define HILUM_VM_WAIT_MEMORY \
-	(1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY \
-	           */
+#define HILUM_VM_KVM_LEAVES  (1u << 0) /* answer KVM's MSRs and calls (the CPUID table must show the leaves) */
+#define HILUM_VM_REALTIME    (1u << 1) /* its vCPUs run before those of other VMs (service VMs) */
+#define HILUM_VM_X2APIC      (1u << 2) /* the local APICs offer x2APIC mode */
+#define HILUM_VM_DEVICES     (1u << 3) /* devices may be assigned to it */
+#define HILUM_VM_NO_FPU      (1u << 4) /* its vCPUs have no FPU, SSE or AVX registers: what these hold is undefined (service VMs) */
+#define HILUM_VM_WAIT_MEMORY (1u << 5) /* a vCPU that needs a frame when there is none stops, until HC_VCPU_RUN: no HILUM_CRASH_NO_MEMORY */
 
 struct hilum_vm_config {
 	uint32_t flags; /* HILUM_VM_* */
@@ -247,15 +234,6 @@ struct hilum_cpuid_entry {
 	uint32_t reserved;
 };
 #define HILUM_CPUID_SUBLEAF (1u << 0)
-
-#define HILUM_TRAP_RANGE_DOORBELL (1u) /* I/O ports whose writes signal an event and go on; all other accesses go to the handler */
-
-struct hilum_trap_range {
-	uint32_t kind;        /* HILUM_TRAP_RANGE_* */
-	hilum_handle_t event; /* of a doorbell; zero for PORT */
-	uint64_t first;
-	uint64_t last; /* inclusive */
-};
 
 enum hilum_vm_state {
 	HILUM_VM_STOPPED = 0, /* no vCPU was started yet, or all are paused */
@@ -296,17 +274,6 @@ struct hilum_vm_status {
 #define HILUM_OBJECT_MEMORY 4u
 #define HILUM_OBJECT_EVENT  5u
 #define HILUM_OBJECT_DEVICE 6u
-
-struct hilum_object_info {
-	hilum_handle_t handle;
-	uint16_t type;   /* HILUM_OBJECT_* */
-	uint16_t rights; /* HILUM_RIGHT_* of the handle */
-	uint32_t vm;     /* its number: of a VM itself, a vCPU's, an event's target's */
-	uint32_t number; /* vCPU: index; event: vCPU index << 16 | bit; device: requester id; memory: HILUM_MEMORY_* flags */
-	uint64_t bytes;  /* memory: its size */
-	char name[32];   /* of the VM */
-	uint64_t reserved;
-};
 
 struct hilum_region {
 	uint64_t gpa, bytes;
@@ -376,9 +343,8 @@ struct hilum_trap {
 #define HILUM_STATE_DR       (1u << 3)
 #define HILUM_STATE_MSR      (1u << 4) /* the rest of the MSRs */
 #define HILUM_STATE_EVENTS   (1u << 5) /* pending event, shadows, activity */
-#define HILUM_STATE_APIC     (1u << 6) /* local APIC registers and timer */
-#define HILUM_STATE_FPU      (1u << 7) /* XSAVE area, standard format */
-#define HILUM_STATE_ALL      0xFFu
+#define HILUM_STATE_FPU      (1u << 6) /* XSAVE area, standard format */
+#define HILUM_STATE_ALL      0x7Fu
 
 #define HILUM_ACTIVITY_RUN       0u
 #define HILUM_ACTIVITY_HALT      1u
@@ -400,12 +366,8 @@ struct hilum_vcpu_state {
 	uint64_t pending_event; /* VMCB EVENTINJ layout; 0 if none */
 	uint32_t activity;      /* HILUM_ACTIVITY_* */
 	uint32_t shadow;        /* bit 0: interrupt shadow, bit 1: NMI blocked */
-	uint64_t apic_base, apic_tsc_deadline;
-	uint32_t apic_timer_remaining; /* counts of the one-shot or periodic timer */
-	uint32_t reserved;
-	uint8_t apic_page[1024]; /* register n at 16 * n, as in the SDM's local APIC register map */
 	uint32_t xsave_bytes;
-	uint32_t reserved2;
+	uint32_t reserved;
 	uint8_t xsave[2696] __attribute__((aligned(64)));
 };
 
@@ -501,9 +463,6 @@ struct hilum_device_status {
 };
 
 /* ---- Host ------------------------------------------------------------------------------------------------------------------------ */
-#define HILUM_IRQ_LEVEL      (1u << 0)
-#define HILUM_IRQ_ACTIVE_LOW (1u << 1)
-
 struct hilum_host_info {
 	uint32_t abi_version;
 	uint32_t core_count;
@@ -542,8 +501,8 @@ struct hilum_host_health {
 	uint64_t checks_corrected;            /* machine checks: the hardware has mended it */
 	uint64_t checks_contained;            /* and that cost one VM its life */
 	uint64_t check_status, check_address; /* IA32_MCi_STATUS and _ADDR of the last one */
-	uint64_t passed[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs
-	                                   */
+	uint64_t passed
+		[HILUM_CORES_MAX]; /* of each core: points at which it was between guests' instructions. One that does not grow hangs */
 };
 
 /* How a run of the machine ended. */
@@ -580,7 +539,7 @@ _Static_assert(sizeof(struct hilum_boot_info) <= 4096, "one page");
 _Static_assert(sizeof(struct hilum_trap) <= 4096, "one page");
 _Static_assert(sizeof(struct hilum_last_run) == 8192, "two pages");
 _Static_assert(sizeof(struct hilum_segment) == 16, "as in the VMCB");
-_Static_assert(sizeof(struct hilum_vcpu_state) <= 8192, "two pages");
+_Static_assert(sizeof(struct hilum_vcpu_state) <= 4096, "one page");
 
 #endif /* __ASSEMBLER__ */
 #endif

@@ -350,7 +350,8 @@ def check_metrics(api):
     text = metrics.body.decode()
     for line in ('libvirt_domain_info_vstate{domain="linux"} 1', 'hilum_vm_exits_total{vm="linux",vcpu="0",reason="cpuid"}',
                  'libvirt_domain_block_stats_read_bytes_total{domain="spare",target_device="vda"}', "hilum_iommu_faults_total 0",
-                 'hilum_boot_reason{reason="power-on"} 1', "hilum_driver_vm_restarts_total 1"):
+                 'hilum_boot_reason{reason="power-on"} 1', "hilum_driver_vm_restarts_total 1",
+                 'node_uname_info{sysname="Hilum",machine="x86_64",release="'):
         assert line in text, line
 
 

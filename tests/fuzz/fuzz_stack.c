@@ -1,8 +1,15 @@
 /*
- * Fuzz target of the control VM's network: lwIP as it is built for it, mDNS, DHCP, and the TLS listener, with everything between a frame
- * and HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the
- * same wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
+ * Fuzz target of the control VM's network: lwIP as it is built for it, mDNS, DHCP, and the TLS listener, with everything between a frame and
+ * HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the same
+ * wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
  * sanitiser sees it), no failed assertion of lwIP's, and memory does not grow without end.
+ *
+ * FUZZ_SOURCES: drivers-vm/control/entropy.c drivers-vm/control/net/stack.c drivers-vm/control/net/web.c
+ * FUZZ_SOURCES: drivers-vm/control/net/web_tls.c drivers-vm/control/net/identity.c drivers-vm/control/net/certificate.c
+ * FUZZ_SOURCES: build/fuzz/lib/lwip-control.a build/fuzz/lib/mbedtls.a
+ * FUZZ_FLAGS: -iquote tests/unit/fake_host_pci -Idrivers-vm/control/net/lwip -Icache/lwip/src/include -fno-sanitize=alignment
+ * FUZZ_FLAGS: -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
+ * FUZZ_OPTIONS: -max_len=4096
  */
 #include "drivers-vm/control/api/http.h"
 #include "drivers-vm/control/entropy_cpu.h"
@@ -145,8 +152,7 @@ unsigned port_net_poll(unsigned limit, void (*take)(const uint8_t *bytes, size_t
 	return 1;
 }
 
-/* ---- HTTP that answers each piece with as much as it was
- * --------------------------------------------------------------------------------- */
+/* ---- HTTP that answers each piece with as much as it was --------------------------------------------------------------------------------- */
 
 struct http_conn {
 	bool used;

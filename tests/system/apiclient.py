@@ -8,7 +8,7 @@ import ssl
 import struct
 import time
 
-from harness import Failed, equal
+from harness import Failed, equal, patience
 
 START_S = 120
 ANSWER_S = 90  # of one request, on a machine that does other things too
@@ -85,9 +85,9 @@ class Socket:
 
     def expect(self, pattern, within_s):
         """Waits for the pattern in what has come and not been matched yet."""
-        deadline = time.monotonic() + within_s
+        deadline = patience.now() + within_s
         while not (found := re.search(pattern.encode(), self.text)):
-            if time.monotonic() > deadline or self.closed:
+            if patience.now() > deadline or self.closed:
                 raise Failed(f"no '{pattern}' within {within_s} s, but {self.text[-300:]!r}")
             self.read(1)
         self.text = self.text[found.end():]
@@ -147,9 +147,9 @@ class Api:
 
     def state(self, name, wanted, within_s):
         """Waits for the VM to be in that state."""
-        deadline = time.monotonic() + within_s
+        deadline = patience.now() + within_s
         while (found := self.vm(name)["state"]) != wanted:
-            if time.monotonic() > deadline:
+            if patience.now() > deadline:
                 raise Failed(f"VM {name} is {found}, not {wanted}, after {within_s} s")
             time.sleep(0.3)
 

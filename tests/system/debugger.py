@@ -8,9 +8,8 @@ import ssl
 import struct
 import subprocess
 import threading
-import time
 
-from harness import Failed
+from harness import Failed, patience
 
 ANSWER_S = 60
 SILENCE_S = 600  # a guest that goes on says nothing
@@ -172,11 +171,11 @@ class Gdb:
     def end(self, within_s=ANSWER_S):
         """What it printed. The machine's serial line is read meanwhile, lest it fill up."""
         mark = f"MARK-{self.asked}\n"
-        deadline = time.monotonic() + within_s
+        deadline = patience.now() + within_s
         os.set_blocking(self.process.stdout.fileno(), False)
         start = len(self.text)
         while mark not in self.text[start:]:
-            if time.monotonic() > deadline:
+            if patience.now() > deadline:
                 raise Failed(f"no answer from gdb within {within_s} s: {self.text[start:]}")
             self.machine.read(0.05)
             data = self.process.stdout.read(65536)

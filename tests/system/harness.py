@@ -3,6 +3,8 @@
 A test is a function test_* in tests/system/test_*.py without arguments; it fails by raising. `scripts/test` runs each in a
 process of its own, as `harness.py FILE NAME`. Decorators: quick (also part of --quick), long (only part of --long), each(...)
 (one test for each set of arguments)."""
+import contextlib
+import glob
 import hashlib
 import http.server
 import os
@@ -49,13 +51,45 @@ def each(**cases):
     return mark
 
 
+class Patience:
+    """Seconds, less those in which the emulators, which wanted to run, waited for a processor of a host that does other things too. All
+    limits are in this time: what an emulator was not let do, nothing in it can be blamed for. Now and then it goes back a little, as the
+    host counts a wait when it is over. A host that does not count gives plain seconds."""
+
+    def __init__(self):
+        self.waited = {}  # of each emulator, by process id
+
+    def watch(self, process):
+        self.waited[process.pid] = 0
+
+    def now(self):
+        for pid, before in self.waited.items():
+            self.waited[pid] = max(before, self.of(pid))
+        return time.monotonic() - max(self.waited.values(), default=0) / 1e9
+
+    @staticmethod
+    def of(pid):
+        """Nanoseconds that the one of its threads that waited longest has waited so far (Linux, Documentation/scheduler/sched-stats.rst)."""
+        waits = [0]
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            try:
+                with open(path, encoding="ascii") as file:
+                    waits.append(int(file.read().split()[1]))
+            except (OSError, IndexError):  # a thread that has just ended
+                pass
+        return max(waits)
+
+
+patience = Patience()
+
+
 class Machine:
     """A running machine, as a context manager. config: text of hilum.toml, or None for none on the medium; modules: name -> file,
     beside Debian's kernel and initramfs; without: names left out of the medium ("control", "driver"); emulator: "qemu" or "bochs";
-    api: with a card by which the control VM is reached at port `api_port` of this host; further keywords as machine.qemu_command or
+    api: with a card by which the control VM is reached at port `api_port` of this host; image: more of machine.make_image's; further keywords as machine.qemu_command or
     bochs.start."""
 
-    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", api=False, **hardware):
+    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", api=False, image=None, **hardware):
         self.scratch = machine.Scratch()
         self.text = ""
         self.seen = 0  # how much of the text has been matched
@@ -73,13 +107,15 @@ class Machine:
             with open(config_file, "w", encoding="utf-8") as file:
                 file.write(config)
         modules = {**(guestconfig.DEFAULT_GUEST if linux else {}), **(modules or {})}
-        services = {name: "none" for name in without}
-        image = machine.make_image(os.path.join(path, "image"), config_file, modules, boot == "pxe", hilum_cmdline, **services)
+        services, image_options = {name: "none" for name in without}, image or {}
+        image = machine.make_image(os.path.join(path, "image"), config_file, modules, boot == "pxe", hilum_cmdline, **services, **image_options)
         if emulator == "bochs":
             self.running = bochs.start(image, path, **hardware)
         else:
+            hardware["extra"] = [*hardware.get("extra", ()), "-d", "cpu_reset", "-D", os.path.join(path, "resets")]
             self.running = machine.start_qemu(machine.qemu_command(image, path, boot=boot, **hardware))
         os.set_blocking(self.running.stdin.fileno(), False)
+        patience.watch(self.running.process)
 
     def __enter__(self):
         return self
@@ -87,9 +123,20 @@ class Machine:
     def __exit__(self, kind, error, trace):
         self.running.stop()
         if error is not None:
+            print("---", error)
+            print("--- the whole serial log:", self.keep_log())
             tail = re.sub(r"\x1b\[[0-9;=?]*[A-Za-z]", "", self.text).replace("\r", "").splitlines()[-LOG_TAIL_LINES:]
             print("--- end of the serial log ---", *tail, "-----------------------------", sep="\n")
         self.scratch.cleanup()
+
+    def keep_log(self):
+        """Of a test that failed, below build/; the file's name in the tree."""
+        name = re.sub(r"\W+", "-", " ".join(sys.argv[1:]).replace(ROOT, "")).strip("-") or "machine"
+        path = os.path.join(machine.BUILD, "failed", f"{name}.log")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self.text)
+        return os.path.relpath(path, ROOT)
 
     def read(self, wait_s):
         """Takes in what has come; False when the machine is off."""
@@ -104,7 +151,7 @@ class Machine:
     def expect(self, pattern, within_s=COMMAND_S, never=None):
         """Waits for the pattern in what has not been matched yet and returns the match; text up to it counts as seen. A panic, a
         machine that stops, or a match of never before it, is a failure."""
-        deadline = time.monotonic() + within_s
+        deadline = patience.now() + within_s
         alive = True
         while True:
             found = re.compile(pattern).search(self.text, self.seen)
@@ -119,15 +166,18 @@ class Machine:
                 raise Failed(f"Hilum panicked before '{pattern}'")
             if not alive:
                 raise Failed(f"the machine stopped before '{pattern}'" + self.complaint())
-            if time.monotonic() > deadline:
+            if patience.now() > deadline:
                 raise Failed(f"no '{pattern}' within {within_s} s")
-            alive = self.read(min(1, deadline - time.monotonic()))
+            alive = self.read(min(1, deadline - patience.now()))
 
     def complaint(self):
         """What the emulator itself stopped for, as the end of a sentence."""
         self.running.process.wait(COMMAND_S)
-        complaint = self.running.complaint()
-        return f" ({complaint})" if complaint else ""
+        complaint = self.running.complaint() or "it was reset or switched off"
+        with contextlib.suppress(OSError), open(os.path.join(self.scratch.name, "resets"), encoding="utf-8") as resets:
+            if "Triple fault" in resets.read():
+                complaint = "a triple fault, in root mode or before it"
+        return f" ({complaint})"
 
     def settle(self, quiet_s=1.5):
         """Takes in what comes until nothing does."""
@@ -168,9 +218,9 @@ class Machine:
 
     def finish(self, within_s=COMMAND_S):
         """Waits until the machine is off and returns the status that scripts/run would end with."""
-        deadline = time.monotonic() + within_s
-        while not self.verdict.halted and self.read(min(1, deadline - time.monotonic())):
-            if time.monotonic() > deadline:
+        deadline = patience.now() + within_s
+        while not self.verdict.halted and self.read(min(1, deadline - patience.now())):
+            if patience.now() > deadline:
                 raise Failed(f"the machine still runs after {within_s} s")
         if self.verdict.halted:
             self.settle()

@@ -36,7 +36,7 @@ def test_guest_quick(platform):
 def test_hostile_guest(platform, seed, end, *outcomes):
     if bochs.is_debian(bochs.program()):  # 2.7 stops at a guest's triple fault
         end, outcomes = "exit", ("debug-exit", "crash")
-    hostile_beside_neighbour(seed, end, *outcomes, seconds=8, words=platform.cmdline(), **platform.hardware)
+    hostile_beside_neighbour(seed, end, *outcomes, words=platform.cmdline(), **platform.hardware)
 
 
 @each(**cases({"1-vcpu_1-core": (1, 1), "2-vcpus_2-cores": (2, 2), "4-vcpus_2-cores": (4, 2)}),

@@ -1,10 +1,9 @@
 """Channels between VMs: memory that two guests have in common, and doorbells; nobody has one who was not given it."""
 import contextlib
-import time
 
 import test_guests
 from apiclient import Api
-from harness import BOOT_S, PROMPT, Failed, Machine, equal, guestconfig, long, quick, true
+from harness import BOOT_S, PROMPT, Failed, Machine, equal, guestconfig, long, patience, quick, true
 from test_life import say
 from test_recover import CRASH, answers
 from test_restart import PORT
@@ -25,13 +24,13 @@ def vm(name, channels="", **keys):
 
 def wait_prompt(console):
     """Of a console without what was there before; the prompt may have been."""
-    deadline = time.monotonic() + BOOT_S
+    deadline = patience.now() + BOOT_S
     while True:
         console.send(b"\n")
         try:
             return console.expect(PROMPT, 3)
         except Failed:
-            if time.monotonic() > deadline:
+            if patience.now() > deadline:
                 raise
 
 

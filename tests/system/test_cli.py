@@ -8,7 +8,7 @@ import time
 
 import pexpect
 
-from harness import BOOT_S, START_S, Machine, equal, guestconfig, machine, quick, true
+from harness import BOOT_S, START_S, Machine, equal, guestconfig, machine, patience, quick, true
 
 HILUM = os.path.join(machine.BUILD, "hilum")
 ANSWER_S = 60
@@ -30,10 +30,10 @@ class Operator:
             into.seek(0)
             process = subprocess.Popen([HILUM, *words], stdin=into, stdout=out, stderr=subprocess.STDOUT, env={**self.env, **env},
                                        cwd=self.home)
-            deadline = time.monotonic() + BOOT_S
+            deadline = patience.now() + BOOT_S
             while process.poll() is None:
                 self.m.read(0.05)
-                if time.monotonic() > deadline:
+                if patience.now() > deadline:
                     process.kill()
                     process.wait()
             out.seek(0)
@@ -60,10 +60,10 @@ def appliance():
 
 def wait_for_prompt(hilum, name, starts=1):
     """The guest has booted so often: its console shows a shell's greeting for each, and a prompt behind the last."""
-    deadline = time.monotonic() + BOOT_S
+    deadline = patience.now() + BOOT_S
     pattern = re.compile(r"(BusyBox v.*?){%d}linux:/\S*# " % starts, re.S)
     while not pattern.search(hilum("console", name, "--log")):
-        true(time.monotonic() < deadline, f"no prompt of {name}")
+        true(patience.now() < deadline, f"no prompt of {name}")
         time.sleep(1)
 
 
@@ -102,10 +102,10 @@ def make_a_vm(hilum):
     true(f"{path}:memory: " in hilum("define", path, status=1), "the wrong field is named")
     hilum("define", hilum.file("mine.toml", (text % "128M").encode()))
     console = hilum.spawn("start", "mine", "--console")
-    deadline = time.monotonic() + BOOT_S
+    deadline = patience.now() + BOOT_S
     while console.expect([r"linux:/[^\r\n]*# ", pexpect.TIMEOUT], timeout=1) != 0:
         hilum.m.read(0)
-        true(time.monotonic() < deadline, "a prompt at the console")
+        true(patience.now() < deadline, "a prompt at the console")
     console.send("\x1d")
     console.expect(pexpect.EOF)
     console.close()
@@ -127,9 +127,9 @@ def command_machine(hilum):
     hilum("token", "delete", "watch")
     hilum("list", status=4, HILUM_TOKEN=viewer)
     hilum("restart-driver")
-    deadline = time.monotonic() + START_S
+    deadline = patience.now() + START_S
     while hilum.json("host")["driver_vm"] != {"state": "running", "restarts": 1}:
-        true(time.monotonic() < deadline, "the driver VM is back")
+        true(patience.now() < deadline, "the driver VM is back")
     hilum("login", hilum.env["HILUM_HOST"], "--name", "lab")
     hilum("--host", "lab", "list", "--all", HILUM_HOST="", HILUM_TOKEN="")
 

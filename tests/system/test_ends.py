@@ -5,7 +5,7 @@ import subprocess
 import time
 
 from apiclient import Api
-from harness import BOOT_S, COMMAND_S, PROMPT, Machine, equal, guestconfig, long, machine, true
+from harness import BOOT_S, COMMAND_S, PROMPT, Machine, equal, guestconfig, long, machine, patience, true
 from test_life import NAME, say
 from test_virtio import Files, guest
 
@@ -99,9 +99,9 @@ def test_guest_that_does_not_touch_its_watchdog_is_reset():
 # ---- vCPUs ---------------------------------------------------------------------------------------------------------------------------
 
 def vcpus(api, count):
-    deadline = time.monotonic() + COMMAND_S
+    deadline = patience.now() + COMMAND_S
     while (found := api.vm(NAME)["vcpus"]) != count:
-        true(time.monotonic() < deadline, f"it has {found} vCPUs")
+        true(patience.now() < deadline, f"it has {found} vCPUs")
         time.sleep(0.5)
 
 
@@ -137,9 +137,9 @@ def test_memory_changes_while_it_runs():
             whole = int(say(console, meminfo, pattern).group(1)) >> 10
             for wanted, change in ((128, -64), (160, -32), (192, 0)):
                 api.expect(200, "PUT", f"/vms/{NAME}/memory", {"bytes": wanted << 20})
-                deadline = time.monotonic() + COMMAND_S
+                deadline = patience.now() + COMMAND_S
                 while api.vm(NAME)["stats"]["memory"]["balloon_bytes"] != -change << 20:
-                    true(time.monotonic() < deadline, f"the balloon has {api.vm(NAME)['stats']['memory']['balloon_bytes']} bytes")
+                    true(patience.now() < deadline, f"the balloon has {api.vm(NAME)['stats']['memory']['balloon_bytes']} bytes")
                     time.sleep(0.5)
                 found = int(say(console, meminfo, pattern).group(1)) >> 10
                 true(abs(found - whole - change) <= 12, f"{found} MiB of {whole} are free with {wanted} MiB")

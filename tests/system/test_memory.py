@@ -3,7 +3,7 @@ import contextlib
 import time
 
 from apiclient import Api
-from harness import BOOT_S, COMMAND_S, PROMPT, Machine, equal, guestconfig, long, true
+from harness import BOOT_S, COMMAND_S, PROMPT, Machine, equal, guestconfig, long, patience, true
 import test_guests
 from test_guests import GUEST_S
 from test_life import say
@@ -19,9 +19,9 @@ def machine(*tables, hilum="", **hardware):
 
 def until(condition, within_s, what):
     """Asks again and again; what it found last tells what is wrong."""
-    deadline = time.monotonic() + within_s
+    deadline = patience.now() + within_s
     while not (found := condition()):
-        true(time.monotonic() < deadline, what)
+        true(patience.now() < deadline, what)
         time.sleep(0.3)
     return found
 

@@ -53,7 +53,7 @@ def test_lock_with_pause_is_3_times_faster():
 
 
 def test_dedicated_core_is_never_taken_away():
-    # On Bochs: QEMU's timer always ticks (arch/x86_64/timer.h).
+    # On Bochs: QEMU's timer always ticks (arch/x86_64/lapic.h).
     alone, shared = in_scratch(schedbench.steps, schedbench.VMX)
     # The control VM looks once a second whether each core still runs (HC_HOST_HEALTH); a tick would come 250 times.
     true(alone <= 5, f"a guest's own core was not its {alone} times in two seconds")

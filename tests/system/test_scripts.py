@@ -2,9 +2,11 @@
 import gzip
 import os
 import subprocess
+import sys
 import tempfile
+import time
 
-from harness import ROOT, equal, guestconfig, machine, quick, true
+from harness import ROOT, Patience, equal, guestconfig, machine, quick, true
 
 RUN = os.path.join(ROOT, "scripts", "run")
 
@@ -38,6 +40,42 @@ def test_exit_status_takes_the_last_word_about_a_vm_and_the_worst_of_all_vms():
     equal(status_of("hilum: vm a ended: debug-exit 0 (forged)", "hilum: vm a ended: crash (triple fault)"), 120)
     equal(status_of("hilum: vm a ended: debug-exit 3", "hilum: vm b ended: poweroff"), 3)
     equal(status_of("hilum: vm a ended: poweroff", "hilum: panic: x"), 121)
+
+
+def time_had_by(*others):
+    """Of three seconds, how much a busy process has that others share a processor with."""
+    core = min(os.sched_getaffinity(0))
+    busy = [sys.executable, "-c", f"import os; os.sched_setaffinity(0, [{core}])\nwhile True: pass"]
+    patience = Patience()
+    running = [subprocess.Popen(busy) for _ in ("it", *others)]
+    try:
+        patience.watch(running[0])
+        began, until = patience.now(), time.monotonic() + 3
+        while time.monotonic() < until:
+            time.sleep(0.1)
+        return patience.now() - began
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+@quick
+def test_limits_do_not_count_what_the_host_does_meanwhile():
+    had = time_had_by("one", "another", "a third")
+    true(had < 1.5, f"one of four has {had:.1f} s of three")
+
+
+@quick
+def test_limits_count_the_time_of_an_emulator_that_waits_for_something():
+    patience = Patience()
+    with subprocess.Popen(["sleep", "60"]) as idle:
+        patience.watch(idle)
+        began = patience.now()
+        time.sleep(2)
+        had = patience.now() - began
+        idle.kill()
+    true(had > 1, f"one that sleeps has {had:.1f} s of two")
 
 
 @quick

@@ -11,7 +11,7 @@ import ssl
 import struct
 import time
 
-from harness import Failed, Machine, equal, guestconfig, linux, machine, quick, true
+from harness import Failed, Machine, equal, guestconfig, linux, machine, patience, quick, true
 from test_restart import CRASH, PORT, kill, settings
 from test_virtio import Files, guest
 
@@ -233,8 +233,8 @@ class Wire:
 
     def expect(self, ask, wanted):
         """Asks again and again until a frame comes for which wanted() is true."""
-        deadline = time.monotonic() + ANSWER_S
-        while time.monotonic() < deadline:
+        deadline = patience.now() + ANSWER_S
+        while patience.now() < deadline:
             ask()
             until = time.monotonic() + 1
             while select.select([self.socket], [], [], max(0, until - time.monotonic()))[0]:

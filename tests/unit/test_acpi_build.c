@@ -1,7 +1,7 @@
 /*
  * The guest's ACPI tables: structure and checksums, and the AML as iasl sees it.
- * UNIT_SOURCES: drivers-vm/control/acpi_build.c drivers-vm/control/acpi_dsdt.c drivers-vm/control/acpi_cpus.c
- * drivers-vm/control/acpi_wdat.c UNIT_SOURCES: drivers-vm/control/aml.c drivers-vm/control/s5.c
+ * UNIT_SOURCES: drivers-vm/control/acpi_build.c drivers-vm/control/acpi_dsdt.c drivers-vm/control/acpi_cpus.c drivers-vm/control/acpi_wdat.c
+ * UNIT_SOURCES: drivers-vm/control/aml.c drivers-vm/control/s5.c
  */
 #define _GNU_SOURCE
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * The readers of DMAR and IVRS, on tables built here, each in an allocation of its exact size.
  *
- * UNIT_SOURCES: arch/x86_64/acpi_iommu.c
+ * UNIT_SOURCES: arch/x86_64/acpi_iommu.c arch/x86_64/acpi_tables.c
  * UNIT_FLAGS: -Itests/unit
  */
 #include "cmocka_all.h"

@@ -210,10 +210,8 @@ static void write(const struct config_vm *vm, struct text *text)
 
 static const char every_key[] =
 	"[[vm]]\nname = 'web'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'a \"b\" \\ \u20ac'\nmemory = '1536M'\nprefault = false\n"
-	"hugepages = false\nvcpus = 3\nweight = 7\ncpus = '0-2,5,62-63'\ncap = 150\nreservation = 20\nserial = false\nconsole = "
-	"'virtio'\ndebug_exit = 0xf4\n"
-	"debug_crash = 0xf5\nrng = true\nballoon = '4K'\nmemory_max = '1G'\nmemory_min = '4K'\nshare = true\ntenant = 'x'\npacked = "
-	"true\nprofile = 'bare'\non_poweroff = 'restart'\non_reboot = 'destroy'\n"
+	"hugepages = false\nvcpus = 3\nweight = 7\ncpus = '0-2,5,62-63'\ncap = 150\nreservation = 20\nserial = false\nconsole = 'virtio'\ndebug_exit = 0xf4\n"
+	"debug_crash = 0xf5\nrng = true\nballoon = '4K'\nmemory_max = '1G'\nmemory_min = '4K'\nshare = true\ntenant = 'x'\npacked = true\nprofile = 'bare'\non_poweroff = 'restart'\non_reboot = 'destroy'\n"
 	"on_crash = 'coredump-restart'\nvcpus_max = 5\nwatchdog = 'wdat'\non_watchdog = 'inject-nmi'\nautostart = false\n"
 	"[[vm.disk]]\nmodule = 'm'\nreadonly = true\nserial = 's'\npartition = 128\nnum_queues = 8\niops = 5\nbandwidth = '1Gb/s'\n"
 	"[[vm.disk]]\ndevice = '00:04.0'\npartlabel = 'l\u00e9'\n"

@@ -306,10 +306,10 @@ static void take_json__token_withdrawn_meanwhile__401(void **state)
 
 	(void)state;
 	assert_int_equal(auth_create("brief", AUTH_ADMIN, token), AUTH_OK);
-	snprintf(head, sizeof(head),
-	         "PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: bearer %s\r\nContent-Type: application/json\r\nContent-Length: "
-	         "20\r\n\r\n",
-	         token);
+	snprintf(
+		head, sizeof(head),
+		"PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: bearer %s\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n",
+		token);
 	client_open(&client);
 	client_send(&client, head);
 	assert_true(http_is_busy(client.conn));
@@ -374,10 +374,10 @@ static void take_json__many_large_bodies_at_once__503_and_the_rest_is_served(voi
 
 	(void)state;
 	memset(piece, ' ', sizeof(piece));
-	snprintf(head, sizeof(head),
-	         "PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: "
-	         "131072\r\n\r\n",
-	         admin);
+	snprintf(
+		head, sizeof(head),
+		"PUT /api/v1/vms/x HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 131072\r\n\r\n",
+		admin);
 	for (unsigned i = 0; i < 40; i++) {
 		client_open(&clients[i]);
 		client_send(&clients[i], head);

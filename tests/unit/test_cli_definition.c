@@ -118,10 +118,10 @@ static void sample_rate__two_samples__have_what_happened_a_second(void **state)
 	add_sample(&before, 10, "{\"name\":\"b\",\"cpu_ns\":5}");
 	add_sample(&before, 10,
 	           "{\"name\":\"a\",\"cpu_ns\":1000000000,\"stats\":{\"vcpus\":[{\"exits\":{\"hlt\":5}}],\"disks\":[{\"read_bytes\":1}]}}");
-	add_sample(&now, 12,
-	           "{\"name\":\"a\",\"cpu_ns\":4000000000,\"stats\":{\"vcpus\":[{\"ready_ns\":500000000,\"exits\":{\"hlt\":10,\"io\":4}},{"
-	           "\"exits\":{\"hlt\":1}}],"
-	           "\"disks\":[{\"read_bytes\":101},{\"read_bytes\":100}],\"nics\":[{\"rx_bytes\":8,\"tx_bytes\":6}]}}");
+	add_sample(
+		&now, 12,
+		"{\"name\":\"a\",\"cpu_ns\":4000000000,\"stats\":{\"vcpus\":[{\"ready_ns\":500000000,\"exits\":{\"hlt\":10,\"io\":4}},{\"exits\":{\"hlt\":1}}],"
+		"\"disks\":[{\"read_bytes\":101},{\"read_bytes\":100}],\"nics\":[{\"rx_bytes\":8,\"tx_bytes\":6}]}}");
 	rates = sample_rate(&before, &now.samples[0]);
 	assert_true(rates.cpu_percent == 150 && rates.exits == 5 && rates.read_bytes == 100 && rates.write_bytes == 0);
 	assert_true(rates.rx_bytes == 4 && rates.tx_bytes == 3 && rates.steal_percent == 25);

@@ -1,10 +1,10 @@
 /*
  * hilum.toml: defaults, every kind of error with its line, valid VMs beside bad ones.
  * UNIT_SOURCES: drivers-vm/control/config.c drivers-vm/control/config_field.c
- * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c
- * drivers-vm/control/config_api.c drivers-vm/control/config_address.c UNIT_SOURCES: drivers-vm/control/config_suggest.c
- * drivers-vm/control/guest_map.c UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c UNIT_SOURCES:
- * drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
+ * UNIT_SOURCES: drivers-vm/control/config_devices.c drivers-vm/control/config_channel.c drivers-vm/control/config_uplink.c drivers-vm/control/config_api.c drivers-vm/control/config_address.c
+ * UNIT_SOURCES: drivers-vm/control/config_suggest.c drivers-vm/control/guest_map.c
+ * UNIT_SOURCES: drivers-vm/control/toml.c drivers-vm/control/toml_scalar.c
+ * UNIT_SOURCES: drivers-vm/control/toml_string.c drivers-vm/control/toml_value.c
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,14 +95,13 @@ static void config_read__every_key__is_stored(void **state)
 {
 	(void)state;
 	assert_int_equal(
-		read_text("[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = "
-	                  "'a'\ncore_scheduling = true\n"
-	                  "driver_restarts = 3\nwatchdog = 60\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = "
-	                  "'6G'\n"
-	                  "vcpus = 64\nweight = 65535\ncpus = '0-2,63'\ncap = 6400\nreservation = 150\nserial = false\nconsole = 'virtio'\n"
-	                  "debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
-	                  "'destroy'\n"
-	                  "on_crash = 'restart'\n"),
+		read_text(
+			"[hilum]\non_last_guest_exit = 'poweroff'\nallow_no_iommu = true\ndevices = 'all'\nconsole = 'a'\ncore_scheduling = true\n"
+			"driver_restarts = 3\nwatchdog = 60\n[[vm]]\nname = 'a'\nkernel = 'k'\ninitrd = 'i'\ncmdline = 'x y'\nmemory = '6G'\n"
+			"vcpus = 64\nweight = 65535\ncpus = '0-2,63'\ncap = 6400\nreservation = 150\nserial = false\nconsole = 'virtio'\n"
+			"debug_exit = 0xf4\ndebug_crash = 0xf5\nprofile = 'bare'\non_poweroff = 'preserve'\non_reboot = "
+			"'destroy'\n"
+			"on_crash = 'restart'\n"),
 		0);
 	const struct config_vm *vm = &config.vm[0];
 

@@ -2,8 +2,7 @@
  * Random numbers of the control VM: which sources count, their health tests, and what is left when they fail.
  *
  * UNIT_SOURCES: build/unit/mbedtls.a
- * UNIT_FLAGS: -iquote tests/unit/fake_entropy -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem
- * cache/mbedtls/include
+ * UNIT_FLAGS: -iquote tests/unit/fake_entropy -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
  */
 #include <stdarg.h>
 #include <stddef.h>

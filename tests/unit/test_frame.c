@@ -22,7 +22,7 @@ static void frame_init__machine_map__every_frame_is_counted_once(void **state)
 
 		known += r->type < BOOT_RANGE_RESERVED ? r->bytes / PAGE_SIZE : 0;
 	}
-	assert_int_equal(frame_total(), known);
+	assert_int_equal(frame_total, known);
 	assert_int_equal(frame_count(FRAME_MODULE), (FAKE_MODULE_END - FAKE_MODULE_BASE) / PAGE_SIZE);
 	assert_int_equal(frame_count(FRAME_KERNEL), 10);
 	assert_int_equal(free_at_start, known - 10 - frame_count(FRAME_MODULE));
@@ -40,7 +40,7 @@ static void frame_lookup__holes_and_blocks__finds_heads_only_in_ram(void **state
 	assert_null(frame_lookup(7ull << 30, NULL));
 	assert_null(frame_lookup(~0ull, NULL));
 	assert_int_equal(frame_lookup(FAKE_MODULE_BASE + 0x5123, NULL)->type, FRAME_MODULE);
-	assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_GUEST, 7, &block), STATUS_OK);
+	assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_GUEST, 7, FRAME_NOWHERE, &block), STATUS_OK);
 	assert_int_equal(frame_lookup(block + 0x1FF000, &head)->owner, 7);
 	assert_int_equal(head, block);
 	frame_free(block, FRAME_ORDER_2M, FRAME_GUEST, 7);
@@ -53,12 +53,12 @@ static void frame_alloc__small_orders__keep_large_blocks_whole(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 64; i++)
-		assert_int_equal(frame_alloc(0, FRAME_GUEST, 1, &small[i]), STATUS_OK);
+		assert_int_equal(frame_alloc(0, FRAME_GUEST, 1, FRAME_NOWHERE, &small[i]), STATUS_OK);
 	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(frame_alloc(FRAME_ORDER_1G, FRAME_GUEST, 2, &large), STATUS_OK);
+		assert_int_equal(frame_alloc(FRAME_ORDER_1G, FRAME_GUEST, 2, FRAME_NOWHERE, &large), STATUS_OK);
 	for (unsigned i = 0; i < 64; i++)
 		frame_free(small[i], 0, FRAME_GUEST, 1);
-	assert_int_equal(frame_alloc(FRAME_ORDER_1G, FRAME_GUEST, 2, &large), STATUS_NO_MEMORY);
+	assert_int_equal(frame_alloc(FRAME_ORDER_1G, FRAME_GUEST, 2, FRAME_NOWHERE, &large), STATUS_NO_MEMORY);
 	frame_free(1ull << 30, FRAME_ORDER_1G, FRAME_GUEST, 2);
 	frame_free(4ull << 30, FRAME_ORDER_1G, FRAME_GUEST, 2);
 	frame_free(5ull << 30, FRAME_ORDER_1G, FRAME_GUEST, 2);
@@ -73,7 +73,7 @@ static void frame_alloc__until_exhausted__gives_each_frame_once(void **state)
 	uint64_t n = 0;
 
 	(void)state;
-	while (frame_alloc(0, FRAME_GUEST, 9, &all[n]) == STATUS_OK) {
+	while (frame_alloc(0, FRAME_GUEST, 9, FRAME_NOWHERE, &all[n]) == STATUS_OK) {
 		assert_int_equal(seen[all[n] / PAGE_SIZE]++, 0);
 		n++;
 	}
@@ -99,7 +99,7 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) { /* something in the second zone */
-		assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, &block), STATUS_OK);
+		assert_int_equal(frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, FRAME_OWNER_KERNEL, FRAME_NOWHERE, &block), STATUS_OK);
 		frame_pool_donate(block, FRAME_ORDER_2M);
 	}
 	for (unsigned step = 0; step < 40000; step++) {
@@ -108,8 +108,8 @@ static void frame_alloc_and_free__random_orders__table_stays_sound(void **state)
 		if (n < ARRAY_SIZE(held) && r & 1) {
 			bool pool = r >> 8 & 1;
 			unsigned order = (unsigned)(r >> 16) % (pool ? 4 : r >> 40 & 63 ? 10 : 19);
-			enum status s = pool ? frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, &block)
-			                     : frame_alloc(order, FRAME_GUEST, 5, &block);
+			enum status s = pool ? frame_alloc(order, FRAME_POOL, FRAME_OWNER_KERNEL, FRAME_NOWHERE, &block)
+			                     : frame_alloc(order, FRAME_GUEST, 5, FRAME_NOWHERE, &block);
 
 			if (s != STATUS_OK)
 				continue;
@@ -145,7 +145,7 @@ static void frame_free__wrong_order_owner_type_or_twice__panics(void **state)
 	hpa_t hpa;
 
 	(void)state;
-	assert_int_equal(frame_alloc(3, FRAME_GUEST, 5, &hpa), STATUS_OK);
+	assert_int_equal(frame_alloc(3, FRAME_GUEST, 5, FRAME_NOWHERE, &hpa), STATUS_OK);
 	expect_panic(frame_free(hpa, 3, FRAME_GUEST, 6));
 	expect_panic(frame_free(hpa, 3, FRAME_POOL, 5));
 	expect_panic(frame_free(hpa, 2, FRAME_GUEST, 5));
@@ -165,7 +165,7 @@ static void audit_frames__damaged_table__tells(void **state)
 	hpa_t hpa;
 
 	(void)state;
-	assert_int_equal(frame_alloc(2, FRAME_GUEST, 5, &hpa), STATUS_OK);
+	assert_int_equal(frame_alloc(2, FRAME_GUEST, 5, FRAME_NOWHERE, &hpa), STATUS_OK);
 	frame_entry(hpa + PAGE_SIZE)->type = FRAME_FREE;
 	assert_false(audit_frames());
 	frame_entry(hpa + PAGE_SIZE)->type = FRAME_TAIL;

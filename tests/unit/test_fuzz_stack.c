@@ -1,6 +1,6 @@
 /*
- * The fuzz target of the control VM's network under a fixed series of inputs: dialogues that get as far as TLS, mDNS, DHCP and SLAAC, with
- * a few bytes changed in each.
+ * The fuzz target of the control VM's network under a fixed series of inputs: dialogues that get as far as TLS, mDNS, DHCP and SLAAC, with a few
+ * bytes changed in each.
  *
  * UNIT_SOURCES: tests/fuzz/fuzz_stack.c drivers-vm/control/entropy.c drivers-vm/control/net/stack.c drivers-vm/control/net/web.c
  * UNIT_SOURCES: drivers-vm/control/net/web_tls.c drivers-vm/control/net/identity.c drivers-vm/control/net/certificate.c

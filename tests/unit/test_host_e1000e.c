@@ -2,8 +2,8 @@
  * The 82574 driver against a card in memory that does what each test wants of it.
  *
  * UNIT_SOURCES: drivers-vm/driver/host_e1000e.c drivers-vm/driver/host_e1000e_ring.c drivers-vm/driver/host_nic.c
- * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
- * drivers-vm/driver/io_segment.c UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/io_segment.c
+ * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
  */
 #include "cmocka_all.h"
 

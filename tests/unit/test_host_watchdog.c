@@ -1,6 +1,6 @@
 /*
- * The 6300ESB's driver, on a model of the device: two stages that count down while it is enabled, and writes that only count right after
- * the two words that unlock them.
+ * The 6300ESB's driver, on a model of the device: two stages that count down while it is enabled, and writes that only count right after the two
+ * words that unlock them.
  *
  * UNIT_SOURCES: drivers-vm/driver/host_watchdog.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio

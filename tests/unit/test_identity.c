@@ -245,8 +245,7 @@ static void start__store_is_full__false(void **state)
 	assert_false(tls_start(&names));
 }
 
-/* ---- An operator's own ----------------------------------------------------------------------------------------------------------------
- */
+/* ---- An operator's own ---------------------------------------------------------------------------------------------------------------- */
 
 static void write_pem(char *to, const char *label, const uint8_t *der, size_t bytes)
 {

@@ -1,7 +1,7 @@
 /* lapic_move_decode on the encodings that guests use, on what it must refuse, and against Zydis. */
-/* UNIT_SOURCES: arch/x86_64/lapic_move.c arch/x86_64/insn_length.c */
+/* UNIT_SOURCES: arch/x86_64/insn_length.c */
 /* UNIT_FLAGS: -Wl,--no-as-needed -lZydis */
-#include "arch/x86_64/lapic_move.h"
+#include "arch/x86_64/insn_length.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

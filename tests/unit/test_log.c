@@ -94,7 +94,7 @@ static int clear_text(void **state)
 static const char *ring_tail(size_t bytes)
 {
 	static char text[512];
-	const struct log_ring *ring = log_ring_get();
+	const struct log_ring *ring = &log_ring;
 
 	for (size_t i = 0; i < bytes; i++)
 		text[i] = ring->data[(ring->write_seq - bytes + i) % ring->size];
@@ -107,7 +107,7 @@ static void log_init_serial__no_uart__no_port(void **state)
 	(void)state;
 	uart_port = 0;
 	log_init_serial(NULL);
-	assert_int_equal(log_serial_port(), 0);
+	assert_int_equal(log_serial_port, 0);
 	log_info("to the ring alone");
 	assert_string_equal(ring_tail(25), "hilum: to the ring alone\n");
 }
@@ -118,9 +118,9 @@ static void log_init_serial__option__port(void **state)
 	uart_port = 0x2F8;
 	uart_echo = -1;
 	log_init_serial("none");
-	assert_int_equal(log_serial_port(), 0);
+	assert_int_equal(log_serial_port, 0);
 	log_init_serial("0x2F8 debug");
-	assert_int_equal(log_serial_port(), 0x2F8);
+	assert_int_equal(log_serial_port, 0x2F8);
 	assert_int_equal(uart_divisor, 1);
 	assert_int_equal(uart_mcr & 0x10, 0);
 }
@@ -128,7 +128,7 @@ static void log_init_serial__option__port(void **state)
 static void log_info__line__prefix_and_line_end_on_serial(void **state)
 {
 	(void)state;
-	log_info("%d cores", 4);
+	log_info("%u cores", 4);
 	log_warn("odd");
 	assert_string_equal(serial_text, "hilum: 4 cores\r\nhilum: warning: odd\r\n");
 }
@@ -154,7 +154,7 @@ static void log_info__line__releases_the_lock(void **state)
 
 static void log_info__more_than_the_ring_holds__oldest_overwritten(void **state)
 {
-	const struct log_ring *ring = log_ring_get();
+	const struct log_ring *ring = &log_ring;
 	uint64_t before = ring->write_seq;
 
 	(void)state;
@@ -178,7 +178,7 @@ static void log_init_screen__text_screen__goes_round_behind_an_empty_line(void *
 		for (int column = 0; column < 20; column++)
 			assert_int_equal(cells[row][column], 0x0700 | ' ');
 	for (int i = 0; i < 5; i++)
-		log_info("row %d", i);
+		log_info("row %u", i);
 	assert_int_equal(cells[0][11], 0x0700 | '4');
 	assert_int_equal(cells[1][0], 0x0700 | ' ');
 	assert_int_equal(cells[2][0], 0x0700 | ' ');
@@ -247,7 +247,7 @@ static void log_open_box__what_a_run_left__is_taken_out_and_the_box_begins_anew(
 	assert_int_equal(log_last_run.end, HILUM_END_UNKNOWN);
 	assert_int_equal(log_last_run.written, 0);
 	for (int i = 0; i < 1000; i++)
-		log_info("line %d", i);
+		log_info("line %u", i);
 	log_set_end(HILUM_END_PANIC);
 	uint64_t written = memory.written;
 	log_open_box(&memory);

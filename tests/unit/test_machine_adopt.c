@@ -231,8 +231,7 @@ static void machine_adopt__nonsense__stays_within_the_machine(void **state)
 	}
 }
 
-/* ---- The area that it all lies in ------------------------------------------------------------------------------------------------------
- */
+/* ---- The area that it all lies in ------------------------------------------------------------------------------------------------------ */
 
 #define AREA_BYTES 0x10000u
 #define LAYOUT     42u

@@ -1,6 +1,5 @@
 /*
- * Exceptions and interrupts that nobody asked for: machine-check banks read, judged, counted and cleared; NMIs and spurious vectors
- * counted.
+ * Exceptions and interrupts that nobody asked for: machine-check banks read, judged, counted and cleared; NMIs and spurious vectors counted.
  *
  * UNIT_SOURCES: arch/x86_64/trap.c
  * UNIT_FLAGS: -iquote tests/unit/fake_kernel
@@ -60,6 +59,11 @@ void fake_others_run(void)
 void lapic_eoi(void)
 {
 	ends_of_interrupt++;
+}
+
+void panic_halt(void)
+{
+	__builtin_trap();
 }
 
 bool panic_is_active(void)

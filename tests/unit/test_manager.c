@@ -251,8 +251,7 @@ enum manager_result guest_schedule(uint32_t slot, struct manager_error *refusal)
 	return result;
 }
 
-/* ---- Help -----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
 
 static struct manager_error error;
 
@@ -366,8 +365,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* ---- Definitions -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Definitions ----------------------------------------------------------------------------------------------------------------------- */
 
 static void manager_define__same_definition_again__same_version(void **state)
 {
@@ -467,8 +465,7 @@ static void manager_init__vms_of_the_file__are_started(void **state)
 	assert_true(manager_is_active());
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------------------------------------------------ */
 
 static void manager_act__wrong_state__conflict(void **state)
 {
@@ -617,8 +614,7 @@ static void manager_driver_is_back__vm_waited__starts(void **state)
 	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_FAILED);
 }
 
-/* ---- Anything, in any order ------------------------------------------------------------------------------------------------------------
- */
+/* ---- Anything, in any order ------------------------------------------------------------------------------------------------------------ */
 
 /* What holds of every VM at any time. */
 static void check(const char *name)
@@ -727,8 +723,7 @@ static void all_of_it__random_order__every_vm_stays_in_one_of_its_states(void **
 	make_result = MANAGER_OK;
 }
 
-/* ---- Core files
- * -------------------------------------------------------------------------------------------------------------------------- */
+/* ---- Core files -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Reads "a"'s, and says what it was; negative: the result. */
 static int read_core(bool whole)
@@ -842,8 +837,7 @@ static void manager_core_open__more_than_there_can_be__is_full(void **state)
 	assert_int_equal(manager_core_open("none", &bytes, &error), -(int)MANAGER_NOT_FOUND);
 }
 
-/* ---- Watchdogs and autostart
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- Watchdogs and autostart ------------------------------------------------------------------------------------------------------------- */
 
 static void barks(enum config_on_watchdog action)
 {
@@ -956,8 +950,7 @@ static void manager_start_all__autostart__those_alone(void **state)
 	assert_int_equal(vm("b").state, MANAGER_SHUTOFF);
 }
 
-/* ---- Debuggers -------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Debuggers ------------------------------------------------------------------------------------------------------------------------- */
 
 static void manager_debug_begin__shut_off__started_but_for_the_first_instruction(void **state)
 {
@@ -1041,8 +1034,7 @@ static void manager_debug_begin__no_driver_vm__conflict(void **state)
 	driver_gone = false;
 }
 
-/* ---- Schedules ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Schedules ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Of "a", from what it has now. */
 static enum manager_result reschedule(uint32_t weight)

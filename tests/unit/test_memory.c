@@ -182,7 +182,7 @@ static void create__fragmented_machine__falls_back_to_smaller_blocks(void **stat
 	unsigned n = 0;
 
 	(void)state;
-	while (frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, 0, &taken[n]) == STATUS_OK)
+	while (frame_alloc(FRAME_ORDER_2M, FRAME_KERNEL, 0, FRAME_NOWHERE, &taken[n]) == STATUS_OK)
 		n++;
 	frame_free(taken[--n], FRAME_ORDER_2M, FRAME_KERNEL, 0);
 	mem = create(2 * MIB + 256 * KIB, 0);
@@ -487,7 +487,7 @@ static int tear_down(void **state)
 {
 	(void)state;
 	failing_after = failing_order_min = FAILING_NONE;
-	nested_pt_destroy(&npt, NULL, NULL);
+	nested_pt_destroy(&npt, NULL);
 	bool same = frame_count(FRAME_POOL) == pool_at_start && frame_count(FRAME_GUEST) == guest_at_start &&
 	            frame_count(FRAME_FREE) + frame_count(FRAME_POOL_FREE) == free_at_start;
 

@@ -155,12 +155,12 @@ static void unmap(gpa_t gpa, uint64_t bytes)
 	assert_int_equal(npt.table_pages, count_tables(npt.root, 4));
 }
 
-static void count_frames(void *context, hpa_t hpa, unsigned order)
-{
-	uint64_t *frames = context;
+static uint64_t frames;
 
+static void count_frames(hpa_t hpa, unsigned order)
+{
 	assert_int_equal(hpa & ((PAGE_SIZE << order) - 1), 0);
-	*frames += 1ull << order;
+	frames += 1ull << order;
 }
 
 /* ---- Cases ---- */
@@ -249,11 +249,11 @@ static void unmap__part_of_a_leaf__panics(void **state)
 
 static void destroy__leaves_of_each_size__hands_each_over(void **state)
 {
-	uint64_t frames = 0;
 
 	(void)state;
 	assert_int_equal(nested_pt_map(&npt, GIB, 4 * GIB, GIB + 2 * MIB + 3 * PAGE_SIZE, RW), STATUS_OK);
-	nested_pt_destroy(&npt, count_frames, &frames);
+	frames = 0;
+	nested_pt_destroy(&npt, count_frames);
 	assert_int_equal(frames, 262144 + 512 + 3);
 	assert_int_equal(nested_pt_init(&npt), STATUS_OK);
 }
@@ -377,7 +377,7 @@ static void prepare_tree(void)
 
 static void reset_tree(void)
 {
-	nested_pt_destroy(&npt, NULL, NULL);
+	nested_pt_destroy(&npt, NULL);
 	assert_int_equal(nested_pt_init(&npt), STATUS_OK);
 	prepare_tree();
 }
@@ -569,7 +569,7 @@ static int tear_down(void **state)
 	(void)state;
 	fake_entry_written = NULL;
 	fail_after = -1;
-	nested_pt_destroy(&npt, NULL, NULL);
+	nested_pt_destroy(&npt, NULL);
 	return frame_count(FRAME_POOL) == pool_at_start ? 0 : -1;
 }
 

@@ -18,12 +18,15 @@
 
 #define HANDLES 64u
 
-/* ---- A kernel that knows handles and mappings ------------------------------------------------------------------------------------------
- */
+/* ---- A kernel that knows handles and mappings ------------------------------------------------------------------------------------------ */
 
 uint64_t fake_places = 0x5040000000ull;
 static struct hilum_boot_info boot;
-static struct hilum_object_info table[HANDLES]; /* by index; handle 0: free */
+static struct object {
+	hilum_handle_t handle; /* 0: free */
+	uint16_t type;
+	uint64_t bytes;
+} table[HANDLES]; /* by index */
 static unsigned destroyed, closed, mappings;
 
 const struct hilum_boot_info *recover_boot_info(void)
@@ -47,19 +50,18 @@ void module_free(struct module *module)
 	memset(module, 0, sizeof(*module));
 }
 
-static int64_t info(uint64_t index, struct hilum_object_info *out)
+static int64_t info(uint64_t index)
 {
 	while (index < HANDLES && table[index].handle == 0)
 		index++;
 	if (index >= HANDLES)
 		return HILUM_E_NOT_FOUND;
-	*out = table[index];
-	return out->handle;
+	return (int64_t)table[index].type << 32 | table[index].handle;
 }
 
-static struct hilum_object_info *named(uint64_t handle)
+static struct object *named(uint64_t handle)
 {
-	struct hilum_object_info *o = &table[handle & 0xFFFF];
+	struct object *o = &table[handle & 0xFFFF];
 
 	return (handle & 0xFFFF) < HANDLES && handle != 0 && o->handle == handle ? o : NULL;
 }
@@ -69,7 +71,11 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 	(void)d, (void)f;
 	switch (number) {
 	case HC_OBJECT_INFO:
-		return info(b, (struct hilum_object_info *)c);
+		return info(b);
+	case HC_MEMORY_STATUS:
+		assert_non_null(named(a));
+		((struct hilum_memory_status *)b)->bytes = named(a)->bytes;
+		return 0;
 	case HC_VM_DESTROY:
 		assert_non_null(named(a));
 		assert_int_equal(closed, 0); /* while handles to its parts are there */
@@ -98,7 +104,7 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 
 static hilum_handle_t add(unsigned index, unsigned generation, uint16_t type, uint64_t bytes)
 {
-	table[index] = (struct hilum_object_info){ .handle = index | generation << 16, .type = type, .bytes = bytes };
+	table[index] = (struct object){ .handle = index | generation << 16, .type = type, .bytes = bytes };
 	return table[index].handle;
 }
 
@@ -115,8 +121,7 @@ static int set_up(void **state)
 	return 0;
 }
 
-/* ---- Handles --------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Handles -------------------------------------------------------------------------------------------------------------------------- */
 
 static void claim__stale_or_of_another_type__is_refused(void **state)
 {
@@ -164,8 +169,7 @@ static void end_unclaimed__some_claimed__only_the_others_go(void **state)
 	assert_int_equal(closed, 3);
 }
 
-/* ---- Images ----------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Images ---------------------------------------------------------------------------------------------------------------------------- */
 
 static struct module good(void)
 {

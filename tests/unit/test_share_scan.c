@@ -81,15 +81,17 @@ int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 	now_ns += call_ns;
 	if (number == HC_MEMORY_SHARE)
 		return share(a - 200, b, c - 200, d);
+	if (number == HC_BATCH)
+		for (uint64_t i = 0; i < b; i++) {
+			struct hilum_call *call = (struct hilum_call *)a + i;
+			call->result = fake_call(call->number, call->arg[0], call->arg[1], 0, 0, 0, 0);
+		}
 	if (number != HC_MEMORY_DIGEST)
 		return 0;
-	assert_true(c <= HILUM_DIGEST_PAGES_MAX && b / 4096 + c <= PAGES);
-	for (uint64_t i = 0; i < c; i++) {
-		uint64_t at = b / 4096 + i;
-		((uint64_t *)d)[i] = shared[a - 200][at] ? 0 : page[a - 200][at];
-		looked += ((uint64_t *)d)[i] != 0;
-	}
-	return (int64_t)c;
+	assert_true(b / 4096 < PAGES);
+	uint64_t digest = shared[a - 200][b / 4096] ? 0 : page[a - 200][b / 4096];
+	looked += digest != 0;
+	return (int64_t)digest;
 }
 
 static int setup(void **state)
@@ -157,12 +159,12 @@ static void share_run__calls_that_take_long__others_have_their_turn(void **state
 
 	(void)state;
 	begin();
-	call_ns = 3000000;
+	call_ns = 50000;
 	begun = now_ns;
 	while (now_ns - begun < SECOND) {
 		uint64_t before = now_ns, next = share_run();
 		spent += now_ns - before;
-		assert_true(now_ns - before <= 3000000 * (HILUM_DIGEST_PAGES_MAX + 1));
+		assert_true(now_ns - before <= 64 * call_ns + 3000000);
 		now_ns = next > now_ns ? next : now_ns + 1;
 	}
 	assert_true(spent * 10 < (now_ns - begun) * 4);

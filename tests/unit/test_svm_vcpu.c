@@ -15,7 +15,7 @@ struct svm_features svm_features;
 unsigned fake_vmloads, fake_vmsaves;
 
 static uint8_t ports[3 * PAGE_SIZE], msrs[2 * PAGE_SIZE], granted[3 * PAGE_SIZE];
-uint8_t *svm_io_bitmap = ports, *svm_msr_bitmap = msrs;
+uint8_t *backend_io_bitmap = ports, *backend_msr_bitmap = msrs;
 
 static struct vmcb vmcb;
 static struct cpu cpu;

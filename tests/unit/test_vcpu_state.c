@@ -26,8 +26,6 @@ static void good_state(void)
 	s.cr0 = CR0_PE | CR0_ET;
 	s.xcr0 = 1;
 	s.pat = 0x0007040600070406ull;
-	s.apic_base = 0xFEE00900;
-	vlapic_save(&v->apic, &s);
 	s.xsave_bytes = 576;
 	s.xsave[24] = 0x80;
 	s.xsave[25] = 0x1F;
@@ -117,8 +115,6 @@ static const struct row refused[] = {
 	FIELD(EVENTS, pending_event, 1ull << 31 | 1 << 12),
 	FIELD(EVENTS, activity, 3),
 	FIELD(EVENTS, shadow, 4),
-	FIELD(APIC, apic_base, 0xFEE00000 | 1ull << 63),
-	FIELD(APIC, apic_base, 0xFEE00400), /* x2APIC without enable */
 	FIELD(FPU, xsave_bytes, sizeof(s.xsave) + 1),
 	FIELD(FPU, xsave_bytes, UINT32_MAX),
 	XSAVE(24, 4, 0x10000),
@@ -228,7 +224,7 @@ static void get__after_set__the_same(void **state)
 	CALL_OK(HC_VCPU_SET_STATE, handle, OUT_AT, HILUM_STATE_ALL); /* what comes out can go in */
 }
 
-static void get__groups_not_asked_for__no_fpu_or_apic(void **state)
+static void get__groups_not_asked_for__no_fpu(void **state)
 {
 	struct hilum_vcpu_state *out = (void *)(control_memory() + OUT_AT);
 
@@ -236,7 +232,6 @@ static void get__groups_not_asked_for__no_fpu_or_apic(void **state)
 	memset(out, 0xEE, sizeof(s));
 	CALL_OK(HC_VCPU_GET_STATE, handle, OUT_AT, HILUM_STATE_GPR);
 	assert_int_equal(out->xsave_bytes, 0);
-	assert_int_equal(out->apic_base, 0);
 }
 
 static void set__fpu_of_a_vm_without_one__is_invalid(void **state)
@@ -265,8 +260,7 @@ static void set__random_states__no_harm(void **state)
 		accepted++;
 		memset(&s, 0, sizeof(s));
 		vcpu_get_state(v, &s, HILUM_STATE_ALL);
-		assert_int_equal(vcpu_set_state(v, &s, HILUM_STATE_GPR | HILUM_STATE_EVENTS | HILUM_STATE_FPU | HILUM_STATE_APIC),
-		                 STATUS_OK);
+		assert_int_equal(vcpu_set_state(v, &s, HILUM_STATE_GPR | HILUM_STATE_EVENTS | HILUM_STATE_FPU), STATUS_OK);
 	}
 	assert_true(accepted > 1000);
 }
@@ -311,7 +305,7 @@ int main(void)
 		TEST(set__values_at_the_limits__taken),
 		TEST(set__rflags__reserved_bits_are_what_they_must_be),
 		TEST(get__after_set__the_same),
-		TEST(get__groups_not_asked_for__no_fpu_or_apic),
+		TEST(get__groups_not_asked_for__no_fpu),
 		TEST(set__fpu_of_a_vm_without_one__is_invalid),
 		TEST(set__random_states__no_harm),
 		TEST(controls__changed_while_not_loaded__are_stale),

@@ -1,6 +1,6 @@
 /*
  * Senders on several threads against one owner: no request is lost, doubled, or given the wrong trigger mode.
- * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c kernel/vlapic_state.c
+ * UNIT_SOURCES: kernel/vlapic.c kernel/vlapic_ipi.c kernel/vlapic_timer.c
  * UNIT_FLAGS: -iquote tests/unit/fake_vlapic -pthread
  */
 #include "kernel/vlapic_internal.h"

@@ -1,6 +1,6 @@
 /*
- * What root mode does when a core goes from one VM to another, on the real kernel core: barriers before a guest that follows another VM,
- * and those of the predictors before another guest only.
+ * What root mode does when a core goes from one VM to another, on the real kernel core: barriers before a guest that follows another VM, and
+ * those of the predictors before another guest only.
  */
 /* clang-format off */
 /* UNIT_SOURCES: build/unit/kernel_fake.a */

@@ -17,7 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
-uint8_t *vmx_msr_bitmap;
+uint8_t *backend_msr_bitmap;
 uint64_t fake_vmcs[0x8000];
 unsigned fake_reads, fake_writes, fake_invepts, fake_invvpids;
 struct vmx_controls vmx_controls;
@@ -207,7 +207,7 @@ void vmx_take_debug(struct vcpu *w)
 	w->check_interrupts = true;
 }
 
-void log_warn(const char *fmt, ...)
+void log_info(const char *fmt, ...)
 {
 	va_list args;
 
@@ -644,10 +644,10 @@ static void apic__msrs__fetched_if_they_need_it(void **state)
 	assert_int_equal(v->apic.tpr, 0);
 	entries = 0;
 	v->gpr[1] = 0x83F;
-	PAGE(APIC_SELF_IPI) = 7;
+	PAGE(APIC_SELF_IPI) = 0x47;
 	fake_vmcs[VMCS_QUALIFICATION] = 0x3F0;
 	run(REASON_APIC_WRITE);
-	assert_int_equal(v->apic.errors, APIC_ESR_SEND_ILLEGAL_VECTOR | APIC_ESR_RECEIVE_ILLEGAL_VECTOR); /* it has sent it, to itself */
+	assert_int_equal(v->apic.irr[1], 1ull << 7); /* it has sent it, to itself */
 	entries = 0;
 	v->gpr[1] = 0x80F;
 	PAGE_TPR = 0x60;

@@ -68,8 +68,7 @@ static void periods(unsigned count)
 		watchdog_timer(&dog);
 }
 
-/* ---- Watchdog --------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Watchdog -------------------------------------------------------------------------------------------------------------------------- */
 
 static void watchdog_timer__touched_in_time__nothing(void **state)
 {
@@ -143,8 +142,7 @@ static void watchdog_write__it_is_not_there__nothing(void **state)
 	assert_int_equal(watchdog_read(&dog, PLATFORM_WATCHDOG_RUNNING), 0xFF);
 }
 
-/* ---- Processors ------------------------------------------------------------------------------------------------------------------------
- */
+/* ---- Processors ------------------------------------------------------------------------------------------------------------------------ */
 
 static uint64_t read_bits(unsigned from)
 {

@@ -103,6 +103,14 @@ inPage('session: a token that is withdrawn ends it with a reason', { role: '' },
 	await page.getByText('does not accept your token any more').waitFor();
 });
 
+inPage('host: faults, how the last run ended, and the processor\'s vulnerabilities', {}, async (page) => {
+	const { vulnerabilities, last_boot: last } = await api('GET', '/host');
+	await page.locator('dl div', { hasText: 'Last run ended by' }).getByText(last.reason).waitFor();
+	await page.getByText('Machine checks that ended a VM').waitFor();
+	for (const [name, state] of Object.entries(vulnerabilities))
+		await page.getByRole('row', { name: `${name} ${state}`, exact: true }).waitFor();
+});
+
 inPage('viewer: sees, and has no buttons that change anything', { role: 'viewer' }, async (page) => {
 	await makeVm('looked-at', { start: true });
 	await page.getByRole('link', { name: /looked-at/ }).first().click();
@@ -260,6 +268,13 @@ inPage('form: what the server finds wrong stands at its field', {}, async (page)
 	await page.getByRole('button', { name: 'Create', exact: true }).click();
 	await page.locator('[data-field="disk[0].num_queues"] .error').waitFor();
 	await page.locator('[data-field="disk[0].num_queues"] input').fill('2');
+	await page.getByRole('button', { name: 'Add a channel' }).click();
+	await page.locator('[data-field="channel[0].name"] input').fill('between');
+	await page.locator('[data-field="channel[0].peer"] input').fill('present');
+	await page.locator('[data-field="channel[0].size"] input').fill('5000');
+	await page.getByRole('button', { name: 'Create', exact: true }).click();
+	await page.locator('[data-field="channel[0].size"] .error', { hasText: 'power of two' }).waitFor();
+	await page.locator('[data-field="channel[0].size"] input').fill('64K');
 	await page.getByLabel('Name').fill('present');
 	await page.getByRole('button', { name: 'Create', exact: true }).click();
 	await page.locator('[data-field=name] .error', { hasText: 'already' }).waitFor();

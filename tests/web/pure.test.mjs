@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 
 const source = new URL('../../tools/web/src/', import.meta.url);
-const { formOf, configOf, emptyForm, newDisk } = await import(new URL('definition.js', source));
-const { VM_FIELDS, DISK_FIELDS, NIC_FIELDS } = await import(new URL('schema.js', source));
+const { formOf, configOf, emptyForm, newRow } = await import(new URL('definition.js', source));
+const { VM_FIELDS, LISTS } = await import(new URL('schema.js', source));
 const { countersOf, ratesOf, recordDetail, historyOf, recordList, loadOf } = await import(new URL('samples.js', source));
 const format = await import(new URL('lib/format.js', source));
 
@@ -19,6 +19,7 @@ const FULL = {
 	nic: [{ bridge: 'lab', mac: '02:00:00:00:00:01', ip: ['10.0.0.5', 'fd00::5'], rate: '1Mb/s', vlan: 7, trunk: true, tenant: 't',
 		spoof: true, mtu: 1400,
 		num_queues: 2, offload: false }],
+	channel: [{ name: 'shared', peer: 'other', size: '4K' }],
 };
 
 function documentedKeys(heading) {
@@ -30,12 +31,12 @@ function documentedKeys(heading) {
 test('schema: the form has exactly the keys that docs/configuration.md has', () => {
 	const keys = (fields) => fields.map((field) => field.key).sort();
 	assert.deepEqual(['name', ...keys(VM_FIELDS)].sort(), documentedKeys('`[[vm]]`'));
-	assert.deepEqual(keys(DISK_FIELDS), documentedKeys('`[[vm.disk]]`'));
-	assert.deepEqual(keys(NIC_FIELDS), documentedKeys('`[[vm.nic]]`'));
+	for (const { key, fields } of LISTS)
+		assert.deepEqual(keys(fields), documentedKeys(`\`[[vm.${key}]]\``));
 });
 
 test('schema: every field is explained', () => {
-	for (const field of [...VM_FIELDS, ...DISK_FIELDS, ...NIC_FIELDS])
+	for (const field of [...VM_FIELDS, ...LISTS.flatMap(({ fields }) => fields)])
 		assert.ok(field.label && /\.$/.test(field.help), field.key);
 });
 
@@ -46,7 +47,7 @@ test('definition: what a form shows is what it sends', () => {
 test('definition: an untouched form sends nothing, defaults stay defaults', () => {
 	assert.deepEqual(configOf(emptyForm()), {});
 	assert.deepEqual(configOf(formOf({ kernel: 'k', serial: true, on_crash: 'destroy' })), { kernel: 'k' });
-	assert.deepEqual(configOf({ ...emptyForm(), disk: [newDisk()] }), { disk: [{}] });
+	assert.deepEqual(configOf({ ...emptyForm(), disk: [newRow('disk')] }), { disk: [{}] });
 });
 
 test('definition: keys that the form does not know are kept', () => {

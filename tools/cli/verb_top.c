@@ -191,8 +191,7 @@ const struct verb verb_top = {
 	.summary = "Watch what the VMs do",
 	.help = "Every two seconds: time on the cores in percent of one core, memory, exits to the hypervisor, bytes read from and written "
 		"to disks, bytes\n"
-		"received and sent; -o json also has the time that others had while it could have run (steal_percent). q ends it, the "
-		"space bar measures at once.\n"
+		"received and sent; -o json also has the time that others had while it could have run (steal_percent). q ends it, the space bar measures at once.\n"
 		"\nExamples:\n"
 		"  hilum top\n"
 		"  hilum top --once --delay 5 -o json\n",

@@ -20,8 +20,7 @@ extern const struct verb verb_token, verb_login, verb_forget;                   
 extern const struct verb verb_certificate;                                      /* verb_certificate.c */
 extern const struct verb verb_check;                                            /* verb_check.c */
 
-/* POSTs to `place` of the machine's and says `done`, or with -o json what it answers. What goes wrong is said, `failure` first.
- * verbs_host.c */
+/* POSTs to `place` of the machine's and says `done`, or with -o json what it answers. What goes wrong is said, `failure` first. verbs_host.c */
 enum cli_exit host_ask(const struct cli_options *options, const char *place, const char *failure, const char *done);
 
 #endif

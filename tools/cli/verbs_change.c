@@ -66,8 +66,7 @@ const struct verb verb_dump = {
 	.operands = "NAME FILE",
 	.summary = "Fetch a VM's core file",
 	.help = "An ELF core file for gdb, with the registers of each vCPU and the memory: of the crash that has left one (on_crash =\n"
-		"\"coredump-destroy\" or \"coredump-restart\"), else of the VM as it stands, if it is suspended or kept for a look. A core "
-		"file\n"
+		"\"coredump-destroy\" or \"coredump-restart\"), else of the VM as it stands, if it is suspended or kept for a look. A core file\n"
 		"that was kept is gone from the machine then.\n"
 		"\nExamples:\n"
 		"  hilum dump linux linux.core\n"
@@ -87,8 +86,7 @@ static json_int_t read_number(const char *text)
 	return end == text || *end != '\0' || number < 1 ? 0 : number;
 }
 
-/* ---- What can be changed --------------------------------------------------------------------------------------------------------------
- */
+/* ---- What can be changed -------------------------------------------------------------------------------------------------------------- */
 
 /* PUT of `body`, which is freed, to the VM's `what`. */
 static enum cli_exit put(const struct cli_options *options, const char *name, const char *what, json_t *body)

@@ -127,8 +127,7 @@ const struct verb verb_schedinfo = {
 	.name = "schedinfo",
 	.operands = "NAME",
 	.summary = "Show or change which share of the cores a VM gets",
-	.help = "A change takes effect at once if the VM runs, and stays in its definition. cap and reservation are percent of one core "
-		"for all "
+	.help = "A change takes effect at once if the VM runs, and stays in its definition. cap and reservation are percent of one core for all "
 		"its\n"
 		"vCPUs together; 0 takes them away.\n"
 		"\nExamples:\n"

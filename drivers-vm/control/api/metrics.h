@@ -19,6 +19,7 @@ extern const unsigned metric_family_count;
 void metrics_write_info(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_machine_faults(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_boot_reason(struct text *text, const char *name, const struct manager_host *host);
+void metrics_write_uname(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_boot_time(struct text *text, const char *name, const struct manager_host *host);
 void metrics_write_guest_memory(struct text *text, const char *name, const struct manager_host *host);

@@ -67,6 +67,15 @@ void metrics_write_boot_time(struct text *text, const char *name, const struct m
 	write_seconds(text, name, host->wall_clock_ns > host->uptime_ns ? host->wall_clock_ns - host->uptime_ns : 0);
 }
 
+/* node_exporter's name for the machine; its labels that Hilum has nothing to say of are left out. */
+void metrics_write_uname(struct text *text, const char *name, const struct manager_host *host)
+{
+	(void)host;
+	text_format(text, "%s{sysname=\"Hilum\",machine=\"x86_64\",", name);
+	write_label(text, "release", api_version());
+	text_add_string(text, "} 1\n");
+}
+
 void metrics_write_memory(struct text *text, const char *name, const struct manager_host *host)
 {
 	const struct hilum_host_info *info = &host->info;

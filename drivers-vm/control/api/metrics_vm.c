@@ -236,6 +236,7 @@ const struct metric_family metric_families[] = {
 	HOST("hilum_boot_reason", "gauge", "Why the machine was started last.", metrics_write_boot_reason),
 	HOST("node_time_seconds", "gauge", "System time in seconds since epoch (1970).", metrics_write_time),
 	HOST("node_boot_time_seconds", "gauge", "Node boot time, in unixtime.", metrics_write_boot_time),
+	HOST("node_uname_info", "gauge", "What runs on the machine, in the words of uname.", metrics_write_uname),
 	HOST("hilum_host_memory_bytes", "gauge", "Memory of the machine: all, free, and what Hilum itself has.", metrics_write_memory),
 	HOST("hilum_host_guest_memory_bytes", "gauge",
 	     "Memory for guests: promised and resident of those populated at first access, spare, what sharing saves, largest free block.",

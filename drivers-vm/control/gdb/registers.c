@@ -138,38 +138,28 @@ static const struct register_place places[GDB_REGISTERS] = {
 const char gdb_target_xml[] =
 	"<?xml version=\"1.0\"?><!DOCTYPE target SYSTEM \"gdb-target.dtd\"><target><architecture>i386:x86-64</architecture>"
 	"<feature name=\"org.gnu.gdb.i386.core\">" REG64("rax") REG64("rbx") REG64("rcx") REG64("rdx") REG64("rsi") REG64("rdi") REG(
-		"rbp", "64", "data_ptr") REG("rsp", "64", "data_ptr") REG64("r8") REG64("r9") REG64("r10") REG64("r11") REG64("r12")
-		REG64("r13") REG64("r14") REG64("r15") REG("rip", "64", "code_ptr") REG32("eflags") REG32("cs") REG32("ss") REG32(
-			"ds") REG32("es") REG32("fs") REG32("gs") REGST("st0") REGST("st1") REGST("st2") REGST("st3") REGST("st4")
-			REGST("st5") REGST("st6") REGST("st7") REGX87("fctrl") REGX87("fstat") REGX87("ftag") REGX87("fiseg") REGX87(
-				"fioff") REGX87("foseg") REGX87("fooff")
-				REGX87("fop") "</feature><feature name=\"org.gnu.gdb.i386.sse\">"
-					      "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/><vector id=\"v4i32\" type=\"int32\" "
-					      "count=\"4\"/>"
-					      "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/><vector id=\"v16i8\" type=\"int8\" "
-					      "count=\"16\"/>"
-					      "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/><vector id=\"v2d\" "
-					      "type=\"ieee_double\" count=\"2\"/>"
-					      "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/><field name=\"v2_double\" "
-					      "type=\"v2d\"/>"
-					      "<field name=\"v16_int8\" type=\"v16i8\"/><field name=\"v8_int16\" type=\"v8i16\"/><field "
-					      "name=\"v4_int32\" type=\"v4i32\"/>"
-					      "<field name=\"v2_int64\" type=\"v2i64\"/><field name=\"uint128\" "
-					      "type=\"uint128\"/></union>" REGXMM("xmm0") REGXMM("xmm1") REGXMM("xmm2") REGXMM(
-						      "xmm3") REGXMM("xmm4") REGXMM("xmm5") REGXMM("xmm6") REGXMM("xmm7") REGXMM("xmm8")
-						      REGXMM("xmm9") REGXMM("xmm10") REGXMM("xmm11") REGXMM("xmm12") REGXMM("xmm13") REGXMM(
-							      "xmm14")
-							      REGXMM("xmm15") "<reg name=\"mxcsr\" bitsize=\"32\" type=\"int\" "
-									      "group=\"vector\"/>"
-									      "</feature><feature "
-									      "name=\"org.gnu.gdb.i386.segments\">" REG64("fs_base") REG64(
-										      "gs_base") "</feature><feature "
-												 "name=\"org.hilum.control\">" REG64("cr0")
-													 REG64("cr2") REG64("cr3")
-														 REG64("cr4") REG64(
-															 "efer") "</"
-																 "feature><"
-																 "/target>";
+		"rbp", "64",
+		"data_ptr") REG("rsp", "64",
+                                "data_ptr") REG64("r8") REG64("r9") REG64("r10") REG64("r11") REG64("r12") REG64("r13") REG64("r14")
+		REG64("r15") REG("rip", "64", "code_ptr") REG32("eflags") REG32("cs") REG32("ss") REG32("ds") REG32("es") REG32("fs") REG32(
+			"gs") REGST("st0") REGST("st1") REGST("st2") REGST("st3") REGST("st4") REGST("st5") REGST("st6")
+			REGST("st7") REGX87("fctrl") REGX87("fstat") REGX87("ftag") REGX87("fiseg") REGX87("fioff") REGX87("foseg") REGX87("fooff") REGX87(
+				"fop") "</feature><feature name=\"org.gnu.gdb.i386.sse\">"
+				       "<vector id=\"v8i16\" type=\"int16\" count=\"8\"/><vector id=\"v4i32\" type=\"int32\" count=\"4\"/>"
+				       "<vector id=\"v2i64\" type=\"int64\" count=\"2\"/><vector id=\"v16i8\" type=\"int8\" count=\"16\"/>"
+				       "<vector id=\"v4f\" type=\"ieee_single\" count=\"4\"/><vector id=\"v2d\" type=\"ieee_double\" count=\"2\"/>"
+				       "<union id=\"vec128\"><field name=\"v4_float\" type=\"v4f\"/><field name=\"v2_double\" type=\"v2d\"/>"
+				       "<field name=\"v16_int8\" type=\"v16i8\"/><field name=\"v8_int16\" type=\"v8i16\"/><field name=\"v4_int32\" type=\"v4i32\"/>"
+				       "<field name=\"v2_int64\" type=\"v2i64\"/><field name=\"uint128\" type=\"uint128\"/></union>" REGXMM(
+					       "xmm0") REGXMM("xmm1") REGXMM("xmm2") REGXMM("xmm3") REGXMM("xmm4") REGXMM("xmm5")
+					       REGXMM("xmm6") REGXMM("xmm7") REGXMM("xmm8") REGXMM("xmm9") REGXMM("xmm10") REGXMM(
+						       "xmm11") REGXMM("xmm12") REGXMM("xmm13") REGXMM("xmm14")
+						       REGXMM("xmm15") "<reg name=\"mxcsr\" bitsize=\"32\" type=\"int\" group=\"vector\"/>"
+								       "</feature><feature name=\"org.gnu.gdb.i386.segments\">" REG64(
+									       "fs_base")
+									       REG64("gs_base") "</feature><feature name=\"org.hilum.control\">" REG64(
+										       "cr0") REG64("cr2") REG64("cr3") REG64("cr4")
+										       REG64("efer") "</feature></target>";
 
 size_t gdb_register_bytes(unsigned number)
 {

@@ -16,7 +16,7 @@
 #define GDB_XMM_COUNT      16u
 
 /* What HC_VCPU_GET_STATE fetches for a debugger. */
-#define GDB_STATE_GROUPS (HILUM_STATE_ALL & ~HILUM_STATE_APIC)
+#define GDB_STATE_GROUPS HILUM_STATE_ALL
 
 /* The description that tells GDB of them. */
 extern const char gdb_target_xml[];

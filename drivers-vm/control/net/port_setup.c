@@ -218,8 +218,7 @@ void port_wait_for_write(uint64_t timeout_ns)
 		service_log("state: the last changes could not be written");
 }
 
-/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------
- */
+/* ---- A control VM takes over ------------------------------------------------------------------------------------------------------------ */
 
 void port_keep(struct recover_kept *kept)
 {

@@ -19,8 +19,8 @@ struct store_position {
 };
 void store_get_position(struct store_position *out);
 
-/* Instead of store_open, when another control VM has read it: all values are in memory (store_load), the state that counts is there, and
- * all is written anew. NULL: there is no disk. */
+/* Instead of store_open, when another control VM has read it: all values are in memory (store_load), the state that counts is there, and all is
+ * written anew. NULL: there is no disk. */
 void store_set_position(const struct store_position *position);
 void store_resume(const struct store_disk *disk);
 

@@ -1,6 +1,6 @@
 /*
  * A quiet neighbour: fills memory with a pattern, verifies it again and again for seconds=N (default 5), and
- * says so once a second. pages=N is how much. Shows that another VM did it no harm.
+ * says so once a second; with key=1 a byte at its serial port ends it earlier. pages=N is how much. Shows that another VM did it no harm.
  */
 #include "tests/guest/lib/clock.h"
 #include "tests/guest/lib/cpu.h"
@@ -26,6 +26,18 @@ static bool verify(const volatile uint64_t *buffer, uint64_t words)
 	return true;
 }
 
+#define COM1_DATA     0x3F8
+#define COM1_LINE     0x3FD
+#define LINE_RECEIVED 1u
+
+static bool take_key(void)
+{
+	if (test_option("key", 0) == 0 || (inb(COM1_LINE) & LINE_RECEIVED) == 0)
+		return false;
+	inb(COM1_DATA);
+	return true;
+}
+
 static void neighbour(void)
 {
 	uint64_t seconds = test_option("seconds", DEFAULT_SECONDS), passes = 0;
@@ -36,7 +48,7 @@ static void neighbour(void)
 	for (uint64_t i = 0; i < words; i++)
 		buffer[i] = pattern(i);
 	irq_enable(); /* none comes; but Bochs lets the host's through only where this is on */
-	for (uint64_t s = 0; s < seconds; s++) {
+	for (uint64_t s = 0; s < seconds && !take_key(); s++) {
 		uint64_t next = clock_after_us(1000000);
 
 		last = rdtsc();

@@ -7,8 +7,7 @@
 #define SCHED_WINDOW 300000000u /* TSC ticks, unless window= says otherwise */
 
 /*
- * Ends the guest with a number below 0xFFFF in the status of its debug exit, for which the host looks there: only one VM's console is on
- * show.
+ * Ends the guest with a number below 0xFFFF in the status of its debug exit, for which the host looks there: only one VM's console is on show.
  */
 #define SCHED_STATUS 0x10000u
 static inline void sched_tell(uint64_t number)

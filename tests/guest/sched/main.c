@@ -1,6 +1,6 @@
 /*
- * Shares of a core, seen from inside. mode=work, mode=harm, mode=quiet or mode=lock on the command line. Windows have window=TICKS TSC
- * ticks. All guests of a machine that were never paused read the same TSC: window K is from K * TICKS to (K + 1) * TICKS in each.
+ * Shares of a core, seen from inside. mode=work, mode=harm, mode=quiet or mode=lock on the command line. Windows have window=TICKS TSC ticks.
+ * All guests of a machine that were never paused read the same TSC: window K is from K * TICKS to (K + 1) * TICKS in each.
  */
 #include "tests/guest/sched/local.h"
 #include "tests/guest/lib/test.h"

@@ -1,6 +1,6 @@
 /*
- * mode=quiet: whatever takes this CPU away for a moment shows as a step of the TSC. "steps: N above LIMIT, longest L", and the end's
- * status, count them in windows from= to to=; the loop itself takes a few ticks, and an exit hundreds.
+ * mode=quiet: whatever takes this CPU away for a moment shows as a step of the TSC. "steps: N above LIMIT, longest L", and the end's status, count them in
+ * windows from= to to=; the loop itself takes a few ticks, and an exit hundreds.
  */
 #include "tests/guest/sched/local.h"
 #include "tests/guest/lib/cpu.h"

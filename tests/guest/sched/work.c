@@ -1,8 +1,7 @@
 /*
  * mode=work: "window K: N of 10000" is the part of the core that this guest has had in window K, as far as its loop can tell: how many
  * blocks it has done, of those that fit if it never waited. How long a block takes then is the shortest time that one ever took. The
- * guest ends with SCHED_STATUS + its part of windows from= to to= together: the status of its debug exit, as only one VM's console is on
- * show.
+ * guest ends with SCHED_STATUS + its part of windows from= to to= together: the status of its debug exit, as only one VM's console is on show.
  */
 #include "tests/guest/sched/local.h"
 #include "tests/guest/lib/clock.h"

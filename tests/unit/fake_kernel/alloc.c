@@ -18,7 +18,7 @@ void *__real_pool_alloc_pages(unsigned order);
 void __real_pool_free(void *object);
 void __real_pool_free_page(void *page);
 void __real_pool_free_pages(void *pages, unsigned order);
-enum status __real_frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out);
+enum status __real_frame_alloc(unsigned order, enum frame_type type, uint32_t owner, uint64_t range, hpa_t *out);
 void __real_frame_free(hpa_t hpa, unsigned order, enum frame_type type, uint32_t owner);
 
 static bool fails_now(void)
@@ -76,22 +76,11 @@ void __wrap_pool_free_page(void *page)
 }
 
 /* The pool's own blocks never fail here: that is a failure of the pool. */
-enum status __wrap_frame_alloc(unsigned order, enum frame_type type, uint32_t owner, hpa_t *out)
+enum status __wrap_frame_alloc(unsigned order, enum frame_type type, uint32_t owner, uint64_t range, hpa_t *out)
 {
 	if (type == FRAME_GUEST && fails_now())
 		return STATUS_NO_MEMORY;
-	enum status status = __real_frame_alloc(order, type, owner, out);
-
-	if (status == STATUS_OK)
-		ASAN_UNPOISON_MEMORY_REGION(fake_ram + *out, PAGE_SIZE << order);
-	return status;
-}
-
-enum status __real_frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out);
-
-enum status __wrap_frame_alloc_outside(unsigned order, uint64_t range, uint32_t owner, hpa_t *out)
-{
-	enum status status = fails_now() ? STATUS_NO_MEMORY : __real_frame_alloc_outside(order, range, owner, out);
+	enum status status = __real_frame_alloc(order, type, owner, range, out);
 
 	if (status == STATUS_OK)
 		ASAN_UNPOISON_MEMORY_REGION(fake_ram + *out, PAGE_SIZE << order);

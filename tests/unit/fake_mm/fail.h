@@ -11,7 +11,7 @@
 #define FAILING_DONE (-2) /* in failing_after: the failure has happened */
 
 extern int failing_after;     /* so many allocations succeed, the next one fails, later ones succeed;
-                                 FAILING_NONE: all do */
+				 FAILING_NONE: all do */
 extern int failing_order_min; /* frame_alloc fails for orders from here; FAILING_NONE: never */
 
 /* Called for each block that frame_alloc gives out. */

@@ -1,7 +1,7 @@
 /* See sim.h. The loop of each core does what cpu_loop does, with time that passes from one event of the machine to the next. */
 #include "tests/unit/fake_sched/sim.h"
 
-#include "arch/x86_64/timer.h"
+#include "arch/x86_64/lapic.h"
 #include "kernel/virt_ops.h"
 
 struct sim_vcpu **sim_vcpus;

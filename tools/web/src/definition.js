@@ -1,5 +1,5 @@
 // Between a definition (JSON, as the API has it) and what a form holds: strings for what is typed, booleans for boxes. Pure.
-import { VM_FIELDS, DISK_FIELDS, NIC_FIELDS } from './schema.js';
+import { VM_FIELDS, LISTS } from './schema.js';
 
 function toInput(field, value) {
 	switch (field.kind) {
@@ -58,25 +58,22 @@ function writeFields(fields, form, base) {
 	return out;
 }
 
-export const newDisk = () => readFields(DISK_FIELDS, {});
-export const newNic = () => readFields(NIC_FIELDS, {});
+export const newRow = (key) => readFields(LISTS.find((list) => list.key === key).fields, {});
 
 /* Each row of a list keeps the object that it was read from, for the keys that the form does not know. */
 export function formOf(config) {
-	return {
-		...readFields(VM_FIELDS, config),
-		disk: (config.disk || []).map((disk) => ({ ...readFields(DISK_FIELDS, disk), base: disk })),
-		nic: (config.nic || []).map((nic) => ({ ...readFields(NIC_FIELDS, nic), base: nic })),
-	};
+	const form = readFields(VM_FIELDS, config);
+	for (const { key, fields } of LISTS)
+		form[key] = (config[key] || []).map((row) => ({ ...readFields(fields, row), base: row }));
+	return form;
 }
 
 export function configOf(form, base = {}) {
-	const { disk, nic, name, ...rest } = base;
+	const rest = Object.fromEntries(Object.entries(base).filter(([key]) => key !== 'name' && !LISTS.some((list) => list.key === key)));
 	const config = writeFields(VM_FIELDS, form, rest);
-	if (form.disk.length)
-		config.disk = form.disk.map((row) => writeFields(DISK_FIELDS, row, row.base));
-	if (form.nic.length)
-		config.nic = form.nic.map((row) => writeFields(NIC_FIELDS, row, row.base));
+	for (const { key, fields } of LISTS)
+		if (form[key].length)
+			config[key] = form[key].map((row) => writeFields(fields, row, row.base));
 	return config;
 }
 

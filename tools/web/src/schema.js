@@ -130,6 +130,21 @@ export const NIC_FIELDS = [
 		help: 'Offers checksums and TCP segmentation to the guest\'s driver.' },
 ];
 
-export const DISKS_MAX = 8;
-export const NICS_MAX = 4;
+export const CHANNEL_FIELDS = [
+	{ key: 'name', label: 'Name', kind: 'text', required: true, max: 31, help: 'What the channel is called in both VMs.' },
+	{ key: 'peer', label: 'Other VM', kind: 'text', required: true, max: 31,
+		help: 'It must declare the channel, too, with this VM as the other one and the same size.' },
+	{ key: 'size', label: 'Size', kind: 'size', unset: '1M', help: 'Of the memory that both have: a power of two from 4K to 1G.' },
+];
+
+// The lists of a definition.
+export const LISTS = [
+	{ key: 'disk', title: 'Disks', one: 'Disk', fields: DISK_FIELDS, most: 8,
+		explain: 'Virtio disks; Linux calls them vda, vdb and so on, in this order. Each is an image or a device of the machine.' },
+	{ key: 'nic', title: 'Network cards', one: 'Card', fields: NIC_FIELDS, most: 4,
+		explain: 'Virtio network cards. A card as it comes gets an address by DHCP and reaches the outside.' },
+	{ key: 'channel', title: 'Channels', one: 'Channel', fields: CHANNEL_FIELDS, most: 4,
+		explain: 'Memory and doorbells in common with another VM, as an ivshmem device.' },
+];
+
 export const NAME_PATTERN = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,30}$/;

@@ -1,7 +1,6 @@
 /*
  * lwIP as the control VM uses it: TCP and UDP over IPv4 and IPv6 on one card, an address by DHCP or SLAAC, and its name by mDNS. No
- * threads, no sockets; every pool is of fixed size, so that strangers cannot take more than that. web.c bounds what TCP takes from the
- * heap.
+ * threads, no sockets; every pool is of fixed size, so that strangers cannot take more than that. web.c bounds what TCP takes from the heap.
  */
 #ifndef DRIVERS_VM_CONTROL_NET_LWIP_LWIPOPTS_H
 #define DRIVERS_VM_CONTROL_NET_LWIP_LWIPOPTS_H

@@ -44,7 +44,9 @@ function Memory({ memory }) {
 		<ul class="legend"><li class="own"><i></i>Hilum <b>${formatBytes(own)}</b></li><li class="guests"><i></i>in use <b>
 		${formatBytes(guests)}</b></li>
 			<li class="free"><i></i>free <b>${formatBytes(free)}</b></li><li>of <b>${formatBytes(total)}</b></li></ul>
-			</section>`;
+		<${Facts} rows=${[['Spare for further VMs', formatBytes(memory.spare_bytes)], ['Largest free block', formatBytes(memory.largest_free_bytes)],
+			['Overcommit', memory.overcommit_percent > 100 ? `${memory.overcommit_percent} %` : 'off'],
+			['Saved by sharing', memory.pages_scanned ? formatBytes(memory.saved_bytes) : null]]}/></section>`;
 }
 
 const DRIVER_STATES = { running: 'running', restarting: 'restarting', lost: 'given up after too many crashes' };
@@ -55,6 +57,27 @@ function Driver({ machine }) {
 		<${Facts} rows=${[['State', DRIVER_STATES[state] || state], ['Restarts', restarts],
 			['Accesses stopped by the IOMMU', machine.device_faults]]}/>
 		${allowed('operator') && html`<button type="button" onClick=${restartDriver}>Restart the driver VM</button>`}</section>`;
+}
+
+function Health({ machine }) {
+	const { faults, last_boot: last } = machine;
+	return html`<section class="card"><h2>Health</h2>
+		<${Facts} rows=${[['Restarts of the control VM', machine.control_vm.restarts], ['NMIs', faults.nmis],
+			['Interrupts nobody asked for', faults.spurious_interrupts], ['Devices cut off for too many', faults.interrupt_storms],
+			['Machine checks, corrected', faults.machine_checks_corrected], ['Machine checks that ended a VM', faults.machine_checks_contained],
+			['Watchdog', machine.watchdog_seconds ? `resets the machine after ${machine.watchdog_seconds} s` : 'none'],
+			['Last run ended by', last.reason]]}/>
+		${last.log && html`<details class="more"><summary>Its last lines</summary><pre class="mono">${last.log}</pre></details>`}</section>`;
+}
+
+const DEFENCE_COLUMNS = [
+	{ label: 'Vulnerability', kind: 'mono', cell: ([name]) => name },
+	{ label: 'State', cell: ([, state]) => state },
+];
+
+function Defences({ vulnerabilities }) {
+	return html`<section class="card wide"><h2>The processor's vulnerabilities</h2>
+		<${Table} columns=${DEFENCE_COLUMNS} rows=${Object.entries(vulnerabilities)} keyOf=${([name]) => name}/></section>`;
 }
 
 const VM_COLUMNS = [
@@ -84,13 +107,14 @@ export function HostPage() {
 			when it restarts. Give it a GPT partition labelled "hilum-state" to keep them.</p>`}
 		${!machine.iommu && html`<p class="notice warn">This machine has no IOMMU in use: its devices, and so the driver VM, could reach all memory.</p>`}
 		<div class="cards">
-			<section class="card"><h2>Machine</h2><${Facts} rows=${[
+			<div class="column"><section class="card"><h2>Machine</h2><${Facts} rows=${[
 				['Processor', machine.cpu], ['Cores', `${machine.cores} at ${formatHertz(machine.tsc_hz)}`],
 				['IOMMU', machine.iommu ? 'in use' : 'none'],
 				['Interrupt remapping', machine.interrupt_remapping ? 'in use' : 'none'],
 				['Version', machine.version], ['Up', formatDuration(machine.uptime_seconds)],
 				['Started by', machine.boot_reason],
 				['Its clock', formatTime(machine.time)], ['VMs', `${plural(machine.vms.running, 'runs', 'run')}, ${machine.vms.defined} defined`]]}/></section>
+				<${Health} machine=${machine}/></div>
 			<div class="column"><${Memory} memory=${machine.memory}/><${Driver} machine=${machine}/></div>
 			<section class="card wide"><h2>Reaching it</h2><${Facts} class="two" rows=${[
 				['Addresses', html`<span class="mono">${machine.addresses.join(', ') || 'none'}</span>`],
@@ -101,5 +125,6 @@ export function HostPage() {
 					onClick=${() => setDialog(true)}>Change the certificate</button>`}
 				${dialog && html`<${Certificate} onClose=${() => setDialog(false)}/>`}</section>
 			<${Machines} list=${list}/>
+			<${Defences} vulnerabilities=${machine.vulnerabilities}/>
 		</div>`;
 }

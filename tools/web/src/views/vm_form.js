@@ -4,8 +4,8 @@ import { get, put, post, part } from '../lib/api.js';
 import { go, guardLeaving } from '../lib/router.js';
 import { allowed } from '../lib/session.js';
 import { refresh, watched } from '../poll.js';
-import { GROUPS, VM_FIELDS, DISK_FIELDS, NIC_FIELDS, DISKS_MAX, NICS_MAX, NAME_PATTERN } from '../schema.js';
-import { formOf, configOf, emptyForm, newDisk, newNic } from '../definition.js';
+import { GROUPS, VM_FIELDS, LISTS, NAME_PATTERN } from '../schema.js';
+import { formOf, configOf, emptyForm, newRow } from '../definition.js';
 import { Field } from '../ui/field.js';
 import { Icon } from '../ui/icons.js';
 import { notify, complain } from '../ui/toast.js';
@@ -33,7 +33,7 @@ function Group({ group, form, change, errors, ...common }) {
 		<${Fields} fields=${fields} path="" values=${form} set=${change} errors=${errors} ...${common}/></details>`;
 }
 
-const FIRST_FIELDS = 3; /* of a disk or card; the others are folded away */
+const FIRST_FIELDS = 3; /* of a disk, card or channel; the others are folded away */
 
 function Row({ title, path, fields, row, set, drop, errors, disabled, ...common }) {
 	const at = `${path}.`;
@@ -42,14 +42,15 @@ function Row({ title, path, fields, row, set, drop, errors, disabled, ...common 
 	return html`<fieldset data-field=${path}><legend>${title}</legend>
 		${errors[path] && html`<p class="error" tabindex="-1">${errors[path]}</p>`}
 		<${Fields} fields=${fields.slice(0, FIRST_FIELDS)} ...${all}/>
-		<details class="more" open=${rest.some(({ key }) => errors[at + key])}><summary>More settings of this ${title.split(' ')[0].toLowerCase()}</summary>
-			<${Fields} fields=${rest} ...${all}/></details>
+		${rest.length > 0 && html`<details class="more" open=${rest.some(({ key }) => errors[at + key])}>
+			<summary>More settings of this ${title.split(' ')[0].toLowerCase()}</summary><${Fields} fields=${rest} ...${all}/></details>`}
 		${!disabled && html`<button type="button" class="small" onClick=${drop}><${Icon} name="trash"/>
 			<span>Remove ${title.toLowerCase()}</span></button>`}</fieldset>`;
 }
 
-// Rows of disks or cards. `kind` is the key of the definition, which problems name as "disk[0].module".
-function Rows({ kind, title, one, fields, rows, change, create, most, errors, disabled, explain, ...common }) {
+// One of LISTS. Problems name its rows as "disk[0].module".
+function Rows({ list, rows, change, errors, disabled, ...common }) {
+	const { key: kind, title, one, fields, most, explain } = list;
 	const set = (index, value) => change({ [kind]: rows.map((row, at) => at === index ? { ...row, ...value } : row) });
 	const drop = (index) => change({ [kind]: rows.filter((row, at) => at !== index) });
 	return html`<section class="card group"><h2>${title}</h2><p class="help">${explain}</p>
@@ -58,14 +59,17 @@ function Rows({ kind, title, one, fields, rows, change, create, most, errors, di
 			fields=${fields} row=${row}
 			set=${(value) => set(index, value)} drop=${() => drop(index)} errors=${errors}
 				disabled=${disabled} ...${common}/>`)}
-		${!disabled && rows.length < most && html`<button type="button" onClick=${() => change({ [kind]: [...rows, create()] })}>
+		${!disabled && rows.length < most && html`<button type="button" onClick=${() => change({ [kind]: [...rows, newRow(kind)] })}>
 			<${Icon} name="plus"/><span>Add a ${one.toLowerCase()}</span></button>`}</section>`;
 }
 
 /* The sentence goes to the field that it is about; what belongs to none is shown above the form. */
 function errorsOf(problem, form) {
-	const exists = (name) => VM_FIELDS.some(({ key }) => key === name) || ['disk', 'nic', 'name'].includes(name) ||
-		/^(disk|nic)\[\d+\](\.\w+)?$/.test(name) && Number(/\d+/.exec(name)[0]) < form[/^\w+/.exec(name)[0]].length;
+	const inList = (name) => LISTS.some(({ key }) => {
+		const row = new RegExp(`^${key}(?:\\[(\\d+)\\](\\.\\w+)?)?$`).exec(name);
+		return row && (row[1] === undefined || Number(row[1]) < form[key].length);
+	});
+	const exists = (name) => name === 'name' || VM_FIELDS.some(({ key }) => key === name) || inList(name);
 	return problem.field && exists(problem.field) ? { [problem.field]: problem.message } : { '': problem.message };
 }
 
@@ -94,12 +98,7 @@ function Editor({ form, setForm, errors, save, disabled, busy, label, children, 
 		${errors[''] && html`<p class="notice bad form-error" role="alert" tabindex="-1">${errors['']}</p>`}
 		${lead}
 		${GROUPS.slice(0, 2).map((group) => html`<${Group} key=${group.id} group=${group} form=${form} ...${common}/>`)}
-		<${Rows} kind="disk" title="Disks" one="Disk" fields=${DISK_FIELDS} rows=${form.disk} create=${newDisk}
-			most=${DISKS_MAX} ...${common}
-			explain="Virtio disks; Linux calls them vda, vdb and so on, in this order. Each is an image or a device of the machine."/>
-		<${Rows} kind="nic" title="Network cards" one="Card" fields=${NIC_FIELDS} rows=${form.nic} create=${newNic}
-			most=${NICS_MAX} ...${common}
-			explain="Virtio network cards. A card as it comes gets an address by DHCP and reaches the outside."/>
+		${LISTS.map((list) => html`<${Rows} key=${list.key} list=${list} rows=${form[list.key]} ...${common}/>`)}
 		${GROUPS.slice(2).map((group) => html`<${Group} key=${group.id} group=${group} form=${form} ...${common}/>`)}
 		${!disabled && html`<div class="buttons sticky">${children}<span class="spacer"></span>
 			<button type="submit" class="primary big" disabled=${busy}>${
@@ -119,7 +118,7 @@ const NAME_FIELD = { key: 'name', name: 'name', label: 'Name', kind: 'text', req
 	help: 'How console, log and commands call it: letters, digits, ".", "_" and "-".' };
 
 export function CreateVm() {
-	const [form, setFormOnly] = useState(() => ({ ...emptyForm(), nic: [newNic()] }));
+	const [form, setFormOnly] = useState(() => ({ ...emptyForm(), nic: [newRow('nic')] }));
 	const [name, setName] = useState('');
 	const [start, setStart] = useState(true);
 	const [errors, setErrors] = useState({});

@@ -6,6 +6,7 @@
 
 extern uint64_t fake_places; /* 8 GiB of addresses */
 
+#define PLACES_LAPIC          fake_places
 #define PLACES_BOOT_MODULES   0ull
 #define PLACES_SHARE_TABLE    (fake_places + (7ull << 30))
 #define PLACES_UPLOADS        fake_places

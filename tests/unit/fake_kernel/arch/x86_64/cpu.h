@@ -82,14 +82,6 @@ must_check static inline enum status rdmsr_safe(uint32_t msr, uint64_t *value)
 	return STATUS_OK;
 }
 
-static inline void cpu_irq_disable(void)
-{
-}
-
-static inline void cpu_halt(void)
-{
-}
-
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
 	fake_msr = msr;
