@@ -30,7 +30,7 @@ ROWS = {
         ("npf", "nested page fault, 4 KiB", INSTRUCTIONS, "a guest's memory is all there before it runs"),
     ],
     "linux": [("linux_to_init", "Linux, first instruction to init", INSTRUCTIONS, "")],
-    "create": [("create", "create a VM, to its first instruction", INSTRUCTIONS, "")],
+    "create": [("create", "create a VM, to its first instruction", "ns, emulated", "")],
     "memory": [("memory_per_vm", "memory of a VM besides its RAM", "KiB", "")],
     "disk": [("read_4k_depth_1", "4 KiB read, depth 1", INSTRUCTIONS, ""), ("read_4k_depth_32", "4 KiB read, depth 32", INSTRUCTIONS, "")],
     "net": [(f"packet_{size}_depth_{depth}", f"packet of {words} bytes, depth {depth}", INSTRUCTIONS, "")
