@@ -22,7 +22,7 @@ LONG_LIMIT_S = 4 * TEST_LIMIT_S
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 600  # some drive a browser or a compiler
 FUZZ_SECONDS = 30  # of each target
-FUZZ_RUNS = 3000  # of each target with --quick, the same inputs each time
+FUZZ_RUNS = 2000  # of each target with --quick, the same inputs each time
 OUTPUT_LINES = 80
 # Debian's QEMU now and then hands the host's own state back as the guest's, whose VM then crashes in the kernel's address range with the
 # kernel's IDT (docs/lab.md). Hilum cannot tell what the guest's state was; the test is run once more, and says so.
