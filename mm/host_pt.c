@@ -94,7 +94,7 @@ enum status mm_map_stack(cpu_id_t id)
 {
 	uint8_t *pages = pool_alloc_pages(2);
 
-	static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
+	_Static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
 	if (!pages)
 		return STATUS_NO_MEMORY;
 	/* What is mapped when that fails cannot go back, and boot leaves this core out anyway. */
