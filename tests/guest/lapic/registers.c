@@ -214,6 +214,10 @@ void regs_software_disable(void)
 /* Whether it is an error that is told is the APIC's affair; it is never an interrupt. */
 void regs_illegal_vector(void)
 {
+	if (guest_is_bare_tcg()) {
+		test_skip("QEMU's APIC delivers illegal vectors");
+		return;
+	}
 	trap_irq_reset();
 	irq_enable();
 	send_self(5);
