@@ -25,10 +25,10 @@ extern uint64_t boot_pd_early[EARLY_PAGES];                                     
 _Noreturn void boot_switch_stack(struct cpu *cpu, uint64_t stack_top, void (*fn)(struct cpu *)); /* ap_start.asm */
 _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
-struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
+sealed struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
 
-struct boot_info boot_info;
-struct acpi_info boot_acpi;
+sealed struct boot_info boot_info;
+sealed struct acpi_info boot_acpi;
 
 void *early_map(hpa_t hpa, uint64_t bytes)
 {
@@ -161,6 +161,7 @@ void boot_main(uint32_t magic, uint32_t mbi)
 {
 	struct cpu_arch *arch;
 
+	__stack_chk_guard = features_draw_guard(); /* this function never returns, so none that runs holds the old one */
 	desc_init_idt();
 	read_multiboot(magic, mbi);
 	open_log();

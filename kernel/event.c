@@ -66,16 +66,19 @@ static struct {
 } irq_table[IRQ_VECTORS];
 
 /* Mask, so that the line cannot storm; the service VM's HC_IRQ_ACK opens it again. */
-static void irq_device_interrupt(unsigned vector)
+void irq_device_interrupt(unsigned vector)
 {
 	unsigned i = vector - CPU_IRQ_DEVICE_FIRST;
 	struct event *event = __atomic_load_n(&irq_table[i].event, __ATOMIC_ACQUIRE);
-	enum status masked = irq_table[i].device == NULL ? ioapic_set_mask(irq_table[i].number, true) : STATUS_OK;
+	bool pin = irq_table[i].device == NULL;
+	enum status masked = pin && event != NULL ? ioapic_set_mask(irq_table[i].number, true) : STATUS_OK;
 
 	(void)masked; /* the pin exists: it was routed */
 	if (event != NULL && event_signal(event))
 		irq_table[i].unheard = 0;
-	else if (++irq_table[i].unheard == UNHEARD_MAX && irq_table[i].device != NULL)
+	else if (pin)
+		host_health.spurious += event == NULL; /* nobody bound it, or it was gone again */
+	else if (++irq_table[i].unheard == UNHEARD_MAX)
 		device_cut_off(irq_table[i].device, vector);
 }
 
@@ -105,7 +108,6 @@ static enum status irq_take(struct device *device, uint32_t number, uint16_t rid
 	enum status status = iommu_bind_irq(rid, vector, event->vm->vcpu[event->vcpu]->cpu->arch.apic_id, level, message);
 	if (status != STATUS_OK)
 		return status;
-	irq_set_handler(vector, irq_device_interrupt);
 	irq_table[*i].device = device;
 	irq_table[*i].number = number;
 	object_ref(&event->object);

@@ -25,6 +25,9 @@ void event_free(struct object *object);
 /* Any core, any context. False: it is signalled already and was not taken since, or the target VM is gone. */
 bool event_signal(struct event *event);
 
+/* The handler of all vectors that devices may get. */
+void irq_device_interrupt(unsigned vector);
+
 /*
  * Route GSI to `event` (object lock held). Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such GSI, or the event's VM is gone),
  * STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors).

@@ -16,9 +16,10 @@
 #include "mm/pool.h"
 #include "mm/window.h"
 
-#define SOURCE_WINDOW 9u /* slot; vm_copy_out has 8 */
+#define SOURCE_WINDOW  9u  /* slot; vm_copy_out has 8 */
+#define ENDS_ALONE_MAX 16u /* in a row, while the control VM is the only one: nobody loses anything by a machine that says so and stops */
 
-struct virt_ops *virt;
+sealed struct virt_ops *virt;
 static uint32_t cores_ready;
 
 /* What the control VM is made of, each time. */
@@ -79,12 +80,15 @@ static struct memory_object *new_memory(uint64_t bytes)
 	return object_of(&memory);
 }
 
-static const struct boot_module *find_control(const struct boot_info *info)
+const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
-	for (const struct boot_module *m = info->modules; m < info->modules + info->module_count; m++)
-		if (strncmp(m->name, "control", 7) == 0 && (m->name[7] == ' ' || m->name[7] == '\0'))
+	const struct boot_info *info = &boot_info;
+	size_t n = strlen(name);
+
+	for (const struct boot_module *m = from; m < info->modules + info->module_count; m++)
+		if (strncmp(m->name, name, n) == 0 && (m->name[n] == ' ' || m->name[n] == '\0'))
 			return m;
-	boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
+	return NULL;
 }
 
 static void read_header(const struct boot_module *module, struct hilum_image_header *h)
@@ -177,7 +181,9 @@ void control_vm_start(void)
 	struct vm *vm;
 	struct vcpu *v;
 
-	control_module = find_control(info);
+	control_module = start_find_module(info->modules, "control");
+	if (control_module == NULL)
+		boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
 	read_header(control_module, &control_header);
 	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK || vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
@@ -200,8 +206,12 @@ void control_vm_start(void)
 
 void control_vm_restart(struct vcpu *v)
 {
+	static uint32_t ends_alone;
 	struct vm *vm = v->vm;
 
+	ends_alone = vm_list == vm ? ends_alone + 1 : 0;
+	if (ends_alone == ENDS_ALONE_MAX)
+		boot_refuse("the control VM has ended %u times before it made a VM: boot module 'control' is damaged", ends_alone);
 	control_boot->restarts++;
 	control_boot->crash = vm->status.crash;
 	log_warn("vm %s: it is restarted from its module, for the %u. time", vm->name, control_boot->restarts);
@@ -226,10 +236,12 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
 		device_init();
+		mm_seal();
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)
 		cpu_pause();
+	cpu_write_cr3(cpu_read_cr3()); /* no translation is left from before mm_seal */
 	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
 	cpu->virt_page = pool_alloc_page();

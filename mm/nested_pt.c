@@ -11,7 +11,7 @@
 
 #define ENTRIES 512u
 
-struct nested_pt_format nested_pt_format;
+sealed struct nested_pt_format nested_pt_format;
 
 static uint64_t level_bytes(unsigned level)
 {

@@ -202,7 +202,7 @@ static void vtd_enable(struct iommu_unit *u, uint64_t fault_message)
 	mmio_write32(u->regs + REG_PMEN, 0); /* ranges that firmware protected would be closed to domains, too */
 }
 
-struct iommu_backend iommu_vtd = {
+sealed struct iommu_backend iommu_vtd = {
 	.name = "VT-d",
 	.register_bytes = REGISTER_BYTES,
 	.tail_register = REG_IQT,

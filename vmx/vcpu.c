@@ -93,8 +93,8 @@ static void write_host_state(struct cpu *cpu)
 	__asm__ volatile("sidt %0" : "=m"(idtr));
 	for (unsigned n = 0; n < ARRAY_SIZE(selectors); n++)
 		vmx_write(VMCS_HOST_SELECTOR(n), selectors[n]);
-	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc.tss);
-	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc.gdt);
+	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc->tss);
+	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc->gdt);
 	vmx_write(VMCS_HOST_IDTR_BASE, idtr.base);
 	vmx_write(VMCS_HOST_CR0, cpu_read_cr0());
 	vmx_write(VMCS_HOST_CR3, cpu_read_cr3());

@@ -20,7 +20,7 @@ struct ioapic {
 
 /* Protects each IOAPIC's register pair; the table itself is written before the other cores start. */
 static struct spinlock ioapic_lock = SPINLOCK_INIT(LOCK_RANK_IRQ);
-static struct ioapic ioapics[ACPI_IOAPICS_MAX];
+sealed static struct ioapic ioapics[ACPI_IOAPICS_MAX];
 static uint32_t ioapic_count;
 
 /* The register `reg`, as long as no other one is selected. */

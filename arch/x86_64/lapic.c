@@ -9,7 +9,7 @@
 #define DIVIDE_BY_1     0xBu
 #define ICR_WAIT_ROUNDS 1000000u
 
-static volatile uint8_t *registers; /* NULL: x2APIC, or not yet initialised */
+sealed static volatile uint8_t *registers; /* NULL: x2APIC, or not yet initialised */
 static bool ready;
 
 static uint32_t apic_read(enum lapic_register reg)

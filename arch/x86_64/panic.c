@@ -24,6 +24,8 @@ extern const char symbol_names[];
 
 static uint32_t panic_owner; /* 1 + id of the core that panics; 0: none */
 
+sealed uint64_t __stack_chk_guard;
+
 bool panic_is_active(void)
 {
 	return __atomic_load_n(&panic_owner, __ATOMIC_ACQUIRE);
@@ -132,6 +134,11 @@ void panic(const char *fmt, ...)
 
 	va_start(args, fmt);
 	report(NULL, (uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0), fmt, args);
+}
+
+void __stack_chk_fail(void)
+{
+	panic("a function has written beyond its variables on the stack");
 }
 
 void boot_refuse(const char *fmt, ...)

@@ -25,7 +25,7 @@ struct fixup {
 extern const struct fixup kernel_fixup_start[], kernel_fixup_end[]; /* linker.ld */
 
 struct hilum_host_health host_health;
-static irq_handler_fn irq_handlers[256];
+sealed static irq_handler_fn irq_handlers[256];
 
 static bool resume_by_fixup(struct trap_frame *frame)
 {

@@ -57,15 +57,18 @@ bool guest_attach(struct guest *g, uint32_t slot, uint32_t flags)
 	const struct config_vm *c = g->config;
 	struct channel_message m = { .kind = CHANNEL_ATTACH, .slot = slot };
 
+	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS, 0);
+	if (doorbell < 0)
+		return fail(g, "its doorbell", doorbell);
+	int64_t rung = hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);
+	hc(HC_HANDLE_CLOSE, doorbell);
+	if (rung < 0)
+		return fail(g, "giving its doorbell to the driver VM", rung);
 	int64_t vm = hc(HC_HANDLE_GRANT, driver_vm, g->vm, HILUM_RIGHT_SIGNAL | HILUM_RIGHT_BIND);
 	if (vm < 0)
 		return fail(g, "giving its handle to the driver VM", vm);
 	snprintf(m.attach.name, sizeof(m.attach.name), "%s", c->name);
-	int64_t doorbell = hc(HC_EVENT_CREATE, driver_vm, 0, CHANNEL_EVENT_DOORBELL + slot % CHANNEL_DOORBELLS, 0);
-	if (doorbell < 0)
-		return fail(g, "its doorbell", doorbell);
-	m.attach.doorbell_event = (uint32_t)hc(HC_HANDLE_GRANT, driver_vm, doorbell, HILUM_RIGHT_SIGNAL);
-	hc(HC_HANDLE_CLOSE, doorbell);
+	m.attach.doorbell_event = (uint32_t)rung;
 	m.attach.vm_handle = (uint32_t)vm;
 	m.attach.vcpus = c->vcpus_max;
 	m.attach.present = g->plugged;

@@ -1,4 +1,4 @@
-"""A small client of QEMU's debugger port (the GDB remote serial protocol): breakpoints and monitor commands, no more."""
+"""A small client of QEMU's debugger port (the GDB remote serial protocol): breakpoints, monitor commands, registers and memory, no more."""
 import socket
 import time
 
@@ -6,6 +6,8 @@ from machine import Failure
 
 CONNECT_S = 20
 ANSWER_S = 120
+PIECE_BYTES = 1024  # of memory at once: QEMU's packets hold less than 4 KiB
+RAX, RSI, RSP, RIP = 0, 4, 7, 16  # numbers of registers
 
 
 class Stub:
@@ -61,6 +63,18 @@ class Stub:
     def monitor(self, line):
         self.command("qRcmd," + line.encode().hex())
 
+    def answer(self, line):
+        """What a monitor command prints."""
+        self.send("qRcmd," + line.encode().hex())
+        text, packet = "", self.receive()
+        while packet not in (None, "OK"):
+            if packet.startswith("O"):
+                text += bytes.fromhex(packet[1:]).decode(errors="replace")
+            elif not packet.startswith("T"):
+                raise Failure(f"QEMU's debugger port answers {packet!r} to {line!r}")
+            packet = self.receive()
+        return text
+
     def run(self):
         """Lets the machine run to a breakpoint. False: it has ended instead."""
         self.send("c")
@@ -70,8 +84,39 @@ class Stub:
             return False
         return answer is not None and answer.startswith("T")
 
-    def program_counter(self):
-        """RIP: the seventeenth of the registers that `g` hands out, eight bytes each, least byte first."""
-        self.send("g")
+    def answer(self, text):
+        """What it answers; why the machine stood still, which may come before, is dropped."""
+        self.send(text)
         answer = self.receive()
-        return int.from_bytes(bytes.fromhex(answer[16 * 16:17 * 16]), "little")
+        while answer is not None and answer.startswith("T"):
+            answer = self.receive()
+        if answer is None or answer.startswith("E"):
+            raise Failure(f"QEMU's debugger port answers {answer!r} to {text!r}")
+        return answer
+
+    def register(self, number):
+        """One of the registers that `g` hands out, eight bytes each, least byte first."""
+        return int.from_bytes(bytes.fromhex(self.answer("g")[number * 16:(number + 1) * 16]), "little")
+
+    def set_register(self, number, value):
+        self.command(f"P{number:x}={value.to_bytes(8, 'little').hex()}")
+
+    def program_counter(self):
+        return self.register(RIP)
+
+    def read(self, address, size):
+        """Memory, at the addresses that the CPU uses where it stands."""
+        data = b""
+        while len(data) < size:
+            data += bytes.fromhex(self.answer(f"m{address + len(data):x},{min(PIECE_BYTES, size - len(data)):x}"))
+        return data
+
+    def write(self, address, data):
+        for at in range(0, len(data), PIECE_BYTES):
+            piece = data[at:at + PIECE_BYTES]
+            self.command(f"M{address + at:x},{len(piece):x}:{piece.hex()}")
+
+    def detach(self):
+        """The machine runs on by itself."""
+        self.command("D")
+        self.close()

@@ -3,10 +3,10 @@
  * Two units: one of PCI segment 0, one of segment 1.
  */
 /* clang-format off */
-/* UNIT_SOURCES: mm/iommu.c mm/vtd.c mm/amdvi.c mm/mmio.c mm/memory.c mm/memory_frames.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c */
-/* UNIT_FLAGS: -iquote tests/unit/fake_iommu -iquote tests/unit/fake_mm */
+/* UNIT_SOURCES: mm/iommu.c mm/vtd.c mm/amdvi.c mm/mmio.c mm/memory.c mm/memory_frames.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/fail.c */
+/* UNIT_FLAGS: -iquote tests/unit/fake_iommu -iquote tests/unit/fake_mm @tests/unit/fake_mm/fail.wrap */
 /* clang-format on */
-#include "tests/unit/fake_iommu/iommu_model.h"
+#include "tests/unit/fake_iommu/iommu_failures.h"
 
 static const struct nested_pt_format npt = { .table = 7, .leaf = { 0, 5, 0, 7, 0, 5, 0, 7 } };
 
@@ -339,8 +339,27 @@ static void take_faults__indices_that_cannot_be__stay_in_the_log(void **state)
 	set_reg(0, 0x2010, reg(0, 0x2018), 8);
 }
 
+static void boot_units(void)
+{
+	boot();
+}
+
+static uint64_t write_of_device(uint64_t address)
+{
+	return access_at(0, RID, address, true);
+}
+
+static void init_and_set_device__each_allocation_fails_once__is_refused_and_works_again(void **state)
+{
+	(void)state;
+	each_allocation_fails(boot_units, write_of_device);
+}
+
 int main(void)
 {
+	const struct CMUnitTest before[] = {
+		cmocka_unit_test(init_and_set_device__each_allocation_fails_once__is_refused_and_works_again),
+	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(init__every_device__is_blocked_and_may_not_interrupt),
 		cmocka_unit_test_setup_teardown(set_device__domain__reaches_its_memory_at_its_addresses, make_domain, end_domain),
@@ -353,6 +372,8 @@ int main(void)
 
 	fake_machine_boot();
 	nested_pt_set_format(&npt, 3);
+	int failed = cmocka_run_group_tests_name("AMD-Vi units", before, NULL, NULL);
+
 	boot();
-	return cmocka_run_group_tests_name("AMD-Vi", tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("AMD-Vi", tests, NULL, NULL);
 }

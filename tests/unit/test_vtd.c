@@ -3,12 +3,10 @@
  * Two units: one of PCI segment 0, one of segment 1.
  */
 /* clang-format off */
-/* UNIT_SOURCES: mm/iommu.c mm/vtd.c mm/amdvi.c mm/mmio.c mm/memory.c mm/memory_frames.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c */
-/* UNIT_FLAGS: -iquote tests/unit/fake_iommu -iquote tests/unit/fake_mm */
+/* UNIT_SOURCES: mm/iommu.c mm/vtd.c mm/amdvi.c mm/mmio.c mm/memory.c mm/memory_frames.c mm/nested_pt.c mm/frame.c mm/pool.c tests/unit/fake_mm/machine.c tests/unit/fake_mm/fail.c */
+/* UNIT_FLAGS: -iquote tests/unit/fake_iommu -iquote tests/unit/fake_mm @tests/unit/fake_mm/fail.wrap */
 /* clang-format on */
-#include "tests/unit/fake_iommu/iommu_model.h"
-
-#include <sys/wait.h>
+#include "tests/unit/fake_iommu/iommu_failures.h"
 
 #define CAP  (1ull << 34 | 1ull << 35 | 1ull << 10 | 1ull << 9 | 2ull | 0x20ull << 24 | 3ull << 40) /* 4 records from 0x200 */
 #define ECAP 0x1Full
@@ -366,11 +364,28 @@ static void init__other_capabilities__are_used_as_they_are(void **state)
 	                                                               interrupt(RID, message) == (300u << 8 | 0x51));
 }
 
+static void boot_units(void)
+{
+	boot(CAP, ECAP);
+}
+
+static uint64_t write_of_device(uint64_t address)
+{
+	return access_at(0, RID, address, true);
+}
+
+static void init_and_set_device__each_allocation_fails_once__is_refused_and_works_again(void **state)
+{
+	(void)state;
+	each_allocation_fails(boot_units, write_of_device);
+}
+
 int main(void)
 {
 	const struct CMUnitTest before[] = {
 		cmocka_unit_test(init__units_without_what_is_needed__are_not_used),
 		cmocka_unit_test(init__other_capabilities__are_used_as_they_are),
+		cmocka_unit_test(init_and_set_device__each_allocation_fails_once__is_refused_and_works_again),
 	};
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(init__firmware_left_it_on__everything_is_blocked),

@@ -47,12 +47,18 @@ static struct {
 static struct object *driver_handles[CHANNEL_SLOTS][8];
 
 unsigned kernel_failures;
+volatile int kernel_failing_after = -1;
 bool kernel_driver_dies, kernel_driver_gone;
 uint64_t kernel_now_ns;
 uint64_t fake_places;
 hilum_handle_t driver_vm = DRIVER;
 uint64_t driver_wall_clock_ns = 1;
 struct hilum_host_info control_host = { .core_count = 2, .tsc_hz = 1000000000, .free_bytes = 1ull << 30 };
+
+bool kernel_fails_now(void)
+{
+	return kernel_failing_after >= 0 && kernel_failing_after-- == 0;
+}
 
 /* ---- Objects ------------------------------------------------------------------------------------------------------------------------- */
 
@@ -224,9 +230,17 @@ static int64_t vm_status(uint64_t vm, struct hilum_vm_status *status)
 	return 0;
 }
 
+static bool needs_memory(uint64_t number)
+{
+	return number == HC_HANDLE_GRANT || number == HC_MEMORY_CREATE || number == HC_MEMORY_MAP || number == HC_VM_CREATE ||
+	       number == HC_VCPU_CREATE || number == HC_VCPU_TRAP_MEMORY || number == HC_EVENT_CREATE || number == HC_VM_BIND_TRAP;
+}
+
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {
 	(void)f;
+	if (needs_memory(number) && kernel_fails_now())
+		return HILUM_E_NO_MEMORY;
 	switch (number) {
 	case HC_HANDLE_CLOSE:
 		return handle_close(a);
@@ -286,9 +300,9 @@ void kernel_end_driver(void)
 
 static void driver_close(uint32_t handle)
 {
-	struct object **at = &driver_handles[(handle - 1) / 8][(handle - 1) % 8];
+	struct object **at = handle != 0 ? &driver_handles[(handle - 1) / 8][(handle - 1) % 8] : NULL;
 
-	if (handle == 0 || *at == NULL)
+	if (at == NULL || *at == NULL)
 		return;
 	object_unref(*at);
 	*at = NULL;
@@ -325,6 +339,8 @@ void driver_send(const struct channel_message *m)
 
 int64_t driver_map(hilum_handle_t memory, uint64_t gpa, uint64_t bytes)
 {
+	if (kernel_fails_now())
+		return HILUM_E_NO_MEMORY;
 	return kernel_driver_gone ? HILUM_E_BAD_HANDLE : map(&driver_vm, memory, gpa, 0, bytes);
 }
 
@@ -406,6 +422,8 @@ bool gdb_guest_crashed(uint32_t slot, uint32_t vcpu)
 bool console_open(struct console *console, unsigned place)
 {
 	assert_true(place < MANAGER_VMS_MAX);
+	if (kernel_fails_now())
+		return false;
 	if (console->memory == 0)
 		console->memory = (hilum_handle_t)memory_create(sizeof(struct vm_record));
 	return true;
@@ -426,13 +444,13 @@ const char *control_error(int64_t error)
 int64_t control_event(unsigned bit)
 {
 	(void)bit;
-	return handle_make(object_make(EVENT));
+	return kernel_fails_now() ? HILUM_E_NO_MEMORY : handle_make(object_make(EVENT));
 }
 
 int64_t control_memory_create(uint64_t bytes, uint32_t flags)
 {
 	(void)flags;
-	return memory_create(bytes);
+	return kernel_fails_now() ? HILUM_E_NO_MEMORY : memory_create(bytes);
 }
 
 /* The window through which a core file is read, with memory of its own behind it. */

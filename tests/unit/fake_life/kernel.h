@@ -11,6 +11,9 @@
 /* What fails next: this many creations of VMs for want of memory, and then one driver VM that dies of a guest's devices. */
 extern unsigned kernel_failures;
 extern bool kernel_driver_dies;
+/* So many allocations succeed, of the kernel's and, by --wrap, of the heap's; the next one fails. Negative: all succeed. */
+extern volatile int kernel_failing_after; /* a compiler knows that malloc reads no variables */
+bool kernel_fails_now(void);
 /* There is no driver VM now. */
 extern bool kernel_driver_gone;
 extern uint64_t kernel_now_ns;
