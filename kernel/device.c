@@ -58,7 +58,7 @@ enum status device_create(uint64_t rid, struct event *event, struct device **out
 static void device_release(struct device *d)
 {
 	block(d->rid, false);
-	irq_unbind_device(d, DEVICE_IRQS_MAX);
+	irq_unbind_device(d, IRQ_ALL);
 	if (d->vm != NULL)
 		d->vm->devices--;
 	d->vm = NULL;

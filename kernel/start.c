@@ -82,10 +82,9 @@ static struct memory_object *new_memory(uint64_t bytes)
 
 const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
-	const struct boot_info *info = &boot_info;
 	size_t n = strlen(name);
 
-	for (const struct boot_module *m = from; m < info->modules + info->module_count; m++)
+	for (const struct boot_module *m = from; m < boot_info.modules + boot_info.module_count; m++)
 		if (strncmp(m->name, name, n) == 0 && (m->name[n] == ' ' || m->name[n] == '\0'))
 			return m;
 	return NULL;

@@ -17,12 +17,14 @@ MODULES = os.path.join(peerhost.PEER, "modules")
 LOADED = ("irqbypass", "kvm", "kvm-amd", "tun", "tap", "vhost_iotlb", "vhost", "vhost_net", "llc", "stp", "bridge")
 # Polling makes answers sooner at the price of instructions that do nothing; the peer is to do without.
 PARAMETERS = {"kvm": "halt_poll_ns=0"}
-FIRMWARE = {"bios-256k.bin": "/usr/share/seabios/bios-256k.bin",
+FIRMWARE = {"bios-256k.bin": "/usr/share/seabios/bios-256k.bin", "bios-microvm.bin": "/usr/share/qemu/qboot.rom",
             **{name: f"/usr/share/qemu/{name}" for name in ("linuxboot_dma.bin", "multiboot_dma.bin", "pvh.bin", "kvmvapic.bin")}}
 # As for Hilum: one vCPU, a virtio device behind PCI Express, modern only. ioeventfd, in-kernel interrupt controllers and MSI-X are
 # defaults.
-QEMU = ("/bin/qemu -L /peer/share -machine q35,accel=kvm -cpu host -m {memory} -nodefaults -no-user-config -display none -serial {serial}"
+QEMU = ("/bin/qemu -L /peer/share -machine {machine},accel=kvm -cpu host -m {memory} -nodefaults -no-user-config -display none -serial {serial}"
         " -device isa-debug-exit,iobase=0xf4,iosize=1 -kernel {kernel} -append '{cmdline}'")
+# Fewer devices for Linux to find; what Hilum's guests have, besides PCI.
+MICROVM = "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=on"
 LINUX = " -initrd {initrd}"
 DISK = " -object iothread,id=t,poll-max-ns=0 -blockdev driver=host_device,node-name=d,filename=/dev/nvme0n1,cache.direct=on,aio={aio}" \
        " -device virtio-blk-pci,drive=d,iothread=t,disable-legacy=on"
@@ -49,9 +51,10 @@ def host_command(scratch, script, guests, cmdline="", extra=()):
                             f'{peerhost.CMDLINE} {cmdline} hilum.run="sh /peer/start"', extra)
 
 
-def guest(cmdline, device="", *, kernel="/peer/bench.elf", initrd=None, memory="64M", serial="stdio"):
-    """The command line of one guest's QEMU."""
-    return QEMU.format(memory=memory, serial=serial, kernel=kernel, cmdline=cmdline) + (LINUX.format(initrd=initrd) if initrd else "") + device
+def guest(cmdline, device="", *, kernel="/peer/bench.elf", initrd=None, memory="64M", serial="stdio", of="q35"):
+    """The command line of one guest's QEMU, whose machine is one `of` that type."""
+    command = QEMU.format(machine=of, memory=memory, serial=serial, kernel=kernel, cmdline=cmdline)
+    return command + (LINUX.format(initrd=initrd) if initrd else "") + device
 
 
 def exits(scratch):
@@ -62,8 +65,8 @@ def exits(scratch):
 
 def linux(scratch):
     """Instructions from the kernel's first to init's first. Init's debug exit does not get through here, but its end does."""
-    script = guest(f"{bootcost.CMDLINE} panic=-1", " -no-reboot", kernel="/peer/timed", initrd="/peer/timed.initrd", memory="256M") + "\n"
-    text = peerhost.run(host_command(scratch, script, peerhost.timed_files(scratch)))
+    script = guest(f"{bootcost.CMDLINE} panic=-1", " -no-reboot", kernel="/peer/timed", initrd="/peer/timed.initrd", memory="256M", of=MICROVM)
+    text = peerhost.run(host_command(scratch, f"{script}\n", peerhost.timed_files(scratch)))
     return peerhost.figure(text, r"bench: linux_to_init ([1-9]\d*) instructions")
 
 

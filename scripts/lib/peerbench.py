@@ -44,15 +44,17 @@ def measure(parts, hosts):
         for host in hosts:
             with machine.Scratch() as scratch:
                 try:
-                    whole[host] = getattr(MEASURED_BY[host], part)(scratch)
+                    found = getattr(MEASURED_BY[host], part)(scratch)
+                    figures = figures_of(part, found)
+                    rows = peertable.rows({part: {host: figures}})
                 except (machine.Failure, OSError, subprocess.SubprocessError) as error:
                     print(f"bench: {host}: {part}: {error}", file=sys.stderr)
                     failed = True
                     continue
-            measured.setdefault(part, {})[host] = figures_of(part, whole[host])
-            for name, *_ in peertable.ROWS[part]:
-                if name in measured[part][host]:
-                    print(f"peers_{host}_{name} {measured[part][host][name]:.0f}", flush=True)
+            whole[host], measured.setdefault(part, {})[host] = found, figures
+            for row in rows:
+                if host in row.values:
+                    print(f"peers_{host}_{row.name} {row.values[host]:.0f} {row.unit}", flush=True)
         for host in whole:
             if host != "hilum" and "hilum" in whole and part in ("disk", "net"):
                 print(f"{peertable.TITLES[host]} as the peer:\n{iobench.table(whole['hilum'], whole[host])}", file=sys.stderr)

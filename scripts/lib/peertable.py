@@ -99,17 +99,16 @@ def document(found, versions):
 def plot_script(found, output):
     """gnuplot's input: for each row what the hosts cost, on a logarithmic scale, in units of Hilum's cost."""
     shown = [row for row in found if row.values.get("hilum", 0) > 0 and row.ratio() is not None]
-    data = ["title Hilum KVM Xen"]
+    data = ["row " + " ".join(TITLES.values())]
     for row in shown:
         relative = [f"{row.values[host] / row.values['hilum']:.4f}" if row.values.get(host, 0) > 0 else "NaN" for host in HOSTS]
         data.append(f'"{row.title}" {" ".join(relative)}')
     return "\n".join([
-        f"set terminal png size 1100,{160 + 34 * len(shown)} noenhanced", f"set output {json.dumps(output)}",
+        f"set terminal png size 1200,{160 + 28 * len(shown)} noenhanced", f"set output {json.dumps(output)}",
         "$data << END", *data, "END",
-        'set title "Cost of the same under KVM and Xen, as a multiple of Hilum\'s (same emulated machine; more is dearer)"',
-        "set logscale x", "set grid x", "set key outside bottom horizontal", f"set yrange [{len(shown)}:-1]", "set offsets 0,0,0,0",
-        "set style fill solid", "set lmargin 44", "set boxwidth 0.25",
-        "plot for [c=2:4] $data using c:($0+(c-3)*0.25):ytic(1) with points pointtype 7 pointsize 1.6 title columnheader(c)", ""])
+        'set title "What the same costs, in multiples of what it costs under Hilum (to the right is dearer)"',
+        "set logscale x", "set grid x y", "set key outside bottom horizontal", f"set yrange [{len(shown)}:-1]", "set lmargin 42",
+        "plot for [c=2:4] $data using c:0:ytic(1) with points pointtype 7 pointsize 1.8 title columnheader(c)", ""])
 
 
 def plot(found, output):

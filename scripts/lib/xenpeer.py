@@ -37,7 +37,7 @@ xenconsoled --log=guest --log-dir=/var/log/xen
 HOTPLUG = {"block": """#!/bin/sh
 [ "$1" = add ] || exit 0
 xenstore-write "$XENBUS_PATH/physical-device" "$(printf %x:%x $(stat -c '0x%t 0x%T' /dev/nvme0n1))" "$XENBUS_PATH/hotplug-status" connected
-""", "vif": """#!/bin/sh
+""", "vif-bridge": """#!/bin/sh
 [ "$1" = online ] || exit 0
 ip link set "$vif" up; brctl addif br0 "$vif"
 xenstore-write "$XENBUS_PATH/hotplug-status" connected

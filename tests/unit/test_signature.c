@@ -95,7 +95,7 @@ static void make_medium(size_t bytes)
 	static const char *const names[] = { "control", "driver", "hilum.toml" };
 	char name[32];
 
-	memset(\& boot_info, 0, sizeof(boot_info));
+	memset(&boot_info, 0, sizeof(boot_info));
 	devices_stopped = false;
 	for (unsigned i = 0; i < 3; i++) {
 		struct boot_module *m = add(names[i], i ? 100 + i : bytes);
@@ -180,8 +180,7 @@ static void signed_under_another_name__is_refused(void **state)
 {
 	(void)state;
 	make_medium(1000);
-	memcpy(content(&boot_info.modules[1]), content(&boot_info.modules[2]),
-	       102); /* the configuration and its signature as the driver VM */
+	memcpy(content(&boot_info.modules[1]), content(&boot_info.modules[2]), 102); /* the configuration and its signature as the driver VM */
 	boot_info.modules[1].bytes = 102;
 	memcpy(content(&boot_info.modules[4]), content(&boot_info.modules[5]), SIGNATURE);
 	assert_false(starts());

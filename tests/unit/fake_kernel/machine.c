@@ -144,10 +144,8 @@ void irq_set_handler(unsigned vector, irq_handler_fn fn)
 	fake_irq[vector] = fn;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 {
-	(void)level;
-	(void)active_low;
 	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && high >> 24 < cpu_count);
 	if (gsi >= FAKE_GSIS)
 		return STATUS_NOT_FOUND;
