@@ -63,6 +63,13 @@ class Stub:
     def monitor(self, line):
         self.command("qRcmd," + line.encode().hex())
 
+    def step_over(self, address):
+        """One instruction, from a breakpoint: running on would stop there again."""
+        self.breakpoint(address, False)
+        self.send("s")
+        self.receive()
+        self.breakpoint(address)
+
     def run(self):
         """Lets the machine run to a breakpoint. False: it has ended instead."""
         self.send("c")
@@ -86,8 +93,12 @@ class Stub:
         """One of the registers that `g` hands out, eight bytes each, least byte first."""
         return int.from_bytes(bytes.fromhex(self.answer("g")[number * 16:(number + 1) * 16]), "little")
 
-    def set_register(self, number, value):
-        self.command(f"P{number:x}={value.to_bytes(8, 'little').hex()}")
+    def set_registers(self, values):
+        """values: by number; all others stay."""
+        text = self.answer("g")
+        for number, value in values.items():
+            text = text[:number * 16] + value.to_bytes(8, "little").hex() + text[(number + 1) * 16:]
+        self.command("G" + text)
 
     def program_counter(self):
         return self.register(RIP)
