@@ -18,6 +18,9 @@ struct cpu;
  */
 void mm_init(struct boot_info *info);
 
+/* Takes the right to write the image's sealed variables away; what a core has in its TLB it keeps until it loads CR3 again. */
+void mm_seal(void);
+
 /* Maps [base, base + bytes) uncached in the MMIO region, for ever. Any alignment; NULL when it cannot. */
 void *mm_map_mmio(hpa_t base, uint64_t bytes);
 

@@ -20,8 +20,8 @@
 extern const uint8_t ap_trampoline[], ap_trampoline_end[]; /* ap_start.asm */
 
 /* Read by ap_start.asm. */
-uint64_t ap_start_cr3, ap_start_stack_top;
-struct cpu *ap_start_cpu;
+sealed uint64_t ap_start_cr3, ap_start_stack_top;
+sealed struct cpu *ap_start_cpu;
 
 static hpa_t trampoline; /* 0: none */
 static uint32_t cpu_count = 1;
@@ -54,7 +54,10 @@ struct cpu_arch *core_create(cpu_id_t id, uint32_t apic_id)
 
 void core_init(struct cpu_arch *arch)
 {
-	desc_init_core(&arch->desc);
+	sealed static struct desc_tables tables[CPU_MAX];
+
+	arch->desc = &tables[arch->id];
+	desc_init_core(arch->desc);
 	features_enable();
 }
 
@@ -106,12 +109,12 @@ static bool start_core(uint32_t apic_id)
 
 static bool wanted(uint32_t apic_id)
 {
-	return apic_id != lapic_id() && (lapic_is_x2apic() || apic_id <= XAPIC_ID_MAX);
+	return apic_id != lapic_id() && (cpu_features.x2apic || apic_id <= XAPIC_ID_MAX);
 }
 
 void smp_start(void)
 {
-	const struct acpi_info *acpi = boot_acpi_get();
+	const struct acpi_info *acpi = &boot_acpi;
 
 	if (!trampoline) {
 		log_warn("no free page below 640 KiB: only one core is used");

@@ -9,7 +9,7 @@
 #include "kernel/virt_ops.h"
 #include "mm/pool.h"
 
-uint8_t *backend_msr_bitmap, *backend_io_bitmap;
+sealed uint8_t *backend_msr_bitmap, *backend_io_bitmap;
 
 enum status backend_make_bitmaps(void (*pass)(uint32_t msr))
 {

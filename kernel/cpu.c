@@ -7,14 +7,15 @@
 #include "arch/x86_64/speculation.h"
 #include "arch/x86_64/lapic.h"
 #include "arch/x86_64/trap.h"
+#include "kernel/event.h"
 #include "kernel/pvclock.h"
 #include "kernel/sched.h"
 #include "kernel/start.h"
 #include "kernel/virt_ops.h"
 #include "mm/window.h"
 
-struct cpu *cpu_table[CPU_MAX];
-uint32_t cpu_count;
+sealed struct cpu *cpu_table[CPU_MAX];
+sealed uint32_t cpu_count;
 
 /* The hardware timer only ever moves to an earlier point; one that turns out to be too early is set again when it fires. */
 static void timer_program(struct cpu *cpu)
@@ -99,6 +100,8 @@ void cpu_init_interrupts(void)
 	irq_set_handler(CPU_IRQ_TIMER, timer_interrupt);
 	irq_set_handler(CPU_IRQ_KICK, kick_interrupt);
 	irq_set_handler(CPU_IRQ_POSTED, kick_interrupt); /* was sent to a guest that has just been left */
+	for (unsigned vector = CPU_IRQ_DEVICE_FIRST; vector <= CPU_IRQ_DEVICE_LAST; vector++)
+		irq_set_handler(vector, irq_device_interrupt);
 }
 
 /*

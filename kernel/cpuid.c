@@ -8,7 +8,7 @@
 #include "kernel/exit.h"
 #include "kernel/vm.h"
 
-uint64_t cpuid_xcr0_mask;
+sealed uint64_t cpuid_xcr0_mask;
 
 #define LEAF1_ECX_OSXSAVE (1u << 27)
 #define LEAF1_EDX_APIC    (1u << 9)

@@ -52,11 +52,15 @@ struct memory_object *memory_object_of_page(void **page)
 	return m;
 }
 
+/*@ requires object == \null || (\valid(object) && \separated(object, &graveyard));
+  @ assigns object->refs, object->next_dead, graveyard;
+  @*/
 void object_unref(struct object *object)
 {
 	if (object == NULL || __atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	object->next_dead = __atomic_load_n(&graveyard, __ATOMIC_RELAXED);
+	/*@ loop assigns object->next_dead, graveyard; */
 	while (!__atomic_compare_exchange_n(&graveyard, &object->next_dead, object, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
 		;
 }
@@ -104,10 +108,17 @@ void object_quiesce(struct cpu *self)
  * The object that `handle` names, or NULL. A close moves the generation on before it clears the pointer, and an insertion stores
  * the pointer last: whoever reads a newer object than the handle's also reads a newer generation.
  */
+/*@ requires \valid_read(table) && handle_table_is_whole(table) && \valid(out);
+  @ requires \separated(out, table) && (table->entry == \null || \separated(out, table->entry + (0 .. HANDLES_MAX - 1)));
+  @ assigns *out;
+  @ ensures \result != \null ==> handle_names(table, handle, \result) && *out == &table->entry[(uint16_t)handle];
+  @ ensures \result == \null ==> *out == \old(*out);
+  @ ensures \result == \null ==> \forall struct object *o; !handle_names(table, handle, o);
+  @*/
 static struct object *object_named(const struct handle_table *table, uint64_t handle, struct handle_entry **out)
 {
-	bool possible = table->entry != NULL && handle <= UINT32_MAX && (handle & 0xFFFF) < HANDLES_MAX;
-	struct handle_entry *entry = possible ? &table->entry[handle & 0xFFFF] : NULL;
+	bool possible = table->entry != NULL && handle <= UINT32_MAX && (uint16_t)handle < HANDLES_MAX;
+	struct handle_entry *entry = possible ? &table->entry[(uint16_t)handle] : NULL;
 	struct object *object = possible ? __atomic_load_n(&entry->object, __ATOMIC_ACQUIRE) : NULL;
 
 	if (object == NULL || __atomic_load_n(&entry->generation, __ATOMIC_ACQUIRE) != handle >> 16)
@@ -122,6 +133,13 @@ enum status handle_reserve(struct handle_table *table)
 
 	if (table->entry == NULL)
 		table->entry = pool_alloc_pages(HANDLE_TABLE_ORDER);
+	/*@ admit pool_gives_a_table: handle_table_is_whole(table); */
+	/*@ loop invariant 1 <= index <= HANDLES_MAX;
+	  @ loop invariant table->entry != \null ==> \forall integer i; \max(1, \at(table->hint, LoopEntry)) <= i < index ==>
+	  table->entry[i].object != \null;
+	  @ loop assigns index;
+	  @ loop variant HANDLES_MAX - index;
+	  @*/
 	while (table->entry != NULL && index < HANDLES_MAX && table->entry[index].object != NULL)
 		index++;
 	table->hint = index;
@@ -138,7 +156,7 @@ enum status handle_insert(struct handle_table *table, struct object *object, uin
 	entry->rights = (uint16_t)rights;
 	object_ref(object);
 	__atomic_store_n(&entry->object, object, __ATOMIC_RELEASE);
-	*out = table->hint++ | (uint32_t)entry->generation << 16;
+	*out = table->hint++ + ((uint32_t)entry->generation << 16);
 	return STATUS_OK;
 }
 
@@ -162,6 +180,10 @@ uint32_t handle_rights(const struct handle_table *table, uint64_t handle)
 	return object_named(table, handle, &entry) != NULL ? entry->rights : 0;
 }
 
+/*@ requires \valid(entry) && \valid(entry->object) && \separated(entry, entry->object, &graveyard);
+  @ assigns entry->generation, entry->object, entry->object->refs, entry->object->next_dead, graveyard;
+  @ ensures entry->object == \null && entry->generation == (uint16_t)(\old(entry->generation) + 1);
+  @*/
 static void entry_close(struct handle_entry *entry)
 {
 	struct object *object = entry->object;
@@ -177,7 +199,7 @@ enum status handle_close(struct handle_table *table, uint64_t handle)
 
 	if (object_named(table, handle, &entry) == NULL)
 		return STATUS_BAD_HANDLE;
-	uint32_t index = handle & 0xFFFF;
+	uint16_t index = (uint16_t)handle;
 	if (index < table->hint)
 		table->hint = index;
 	entry_close(entry);
@@ -186,6 +208,9 @@ enum status handle_close(struct handle_table *table, uint64_t handle)
 
 void handle_table_clear(struct handle_table *table)
 {
+	/*@ loop invariant 1 <= i <= HANDLES_MAX;
+	  @ loop variant HANDLES_MAX - i;
+	  @*/
 	for (unsigned i = 1; table->entry != NULL && i < HANDLES_MAX; i++)
 		if (table->entry[i].object != NULL)
 			entry_close(&table->entry[i]);

@@ -49,6 +49,9 @@ struct memory_object *memory_object_create(struct memory *memory, void *pool_pag
 /* The same over a fresh page of the pool, which is handed back in `page` for the kernel's own use. */
 struct memory_object *memory_object_of_page(void **page);
 
+/*@ requires \valid(object);
+  @ assigns object->refs;
+  @*/
 static inline void object_ref(struct object *object)
 {
 	__atomic_add_fetch(&object->refs, 1, __ATOMIC_RELAXED);
@@ -87,28 +90,71 @@ struct handle_table {
 	struct handle_entry *entry; /* HANDLES_MAX, or NULL before the first */
 	uint32_t hint;              /* no free index below it */
 };
+/*@ predicate handle_table_is_whole(struct handle_table *table) =
+  @   table->hint <= HANDLES_MAX && (table->entry == \null || (\valid(table->entry + (0 .. HANDLES_MAX - 1)) &&
+  @                                                             \separated(table, table->entry + (0 .. HANDLES_MAX - 1))));
+  @ predicate handle_objects_exist(struct handle_table *table) =
+  @   table->entry != \null ==> \forall integer i; 0 <= i < HANDLES_MAX && table->entry[i].object != \null ==>
+  \valid(table->entry[i].object);
+  @ predicate handle_names(struct handle_table *table, integer handle, struct object *object) =
+  @   object != \null && table->entry != \null && 0 <= handle <= UINT32_MAX && (uint16_t)handle < HANDLES_MAX &&
+  @   table->entry[(uint16_t)handle].object == object && table->entry[(uint16_t)handle].generation == handle >> 16;
+  @*/
 _Static_assert(HANDLES_MAX * sizeof(struct handle_entry) == PAGE_SIZE << HANDLE_TABLE_ORDER, "a full table");
 
 /*
  * Name `object`, of which the table takes a reference, by the lowest free index. Errors: STATUS_NO_MEMORY (pool, or table full).
  * Object lock held.
  */
+/*@ requires \valid(table) && handle_table_is_whole(table) && \valid(object) && \valid(out);
+  @ requires \separated(out, table, object);
+  @ requires table->entry == \null || \separated(table->entry + (0 .. HANDLES_MAX - 1), out, object);
+  @ ensures handle_table_is_whole(table);
+  @ ensures \result == STATUS_OK || \result == STATUS_NO_MEMORY;
+  @ ensures \result == STATUS_OK ==> handle_names(table, *out, object) && table->entry[(uint16_t)*out].rights == (uint16_t)rights;
+  @*/
 must_check enum status handle_insert(struct handle_table *table, struct object *object, uint32_t rights, hilum_handle_t *out);
 
 /* Make sure that the next handle_insert succeeds. Errors as there. Object lock held. */
+/*@ requires \valid(table) && handle_table_is_whole(table);
+  @ assigns *table;
+  @ ensures handle_table_is_whole(table);
+  @ ensures \result == STATUS_OK || \result == STATUS_NO_MEMORY;
+  @ ensures \result == STATUS_OK ==> table->entry != \null && 1 <= table->hint < HANDLES_MAX && table->entry[table->hint].object == \null;
+  @*/
 must_check enum status handle_reserve(struct handle_table *table);
 
 /*
  * Look up `handle`: it must name an object of `type` (OBJECT_NONE: any) that is not dead, with all of `rights`. No reference is
  * taken: the result is valid until this handler returns. Errors: STATUS_BAD_HANDLE, STATUS_DENIED.
  */
+/*@ requires \valid_read(table) && handle_table_is_whole(table) && \valid(out);
+  @ requires \separated(out, table) && (table->entry == \null || \separated(out, table->entry + (0 .. HANDLES_MAX - 1)));
+  @ requires handle_objects_exist(table);
+  @ requires table->entry != \null ==> \forall integer i; 0 <= i < HANDLES_MAX ==> \separated(out, table->entry[i].object);
+  @ assigns *out;
+  @ ensures \result == STATUS_OK || \result == STATUS_BAD_HANDLE || \result == STATUS_DENIED;
+  @ ensures \result == STATUS_OK ==> handle_names(table, handle, *out) && !(*out)->dead && (type == OBJECT_NONE || (*out)->type == type);
+  @ ensures \result == STATUS_OK ==> (table->entry[(uint16_t)handle].rights & rights) == rights;
+  @ ensures \result != STATUS_OK ==> *out == \old(*out);
+  @*/
 must_check enum status handle_resolve(const struct handle_table *table, uint64_t handle, enum object_type type, uint32_t rights,
                                       struct object **out);
 
 /* Remove a handle and drop its reference. Error: STATUS_BAD_HANDLE. Object lock held. */
+/*@ requires \valid(table) && handle_table_is_whole(table) && handle_objects_exist(table);
+  @ requires table->entry != \null ==> \forall integer i; 0 <= i < HANDLES_MAX ==>
+  @            \separated(table->entry[i].object, table, table->entry + (0 .. HANDLES_MAX - 1));
+  @ ensures handle_table_is_whole(table);
+  @ ensures \result == STATUS_BAD_HANDLE || \result == STATUS_OK;
+  @ ensures \result == STATUS_OK ==> \forall struct object *o; !handle_names(table, handle, o);
+  @*/
 must_check enum status handle_close(struct handle_table *table, uint64_t handle);
 
 /* The rights of a valid handle; 0 if it is not valid. */
+/*@ requires \valid_read(table) && handle_table_is_whole(table);
+  @ assigns \nothing;
+  @*/
 uint32_t handle_rights(const struct handle_table *table, uint64_t handle);
 
 /* Close all and free the table's pages. Object lock held. */

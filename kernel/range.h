@@ -30,11 +30,20 @@ struct range_map {
 #define RANGE_MAP_ORDER_MAX 5u
 
 /* The range that holds `key`, or NULL. `map` may be NULL (empty). */
+/*@ requires map != \null ==> \valid_read(&map->count) && \valid_read(map->range + (0 .. map->count - 1)) && map->count <= INT32_MAX;
+  @ assigns \nothing;
+  @ ensures \result != \null ==> map != \null && \exists integer i; 0 <= i < map->count && \result == map->range + i;
+  @ ensures \result != \null ==> \result->first <= key <= \result->last;
+  @*/
 static inline struct range *range_find(struct range_map *map, uint64_t key)
 {
 	if (map == NULL)
 		return NULL;
 	uint32_t low = 0, high = map->count;
+	/*@ loop invariant 0 <= low <= high <= map->count;
+	  @ loop assigns low, high;
+	  @ loop variant high - low;
+	  @*/
 	while (low < high) {
 		uint32_t middle = (low + high) / 2;
 		struct range *r = &map->range[middle];

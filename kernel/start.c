@@ -19,7 +19,7 @@
 #define SOURCE_WINDOW  9u  /* slot; vm_copy_out has 8 */
 #define ENDS_ALONE_MAX 16u /* in a row, while the control VM is the only one: nobody loses anything by a machine that says so and stops */
 
-struct virt_ops *virt;
+sealed struct virt_ops *virt;
 static uint32_t cores_ready;
 
 /* What the control VM is made of, each time. */
@@ -80,12 +80,14 @@ static struct memory_object *new_memory(uint64_t bytes)
 	return object_of(&memory);
 }
 
-static const struct boot_module *find_control(const struct boot_info *info)
+const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
-	for (const struct boot_module *m = info->modules; m < info->modules + info->module_count; m++)
-		if (strncmp(m->name, "control", 7) == 0 && (m->name[7] == ' ' || m->name[7] == '\0'))
+	size_t n = strlen(name);
+
+	for (const struct boot_module *m = from; m < boot_info.modules + boot_info.module_count; m++)
+		if (strncmp(m->name, name, n) == 0 && (m->name[n] == ' ' || m->name[n] == '\0'))
 			return m;
-	boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
+	return NULL;
 }
 
 static void read_header(const struct boot_module *module, struct hilum_image_header *h)
@@ -170,15 +172,17 @@ static void start_state(struct vcpu *v)
 
 void control_vm_start(void)
 {
-	const struct boot_info *info = boot_info_get();
-	const struct acpi_info *acpi = boot_acpi_get();
+	const struct boot_info *info = &boot_info;
+	const struct acpi_info *acpi = &boot_acpi;
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_NO_FPU, .name = "control" };
 	struct hilum_boot_info *boot;
 	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
 	struct vm *vm;
 	struct vcpu *v;
 
-	control_module = find_control(info);
+	control_module = start_find_module(info->modules, "control");
+	if (control_module == NULL)
+		boot_refuse("no boot module is named 'control': add 'module2 /boot/control.bin control' to the boot loader's menu");
 	read_header(control_module, &control_header);
 	if (boot_page == NULL || vm_create(&config, NULL, &vm) != STATUS_OK || vcpu_create(vm, 0, 0, SCHED_WEIGHT_DEFAULT, &v) != STATUS_OK)
 		boot_refuse("no memory left to start the control VM");
@@ -188,7 +192,7 @@ void control_vm_start(void)
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
 	give(vm, &vm->object, HILUM_RIGHT_ALL);
 	give(vm, &host_object, HILUM_RIGHT_ALL);
-	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
+	give_frames(vm, kernel_virt_to_hpa(&log_ring), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
 	boot->fadt = (struct hilum_boot_table){ acpi->fadt.base, acpi->fadt.bytes };
 	boot->madt = (struct hilum_boot_table){ acpi->madt.base, acpi->madt.bytes };
@@ -231,10 +235,12 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
 		device_init();
+		mm_seal();
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
 	}
 	while (__atomic_load_n(&cores_ready, __ATOMIC_ACQUIRE) == 0)
 		cpu_pause();
+	cpu_write_cr3(cpu_read_cr3()); /* no translation is left from before mm_seal */
 	speculation_init_core();
 	timer_init_core(CPU_IRQ_TIMER);
 	cpu->virt_page = pool_alloc_page();

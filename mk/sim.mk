@@ -38,16 +38,3 @@ $(B)/jsmn/jsmn.h: /usr/include/jsmn.h
 	@cp $< $@
 $(B)/service/drivers-vm/control/json.c.o: SERVICE_CFLAGS += -isystem $(B)/jsmn
 $(B)/service/drivers-vm/control/json.c.o: $(B)/jsmn/jsmn.h
-
-## make fuzz-api         fuzz the API and definitions as JSON (FUZZ_RUNS inputs each)
-FUZZ_API_CC := clang -std=gnu11 -O1 -g -w -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -Iinclude \
-	-isystem cache/mbedtls/include -DMBEDTLS_CONFIG_FILE='"tools/sim/mbedtls_config.h"'
-FUZZ_JSON_SRC := $(addprefix drivers-vm/control/api/,text.c json_out.c utf8.c calendar.c) $(filter-out drivers-vm/control/api/%,$(API_SRC))
-.PHONY: fuzz-api
-$(B)/fuzz/fuzz_api_%: tests/fuzz/fuzz_api_%.c $(API_SRC) docs/openapi.yaml cache/mbedtls/VERSION
-	@mkdir -p $(@D)
-	@echo "  FUZZ  $@"
-	$(Q)$(FUZZ_API_CC) -o $@ $< $(if $(findstring http,$*),$(sort $(wildcard tools/sim/fake_*.c)) $(API_SRC) $(API_DIGESTS),$(FUZZ_JSON_SRC))
-fuzz-api: $(B)/fuzz/fuzz_api_http $(B)/fuzz/fuzz_api_json
-	$(B)/fuzz/fuzz_api_http -runs=$(FUZZ_RUNS) -seed=1 -max_len=2048 -len_control=0 -verbosity=0
-	$(B)/fuzz/fuzz_api_json -runs=$(FUZZ_RUNS) -seed=1 -max_len=2048 -len_control=0 -verbosity=0

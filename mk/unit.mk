@@ -3,9 +3,10 @@
 # What each file includes is asked for apart: of several files that are compiled at once, -MF keeps the last one's answer only.
 # tests/unit/fake/ comes first in the include path, so a fake header there stands in for the real one.
 UNIT_TESTS  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
-UNIT_CFLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
-	$(filter-out -Wmissing-prototypes,$(WARN)) -Itests/unit/fake -I. -Iinclude
-unit_tag = $(shell sed -n 's/.*$(2): *\([^*]*[^* ]\).*/\1/p' $(1))
+# Another B and UNIT_CHECKS make them with something else than sanitisers, as scripts/coverage does.
+UNIT_CHECKS := -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer $(filter-out -Wmissing-prototypes,$(WARN)) -Itests/unit/fake -I. -Iinclude $(UNIT_CHECKS)
+unit_tag = $(patsubst build/%,$(B)/%,$(shell sed -n 's/.*$(2): *\([^*]*[^* ]\).*/\1/p' $(1)))
 
 .PHONY: unit unit-build
 unit-build: $(UNIT_TESTS)
@@ -16,5 +17,6 @@ unit: unit-build
 $(B)/unit/test_%: tests/unit/test_%.c $$(call unit_tag,tests/unit/test_$$*.c,UNIT_SOURCES) $$(wildcard tests/unit/fake/*)
 	@mkdir -p $(@D)
 	@echo "  UNIT  $<"
-	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka
+	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka \
+		$(filter -l%,$(call unit_tag,$<,UNIT_FLAGS))
 	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -MM -MP -MT $@ $< $(filter %.c,$(call unit_tag,$<,UNIT_SOURCES)) >$@.d

@@ -159,7 +159,7 @@ static void amdvi_enable(struct iommu_unit *u, uint64_t fault_message)
 }
 
 /* 2.2.3: an entry tells the level that it leads to in bits 11:9, and ignores bit 7; FC, IR, IW. */
-struct iommu_backend iommu_amdvi = {
+sealed struct iommu_backend iommu_amdvi = {
 	.name = "AMD-Vi",
 	.register_bytes = REGISTER_BYTES,
 	.tail_register = REG_COMMAND_TAIL,

@@ -21,32 +21,79 @@ struct zone {
 	uint8_t order_max;
 };
 
-/* All below, and the table itself, are covered by frame_lock; has_gib and total are constant after
+/* All below, and the table itself, are covered by frame_lock; has_gib and frame_total are constant after
  * frame_init. */
 static struct spinlock frame_lock = SPINLOCK_INIT(LOCK_RANK_FRAME);
 static struct zone general = { .type = FRAME_FREE, .order_max = FRAME_ORDER_MAX };
 static struct zone pool = { .type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M };
 static uint64_t counts[FRAME_TYPE_COUNT];
 static uint64_t has_gib[GIB_COUNT / 64];
-static uint64_t total, saved;
+static uint64_t saved;
+uint64_t frame_total;
 
+/*@ assigns \nothing;
+  @ ensures \result == (struct frame *)FRAME_TABLE_BASE + number;
+  @*/
 static inline struct frame *entry(uint32_t number)
 {
 	return (struct frame *)FRAME_TABLE_BASE + number;
 }
 
+/*
+ * What the proofs know of the table and the lists. The table lies at one address, and has entries for whole GiBs; a free block's neighbours
+ * in its list are free blocks of its zone and order, and point back at it.
+ */
+/*@ logic struct frame *frame_at(integer number) = (struct frame *)FRAME_TABLE_BASE + number;
+  @ predicate frame_exists(integer number) = 0 < number <= UINT32_MAX && \valid(frame_at(number));
+  @ predicate frame_is_free(struct zone *z, integer number, integer order) =
+  @   frame_exists(number) && frame_at(number)->type == z->type && frame_at(number)->order == order;
+  @ predicate zone_is_apart(struct zone *z) =
+  @   \valid(z) && \separated(z, frame_at(0) + (0 .. UINT32_MAX)) && z->type >= FRAME_FREE && z->type <= FRAME_POOL_FREE;
+  @ predicate list_heads(struct zone *z, integer but) = \forall integer o; 0 <= o <= FRAME_ORDER_MAX && z->first[o] != 0 ==>
+  @   frame_is_free(z, z->first[o], o) && frame_at(z->first[o])->prev == 0 && z->first[o] != but;
+  @ predicate list_orders(struct zone *z, integer but) =
+  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type ==> frame_at(n)->order <= FRAME_ORDER_MAX;
+  @ predicate list_nexts(struct zone *z, integer but) =
+  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->next != 0 ==>
+  @     frame_is_free(z, frame_at(n)->next, frame_at(n)->order) && frame_at(frame_at(n)->next)->prev == n && frame_at(n)->next != but;
+  @ predicate list_prevs(struct zone *z, integer but) =
+  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->prev != 0 ==>
+  @     frame_is_free(z, frame_at(n)->prev, frame_at(n)->order) && frame_at(frame_at(n)->prev)->next == n && frame_at(n)->prev != but;
+  @ predicate list_firsts(struct zone *z, integer but) =
+  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->prev == 0 ==>
+  @     z->first[frame_at(n)->order] == n;
+  @ predicate list_is_whole(struct zone *z, integer but) =
+  @   list_heads(z, but) && list_orders(z, but) && list_nexts(z, but) && list_prevs(z, but) && list_firsts(z, but);
+  @*/
+
+/*@ assigns \nothing;
+  @ ensures \result == frame_at((uint32_t)(hpa >> PAGE_SHIFT));
+  @*/
 struct frame *frame_entry(hpa_t hpa)
 {
 	return entry((uint32_t)(hpa >> PAGE_SHIFT));
 }
 
+/*@ assigns \nothing;
+  @ ensures \result ==> hpa < FRAME_HPA_LIMIT;
+  @*/
 bool frame_has_gib(hpa_t hpa)
 {
-	return hpa < FRAME_HPA_LIMIT && (has_gib[hpa >> GIB_SHIFT >> 6] >> (hpa >> GIB_SHIFT & 63) & 1);
+	return hpa < FRAME_HPA_LIMIT && (has_gib[hpa / (64ull << GIB_SHIFT)] >> (hpa / (1ull << GIB_SHIFT) % 64) & 1);
 }
 
 /* ---- Free lists ---- */
 
+/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && frame_exists(number) && list_is_whole(z, number);
+  @ requires z->first[order] != 0 ==> frame_is_free(z, z->first[order], order);
+  @ assigns *frame_at(number), frame_at(z->first[order])->prev, z->first[order], z->blocks[order], z->nonempty;
+  @ ensures frame_is_free(z, number, order) && z->first[order] == number;
+  @ ensures heads: list_heads(z, 0);
+  @ ensures orders: list_orders(z, 0);
+  @ ensures nexts: list_nexts(z, 0);
+  @ ensures prevs: list_prevs(z, 0);
+  @ ensures firsts: list_firsts(z, 0);
+  @*/
 static void list_push(struct zone *z, uint32_t number, unsigned order)
 {
 	uint32_t next = z->first[order];
@@ -59,6 +106,15 @@ static void list_push(struct zone *z, uint32_t number, unsigned order)
 	z->nonempty |= 1u << order;
 }
 
+/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && list_is_whole(z, 0) && frame_is_free(z, number, order);
+  @ assigns frame_at(frame_at(number)->next)->prev, frame_at(frame_at(number)->prev)->next, z->first[order], z->blocks[order], z->nonempty;
+  @ ensures heads: list_heads(z, number);
+  @ ensures orders: list_orders(z, number);
+  @ ensures nexts: list_nexts(z, number);
+  @ ensures prevs: list_prevs(z, number);
+  @ ensures firsts: list_firsts(z, number);
+  @ ensures frame_is_free(z, number, order);
+  @*/
 static void list_remove(struct zone *z, uint32_t number, unsigned order)
 {
 	struct frame *f = entry(number);
@@ -75,6 +131,10 @@ static void list_remove(struct zone *z, uint32_t number, unsigned order)
 }
 
 /* Whether the block at `number` is free in z with exactly this order, so that its buddy can merge with it. */
+/*@ requires \valid_read(z) && frame_exists(number);
+  @ assigns \nothing;
+  @ ensures \result <==> frame_is_free(z, number, order);
+  @*/
 static bool is_free_block(const struct zone *z, uint32_t number, unsigned order)
 {
 	const struct frame *f = entry(number);
@@ -129,6 +189,12 @@ static uint32_t block_take(struct zone *z, unsigned order, uint64_t range)
 
 /* ---- Blocks in use ---- */
 
+/*@ requires frame_exists(number) && order <= FRAME_ORDER_MAX && 0 <= type < FRAME_TYPE_COUNT;
+  @ requires \separated(frame_at(number), &counts[0 .. FRAME_TYPE_COUNT - 1]);
+  @ assigns *frame_at(number), counts[type];
+  @ ensures frame_at(number)->type == type && frame_at(number)->order == order && frame_at(number)->owner == owner;
+  @ ensures frame_at(number)->refs == 1;
+  @*/
 static void block_claim(uint32_t number, unsigned order, enum frame_type type, uint32_t owner)
 {
 	*entry(number) = (struct frame){ .owner = owner, .refs = 1, .type = (uint8_t)type, .order = (uint8_t)order };
@@ -231,11 +297,6 @@ uint64_t frame_count(enum frame_type type)
 	return __atomic_load_n(&counts[type], __ATOMIC_RELAXED);
 }
 
-uint64_t frame_total(void)
-{
-	return total;
-}
-
 /* ---- Start ---- */
 
 /* The type that the frames of a boot range get; FRAME_ABSENT: they stay out of the table. */
@@ -248,6 +309,11 @@ static enum frame_type type_of_range(const struct boot_range *r)
 	return r->base < FRAME_HPA_LIMIT ? (enum frame_type)types[r->type] : FRAME_ABSENT;
 }
 
+/*@ requires \valid_read(r) && r->base + r->bytes <= UINT64_MAX;
+  @ assigns \nothing;
+  @ ensures \result <= FRAME_HPA_LIMIT && \result <= r->base + r->bytes;
+  @ ensures r->base < FRAME_HPA_LIMIT ==> r->base <= \result;
+  @*/
 static hpa_t range_end(const struct boot_range *r)
 {
 	hpa_t end = r->base + r->bytes;
@@ -280,7 +346,7 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 
 	for (uint32_t n = number; n < stop; n++)
 		entry(n)->type = FRAME_TAIL;
-	total += stop - number;
+	frame_total += stop - number;
 	while (number < stop) {
 		unsigned order = type == FRAME_KERNEL ? 0 : (unsigned)__builtin_ctz(number | 1u << FRAME_ORDER_MAX);
 

@@ -7,6 +7,7 @@
 #include "arch/x86_64/cpu.h"
 #include "arch/x86_64/log.h"
 #include "boot/hooks.h"
+#include "mm/entry.h"
 #include "mm/frame.h"
 #include "mm/nested_pt.h"
 #include "mm/pool.h"
@@ -59,13 +60,22 @@ void host_pt_init(hpa_t seed, hpa_t seed_end)
 	map_image_part((uint8_t *)KERNEL_BASE + LOG_BOX_HPA, (uint8_t *)KERNEL_BASE + LOG_BOX_HPA + sizeof(log_last_run), RIGHTS_RW);
 	map_image_part(kernel_text_start, kernel_text_end, RIGHTS_RX);
 	map_image_part(kernel_rodata_start, kernel_rodata_end, HILUM_MAP_READ);
-	map_image_part(kernel_data_start, kernel_data_end, RIGHTS_RW);
+	map_image_part(kernel_sealed_start, kernel_data_end, RIGHTS_RW);
 	for (hpa_t at = seed; at < seed_end; at += LARGE_PAGE_SIZE)
 		host_pt_map_block(POOL_BASE + at, at);
 	cpu_write_cr3(host.root);
 }
 
 /* ---- What boot asks for ---- */
+
+void mm_seal(void)
+{
+	for (uint8_t *at = kernel_sealed_start; at < kernel_data_start; at += PAGE_SIZE) {
+		uint64_t *entry = host_pt_entry((uint64_t)at, 1);
+
+		entry_write(entry, entry_read(entry) & ~HOST_PT_WRITE);
+	}
+}
 
 void *mm_map_mmio(hpa_t base, uint64_t bytes)
 {
@@ -84,7 +94,7 @@ enum status mm_map_stack(cpu_id_t id)
 {
 	uint8_t *pages = pool_alloc_pages(2);
 
-	static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
+	_Static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
 	if (!pages)
 		return STATUS_NO_MEMORY;
 	/* What is mapped when that fails cannot go back, and boot leaves this core out anyway. */

@@ -1,7 +1,7 @@
 /*
  * The final host page tables: one tree for all cores. They map the kernel's image (4 KiB pages: text R+X,
- * rodata R, data and bss R+W), the frame table, the pool, stacks, the cores' windows and uncached MMIO, and
- * nothing else: no identity map, no guest memory. No page is ever both writable and executable.
+ * rodata and, once boot is over, sealed variables R, data and bss R+W), the frame table, the pool, stacks, the cores' windows and uncached
+ * MMIO, and nothing else: no identity map, no guest memory. No page is ever both writable and executable.
  *
  * mm_init loads CR3 on the boot core, for ever; the others load the same value. A core crosses into these
  * tables while it runs in the image at KERNEL_BASE, which the first tables map too: an application processor

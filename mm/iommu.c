@@ -17,7 +17,7 @@ uint32_t iommu_unit_count;
 volatile uint64_t iommu_wait_done;
 
 static struct spinlock iommu_lock = SPINLOCK_INIT(LOCK_RANK_IOMMU);
-static struct iommu_backend *backend;                      /* NULL: none */
+sealed static struct iommu_backend *backend;               /* NULL: none */
 static uint32_t units_on;                                  /* that take commands */
 static struct iommu_domain domains[IOMMU_DOMAINS_MAX + 1]; /* the first is for reserved devices; under the object lock */
 static const struct acpi_info *tables;

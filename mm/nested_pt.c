@@ -11,19 +11,37 @@
 
 #define ENTRIES 512u
 
-struct nested_pt_format nested_pt_format;
+sealed struct nested_pt_format nested_pt_format;
 
+/*@ logic integer level_size(integer level) = level == 1 ? 0x1000 : level == 2 ? 0x200000 : level == 3 ? 0x40000000 : 0x8000000000; */
+
+/*@ requires 1 <= level <= 4;
+  @ assigns \nothing;
+  @ ensures level == 1 ==> \result == level_size(1);
+  @ ensures level == 2 ==> \result == level_size(2);
+  @ ensures level == 3 ==> \result == level_size(3);
+  @ ensures level == 4 ==> \result == level_size(4);
+  @*/
 static uint64_t level_bytes(unsigned level)
 {
 	return 1ull << (PAGE_SHIFT + 9 * (level - 1));
 }
 
+/*@ requires 1 <= level <= 4;
+  @ assigns \nothing;
+  @*/
 static uint64_t *entry_at(hpa_t table, gpa_t gpa, unsigned level)
 {
-	return (uint64_t *)pool_va(table) + (gpa / level_bytes(level) & (ENTRIES - 1));
+	uint64_t index = gpa / level_bytes(level) % ENTRIES;
+
+	/*@ assert in_the_table: 0 <= index < ENTRIES && index == gpa / level_size(level) % ENTRIES; */
+	return (uint64_t *)pool_va(table) + index;
 }
 
 /* Of an entry at this level; a leaf of level 1 looks like a table to the hardware's eye too. */
+/*@ assigns \nothing;
+  @ ensures \result ==> level > 1 && (entry & NESTED_PT_PRESENT) != 0;
+  @*/
 static bool is_table(uint64_t entry, unsigned level)
 {
 	return level > 1 && (entry & (NESTED_PT_PRESENT | NESTED_PT_LARGE)) == NESTED_PT_PRESENT;
@@ -115,8 +133,17 @@ enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsig
 }
 
 /* The largest leaf that alignment and length allow. */
+/*@ requires 1 <= level <= 4;
+  @ assigns \nothing;
+  @ ensures 1 <= \result <= level;
+  @ ensures \result > 1 ==> bytes >= level_size(\result) && ((gpa | hpa) & (level_size(\result) - 1)) == 0;
+  @*/
 static unsigned fitting_level(unsigned level, gpa_t gpa, hpa_t hpa, uint64_t bytes)
 {
+	/*@ loop invariant 1 <= level <= \at(level, Pre);
+	  @ loop assigns level;
+	  @ loop variant level;
+	  @*/
 	while (level > 1 && ((gpa | hpa) & (level_bytes(level) - 1) || bytes < level_bytes(level)))
 		level--;
 	return level;

@@ -134,6 +134,11 @@ static inline uint64_t nested_pt_step(uint64_t table, gpa_t gpa, unsigned shift)
 
 /* The end of a lookup: `entry` as from nested_pt_step, of a page of `bytes` (a constant at each place of
 use). */
+/*@ requires bytes >= 1 && \valid(hpa) && \valid(page_bytes) && \separated(hpa, page_bytes, &nested_pt_format);
+  @ assigns *hpa, *page_bytes;
+  @ ensures \result ==> *page_bytes == bytes;
+  @ ensures !\result ==> *hpa == \old(*hpa) && *page_bytes == \old(*page_bytes);
+  @*/
 static inline bool nested_pt_finish(uint64_t entry, gpa_t gpa, uint64_t bytes, unsigned rights, hpa_t *hpa, uint64_t *page_bytes)
 {
 	uint64_t need = nested_pt_format.need[rights & 7];

@@ -37,6 +37,9 @@ static inline hpa_t pool_hpa(const void *va)
 	return (uint64_t)va - POOL_BASE;
 }
 
+/*@ assigns \nothing;
+  @ ensures \result == (void *)(uint64_t)(POOL_BASE + hpa);
+  @*/
 static inline void *pool_va(hpa_t hpa)
 {
 	return (void *)(POOL_BASE + hpa);

@@ -8,7 +8,7 @@
 #define VM_CR_SVMDIS    (1ull << 4)
 #define MSR_VM_HSAVE_PA 0xC0010117u
 
-struct svm_features svm_features;
+sealed struct svm_features svm_features;
 
 static enum status svm_probe(const char **why)
 {
@@ -108,7 +108,7 @@ static void svm_watch_pause(struct vcpu *v, bool watch)
 		VMCB_SET(c, intercept_misc1, (c->intercept_misc1 & ~INTERCEPT(VMEXIT_PAUSE)) | (watch ? INTERCEPT(VMEXIT_PAUSE) : 0));
 }
 
-static struct virt_ops svm_ops = {
+sealed static struct virt_ops svm_ops = {
 	.name = "SVM",
 	.probe = svm_probe,
 	.init = svm_init,

@@ -93,8 +93,8 @@ static void write_host_state(struct cpu *cpu)
 	__asm__ volatile("sidt %0" : "=m"(idtr));
 	for (unsigned n = 0; n < ARRAY_SIZE(selectors); n++)
 		vmx_write(VMCS_HOST_SELECTOR(n), selectors[n]);
-	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc.tss);
-	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc.gdt);
+	vmx_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->arch.desc->tss);
+	vmx_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->arch.desc->gdt);
 	vmx_write(VMCS_HOST_IDTR_BASE, idtr.base);
 	vmx_write(VMCS_HOST_CR0, cpu_read_cr0());
 	vmx_write(VMCS_HOST_CR3, cpu_read_cr3());
@@ -180,6 +180,7 @@ void vmx_load(struct vcpu *v)
 	if (unlikely(x->debug_taken))
 		vmx_take_debug(v);
 	cpu_write_cr2(x->cr2);
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		wrmsr(msr_of[i], x->msr[i]);
 }
@@ -196,6 +197,7 @@ void vmx_unload(struct vcpu *v)
 		x->debug_taken = vmx_read(VMCS_GUEST_DR7) & DR7_ENABLES;
 		v->check_interrupts = true; /* which writes the controls */
 	}
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		x->msr[i] = rdmsr(msr_of[i]);
 	vmcs_release(v);

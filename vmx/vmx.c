@@ -7,8 +7,8 @@
 #define CR4_VMXE       (1ull << 13)
 #define EPT_WRITE_BACK (6u << 3)
 
-struct vmx_controls vmx_controls;
-static uint64_t capabilities[CAP_COUNT];
+sealed struct vmx_controls vmx_controls;
+sealed static uint64_t capabilities[CAP_COUNT];
 
 void vmx_write_failed(uint32_t field)
 {
@@ -124,7 +124,7 @@ static void vmx_idle(struct cpu *cpu)
 	__asm__ volatile("sti; hlt; cli" ::: "memory"); /* STI's shadow: no interrupt slips in before HLT */
 }
 
-static struct virt_ops vmx_ops = {
+sealed static struct virt_ops vmx_ops = {
 	.name = "VMX",
 	.probe = vmx_probe,
 	.init = vmx_init,

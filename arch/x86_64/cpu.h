@@ -21,7 +21,7 @@ struct cpu_arch {
 	uint8_t lock_rank;  /* of the lock taken last, see spinlock.h */
 	uint8_t spec_ctrl;  /* what IA32_SPEC_CTRL holds */
 	bool online;        /* it reached kernel_main */
-	struct desc_tables desc;
+	struct desc_tables *desc;
 };
 
 static inline struct cpu *cpu_self(void)

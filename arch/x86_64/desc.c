@@ -16,7 +16,7 @@ _Static_assert(sizeof(struct idt_gate) == 16, "64-bit gate");
 
 extern const uint8_t isr_stubs[]; /* isr.asm */
 
-static struct idt_gate idt[256] __attribute__((aligned(4096)));
+sealed static struct idt_gate idt[256] __attribute__((aligned(4096)));
 
 void desc_init_idt(void)
 {

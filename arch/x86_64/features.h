@@ -24,6 +24,9 @@ extern struct cpu_features cpu_features;
 /* Once, on the boot core. */
 void features_detect(void);
 
+/* A value that a guest cannot know, for __stack_chk_guard: the CPU's random number, if it has one, and the time stamp. */
+uint64_t features_draw_guard(void);
+
 /*
  * On every core: EFER.NXE (entry.asm has asked for it), CR0.WP, CR4's PGE, SMEP, SMAP, UMIP, OSFXSR, OSXSAVE and MCE where offered;
  * everything that guests could inherit unwanted is cleared.

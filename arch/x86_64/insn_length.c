@@ -9,6 +9,11 @@ bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mod
 {
 	struct insn_prefixes p = { .address_bytes = (unsigned)mode };
 
+	/*@ loop invariant p.bytes <= count && p.bytes <= INSN_MAX_BYTES;
+	  @ loop invariant p.address_bytes == 2 || p.address_bytes == 4 || p.address_bytes == 8;
+	  @ loop assigns p;
+	  @ loop variant INSN_MAX_BYTES - p.bytes;
+	  @*/
 	for (; p.bytes < count && p.bytes < INSN_MAX_BYTES; p.bytes++) {
 		uint8_t byte = bytes[p.bytes];
 
@@ -32,6 +37,10 @@ bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mod
 }
 
 /* Bytes from the opcode on. */
+/*@ requires count >= 1 && \valid_read(op + (0 .. count - 1));
+  @ assigns \nothing;
+  @ ensures \result <= 3;
+  @*/
 static unsigned opcode_bytes(const uint8_t *op, unsigned count)
 {
 	if (op[0] != 0x0F)
@@ -72,6 +81,10 @@ unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode)
 #define REX_R                0x04
 
 /* Of the ModRM byte with the SIB byte and displacement that follow it; 0: that is more than `count`. */
+/*@ requires \valid_read(bytes + (0 .. count - 1));
+  @ assigns \nothing;
+  @ ensures \result <= 6 && \result <= count;
+  @*/
 static unsigned modrm_bytes(const uint8_t *bytes, unsigned count, unsigned address_bytes)
 {
 	unsigned mod, rm, length = 1;

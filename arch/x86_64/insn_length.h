@@ -21,6 +21,13 @@ struct insn_prefixes {
 };
 
 /* Reads the prefixes at `bytes`, of which `count` may be read. False: no opcode follows within them. */
+/*@ requires \valid_read(bytes + (0 .. count - 1)) && \valid(out) && \separated(bytes + (0 .. count - 1), out);
+  @ requires mode == INSN_MODE_16 || mode == INSN_MODE_32 || mode == INSN_MODE_64;
+  @ assigns *out;
+  @ ensures \result ==> out->bytes < count && out->bytes < INSN_MAX_BYTES;
+  @ ensures \result ==> out->address_bytes == 2 || out->address_bytes == 4 || out->address_bytes == 8;
+  @ ensures !\result ==> *out == \old(*out);
+  @*/
 bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct insn_prefixes *out);
 
 /*
@@ -29,6 +36,11 @@ bool insn_read_prefixes(const uint8_t *bytes, unsigned count, enum insn_mode mod
  * 0F 01 encodes without memory (XSETBV, VMMCALL). Returns 0 for any other, and when it does not end within
  * them or within 15 bytes. Source: SDM vol. 2, "Instruction Format" and appendix A, "Opcode Map".
  */
+/*@ requires \valid_read(bytes + (0 .. count - 1));
+  @ requires mode == INSN_MODE_16 || mode == INSN_MODE_32 || mode == INSN_MODE_64;
+  @ assigns \nothing;
+  @ ensures \result <= INSN_MAX_BYTES && \result <= count;
+  @*/
 unsigned insn_length(const uint8_t *bytes, unsigned count, enum insn_mode mode);
 
 /*
@@ -49,6 +61,12 @@ struct lapic_move {
  * with `*move` unchanged, for any other instruction and for bytes that end early: the caller forwards those
  * to the full emulator. A read zero-extends into the 64-bit register. Source: SDM vol. 2, "MOV-Move".
  */
+/*@ requires \valid_read(bytes + (0 .. count - 1)) && \valid(move) && \separated(bytes + (0 .. count - 1), move);
+  @ requires mode == INSN_MODE_16 || mode == INSN_MODE_32 || mode == INSN_MODE_64;
+  @ assigns *move;
+  @ ensures \result ==> 1 <= move->length <= INSN_MAX_BYTES && move->length <= count;
+  @ ensures !\result ==> *move == \old(*move);
+  @*/
 bool lapic_move_decode(const uint8_t *bytes, unsigned count, enum insn_mode mode, struct lapic_move *move);
 
 #endif

@@ -26,11 +26,11 @@
 
 #define CPU_MAX 64u /* cores; further ones are left asleep */
 
-/* The image's sections, from linker.ld; each boundary is page-aligned. Text is RX, rodata R, data (with .bss)
- * RW. */
+/* The image's sections, from linker.ld; each boundary is page-aligned. Text is RX, rodata R, sealed (up to data) RW until mm_seal
+ * and R from then on, data (with .bss) RW. */
 extern uint8_t kernel_image_start[], kernel_text_start[], kernel_text_end[];
 extern uint8_t kernel_rodata_start[], kernel_rodata_end[];
-extern uint8_t kernel_data_start[], kernel_data_end[], kernel_image_end[];
+extern uint8_t kernel_sealed_start[], kernel_data_start[], kernel_data_end[], kernel_image_end[];
 
 static inline hpa_t kernel_virt_to_hpa(const void *p)
 {

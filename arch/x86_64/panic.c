@@ -24,6 +24,8 @@ extern const char symbol_names[];
 
 static uint32_t panic_owner; /* 1 + id of the core that panics; 0: none */
 
+sealed uint64_t __stack_chk_guard;
+
 bool panic_is_active(void)
 {
 	return __atomic_load_n(&panic_owner, __ATOMIC_ACQUIRE);
@@ -134,6 +136,11 @@ void panic(const char *fmt, ...)
 	report(NULL, (uint64_t)__builtin_return_address(0) - 1, *(const uint64_t *)__builtin_frame_address(0), fmt, args);
 }
 
+void __stack_chk_fail(void)
+{
+	panic("a function has written beyond its variables on the stack");
+}
+
 void boot_refuse(const char *fmt, ...)
 {
 	char text[TEXT_MAX];
@@ -150,11 +157,10 @@ void boot_refuse(const char *fmt, ...)
 /* Tries the ways from the most to the least civil, with time for each to work. */
 void machine_reset(void)
 {
-	const struct acpi_info *acpi = boot_acpi_get();
 	struct desc_pointer no_idt = { 0, 0 };
 
-	if (acpi->reset)
-		outb(acpi->reset, acpi->reset_value);
+	if (boot_acpi.reset)
+		outb(boot_acpi.reset, boot_acpi.reset_value);
 	tsc_delay_us(50000);
 	outb(0xCF9, 0x02);
 	outb(0xCF9, 0x06);

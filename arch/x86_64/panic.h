@@ -25,15 +25,16 @@ _Noreturn void panic_halt(void);
 /* True from the first line of a panic: NMI handlers halt their core. */
 bool panic_is_active(void);
 
+/* What a function's frame is guarded with (-fstack-protector-strong), and what its end calls when that has changed: the compiler's names.
+ */
+extern uint64_t __stack_chk_guard;
+_Noreturn void __stack_chk_fail(void);
+
 /* Resets the machine by whatever works: ACPI's register, port 0xCF9, a triple fault.
  */
 _Noreturn void machine_reset(void);
 
 /* Stays in release builds; may be a check's last line of defence, never its only one. */
 #define assert(c) ((c) ? (void)0 : panic("%s:%u: assertion failed: %s", __FILE__, __LINE__, #c))
-
-#ifndef static_assert
-#define static_assert _Static_assert
-#endif
 
 #endif

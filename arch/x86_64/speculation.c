@@ -9,8 +9,8 @@
 #define COMMAND        1u /* bit 0 of PRED_CMD and FLUSH_CMD */
 #define EFER_AUTO_IBRS (1ull << 21)
 
-uint64_t speculation_guest_bits;
-uint8_t speculation_fills; /* entries of the return stack after an exit: registers.inc */
+sealed uint64_t speculation_guest_bits;
+sealed uint8_t speculation_fills; /* entries of the return stack after an exit: registers.inc */
 
 uint32_t speculation_choose(const struct hilum_host_health *c)
 {

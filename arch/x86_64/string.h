@@ -10,6 +10,9 @@ size_t strlen(const char *s);
 int strncmp(const char *a, const char *b, size_t max);
 
 /* Little-endian field of `bytes` (1 to 8) bytes, zero-extended. The caller has checked that it is there. */
+/*@ requires 1 <= bytes <= 8 && \valid_read((uint8_t *)p + (0 .. bytes - 1));
+  @ assigns \nothing;
+  @*/
 static inline uint64_t load_le(const void *p, size_t bytes)
 {
 	uint64_t v = 0;

@@ -8,7 +8,7 @@
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 
-struct tsc_scale tsc_scale;
+sealed struct tsc_scale tsc_scale;
 
 #define HPET_CAPABILITIES 0x00u
 #define HPET_CONFIG       0x10u

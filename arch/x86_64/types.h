@@ -33,5 +33,6 @@ typedef uint32_t cpu_id_t; /* dense index of a host core, 0 .. cpu_count - 1 */
 #define never_inline __attribute__((__noinline__))
 #define rare         __attribute__((__cold__)) /* a function whose size counts more than its speed */
 #define must_check   __attribute__((warn_unused_result))
+#define sealed       __attribute__((section(".sealed"))) /* a variable that boot alone writes: read-only from mm_seal on */
 
 #endif

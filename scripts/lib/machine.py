@@ -51,11 +51,11 @@ class Failure(Exception):
     """Something outside Hilum that is wrong: a missing file, a tool that fails. The text is for the user."""
 
 
-def make_image(output, config=None, modules=None, pxe=False, cmdline="", kernel=None, control=None, driver=None):
+def make_image(output, config=None, modules=None, pxe=False, cmdline="", kernel=None, control=None, driver=None, sign=None):
     """Writes an ISO (or, with pxe, a netboot tree) to output. modules: name -> file. config: a file or "none"."""
     command = [os.path.join(ROOT, "scripts", "make-image")]
     for option, value in (("--config", config), ("--cmdline", cmdline), ("--kernel", kernel),
-                          ("--control", control), ("--driver", driver)):
+                          ("--control", control), ("--driver", driver), ("--sign", sign)):
         if value:
             command += [option, value]
     for name, path in (modules or {}).items():

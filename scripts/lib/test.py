@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import fuzz
 import machine
 from machine import ROOT
 
@@ -20,6 +21,8 @@ TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness 
 LONG_LIMIT_S = 4 * TEST_LIMIT_S
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 600  # some drive a browser or a compiler
+FUZZ_SECONDS = 30  # of each target
+FUZZ_RUNS = 3000  # of each target with --quick, the same inputs each time
 OUTPUT_LINES = 80
 # Debian's QEMU now and then hands the host's own state back as the guest's, whose VM then crashes in the kernel's address range with the
 # kernel's IDT (docs/lab.md). Hilum cannot tell what the guest's state was; the test is run once more, and says so.
@@ -32,6 +35,7 @@ BUILDS = {  # in order; the first that fails leaves the rest to fail by themselv
     "build/tools": ["make", "-s", "tools"],
     "build/simulator": ["make", "-s", "sim"],  # here, since tests that run at once use it
     "build/unit-tests": ["make", "-s", "-k", "unit-build"],
+    "build/fuzz-targets": ["make", "-s", "-k", "fuzz-build"],
 }
 # What --changed runs whatever has changed: checks that take less than a second, and a boot with a guest's whole architecture in it.
 CHANGED_ALWAYS = re.compile(r"check/(abi-doc|budget|security|walkthrough)|system/guests/guest_quick")
@@ -59,7 +63,7 @@ class Test:
         with running_lock:
             running.discard(process)
         cases = re.search(self.count, output) if self.count else None
-        note = f" ({cases.group(1)} cases)" if cases else ""
+        note = f" ({cases.group(1)} {'inputs' if 'inputs' in self.count else 'cases'})" if cases else ""
         return process.returncode == 0 and (not self.count or cases is not None), note, output
 
 
@@ -72,6 +76,18 @@ def unit_tests():
     names = sorted(name[:-2] for name in os.listdir(folder) if re.fullmatch(r"test_\w+\.c", name))
     return [Test(f"unit/{name[5:]}", [os.path.join("build", "unit", name)], UNIT_LIMIT_S, quick=True,
                  count=r"\[==========\] (?:tests: )?(\d+) test\(s\) run") for name in names]
+
+
+def fuzz_tests(options):
+    """One test for each target: seconds of all of them together with --fuzz, else a constant of seconds or, when quick, of inputs."""
+    limit, seconds = ["--seconds", str(FUZZ_SECONDS)], FUZZ_SECONDS
+    if options.fuzz:
+        seconds = max(1, options.fuzz * 60 * max(1, options.jobs) // len(fuzz.parts()))
+        limit = ["--seconds", str(seconds), "--keep"]
+    elif options.quick:
+        limit = ["--runs", str(FUZZ_RUNS)]
+    return [Test(f"fuzz/{part}", [sys.executable, fuzz.__file__, part, *limit], UNIT_LIMIT_S + seconds, quick=True, count=r"(\d+) inputs")
+            for part in fuzz.parts()]
 
 
 def checks():
@@ -189,10 +205,11 @@ def main():
                                      usage="scripts/test [options]   (--help lists them)")
     for flag in ("--quick", "--long", "--list", "--changed"):
         parser.add_argument(flag, action="store_true")
+    parser.add_argument("--fuzz", type=int, metavar="MINUTES")
     parser.add_argument("--filter", default="")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--soak", type=float)
     parser.add_argument("--retry", type=int, default=0)
+    parser.add_argument("--soak", type=float)
     options = parser.parse_args()
     try:
         wanted = re.compile(options.filter)
@@ -200,7 +217,8 @@ def main():
         parser.error(f"--filter: {error}")
     if options.soak:
         return soak(options.soak * 60, options.jobs)
-    tests = [test for test in unit_tests() + checks() + system_tests()
+    every = fuzz_tests(options) if options.fuzz else unit_tests() + fuzz_tests(options) + checks() + system_tests()
+    tests = [test for test in every
              if wanted.search(test.name) and (options.long or not test.long) and (test.quick or not options.quick)]
     builds = BUILDS
     if options.changed:
@@ -208,6 +226,10 @@ def main():
             tests, builds = choose_changed(tests)
         except (OSError, subprocess.CalledProcessError) as error:
             parser.error(f"--changed: {error}")
+    if not any(test.name.startswith("fuzz/") for test in tests):
+        builds = {name: command for name, command in builds.items() if name != "build/fuzz-targets"}
+    elif options.fuzz:
+        builds = {name: command for name, command in builds.items() if name == "build/fuzz-targets"}
     if options.list:
         print(*(test.name for test in tests), sep="\n")
         return 0

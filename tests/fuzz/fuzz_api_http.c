@@ -2,6 +2,10 @@
  * Fuzz target of the API as a client reaches it: requests, WebSockets and all that lies behind them, with the simulator's manager. The
  * input is what the client sends; some bytes stand for what no fuzzer would find: a valid token's header, an upgrade's headers, a content
  * type's. Properties: no access outside (the sanitisers see it), no byte is used twice, a connection that is gone holds nothing.
+ *
+ * FUZZ_SOURCES: build/fuzz/lib/api.a build/fuzz/lib/api_fakes.a build/fuzz/lib/api.a build/fuzz/lib/mbedtls.a
+ * FUZZ_FLAGS: -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
+ * FUZZ_OPTIONS: -max_len=2048
  */
 #include "drivers-vm/control/api/api.h"
 #include "drivers-vm/control/api/http.h"

@@ -1,6 +1,9 @@
 /*
  * Fuzz target of definitions: JSON that a client sends. Properties: no access outside (the sanitisers see it); what is taken is written as
  * JSON that is taken again, and says the same.
+ *
+ * FUZZ_SOURCES: build/fuzz/lib/api.a
+ * FUZZ_OPTIONS: -max_len=2048
  */
 #include "drivers-vm/control/config_json_write.h"
 

@@ -2,6 +2,10 @@
  * libFuzzer target for what boot reads: first byte even, the rest is Multiboot2 information; odd, it is
  * physical memory from address 4096 on with an RSDP at its start. Every block is copied to an allocation of
  * its exact size for ASan.
+ *
+ * FUZZ_SOURCES: boot/multiboot2.c boot/memory_map.c arch/x86_64/acpi.c arch/x86_64/acpi_tables.c arch/x86_64/acpi_iommu.c
+ * FUZZ_SOURCES: arch/x86_64/string_copy.c
+ * FUZZ_OPTIONS: -max_len=4096
  */
 #include <assert.h>
 #include <stdlib.h>

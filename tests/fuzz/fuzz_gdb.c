@@ -2,6 +2,12 @@
  * Fuzz target of the GDB stub: the input is what a debugger sends, between stops of the guest that it also asks for. Properties: no
  * access outside of the stub's memory and the guest's RAM (the sanitisers see it), no state read or set of a vCPU that runs, and
  * when the debugger has gone the guest runs with all its memory but what the debugger wrote.
+ *
+ * FUZZ_SOURCES: drivers-vm/control/gdb/stub.c drivers-vm/control/gdb/packet.c drivers-vm/control/gdb/text.c
+ * FUZZ_SOURCES: drivers-vm/control/gdb/registers.c drivers-vm/control/gdb/memory.c drivers-vm/control/gdb/points.c
+ * FUZZ_SOURCES: drivers-vm/control/gdb/run.c drivers-vm/control/gdb/debug_registers.c drivers-vm/control/gdb/commands.c
+ * FUZZ_SOURCES: drivers-vm/control/gdb/queries.c drivers-vm/control/gdb/monitor.c drivers-vm/lib/guest_walk.c
+ * FUZZ_OPTIONS: -max_len=2048
  */
 #include "tests/unit/fake_gdb/vm.h"
 

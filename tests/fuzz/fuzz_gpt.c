@@ -2,6 +2,9 @@
  * Fuzz target of partition tables: the input is the start of a disk, and its checksums are made right, so
  * that what they guard is reached. Properties: no access outside of the disk (the sanitisers see it), and a
  * partition that is found lies inside of it.
+ *
+ * FUZZ_SOURCES: drivers-vm/driver/gpt.c drivers-vm/driver/blk_device.c drivers-vm/driver/blk_ram.c drivers-vm/driver/io_segment.c
+ * FUZZ_OPTIONS: -max_len=4096
  */
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/gpt.h"

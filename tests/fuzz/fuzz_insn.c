@@ -2,6 +2,11 @@
  * Fuzz target of the instruction decoder, emulator and page-table walker: the input is a trap's state and the
  * guest's RAM. Properties: no read outside what is given (the sanitisers see it), bounded work, and RIP moves
  * only when an instruction is done.
+ *
+ * FUZZ_SOURCES: drivers-vm/lib/insn_alu.c drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_emulate.c drivers-vm/lib/insn_guest.c
+ * FUZZ_SOURCES: drivers-vm/lib/insn_operand.c drivers-vm/lib/insn_string.c drivers-vm/lib/insn_table.c
+ * FUZZ_SOURCES: drivers-vm/lib/guest_walk.c
+ * FUZZ_OPTIONS: -max_len=36864
  */
 #include "drivers-vm/lib/insn_guest.h"
 

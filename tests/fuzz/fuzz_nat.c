@@ -3,6 +3,13 @@
  * uplink, one after the other, each given the Ethernet addresses of its side. Properties: no access out of
  * bounds (the sanitiser sees it), no failed assertion of lwIP's, the table of connections stays whole, and no
  * packet leaves with another address than the uplink's.
+ *
+ * FUZZ_SOURCES: drivers-vm/driver/nat_stack.c drivers-vm/driver/nat_gateway.c drivers-vm/driver/nat_packet.c
+ * FUZZ_SOURCES: drivers-vm/driver/nat_flow.c drivers-vm/driver/nat_hosts.c drivers-vm/driver/nat_dhcp.c
+ * FUZZ_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
+ * FUZZ_SOURCES: drivers-vm/driver/io_segment.c build/fuzz/lib/lwip.a
+ * FUZZ_FLAGS: -Idrivers-vm/driver/lwip -Icache/lwip/src/include -fno-sanitize=alignment
+ * FUZZ_OPTIONS: -max_len=2048
  */
 #include "drivers-vm/driver/entropy.h"
 #include "drivers-vm/driver/nat_stack.h"

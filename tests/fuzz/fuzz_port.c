@@ -3,6 +3,13 @@
  * writes what the input says into the area between any two steps of the control VM's card and disk; or the control VM, likewise, with
  * the driver VM's side. Properties: no access outside of the area and of one's own memory (the sanitisers see it), bounded work, and each
  * operation of the disk is over once.
+ *
+ * FUZZ_SOURCES: drivers-vm/control/net/port.c drivers-vm/control/net/port_queue.c drivers-vm/control/net/port_disk.c
+ * FUZZ_SOURCES: drivers-vm/driver/service_port.c drivers-vm/driver/virtqueue.c drivers-vm/driver/virtqueue_split.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
+ * FUZZ_SOURCES: drivers-vm/driver/blk_ram.c drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c
+ * FUZZ_SOURCES: drivers-vm/driver/net_offload.c
+ * FUZZ_OPTIONS: -max_len=2049
  */
 #include "drivers-vm/control/net/port.h"
 #include "drivers-vm/control/net/port_private.h"

@@ -3,6 +3,13 @@
  * HTTP. The input is a series of frames and pauses. Addresses, ports, sequence and transaction numbers are filled in as a peer on the same
  * wire would know them, so that what is behind them is reached; checksums are not looked at. Properties: no access out of bounds (the
  * sanitiser sees it), no failed assertion of lwIP's, and memory does not grow without end.
+ *
+ * FUZZ_SOURCES: drivers-vm/control/entropy.c drivers-vm/control/net/stack.c drivers-vm/control/net/web.c
+ * FUZZ_SOURCES: drivers-vm/control/net/web_tls.c drivers-vm/control/net/identity.c drivers-vm/control/net/certificate.c
+ * FUZZ_SOURCES: build/fuzz/lib/lwip-control.a build/fuzz/lib/mbedtls.a
+ * FUZZ_FLAGS: -iquote tests/unit/fake_host_pci -Idrivers-vm/control/net/lwip -Icache/lwip/src/include -fno-sanitize=alignment
+ * FUZZ_FLAGS: -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
+ * FUZZ_OPTIONS: -max_len=4096
  */
 #include "drivers-vm/control/api/http.h"
 #include "drivers-vm/control/entropy_cpu.h"

@@ -1,7 +1,18 @@
 /*
  * Fuzz target of the virtio devices and all below them: the input is the guest's RAM and what its driver
- * does; its first byte says with which device, and with which kind of ring. Properties: no access outside of
+ * does; its first byte says with which device, with which kind of ring, and whether RAM changes under the
+ * device's hands: whenever it asks for anything, another vCPU has written a byte. Properties: no access outside of
  * RAM, of the models or of the medium (the sanitisers see it), and bounded work for each access of the guest.
+ *
+ * FUZZ_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_adopt.c drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_blk.c drivers-vm/driver/blk_device.c drivers-vm/driver/blk_ram.c
+ * FUZZ_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * FUZZ_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/virtio_rng.c
+ * FUZZ_SOURCES: drivers-vm/driver/virtio_balloon.c
+ * FUZZ_OPTIONS: -max_len=4096
  */
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/virtio_balloon.h"
@@ -21,6 +32,9 @@
 #define MEDIUM_BYTES 0x4000u
 #define RECEIVED_MAX (16u * 65536u) /* by the other port, in one access */
 
+#define KIND_PACKED  0x80u
+#define KIND_CHANGES 0x40u
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { CONSOLE, DISK, NIC, RNG, BALLOON, DEVICES };
@@ -38,9 +52,25 @@ static struct virtio_rng rng;
 static struct virtio_balloon balloon;
 static struct virtio_pci *device;
 
+/* What another vCPU writes meanwhile, three bytes for each time, over and over; none: 0 bytes. */
+static const uint8_t *changes;
+static size_t change_bytes, change_at;
+
+static void change_ram(void)
+{
+	if (change_bytes < 3)
+		return;
+	if (change_at + 3 > change_bytes)
+		change_at = 0;
+	/* The rings and their first buffers are at the start. */
+	ram[(changes[change_at] | (changes[change_at + 1] & 7u) << 8) % RAM_BYTES] = changes[change_at + 2];
+	change_at += 3;
+}
+
 static uint64_t now(void *ctx)
 {
 	(void)ctx;
+	change_ram();
 	return 1;
 }
 
@@ -58,11 +88,13 @@ static void inject_msi(void *ctx, uint64_t address, uint32_t data)
 	(void)data;
 	if (address >> 20 != 0xFEE || ++messages > MESSAGE_MAX)
 		abort();
+	change_ram();
 }
 
 static void *guest_ram(void *ctx, uint64_t gpa, uint64_t bytes)
 {
 	(void)ctx;
+	change_ram();
 	return gpa <= RAM_BYTES && bytes <= RAM_BYTES - gpa ? ram + gpa : NULL;
 }
 
@@ -256,7 +288,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(ram, data, in_ram);
 	output = messages = received = 0;
 	pci_host_init(&bus);
-	make(kind, size != 0 && data[0] >> 7, disk_memory);
+	changes = data;
+	change_bytes = size != 0 && data[0] & KIND_CHANGES ? size : 0;
+	change_at = 0;
+	make(kind, size != 0 && data[0] & KIND_PACKED, disk_memory);
 	if (!pci_host_plug(&bus, 1, &device->function))
 		abort();
 	start(&bus);

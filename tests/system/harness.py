@@ -86,10 +86,10 @@ patience = Patience()
 class Machine:
     """A running machine, as a context manager. config: text of hilum.toml, or None for none on the medium; modules: name -> file,
     beside Debian's kernel and initramfs; without: names left out of the medium ("control", "driver"); emulator: "qemu" or "bochs";
-    api: with a card by which the control VM is reached at port `api_port` of this host; further keywords as machine.qemu_command or
+    api: with a card by which the control VM is reached at port `api_port` of this host; image: more of machine.make_image's; further keywords as machine.qemu_command or
     bochs.start."""
 
-    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", api=False, **hardware):
+    def __init__(self, config, modules=None, *, linux=True, without=(), boot="cd", hilum_cmdline="", emulator="qemu", api=False, image=None, **hardware):
         self.scratch = machine.Scratch()
         self.text = ""
         self.seen = 0  # how much of the text has been matched
@@ -107,8 +107,8 @@ class Machine:
             with open(config_file, "w", encoding="utf-8") as file:
                 file.write(config)
         modules = {**(guestconfig.DEFAULT_GUEST if linux else {}), **(modules or {})}
-        services = {name: "none" for name in without}
-        image = machine.make_image(os.path.join(path, "image"), config_file, modules, boot == "pxe", hilum_cmdline, **services)
+        services, image_options = {name: "none" for name in without}, image or {}
+        image = machine.make_image(os.path.join(path, "image"), config_file, modules, boot == "pxe", hilum_cmdline, **services, **image_options)
         if emulator == "bochs":
             self.running = bochs.start(image, path, **hardware)
         else:

@@ -205,7 +205,7 @@ def test_disk_of_a_guest_that_gives_memory_back(iommu, device, driver_says, prop
 
 
 class Monitor:
-    """QEMU's monitor on a socket: one command at a time."""
+    """QEMU's monitor on a socket: one command at a time; command() returns what it printed."""
 
     def __init__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="hilum-")
@@ -219,6 +219,7 @@ class Monitor:
             answer = b""
             while answer.count(b"(qemu) ") < 2:  # before the command and after it
                 answer += s.recv(4096)
+            return answer.decode("utf-8", "replace")
 
     def __enter__(self):
         return self

@@ -13,6 +13,7 @@ from test_drivers import Monitor
 
 KERNEL_BASE = 0xFFFFFFFF80000000
 JUMP_TO_ITSELF = "ebfe"
+CALL_ITSELF = "e8fbffffff"
 UNDEFINED = "0f0b"
 WATCHDOG_S = 15
 RESET_S = 240  # the watchdog's time, and a boot
@@ -74,11 +75,38 @@ def test_panic_is_told_after_the_reset():
     with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=2", extra=debugger.extra) as m:
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
         debugger.write(symbols()["svm_idle"], UNDEFINED)
-        m.expect(r"(?s)hilum: panic: exception 6 #UD.*reset in 2 seconds", COMMAND_S)
+        m.expect(r"(?s)hilum: panic: exception 6, error.*reset in 2 seconds", COMMAND_S)
         m.verdict.panicked = False
         m.expect(r"hilum: the machine was reset: a panic\. The last lines", RESET_S)
-        m.expect(r"hilum: last run: panic: exception 6 #UD", START_S)
+        m.expect(r"hilum: last run: panic: exception 6, error", START_S)
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+
+
+def test_stack_that_overflows_ends_the_run():
+    """The idle loop calls itself without end: the page below the stack stops it, and the next start says that the run had no orderly end."""
+    with Debugger() as debugger, Machine(linux(), extra=debugger.extra) as m:
+        m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+        debugger.write(symbols()["svm_idle"], CALL_ITSELF)
+        m.expect("Hilum for x86-64", RESET_S, never="hilum: vm linux ended")
+        m.expect(r"hilum: the machine was reset: nobody said that it would end", START_S)
+
+
+def instruction_that_stores_the_guard(function):
+    """(physical address, bytes) of that instruction in a function with a guarded frame."""
+    done = subprocess.run(["objdump", "-d", f"--disassemble={function}", os.path.join(machine.BUILD, "hilum.elf")], check=True, capture_output=True,
+                          text=True)
+    found = re.search(r"<__stack_chk_guard>\n\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)\s+mov ", done.stdout)
+    true(found, f"{function} has no guard")
+    return int(found.group(1), 16) - KERNEL_BASE, len(found.group(2).split())
+
+
+def test_changed_stack_guard_is_told():
+    """A frame that does not hold the guard when its function ends."""
+    with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=halt", extra=debugger.extra) as m:
+        m.expect(r"hilum: vm linux: Linux bzImage", START_S)
+        at, count = instruction_that_stores_the_guard("handle_resolve")
+        debugger.write(at, "90" * count)
+        m.expect(r"hilum: panic: a function has written beyond its variables on the stack", COMMAND_S)
 
 
 # ---- What comes from outside ----
@@ -177,6 +205,31 @@ def dump(monitor, directory):
     monitor.command(f'pmemsave 0 {RAM_MIB << 20} "{path}"')
     monitor.command("cont")
     return Memory(path)
+
+
+def test_root_mode_cannot_change_what_boot_has_set():
+    """On each core that idles in root mode: descriptor tables, and all else that is sealed, lie in pages that are read-only, and the
+    control registers enforce it."""
+    wanted = {"CR0": 1 << 16, "CR4": 1 << 20 | 1 << 21 | 1 << 11, "EFER": 1 << 11}  # WP; SMEP, SMAP, UMIP; NXE
+    with tempfile.TemporaryDirectory(prefix="hilum-") as directory, Monitor() as monitor, \
+            Machine(guestconfig.config_text(on_last_guest_exit="stay"), linux=False, monitor=monitor.path, memory=f"{RAM_MIB}M") as m:
+        m.expect("hilum: no VM was started", START_S)
+        m.settle()
+        names = symbols()
+        sealed = range(names["kernel_sealed_start"] + KERNEL_BASE, names["kernel_data_start"] + KERNEL_BASE)
+        for core in range(2):
+            monitor.command(f"cpu {core}")
+            text = monitor.command("info registers")
+            registers = {name: int(value, 16) for name, value in re.findall(r"\b(CR0|CR4|EFER|RIP)=\s*([0-9a-f]+)", text)}
+            true(registers["RIP"] >= KERNEL_BASE, f"core {core} is not in root mode: {text}")
+            for name, bits in wanted.items():
+                equal(registers[name] & bits, bits, f"{name} of core {core}")
+            for name, base in re.findall(r"\b(GDT|IDT)=\s*([0-9a-f]+)", text):
+                true(int(base, 16) in sealed, f"{name} of core {core} at {base} is not sealed")
+        pages = dump(monitor, directory).pages
+        for va in range(sealed.start, sealed.stop, PAGE):
+            true(not pages[va][2] & WRITABLE and pages[va][2] & NO_EXECUTE, f"{va:x} is writable or executable")
+        true(len(sealed) >= 4 * PAGE, "hardly anything is sealed")
 
 
 def test_host_tables_reach_no_guest():

@@ -159,7 +159,7 @@ static void make_devices(void)
 	STEP(HC_DEVICE_ASSIGN, device, vm[SERVICE], 0);
 	if (event[SERVICE]) /* without one, this unbinds */
 		STEP(HC_DEVICE_BIND_IRQ, device, 1, event[SERVICE]);
-	STEP(HC_IRQ_BIND, HOST_HANDLE, 9, HILUM_IRQ_LEVEL, event[SERVICE]);
+	STEP(HC_IRQ_BIND, HOST_HANDLE, 9, event[SERVICE]);
 	for (uint64_t port = 0; port < 200; port++) /* more than a page of them */
 		STEP(HC_VM_BIND_TRAP, vm[GUEST], event[SERVICE], 0x1000 + port * 4, 0x1001 + port * 4);
 }
@@ -187,7 +187,7 @@ static void work(void)
 /* Nothing but the two that a control VM has is left; also what the script knows no number of. */
 static void end_all(void)
 {
-	uint64_t index = 0;
+	int64_t info;
 
 	if (vm[GUEST]) {
 		(void)CALL(HC_VM_UNBIND_TRAP, vm[GUEST], 0x1000);
@@ -196,8 +196,8 @@ static void end_all(void)
 	for (unsigned i = 0; i < VMS; i++)
 		if (vm[i])
 			CALL_OK(HC_VM_DESTROY, vm[i]);
-	for (int64_t found; (found = CALL(HC_OBJECT_INFO, SELF_HANDLE, index)) > 0; index = ((uint32_t)found & 0xFFFF) + 1) {
-		hilum_handle_t handle = (uint32_t)found;
+	for (uint64_t index = 0; (info = CALL(HC_OBJECT_INFO, SELF_HANDLE, index)) > 0; index = (info & 0xFFFF) + 1) {
+		hilum_handle_t handle = (hilum_handle_t)info;
 
 		if (handle != SELF_HANDLE && handle != HOST_HANDLE)
 			CALL_OK(HC_HANDLE_CLOSE, handle);

@@ -401,15 +401,26 @@ static void bind_irq__vectors_used_up__is_refused(void **state)
 		n++;
 	assert_int_equal(n, CPU_IRQ_DEVICE_LAST - CPU_IRQ_DEVICE_FIRST + 1);
 	assert_int_equal(CALL(HC_DEVICE_BIND_IRQ, device, n, event), HILUM_E_NO_MEMORY);
-	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, 0, event), HILUM_E_NO_MEMORY);
+	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, event), HILUM_E_NO_MEMORY);
 }
 
 static void irq_bind__pin__comes_from_its_ioapic(void **state)
 {
 	(void)state;
-	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, HILUM_IRQ_LEVEL, event);
+	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, event);
 	assert_int_equal(fake_iommu.vector_rid[CPU_IRQ_DEVICE_FIRST], FAKE_IOAPIC_RID);
 	assert_int_equal(fake_iommu.vector_core[CPU_IRQ_DEVICE_FIRST], 1);
+}
+
+static void irq_device_interrupt__vector_that_nobody_bound__is_counted_and_masks_no_pin(void **state)
+{
+	uint64_t before = host_health.spurious;
+
+	(void)state;
+	fake_gsi_masked = 0;
+	fake_irq[CPU_IRQ_DEVICE_LAST](CPU_IRQ_DEVICE_LAST);
+	assert_int_equal(host_health.spurious, before + 1);
+	assert_int_equal(fake_gsi_masked, 0);
 }
 
 /* ---- Faults ---- */
@@ -520,6 +531,7 @@ int main(void)
 		TEST(bind_irq__event_of_its_vm__is_tied_to_the_device),
 		TEST(bind_irq__same_index_again__leaves_one),
 		TEST(bind_irq__not_its_vm_or_not_assigned__is_refused),
+		TEST(irq_device_interrupt__vector_that_nobody_bound__is_counted_and_masks_no_pin),
 		TEST(bind_irq__vectors_used_up__is_refused),
 		TEST(irq_bind__pin__comes_from_its_ioapic),
 		TEST(faults__of_an_assigned_device__are_counted_and_told),

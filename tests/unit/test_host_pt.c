@@ -21,9 +21,11 @@ static struct boot_info info; /* fake_boot_info, and what mm_init takes */
 
 struct found {
 	uint64_t image, table, pool, mmio, stack, other; /* bytes in each region */
-	uint64_t text, rodata, data;
+	uint64_t text, rodata, closed, data;
 	bool sound;
 };
+
+static bool is_sealed; /* mm_seal was called */
 
 static bool within(uint64_t va, uint64_t base, uint64_t bytes)
 {
@@ -46,6 +48,8 @@ static void check_image(struct found *f, uint64_t va, hpa_t hpa, uint64_t flags)
 		f->text += flags == 0;
 	else if (offset < 0x3000)
 		f->rodata += flags == HOST_PT_NO_EXECUTE;
+	else if (offset < 0x5000)
+		f->closed += flags == (HOST_PT_NO_EXECUTE | (is_sealed ? 0 : HOST_PT_WRITE));
 	else
 		f->data += flags == (HOST_PT_NO_EXECUTE | HOST_PT_WRITE);
 }
@@ -97,7 +101,8 @@ static void mm_init__machine_map__maps_image_table_and_pool_only(void **state)
 	assert_int_equal(f.image, FAKE_IMAGE_PAGES * PAGE_SIZE);
 	assert_int_equal(f.text, 2);
 	assert_int_equal(f.rodata, 1);
-	assert_int_equal(f.data, 5);
+	assert_int_equal(f.closed, 2);
+	assert_int_equal(f.data, 3);
 	assert_int_equal(f.table, 6 * 4ull << 20); /* GiBs 0 to 2 and 4 to 6 hold RAM */
 	assert_int_equal(f.pool, 2ull << 20);      /* the seed; the frame table lies elsewhere */
 	assert_int_equal(f.mmio + f.stack, 0);
@@ -112,7 +117,7 @@ static void mm_init__machine_map__takes_little(void **state)
 	(void)state;
 	/* The frame table, one 2 MiB block, the image's ten frames. */
 	assert_true(frame_count(FRAME_FREE) * PAGE_SIZE >
-	            (frame_total() - frame_count(FRAME_MODULE)) * PAGE_SIZE - table - (2ull << 20) - 16 * PAGE_SIZE);
+	            (frame_total - frame_count(FRAME_MODULE)) * PAGE_SIZE - table - (2ull << 20) - 16 * PAGE_SIZE);
 	assert_true(frame_count(FRAME_POOL_FREE) * PAGE_SIZE > 1ull << 20);
 }
 
@@ -168,6 +173,21 @@ static void window_map__after_init__appears_in_tables(void **state)
 	assert_int_equal(walk().other, before);
 }
 
+static void mm_seal__after_boot__takes_writing_from_the_sealed_part_alone(void **state)
+{
+	struct found before = walk(), f;
+
+	(void)state;
+	mm_seal();
+	is_sealed = true;
+	f = walk();
+	assert_true(f.sound);
+	assert_int_equal(f.image, before.image);
+	assert_int_equal(f.rodata, 1);
+	assert_int_equal(f.closed, 2);
+	assert_int_equal(f.data, 3);
+}
+
 static void pool_alloc_pages__beyond_first_block__grows(void **state)
 {
 	uint64_t before = walk().pool;
@@ -210,6 +230,7 @@ int main(void)
 		cmocka_unit_test(mm_map_stack__two_cores__leaves_guards_empty),
 		cmocka_unit_test(window_map__after_init__appears_in_tables),
 		cmocka_unit_test(pool_alloc_pages__beyond_first_block__grows),
+		cmocka_unit_test(mm_seal__after_boot__takes_writing_from_the_sealed_part_alone),
 		cmocka_unit_test(mm_init__too_little_memory__refuses),
 	};
 

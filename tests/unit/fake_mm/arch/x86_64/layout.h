@@ -23,14 +23,15 @@ extern uint8_t fake_image[];
 
 #define CPU_MAX 64u
 
-/* Eight pages: two of text, one of rodata, five of data. */
+/* Eight pages: two of text, one of rodata, two sealed after boot, three of data. */
 #define FAKE_IMAGE_PAGES    8u
 #define FAKE_IMAGE_HPA      0x200000ull
 #define kernel_text_start   (fake_image)
 #define kernel_text_end     (fake_image + 0x1800)
 #define kernel_rodata_start (fake_image + 0x2000)
 #define kernel_rodata_end   (fake_image + 0x2123)
-#define kernel_data_start   (fake_image + 0x3000)
+#define kernel_sealed_start (fake_image + 0x3000)
+#define kernel_data_start   (fake_image + 0x5000)
 #define kernel_data_end     (fake_image + 0x8000)
 
 static inline hpa_t kernel_virt_to_hpa(const void *p)

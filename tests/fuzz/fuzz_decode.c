@@ -1,0 +1,35 @@
+/*
+ * Fuzz target of both decoders of instructions against Zydis: the first byte says the code's size, the rest is an instruction. Properties:
+ * the emulator's decoder (insn_decode) has the same length and operands where both know it and reads nothing behind it; so has root mode's
+ * decoder of those that exit (insn_length), which is fuzz_length.c's: the two do not fit into one program.
+ *
+ * FUZZ_SOURCES: drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_table.c
+ * FUZZ_FLAGS: -lcmocka -lZydis
+ * FUZZ_OPTIONS: -max_len=16
+ */
+#include "tests/unit/insn_zydis.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	static const struct {
+		ZydisMachineMode machine;
+		ZydisStackWidth width;
+		enum insn_mode mode;
+	} sizes[] = {
+		{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64, INSN_MODE_64 },
+		{ ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32, INSN_MODE_32 },
+		{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16, INSN_MODE_16 },
+	};
+	uint8_t instruction[INSN_MAX_BYTES] = { 0 };
+	ZydisDecoder decoder;
+
+	if (bytes < 2)
+		return 0;
+	memcpy(instruction, data + 1, bytes - 1 < sizeof(instruction) ? bytes - 1 : sizeof(instruction));
+	if (!ZYAN_SUCCESS(ZydisDecoderInit(&decoder, sizes[data[0] % 3].machine, sizes[data[0] % 3].width)))
+		abort();
+	compare_one(&decoder, instruction, sizes[data[0] % 3].mode);
+	return 0;
+}
