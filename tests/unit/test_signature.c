@@ -180,7 +180,8 @@ static void signed_under_another_name__is_refused(void **state)
 {
 	(void)state;
 	make_medium(1000);
-	memcpy(content(&boot_info.modules[1]), content(&boot_info.modules[2]), 102); /* the configuration and its signature as the driver VM */
+	memcpy(content(&boot_info.modules[1]), content(&boot_info.modules[2]),
+	       102); /* the configuration and its signature as the driver VM */
 	boot_info.modules[1].bytes = 102;
 	memcpy(content(&boot_info.modules[4]), content(&boot_info.modules[5]), SIGNATURE);
 	assert_false(starts());
