@@ -63,6 +63,13 @@ class Stub:
     def monitor(self, line):
         self.command("qRcmd," + line.encode().hex())
 
+    def step_over(self, address):
+        """One instruction, from a breakpoint: running on would stop there again."""
+        self.breakpoint(address, False)
+        self.send("s")
+        self.receive()
+        self.breakpoint(address)
+
     def answer(self, line):
         """What a monitor command prints."""
         self.send("qRcmd," + line.encode().hex())
@@ -84,7 +91,7 @@ class Stub:
             return False
         return answer is not None and answer.startswith("T")
 
-    def answer(self, text):
+    def ask(self, text):
         """What it answers; why the machine stood still, which may come before, is dropped."""
         self.send(text)
         answer = self.receive()
@@ -96,10 +103,14 @@ class Stub:
 
     def register(self, number):
         """One of the registers that `g` hands out, eight bytes each, least byte first."""
-        return int.from_bytes(bytes.fromhex(self.answer("g")[number * 16:(number + 1) * 16]), "little")
+        return int.from_bytes(bytes.fromhex(self.ask("g")[number * 16:(number + 1) * 16]), "little")
 
-    def set_register(self, number, value):
-        self.command(f"P{number:x}={value.to_bytes(8, 'little').hex()}")
+    def set_registers(self, values):
+        """values: by number; all others stay."""
+        text = self.ask("g")
+        for number, value in values.items():
+            text = text[:number * 16] + value.to_bytes(8, "little").hex() + text[(number + 1) * 16:]
+        self.command("G" + text)
 
     def program_counter(self):
         return self.register(RIP)
@@ -108,7 +119,7 @@ class Stub:
         """Memory, at the addresses that the CPU uses where it stands."""
         data = b""
         while len(data) < size:
-            data += bytes.fromhex(self.answer(f"m{address + len(data):x},{min(PIECE_BYTES, size - len(data)):x}"))
+            data += bytes.fromhex(self.ask(f"m{address + len(data):x},{min(PIECE_BYTES, size - len(data)):x}"))
         return data
 
     def write(self, address, data):

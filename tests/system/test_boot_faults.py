@@ -121,11 +121,14 @@ def outcome(m, name):
 class Debugged:
     """A machine that stands still before its first instruction, and the debugger that holds it: a context manager of both."""
 
+    def __init__(self, **hardware):
+        self.hardware = hardware
+
     def __enter__(self):
         self.directory = tempfile.TemporaryDirectory(prefix="hilum-")
         path = os.path.join(self.directory.name, "gdb")
         config = linux(cmdline=f'hilum.run="echo {RUNS.replace(" ", "  ", 1)}"')
-        self.machine = Machine(config, extra=[*machine.IOMMU, "-S", "-gdb", f"unix:{path},server=on,wait=off"])
+        self.machine = Machine(config, extra=[*machine.IOMMU, "-S", "-gdb", f"unix:{path},server=on,wait=off"], **self.hardware)
         self.machine.__enter__()
         self.stub = gdbstub.Stub(path)
         text = subprocess.run(["nm", os.path.join(machine.BUILD, "hilum.elf")], check=True, capture_output=True, text=True).stdout
@@ -179,7 +182,7 @@ def flipped_boots(seeds):
 
 
 def test_bits_flip():
-    flipped_boots((2, 4, 7, 9, 10, 11))
+    flipped_boots((2, 4, 5, 8, 9, 10))
 
 
 @long
@@ -201,24 +204,24 @@ def allocations(d):
     while (name := d.run()) != "hypercall_handle":
         if name != "frame_alloc" or d.stub.register(gdbstub.RSI) == FRAME_GUEST:
             yield name
+        d.stub.step_over(d.symbols[name])
     d.watch(*ALLOCATORS, "hypercall_handle", wanted=False)
 
 
 def count_allocations():
-    with Debugged() as d:
+    with Debugged(smp=1) as d:
         return sum(1 for _ in allocations(d))
 
 
 def fail_allocation(number):
-    """The boot's outcome without it."""
-    with Debugged() as d:
+    """The boot's outcome without it. On one core: which one stands at a breakpoint is then no question."""
+    with Debugged(smp=1) as d:
         for at, name in enumerate(allocations(d)):
             if at < number:
                 continue
             stack = d.stub.register(gdbstub.RSP)
-            d.stub.set_register(gdbstub.RAX, ALLOCATORS[name] & (1 << 64) - 1)
-            d.stub.set_register(gdbstub.RIP, int.from_bytes(d.stub.read(stack, 8), "little"))
-            d.stub.set_register(gdbstub.RSP, stack + 8)
+            d.stub.set_registers({gdbstub.RAX: ALLOCATORS[name] & (1 << 64) - 1, gdbstub.RSP: stack + 8,
+                                  gdbstub.RIP: int.from_bytes(d.stub.read(stack, 8), "little")})
             d.watch(*ALLOCATORS, "hypercall_handle", wanted=False)
             d.stub.detach()
             return told(f"allocation {number}, {name}", d.machine)
@@ -230,13 +233,13 @@ def without_memory(numbers):
 
 
 def test_memory_is_not_to_be_had():
-    without_memory((0, 20))
+    without_memory((1, 12))
 
 
 @long
-@each(**{f"from_{part}": (part,) for part in range(8)})
+@each(**{f"from_{part}": (part,) for part in range(4)})
 def test_memory_is_not_to_be_had_anywhere(part):
     count = count_allocations()
     true(count > 40, f"{count} allocations in a boot")
     print(f"{count} allocations in a boot")
-    without_memory(range(part, count, 8))
+    without_memory(range(part, count, 4))

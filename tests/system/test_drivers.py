@@ -8,7 +8,7 @@ import tempfile
 import threading
 import uuid
 
-from harness import BOOT_S, Machine, each, equal, guestconfig, long, quick, true
+from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
 from test_devices import AMD, INTEL
 from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
 
@@ -340,53 +340,6 @@ def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, p
             equal(m.shell("dd if=/dev/vda of=/tmp/b bs=64k skip=1 count=4 iflag=direct 2>/dev/null; cmp /tmp/a /tmp/b && echo same"),
                   "same", "what was written")
             true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
-
-
-def slow_disk_with_bad_blocks(device, driver_says, properties):
-    """Eight accesses a second, and of those to the bad block each fails when its time has come: nobody loses patience with the disk."""
-    with Files() as files:
-        drive = disk(f"blkdebug:{files.make('rules', RULES)}:{files.make('disk', b'first', mib=16)}", device, "rerror=report,werror=report",
-                     "throttling.iops-total=8", **properties)
-        with Machine(guestconfig.config_text(guest(devices=table("disk", device="00:06.0"))), extra=(*INTEL, *drive)) as m:
-            m.expect(f"hilum: device 00:06.0: {driver_says}", BOOT_S)
-            m.prompt()
-            m.shell("dmesg -n 1")
-            m.shell("for i in 1 2 3 4 5 6 7 8; do (dd if=/dev/vda of=/dev/null bs=4096 skip=$((1024 + i / 8 * 8)) count=4 iflag=direct 2>/dev/null "
-                    "&& echo read || echo failed) >>/tmp/out & done; wait", within_s=180)
-            equal(m.shell("sort /tmp/out | uniq -c | tr -s ' ' | tr '\\n' ';'").strip(), "7 failed; 1 read;", "what came of it")
-            equal(m.shell("head -c 5 /dev/vda", within_s=60), "first")
-            true("given up" not in m.text and "accesses stopped" not in m.text, "complaints about the disk")
-
-
-@each(nvme=NVME)
-def test_slow_disk_with_bad_blocks(*kind):
-    slow_disk_with_bad_blocks(*kind)
-
-
-@long
-@each(virtio=VIRTIO, ahci=AHCI)
-def test_slow_disk_of_another_kind_with_bad_blocks(*kind):
-    slow_disk_with_bad_blocks(*kind)
-
-
-@each(nvme=("nvme", {"serial": "HILUM-N1"}), virtio=("virtio-blk-pci", {"serial": "HILUM-V1", "disable-legacy": "on", "iommu_platform": "on"}))
-def test_disk_is_pulled_out(device, properties):
-    """A disk that goes while a guest works on it: that guest's accesses fail, and everything else goes on."""
-    with Files() as files, Monitor() as monitor:
-        port = ("-device", "pcie-root-port,id=port,addr=06.0,chassis=1")
-        drive = disk(files.make("disk", b"first", mib=16), device, bus="port", id="gone", **properties)
-        tables = (guest(devices=table("disk", device=properties["serial"])), guest("other", vcpus=1, cmdline='hilum.run="sleep 1000"'))
-        with Machine(guestconfig.config_text(*tables), extra=(*INTEL, *port, *drive), monitor=monitor.path) as m:
-            m.prompt()
-            m.shell("dmesg -n 1; (while dd if=/dev/vda of=/dev/null bs=4096 count=64 iflag=direct; do echo round; done; echo over) >/tmp/out 2>/dev/null & true")
-            m.shell("until grep -q round /tmp/out; do sleep 0.2; done", within_s=60)
-            monitor.command("device_del gone")
-            m.expect(r"hilum: device 01:00\.0: given up: [^\r\n]*", BOOT_S)
-            m.send("\n")
-            m.prompt()
-            m.shell("until grep -q over /tmp/out; do sleep 0.2; done", within_s=60)
-            equal(m.shell("dd if=/dev/vda of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null && echo read || echo failed"), "failed")
-            true("panic" not in m.text, "a panic")
 
 
 @each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
