@@ -19,9 +19,9 @@ void *early_map(hpa_t hpa, uint64_t bytes);
  */
 const char *boot_option(const char *key);
 
-/* The boot core's view of the machine; complete before mm_init is called. */
-const struct boot_info *boot_info_get(void);
-const struct acpi_info *boot_acpi_get(void);
+/* The boot core's view of the machine; complete before mm_init is called, and read-only afterwards. */
+extern struct boot_info boot_info;
+extern struct acpi_info boot_acpi;
 
 /* ---- For boot/ alone: the cores, and starting the others ---- */
 

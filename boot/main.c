@@ -27,18 +27,8 @@ _Noreturn void boot_main(uint32_t magic, uint32_t mbi);
 
 sealed struct cpu_arch boot_cpu; /* the boot core's until it gets its struct cpu */
 
-sealed static struct boot_info info;
-sealed static struct acpi_info acpi;
-
-const struct boot_info *boot_info_get(void)
-{
-	return &info;
-}
-
-const struct acpi_info *boot_acpi_get(void)
-{
-	return &acpi;
-}
+sealed struct boot_info boot_info;
+sealed struct acpi_info boot_acpi;
 
 void *early_map(hpa_t hpa, uint64_t bytes)
 {
@@ -62,7 +52,7 @@ const char *boot_option(const char *key)
 {
 	size_t n = strlen(key);
 
-	for (const char *s = info.cmdline; *s;) {
+	for (const char *s = boot_info.cmdline; *s;) {
 		if (!strncmp(s, key, n) && (s[n] == '=' || s[n] == ' ' || !s[n]))
 			return s + n + (s[n] == '=');
 		while (*s && *s != ' ')
@@ -77,7 +67,7 @@ static void read_multiboot(uint32_t magic, uint32_t mbi)
 {
 	const void *p = (const void *)(uint64_t)mbi;
 	uint32_t bytes = magic == MULTIBOOT2_LOADED ? multiboot2_size(p) : 0;
-	const char *defect = bytes ? multiboot2_parse(p, bytes, &info) : "its length is impossible";
+	const char *defect = bytes ? multiboot2_parse(p, bytes, &boot_info) : "its length is impossible";
 
 	if (magic == MULTIBOOT2_LOADED && !defect)
 		return;
@@ -91,25 +81,25 @@ static void claim_kernel(void)
 {
 	uint64_t bytes = kernel_virt_to_hpa(kernel_image_end) - LOG_BOX_HPA;
 
-	if (memory_map_add(&info, 0, LOW_BYTES, BOOT_RANGE_KERNEL) != STATUS_OK ||
-	    memory_map_add(&info, LOG_BOX_HPA, bytes, BOOT_RANGE_KERNEL) != STATUS_OK)
+	if (memory_map_add(&boot_info, 0, LOW_BYTES, BOOT_RANGE_KERNEL) != STATUS_OK ||
+	    memory_map_add(&boot_info, LOG_BOX_HPA, bytes, BOOT_RANGE_KERNEL) != STATUS_OK)
 		boot_refuse("the memory map has more than %u ranges", BOOT_RANGES_MAX);
 }
 
 /* 0: there is none, and both maps give NULL for it. */
 static uint64_t screen_bytes(void)
 {
-	return (uint64_t)info.screen.height * info.screen.pitch_bytes;
+	return (uint64_t)boot_info.screen.height * boot_info.screen.pitch_bytes;
 }
 
 static void open_log(void)
 {
 	uint64_t box = sizeof(struct hilum_last_run);
 
-	if (memory_map_find(&info, box, PAGE_SIZE, LOG_BOX_HPA + box) == LOG_BOX_HPA)
+	if (memory_map_find(&boot_info, box, PAGE_SIZE, LOG_BOX_HPA + box) == LOG_BOX_HPA)
 		log_open_box((void *)(KERNEL_BASE + LOG_BOX_HPA));
 	log_init_serial(boot_option("serial"));
-	log_init_screen(&info.screen, early_map(info.screen.base, screen_bytes()));
+	log_init_screen(&boot_info.screen, early_map(boot_info.screen.base, screen_bytes()));
 }
 
 static void complain(const char *name, const char *what)
@@ -121,35 +111,35 @@ static void read_acpi(void)
 {
 	const struct acpi_access access = { early_map, complain };
 
-	if (!info.has_rsdp)
+	if (!boot_info.has_rsdp)
 		log_warn("the boot loader passes no ACPI root pointer: one core, no IOAPIC, no PCIe");
-	else if (acpi_scan(info.rsdp, sizeof(info.rsdp), &access, &acpi) != STATUS_OK)
+	else if (acpi_scan(boot_info.rsdp, sizeof(boot_info.rsdp), &access, &boot_acpi) != STATUS_OK)
 		log_warn("no ACPI tables can be used: one core, no IOAPIC, no PCIe");
 }
 
 static void init_ioapics(void)
 {
 	ioapic_disable_8259();
-	for (uint32_t i = 0; i < acpi.ioapic_count; i++) {
-		void *mmio = mm_map_mmio(acpi.ioapics[i].base, PAGE_SIZE);
+	for (uint32_t i = 0; i < boot_acpi.ioapic_count; i++) {
+		void *mmio = mm_map_mmio(boot_acpi.ioapics[i].base, PAGE_SIZE);
 
-		if (!mmio || ioapic_add(mmio, acpi.ioapics[i].gsi_base) != STATUS_OK)
-			log_warn("IOAPIC %u at 0x%lx does not answer", acpi.ioapics[i].id, acpi.ioapics[i].base);
+		if (!mmio || ioapic_add(mmio, boot_acpi.ioapics[i].gsi_base) != STATUS_OK)
+			log_warn("IOAPIC %u at 0x%lx does not answer", boot_acpi.ioapics[i].id, boot_acpi.ioapics[i].base);
 	}
 }
 
 static void init_time(void)
 {
-	void *lapic = NULL, *hpet = acpi.hpet_base ? mm_map_mmio(acpi.hpet_base, HPET_BYTES) : NULL;
+	void *lapic = NULL, *hpet = boot_acpi.hpet_base ? mm_map_mmio(boot_acpi.hpet_base, HPET_BYTES) : NULL;
 
-	if (!lapic_is_x2apic()) {
+	if (!cpu_features.x2apic) {
 		lapic = mm_map_mmio(rdmsr(0x1B) & 0xFFFFFFFFFF000ull, PAGE_SIZE);
 		if (!lapic)
 			boot_refuse("the local APIC's registers cannot be mapped");
 	}
 	lapic_init(lapic);
 	lapic_init_core();
-	tsc_calibrate(&acpi, hpet);
+	tsc_calibrate(&boot_acpi, hpet);
 }
 
 /* The boot core on its own stack, all tables final. */
@@ -158,7 +148,7 @@ static void boot_late(struct cpu *cpu)
 	struct cpu_arch *arch = (struct cpu_arch *)cpu;
 
 	core_init(arch);
-	log_init_screen(&info.screen, mm_map_mmio(info.screen.base, screen_bytes()));
+	log_init_screen(&boot_info.screen, mm_map_mmio(boot_info.screen.base, screen_bytes()));
 	init_ioapics();
 	init_time();
 	arch->apic_id = lapic_id();
@@ -180,9 +170,9 @@ void boot_main(uint32_t magic, uint32_t mbi)
 	core_init(&boot_cpu);
 	speculation_init();
 	claim_kernel();
-	smp_prepare(&info);
+	smp_prepare(&boot_info);
 	read_acpi();
-	mm_init(&info);
+	mm_init(&boot_info);
 	arch = core_create(0, 0);
 	if (!arch)
 		boot_refuse("no memory left for the boot core");

@@ -105,24 +105,16 @@ static const char *read_tag(const struct tag *t, struct boot_info *info)
 	const char *text = (const char *)t->data + TAG_HEADER_BYTES;
 	uint32_t text_bytes = t->bytes - TAG_HEADER_BYTES;
 
-	switch (t->type) {
-	case TAG_MEMORY_MAP:
+	if (t->type == TAG_MEMORY_MAP)
 		return read_memory_map(t, info);
-	case TAG_MODULE:
+	if (t->type == TAG_MODULE)
 		return read_module(t, info);
-	case TAG_CMDLINE:
+	if (t->type == TAG_CMDLINE)
 		string_copy(info->cmdline, sizeof(info->cmdline), text, text_bytes);
-		break;
-	case TAG_FRAMEBUFFER:
+	else if (t->type == TAG_FRAMEBUFFER)
 		read_framebuffer(t, info);
-		break;
-	case TAG_RSDP_V1:
-	case TAG_RSDP_V2:
+	else if (t->type == TAG_RSDP_V1 || t->type == TAG_RSDP_V2)
 		read_rsdp(t, info);
-		break;
-	default:
-		break;
-	}
 	return NULL;
 }
 

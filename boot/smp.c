@@ -109,12 +109,12 @@ static bool start_core(uint32_t apic_id)
 
 static bool wanted(uint32_t apic_id)
 {
-	return apic_id != lapic_id() && (lapic_is_x2apic() || apic_id <= XAPIC_ID_MAX);
+	return apic_id != lapic_id() && (cpu_features.x2apic || apic_id <= XAPIC_ID_MAX);
 }
 
 void smp_start(void)
 {
-	const struct acpi_info *acpi = boot_acpi_get();
+	const struct acpi_info *acpi = &boot_acpi;
 
 	if (!trampoline) {
 		log_warn("no free page below 640 KiB: only one core is used");

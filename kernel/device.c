@@ -58,7 +58,7 @@ enum status device_create(uint64_t rid, struct event *event, struct device **out
 static void device_release(struct device *d)
 {
 	block(d->rid, false);
-	irq_unbind_device(d, DEVICE_IRQS_MAX);
+	irq_unbind_device(d, IRQ_ALL);
 	if (d->vm != NULL)
 		d->vm->devices--;
 	d->vm = NULL;
@@ -159,5 +159,5 @@ void device_init(void)
 {
 	irq_set_handler(CPU_IRQ_FAULT, fault_interrupt);
 	device_fault_message = 0xFEE00000u | (cpu_self()->arch.apic_id & 0xFF) << 12 | (uint64_t)CPU_IRQ_FAULT << 32;
-	iommu_init(boot_acpi_get(), device_fault_message);
+	iommu_init(&boot_acpi, device_fault_message);
 }

@@ -96,8 +96,7 @@ static void irq_unbind(unsigned i)
 }
 
 /* Lets requester `rid` raise a vector that signals `event`: the one of the free entry *i, which is taken. */
-static enum status irq_take(struct device *device, uint32_t number, uint16_t rid, bool level, struct event *event, unsigned *i,
-                            uint64_t *message)
+static enum status irq_take(struct device *device, uint32_t number, uint16_t rid, struct event *event, unsigned *i, uint64_t *message)
 {
 	if (event->vm->object.dead)
 		return STATUS_NOT_FOUND; /* its vCPUs are gone, and nobody would unbind it */
@@ -105,7 +104,7 @@ static enum status irq_take(struct device *device, uint32_t number, uint16_t rid
 		if (*i + 1 == IRQ_VECTORS)
 			return STATUS_NO_MEMORY;
 	unsigned vector = CPU_IRQ_DEVICE_FIRST + *i;
-	enum status status = iommu_bind_irq(rid, vector, event->vm->vcpu[event->vcpu]->cpu->arch.apic_id, level, message);
+	enum status status = iommu_bind_irq(rid, vector, event->vm->vcpu[event->vcpu]->cpu->arch.apic_id, false, message);
 	if (status != STATUS_OK)
 		return status;
 	irq_table[*i].device = device;
@@ -115,36 +114,32 @@ static enum status irq_take(struct device *device, uint32_t number, uint16_t rid
 	return STATUS_OK;
 }
 
-enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event)
+void irq_unbind_device(const struct device *device, uint64_t index)
 {
-	bool level = flags & HILUM_IRQ_LEVEL;
+	for (unsigned i = 0; i < IRQ_VECTORS; i++)
+		if (irq_table[i].event != NULL && irq_table[i].device == device && (index == IRQ_ALL || irq_table[i].number == index))
+			irq_unbind(i);
+}
+
+enum status irq_bind(uint64_t gsi, struct event *event)
+{
 	uint64_t message;
 	uint16_t rid;
 	unsigned i;
 
-	if (flags & ~(uint64_t)(HILUM_IRQ_LEVEL | HILUM_IRQ_ACTIVE_LOW) || gsi > UINT32_MAX)
+	if (gsi > UINT32_MAX)
 		return STATUS_INVALID;
-	for (i = 0; i < IRQ_VECTORS; i++)
-		if (irq_table[i].event != NULL && irq_table[i].device == NULL && irq_table[i].number == gsi)
-			return STATUS_BUSY;
 	enum status status = iommu_rid_of_gsi((uint32_t)gsi, &rid);
-	if (status == STATUS_OK)
-		status = irq_take(NULL, (uint32_t)gsi, rid, level, event, &i, &message);
 	if (status != STATUS_OK)
 		return status;
-	status = ioapic_route((uint32_t)gsi, CPU_IRQ_DEVICE_FIRST + i, ((uint32_t)message >> 4 & 0xFFFF) << 16, level,
-	                      flags & HILUM_IRQ_ACTIVE_LOW);
+	irq_unbind_device(NULL, gsi);
+	status = irq_take(NULL, (uint32_t)gsi, rid, event, &i, &message);
+	if (status != STATUS_OK)
+		return status;
+	status = ioapic_route((uint32_t)gsi, CPU_IRQ_DEVICE_FIRST + i, ((uint32_t)message >> 4 & 0xFFFF) << 16);
 	if (status != STATUS_OK)
 		irq_unbind(i);
 	return status;
-}
-
-void irq_unbind_device(const struct device *device, uint64_t index)
-{
-	for (unsigned i = 0; i < IRQ_VECTORS; i++)
-		if (irq_table[i].event != NULL && irq_table[i].device == device &&
-		    (index == DEVICE_IRQS_MAX || irq_table[i].number == index))
-			irq_unbind(i);
 }
 
 enum status irq_bind_device(struct device *device, uint64_t index, struct event *event, uint64_t *message)
@@ -155,7 +150,7 @@ enum status irq_bind_device(struct device *device, uint64_t index, struct event 
 		return STATUS_INVALID;
 	irq_unbind_device(device, index);
 	*message = 0;
-	return event != NULL ? irq_take(device, (uint32_t)index, device->rid, false, event, &i, message) : STATUS_OK;
+	return event != NULL ? irq_take(device, (uint32_t)index, device->rid, event, &i, message) : STATUS_OK;
 }
 
 enum status irq_ack(const struct event *event)

@@ -29,17 +29,18 @@ bool event_signal(struct event *event);
 void irq_device_interrupt(unsigned vector);
 
 /*
- * Route GSI to `event` (object lock held). Errors: STATUS_INVALID, STATUS_NOT_FOUND (no such GSI, or the event's VM is gone),
- * STATUS_BUSY (bound to another), STATUS_NO_MEMORY (vectors).
+ * Route GSI, whose edges rise, to `event`, and no longer to another (object lock held). Errors: STATUS_INVALID, STATUS_NOT_FOUND (no
+ * such GSI, or the event's VM is gone), STATUS_NO_MEMORY (vectors).
  */
-must_check enum status irq_bind(uint64_t gsi, uint64_t flags, struct event *event);
+must_check enum status irq_bind(uint64_t gsi, struct event *event);
 /*
  * The same for MSI number `index` of a device; `event` NULL: it signals nothing any more. *message as HC_DEVICE_BIND_IRQ returns it.
  * Errors: STATUS_INVALID (index, or the event is not of the device's VM), STATUS_NO_MEMORY, STATUS_UNSUPPORTED (its core is out of
  * reach).
  */
 must_check enum status irq_bind_device(struct device *device, uint64_t index, struct event *event, uint64_t *message);
-/* Forget MSI number `index` of a device; DEVICE_IRQS_MAX: all. */
+/* Forget MSI number `index` of a device, or (NULL) GSI number `index`; IRQ_ALL: all. */
+#define IRQ_ALL UINT64_MAX
 void irq_unbind_device(const struct device *device, uint64_t index);
 /* Let the interrupt bound to `event` come again. STATUS_NOT_FOUND: none is. Any context. */
 must_check enum status irq_ack(const struct event *event);

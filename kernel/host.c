@@ -20,13 +20,13 @@ void host_get_info(struct hilum_host_info *out)
 		.abi_version = HILUM_ABI_VERSION,
 		.core_count = cpu_count,
 		.tsc_hz = tsc_hz(),
-		.memory_bytes = frame_total() * PAGE_SIZE,
+		.memory_bytes = frame_total * PAGE_SIZE,
 		.free_bytes = frame_count(FRAME_FREE) * PAGE_SIZE,
 		.pool_bytes = (frame_count(FRAME_POOL) + frame_count(FRAME_POOL_FREE)) * PAGE_SIZE,
 		.pool_free_bytes = frame_count(FRAME_POOL_FREE) * PAGE_SIZE,
 		.kernel_bytes = frame_count(FRAME_KERNEL) * PAGE_SIZE,
 		.xcr0_mask = cpuid_xcr0_mask,
-		.serial_port = log_serial_port(),
+		.serial_port = log_serial_port,
 		.features = iommu_features,
 		.fault_message = device_fault_message,
 	};
@@ -56,7 +56,7 @@ uint64_t host_log_take(struct event *event)
 	if (old != NULL)
 		object_unref(&old->object);
 	log_serial_release();
-	return __atomic_load_n(&log_ring_get()->write_seq, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&log_ring.write_seq, __ATOMIC_ACQUIRE);
 }
 
 void host_log_notify(void)

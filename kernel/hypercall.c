@@ -34,11 +34,21 @@ static enum status resolve(struct vcpu *v, uint64_t handle, enum object_type typ
 	return handle_resolve(&v->vm->handles, handle, type, rights, out);
 }
 
-/* An argument that may be 0 for none. */
+/* Arguments that may be 0 for none. */
 static enum status resolve_event(struct vcpu *v, uint64_t handle, struct object **out)
 {
 	*out = NULL;
 	return handle != 0 ? resolve(v, handle, OBJECT_EVENT, HILUM_RIGHT_SIGNAL, out) : STATUS_OK;
+}
+
+static enum status resolve_vm(struct vcpu *v, uint64_t handle, struct vm **out)
+{
+	struct object *o = NULL;
+
+	if (handle != 0)
+		TRY(resolve(v, handle, OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
+	*out = o != NULL ? container_of(o, struct vm, object) : NULL;
+	return STATUS_OK;
 }
 
 /* A handle for an object that has an owner. */
@@ -59,7 +69,7 @@ static int64_t name_new(struct vcpu *v, struct object *object)
 	return handle;
 }
 
-/* ---- Calls without an object -------------------------------------------------------------------------------------------------- */
+/* ---- Calls on the host, or on nothing ------------------------------------------------------------------------------------------ */
 
 static int64_t log_write(struct vcpu *v, gpa_t gpa, uint64_t bytes)
 {
@@ -78,22 +88,6 @@ static int64_t log_write(struct vcpu *v, gpa_t gpa, uint64_t bytes)
 	host_log_notify();
 	return STATUS_OK;
 }
-
-static int64_t call_without_object(struct vcpu *v, uint64_t number, const uint64_t *a)
-{
-	switch (number) {
-	case HC_NOP:
-		return STATUS_OK;
-	case HC_LOG_WRITE:
-		return log_write(v, a[0], a[1]);
-	case HC_HANDLE_CLOSE:
-		return handle_close(&v->vm->handles, a[0]); /* also of what was destroyed */
-	default:
-		return STATUS_UNSUPPORTED;
-	}
-}
-
-/* ---- Calls on the host -------------------------------------------------------------------------------------------------------- */
 
 static int64_t memory_object_new(struct vcpu *v, uint64_t bytes, uint64_t flags, hpa_t base)
 {
@@ -145,13 +139,19 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 	struct object *event;
 
 	switch (number) {
+	case HC_NOP:
+		return STATUS_OK;
+	case HC_LOG_WRITE:
+		return log_write(v, a[0], a[1]);
+	case HC_HANDLE_CLOSE:
+		return handle_close(&v->vm->handles, a[0]); /* also of what was destroyed */
 	case HC_MEMORY_CREATE:
 		return memory_object_new(v, a[1], a[2], a[3]);
 	case HC_VM_CREATE:
 		return vm_new(v, a[1]);
 	case HC_IRQ_BIND:
-		TRY(resolve(v, a[3], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
-		return irq_bind(a[1], a[2], as_event(event));
+		TRY(resolve(v, a[2], OBJECT_EVENT, HILUM_RIGHT_SIGNAL, &event));
+		return irq_bind(a[1], as_event(event));
 	case HC_HOST_INFO:
 		host_get_info(&info);
 		return vm_copy_out(v->vm, a[1], &info, sizeof(info));
@@ -177,9 +177,11 @@ static int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 		TRY(resolve_event(v, a[2], &event));
 		TRY(device_create(a[1], as_event(event), &device));
 		return name_new(v, &device->object);
-	default: /* HC_HOST_LOG_TAKE */
+	case HC_HOST_LOG_TAKE:
 		TRY(resolve_event(v, a[1], &event));
 		return (int64_t)host_log_take(as_event(event));
+	default:
+		return STATUS_UNSUPPORTED;
 	}
 }
 
@@ -213,18 +215,6 @@ static int64_t set_cpuid(struct vcpu *v, struct vm *vm, gpa_t gpa, uint64_t coun
 		return STATUS_INVALID;
 	TRY(vm_copy_in(v->vm, gpa, entries, count * sizeof(*entries)));
 	return vm_set_cpuid(vm, entries, (uint32_t)count);
-}
-
-static int64_t set_handler(struct vcpu *v, struct vm *vm, uint64_t handle, uint64_t badge)
-{
-	struct object *o = NULL;
-
-	if (handle != 0)
-		TRY(resolve(v, handle, OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
-	if (o == &vm->object)
-		return STATUS_INVALID;
-	vm_set_handler(vm, o != NULL ? container_of(o, struct vm, object) : NULL, badge);
-	return STATUS_OK;
 }
 
 /* The first handle in the table from `index` on, and the type of what it names. */
@@ -263,8 +253,9 @@ static int64_t vcpu_new(struct vcpu *v, struct vm *vm, const uint64_t *a)
 static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const uint64_t *a)
 {
 	struct hilum_vm_status status;
-	struct object *o;
 	struct event *event;
+	struct vm *handler;
+	struct object *o;
 
 	switch (number) {
 	case HC_VM_INJECT_MSI:
@@ -292,7 +283,11 @@ static int64_t call_on_vm(struct vcpu *v, struct vm *vm, uint64_t number, const 
 	case HC_VM_UNBIND_TRAP:
 		return vm_unbind_trap(vm, a[1], v->cpu);
 	case HC_VM_SET_HANDLER:
-		return set_handler(v, vm, a[1], a[2]);
+		TRY(resolve_vm(v, a[1], &handler));
+		if (handler == vm)
+			return STATUS_INVALID;
+		vm_set_handler(vm, handler, a[2]);
+		return STATUS_OK;
 	case HC_VM_SHARED_MEMORY:
 		return name_owned(v, &vm->shared_memory->object);
 	case HC_VM_STATUS:
@@ -428,14 +423,14 @@ static int64_t dma_address(struct vm *vm, const struct device *device, gpa_t gpa
 
 static int64_t call_on_device(struct vcpu *v, struct device *device, uint64_t number, const uint64_t *a)
 {
-	struct object *o = NULL;
+	struct object *o;
 	uint64_t message;
+	struct vm *vm;
 
 	switch (number) {
 	case HC_DEVICE_ASSIGN:
-		if (a[1] != 0)
-			TRY(resolve(v, a[1], OBJECT_VM, HILUM_RIGHT_CONTROL, &o));
-		return device_assign(device, o != NULL ? container_of(o, struct vm, object) : NULL, a[2]);
+		TRY(resolve_vm(v, a[1], &vm));
+		return device_assign(device, vm, a[2]);
 	case HC_DEVICE_BIND_IRQ:
 		TRY(resolve_event(v, a[2], &o));
 		TRY(irq_bind_device(device, a[1], as_event(o), &message));
@@ -512,10 +507,10 @@ static int64_t call_execute(struct vcpu *v, uint64_t number, enum object_type ty
 {
 	struct object *o;
 
-	if (type == OBJECT_NONE)
-		return call_without_object(v, number, a);
-	TRY(resolve(v, a[0], type, rights, &o));
+	if (type != OBJECT_NONE)
+		TRY(resolve(v, a[0], type, rights, &o));
 	switch (type) {
+	case OBJECT_NONE:
 	case OBJECT_HOST:
 		return call_on_host(v, number, a);
 	case OBJECT_VM:

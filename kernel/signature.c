@@ -129,7 +129,7 @@ static bool is_signed(const struct boot_module *m, const char *name, const struc
 /* Every module of the name: the control VM takes the first that is not empty. */
 static void check(const char *name, const char *signature_name)
 {
-	const struct boot_module *first = boot_info_get()->modules, *m = start_find_module(first, name);
+	const struct boot_module *first = boot_info.modules, *m = start_find_module(first, name);
 	const struct boot_module *signature = start_find_module(first, signature_name);
 
 	if (!m || !signature || signature->bytes != SIGNATURE_WORDS * 8)

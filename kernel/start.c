@@ -82,10 +82,9 @@ static struct memory_object *new_memory(uint64_t bytes)
 
 const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
-	const struct boot_info *info = boot_info_get();
 	size_t n = strlen(name);
 
-	for (const struct boot_module *m = from; m < info->modules + info->module_count; m++)
+	for (const struct boot_module *m = from; m < boot_info.modules + boot_info.module_count; m++)
 		if (strncmp(m->name, name, n) == 0 && (m->name[n] == ' ' || m->name[n] == '\0'))
 			return m;
 	return NULL;
@@ -173,8 +172,8 @@ static void start_state(struct vcpu *v)
 
 void control_vm_start(void)
 {
-	const struct boot_info *info = boot_info_get();
-	const struct acpi_info *acpi = boot_acpi_get();
+	const struct boot_info *info = &boot_info;
+	const struct acpi_info *acpi = &boot_acpi;
 	const struct hilum_vm_config config = { .flags = HILUM_VM_REALTIME | HILUM_VM_NO_FPU, .name = "control" };
 	struct hilum_boot_info *boot;
 	struct memory_object *boot_page = memory_object_of_page((void **)&boot);
@@ -193,7 +192,7 @@ void control_vm_start(void)
 	map_at(vm, boot_page, HILUM_SERVICE_BOOT_INFO_GPA, HILUM_MAP_READ);
 	give(vm, &vm->object, HILUM_RIGHT_ALL);
 	give(vm, &host_object, HILUM_RIGHT_ALL);
-	give_frames(vm, kernel_virt_to_hpa(log_ring_get()), sizeof(struct log_ring));
+	give_frames(vm, kernel_virt_to_hpa(&log_ring), sizeof(struct log_ring));
 	boot->abi_version = HILUM_ABI_VERSION;
 	boot->fadt = (struct hilum_boot_table){ acpi->fadt.base, acpi->fadt.bytes };
 	boot->madt = (struct hilum_boot_table){ acpi->madt.base, acpi->madt.bytes };

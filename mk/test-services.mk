@@ -16,3 +16,12 @@ $(B)/moving_frames.elf: $(call service_obj,$(RUNTIME_SRC) tests/service/moving_f
 		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(filter %.o,$^)
 
 guests: $(B)/moving_frames.bin
+
+# build/write_or_execute.bin, a control VM that tries what its pages do not allow.
+$(B)/write_or_execute.elf: HEAP := 0x400000
+$(B)/write_or_execute.elf: $(call service_obj,$(RUNTIME_SRC) tests/service/write_or_execute.c) drivers-vm/runtime/service.ld
+	@echo "  LD    $@"
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-T,drivers-vm/runtime/service.ld -Wl,--defsym=__heap_bytes=$(HEAP) -Wl,--gc-sections -Wl,--build-id=none \
+		-Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o $@ $(filter %.o,$^)
+
+guests: $(B)/write_or_execute.bin

@@ -17,5 +17,6 @@ unit: unit-build
 $(B)/unit/test_%: tests/unit/test_%.c $$(call unit_tag,tests/unit/test_$$*.c,UNIT_SOURCES) $$(wildcard tests/unit/fake/*)
 	@mkdir -p $(@D)
 	@echo "  UNIT  $<"
-	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka
+	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -o $@ $< $(call unit_tag,$<,UNIT_SOURCES) -lcmocka \
+		$(filter -l%,$(call unit_tag,$<,UNIT_FLAGS))
 	$(Q)$(CC) $(UNIT_CFLAGS) $(call unit_tag,$<,UNIT_FLAGS) -MM -MP -MT $@ $< $(filter %.c,$(call unit_tag,$<,UNIT_SOURCES)) >$@.d

@@ -21,14 +21,15 @@ struct zone {
 	uint8_t order_max;
 };
 
-/* All below, and the table itself, are covered by frame_lock; has_gib and total are constant after
+/* All below, and the table itself, are covered by frame_lock; has_gib and frame_total are constant after
  * frame_init. */
 static struct spinlock frame_lock = SPINLOCK_INIT(LOCK_RANK_FRAME);
 static struct zone general = { .type = FRAME_FREE, .order_max = FRAME_ORDER_MAX };
 static struct zone pool = { .type = FRAME_POOL_FREE, .order_max = FRAME_ORDER_2M };
 static uint64_t counts[FRAME_TYPE_COUNT];
 static uint64_t has_gib[GIB_COUNT / 64];
-static uint64_t total, saved;
+static uint64_t saved;
+uint64_t frame_total;
 
 /*@ assigns \nothing;
   @ ensures \result == (struct frame *)FRAME_TABLE_BASE + number;
@@ -296,11 +297,6 @@ uint64_t frame_count(enum frame_type type)
 	return __atomic_load_n(&counts[type], __ATOMIC_RELAXED);
 }
 
-uint64_t frame_total(void)
-{
-	return total;
-}
-
 /* ---- Start ---- */
 
 /* The type that the frames of a boot range get; FRAME_ABSENT: they stay out of the table. */
@@ -350,7 +346,7 @@ static void add_range(hpa_t base, hpa_t end, enum frame_type type)
 
 	for (uint32_t n = number; n < stop; n++)
 		entry(n)->type = FRAME_TAIL;
-	total += stop - number;
+	frame_total += stop - number;
 	while (number < stop) {
 		unsigned order = type == FRAME_KERNEL ? 0 : (unsigned)__builtin_ctz(number | 1u << FRAME_ORDER_MAX);
 

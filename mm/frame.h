@@ -50,7 +50,7 @@ struct frame {
 	uint8_t type;        /* enum frame_type */
 	uint8_t order;       /* of the block; meaningless in tails */
 };
-static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
+_Static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
 
 /* A naturally aligned range of 2^order frames in one word: its address | order. */
 #define FRAME_NOWHERE (1ull << 63) /* a range that no RAM is in */
@@ -90,7 +90,7 @@ void frame_get_figures(hpa_t base, uint64_t bytes, struct hilum_frames *out);
 uint64_t frame_count(enum frame_type type);
 
 /* All frames of all types. Constant after boot. */
-uint64_t frame_total(void);
+extern uint64_t frame_total;
 
 /* ---- Device registers: mm/mmio.c ----
  *

@@ -70,8 +70,8 @@ void host_pt_init(hpa_t seed, hpa_t seed_end)
 
 void mm_seal(void)
 {
-	for (uint8_t *at = kernel_sealed_start; at < kernel_data_start; at += PAGE_SIZE) {
-		uint64_t *entry = host_pt_entry((uint64_t)at, 1);
+	for (uint64_t at = (uint64_t)kernel_sealed_start; at < (uint64_t)kernel_data_start; at += PAGE_SIZE) {
+		uint64_t *entry = host_pt_entry(at, 1);
 
 		entry_write(entry, entry_read(entry) & ~HOST_PT_WRITE);
 	}
@@ -94,7 +94,7 @@ enum status mm_map_stack(cpu_id_t id)
 {
 	uint8_t *pages = pool_alloc_pages(2);
 
-	static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
+	_Static_assert(STACK_BYTES == PAGE_SIZE << 2, "four pages");
 	if (!pages)
 		return STATUS_NO_MEMORY;
 	/* What is mapped when that fails cannot go back, and boot leaves this core out anyway. */

@@ -19,7 +19,7 @@
 #define TABLES_FIXED 64u                                      /* page tables: image, windows, first stacks, roots of the regions */
 #define TABLES_A_GIB 2u                                       /* its frame table's directory, its own in the pool's region */
 
-static_assert(TABLE_A_GIB % LARGE_PAGE_SIZE == 0, "mapped in blocks");
+_Static_assert(TABLE_A_GIB % LARGE_PAGE_SIZE == 0, "mapped in blocks");
 
 /*
  * Maps and empties the frame table, from `table` on, for each GiB with RAM, whole: buddies are looked up anywhere in a GiB. Makes
@@ -64,5 +64,5 @@ void mm_init(struct boot_info *info)
 	if (!window_init())
 		panic("no memory for the windows' page tables");
 	pool_open();
-	log_info("memory: %lu MiB, %lu MiB free", frame_total() >> (20 - PAGE_SHIFT), frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
+	log_info("memory: %lu MiB, %lu MiB free", frame_total >> (20 - PAGE_SHIFT), frame_count(FRAME_FREE) >> (20 - PAGE_SHIFT));
 }

@@ -7,7 +7,7 @@
 #include "mm/iommu_private.h"
 
 #include "arch/x86_64/cpu.h"
-#include "arch/x86_64/lapic.h"
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/mmio.h"
 #include "mm/pool.h"
 
@@ -163,7 +163,7 @@ static const char *vtd_prepare(void)
 	if (!(cap & CAP_UNSUPPORTED) || !(cap & (CAP_LEVELS_3 | CAP_LEVELS_4)) || !(ecap & ECAP_QI))
 		return "it has no queued invalidation, needs write buffer flushes, or has tables of another depth";
 	coherent = ecap & ECAP_C;
-	x2apic = lapic_is_x2apic() && ecap & ECAP_EIM;
+	x2apic = cpu_features.x2apic && ecap & ECAP_EIM;
 	iommu_vtd.remaps_irqs = ecap & ECAP_IR;
 	iommu_vtd.format.flush = !coherent;
 	iommu_vtd.format.levels = cap & CAP_LEVELS_4 ? 4 : 3;

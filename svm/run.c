@@ -41,13 +41,8 @@ static void window_set(struct vmcb *c, bool open)
 
 	if (open == is_open)
 		return;
-	if (open) {
-		VMCB_SET(c, virtual_interrupt, V_INTR_MASKING | V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT);
-		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_VINTR));
-	} else {
-		VMCB_SET(c, virtual_interrupt, V_INTR_MASKING);
-		VMCB_SET(c, intercept_misc1, c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR));
-	}
+	VMCB_SET(c, virtual_interrupt, V_INTR_MASKING | (open ? V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT : 0));
+	VMCB_SET(c, intercept_misc1, (c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR)) | (open ? INTERCEPT(VMEXIT_VINTR) : 0));
 }
 
 static void inject(struct vcpu *v)
@@ -184,15 +179,6 @@ static void handle_iret(struct vcpu *v, struct vmcb *c)
 	v->check_interrupts = true;
 }
 
-static void handle_debug(struct vcpu *v)
-{
-	if (v->nmi_stepping) {
-		vcpu_step_done(v);
-		return;
-	}
-	vcpu_raise(v, 1, false, 0);
-}
-
 static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t code)
 {
 	switch (code) {
@@ -203,7 +189,10 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		return;
 	case VMEXIT_EXCP(1):
 		v->stats.exits[HILUM_EXIT_EXCEPTION]++;
-		handle_debug(v);
+		if (v->nmi_stepping)
+			vcpu_step_done(v);
+		else
+			vcpu_raise(v, 1, false, 0);
 		return;
 	case VMEXIT_EXCP(3): /* this and the next for a debugger only */
 	case VMEXIT_EXCP(6):

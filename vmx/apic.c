@@ -156,24 +156,20 @@ void vmx_commit_apic(struct vcpu *v)
 		vlapic_set_tpr(&v->apic, (uint8_t)x->apic_page[APIC_TPR * 4]);
 }
 
-static bool irr_is_empty(const struct vlapic *a)
-{
-	return (PUBLISHED(a->irr[0]) | PUBLISHED(a->irr[1]) | PUBLISHED(a->irr[2]) | PUBLISHED(a->irr[3])) == 0;
-}
-
 bool vmx_apic_must_commit(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
 
-	x->apic_in_page = !vmx_has_apic() && x->apic_page[APIC_TPR * 4] == v->apic.tpr && x->tpr_threshold == 0 && irr_is_empty(&v->apic);
+	x->apic_in_page = !vmx_has_apic() && x->apic_page[APIC_TPR * 4] == v->apic.tpr && x->tpr_threshold == 0 &&
+	                  vlapic_highest(v->apic.irr) < 0;
 	return !x->apic_in_page;
 }
 
 void vmx_write_tpr_threshold(struct vcpu *v)
 {
 	struct vmx_vcpu *x = vmx_of(v);
-	uint32_t class = irr_is_empty(&v->apic) ? 0 : (uint32_t)vlapic_highest(v->apic.irr) >> 4;
-	uint32_t threshold = class <= v->apic.tpr >> 4 ? class : 0; /* above TPR: it waits for something else */
+	int class = vlapic_highest(v->apic.irr) >> 4;                                        /* -1: there is none */
+	uint32_t threshold = class >= 0 && class <= v->apic.tpr >> 4 ? (uint32_t) class : 0; /* above TPR: it waits for something else */
 
 	if (threshold != x->tpr_threshold)
 		vmx_write(VMCS_TPR_THRESHOLD, threshold);

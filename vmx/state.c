@@ -4,21 +4,18 @@
 #include "vmx/vmx.h"
 
 /* Each field of the VMCS that is one of struct hilum_vcpu_state as it stands, and the groups to write it for. */
-#define FIELD(encoding, member, group) \
-	{ \
-		encoding, offsetof(struct hilum_vcpu_state, member), group \
-	}
+#define AT(member) offsetof(struct hilum_vcpu_state, member)
 static const struct {
 	uint16_t field, offset;
 	uint32_t group;
 } plain_fields[] = {
-	FIELD(VMCS_GUEST_GDTR_BASE, gdtr_base, HILUM_STATE_SEGMENTS),
-	FIELD(VMCS_GUEST_IDTR_BASE, idtr_base, HILUM_STATE_SEGMENTS),
-	FIELD(VMCS_GUEST_CR3, cr3, HILUM_STATE_CR),
-	FIELD(VMCS_GUEST_DR7, dr7, HILUM_STATE_DR),
-	FIELD(VMCS_GUEST_SYSENTER_CS, sysenter_cs, HILUM_STATE_MSR),
-	FIELD(VMCS_GUEST_SYSENTER_ESP, sysenter_esp, HILUM_STATE_MSR),
-	FIELD(VMCS_GUEST_SYSENTER_EIP, sysenter_eip, HILUM_STATE_MSR),
+	{ VMCS_GUEST_GDTR_BASE, AT(gdtr_base), HILUM_STATE_SEGMENTS },
+	{ VMCS_GUEST_IDTR_BASE, AT(idtr_base), HILUM_STATE_SEGMENTS },
+	{ VMCS_GUEST_CR3, AT(cr3), HILUM_STATE_CR },
+	{ VMCS_GUEST_DR7, AT(dr7), HILUM_STATE_DR },
+	{ VMCS_GUEST_SYSENTER_CS, AT(sysenter_cs), HILUM_STATE_MSR },
+	{ VMCS_GUEST_SYSENTER_ESP, AT(sysenter_esp), HILUM_STATE_MSR },
+	{ VMCS_GUEST_SYSENTER_EIP, AT(sysenter_eip), HILUM_STATE_MSR },
 };
 
 static uint64_t *plain_value(struct hilum_vcpu_state *s, unsigned i)

@@ -180,6 +180,7 @@ void vmx_load(struct vcpu *v)
 	if (unlikely(x->debug_taken))
 		vmx_take_debug(v);
 	cpu_write_cr2(x->cr2);
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		wrmsr(msr_of[i], x->msr[i]);
 }
@@ -196,6 +197,7 @@ void vmx_unload(struct vcpu *v)
 		x->debug_taken = vmx_read(VMCS_GUEST_DR7) & DR7_ENABLES;
 		v->check_interrupts = true; /* which writes the controls */
 	}
+#pragma GCC unroll 5
 	for (unsigned i = 0; i < VMX_MSR_COUNT; i++)
 		x->msr[i] = rdmsr(msr_of[i]);
 	vmcs_release(v);

@@ -8,8 +8,6 @@
 #define IOWIN           0x10u
 #define REG_VERSION     1u
 #define REG_REDIRECT(n) (0x10u + 2 * (n))
-#define REDIRECT_LOW    (1u << 13) /* active low */
-#define REDIRECT_LEVEL  (1u << 15)
 #define REDIRECT_MASKED (1u << 16)
 #define PINS_MAX        240u
 
@@ -81,13 +79,11 @@ static enum status change(uint32_t gsi, uint32_t clear, uint32_t set, const uint
 	return STATUS_NOT_FOUND;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 {
-	uint32_t low = vector | (level ? REDIRECT_LEVEL : 0) | (active_low ? REDIRECT_LOW : 0);
-
 	if (vector < TRAP_IRQ_FIRST || vector > TRAP_IRQ_LAST)
 		return STATUS_INVALID;
-	return change(gsi, UINT32_MAX, low | REDIRECT_MASKED, &high);
+	return change(gsi, UINT32_MAX, vector | REDIRECT_MASKED, &high);
 }
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)

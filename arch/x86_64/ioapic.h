@@ -14,10 +14,10 @@ must_check enum status ioapic_add(volatile void *mmio, uint32_t gsi_base);
 /* Masks both 8259s for ever, after moving their spurious interrupts out of the exceptions' way. */
 void ioapic_disable_8259(void);
 
-/* Routes `gsi`, which is masked, to `vector`, with `high` for bits 63:32 of its entry (who gets it), and leaves it
- * masked. STATUS_NOT_FOUND: no such pin.
+/* Routes `gsi`, which is masked, to `vector`, with `high` for bits 63:32 of its entry (who gets it), by rising edges, and
+ * leaves it masked. STATUS_NOT_FOUND: no such pin.
  */
-must_check enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low);
+must_check enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high);
 
 must_check enum status ioapic_set_mask(uint32_t gsi, bool masked);
 

@@ -25,14 +25,9 @@ static void apic_write(enum lapic_register reg, uint32_t value)
 		wrmsr(MSR_X2APIC_FIRST + reg, value);
 }
 
-bool lapic_is_x2apic(void)
-{
-	return cpu_features.x2apic;
-}
-
 void lapic_init(volatile void *mmio)
 {
-	registers = lapic_is_x2apic() ? NULL : mmio;
+	registers = cpu_features.x2apic ? NULL : mmio;
 	ready = true;
 }
 
@@ -41,7 +36,7 @@ void lapic_init_core(void)
 	uint64_t base = rdmsr(MSR_IA32_APIC_BASE);
 
 	wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_EN);
-	if (lapic_is_x2apic())
+	if (cpu_features.x2apic)
 		wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_EN | APIC_BASE_EXTD);
 	apic_write(APIC_SVR, APIC_SVR_ENABLE | TRAP_LAPIC_SPURIOUS);
 	apic_write(APIC_LVT_TIMER, APIC_LVT_MASKED);

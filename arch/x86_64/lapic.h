@@ -11,9 +11,6 @@
  * NULL) for x2APIC. */
 void lapic_init(volatile void *mmio);
 
-/* True if lapic_init will use (or used) x2APIC, so that no register page is needed. */
-bool lapic_is_x2apic(void);
-
 /* On every core: enables it, all local interrupts masked, priority 0. */
 void lapic_init_core(void);
 

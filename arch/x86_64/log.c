@@ -10,14 +10,14 @@
 #define SERIAL_PORT 0x3F8u
 #define BOX_SEED    0x584F424D554C4948ull /* "HILUMBOX" */
 
-/* Protects the ring's writer side, both sinks and serial_port. */
+/* Protects the ring's writer side, both sinks and log_serial_port. */
 static struct spinlock log_lock = SPINLOCK_INIT(LOCK_RANK_LOG);
-static struct log_ring ring __attribute__((aligned(4096))) = {
+struct log_ring log_ring __attribute__((aligned(4096))) = {
 	.magic = LOG_RING_MAGIC,
 	.version = LOG_RING_VERSION,
 	.size = LOG_RING_DATA_BYTES,
 };
-static uint16_t serial_port; /* 0: none */
+uint16_t log_serial_port; /* 0: none */
 static bool serial_released;
 static bool panicking;
 struct hilum_last_run log_last_run;
@@ -64,17 +64,17 @@ static void box_put(char c)
 
 static void put(char c)
 {
-	ring.data[ring.write_seq % LOG_RING_DATA_BYTES] = c;
+	log_ring.data[log_ring.write_seq % LOG_RING_DATA_BYTES] = c;
 	/* Pairs with the reader's acquire load (log_ring.h). */
-	__atomic_store_n(&ring.write_seq, ring.write_seq + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&log_ring.write_seq, log_ring.write_seq + 1, __ATOMIC_RELEASE);
 	if (box)
 		box_put(c);
 	log_screen_put(c);
-	if (!serial_port || serial_released)
+	if (!log_serial_port || serial_released)
 		return;
 	if (c == '\n')
-		log_serial_put(serial_port, '\r');
-	log_serial_put(serial_port, c);
+		log_serial_put(log_serial_port, '\r');
+	log_serial_put(log_serial_port, c);
 }
 
 static void put_text(const char *s)
@@ -83,38 +83,21 @@ static void put_text(const char *s)
 		put(*s++);
 }
 
-static void log_line(const char *severity, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
-static void log_line(const char *severity, const char *fmt, va_list args)
+void log_info(const char *fmt, ...)
 {
 	char text[TEXT_MAX];
+	va_list args;
 
+	va_start(args, fmt);
 	format_text_va(text, sizeof(text), fmt, args);
+	va_end(args);
 	if (!panicking)
 		spin_lock(&log_lock);
 	put_text("hilum: ");
-	put_text(severity);
 	put_text(text);
 	put('\n');
 	if (!panicking)
 		spin_unlock(&log_lock);
-}
-
-void log_info(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	log_line("", fmt, args);
-	va_end(args);
-}
-
-void log_warn(const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	log_line("warning: ", fmt, args);
-	va_end(args);
 }
 
 static bool is_hex(char c)
@@ -132,7 +115,7 @@ void log_init_serial(const char *option)
 			port = port * 16 + (uint32_t)(*option <= '9' ? *option - '0' : (*option | 0x20) - 'a' + 10);
 	}
 	if (port && port <= 0xFFF8 && log_serial_open((uint16_t)port))
-		serial_port = (uint16_t)port;
+		log_serial_port = (uint16_t)port;
 }
 
 void log_serial_release(void)
@@ -142,20 +125,10 @@ void log_serial_release(void)
 	spin_unlock(&log_lock);
 }
 
-uint16_t log_serial_port(void)
-{
-	return serial_port;
-}
-
-const struct log_ring *log_ring_get(void)
-{
-	return &ring;
-}
-
 void log_enter_panic(void)
 {
 	panicking = true;
-	if (serial_released && !log_serial_open(serial_port))
-		serial_port = 0;
+	if (serial_released && !log_serial_open(log_serial_port))
+		log_serial_port = 0;
 	serial_released = false;
 }

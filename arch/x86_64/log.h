@@ -26,7 +26,7 @@ void log_set_end(enum hilum_end end);
 
 /* One line each; a newline is added. Formats: format.h's. */
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* adds "warning: " */
+#define log_warn(...) log_info("warning: " __VA_ARGS__)
 
 /*
  * Opens the serial port at the hexadecimal address `serial` ("0x2f8"; NULL: 0x3f8; "none": no port), 115200
@@ -43,11 +43,11 @@ void log_init_screen(const struct boot_screen *screen, void *fb);
 void log_serial_release(void);
 
 /* Port of the serial line the log uses or used, 0 if there is none. */
-uint16_t log_serial_port(void);
+extern uint16_t log_serial_port;
 
 /* The ring, page-aligned, sizeof(struct log_ring) bytes; in the kernel image (kernel_virt_to_hpa gives its
  * address). */
-const struct log_ring *log_ring_get(void);
+extern struct log_ring log_ring;
 
 /* For panic only: breaks the lock, reclaims the serial port; later lines reach every sink. */
 void log_enter_panic(void);

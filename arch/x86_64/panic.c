@@ -157,11 +157,10 @@ void boot_refuse(const char *fmt, ...)
 /* Tries the ways from the most to the least civil, with time for each to work. */
 void machine_reset(void)
 {
-	const struct acpi_info *acpi = boot_acpi_get();
 	struct desc_pointer no_idt = { 0, 0 };
 
-	if (acpi->reset)
-		outb(acpi->reset, acpi->reset_value);
+	if (boot_acpi.reset)
+		outb(boot_acpi.reset, boot_acpi.reset_value);
 	tsc_delay_us(50000);
 	outb(0xCF9, 0x02);
 	outb(0xCF9, 0x06);

@@ -37,8 +37,4 @@ _Noreturn void machine_reset(void);
 /* Stays in release builds; may be a check's last line of defence, never its only one. */
 #define assert(c) ((c) ? (void)0 : panic("%s:%u: assertion failed: %s", __FILE__, __LINE__, #c))
 
-#ifndef static_assert
-#define static_assert _Static_assert
-#endif
-
 #endif

@@ -24,10 +24,7 @@ struct spinlock {
 	uint8_t rank, holder_rank; /* holder_rank: the rank the holder had before */
 };
 
-#define SPINLOCK_INIT(lock_rank) \
-	{ \
-		0, 0, (lock_rank), 0 \
-	}
+#define SPINLOCK_INIT(lock_rank) ((struct spinlock){ .rank = (lock_rank) })
 
 /* Waits until the lock is this core's. Interrupts must be off. */
 static inline void spin_lock(struct spinlock *l)

@@ -27,12 +27,6 @@ extern const struct fixup kernel_fixup_start[], kernel_fixup_end[]; /* linker.ld
 struct hilum_host_health host_health;
 sealed static irq_handler_fn irq_handlers[256];
 
-/* SDM vol. 3A, table "Protected-Mode Exceptions and Interrupts"; empty: reserved. */
-static const char exception_names[32][4] = {
-	"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "",    "#TS",
-	"#NP", "#SS", "#GP", "#PF", "",    "#MF", "#AC", "#MC", "#XM", "#VE", "#CP",
-};
-
 static bool resume_by_fixup(struct trap_frame *frame)
 {
 	for (const struct fixup *f = kernel_fixup_start; f < kernel_fixup_end; f++) {
@@ -91,7 +85,7 @@ static void handle_exception(struct trap_frame *frame)
 	/* Root mode stands on nothing that may be lost; what has ended a guest's turn goes to exit_machine_check. */
 	if (vector == VECTOR_MC && machine_check_take(true) == MACHINE_CHECK_CORRECTED)
 		return;
-	panic_at(frame, "exception %lu %s, error 0x%lx", vector, exception_names[vector & 31], frame->error);
+	panic_at(frame, "exception %lu, error 0x%lx", vector, frame->error);
 }
 
 void irq_set_handler(unsigned vector, irq_handler_fn fn)

@@ -173,7 +173,7 @@ static bool setup(struct driver_parts *p, const char *show)
 	if (!make_events(p))
 		return false;
 	if (control_host.serial_port != 0) {
-		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4), 0,
+		int64_t error = hc(HC_IRQ_BIND, HILUM_HANDLE_HOST, firmware_gsi(control_host.serial_port == COM2_PORT ? 3 : 4),
 		                   p->serial_event);
 		if (error < 0)
 			fail("the serial line's interrupt", error);

@@ -137,16 +137,22 @@ static void next_slot(uint64_t now)
 /* Some pages of the guest. Returns what they cost. */
 static uint64_t look_at_some(const struct guest *g)
 {
-	uint64_t end = g->config->memory_bytes / PAGE_BYTES, cost = 0;
+	static struct hilum_call digest[PAGES_AT_ONCE];
+	uint64_t left = g->config->memory_bytes / PAGE_BYTES - page, cost = 0;
+	uint64_t pages = left < PAGES_AT_ONCE ? left : PAGES_AT_ONCE;
 
-	for (unsigned i = 0; i < PAGES_AT_ONCE && page < end; i++, page++) {
-		int64_t digest = hc(HC_MEMORY_DIGEST, g->memory, page * PAGE_BYTES);
-		bool is_there = digest > 0; /* below: it cannot be now */
+	_Static_assert(PAGES_AT_ONCE <= HILUM_BATCH_MAX, "one exit for all");
+	for (uint64_t i = 0; i < pages; i++)
+		digest[i] = (struct hilum_call){ .number = HC_MEMORY_DIGEST, .arg = { g->memory, (page + i) * PAGE_BYTES } };
+	hc(HC_BATCH, (uintptr_t)digest, pages);
+	for (uint64_t i = 0; i < pages; i++) {
+		bool is_there = digest[i].result > 0; /* below: it cannot be now */
 		cost += is_there ? ABSENT_SHARE : 1;
 		counts.scanned += is_there;
 		if (is_there)
-			look_at((uint64_t)digest, page);
+			look_at((uint64_t)digest[i].result, page + i);
 	}
+	page += pages;
 	return cost;
 }
 

@@ -11,6 +11,8 @@ bool hypercall_is_intel;
 extern uint64_t service_pml4[512], service_pdpt[512];
 extern uint8_t _end[], __heap_bytes[];
 
+#define NO_EXECUTE (1ull << 63)
+
 static uint64_t ns_mul, tsc_mul; /* 32.32 fixed point */
 
 void service_main(uint32_t vcpu);
@@ -105,11 +107,11 @@ bool service_map_memory(uint64_t gpa, uint64_t bytes)
 		if (entry == NULL) {
 			ok = false;
 		} else if (large) {
-			*entry = at | 0x83;
+			*entry = at | 0x83 | NO_EXECUTE;
 		} else if (*entry == 0) {
 			uint64_t *pd = table_of(entry);
 			for (unsigned i = 0; pd != NULL && i < 512; i++)
-				pd[i] = (at + i * 0x200000ull) | 0x83;
+				pd[i] = (at + i * 0x200000ull) | 0x83 | NO_EXECUTE;
 			ok = pd != NULL;
 		}
 	}

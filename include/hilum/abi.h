@@ -50,7 +50,7 @@
 #define HC_VCPU_STATS       0x484C0019u /* (vcpu, gpa of struct hilum_vcpu_stats) */
 #define HC_EVENT_CREATE     0x484C001Au /* (target vm, vCPU index, bit < HILUM_EVENTS_PER_VCPU, upcall vector or 0) -> event */
 #define HC_EVENT_SIGNAL     0x484C001Bu /* (event) */
-#define HC_IRQ_BIND         0x484C001Cu /* (host, GSI, HILUM_IRQ_* flags, event): route a host interrupt; it starts masked */
+#define HC_IRQ_BIND         0x484C001Cu /* (host, GSI, event): route a host interrupt of rising edges; it starts masked */
 #define HC_IRQ_ACK          0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
 #define HC_HOST_INFO        0x484C001Eu /* (host, gpa of struct hilum_host_info) */
 #define HC_HOST_RESET       0x484C001Fu /* (host): resets the machine, and does not return */
@@ -463,9 +463,6 @@ struct hilum_device_status {
 };
 
 /* ---- Host ------------------------------------------------------------------------------------------------------------------------ */
-#define HILUM_IRQ_LEVEL      (1u << 0)
-#define HILUM_IRQ_ACTIVE_LOW (1u << 1)
-
 struct hilum_host_info {
 	uint32_t abi_version;
 	uint32_t core_count;

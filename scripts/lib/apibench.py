@@ -23,9 +23,10 @@ READY = re.compile(r"hilum: api: certificate sha256:")
 
 
 class Appliance:
-    """Hilum with HTTPS and without VMs, as a context manager; `connect` and `ask` once it is there. modules: name -> file."""
+    """Hilum with HTTPS and without VMs, as a context manager; `connect` and `ask` once it is there. modules: name -> file. more: of
+    QEMU's arguments."""
 
-    def __init__(self, scratch, modules=None, **hardware):
+    def __init__(self, scratch, modules=None, more=(), **hardware):
         config = os.path.join(scratch, "hilum.toml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(guestconfig.config_text(on_last_guest_exit="stay") + guestconfig.api_text())
@@ -33,7 +34,7 @@ class Appliance:
         self.port = machine.free_port(8443)
         card = [*machine.IOMMU, "-netdev", machine.user_network(self.port),
                 "-device", f"virtio-net-pci,netdev=user,mac={machine.API_CARD},{machine.BEHIND_IOMMU}"]
-        self.running = machine.start_qemu(machine.qemu_command(image, scratch, smp=1, extra=card, **hardware))
+        self.running = machine.start_qemu(machine.qemu_command(image, scratch, smp=1, extra=[*card, *more], **hardware))
         self.token = None
 
     def __enter__(self):

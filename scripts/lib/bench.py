@@ -9,10 +9,10 @@ import apibench
 import bochs
 import bootcost
 import density
+import exitbench
 import guestconfig
 import iobench
 import machine
-import peer
 import phases
 import platforms
 import schedbench
@@ -23,17 +23,6 @@ LIMIT_S = 240
 
 def show(name, value, unit):
     print(name, value, unit, flush=True)
-
-
-def exits_image(scratch, cmdline="", driver=None):
-    """The bench guest under Hilum."""
-    config = os.path.join(scratch, "hilum.toml")
-    with open(config, "w", encoding="utf-8") as file:
-        # A virtio device for the doorbell; memory that comes page by page for the nested page fault.
-        file.write(guestconfig.config_text(guestconfig.vm_table("bench", "bench", cmdline=cmdline, memory="64M", debug_exit=0xF4,
-                                                                console="virtio", prefault=False, hugepages=False)))
-    return machine.make_image(os.path.join(scratch, "bench.iso"), config,
-                              {"bench": os.path.join(machine.BUILD, "guest", "bench.elf")}, driver=driver)
 
 
 def run_guest(image, scratch):
@@ -64,13 +53,13 @@ VM_CALL = "only=vm_call vm_call=1"
 
 
 def exits(scratch):
-    run_guest(exits_image(scratch), scratch)
-    run_guest(exits_image(scratch, VM_CALL, NULL_HANDLER + ".bin"), scratch)
+    run_guest(exitbench.image(scratch), scratch)
+    run_guest(exitbench.image(scratch, VM_CALL, NULL_HANDLER + ".bin"), scratch)
 
 
 def exits_in_bochs(scratch):
     """The same guest on the CPUs that Bochs emulates, one of its instructions a tick."""
-    image = exits_image(scratch)
+    image = exitbench.image(scratch)
     for platform in (*platforms.PLATFORMS.values(), platforms.CANNON_LAKE):
         running = bochs.start(image, scratch, smp=1, cpu=platform.hardware["cpu"], clock=bochs.FIXED_CLOCK)
         watchdog = threading.Timer(LIMIT_S, running.process.kill)
@@ -97,8 +86,8 @@ def vmcs_accesses():
 def exit_phases(scratch):
     """Where the instructions of the most important exits go, and that they add up to the figures."""
     rounds = f"count={phases.ROUNDS}"
-    found = [*phases.measure(exits_image(scratch, rounds), scratch, phases.OPERATIONS, "driver.elf"),
-             *phases.measure(exits_image(scratch, f"{rounds} {VM_CALL}", NULL_HANDLER + ".bin"), scratch, phases.VM_CALL,
+    found = [*phases.measure(exitbench.image(scratch, rounds), scratch, phases.OPERATIONS, "driver.elf"),
+             *phases.measure(exitbench.image(scratch, f"{rounds} {VM_CALL}", NULL_HANDLER + ".bin"), scratch, phases.VM_CALL,
                              "null-handler.elf")]
     for name, places, printed in found:
         for phase, times in phases.by_phase(places).items():
@@ -127,16 +116,7 @@ def show_io(figures, prefix):
 
 
 def io_of_guests(scratch):
-    show_io(iobench.hilum(scratch), "io_")
-
-
-def peers(scratch):
-    """KVM's costs of the same, and Hilum's against them."""
-    own, kvm = iobench.hilum(scratch), peer.kvm(scratch)
-    show_io(kvm, "kvm_io_")
-    for a, b in zip(own, kvm):
-        show(f"io_{a.name}_ratio", f"{a.cost / b.cost:.3f}", "of KVM's")
-    print(iobench.table(own, kvm), file=sys.stderr)
+    show_io([*iobench.disk(scratch), *iobench.net(scratch)], "io_")
 
 
 def memory(scratch):
@@ -213,7 +193,7 @@ def root_mode(_):
 
 def main():
     measurements = {"exits": exits, "bochs": exits_in_bochs, "phases": exit_phases, "linux": linux, "memory": memory,
-                    "io": io_of_guests, "peers": peers, "api": operators, "density": crowds, "sched": shares, "size": root_mode}
+                    "io": io_of_guests, "api": operators, "density": crowds, "sched": shares, "size": root_mode}
     failed = False
     for name in sys.argv[1:] or measurements:
         with machine.Scratch() as scratch:

@@ -113,10 +113,10 @@ def bare(machine_type, kernel, initrd, memory="256M"):
                 "-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-kernel", kernel, "-initrd", initrd, "-append", CMDLINE])
 
 
-def hilum(kernel, initrd, scratch, memory="256M"):
+def hilum(kernel, initrd, scratch, memory="256M", cpu=machine.COUNTED_CPU, machine_memory="1G"):
     table = guestconfig.vm_table("linux", "kernel", initrd="initrd", cmdline=CMDLINE, memory=memory, debug_exit=0xF4)
     config = os.path.join(scratch, "hilum.toml")
     with open(config, "w", encoding="utf-8") as file:
         file.write(guestconfig.config_text(table))
     image = machine.make_image(os.path.join(scratch, "hilum.iso"), config, {"kernel": kernel, "initrd": initrd})
-    return run(machine.qemu_command(image, scratch, smp=1, counted=True))
+    return run(machine.qemu_command(image, scratch, smp=1, memory=machine_memory, counted=True, cpu=cpu))

@@ -63,6 +63,18 @@ class Stub:
     def monitor(self, line):
         self.command("qRcmd," + line.encode().hex())
 
+    def answer(self, line):
+        """What a monitor command prints."""
+        self.send("qRcmd," + line.encode().hex())
+        text, packet = "", self.receive()
+        while packet not in (None, "OK"):
+            if packet.startswith("O"):
+                text += bytes.fromhex(packet[1:]).decode(errors="replace")
+            elif not packet.startswith("T"):
+                raise Failure(f"QEMU's debugger port answers {packet!r} to {line!r}")
+            packet = self.receive()
+        return text
+
     def run(self):
         """Lets the machine run to a breakpoint. False: it has ended instead."""
         self.send("c")

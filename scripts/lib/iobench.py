@@ -10,6 +10,7 @@ import guestconfig
 import initramfs
 import iotrace
 import machine
+import peerhost
 import phases
 
 # (name, arguments of scripts/bench-guest/io.c, operations)
@@ -23,9 +24,9 @@ SERVICE = (0x200000, 0x400000)  # the code of service VMs; programs of Linux beg
 # How an instruction that makes an exit by itself begins; whatever else a guest was left at is an interrupt.
 REASONS = {"hlt": (b"\xf4",), "port": (b"\xee", b"\xef", b"\x66\xef", b"\xec", b"\xed", b"\x66\xed"), "wrmsr": (b"\x0f\x30",)}
 INTERRUPT = "interrupt"
-MEMORY = "2G"
+MEMORY = peerhost.MEMORY
 GUEST_MEMORY = "128M"
-CMDLINE = "console=ttyS0 quiet nokaslr"
+CMDLINE = peerhost.CMDLINE
 
 
 def command_of(runs):
@@ -42,11 +43,7 @@ def guest_initrd(scratch):
     more, whole = os.path.join(scratch, "io.cpio.gz"), os.path.join(scratch, "initrd-io.cpio.gz")
     iotrace.build_program()
     initramfs.write(more, [f"exec:sbin/io={iotrace.PROGRAM}"])
-    with open(whole, "wb") as file:
-        for part in (guestconfig.DEFAULT_GUEST["initrd"], more):
-            with open(part, "rb") as source:
-                file.write(source.read())
-    return whole
+    return peerhost.joined(whole, [guestconfig.DEFAULT_GUEST["initrd"], more])
 
 
 def hilum_table(name, command, device):
@@ -61,7 +58,7 @@ def boot(runs, tables, scratch):
         file.write(guestconfig.config_text(*tables))
     image = machine.make_image(os.path.join(scratch, "io.iso"), config,
                                {"vmlinuz": guestconfig.DEFAULT_GUEST["vmlinuz"], "initrd": guest_initrd(scratch)})
-    command = machine.qemu_command(image, scratch, smp=1, memory=MEMORY, counted=True, extra=[*IOMMU, *DISK])
+    command = machine.qemu_command(image, scratch, smp=1, memory=MEMORY, counted=True, cpu=peerhost.CPU, extra=[*IOMMU, *DISK])
     return iotrace.measure(command, scratch, len(runs), SERVICE)
 
 
@@ -108,19 +105,18 @@ def figures(runs, counts):
     return [Figure(name, operations, count) for (name, _, operations), count in zip(runs, counts, strict=True)]
 
 
-_measured = []
+def disk(scratch):
+    """The figures of Hilum."""
+    return figures(READS, reads(scratch))
 
 
-def hilum(scratch):
-    """The figures of Hilum, measured once."""
-    if not _measured:
-        _measured.extend(figures(READS, reads(scratch)) + figures(PACKETS, packets(scratch)))
-    return _measured
+def net(scratch):
+    return figures(PACKETS, packets(scratch))
 
 
 def table(own, kvm):
-    """For a person: what both cost, an operation a row."""
-    lines = [f"{'':24}{'Hilum':>9}{'KVM':>9}{'ratio':>8}{'exits':>8}{'at HLT':>8}{'KVM':>7}{'at HLT':>8}"]
+    """For a person: what Hilum and a peer cost, an operation a row."""
+    lines = [f"{'':24}{'Hilum':>9}{'peer':>9}{'ratio':>8}{'exits':>8}{'at HLT':>8}{'peer':>7}{'at HLT':>8}"]
     for a, b in zip(own, kvm, strict=True):
         lines.append(f"{a.name:24}{a.cost:9.0f}{b.cost:9.0f}{a.cost / b.cost:8.3f}{a.exits:8.2f}{a.reasons['hlt']:8.2f}"
                      f"{b.exits:7.2f}{b.reasons['hlt']:8.2f}")

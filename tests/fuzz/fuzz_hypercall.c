@@ -50,6 +50,7 @@ static void make_world(void)
 {
 	unsigned n = 0;
 
+	sched_cores_are_one_vms = false; /* what an earlier input has asked for */
 	fake_boot(CORES);
 	object[n++] = HOST_HANDLE;
 	object[n++] = make_vm(HILUM_VM_DEVICES);

@@ -13,7 +13,7 @@ bool __wrap_slot_trap(const struct hypercall_trap *t)
 {
 	if (t->kind != HILUM_TRAP_PORT || t->address != NULL_PORT || t->write)
 		return __real_slot_trap(t);
-	struct hilum_trap *page = (struct hilum_trap *)channel_trap_page(t->badge, t->vcpu);
+	struct hilum_trap *page = (struct hilum_trap *)channel_trap_page((uint32_t)t->badge, t->vcpu);
 	page->value = t->size;
 	return true;
 }

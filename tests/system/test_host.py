@@ -75,10 +75,10 @@ def test_panic_is_told_after_the_reset():
     with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=2", extra=debugger.extra) as m:
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
         debugger.write(symbols()["svm_idle"], UNDEFINED)
-        m.expect(r"(?s)hilum: panic: exception 6 #UD.*reset in 2 seconds", COMMAND_S)
+        m.expect(r"(?s)hilum: panic: exception 6, error.*reset in 2 seconds", COMMAND_S)
         m.verdict.panicked = False
         m.expect(r"hilum: the machine was reset: a panic\. The last lines", RESET_S)
-        m.expect(r"hilum: last run: panic: exception 6 #UD", START_S)
+        m.expect(r"hilum: last run: panic: exception 6, error", START_S)
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)
 
 

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 
-from harness import BOOT_S, Machine, bochs, each, equal, guestconfig, long, quick, true
+from harness import BOOT_S, Machine, bochs, each, equal, guestconfig, long, machine, quick, true
 from test_devices import AMD, INTEL
 from test_drivers import AHCI, NVME, VIRTIO, disk, nic
 from test_virtio import MIB, Files, guest, table
@@ -232,3 +232,14 @@ def test_guest_that_restarts_while_the_driver_vm_hangs():
         m.prompt()
         m.shell("until ping -c 1 -W 1 10.0.0.2 >/dev/null; do :; done", within_s=120)
         true(m.text.count("hilum: vm two ended: reset") == 1, "the other guest restarts once")
+
+
+@each(svm=("qemu", {"smp": 1}), vmx=("bochs", {"smp": 1, "cpu": "corei7_icelake_u"}))
+def test_service_vm_writes_no_text_and_executes_no_data(emulator, hardware):
+    """A program in the control VM's place tries what no page of it allows, and ends each time."""
+    control = {"control": os.path.join(machine.BUILD, "write_or_execute.bin")}
+    with Machine(None, control, linux=False, without=("control", "driver"), emulator=emulator, **hardware) as m:
+        for number in range(5):
+            m.expect(f"write_or_execute: attempt {number}\r", BOOT_S, never="has succeeded")
+            m.expect(f"vm control: it is restarted from its module, for the {number + 1}. time", BOOT_S, never="has succeeded")
+        m.expect("write_or_execute: end", BOOT_S, never="has succeeded")

@@ -12,7 +12,7 @@ from apiclient import Api
 from gpt import state_disk
 from harness import BOOT_S, COMMAND_S, Failed, Machine, guestconfig, long, true
 from test_drivers import VIRTIO, disk
-from test_recover import ANSWER_S, BOTH, CRASH, HANG, NEVER, PORT, answers, taken_over
+from test_recover import ANSWER_S, BOTH, CRASH, HANG, NEVER, PORT, answers, end
 from test_restart import COMPLAINTS, WRITER, settings
 from test_restart import CRASH as DRIVER_CRASH
 from test_restart import HANG as DRIVER_HANG
@@ -88,11 +88,9 @@ class Soak:
 
     def end_control(self, how):
         """Its handles, once it answers again."""
-        self.type(how)
-        handles = taken_over(self.m, how, guests=r"\d+")[1]
+        handles = end(self.m, how, guests=r"\d+", within_s=180)[1]
         self.done[{CRASH: "control VM crashes", HANG: "control VM hangs", BOTH: "both crash"}[how]] += 1
         answers(self.api)
-        self.m.prompt()
         return handles
 
     def end_a_service(self):

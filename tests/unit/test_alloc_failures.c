@@ -15,9 +15,7 @@
 #define RW        (HILUM_MAP_READ | HILUM_MAP_WRITE)
 #define CONFIG_AT 0x1000ull
 #define CPUID_AT  0x2000ull
-#define TRAP_AT   0x3000ull
 #define STATE_AT  0x4000ull
-#define OUT_AT    0x8000ull
 #define RID       0x20
 #define EAGER_GPA 0x400000ull
 #define LAZY_GPA  0x40000000ull
@@ -161,13 +159,9 @@ static void make_devices(void)
 	STEP(HC_DEVICE_ASSIGN, device, vm[SERVICE], 0);
 	if (event[SERVICE]) /* without one, this unbinds */
 		STEP(HC_DEVICE_BIND_IRQ, device, 1, event[SERVICE]);
-	STEP(HC_IRQ_BIND, HOST_HANDLE, 9, HILUM_IRQ_LEVEL, event[SERVICE]);
-	for (uint64_t port = 0; port < 200; port++) { /* more than a page of them */
-		const struct hilum_trap_range range = { HILUM_TRAP_RANGE_DOORBELL, event[SERVICE], 0x1000 + port * 4, 0x1001 + port * 4 };
-
-		memcpy(at(TRAP_AT), &range, sizeof(range));
-		STEP(HC_VM_BIND_TRAP, vm[GUEST], TRAP_AT);
-	}
+	STEP(HC_IRQ_BIND, HOST_HANDLE, 9, event[SERVICE]);
+	for (uint64_t port = 0; port < 200; port++) /* more than a page of them */
+		STEP(HC_VM_BIND_TRAP, vm[GUEST], event[SERVICE], 0x1000 + port * 4, 0x1001 + port * 4);
 }
 
 /* A page for each of its levels of tables, pages that are shared and written, a block that moves and one that goes. */
@@ -193,17 +187,17 @@ static void work(void)
 /* Nothing but the two that a control VM has is left; also what the script knows no number of. */
 static void end_all(void)
 {
-	const struct hilum_object_info *info = at(OUT_AT);
+	int64_t info;
 
 	if (vm[GUEST]) {
-		(void)CALL(HC_VM_UNBIND_TRAP, vm[GUEST], HILUM_TRAP_RANGE_DOORBELL, 0x1000);
+		(void)CALL(HC_VM_UNBIND_TRAP, vm[GUEST], 0x1000);
 		(void)CALL(HC_MEMORY_UNMAP, vm[GUEST], LAZY_GPA, MIB);
 	}
 	for (unsigned i = 0; i < VMS; i++)
 		if (vm[i])
 			CALL_OK(HC_VM_DESTROY, vm[i]);
-	for (uint64_t index = 0; CALL(HC_OBJECT_INFO, SELF_HANDLE, index, OUT_AT) > 0; index = (info->handle & 0xFFFF) + 1) {
-		hilum_handle_t handle = info->handle;
+	for (uint64_t index = 0; (info = CALL(HC_OBJECT_INFO, SELF_HANDLE, index)) > 0; index = (info & 0xFFFF) + 1) {
+		hilum_handle_t handle = (hilum_handle_t)info;
 
 		if (handle != SELF_HANDLE && handle != HOST_HANDLE)
 			CALL_OK(HC_HANDLE_CLOSE, handle);

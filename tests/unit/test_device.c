@@ -401,13 +401,13 @@ static void bind_irq__vectors_used_up__is_refused(void **state)
 		n++;
 	assert_int_equal(n, CPU_IRQ_DEVICE_LAST - CPU_IRQ_DEVICE_FIRST + 1);
 	assert_int_equal(CALL(HC_DEVICE_BIND_IRQ, device, n, event), HILUM_E_NO_MEMORY);
-	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, 0, event), HILUM_E_NO_MEMORY);
+	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, event), HILUM_E_NO_MEMORY);
 }
 
 static void irq_bind__pin__comes_from_its_ioapic(void **state)
 {
 	(void)state;
-	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, HILUM_IRQ_LEVEL, event);
+	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, event);
 	assert_int_equal(fake_iommu.vector_rid[CPU_IRQ_DEVICE_FIRST], FAKE_IOAPIC_RID);
 	assert_int_equal(fake_iommu.vector_core[CPU_IRQ_DEVICE_FIRST], 1);
 }

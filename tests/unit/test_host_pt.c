@@ -117,7 +117,7 @@ static void mm_init__machine_map__takes_little(void **state)
 	(void)state;
 	/* The frame table, one 2 MiB block, the image's ten frames. */
 	assert_true(frame_count(FRAME_FREE) * PAGE_SIZE >
-	            (frame_total() - frame_count(FRAME_MODULE)) * PAGE_SIZE - table - (2ull << 20) - 16 * PAGE_SIZE);
+	            (frame_total - frame_count(FRAME_MODULE)) * PAGE_SIZE - table - (2ull << 20) - 16 * PAGE_SIZE);
 	assert_true(frame_count(FRAME_POOL_FREE) * PAGE_SIZE > 1ull << 20);
 }
 

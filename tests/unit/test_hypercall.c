@@ -77,7 +77,7 @@ static int set_up(void **state)
 	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], lazy, LAZY_GPA, 0, 2 * MIB, RIGHTS_RW);
 	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], lazy, LAZY_GPA + 2 * MIB, 0, 2 * MIB, HILUM_MAP_READ);
 	CALL_OK(HC_HANDLE_CLOSE, lazy);
-	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 9, 0, place[EVENT_PLACE]);
+	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 9, place[EVENT_PLACE]);
 	CALL_OK(HC_VM_BIND_TRAP, place[VM_PLACE], place[EVENT_PLACE], 0x70, 0x77);
 	fill_arguments();
 	return 0;
@@ -139,7 +139,8 @@ static const struct valid valid_calls[] = {
 	{ { HC_VCPU_SCHEDULE, VCPU, SCHEDULE_AT }, { 0, R_C }, 0 },
 	{ { HC_EVENT_CREATE, VM, 0, 127, 255 }, { 0, R_B }, HANDLE },
 	{ { HC_EVENT_SIGNAL, EVENT }, { 0, R_S }, 0 },
-	{ { HC_IRQ_BIND, HOST, 4, HILUM_IRQ_LEVEL, EVENT }, { 0, R_C, 0, 0, R_S }, 0 },
+	{ { HC_IRQ_BIND, HOST, 4, EVENT }, { 0, R_C, 0, R_S }, 0 },
+	{ { HC_IRQ_BIND, HOST, 9, EVENT }, { 0, R_C, 0, R_S }, 0 }, /* which is bound: anew */
 	{ { HC_IRQ_ACK, EVENT }, { 0, R_S }, 0 },
 	{ { HC_HOST_INFO, HOST, OUT_AT }, { 0, R_C }, 0 },
 	{ { HC_HOST_LOG_TAKE, HOST, EVENT }, { 0, R_C, R_S }, ANY },
@@ -427,10 +428,8 @@ static const struct wrong wrong_calls[] = {
 	{ { HC_EVENT_CREATE, VM, 1, 0, 0 }, HILUM_E_NOT_FOUND },
 	{ { HC_EVENT_CREATE, VM, HILUM_MAX_VCPUS, 0, 0 }, HILUM_E_NOT_FOUND },
 	{ { HC_EVENT_CREATE, VM, UINT64_MAX, 0, 0 }, HILUM_E_NOT_FOUND },
-	{ { HC_IRQ_BIND, HOST, 9, 0, EVENT }, HILUM_E_BUSY },
-	{ { HC_IRQ_BIND, HOST, 24, 0, EVENT }, HILUM_E_NOT_FOUND },
-	{ { HC_IRQ_BIND, HOST, 1ull << 32, 0, EVENT }, HILUM_E_INVALID },
-	{ { HC_IRQ_BIND, HOST, 5, 4, EVENT }, HILUM_E_INVALID },
+	{ { HC_IRQ_BIND, HOST, 24, EVENT }, HILUM_E_NOT_FOUND },
+	{ { HC_IRQ_BIND, HOST, 1ull << 32, EVENT }, HILUM_E_INVALID },
 	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, 0 }, HILUM_E_INVALID },
 	{ { HC_MEMORY_CREATE, HOST, PAGE_SIZE, HILUM_MEMORY_DEVICE, REGISTERS + 1 }, HILUM_E_INVALID },
 	{ { HC_MEMORY_CREATE, HOST, 0, HILUM_MEMORY_DEVICE, REGISTERS }, HILUM_E_INVALID },
@@ -687,7 +686,7 @@ static void irq_bind__event_of_a_destroyed_vm__is_not_found(void **state)
 	(void)state;
 	CALL_OK(HC_VM_DESTROY, place[VM_PLACE]);
 	CALL_OK(HC_HANDLE_CLOSE, place[VCPU_PLACE]);
-	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, 0, place[EVENT_PLACE]), HILUM_E_NOT_FOUND);
+	assert_int_equal(CALL(HC_IRQ_BIND, HOST_HANDLE, 4, place[EVENT_PLACE]), HILUM_E_NOT_FOUND);
 	assert_int_equal(CALL(HC_IRQ_ACK, place[EVENT_PLACE]), HILUM_E_NOT_FOUND);
 	CALL_OK(HC_EVENT_SIGNAL, place[EVENT_PLACE]);
 }

@@ -30,7 +30,7 @@ void __real_device_init(void);
 uint64_t signature_key[WORDS], signature_padding[WORDS]; /* constant in a kernel */
 
 static EVP_PKEY *key;
-static struct boot_info info;
+struct boot_info boot_info;
 static uint8_t memory[8][PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 static bool devices_stopped;
 
@@ -41,14 +41,9 @@ void __real_device_init(void)
 	devices_stopped = true;
 }
 
-const struct boot_info *boot_info_get(void)
-{
-	return &info;
-}
-
 const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
-	for (const struct boot_module *m = from; m < info.modules + info.module_count; m++)
+	for (const struct boot_module *m = from; m < boot_info.modules + boot_info.module_count; m++)
 		if (!strcmp(m->name, name))
 			return m;
 	return NULL;
@@ -69,9 +64,9 @@ void log_info(const char *fmt, ...)
 
 static struct boot_module *add(const char *name, size_t bytes)
 {
-	struct boot_module *m = &info.modules[info.module_count];
+	struct boot_module *m = &boot_info.modules[boot_info.module_count];
 
-	m->base = (hpa_t)memory[info.module_count++];
+	m->base = (hpa_t)memory[boot_info.module_count++];
 	m->bytes = bytes;
 	strcpy(m->name, name);
 	return m;
@@ -100,7 +95,7 @@ static void make_medium(size_t bytes)
 	static const char *const names[] = { "control", "driver", "hilum.toml" };
 	char name[32];
 
-	memset(&info, 0, sizeof(info));
+	memset(&boot_info, 0, sizeof(boot_info));
 	devices_stopped = false;
 	for (unsigned i = 0; i < 3; i++) {
 		struct boot_module *m = add(names[i], i ? 100 + i : bytes);
@@ -110,7 +105,7 @@ static void make_medium(size_t bytes)
 	}
 	for (unsigned i = 0; i < 3; i++) {
 		snprintf(name, sizeof(name), "%s.sig", names[i]);
-		sign(names[i], &info.modules[i], add(name, SIGNATURE));
+		sign(names[i], &boot_info.modules[i], add(name, SIGNATURE));
 	}
 }
 
@@ -149,9 +144,9 @@ static void one_bit_flipped__in_content_or_signature__is_refused(void **state)
 	for (unsigned i = 0; i < 6; i++) {
 		for (unsigned k = 0; k < 3; k++) {
 			make_medium(PAGE_SIZE + 17);
-			uint64_t bits = info.modules[i].bytes * 8, bit = k == 0 ? 0 : k == 1 ? bits - 1 : bits / 2;
+			uint64_t bits = boot_info.modules[i].bytes * 8, bit = k == 0 ? 0 : k == 1 ? bits - 1 : bits / 2;
 
-			content(&info.modules[i])[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			content(&boot_info.modules[i])[bit / 8] ^= (uint8_t)(1u << bit % 8);
 			assert_false(starts());
 		}
 	}
@@ -161,13 +156,13 @@ static void one_byte_more_or_less__is_refused(void **state)
 {
 	(void)state;
 	make_medium(1000);
-	info.modules[0].bytes++;
+	boot_info.modules[0].bytes++;
 	assert_false(starts());
 	make_medium(1000);
-	info.modules[0].bytes--;
+	boot_info.modules[0].bytes--;
 	assert_false(starts());
 	make_medium(1000);
-	info.modules[3].bytes--;
+	boot_info.modules[3].bytes--;
 	assert_false(starts());
 }
 
@@ -176,7 +171,7 @@ static void module_or_signature__missing__is_refused(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 6; i++) {
 		make_medium(1000);
-		info.modules[i].name[0] = 'x';
+		boot_info.modules[i].name[0] = 'x';
 		assert_false(starts());
 	}
 }
@@ -185,9 +180,10 @@ static void signed_under_another_name__is_refused(void **state)
 {
 	(void)state;
 	make_medium(1000);
-	memcpy(content(&info.modules[1]), content(&info.modules[2]), 102); /* the configuration and its signature as the driver VM */
-	info.modules[1].bytes = 102;
-	memcpy(content(&info.modules[4]), content(&info.modules[5]), SIGNATURE);
+	memcpy(content(&boot_info.modules[1]), content(&boot_info.modules[2]),
+	       102); /* the configuration and its signature as the driver VM */
+	boot_info.modules[1].bytes = 102;
+	memcpy(content(&boot_info.modules[4]), content(&boot_info.modules[5]), SIGNATURE);
 	assert_false(starts());
 }
 
@@ -198,7 +194,7 @@ static void second_module_of_a_name__is_looked_at_too(void **state)
 	(void)state;
 	make_medium(1000);
 	second = add("driver", 101);
-	memcpy(content(second), content(&info.modules[1]), 101);
+	memcpy(content(second), content(&boot_info.modules[1]), 101);
 	assert_true(starts());
 	content(second)[5]++;
 	assert_false(starts());
@@ -209,7 +205,7 @@ static void signature__no_number_below_the_key__is_no_other_way_in(void **state)
 	(void)state;
 	for (unsigned k = 0; k < 3; k++) {
 		make_medium(1000);
-		uint8_t *s = content(&info.modules[3]);
+		uint8_t *s = content(&boot_info.modules[3]);
 
 		if (k < 2)
 			memset(s, k ? 0xFF : 0, SIGNATURE);

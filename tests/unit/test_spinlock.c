@@ -33,9 +33,9 @@ static int reset(void **state)
 {
 	(void)state;
 	fake_cpu.lock_rank = 0;
-	low = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_POOL);
-	middle = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_IRQ);
-	high = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_LOG);
+	low = SPINLOCK_INIT(LOCK_RANK_POOL);
+	middle = SPINLOCK_INIT(LOCK_RANK_IRQ);
+	high = SPINLOCK_INIT(LOCK_RANK_LOG);
 	return 0;
 }
 
@@ -59,7 +59,7 @@ static void spin_lock__falling_or_equal_rank__panics(void **state)
 	struct spinlock twin;
 
 	(void)state;
-	twin = (struct spinlock)SPINLOCK_INIT(LOCK_RANK_IRQ);
+	twin = SPINLOCK_INIT(LOCK_RANK_IRQ);
 	spin_lock(&middle);
 	EXPECT_PANIC(spin_lock(&low));
 	EXPECT_PANIC(spin_lock(&twin));

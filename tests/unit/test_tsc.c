@@ -81,28 +81,10 @@ uint32_t lapic_timer_count(void)
 	return UINT32_MAX - (uint32_t)((now_ns - lapic_start_ns) * (double)true_lapic_hz / 1e9);
 }
 
-#define LOG_TO_TEXT(name) \
-	void name(const char *fmt, ...) \
-	{ \
-		va_list args; \
-		size_t n = strlen(log_text); \
-\
-		va_start(args, fmt); \
-		vsnprintf(log_text + n, sizeof(log_text) - n, fmt, args); \
-		va_end(args); \
-		strncat(log_text, "\n", sizeof(log_text) - strlen(log_text) - 1); \
-	}
-
-static void drop(const char *fmt, ...)
-{
-	(void)fmt;
-}
-
-LOG_TO_TEXT(log_warn)
-
 void log_info(const char *fmt, ...)
 {
-	drop(fmt);
+	if (!strncmp(fmt, "warning: ", 9))
+		strncat(log_text, fmt, sizeof(log_text) - strlen(log_text) - 1);
 }
 
 void panic(const char *fmt, ...)

@@ -207,7 +207,7 @@ void vmx_take_debug(struct vcpu *w)
 	w->check_interrupts = true;
 }
 
-void log_warn(const char *fmt, ...)
+void log_info(const char *fmt, ...)
 {
 	va_list args;
 

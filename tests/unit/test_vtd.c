@@ -359,9 +359,9 @@ static void init__other_capabilities__are_used_as_they_are(void **state)
 	in_a_copy(good = boots_with(CAP, ECAP & ~1ull) && iommu_vtd.format.flush);
 	in_a_copy(good = boots_with(CAP | 1ull << 7, ECAP) && iommu_vtd.flush_on_map);
 	in_a_copy(good = boots_with(CAP, ECAP & ~8ull) && iommu_features == HILUM_HOST_IOMMU);
-	in_a_copy(uint64_t message; x2apic = true; good = boots_with(CAP, ECAP) &&
-	                                                  iommu_bind_irq(RID, 0x51, 300, false, &message) == STATUS_OK &&
-	                                                  interrupt(RID, message) == (300u << 8 | 0x51));
+	in_a_copy(uint64_t message; cpu_features.x2apic = true; good = boots_with(CAP, ECAP) &&
+	                                                               iommu_bind_irq(RID, 0x51, 300, false, &message) == STATUS_OK &&
+	                                                               interrupt(RID, message) == (300u << 8 | 0x51));
 }
 
 static void boot_units(void)

@@ -23,22 +23,28 @@ static bool cpu_is_intel(void)
 	return cpuid(0, 0).ebx == 0x756E6547; /* "Genu" */
 }
 
+/* Of each host the call that does least: Linux's KVM_HC_VAPIC_POLL_IRQ, Xen's xen_version with XENVER_version (0) as its first argument. */
+#define KVM_CALL 1
+#define XEN_CALL 17
+
 static bool use_vmcall;
+static uint64_t hypercall_number;
 
 static void op_hypercall(void)
 {
-	uint64_t rax = HC_NOP;
+	uint64_t rax = hypercall_number, argument = 0;
 
 	if (use_vmcall)
-		__asm__ volatile("vmcall" : "+a"(rax) : : "memory");
+		__asm__ volatile("vmcall" : "+a"(rax), "+D"(argument) : : "memory");
 	else
-		__asm__ volatile("vmmcall" : "+a"(rax) : : "memory");
+		__asm__ volatile("vmmcall" : "+a"(rax), "+D"(argument) : : "memory");
 }
 
 static bool have_hypercall(void)
 {
 	use_vmcall = cpu_is_intel();
-	return guest_is_hilum();
+	hypercall_number = guest_is_hilum() ? HC_NOP : guest_is_xen() ? XEN_CALL : KVM_CALL;
+	return guest_is_hilum() || guest_is_xen() || guest_is_kvm();
 }
 
 static void op_rdmsr(void)

@@ -2,7 +2,7 @@
  * What exits cost, as a guest sees it: TSC ticks per operation. With QEMU's -icount shift=0 a tick is one
  * instruction, host's and guest's alike, and the figures repeat exactly; otherwise they are just ticks.
  * Options: count=N rounds per operation, only=TEXT operations whose names contain TEXT, doorbell=PORT for the
- * doorbell write, vm_call=1 where the handler knows its port.
+ * doorbell write, vm_call=1 where the handler knows its port; hold=1 to measure nothing and stay there, asleep.
  */
 #include "tests/guest/bench/bench.h"
 #include "tests/guest/lib/cpu.h"
@@ -94,6 +94,14 @@ static void bench_x2apic(void)
 		bench_tsc_deadline(rounds);
 }
 
+static void __attribute__((noreturn)) hold(void)
+{
+	text_print("bench: holding\n");
+	irq_enable();
+	for (;;)
+		__asm__ volatile("hlt" : : : "memory");
+}
+
 void guest_main(void)
 {
 	static const struct test_case cases[] = {
@@ -104,6 +112,8 @@ void guest_main(void)
 		{ "bench_fresh_pages", bench_fresh_pages },
 	};
 
+	if (test_option("hold", 0))
+		hold();
 	rounds = (unsigned)test_option("count", BENCH_COUNT);
 	if (!rounds)
 		rounds = 1;

@@ -30,10 +30,21 @@ void pci_write(unsigned device, unsigned function, unsigned offset, uint32_t val
 	outl(PCI_DATA_PORT, value);
 }
 
-/* Offset in configuration space of a virtio device's capability of this kind (virtio 1.2, 4.1.4), or 0. */
+/* Whether the BAR of a capability is one of ports. */
+static bool virtio_by_port(unsigned device, unsigned at)
+{
+	unsigned bar = pci_read(device, 0, at + 4) & 0xFF;
+
+	return bar < 6 && (pci_read(device, 0, 0x10 + bar * 4) & 1);
+}
+
+/*
+ * Offset in configuration space of a virtio device's capability of this kind (virtio 1.2, 4.1.4), or 0. Of several notification
+ * capabilities the one by port, if there is one.
+ */
 static unsigned virtio_capability(unsigned device, unsigned kind)
 {
-	unsigned at;
+	unsigned at, found = 0;
 
 	if (!(pci_read(device, 0, 4) & PCI_STATUS_CAPS))
 		return 0;
@@ -41,11 +52,14 @@ static unsigned virtio_capability(unsigned device, unsigned kind)
 	for (unsigned i = 0; at && i < PCI_CAPS_MAX; i++) {
 		uint32_t head = pci_read(device, 0, at);
 
-		if ((head & 0xFF) == PCI_CAP_VENDOR && head >> 24 == kind)
-			return at;
+		if ((head & 0xFF) == PCI_CAP_VENDOR && head >> 24 == kind) {
+			if (kind != VIRTIO_CAP_NOTIFY || virtio_by_port(device, at))
+				return at;
+			found = at;
+		}
 		at = head >> 8 & 0xFC;
 	}
-	return 0;
+	return found;
 }
 
 /* Writes into the common configuration through configuration space (4.1.4.9). */

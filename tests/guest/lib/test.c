@@ -138,6 +138,16 @@ bool guest_is_hilum(void)
 	return guest_has_signature(0x40000100, "Hilum");
 }
 
+bool guest_is_kvm(void)
+{
+	return guest_has_signature(0x40000000, "KVMKVMKVM");
+}
+
+bool guest_is_xen(void)
+{
+	return guest_has_signature(0x40000000, "XenVMMXenVMM");
+}
+
 void *guest_alloc_pages(unsigned count)
 {
 	uint64_t at;

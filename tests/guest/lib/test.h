@@ -93,5 +93,8 @@ bool guest_is_bare_tcg(void);
 bool guest_on_tcg(void);
 /* Whether Hilum's leaves are there. */
 bool guest_is_hilum(void);
+/* Whether KVM's, or Xen's, are. */
+bool guest_is_kvm(void);
+bool guest_is_xen(void);
 
 #endif

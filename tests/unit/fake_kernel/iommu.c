@@ -81,7 +81,6 @@ struct iommu_backend iommu_vtd = {
 	.take_faults = take_faults,
 };
 
-static const struct acpi_info acpi_none;
 static const struct acpi_info acpi_iommu = {
 	.dmar = { 1, 48 },
 	.iommu_count = 1,
@@ -94,18 +93,13 @@ static const struct acpi_info acpi_iommu = {
 	.reserved = { { FAKE_RESERVED, FAKE_RESERVED + 0x1FFF, FAKE_RESERVED_RID, FAKE_RESERVED_RID },
 	              { 8 * MIB, 8 * MIB + 0xFFF, FAKE_LIAR_RID, FAKE_LIAR_RID } },
 };
-static const struct acpi_info *acpi = &acpi_none;
-
-const struct acpi_info *boot_acpi_get(void)
-{
-	return acpi;
-}
+struct acpi_info boot_acpi;
 
 void fake_iommu_start(void)
 {
 	fake_machine_boot();
 	fake_cores_boot(1);
-	acpi = &acpi_iommu;
+	boot_acpi = acpi_iommu;
 	device_init();
 	fake_cores_end();
 }

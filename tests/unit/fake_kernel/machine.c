@@ -32,7 +32,7 @@ uint32_t fake_gsi_unmasked, fake_gsi_masked, fake_gsi_routed;
 struct cpu_features cpu_features;
 struct tsc_scale tsc_scale;
 irq_handler_fn fake_irq[256];
-static struct log_ring ring;
+struct log_ring log_ring;
 
 const struct boot_info fake_boot_info = {
 	.ranges = { { RAM_BASE, RAM_BYTES, BOOT_RANGE_FREE }, { GIB, RAM_HIGH_BYTES, BOOT_RANGE_FREE } },
@@ -144,10 +144,8 @@ void irq_set_handler(unsigned vector, irq_handler_fn fn)
 	fake_irq[vector] = fn;
 }
 
-enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high, bool level, bool active_low)
+enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 {
-	(void)level;
-	(void)active_low;
 	assert_true(vector >= CPU_IRQ_DEVICE_FIRST && vector <= CPU_IRQ_DEVICE_LAST && high >> 24 < cpu_count);
 	if (gsi >= FAKE_GSIS)
 		return STATUS_NOT_FOUND;
@@ -181,7 +179,7 @@ static void log_line(const char *fmt, va_list args)
 {
 	vsnprintf(fake_log_last, sizeof(fake_log_last), fmt, args);
 	fake_log_lines++;
-	ring.write_seq++;
+	log_ring.write_seq++;
 }
 
 #define LOG_FUNCTION(name) \
@@ -193,22 +191,13 @@ static void log_line(const char *fmt, va_list args)
 		va_end(args); \
 	}
 LOG_FUNCTION(log_info)
-LOG_FUNCTION(log_warn)
 LOG_FUNCTION(log_error)
 
 void log_serial_release(void)
 {
 }
 
-uint16_t log_serial_port(void)
-{
-	return 0x3F8;
-}
-
-const struct log_ring *log_ring_get(void)
-{
-	return &ring;
-}
+uint16_t log_serial_port = 0x3F8;
 
 void panic(const char *fmt, ...)
 {

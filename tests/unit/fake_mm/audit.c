@@ -87,7 +87,7 @@ bool audit_frames(void)
 				return false;
 		}
 	}
-	return total == frame_total();
+	return total == frame_total;
 }
 
 struct walk {

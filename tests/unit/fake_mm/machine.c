@@ -115,7 +115,7 @@ void boot_refuse(const char *fmt, ...)
 	stop(fmt, args);
 }
 
-void log_info(const char *fmt, ...)
+__attribute__((weak)) void log_info(const char *fmt, ...)
 {
 	(void)fmt;
 }
