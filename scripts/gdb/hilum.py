@@ -124,7 +124,7 @@ class Frames(gdb.Command):
             for value, name in sorted(enum_names("frame_type").items()):
                 if value <= counts.type.range()[1] and int(counts[value]):
                     print(f"{name:<10} {int(counts[value]):>10} frames {int(counts[value]) * 4:>12} KiB")
-            total = int(memory.variable("'mm/frame.c'::total"))
+            total = int(memory.variable("frame_total"))
             print(f"{'all':<10} {total:>10} frames")
             blocks = memory.variable("'mm/frame.c'::general")["blocks"]
             free = [(4 << order, int(blocks[order])) for order in range(blocks.type.range()[1] + 1) if int(blocks[order])]
