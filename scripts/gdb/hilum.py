@@ -140,9 +140,9 @@ class Log(gdb.Command):
     def invoke(self, argument, from_tty):
         count = int(argument or 20)
         with Memory() as memory:
-            ring = memory.variable("'arch/x86_64/log.c'::ring")
+            ring = memory.variable("log_ring")
             size, written = int(ring["size"]), int(ring["write_seq"])
-            place = int(gdb.parse_and_eval("&'arch/x86_64/log.c'::ring")) + ring.type["data"].bitpos // 8
+            place = int(gdb.parse_and_eval("&log_ring")) + ring.type["data"].bitpos // 8
             data = bytes(gdb.selected_inferior().read_memory(memory.physical(place), size))
         text = data[:written] if written <= size else data[written % size:] + data[:written % size]
         print(*text.decode("ascii", "replace").splitlines()[-count:], sep="\n")
