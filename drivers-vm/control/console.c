@@ -9,6 +9,7 @@
 
 #define SPARE_BYTES (4ull << 20) /* of the machine, before pages are touched that may be empty */
 
+/* NOLINTNEXTLINE(bugprone-sizeof-expression): it takes the constant, a size, for a number that no size can reach */
 _Static_assert(sizeof(struct vm_record) <= CONSOLE_STRIDE && PLACES_CONSOLES + MANAGER_VMS_MAX * CONSOLE_STRIDE <= PLACES_UPLOADS,
                "each has a place");
 

@@ -75,9 +75,9 @@ void guard_end_for_test(uint64_t how)
 {
 	if (how == CHANNEL_CONTROL_CRASH)
 		runtime_abort("a guest has written to its debug_crash port");
-	while (how == CHANNEL_CONTROL_HANG)
+	while (how == CHANNEL_CONTROL_HANG) /* NOLINT(bugprone-infinite-loop): it hangs for a test */
 		__asm__ volatile("pause");
-	while (how == CHANNEL_CONTROL_WAIT)
+	while (how == CHANNEL_CONTROL_WAIT) /* NOLINT(bugprone-infinite-loop): likewise */
 		guard_wait(0);
 	if (how != CHANNEL_CONTROL_STRIKE || strikes)
 		return;

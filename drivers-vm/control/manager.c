@@ -277,6 +277,7 @@ static void entry_remove(struct manager_entry *e)
 	while (entries[index] != e)
 		index++;
 	count--;
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it is an array of pointers */
 	memmove(&entries[index], &entries[index + 1], (count - index) * sizeof(entries[0]));
 	manager_entry_set_place(e, MANAGER_VMS_MAX);
 	definition_free(e->defined);

@@ -33,6 +33,7 @@ static const char *start(struct nat_stack *s, const struct channel_message *m, c
 /* What the driver VM before has left, or, if the control VM has no memory for that, something that goes with this one. */
 static struct nat_store *store_of(const struct channel_message *m)
 {
+	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it takes the constant, a size, for a number that no size can reach */
 	static_assert(sizeof(struct nat_store) <= CHANNEL_NAT_BYTES, "it fits what the control VM gives");
 
 	if (m->uplink.state_gpa != 0 && service_map_memory(m->uplink.state_gpa, CHANNEL_NAT_BYTES))

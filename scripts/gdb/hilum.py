@@ -124,7 +124,7 @@ class Frames(gdb.Command):
             for value, name in sorted(enum_names("frame_type").items()):
                 if value <= counts.type.range()[1] and int(counts[value]):
                     print(f"{name:<10} {int(counts[value]):>10} frames {int(counts[value]) * 4:>12} KiB")
-            total = int(memory.variable("'mm/frame.c'::total"))
+            total = int(memory.variable("frame_total"))
             print(f"{'all':<10} {total:>10} frames")
             blocks = memory.variable("'mm/frame.c'::general")["blocks"]
             free = [(4 << order, int(blocks[order])) for order in range(blocks.type.range()[1] + 1) if int(blocks[order])]
@@ -140,9 +140,9 @@ class Log(gdb.Command):
     def invoke(self, argument, from_tty):
         count = int(argument or 20)
         with Memory() as memory:
-            ring = memory.variable("'arch/x86_64/log.c'::ring")
+            ring = memory.variable("log_ring")
             size, written = int(ring["size"]), int(ring["write_seq"])
-            place = int(gdb.parse_and_eval("&'arch/x86_64/log.c'::ring")) + ring.type["data"].bitpos // 8
+            place = int(gdb.parse_and_eval("&log_ring")) + ring.type["data"].bitpos // 8
             data = bytes(gdb.selected_inferior().read_memory(memory.physical(place), size))
         text = data[:written] if written <= size else data[written % size:] + data[:written % size]
         print(*text.decode("ascii", "replace").splitlines()[-count:], sep="\n")

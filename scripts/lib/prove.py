@@ -12,7 +12,7 @@ FILE_LIMIT_S = 3600
 # -wp-rte adds the goals that no undefined operation happens: invalid access, signed overflow, division, shift, invalid bool.
 OPTIONS = ["-c11", "-machdep", "gcc_x86_64", "-wp", "-wp-rte", "-wp-prover", PROVERS, "-wp-timeout", str(GOAL_LIMIT_S), "-wp-par", "2",
            "-cpp-extra-args=-Itests/prove/include -I. -Iinclude -std=gnu11 -include tests/prove/include/prove.h"]
-GOAL = re.compile(r"^\[wp\] \[([^\]]+)\] Goal typed_(\w+?)(?: \(Stronger\))?(?: : (\w+).*)?$", re.M)
+GOAL = re.compile(r"^\[wp\] \[([^\]]+)\] Goal typed_(\w+?)(?: \([^)]*\))?(?: : (\w+).*)?$", re.M)
 TOTAL = re.compile(r"^\[wp\] Proved goals: +(\d+) / (\d+)", re.M)
 
 
@@ -32,6 +32,8 @@ def run_wp(path, functions):
     environment = {**os.environ, "WHY3CONFIG": os.path.join(BUILD, "why3.conf")}
     done = subprocess.run(["frama-c", *OPTIONS, "-wp-fct", ",".join(functions), path], cwd=ROOT, env=environment, timeout=FILE_LIMIT_S,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    with open(os.path.join(BUILD, path.replace("/", "-") + ".log"), "w", encoding="utf-8") as file:
+        file.write(done.stdout)
     total = TOTAL.search(done.stdout)
     if done.returncode != 0 or not total:
         raise RuntimeError(f"{path}: frama-c failed:\n{done.stdout[-4000:]}")
