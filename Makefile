@@ -68,13 +68,12 @@ KERNEL_SMALL := $(wildcard boot/*.c arch/x86_64/acpi*.c arch/x86_64/log*.c) \
 $(KERNEL_SMALL:%=$(B)/%.o): KERNEL_CFLAGS += -Os
 
 KERNEL_LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,linker.ld -Wl,--gc-sections -Wl,-z,max-page-size=4096 \
-	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments $(KERNEL_SIGNED) -o
+	-Wl,--build-id=none -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments -o
 
 # make SIGNING_KEY=FILE: this kernel refuses service images and a configuration that are not signed with that RSA key of 3072 bits, whose public
-# half goes into it (FILE may hold that alone). Then there is one check more behind device_init; without a key the image is as ever.
+# half goes into it (FILE may hold that alone). Without a key nothing of the check is in the image.
 ifneq ($(SIGNING_KEY),)
 KERNEL_OBJ  += $(B)/kernel/signature.c.o $(KERNEL_ELF).key.o
-KERNEL_SIGNED := -Wl,--wrap=device_init
 endif
 
 # Rewritten when the key is another one than last time, or none.

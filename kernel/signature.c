@@ -1,8 +1,8 @@
 /*
  * Refuses to start with service images or a configuration that were not signed with the key whose public half the kernel was built with.
- * Only in kernels made with SIGNING_KEY: the linker then puts __wrap_device_init in device_init's place, so that DMA is off and no VM
- * exists. Module NAME has its signature in module NAME.sig: RSA of 3072 bits with exponent 65537, PKCS #1 v1.5 (RFC 8017, 8.2.2) over
- * SHA3-256 (FIPS 202) of NAME, a zero byte and the content. All of it is public, so nothing here minds how long it takes.
+ * Only in kernels made with SIGNING_KEY. Module NAME has its signature in module NAME.sig: RSA of 3072 bits with exponent 65537, PKCS #1
+ * v1.5 (RFC 8017, 8.2.2) over SHA3-256 (FIPS 202) of NAME, a zero byte and the content. All of it is public, so nothing here minds how long
+ * it takes.
  */
 #include "kernel/signature.h"
 #include "arch/x86_64/log.h"
@@ -140,9 +140,8 @@ static void check(const char *name, const char *signature_name)
 			boot_refuse("boot module '%s' is not what was signed with this kernel's key", name);
 }
 
-void __wrap_device_init(void)
+void signature_check(void)
 {
-	__real_device_init();
 	check("control", "control.sig");
 	check("driver", "driver.sig");
 	check("hilum.toml", "hilum.toml.sig");

@@ -1,4 +1,4 @@
-/* The check of signatures in kernels that are made with SIGNING_KEY; the linker calls it. */
+/* The check of signatures. It is there in kernels only that are made with SIGNING_KEY. */
 #ifndef KERNEL_SIGNATURE_H
 #define KERNEL_SIGNATURE_H
 
@@ -12,8 +12,7 @@
  */
 extern const uint64_t signature_key[SIGNATURE_WORDS], signature_padding[SIGNATURE_WORDS];
 
-/* What --wrap makes of device_init: after it, boot_refuse()s unless control VM, driver VM and configuration are there and signed. */
-void __wrap_device_init(void);
-void __real_device_init(void);
+/* boot_refuse()s unless control VM, driver VM and configuration are there and signed. NULL in a kernel without a key. */
+void signature_check(void) __attribute__((weak));
 
 #endif

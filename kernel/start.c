@@ -12,6 +12,7 @@
 #include "kernel/exit.h"
 #include "kernel/host.h"
 #include "kernel/sched.h"
+#include "kernel/signature.h"
 #include "kernel/virt_ops.h"
 #include "mm/pool.h"
 #include "mm/window.h"
@@ -235,6 +236,8 @@ _Noreturn void kernel_main(struct cpu *cpu)
 		if (virt->init() != STATUS_OK)
 			boot_refuse("no memory left for the tables of %s", virt->name);
 		device_init();
+		if (signature_check != NULL)
+			signature_check(); /* now that DMA is off, and no VM exists yet */
 		mm_seal();
 		__atomic_store_n(&cores_ready, 1, __ATOMIC_RELEASE);
 	}

@@ -24,22 +24,15 @@
 #define REFUSED   41
 #define PAGES     3u
 
-void __wrap_device_init(void);
-void __real_device_init(void);
+void signature_check(void);
 
 uint64_t signature_key[WORDS], signature_padding[WORDS]; /* constant in a kernel */
 
 static EVP_PKEY *key;
 struct boot_info boot_info;
 static uint8_t memory[8][PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
-static bool devices_stopped;
 
 /* ---- What the check calls ---- */
-
-void __real_device_init(void)
-{
-	devices_stopped = true;
-}
 
 const struct boot_module *start_find_module(const struct boot_module *from, const char *name)
 {
@@ -52,7 +45,7 @@ const struct boot_module *start_find_module(const struct boot_module *from, cons
 void boot_refuse(const char *fmt, ...)
 {
 	(void)fmt;
-	_exit(devices_stopped ? REFUSED : 1);
+	_exit(REFUSED);
 }
 
 void log_info(const char *fmt, ...)
@@ -96,7 +89,6 @@ static void make_medium(size_t bytes)
 	char name[32];
 
 	memset(&boot_info, 0, sizeof(boot_info));
-	devices_stopped = false;
 	for (unsigned i = 0; i < 3; i++) {
 		struct boot_module *m = add(names[i], i ? 100 + i : bytes);
 
@@ -115,7 +107,7 @@ static bool starts(void)
 	pid_t child = fork();
 
 	if (!child) {
-		__wrap_device_init();
+		signature_check();
 		_exit(0);
 	}
 	waitpid(child, &status, 0);
