@@ -271,7 +271,7 @@ inPage('form: what the server finds wrong stands at its field', {}, async (page)
 	await page.getByRole('button', { name: 'Add a channel' }).click();
 	await page.locator('[data-field="channel[0].name"] input').fill('between');
 	await page.locator('[data-field="channel[0].peer"] input').fill('present');
-	await page.locator('[data-field="channel[0].size"] input').fill('5000');
+	await page.locator('[data-field="channel[0].size"] input').fill('12K');
 	await page.getByRole('button', { name: 'Create', exact: true }).click();
 	await page.locator('[data-field="channel[0].size"] .error', { hasText: 'power of two' }).waitFor();
 	await page.locator('[data-field="channel[0].size"] input').fill('64K');

@@ -131,7 +131,7 @@ export const NIC_FIELDS = [
 ];
 
 export const CHANNEL_FIELDS = [
-	{ key: 'name', label: 'Name', kind: 'text', required: true, max: 31, help: 'What the channel is called in both VMs.' },
+	{ key: 'name', label: 'Called', kind: 'text', required: true, max: 31, help: 'The channel, in both VMs.' },
 	{ key: 'peer', label: 'Other VM', kind: 'text', required: true, max: 31,
 		help: 'It must declare the channel, too, with this VM as the other one and the same size.' },
 	{ key: 'size', label: 'Size', kind: 'size', unset: '1M', help: 'Of the memory that both have: a power of two from 4K to 1G.' },
