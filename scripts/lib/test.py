@@ -108,7 +108,7 @@ def system_tests():
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         for name, function, _ in harness.tests_in(module):
-            is_long = getattr(function, "long", False)
+            is_long = getattr(function, "long", False) or name.partition("/")[2] in getattr(function, "long_cases", ())
             tests.append(Test(f"system/{file[5:-3]}/{name}", [sys.executable, harness.__file__, path, name],
                               LONG_LIMIT_S if is_long else TEST_LIMIT_S, quick=getattr(function, "quick", False), long=is_long))
     return tests

@@ -43,6 +43,14 @@ def long(test):
     return test
 
 
+def long_cases(*names):
+    """Cases of `each` that only --long runs: they repeat on other hardware what the rest shows."""
+    def mark(test):
+        test.long_cases = names
+        return test
+    return mark
+
+
 def each(**cases):
     """One test for each case: name -> tuple of the function's arguments."""
     def mark(test):

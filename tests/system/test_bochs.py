@@ -6,7 +6,7 @@ import os
 
 import pexpect
 
-from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, machine, quick, true
+from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, long_cases, machine, quick, true
 from platforms import CANNON_LAKE, PLATFORMS, cases
 from test_guests import SUITE, hostile_beside_neighbour, passes
 
@@ -41,6 +41,7 @@ def test_hostile_guest(platform, seed, end, *outcomes):
 
 @each(**cases({"1-vcpu_1-core": (1, 1), "2-vcpus_2-cores": (2, 2), "4-vcpus_2-cores": (4, 2)}),
       **{"cannonlake/2-vcpus_2-cores": (CANNON_LAKE, 2, 2)})
+@long_cases("icelake/1-vcpu_1-core", "icelake/2-vcpus_2-cores", "ryzen/1-vcpu_1-core", "ryzen/4-vcpus_2-cores")
 def test_boots_to_a_shell(platform, vcpus, cores):
     with Machine(linux(vcpus=vcpus), smp=cores, **platform.hardware) as m:
         m.expect(f"hilum: {platform.backend} root mode on {cores} core", START_S)
@@ -68,6 +69,7 @@ def test_cpu_without_virtualization():
 
 
 @each(**cases({"": ()}))
+@long_cases("ryzen")
 def test_run_on_a_terminal(platform):
     run = pexpect.spawn(os.path.join(ROOT, "scripts", "run"), ["--no-build", "--emulator", "bochs", "--cpu", platform.hardware["cpu"]],
                         cwd=ROOT, timeout=COMMAND_S * 4, encoding="utf-8", codec_errors="replace", dimensions=(30, 100))
@@ -89,6 +91,7 @@ def test_run_on_a_terminal(platform):
 
 
 @each(**cases({"": ()}))
+@long_cases("ryzen")
 def test_debians_own_bochs(platform):
     """What the older one can, it does; the tests above run on the newer one where that was built."""
     os.environ["HILUM_BOCHS"] = bochs.DEBIAN

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import uuid
 
-from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
+from harness import BOOT_S, Machine, each, equal, guestconfig, long_cases, quick, true
 from test_devices import AMD, INTEL
 from test_virtio import MIB, Files, gpt, guest, table, write_sync_verify
 
@@ -110,6 +110,7 @@ def fetch_from_host(iommu, kind, device, *options):
 @each(vtd_by_address=(INTEL, "virtio", "00:07.0"), amdvi_by_mac=(AMD, "virtio", "52:54:00:AA:BB:01"),
       not_merged=(INTEL, "virtio", "0000:00:07.0", "mrg_rxbuf=off"),
       e1000e_vtd=(INTEL, "e1000e", "52:54:00:AA:BB:01"), e1000e_amdvi=(AMD, "e1000e", "00:07.0"))
+@long_cases("vtd_by_address", "not_merged")
 def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
 
@@ -185,6 +186,7 @@ def test_two_disks_beside_the_boot_medium():
 
 
 @each(nvme_vtd=(INTEL, *NVME), ahci_amdvi=(AMD, *AHCI))
+@long_cases("ahci_amdvi")
 def test_disk_of_a_guest_that_gives_memory_back(iommu, device, driver_says, properties):
     """What a guest frees goes back to the host, but never what a device is at: the IOMMU would stop it."""
     with Files() as files:
@@ -229,6 +231,7 @@ class Monitor:
 
 
 @each(virtio=(INTEL, "virtio", r"link up"), e1000e=(AMD, "e1000e", r"link up, 1000 Mbit/s"))
+@long_cases("virtio")
 def test_link_goes_and_comes(iommu, kind, says):
     text = guestconfig.config_text(guest(vcpus=2, devices=table("nic"))) + '\n[[nic]]\ndevice = "00:07.0"\n'
     with Monitor() as monitor, Machine(text, extra=(*iommu, *nic(kind)), monitor=monitor.path) as m:
@@ -257,11 +260,13 @@ def test_ext4_on_nvme():
 @each(nvme_amdvi=(AMD, *NVME, "HILUM-N1"),
       ahci_vtd=(INTEL, *AHCI, "00:06.0"), ahci_amdvi=(AMD, *AHCI, "HILUM-A1"),
       virtio_vtd=(INTEL, *VIRTIO, "HILUM-V1"), virtio_amdvi=(AMD, *VIRTIO, "0000:00:06.0"))
+@long_cases("virtio_vtd", "ahci_vtd")
 def test_ext4_on_a_disk_of_the_machine(iommu, device, driver_says, properties, name):
     ext4_on(iommu, device, driver_says, properties, name)
 
 
 @each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
+@long_cases("virtio", "ahci")
 def test_disk_without_an_iommu(device, driver_says, properties):
     """Every page has another address for the device than for the driver VM."""
     ext4_on((), device, driver_says, properties, "00:06.0", "allow_no_iommu = true\n")
@@ -317,6 +322,7 @@ errno = "5"
 
 
 @each(nvme=(INTEL, *NVME), virtio=(INTEL, *VIRTIO), ahci_vtd=(INTEL, *AHCI), ahci_amdvi=(AMD, *AHCI))
+@long_cases("virtio", "ahci_vtd")
 def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, properties):
     """QEMU's blkdebug fails what reads sector 8192 or writes sector 16384, and every flush; all else goes on."""
     with Files() as files:
@@ -343,6 +349,7 @@ def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, p
 
 
 @each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
+@long_cases("ahci")
 def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, properties):
     """What is under way in the guest's memory ends before the memory goes; the disk is there for the next life."""
     with Files() as files:

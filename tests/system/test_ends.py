@@ -77,6 +77,7 @@ def test_core_of_a_paused_guest_has_its_kernel_by_virtual_addresses():
 
 # ---- Watchdogs -----------------------------------------------------------------------------------------------------------------------
 
+@long
 def test_guest_that_does_not_touch_its_watchdog_is_reset():
     with start(guest(memory="96M", watchdog="wdat")) as m:
         api = Api(m)

@@ -4,7 +4,7 @@ import re
 import time
 
 from apiclient import Api
-from harness import BOOT_S, COMMAND_S, PROMPT, Machine, each, equal, guestconfig, long, patience, quick, true
+from harness import BOOT_S, COMMAND_S, PROMPT, Machine, each, equal, guestconfig, long, long_cases, patience, quick, true
 from test_virtio import Files, guest, table
 
 NAME = "linux"
@@ -230,6 +230,7 @@ def test_a_thousand_commands_in_any_order():
 
 
 @each(dropped=(True,), stalled=(False,))
+@long_cases("stalled")
 def test_upload_that_never_ends(dropped):
     with machine() as m:
         api = Api(m)

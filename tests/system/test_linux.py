@@ -105,6 +105,7 @@ def test_virtio_console():
         equal(m.finish(), 0, "status")
 
 
+@long
 def test_smallest_and_a_large_guest():
     tables = [guestconfig.linux_table(name="small", memory="128M", vcpus=1, cmdline='hilum.run="grep MemTotal /proc/meminfo"'),
               guestconfig.linux_table(name="large", memory="4G", vcpus=2,

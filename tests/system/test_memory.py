@@ -158,6 +158,7 @@ def test_a_vm_that_reaches_its_limit_ends():
             equal(api.vm("linux")["last_exit"], "crash (out of memory)")
 
 
+@long
 def test_two_clones_share_a_third_of_their_memory():
     tables = [guest(name, memory="160M", vcpus=1, share=True, tenant="t", cmdline="nokaslr") for name in ("one", "two")]
     with machine(*tables, hilum="share_rate = 20000\n", memory="1G") as m:
