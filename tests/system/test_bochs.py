@@ -41,7 +41,7 @@ def test_hostile_guest(platform, seed, end, *outcomes):
 
 @each(**cases({"1-vcpu_1-core": (1, 1), "2-vcpus_2-cores": (2, 2), "4-vcpus_2-cores": (4, 2)}),
       **{"cannonlake/2-vcpus_2-cores": (CANNON_LAKE, 2, 2)})
-@long_cases("icelake/1-vcpu_1-core", "icelake/2-vcpus_2-cores", "ryzen/1-vcpu_1-core", "ryzen/4-vcpus_2-cores")
+@long_cases("icelake/1-vcpu_1-core", "icelake/2-vcpus_2-cores", "ryzen/1-vcpu_1-core", "ryzen/4-vcpus_2-cores", "cannonlake/2-vcpus_2-cores")
 def test_boots_to_a_shell(platform, vcpus, cores):
     with Machine(linux(vcpus=vcpus), smp=cores, **platform.hardware) as m:
         m.expect(f"hilum: {platform.backend} root mode on {cores} core", START_S)

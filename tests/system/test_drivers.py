@@ -349,7 +349,7 @@ def test_io_errors_reach_the_guest_and_nobody_else(iommu, device, driver_says, p
 
 
 @each(nvme=NVME, virtio=VIRTIO, ahci=AHCI)
-@long_cases("ahci")
+@long_cases("ahci", "virtio")
 def test_guest_ends_while_its_disk_and_card_are_at_work(device, driver_says, properties):
     """What is under way in the guest's memory ends before the memory goes; the disk is there for the next life."""
     with Files() as files:

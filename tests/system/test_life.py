@@ -220,6 +220,7 @@ def commands_in_any_order(times):
             true(lost < 1 << 20, f"{lost} bytes of memory are gone")
 
 
+@long
 def test_commands_in_any_order():
     commands_in_any_order(60)
 

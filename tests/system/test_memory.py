@@ -121,6 +121,7 @@ def test_where_memory_is_short_balloons_are_asked_and_let_go_again():
             equal(api.vm(name)["state"], "running", name)
 
 
+@long
 def test_out_of_memory_names_the_vm_and_stops_no_other():
     tables = [guest(name, prefault=False, memory="640M", memory_min="64M") for name in ("one", "two")]
     with machine(*tables, hilum="overcommit = 300\n", memory="1G") as m:

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from harness import BOOT_S, Machine, Web, each, equal, guestconfig, machine, true
+from harness import BOOT_S, Machine, Web, each, equal, guestconfig, long, machine, true
 from test_devices import AMD, INTEL
 from test_restart import ASK, CRASH, PORT, kill, settings
 from test_virtio import MIB, Files, guest, table
@@ -191,6 +191,7 @@ class Lan(threading.Thread):
             time.sleep(0.002)
 
 
+@long
 def test_network_that_sees_each_frame():
     """A lease that comes late, names by way of the gateway, and nothing inside that was not asked for."""
     with Files() as files:

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 
-from harness import BOOT_S, Machine, bochs, each, equal, guestconfig, long, machine, quick, true
+from harness import BOOT_S, Machine, bochs, each, equal, guestconfig, long, long_cases, machine, quick, true
 from test_devices import AMD, INTEL
 from test_drivers import AHCI, NVME, VIRTIO, disk, nic
 from test_virtio import MIB, Files, guest, table
@@ -123,6 +123,7 @@ def disk_and_tcp(times, iommu, device, driver_says, properties):
 
 
 @each(nvme_vtd=(INTEL, *NVME), virtio_amdvi=(AMD, *VIRTIO), ahci_vtd=(INTEL, *AHCI))
+@long_cases("ahci_vtd")
 def test_acknowledged_writes_and_a_tcp_transfer(*arguments):
     disk_and_tcp(20, *arguments)
 
@@ -144,6 +145,7 @@ def test_console_survives_under_vmx():
 
 
 @each(split=(False,), packed=(True,))
+@long_cases("packed")
 def test_console_entropy_balloon_and_the_guests_end(packed):
     """The other devices go on as well, and what ends a guest still does."""
     table = guest(vcpus=2, serial=False, console="virtio", cmdline="console=hvc0", rng=True, balloon="16M", packed=packed, debug_crash=PORT)
@@ -165,6 +167,7 @@ def test_console_entropy_balloon_and_the_guests_end(packed):
 
 
 @each(vtd=(INTEL, "virtio"), amdvi=(AMD, "virtio"), e1000e_vtd=(INTEL, "e1000e"))
+@long_cases("e1000e_vtd")
 def test_a_download_from_the_host(iommu, kind):
     """By way of a network card of the machine, which is reset with each restart."""
     data = os.urandom(12 * MIB)
@@ -185,6 +188,7 @@ def test_a_download_from_the_host(iommu, kind):
         server.shutdown()
 
 
+@long
 def test_memory_that_goes_and_comes_back():
     """A guest reports what it frees, and its balloon goes down and up, while the driver VM ends: nothing that it uses is ever taken."""
     balloon = "/sys/bus/virtio/drivers/virtio_balloon"
@@ -220,6 +224,7 @@ def test_time_from_kill_to_traffic(iommu, device, where, most_ms):
         true(max(took) <= most_ms, "it takes too long")
 
 
+@long
 def test_guest_that_restarts_while_the_driver_vm_hangs():
     """What the control VM asks of the driver VM meanwhile has no answer; the guest starts with the next one."""
     two = ('hilum.run="ip addr add 10.0.0.2/24 dev eth0; ip link set eth0 up; nc -l -p 99; reboot -f"')

@@ -5,7 +5,7 @@ import time
 
 import apiclient
 import schedbench
-from harness import Machine, equal, guestconfig, linux, machine, true
+from harness import Machine, equal, guestconfig, linux, long, machine, true
 
 BUSY = "mode=work window=100000000 from=1000000 to=1000000"  # for ever
 WATCH_S = 5
@@ -94,6 +94,7 @@ def growth(api, name, seconds):
     return {key: after[key] - before[key] for key in ("run_ns", "ready_ns", "capped_ns")}
 
 
+@long
 def test_cores_and_shares_change_while_it_runs():
     table = lambda name, **keys: guestconfig.vm_table(name, "sched", memory="32M", cmdline=BUSY, **keys)  # noqa: E731
     config = guestconfig.config_text(table("alone", cpus="1", dedicated=True), table("one"), table("two"), on_last_guest_exit="stay")

@@ -5,7 +5,7 @@ import tempfile
 import uuid
 
 from gpt import gpt
-from harness import Machine, each, equal, guestconfig, machine, quick, true
+from harness import Machine, each, equal, guestconfig, long, long_cases, machine, quick, true
 
 MIB = 1 << 20
 CARDS = "grep -i virtio /proc/interrupts | sed 's/.*virtio/virtio/' | sort"
@@ -61,6 +61,7 @@ def write_sync_verify(m, device, mib):
 
 
 @quick
+@long
 def test_ext4_on_a_ram_disk():
     with Files() as files:
         image = files.ext4("disk", 24)
@@ -80,6 +81,7 @@ def test_ext4_on_a_ram_disk():
             equal(m.finish(), 0, "status")
 
 
+@long
 def test_guest_that_starts_again_and_again_keeps_its_disk_and_its_network():
     cmdline = ('hilum.run="ip addr add 10.0.0.1/24 dev eth0; ip link set eth0 up; mkdir /m; mount /dev/vda /m; echo x >>/m/starts; '
                'until ping -c 1 -W 1 10.0.0.2 >/dev/null; do :; done; echo start $(grep -c x /m/starts) reached it; umount /m"')
@@ -95,6 +97,7 @@ def test_guest_that_starts_again_and_again_keeps_its_disk_and_its_network():
 
 
 @each(packed=(True, 2), packed_one_queue=(True, 1), split_four_queues=(False, 4))
+@long_cases("packed_one_queue", "split_four_queues")
 def test_rings_and_queues_of_a_disk(packed, queues):
     with Files() as files:
         image = files.ext4("disk", 24)
@@ -232,6 +235,7 @@ def overcommitted(*tables):
     return guestconfig.config_text(*tables).replace("[hilum]\n", "[hilum]\novercommit = 300\n", 1)
 
 
+@long
 def test_memory_that_a_guest_frees_is_there_for_another():
     """Free-page reporting: three guests use more than the machine has, one after the other, and the first once more."""
     tables = [guest(name, balloon="2M", memory="700M", memory_min="64M") for name in ("one", "two", "three")]
@@ -245,6 +249,7 @@ def test_memory_that_a_guest_frees_is_there_for_another():
         true("crash" not in m.text and "no memory" not in m.text, "a guest had no memory")
 
 
+@long
 def test_what_a_balloon_takes_is_there_for_another():
     """Without free-page reporting: a guest that has used more than half of the machine gives it up, and another uses as much."""
     driver = "/sys/bus/virtio/drivers/virtio_balloon"
