@@ -2,10 +2,10 @@
 CLWIP_NAMES   := core/def core/dns core/inet_chksum core/init core/ip core/mem core/memp core/netif core/pbuf core/tcp core/tcp_in core/tcp_out \
 	core/timeouts core/udp core/ipv4/dhcp core/ipv4/etharp core/ipv4/icmp core/ipv4/igmp core/ipv4/ip4 core/ipv4/ip4_addr \
 	core/ipv6/ethip6 core/ipv6/icmp6 core/ipv6/ip6 core/ipv6/ip6_addr core/ipv6/mld6 core/ipv6/nd6 netif/ethernet apps/mdns/mdns
-CLWIP_INCLUDE := -Idrivers-vm/control/net/lwip -isystem cache/lwip/src/include
+CLWIP_INCLUDE := -Idrivers-vm/control/net/lwip -Idrivers-vm/lib/lwip -isystem cache/lwip/src/include
 CLWIP_OBJ     := $(CLWIP_NAMES:%=$(B)/lwip-control/%.o)
 CLWIP_CFLAGS   = $(filter-out $(WARN),$(SERVICE_CFLAGS)) $(CLWIP_INCLUDE)
-CLWIP_HEADERS := drivers-vm/control/net/lwip/lwipopts.h drivers-vm/control/net/lwip/arch/cc.h
+CLWIP_HEADERS := drivers-vm/control/net/lwip/lwipopts.h drivers-vm/lib/lwip/arch/cc.h
 
 $(CLWIP_OBJ): $(B)/lwip-control/%.o: cache/lwip/VERSION $(CLWIP_HEADERS)
 	@mkdir -p $(@D)

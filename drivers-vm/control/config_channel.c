@@ -43,19 +43,9 @@ static bool read_channel(struct config_reader *reader, const struct toml_value *
 
 bool config_set_channels(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
-	static const struct config_tables tables = { CONFIG_CHANNELS_MAX, "[[vm.channel]]" };
-	struct config_vm *vm = target;
-	bool valid = true;
+	static const struct config_tables tables = { CONFIG_CHANNELS_MAX, "[[vm.channel]]", read_channel };
 
-	if (!config_check_tables(reader, field, value, &tables))
-		return false;
-	reader->table = field->path;
-	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
-		reader->place = vm->channel_count;
-		valid &= read_channel(reader, table, vm);
-	}
-	reader->table = NULL;
-	return valid;
+	return config_read_tables(reader, field, value, &tables, target);
 }
 
 bool config_check_channels(struct config_reader *reader, const struct config_vm *vm)

@@ -148,8 +148,25 @@ bool config_check_tables(struct config_reader *reader, const struct config_field
 	return true;
 }
 
-static bool read_disk(struct config_reader *reader, const struct toml_value *table, struct config_disk *disk)
+bool config_read_tables(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+                        const struct config_tables *tables, struct config_vm *vm)
 {
+	bool valid = true;
+
+	if (!config_check_tables(reader, field, value, tables))
+		return false;
+	reader->table = field->path;
+	reader->place = 0;
+	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next, reader->place++)
+		valid &= tables->read(reader, table, vm);
+	reader->table = NULL;
+	return valid;
+}
+
+static bool read_disk(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
+{
+	struct config_disk *disk = &vm->disk[vm->disk_count++];
+
 	*disk = (struct config_disk){ .num_queues = 1, .line = table->line };
 	if (!config_read_table(reader, disk_fields, COUNT(disk_fields), "vm.disk.", table, disk))
 		return false;
@@ -162,23 +179,15 @@ static bool read_disk(struct config_reader *reader, const struct toml_value *tab
 
 bool config_set_disks(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
-	static const struct config_tables tables = { CONFIG_DISKS_MAX, "[[vm.disk]]" };
-	struct config_vm *vm = target;
-	bool valid = true;
+	static const struct config_tables tables = { CONFIG_DISKS_MAX, "[[vm.disk]]", read_disk };
 
-	if (!config_check_tables(reader, field, value, &tables))
-		return false;
-	reader->table = field->path;
-	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
-		reader->place = vm->disk_count;
-		valid &= read_disk(reader, table, &vm->disk[vm->disk_count++]);
-	}
-	reader->table = NULL;
-	return valid;
+	return config_read_tables(reader, field, value, &tables, target);
 }
 
-static bool read_nic(struct config_reader *reader, const struct toml_value *table, struct config_nic *nic)
+static bool read_nic(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm)
 {
+	struct config_nic *nic = &vm->nic[vm->nic_count++];
+
 	*nic = (struct config_nic){
 		.bridge = CONFIG_BRIDGE_NAME,
 		.mtu = 1500,
@@ -195,19 +204,9 @@ static bool read_nic(struct config_reader *reader, const struct toml_value *tabl
 
 bool config_set_nics(struct config_reader *reader, const struct config_field *field, const struct toml_value *value, void *target)
 {
-	static const struct config_tables tables = { CONFIG_NICS_MAX, "[[vm.nic]]" };
-	struct config_vm *vm = target;
-	bool valid = true;
+	static const struct config_tables tables = { CONFIG_NICS_MAX, "[[vm.nic]]", read_nic };
 
-	if (!config_check_tables(reader, field, value, &tables))
-		return false;
-	reader->table = field->path;
-	for (const struct toml_value *table = value->children.first; table != NULL; table = table->next) {
-		reader->place = vm->nic_count;
-		valid &= read_nic(reader, table, &vm->nic[vm->nic_count++]);
-	}
-	reader->table = NULL;
-	return valid;
+	return config_read_tables(reader, field, value, &tables, target);
 }
 
 /* FNV-1a over the VM's name and the card's place: the same at each start, and different for most pairs. */

@@ -61,15 +61,20 @@ config_set_fn config_set_ip4;      /* uint32_t, a number */
 config_set_fn config_set_nics;     /* struct config_vm: nic and nic_count */
 config_set_fn config_set_channels; /* likewise channel and channel_count */
 
-/* An array of tables. */
+/* An array of tables. `read` adds what one of them says to the VM; false after reporting. */
 struct config_tables {
 	unsigned most;
 	const char *header;
+	bool (*read)(struct config_reader *reader, const struct toml_value *table, struct config_vm *vm);
 };
 
 /* Each element is a table, and there are not too many. False after reporting. */
 bool config_check_tables(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
                          const struct config_tables *tables);
+
+/* Reads each element, if all are tables and not too many. False after reporting. */
+bool config_read_tables(struct config_reader *reader, const struct config_field *field, const struct toml_value *value,
+                        const struct config_tables *tables, struct config_vm *vm);
 
 /* [[nic]]: the valid ones are added to `out`. */
 void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out);

@@ -138,7 +138,7 @@ static bool read_uplink(struct config_reader *reader, const struct toml_value *t
 
 void config_read_uplinks(struct config_reader *reader, const struct toml_value *value, struct config *out)
 {
-	static const struct config_tables tables = { CONFIG_UPLINKS_MAX, "[[nic]]" };
+	static const struct config_tables tables = { CONFIG_UPLINKS_MAX, "[[nic]]", NULL };
 	static const struct config_field field = { .path = "nic" };
 
 	out->has_uplinks = true;

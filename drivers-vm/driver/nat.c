@@ -49,7 +49,7 @@ void nat_add(const struct channel_message *m)
 		.subnet = m->uplink.subnet,
 		.prefix = m->uplink.subnet_prefix,
 		.guests = &driver_switch,
-		.secret = (uint64_t)nat_stack_random() << 32 | nat_stack_random(),
+		.secret = (uint64_t)lwip_random() << 32 | lwip_random(),
 		.store = store_of(m),
 	};
 	struct nat_stack *s = calloc(1, sizeof(*s));

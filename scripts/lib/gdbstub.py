@@ -1,7 +1,11 @@
 """A small client of QEMU's debugger port (the GDB remote serial protocol): breakpoints, monitor commands, registers and memory, no more."""
+import contextlib
 import socket
+import subprocess
+import threading
 import time
 
+import machine
 from machine import Failure
 
 CONNECT_S = 20
@@ -131,3 +135,27 @@ class Stub:
         """The machine runs on by itself."""
         self.command("D")
         self.close()
+
+
+@contextlib.contextmanager
+def machine_at(command, port, output, limit_s, *more):
+    """A Stub of the machine of that command line, which stands at its first instruction and ends with the block, or after limit_s. Its
+    serial line goes to the file `output`, whose end a failure tells."""
+    with open(output, "wb") as serial:
+        qemu = machine.spawn([*command, "-S", "-gdb", f"unix:{port},server=on,wait=off", *more], stdin=subprocess.DEVNULL, stdout=serial,
+                             stderr=subprocess.DEVNULL)
+    watchdog = threading.Timer(limit_s, qemu.kill)
+    watchdog.start()
+    stub = None
+    try:
+        stub = Stub(port, limit_s)
+        yield stub
+    except (OSError, Failure) as error:
+        with open(output, encoding="utf-8", errors="replace") as file:
+            raise Failure(f"{error}: {file.read()[-1500:]}") from error
+    finally:
+        watchdog.cancel()
+        if stub is not None:
+            stub.close()
+        qemu.kill()
+        qemu.wait()

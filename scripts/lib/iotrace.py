@@ -123,25 +123,11 @@ def measure(command, scratch, runs, service=(0, 0)):
     os.mkfifo(pipe)
     reader = Reader(pipe, *marks, service)
     reader.start()
-    with open(output, "wb") as serial:
-        qemu = machine.spawn([*command, "-S", "-gdb", f"unix:{port},server=on,wait=off", "-D", pipe], stdin=subprocess.DEVNULL,
-                                stdout=serial, stderr=subprocess.DEVNULL)
-        watchdog = threading.Timer(LIMIT_S, qemu.kill)
-        watchdog.start()
-        stub = None
-        try:
-            stub = gdbstub.Stub(port, LIMIT_S)
+    try:
+        with gdbstub.machine_at(command, port, output, LIMIT_S, "-D", pipe) as stub:
             steer(stub, marks, runs)
-        except (OSError, machine.Failure) as error:
-            with open(output, encoding="utf-8", errors="replace") as file:
-                raise machine.Failure(f"{error}: {file.read()[-1500:]}") from error
-        finally:
-            watchdog.cancel()
-            if stub is not None:
-                stub.close()
-            qemu.kill()
-            qemu.wait()
-            found = reader.finish()
+    finally:
+        found = reader.finish()
     if len(found) != runs:
         raise machine.Failure(f"{len(found)} of {runs} runs are in the trace")
     return found

@@ -5,7 +5,6 @@ at both; the time is read from the ACPI timer and, since that wraps each 4.7 s, 
 import os
 import re
 import subprocess
-import threading
 
 import gdbstub
 import iotrace
@@ -67,21 +66,5 @@ def between(stub, first, second, command=lambda: None):
 def measure(command, scratch, entry):
     """Of a machine whose host calls `mark`, to the bench guest's label `entry`."""
     port, output = (os.path.join(scratch, name) for name in ("gdb", "serial"))
-    with open(output, "wb") as serial:
-        qemu = machine.spawn([*command, "-S", "-gdb", f"unix:{port},server=on,wait=off"], stdin=subprocess.DEVNULL, stdout=serial,
-                             stderr=subprocess.DEVNULL)
-        watchdog = threading.Timer(LIMIT_S, qemu.kill)
-        watchdog.start()
-        stub = None
-        try:
-            stub = gdbstub.Stub(port, LIMIT_S)
-            return between(stub, address_of(MARK, "bench_mark"), address_of(BENCH, entry))
-        except (OSError, machine.Failure) as error:
-            with open(output, encoding="utf-8", errors="replace") as file:
-                raise machine.Failure(f"{error}: {file.read()[-1500:]}") from error
-        finally:
-            watchdog.cancel()
-            if stub is not None:
-                stub.close()
-            qemu.kill()
-            qemu.wait()
+    with gdbstub.machine_at(command, port, output, LIMIT_S) as stub:
+        return between(stub, address_of(MARK, "bench_mark"), address_of(BENCH, entry))

@@ -1,27 +1,19 @@
 /*
- * Fuzz target of both decoders of instructions against Zydis: the first byte says the code's size, the rest is an instruction. Properties:
- * the emulator's decoder (insn_decode) has the same length and operands where both know it and reads nothing behind it; so has root mode's
- * decoder of those that exit (insn_length), which is fuzz_length.c's: the two do not fit into one program.
+ * Fuzz target of the emulator's decoder of instructions against Zydis: the first byte says the code's size, the rest is an instruction.
+ * Property: insn_decode has the same length and operands where both know it, and reads nothing behind it. Root mode's decoder is
+ * fuzz_length.c's: the two do not fit into one program.
  *
  * FUZZ_SOURCES: drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_table.c
  * FUZZ_FLAGS: -lcmocka -lZydis
  * FUZZ_OPTIONS: -max_len=16
  */
 #include "tests/unit/insn_zydis.h"
+#include "tests/fuzz/zydis_sizes.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-	static const struct {
-		ZydisMachineMode machine;
-		ZydisStackWidth width;
-		enum insn_mode mode;
-	} sizes[] = {
-		{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64, INSN_MODE_64 },
-		{ ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32, INSN_MODE_32 },
-		{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16, INSN_MODE_16 },
-	};
 	uint8_t instruction[INSN_MAX_BYTES] = { 0 };
 	ZydisDecoder decoder;
 

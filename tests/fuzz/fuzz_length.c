@@ -8,22 +8,12 @@
  * FUZZ_OPTIONS: -max_len=16
  */
 #include "arch/x86_64/insn_length.h"
+#include "tests/fuzz/zydis_sizes.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <Zydis/Zydis.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
-
-static const struct {
-	ZydisMachineMode machine;
-	ZydisStackWidth width;
-	enum insn_mode mode;
-} sizes[] = {
-	{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64, INSN_MODE_64 },
-	{ ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32, INSN_MODE_32 },
-	{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16, INSN_MODE_16 },
-};
 
 static unsigned length_of(const uint8_t *bytes, unsigned count, enum insn_mode mode)
 {

@@ -8,7 +8,7 @@
  * FUZZ_SOURCES: drivers-vm/driver/nat_flow.c drivers-vm/driver/nat_hosts.c drivers-vm/driver/nat_dhcp.c
  * FUZZ_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
  * FUZZ_SOURCES: drivers-vm/driver/io_segment.c build/fuzz/lib/lwip.a
- * FUZZ_FLAGS: -Idrivers-vm/driver/lwip -Icache/lwip/src/include -fno-sanitize=alignment
+ * FUZZ_FLAGS: -Idrivers-vm/driver/lwip -Idrivers-vm/lib/lwip -Icache/lwip/src/include -fno-sanitize=alignment
  * FUZZ_OPTIONS: -max_len=2048
  */
 #include "drivers-vm/driver/entropy.h"

@@ -7,7 +7,7 @@
  * FUZZ_SOURCES: drivers-vm/control/entropy.c drivers-vm/control/net/stack.c drivers-vm/control/net/web.c
  * FUZZ_SOURCES: drivers-vm/control/net/web_tls.c drivers-vm/control/net/identity.c drivers-vm/control/net/certificate.c
  * FUZZ_SOURCES: build/fuzz/lib/lwip-control.a build/fuzz/lib/mbedtls.a
- * FUZZ_FLAGS: -iquote tests/unit/fake_host_pci -Idrivers-vm/control/net/lwip -Icache/lwip/src/include -fno-sanitize=alignment
+ * FUZZ_FLAGS: -iquote tests/unit/fake_host_pci -Idrivers-vm/control/net/lwip -Idrivers-vm/lib/lwip -Icache/lwip/src/include -fno-sanitize=alignment
  * FUZZ_FLAGS: -Idrivers-vm/control/net/mbedtls -DMBEDTLS_CONFIG_FILE='<mbedtls_config.h>' -isystem cache/mbedtls/include
  * FUZZ_OPTIONS: -max_len=4096
  */

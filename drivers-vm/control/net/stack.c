@@ -41,7 +41,7 @@ u32_t sys_now(void)
 	return (u32_t)(service_tsc_to_ns(service_tsc()) / 1000000);
 }
 
-uint32_t stack_random(void)
+uint32_t lwip_random(void)
 {
 	uint32_t value;
 
