@@ -65,7 +65,7 @@ export async function openPage(browser, base, options = {}) {
 export async function logIn(page, token) {
 	await page.getByLabel('Token', { exact: true }).fill(token);
 	await page.getByRole('button', { name: 'Log in' }).click();
-	await page.locator('#content h1').waitFor();
+	await page.getByRole('button', { name: 'Log out' }).waitFor(); /* the log-in form has a heading of its own */
 }
 
 // Asks the API as a program would: for what a test needs around what it looks at.
