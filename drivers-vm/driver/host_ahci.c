@@ -57,7 +57,7 @@ void ahci_give_up(struct ahci *ahci, const char *why)
 
 static struct ahci_port *open_port(struct ahci *ahci, unsigned number)
 {
-	struct ahci_port *port = calloc(1, sizeof(*port));
+	struct ahci_port *port = host_device_state(ahci->device.pci, sizeof(*port));
 
 	if (port == NULL)
 		return NULL;
@@ -68,6 +68,7 @@ static struct ahci_port *open_port(struct ahci *ahci, unsigned number)
 	port->registers = ahci->registers + PORTS + AHCI_PX_BYTES * number;
 	if (ahci_port_open(port))
 		return port;
+	host_device_log(ahci->device.pci, "AHCI: port %u: no memory for it", number);
 	free(port);
 	return NULL;
 }
@@ -76,6 +77,7 @@ static void drop_port(struct ahci *ahci, unsigned number)
 {
 	if (!ahci_port_close(ahci->port[number]))
 		ahci_give_up(ahci, "a port of it does not stop");
+	host_blk_free_pages(&ahci->port[number]->blk, 0);
 	free(ahci->port[number]);
 	ahci->port[number] = NULL;
 }
@@ -221,7 +223,7 @@ static bool bring_up(struct ahci *ahci, unsigned event)
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
 	static const struct host_device_ops ops = { .interrupt = interrupt, .check = check };
-	struct ahci *ahci = calloc(1, sizeof(*ahci));
+	struct ahci *ahci = host_device_state(pci, sizeof(*ahci));
 
 	if (ahci == NULL)
 		return NULL;

@@ -1,11 +1,14 @@
 /*
  * The 82574 driver against a card in memory that does what each test wants of it.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_e1000e.c drivers-vm/driver/host_e1000e_ring.c drivers-vm/driver/host_nic.c
  * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/io_segment.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
+#include "driver_failures.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,9 +55,6 @@ static struct net_switch sw;
 static struct net_port listener;
 static uint8_t heard[4096];
 static unsigned heard_bytes, heard_frames, released;
-static void *pages[512];
-static unsigned page_count;
-
 /* ---- The card ---- */
 
 static uint32_t *at(unsigned offset)
@@ -223,17 +223,9 @@ void host_device_log(const struct host_pci *p, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(last_log, sizeof(last_log), format, args);
 	va_end(args);
+	driver_failures_hear(last_log);
 	if (strncmp(last_log, "link", 4) == 0)
 		memcpy(link_log, last_log, sizeof(link_log));
-}
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(page_count < 512);
-	memset(page, 0, PAGE);
-	return pages[page_count++] = page;
 }
 
 /* ---- Set-up ---- */
@@ -254,8 +246,7 @@ static int tear_down(void **state)
 	host_nic_forget_all();
 	free(device);
 	device = NULL;
-	while (page_count != 0)
-		free(pages[--page_count]);
+	driver_memory_forget();
 	return 0;
 }
 
@@ -263,6 +254,7 @@ static bool starts(void)
 {
 	tear_down(NULL);
 	device = host_e1000e_driver.start(&pci, 32);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -573,6 +565,25 @@ static void interrupt__card_lies__all_frames_come_back(void **state)
 	}
 }
 
+static void power_up_all(void)
+{
+	set_up(NULL);
+}
+
+static void check_card(struct host_device *started)
+{
+	assert_true(dma_on && *at(RDT) == ENTRIES - 1);
+	assert_int_equal(((struct e1000e *)started)->nic.mac[5], 1);
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_all, &host_e1000e_driver, &pci, 32, &dma_on, check_card, host_nic_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -589,6 +600,7 @@ int main(void)
 		CASE(check__nothing_is_sent__card_is_reset_or_given_up),
 		CASE(interrupt__card_gone__is_given_up),
 		CASE(interrupt__card_lies__all_frames_come_back),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
