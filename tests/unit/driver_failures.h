@@ -16,7 +16,7 @@ struct driver_failures {
 	const struct host_driver *driver;
 	const struct host_pci *pci;
 	unsigned event;
-	bool *dma_on; /* as configuration space says */
+	bool *dma_on;                              /* as configuration space says */
 	void (*check)(struct host_device *device); /* that it works, at least with less */
 	void (*forget)(void);                      /* what it offers is not offered any more */
 };
