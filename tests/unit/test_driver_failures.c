@@ -368,8 +368,9 @@ static unsigned gateway_with_failure(int nth, uint8_t prefix)
 {
 	static const struct net_port_ops ops = { .receive = drop };
 	static const struct host_pci pci = { .rid = 0x38 };
-	const struct channel_message m = { .kind = CHANNEL_UPLINK,
-		                           .uplink = { .bridge = 1, .flags = CHANNEL_NIC_NAT, .subnet = 0x0A000000, .subnet_prefix = prefix } };
+	const struct channel_message m = {
+		.kind = CHANNEL_UPLINK, .uplink = { .bridge = 1, .flags = CHANNEL_NIC_NAT, .subnet = 0x0A000000, .subnet_prefix = prefix }
+	};
 
 	host_nic_forget_all();
 	nic = (struct host_nic){ .port.ops = &ops, .mac = { 2, 0, 0, 0, 0, 7 } };
@@ -403,7 +404,8 @@ static void nat_add__an_allocation_fails__is_said_and_guests_see_no_gateway(void
 
 static void nat_add__no_uplink_or_no_subnet__takes_no_memory(void **unused)
 {
-	const struct channel_message m = { .kind = CHANNEL_UPLINK, .uplink = { .bridge = 1, .flags = CHANNEL_NIC_NAT, .subnet_prefix = 24 } };
+	const struct channel_message m = { .kind = CHANNEL_UPLINK,
+		                           .uplink = { .bridge = 1, .flags = CHANNEL_NIC_NAT, .subnet_prefix = 24 } };
 	unsigned before = driver_memory_blocks;
 
 	(void)unused;
