@@ -24,6 +24,7 @@ enum { CAP = 0x00, GHC = 0x04, IS = 0x08, PI = 0x0C, CAP2 = 0x24, BOHC = 0x28, P
 #define SIGNATURE_DISK 0x00000101u
 #define HANDOFF_NS     2000000000ull /* 10.6.3 */
 #define RESET_NS       1000000000ull /* 10.4.3 */
+#define STOP_NS        500000000ull  /* 10.3.1 */
 #define GONE           UINT32_MAX
 
 static bool matches(const struct host_pci *pci)
@@ -75,7 +76,12 @@ static struct ahci_port *open_port(struct ahci *ahci, unsigned number)
 
 static void drop_port(struct ahci *ahci, unsigned number)
 {
-	if (!ahci_port_close(ahci->port[number]))
+	uint64_t until = service_tsc() + service_ns_to_tsc(STOP_NS);
+	bool closed;
+
+	while (!(closed = ahci_port_close(ahci->port[number])) && service_tsc() < until)
+		__asm__ volatile("pause");
+	if (!closed)
 		ahci_give_up(ahci, "a port of it does not stop");
 	host_blk_free_pages(&ahci->port[number]->blk, 0);
 	free(ahci->port[number]);

@@ -43,7 +43,7 @@ static struct {
 	uint32_t cap, ghc, is;
 	struct model_port port[PORTS];
 	/* What it does wrong. */
-	bool gone, never_resets, never_stops, never_comes, silent, forgets_command, identify_fails;
+	bool gone, never_resets, never_stops, stops_late, never_comes, silent, forgets_command, identify_fails;
 	uint64_t bad_sector;
 	unsigned bad_times;
 	unsigned most_out;
@@ -170,8 +170,11 @@ static void serve(unsigned n)
 
 static void hardware_moves(void)
 {
-	for (unsigned n = 0; n < PORTS; n++)
+	for (unsigned n = 0; n < PORTS; n++) {
+		if (hw.stops_late && !(hw.port[n].cmd & 1))
+			hw.port[n].cmd &= ~(1u << 15);
 		serve(n);
+	}
 }
 
 static void reset_ports(void)
@@ -212,7 +215,7 @@ static void write_port(unsigned n, unsigned at, uint32_t v)
 			p->ci = p->sact = p->queued = 0;
 			v &= ~(1u << 15);
 		}
-		p->cmd = v | (v & 1 ? 1u << 15 : 0) | (hw.never_stops ? p->cmd & 1u << 15 : 0);
+		p->cmd = v | (v & 1 ? 1u << 15 : 0) | (hw.never_stops || hw.stops_late ? p->cmd & 1u << 15 : 0);
 		break;
 	case AHCI_PX_SCTL:
 		assert_true(hw.lies || !(p->cmd & 1u << 15));
@@ -839,6 +842,7 @@ static void power_up(void)
 {
 	set_up(NULL);
 	reset_ports();
+	hw.stops_late = true; /* one port that has to do without memory is no reason to give up the others */
 }
 
 /* With the disks that there was memory for. */
