@@ -1,8 +1,8 @@
 /*
- * The driver VM when memory is short, apart from the drivers (test_host_*.c): while a guest with two disks, a card, a channel, a balloon and a
- * source of entropy comes, writes and goes, and while a gateway is opened, each allocation fails once, from the heap, of tables for the memory
- * that the control VM maps, and of the memory that outlives the driver VM. Whatever fails is said; a guest has all of its devices or does not
- * come; what was handed over is given back; and the next try works.
+ * The driver VM when memory is short, apart from the drivers (test_host_*.c): while a guest with two disks, a card, a channel, a balloon
+ * and a source of entropy comes, writes and goes, and while a gateway is opened, each allocation fails once, from the heap, of tables for
+ * the memory that the control VM maps, and of the memory that outlives the driver VM. Whatever fails is said; a guest has all of its
+ * devices or does not come; what was handed over is given back; and the next try works.
  *
  * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/slot_devices.c drivers-vm/driver/slot_links.c
  * UNIT_SOURCES: drivers-vm/driver/state_area.c drivers-vm/driver/deadlines.c drivers-vm/driver/console_mux.c
