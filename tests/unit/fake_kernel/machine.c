@@ -155,6 +155,8 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)
 {
+	if (gsi >= FAKE_GSIS)
+		return STATUS_NOT_FOUND;
 	if (masked)
 		fake_gsi_masked |= 1u << gsi;
 	else
