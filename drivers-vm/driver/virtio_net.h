@@ -143,8 +143,4 @@ static inline bool virtio_net_is_busy(const struct virtio_net *nic)
 	return nic->pending != 0;
 }
 
-/* ---- For virtio_net_adopt.c ---- */
-void virtio_net_give(struct virtio_net_frame *f);
-void virtio_net_free(struct virtio_net_frame *f);
-
 #endif
