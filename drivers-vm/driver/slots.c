@@ -4,14 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct slot *slots[CHANNEL_SLOTS]; /* made by vCPU 0 at their first use */
+struct slot *slot_table[CHANNEL_SLOTS]; /* made by vCPU 0 at their first use */
 
-struct slot *slot_at(uint32_t index)
-{
-	return index < CHANNEL_SLOTS ? __atomic_load_n(&slots[index], __ATOMIC_ACQUIRE) : NULL;
-}
-
-/* Likewise, but makes it; NULL: no memory. vCPU 0. */
+/* As slot_at, but makes it; NULL: no memory. vCPU 0. */
 static struct slot *slot_use(uint32_t index)
 {
 	struct slot *s = slot_at(index);
@@ -22,7 +17,7 @@ static struct slot *slot_use(uint32_t index)
 			service_log("slot %u: no memory for it in the driver VM", index);
 		else
 			s->index = index;
-		__atomic_store_n(&slots[index], s, __ATOMIC_RELEASE);
+		__atomic_store_n(&slot_table[index], s, __ATOMIC_RELEASE);
 	}
 	return s;
 }
