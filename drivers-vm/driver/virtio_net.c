@@ -94,16 +94,6 @@ static void reset(struct virtio_pci *device)
 	device->host->timer_arm(device->host->ctx, nic->timer, 0);
 }
 
-void virtio_net_set_link(struct virtio_net *nic, bool up)
-{
-	uint8_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
-
-	if (nic->config[VIRTIO_NET_STATUS] == status)
-		return;
-	nic->config[VIRTIO_NET_STATUS] = status;
-	virtio_pci_config_changed(&nic->device);
-}
-
 static void frames_init(struct virtio_net *nic, const struct virtio_net_config *config)
 {
 	nic->all = config->frame;

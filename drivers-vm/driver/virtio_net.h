@@ -134,9 +134,6 @@ void virtio_net_resume(struct virtio_net *nic);
 /* The timer has expired. */
 void virtio_net_timer(struct virtio_net *nic);
 
-/* The cable. */
-void virtio_net_set_link(struct virtio_net *nic, bool up);
-
 /* Whether a real device still uses guest memory for this card. */
 static inline bool virtio_net_is_busy(const struct virtio_net *nic)
 {
