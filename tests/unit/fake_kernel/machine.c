@@ -126,14 +126,14 @@ void timer_set_deadline_tsc(uint64_t tsc)
 	fake_deadline[fake_self->arch.id] = tsc == TIMER_NEVER ? 0 : tsc;
 }
 
-void lapic_send_ipi(uint32_t apic_id, unsigned vector)
+void lapic_send(uint32_t apic_id, uint32_t command)
 {
 	assert_true(apic_id < cpu_count);
-	if (vector == CPU_IRQ_POSTED) { /* the CPU's own affair */
+	if (command == LAPIC_FIXED + CPU_IRQ_POSTED) { /* the CPU's own affair */
 		fake_posts[apic_id]++;
 		return;
 	}
-	assert_int_equal(vector, CPU_IRQ_KICK);
+	assert_int_equal(command, LAPIC_FIXED + CPU_IRQ_KICK);
 	fake_kick_pending[apic_id] = true;
 	fake_kicks[apic_id]++;
 }
@@ -167,12 +167,6 @@ enum status ioapic_set_mask(uint32_t gsi, bool masked)
 void tsc_delay_us(uint64_t us)
 {
 	fake_tsc += us * (TSC_HZ / 1000000);
-}
-
-_Noreturn void machine_reset(void)
-{
-	fail_msg("the machine was reset");
-	abort();
 }
 
 /* ---- Boot and log ---- */
