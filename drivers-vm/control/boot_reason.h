@@ -11,7 +11,7 @@ void boot_reason_begin(void);
 /* The machine is about to be powered off; the store is to be written after that. */
 void boot_reason_end(void);
 /*
- * What a warm reset has left in memory says most: "watchdog", "panic" or "reset" (nobody said why: its button, or a fault).
+ * What a warm reset has left in memory says most: "watchdog", "panic", "requested" or "reset" (nobody said why: its button, or a fault).
  * Else "power-on" after a power-off by Hilum, "recovery" after an end that nobody had asked for, or "unknown": nothing is kept.
  */
 const char *boot_reason(void);

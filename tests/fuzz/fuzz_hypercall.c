@@ -100,7 +100,8 @@ static void make_call(void)
 	words[0] = HC_NOP + count % (HC_CALL_END - HC_NOP + 1);
 	for (unsigned i = 1; i <= ARGUMENTS; i++)
 		words[i] = argument();
-	if (words[0] == HC_WAIT) /* it ends the turn of the only vCPU that calls */
+	/* A reset ends the machine, and a wait the turn of the only vCPU that calls. */
+	if (words[0] == HC_HOST_RESET || words[0] == HC_WAIT)
 		words[0] = HC_NOP;
 	int64_t got = call(words);
 	if (got > 0)

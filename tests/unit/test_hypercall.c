@@ -802,12 +802,14 @@ static void random_call(void)
 
 	for (unsigned i = 1; i < 7; i++)
 		words[i] = random_argument();
-	if (words[0] == HC_WAIT) /* it has tests of its own */
+	if (words[0] == HC_HOST_RESET || words[0] == HC_WAIT) /* a reset ends the test; waiting has tests of its own */
 		return;
 	if (words[0] == HC_MEMORY_CREATE && fake_random() % 2)
 		words[1] = HOST_HANDLE;
 	for (unsigned i = 1; i < 3 && rounds; i++) /* a call that is right but for what the world has become */
 		memcpy(words, valid_calls[fake_random() % ARRAY_SIZE(valid_calls)].words, sizeof(words));
+	if (words[0] == HC_HOST_RESET)
+		return;
 	put_handles(words);
 	failing_after = fake_random() % 4 == 0 ? (int)(fake_random() % 6) : FAILING_NONE;
 	int64_t result = call(words);

@@ -169,6 +169,12 @@ void tsc_delay_us(uint64_t us)
 	fake_tsc += us * (TSC_HZ / 1000000);
 }
 
+_Noreturn void machine_reset(void)
+{
+	fail_msg("the machine was reset");
+	abort();
+}
+
 /* ---- Boot and log ---- */
 
 static void log_line(const char *fmt, va_list args)
