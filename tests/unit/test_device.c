@@ -347,6 +347,35 @@ static void dma_address__own_device__is_the_vms_own(void **state)
 	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, own, 0), HILUM_E_DENIED);
 }
 
+/* What a device is told of must not be somebody else's page, too, and must not change under it. */
+static void dma_address__of_the_callers_memory__is_its_own_page(void **state)
+{
+	hilum_handle_t shared = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 2 * MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_SHARE);
+	const uint32_t features = iommu_features;
+	uint64_t bytes;
+	hpa_t hpa = 0;
+
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, SELF_HANDLE, shared, RAM_GPA, 0, 2 * MIB, RW);
+	CALL_OK(HC_MEMORY_MAP, SELF_HANDLE, memory, 0x40000000, 0, MIB, HILUM_MAP_READ);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(vm_populate(control, RAM_GPA + i * PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(CALL(HC_MEMORY_SHARE, shared, 0, shared, PAGE_SIZE, 0), 1);
+	control->flags |= HILUM_VM_DEVICES;
+	CALL_OK(HC_DEVICE_ASSIGN, device, SELF_HANDLE, 0);
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, RAM_GPA + 0x10), RAM_GPA + 0x10);
+	assert_true(nested_pt_lookup(&control->npt, RAM_GPA, HILUM_MAP_WRITE, &hpa, &bytes));
+	iommu_features = 0;
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, RAM_GPA + 0x10), hpa + 0x10);
+	assert_true(CALL(HC_DEVICE_DMA_ADDRESS, device, 0x40000000) > 0); /* to be sent: it need not be writable */
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, 0x50000000), HILUM_E_FAULT);
+	iommu_features = features;
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	control->flags &= ~HILUM_VM_DEVICES;
+	CALL_OK(HC_MEMORY_UNMAP, SELF_HANDLE, RAM_GPA, 2 * MIB);
+	CALL_OK(HC_MEMORY_UNMAP, SELF_HANDLE, 0x40000000, MIB);
+}
+
 /* ---- Interrupts ---- */
 
 static void bind_irq__event_of_its_vm__is_tied_to_the_device(void **state)
@@ -528,6 +557,7 @@ int main(void)
 		TEST(assign__no_memory_for_tables__stays_blocked),
 		TEST(create__reserved_by_firmware__is_denied),
 		TEST(dma_address__own_device__is_the_vms_own),
+		TEST(dma_address__of_the_callers_memory__is_its_own_page),
 		TEST(bind_irq__event_of_its_vm__is_tied_to_the_device),
 		TEST(bind_irq__same_index_again__leaves_one),
 		TEST(bind_irq__not_its_vm_or_not_assigned__is_refused),

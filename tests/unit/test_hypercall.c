@@ -628,6 +628,30 @@ static void vm_create__name_without_end__is_cut(void **state)
 	assert_int_equal(strlen(vm_of(h)->name), sizeof(config.name) - 1);
 }
 
+static void vm_create__configuration__is_in_force(void **state)
+{
+	struct hilum_vm_config config = { .name = "n", .flags = HILUM_VM_REALTIME, .wall_clock_ns = 123456789, .clock = { 2, 4, 6, 8 } };
+	struct hilum_vm_status status;
+
+	(void)state;
+	memcpy(at(CONFIG_AT), &config, sizeof(config));
+	hilum_handle_t h = CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT);
+	const struct vm *vm = vm_of(h);
+	assert_int_equal(vm->flags, HILUM_VM_REALTIME);
+	assert_int_equal(vm->wall_clock_ns, 123456789);
+	assert_memory_equal(vm->clock, config.clock, sizeof(config.clock));
+	assert_int_equal(vm->shared->tsc_hz, TSC_HZ);
+	assert_int_equal(vm->shared->vm_id, vm->id);
+	assert_int_equal(vm->bus.timer_min_period_tsc, VLAPIC_TIMER_MIN_US * (TSC_HZ / 1000000)); /* or a timer of 0 ns floods its core */
+	CALL_OK(HC_VM_STATUS, h, OUT_AT);
+	memcpy(&status, at(OUT_AT), sizeof(status));
+	assert_int_equal(status.kernel_bytes, 3 * PAGE_SIZE); /* two for the VM, one that it shares */
+	CALL_HANDLE(HC_VCPU_CREATE, h, 0, 0, 100);
+	uint64_t before = vm->status.kernel_bytes;
+	CALL_OK(HC_VM_GRANT_PORTS, h, HOST_HANDLE, 0x80, 1);
+	assert_int_equal(vm->status.kernel_bytes, before + 4 * PAGE_SIZE);
+}
+
 static void vm_bind_trap__overlap__exists_until_unbound(void **state)
 {
 	(void)state;
@@ -846,6 +870,7 @@ int main(void)
 		cmocka_unit_test(each_call__nth_allocation_fails__leaves_nothing_and_works_again),
 		TEST(vm_create__bad_config__is_invalid),
 		TEST(vm_create__name_without_end__is_cut),
+		TEST(vm_create__configuration__is_in_force),
 		TEST(object_info__each_kind__is_told),
 		TEST(object_info__walk__finds_each_handle_once),
 		TEST(vm_region__walk__finds_each_mapping),
