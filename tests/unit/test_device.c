@@ -320,6 +320,55 @@ static void close__last_handle__blocks_the_device(void **state)
 	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
 }
 
+/* The fault interrupt walks the list without a lock. */
+static void close__last_handle__freed_when_no_core_can_know_it(void **state)
+{
+	(void)state;
+	uint64_t epoch = cpu_table[0]->epoch, other = cpu_table[1]->epoch;
+	CALL_OK(HC_HANDLE_CLOSE, device);
+	assert_true(cpu_table[0]->epoch >= epoch + 2); /* after the handle has gone, and after the list has forgotten it */
+	assert_true(cpu_table[1]->epoch >= other + 2);
+	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
+}
+
+static void release__interrupt_is_bound__reaches_nobody_any_more(void **state)
+{
+	(void)state;
+	assign();
+	unsigned vector = (unsigned)(CALL(HC_DEVICE_BIND_IRQ, device, 0, event) >> 32);
+	assert_int_equal(vm_of(vm)->devices, 1);
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	assert_int_equal(vm_of(vm)->devices, 0); /* else its pages could never be shared or moved again */
+	assert_int_equal(fake_iommu.vector_rid[vector], 0);
+	fake_irq[vector](vector);
+	assert_int_equal(vm_of(vm)->shared->pending[0][0], 0);
+}
+
+static void create__no_requester_or_one_that_is_there__is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, 0x10000, 0), HILUM_E_UNSUPPORTED);
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0), HILUM_E_EXISTS);
+	hilum_handle_t second = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID + 1, 0),
+		       third = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID + 2, 0);
+	CALL_OK(HC_HANDLE_CLOSE, second); /* the one in the middle */
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0), HILUM_E_EXISTS);
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, RID + 2, 0), HILUM_E_EXISTS);
+	CALL_OK(HC_HANDLE_CLOSE, third);
+}
+
+static void assign__machine_without_iommu__only_if_the_caller_says_so(void **state)
+{
+	const uint32_t features = iommu_features;
+
+	(void)state;
+	iommu_features = 0;
+	assert_int_equal(CALL(HC_DEVICE_ASSIGN, device, vm, 0), HILUM_E_UNSUPPORTED);
+	CALL_OK(HC_DEVICE_ASSIGN, device, vm, HILUM_DEVICE_UNPROTECTED);
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	iommu_features = features;
+}
+
 static void assign__no_memory_for_tables__stays_blocked(void **state)
 {
 	(void)state;
@@ -459,6 +508,7 @@ static void faults__of_an_assigned_device__are_counted_and_told(void **state)
 	(void)state;
 	CALL_OK(HC_HANDLE_CLOSE, device);
 	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, event);
+	CALL_OK(HC_HANDLE_CLOSE, event); /* the device has it for as long as it lives */
 	assign();
 	fault(RID, 0x1000);
 	fault(RID, 0x2000);
@@ -493,6 +543,13 @@ static void faults__flood__cuts_the_device_off_until_it_is_assigned_anew(void **
 	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
 	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
 	assert_int_equal(status().faults, 33);
+	for (unsigned i = 1; i < 32; i++) { /* they count from the assignment on */
+		assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+		fault(RID, i);
+		fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	}
+	assert_int_equal(status().state, HILUM_DEVICE_CUT_OFF);
+	assert_int_equal(fake_iommu.domain[RID], 0);
 }
 
 static void faults__of_nobodys_device__are_heard_once(void **state)
@@ -554,6 +611,10 @@ int main(void)
 		TEST(assign__device__reaches_that_vm_only),
 		TEST(destroy_vm__assigned_device__is_blocked_and_free_again),
 		TEST(close__last_handle__blocks_the_device),
+		TEST(close__last_handle__freed_when_no_core_can_know_it),
+		TEST(release__interrupt_is_bound__reaches_nobody_any_more),
+		TEST(create__no_requester_or_one_that_is_there__is_refused),
+		TEST(assign__machine_without_iommu__only_if_the_caller_says_so),
 		TEST(assign__no_memory_for_tables__stays_blocked),
 		TEST(create__reserved_by_firmware__is_denied),
 		TEST(dma_address__own_device__is_the_vms_own),
