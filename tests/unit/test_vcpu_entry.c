@@ -10,9 +10,9 @@
 /* clang-format on */
 #include "tests/unit/fake_cpus/cpus.h"
 
-#define EVENT(type, vector)           (EVENT_VALID | (type) << 8 | (vector))
+#define EVENT(type, vector)             (EVENT_VALID | (type) << 8 | (vector))
 #define EVENT_ERROR(type, vector, code) (EVENT(type, vector) | EVENT_ERROR_VALID | (uint64_t)(code) << 32)
-#define TF                            (1ull << 8)
+#define TF                              (1ull << 8)
 
 enum { SVM, VMX, VMX_OLD, CPUS };
 
@@ -67,7 +67,8 @@ static void enter(void)
 static void enter__taken_state__reads_back_and_runs(void **state)
 {
 	(void)state;
-	ON_EACH_CPU {
+	ON_EACH_CPU
+	{
 		boot(kind);
 		s.rip = 0x1234;
 		s.gpr[4] = 0x5678;
@@ -90,7 +91,8 @@ static void enter__taken_state__reads_back_and_runs(void **state)
 static void enter__cpu_refuses__vm_ends_and_nothing_else(void **state)
 {
 	(void)state;
-	ON_EACH_CPU {
+	ON_EACH_CPU
+	{
 		boot(kind);
 		fake_cpu.refuses = true;
 		assert_int_equal(put(HILUM_STATE_ALL), 0);
@@ -105,7 +107,8 @@ static void enter__cpu_refuses__vm_ends_and_nothing_else(void **state)
 static void put__in_a_shadow_with_a_step_pending__step_stays_pending(void **state)
 {
 	(void)state;
-	ON_EACH_CPU {
+	ON_EACH_CPU
+	{
 		boot(kind);
 		fake_cpu.shadow = true;
 		fake_cpu.rflags = 2 | TF;
@@ -134,7 +137,8 @@ static void put__in_a_shadow_with_a_step_pending__step_stays_pending(void **stat
 static void enter__pae_tables_are_not_there__reads_as_not_present(void **state)
 {
 	(void)state;
-	ON_EACH_CPU {
+	ON_EACH_CPU
+	{
 		boot(kind);
 		s.cr0 |= CR0_PG;
 		s.cr4 = CR4_PAE;
@@ -156,7 +160,8 @@ static void end_move(void)
 static void enter__frames_move_while_pae_tables_are_read__waits_and_lets_the_mover_go_on(void **state)
 {
 	(void)state;
-	ON_EACH_CPU {
+	ON_EACH_CPU
+	{
 		boot(kind);
 		s.cr0 |= CR0_PG;
 		s.cr4 = CR4_PAE;

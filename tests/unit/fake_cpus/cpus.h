@@ -19,7 +19,7 @@ struct fake_cpu {
 	uint64_t rflags;
 	/* What has come of them. */
 	unsigned entries;
-	bool failed;    /* the last one, for the guest's own state */
+	bool failed;     /* the last one, for the guest's own state */
 	bool tlb_is_old; /* set by the target: the next entry must use no translation from before */
 };
 extern struct fake_cpu fake_cpu;

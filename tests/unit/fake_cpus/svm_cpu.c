@@ -19,11 +19,11 @@ void svm_vmload(hpa_t hpa)
 	const struct vmcb *c = vmcb_at(hpa);
 
 	fake_cpu_want(fake_cpu_canonical(c->segments[VMCB_FS].base) && fake_cpu_canonical(c->segments[VMCB_GS].base) &&
-	                     fake_cpu_canonical(c->segments[VMCB_TR].base) && fake_cpu_canonical(c->segments[VMCB_LDTR].base),
-	             "bases that VMLOAD takes are canonical");
+	                      fake_cpu_canonical(c->segments[VMCB_TR].base) && fake_cpu_canonical(c->segments[VMCB_LDTR].base),
+	              "bases that VMLOAD takes are canonical");
 	fake_cpu_want(fake_cpu_canonical(c->lstar) && fake_cpu_canonical(c->cstar) && fake_cpu_canonical(c->kernel_gs_base) &&
-	                     fake_cpu_canonical(c->sysenter_esp) && fake_cpu_canonical(c->sysenter_eip),
-	             "MSRs that VMLOAD takes are canonical");
+	                      fake_cpu_canonical(c->sysenter_esp) && fake_cpu_canonical(c->sysenter_eip),
+	              "MSRs that VMLOAD takes are canonical");
 	loaded = hpa;
 }
 
@@ -36,14 +36,14 @@ static void check_controls(const struct vcpu *v, const struct vmcb *c)
 {
 	fake_cpu_want(c->intercept_misc2 & INTERCEPT(VMEXIT_VMRUN), "VMRUN is intercepted");
 	fake_cpu_want((c->intercept_misc1 & INTERCEPT(VMEXIT_INTR)) && (c->intercept_misc1 & INTERCEPT(VMEXIT_NMI)) &&
-	                     (c->intercept_misc1 & INTERCEPT(VMEXIT_MSR)) && (c->intercept_misc1 & INTERCEPT(VMEXIT_IOIO)),
-	             "interrupts, MSRs and ports are intercepted");
+	                      (c->intercept_misc1 & INTERCEPT(VMEXIT_MSR)) && (c->intercept_misc1 & INTERCEPT(VMEXIT_IOIO)),
+	              "interrupts, MSRs and ports are intercepted");
 	fake_cpu_want(c->guest_asid != 0 && c->guest_asid < svm_features.asids, "the ASID is one");
 	fake_cpu_want(!fake_cpu.tlb_is_old || c->guest_asid != last_asid, "the ASID is new");
 	fake_cpu_want(c->np_enable == NP_ENABLE && c->n_cr3 == v->vm->npt.root, "nested tables are the VM's");
 	fake_cpu_want(c->virtual_interrupt & V_INTR_MASKING, "the guest masks its own interrupts only");
 	fake_cpu_want(c->msrpm_base_pa == pool_hpa(backend_msr_bitmap) && c->iopm_base_pa == pool_hpa(backend_io_bitmap),
-	             "permission maps are the kernel's");
+	              "permission maps are the kernel's");
 	fake_cpu_want(c->g_pat == v->pat && c->tsc_offset == v->apic.tsc_offset, "PAT and TSC offset are the vCPU's");
 	last_asid = c->guest_asid;
 }

@@ -6,10 +6,10 @@
 #include "tests/unit/fake_cpus/cpus.h"
 #include "tests/unit/fake_kernel/machine.h"
 
-#define FIELDS        0x2000u
-#define UNDEFINED     0xA5
+#define FIELDS          0x2000u
+#define UNDEFINED       0xA5
 #define BOTH(may, must) ((uint64_t)(may) << 32 | (must))
-#define REASON_FAILED (REASON_ENTRY_FAILED | REASON_BAD_GUEST_STATE)
+#define REASON_FAILED   (REASON_ENTRY_FAILED | REASON_BAD_GUEST_STATE)
 
 static struct structure {
 	hpa_t hpa;
@@ -126,12 +126,12 @@ static void check_controls(const struct vcpu *v)
 	fake_cpu_want(!((secondary ^ c->secondary) & ~(SECONDARY_X2APIC | SECONDARY_APIC_ACCESSES)), "secondary controls");
 	fake_cpu_want(!((vmx_read(VMCS_ENTRY_CONTROLS) ^ c->entry) & ~(uint64_t)ENTRY_IA32E), "entry controls");
 	fake_cpu_want(vmx_read(0x400A) == 0 && vmx_read(0x400E) == 0 && vmx_read(0x4010) == 0 && vmx_read(0x4014) == 0,
-	             "no CR3 targets and no MSR lists");
+	              "no CR3 targets and no MSR lists");
 	fake_cpu_want(vmx_read(VMCS_EPT_POINTER) == (v->vm->npt.root | c->ept_flags), "nested tables are the VM's");
 	fake_cpu_want(vmx_read(VMCS_MSR_BITMAP) >= pool_hpa(backend_msr_bitmap) &&
-	                     vmx_read(VMCS_MSR_BITMAP) <= pool_hpa(backend_msr_bitmap) + PAGE_SIZE &&
-	                     vmx_read(VMCS_IO_BITMAP_A) == pool_hpa(backend_io_bitmap),
-	             "permission maps are the kernel's");
+	                      vmx_read(VMCS_MSR_BITMAP) <= pool_hpa(backend_msr_bitmap) + PAGE_SIZE &&
+	                      vmx_read(VMCS_IO_BITMAP_A) == pool_hpa(backend_io_bitmap),
+	              "permission maps are the kernel's");
 	fake_cpu_want(vmx_read(VMCS_LINK_POINTER) == ~0ull, "no control structure is linked");
 	fake_cpu_want(vmx_read(VMCS_TPR_THRESHOLD) <= 15, "the TPR threshold is a class");
 	if (secondary & SECONDARY_VPID)
@@ -143,7 +143,7 @@ static void check_host(void)
 {
 	fake_cpu_want(vmx_read(VMCS_HOST_CR3) == fake_cr[3] && vmx_read(VMCS_HOST_RIP) == (uint64_t)vmx_exit, "the host's state");
 	fake_cpu_want(vmx_read(VMCS_HOST_SELECTOR(SEGMENT_CS)) == SELECTOR_CODE && vmx_read(VMCS_HOST_SELECTOR(6)) == SELECTOR_TSS,
-	             "the host's selectors");
+	              "the host's selectors");
 }
 
 /* 27.2.1.3, and of 27.3.1.5 what has to do with it. */
@@ -157,10 +157,11 @@ static void check_event(uint32_t event, uint32_t blocking)
 	fake_cpu_want(!(event & 0x7FFFF000), "an event's reserved bits are 0");
 	if (event & EVENT_ERROR_VALID)
 		fake_cpu_want(type == 3 && (vmx_read(VMCS_GUEST_CR0) & CR0_PE) && (0x27D00u >> vector & 1) &&
-		                     !(vmx_read(VMCS_ENTRY_ERROR_CODE) >> 16),
-		             "an error code is an exception's that has one, and has 16 bits");
+		                      !(vmx_read(VMCS_ENTRY_ERROR_CODE) >> 16),
+		              "an error code is an exception's that has one, and has 16 bits");
 	else
-		fake_cpu_want(type != 3 || !(0x27D00u >> vector & 1) || !(vmx_read(VMCS_GUEST_CR0) & CR0_PE), "an exception lacks its code");
+		fake_cpu_want(type != 3 || !(0x27D00u >> vector & 1) || !(vmx_read(VMCS_GUEST_CR0) & CR0_PE),
+		              "an exception lacks its code");
 	fake_cpu_want(type == 3 || !(blocking & BLOCKING_SHADOW), "no interrupt comes in a shadow");
 	fake_cpu_want(type != 2 || !(blocking & BLOCKING_BY_NMI), "no NMI comes while one is blocked");
 }
@@ -171,8 +172,8 @@ static void check_interruptibility(uint64_t rflags, uint32_t blocking)
 	bool single_step = rflags >> 8 & 1;
 
 	fake_cpu_want(!(blocking & ~(BLOCKING_SHADOW | BLOCKING_BY_NMI)) && (blocking & BLOCKING_SHADOW) != BLOCKING_SHADOW &&
-	                     (!(blocking & BLOCKING_BY_STI) || (rflags & RFLAGS_IF)),
-	             "the shadow is one of STI, with IF, or of MOV SS");
+	                      (!(blocking & BLOCKING_BY_STI) || (rflags & RFLAGS_IF)),
+	              "the shadow is one of STI, with IF, or of MOV SS");
 	fake_cpu_want(vmx_read(0x4826) == 0 && vmx_read(0x2802) == 0, "activity and DEBUGCTL are 0");
 	fake_cpu_want(!(pending & ~(uint64_t)DR6_BS), "pending debug exceptions have no reserved bits");
 	if (blocking & BLOCKING_SHADOW)
@@ -193,7 +194,7 @@ static void check_control_state(void)
 	fake_cpu_want(long_mode || !(cr4 & CR4_PCIDE), "CR4.PCIDE needs long mode");
 	fake_cpu_want(!(vmx_read(VMCS_GUEST_DR7) >> 32) && !(fake_dr[6] >> 32), "the upper halves of DR6 and DR7 are 0");
 	fake_cpu_want(fake_cpu_canonical(vmx_read(VMCS_GUEST_SYSENTER_ESP)) && fake_cpu_canonical(vmx_read(VMCS_GUEST_SYSENTER_EIP)),
-	             "SYSENTER's addresses are canonical");
+	              "SYSENTER's addresses are canonical");
 	fake_cpu_want(msr_pat_valid(vmx_read(VMCS_GUEST_PAT)), "PAT has memory types only");
 	fake_cpu_want(!(efer & EFER_LMA) == !long_mode && (!(cr0 & CR0_PG) || !(efer & EFER_LMA) == !(efer & EFER_LME)), "EFER.LMA");
 	for (unsigned i = 0; i < 4 && (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !long_mode; i++)
@@ -208,8 +209,8 @@ static bool guest_is_odd(uint64_t rflags, uint32_t event)
 	bool wide = long_mode && (cs >> 13 & 1);
 
 	fake_cpu_want(fake_cpu_canonical(vmx_read(VMCS_GUEST_GDTR_BASE)) && fake_cpu_canonical(vmx_read(VMCS_GUEST_IDTR_BASE)) &&
-	                     vmx_read(VMCS_GUEST_GDTR_LIMIT) <= 0xFFFF && vmx_read(VMCS_GUEST_IDTR_LIMIT) <= 0xFFFF,
-	             "descriptor tables have bases and limits that there are");
+	                      vmx_read(VMCS_GUEST_GDTR_LIMIT) <= 0xFFFF && vmx_read(VMCS_GUEST_IDTR_LIMIT) <= 0xFFFF,
+	              "descriptor tables have bases and limits that there are");
 	fake_cpu_want((rflags & 2) && !(rflags & 0xFFFFFFFFFFC08028), "RFLAGS' reserved bits are what they are");
 	for (unsigned n = 0; n < 8; n++)
 		fake_cpu_want(!(vmx_read(VMCS_GUEST_ACCESS(n)) & 0xFFFE0F00), "access rights have no reserved bits");
@@ -225,7 +226,8 @@ bool vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool resume)
 	uint32_t event = (uint32_t)vmx_read(VMCS_ENTRY_EVENT), blocking = (uint32_t)vmx_read(VMCS_GUEST_INTERRUPTIBILITY);
 
 	(void)x;
-	fake_cpu_want(current->hpa == v->backend_hpa && resume == current->launched, "the control structure is the vCPU's, and launched once");
+	fake_cpu_want(current->hpa == v->backend_hpa && resume == current->launched,
+	              "the control structure is the vCPU's, and launched once");
 	check_controls(v);
 	check_host();
 	check_control_state();
@@ -239,19 +241,20 @@ bool vmx_enter(struct vcpu *v, struct vmx_vcpu *x, bool resume)
 	current->launched = true;
 	put(VMCS_VECTORING_EVENT, 0);
 	put(VMCS_QUALIFICATION, 0);
-	put(VMCS_EXIT_REASON, fake_cpu.failed                              ? REASON_FAILED
+	put(VMCS_EXIT_REASON, fake_cpu.failed                          ? REASON_FAILED
 	                      : fake_cpu.entries > MACHINE_ENTRIES_MAX ? REASON_TRIPLE_FAULT
 	                      : fake_cpu.halts                         ? REASON_HLT
-	                                                              : REASON_INTERRUPT);
+	                                                               : REASON_INTERRUPT);
 	if (fake_cpu.failed)
 		return true;
 	put(VMCS_INSN_LENGTH, 1);
 	put(VMCS_EXIT_EVENT, EVENT_VALID | 0x20);
 	put(VMCS_ENTRY_EVENT, event & ~EVENT_VALID);
 	put(VMCS_GUEST_RFLAGS, fake_cpu.rflags);
-	put(VMCS_GUEST_INTERRUPTIBILITY, (fake_cpu.nmi_blocked ? BLOCKING_BY_NMI : 0) | (!fake_cpu.shadow             ? 0
-	                                                                           : fake_cpu.rflags & RFLAGS_IF ? BLOCKING_BY_STI
-	                                                                                                        : BLOCKING_BY_MOV_SS));
+	put(VMCS_GUEST_INTERRUPTIBILITY,
+	    (fake_cpu.nmi_blocked ? BLOCKING_BY_NMI : 0) | (!fake_cpu.shadow              ? 0
+	                                                    : fake_cpu.rflags & RFLAGS_IF ? BLOCKING_BY_STI
+	                                                                                  : BLOCKING_BY_MOV_SS));
 	put(VMCS_GUEST_PENDING_DEBUG, fake_cpu.shadow && fake_cpu.rflags >> 8 & 1 ? DR6_BS : 0);
 	if (!fake_cpu.halts)
 		fake_cpu_stop(v);

@@ -83,14 +83,14 @@ must_check static inline enum status rdmsr_safe(uint32_t msr, uint64_t *value)
 	return STATUS_OK;
 }
 
-/* NULL, or what sees each WRMSR. */
-extern void (*fake_wrmsr)(uint32_t msr, uint64_t value);
+/* What sees each WRMSR, if a test has it. */
+extern void (*fake_wrmsr)(uint32_t msr, uint64_t value) __attribute__((weak));
 
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
 	fake_msr = msr;
 	fake_msr_value = value;
-	if (fake_wrmsr != NULL)
+	if (&fake_wrmsr != NULL && fake_wrmsr != NULL)
 		fake_wrmsr(msr, value);
 }
 
