@@ -379,7 +379,8 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 		return event;
 	}
 	v->check_interrupts = false;
-	if (v->nmi_pending && !v->nmi_blocked && !v->shadow) {
+	/* One that came before the handler's IRET is executed would overwrite the frame that this returns by. */
+	if (v->nmi_pending && !v->nmi_blocked && !v->shadow && v->rip != v->nmi_return) {
 		v->nmi_pending = false;
 		v->nmi_blocked = true;
 		v->check_interrupts = true;
@@ -508,6 +509,7 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->controls_stale = true;
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
+	v->nmi_return = ~0ull;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
 	v->kvm[KVM_PV_EOI] = 0; /* who starts anew knows of no word */
 	if (power_up) {
