@@ -25,7 +25,7 @@
 #define DO(...)      run((const struct op[PROGRAM_MAX]){ __VA_ARGS__ })
 #define VECTORS(...) assert_vectors((const unsigned[8]){ __VA_ARGS__ })
 
-#define OP(...)       { __VA_ARGS__ }
+#define OP(...)       ((struct op){ __VA_ARGS__ })
 #define END           OP(.kind = HALT)
 #define LEAVE         OP(.kind = CPUID)
 #define CR8(n)        OP(.kind = MOV_TO_CR8, .value = n)
@@ -52,9 +52,9 @@ static struct virt_ops *fake_ops, ops;
 static hilum_handle_t vm;
 static struct vcpu *v;
 static const struct op *program;
-static unsigned taken[8], taken_count; /* vectors that the guest was given; ended at once */
+static unsigned taken[8], taken_count;   /* vectors that the guest was given; ended at once */
 static unsigned cr8_exits, taken_by_now; /* this: at the program's last TAKEN */
-static uint64_t cr8_read, gp_raised, tlb_flushed;
+static uint64_t cr8_read, gp_raised;
 
 /* kernel/backend.c's. */
 void backend_load_vcpu(struct vcpu *w)
@@ -128,7 +128,6 @@ void svm_enter(struct vcpu *w, hpa_t vmcb)
 
 	assert_int_equal(vmcb, pool_hpa(c));
 	assert_false(c->clean & 1u << 3); /* V_TPR may have been written */
-	tlb_flushed += c->tlb_control != TLB_CONTROL_NONE;
 	w->gpr[2] = 0;
 	if (c->eventinj == GP) {
 		gp_raised++;

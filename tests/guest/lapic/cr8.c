@@ -20,14 +20,14 @@ static void send_self(unsigned vector)
 
 void cr8_is_tpr(void)
 {
-	for (unsigned class = 16; class-- > 0;) {
-		write_cr8(class);
-		CHECK_EQ(read_cr8(), class);
-		CHECK_EQ(lapic_read(LAPIC_TPR), class << 4);
-		lapic_write(LAPIC_TPR, (15 - class) << 4 | 7);
-		CHECK_EQ(read_cr8(), 15 - class);
-		write_cr8(class ^ 1);
-		CHECK_EQ(lapic_read(LAPIC_PPR), (class ^ 1) << 4);
+	for (unsigned level = 16; level-- > 0;) {
+		write_cr8(level);
+		CHECK_EQ(read_cr8(), level);
+		CHECK_EQ(lapic_read(LAPIC_TPR), level << 4);
+		lapic_write(LAPIC_TPR, (15 - level) << 4 | 7);
+		CHECK_EQ(read_cr8(), 15 - level);
+		write_cr8(level ^ 1);
+		CHECK_EQ(lapic_read(LAPIC_PPR), (level ^ 1) << 4);
 	}
 	write_cr8(0);
 }
