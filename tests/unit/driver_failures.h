@@ -10,29 +10,22 @@
 #include <stdio.h>
 
 #include "drivers-vm/driver/host_device.h"
+#include "tests/unit/fake_host_pci/device.h"
 
 struct driver_failures {
 	void (*power_up)(void); /* the device, as it is before a driver comes */
 	const struct host_driver *driver;
 	const struct host_pci *pci;
 	unsigned event;
-	bool *dma_on;                              /* as configuration space says */
 	void (*check)(struct host_device *device); /* that it works, at least with less */
 	void (*forget)(void);                      /* what it offers is not offered any more */
 };
-
-static bool driver_failures_said; /* that memory is short, since the device was started last */
-
-static inline void driver_failures_hear(const char *line)
-{
-	driver_failures_said |= strstr(line, "memory") != NULL;
-}
 
 /* Started with the n-th allocation failing. True: it works. */
 static inline bool driver_failures_start(const struct driver_failures *f, int nth)
 {
 	f->power_up();
-	driver_failures_said = *f->dma_on = false;
+	fake_log_memory = fake_dma = false;
 	driver_memory_failing_after = nth;
 	struct host_device *device = f->driver->start(f->pci, f->event);
 	host_device_started(device != NULL);
@@ -42,8 +35,8 @@ static inline bool driver_failures_start(const struct driver_failures *f, int nt
 	if (device != NULL) {
 		f->check(device);
 		f->forget();
-	} else if (*f->dma_on || driver_memory_blocks != 0) {
-		fail_msg("failure %d: DMA is %s, %u blocks are left", nth, *f->dma_on ? "on" : "off", driver_memory_blocks);
+	} else if (fake_dma || driver_memory_blocks != 0) {
+		fail_msg("failure %d: DMA is %s, %u blocks are left", nth, fake_dma ? "on" : "off", driver_memory_blocks);
 	}
 	driver_memory_forget();
 	driver_memory_failing_after = left; /* how many were asked for */
@@ -57,12 +50,12 @@ static inline int driver_failures_each(const struct driver_failures *f)
 	int count;
 
 	assert_true(driver_failures_start(f, DRIVER_MEMORY_NEVER));
-	assert_false(driver_failures_said);
+	assert_false(fake_log_memory);
 	count = DRIVER_MEMORY_NEVER - driver_memory_failing_after;
 	for (int nth = 0; nth < count; nth++) {
 		refusals += !driver_failures_start(f, nth);
 		assert_int_equal(driver_memory_failing_after, -1);
-		if (!driver_failures_said)
+		if (!fake_log_memory)
 			fail_msg("failure %d is not said", nth);
 		if (!driver_failures_start(f, DRIVER_MEMORY_NEVER))
 			fail_msg("after failure %d it does not start", nth);

@@ -4,7 +4,8 @@
  * the memory that the control VM maps, and of the memory that outlives the driver VM. Whatever fails is said; a guest has all of its
  * devices or does not come; what was handed over is given back; and the next try works.
  *
- * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/slot_devices.c drivers-vm/driver/slot_links.c
+ * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/slot_host.c drivers-vm/driver/slot_timers.c drivers-vm/driver/slot_traps.c
+ * UNIT_SOURCES: drivers-vm/driver/slot_devices.c drivers-vm/driver/slot_links.c
  * UNIT_SOURCES: drivers-vm/driver/state_area.c drivers-vm/driver/deadlines.c drivers-vm/driver/console_mux.c
  * UNIT_SOURCES: drivers-vm/driver/host_disk.c drivers-vm/driver/host_pci.c drivers-vm/driver/gpt.c drivers-vm/driver/blk_ram.c
  * UNIT_SOURCES: drivers-vm/driver/nat.c drivers-vm/driver/nat_gateway.c drivers-vm/driver/nat_packet.c drivers-vm/driver/nat_flow.c
@@ -17,7 +18,8 @@
  * UNIT_SOURCES: drivers-vm/driver/virtio_blk_adopt.c drivers-vm/driver/virtio_net_adopt.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_common.c drivers-vm/driver/virtio_console.c drivers-vm/driver/virtio_blk.c
  * UNIT_SOURCES: drivers-vm/driver/blk_device.c drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_rng.c
- * UNIT_SOURCES: drivers-vm/driver/virtio_balloon.c drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_balloon.c drivers-vm/driver/virtio_net.c drivers-vm/driver/virtio_net_send.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_net_receive.c drivers-vm/driver/net_switch.c
  * UNIT_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/virtqueue.c
  * UNIT_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
  * UNIT_FLAGS: -iquote tests/unit/fake_slots -Itests/unit/fake_nat -Itests/unit -Wl,--wrap=state_area_open -Wl,--wrap=state_area_take
