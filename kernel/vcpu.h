@@ -295,6 +295,12 @@ bool vcpu_is_stopped(const struct vcpu *v);
 /* Stop it and wait until its core has let go. Must not be the caller's own vCPU. */
 void vcpu_stop(struct vcpu *v, struct cpu *self);
 
+/* For vcpu_prepare: lets go of the core, then lets the others see that it has; sets the timers again that this took off it. */
+void vcpu_park(struct vcpu *v);
+void vcpu_unpark(struct vcpu *v);
+/* INIT, a start-up IPI or both are asked for. */
+void vcpu_start_up(struct vcpu *v, uint32_t requests);
+
 /* Stopped vCPUs only. The state is in kernel memory, but its content comes from outside. STATUS_INVALID: impossible value. */
 must_check enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);
 void vcpu_get_state(struct vcpu *v, struct hilum_vcpu_state *state, uint32_t mask);
