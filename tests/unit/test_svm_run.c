@@ -251,12 +251,12 @@ static void run__controls_change__cpu_is_told(void **state)
 
 /* ---- Exits ---- */
 
-#define RAISED(vector)          ((uint64_t)EVENT_VALID | EVENT_TYPE_EXCEPTION | (vector))
+#define RAISED(vector)         ((uint64_t)EVENT_VALID | EVENT_TYPE_EXCEPTION | (vector))
 #define VECTOR_AND_KIND(event) ((event) & (EVENT_VALID | EVENT_TYPE_MASK | 0xFF))
 
 static void run__instruction_that_the_vm_does_not_have__is_undefined(void **state)
 {
-	static const uint32_t codes[] = { VMEXIT_INVLPGA, VMEXIT_VMRUN, VMEXIT_VMLOAD, VMEXIT_VMSAVE, VMEXIT_STGI,
+	static const uint32_t codes[] = { VMEXIT_INVLPGA, VMEXIT_VMRUN,  VMEXIT_VMLOAD,  VMEXIT_VMSAVE, VMEXIT_STGI,
 		                          VMEXIT_CLGI,    VMEXIT_SKINIT, VMEXIT_MONITOR, VMEXIT_MWAIT };
 
 	(void)state;
