@@ -652,6 +652,34 @@ static void vm_create__configuration__is_in_force(void **state)
 	assert_int_equal(vm->status.kernel_bytes, before + 4 * PAGE_SIZE);
 }
 
+/* The log is a terminal's: nothing that steers one gets into it, and no format is read from it. */
+static void log_write__bytes_that_steer_a_terminal__are_dots(void **state)
+{
+	static const char text[] = "a\x1B[2J\n\x7F\x9B~ %s%n";
+
+	(void)state;
+	memcpy(at(TEXT_AT), text, sizeof(text));
+	unsigned lines = fake_log_lines;
+	CALL_OK(HC_LOG_WRITE, TEXT_AT, sizeof(text) - 1);
+	assert_int_equal(fake_log_lines, lines + 1);
+	assert_string_equal(fake_log_last, "a.[2J...~ %s%n");
+	CALL_OK(HC_LOG_WRITE, TEXT_AT, 1);
+	assert_string_equal(fake_log_last, "a");
+}
+
+static void log_write__vm_without_its_own_name__is_denied(void **state)
+{
+	struct handle_table none = { 0 }, own = control->handles;
+	unsigned lines = fake_log_lines;
+
+	(void)state;
+	control->handles = none;
+	int64_t result = CALL(HC_LOG_WRITE, TEXT_AT, 8);
+	control->handles = own;
+	assert_int_equal(result, HILUM_E_DENIED);
+	assert_int_equal(fake_log_lines, lines);
+}
+
 static struct hilum_vm_status status_of_vm(void)
 {
 	struct hilum_vm_status status;
@@ -932,6 +960,8 @@ int main(void)
 		TEST(object_info__each_kind__is_told),
 		TEST(object_info__walk__finds_each_handle_once),
 		TEST(vm_region__walk__finds_each_mapping),
+		TEST(log_write__bytes_that_steer_a_terminal__are_dots),
+		TEST(log_write__vm_without_its_own_name__is_denied),
 		TEST(memory_unmap__mapped__every_core_passes_twice),
 		TEST(vm_destroy__still_named__nothing_that_it_had_is_held),
 		TEST(vm_bind_trap__overlap__exists_until_unbound),

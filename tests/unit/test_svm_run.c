@@ -270,6 +270,23 @@ static void run__instruction_that_the_vm_does_not_have__is_undefined(void **stat
 	}
 }
 
+static void run__call_of_a_guests_program__is_denied(void **state)
+{
+	(void)state;
+	next_exit = VMEXIT_VMMCALL;
+	for (uint8_t cpl = 1; cpl <= 3; cpl++) {
+		svm_vmcb(v[0])->cpl = cpl;
+		v[0]->cpl = 0;
+		v[0]->gpr[0] = HC_MEMORY_CREATE;
+		run(0);
+		assert_int_equal((int64_t)v[0]->gpr[0], HILUM_E_DENIED);
+	}
+	svm_vmcb(v[0])->cpl = 0;
+	v[0]->gpr[0] = HC_NOP + 0x10000;
+	run(0);
+	assert_int_equal((int64_t)v[0]->gpr[0], HILUM_E_UNSUPPORTED);
+}
+
 static void run__exception_that_is_taken__is_given_back(void **state)
 {
 	(void)state;
@@ -337,6 +354,7 @@ int main(void)
 		TEST(run__memory_goes__never_with_an_old_translation),
 		TEST(run__controls_change__cpu_is_told),
 		TEST(run__instruction_that_the_vm_does_not_have__is_undefined),
+		TEST(run__call_of_a_guests_program__is_denied),
 		TEST(run__exception_that_is_taken__is_given_back),
 		TEST(run__length_that_no_instruction_has__is_undefined),
 		TEST(run__state_or_exit_that_cannot_be__costs_that_vm_alone),

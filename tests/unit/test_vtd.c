@@ -80,8 +80,10 @@ void fake_mmio_write(volatile void *p, uint64_t value, unsigned bytes)
 			set_reg(unit, 0x80, 0, 8);
 	} else if (offset == 0x88) {
 		set_reg(unit, offset, value, 8);
-		if (status & 1u << 26)
+		if (status & 1u << 26) {
+			assert_false(iommu_wait_done); /* or the wait would end before the commands */
 			run_queue(unit, value);
+		}
 	} else if (offset >= 0x200 && offset < 0x240) { /* write 1 to clear */
 		set_reg(unit, offset, (uint32_t)reg(unit, offset) & ~(uint32_t)value, 4);
 	} else if (offset != 0x34) {
