@@ -727,7 +727,9 @@ static void vm_destroy__still_named__nothing_that_it_had_is_held(void **state)
 	CALL_OK(HC_VM_SET_HANDLER, h, place[OTHER_PLACE], 7);
 	assert_int_equal(event->object.refs, events + 3);
 	assert_int_equal(handler->object.refs, handlers + 1);
+	uint64_t epoch = cpu_table[1]->epoch;
 	CALL_OK(HC_VM_DESTROY, h);
+	assert_int_not_equal(cpu_table[1]->epoch, epoch); /* nobody was in a handler that had found it */
 	assert_int_equal(event->object.refs, events);
 	assert_int_equal(handler->object.refs, handlers);
 	assert_int_equal(CALL(HC_VM_STATUS, second, OUT_AT), HILUM_E_BAD_HANDLE);

@@ -87,6 +87,12 @@ static void check_clean(const struct vmcb *c, hpa_t hpa)
 	}
 	if (c->clean & 1u << 2)
 		SAME(guest_asid);
+	if (c->clean & 1u << 3) {
+		SAME(v_irq);
+		SAME(v_intr_prio);
+		SAME(v_intr_masking);
+		SAME(v_tpr);
+	}
 	if (c->clean & 1u << 4) {
 		SAME(np_enable);
 		SAME(n_cr3);
