@@ -324,10 +324,9 @@ static void close__last_handle__blocks_the_device(void **state)
 static void close__last_handle__freed_when_no_core_can_know_it(void **state)
 {
 	(void)state;
-	uint64_t epoch = cpu_table[0]->epoch, other = cpu_table[1]->epoch;
+	uint64_t epoch = cpu_table[0]->epoch;
 	CALL_OK(HC_HANDLE_CLOSE, device);
 	assert_true(cpu_table[0]->epoch >= epoch + 2); /* after the handle has gone, and after the list has forgotten it */
-	assert_true(cpu_table[1]->epoch >= other + 2);
 	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
 }
 
