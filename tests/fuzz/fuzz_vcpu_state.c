@@ -6,9 +6,7 @@
  * that the kernel says it checks makes an entry fail, or an instruction of root mode fault; an entry that the CPU does refuse, for what is
  * the guest's own affair, stops that VM with a word of it.
  *
- * FUZZ_SOURCES: tests/unit/fake_cpus/cpus.c tests/unit/fake_cpus/svm_cpu.c tests/unit/fake_cpus/vmx_cpu.c
- * FUZZ_SOURCES: svm/run.c svm/state.c svm/vcpu.c vmx/apic.c vmx/control.c vmx/failure.c vmx/run.c vmx/state.c vmx/vcpu.c
- * FUZZ_SOURCES: build/fuzz/lib/kernel_fake.a
+ * FUZZ_SOURCES: build/fuzz/lib/backends_fake.a build/fuzz/lib/kernel_fake.a
  * FUZZ_FLAGS: -iquote tests/unit/fake_cpus @tests/unit/fake_kernel/fake.flags @tests/unit/fake_kernel/fake.wrap -lcmocka
  * FUZZ_OPTIONS: -max_len=512
  */
