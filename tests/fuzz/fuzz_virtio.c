@@ -10,7 +10,7 @@
  * FUZZ_SOURCES: drivers-vm/driver/virtio_adopt.c drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c
  * FUZZ_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
  * FUZZ_SOURCES: drivers-vm/driver/virtio_blk.c drivers-vm/driver/blk_device.c drivers-vm/driver/blk_ram.c
- * FUZZ_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * FUZZ_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_net.c drivers-vm/driver/virtio_net_send.c drivers-vm/driver/virtio_net_receive.c drivers-vm/driver/net_switch.c
  * FUZZ_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/virtio_rng.c
  * FUZZ_SOURCES: drivers-vm/driver/virtio_balloon.c
  * FUZZ_FLAGS: -fsanitize-coverage=trace-loads -Wl,--wrap=__asan_memcpy
