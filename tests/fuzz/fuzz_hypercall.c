@@ -268,10 +268,8 @@ static void guest_turn(struct vcpu *v)
 		guest_msr(v, kind & 1);
 		break;
 	case 5:
-		x.kind = HILUM_EXIT_CR;
-		x.cr8.reg = kind >> 4;
-		x.cr8.write = next8() & 1;
-		exit_handle(v, &x);
+		vlapic_set_tpr(&v->apic, kind & 0xF0);
+		v->check_interrupts = true;
 		break;
 	case 6:
 		x.kind = plain[kind / 16 % ARRAY_SIZE(plain)];

@@ -141,6 +141,7 @@ static bool enter(const uint8_t *round)
 	fake_cpu.refuses = (round[1] & 6) == 6;
 	fake_cpu.shadow = round[1] & 8;
 	fake_cpu.nmi_blocked = round[1] & 16;
+	fake_cpu.cr8 = round[1] >> 5;
 	fake_cpu.rflags = 2 | ((uint64_t)round[2] << 2 & ENTRY_FLAGS);
 	fake_cpu.failed = false;
 	fake_cpu.entries = 0;
