@@ -94,6 +94,8 @@ void svm_enter(struct vcpu *v, hpa_t hpa)
 	c->eventinj &= ~EVENT_VALID;
 	c->rflags = fake_cpu.rflags;
 	c->interrupt_shadow = fake_cpu.shadow;
+	if (!(c->intercept_cr & INTERCEPT(VMEXIT_CR_WRITE(8))))
+		c->v_tpr = fake_cpu.cr8 & 15;
 	c->nrip = c->rip + 1;
 	c->exitcode = fake_cpu.entries > MACHINE_ENTRIES_MAX ? VMEXIT_SHUTDOWN : fake_cpu.halts ? VMEXIT_HLT : VMEXIT_VINTR;
 	if (!fake_cpu.halts)
