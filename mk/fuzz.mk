@@ -16,6 +16,7 @@ $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $$(call FUZZ_TAG,tests/fuzz/fuzz_$$*.c,FUZ
 	@echo "  FUZZ  $<"
 	$(Q)$(FUZZ_CC) -w -fsanitize=fuzzer $(call FUZZ_TAG,$<,FUZZ_FLAGS) -o $@ $< $(call FUZZ_TAG,$<,FUZZ_SOURCES)
 	$(Q)$(FUZZ_CC) -w $(call FUZZ_TAG,$<,FUZZ_FLAGS) -MM -MP -MT $@ $< $(filter %.c,$(call FUZZ_TAG,$<,FUZZ_SOURCES)) >$@.d
+	$(Q)printf '%s:\n' $< $(filter %.c,$(call FUZZ_TAG,$<,FUZZ_SOURCES)) >>$@.d
 
 # The corpus is read, not written: what is found goes to build/fuzz/found/PART/.
 $(FUZZ_TARGETS:$(B)/fuzz/fuzz_%=fuzz-%): fuzz-%: $(B)/fuzz/fuzz_%

@@ -237,12 +237,7 @@ void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *gar
 	}
 }
 
-enum status nested_pt_init(struct nested_pt *npt)
-{
-	return nested_pt_init_as(npt, &nested_pt_format);
-}
-
-enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_format *format)
+enum status nested_pt_init(struct nested_pt *npt, const struct nested_pt_format *format)
 {
 	uint64_t *page = pool_alloc_page();
 

@@ -4,12 +4,11 @@
 #include "drivers-vm/driver/host_mmio.h"
 #include "drivers-vm/runtime/service.h"
 
-#define VENDOR_VIRTIO       0x1AF4u
-#define DEVICE_MODERN       0x1040u /* + type */
-#define DEVICE_TRANSITIONAL 0x1000u
-#define CAPABILITY_VENDOR   0x09u
-#define CAPABILITIES_MAX    32u
-#define RESET_NS            1000000000ull
+#define VENDOR_VIRTIO     0x1AF4u
+#define DEVICE_MODERN     0x1040u /* + type */
+#define CAPABILITY_VENDOR 0x09u
+#define CAPABILITIES_MAX  32u
+#define RESET_NS          1000000000ull
 
 /* 4.1.4: in the capability. */
 enum { CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_BYTES = 12, CAP_MULTIPLIER = 16 };

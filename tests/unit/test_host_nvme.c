@@ -4,12 +4,12 @@
  *
  * UNIT_SOURCES: drivers-vm/driver/host_nvme.c drivers-vm/driver/host_nvme_io.c drivers-vm/driver/host_nvme_queue.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
+ * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
  */
 #include "cmocka_all.h"
+#include "tests/unit/fake_host_pci/device.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +33,6 @@ static struct {
 	uint8_t block_shift, mdts;
 } hw;
 
-static uint64_t now;
-static bool dma_on, decode_on;
-static char last_log[200];
 static struct host_pci pci;
 static struct host_device *device;
 static struct nvme *nvme;
@@ -207,7 +204,7 @@ static void hardware_moves(void)
 		put32(0x1C, enabled);
 	if (!enabled || hw.silent)
 		return;
-	assert_true(dma_on);
+	assert_true(fake_dma);
 	serve(0, (void *)get64(0x28), (void *)get64(0x30), entries);
 	if (hw.forges && io_completions[1] != NULL)
 		complete(1, io_completions[1], entries, 5, 0);
@@ -222,27 +219,13 @@ static void hardware_moves(void)
 uint64_t service_tsc(void)
 {
 	hardware_moves();
-	return now += 1000;
-}
-
-int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
-{
-	(void)a, (void)b, (void)c, (void)d, (void)e;
-	fail_msg("call %lx", (unsigned long)number);
-	return 0;
+	return fake_now += 1000;
 }
 
 uint32_t host_pci_read(const struct host_pci *p, unsigned offset, unsigned bytes)
 {
 	(void)p, (void)bytes;
 	return offset == 8 ? 0x01080202 : 0;
-}
-
-void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
-{
-	(void)p;
-	decode_on = decode;
-	dma_on = dma;
 }
 
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
@@ -254,36 +237,8 @@ bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, 
 uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 {
 	(void)p;
-	assert_true(decode_on);
+	assert_true(fake_bar);
 	return (uintptr_t)at;
-}
-
-bool host_pci_parse_address(const char *text, uint32_t *rid)
-{
-	*rid = 0x20;
-	return strcmp(text, "00:04.0") == 0;
-}
-
-void host_device_log(const struct host_pci *p, const char *format, ...)
-{
-	va_list args;
-
-	(void)p;
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-}
-
-static void *pages[300];
-static unsigned page_count;
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(page_count < 300);
-	memset(page, 0, PAGE);
-	return pages[page_count++] = page;
 }
 
 /* ---- The tests ---- */
@@ -317,8 +272,7 @@ static int tear_down(void **state)
 	free(nvme);
 	nvme = NULL;
 	device = NULL;
-	while (page_count != 0)
-		free(pages[--page_count]);
+	fake_pages_free();
 	return 0;
 }
 
@@ -393,13 +347,13 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	put32(0x1C, 1); /* for ever ready */
 	start();
 	assert_null(device);
-	assert_string_equal(last_log, "NVMe: it cannot be reset");
+	assert_string_equal(fake_log, "NVMe: it cannot be reset");
 	hw.dead_at_reset = false;
 	hw.silent = true;
 	start();
 	assert_null(device);
-	assert_false(dma_on);
-	assert_string_equal(last_log, "NVMe: it does not describe itself");
+	assert_false(fake_dma);
+	assert_string_equal(fake_log, "NVMe: it does not describe itself");
 	hw.silent = false;
 	hw.block_shift = 12;
 	memset(hw.tail, 0, sizeof(hw.tail));
@@ -407,11 +361,11 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	put32(0x1000, 0);
 	start();
 	assert_null(device);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 	memset(hw.registers, 0xFF, sizeof(hw.registers)); /* it is gone */
 	start();
 	assert_null(device);
-	assert_string_equal(last_log, "NVMe: its capabilities make no sense");
+	assert_string_equal(fake_log, "NVMe: its capabilities make no sense");
 	pci.bar_bytes[0] = 0x1000; /* no doorbells */
 	start();
 	assert_null(device);
@@ -553,7 +507,7 @@ static void start__several_queues__as_many_as_both_can(void **state)
 	hw.refused = 1;
 	start();
 	assert_null(device);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 }
 
 static void start_with_queues(unsigned queues)
@@ -612,13 +566,13 @@ static void give_up__several_queues__all_are_failed(void **state)
 		submit(&a[i], BLK_READ, i, 1, &segment, 1);
 	}
 	lane = 0;
-	now += 12 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 12 * SECOND;
+	device->ops->check(device, fake_now);
 	for (unsigned i = 0; i < 600; i++) {
 		assert_int_equal(a[i].answers, 1);
 		assert_int_equal(a[i].status, BLK_IO_ERROR);
 	}
-	assert_false(dma_on);
+	assert_false(fake_dma);
 }
 
 static void submit__command_fails__only_its_request_does(void **state)
@@ -642,9 +596,9 @@ static void expect_given_up(struct answer *a, unsigned count)
 		assert_int_equal(a[i].answers, 1);
 		assert_int_equal(a[i].status, BLK_IO_ERROR);
 	}
-	assert_false(dma_on);
+	assert_false(fake_dma);
 	assert_int_equal(submit(&late, BLK_FLUSH, 0, 0, NULL, 0), BLK_IO_ERROR);
-	assert_int_equal(device->ops->check(device, now), 0);
+	assert_int_equal(device->ops->check(device, fake_now), 0);
 }
 
 static void check__no_answer__controller_is_given_up(void **state)
@@ -658,15 +612,15 @@ static void check__no_answer__controller_is_given_up(void **state)
 	hw.ignores_io = true;
 	for (unsigned i = 0; i < 150; i++)
 		submit(&a[i], BLK_READ, i, 1, &segment, 1);
-	uint64_t next = device->ops->check(device, now);
-	assert_in_range(next, now, now + 2 * SECOND);
-	now = next;
-	device->ops->check(device, now);
+	uint64_t next = device->ops->check(device, fake_now);
+	assert_in_range(next, fake_now, fake_now + 2 * SECOND);
+	fake_now = next;
+	device->ops->check(device, fake_now);
 	assert_int_equal(a[0].answers, 0);
-	now += 11 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 11 * SECOND;
+	device->ops->check(device, fake_now);
 	expect_given_up(a, 150);
-	assert_string_equal(last_log, "given up: a command takes longer than 10 s");
+	assert_string_equal(fake_log, "given up: a command takes longer than 10 s");
 }
 
 static void check__interrupt_lost__completion_is_found(void **state)
@@ -677,8 +631,8 @@ static void check__interrupt_lost__completion_is_found(void **state)
 	start();
 	submit(&a, BLK_FLUSH, 0, 0, NULL, 0);
 	hardware_moves();
-	now += 2 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 2 * SECOND;
+	device->ops->check(device, fake_now);
 	assert_int_equal(a.answers, 1);
 	assert_int_equal(a.status, BLK_OK);
 }
@@ -695,7 +649,7 @@ static void interrupt__forged_completion__controller_is_given_up(void **state)
 	hardware_moves();
 	device->ops->interrupt(device);
 	expect_given_up(&a, 1);
-	assert_string_equal(last_log, "given up: it completes what nobody asked for");
+	assert_string_equal(fake_log, "given up: it completes what nobody asked for");
 }
 
 static void claim__overlap__only_among_readers(void **state)

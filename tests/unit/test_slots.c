@@ -2,7 +2,7 @@
  * Slots of guests that begin and end: their timers, and their locks, which other vCPUs of the driver VM hold meanwhile. Machine and
  * devices are this test's.
  *
- * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/deadlines.c tests/unit/fake_slots/quiet.c
+ * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/slot_host.c drivers-vm/driver/slot_timers.c drivers-vm/driver/slot_traps.c drivers-vm/driver/deadlines.c tests/unit/fake_slots/quiet.c
  * UNIT_FLAGS: -iquote tests/unit/fake_slots
  */
 #include "cmocka_all.h"

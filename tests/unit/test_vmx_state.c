@@ -218,6 +218,23 @@ static void segments__set_and_got__the_same(void **unused)
 	assert_memory_equal(&state.es, &none, sizeof(none));
 }
 
+/* From the ABI's first register behind the segments to the last of the backend's; DR0 to DR3 and XCR0 are the kernel's. */
+static void registers__set_and_got__the_same(void **unused)
+{
+	struct hilum_vcpu_state got = { 0 };
+	uint64_t *word = &state.gdtr_base, *last = &state.sysenter_eip;
+
+	(void)unused;
+	for (uint64_t i = 1; word <= last; word++, i++)
+		*word = i << 32 | 0x100 << i % 4 | i;
+	state.cr0 = CR0_PE;
+	state.cr4 = state.efer = state.xcr0 = state.sfmask = 0;
+	memset(state.dr, 0, sizeof(state.dr));
+	vmx_set_state(v, &state, HILUM_STATE_ALL);
+	vmx_get_state(v, &got, HILUM_STATE_ALL);
+	assert_memory_equal(&got.gdtr_base, &state.gdtr_base, (size_t)(last + 1 - &state.gdtr_base) * sizeof(*last));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -229,6 +246,7 @@ int main(void)
 		TEST(control__bits_of_vmx__are_set_and_not_seen),
 		TEST(control__pae_paging__its_four_entries_are_to_be_read),
 		TEST(segments__set_and_got__the_same),
+		TEST(registers__set_and_got__the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

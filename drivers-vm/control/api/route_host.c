@@ -28,8 +28,7 @@ static void write_memory(struct json_out *json, const struct hilum_host_info *in
 	struct manager_memory memory;
 
 	manager_memory(&memory);
-	json_key(json, "memory");
-	json_open(json, '{');
+	json_open_member(json, "memory", '{');
 	json_put_uint(json, "total_bytes", info->memory_bytes);
 	json_put_uint(json, "free_bytes", info->free_bytes);
 	json_put_uint(json, "hilum_bytes", info->pool_bytes + info->kernel_bytes);
@@ -61,13 +60,11 @@ static void write_machine(struct json_out *json, const struct manager_host *host
 	write_memory(json, info);
 	json_put_bool(json, "iommu", (info->features & HILUM_HOST_IOMMU) != 0);
 	json_put_bool(json, "interrupt_remapping", (info->features & HILUM_HOST_IRQ_REMAPPING) != 0);
-	json_key(json, "driver_vm");
-	json_open(json, '{');
+	json_open_member(json, "driver_vm", '{');
 	json_put_string(json, "state", host->driver_state);
 	json_put_uint(json, "restarts", host->driver_restarts);
 	json_close(json, '}');
-	json_key(json, "control_vm");
-	json_open(json, '{');
+	json_open_member(json, "control_vm", '{');
 	json_put_uint(json, "restarts", host->control_restarts);
 	json_close(json, '}');
 	json_put_bool(json, "state_kept", store_is_kept());
@@ -79,8 +76,7 @@ static void write_health(struct json_out *json, const struct manager_host *host)
 	const struct hilum_host_health *h = &host->health;
 	char text[VULNERABILITY_TEXT_BYTES];
 
-	json_key(json, "faults");
-	json_open(json, '{');
+	json_open_member(json, "faults", '{');
 	json_put_uint(json, "nmis", h->nmis);
 	json_put_uint(json, "spurious_interrupts", h->spurious);
 	json_put_uint(json, "interrupt_storms", h->storms);
@@ -88,13 +84,11 @@ static void write_health(struct json_out *json, const struct manager_host *host)
 	json_put_uint(json, "machine_checks_contained", h->checks_contained);
 	json_close(json, '}');
 	json_put_uint(json, "watchdog_seconds", host->watchdog_seconds);
-	json_key(json, "last_boot");
-	json_open(json, '{');
+	json_open_member(json, "last_boot", '{');
 	json_put_string(json, "reason", api_boot_reason());
 	json_put_string(json, "log", host->last_log != NULL ? host->last_log : "");
 	json_close(json, '}');
-	json_key(json, "vulnerabilities");
-	json_open(json, '{');
+	json_open_member(json, "vulnerabilities", '{');
 	for (unsigned i = 0; vulnerability_name(i) != NULL; i++) {
 		vulnerability_describe(i, h, &host->vulnerable, text);
 		json_put_string(json, vulnerability_name(i), text);
@@ -108,8 +102,7 @@ static void write_addresses(struct json_out *json)
 
 	api_fingerprint(text);
 	json_put_string(json, "fingerprint", text);
-	json_key(json, "addresses");
-	json_open(json, '[');
+	json_open_member(json, "addresses", '[');
 	for (unsigned i = 0; api_address(i, text); i++)
 		json_string(json, text);
 	json_close(json, ']');
@@ -122,8 +115,7 @@ static void write_vms(struct json_out *json)
 
 	for (unsigned i = 0; i < count; i++)
 		running += manager_at(i, &vm) && vm.state == MANAGER_RUNNING;
-	json_key(json, "vms");
-	json_open(json, '{');
+	json_open_member(json, "vms", '{');
 	json_put_uint(json, "defined", count);
 	json_put_uint(json, "running", running);
 	json_close(json, '}');

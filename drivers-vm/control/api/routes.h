@@ -10,9 +10,8 @@
 #include "drivers-vm/control/json.h"
 #include "drivers-vm/control/manager.h"
 
-#define ROUTES_JSON         "application/json"
-#define ROUTES_JSON_BYTES   131072u /* of a request's body */
-#define ROUTES_CONFIG_BYTES 65535u  /* of a definition that is stored */
+#define ROUTES_JSON       "application/json"
+#define ROUTES_JSON_BYTES 131072u /* of a request's body */
 
 typedef void route_handler(struct http_exchange *x);
 
