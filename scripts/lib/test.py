@@ -224,6 +224,9 @@ def main():
     tests = [test for test in every
              if wanted.search(test.name) and (options.long or not test.long) and (test.quick or not options.quick)]
     builds = BUILDS
+    if options.filter and not tests:
+        hidden = any(wanted.search(test.name) for test in every)
+        parser.error(f"--filter: no test's name matches '{options.filter}'" + (", but for some that need --long or are not in --quick" if hidden else ""))
     if options.changed:
         try:
             tests, builds = choose_changed(tests)
