@@ -103,8 +103,10 @@ void fake_mmio_write(volatile void *p, uint64_t value, unsigned bytes)
 	}
 	log_restarts += offset == 0x18 && value & 4 && !(reg(unit, 0x18) & 4);
 	set_reg(unit, offset, value, bytes);
-	if (offset == 0x2008 && reg(unit, 0x18) & 1)
+	if (offset == 0x2008 && reg(unit, 0x18) & 1) {
+		assert_false(iommu_wait_done); /* or the wait would end before the commands */
 		run_commands(unit, value);
+	}
 }
 
 static uint64_t access_at(unsigned unit, uint16_t rid, uint64_t address, bool write)

@@ -408,6 +408,18 @@ static void mmio__state_reply__registers_and_harmless_flags_only(void **state)
 	assert_int_equal(g[0]->rflags, 0xCD5 | 2); /* CF PF AF ZF SF DF OF; neither IF, IOPL, VM nor TF */
 }
 
+/* SDM vol. 3A, 6.8.3: the shadow is over the instruction that was emulated, and ends with it. */
+static void mmio__state_reply_behind_sti__shadow_ends(void **state)
+{
+	(void)state;
+	answer_reply = HILUM_REPLY_STATE;
+	answer_rflags = 2;
+	g[0]->shadow = true;
+	trap_once(mmio(false));
+	assert_int_equal(g[0]->rip, 0x2000);
+	assert_false(g[0]->shadow);
+}
+
 static void mmio__no_reply_bits__nothing_changes(void **state)
 {
 	(void)state;
@@ -427,6 +439,19 @@ static void mmio__inject_reply__exception_is_raised(void **state)
 	trap_once(mmio(false));
 	assert_int_equal(backend_of(g[0])->event, 1ull << 31 | 1ull << 11 | 3 << 8 | 14 | 0x12345ull << 32);
 	assert_int_equal(backend_of(g[0])->cr2, 0xC2);
+	assert_int_equal(backend_of(g[0])->single_steps, 0);
+}
+
+static void mmio__inject_debug_reply__single_step_is_noted(void **state)
+{
+	(void)state;
+	answer_reply = HILUM_REPLY_STATE | HILUM_REPLY_INJECT;
+	answer_vector = 1;
+	backend_of(g[0])->cr2 = 7;
+	trap_once(mmio(false));
+	assert_int_equal(backend_of(g[0])->single_steps, 1);
+	assert_int_equal(backend_of(g[0])->event & 0xFFF, 3 << 8 | 1);
+	assert_int_equal(backend_of(g[0])->cr2, 7);
 }
 
 static void mmio__inject_in_real_mode__no_error_code(void **state)
@@ -757,6 +782,13 @@ static void extint__line_high__acknowledged_and_injected(void **state)
 	CALL_OK(HC_VM_SET_EXTINT, guest_vm, 0);
 	fake_run(0, 1);
 	assert_int_equal(backend_of(g[0])->event, 1ull << 31 | 0x20);
+	unsigned count = seen.count;
+	backend_of(g[0])->event = 0;
+	CALL_OK(HC_VM_SET_EXTINT, guest_vm, 1); /* the next one is acknowledged, too */
+	fake_run(0, 2);
+	CALL_OK(HC_VM_SET_EXTINT, guest_vm, 0);
+	fake_run(0, 2);
+	assert_int_equal(seen.count, count + 1);
 }
 
 static void extint__request_gone__nothing_injected(void **state)
@@ -818,7 +850,9 @@ int main(void)
 		TEST(mmio__no_handler__crashes_and_signals),
 		TEST(mmio__state_reply__registers_and_harmless_flags_only),
 		TEST(mmio__no_reply_bits__nothing_changes),
+		TEST(mmio__state_reply_behind_sti__shadow_ends),
 		TEST(mmio__inject_reply__exception_is_raised),
+		TEST(mmio__inject_debug_reply__single_step_is_noted),
 		TEST(mmio__inject_in_real_mode__no_error_code),
 		TEST(mmio__inject_impossible_vector__crashes_that_vm),
 		TEST(port__reply_asks_for_state__is_ignored),

@@ -652,6 +652,34 @@ static void vm_create__configuration__is_in_force(void **state)
 	assert_int_equal(vm->status.kernel_bytes, before + 4 * PAGE_SIZE);
 }
 
+/* The log is a terminal's: nothing that steers one gets into it, and no format is read from it. */
+static void log_write__bytes_that_steer_a_terminal__are_dots(void **state)
+{
+	static const char text[] = "a\x1B[2J\n\x7F\x9B~ %s%n";
+
+	(void)state;
+	memcpy(at(TEXT_AT), text, sizeof(text));
+	unsigned lines = fake_log_lines;
+	CALL_OK(HC_LOG_WRITE, TEXT_AT, sizeof(text) - 1);
+	assert_int_equal(fake_log_lines, lines + 1);
+	assert_string_equal(fake_log_last, "a.[2J...~ %s%n");
+	CALL_OK(HC_LOG_WRITE, TEXT_AT, 1);
+	assert_string_equal(fake_log_last, "a");
+}
+
+static void log_write__vm_without_its_own_name__is_denied(void **state)
+{
+	struct handle_table none = { 0 }, own = control->handles;
+	unsigned lines = fake_log_lines;
+
+	(void)state;
+	control->handles = none;
+	int64_t result = CALL(HC_LOG_WRITE, TEXT_AT, 8);
+	control->handles = own;
+	assert_int_equal(result, HILUM_E_DENIED);
+	assert_int_equal(fake_log_lines, lines);
+}
+
 static struct hilum_vm_status status_of_vm(void)
 {
 	struct hilum_vm_status status;
@@ -664,15 +692,14 @@ static struct hilum_vm_status status_of_vm(void)
 /* Once so that no core populates the range, and once so that no TLB has it, before its tables are used for something else. */
 static void memory_unmap__mapped__every_core_passes_twice(void **state)
 {
-	struct cpu *const other = cpu_table[1];
 	const struct vm *vm = vm_of(place[VM_PLACE]);
-	uint64_t epoch = other->epoch, bytes = status_of_vm().memory_bytes;
+	uint64_t epoch = cpu_table[0]->epoch, bytes = status_of_vm().memory_bytes;
 	uint32_t kicks = fake_kicks[1], generation = vm->npt.generation;
 
 	(void)state;
 	CALL_OK(HC_MEMORY_UNMAP, place[VM_PLACE], MAPPED_GPA, MAPPED_BYTES);
-	assert_true(other->epoch >= epoch + 2 && fake_kicks[1] >= kicks + 2);
-	assert_int_not_equal(vm->npt.generation, generation); /* it enters with a fresh tag */
+	assert_true(cpu_table[0]->epoch >= epoch + 2 && fake_kicks[1] >= kicks + 2); /* a wait of the caller's counts one */
+	assert_int_not_equal(vm->npt.generation, generation);                        /* it enters with a fresh tag */
 	assert_int_equal(status_of_vm().memory_bytes, bytes - MAPPED_BYTES);
 	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], place[MEMORY_PLACE], MAPPED_GPA, 0, MAPPED_BYTES, RIGHTS_RW);
 	assert_int_equal(status_of_vm().memory_bytes, bytes);
@@ -699,7 +726,9 @@ static void vm_destroy__still_named__nothing_that_it_had_is_held(void **state)
 	CALL_OK(HC_VM_SET_HANDLER, h, place[OTHER_PLACE], 7);
 	assert_int_equal(event->object.refs, events + 3);
 	assert_int_equal(handler->object.refs, handlers + 1);
+	uint64_t epoch = cpu_table[1]->epoch;
 	CALL_OK(HC_VM_DESTROY, h);
+	assert_int_not_equal(cpu_table[1]->epoch, epoch); /* nobody was in a handler that had found it */
 	assert_int_equal(event->object.refs, events);
 	assert_int_equal(handler->object.refs, handlers);
 	assert_int_equal(CALL(HC_VM_STATUS, second, OUT_AT), HILUM_E_BAD_HANDLE);
@@ -932,6 +961,8 @@ int main(void)
 		TEST(object_info__each_kind__is_told),
 		TEST(object_info__walk__finds_each_handle_once),
 		TEST(vm_region__walk__finds_each_mapping),
+		TEST(log_write__bytes_that_steer_a_terminal__are_dots),
+		TEST(log_write__vm_without_its_own_name__is_denied),
 		TEST(memory_unmap__mapped__every_core_passes_twice),
 		TEST(vm_destroy__still_named__nothing_that_it_had_is_held),
 		TEST(vm_bind_trap__overlap__exists_until_unbound),

@@ -98,6 +98,7 @@ void cpu_flush_line(const void *p)
 /* What a unit reads of its tables. */
 static uint64_t table_word(hpa_t hpa)
 {
+	assert_true(hpa < FAKE_RAM_BYTES);
 	const struct flushed_line *line = walks_past_caches ? flushed_line(hpa) : NULL;
 
 	if (!line)
