@@ -105,6 +105,9 @@ int64_t call_on_host(struct vcpu *v, uint64_t number, const uint64_t *a)
 		return vm_copy_out(v->vm, a[1], &health, sizeof(health));
 	case HC_HOST_LAST_RUN:
 		return vm_copy_out(v->vm, a[1], &log_last_run, sizeof(log_last_run));
+	case HC_HOST_RESET:
+		log_set_end(HILUM_END_RESET);
+		machine_reset();
 	case HC_HOST_SCHEDULE:
 		if (a[1] & ~(uint64_t)HILUM_HOST_SCHEDULE_CORES)
 			return STATUS_INVALID;

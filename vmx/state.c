@@ -144,10 +144,10 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 		vmx_write(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
 		vmx_write(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
 	}
-	vmx_write(VMCS_GUEST_RSP, v->gpr[4]);
-	x->rsp = v->gpr[4];
+	vmx_write(VMCS_GUEST_RSP, x->rsp = v->gpr[4]);
 	x->rsp_known = true;
 	vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, x->interruptibility = 0); /* the entry writes a shadow, with the step that it holds back */
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 	v->asid_generation = 0; /* what the TLB holds may be from another life */
 	vmx_return(v, borrowed);

@@ -37,21 +37,6 @@ void panic_halt(void)
 		__asm__ volatile("cli; hlt" ::: "memory");
 }
 
-/* By whatever works: ACPI's register, port 0xCF9, a triple fault, each with time to do so. */
-static _Noreturn void machine_reset(void)
-{
-	struct desc_pointer no_idt = { 0, 0 };
-
-	if (boot_acpi.reset)
-		outb(boot_acpi.reset, boot_acpi.reset_value);
-	tsc_delay_us(50000);
-	outb(0xCF9, 0x02);
-	outb(0xCF9, 0x06);
-	tsc_delay_us(50000);
-	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
-	panic_halt();
-}
-
 /* One core prints; a second one that panics stops, a panic within the panic resets at once. */
 static void enter(void)
 {
@@ -166,5 +151,20 @@ void boot_refuse(const char *fmt, ...)
 	log_info("cannot start: %s", text);
 	__atomic_store_n(&panic_owner, cpu_arch_self()->id + 1, __ATOMIC_RELEASE);
 	lapic_send(0, LAPIC_NMI_OTHERS);
+	panic_halt();
+}
+
+/* Tries the ways from the most to the least civil, with time for each to work. */
+void machine_reset(void)
+{
+	struct desc_pointer no_idt = { 0, 0 };
+
+	if (boot_acpi.reset)
+		outb(boot_acpi.reset, boot_acpi.reset_value);
+	tsc_delay_us(50000);
+	outb(0xCF9, 0x02);
+	outb(0xCF9, 0x06);
+	tsc_delay_us(50000);
+	__asm__ volatile("lidt %0; int3" ::"m"(no_idt));
 	panic_halt();
 }

@@ -35,7 +35,7 @@ void boot_reason_end(void)
 
 const char *boot_reason(void)
 {
-	static const char *const ends[] = { [HILUM_END_NONE] = "reset", [HILUM_END_PANIC] = "panic" };
+	static const char *const ends[] = { [HILUM_END_NONE] = "reset", [HILUM_END_PANIC] = "panic", [HILUM_END_RESET] = "requested" };
 
 	if (host_health_watchdog_has_fired())
 		return "watchdog";

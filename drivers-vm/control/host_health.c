@@ -103,12 +103,13 @@ void host_health_begin(const struct config *of)
 	static const char *const words[] = {
 		[HILUM_END_NONE] = "nobody said that it would end",
 		[HILUM_END_PANIC] = "a panic",
+		[HILUM_END_RESET] = "a reset that was asked for",
 	};
 
 	config = of;
 	if (hc(HC_HOST_HEALTH, HILUM_HANDLE_HOST, (uintptr_t)&now) >= 0)
 		tell_defences();
-	if (hc(HC_HOST_LAST_RUN, HILUM_HANDLE_HOST, (uintptr_t)&run) < 0 || run.end == HILUM_END_UNKNOWN || run.end > HILUM_END_PANIC)
+	if (hc(HC_HOST_LAST_RUN, HILUM_HANDLE_HOST, (uintptr_t)&run) < 0 || run.end == HILUM_END_UNKNOWN || run.end > HILUM_END_RESET)
 		return;
 	last_end = (enum hilum_end)run.end;
 	host_health_read_log(&run, last_log);

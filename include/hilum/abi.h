@@ -53,6 +53,7 @@
 #define HC_IRQ_BIND         0x484C001Cu /* (host, GSI, event): route a host interrupt of rising edges; it starts masked */
 #define HC_IRQ_ACK          0x484C001Du /* (event): unmask the host interrupt that is bound to it, until it fires next */
 #define HC_HOST_INFO        0x484C001Eu /* (host, gpa of struct hilum_host_info) */
+#define HC_HOST_RESET       0x484C001Fu /* (host): resets the machine, and does not return */
 #define HC_HOST_LOG_TAKE \
 	0x484C0020u /* (host, event or 0) -> write_seq printed so far: a service VM prints the log from there; event: new lines */
 #define HC_VM_UNBIND_TRAP     0x484C0021u /* (vm, first port): undo a binding */
@@ -509,6 +510,7 @@ enum hilum_end {
 	HILUM_END_UNKNOWN = 0, /* memory was off */
 	HILUM_END_NONE = 1,    /* nobody has said so: reset by its button, by a watchdog, or by a fault */
 	HILUM_END_PANIC = 2,
+	HILUM_END_RESET = 3, /* HC_HOST_RESET */
 };
 
 #define HILUM_LAST_RUN_BYTES 8168u

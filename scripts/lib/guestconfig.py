@@ -5,6 +5,7 @@ import tomllib
 
 from machine import API_ADDRESS, DISK_SERIAL, GUEST, Failure
 
+LINUX_CMDLINE = "console=ttyS0 quiet"
 DEFAULT_GUEST = {"vmlinuz": os.path.join(GUEST, "vmlinuz"), "initrd": os.path.join(GUEST, "initrd.cpio.gz")}
 
 
@@ -54,7 +55,7 @@ def terminal_words():
 
 def linux_table(vcpus=2, memory="256M", cmdline="", name="linux", **more):
     """The guest of a plain run: Debian's cloud kernel with the initramfs of scripts/fetch-guest."""
-    return vm_table(name, "vmlinuz", initrd="initrd", cmdline=f"console=ttyS0 quiet {cmdline}".strip(),
+    return vm_table(name, "vmlinuz", initrd="initrd", cmdline=f"{LINUX_CMDLINE} {cmdline}".strip(),
                     memory=memory, vcpus=vcpus, **more)
 
 

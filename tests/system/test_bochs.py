@@ -33,6 +33,7 @@ def test_guest_quick(platform):
 
 
 @each(**cases(HOSTILE))
+@long_cases("ryzen/seed_2", "icelake/seed_2")
 def test_hostile_guest(platform, seed, end, *outcomes):
     if bochs.is_debian(bochs.program()):  # 2.7 stops at a guest's triple fault
         end, outcomes = "exit", ("debug-exit", "crash")

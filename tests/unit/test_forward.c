@@ -149,6 +149,22 @@ static void run_all(void)
 
 /* ---- Delivery ---- */
 
+/* It stays blocked, and what the handler held of it is given back. */
+static void port__never_answered__next_trap_comes_and_nothing_is_held(void **state)
+{
+	(void)state;
+	answer = NULL;
+	start(0);
+	fake_run(0, 3);
+	assert_ptr_equal(h->trap_current, g[0]);
+	uint32_t refs = g[0]->object.refs;
+	start(2);
+	fake_run(0, 3);
+	assert_ptr_equal(h->trap_current, g[2]);
+	assert_int_equal(g[0]->object.refs, refs - 1);
+	assert_int_equal(g[0]->state, VCPU_TRAPPED);
+}
+
 static void port__handler_waits_on_this_core__switches_directly(void **state)
 {
 	(void)state;
@@ -319,6 +335,63 @@ static void trap_once(struct vexit x)
 	plan[0] = x;
 	start(0);
 	fake_run(0, 3);
+}
+
+static struct hilum_trap asked;
+
+static bool note_question(struct hilum_trap *t)
+{
+	asked = *t;
+	return true;
+}
+
+/* All that an emulator goes by, and nothing of the trap before it. */
+static void with_state__question__is_in_the_page(void **state)
+{
+	static const uint8_t insn[15] = { 0x67, 0x8B, 0x03, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+	struct hilum_vcpu_state *s = &backend_of(g[0])->state;
+	struct vexit x = mmio(true);
+
+	(void)state;
+	s->cr0 = 0x80000011;
+	s->cr2 = 2;
+	s->cr3 = 0x3000;
+	s->cr4 = 0x20;
+	s->efer = 0x500;
+	for (unsigned i = 0; i < 6; i++)
+		(&s->es)[i] = (struct hilum_segment){ .base = i, .limit = 10 + i, .selector = (uint16_t)(20 + i), .attributes = 0x93 };
+	for (unsigned i = 0; i < 16; i++)
+		g[0]->gpr[i] = 50 + i;
+	g[0]->rflags = 0x246;
+	x.memory.insn = insn;
+	x.memory.insn_bytes = sizeof(insn);
+	memset(g[0]->trap, 0xEE, sizeof(*g[0]->trap));
+	answer = note_question;
+	plan[0] = x;
+	start(0);
+	fake_run(0, 3);
+	assert_int_equal(asked.kind, HILUM_TRAP_MMIO);
+	assert_int_equal(asked.write, 1);
+	assert_int_equal(asked.address, 0xFEC00010);
+	assert_int_equal(asked.insn_bytes, sizeof(insn));
+	assert_memory_equal(asked.insn, insn, sizeof(insn));
+	assert_int_equal(asked.reply, 0);
+	assert_memory_equal(asked.gpr, g[0]->gpr, sizeof(asked.gpr));
+	assert_int_equal(asked.rip, 0x1000);
+	assert_int_equal(asked.rflags, 0x246);
+	assert_memory_equal(&asked.cr0, &s->cr0, 5 * sizeof(uint64_t));
+	assert_memory_equal(&asked.es, &s->es, 6 * sizeof(s->es));
+
+	plan[0] = port_in(2);
+	plan[0].port.string = true;
+	fake_run(0, 3);
+	assert_int_equal(asked.kind, HILUM_TRAP_STRING);
+	assert_int_equal(asked.write, 0);
+	assert_int_equal(asked.address, PORT);
+	assert_int_equal(asked.size, 2);
+	assert_int_equal(asked.value, 0);
+	assert_int_equal(asked.next_rip, 0x1002);
+	assert_int_equal(asked.insn_bytes, 0);
 }
 
 static void mmio__state_reply__registers_and_harmless_flags_only(void **state)
@@ -733,6 +806,8 @@ static void eoi__level_vectors__each_is_reported_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(port__never_answered__next_trap_comes_and_nothing_is_held),
+		TEST(with_state__question__is_in_the_page),
 		TEST(port__handler_waits_on_this_core__switches_directly),
 		TEST(port__each_size__rest_of_rax_as_the_architecture_says),
 		TEST(port_out__value__only_its_bytes_leave),

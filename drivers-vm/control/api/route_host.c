@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_NS 1000000000u
+#define SECOND_NS   1000000000u
+#define END_SECONDS 60u
 
 static void write_compaction(struct json_out *json, const struct manager_compaction *compaction)
 {
@@ -160,6 +161,35 @@ void route_compact(struct http_exchange *x)
 	manager_memory(&memory);
 	write_compaction(&json, &memory.compaction);
 	routes_answer_json(x, 202);
+}
+
+/* VMs have a minute if nothing else is asked for. */
+static void end_host(struct http_exchange *x, enum manager_host_end how)
+{
+	struct json_out json = { .text = &x->body };
+	uint64_t timeout_ns = END_SECONDS * (uint64_t)SECOND_NS;
+	bool force;
+	void *memory;
+	const struct toml_value *body = routes_parse_body(x, &memory);
+
+	if (routes_read_end(x, body, &timeout_ns, &force)) {
+		manager_end_host(how, force ? 0 : timeout_ns);
+		json_open(&json, '{');
+		json_put_string(&json, "state", how == MANAGER_HOST_REBOOT ? "rebooting" : "powering-off");
+		json_close(&json, '}');
+		routes_answer_json(x, 202);
+	}
+	free(memory);
+}
+
+void route_poweroff_host(struct http_exchange *x)
+{
+	end_host(x, MANAGER_HOST_POWEROFF);
+}
+
+void route_reboot_host(struct http_exchange *x)
+{
+	end_host(x, MANAGER_HOST_REBOOT);
 }
 
 static void set_certificate(struct http_exchange *x, const struct toml_value *body)

@@ -24,6 +24,8 @@ uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 struct cpu *fake_self;
 uint64_t fake_tsc, fake_msr_value, fake_xcr0, fake_port_value;
 uint32_t fake_msr, fake_port;
+uint64_t fake_cr[5], fake_dr[8];
+void (*fake_wrmsr)(uint32_t msr, uint64_t value);
 unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered, fake_log_lines;
 bool fake_kick_pending[CORES_MAX];
 uint64_t fake_deadline[CORES_MAX];
@@ -155,6 +157,8 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)
 {
+	if (gsi >= FAKE_GSIS)
+		return STATUS_NOT_FOUND;
 	if (masked)
 		fake_gsi_masked |= 1u << gsi;
 	else
@@ -165,6 +169,12 @@ enum status ioapic_set_mask(uint32_t gsi, bool masked)
 void tsc_delay_us(uint64_t us)
 {
 	fake_tsc += us * (TSC_HZ / 1000000);
+}
+
+_Noreturn void machine_reset(void)
+{
+	fail_msg("the machine was reset");
+	abort();
 }
 
 /* ---- Boot and log ---- */
