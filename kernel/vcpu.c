@@ -273,7 +273,8 @@ uint64_t vcpu_next_event(struct vcpu *v, bool interruptible, bool *window)
 		return event;
 	}
 	v->check_interrupts = false;
-	if (v->nmi_pending && !v->nmi_blocked && !v->shadow) {
+	/* One that came before the handler's IRET is executed would overwrite the frame that this returns by. */
+	if (v->nmi_pending && !v->nmi_blocked && !v->shadow && v->rip != v->nmi_return) {
 		v->nmi_pending = false;
 		v->nmi_blocked = true;
 		v->check_interrupts = true;

@@ -89,6 +89,7 @@ void vcpu_reset(struct vcpu *v, bool power_up)
 	v->controls_stale = true;
 	v->pending_event = 0;
 	v->extint_vector = VCPU_NO_VECTOR;
+	v->nmi_return = ~0ull;
 	memset(v->eoi_pending, 0, sizeof(v->eoi_pending));
 	v->kvm[KVM_PV_EOI] = 0; /* who starts anew knows of no word */
 	if (power_up) {

@@ -1,5 +1,5 @@
 /*
- * What a guest gets to see and to set: MSRs, CPUID, CR8, XSETBV, ports, the paravirtual clock, lazy memory.
+ * What a guest gets to see and to set: MSRs, CPUID, XSETBV, ports, the paravirtual clock, lazy memory.
  */
 /* clang-format off */
 /* UNIT_SOURCES: build/unit/kernel_fake.a */
@@ -365,22 +365,6 @@ static void cpuid__state_of_the_vcpu__shows(void **state)
 
 /* ---- Registers ---- */
 
-static void cr8__write_and_read__task_priority(void **state)
-{
-	(void)state;
-	for (uint64_t value = 0; value < 20; value++) {
-		v->gpr[9] = value;
-		do_exit((struct vexit){ .kind = HILUM_EXIT_CR, .length = 4, .cr8 = { .reg = 9, .write = true } });
-		assert_int_equal(v->pending_event == GP, value > 15);
-		v->gpr[3] = UINT64_MAX;
-		do_exit((struct vexit){ .kind = HILUM_EXIT_CR, .length = 3, .cr8 = { .reg = 3 } });
-		assert_int_equal(v->gpr[3], value > 15 ? 15 : value);
-	}
-	v->gpr[9] = 1ull << 60;
-	do_exit((struct vexit){ .kind = HILUM_EXIT_CR, .length = 4, .cr8 = { .reg = 9, .write = true } });
-	assert_int_equal(v->pending_event, GP);
-}
-
 static bool set_xcr(uint64_t index, uint64_t value)
 {
 	v->gpr[1] = index;
@@ -521,7 +505,6 @@ int main(void)
 		TEST(cpuid__vm_without_a_table__sees_the_machine),
 		TEST(cpuid__full_table__each_entry_found),
 		TEST(cpuid__state_of_the_vcpu__shows),
-		TEST(cr8__write_and_read__task_priority),
 		TEST(xsetbv__combinations__only_valid_ones_reach_the_cpu),
 		TEST(cache_and_counter_instructions__from_the_guest__do_nothing_or_fault),
 		TEST(invalid_opcode__instruction_the_vm_does_not_have__is_raised),
