@@ -99,7 +99,7 @@ static void create__what_reaches_past_the_guest__is_intercepted(void **state)
 	assert_int_equal(vmcb.intercept_misc1 & misc1, misc1);
 	assert_int_equal(vmcb.intercept_misc2 & misc2, misc2);
 	assert_int_equal(vmcb.intercept_dr, INTERCEPT_DR_ADDRESSES);
-	assert_int_equal(vmcb.virtual_interrupt, V_INTR_MASKING); /* else its flag would hold back the machine's interrupts */
+	assert_int_equal(vmcb.v_intr_masking, V_INTR_MASKING); /* else its flag would hold back the machine's interrupts */
 	assert_int_equal(vmcb.np_enable, NP_ENABLE);
 	assert_int_equal(vmcb.n_cr3, NPT_ROOT);
 	assert_int_equal(vmcb.msrpm_base_pa, pool_hpa(msrs));
