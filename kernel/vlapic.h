@@ -205,13 +205,13 @@ static inline void vlapic_fetch_tpr(struct vlapic *v)
 /* Highest vector in the 256-bit register `from`, or -1. */
 static inline int vlapic_highest(const uint64_t *from)
 {
-	int word = __atomic_load_n(&from[3], __ATOMIC_RELAXED)   ? 3
-	           : __atomic_load_n(&from[2], __ATOMIC_RELAXED) ? 2
-	           : __atomic_load_n(&from[1], __ATOMIC_RELAXED) ? 1
-	                                                         : 0;
-	uint64_t bits = __atomic_load_n(&from[word], __ATOMIC_RELAXED);
-
-	return bits ? word * 64 + 63 - __builtin_clzll(bits) : -1;
+#pragma GCC unroll 4
+	for (int word = 3; word >= 0; word--) {
+		uint64_t bits = __atomic_load_n(&from[word], __ATOMIC_RELAXED);
+		if (bits)
+			return word * 64 + 63 - __builtin_clzll(bits);
+	}
+	return -1;
 }
 
 /* Whether anything is in IRR. */

@@ -53,7 +53,8 @@ static void inject(struct vcpu *v)
 	struct vmcb *c = svm_vmcb(v);
 	bool window;
 
-	vlapic_fetch_tpr(&v->apic);
+	if (unlikely(c->v_tpr != v->apic.tpr >> 4))
+		vlapic_fetch_tpr(&v->apic);
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))

@@ -1,6 +1,7 @@
 """Which hilum.toml and which modules a run needs."""
 import os
 import shutil
+import sys
 import tomllib
 
 from machine import API_ADDRESS, DISK_SERIAL, GUEST, Failure
@@ -61,7 +62,7 @@ def linux_table(vcpus=2, memory="256M", cmdline="", name="linux", **more):
 
 def modules_of(config_file, given):
     """name -> file for every kernel and initrd that the configuration names: as given, else the file of that name beside the
-    configuration, else Debian's kernel and initramfs. What is nowhere is left out; Hilum will say so."""
+    configuration, else Debian's kernel and initramfs. What is nowhere is told and left out: it may be uploaded to the machine."""
     try:
         with open(config_file, "rb") as file:
             tables = tomllib.load(file).get("vm", [])
@@ -80,4 +81,6 @@ def modules_of(config_file, given):
             modules[name] = beside
         elif name in DEFAULT_GUEST:
             modules[name] = DEFAULT_GUEST[name]
+        else:
+            print(f"run: {config_file} names '{name}', which is neither beside it nor given by --module", file=sys.stderr, flush=True)
     return modules

@@ -2,14 +2,21 @@
  * Fuzz target of the hypercalls and of all that guests make root mode do, on the real kernel core with a pretended machine under it. The
  * input says which core runs, what time passes, and what each vCPU does when it is entered: the control VM calls, with its handles, its
  * memory, what earlier calls gave and any number as arguments, waits, and answers traps; a guest with few handles and one with none call
- * likewise, and touch memory, ports, MSRs and more. Between that the control VM's memory is written, and allocations fail. Properties: no
- * access outside (the sanitisers see it; freed memory is poisoned), no assertion of the kernel's fails, who has no handle makes nothing
- * that would be one, and when all VMs have ended nothing is left: every page, object, frame and reference is accounted for.
+ * likewise, and touch memory, ports, MSRs and more. Between that the control VM's memory is written, and allocations fail; where the first
+ * byte says so, that memory, pages of traps and shared pages change before any load of them, too. Properties: no access outside (the
+ * sanitisers see it; freed memory is poisoned), no assertion of the kernel's fails, who has no handle makes nothing that would be one, and
+ * when all VMs have ended nothing is left: every page, object, frame and reference is accounted for.
  *
- * FUZZ_SOURCES: build/fuzz/lib/kernel_fake.a
+ * FUZZ_SOURCES: kernel/event.c kernel/fetch.c kernel/forward.c kernel/pvclock.c kernel/pveoi.c kernel/vm.c build/fuzz/lib/kernel_fake.a
+ * FUZZ_FLAGS: -fsanitize-coverage=trace-loads -Wl,--wrap=__asan_memcpy
  * FUZZ_FLAGS: @tests/unit/fake_kernel/fake.flags @tests/unit/fake_kernel/fake.wrap -lcmocka
  * FUZZ_OPTIONS: -max_len=768
  */
+#include <hilum/abi.h>
+
+/* The number of the call that ends the machine is never made so. */
+#define RACING_VALUE(byte) ((byte) == (HC_HOST_RESET & 0xFF) ? 0 : (byte))
+#include "tests/fuzz/racing.h"
 #include "tests/unit/fake_kernel/fake.h"
 
 #define STEPS_MAX  64u
@@ -261,10 +268,8 @@ static void guest_turn(struct vcpu *v)
 		guest_msr(v, kind & 1);
 		break;
 	case 5:
-		x.kind = HILUM_EXIT_CR;
-		x.cr8.reg = kind >> 4;
-		x.cr8.write = next8() & 1;
-		exit_handle(v, &x);
+		vlapic_set_tpr(&v->apic, kind & 0xF0);
+		v->check_interrupts = true;
 		break;
 	case 6:
 		x.kind = plain[kind / 16 % ARRAY_SIZE(plain)];
@@ -350,15 +355,33 @@ static void step(void)
 	}
 }
 
+/* What VMs may write while the kernel reads it. */
+static void share_memory(void)
+{
+	racing_share(control_memory(), CONTROL_BYTES);
+	for (struct vm *vm = vm_list; vm != NULL; vm = vm->next)
+		racing_share(vm->shared, sizeof(*vm->shared));
+	VM_EACH_VCPU(vm_of(object[1]), v)
+	racing_share(v->trap, sizeof(*v->trap));
+	VM_EACH_VCPU(vm_of(object[2]), v)
+	racing_share(v->trap, sizeof(*v->trap));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
+	bool changes = bytes != 0 && *data & 1;
+
 	input = data;
 	left = bytes;
 	make_world();
 	fake_guest = turn;
+	share_memory();
+	if (changes)
+		racing_start(data, bytes);
 	for (unsigned i = 0; i < STEPS_MAX && left != 0 && control_is_there(); i++)
 		step();
 	left = 0;
+	racing_end();
 	fake_check_clean();
 	return 0;
 }

@@ -204,8 +204,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		service_port_give_disk(&port, &medium.device);
 	port_net_start(area, mac, kick); /* as a driver of the area that is a good one so far */
 	port_disk_start(area, SECTORS, kick);
+	racing_share(area, PORT_AREA_BYTES);
 	if (size != 0 && data[0] & KIND_CHANGES)
-		racing_start(area, PORT_AREA_BYTES, data, size);
+		racing_start(data, size);
 	for (unsigned i = 0; i < STEPS_MAX && (i + 1) * STEP_BYTES < size; i++) {
 		const uint8_t *step = data + 1 + i * STEP_BYTES;
 		if (driver_is_hostile)
@@ -220,7 +221,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	port_disk_poll();
 	if (under_way != 0)
 		abort();
-	racing_start(NULL, 0, NULL, 0);
+	racing_end();
 	free(area);
 	free(memory);
 	return 0;

@@ -6,9 +6,7 @@
  * that the kernel says it checks makes an entry fail, or an instruction of root mode fault; an entry that the CPU does refuse, for what is
  * the guest's own affair, stops that VM with a word of it.
  *
- * FUZZ_SOURCES: tests/unit/fake_cpus/cpus.c tests/unit/fake_cpus/svm_cpu.c tests/unit/fake_cpus/vmx_cpu.c
- * FUZZ_SOURCES: svm/run.c svm/state.c svm/vcpu.c vmx/apic.c vmx/control.c vmx/failure.c vmx/run.c vmx/state.c vmx/vcpu.c
- * FUZZ_SOURCES: build/fuzz/lib/kernel_fake.a
+ * FUZZ_SOURCES: build/fuzz/lib/backends_fake.a build/fuzz/lib/kernel_fake.a
  * FUZZ_FLAGS: -iquote tests/unit/fake_cpus @tests/unit/fake_kernel/fake.flags @tests/unit/fake_kernel/fake.wrap -lcmocka
  * FUZZ_OPTIONS: -max_len=512
  */
@@ -143,6 +141,7 @@ static bool enter(const uint8_t *round)
 	fake_cpu.refuses = (round[1] & 6) == 6;
 	fake_cpu.shadow = round[1] & 8;
 	fake_cpu.nmi_blocked = round[1] & 16;
+	fake_cpu.cr8 = round[1] >> 5;
 	fake_cpu.rflags = 2 | ((uint64_t)round[2] << 2 & ENTRY_FLAGS);
 	fake_cpu.failed = false;
 	fake_cpu.entries = 0;

@@ -298,12 +298,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!pci_host_plug(&bus, 1, &device->function))
 		abort();
 	start(&bus);
-	racing_start(ram, RAM_BYTES, changes, change_bytes);
+	racing_share(ram, RAM_BYTES);
+	racing_start(changes, change_bytes);
 	/* The end of the input says what is done; it lies in RAM, too, when the input is short. */
 	for (unsigned i = 0; i < STEPS_MAX && (i + 1) * STEP_BYTES <= size; i++)
 		step(&bus, kind, data + size - (i + 1) * STEP_BYTES);
 	pci_host_reset(&bus);
-	racing_start(NULL, 0, NULL, 0);
+	racing_end();
 	free(ram);
 	free(disk_memory);
 	return 0;

@@ -12,19 +12,42 @@
 
 #define RACING_NONE __attribute__((no_sanitize("coverage")))
 
-static uint8_t *racing_memory;
-static size_t racing_memory_bytes;
+#define RACING_REGIONS 8u
+
+/* A target may say what is never written. */
+#ifndef RACING_VALUE
+#define RACING_VALUE(byte) (byte)
+#endif
+
+static struct {
+	uint8_t *memory;
+	size_t bytes;
+} racing_region[RACING_REGIONS];
+static unsigned racing_regions;
 static const uint8_t *racing_input;
 static size_t racing_input_bytes, racing_at;
 
-/* From now on `memory` changes as `input` says; none of either: nothing does. */
-static inline void racing_start(uint8_t *memory, size_t bytes, const uint8_t *input, size_t input_bytes)
+/* `memory` changes from racing_start on, until racing_end. Further ones than there is room for do not. */
+static inline void racing_share(void *memory, size_t bytes)
 {
-	racing_memory = memory;
-	racing_memory_bytes = bytes;
+	if (racing_regions == RACING_REGIONS)
+		return;
+	racing_region[racing_regions].memory = memory;
+	racing_region[racing_regions++].bytes = bytes;
+}
+
+/* As `input` says; nothing changes without one. */
+static inline void racing_start(const uint8_t *input, size_t bytes)
+{
 	racing_input = input;
-	racing_input_bytes = input_bytes;
+	racing_input_bytes = bytes;
 	racing_at = 0;
+}
+
+static inline void racing_end(void)
+{
+	racing_input_bytes = 0;
+	racing_regions = 0;
 }
 
 RACING_NONE static inline uint8_t racing_next(void)
@@ -37,13 +60,19 @@ RACING_NONE static inline uint8_t racing_next(void)
 /* `bytes` at `address` are about to be read: one read of four finds another byte there. */
 RACING_NONE static void racing_read(const void *address, size_t bytes)
 {
-	size_t at = (uintptr_t)address - (uintptr_t)racing_memory;
-
-	if (racing_input_bytes == 0 || bytes == 0 || at >= racing_memory_bytes || bytes > racing_memory_bytes - at)
+	if (racing_input_bytes == 0 || bytes == 0)
 		return;
-	uint8_t what = racing_next();
-	if (what % 4 == 0)
-		racing_memory[at + what / 4 % bytes] = racing_next();
+	for (unsigned i = 0; i < racing_regions; i++) {
+		size_t at = (uintptr_t)address - (uintptr_t)racing_region[i].memory;
+		if (at >= racing_region[i].bytes || bytes > racing_region[i].bytes - at)
+			continue;
+		uint8_t what = racing_next();
+		if (what % 4 != 0)
+			return;
+		uint8_t value = racing_next();
+		racing_region[i].memory[at + what / 4 % bytes] = RACING_VALUE(value);
+		return;
+	}
 }
 
 #define RACING_LOAD(bytes) \
@@ -58,7 +87,8 @@ RACING_LOAD(4)
 RACING_LOAD(8)
 RACING_LOAD(16)
 
-void *__real___asan_memcpy(void *to, const void *from, size_t bytes);
+/* Not there in a program without sanitisers, which scripts/coverage makes. */
+void *__real___asan_memcpy(void *to, const void *from, size_t bytes) __attribute__((weak));
 void *__wrap___asan_memcpy(void *to, const void *from, size_t bytes);
 
 RACING_NONE void *__wrap___asan_memcpy(void *to, const void *from, size_t bytes)

@@ -79,14 +79,13 @@ def test_operator_reboots_it_and_switches_it_off():
         api = apiclient.Api(m)
         api.state("deaf", "running", COMMAND_S)
         api.expect(202, "POST", "/host/reboot", {"timeout_seconds": 1})
-        api.expect(409, "POST", "/vms/deaf/reset")
         m.expect(r"vm deaf ended: destroyed \(it did not react[\s\S]*an operator asked for it: rebooting", COMMAND_S)
         m.expect("hilum: the machine was reset: a reset that was asked for", START_S)
         api = apiclient.Api(m)
         equal(api.expect(200, "GET", "/host")["boot_reason"], "requested")
         api.state("deaf", "running", COMMAND_S)  # it starts with the machine
         api.expect(202, "POST", "/host/poweroff", {"force": True})
-        equal(m.finish(), 0, "the emulator's status")
+        m.finish()  # or fails
 
 
 def test_panic_is_told_after_the_reset():

@@ -3,9 +3,7 @@
  * guest's own affair, which stops its VM.
  */
 /* clang-format off */
-/* UNIT_SOURCES: tests/unit/fake_cpus/cpus.c tests/unit/fake_cpus/svm_cpu.c tests/unit/fake_cpus/vmx_cpu.c */
-/* UNIT_SOURCES: svm/run.c svm/state.c svm/vcpu.c vmx/apic.c vmx/control.c vmx/failure.c vmx/run.c vmx/state.c vmx/vcpu.c */
-/* UNIT_SOURCES: build/unit/kernel_fake.a */
+/* UNIT_SOURCES: build/unit/backends_fake.a build/unit/kernel_fake.a */
 /* UNIT_FLAGS: -iquote tests/unit/fake_cpus @tests/unit/fake_kernel/fake.flags @tests/unit/fake_kernel/fake.wrap */
 /* clang-format on */
 #include "tests/unit/fake_cpus/cpus.h"

@@ -17,6 +17,7 @@ struct fake_cpu {
 	/* What comes of the next entries: how they end, and what RFLAGS, shadow and NMI blocking are then. */
 	bool halts, refuses, shadow, nmi_blocked;
 	uint64_t rflags;
+	uint8_t cr8; /* which SVM's guest writes without an exit, if it may */
 	/* What has come of them. */
 	unsigned entries;
 	bool failed;     /* the last one, for the guest's own state */

@@ -41,7 +41,9 @@ static void check_controls(const struct vcpu *v, const struct vmcb *c)
 	fake_cpu_want(c->guest_asid != 0 && c->guest_asid < svm_features.asids, "the ASID is one");
 	fake_cpu_want(!fake_cpu.tlb_is_old || c->guest_asid != last_asid, "the ASID is new");
 	fake_cpu_want(c->np_enable == NP_ENABLE && c->n_cr3 == v->vm->npt.root, "nested tables are the VM's");
-	fake_cpu_want(c->virtual_interrupt & V_INTR_MASKING, "the guest masks its own interrupts only");
+	fake_cpu_want(c->v_intr_masking & V_INTR_MASKING, "the guest masks its own interrupts only");
+	fake_cpu_want(c->v_tpr < 16, "V_TPR is a CR8");
+	fake_cpu_want(!(c->v_irq & V_IRQ) || (c->intercept_cr & INTERCEPT(VMEXIT_CR_WRITE(8))), "writes of CR8 exit beside V_IRQ");
 	fake_cpu_want(c->msrpm_base_pa == pool_hpa(backend_msr_bitmap) && c->iopm_base_pa == pool_hpa(backend_io_bitmap),
 	              "permission maps are the kernel's");
 	fake_cpu_want(c->g_pat == v->pat && c->tsc_offset == v->apic.tsc_offset, "PAT and TSC offset are the vCPU's");
@@ -92,6 +94,8 @@ void svm_enter(struct vcpu *v, hpa_t hpa)
 	c->eventinj &= ~EVENT_VALID;
 	c->rflags = fake_cpu.rflags;
 	c->interrupt_shadow = fake_cpu.shadow;
+	if (!(c->intercept_cr & INTERCEPT(VMEXIT_CR_WRITE(8))))
+		c->v_tpr = fake_cpu.cr8 & 15;
 	c->nrip = c->rip + 1;
 	c->exitcode = fake_cpu.entries > MACHINE_ENTRIES_MAX ? VMEXIT_SHUTDOWN : fake_cpu.halts ? VMEXIT_HLT : VMEXIT_VINTR;
 	if (!fake_cpu.halts)
