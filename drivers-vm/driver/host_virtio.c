@@ -154,7 +154,9 @@ bool host_virtio_make_queue(struct host_virtio *v, struct host_virtqueue *q, uin
 	uint64_t at = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFFSET) * v->notify_multiplier;
 	while (entries > most)
 		entries /= 2;
-	if (page == NULL || entries == 0 || at + 2 > v->notify_bytes)
+	if (page == NULL)
+		return fail(v, "no memory for a queue");
+	if (entries == 0 || at + 2 > v->notify_bytes)
 		return fail(v, "a queue cannot be made");
 	uint64_t address = host_pci_dma_address(v->pci, page);
 	host_virtqueue_init(q, page, number, entries, v->notify + at);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 struct slot *slot_table[CHANNEL_SLOTS]; /* made by vCPU 0 at their first use */
+static bool incomplete[CHANNEL_SLOTS];  /* there was no memory for a slot: devices of its next guest were lost. vCPU 0 */
 
 /* As slot_at, but makes it; NULL: no memory. vCPU 0. */
 static struct slot *slot_use(uint32_t index)
@@ -13,10 +14,12 @@ static struct slot *slot_use(uint32_t index)
 
 	if (s == NULL && index < CHANNEL_SLOTS) {
 		s = calloc(1, sizeof(*s));
-		if (s == NULL)
+		if (s == NULL) {
 			service_log("slot %u: no memory for it in the driver VM", index);
-		else
+			incomplete[index] = true;
+		} else {
 			s->index = index;
+		}
 		__atomic_store_n(&slot_table[index], s, __ATOMIC_RELEASE);
 	}
 	return s;
@@ -141,7 +144,7 @@ static bool slot_open(struct slot *s, bool resume)
 
 	s->state = open ? state_area_take(&s->area, 1, sizeof(*s->state)) : NULL;
 	if (s->state == NULL)
-		service_log("vm %s: its devices' state is lost", s->name);
+		service_log("vm %s: %s", s->name, open ? "no memory for its devices' state" : "its devices' state is lost");
 	return s->state != NULL;
 }
 
@@ -176,8 +179,13 @@ static bool slot_make(struct slot *s, const struct channel_message *m, struct ma
 {
 	bool resume = m->attach.flags & CHANNEL_VM_RESUME;
 
-	if (!slot_open(s, resume) || !service_map_memory(s->ram, s->low_bytes + s->high_bytes) ||
-	    !slot_devices_make(&s->devices, &s->area, m, config))
+	if (!slot_open(s, resume))
+		return false;
+	if (!service_map_memory(s->ram, s->low_bytes + s->high_bytes)) {
+		service_log("vm %s: the driver VM has no memory for the tables of its RAM", s->name);
+		return false;
+	}
+	if (!slot_devices_make(&s->devices, &s->area, m, config))
 		return false;
 	s->state->start_tsc = service_tsc();
 	if (resume) {
@@ -206,9 +214,14 @@ bool slot_attach(uint32_t index, const struct channel_message *m)
 		.rtc_epoch_seconds = slots_wall_clock(),
 	};
 
-	if (s == NULL || s->attached || !service_map_memory(channel_trap_page(index, 0), CHANNEL_SLOT_STRIDE))
+	if (s == NULL || s->attached || !service_map_memory(channel_trap_page(index, 0), CHANNEL_SLOT_STRIDE)) {
+		service_log("vm %.31s: the driver VM has no memory for it", m->attach.name);
+		hc(HC_HANDLE_CLOSE, m->attach.vm_handle);
+		hc(HC_HANDLE_CLOSE, m->attach.doorbell_event);
 		return false;
+	}
 	slot_clear(s, m);
+	s->devices.incomplete |= incomplete[index];
 	slot_record_open(s, m->attach.flags & CHANNEL_VM_RESUME);
 	if (!slot_make(s, m, &config)) {
 		slot_forget(s);
@@ -226,6 +239,8 @@ void slot_detach(uint32_t index)
 {
 	struct slot *s = slot_at(index);
 
+	if (index < CHANNEL_SLOTS)
+		incomplete[index] = false;
 	if (s == NULL)
 		return;
 	service_lock(&s->lock);

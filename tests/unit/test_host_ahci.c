@@ -2,13 +2,15 @@
  * SATA disks of the host, against a controller in memory: two disks on ports 0 and 3, an optical drive on port 1, nothing on port 2.
  * It does what each test wants of it whenever the driver looks at the clock, or when the test says so.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_ahci.c drivers-vm/driver/host_ahci_port.c drivers-vm/driver/host_ahci_io.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
  * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
-#include "tests/unit/fake_host_pci/device.h"
+#include "driver_failures.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,7 @@ static struct {
 	uint32_t cap, ghc, is;
 	struct model_port port[PORTS];
 	/* What it does wrong. */
-	bool gone, never_resets, never_stops, never_comes, silent, forgets_command, identify_fails;
+	bool gone, never_resets, never_stops, stops_late, never_comes, silent, forgets_command, identify_fails;
 	uint64_t bad_sector;
 	unsigned bad_times;
 	unsigned most_out;
@@ -164,8 +166,11 @@ static void serve(unsigned n)
 
 static void hardware_moves(void)
 {
-	for (unsigned n = 0; n < PORTS; n++)
+	for (unsigned n = 0; n < PORTS; n++) {
+		if (hw.stops_late && !(hw.port[n].cmd & 1))
+			hw.port[n].cmd &= ~(1u << 15);
 		serve(n);
+	}
 }
 
 static void reset_ports(void)
@@ -206,7 +211,7 @@ static void write_port(unsigned n, unsigned at, uint32_t v)
 			p->ci = p->sact = p->queued = 0;
 			v &= ~(1u << 15);
 		}
-		p->cmd = v | (v & 1 ? 1u << 15 : 0) | (hw.never_stops ? p->cmd & 1u << 15 : 0);
+		p->cmd = v | (v & 1 ? 1u << 15 : 0) | (hw.never_stops || hw.stops_late ? p->cmd & 1u << 15 : 0);
 		break;
 	case AHCI_PX_SCTL:
 		assert_true(hw.lies || !(p->cmd & 1u << 15));
@@ -368,7 +373,7 @@ static void forget_device(void)
 	free(device);
 	device = NULL;
 	reset_ports();
-	fake_pages_free();
+	driver_memory_forget();
 }
 
 static int tear_down(void **state)
@@ -382,6 +387,7 @@ static bool starts(void)
 {
 	forget_device();
 	device = host_ahci_driver.start(&pci, 40);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -797,6 +803,46 @@ static void interrupt__registers_lie__all_are_answered(void **state)
 	}
 }
 
+static void power_up(void)
+{
+	set_up(NULL);
+	reset_ports();
+	hw.stops_late = true; /* one port that has to do without memory is no reason to give up the others */
+}
+
+/* With the disks that there was memory for. */
+static void check_disks(struct host_device *started)
+{
+	static uint8_t sectors[16 * 512];
+	const struct io_segment segment = { sectors, sizeof(sectors) };
+	unsigned found = 0;
+
+	device = started;
+	for (unsigned n = 0; n < PORTS; n++) {
+		struct answer a = {
+			.request = { .operation = BLK_READ, .sector = 40, .sectors = 16, .segment = &segment, .segments = 1, .done = note }
+		};
+		if (((struct ahci *)device)->port[n] == NULL)
+			continue;
+		found++;
+		assert_int_equal(disk(n)->ops->submit(disk(n), &a.request), BLK_PENDING);
+		for (unsigned i = 0; a.answers == 0 && i < 10000; i++)
+			turn(1000000);
+		assert_int_equal(a.status, BLK_OK);
+		assert_memory_equal(sectors, hw.port[n].medium + 40 * 512, sizeof(sectors));
+	}
+	assert_true(found != 0);
+	device = NULL;
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up, &host_ahci_driver, &pci, 40, check_disks, host_disk_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -815,6 +861,7 @@ int main(void)
 		CASE(interrupt__unplugged_or_gone__is_given_up),
 		CASE(interrupt__port_does_not_stop__controller_is_given_up),
 		CASE(interrupt__registers_lie__all_are_answered),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,15 @@
 /*
  * The 82574 driver against a card in memory that does what each test wants of it.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_e1000e.c drivers-vm/driver/host_e1000e_ring.c drivers-vm/driver/host_nic.c
  * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/io_segment.c
  * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
-#include "tests/unit/fake_host_pci/device.h"
+#include "driver_failures.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -194,7 +196,7 @@ static int tear_down(void **state)
 	host_nic_forget_all();
 	free(device);
 	device = NULL;
-	fake_pages_free();
+	driver_memory_forget();
 	return 0;
 }
 
@@ -202,6 +204,7 @@ static bool starts(void)
 {
 	tear_down(NULL);
 	device = host_e1000e_driver.start(&pci, 32);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -512,6 +515,25 @@ static void interrupt__card_lies__all_frames_come_back(void **state)
 	}
 }
 
+static void power_up_all(void)
+{
+	set_up(NULL);
+}
+
+static void check_card(struct host_device *started)
+{
+	assert_true(fake_dma && *at(RDT) == ENTRIES - 1);
+	assert_int_equal(((struct e1000e *)started)->nic.mac[5], 1);
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_all, &host_e1000e_driver, &pci, 32, check_card, host_nic_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -528,6 +550,7 @@ int main(void)
 		CASE(check__nothing_is_sent__card_is_reset_or_given_up),
 		CASE(interrupt__card_gone__is_given_up),
 		CASE(interrupt__card_lies__all_frames_come_back),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

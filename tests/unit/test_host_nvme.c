@@ -2,13 +2,15 @@
  * NVMe disks of the host, against a controller in memory that does what each test wants of it. It moves whenever the driver looks at
  * the clock, or when the test says so.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_nvme.c drivers-vm/driver/host_nvme_io.c drivers-vm/driver/host_nvme_queue.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
  * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
-#include "tests/unit/fake_host_pci/device.h"
+#include "driver_failures.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -246,6 +248,7 @@ uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 static void start(void)
 {
 	device = host_nvme_driver.start(&pci, 40);
+	host_device_started(device != NULL);
 	nvme = (struct nvme *)device;
 }
 
@@ -272,7 +275,7 @@ static int tear_down(void **state)
 	free(nvme);
 	nvme = NULL;
 	device = NULL;
-	fake_pages_free();
+	driver_memory_forget();
 	return 0;
 }
 
@@ -673,6 +676,35 @@ static void claim__overlap__only_among_readers(void **state)
 	host_disk_release(&c); /* twice is no harm */
 }
 
+static void power_up_with_queues(void)
+{
+	set_up(NULL);
+	hw.vectors = 8;
+	hw.pairs = 3 << 16 | 3;
+}
+
+static void check_disk(struct host_device *started)
+{
+	static uint8_t sectors[16 * 512];
+	const struct io_segment segment = { sectors, sizeof(sectors) };
+
+	nvme = (struct nvme *)(device = started);
+	for (lane = 0; lane < 4; lane++)
+		assert_int_equal(transfer(BLK_READ, 40, &segment, 1), BLK_OK);
+	lane = 0;
+	assert_memory_equal(sectors, hw.medium + 40 * 512, sizeof(sectors));
+	nvme = NULL;
+	device = NULL;
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_with_queues, &host_nvme_driver, &pci, 40, check_disk, host_disk_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -691,6 +723,7 @@ int main(void)
 		CASE(check__interrupt_lost__completion_is_found),
 		CASE(interrupt__forged_completion__controller_is_given_up),
 		CASE(claim__overlap__only_among_readers),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

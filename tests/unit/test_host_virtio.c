@@ -2,6 +2,7 @@
  * virtio devices of the host: the driver's side of a queue, disks and network cards, against a device in memory that does what each
  * test wants of it.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_virtio.c drivers-vm/driver/host_virtqueue.c drivers-vm/driver/host_virtio_blk.c
  * UNIT_SOURCES: drivers-vm/driver/host_virtio_net.c drivers-vm/driver/host_virtio_net_start.c
  * UNIT_SOURCES: drivers-vm/driver/host_nic.c drivers-vm/driver/net_switch.c
@@ -9,9 +10,10 @@
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
  * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
-#include "tests/unit/fake_host_pci/device.h"
+#include "driver_failures.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -190,7 +192,7 @@ uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 	unsigned q = (unsigned)get(bar + 0x16, 2);
 
 	(void)p;
-	if (fake_pages != 0 && at == fake_page[fake_pages - 1] && q < QUEUES && queue[q].page == NULL)
+	if (driver_memory_blocks != 0 && at == driver_memory_block[driver_memory_blocks - 1] && q < QUEUES && queue[q].page == NULL)
 		queue[q].page = (uint8_t *)(uintptr_t)at;
 	return (uintptr_t)at;
 }
@@ -239,7 +241,7 @@ static int tear_down(void **state)
 	host_nic_forget_all();
 	free(device);
 	device = NULL;
-	fake_pages_free();
+	driver_memory_forget();
 	return 0;
 }
 
@@ -254,6 +256,7 @@ static bool starts(const struct host_driver *driver)
 	device = NULL;
 	queues_reset();
 	device = driver->start(&pci, 32);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -474,7 +477,7 @@ static bool join(const char *name)
 
 static uint32_t more_features; /* of a card */
 
-static bool start_card(void)
+static void prepare_card(void)
 {
 	static const uint8_t mac[6] = { 0x52, 0x54, 0, 0xAA, 0xBB, 1 };
 
@@ -482,18 +485,28 @@ static bool start_card(void)
 	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, VIRTIO_NET_S_LINK_UP);
 	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS | more_features);
 	answers = false;
+}
+
+static bool start_card(void)
+{
+	prepare_card();
 	return starts(&host_virtio_net_driver);
 }
 
 /* With as many pairs as all sides can. The device has `has` of them. */
-static bool start_card_with_pairs(unsigned has)
+static void prepare_card_with_pairs(unsigned has)
 {
 	more_features = (uint32_t)VIRTIO_NET_F_MQ | (uint32_t)VIRTIO_NET_F_CTRL_VQ;
 	put(bar + CONFIG + VIRTIO_NET_MAX_PAIRS, 2, has);
 	control_queue = 2 * has;
-	bool started = start_card();
+	prepare_card();
 	more_features = 0;
-	return started;
+}
+
+static bool start_card_with_pairs(unsigned has)
+{
+	prepare_card_with_pairs(has);
+	return starts(&host_virtio_net_driver);
 }
 
 static unsigned pairs_of_card(void)
@@ -738,6 +751,55 @@ static void interrupt__link_goes_and_comes__is_followed(void **state)
 	assert_true(fake_dma);
 }
 
+static void power_up_disk(void)
+{
+	set_up(NULL);
+}
+
+static void check_disk(struct host_device *started)
+{
+	static uint8_t sectors[16 * 512];
+	const struct io_segment segment = { sectors, sizeof(sectors) };
+
+	device = started;
+	assert_int_equal(transfer(BLK_READ, 40, &segment, 1), BLK_OK);
+	assert_memory_equal(sectors, medium + 40 * 512, sizeof(sectors));
+	device = NULL;
+}
+
+static void start__an_allocation_for_a_disk_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_disk, &host_virtio_blk_driver, &pci, 32, check_disk, host_disk_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
+static void power_up_card(void)
+{
+	set_up(NULL);
+	vectors = 8;
+	prepare_card_with_pairs(4);
+}
+
+static void check_card(struct host_device *started)
+{
+	device = started;
+	assert_true(fake_dma && pairs_of_card() >= 1);
+	assert_int_equal(asked_for, pairs_of_card() > 1 ? pairs_of_card() : 0);
+	for (unsigned q = 0; q < 2 * pairs_of_card(); q++)
+		assert_non_null(queue[q].page);
+	device = NULL;
+}
+
+static void start__an_allocation_for_a_card_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_card, &host_virtio_net_driver, &pci, 32, check_card, host_nic_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 256);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -755,6 +817,8 @@ int main(void)
 		CASE(start__several_pairs__as_many_as_all_sides_can),
 		CASE(send__several_pairs__flows_spread),
 		CASE(interrupt__link_goes_and_comes__is_followed),
+		CASE(start__an_allocation_for_a_disk_fails__is_said_and_leaves_nothing),
+		CASE(start__an_allocation_for_a_card_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,19 +5,15 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "drivers-vm/driver/host_device.h"
 #include "drivers-vm/runtime/service.h"
 
-#define PAGE 4096u
-
 uint64_t fake_now;
 bool fake_dma, fake_bar;
 char fake_log[200], fake_log_link[200];
-void *fake_page[2048];
-unsigned fake_pages;
+bool fake_log_memory;
 
 uint64_t service_tsc_to_ns(uint64_t tsc)
 {
@@ -27,6 +23,7 @@ uint64_t service_tsc_to_ns(uint64_t tsc)
 static void note(const char *format, va_list args)
 {
 	vsnprintf(fake_log, sizeof(fake_log), format, args);
+	fake_log_memory |= strstr(fake_log, "memory") != NULL;
 	if (strncmp(fake_log, "link", 4) == 0)
 		memcpy(fake_log_link, fake_log, sizeof(fake_log_link));
 }
@@ -68,19 +65,4 @@ bool host_pci_parse_address(const char *text, uint32_t *rid)
 {
 	*rid = 0x20;
 	return strcmp(text, "00:04.0") == 0;
-}
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(fake_pages < sizeof(fake_page) / sizeof(*fake_page));
-	memset(page, 0, PAGE);
-	return fake_page[fake_pages++] = page;
-}
-
-void fake_pages_free(void)
-{
-	while (fake_pages != 0)
-		free(fake_page[--fake_pages]);
 }

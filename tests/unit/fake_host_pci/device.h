@@ -1,4 +1,4 @@
-/* What drivers of the machine's devices stand on in their tests: a PCI function that can be switched, pages, a log and a clock. */
+/* What drivers of the machine's devices stand on in their tests: a PCI function that can be switched, a log and a clock. */
 #ifndef TESTS_UNIT_FAKE_HOST_PCI_DEVICE_H
 #define TESTS_UNIT_FAKE_HOST_PCI_DEVICE_H
 
@@ -9,10 +9,6 @@ extern uint64_t fake_now;       /* the test's service_tsc moves it on */
 extern bool fake_dma, fake_bar; /* what the function may do, and whether it answers at its registers */
 extern char fake_log[200];      /* the last line */
 extern char fake_log_link[200]; /* the last one that begins with "link" */
-extern void *fake_page[2048];   /* that the driver has */
-extern unsigned fake_pages;
-
-/* All of them; the driver is gone. */
-void fake_pages_free(void);
+extern bool fake_log_memory;    /* a line was about memory: for the test to clear */
 
 #endif
