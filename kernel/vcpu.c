@@ -190,11 +190,6 @@ static void prepare_eoi(struct vcpu *v)
 	}
 }
 
-static bool vcpu_interruptible(const struct vcpu *v)
-{
-	return (v->rflags & RFLAGS_IF) && !v->shadow;
-}
-
 static bool extint_waits(struct vcpu *v)
 {
 	if (v->intack_pending || v->extint_vector != VCPU_NO_VECTOR || v->vm->handler == NULL)
@@ -208,7 +203,7 @@ static void prepare_interrupts(struct vcpu *v)
 	    ((v->nmi_pending && !v->nmi_blocked) || v->pending_event != 0 ||
 	     ((v->rflags & RFLAGS_IF) && (vlapic_pending(&v->apic) >= 0 || extint_waits(v) || v->extint_vector >= 0))))
 		v->state = VCPU_READY;
-	if (v->state == VCPU_READY && extint_waits(v) && vcpu_interruptible(v) && v->pending_event == 0) {
+	if (v->state == VCPU_READY && extint_waits(v) && (v->rflags & RFLAGS_IF) && !v->shadow && v->pending_event == 0) {
 		v->intack_pending = true;
 		v->extint_message = false;
 		v->trapped = (struct forward){ .kind = HILUM_TRAP_INTACK };

@@ -232,9 +232,10 @@ def main():
             tests, builds = choose_changed(tests)
         except (OSError, subprocess.CalledProcessError) as error:
             parser.error(f"--changed: {error}")
-    if not any(test.name.startswith("fuzz/") for test in tests):
-        builds = {name: command for name, command in builds.items() if name != "build/fuzz-targets"}
-    elif options.fuzz:
+    for kind, name in ("unit/", "build/unit-tests"), ("fuzz/", "build/fuzz-targets"):
+        if not any(test.name.startswith(kind) for test in tests):
+            builds = {other: command for other, command in builds.items() if other != name}
+    if options.fuzz:
         builds = {name: command for name, command in builds.items() if name == "build/fuzz-targets"}
     if options.list:
         print(*(test.name for test in tests), sep="\n")

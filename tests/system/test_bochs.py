@@ -6,7 +6,7 @@ import os
 
 import pexpect
 
-from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, long_cases, machine, quick, true
+from harness import COMMAND_S, PROMPT, ROOT, START_S, Machine, bochs, each, equal, linux, long_cases, machine, quick, true
 from platforms import CANNON_LAKE, PLATFORMS, cases
 from test_guests import SUITE, hostile_beside_neighbour, passes
 

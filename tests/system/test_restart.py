@@ -3,7 +3,6 @@ import hashlib
 import http.server
 import os
 import random
-import re
 import threading
 import time
 
