@@ -62,6 +62,8 @@ void nat_add(const struct channel_message *m)
 		if (nic == NULL)
 			return; /* which is for good: nobody wants the memory back */
 		error = start(s, m, nic->mac);
+	} else {
+		free(s);
 	}
 	/* If its ports are joined, a gateway that does not work stays, and does nothing. */
 	if (error != NULL)
