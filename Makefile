@@ -133,8 +133,7 @@ $(B)/%.c.o: %.c
 	$(Q)$(CC) $(KERNEL_CFLAGS) $(DEPS) -c -o $@ $<
 
 # What each exit runs through has no room for the look at the guard, 6 instructions a function (docs/decisions/0019-hardening.md).
-KERNEL_HOT := $(addprefix kernel/,exit.c fetch.c msr.c vlapic.c vm.c) $(addprefix arch/x86_64/,insn_length.c lapic_move.c) mm/memory.c svm/run.c \
-	vmx/apic.c vmx/run.c
+KERNEL_HOT := $(addprefix kernel/,exit.c fetch.c msr.c vlapic.c vm.c) arch/x86_64/insn_length.c mm/memory.c svm/run.c vmx/apic.c vmx/run.c
 $(KERNEL_HOT:%=$(B)/%.o): STACK_GUARD := -fno-stack-protector
 
 # Called seldom, and large at -O2: they inline the walk of a nested table at each look.

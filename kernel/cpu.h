@@ -98,7 +98,7 @@ void cpu_take_inbox(struct cpu *cpu);
 /* Interrupt the guest that `target` runs, or its idle loop. */
 static inline void cpu_kick(struct cpu *target)
 {
-	lapic_send_ipi(target->arch.apic_id, CPU_IRQ_KICK);
+	lapic_send(target->arch.apic_id, LAPIC_FIXED + CPU_IRQ_KICK);
 }
 
 #endif

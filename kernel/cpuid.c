@@ -23,11 +23,6 @@ void cpuid_init(void)
 		cpuid_xcr0_mask |= 0xE0; /* AVX-512: still inside one page */
 }
 
-static bool leaf_is_hypervisor(uint32_t leaf)
-{
-	return leaf - 0x40000000u < 0x200;
-}
-
 static inline unsigned first_slot(uint32_t leaf)
 {
 	return leaf >> 30 << 5 | (leaf & 31);
@@ -41,7 +36,7 @@ enum status vm_set_cpuid(struct vm *vm, const struct hilum_cpuid_entry *entries,
 		return STATUS_BUSY;
 	for (uint32_t i = 0; i < count; i++) {
 		const struct hilum_cpuid_entry *e = &entries[i];
-		bool known_range = (e->leaf & 0x3FFFFFFF) < 32 || leaf_is_hypervisor(e->leaf);
+		bool known_range = (e->leaf & 0x3FFFFFFF) < 32 || e->leaf - 0x40000000 < 0x200; /* the hypervisor's reach further */
 		if (e->leaf >> 30 == 3 || !known_range || (e->flags & ~HILUM_CPUID_SUBLEAF) ||
 		    (i > 0 && (e->leaf < e[-1].leaf || (e->leaf == e[-1].leaf && e->subleaf <= e[-1].subleaf))))
 			return STATUS_INVALID;

@@ -103,27 +103,12 @@ static never_inline void exit_memory(struct vcpu *v, const struct vexit *x)
 static never_inline void exit_halt(struct vcpu *v, const struct vexit *x)
 {
 	vcpu_skip(v, x->length);
+	vlapic_fetch_tpr(&v->apic); /* which decides what may end it */
 	sched_guest_halts(v);
 	v->state = v->kicked ? VCPU_READY : VCPU_HALTED;
 	v->kicked = false;
 	if (vcpu_has_wake_up(v))
 		vcpu_request(v, VCPU_REQUEST_INTERRUPT); /* decides whether it sleeps */
-}
-
-static never_inline void exit_cr8(struct vcpu *v, const struct vexit *x)
-{
-	if (x->cr8.write) {
-		uint64_t value = v->gpr[x->cr8.reg];
-		if (value > 15) {
-			VCPU_RAISE_GP(v);
-			return;
-		}
-		vlapic_set_tpr(&v->apic, (uint8_t)(value << 4));
-		vcpu_apic_changed(v);
-	} else {
-		v->gpr[x->cr8.reg] = v->apic.tpr >> 4;
-	}
-	vcpu_skip(v, x->length);
 }
 
 static never_inline void exit_xsetbv(struct vcpu *v, const struct vexit *x)
@@ -175,9 +160,6 @@ void exit_handle(struct vcpu *v, const struct vexit *x)
 		break;
 	case HILUM_EXIT_HALT:
 		exit_halt(v, x);
-		break;
-	case HILUM_EXIT_CR:
-		exit_cr8(v, x);
 		break;
 	case HILUM_EXIT_PAUSE:
 		sched_spins(v);

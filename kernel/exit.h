@@ -26,10 +26,6 @@ struct vexit {
 			const uint8_t *insn; /* delivered by the CPU, or NULL */
 			uint32_t insn_bytes;
 		} memory;
-		struct {
-			uint8_t reg; /* general register, encoding order */
-			bool write;
-		} cr8;
 		uint64_t detail; /* OTHER: the vendor's exit code */
 	};
 };

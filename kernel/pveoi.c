@@ -10,12 +10,11 @@
 
 void pveoi_offer(struct vcpu *v, unsigned vector)
 {
-	const uint64_t *irr = v->apic.irr;
 	uint64_t reg = v->kvm[KVM_PV_EOI], page_bytes;
 	hpa_t hpa;
 
 	/* With a level-triggered interrupt the IOAPIC waits for its end; with another one in IRR, that one does. */
-	if ((v->apic.tmr[vector / 64] >> vector % 64 & 1) || (irr[0] | irr[1] | irr[2] | irr[3]) != 0 ||
+	if ((v->apic.tmr[vector / 64] >> vector % 64 & 1) || vlapic_has_request(&v->apic) ||
 	    !nested_pt_lookup(&v->vm->npt, reg & ~3ull, HILUM_MAP_WRITE, &hpa, &page_bytes))
 		return;
 	uint8_t *page = window_map(v->cpu->arch.id, EOI_WINDOW, ALIGN_DOWN(hpa, PAGE_SIZE));

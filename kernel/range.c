@@ -20,14 +20,9 @@ static struct range_map *range_map_alloc(uint32_t count)
 	return map;
 }
 
-static bool is_hidden(const struct range *r)
-{
-	return r->aux & RANGE_HIDDEN;
-}
-
 #define EACH_VISIBLE(map, r) \
 	for (struct range *r = (map) != NULL ? (map)->range : NULL; r != NULL && r < (map)->range + (map)->count; r++) \
-		if (!is_hidden(r))
+		if (!((r)->aux & RANGE_HIDDEN))
 
 enum status range_insert(struct range_map **place, const struct range *added, struct cpu *self, struct range **out)
 {

@@ -4,11 +4,6 @@
 #include "kernel/vcpu.h"
 #include "kernel/virt_ops.h"
 
-static struct vcpu *vcpu_of(struct queue_node *node)
-{
-	return container_of(node, struct vcpu, run_node);
-}
-
 /* The one that runs may go on until `deadline_tsc`. */
 static void slice_limit(struct cpu *cpu, uint64_t deadline_tsc)
 {
@@ -269,7 +264,7 @@ struct vcpu *sched_pick(struct cpu *cpu, uint64_t now_tsc)
 	if (unlikely(cpu->refills.first != NULL))
 		refill(cpu, now_tsc);
 	struct queue_node *node = cpu->realtime.first != NULL ? cpu->realtime.first : first_by_weight(cpu);
-	struct vcpu *v = node != NULL ? vcpu_of(node) : NULL;
+	struct vcpu *v = node != NULL ? container_of(node, struct vcpu, run_node) : NULL;
 	if (unlikely(cpu->favoured != NULL))
 		v = favour(cpu, v);
 	if (v == NULL || (unlikely(sched_cores_are_one_vms) && !sched_core_enter(cpu, v))) {

@@ -22,7 +22,7 @@ static bool control_valid(const struct hilum_vcpu_state *s)
 		return false;
 	if (s->efer & ~(EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE))
 		return false;
-	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG) && !(s->cr4 & CR4_PAE))
+	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG) ? !(s->cr4 & CR4_PAE) : (s->cr4 & CR4_PCIDE) != 0) /* SDM vol. 3C, 27.3.1.1 */
 		return false;
 	return s->xcr0 <= 1 || ((s->xcr0 & 1) && !(s->xcr0 & ~cpuid_xcr0_mask) && !((s->xcr0 & 4) && !(s->xcr0 & 2)) &&
 	                        !((s->xcr0 & 0xE0) && (s->xcr0 & 0xE6) != 0xE6));
@@ -47,22 +47,21 @@ static bool msrs_valid(const struct hilum_vcpu_state *s)
 
 static bool events_valid(const struct hilum_vcpu_state *s)
 {
-	uint64_t event = s->pending_event;
-	uint64_t type = event >> 8 & 7;
+	uint64_t event = s->pending_event, type = event >> 8 & 7, vector = event & 0xFF;
 
 	if (s->activity > HILUM_ACTIVITY_WAIT_SIPI || s->shadow > 3)
 		return false;
-	return !(event >> 31 & 1) || (!(event & 0x7FFFF000) && (type == 0 || type == 2 || (type == 3 && (event & 0xFF) < 32)));
+	return !(event >> 31 & 1) ||
+	       (!(event & 0xFFFF00007FFFF000) && (type == 0 || type == 2 || (type == 3 && vector < 32 && vector != 2)));
 }
 
 /* The header's XSTATE_BV may name only what the machine has; MXCSR's reserved bits fault XRSTOR. SDM vol. 1, 13.4. */
 static bool fpu_valid(const struct hilum_vcpu_state *s)
 {
-	uint32_t mxcsr, mask;
+	uint32_t mxcsr;
 	uint64_t header[8];
 
 	memcpy(&mxcsr, s->xsave + 24, sizeof(mxcsr));
-	memcpy(&mask, s->xsave + 28, sizeof(mask));
 	memcpy(header, s->xsave + 512, sizeof(header));
 	if (s->xsave_bytes > sizeof(s->xsave) || (mxcsr & ~0xFFFFu))
 		return false;

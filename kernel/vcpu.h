@@ -123,7 +123,8 @@ struct vcpu {
 	bool paging_valid;     /* `paging` holds the guest's values */
 	bool shadow;           /* the instruction before RIP was STI or MOV SS */
 	bool nmi_pending, nmi_blocked, nmi_stepping;
-	uint64_t nmi_return;        /* where the IRET is that ended the last NMI's handler, if the backend must know */
+	uint64_t
+		nmi_return; /* where the IRET is that ends the last NMI's handler, which the next NMI must not forestall; ~0: the CPU knows */
 	bool intack_pending;        /* an INTACK trap is under way */
 	bool kicked;                /* by a paravirtual wake-up before it halted: the next HLT does not sleep */
 	bool extint_message;        /* an ExtINT message asks for one */
@@ -245,7 +246,7 @@ bool vcpu_prepare(struct vcpu *v);
 /* The guest has touched its local APIC: something may be deliverable now. */
 static inline void vcpu_apic_changed(struct vcpu *v)
 {
-	if (vlapic_pending(&v->apic) >= 0 || v->vm->extint)
+	if (vlapic_has_request(&v->apic) || v->vm->extint)
 		v->check_interrupts = true;
 }
 
@@ -293,6 +294,12 @@ bool vcpu_is_stopped(const struct vcpu *v);
 
 /* Stop it and wait until its core has let go. Must not be the caller's own vCPU. */
 void vcpu_stop(struct vcpu *v, struct cpu *self);
+
+/* For vcpu_prepare: lets go of the core, then lets the others see that it has; sets the timers again that this took off it. */
+void vcpu_park(struct vcpu *v);
+void vcpu_unpark(struct vcpu *v);
+/* INIT, a start-up IPI or both are asked for. */
+void vcpu_start_up(struct vcpu *v, uint32_t requests);
 
 /* Stopped vCPUs only. The state is in kernel memory, but its content comes from outside. STATUS_INVALID: impossible value. */
 must_check enum status vcpu_set_state(struct vcpu *v, const struct hilum_vcpu_state *state, uint32_t mask);

@@ -68,9 +68,9 @@ static uint32_t read_register(struct vlapic *v, unsigned reg)
 		return (uint32_t)(PUBLISHED(words[reg / 8 - 2][reg % 8 / 2]) >> reg % 2 * 32);
 	switch (reg) {
 	case APIC_TPR:
-		return v->tpr;
 	case APIC_PPR:
-		return v->ppr;
+		vlapic_fetch_tpr(v);
+		return reg == APIC_TPR ? v->tpr : v->ppr;
 	case APIC_CURRENT_COUNT:
 		return vlapic_timer_read_count(v);
 	default: /* 0 in the slots of those that are write-only or not there */
@@ -227,7 +227,7 @@ void vlapic_reset(struct vlapic *v, bool power_up)
 
 void vlapic_init(struct vlapic *v, struct vlapic_bus *bus, uint32_t apic_id, bool x2apic_allowed)
 {
-	*v = (struct vlapic){ .id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus };
+	*v = (struct vlapic){ .id = apic_id, .x2apic_allowed = x2apic_allowed, .bus = bus, .cr8 = v->cr8 };
 	vlapic_reset(v, true);
 	bus->apic[apic_id] = v;
 	__atomic_fetch_or(&bus->present, 1ull << apic_id, __ATOMIC_RELEASE);

@@ -69,6 +69,7 @@ struct vlapic {
 	uint64_t period_tsc;     /* of the periodic timer */
 	uint64_t guest_deadline; /* IA32_TSC_DEADLINE while it is armed */
 	uint64_t tsc_offset;     /* guest TSC - host TSC; change it through vlapic_set_tsc_offset */
+	uint8_t *cr8; /* where the CPU keeps a running guest's CR8; NULL: not so. `tpr` is as old as the last vlapic_fetch_tpr then */
 	struct vlapic_bus *bus;
 };
 
@@ -187,18 +188,39 @@ static inline void vlapic_set_tpr(struct vlapic *v, uint8_t tpr)
 {
 	__atomic_store_n(&v->tpr, tpr, __ATOMIC_RELAXED);
 	vlapic_update_ppr(v);
+	if (v->cr8 != NULL)
+		*v->cr8 = tpr >> 4;
+}
+
+/*
+ * Before a look at TPR, PPR or what is pending: takes over what the guest has written to CR8 without an exit. The subclass in bits 3:0, which
+ * a write of the class that is there already would clear, stays then.
+ */
+static inline void vlapic_fetch_tpr(struct vlapic *v)
+{
+	if (v->cr8 != NULL && unlikely(*v->cr8 != v->tpr >> 4))
+		vlapic_set_tpr(v, (uint8_t)(*v->cr8 << 4));
 }
 
 /* Highest vector in the 256-bit register `from`, or -1. */
 static inline int vlapic_highest(const uint64_t *from)
 {
-	int word = __atomic_load_n(&from[3], __ATOMIC_RELAXED)   ? 3
-	           : __atomic_load_n(&from[2], __ATOMIC_RELAXED) ? 2
-	           : __atomic_load_n(&from[1], __ATOMIC_RELAXED) ? 1
-	                                                         : 0;
-	uint64_t bits = __atomic_load_n(&from[word], __ATOMIC_RELAXED);
+#pragma GCC unroll 4
+	for (int word = 3; word >= 0; word--) {
+		uint64_t bits = __atomic_load_n(&from[word], __ATOMIC_RELAXED);
+		if (bits)
+			return word * 64 + 63 - __builtin_clzll(bits);
+	}
+	return -1;
+}
 
-	return bits ? word * 64 + 63 - __builtin_clzll(bits) : -1;
+/* Whether anything is in IRR. */
+static inline bool vlapic_has_request(const struct vlapic *v)
+{
+	const uint64_t *irr = v->irr;
+
+	return __atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
+	       __atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
 }
 
 /*
@@ -207,14 +229,11 @@ static inline int vlapic_highest(const uint64_t *from)
  */
 static inline int vlapic_pending(const struct vlapic *v)
 {
-	const uint64_t *irr = v->irr;
-	uint64_t any = __atomic_load_n(&irr[0], __ATOMIC_RELAXED) | __atomic_load_n(&irr[1], __ATOMIC_RELAXED) |
-	               __atomic_load_n(&irr[2], __ATOMIC_RELAXED) | __atomic_load_n(&irr[3], __ATOMIC_RELAXED);
 	int vector;
 
-	if (likely(!any))
+	if (likely(!vlapic_has_request(v)))
 		return -1;
-	vector = vlapic_highest(irr);
+	vector = vlapic_highest(v->irr);
 	return (vector & 0xF0) > (v->ppr & 0xF0) ? vector : -1;
 }
 

@@ -40,7 +40,7 @@ enum status vm_create(const struct hilum_vm_config *config, struct event *status
 	vm->object = (struct object){ .type = OBJECT_VM, .refs = 1 };
 	vm->shared_memory = memory_object_of_page((void **)&vm->shared);
 	if (vm->shared_memory == NULL || (config->flags & HILUM_VM_DEVICES && iommu_domain_create(&vm->domain) != STATUS_OK) ||
-	    nested_pt_init(&vm->npt) != STATUS_OK) {
+	    nested_pt_init(&vm->npt, &nested_pt_format) != STATUS_OK) {
 		iommu_domain_destroy(vm->domain);
 		object_unref(&vm->object);
 		return STATUS_NO_MEMORY;

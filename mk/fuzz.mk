@@ -1,7 +1,8 @@
 ## make fuzz-PART       fuzz one part (tests/fuzz/fuzz_PART.c) with FUZZ_RUNS inputs; scripts/test runs them all
 ## make fuzz-build      build/fuzz/fuzz_*, all of them
 # A target names what it is made of in comment lines, as a unit test does: "FUZZ_SOURCES: a.c b.c", "FUZZ_FLAGS: -I… -D…", and what it wants
-# of libFuzzer, "FUZZ_OPTIONS: -max_len=…". Libraries that several of them link are archives, build/fuzz/lib/NAME.a.
+# of libFuzzer, "FUZZ_OPTIONS: -max_len=…", and of scripts/test, "FUZZ_SECONDS: 10", if its corpus reaches all that there is. Libraries that
+# several of them link are archives, build/fuzz/lib/NAME.a.
 FUZZ_RUNS    ?= 1000000
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_CC      := clang -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I. -Iinclude
@@ -16,13 +17,14 @@ $(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c $$(call FUZZ_TAG,tests/fuzz/fuzz_$$*.c,FUZ
 	@echo "  FUZZ  $<"
 	$(Q)$(FUZZ_CC) -w -fsanitize=fuzzer $(call FUZZ_TAG,$<,FUZZ_FLAGS) -o $@ $< $(call FUZZ_TAG,$<,FUZZ_SOURCES)
 	$(Q)$(FUZZ_CC) -w $(call FUZZ_TAG,$<,FUZZ_FLAGS) -MM -MP -MT $@ $< $(filter %.c,$(call FUZZ_TAG,$<,FUZZ_SOURCES)) >$@.d
+	$(Q)printf '%s:\n' $< $(filter %.c,$(call FUZZ_TAG,$<,FUZZ_SOURCES)) >>$@.d
 
 # The corpus is read, not written: what is found goes to build/fuzz/found/PART/.
 $(FUZZ_TARGETS:$(B)/fuzz/fuzz_%=fuzz-%): fuzz-%: $(B)/fuzz/fuzz_%
 	$(Q)python3 scripts/lib/fuzz.py $* --runs $(FUZZ_RUNS)
 
 # ---- Libraries: what each is made of and with; other fragments set these variables, perhaps after this one ----
-FUZZ_LIBS = lwip lwip-control mbedtls api api_fakes kernel_fake
+FUZZ_LIBS = lwip lwip-control mbedtls api api_fakes kernel_fake backends_fake
 # lwIP reads its headers as packed structures at odd addresses: no check of alignment.
 FUZZ_SOURCES_lwip         = $(LWIP_NAMES:%=$(LWIP)/%.c)
 FUZZ_FLAGS_lwip           = -fno-sanitize=alignment $(LWIP_INCLUDE)
@@ -37,6 +39,8 @@ FUZZ_FLAGS_api_fakes      = $(MBEDTLS_INCLUDE)
 # The kernel core on a pretended machine, as the unit tests link it.
 FUZZ_SOURCES_kernel_fake  = $(KUNIT_SRC)
 FUZZ_FLAGS_kernel_fake    = $(shell cat tests/unit/fake_kernel/fake.flags)
+FUZZ_SOURCES_backends_fake = $(KBACKEND_SRC)
+FUZZ_FLAGS_backends_fake   = $(KBACKEND_FLAGS) $(FUZZ_FLAGS_kernel_fake)
 
 fuzz_objects = $(patsubst %.c,$(B)/fuzz/lib/$(1)/%.o,$(FUZZ_SOURCES_$(1)))
 define FUZZ_LIBRARY

@@ -54,7 +54,7 @@ static void map_image_part(const uint8_t *start, const uint8_t *end, unsigned ri
 
 void host_pt_init(hpa_t seed, hpa_t seed_end)
 {
-	enum status status = nested_pt_init_as(&host, &format);
+	enum status status = nested_pt_init(&host, &format);
 
 	assert(status == STATUS_OK);
 	map_image_part((uint8_t *)KERNEL_BASE + LOG_BOX_HPA, (uint8_t *)KERNEL_BASE + LOG_BOX_HPA + sizeof(log_last_run), RIGHTS_RW);

@@ -72,7 +72,7 @@ static const char *start(struct iommu_backend *b, uint64_t fault_message)
 	}
 	iommu_unit_count = tables->iommu_count;
 	why = b->prepare();
-	if (why || nested_pt_init_as(&domains[0].tree, &b->format) != STATUS_OK)
+	if (why || nested_pt_init(&domains[0].tree, &b->format) != STATUS_OK)
 		return why ? why : "no memory is left for its tables";
 	backend = b;
 	domains[0].id = 1;
@@ -115,7 +115,7 @@ enum status iommu_domain_create(struct iommu_domain **out)
 	while (d->id)
 		if (++d == domains + ARRAY_SIZE(domains))
 			return STATUS_NO_MEMORY;
-	enum status status = nested_pt_init_as(&d->tree, &backend->format);
+	enum status status = nested_pt_init(&d->tree, &backend->format);
 
 	if (status != STATUS_OK)
 		return status;

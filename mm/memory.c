@@ -80,7 +80,7 @@ enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct
 
 	if (!is_valid(0, bytes) || flags & ~(HILUM_MEMORY_LAZY | HILUM_MEMORY_4K_PAGES | HILUM_MEMORY_SHARE | HILUM_MEMORY_MOVES))
 		return STATUS_INVALID;
-	if (nested_pt_init(&mem.tree) != STATUS_OK)
+	if (nested_pt_init(&mem.tree, &nested_pt_format) != STATUS_OK)
 		return STATUS_NO_MEMORY;
 	enum status status = flags & HILUM_MEMORY_LAZY ? STATUS_OK : fill_all(&mem);
 

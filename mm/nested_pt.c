@@ -90,8 +90,8 @@ static uint64_t link_table(struct nested_pt *npt, uint64_t *entry, unsigned leve
 	return value;
 }
 
-/* Inlined: each page fault of a guest comes here. */
-static inline __attribute__((always_inline)) enum status find_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out)
+/* Inlined below: each page fault of a guest comes by here. */
+inline __attribute__((always_inline)) enum status nested_pt_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out)
 {
 	hpa_t table = npt->root;
 
@@ -111,16 +111,11 @@ static inline __attribute__((always_inline)) enum status find_entry(struct neste
 	return STATUS_OK;
 }
 
-enum status nested_pt_entry(struct nested_pt *npt, gpa_t gpa, unsigned level, uint64_t **out)
-{
-	return find_entry(npt, gpa, level, out);
-}
-
 enum status nested_pt_install(struct nested_pt *npt, gpa_t gpa, hpa_t hpa, unsigned order, unsigned rights)
 {
 	const struct nested_pt_format *format = npt->format;
 	uint64_t *entry, there = 0;
-	enum status status = find_entry(npt, gpa, 1 + order / 9, &entry);
+	enum status status = nested_pt_entry(npt, gpa, 1 + order / 9, &entry);
 
 	if (status != STATUS_OK)
 		return status;
@@ -237,12 +232,7 @@ void nested_pt_garbage_free(struct nested_pt *npt, struct nested_pt_garbage *gar
 	}
 }
 
-enum status nested_pt_init(struct nested_pt *npt)
-{
-	return nested_pt_init_as(npt, &nested_pt_format);
-}
-
-enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_format *format)
+enum status nested_pt_init(struct nested_pt *npt, const struct nested_pt_format *format)
 {
 	uint64_t *page = pool_alloc_page();
 

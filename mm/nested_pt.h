@@ -75,11 +75,11 @@ struct nested_pt_garbage {
  * *format. */
 void nested_pt_set_format(const struct nested_pt_format *format, unsigned max_leaf_level);
 
-/* Makes an empty tree. STATUS_NO_MEMORY: no pool page. */
-must_check enum status nested_pt_init(struct nested_pt *npt);
-
-/* The same in another format, which lives as long as the tree: for an IOMMU. nested_pt_lookup cannot read it. */
-must_check enum status nested_pt_init_as(struct nested_pt *npt, const struct nested_pt_format *format);
+/*
+ * Makes an empty tree in a format that lives as long as it does: nested_pt_format, or one of an IOMMU or the host, which nested_pt_lookup
+ * cannot read. STATUS_NO_MEMORY: no pool page.
+ */
+must_check enum status nested_pt_init(struct nested_pt *npt, const struct nested_pt_format *format);
 
 /*
  * Frees all tables, and hands every leaf to `leaf` (may be NULL): its address and the order of its frames. No

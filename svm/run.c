@@ -35,32 +35,33 @@ static void asid_assign(struct vcpu *v)
 	VMCB_SET(c, guest_asid, cpu->asid_next++);
 }
 
-static void window_set(struct vmcb *c, bool open)
+/*
+ * An interrupt waits: for a window, or (no `open`) for the guest's CR8 to let it through. A write of CR8 exits in both cases, so that V_TPR
+ * and vcpu.apic agree as long as something is in IRR; and QEMU 7.2 aborts at one while V_IRQ is set.
+ */
+static void window_set(struct vmcb *c, bool open, bool waits)
 {
-	bool is_open = c->virtual_interrupt & V_IRQ;
-
-	if (open == is_open)
+	if (likely(!waits && !(c->intercept_cr & INTERCEPT(VMEXIT_CR_WRITE(8)))))
 		return;
-	VMCB_SET(c, virtual_interrupt, V_INTR_MASKING | (open ? V_IRQ | V_IGN_TPR | 0xFull << V_INTR_PRIO_SHIFT : 0));
+	c->v_irq = open ? V_IRQ : 0;
+	VMCB_SET(c, intercept_cr, (c->intercept_cr & ~INTERCEPT(VMEXIT_CR_WRITE(8))) | (waits ? INTERCEPT(VMEXIT_CR_WRITE(8)) : 0));
 	VMCB_SET(c, intercept_misc1, (c->intercept_misc1 & ~INTERCEPT(VMEXIT_VINTR)) | (open ? INTERCEPT(VMEXIT_VINTR) : 0));
 }
 
 static void inject(struct vcpu *v)
 {
 	struct vmcb *c = svm_vmcb(v);
-	/* One that came before the handler's IRET is executed would overwrite the frame that this returns by. */
-	bool window, held = unlikely(v->nmi_pending) && !v->nmi_blocked && v->rip == v->nmi_return;
+	bool window;
 
-	v->nmi_blocked |= held;
+	if (unlikely(c->v_tpr != v->apic.tpr >> 4))
+		vlapic_fetch_tpr(&v->apic);
 	uint64_t event = vcpu_next_event(v, (v->rflags & RFLAGS_IF) && !v->shadow, &window);
-	v->nmi_blocked &= !held;
-
 	c->eventinj = event;
 	if ((event & (EVENT_VALID | EVENT_TYPE_MASK)) == (EVENT_VALID | EVENT_TYPE_NMI))
 		VMCB_SET(c, intercept_misc1, c->intercept_misc1 | INTERCEPT(VMEXIT_IRET));
-	window_set(c, window);
+	window_set(c, window, window || vlapic_has_request(&v->apic));
 	if (unlikely(v->nmi_pending && !v->nmi_blocked && event == 0))
-		vcpu_step_for_nmi(v); /* held by a shadow, or as above */
+		vcpu_step_for_nmi(v); /* held by a shadow, or at nmi_return */
 }
 
 static unsigned insn_length_of(struct vcpu *v, const struct vmcb *c)
@@ -143,18 +144,25 @@ static unsigned decode_mov_cr(struct vcpu *v, uint8_t *reg, unsigned *cr, bool *
 	return length;
 }
 
+/* A write, while an interrupt waits. The bytes may be others by now: what comes of that is the guest's own affair. */
 static void handle_cr8(struct vcpu *v)
 {
-	struct vexit x = { .kind = HILUM_EXIT_CR };
-	unsigned cr;
+	uint8_t reg;
+	unsigned cr, length;
+	bool write;
 
-	x.length = decode_mov_cr(v, &x.cr8.reg, &cr, &x.cr8.write);
-	if (x.length == 0) {
+	v->stats.exits[HILUM_EXIT_CR]++;
+	length = decode_mov_cr(v, &reg, &cr, &write);
+	if (length == 0) {
 		if (!vm_pages_move)
 			VCPU_RAISE_UD(v);
-		return;
+	} else if (v->gpr[reg] > 15) {
+		VCPU_RAISE_GP(v);
+	} else {
+		vlapic_set_tpr(&v->apic, (uint8_t)(v->gpr[reg] << 4));
+		v->check_interrupts = true;
+		vcpu_skip(v, length);
 	}
-	exit_handle(v, &x);
 }
 
 /* QEMU answers a guest's write of reserved CR3 or CR4 bits with this code, where a CPU raises #GP; anything else is a state nobody can run. */
@@ -184,7 +192,7 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 	switch (code) {
 	case VMEXIT_VINTR:
 		v->stats.exits[HILUM_EXIT_WINDOW]++;
-		window_set(c, false);
+		window_set(c, false, true);
 		vcpu_window_opened(v);
 		return;
 	case VMEXIT_EXCP(1):
@@ -207,7 +215,6 @@ static never_inline void handle_rare(struct vcpu *v, struct vmcb *c, uint32_t co
 		v->stats.exits[HILUM_EXIT_CR]++;
 		(void)vcpu_stop_for_debugger(v, 32);
 		return;
-	case VMEXIT_CR_READ(8):
 	case VMEXIT_CR_WRITE(8):
 		handle_cr8(v);
 		return;
@@ -263,7 +270,7 @@ static void classify(struct vcpu *v, struct vmcb *c)
 	case VMEXIT_INTR:
 		v->stats.exits[HILUM_EXIT_INTERRUPT]++;
 		host_interrupt_window();
-		if (c->virtual_interrupt & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
+		if (c->v_irq & V_IRQ) /* the window may be open by now; and Bochs ignores V_IRQ where IF is set at VMRUN */
 			v->check_interrupts = true;
 		break;
 	case VMEXIT_CPUID:

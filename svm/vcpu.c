@@ -28,7 +28,9 @@ enum status svm_create_vcpu(struct vcpu *v)
 		return STATUS_NO_MEMORY;
 	intercepts_init(c);
 	c->msrpm_base_pa = pool_hpa(backend_msr_bitmap);
-	c->virtual_interrupt = V_INTR_MASKING;
+	c->v_intr_masking = V_INTR_MASKING;
+	c->v_intr_prio = V_IGN_TPR;
+	v->apic.cr8 = &c->v_tpr;
 	c->np_enable = NP_ENABLE;
 	c->n_cr3 = v->vm->npt.root;
 	v->backend = c;
@@ -69,7 +71,7 @@ static never_inline void take_controls(struct vcpu *v, struct vmcb *c)
 	c->iopm_base_pa = pool_hpa(v->vm->io_bitmap != NULL ? v->vm->io_bitmap : backend_io_bitmap);
 	/* #MC is the machine's own. #DB and #AC are passed on; taking them stops a guest from locking the core up in endless delivery. */
 	c->intercept_exceptions = INTERCEPT(VMEXIT_EXCP(1)) | INTERCEPT(VMEXIT_EXCP(17)) | INTERCEPT(VMEXIT_EXCP(18)) | (uint32_t)v->debug;
-	c->intercept_cr = INTERCEPT(VMEXIT_CR_READ(8)) | INTERCEPT(VMEXIT_CR_WRITE(8)) |
+	c->intercept_cr = (c->intercept_cr & INTERCEPT(VMEXIT_CR_WRITE(8))) |
 	                  (v->debug & HILUM_DEBUG_CR3 ? INTERCEPT(VMEXIT_CR_WRITE(3)) : 0);
 	svm_write_offset_and_pat(v);
 }

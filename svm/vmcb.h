@@ -20,18 +20,20 @@
 #define TLB_CONTROL_NONE      0u
 #define TLB_CONTROL_FLUSH_ALL 1u
 
-/* 060h */
-#define V_IRQ             (1ull << 8)
-#define V_INTR_PRIO_SHIFT 16
-#define V_IGN_TPR         (1ull << 20)
-#define V_INTR_MASKING    (1ull << 24)
+/* 061h to 063h */
+#define V_IRQ          (1u << 0)
+#define V_IGN_TPR      (1u << 4)
+#define V_INTR_MASKING (1u << 0)
 
 #define INTERRUPT_SHADOW (1ull << 0) /* 068h */
 
 #define NP_ENABLE (1ull << 0) /* 090h */
 
-/* 0C0h VMCB clean bits: all groups are unchanged since the last VMRUN of this VMCB on this core, or (0) anything may have changed */
-#define CLEAN_ALL 0x7FFu
+/*
+ * 0C0h VMCB clean bits: all groups are unchanged since the last VMRUN of this VMCB on this core, but for 060h to 067h, which are written
+ * without further ado; or (0) anything may have changed.
+ */
+#define CLEAN_ALL (0x7FFu & ~(1u << 3))
 
 /* Exit codes, Appendix C */
 #define VMEXIT_CR_READ(n)  (0x00u + (n))
@@ -97,20 +99,21 @@ struct vmcb {
 	uint32_t intercept_misc1;      /* 00C */
 	uint32_t intercept_misc2;      /* 010 */
 	uint8_t reserved_014[0x3C - 0x14];
-	uint16_t pause_filter_threshold; /* 03C */
-	uint16_t pause_filter_count;     /* 03E */
-	uint64_t iopm_base_pa;           /* 040 */
-	uint64_t msrpm_base_pa;          /* 048 */
-	uint64_t tsc_offset;             /* 050 */
-	uint32_t guest_asid;             /* 058 */
-	uint32_t tlb_control;            /* 05C */
-	uint64_t virtual_interrupt;      /* 060 */
-	uint64_t interrupt_shadow;       /* 068 */
-	uint64_t exitcode;               /* 070 */
-	uint64_t exitinfo1;              /* 078 */
-	uint64_t exitinfo2;              /* 080 */
-	uint64_t exitintinfo;            /* 088 */
-	uint64_t np_enable;              /* 090 */
+	uint16_t pause_filter_threshold;                   /* 03C */
+	uint16_t pause_filter_count;                       /* 03E */
+	uint64_t iopm_base_pa;                             /* 040 */
+	uint64_t msrpm_base_pa;                            /* 048 */
+	uint64_t tsc_offset;                               /* 050 */
+	uint32_t guest_asid;                               /* 058 */
+	uint32_t tlb_control;                              /* 05C */
+	uint8_t v_tpr, v_irq, v_intr_prio, v_intr_masking; /* 060 the guest's CR8, 061 .. 063 */
+	uint32_t v_intr_vector;                            /* 064 */
+	uint64_t interrupt_shadow;                         /* 068 */
+	uint64_t exitcode;                                 /* 070 */
+	uint64_t exitinfo1;                                /* 078 */
+	uint64_t exitinfo2;                                /* 080 */
+	uint64_t exitintinfo;                              /* 088 */
+	uint64_t np_enable;                                /* 090 */
 	uint8_t reserved_098[0xA8 - 0x98];
 	uint64_t eventinj; /* 0A8 */
 	uint64_t n_cr3;    /* 0B0 */
@@ -154,6 +157,7 @@ struct vmcb {
 
 _Static_assert(offsetof(struct vmcb, iopm_base_pa) == 0x40, "VMCB");
 _Static_assert(offsetof(struct vmcb, guest_asid) == 0x58, "VMCB");
+_Static_assert(offsetof(struct vmcb, v_intr_masking) == 0x63, "VMCB");
 _Static_assert(offsetof(struct vmcb, exitcode) == 0x70, "VMCB");
 _Static_assert(offsetof(struct vmcb, eventinj) == 0xA8, "VMCB");
 _Static_assert(offsetof(struct vmcb, clean) == 0xC0, "VMCB");

@@ -152,7 +152,7 @@ void vmx_commit_apic(struct vcpu *v)
 		page_enter(v, x);
 	if (vmx_has_apic())
 		pass_requests(v, x, was_in_page);
-	else
+	else if (v->apic.tpr != (uint8_t)x->apic_page[APIC_TPR * 4])
 		vlapic_set_tpr(&v->apic, (uint8_t)x->apic_page[APIC_TPR * 4]);
 }
 

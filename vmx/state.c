@@ -3,26 +3,6 @@
 #include "arch/x86_64/string.h"
 #include "vmx/vmx.h"
 
-/* Each field of the VMCS that is one of struct hilum_vcpu_state as it stands, and the groups to write it for. */
-#define AT(member) offsetof(struct hilum_vcpu_state, member)
-static const struct {
-	uint16_t field, offset;
-	uint32_t group;
-} plain_fields[] = {
-	{ VMCS_GUEST_GDTR_BASE, AT(gdtr_base), HILUM_STATE_SEGMENTS },
-	{ VMCS_GUEST_IDTR_BASE, AT(idtr_base), HILUM_STATE_SEGMENTS },
-	{ VMCS_GUEST_CR3, AT(cr3), HILUM_STATE_CR },
-	{ VMCS_GUEST_DR7, AT(dr7), HILUM_STATE_DR },
-	{ VMCS_GUEST_SYSENTER_CS, AT(sysenter_cs), HILUM_STATE_MSR },
-	{ VMCS_GUEST_SYSENTER_ESP, AT(sysenter_esp), HILUM_STATE_MSR },
-	{ VMCS_GUEST_SYSENTER_EIP, AT(sysenter_eip), HILUM_STATE_MSR },
-};
-
-static uint64_t *plain_value(struct hilum_vcpu_state *s, unsigned i)
-{
-	return (uint64_t *)((uint8_t *)s + plain_fields[i].offset);
-}
-
 static uint16_t attributes_of(uint64_t access)
 {
 	return (uint16_t)((access & (access & ACCESS_UNUSABLE ? 0x7F : 0xFF)) | (access >> 4 & 0xF00));
@@ -54,16 +34,6 @@ static uint64_t seen(uint32_t field, uint64_t mask, uint64_t shadow)
 	return (vmx_read(field) & ~mask) | (shadow & mask);
 }
 
-static uint64_t read_cr0(const struct vmx_vcpu *x)
-{
-	return seen(VMCS_GUEST_CR0, vmx_controls.cr0_mask, x->cr0_shadow);
-}
-
-static uint64_t read_cr4(const struct vmx_vcpu *x)
-{
-	return seen(VMCS_GUEST_CR4, vmx_controls.cr4_mask, x->cr4_shadow);
-}
-
 static void write_control(struct vmx_vcpu *x, uint64_t cr0, uint64_t cr4, uint64_t efer)
 {
 	const struct vmx_controls *c = &vmx_controls;
@@ -85,9 +55,9 @@ void vmx_fetch_paging(struct vcpu *v)
 	struct vcpu_paging *p = &v->paging;
 	bool borrowed = vmx_borrow(v);
 
-	p->cr0 = read_cr0(x);
+	p->cr0 = seen(VMCS_GUEST_CR0, vmx_controls.cr0_mask, x->cr0_shadow);
 	p->cr3 = vmx_read(VMCS_GUEST_CR3);
-	p->cr4 = read_cr4(x);
+	p->cr4 = seen(VMCS_GUEST_CR4, vmx_controls.cr4_mask, x->cr4_shadow);
 	p->efer = vmx_read(VMCS_GUEST_EFER);
 	p->cs_base = vmx_read(VMCS_GUEST_BASE(SEGMENT_CS));
 	p->cs_attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(SEGMENT_CS)));
@@ -107,8 +77,9 @@ void vmx_fetch_rsp(struct vcpu *v)
 void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 {
 	struct vmx_vcpu *x = vmx_of(v);
-	bool borrowed = vmx_borrow(v);
 
+	vmx_fetch_paging(v);
+	bool borrowed = vmx_borrow(v);
 	vmx_fetch_rsp(v);
 	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
 		(&s->es)[n] = (struct hilum_segment){
@@ -117,17 +88,23 @@ void vmx_get_state(struct vcpu *v, struct hilum_vcpu_state *s, uint32_t mask)
 			.selector = (uint16_t)vmx_read(VMCS_GUEST_SELECTOR(n)),
 			.attributes = attributes_of(vmx_read(VMCS_GUEST_ACCESS(n))),
 		};
-	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)
-		if (mask & plain_fields[i].group)
-			*plain_value(s, i) = vmx_read(plain_fields[i].field);
+	s->gdtr_base = vmx_read(VMCS_GUEST_GDTR_BASE);
 	s->gdtr_limit = (uint32_t)vmx_read(VMCS_GUEST_GDTR_LIMIT);
+	s->idtr_base = vmx_read(VMCS_GUEST_IDTR_BASE);
 	s->idtr_limit = (uint32_t)vmx_read(VMCS_GUEST_IDTR_LIMIT);
-	s->cr0 = read_cr0(x);
-	s->cr4 = read_cr4(x);
-	s->efer = vmx_read(VMCS_GUEST_EFER);
+	s->cr0 = v->paging.cr0;
 	s->cr2 = borrowed ? x->cr2 : cpu_read_cr2();
-	s->dr6 = x->dr6;
-	memcpy(&s->star, x->msr, sizeof(x->msr));
+	s->cr3 = v->paging.cr3;
+	s->cr4 = v->paging.cr4;
+	s->efer = v->paging.efer;
+	if (mask & (HILUM_STATE_DR | HILUM_STATE_MSR)) { /* which an emulator has no use for: each read costs */
+		s->dr6 = x->dr6;
+		s->dr7 = vmx_read(VMCS_GUEST_DR7);
+		memcpy(&s->star, x->msr, sizeof(x->msr));
+		s->sysenter_cs = vmx_read(VMCS_GUEST_SYSENTER_CS);
+		s->sysenter_esp = vmx_read(VMCS_GUEST_SYSENTER_ESP);
+		s->sysenter_eip = vmx_read(VMCS_GUEST_SYSENTER_EIP);
+	}
 	vmx_return(v, borrowed);
 }
 
@@ -143,30 +120,34 @@ void vmx_set_state(struct vcpu *v, const struct hilum_vcpu_state *s, uint32_t ma
 	vmx_fetch_apic(v); /* it may wait for what has been requested, or be reset */
 	for (unsigned n = 0; n < 8 && (mask & HILUM_STATE_SEGMENTS); n++)
 		write_segment(n, &s->es + n);
-	for (unsigned i = 0; i < ARRAY_SIZE(plain_fields); i++)
-		if (mask & plain_fields[i].group)
-			vmx_write(plain_fields[i].field, *plain_value((struct hilum_vcpu_state *)(uintptr_t)s, i));
 	if (mask & HILUM_STATE_SEGMENTS) {
+		vmx_write(VMCS_GUEST_GDTR_BASE, s->gdtr_base);
 		vmx_write(VMCS_GUEST_GDTR_LIMIT, s->gdtr_limit);
+		vmx_write(VMCS_GUEST_IDTR_BASE, s->idtr_base);
 		vmx_write(VMCS_GUEST_IDTR_LIMIT, s->idtr_limit);
 	}
 	if (mask & HILUM_STATE_CR) {
 		write_control(x, s->cr0, s->cr4, s->efer);
+		vmx_write(VMCS_GUEST_CR3, s->cr3);
 		x->cr2 = s->cr2;
 		x->pdptes_stale = (s->cr0 & CR0_PG) && (s->cr4 & CR4_PAE) && !(s->efer & EFER_LME);
 	}
 	if (mask & HILUM_STATE_DR) {
+		vmx_write(VMCS_GUEST_DR7, s->dr7);
 		x->dr6 = s->dr6;
 		x->debug_taken = true;
 	}
 	if (mask & HILUM_STATE_MSR) {
 		memcpy(x->msr, &s->star, sizeof(x->msr));
 		x->msr[3] &= UINT32_MAX; /* the upper half of SFMASK does not exist */
+		vmx_write(VMCS_GUEST_SYSENTER_CS, s->sysenter_cs);
+		vmx_write(VMCS_GUEST_SYSENTER_ESP, s->sysenter_esp);
+		vmx_write(VMCS_GUEST_SYSENTER_EIP, s->sysenter_eip);
 	}
-	vmx_write(VMCS_GUEST_RSP, v->gpr[4]);
-	x->rsp = v->gpr[4];
+	vmx_write(VMCS_GUEST_RSP, x->rsp = v->gpr[4]);
 	x->rsp_known = true;
 	vmx_write(VMCS_GUEST_PENDING_DEBUG, 0);
+	vmx_write(VMCS_GUEST_INTERRUPTIBILITY, x->interruptibility = 0); /* the entry writes a shadow, with the step that it holds back */
 	vmx_write(VMCS_ENTRY_EVENT, 0);
 	v->asid_generation = 0; /* what the TLB holds may be from another life */
 	vmx_return(v, borrowed);

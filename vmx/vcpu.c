@@ -132,8 +132,9 @@ static void load_pdptes(struct vcpu *v)
 	uint64_t entries[4] = { 0 };
 	gpa_t table = vmx_read(VMCS_GUEST_CR3) & 0xFFFFFFE0;
 
-	if (vm_copy_in(v->vm, table, entries, sizeof(entries)) != STATUS_OK)
-		return;
+	for (; vm_copy_in(v->vm, table, entries, sizeof(entries)) == STATUS_BUSY; cpu_pause())
+		__atomic_fetch_add(&v->cpu->epoch, 1,
+		                   __ATOMIC_SEQ_CST); /* who changes the frames waits for this core, as this one for him */
 	for (unsigned i = 0; i < 4; i++)
 		vmx_write(VMCS_GUEST_PDPTE(i), entries[i]);
 }

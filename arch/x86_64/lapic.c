@@ -78,11 +78,6 @@ void lapic_send(uint32_t apic_id, uint32_t command)
 	apic_write(APIC_ICR_LOW, command);
 }
 
-void lapic_send_ipi(uint32_t apic_id, unsigned vector)
-{
-	lapic_send(apic_id, APIC_ICR_ASSERT | vector);
-}
-
 void lapic_timer_setup(unsigned vector, uint32_t mode)
 {
 	apic_write(APIC_DIVIDE, DIVIDE_BY_1);

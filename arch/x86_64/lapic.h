@@ -19,11 +19,9 @@ uint32_t lapic_id(void);
 
 void lapic_eoi(void);
 
-/* Fixed, edge interrupt `vector` to one core; it may be the caller. */
-void lapic_send_ipi(uint32_t apic_id, unsigned vector);
-
 /* Sends a command to one core, or to those that the command names. Does nothing before lapic_init. */
 void lapic_send(uint32_t apic_id, uint32_t command);
+#define LAPIC_FIXED      0x4000u  /* + vector: an interrupt; the core may be the caller */
 #define LAPIC_NMI_OTHERS 0xC4400u /* to all but this core */
 #define LAPIC_INIT       0x4500u
 #define LAPIC_STARTUP    0x4600u /* + start address / 4096, below 0x100 */

@@ -30,8 +30,7 @@ bool panic_is_active(void);
 extern uint64_t __stack_chk_guard;
 _Noreturn void __stack_chk_fail(void);
 
-/* Resets the machine by whatever works: ACPI's register, port 0xCF9, a triple fault.
- */
+/* Resets the machine by whatever works: ACPI's register, port 0xCF9, a triple fault. */
 _Noreturn void machine_reset(void);
 
 /* Stays in release builds; may be a check's last line of defence, never its only one. */

@@ -349,56 +349,38 @@ void aml_put_fixed_memory(struct aml_writer *w, uint32_t base, uint32_t bytes)
 #define WINDOW_BUS    2u
 #define WINDOW_FIXED  0x0Cu /* both ends fixed, producer, positive decode */
 
-static void put_word_window(struct aml_writer *w, uint8_t kind, uint8_t kind_flags, uint16_t first, uint16_t last)
+/* 6.4.3.5 Address Space Resource Descriptors: numbers of `width` bytes. */
+static void put_window(struct aml_writer *w, uint8_t tag, size_t width, uint8_t kind, uint8_t kind_flags, uint64_t first, uint64_t last)
 {
-	aml_put_u8(w, 0x88);
-	aml_put_u16(w, 13);
+	const uint64_t numbers[] = { 0, first, last, 0, last - first + 1 }; /* granularity, range, translation, length */
+
+	aml_put_u8(w, tag);
+	aml_put_u16(w, (uint16_t)(3 + sizeof(numbers) / sizeof(*numbers) * width));
 	aml_put_u8(w, kind);
 	aml_put_u8(w, WINDOW_FIXED);
 	aml_put_u8(w, kind_flags);
-	aml_put_u16(w, 0);
-	aml_put_u16(w, first);
-	aml_put_u16(w, last);
-	aml_put_u16(w, 0);
-	aml_put_u16(w, (uint16_t)(last - first + 1));
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++)
+		aml_put_bytes(w, &numbers[i], width);
 }
 
 void aml_put_bus_window(struct aml_writer *w, uint16_t first, uint16_t last)
 {
-	put_word_window(w, WINDOW_BUS, 0, first, last);
+	put_window(w, 0x88, sizeof(first), WINDOW_BUS, 0, first, last);
 }
 
 void aml_put_io_window(struct aml_writer *w, uint16_t first, uint16_t last)
 {
-	put_word_window(w, WINDOW_IO, 0x03, first, last); /* the entire range, ISA or not */
+	put_window(w, 0x88, sizeof(first), WINDOW_IO, 0x03, first, last); /* the entire range, ISA or not */
 }
 
 void aml_put_memory_window(struct aml_writer *w, uint32_t first, uint32_t last)
 {
-	aml_put_u8(w, 0x87);
-	aml_put_u16(w, 23);
-	aml_put_u8(w, WINDOW_MEMORY);
-	aml_put_u8(w, WINDOW_FIXED);
-	aml_put_u8(w, 0x01); /* uncacheable, read and write */
-	aml_put_u32(w, 0);
-	aml_put_u32(w, first);
-	aml_put_u32(w, last);
-	aml_put_u32(w, 0);
-	aml_put_u32(w, last - first + 1);
+	put_window(w, 0x87, sizeof(first), WINDOW_MEMORY, 0x01, first, last); /* uncacheable, read and write */
 }
 
 void aml_put_prefetchable_window(struct aml_writer *w, uint64_t first, uint64_t last)
 {
-	aml_put_u8(w, 0x8A);
-	aml_put_u16(w, 43);
-	aml_put_u8(w, WINDOW_MEMORY);
-	aml_put_u8(w, WINDOW_FIXED);
-	aml_put_u8(w, 0x07); /* prefetchable, read and write */
-	aml_put_u64(w, 0);
-	aml_put_u64(w, first);
-	aml_put_u64(w, last);
-	aml_put_u64(w, 0);
-	aml_put_u64(w, last - first + 1);
+	put_window(w, 0x8A, sizeof(first), WINDOW_MEMORY, 0x07, first, last); /* prefetchable, read and write */
 }
 
 uint8_t aml_checksum(const uint8_t *bytes, size_t count)

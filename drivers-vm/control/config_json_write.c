@@ -86,8 +86,7 @@ static void write_ips(struct json_out *json, const struct config_nic *nic)
 
 	if (nic->ip4s + nic->ip6s == 0)
 		return;
-	json_key(json, "ip");
-	json_open(json, '[');
+	json_open_member(json, "ip", '[');
 	for (unsigned i = 0; i < nic->ip4s; i++) {
 		const uint8_t *ip = nic->ip4[i];
 
@@ -131,8 +130,7 @@ static void write_channels(struct json_out *json, const struct config_vm *vm)
 {
 	if (vm->channel_count == 0)
 		return;
-	json_key(json, "channel");
-	json_open(json, '[');
+	json_open_member(json, "channel", '[');
 	for (unsigned i = 0; i < vm->channel_count; i++) {
 		json_open(json, '{');
 		json_put_string(json, "name", vm->channel[i].name);
@@ -145,13 +143,11 @@ static void write_channels(struct json_out *json, const struct config_vm *vm)
 
 static void write_devices(struct json_out *json, const struct config_vm *vm)
 {
-	json_key(json, "disk");
-	json_open(json, '[');
+	json_open_member(json, "disk", '[');
 	for (unsigned i = 0; i < vm->disk_count; i++)
 		write_disk(json, &vm->disk[i]);
 	json_close(json, ']');
-	json_key(json, "nic");
-	json_open(json, '[');
+	json_open_member(json, "nic", '[');
 	for (unsigned i = 0; i < vm->nic_count; i++)
 		write_nic(json, &vm->nic[i]);
 	json_close(json, ']');

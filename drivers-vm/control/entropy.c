@@ -144,13 +144,6 @@ const char *entropy_describe(void)
 	return has_time ? both_words[cpu] : cpu_words[cpu];
 }
 
-void entropy_offer(const void *bytes, size_t count)
-{
-	/* Only a seed that is mixed with the pool's own is ever made of it. */
-	if (started && mbedtls_entropy_update_manual(&pool, bytes, count) == 0)
-		mbedtls_ctr_drbg_reseed(&generator, NULL, 0);
-}
-
 bool entropy_fill(void *to, size_t count)
 {
 	uint8_t *at = to;

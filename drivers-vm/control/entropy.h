@@ -1,7 +1,8 @@
 /*
  * Random numbers of the control VM: keys, tokens, sequence numbers. Sources are the CPU's generator and how long accesses to memory take;
  * each is watched by the health tests of NIST SP 800-90B, 4.4, and what they give goes through SHA-512 into AES-256 in counter mode
- * (mbedTLS's entropy pool and CTR_DRBG). Bytes that the driver VM offers are mixed in, and never counted.
+ * (mbedTLS's entropy pool and CTR_DRBG). Nothing comes from the driver VM: on a real machine it has the
+ * same instructions and no source besides, and what it offers it also knows.
  */
 #ifndef DRIVERS_VM_CONTROL_ENTROPY_H
 #define DRIVERS_VM_CONTROL_ENTROPY_H
@@ -14,8 +15,6 @@
 bool entropy_start(void);
 /* What the numbers come from, or why there are none, in words for the log. */
 const char *entropy_describe(void);
-/* Mixes in bytes of somebody who is not trusted alone. */
-void entropy_offer(const void *bytes, size_t count);
 /* Fills with random bytes; false: none are to be had, and the bytes are zero. */
 bool entropy_fill(void *to, size_t count);
 /* The same as mbedTLS calls it; `ctx` is not used. Zero, or negative. */

@@ -52,16 +52,35 @@ static bool read_config(void)
 	return true;
 }
 
-static void power_off(void)
+/* What is to be written is written first. Returns if the machine does not obey. */
+static void end_machine(enum manager_host_end how, const char *why)
 {
 	const struct channel_message flush = { .kind = CHANNEL_FLUSH };
 
-	service_log("no guest is left: powering off");
+	service_log("%s: %s", why, how == MANAGER_HOST_REBOOT ? "rebooting" : "powering off");
 	boot_reason_end();
 	port_wait_for_write(WRITE_STATE_NS);
 	if (driver_vm != 0)
 		driver_call(&flush, CHANNEL_FLUSHED, 2000000000ull);
+	if (how == MANAGER_HOST_REBOOT)
+		hc(HC_HOST_RESET, HILUM_HANDLE_HOST);
 	firmware_power_off();
+}
+
+/* If that is due. Returns when to look again, in TSC ticks; 0: when something happens. */
+static uint64_t end_machine_in_time(void)
+{
+	uint64_t next_ns;
+	enum manager_host_end how = manager_host_end_due(&next_ns);
+
+	if (how != MANAGER_HOST_STAYS) {
+		end_machine(how, "an operator asked for it");
+		manager_host_stays();
+	} else if (config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF && next_ns == 0 && !manager_is_active()) {
+		end_machine(MANAGER_HOST_POWEROFF, "no guest is left");
+		config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
+	}
+	return service_ns_to_tsc(next_ns);
 }
 
 /* Kernel, its tables and pool, and both service VMs: all that is taken but the boot modules. scripts/bench reads this line. */
@@ -147,11 +166,7 @@ _Noreturn void service_start(uint32_t vcpu)
 		recover_note_all_started();
 	}
 	for (;;) {
-		if (config.on_last_guest_exit == CONFIG_LAST_EXIT_POWEROFF && !manager_is_active()) {
-			power_off();
-			config.on_last_guest_exit = CONFIG_LAST_EXIT_STAY;
-		}
-		uint64_t deadline = run_parts(), before = service_tsc();
+		uint64_t deadline = sooner(end_machine_in_time(), run_parts()), before = service_tsc();
 		guard_go_on();
 		guard_wait(deadline);
 		control_idle_tsc += service_tsc() - before;

@@ -77,6 +77,10 @@ void manager_start_all(void);
 /* Time-outs; returns when it must be called again, as manager_clock_ns counts, or zero. */
 uint64_t manager_poll(void);
 uint64_t manager_clock_ns(void);
+/* What is to be done with the machine, now; *next_ns: when to ask again, as manager_clock_ns counts, or zero. */
+enum manager_host_end manager_host_end_due(uint64_t *next_ns);
+/* That could not be done: VMs may be started again. */
+void manager_host_stays(void);
 /* There is a driver VM again: those that wait for it start. */
 void manager_driver_is_back(void);
 /* Whether any VM runs, is paused, or waits. */
@@ -147,6 +151,18 @@ enum manager_result manager_set_vcpus(const char *name, unsigned count, struct m
 
 /* So much of its memory, until it ends, by its balloon: bytes. MANAGER_CONFLICT: as above, or it has no balloon. */
 enum manager_result manager_set_memory(const char *name, uint64_t bytes, struct manager_error *error);
+
+/* ---- The machine's end --------------------------------------------------------------------------------------------------------------- */
+enum manager_host_end {
+	MANAGER_HOST_STAYS,
+	MANAGER_HOST_POWEROFF,
+	MANAGER_HOST_REBOOT,
+};
+/*
+ * All VMs that run end as by MANAGER_SHUTDOWN, without a time-out and where they do not run as by MANAGER_DESTROY; then the machine. Until
+ * then whatever would start a VM or keep one from its end is MANAGER_CONFLICT. Asked for again, it is as if it were asked for now.
+ */
+void manager_end_host(enum manager_host_end how, uint64_t timeout_ns);
 
 /* ---- A debugger ------------------------------------------------------------------------------------------------------------------------ */
 /*

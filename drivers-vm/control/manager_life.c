@@ -294,10 +294,17 @@ static void press_button(struct manager_entry *e, enum manager_intent intent, ui
 		e->intent_end_ns = UINT64_MAX;
 }
 
+static enum manager_result host_ends(struct manager_error *error)
+{
+	return manager_refuse(error, MANAGER_CONFLICT, "", "the machine is about to be switched off or rebooted");
+}
+
 static enum manager_result boot(struct manager_entry *e, struct manager_error *error)
 {
 	if (e->state != MANAGER_SHUTOFF && e->state != MANAGER_CRASHED)
 		return manager_conflict(e, error);
+	if (manager_host_ends())
+		return host_ends(error);
 	if (strcmp(driver_state(), "lost") == 0)
 		return manager_refuse(error, MANAGER_FAILED, "", "there is no driver VM");
 	manager_entry_leave(e);
@@ -381,6 +388,9 @@ enum manager_result manager_act(const char *name, enum manager_action action, ui
 
 	if (e == NULL)
 		return manager_refuse(error, MANAGER_NOT_FOUND, "", "there is no VM of this name");
+	if (manager_host_ends() &&
+	    (action == MANAGER_SHUTDOWN || action == MANAGER_REBOOT || action == MANAGER_RESET || action == MANAGER_PAUSE))
+		return host_ends(error);
 	if (e->debugged && (action == MANAGER_PAUSE || action == MANAGER_RESUME))
 		return manager_refuse(error, MANAGER_CONFLICT, "", "a debugger has it");
 	switch (action) {

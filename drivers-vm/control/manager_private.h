@@ -53,6 +53,9 @@ void manager_entry_leave(struct manager_entry *e);
 /* Whether it is started with the machine. */
 bool manager_entry_starts(const struct manager_entry *e);
 
+/* manager_end.c: an operator has asked for the machine's end. */
+bool manager_host_ends(void);
+
 /* ---- manager_core.c: core files that are kept --------------------------------------------------------------------------------- */
 /* Of its guest, which stands still, instead of an older one. */
 void manager_core_take(struct manager_entry *e);

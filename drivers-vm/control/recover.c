@@ -68,6 +68,7 @@ static void keep_host(struct recover_kept *kept)
 	guest_devices_keep(kept);
 	port_keep(kept);
 	log_keep(kept);
+	manager_end_keep(kept);
 }
 
 static uint8_t scratch[SURVIVOR_HOST_BYTES];

@@ -68,6 +68,7 @@ void devices_keep(struct recover_kept *kept);
 void guest_devices_keep(struct recover_kept *kept);
 void port_keep(struct recover_kept *kept);
 void log_keep(struct recover_kept *kept);
+void manager_end_keep(struct recover_kept *kept);
 
 void devices_recover(void);
 void guest_devices_recover_uplinks(void);

@@ -101,8 +101,10 @@ static void ring_put(struct console_source *source, const uint8_t *bytes, size_t
 {
 	if (source->ring == NULL)
 		source->ring = malloc(CONSOLE_MUX_RING_BYTES);
-	if (source->ring == NULL)
+	if (source->ring == NULL) {
+		source->lost = true;
 		return;
+	}
 	if (count > CONSOLE_MUX_RING_BYTES) {
 		bytes += count - CONSOLE_MUX_RING_BYTES;
 		count = CONSOLE_MUX_RING_BYTES;
@@ -132,6 +134,8 @@ static void ring_replay(struct console_mux *mux, const struct console_source *so
 {
 	uint32_t at = ring_last_screen(source);
 
+	if (source->lost)
+		line_put_text(mux, "(hilum) there was no memory to keep all that it wrote before\r\n");
 	while (at != source->written) {
 		size_t offset = at % CONSOLE_MUX_RING_BYTES;
 		size_t count = source->written - at;
@@ -219,6 +223,7 @@ void console_mux_add(struct console_mux *mux, unsigned guest, const char *name)
 	source = &mux->source[guest];
 	source->present = true;
 	source->written = 0;
+	source->lost = false;
 	name_copy(source->name, name);
 	if (mux->wanted[0] == 0)
 		name_copy(mux->wanted, source->name);

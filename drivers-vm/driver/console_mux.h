@@ -33,6 +33,7 @@ struct console_source {
 	char name[CONSOLE_MUX_NAME_BYTES];
 	uint32_t written; /* bytes ever put in the ring */
 	uint8_t *ring;    /* CONSOLE_MUX_RING_BYTES, or NULL: nothing was written yet, or there was no memory for it */
+	bool lost;        /* there was none for something that was written */
 };
 
 struct console_mux {

@@ -24,6 +24,7 @@ enum { CAP = 0x00, GHC = 0x04, IS = 0x08, PI = 0x0C, CAP2 = 0x24, BOHC = 0x28, P
 #define SIGNATURE_DISK 0x00000101u
 #define HANDOFF_NS     2000000000ull /* 10.6.3 */
 #define RESET_NS       1000000000ull /* 10.4.3 */
+#define STOP_NS        500000000ull  /* 10.3.1 */
 #define GONE           UINT32_MAX
 
 static bool matches(const struct host_pci *pci)
@@ -57,7 +58,7 @@ void ahci_give_up(struct ahci *ahci, const char *why)
 
 static struct ahci_port *open_port(struct ahci *ahci, unsigned number)
 {
-	struct ahci_port *port = calloc(1, sizeof(*port));
+	struct ahci_port *port = host_device_state(ahci->device.pci, sizeof(*port));
 
 	if (port == NULL)
 		return NULL;
@@ -68,14 +69,21 @@ static struct ahci_port *open_port(struct ahci *ahci, unsigned number)
 	port->registers = ahci->registers + PORTS + AHCI_PX_BYTES * number;
 	if (ahci_port_open(port))
 		return port;
+	host_device_log(ahci->device.pci, "AHCI: port %u: no memory for it", number);
 	free(port);
 	return NULL;
 }
 
 static void drop_port(struct ahci *ahci, unsigned number)
 {
-	if (!ahci_port_close(ahci->port[number]))
+	uint64_t until = service_tsc() + service_ns_to_tsc(STOP_NS);
+	bool closed;
+
+	while (!(closed = ahci_port_close(ahci->port[number])) && service_tsc() < until)
+		__asm__ volatile("pause");
+	if (!closed)
 		ahci_give_up(ahci, "a port of it does not stop");
+	host_blk_free_pages(&ahci->port[number]->blk, 0);
 	free(ahci->port[number]);
 	ahci->port[number] = NULL;
 }
@@ -221,7 +229,7 @@ static bool bring_up(struct ahci *ahci, unsigned event)
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
 	static const struct host_device_ops ops = { .interrupt = interrupt, .check = check };
-	struct ahci *ahci = calloc(1, sizeof(*ahci));
+	struct ahci *ahci = host_device_state(pci, sizeof(*ahci));
 
 	if (ahci == NULL)
 		return NULL;

@@ -217,6 +217,14 @@ bool host_blk_make_pages(struct host_blk *blk, unsigned commands)
 	return true;
 }
 
+void host_blk_free_pages(struct host_blk *blk, unsigned first)
+{
+	for (unsigned i = first; i < HOST_BLK_COMMANDS; i++) {
+		host_device_page_free(blk->command[i].page);
+		blk->command[i].page = NULL;
+	}
+}
+
 void host_blk_start(struct host_blk *blk, const char *kind)
 {
 	const struct blk_device *device = &blk->disk.device;

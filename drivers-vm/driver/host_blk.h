@@ -78,6 +78,9 @@ void host_blk_init(struct host_blk *blk, const struct host_pci *pci, const struc
 /* Pages for the first `commands` commands, as far as they have none. False: no memory. */
 bool host_blk_make_pages(struct host_blk *blk, unsigned commands);
 
+/* Those of commands from number `first` on go back: the controller does not know of them, or has stopped. */
+void host_blk_free_pages(struct host_blk *blk, unsigned first);
+
 /* The device works: guests can find it. `kind` is for the log. */
 void host_blk_start(struct host_blk *blk, const char *kind);
 

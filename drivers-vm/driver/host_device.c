@@ -10,8 +10,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const struct host_driver *const drivers[] = { &host_ahci_driver,       &host_nvme_driver,   &host_virtio_blk_driver,
 	                                             &host_virtio_net_driver, &host_e1000e_driver, &host_watchdog_driver };
@@ -30,13 +28,16 @@ void host_device_log(const struct host_pci *pci, const char *format, ...)
 	service_log("device %02x:%02x.%x: %s", pci->rid >> 8, pci->rid >> 3 & 31, pci->rid & 7, line);
 }
 
-void *host_device_page(void)
+/* NULL: it does not work, and the log says why. */
+static struct host_device *start(const struct host_driver *driver, const struct host_pci *pci)
 {
-	void *page = aligned_alloc(4096, 4096);
-
-	if (page != NULL)
-		memset(page, 0, 4096);
-	return page;
+	if (device_count == HOST_DEVICES_DRIVEN) {
+		host_device_log(pci, "not used: drivers serve %u devices at most", HOST_DEVICES_DRIVEN);
+		return NULL;
+	}
+	struct host_device *device = driver->start(pci, HOST_DEVICE_EVENT + device_count);
+	host_device_started(device != NULL);
+	return device;
 }
 
 void host_device_add(const struct channel_message *m)
@@ -51,8 +52,7 @@ void host_device_add(const struct channel_message *m)
 		if (!drivers[i]->matches(pci))
 			continue;
 		host_device_log(pci, "%04x:%04x, class 0x%06x: driver %s", id & 0xFFFF, id >> 16, class, drivers[i]->name);
-		struct host_device *device = device_count < HOST_DEVICES_DRIVEN ? drivers[i]->start(pci, HOST_DEVICE_EVENT + device_count)
-		                                                                : NULL;
+		struct host_device *device = start(drivers[i], pci);
 		if (device != NULL)
 			devices[device_count++] = device;
 		return;

@@ -47,7 +47,19 @@ uint64_t host_device_check(void);
 /* One line of the log about a device. */
 void host_device_log(const struct host_pci *pci, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A zeroed page for a device and its driver; NULL: no memory. It is never freed: devices stay as long as the driver VM. */
+/* ---- host_device_memory.c ---- */
+
+/* A driver's own state for a device, zeroed; free() gives it back. NULL: no memory, and the log says so. */
+void *host_device_state(const struct host_pci *pci, size_t bytes);
+
+/* A zeroed page for a device and its driver, while `start` runs; NULL: no memory. The device uses one no more that is given back. */
 void *host_device_page(void);
+void host_device_page_free(void *page);
+
+/*
+ * `start` has returned. The pages of a device that works are its own as long as the driver VM lives; those of one that does not go back
+ * to the heap: it does no DMA any more.
+ */
+void host_device_started(bool works);
 
 #endif

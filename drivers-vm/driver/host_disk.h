@@ -8,14 +8,6 @@
 #include "drivers-vm/driver/blk_device.h"
 #include "drivers-vm/driver/host_pci.h"
 
-struct host_disk {
-	struct blk_device device; /* first; its driver fills it in */
-	uint32_t rid;
-	unsigned port; /* of its controller, if that has several */
-	bool avoided;  /* a guest may write all of it */
-	struct host_disk *next;
-};
-
 /* What somebody uses of a disk. */
 struct host_disk_claim {
 	const struct blk_device *device; /* the whole disk; NULL: nothing */
@@ -23,6 +15,15 @@ struct host_disk_claim {
 	bool read_only;
 	const char *owner; /* in words, if whoever claimed it says so; NULL: a guest's disk */
 	struct host_disk_claim *next;
+};
+
+struct host_disk {
+	struct blk_device device; /* first; its driver fills it in */
+	uint32_t rid;
+	unsigned port;              /* of its controller, if that has several */
+	bool avoided;               /* a guest may write all of it */
+	struct host_disk_claim own; /* of Hilum itself: that nobody else gets it must not depend on memory */
+	struct host_disk *next;
 };
 
 /* There are no disks, as at the start. */

@@ -347,7 +347,7 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
 	static const struct host_device_ops ops = { .interrupt = interrupt, .check = check };
 	static const struct net_port_ops port_ops = { .receive = receive_from_switch, .flush = flush, .poll = poll };
-	struct e1000e *card = calloc(1, sizeof(*card));
+	struct e1000e *card = host_device_state(pci, sizeof(*card));
 
 	if (card == NULL)
 		return NULL;

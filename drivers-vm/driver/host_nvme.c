@@ -196,8 +196,11 @@ static bool identify_all(struct nvme *nvme)
 		return fail(nvme, "it has no namespace");
 	if (second != 0)
 		host_device_log(nvme->blk.device.pci, "NVMe: of its namespaces only %u is used", nvme->nsid);
-	return (identify(nvme, IDENTIFY_NAMESPACE, nvme->nsid, page) || fail(nvme, "it does not describe its namespace")) &&
-	       take_namespace(nvme, page);
+	if (!identify(nvme, IDENTIFY_NAMESPACE, nvme->nsid, page))
+		return fail(nvme, "it does not describe its namespace");
+	bool usable = take_namespace(nvme, page);
+	host_device_page_free(page);
+	return usable;
 }
 
 /* How many pairs of I/O queues there are, of those wanted: the controller may have fewer, or doorbells for fewer in its BAR. */
@@ -245,6 +248,7 @@ static bool make_io_queues(struct nvme *nvme, unsigned event)
 	while (made < queues && make_io_queue(nvme, made, event))
 		made++;
 	nvme->blk.lanes = made;
+	host_blk_free_pages(&nvme->blk, made * NVME_QUEUE_ENTRIES); /* of a pair that could not be made */
 	return made != 0;
 }
 
@@ -268,7 +272,7 @@ static bool bring_up(struct nvme *nvme, unsigned event)
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	struct nvme *nvme = calloc(1, sizeof(*nvme));
+	struct nvme *nvme = host_device_state(pci, sizeof(*nvme));
 
 	if (nvme == NULL)
 		return NULL;

@@ -4,12 +4,11 @@
 #include "drivers-vm/driver/host_mmio.h"
 #include "drivers-vm/runtime/service.h"
 
-#define VENDOR_VIRTIO       0x1AF4u
-#define DEVICE_MODERN       0x1040u /* + type */
-#define DEVICE_TRANSITIONAL 0x1000u
-#define CAPABILITY_VENDOR   0x09u
-#define CAPABILITIES_MAX    32u
-#define RESET_NS            1000000000ull
+#define VENDOR_VIRTIO     0x1AF4u
+#define DEVICE_MODERN     0x1040u /* + type */
+#define CAPABILITY_VENDOR 0x09u
+#define CAPABILITIES_MAX  32u
+#define RESET_NS          1000000000ull
 
 /* 4.1.4: in the capability. */
 enum { CAP_TYPE = 3, CAP_BAR = 4, CAP_OFFSET = 8, CAP_BYTES = 12, CAP_MULTIPLIER = 16 };
@@ -155,7 +154,9 @@ bool host_virtio_make_queue(struct host_virtio *v, struct host_virtqueue *q, uin
 	uint64_t at = (uint64_t)mmio_read16(v->common, QUEUE_NOTIFY_OFFSET) * v->notify_multiplier;
 	while (entries > most)
 		entries /= 2;
-	if (page == NULL || entries == 0 || at + 2 > v->notify_bytes)
+	if (page == NULL)
+		return fail(v, "no memory for a queue");
+	if (entries == 0 || at + 2 > v->notify_bytes)
 		return fail(v, "a queue cannot be made");
 	uint64_t address = host_pci_dma_address(v->pci, page);
 	host_virtqueue_init(q, page, number, entries, v->notify + at);

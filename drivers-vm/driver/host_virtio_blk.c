@@ -302,7 +302,7 @@ static struct host_device *start(const struct host_pci *pci, unsigned event)
 	static const struct host_blk_ops ops = {
 		.free = free_command, .put = put, .ring = ring, .take = take, .taken = taken, .stop = host_blk_stop_device
 	};
-	struct disk *disk = calloc(1, sizeof(*disk));
+	struct disk *disk = host_device_state(pci, sizeof(*disk));
 
 	if (disk == NULL)
 		return NULL;

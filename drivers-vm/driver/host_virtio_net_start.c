@@ -89,8 +89,9 @@ static bool make_queues(struct host_virtio_net *card, unsigned event)
 	while (made < HOST_VIRTIO_NET_PAIRS && (made < most || made == 0) && make_pair(card, made, event))
 		made++;
 	card->pairs = made < 1 ? 0 : 1;
-	if (made > 1 && (page = host_device_page()) != NULL &&
-	    !host_virtio_make_queue(v, &control, (uint16_t)(2 * most), CONTROL_ENTRIES, HOST_VIRTIO_NO_VECTOR))
+	if (made > 1 && (page = host_device_page()) == NULL)
+		host_device_log(card->device.pci, "virtio: one pair of queues: no memory to ask for more");
+	if (page != NULL && !host_virtio_make_queue(v, &control, (uint16_t)(2 * most), CONTROL_ENTRIES, HOST_VIRTIO_NO_VECTOR))
 		page = NULL;
 	if (made == 0)
 		return false;
@@ -125,7 +126,7 @@ static bool bring_up(struct host_virtio_net *card, const struct host_pci *pci, u
 
 static struct host_device *start(const struct host_pci *pci, unsigned event)
 {
-	struct host_virtio_net *card = calloc(1, sizeof(*card));
+	struct host_virtio_net *card = host_device_state(pci, sizeof(*card));
 
 	if (card == NULL)
 		return NULL;

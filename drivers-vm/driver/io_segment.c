@@ -3,10 +3,8 @@
 
 #include <string.h>
 
-enum direction { READ, WRITE, ZERO };
-
-static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t offset, uint8_t *to, const uint8_t *from, size_t count,
-                   enum direction direction)
+/* Out of the segments to `to`, or, if that is NULL, into them from `from`. */
+static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t offset, uint8_t *to, const uint8_t *from, size_t count)
 {
 	size_t done = 0;
 
@@ -18,12 +16,10 @@ static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t
 		size_t part = segment[i].count - (size_t)offset;
 		if (part > count - done)
 			part = count - done;
-		if (direction == READ)
+		if (to != NULL)
 			memcpy(to + done, segment[i].bytes + offset, part);
-		else if (direction == WRITE)
-			memcpy(segment[i].bytes + offset, from + done, part);
 		else
-			memset(segment[i].bytes + offset, 0, part);
+			memcpy(segment[i].bytes + offset, from + done, part);
 		done += part;
 		offset = 0;
 	}
@@ -32,17 +28,12 @@ static size_t copy(const struct io_segment *segment, unsigned segments, uint64_t
 
 size_t io_segments_read(const struct io_segment *segment, unsigned segments, uint64_t offset, void *to, size_t count)
 {
-	return copy(segment, segments, offset, to, NULL, count, READ);
+	return copy(segment, segments, offset, to, NULL, count);
 }
 
 size_t io_segments_write(const struct io_segment *segment, unsigned segments, uint64_t offset, const void *from, size_t count)
 {
-	return copy(segment, segments, offset, NULL, from, count, WRITE);
-}
-
-size_t io_segments_zero(const struct io_segment *segment, unsigned segments, uint64_t offset, size_t count)
-{
-	return copy(segment, segments, offset, NULL, NULL, count, ZERO);
+	return copy(segment, segments, offset, NULL, from, count);
 }
 
 void io_segments_skip(struct io_segment **segment, unsigned *segments, uint64_t bytes)

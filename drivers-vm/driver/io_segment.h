@@ -18,9 +18,6 @@ struct io_segment {
 size_t io_segments_read(const struct io_segment *segment, unsigned segments, uint64_t offset, void *to, size_t count);
 size_t io_segments_write(const struct io_segment *segment, unsigned segments, uint64_t offset, const void *from, size_t count);
 
-/* Sets `count` bytes from `offset` on to zero; returns how many there were. */
-size_t io_segments_zero(const struct io_segment *segment, unsigned segments, uint64_t offset, size_t count);
-
 /*
  * Leaves out the first `bytes` bytes of *segment[0 .. *segments), which has at least as many: moves the
  * pointer past whole segments and shortens the next one.

@@ -94,19 +94,6 @@ void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector)
 	}
 }
 
-bool ioapic_vector_is_level(const struct ioapic *ioapic, uint8_t vector)
-{
-	unsigned pin;
-
-	for (pin = 0; pin < PLATFORM_IOAPIC_PINS; pin++) {
-		uint64_t rte = ioapic->rte[pin];
-
-		if (rte_is_level(rte) && (rte & IOAPIC_RTE_VECTOR) == vector && (!(rte & IOAPIC_RTE_MASK) || (rte & IOAPIC_RTE_REMOTE_IRR)))
-			return true;
-	}
-	return false;
-}
-
 static void rte_write(struct ioapic *ioapic, unsigned pin, bool high, uint32_t value)
 {
 	uint64_t old = ioapic->rte[pin];

@@ -70,9 +70,6 @@ void ioapic_set_line(struct ioapic *ioapic, unsigned pin, bool asserted);
 /* A local APIC has broadcast the end of a level-triggered interrupt with this vector. */
 void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector);
 
-/* True if some unmasked level-triggered pin uses `vector`: only those need their EOI reported. */
-bool ioapic_vector_is_level(const struct ioapic *ioapic, uint8_t vector);
-
 /* After a driver VM that is gone: an interrupt that it had begun to send goes out again. */
 void ioapic_resume(struct ioapic *ioapic);
 

@@ -30,44 +30,63 @@ static const char *start(struct nat_stack *s, const struct channel_message *m, c
 	return NULL;
 }
 
-/* What the driver VM before has left, or, if the control VM has no memory for that, something that goes with this one. */
-static struct nat_store *store_of(const struct channel_message *m)
+/* The card and lwIP may know it, so it stays. But it gets no frames: nobody works off what it would queue. */
+static void fail(struct nat_stack *s, const char *error)
+{
+	net_switch_remove(&s->gateway.uplink, &s->gateway.outside);
+	net_switch_remove(&driver_switch, &s->gateway.inside);
+	service_log("nat: %s", error);
+}
+
+/* What the driver VM before has left, or NULL. */
+static struct nat_store *store_before(const struct channel_message *m)
 {
 	/* NOLINTNEXTLINE(bugprone-sizeof-expression): it takes the constant, a size, for a number that no size can reach */
 	static_assert(sizeof(struct nat_store) <= CHANNEL_NAT_BYTES, "it fits what the control VM gives");
 
 	if (m->uplink.state_gpa != 0 && service_map_memory(m->uplink.state_gpa, CHANNEL_NAT_BYTES))
 		return (struct nat_store *)(uintptr_t)m->uplink.state_gpa;
-	return calloc(1, sizeof(struct nat_store));
+	return NULL;
 }
 
-void nat_add(const struct channel_message *m)
+/* With the uplink, if there is one; else the log says why not. */
+static const struct host_nic *open_gateway(struct nat_stack *s, const struct channel_message *m, struct nat_store *store)
 {
-	struct nat_gateway_config config = {
+	const struct nat_gateway_config config = {
 		.bridge = m->uplink.bridge,
 		.vlan = m->uplink.vlan,
 		.subnet = m->uplink.subnet,
 		.prefix = m->uplink.subnet_prefix,
 		.guests = &driver_switch,
 		.secret = (uint64_t)lwip_random() << 32 | lwip_random(),
-		.store = store_of(m),
+		.store = store,
 	};
-	struct nat_stack *s = calloc(1, sizeof(*s));
-	const struct host_nic *nic;
-	const char *error = "no memory for a gateway in the driver VM";
 
-	if (s != NULL && config.store != NULL && config.prefix >= NAT_PREFIX_MIN && config.prefix <= NAT_PREFIX_MAX) {
-		nat_gateway_init(&s->gateway, &nat_stack_ops, &config);
-		nic = host_nic_join(&s->gateway.uplink, m);
-		if (nic == NULL)
-			return; /* which is for good: nobody wants the memory back */
-		error = start(s, m, nic->mac);
-	} else {
-		free(s);
-	}
-	/* If its ports are joined, a gateway that does not work stays, and does nothing. */
+	nat_gateway_init(&s->gateway, &nat_stack_ops, &config);
+	return host_nic_join(&s->gateway.uplink, m);
+}
+
+void nat_add(const struct channel_message *m)
+{
+	struct nat_store *before = store_before(m);
+	/* If the control VM has no memory for that, something that goes with this driver VM. */
+	struct nat_store *store = before != NULL ? before : calloc(1, sizeof(*store));
+	struct nat_stack *s = calloc(1, sizeof(*s));
+	bool fits = m->uplink.subnet_prefix >= NAT_PREFIX_MIN && m->uplink.subnet_prefix <= NAT_PREFIX_MAX;
+	const struct host_nic *nic = s != NULL && store != NULL && fits ? open_gateway(s, m, store) : NULL;
+	const char *error = nic != NULL ? start(s, m, nic->mac) : NULL;
+
+	if (s == NULL || store == NULL)
+		service_log("nat: no memory for a gateway in the driver VM");
+	else if (!fits)
+		service_log("nat: no subnet has a prefix of %u bits", (unsigned)m->uplink.subnet_prefix);
 	if (error != NULL)
-		service_log("nat: %s", error);
+		fail(s, error);
+	if (nic != NULL)
+		return;
+	free(s);
+	if (store != before)
+		free(store);
 }
 
 uint64_t nat_run(void)

@@ -11,7 +11,6 @@
 #define TCP_BYTES  20u
 #define TCP_FLAGS  13u
 #define TCP_CSUM   16u
-#define UDP_BYTES  8u
 #define UDP_CSUM   6u
 #define ICMP_BYTES 8u
 #define ICMP_CSUM  2u

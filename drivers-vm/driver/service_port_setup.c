@@ -8,7 +8,6 @@
 #include "drivers-vm/driver/service_port.h"
 #include "drivers-vm/runtime/service.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(PORT_AREA_BYTES == CHANNEL_PORT_BYTES, "what is mapped is what is used");
@@ -86,12 +85,10 @@ static bool is_ours(const struct channel_message *m, const struct blk_device *na
 }
 
 /* Nobody else gets what may be the host's state. It is claimed before there is any guest. */
-static void claim(const struct host_disk *disk, uint64_t first, uint64_t sectors)
+static void claim(struct host_disk *disk, uint64_t first, uint64_t sectors)
 {
-	struct host_disk_claim *c = calloc(1, sizeof(*c));
-
-	if (c != NULL && host_disk_claim(c, &disk->device, first, sectors, false))
-		c->owner = "Hilum's own state, the partition '" CHANNEL_PORT_LABEL "',";
+	if (host_disk_claim(&disk->own, &disk->device, first, sectors, false))
+		disk->own.owner = "Hilum's own state, the partition '" CHANNEL_PORT_LABEL "',";
 }
 
 static void note_found(struct channel_message *answer, const struct channel_port_disk *disk)

@@ -258,6 +258,8 @@ static bool others_make(struct slot_devices *devices, struct state_area *area, c
 	if (devices->balloon != NULL) {
 		config->balloon_blocks = (m->attach.low_bytes + m->attach.high_bytes) / VIRTIO_BALLOON_BLOCK_BYTES;
 		config->balloon_block = state_area_take(area, config->balloon_blocks, sizeof(*config->balloon_block));
+		if (config->balloon_block == NULL)
+			service_log("vm %s: no memory to count what its balloon holds: the host gets nothing of it", m->attach.name);
 	}
 	config->rng = devices->rng;
 	config->balloon = devices->balloon;

@@ -40,8 +40,14 @@ struct slot {
 	char name[32];
 };
 
+extern struct slot *slot_table[CHANNEL_SLOTS]; /* for slot_at alone, which each trap runs through */
+
 /* NULL: that slot was never used. One that was stays, so that other vCPUs may hold its address. */
-struct slot *slot_at(uint32_t index);
+static inline struct slot *slot_at(uint32_t index)
+{
+	return index < CHANNEL_SLOTS ? __atomic_load_n(&slot_table[index], __ATOMIC_ACQUIRE) : NULL;
+}
+
 /* Seconds since 1970 now. */
 uint64_t slots_wall_clock(void);
 

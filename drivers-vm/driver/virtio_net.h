@@ -134,17 +134,10 @@ void virtio_net_resume(struct virtio_net *nic);
 /* The timer has expired. */
 void virtio_net_timer(struct virtio_net *nic);
 
-/* The cable. */
-void virtio_net_set_link(struct virtio_net *nic, bool up);
-
 /* Whether a real device still uses guest memory for this card. */
 static inline bool virtio_net_is_busy(const struct virtio_net *nic)
 {
 	return nic->pending != 0;
 }
-
-/* ---- For virtio_net_adopt.c ---- */
-void virtio_net_give(struct virtio_net_frame *f);
-void virtio_net_free(struct virtio_net_frame *f);
 
 #endif

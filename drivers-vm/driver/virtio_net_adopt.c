@@ -3,7 +3,7 @@
  * counts as sent: whether it reached anybody is for those to find out who talk, as on any wire. Receive and
  * control queues hold nothing between calls.
  */
-#include "drivers-vm/driver/virtio_net.h"
+#include "drivers-vm/driver/virtio_net_private.h"
 
 /* False: there is nothing to give back. */
 static bool goes_on(struct virtio_net_frame *f)

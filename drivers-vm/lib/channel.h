@@ -49,7 +49,6 @@ enum channel_kind {
 	CHANNEL_LINK,           /* likewise one end of a channel between two guests */
 	CHANNEL_ATTACH,         /* a guest's machine: make its devices */
 	CHANNEL_DETACH,         /* forget it; its memory goes when the answer is there */
-	CHANNEL_RESET,          /* its devices to power-up state */
 	CHANNEL_BUTTON,         /* its power button is pressed */
 	CHANNEL_GUEST_WATCHDOG, /* it stood still: its watchdog is touched in its stead */
 	CHANNEL_VCPUS,          /* request.value: its vCPUs that are there, bit n is vCPU n; value2: of them those that shall go */

@@ -19,7 +19,6 @@
 
 /* Exception vectors it can raise (SDM vol. 3A, "Exception and Interrupt Reference"). */
 #define INSN_VECTOR_UD 6u
-#define INSN_VECTOR_NM 7u
 #define INSN_VECTOR_SS 12u
 #define INSN_VECTOR_GP 13u
 #define INSN_VECTOR_PF 14u

@@ -1,10 +1,12 @@
 """Which hilum.toml and which modules a run needs."""
 import os
 import shutil
+import sys
 import tomllib
 
 from machine import API_ADDRESS, DISK_SERIAL, GUEST, Failure
 
+LINUX_CMDLINE = "console=ttyS0 quiet"
 DEFAULT_GUEST = {"vmlinuz": os.path.join(GUEST, "vmlinuz"), "initrd": os.path.join(GUEST, "initrd.cpio.gz")}
 
 
@@ -54,13 +56,13 @@ def terminal_words():
 
 def linux_table(vcpus=2, memory="256M", cmdline="", name="linux", **more):
     """The guest of a plain run: Debian's cloud kernel with the initramfs of scripts/fetch-guest."""
-    return vm_table(name, "vmlinuz", initrd="initrd", cmdline=f"console=ttyS0 quiet {cmdline}".strip(),
+    return vm_table(name, "vmlinuz", initrd="initrd", cmdline=f"{LINUX_CMDLINE} {cmdline}".strip(),
                     memory=memory, vcpus=vcpus, **more)
 
 
 def modules_of(config_file, given):
     """name -> file for every kernel and initrd that the configuration names: as given, else the file of that name beside the
-    configuration, else Debian's kernel and initramfs. What is nowhere is left out; Hilum will say so."""
+    configuration, else Debian's kernel and initramfs. What is nowhere is told and left out: it may be uploaded to the machine."""
     try:
         with open(config_file, "rb") as file:
             tables = tomllib.load(file).get("vm", [])
@@ -79,4 +81,6 @@ def modules_of(config_file, given):
             modules[name] = beside
         elif name in DEFAULT_GUEST:
             modules[name] = DEFAULT_GUEST[name]
+        else:
+            print(f"run: {config_file} names '{name}', which is neither beside it nor given by --module", file=sys.stderr, flush=True)
     return modules

@@ -4,6 +4,7 @@ import functools
 import os
 import re
 import shlex
+import subprocess
 import sys
 
 import bochs
@@ -114,10 +115,18 @@ def parse(arguments):
     return options
 
 
+def check_config(path):
+    """What is wrong with it is told here, where it does not scroll by."""
+    hilum = os.path.join(machine.BUILD, "hilum")
+    if os.path.exists(hilum) and subprocess.run([hilum, "check", path], stdout=subprocess.DEVNULL, check=False).returncode != 0:
+        raise machine.Failure(f"{path} has errors")
+
+
 def configuration(options, scratch):
     """(hilum.toml file, modules) for the options."""
     modules = dict(options.module)
     if options.config:
+        check_config(options.config)
         return options.config, guestconfig.modules_of(options.config, modules)
     if options.guest:
         modules["guest"] = options.guest
@@ -198,7 +207,9 @@ def main():
             guide = None
         else:
             disk, state, _lock = machine.scratch_disks(scratch, options.reset_state)  # locked until this program ends
-            api_port = options.api_port or machine.free_port(8443)
+            api_port = machine.free_port(options.api_port or 8443)
+            if options.api_port not in (None, api_port):
+                raise machine.Failure(f"port {options.api_port} of this computer is in use: another --api-port is wanted")
             guide = Guide(api_port, os.path.join(os.path.dirname(state), "state.token"))
             command = machine.qemu_command(image, scratch, boot=options.boot, firmware=options.firmware, smp=options.smp,
                                            memory=options.mem, cpu=options.cpu or "max", counted=options.icount,
@@ -223,5 +234,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (machine.Failure, OSError) as error:
-        print(f"run: {error}", file=sys.stderr)
+        known = isinstance(error, OSError) and error.filename and error.strerror
+        print(f"run: {error.filename}: {error.strerror}" if known else f"run: {error}", file=sys.stderr)
         sys.exit(machine.EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(machine.EXIT_INTERRUPTED)

@@ -1,4 +1,5 @@
 """usage: conformance.py SIMULATOR OPENAPI.YAML"""
+import pathlib
 import re
 import subprocess
 import sys
@@ -218,6 +219,13 @@ def check_life(api):
     api.ask("PUT", "/api/v1/vms/linux", changed, expect=200)
     api.ask("POST", "/api/v1/vms/linux/boot", expect=202)
     api.ask("POST", "/api/v1/driver/restart", expect=202)
+    for end, state in (("reboot", "rebooting"), ("poweroff", "powering-off")):
+        api.ask("POST", "/api/v1/host/" + end, {"timeout_seconds": 86401}, expect=422)
+        api.ask("POST", "/api/v1/host/" + end, {"delay": 1}, expect=422)
+        assert api.ask("GET", "/api/v1/vms/linux", expect=200).json()["state"] == "running"
+        assert api.ask("POST", "/api/v1/host/" + end, {"timeout_seconds": 5}, expect=202).json() == {"state": state}
+        assert api.ask("GET", "/api/v1/vms/linux", expect=200).json()["state"] == "shutoff"
+        api.ask("POST", "/api/v1/vms/linux/boot", expect=202)
 
 
 def check_images(api):
@@ -384,11 +392,23 @@ def check_wrong_tokens(api, sim):
     assert sim.ask("GET", "/healthz", token="").status == 200
 
 
+def check_event_kinds():
+    """The page on the API has the events that the control VM tells of, and no others."""
+    told = set()
+    for path in pathlib.Path("drivers-vm/control").rglob("*.c"):
+        for call in re.findall(r"event_add\(([^;]*);", path.read_text(encoding="utf-8")):
+            told |= set(re.findall(r'"([a-z]+\.[a-z-]+)"', call))
+    page = pathlib.Path("docs/api.md").read_text(encoding="utf-8").split("## Events\n")[1].split("\n## ")[0]
+    described = set(re.findall(r"`([a-z]+\.[a-z-]+)`", page))
+    assert told == described, f"docs/api.md: {sorted(told ^ described)}"
+
+
 def main():
     simulator, path = sys.argv[1:]
     document = Document(path)
     check_routes(simulator, document)
     check_examples(document)
+    check_event_kinds()
     with Simulator(simulator) as sim:
         api = Checked(sim, document)
         api.ask("GET", "/api/v1/host", expect=200)

@@ -291,6 +291,16 @@ class Verbs(Workstation):
         self.assertIn("restarted", self.hilum("restart-driver")[0])
         self.assertIn("driver.", self.hilum("events")[0])
 
+    def test_the_machines_end(self):
+        self.assertIn("reboots", self.hilum("reboot-host")[0])
+        self.assertNotIn("running", self.hilum("list")[0])
+        self.assertEqual(json.loads(self.hilum("poweroff-host", "--timeout", "0", "-o", "json")[0]), {"state": "powering-off"})
+        self.assertIn("switched off", self.hilum("poweroff-host", "--force")[0])
+        told = re.findall(r"host\.end.*?(\w+, VMs had \d+ s)", self.hilum("events")[0])
+        self.assertEqual(told, ["reboot, VMs had 60 s", "poweroff, VMs had 0 s", "poweroff, VMs had 0 s"])
+        viewer = self.hilum("token", "create", "v", "--role", "operator")[0].strip()
+        self.hilum("reboot-host", status=4, HILUM_TOKEN=viewer)
+
     def test_tokens_and_what_their_roles_may_do(self):
         tokens = {role: self.hilum("token", "create", role, "--role", role)[0].strip() for role in ("viewer", "operator", "admin")}
         self.assertEqual({row[0]: row[1] for row in self.rows("token", "list")},

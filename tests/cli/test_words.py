@@ -9,7 +9,7 @@ from scripted import Scripted
 from workstation import HILUM, LIMIT_S, ROOT, TOKEN, Workstation
 
 VERBS = ("list start shutdown destroy suspend resume reboot reset nmi dump autostart setvcpus setmem console define undefine dumpconfig dominfo domstats schedinfo "
-         "vcpupin vcpuinfo top dmesg events upload images host memtune compact restart-driver audit token login forget certificate gdb check").split()
+         "vcpupin vcpuinfo top dmesg events upload images host memtune compact restart-driver reboot-host poweroff-host audit token login forget certificate gdb check").split()
 
 
 class Help(Workstation):

@@ -1,14 +1,16 @@
 /*
  * Fuzz target of the instruction decoder, emulator and page-table walker: the input is a trap's state and the
- * guest's RAM. Properties: no read outside what is given (the sanitisers see it), bounded work, and RIP moves
- * only when an instruction is done.
+ * guest's RAM, which, where the state says so, another vCPU changes before any load of it. Properties: no read
+ * outside what is given (the sanitisers see it), bounded work, and RIP moves only when an instruction is done.
  *
  * FUZZ_SOURCES: drivers-vm/lib/insn_alu.c drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_emulate.c drivers-vm/lib/insn_guest.c
  * FUZZ_SOURCES: drivers-vm/lib/insn_operand.c drivers-vm/lib/insn_string.c drivers-vm/lib/insn_table.c
  * FUZZ_SOURCES: drivers-vm/lib/guest_walk.c
+ * FUZZ_FLAGS: -fsanitize-coverage=trace-loads -Wl,--wrap=__asan_memcpy
  * FUZZ_OPTIONS: -max_len=36864
  */
 #include "drivers-vm/lib/insn_guest.h"
+#include "tests/fuzz/racing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +89,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(fuzz_ram, data, size < RAM_BYTES ? size : RAM_BYTES);
 	rip = trap.rip;
 	accesses = 0;
+	racing_share(fuzz_ram, sizeof(fuzz_ram));
+	if (trap.reserved & 1)
+		racing_start(data, size);
 	result = insn_guest_emulate(&config, &trap);
+	racing_end();
 	if (accesses > 4 * INSN_REPEAT_BYTES_MAX || (result != INSN_DONE && trap.rip != rip))
 		abort();
 	return 0;

@@ -1,7 +1,7 @@
 /*
  * Fuzz target of the memory between control VM and driver VM. The first byte says which of the two is hostile: the driver VM, which
  * writes what the input says into the area between any two steps of the control VM's card and disk; or the control VM, likewise, with
- * the driver VM's side. Properties: no access outside of the area and of one's own memory (the sanitisers see it), bounded work, and each
+ * the driver VM's side. Where the first byte says so, the area changes before any load of it, too. Properties: no access outside of the area and of one's own memory (the sanitisers see it), bounded work, and each
  * operation of the disk is over once.
  *
  * FUZZ_SOURCES: drivers-vm/control/net/port.c drivers-vm/control/net/port_queue.c drivers-vm/control/net/port_disk.c
@@ -9,12 +9,14 @@
  * FUZZ_SOURCES: drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
  * FUZZ_SOURCES: drivers-vm/driver/blk_ram.c drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c
  * FUZZ_SOURCES: drivers-vm/driver/net_offload.c
+ * FUZZ_FLAGS: -fsanitize-coverage=trace-loads -Wl,--wrap=__asan_memcpy
  * FUZZ_OPTIONS: -max_len=2049
  */
 #include "drivers-vm/control/net/port.h"
 #include "drivers-vm/control/net/port_private.h"
 #include "drivers-vm/driver/blk_ram.h"
 #include "drivers-vm/driver/service_port.h"
+#include "tests/fuzz/racing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,9 @@
 #define STEPS_MAX    512u
 #define MEDIUM_BYTES 0x8000u
 #define SECTORS      (MEDIUM_BYTES / 512u)
+
+#define KIND_DRIVER  0x01u /* is hostile */
+#define KIND_CHANGES 0x40u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -182,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct net_port_ops ops = { .receive = receive };
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
 	struct net_port other = { .ops = &ops, .policy = { .uplink = true } };
-	bool driver_is_hostile = size != 0 && data[0] & 1;
+	bool driver_is_hostile = size != 0 && data[0] & KIND_DRIVER;
 	struct blk_ram medium;
 
 	area = calloc(1, PORT_AREA_BYTES);
@@ -199,6 +204,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		service_port_give_disk(&port, &medium.device);
 	port_net_start(area, mac, kick); /* as a driver of the area that is a good one so far */
 	port_disk_start(area, SECTORS, kick);
+	racing_share(area, PORT_AREA_BYTES);
+	if (size != 0 && data[0] & KIND_CHANGES)
+		racing_start(data, size);
 	for (unsigned i = 0; i < STEPS_MAX && (i + 1) * STEP_BYTES < size; i++) {
 		const uint8_t *step = data + 1 + i * STEP_BYTES;
 		if (driver_is_hostile)
@@ -213,6 +221,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	port_disk_poll();
 	if (under_way != 0)
 		abort();
+	racing_end();
 	free(area);
 	free(memory);
 	return 0;

@@ -1,17 +1,19 @@
 /*
  * Fuzz target of the virtio devices and all below them: the input is the guest's RAM and what its driver
  * does; its first byte says with which device, with which kind of ring, and whether RAM changes under the
- * device's hands: whenever it asks for anything, another vCPU has written a byte. Properties: no access outside of
- * RAM, of the models or of the medium (the sanitisers see it), and bounded work for each access of the guest.
+ * device's hands: whenever it asks for anything, another vCPU has written a byte of the rings, and before any load of RAM perhaps the byte
+ * that is loaded. Properties: no access outside of RAM, of the models or of the medium (the sanitisers see it), and bounded work for each
+ * access of the guest.
  *
  * FUZZ_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c drivers-vm/driver/pci_msix.c
  * FUZZ_SOURCES: drivers-vm/driver/virtio_pci.c drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
  * FUZZ_SOURCES: drivers-vm/driver/virtio_adopt.c drivers-vm/driver/virtio_console.c drivers-vm/driver/virtqueue.c
  * FUZZ_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c
  * FUZZ_SOURCES: drivers-vm/driver/virtio_blk.c drivers-vm/driver/blk_device.c drivers-vm/driver/blk_ram.c
- * FUZZ_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * FUZZ_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtio_net.c drivers-vm/driver/virtio_net_send.c drivers-vm/driver/virtio_net_receive.c drivers-vm/driver/net_switch.c
  * FUZZ_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/virtio_rng.c
  * FUZZ_SOURCES: drivers-vm/driver/virtio_balloon.c
+ * FUZZ_FLAGS: -fsanitize-coverage=trace-loads -Wl,--wrap=__asan_memcpy
  * FUZZ_OPTIONS: -max_len=4096
  */
 #include "drivers-vm/driver/blk_ram.h"
@@ -20,6 +22,7 @@
 #include "drivers-vm/driver/virtio_console.h"
 #include "drivers-vm/driver/virtio_net.h"
 #include "drivers-vm/driver/virtio_rng.h"
+#include "tests/fuzz/racing.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -295,10 +298,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!pci_host_plug(&bus, 1, &device->function))
 		abort();
 	start(&bus);
+	racing_share(ram, RAM_BYTES);
+	racing_start(changes, change_bytes);
 	/* The end of the input says what is done; it lies in RAM, too, when the input is short. */
 	for (unsigned i = 0; i < STEPS_MAX && (i + 1) * STEP_BYTES <= size; i++)
 		step(&bus, kind, data + size - (i + 1) * STEP_BYTES);
 	pci_host_reset(&bus);
+	racing_end();
 	free(ram);
 	free(disk_memory);
 	return 0;

@@ -6,7 +6,7 @@ import os
 
 import pexpect
 
-from harness import BOOT_S, COMMAND_S, PROMPT, ROOT, START_S, Failed, Machine, bochs, each, equal, linux, long_cases, machine, quick, true
+from harness import COMMAND_S, PROMPT, ROOT, START_S, Machine, bochs, each, equal, linux, long_cases, machine, quick, true
 from platforms import CANNON_LAKE, PLATFORMS, cases
 from test_guests import SUITE, hostile_beside_neighbour, passes
 
@@ -33,6 +33,7 @@ def test_guest_quick(platform):
 
 
 @each(**cases(HOSTILE))
+@long_cases("ryzen/seed_2", "icelake/seed_2")
 def test_hostile_guest(platform, seed, end, *outcomes):
     if bochs.is_debian(bochs.program()):  # 2.7 stops at a guest's triple fault
         end, outcomes = "exit", ("debug-exit", "crash")

@@ -71,6 +71,23 @@ def test_hung_host_is_reset():
         true(not re.search(apiclient.TOKEN, host["last_boot"]["log"]), "a token is in the last log")
 
 
+def test_operator_reboots_it_and_switches_it_off():
+    elf = {"neighbour": os.path.join(machine.BUILD, "guest", "neighbour.elf")}
+    table = guestconfig.vm_table("deaf", "neighbour", memory="4M", cmdline="seconds=1000")  # it has no ear for a power button
+    text = guestconfig.config_text(table, on_last_guest_exit="stay")
+    with Machine(text, elf, linux=False, api=True, extra=["-action", "reboot=reset"]) as m:
+        api = apiclient.Api(m)
+        api.state("deaf", "running", COMMAND_S)
+        api.expect(202, "POST", "/host/reboot", {"timeout_seconds": 1})
+        m.expect(r"vm deaf ended: destroyed \(it did not react[\s\S]*an operator asked for it: rebooting", COMMAND_S)
+        m.expect("hilum: the machine was reset: a reset that was asked for", START_S)
+        api = apiclient.Api(m)
+        equal(api.expect(200, "GET", "/host")["boot_reason"], "requested")
+        api.state("deaf", "running", COMMAND_S)  # it starts with the machine
+        api.expect(202, "POST", "/host/poweroff", {"force": True})
+        m.finish()  # or fails
+
+
 def test_panic_is_told_after_the_reset():
     with Debugger() as debugger, Machine(linux(), hilum_cmdline="panic=2", extra=debugger.extra) as m:
         m.expect(r"hilum: vm linux: Linux bzImage", START_S)

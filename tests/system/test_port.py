@@ -1,5 +1,5 @@
 """The control VM's own card: reached from outside, whatever card and mode the uplink has, over a driver VM's end, and by no guest."""
-from harness import BOOT_S, Machine, each, equal, guestconfig, quick, true
+from harness import BOOT_S, Machine, each, equal, guestconfig, long_cases, quick, true
 from test_devices import INTEL
 from test_restart import CRASH, PORT, kill
 from test_store import API_TOML, Api
@@ -27,6 +27,7 @@ def answers(api):
 
 
 @each(nat_virtio=("", "virtio"), nat_e1000e=("", "e1000e"), bridge_virtio=(BRIDGE, "virtio"), bridge_e1000e=(BRIDGE, "e1000e"))
+@long_cases("nat_e1000e", "bridge_virtio")
 def test_reached_from_outside_and_by_no_guest(uplink, card):
     api = Api()
     with start(api, API_TOML + guest(devices=table("nic"), debug_crash=PORT) + uplink, card) as m:

@@ -88,6 +88,7 @@ def what_there_is(api):
     return vms, images, tokens
 
 
+@long
 def test_command_line_connects_again():
     tables = guest(debug_crash=PORT)
     with Machine(guestconfig.config_text(tables), api=True) as m, tempfile.TemporaryDirectory() as home:

@@ -3,7 +3,6 @@ import hashlib
 import http.server
 import os
 import random
-import re
 import threading
 import time
 
@@ -72,6 +71,7 @@ def test_restarts_have_a_limit():
 
 
 @each(split=(False,), packed=(True,))
+@long_cases("packed")
 def test_ram_disk_under_load(packed):
     with Files() as files:
         tables = guest(vcpus=2, devices=table("disk", module="disk"), debug_crash=PORT, packed=packed)
@@ -97,6 +97,7 @@ def transfer_completes(m):
 
 
 @each(split=(False,), packed=(True,))
+@long_cases("split")
 def test_tcp_between_guests(packed):
     tables = (guest(vcpus=2, devices=table("nic", rate="4MB/s"), debug_crash=PORT, packed=packed), PEER)
     with Machine(settings(guestconfig.config_text(*tables), driver_restarts=100), memory="2G") as m:
@@ -123,7 +124,7 @@ def disk_and_tcp(times, iommu, device, driver_says, properties):
 
 
 @each(nvme_vtd=(INTEL, *NVME), virtio_amdvi=(AMD, *VIRTIO), ahci_vtd=(INTEL, *AHCI))
-@long_cases("ahci_vtd")
+@long_cases("virtio_amdvi", "ahci_vtd")
 def test_acknowledged_writes_and_a_tcp_transfer(*arguments):
     disk_and_tcp(20, *arguments)
 
@@ -167,7 +168,7 @@ def test_console_entropy_balloon_and_the_guests_end(packed):
 
 
 @each(vtd=(INTEL, "virtio"), amdvi=(AMD, "virtio"), e1000e_vtd=(INTEL, "e1000e"))
-@long_cases("e1000e_vtd")
+@long_cases("vtd", "e1000e_vtd")
 def test_a_download_from_the_host(iommu, kind):
     """By way of a network card of the machine, which is reset with each restart."""
     data = os.urandom(12 * MIB)

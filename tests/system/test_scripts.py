@@ -1,6 +1,7 @@
 """The scripts themselves: what can be seen without a machine."""
 import gzip
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,39 @@ def test_run_refuses_wrong_usage():
         done = subprocess.run([RUN, *arguments], capture_output=True, text=True, timeout=60)
         equal(done.returncode, machine.EXIT_USAGE, f"status of run {' '.join(arguments)}")
         true("usage" in done.stderr, f"no usage for {arguments}: {done.stderr}")
+
+
+@quick
+def test_run_says_what_is_wrong_before_it_boots():
+    with machine.Scratch() as scratch, socket.socket() as taken:
+        def run(*arguments):
+            done = subprocess.run([RUN, "--no-build", "--print", *arguments], capture_output=True, text=True, timeout=60)
+            return done.returncode, done.stderr
+
+        def config(text):
+            path = os.path.join(scratch, "my.toml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return path
+
+        status, said = run("--config", config("[[vm]]\nname = 'a'\nkernel = 'vmlinuz'\nmemroy = '3M'\n"))
+        equal(status, machine.EXIT_FAILED, "status of a configuration with an error")
+        true("my.toml:4: vm.memroy: unknown key" in said, said)
+        status, said = run("--config", config("[[vm]]\nname = 'a'\nkernel = 'none.elf'\n"))
+        equal(status, 0, "status without a kernel, which may be uploaded")
+        true("my.toml names 'none.elf', which is neither" in said, said)
+        taken.bind(("127.0.0.1", 0))
+        status, said = run("--api-port", str(taken.getsockname()[1]))
+        equal(status, machine.EXIT_FAILED, "status for a port that is taken")
+        true("is in use" in said, said)
+
+
+@quick
+def test_filter_without_a_match_is_an_error():
+    test = os.path.join(ROOT, "scripts", "test")
+    done = subprocess.run([test, "--list", "--filter", "no-such-test"], capture_output=True, text=True, timeout=60)
+    equal(done.returncode, 2, "status")
+    true("no test's name matches" in done.stderr, done.stderr)
 
 
 @quick

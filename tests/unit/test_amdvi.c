@@ -43,7 +43,7 @@ static const uint64_t *read_dte(unsigned unit, uint16_t rid)
 		dtes[i].unit = unit;
 		dtes[i].rid = rid;
 		for (unsigned n = 0; n < 4; n++)
-			dtes[i].q[n] = phys(at + 8 * n);
+			dtes[i].q[n] = table_word(at + 8 * n);
 		return dtes[i].q;
 	}
 	return NULL;
@@ -103,8 +103,10 @@ void fake_mmio_write(volatile void *p, uint64_t value, unsigned bytes)
 	}
 	log_restarts += offset == 0x18 && value & 4 && !(reg(unit, 0x18) & 4);
 	set_reg(unit, offset, value, bytes);
-	if (offset == 0x2008 && reg(unit, 0x18) & 1)
+	if (offset == 0x2008 && reg(unit, 0x18) & 1) {
+		assert_false(iommu_wait_done); /* or the wait would end before the commands */
 		run_commands(unit, value);
+	}
 }
 
 static uint64_t access_at(unsigned unit, uint16_t rid, uint64_t address, bool write)
@@ -121,7 +123,7 @@ static uint64_t access_at(unsigned unit, uint16_t rid, uint64_t address, bool wr
 		return BLOCKED;
 	if (!cached) {
 		while (level) {
-			uint64_t e = phys((entry & 0x000FFFFFFFFFF000ull) + (address >> 9 * level & 0xFF8));
+			uint64_t e = table_word((entry & 0x000FFFFFFFFFF000ull) + (address >> 9 * level & 0xFF8));
 			unsigned next = e >> 9 & 7;
 
 			if (!(e & 1))
@@ -267,6 +269,7 @@ static void set_device__taken_away_and_given_to_another__caches_forget_it(void *
 	assert_int_equal(iommu_set_device(RID, NULL, true), STATUS_OK);
 	assert_int_equal(access_at(0, RID, 0x1000, true), BLOCKED);
 	assert_int_equal(read_dte(0, RID)[1], 1ull << 34); /* no events */
+	assert_true(read_dte(0, RID)[2] & 1u << 5);        /* of interrupts neither */
 	assert_int_equal(iommu_set_device(RID, second, false), STATUS_OK);
 	assert_int_equal(access_at(0, RID, 0x1000, true), host(MIB + 0x1000));
 	assert_int_equal(read_dte(0, RID)[2] & 1u << 5, 0);

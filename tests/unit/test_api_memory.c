@@ -101,6 +101,7 @@ static const struct {
 	{ "GET /api/v1/log", NULL, NULL, 200 },
 	{ "GET /metrics", NULL, NULL, 200 },
 	{ "GET /api/v1/openapi.yaml", NULL, NULL, 200 },
+	{ "POST /api/v1/host/reboot", "application/json", "{\"timeout_seconds\":9}", 202 },
 	{ "DELETE /api/v1/tokens/one", NULL, NULL, 204 },
 	{ "DELETE /api/v1/vms/new", NULL, NULL, 204 },
 	{ "DELETE /api/v1/images/mine", NULL, NULL, 204 },

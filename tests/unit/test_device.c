@@ -320,6 +320,54 @@ static void close__last_handle__blocks_the_device(void **state)
 	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
 }
 
+/* The fault interrupt walks the list without a lock. */
+static void close__last_handle__freed_when_no_core_can_know_it(void **state)
+{
+	(void)state;
+	uint64_t epoch = cpu_table[0]->epoch;
+	CALL_OK(HC_HANDLE_CLOSE, device);
+	assert_true(cpu_table[0]->epoch >= epoch + 2); /* after the handle has gone, and after the list has forgotten it */
+	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0);
+}
+
+static void release__interrupt_is_bound__reaches_nobody_any_more(void **state)
+{
+	(void)state;
+	assign();
+	unsigned vector = (unsigned)(CALL(HC_DEVICE_BIND_IRQ, device, 0, event) >> 32);
+	assert_int_equal(vm_of(vm)->devices, 1);
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	assert_int_equal(vm_of(vm)->devices, 0); /* else its pages could never be shared or moved again */
+	assert_int_equal(fake_iommu.vector_rid[vector], 0);
+	fake_irq[vector](vector);
+	assert_int_equal(vm_of(vm)->shared->pending[0][0], 0);
+}
+
+static void create__no_requester_or_one_that_is_there__is_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, 0x10000, 0), HILUM_E_UNSUPPORTED);
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0), HILUM_E_EXISTS);
+	hilum_handle_t second = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID + 1, 0),
+		       third = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID + 2, 0);
+	CALL_OK(HC_HANDLE_CLOSE, second); /* the one in the middle */
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, RID, 0), HILUM_E_EXISTS);
+	assert_int_equal(CALL(HC_DEVICE_CREATE, HOST_HANDLE, RID + 2, 0), HILUM_E_EXISTS);
+	CALL_OK(HC_HANDLE_CLOSE, third);
+}
+
+static void assign__machine_without_iommu__only_if_the_caller_says_so(void **state)
+{
+	const uint32_t features = iommu_features;
+
+	(void)state;
+	iommu_features = 0;
+	assert_int_equal(CALL(HC_DEVICE_ASSIGN, device, vm, 0), HILUM_E_UNSUPPORTED);
+	CALL_OK(HC_DEVICE_ASSIGN, device, vm, HILUM_DEVICE_UNPROTECTED);
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	iommu_features = features;
+}
+
 static void assign__no_memory_for_tables__stays_blocked(void **state)
 {
 	(void)state;
@@ -345,6 +393,35 @@ static void dma_address__own_device__is_the_vms_own(void **state)
 	assign();
 	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, RAM_GPA), HILUM_E_DENIED); /* the caller is another VM */
 	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, own, 0), HILUM_E_DENIED);
+}
+
+/* What a device is told of must not be somebody else's page, too, and must not change under it. */
+static void dma_address__of_the_callers_memory__is_its_own_page(void **state)
+{
+	hilum_handle_t shared = CALL_HANDLE(HC_MEMORY_CREATE, HOST_HANDLE, 2 * MIB, HILUM_MEMORY_LAZY | HILUM_MEMORY_SHARE);
+	const uint32_t features = iommu_features;
+	uint64_t bytes;
+	hpa_t hpa = 0;
+
+	(void)state;
+	CALL_OK(HC_MEMORY_MAP, SELF_HANDLE, shared, RAM_GPA, 0, 2 * MIB, RW);
+	CALL_OK(HC_MEMORY_MAP, SELF_HANDLE, memory, 0x40000000, 0, MIB, HILUM_MAP_READ);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(vm_populate(control, RAM_GPA + i * PAGE_SIZE, HILUM_MAP_WRITE), STATUS_OK);
+	assert_int_equal(CALL(HC_MEMORY_SHARE, shared, 0, shared, PAGE_SIZE, 0), 1);
+	control->flags |= HILUM_VM_DEVICES;
+	CALL_OK(HC_DEVICE_ASSIGN, device, SELF_HANDLE, 0);
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, RAM_GPA + 0x10), RAM_GPA + 0x10);
+	assert_true(nested_pt_lookup(&control->npt, RAM_GPA, HILUM_MAP_WRITE, &hpa, &bytes));
+	iommu_features = 0;
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, RAM_GPA + 0x10), hpa + 0x10);
+	assert_true(CALL(HC_DEVICE_DMA_ADDRESS, device, 0x40000000) > 0); /* to be sent: it need not be writable */
+	assert_int_equal(CALL(HC_DEVICE_DMA_ADDRESS, device, 0x50000000), HILUM_E_FAULT);
+	iommu_features = features;
+	CALL_OK(HC_DEVICE_ASSIGN, device, 0, 0);
+	control->flags &= ~HILUM_VM_DEVICES;
+	CALL_OK(HC_MEMORY_UNMAP, SELF_HANDLE, RAM_GPA, 2 * MIB);
+	CALL_OK(HC_MEMORY_UNMAP, SELF_HANDLE, 0x40000000, MIB);
 }
 
 /* ---- Interrupts ---- */
@@ -412,6 +489,25 @@ static void irq_bind__pin__comes_from_its_ioapic(void **state)
 	assert_int_equal(fake_iommu.vector_core[CPU_IRQ_DEVICE_FIRST], 1);
 }
 
+static void irq_bind__pin_again__the_old_event_hears_nothing(void **state)
+{
+	hilum_handle_t second;
+
+	(void)state;
+	make_vcpu(vm, 1, 0, NULL);
+	for (unsigned i = 0; i < 2; i++)
+		vm_of(vm)->vcpu[i]->apic.reg[0xF] = 0x1FF; /* enabled */
+	second = CALL_HANDLE(HC_EVENT_CREATE, vm, 1, 70, 0x41);
+	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, event);
+	CALL_OK(HC_IRQ_BIND, HOST_HANDLE, 4, second);
+	for (unsigned vector = CPU_IRQ_DEVICE_FIRST; vector <= CPU_IRQ_DEVICE_LAST; vector++)
+		fake_irq[vector](vector);
+	assert_int_equal(vm_of(vm)->shared->pending[0][0], 0);
+	assert_int_equal(vm_of(vm)->shared->pending[1][1], 1ull << (70 - 64));
+	assert_int_equal(vm_of(vm)->vcpu[1]->apic.irr[1], 1ull << (0x41 - 64)); /* and comes as an interrupt there */
+	assert_int_equal(vm_of(vm)->vcpu[0]->apic.irr[1], 0);
+}
+
 static void irq_device_interrupt__vector_that_nobody_bound__is_counted_and_masks_no_pin(void **state)
 {
 	uint64_t before = host_health.spurious;
@@ -430,6 +526,7 @@ static void faults__of_an_assigned_device__are_counted_and_told(void **state)
 	(void)state;
 	CALL_OK(HC_HANDLE_CLOSE, device);
 	device = CALL_HANDLE(HC_DEVICE_CREATE, HOST_HANDLE, RID, event);
+	CALL_OK(HC_HANDLE_CLOSE, event); /* the device has it for as long as it lives */
 	assign();
 	fault(RID, 0x1000);
 	fault(RID, 0x2000);
@@ -464,6 +561,13 @@ static void faults__flood__cuts_the_device_off_until_it_is_assigned_anew(void **
 	fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
 	assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
 	assert_int_equal(status().faults, 33);
+	for (unsigned i = 1; i < 32; i++) { /* they count from the assignment on */
+		assert_int_equal(status().state, HILUM_DEVICE_ASSIGNED);
+		fault(RID, i);
+		fake_irq[CPU_IRQ_FAULT](CPU_IRQ_FAULT);
+	}
+	assert_int_equal(status().state, HILUM_DEVICE_CUT_OFF);
+	assert_int_equal(fake_iommu.domain[RID], 0);
 }
 
 static void faults__of_nobodys_device__are_heard_once(void **state)
@@ -525,15 +629,21 @@ int main(void)
 		TEST(assign__device__reaches_that_vm_only),
 		TEST(destroy_vm__assigned_device__is_blocked_and_free_again),
 		TEST(close__last_handle__blocks_the_device),
+		TEST(close__last_handle__freed_when_no_core_can_know_it),
+		TEST(release__interrupt_is_bound__reaches_nobody_any_more),
+		TEST(create__no_requester_or_one_that_is_there__is_refused),
+		TEST(assign__machine_without_iommu__only_if_the_caller_says_so),
 		TEST(assign__no_memory_for_tables__stays_blocked),
 		TEST(create__reserved_by_firmware__is_denied),
 		TEST(dma_address__own_device__is_the_vms_own),
+		TEST(dma_address__of_the_callers_memory__is_its_own_page),
 		TEST(bind_irq__event_of_its_vm__is_tied_to_the_device),
 		TEST(bind_irq__same_index_again__leaves_one),
 		TEST(bind_irq__not_its_vm_or_not_assigned__is_refused),
 		TEST(irq_device_interrupt__vector_that_nobody_bound__is_counted_and_masks_no_pin),
 		TEST(bind_irq__vectors_used_up__is_refused),
 		TEST(irq_bind__pin__comes_from_its_ioapic),
+		TEST(irq_bind__pin_again__the_old_event_hears_nothing),
 		TEST(faults__of_an_assigned_device__are_counted_and_told),
 		TEST(faults__flood__cuts_the_device_off_until_it_is_assigned_anew),
 		TEST(faults__of_nobodys_device__are_heard_once),

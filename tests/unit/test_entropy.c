@@ -167,9 +167,6 @@ static void start__no_source__no_numbers_and_a_reason(void **state)
 	assert_false(entropy_fill(bytes, sizeof(bytes)));
 	assert_memory_equal(bytes, zero, sizeof(bytes));
 	assert_int_not_equal(entropy_random(NULL, bytes, sizeof(bytes)), 0);
-	/* What somebody offers is no source. */
-	entropy_offer("0123456789abcdef", 16);
-	assert_false(entropy_fill(bytes, sizeof(bytes)));
 }
 
 static void start__generator_stuck__is_not_counted(void **state)
@@ -227,20 +224,6 @@ static void fill__one_of_two_fails_later__the_other_carries_on(void **state)
 	assert_false(fill_until_reseeded());
 }
 
-static void offer__same_sources__numbers_change(void **state)
-{
-	uint8_t with[32], without[32];
-
-	(void)state;
-	assert_true(entropy_start());
-	entropy_fill(without, sizeof(without));
-	begin(NULL);
-	assert_true(entropy_start());
-	entropy_offer("of the driver VM", 16);
-	entropy_fill(with, sizeof(with));
-	assert_memory_not_equal(with, without, sizeof(with));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,7 +239,6 @@ int main(void)
 		cmocka_unit_test_setup(start__generator_never_ready__is_not_counted, begin),
 		cmocka_unit_test_setup(fill__only_source_fails_later__no_more_numbers, begin),
 		cmocka_unit_test_setup(fill__one_of_two_fails_later__the_other_carries_on, begin),
-		cmocka_unit_test_setup(offer__same_sources__numbers_change, begin),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,22 @@ static void run_all(void)
 
 /* ---- Delivery ---- */
 
+/* It stays blocked, and what the handler held of it is given back. */
+static void port__never_answered__next_trap_comes_and_nothing_is_held(void **state)
+{
+	(void)state;
+	answer = NULL;
+	start(0);
+	fake_run(0, 3);
+	assert_ptr_equal(h->trap_current, g[0]);
+	uint32_t refs = g[0]->object.refs;
+	start(2);
+	fake_run(0, 3);
+	assert_ptr_equal(h->trap_current, g[2]);
+	assert_int_equal(g[0]->object.refs, refs - 1);
+	assert_int_equal(g[0]->state, VCPU_TRAPPED);
+}
+
 static void port__handler_waits_on_this_core__switches_directly(void **state)
 {
 	(void)state;
@@ -321,6 +337,63 @@ static void trap_once(struct vexit x)
 	fake_run(0, 3);
 }
 
+static struct hilum_trap asked;
+
+static bool note_question(struct hilum_trap *t)
+{
+	asked = *t;
+	return true;
+}
+
+/* All that an emulator goes by, and nothing of the trap before it. */
+static void with_state__question__is_in_the_page(void **state)
+{
+	static const uint8_t insn[15] = { 0x67, 0x8B, 0x03, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
+	struct hilum_vcpu_state *s = &backend_of(g[0])->state;
+	struct vexit x = mmio(true);
+
+	(void)state;
+	s->cr0 = 0x80000011;
+	s->cr2 = 2;
+	s->cr3 = 0x3000;
+	s->cr4 = 0x20;
+	s->efer = 0x500;
+	for (unsigned i = 0; i < 6; i++)
+		(&s->es)[i] = (struct hilum_segment){ .base = i, .limit = 10 + i, .selector = (uint16_t)(20 + i), .attributes = 0x93 };
+	for (unsigned i = 0; i < 16; i++)
+		g[0]->gpr[i] = 50 + i;
+	g[0]->rflags = 0x246;
+	x.memory.insn = insn;
+	x.memory.insn_bytes = sizeof(insn);
+	memset(g[0]->trap, 0xEE, sizeof(*g[0]->trap));
+	answer = note_question;
+	plan[0] = x;
+	start(0);
+	fake_run(0, 3);
+	assert_int_equal(asked.kind, HILUM_TRAP_MMIO);
+	assert_int_equal(asked.write, 1);
+	assert_int_equal(asked.address, 0xFEC00010);
+	assert_int_equal(asked.insn_bytes, sizeof(insn));
+	assert_memory_equal(asked.insn, insn, sizeof(insn));
+	assert_int_equal(asked.reply, 0);
+	assert_memory_equal(asked.gpr, g[0]->gpr, sizeof(asked.gpr));
+	assert_int_equal(asked.rip, 0x1000);
+	assert_int_equal(asked.rflags, 0x246);
+	assert_memory_equal(&asked.cr0, &s->cr0, 5 * sizeof(uint64_t));
+	assert_memory_equal(&asked.es, &s->es, 6 * sizeof(s->es));
+
+	plan[0] = port_in(2);
+	plan[0].port.string = true;
+	fake_run(0, 3);
+	assert_int_equal(asked.kind, HILUM_TRAP_STRING);
+	assert_int_equal(asked.write, 0);
+	assert_int_equal(asked.address, PORT);
+	assert_int_equal(asked.size, 2);
+	assert_int_equal(asked.value, 0);
+	assert_int_equal(asked.next_rip, 0x1002);
+	assert_int_equal(asked.insn_bytes, 0);
+}
+
 static void mmio__state_reply__registers_and_harmless_flags_only(void **state)
 {
 	(void)state;
@@ -333,6 +406,18 @@ static void mmio__state_reply__registers_and_harmless_flags_only(void **state)
 		assert_int_equal(g[0]->gpr[i], 100 + i);
 	assert_int_equal(g[0]->rip, 0x2000);
 	assert_int_equal(g[0]->rflags, 0xCD5 | 2); /* CF PF AF ZF SF DF OF; neither IF, IOPL, VM nor TF */
+}
+
+/* SDM vol. 3A, 6.8.3: the shadow is over the instruction that was emulated, and ends with it. */
+static void mmio__state_reply_behind_sti__shadow_ends(void **state)
+{
+	(void)state;
+	answer_reply = HILUM_REPLY_STATE;
+	answer_rflags = 2;
+	g[0]->shadow = true;
+	trap_once(mmio(false));
+	assert_int_equal(g[0]->rip, 0x2000);
+	assert_false(g[0]->shadow);
 }
 
 static void mmio__no_reply_bits__nothing_changes(void **state)
@@ -354,6 +439,19 @@ static void mmio__inject_reply__exception_is_raised(void **state)
 	trap_once(mmio(false));
 	assert_int_equal(backend_of(g[0])->event, 1ull << 31 | 1ull << 11 | 3 << 8 | 14 | 0x12345ull << 32);
 	assert_int_equal(backend_of(g[0])->cr2, 0xC2);
+	assert_int_equal(backend_of(g[0])->single_steps, 0);
+}
+
+static void mmio__inject_debug_reply__single_step_is_noted(void **state)
+{
+	(void)state;
+	answer_reply = HILUM_REPLY_STATE | HILUM_REPLY_INJECT;
+	answer_vector = 1;
+	backend_of(g[0])->cr2 = 7;
+	trap_once(mmio(false));
+	assert_int_equal(backend_of(g[0])->single_steps, 1);
+	assert_int_equal(backend_of(g[0])->event & 0xFFF, 3 << 8 | 1);
+	assert_int_equal(backend_of(g[0])->cr2, 7);
 }
 
 static void mmio__inject_in_real_mode__no_error_code(void **state)
@@ -684,6 +782,13 @@ static void extint__line_high__acknowledged_and_injected(void **state)
 	CALL_OK(HC_VM_SET_EXTINT, guest_vm, 0);
 	fake_run(0, 1);
 	assert_int_equal(backend_of(g[0])->event, 1ull << 31 | 0x20);
+	unsigned count = seen.count;
+	backend_of(g[0])->event = 0;
+	CALL_OK(HC_VM_SET_EXTINT, guest_vm, 1); /* the next one is acknowledged, too */
+	fake_run(0, 2);
+	CALL_OK(HC_VM_SET_EXTINT, guest_vm, 0);
+	fake_run(0, 2);
+	assert_int_equal(seen.count, count + 1);
 }
 
 static void extint__request_gone__nothing_injected(void **state)
@@ -733,6 +838,8 @@ static void eoi__level_vectors__each_is_reported_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(port__never_answered__next_trap_comes_and_nothing_is_held),
+		TEST(with_state__question__is_in_the_page),
 		TEST(port__handler_waits_on_this_core__switches_directly),
 		TEST(port__each_size__rest_of_rax_as_the_architecture_says),
 		TEST(port_out__value__only_its_bytes_leave),
@@ -743,7 +850,9 @@ int main(void)
 		TEST(mmio__no_handler__crashes_and_signals),
 		TEST(mmio__state_reply__registers_and_harmless_flags_only),
 		TEST(mmio__no_reply_bits__nothing_changes),
+		TEST(mmio__state_reply_behind_sti__shadow_ends),
 		TEST(mmio__inject_reply__exception_is_raised),
+		TEST(mmio__inject_debug_reply__single_step_is_noted),
 		TEST(mmio__inject_in_real_mode__no_error_code),
 		TEST(mmio__inject_impossible_vector__crashes_that_vm),
 		TEST(port__reply_asks_for_state__is_ignored),

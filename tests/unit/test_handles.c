@@ -76,6 +76,48 @@ static void insert__table_full__no_memory_until_one_is_closed(void **state)
 	assert_int_equal(insert(1, 1), 777 | 1u << 16);
 }
 
+/* What lies behind the table looks like an entry that grants everything. */
+static void resolve__index_behind_the_table__is_bad(void **state)
+{
+	struct handle_entry *entry = pool_alloc_pages(HANDLE_TABLE_ORDER + 1);
+	struct object *found;
+
+	(void)state;
+	for (unsigned i = 0; i < 2 * HANDLES_MAX; i++)
+		entry[i] = (struct handle_entry){ .object = &object[0], .rights = HILUM_RIGHT_ALL };
+	table.entry = entry;
+	assert_int_equal(handle_resolve(&table, HANDLES_MAX - 1, OBJECT_EVENT, HILUM_RIGHT_ALL, &found), STATUS_OK);
+	assert_int_equal(handle_resolve(&table, HANDLES_MAX, OBJECT_EVENT, 0, &found), STATUS_BAD_HANDLE);
+	assert_int_equal(handle_resolve(&table, 1ull << 32 | 1, OBJECT_EVENT, 0, &found), STATUS_BAD_HANDLE);
+	assert_int_equal(handle_rights(&table, HANDLES_MAX), 0);
+	assert_int_equal(handle_close(&table, HANDLES_MAX), STATUS_BAD_HANDLE);
+	table.entry = NULL;
+	pool_free_pages(entry, HANDLE_TABLE_ORDER + 1);
+}
+
+/* A look-up takes no reference: what it found stays until every core has left its handler. */
+static void close__last_handle__goes_when_every_core_has_passed(void **state)
+{
+	uint64_t epochs[3];
+	unsigned kicks[3];
+
+	(void)state;
+	fake_check_clean();
+	fake_boot(3);
+	hilum_handle_t vm = make_vm(0);
+	make_vcpu(vm, 0, 0, NULL);
+	hilum_handle_t event = CALL_HANDLE(HC_EVENT_CREATE, vm, 0, 1, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		epochs[i] = cpu_table[i]->epoch;
+		kicks[i] = fake_kicks[i];
+	}
+	CALL_OK(HC_HANDLE_CLOSE, event);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_not_equal(cpu_table[i]->epoch, epochs[i]);
+	assert_true(fake_kicks[1] > kicks[1] && fake_kicks[2] > kicks[2]); /* one that runs a guest would not pass by itself */
+	assert_int_equal(fake_kicks[0], kicks[0]);
+}
+
 static void reserve__then_the_pool_is_empty__insert_succeeds(void **state)
 {
 	(void)state;
@@ -155,6 +197,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(insert__place_used_again__old_handle_is_stale),
 		TEST(insert__table_full__no_memory_until_one_is_closed),
+		TEST(resolve__index_behind_the_table__is_bad),
+		TEST(close__last_handle__goes_when_every_core_has_passed),
 		TEST(reserve__then_the_pool_is_empty__insert_succeeds),
 		TEST(insert__no_memory__nothing_is_named),
 		TEST(resolve__dead_object__is_a_bad_handle),

@@ -2,14 +2,16 @@
  * SATA disks of the host, against a controller in memory: two disks on ports 0 and 3, an optical drive on port 1, nothing on port 2.
  * It does what each test wants of it whenever the driver looks at the clock, or when the test says so.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_ahci.c drivers-vm/driver/host_ahci_port.c drivers-vm/driver/host_ahci_io.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
+ * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
+#include "driver_failures.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +42,7 @@ static struct {
 	uint32_t cap, ghc, is;
 	struct model_port port[PORTS];
 	/* What it does wrong. */
-	bool gone, never_resets, never_stops, never_comes, silent, forgets_command, identify_fails;
+	bool gone, never_resets, never_stops, stops_late, never_comes, silent, forgets_command, identify_fails;
 	uint64_t bad_sector;
 	unsigned bad_times;
 	unsigned most_out;
@@ -48,9 +50,6 @@ static struct {
 	uint16_t id[256];
 } hw;
 
-static uint64_t now;
-static bool dma_on, decode_on;
-static char last_log[200];
 static struct host_pci pci;
 static struct host_device *device;
 static unsigned seed;
@@ -75,7 +74,7 @@ static uint64_t move(const uint32_t *header, uint8_t *with, bool to_memory)
 	const uint8_t *table = (const uint8_t *)(*(const uint64_t *)(header + 2));
 	uint64_t bytes = 0;
 
-	assert_true(dma_on);
+	assert_true(fake_dma);
 	assert_int_equal((uintptr_t)table % 128, 0);
 	for (unsigned i = 0; i < header[0] >> 16; i++) {
 		uint64_t address;
@@ -167,8 +166,11 @@ static void serve(unsigned n)
 
 static void hardware_moves(void)
 {
-	for (unsigned n = 0; n < PORTS; n++)
+	for (unsigned n = 0; n < PORTS; n++) {
+		if (hw.stops_late && !(hw.port[n].cmd & 1))
+			hw.port[n].cmd &= ~(1u << 15);
 		serve(n);
+	}
 }
 
 static void reset_ports(void)
@@ -209,7 +211,7 @@ static void write_port(unsigned n, unsigned at, uint32_t v)
 			p->ci = p->sact = p->queued = 0;
 			v &= ~(1u << 15);
 		}
-		p->cmd = v | (v & 1 ? 1u << 15 : 0) | (hw.never_stops ? p->cmd & 1u << 15 : 0);
+		p->cmd = v | (v & 1 ? 1u << 15 : 0) | (hw.never_stops || hw.stops_late ? p->cmd & 1u << 15 : 0);
 		break;
 	case AHCI_PX_SCTL:
 		assert_true(hw.lies || !(p->cmd & 1u << 15));
@@ -281,7 +283,7 @@ uint32_t fake_mmio_read(const volatile uint8_t *base, uint64_t offset)
 	uint64_t at = (uint64_t)(base - hw.bar) + offset;
 
 	assert_true(at + 4 <= sizeof(hw.bar));
-	if (hw.gone || !decode_on)
+	if (hw.gone || !fake_bar)
 		return UINT32_MAX;
 	if (seed != 0 && rand_r(&seed) % 16 == 0)
 		return (uint32_t)rand_r(&seed) << 16 ^ (uint32_t)rand_r(&seed);
@@ -295,7 +297,7 @@ void fake_mmio_write(volatile uint8_t *base, uint64_t offset, uint32_t value)
 	uint64_t at = (uint64_t)(base - hw.bar) + offset;
 
 	assert_true(at + 4 <= sizeof(hw.bar));
-	if (hw.gone || !decode_on)
+	if (hw.gone || !fake_bar)
 		return;
 	if (at >= 0x100)
 		write_port((unsigned)(at - 0x100) / 0x80, at % 0x80, value);
@@ -312,27 +314,13 @@ void fake_mmio_write(volatile uint8_t *base, uint64_t offset, uint32_t value)
 uint64_t service_tsc(void)
 {
 	hardware_moves();
-	return now += 1000;
-}
-
-int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
-{
-	(void)a, (void)b, (void)c, (void)d, (void)e;
-	fail_msg("call %lx", (unsigned long)number);
-	return 0;
+	return fake_now += 1000;
 }
 
 uint32_t host_pci_read(const struct host_pci *p, unsigned offset, unsigned bytes)
 {
 	(void)p, (void)bytes;
 	return offset == 8 ? 0x01060102 : 0;
-}
-
-void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
-{
-	(void)p;
-	decode_on = decode;
-	dma_on = dma;
 }
 
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
@@ -345,34 +333,6 @@ uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 {
 	(void)p;
 	return (uintptr_t)at;
-}
-
-bool host_pci_parse_address(const char *text, uint32_t *rid)
-{
-	*rid = 0x20;
-	return strcmp(text, "00:04.0") == 0;
-}
-
-void host_device_log(const struct host_pci *p, const char *format, ...)
-{
-	va_list args;
-
-	(void)p;
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-}
-
-static void *pages[1024];
-static unsigned page_count;
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(page_count < 1024);
-	memset(page, 0, PAGE);
-	return pages[page_count++] = page;
 }
 
 /* ---- The tests ---- */
@@ -400,7 +360,7 @@ static int set_up(void **state)
 	hw.id[106] = 1 << 14 | 1 << 13 | 3;
 	hw.id[169] = 1;
 	seed = 0;
-	last_log[0] = '\0';
+	fake_log[0] = '\0';
 	pci = (struct host_pci){ .rid = 0x20, .same_addresses = true, .bar[5] = hw.bar, .bar_bytes[5] = sizeof(hw.bar) };
 	return 0;
 }
@@ -413,8 +373,7 @@ static void forget_device(void)
 	free(device);
 	device = NULL;
 	reset_ports();
-	while (page_count != 0)
-		free(pages[--page_count]);
+	driver_memory_forget();
 }
 
 static int tear_down(void **state)
@@ -428,6 +387,7 @@ static bool starts(void)
 {
 	forget_device();
 	device = host_ahci_driver.start(&pci, 40);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -469,8 +429,8 @@ static void turn(uint64_t ns)
 	hardware_moves();
 	if (hw.is != 0 && hw.ghc & 2)
 		device->ops->interrupt(device);
-	device->ops->check(device, now);
-	now += ns;
+	device->ops->check(device, fake_now);
+	fake_now += ns;
 }
 
 static void finish(struct answer *a)
@@ -530,8 +490,8 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		*cases[i].wrong = true;
 		assert_false(starts());
-		assert_string_equal(last_log, cases[i].says);
-		assert_false(dma_on);
+		assert_string_equal(fake_log, cases[i].says);
+		assert_false(fake_dma);
 		*cases[i].wrong = false;
 	}
 	hw.port[0].cmd = 1u << 15;
@@ -541,7 +501,7 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	hw.port[0].cmd = 0;
 	hw.cap &= ~(1u << 31);
 	assert_false(starts());
-	assert_string_equal(last_log, "AHCI: it has no 64-bit addresses: not supported");
+	assert_string_equal(fake_log, "AHCI: it has no 64-bit addresses: not supported");
 	hw.cap |= 1u << 31;
 	pci.bar_bytes[5] = 0x100; /* no ports */
 	assert_false(starts());
@@ -549,7 +509,7 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	assert_false(starts());
 	pci.bar[5] = NULL;
 	assert_false(starts());
-	assert_false(dma_on);
+	assert_false(fake_dma);
 }
 
 static void start__disk_not_supported__is_left_out(void **state)
@@ -707,7 +667,7 @@ static void submit__command_fails__only_its_request_does(void **state)
 		submit_many();
 		expect_all_but(i & 4 ? UINT32_MAX : 123);
 		assert_int_equal(hw.port[0].resets - resets, i & 4 ? 1 : 2);
-		assert_true(dma_on);
+		assert_true(fake_dma);
 		hw.bad_sector = NOWHERE;
 		submit_many();
 		expect_all_but(UINT32_MAX);
@@ -723,7 +683,7 @@ static void expect_given_up(unsigned count)
 		assert_int_equal(many[i].status, BLK_IO_ERROR);
 	}
 	assert_int_equal(submit(&late, BLK_FLUSH, 0, 0, NULL, 0), BLK_IO_ERROR);
-	assert_true(!decode_on || !(hw.port[0].cmd & 1));
+	assert_true(!fake_bar || !(hw.port[0].cmd & 1));
 }
 
 static void check__no_answer__is_reset_once_and_given_up(void **state)
@@ -740,8 +700,8 @@ static void check__no_answer__is_reset_once_and_given_up(void **state)
 	for (unsigned i = 0; i < 12; i++)
 		turn(SECOND);
 	expect_given_up(300);
-	assert_string_equal(last_log, "given up: commands take longer than 10 s");
-	assert_true(dma_on); /* the other disk's */
+	assert_string_equal(fake_log, "given up: commands take longer than 10 s");
+	assert_true(fake_dma); /* the other disk's */
 	hw.silent = false;
 	struct answer other = { .request = { .operation = BLK_FLUSH, .done = note } };
 	assert_int_equal(disk(3)->ops->submit(disk(3), &other.request), BLK_PENDING);
@@ -771,8 +731,8 @@ static void check__interrupt_lost__completion_is_found(void **state)
 	assert_true(starts());
 	submit(&a, BLK_FLUSH, 0, 0, NULL, 0);
 	hardware_moves();
-	now += 2 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 2 * SECOND;
+	device->ops->check(device, fake_now);
 	assert_int_equal(a.answers, 1);
 	assert_int_equal(a.status, BLK_OK);
 }
@@ -791,7 +751,7 @@ static void interrupt__unplugged_or_gone__is_given_up(void **state)
 		} else if (i == 1) {
 			hw.gone = true;
 			device->ops->interrupt(device);
-			assert_false(dma_on);
+			assert_false(fake_dma);
 		} else { /* it does not come back from a reset */
 			hw.never_comes = true;
 			raise(0, 1u << 27);
@@ -818,7 +778,7 @@ static void interrupt__port_does_not_stop__controller_is_given_up(void **state)
 		assert_int_equal(many[i].status, BLK_IO_ERROR);
 	assert_int_equal(other.answers, 1);
 	assert_int_equal(other.status, BLK_IO_ERROR);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 }
 
 /* Registers that read as anything now and then: each request is answered once, whatever else happens. */
@@ -843,6 +803,46 @@ static void interrupt__registers_lie__all_are_answered(void **state)
 	}
 }
 
+static void power_up(void)
+{
+	set_up(NULL);
+	reset_ports();
+	hw.stops_late = true; /* one port that has to do without memory is no reason to give up the others */
+}
+
+/* With the disks that there was memory for. */
+static void check_disks(struct host_device *started)
+{
+	static uint8_t sectors[16 * 512];
+	const struct io_segment segment = { sectors, sizeof(sectors) };
+	unsigned found = 0;
+
+	device = started;
+	for (unsigned n = 0; n < PORTS; n++) {
+		struct answer a = {
+			.request = { .operation = BLK_READ, .sector = 40, .sectors = 16, .segment = &segment, .segments = 1, .done = note }
+		};
+		if (((struct ahci *)device)->port[n] == NULL)
+			continue;
+		found++;
+		assert_int_equal(disk(n)->ops->submit(disk(n), &a.request), BLK_PENDING);
+		for (unsigned i = 0; a.answers == 0 && i < 10000; i++)
+			turn(1000000);
+		assert_int_equal(a.status, BLK_OK);
+		assert_memory_equal(sectors, hw.port[n].medium + 40 * 512, sizeof(sectors));
+	}
+	assert_true(found != 0);
+	device = NULL;
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up, &host_ahci_driver, &pci, 40, check_disks, host_disk_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -861,6 +861,7 @@ int main(void)
 		CASE(interrupt__unplugged_or_gone__is_given_up),
 		CASE(interrupt__port_does_not_stop__controller_is_given_up),
 		CASE(interrupt__registers_lie__all_are_answered),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

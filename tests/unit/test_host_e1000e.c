@@ -1,14 +1,16 @@
 /*
  * The 82574 driver against a card in memory that does what each test wants of it.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_e1000e.c drivers-vm/driver/host_e1000e_ring.c drivers-vm/driver/host_nic.c
  * UNIT_SOURCES: drivers-vm/driver/net_switch.c drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c drivers-vm/driver/io_segment.c
+ * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_mmio -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
+#include "driver_failures.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,19 +44,13 @@ static struct {
 	bool gone, never_resets;
 } hw;
 
-static uint64_t now;
-static bool dma_on;
 static unsigned seed;
-static char last_log[200], link_log[200];
 static struct host_pci pci;
 static struct host_device *device;
 static struct net_switch sw;
 static struct net_port listener;
 static uint8_t heard[4096];
 static unsigned heard_bytes, heard_frames, released;
-static void *pages[512];
-static unsigned page_count;
-
 /* ---- The card ---- */
 
 static uint32_t *at(unsigned offset)
@@ -110,7 +106,7 @@ static bool arrive(unsigned bytes, unsigned most, uint32_t errors)
 {
 	static const uint8_t addresses[] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x12, 0x34 };
 
-	assert_true(dma_on && *at(RCTL) & 2);
+	assert_true(fake_dma && *at(RCTL) & 2);
 	for (unsigned done = 0; done < bytes;) {
 		struct e1000e_receive *d = (void *)ring(RDBAL, hw.received);
 		unsigned n = 0;
@@ -161,40 +157,13 @@ static unsigned transmit(uint8_t *to, struct e1000e_transmit *context)
 
 uint64_t service_tsc(void)
 {
-	return now += 1000;
-}
-
-uint64_t service_tsc_to_ns(uint64_t tsc)
-{
-	return tsc;
-}
-
-void service_log(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-}
-
-int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
-{
-	(void)a, (void)b, (void)c, (void)d, (void)e;
-	fail_msg("call %lx", (unsigned long)number);
-	return 0;
+	return fake_now += 1000;
 }
 
 uint32_t host_pci_read(const struct host_pci *p, unsigned offset, unsigned bytes)
 {
 	(void)p, (void)bytes;
 	return offset == 0 ? 0x10D38086 : 0;
-}
-
-void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
-{
-	(void)p, (void)decode;
-	dma_on = dma;
 }
 
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
@@ -207,33 +176,6 @@ uint64_t host_pci_dma_address(const struct host_pci *p, const void *address)
 {
 	(void)p;
 	return (uintptr_t)address;
-}
-
-bool host_pci_parse_address(const char *text, uint32_t *rid)
-{
-	*rid = 0x20;
-	return strcmp(text, "00:04.0") == 0;
-}
-
-void host_device_log(const struct host_pci *p, const char *format, ...)
-{
-	va_list args;
-
-	(void)p;
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-	if (strncmp(last_log, "link", 4) == 0)
-		memcpy(link_log, last_log, sizeof(link_log));
-}
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(page_count < 512);
-	memset(page, 0, PAGE);
-	return pages[page_count++] = page;
 }
 
 /* ---- Set-up ---- */
@@ -254,8 +196,7 @@ static int tear_down(void **state)
 	host_nic_forget_all();
 	free(device);
 	device = NULL;
-	while (page_count != 0)
-		free(pages[--page_count]);
+	driver_memory_forget();
 	return 0;
 }
 
@@ -263,6 +204,7 @@ static bool starts(void)
 {
 	tear_down(NULL);
 	device = host_e1000e_driver.start(&pci, 32);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -288,9 +230,9 @@ static struct net_port *join(void)
 	listener.ops = &hear_ops;
 	listener.policy = (struct net_policy){ .bridge = 1, .mac = { 2, 0, 0, 0, 0, 1 } };
 	assert_true(net_switch_add(&sw, &listener));
-	last_log[0] = '\0';
+	fake_log[0] = '\0';
 	host_nic_join(&sw, &m);
-	assert_string_equal(last_log, "");
+	assert_string_equal(fake_log, "");
 	return sw.port[1];
 }
 
@@ -301,9 +243,9 @@ static void start__well_behaved__offers_the_card(void **state)
 	(void)state;
 	assert_true(host_e1000e_driver.matches(&pci));
 	assert_true(starts());
-	assert_string_equal(last_log, "e1000e network card 52:54:00:aa:bb:01, link up");
-	assert_string_equal(link_log, "link up, 1000 Mbit/s");
-	assert_true(dma_on && *at(IMS) != 0 && *at(RDT) == ENTRIES - 1);
+	assert_string_equal(fake_log, "e1000e network card 52:54:00:aa:bb:01, link up");
+	assert_string_equal(fake_log_link, "link up, 1000 Mbit/s");
+	assert_true(fake_dma && *at(IMS) != 0 && *at(RDT) == ENTRIES - 1);
 }
 
 static void start__misbehaving__is_refused_with_dma_off(void **state)
@@ -314,14 +256,14 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	hw.gone = false;
 	hw.never_resets = true;
 	assert_false(starts());
-	assert_string_equal(last_log, "e1000e: it cannot be reset");
+	assert_string_equal(fake_log, "e1000e: it cannot be reset");
 	hw.never_resets = false;
 	pci.bar_bytes[0] = 0x1000;
 	assert_false(starts());
 	pci.bar[0] = NULL;
 	assert_false(starts());
-	assert_string_equal(last_log, "e1000e: it has no registers");
-	assert_false(dma_on);
+	assert_string_equal(fake_log, "e1000e: it has no registers");
+	assert_false(fake_dma);
 }
 
 static void receive__frames_of_all_lengths__reach_the_switch(void **state)
@@ -373,10 +315,10 @@ static void receive__impossible_length__card_is_given_up(void **state)
 	d->status = 3;
 	device->ops->interrupt(device);
 	assert_int_equal(heard_frames, 0);
-	assert_false(dma_on);
-	assert_string_equal(last_log, "given up: it receives frames of no possible length");
+	assert_false(fake_dma);
+	assert_string_equal(fake_log, "given up: it receives frames of no possible length");
 	device->ops->interrupt(device);
-	assert_int_equal(device->ops->check(device, now), 0);
+	assert_int_equal(device->ops->check(device, fake_now), 0);
 }
 
 static void released_one(struct net_frame *frame)
@@ -483,19 +425,19 @@ static void interrupt__link_goes__frames_come_back_and_none_is_sent(void **state
 		for (unsigned i = 0; i < 10; i++)
 			send(i, 90, 1, true, false);
 		set_link(false);
-		assert_string_equal(link_log, "link down");
+		assert_string_equal(fake_log_link, "link down");
 		assert_int_equal(hw.resets, resets + 1);
 		assert_int_equal(released, 0); /* it may still read them */
-		uint64_t next = device->ops->check(device, now);
-		assert_in_range(next, now, now + SECOND / 10);
-		now = next;
-		device->ops->check(device, now);
+		uint64_t next = device->ops->check(device, fake_now);
+		assert_in_range(next, fake_now, fake_now + SECOND / 10);
+		fake_now = next;
+		device->ops->check(device, fake_now);
 		assert_int_equal(released, 10);
 		send(0, 90, 1, true, false);
 		assert_int_equal(transmit(got, &context), 0);
 		assert_int_equal(released, 11);
 		set_link(true);
-		assert_string_equal(link_log, "link up, 100 Mbit/s");
+		assert_string_equal(fake_log_link, "link up, 100 Mbit/s");
 		send(0, 90, 1, true, false);
 		assert_int_equal(transmit(got, &context), 90);
 		device->ops->interrupt(device);
@@ -516,17 +458,17 @@ static void check__nothing_is_sent__card_is_reset_or_given_up(void **state)
 	for (unsigned i = 0; i < 2; i++) {
 		released = 0;
 		send(0, 90, 1, true, false);
-		now += 6 * SECOND;
+		fake_now += 6 * SECOND;
 		hw.never_resets = i == 1;
-		device->ops->check(device, now);
-		assert_string_equal(last_log, "it has not sent a frame for 5 s: reset");
+		device->ops->check(device, fake_now);
+		assert_string_equal(fake_log, "it has not sent a frame for 5 s: reset");
 		assert_int_equal(released, 0);
-		now += SECOND;
-		device->ops->check(device, now);
+		fake_now += SECOND;
+		device->ops->check(device, fake_now);
 		assert_int_equal(released, 1);
-		assert_int_equal(dma_on, i == 0);
+		assert_int_equal(fake_dma, i == 0);
 	}
-	assert_string_equal(last_log, "given up: it cannot be reset");
+	assert_string_equal(fake_log, "given up: it cannot be reset");
 }
 
 static void interrupt__card_gone__is_given_up(void **state)
@@ -537,7 +479,7 @@ static void interrupt__card_gone__is_given_up(void **state)
 	hw.gone = true;
 	device->ops->interrupt(device);
 	assert_int_equal(released, 1);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 	send(0, 90, 1, true, false);
 	assert_int_equal(released, 2);
 }
@@ -557,13 +499,13 @@ static void interrupt__card_lies__all_frames_come_back(void **state)
 			send(sent++ % 200, 60 + i % 1500, 1 + i % 8, true, i & 1);
 			if (i % 3 == 0)
 				rings[(unsigned)rand_r(&seed) % PAGE] = (uint8_t)rand_r(&seed);
-			now += SECOND / 100;
+			fake_now += SECOND / 100;
 			device->ops->interrupt(device);
-			device->ops->check(device, now);
+			device->ops->check(device, fake_now);
 			if (sent % 200 == 0) { /* before the frames' memory is used again */
 				unsigned kept = seed;
 				seed = 0;
-				for (unsigned n = 0; n < 100 && released < sent; n++, now += SECOND)
+				for (unsigned n = 0; n < 100 && released < sent; n++, fake_now += SECOND)
 					port->ops->poll(port);
 				seed = kept;
 				assert_int_equal(released, sent);
@@ -571,6 +513,25 @@ static void interrupt__card_lies__all_frames_come_back(void **state)
 		}
 		seed = 0;
 	}
+}
+
+static void power_up_all(void)
+{
+	set_up(NULL);
+}
+
+static void check_card(struct host_device *started)
+{
+	assert_true(fake_dma && *at(RDT) == ENTRIES - 1);
+	assert_int_equal(((struct e1000e *)started)->nic.mac[5], 1);
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_all, &host_e1000e_driver, &pci, 32, check_card, host_nic_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -589,6 +550,7 @@ int main(void)
 		CASE(check__nothing_is_sent__card_is_reset_or_given_up),
 		CASE(interrupt__card_gone__is_given_up),
 		CASE(interrupt__card_lies__all_frames_come_back),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,14 +2,16 @@
  * NVMe disks of the host, against a controller in memory that does what each test wants of it. It moves whenever the driver looks at
  * the clock, or when the test says so.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_nvme.c drivers-vm/driver/host_nvme_io.c drivers-vm/driver/host_nvme_queue.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
+ * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
+#include "driver_failures.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,9 +35,6 @@ static struct {
 	uint8_t block_shift, mdts;
 } hw;
 
-static uint64_t now;
-static bool dma_on, decode_on;
-static char last_log[200];
 static struct host_pci pci;
 static struct host_device *device;
 static struct nvme *nvme;
@@ -207,7 +206,7 @@ static void hardware_moves(void)
 		put32(0x1C, enabled);
 	if (!enabled || hw.silent)
 		return;
-	assert_true(dma_on);
+	assert_true(fake_dma);
 	serve(0, (void *)get64(0x28), (void *)get64(0x30), entries);
 	if (hw.forges && io_completions[1] != NULL)
 		complete(1, io_completions[1], entries, 5, 0);
@@ -222,27 +221,13 @@ static void hardware_moves(void)
 uint64_t service_tsc(void)
 {
 	hardware_moves();
-	return now += 1000;
-}
-
-int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
-{
-	(void)a, (void)b, (void)c, (void)d, (void)e;
-	fail_msg("call %lx", (unsigned long)number);
-	return 0;
+	return fake_now += 1000;
 }
 
 uint32_t host_pci_read(const struct host_pci *p, unsigned offset, unsigned bytes)
 {
 	(void)p, (void)bytes;
 	return offset == 8 ? 0x01080202 : 0;
-}
-
-void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
-{
-	(void)p;
-	decode_on = decode;
-	dma_on = dma;
 }
 
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
@@ -254,36 +239,8 @@ bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, 
 uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 {
 	(void)p;
-	assert_true(decode_on);
+	assert_true(fake_bar);
 	return (uintptr_t)at;
-}
-
-bool host_pci_parse_address(const char *text, uint32_t *rid)
-{
-	*rid = 0x20;
-	return strcmp(text, "00:04.0") == 0;
-}
-
-void host_device_log(const struct host_pci *p, const char *format, ...)
-{
-	va_list args;
-
-	(void)p;
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-}
-
-static void *pages[300];
-static unsigned page_count;
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(page_count < 300);
-	memset(page, 0, PAGE);
-	return pages[page_count++] = page;
 }
 
 /* ---- The tests ---- */
@@ -291,6 +248,7 @@ void *host_device_page(void)
 static void start(void)
 {
 	device = host_nvme_driver.start(&pci, 40);
+	host_device_started(device != NULL);
 	nvme = (struct nvme *)device;
 }
 
@@ -317,8 +275,7 @@ static int tear_down(void **state)
 	free(nvme);
 	nvme = NULL;
 	device = NULL;
-	while (page_count != 0)
-		free(pages[--page_count]);
+	driver_memory_forget();
 	return 0;
 }
 
@@ -393,13 +350,13 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	put32(0x1C, 1); /* for ever ready */
 	start();
 	assert_null(device);
-	assert_string_equal(last_log, "NVMe: it cannot be reset");
+	assert_string_equal(fake_log, "NVMe: it cannot be reset");
 	hw.dead_at_reset = false;
 	hw.silent = true;
 	start();
 	assert_null(device);
-	assert_false(dma_on);
-	assert_string_equal(last_log, "NVMe: it does not describe itself");
+	assert_false(fake_dma);
+	assert_string_equal(fake_log, "NVMe: it does not describe itself");
 	hw.silent = false;
 	hw.block_shift = 12;
 	memset(hw.tail, 0, sizeof(hw.tail));
@@ -407,11 +364,11 @@ static void start__misbehaving__is_refused_with_dma_off(void **state)
 	put32(0x1000, 0);
 	start();
 	assert_null(device);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 	memset(hw.registers, 0xFF, sizeof(hw.registers)); /* it is gone */
 	start();
 	assert_null(device);
-	assert_string_equal(last_log, "NVMe: its capabilities make no sense");
+	assert_string_equal(fake_log, "NVMe: its capabilities make no sense");
 	pci.bar_bytes[0] = 0x1000; /* no doorbells */
 	start();
 	assert_null(device);
@@ -553,7 +510,7 @@ static void start__several_queues__as_many_as_both_can(void **state)
 	hw.refused = 1;
 	start();
 	assert_null(device);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 }
 
 static void start_with_queues(unsigned queues)
@@ -612,13 +569,13 @@ static void give_up__several_queues__all_are_failed(void **state)
 		submit(&a[i], BLK_READ, i, 1, &segment, 1);
 	}
 	lane = 0;
-	now += 12 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 12 * SECOND;
+	device->ops->check(device, fake_now);
 	for (unsigned i = 0; i < 600; i++) {
 		assert_int_equal(a[i].answers, 1);
 		assert_int_equal(a[i].status, BLK_IO_ERROR);
 	}
-	assert_false(dma_on);
+	assert_false(fake_dma);
 }
 
 static void submit__command_fails__only_its_request_does(void **state)
@@ -642,9 +599,9 @@ static void expect_given_up(struct answer *a, unsigned count)
 		assert_int_equal(a[i].answers, 1);
 		assert_int_equal(a[i].status, BLK_IO_ERROR);
 	}
-	assert_false(dma_on);
+	assert_false(fake_dma);
 	assert_int_equal(submit(&late, BLK_FLUSH, 0, 0, NULL, 0), BLK_IO_ERROR);
-	assert_int_equal(device->ops->check(device, now), 0);
+	assert_int_equal(device->ops->check(device, fake_now), 0);
 }
 
 static void check__no_answer__controller_is_given_up(void **state)
@@ -658,15 +615,15 @@ static void check__no_answer__controller_is_given_up(void **state)
 	hw.ignores_io = true;
 	for (unsigned i = 0; i < 150; i++)
 		submit(&a[i], BLK_READ, i, 1, &segment, 1);
-	uint64_t next = device->ops->check(device, now);
-	assert_in_range(next, now, now + 2 * SECOND);
-	now = next;
-	device->ops->check(device, now);
+	uint64_t next = device->ops->check(device, fake_now);
+	assert_in_range(next, fake_now, fake_now + 2 * SECOND);
+	fake_now = next;
+	device->ops->check(device, fake_now);
 	assert_int_equal(a[0].answers, 0);
-	now += 11 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 11 * SECOND;
+	device->ops->check(device, fake_now);
 	expect_given_up(a, 150);
-	assert_string_equal(last_log, "given up: a command takes longer than 10 s");
+	assert_string_equal(fake_log, "given up: a command takes longer than 10 s");
 }
 
 static void check__interrupt_lost__completion_is_found(void **state)
@@ -677,8 +634,8 @@ static void check__interrupt_lost__completion_is_found(void **state)
 	start();
 	submit(&a, BLK_FLUSH, 0, 0, NULL, 0);
 	hardware_moves();
-	now += 2 * SECOND;
-	device->ops->check(device, now);
+	fake_now += 2 * SECOND;
+	device->ops->check(device, fake_now);
 	assert_int_equal(a.answers, 1);
 	assert_int_equal(a.status, BLK_OK);
 }
@@ -695,7 +652,7 @@ static void interrupt__forged_completion__controller_is_given_up(void **state)
 	hardware_moves();
 	device->ops->interrupt(device);
 	expect_given_up(&a, 1);
-	assert_string_equal(last_log, "given up: it completes what nobody asked for");
+	assert_string_equal(fake_log, "given up: it completes what nobody asked for");
 }
 
 static void claim__overlap__only_among_readers(void **state)
@@ -719,6 +676,35 @@ static void claim__overlap__only_among_readers(void **state)
 	host_disk_release(&c); /* twice is no harm */
 }
 
+static void power_up_with_queues(void)
+{
+	set_up(NULL);
+	hw.vectors = 8;
+	hw.pairs = 3 << 16 | 3;
+}
+
+static void check_disk(struct host_device *started)
+{
+	static uint8_t sectors[16 * 512];
+	const struct io_segment segment = { sectors, sizeof(sectors) };
+
+	nvme = (struct nvme *)(device = started);
+	for (lane = 0; lane < 4; lane++)
+		assert_int_equal(transfer(BLK_READ, 40, &segment, 1), BLK_OK);
+	lane = 0;
+	assert_memory_equal(sectors, hw.medium + 40 * 512, sizeof(sectors));
+	nvme = NULL;
+	device = NULL;
+}
+
+static void start__an_allocation_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_with_queues, &host_nvme_driver, &pci, 40, check_disk, host_disk_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -737,6 +723,7 @@ int main(void)
 		CASE(check__interrupt_lost__completion_is_found),
 		CASE(interrupt__forged_completion__controller_is_given_up),
 		CASE(claim__overlap__only_among_readers),
+		CASE(start__an_allocation_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

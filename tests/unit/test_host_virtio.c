@@ -2,17 +2,19 @@
  * virtio devices of the host: the driver's side of a queue, disks and network cards, against a device in memory that does what each
  * test wants of it.
  *
+ * UNIT_SOURCES: drivers-vm/driver/host_device_memory.c
  * UNIT_SOURCES: drivers-vm/driver/host_virtio.c drivers-vm/driver/host_virtqueue.c drivers-vm/driver/host_virtio_blk.c
  * UNIT_SOURCES: drivers-vm/driver/host_virtio_net.c drivers-vm/driver/host_virtio_net_start.c
  * UNIT_SOURCES: drivers-vm/driver/host_nic.c drivers-vm/driver/net_switch.c
  * UNIT_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
  * UNIT_SOURCES: drivers-vm/driver/host_blk.c drivers-vm/driver/host_disk.c drivers-vm/driver/io_segment.c drivers-vm/driver/blk_device.c
+ * UNIT_SOURCES: tests/unit/fake_host_pci/device.c
  * UNIT_FLAGS: -iquote tests/unit/fake_host_pci -Itests/unit
+ * UNIT_FLAGS: -Wl,--wrap=calloc -Wl,--wrap=malloc -Wl,--wrap=aligned_alloc -Wl,--wrap=free
  */
 #include "cmocka_all.h"
+#include "driver_failures.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,16 +37,11 @@ enum { COMMON = 0, NOTIFY = 0x1000, CONFIG = 0x2000, BAR_BYTES = 0x3000 };
 
 static uint8_t config_space[256], bar[BAR_BYTES] __attribute__((aligned(4096)));
 static uint8_t medium[DISK_SECTORS * 512];
-static uint64_t now;
 static uint32_t offered; /* in both halves of the features: the registers are memory */
 static unsigned segments_seen;
-static bool dma_on, answers, status_error;
-static char last_log[200];
+static bool answers, status_error;
 static struct host_pci pci;
 static struct host_device *device;
-static void *pages[2048];
-static unsigned page_count;
-
 /* The queues' pages as the driver wrote them, and how far the device is. */
 #define QUEUES 32u
 static struct {
@@ -167,28 +164,7 @@ static void device_moves(void)
 uint64_t service_tsc(void)
 {
 	device_moves();
-	return now += 1000;
-}
-
-uint64_t service_tsc_to_ns(uint64_t tsc)
-{
-	return tsc;
-}
-
-void service_log(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-}
-
-int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
-{
-	(void)a, (void)b, (void)c, (void)d, (void)e;
-	fail_msg("call %lx", (unsigned long)number);
-	return 0;
+	return fake_now += 1000;
 }
 
 uint32_t host_pci_read(const struct host_pci *p, unsigned offset, unsigned bytes)
@@ -204,12 +180,6 @@ unsigned host_pci_capability(const struct host_pci *p, uint8_t id, unsigned from
 	return from != 0 ? from : 0x40;
 }
 
-void host_pci_enable(const struct host_pci *p, bool decode, bool dma)
-{
-	(void)p, (void)decode;
-	dma_on = dma;
-}
-
 bool host_pci_bind_irq(const struct host_pci *p, unsigned index, uint32_t vcpu, unsigned bit)
 {
 	(void)p, (void)vcpu, (void)bit;
@@ -222,34 +192,9 @@ uint64_t host_pci_dma_address(const struct host_pci *p, const void *at)
 	unsigned q = (unsigned)get(bar + 0x16, 2);
 
 	(void)p;
-	if (page_count != 0 && at == pages[page_count - 1] && q < QUEUES && queue[q].page == NULL)
+	if (driver_memory_blocks != 0 && at == driver_memory_block[driver_memory_blocks - 1] && q < QUEUES && queue[q].page == NULL)
 		queue[q].page = (uint8_t *)(uintptr_t)at;
 	return (uintptr_t)at;
-}
-
-bool host_pci_parse_address(const char *text, uint32_t *rid)
-{
-	*rid = 0x20;
-	return strcmp(text, "00:04.0") == 0;
-}
-
-void host_device_log(const struct host_pci *p, const char *format, ...)
-{
-	va_list args;
-
-	(void)p;
-	va_start(args, format);
-	vsnprintf(last_log, sizeof(last_log), format, args);
-	va_end(args);
-}
-
-void *host_device_page(void)
-{
-	void *page = aligned_alloc(PAGE, PAGE);
-
-	assert_true(page_count < 2048);
-	memset(page, 0, PAGE);
-	return pages[page_count++] = page;
 }
 
 /* ---- Set-up ---- */
@@ -296,8 +241,7 @@ static int tear_down(void **state)
 	host_nic_forget_all();
 	free(device);
 	device = NULL;
-	while (page_count != 0)
-		free(pages[--page_count]);
+	driver_memory_forget();
 	return 0;
 }
 
@@ -312,6 +256,7 @@ static bool starts(const struct host_driver *driver)
 	device = NULL;
 	queues_reset();
 	device = driver->start(&pci, 32);
+	host_device_started(device != NULL);
 	return device != NULL;
 }
 
@@ -380,7 +325,7 @@ static void start__device_lies__is_refused_with_dma_off(void **state)
 	(void)state;
 	offer(OFFERED & ~2u);
 	assert_false(starts(&host_virtio_blk_driver));
-	assert_string_equal(last_log, "virtio: not used: it goes round the IOMMU (in QEMU: give it iommu_platform=on)");
+	assert_string_equal(fake_log, "virtio: not used: it goes round the IOMMU (in QEMU: give it iommu_platform=on)");
 	offer(OFFERED & ~(uint32_t)HOST_VIRTIO_F_INDIRECT);
 	assert_false(starts(&host_virtio_blk_driver));
 	offer(OFFERED);
@@ -400,8 +345,8 @@ static void start__device_lies__is_refused_with_dma_off(void **state)
 	assert_false(starts(&host_virtio_blk_driver));
 	put_capability(0x40, 0x40, 3, COMMON, 0x38); /* a list without end */
 	assert_false(starts(&host_virtio_blk_driver));
-	assert_string_equal(last_log, "virtio: it has no modern interface");
-	assert_false(dma_on);
+	assert_string_equal(fake_log, "virtio: it has no modern interface");
+	assert_false(fake_dma);
 }
 
 static void submit__any_cut_of_the_buffer__moves_the_data(void **state)
@@ -484,12 +429,12 @@ static void interrupt__forged_or_missing_completions__disk_is_given_up(void **st
 			give_back(0, forged[i], 1);
 			device->ops->interrupt(device);
 		} else {
-			now += 11 * SECOND;
-			device->ops->check(device, now);
+			fake_now += 11 * SECOND;
+			device->ops->check(device, fake_now);
 		}
 		assert_int_equal(a.answers, 1);
 		assert_int_equal(a.status, BLK_IO_ERROR);
-		assert_false(dma_on);
+		assert_false(fake_dma);
 		host_disk_forget_all();
 	}
 }
@@ -525,14 +470,14 @@ static bool join(const char *name)
 	listener.policy = (struct net_policy){ .bridge = 1, .mac = { 2, 0, 0, 0, 0, 1 } };
 	assert_true(net_switch_add(&sw, &listener));
 	memcpy(m.uplink.device, name, strlen(name));
-	last_log[0] = '\0';
+	fake_log[0] = '\0';
 	host_nic_join(&sw, &m);
-	return last_log[0] == '\0';
+	return fake_log[0] == '\0';
 }
 
 static uint32_t more_features; /* of a card */
 
-static bool start_card(void)
+static void prepare_card(void)
 {
 	static const uint8_t mac[6] = { 0x52, 0x54, 0, 0xAA, 0xBB, 1 };
 
@@ -540,18 +485,28 @@ static bool start_card(void)
 	put(bar + CONFIG + VIRTIO_NET_STATUS, 2, VIRTIO_NET_S_LINK_UP);
 	offer(OFFERED | (uint32_t)VIRTIO_NET_F_MAC | (uint32_t)VIRTIO_NET_F_MRG_RXBUF | (uint32_t)VIRTIO_NET_F_STATUS | more_features);
 	answers = false;
+}
+
+static bool start_card(void)
+{
+	prepare_card();
 	return starts(&host_virtio_net_driver);
 }
 
 /* With as many pairs as all sides can. The device has `has` of them. */
-static bool start_card_with_pairs(unsigned has)
+static void prepare_card_with_pairs(unsigned has)
 {
 	more_features = (uint32_t)VIRTIO_NET_F_MQ | (uint32_t)VIRTIO_NET_F_CTRL_VQ;
 	put(bar + CONFIG + VIRTIO_NET_MAX_PAIRS, 2, has);
 	control_queue = 2 * has;
-	bool started = start_card();
+	prepare_card();
 	more_features = 0;
-	return started;
+}
+
+static bool start_card_with_pairs(unsigned has)
+{
+	prepare_card_with_pairs(has);
+	return starts(&host_virtio_net_driver);
 }
 
 static unsigned pairs_of_card(void)
@@ -629,7 +584,7 @@ static void receive__frames_of_all_lengths__reach_the_switch(void **state)
 	assert_int_equal(heard_bytes, 3000);
 	for (unsigned i = 14; i < 3000; i++)
 		assert_int_equal(heard[i], (uint8_t)(i * 3));
-	assert_true(dma_on);
+	assert_true(fake_dma);
 }
 
 static void receive__impossible_lengths__card_is_given_up(void **state)
@@ -642,8 +597,8 @@ static void receive__impossible_lengths__card_is_given_up(void **state)
 		assert_true(join("00:04.0"));
 		arrive(bad[i][0], bad[i][1], bad[i][2]);
 		assert_int_equal(heard_frames, 0);
-		assert_false(dma_on);
-		assert_non_null(strstr(last_log, "given up"));
+		assert_false(fake_dma);
+		assert_non_null(strstr(fake_log, "given up"));
 		device->ops->interrupt(device); /* and no more of it */
 		host_nic_forget_all();
 	}
@@ -703,9 +658,9 @@ static void send__held_and_copied__reach_the_device_and_are_released(void **stat
 		send(&frame[i], segment[i], data, 200, true);
 	assert_int_equal(sw.port[1]->counts.dropped, 1 + 16);
 	assert_int_equal(released, 1 + 16);
-	now += 11 * SECOND; /* nothing is sent any more */
-	device->ops->check(device, now);
-	assert_false(dma_on);
+	fake_now += 11 * SECOND; /* nothing is sent any more */
+	device->ops->check(device, fake_now);
+	assert_false(fake_dma);
 	assert_int_equal(released, 1 + 80);
 	send(&frame[0], segment[0], data, 200, true);
 	assert_int_equal(released, 1 + 81);
@@ -751,7 +706,7 @@ static void send__several_pairs__flows_spread(void **state)
 		send(&frame[i], segment[i], data[i], 200, true);
 	give_back(3, 77, 0); /* nobody gave it that */
 	device->ops->interrupt(device);
-	assert_false(dma_on);
+	assert_false(fake_dma);
 	assert_int_equal(released, 128); /* of all pairs */
 }
 
@@ -771,7 +726,7 @@ static void interrupt__link_goes_and_comes__is_followed(void **state)
 
 	(void)state;
 	assert_true(start_card());
-	assert_string_equal(last_log, "virtio network card 52:54:00:aa:bb:01, link up");
+	assert_string_equal(fake_log, "virtio network card 52:54:00:aa:bb:01, link up");
 	assert_true(join("00:04.0"));
 	for (unsigned with_frame = 0; with_frame < 2; with_frame++)
 		for (unsigned up = 0; up < 2; up++) {
@@ -781,10 +736,10 @@ static void interrupt__link_goes_and_comes__is_followed(void **state)
 			else
 				device->ops->interrupt(device);
 			for (unsigned i = 0; with_frame && i < 2; i++) {
-				now += 2 * SECOND;
-				device->ops->check(device, now);
+				fake_now += 2 * SECOND;
+				device->ops->check(device, fake_now);
 			}
-			assert_string_equal(last_log, up ? "link up" : "link down");
+			assert_string_equal(fake_log, up ? "link up" : "link down");
 			uint64_t dropped = sw.port[1]->counts.dropped;
 			send(&frame, segment, data, 200, false);
 			assert_int_equal(sw.port[1]->counts.dropped - dropped, !up);
@@ -793,7 +748,56 @@ static void interrupt__link_goes_and_comes__is_followed(void **state)
 				give_back(1, id, 0);
 			device->ops->interrupt(device);
 		}
-	assert_true(dma_on);
+	assert_true(fake_dma);
+}
+
+static void power_up_disk(void)
+{
+	set_up(NULL);
+}
+
+static void check_disk(struct host_device *started)
+{
+	static uint8_t sectors[16 * 512];
+	const struct io_segment segment = { sectors, sizeof(sectors) };
+
+	device = started;
+	assert_int_equal(transfer(BLK_READ, 40, &segment, 1), BLK_OK);
+	assert_memory_equal(sectors, medium + 40 * 512, sizeof(sectors));
+	device = NULL;
+}
+
+static void start__an_allocation_for_a_disk_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_disk, &host_virtio_blk_driver, &pci, 32, check_disk, host_disk_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 64);
+}
+
+static void power_up_card(void)
+{
+	set_up(NULL);
+	vectors = 8;
+	prepare_card_with_pairs(4);
+}
+
+static void check_card(struct host_device *started)
+{
+	device = started;
+	assert_true(fake_dma && pairs_of_card() >= 1);
+	assert_int_equal(asked_for, pairs_of_card() > 1 ? pairs_of_card() : 0);
+	for (unsigned q = 0; q < 2 * pairs_of_card(); q++)
+		assert_non_null(queue[q].page);
+	device = NULL;
+}
+
+static void start__an_allocation_for_a_card_fails__is_said_and_leaves_nothing(void **state)
+{
+	const struct driver_failures f = { power_up_card, &host_virtio_net_driver, &pci, 32, check_card, host_nic_forget_all };
+
+	(void)state;
+	assert_true(driver_failures_each(&f) > 256);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -813,6 +817,8 @@ int main(void)
 		CASE(start__several_pairs__as_many_as_all_sides_can),
 		CASE(send__several_pairs__flows_spread),
 		CASE(interrupt__link_goes_and_comes__is_followed),
+		CASE(start__an_allocation_for_a_disk_fails__is_said_and_leaves_nothing),
+		CASE(start__an_allocation_for_a_card_fails__is_said_and_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

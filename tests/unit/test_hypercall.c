@@ -628,6 +628,117 @@ static void vm_create__name_without_end__is_cut(void **state)
 	assert_int_equal(strlen(vm_of(h)->name), sizeof(config.name) - 1);
 }
 
+static void vm_create__configuration__is_in_force(void **state)
+{
+	struct hilum_vm_config config = { .name = "n", .flags = HILUM_VM_REALTIME, .wall_clock_ns = 123456789, .clock = { 2, 4, 6, 8 } };
+	struct hilum_vm_status status;
+
+	(void)state;
+	memcpy(at(CONFIG_AT), &config, sizeof(config));
+	hilum_handle_t h = CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT);
+	const struct vm *vm = vm_of(h);
+	assert_int_equal(vm->flags, HILUM_VM_REALTIME);
+	assert_int_equal(vm->wall_clock_ns, 123456789);
+	assert_memory_equal(vm->clock, config.clock, sizeof(config.clock));
+	assert_int_equal(vm->shared->tsc_hz, TSC_HZ);
+	assert_int_equal(vm->shared->vm_id, vm->id);
+	assert_int_equal(vm->bus.timer_min_period_tsc, VLAPIC_TIMER_MIN_US * (TSC_HZ / 1000000)); /* or a timer of 0 ns floods its core */
+	CALL_OK(HC_VM_STATUS, h, OUT_AT);
+	memcpy(&status, at(OUT_AT), sizeof(status));
+	assert_int_equal(status.kernel_bytes, 3 * PAGE_SIZE); /* two for the VM, one that it shares */
+	CALL_HANDLE(HC_VCPU_CREATE, h, 0, 0, 100);
+	uint64_t before = vm->status.kernel_bytes;
+	CALL_OK(HC_VM_GRANT_PORTS, h, HOST_HANDLE, 0x80, 1);
+	assert_int_equal(vm->status.kernel_bytes, before + 4 * PAGE_SIZE);
+}
+
+/* The log is a terminal's: nothing that steers one gets into it, and no format is read from it. */
+static void log_write__bytes_that_steer_a_terminal__are_dots(void **state)
+{
+	static const char text[] = "a\x1B[2J\n\x7F\x9B~ %s%n";
+
+	(void)state;
+	memcpy(at(TEXT_AT), text, sizeof(text));
+	unsigned lines = fake_log_lines;
+	CALL_OK(HC_LOG_WRITE, TEXT_AT, sizeof(text) - 1);
+	assert_int_equal(fake_log_lines, lines + 1);
+	assert_string_equal(fake_log_last, "a.[2J...~ %s%n");
+	CALL_OK(HC_LOG_WRITE, TEXT_AT, 1);
+	assert_string_equal(fake_log_last, "a");
+}
+
+static void log_write__vm_without_its_own_name__is_denied(void **state)
+{
+	struct handle_table none = { 0 }, own = control->handles;
+	unsigned lines = fake_log_lines;
+
+	(void)state;
+	control->handles = none;
+	int64_t result = CALL(HC_LOG_WRITE, TEXT_AT, 8);
+	control->handles = own;
+	assert_int_equal(result, HILUM_E_DENIED);
+	assert_int_equal(fake_log_lines, lines);
+}
+
+static struct hilum_vm_status status_of_vm(void)
+{
+	struct hilum_vm_status status;
+
+	CALL_OK(HC_VM_STATUS, place[VM_PLACE], OUT_AT);
+	memcpy(&status, at(OUT_AT), sizeof(status));
+	return status;
+}
+
+/* Once so that no core populates the range, and once so that no TLB has it, before its tables are used for something else. */
+static void memory_unmap__mapped__every_core_passes_twice(void **state)
+{
+	const struct vm *vm = vm_of(place[VM_PLACE]);
+	uint64_t epoch = cpu_table[0]->epoch, bytes = status_of_vm().memory_bytes;
+	uint32_t kicks = fake_kicks[1], generation = vm->npt.generation;
+
+	(void)state;
+	CALL_OK(HC_MEMORY_UNMAP, place[VM_PLACE], MAPPED_GPA, MAPPED_BYTES);
+	assert_true(cpu_table[0]->epoch >= epoch + 2 && fake_kicks[1] >= kicks + 2); /* a wait of the caller's counts one */
+	assert_int_not_equal(vm->npt.generation, generation);                        /* it enters with a fresh tag */
+	assert_int_equal(status_of_vm().memory_bytes, bytes - MAPPED_BYTES);
+	CALL_OK(HC_MEMORY_MAP, place[VM_PLACE], place[MEMORY_PLACE], MAPPED_GPA, 0, MAPPED_BYTES, RIGHTS_RW);
+	assert_int_equal(status_of_vm().memory_bytes, bytes);
+}
+
+/* The VM itself stays for as long as somebody has a handle: all that it had does not. */
+static void vm_destroy__still_named__nothing_that_it_had_is_held(void **state)
+{
+	struct hilum_vm_config config = { .name = "n" };
+	const struct event *event = event_of(place[EVENT_PLACE]);
+	const struct vm *handler = vm_of(place[OTHER_PLACE]);
+	uint32_t events = event->object.refs, handlers = handler->object.refs;
+	hilum_handle_t vcpu;
+
+	(void)state;
+	config.status_event = place[EVENT_PLACE];
+	memcpy(at(CONFIG_AT), &config, sizeof(config));
+	hilum_handle_t h = CALL_HANDLE(HC_VM_CREATE, HOST_HANDLE, CONFIG_AT);
+	hilum_handle_t second = CALL_HANDLE(HC_HANDLE_GRANT, SELF_HANDLE, h, HILUM_RIGHT_ALL);
+	make_vcpu(h, 0, 1, &vcpu);
+	struct vm *vm = vm_of(h);
+	CALL_HANDLE(HC_HANDLE_GRANT, h, place[EVENT_PLACE], HILUM_RIGHT_SIGNAL);
+	CALL_OK(HC_VM_BIND_TRAP, h, place[EVENT_PLACE], 0x60, 0x64);
+	CALL_OK(HC_VM_SET_HANDLER, h, place[OTHER_PLACE], 7);
+	assert_int_equal(event->object.refs, events + 3);
+	assert_int_equal(handler->object.refs, handlers + 1);
+	uint64_t epoch = cpu_table[1]->epoch;
+	CALL_OK(HC_VM_DESTROY, h);
+	assert_int_not_equal(cpu_table[1]->epoch, epoch); /* nobody was in a handler that had found it */
+	assert_int_equal(event->object.refs, events);
+	assert_int_equal(handler->object.refs, handlers);
+	assert_int_equal(CALL(HC_VM_STATUS, second, OUT_AT), HILUM_E_BAD_HANDLE);
+	assert_int_equal(CALL(HC_VCPU_RUN, vcpu), HILUM_E_BAD_HANDLE);
+	for (const struct vm *listed = vm_list; listed != NULL; listed = listed->next)
+		assert_ptr_not_equal(listed, vm);
+	CALL_OK(HC_HANDLE_CLOSE, vcpu);
+	CALL_OK(HC_HANDLE_CLOSE, second);
+}
+
 static void vm_bind_trap__overlap__exists_until_unbound(void **state)
 {
 	(void)state;
@@ -846,9 +957,14 @@ int main(void)
 		cmocka_unit_test(each_call__nth_allocation_fails__leaves_nothing_and_works_again),
 		TEST(vm_create__bad_config__is_invalid),
 		TEST(vm_create__name_without_end__is_cut),
+		TEST(vm_create__configuration__is_in_force),
 		TEST(object_info__each_kind__is_told),
 		TEST(object_info__walk__finds_each_handle_once),
 		TEST(vm_region__walk__finds_each_mapping),
+		TEST(log_write__bytes_that_steer_a_terminal__are_dots),
+		TEST(log_write__vm_without_its_own_name__is_denied),
+		TEST(memory_unmap__mapped__every_core_passes_twice),
+		TEST(vm_destroy__still_named__nothing_that_it_had_is_held),
 		TEST(vm_bind_trap__overlap__exists_until_unbound),
 		TEST(vm_set_cpuid__bad_table__is_invalid),
 		TEST(vm_set_cpuid__after_first_run__is_busy),

@@ -149,15 +149,6 @@ static void ioapic_set_line__reserved_mode_or_pin__delivers_nothing(void **state
 	assert_int_equal(fake.msi_count, 0);
 }
 
-static void ioapic_vector_is_level__edge_and_level__tells_them_apart(void **state)
-{
-	(void)state;
-	rte(3, 0x33);
-	rte(17, IOAPIC_RTE_TRIGGER_LEVEL | 0x44);
-	assert_false(ioapic_vector_is_level(&ioapic, 0x33));
-	assert_true(ioapic_vector_is_level(&ioapic, 0x44));
-}
-
 static void ioapic_write__narrow_or_odd_access__is_harmless(void **state)
 {
 	unsigned offset, size;
@@ -187,7 +178,6 @@ int main(void)
 		cmocka_unit_test_setup(ioapic_write__edge_and_back__clears_remote_irr, setup),
 		cmocka_unit_test_setup(ioapic_set_line__nmi_with_level_bit__is_an_edge, setup),
 		cmocka_unit_test_setup(ioapic_set_line__reserved_mode_or_pin__delivers_nothing, setup),
-		cmocka_unit_test_setup(ioapic_vector_is_level__edge_and_level__tells_them_apart, setup),
 		cmocka_unit_test_setup(ioapic_write__narrow_or_odd_access__is_harmless, setup),
 	};
 

@@ -4,7 +4,7 @@
  * end every frame, handle, object and mapping is accounted for. docs/life.md has the table that the model follows.
  *
  * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
- * UNIT_SOURCES: drivers-vm/control/manager_change.c
+ * UNIT_SOURCES: drivers-vm/control/manager_change.c drivers-vm/control/manager_end.c
  * UNIT_SOURCES: drivers-vm/control/guest.c drivers-vm/control/guest_life.c drivers-vm/control/guest_vcpus.c
  * UNIT_SOURCES: drivers-vm/control/guest_schedule.c
  * UNIT_SOURCES: drivers-vm/control/guest_share.c drivers-vm/control/guest_map.c drivers-vm/control/guest_clock.c

@@ -15,7 +15,7 @@
  * UNIT_SOURCES: drivers-vm/driver/virtio_blk.c drivers-vm/driver/blk_device.c
  * UNIT_SOURCES: drivers-vm/driver/token_bucket.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_rng.c drivers-vm/driver/virtio_balloon.c
- * UNIT_SOURCES: drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_net.c drivers-vm/driver/virtio_net_send.c drivers-vm/driver/virtio_net_receive.c drivers-vm/driver/net_switch.c
  * UNIT_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
  * UNIT_SOURCES: drivers-vm/driver/virtqueue.c drivers-vm/driver/virtqueue_split.c
  * UNIT_SOURCES: drivers-vm/driver/virtqueue_packed.c drivers-vm/driver/io_segment.c

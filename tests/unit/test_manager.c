@@ -2,7 +2,7 @@
  * The VMs' life as operators command it, on guests that are only counted and in a time that the test moves.
  *
  * UNIT_SOURCES: drivers-vm/control/manager.c drivers-vm/control/manager_life.c drivers-vm/control/manager_core.c
- * UNIT_SOURCES: drivers-vm/control/manager_change.c
+ * UNIT_SOURCES: drivers-vm/control/manager_change.c drivers-vm/control/manager_end.c
  * UNIT_SOURCES: drivers-vm/control/events.c
  */
 #include "cmocka_all.h"
@@ -16,6 +16,7 @@
 #include "drivers-vm/control/events.h"
 #include "drivers-vm/control/guest.h"
 #include "drivers-vm/control/manager_private.h"
+#include "drivers-vm/control/recover.h"
 
 #define SECOND 1000000000ull
 
@@ -249,6 +250,15 @@ enum manager_result guest_schedule(uint32_t slot, struct manager_error *refusal)
 	if (result != MANAGER_OK)
 		snprintf(refusal->field, sizeof(refusal->field), "reservation");
 	return result;
+}
+
+void recover_keep(struct recover_kept *kept, void *value, size_t bytes)
+{
+	assert_true(bytes <= kept->left);
+	if (kept->finds)
+		memcpy(value, kept->at, bytes);
+	else
+		memcpy(kept->at, value, bytes);
 }
 
 /* ---- Help ----------------------------------------------------------------------------------------------------------------------------- */
@@ -950,6 +960,125 @@ static void manager_start_all__autostart__those_alone(void **state)
 	assert_int_equal(vm("b").state, MANAGER_SHUTOFF);
 }
 
+/* ---- The machine's end ---------------------------------------------------------------------------------------------------------------- */
+
+static enum manager_host_end due(void)
+{
+	uint64_t next_ns;
+	enum manager_host_end how = manager_host_end_due(&next_ns);
+
+	assert_true(next_ns == 0 || (how == MANAGER_HOST_STAYS && next_ns > now_ns));
+	return how;
+}
+
+/* "a" runs, "b" is paused, "c" has crashed and is kept, "d" is shut off. */
+static void four_vms(void)
+{
+	struct manager_definition *d = definition("c", 64);
+
+	d->config.on_crash = CONFIG_ACTION_PRESERVE;
+	runs(CONFIG_ACTION_PRESERVE, CONFIG_ACTION_RESTART, CONFIG_ACTION_RESTART);
+	define(definition("b", 64));
+	define(d);
+	define(definition("d", 64));
+	act("b", MANAGER_BOOT);
+	act("b", MANAGER_PAUSE);
+	act("c", MANAGER_BOOT);
+	ends("c", GUEST_CRASHED);
+}
+
+static void manager_end_host__vms_in_all_states__the_machine_ends_after_them(void **state)
+{
+	(void)state;
+	four_vms();
+	assert_int_equal(due(), MANAGER_HOST_STAYS);
+	manager_end_host(MANAGER_HOST_REBOOT, 60 * SECOND);
+	assert_int_equal(buttons, 1);
+	assert_int_equal(slots_taken(), 1); /* of "a" */
+	wait_ns(59 * SECOND);
+	assert_int_equal(due(), MANAGER_HOST_STAYS);
+	ends("a", GUEST_RESET); /* neither on_reboot nor on_poweroff counts now */
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	assert_int_equal(due(), MANAGER_HOST_REBOOT);
+	manager_host_stays();
+	assert_int_equal(due(), MANAGER_HOST_STAYS);
+	assert_int_equal(act("a", MANAGER_BOOT), MANAGER_OK);
+}
+
+static void manager_end_host__nothing_runs__there_is_time_for_the_answer(void **state)
+{
+	uint64_t next_ns;
+
+	(void)state;
+	manager_end_host(MANAGER_HOST_POWEROFF, 60 * SECOND);
+	assert_int_equal(manager_host_end_due(&next_ns), MANAGER_HOST_STAYS);
+	assert_int_equal(next_ns, now_ns + SECOND);
+	wait_ns(SECOND);
+	assert_int_equal(due(), MANAGER_HOST_POWEROFF);
+	manager_host_stays();
+}
+
+static void manager_end_host__deaf_guest__plug_is_pulled_in_time(void **state)
+{
+	(void)state;
+	runs(CONFIG_ACTION_RESTART, CONFIG_ACTION_RESTART, CONFIG_ACTION_RESTART);
+	manager_end_host(MANAGER_HOST_POWEROFF, 60 * SECOND);
+	ends("a", GUEST_CRASHED);
+	assert_int_equal(vm("a").state, MANAGER_CRASHED);
+	manager_host_stays();
+	act("a", MANAGER_BOOT);
+	manager_end_host(MANAGER_HOST_POWEROFF, 3000 * SECOND);
+	wait_ns(2999 * SECOND);
+	assert_int_equal(vm("a").state, MANAGER_RUNNING);
+	manager_end_host(MANAGER_HOST_REBOOT, 10 * SECOND); /* who asks again gets what he asks for now */
+	wait_ns(9 * SECOND);
+	assert_int_equal(due(), MANAGER_HOST_STAYS);
+	wait_ns(SECOND);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	assert_int_equal(due(), MANAGER_HOST_REBOOT);
+	manager_host_stays();
+	act("a", MANAGER_BOOT);
+	manager_end_host(MANAGER_HOST_POWEROFF, 0);
+	assert_int_equal(vm("a").state, MANAGER_SHUTOFF);
+	manager_host_stays();
+}
+
+static void manager_end_host__until_then__nothing_starts_or_stays(void **state)
+{
+	static const enum manager_action refused[] = { MANAGER_SHUTDOWN, MANAGER_REBOOT, MANAGER_RESET, MANAGER_PAUSE };
+	uint32_t slot;
+	bool ended;
+
+	(void)state;
+	four_vms();
+	manager_end_host(MANAGER_HOST_REBOOT, 60 * SECOND);
+	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		assert_int_equal(act("a", refused[i]), MANAGER_CONFLICT);
+	assert_int_equal(act("d", MANAGER_BOOT), MANAGER_CONFLICT);
+	assert_non_null(strstr(error.detail, "the machine is about to be"));
+	assert_int_equal(manager_debug_begin("d", &slot, &ended, &error), MANAGER_CONFLICT);
+	assert_int_equal(act("a", MANAGER_NMI), MANAGER_OK);
+	assert_int_equal(act("a", MANAGER_DESTROY), MANAGER_OK);
+	wait_ns(SECOND);
+	assert_int_equal(due(), MANAGER_HOST_REBOOT);
+	manager_host_stays();
+}
+
+static void manager_end_keep__another_control_vm__knows_what_was_asked_for(void **state)
+{
+	uint8_t bytes[64];
+	struct recover_kept note = { .at = bytes, .left = sizeof(bytes) }, find = { .at = bytes, .left = sizeof(bytes), .finds = true };
+
+	(void)state;
+	manager_end_host(MANAGER_HOST_REBOOT, 0);
+	manager_end_keep(&note);
+	manager_host_stays();
+	manager_end_keep(&find);
+	wait_ns(SECOND);
+	assert_int_equal(due(), MANAGER_HOST_REBOOT);
+	manager_host_stays();
+}
+
 /* ---- Debuggers ------------------------------------------------------------------------------------------------------------------------- */
 
 static void manager_debug_begin__shut_off__started_but_for_the_first_instruction(void **state)
@@ -1130,6 +1259,11 @@ int main(void)
 		CASE(manager_set_vcpus__each_state_and_number__those_that_can_be),
 		CASE(manager_set_memory__each_state_and_number__those_that_can_be),
 		CASE(manager_start_all__autostart__those_alone),
+		CASE(manager_end_host__vms_in_all_states__the_machine_ends_after_them),
+		CASE(manager_end_host__nothing_runs__there_is_time_for_the_answer),
+		CASE(manager_end_host__deaf_guest__plug_is_pulled_in_time),
+		CASE(manager_end_host__until_then__nothing_starts_or_stays),
+		CASE(manager_end_keep__another_control_vm__knows_what_was_asked_for),
 		CASE(manager_debug_begin__shut_off__started_but_for_the_first_instruction),
 		CASE(manager_debug_begin__cannot_be_made__nothing_is_left),
 		CASE(manager_debug_begin__paused__the_debugger_s_now),

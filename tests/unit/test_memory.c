@@ -479,7 +479,7 @@ static int set_up(void **state)
 	pool_at_start = frame_count(FRAME_POOL);
 	guest_at_start = frame_count(FRAME_GUEST);
 	free_at_start = frame_count(FRAME_FREE) + frame_count(FRAME_POOL_FREE);
-	return nested_pt_init(&npt) == STATUS_OK ? 0 : -1;
+	return nested_pt_init(&npt, &nested_pt_format) == STATUS_OK ? 0 : -1;
 }
 
 /* Every case gives back all it took. */

@@ -255,7 +255,7 @@ static void destroy__leaves_of_each_size__hands_each_over(void **state)
 	frames = 0;
 	nested_pt_destroy(&npt, count_frames);
 	assert_int_equal(frames, 262144 + 512 + 3);
-	assert_int_equal(nested_pt_init(&npt), STATUS_OK);
+	assert_int_equal(nested_pt_init(&npt, &nested_pt_format), STATUS_OK);
 }
 
 static void map__empty_table_in_place__fills_it_with_smaller_pages(void **state)
@@ -378,7 +378,7 @@ static void prepare_tree(void)
 static void reset_tree(void)
 {
 	nested_pt_destroy(&npt, NULL);
-	assert_int_equal(nested_pt_init(&npt), STATUS_OK);
+	assert_int_equal(nested_pt_init(&npt, &nested_pt_format), STATUS_OK);
 	prepare_tree();
 }
 
@@ -553,7 +553,7 @@ static void init__no_memory__says_so(void **state)
 
 	(void)state;
 	fail_after = 0;
-	assert_int_equal(nested_pt_init(&other), STATUS_NO_MEMORY);
+	assert_int_equal(nested_pt_init(&other, &nested_pt_format), STATUS_NO_MEMORY);
 	fail_after = -1;
 }
 
@@ -561,7 +561,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	pool_at_start = frame_count(FRAME_POOL);
-	return nested_pt_init(&npt) == STATUS_OK ? 0 : -1;
+	return nested_pt_init(&npt, &nested_pt_format) == STATUS_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)

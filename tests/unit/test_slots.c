@@ -2,7 +2,7 @@
  * Slots of guests that begin and end: their timers, and their locks, which other vCPUs of the driver VM hold meanwhile. Machine and
  * devices are this test's.
  *
- * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/deadlines.c tests/unit/fake_slots/quiet.c
+ * UNIT_SOURCES: drivers-vm/driver/slots.c drivers-vm/driver/slot_host.c drivers-vm/driver/slot_timers.c drivers-vm/driver/slot_traps.c drivers-vm/driver/deadlines.c tests/unit/fake_slots/quiet.c
  * UNIT_FLAGS: -iquote tests/unit/fake_slots
  */
 #include "cmocka_all.h"
@@ -14,6 +14,8 @@
 
 #define SLOTS 4u
 #define PORT  0x70u
+
+extern unsigned quiet_calls; /* fake_slots/quiet.c */
 
 static uint32_t handle = 0x10009; /* of the latest guest: each has another */
 
@@ -315,6 +317,35 @@ static void slots_run_timers__one_is_always_late__others_have_their_turn(void **
 	assert_int_equal(ran[1][MODEL_TIMER_UART_RX], 1);
 }
 
+/* All that is asked of a guest's machine from outside; how many calls of the machine that made. */
+static unsigned ask_all(uint32_t slot)
+{
+	unsigned before = quiet_calls;
+
+	slots_doorbell(slot);
+	assert_int_equal(slot_input(slot, (const uint8_t *)"abc", 3), 3);
+	slot_press_button(slot);
+	slot_set_balloon(slot, 1);
+	slot_touch_watchdog(slot);
+	slot_set_vcpus(slot, 1, 0);
+	return quiet_calls - before;
+}
+
+static void slot_commands__guest_that_ends_or_is_gone__its_machine_is_left_alone(void **state)
+{
+	static struct virtio_balloon balloon;
+
+	(void)state;
+	begin(0);
+	slot_at(0)->devices.balloon = &balloon;
+	assert_int_equal(ask_all(0), 7);    /* a button is pressed and let go */
+	assert_false(trap(0, PORT + 1, 0)); /* it asks for its end */
+	assert_int_equal(ask_all(0), 0);
+	begin(1);
+	slot_detach(1);
+	assert_int_equal(ask_all(1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +359,7 @@ int main(void)
 		cmocka_unit_test_setup(slot_trap__guest_that_is_gone__gets_no_answer, setup),
 		cmocka_unit_test_setup(slot_trap__comes_after_the_next_guest__does_nothing_to_that_one, setup),
 		cmocka_unit_test_setup(slot_trap__guest_asks_for_its_end__gets_no_answer_until_it_begins_anew, setup),
+		cmocka_unit_test_setup(slot_commands__guest_that_ends_or_is_gone__its_machine_is_left_alone, setup),
 		cmocka_unit_test_setup(slots_run_timers__one_is_always_late__others_have_their_turn, setup),
 	};
 

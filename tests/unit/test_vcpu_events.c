@@ -150,6 +150,21 @@ static void nmi__requested__injected_once_and_blocks_the_next(void **state)
 	assert_int_equal(next(), 0);
 }
 
+static void nmi__before_the_iret_of_the_last_handler__waits_for_one_instruction(void **state)
+{
+	(void)state;
+	v->nmi_return = v->rip;
+	assert_true(prepare(VCPU_REQUEST_NMI));
+	assert_int_equal(next(), 0);
+	assert_true(v->nmi_pending);
+	v->rip += 2;
+	assert_int_equal(next(), NMI);
+	vcpu_reset(v, false);
+	v->rip = 0;
+	assert_true(prepare(VCPU_REQUEST_NMI));
+	assert_int_equal(next(), NMI); /* who starts anew returns from nowhere */
+}
+
 static void nmi__interrupts_off__injected_all_the_same(void **state)
 {
 	(void)state;
@@ -438,6 +453,7 @@ int main(void)
 		TEST(raise__over_a_requeued_interrupt__interrupt_follows),
 		TEST(raise__over_a_requeued_nmi__nmi_follows),
 		TEST(nmi__requested__injected_once_and_blocks_the_next),
+		TEST(nmi__before_the_iret_of_the_last_handler__waits_for_one_instruction),
 		TEST(nmi__interrupts_off__injected_all_the_same),
 		TEST(nmi__before_interrupt__first),
 		TEST(interrupt__if_clear__window_until_set),

@@ -80,6 +80,7 @@ static const struct row refused[] = {
 	FIELD(CR, cr4, CR4_LA57),
 	FIELD(CR, cr4, 1ull << 32),
 	FIELD(CR, cr4, 1ull << 23),
+	FIELD(CR, cr4, CR4_PCIDE), /* outside long mode */
 	FIELD(CR, efer, EFER_SVME),
 	FIELD(CR, efer, 1ull << 1),
 	FIELD(CR, efer, 1ull << 63),
@@ -112,7 +113,9 @@ static const struct row refused[] = {
 	FIELD(EVENTS, pending_event, 1ull << 31 | 4 << 8), /* software interrupt */
 	FIELD(EVENTS, pending_event, 1ull << 31 | 7 << 8),
 	FIELD(EVENTS, pending_event, 1ull << 31 | 3 << 8 | 32),
+	FIELD(EVENTS, pending_event, 1ull << 31 | 3 << 8 | 2), /* no exception has an NMI's vector */
 	FIELD(EVENTS, pending_event, 1ull << 31 | 1 << 12),
+	FIELD(EVENTS, pending_event, 1ull << 31 | 3 << 8 | 14 | 1 << 11 | 1ull << 48), /* an error code has 16 bits */
 	FIELD(EVENTS, activity, 3),
 	FIELD(EVENTS, shadow, 4),
 	FIELD(FPU, xsave_bytes, sizeof(s.xsave) + 1),

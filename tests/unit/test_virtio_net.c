@@ -4,7 +4,7 @@
  * UNIT_SOURCES: drivers-vm/driver/pci_host.c drivers-vm/driver/pci_function.c
  * UNIT_SOURCES: drivers-vm/driver/pci_msix.c drivers-vm/driver/virtio_pci.c
  * UNIT_SOURCES: drivers-vm/driver/virtio_device.c drivers-vm/driver/virtio_common.c
- * UNIT_SOURCES: drivers-vm/driver/virtio_net.c drivers-vm/driver/net_switch.c
+ * UNIT_SOURCES: drivers-vm/driver/virtio_net.c drivers-vm/driver/virtio_net_send.c drivers-vm/driver/virtio_net_receive.c drivers-vm/driver/net_switch.c
  * UNIT_SOURCES: drivers-vm/driver/net_filter.c drivers-vm/driver/net_offload.c
  * UNIT_SOURCES: drivers-vm/driver/token_bucket.c drivers-vm/driver/virtqueue.c
  * UNIT_SOURCES: drivers-vm/driver/virtqueue_split.c drivers-vm/driver/virtqueue_packed.c
@@ -352,7 +352,7 @@ static void reset__frames_kept_by_a_port__over_only_when_released(void **state)
 	assert_int_equal(driver_take(&d[0], 1, &written), -1);
 }
 
-/* ---- Control, limits, link ---- */
+/* ---- Control, limits ---- */
 
 static uint8_t control(uint8_t class, uint8_t command, uint16_t pairs, uint32_t bytes)
 {
@@ -503,19 +503,6 @@ static void reset__frames_untold__forgotten(void **state)
 	assert_int_equal(d[0].fake.msi_count, 0);
 }
 
-static void link__down_and_up__driver_is_told(void **state)
-{
-	(void)state;
-	assert_int_equal(driver_get(&d[0], VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_NET_STATUS, 2), VIRTIO_NET_S_LINK_UP);
-	virtio_net_set_link(&nic[0], false);
-	virtio_net_set_link(&nic[0], false);
-	assert_int_equal(driver_get(&d[0], VIRTIO_PCI_DEVICE_OFFSET + VIRTIO_NET_STATUS, 2), 0);
-	assert_int_equal(d[0].fake.msi_count, 1);
-	assert_int_equal(d[0].fake.msi[0].data, DRIVER_VECTOR);
-	virtio_net_set_link(&nic[0], true);
-	assert_int_equal(d[0].fake.msi_count, 2);
-}
-
 #define BOTH(name) \
 	{ #name "/split", name, set_up_split, tear_down, NULL }, \
 	{ \
@@ -541,7 +528,6 @@ int main(void)
 		BOTH(transmit__few_frames__told_of_in_time),
 		BOTH(transmit__many_frames_or_bytes__told_of_at_once),
 		BOTH(reset__frames_untold__forgotten),
-		BOTH(link__down_and_up__driver_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,6 +151,64 @@ static void assert_frames(uint64_t expected)
 	assert_int_equal(frame_count(FRAME_GUEST) - guest_frames, expected);
 }
 
+/* ---- Others meanwhile ---- */
+
+/* How often the caller's core has waited for the others. */
+static uint64_t waits_since(uint64_t *epoch)
+{
+	uint64_t before = *epoch;
+
+	*epoch = cpu_table[0]->epoch;
+	return *epoch - before;
+}
+
+/* Before the pages go, so that nobody populates them, and after, so that no TLB or window has them. */
+static void change__pages_of_a_vm__other_cores_pass_twice(void **state)
+{
+	(void)state;
+	fill(FIRST, 3, 77);
+	fill(FIRST, 8, 1);
+	fill(FIRST, 20, 2);
+	fill(SECOND, 5, 77);
+	uint64_t epoch = cpu_table[0]->epoch;
+	CALL_OK(HC_MEMORY_DISCARD, vm[FIRST], gpa_of(FIRST, 8, false), PAGE_SIZE);
+	assert_true(waits_since(&epoch) >= 2);
+	assert_int_equal(share(FIRST, 3, SECOND, 5), 1);
+	assert_true(waits_since(&epoch) >= 4); /* each of the two objects' */
+	assert_true(CALL(HC_MEMORY_MOVE, memory[FIRST], 0, HILUM_MOVE_LEAVE, GIB_OF(frame_of(FIRST, 20) >> 30)) > 0);
+	assert_true(waits_since(&epoch) >= 2);
+	assert_int_equal(write_page(SECOND, 5, 78, false), STATUS_OK);
+	assert_true(waits_since(&epoch) >= 2);
+}
+
+static unsigned ran_meanwhile, populated_meanwhile;
+
+static uint64_t touch_a_page(struct vcpu *v)
+{
+	uint64_t bytes;
+
+	if (vm_pages_move) {
+		ran_meanwhile++;
+		assert_int_equal(vm_populate(v->vm, gpa_of(FIRST, 9, false), HILUM_MAP_WRITE), STATUS_OK);
+		populated_meanwhile += maps(FIRST, 9, false, RW, &bytes);
+	}
+	v->cpu->resched = true;
+	return 100;
+}
+
+static void change__guest_faults_meanwhile__gets_nothing_and_comes_again(void **state)
+{
+	(void)state;
+	fill(FIRST, 8, 1);
+	ran_meanwhile = populated_meanwhile = 0;
+	fake_guest = touch_a_page;
+	vcpu_run(vcpu[FIRST]);
+	CALL_OK(HC_MEMORY_DISCARD, vm[FIRST], gpa_of(FIRST, 8, false), PAGE_SIZE);
+	assert_true(ran_meanwhile > 0);
+	assert_int_equal(populated_meanwhile, 0);
+	fill(FIRST, 9, 2);
+}
+
 /* ---- Sharing ---- */
 
 static void share__same_pages__one_frame_until_a_write(void **state)
@@ -667,6 +725,8 @@ static void random__100000_steps__all_that_was_written_is_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(change__pages_of_a_vm__other_cores_pass_twice),
+		TEST(change__guest_faults_meanwhile__gets_nothing_and_comes_again),
 		TEST(share__same_pages__one_frame_until_a_write),
 		TEST(share__many_pages_of_one_vm__are_one_frame),
 		TEST(share__different_absent_or_itself__nothing_happens),

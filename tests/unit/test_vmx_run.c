@@ -292,6 +292,18 @@ static void run__cpuid__five_reads_and_rip_written(void **state)
 	assert_int_equal(fake_vmcs[VMCS_GUEST_RIP], 0x1002);
 }
 
+static void run__call__tells_who_makes_it(void **state)
+{
+	(void)state;
+	for (unsigned cpl = 0; cpl < 4; cpl++) {
+		exits = entries = 0;
+		fake_vmcs[VMCS_GUEST_ACCESS(SEGMENT_SS)] = 0x93 | cpl << 5;
+		v->cpl = 7;
+		run(REASON_VMCALL);
+		assert_int_equal(v->cpl, cpl);
+	}
+}
+
 static void run__frequent_exits__counts_stay(void **state)
 {
 	static const struct {
@@ -979,6 +991,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(run__cpuid__five_reads_and_rip_written),
+		TEST(run__call__tells_who_makes_it),
 		TEST(run__frequent_exits__counts_stay),
 		TEST(run__interrupt__acknowledged_vector_dispatched),
 		TEST(run__io__decoded),

@@ -218,7 +218,53 @@ static void segments__set_and_got__the_same(void **unused)
 	assert_memory_equal(&state.es, &none, sizeof(none));
 }
 
+/* From the ABI's first register behind the segments to the last of the backend's; DR0 to DR3 and XCR0 are the kernel's. */
+static void registers__set_and_got__the_same(void **unused)
+{
+	struct hilum_vcpu_state got = { 0 };
+	uint64_t *word = &state.gdtr_base, *last = &state.sysenter_eip;
+
+	(void)unused;
+	for (uint64_t i = 1; word <= last; word++, i++)
+		*word = i << 32 | 0x100 << i % 4 | i;
+	state.cr0 = CR0_PE;
+	state.cr4 = state.efer = state.xcr0 = state.sfmask = 0;
+	memset(state.dr, 0, sizeof(state.dr));
+	vmx_set_state(v, &state, HILUM_STATE_ALL);
+	vmx_get_state(v, &got, HILUM_STATE_ALL);
+	assert_memory_equal(&got.gdtr_base, &state.gdtr_base, (size_t)(last + 1 - &state.gdtr_base) * sizeof(*last));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+/* Nothing is left of the life before; groups that are not named stay. */
+static void set__state_of_another_life__is_all_that_counts(void **unused)
+{
+	struct hilum_vcpu_state got = { 0 }, again = { 0 };
+
+	(void)unused;
+	fill_page();
+	state.cr0 = CR0_PE;
+	state.cr3 = 0x3000;
+	state.dr7 = 0x403;
+	state.star = 7;
+	state.gdtr_limit = 0x67;
+	state.cs.limit = 9;
+	v->gpr[4] = 0x7770;
+	v->asid_generation = 5;
+	fake_vmcs[VMCS_ENTRY_EVENT] = fake_vmcs[VMCS_GUEST_PENDING_DEBUG] = 0xEE;
+	vmx_set_state(v, &state, HILUM_STATE_ALL);
+	assert_int_equal(v->asid_generation, 0);
+	assert_int_equal(fake_vmcs[VMCS_ENTRY_EVENT] | fake_vmcs[VMCS_GUEST_PENDING_DEBUG], 0);
+	assert_int_equal(fake_vmcs[VMCS_GUEST_RSP], 0x7770);
+	assert_int_equal(fake_vmcs[VMCS_CR0_SHADOW], state.cr0);
+	assert_int_equal(fake_vmcs[VMCS_CR4_SHADOW], state.cr4);
+	vmx_get_state(v, &got, HILUM_STATE_ALL);
+	assert_int_equal(got.cs.limit, 9);
+	vmx_set_state(v, &again, HILUM_STATE_GPR);
+	vmx_get_state(v, &again, HILUM_STATE_ALL);
+	assert_memory_equal(&again, &got, sizeof(got));
+}
 
 int main(void)
 {
@@ -229,6 +275,8 @@ int main(void)
 		TEST(control__bits_of_vmx__are_set_and_not_seen),
 		TEST(control__pae_paging__its_four_entries_are_to_be_read),
 		TEST(segments__set_and_got__the_same),
+		TEST(registers__set_and_got__the_same),
+		TEST(set__state_of_another_life__is_all_that_counts),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

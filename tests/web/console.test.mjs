@@ -440,3 +440,21 @@ test('policy: every file is served with it, compressed, and nothing is inline', 
 			assert.ok(!/<style|style=|<script(?![^>]*src=)|\son\w+=/.test(text));
 	}
 });
+
+// The last one: it ends all VMs of the simulator.
+inPage('host: the machine is switched off when that is confirmed, and only then', {}, async (page) => {
+	const ends = async () => (await api('GET', '/events')).events.filter(({ kind }) => kind === 'host.end').map(({ message }) => message);
+	await show(page, 'host');
+	await page.getByRole('button', { name: 'Reboot …' }).click();
+	await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+	await page.getByRole('button', { name: 'Switch off …' }).click();
+	await page.getByRole('dialog').getByRole('button', { name: 'Switch off', exact: true }).click();
+	await page.getByText('The machine is switched off as soon as its VMs have ended.').waitFor();
+	assert.deepEqual(await ends(), ['poweroff, VMs had 60 s']);
+});
+
+inPage('host: an operator finds no button that ends it', { role: 'operator' }, async (page) => {
+	await show(page, 'host');
+	await page.getByRole('button', { name: 'Restart the driver VM' }).waitFor();
+	assert.equal(await page.getByRole('button', { name: 'Reboot …' }).count(), 0);
+});

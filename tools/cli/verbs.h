@@ -4,6 +4,8 @@
 
 #include "tools/cli/cli.h"
 
+#include <jansson.h>
+
 extern const struct verb verb_list, verb_dominfo, verb_domstats;                             /* verbs_show.c, verbs_stats.c */
 extern const struct verb verb_start, verb_shutdown, verb_destroy, verb_suspend, verb_resume; /* verbs_life.c */
 extern const struct verb verb_reboot, verb_reset, verb_nmi;
@@ -14,13 +16,17 @@ extern const struct verb verb_console, verb_gdb;                                
 extern const struct verb verb_top;                                              /* verb_top.c */
 extern const struct verb verb_events, verb_dmesg;                               /* verbs_follow.c */
 extern const struct verb verb_host, verb_audit, verb_restart_driver;            /* verbs_host.c */
-extern const struct verb verb_memtune, verb_compact;                            /* verbs_memory.c */
-extern const struct verb verb_upload, verb_images;                              /* verbs_image.c */
-extern const struct verb verb_token, verb_login, verb_forget;                   /* verbs_token.c, verb_login.c */
-extern const struct verb verb_certificate;                                      /* verb_certificate.c */
-extern const struct verb verb_check;                                            /* verb_check.c */
+extern const struct verb verb_reboot_host, verb_poweroff_host;
+extern const struct verb verb_memtune, verb_compact;          /* verbs_memory.c */
+extern const struct verb verb_upload, verb_images;            /* verbs_image.c */
+extern const struct verb verb_token, verb_login, verb_forget; /* verbs_token.c, verb_login.c */
+extern const struct verb verb_certificate;                    /* verb_certificate.c */
+extern const struct verb verb_check;                          /* verb_check.c */
 
-/* POSTs to `place` of the machine's and says `done`, or with -o json what it answers. What goes wrong is said, `failure` first. verbs_host.c */
-enum cli_exit host_ask(const struct cli_options *options, const char *place, const char *failure, const char *done);
+/*
+ * POSTs `body`, which it lets go of, or nothing if it is NULL, to `place` of the machine's, and says `done`, or with -o json what it answers.
+ * What goes wrong is said, `failure` first. verbs_host.c
+ */
+enum cli_exit host_ask(const struct cli_options *options, const char *place, json_t *body, const char *failure, const char *done);
 
 #endif

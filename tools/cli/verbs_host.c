@@ -1,4 +1,4 @@
-/* host, audit, restart-driver: the machine itself. */
+/* host, audit, restart-driver, reboot-host, poweroff-host: the machine itself. */
 #include "tools/cli/json.h"
 #include "tools/cli/show.h"
 #include "tools/cli/table.h"
@@ -190,10 +190,10 @@ const struct verb verb_audit = {
 	.run = run_audit,
 };
 
-enum cli_exit host_ask(const struct cli_options *options, const char *place, const char *failure, const char *done)
+enum cli_exit host_ask(const struct cli_options *options, const char *place, json_t *body, const char *failure, const char *done)
 {
 	char *path = http_path(place);
-	const struct http_request request = { .method = "POST", .path = path };
+	const struct http_request request = { .method = "POST", .path = path, .json = body };
 	struct http_session session;
 	struct http_reply reply = { 0 };
 	enum cli_exit status = http_open(&session, options);
@@ -206,6 +206,7 @@ enum cli_exit host_ask(const struct cli_options *options, const char *place, con
 		puts(options->json ? "{}" : done);
 	http_free(&reply);
 	http_close(&session);
+	json_decref(body);
 	free(path);
 	return status;
 }
@@ -213,7 +214,7 @@ enum cli_exit host_ask(const struct cli_options *options, const char *place, con
 static enum cli_exit run_restart_driver(const struct cli_options *options, char **operands, int count)
 {
 	(void)operands, (void)count;
-	return host_ask(options, "/driver/restart", "Failed to restart the driver VM", "The driver VM is being restarted");
+	return host_ask(options, "/driver/restart", NULL, "Failed to restart the driver VM", "The driver VM is being restarted");
 }
 
 const struct verb verb_restart_driver = {
@@ -225,4 +226,54 @@ const struct verb verb_restart_driver = {
 		"  hilum restart-driver\n",
 	.options = "",
 	.run = run_restart_driver,
+};
+
+/* How long VMs have: as the machine thinks right, if nothing is given. */
+static json_t *end_body(const struct cli_options *options)
+{
+	json_t *body = json_object();
+
+	if (options->force)
+		json_object_set_new(body, "force", json_true());
+	else if (options->timeout != CLI_NOT_GIVEN)
+		json_object_set_new(body, "timeout_seconds", json_integer(options->timeout));
+	return body;
+}
+
+static enum cli_exit run_reboot_host(const struct cli_options *options, char **operands, int count)
+{
+	(void)operands, (void)count;
+	return host_ask(options, "/host/reboot", end_body(options), "Failed to reboot the machine",
+	                "The machine reboots as soon as its VMs have ended");
+}
+
+const struct verb verb_reboot_host = {
+	.name = "reboot-host",
+	.operands = "",
+	.summary = "End all VMs in order, and reboot the machine",
+	.help = "Each VM's power button is pressed. Those that still run after --timeout, or else a minute, have their plug pulled, as have\n"
+		"paused ones, and with --force all at once. VMs that are started with the machine come back with it. Wants the role admin.\n"
+		"\nExamples:\n"
+		"  hilum reboot-host\n"
+		"  hilum --host lab reboot-host --timeout 300\n",
+	.options = "timeout force",
+	.run = run_reboot_host,
+};
+
+static enum cli_exit run_poweroff_host(const struct cli_options *options, char **operands, int count)
+{
+	(void)operands, (void)count;
+	return host_ask(options, "/host/poweroff", end_body(options), "Failed to power the machine off",
+	                "The machine is switched off as soon as its VMs have ended");
+}
+
+const struct verb verb_poweroff_host = {
+	.name = "poweroff-host",
+	.operands = "",
+	.summary = "End all VMs in order, and switch the machine off",
+	.help = "As reboot-host, but somebody has to switch it on again.\n"
+		"\nExample:\n"
+		"  hilum poweroff-host --force\n",
+	.options = "timeout force",
+	.run = run_poweroff_host,
 };

@@ -89,7 +89,7 @@ const struct verb verb_memtune = {
 static enum cli_exit run_compact(const struct cli_options *options, char **operands, int count)
 {
 	(void)operands, (void)count;
-	return host_ask(options, "/host/compact", "Failed to compact the machine's memory",
+	return host_ask(options, "/host/compact", NULL, "Failed to compact the machine's memory",
 	                "Memory is being compacted; 'hilum host' shows how far it is");
 }
 

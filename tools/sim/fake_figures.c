@@ -188,6 +188,18 @@ void manager_restart_driver(void)
 	event_add("driver.restarted", "", "an operator asked for it");
 }
 
+/* This machine is back at once, with its VMs shut off. */
+void manager_end_host(enum manager_host_end how, uint64_t timeout_ns)
+{
+	struct manager_error error;
+	const struct fake_vm *vm;
+
+	for (unsigned i = 0; (vm = fake_vm_at(i)) != NULL; i++)
+		manager_act(vm->view.config->name, MANAGER_DESTROY, 0, &error);
+	event_add("host.end", "", "%s, VMs had %u s", how == MANAGER_HOST_REBOOT ? "reboot" : "poweroff",
+	          (unsigned)(timeout_ns / SECOND_NS));
+}
+
 /* ---- The log: one line a second, so that followers have something to follow ------------------------------------------------------- */
 
 #define LINE_BYTES 34u

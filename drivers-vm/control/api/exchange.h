@@ -64,7 +64,6 @@ struct http_socket {
 #define HTTP_SOCKET_NORMAL 1000u
 #define HTTP_SOCKET_AWAY   1001u
 #define HTTP_SOCKET_POLICY 1008u
-#define HTTP_SOCKET_ERROR  1011u
 
 struct http_exchange {
 	struct http_request request;

@@ -34,6 +34,12 @@ void json_key(struct json_out *json, const char *key)
 	json->comma = false;
 }
 
+void json_open_member(struct json_out *json, const char *key, char bracket)
+{
+	json_key(json, key);
+	json_open(json, bracket);
+}
+
 static void add_escaped(struct text *text, unsigned char c)
 {
 	if (c == '"' || c == '\\')

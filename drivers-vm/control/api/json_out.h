@@ -14,6 +14,8 @@ void json_open(struct json_out *json, char bracket);
 void json_close(struct json_out *json, char bracket);
 /* The next value's name in its object. */
 void json_key(struct json_out *json, const char *key);
+/* Both, for a member that is an object or an array. */
+void json_open_member(struct json_out *json, const char *key, char bracket);
 
 /* Bytes that are no UTF-8 become U+FFFD. */
 void json_string_n(struct json_out *json, const char *string, size_t length);

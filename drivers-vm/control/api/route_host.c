@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SECOND_NS 1000000000u
+#define SECOND_NS   1000000000u
+#define END_SECONDS 60u
 
 static void write_compaction(struct json_out *json, const struct manager_compaction *compaction)
 {
@@ -27,8 +28,7 @@ static void write_memory(struct json_out *json, const struct hilum_host_info *in
 	struct manager_memory memory;
 
 	manager_memory(&memory);
-	json_key(json, "memory");
-	json_open(json, '{');
+	json_open_member(json, "memory", '{');
 	json_put_uint(json, "total_bytes", info->memory_bytes);
 	json_put_uint(json, "free_bytes", info->free_bytes);
 	json_put_uint(json, "hilum_bytes", info->pool_bytes + info->kernel_bytes);
@@ -60,13 +60,11 @@ static void write_machine(struct json_out *json, const struct manager_host *host
 	write_memory(json, info);
 	json_put_bool(json, "iommu", (info->features & HILUM_HOST_IOMMU) != 0);
 	json_put_bool(json, "interrupt_remapping", (info->features & HILUM_HOST_IRQ_REMAPPING) != 0);
-	json_key(json, "driver_vm");
-	json_open(json, '{');
+	json_open_member(json, "driver_vm", '{');
 	json_put_string(json, "state", host->driver_state);
 	json_put_uint(json, "restarts", host->driver_restarts);
 	json_close(json, '}');
-	json_key(json, "control_vm");
-	json_open(json, '{');
+	json_open_member(json, "control_vm", '{');
 	json_put_uint(json, "restarts", host->control_restarts);
 	json_close(json, '}');
 	json_put_bool(json, "state_kept", store_is_kept());
@@ -78,8 +76,7 @@ static void write_health(struct json_out *json, const struct manager_host *host)
 	const struct hilum_host_health *h = &host->health;
 	char text[VULNERABILITY_TEXT_BYTES];
 
-	json_key(json, "faults");
-	json_open(json, '{');
+	json_open_member(json, "faults", '{');
 	json_put_uint(json, "nmis", h->nmis);
 	json_put_uint(json, "spurious_interrupts", h->spurious);
 	json_put_uint(json, "interrupt_storms", h->storms);
@@ -87,13 +84,11 @@ static void write_health(struct json_out *json, const struct manager_host *host)
 	json_put_uint(json, "machine_checks_contained", h->checks_contained);
 	json_close(json, '}');
 	json_put_uint(json, "watchdog_seconds", host->watchdog_seconds);
-	json_key(json, "last_boot");
-	json_open(json, '{');
+	json_open_member(json, "last_boot", '{');
 	json_put_string(json, "reason", api_boot_reason());
 	json_put_string(json, "log", host->last_log != NULL ? host->last_log : "");
 	json_close(json, '}');
-	json_key(json, "vulnerabilities");
-	json_open(json, '{');
+	json_open_member(json, "vulnerabilities", '{');
 	for (unsigned i = 0; vulnerability_name(i) != NULL; i++) {
 		vulnerability_describe(i, h, &host->vulnerable, text);
 		json_put_string(json, vulnerability_name(i), text);
@@ -107,8 +102,7 @@ static void write_addresses(struct json_out *json)
 
 	api_fingerprint(text);
 	json_put_string(json, "fingerprint", text);
-	json_key(json, "addresses");
-	json_open(json, '[');
+	json_open_member(json, "addresses", '[');
 	for (unsigned i = 0; api_address(i, text); i++)
 		json_string(json, text);
 	json_close(json, ']');
@@ -121,8 +115,7 @@ static void write_vms(struct json_out *json)
 
 	for (unsigned i = 0; i < count; i++)
 		running += manager_at(i, &vm) && vm.state == MANAGER_RUNNING;
-	json_key(json, "vms");
-	json_open(json, '{');
+	json_open_member(json, "vms", '{');
 	json_put_uint(json, "defined", count);
 	json_put_uint(json, "running", running);
 	json_close(json, '}');
@@ -168,6 +161,35 @@ void route_compact(struct http_exchange *x)
 	manager_memory(&memory);
 	write_compaction(&json, &memory.compaction);
 	routes_answer_json(x, 202);
+}
+
+/* VMs have a minute if nothing else is asked for. */
+static void end_host(struct http_exchange *x, enum manager_host_end how)
+{
+	struct json_out json = { .text = &x->body };
+	uint64_t timeout_ns = END_SECONDS * (uint64_t)SECOND_NS;
+	bool force;
+	void *memory;
+	const struct toml_value *body = routes_parse_body(x, &memory);
+
+	if (routes_read_end(x, body, &timeout_ns, &force)) {
+		manager_end_host(how, force ? 0 : timeout_ns);
+		json_open(&json, '{');
+		json_put_string(&json, "state", how == MANAGER_HOST_REBOOT ? "rebooting" : "powering-off");
+		json_close(&json, '}');
+		routes_answer_json(x, 202);
+	}
+	free(memory);
+}
+
+void route_poweroff_host(struct http_exchange *x)
+{
+	end_host(x, MANAGER_HOST_POWEROFF);
+}
+
+void route_reboot_host(struct http_exchange *x)
+{
+	end_host(x, MANAGER_HOST_REBOOT);
 }
 
 static void set_certificate(struct http_exchange *x, const struct toml_value *body)

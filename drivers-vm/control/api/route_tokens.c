@@ -21,8 +21,7 @@ void route_list_tokens(struct http_exchange *x)
 	struct json_out json = { .text = &x->body };
 
 	json_open(&json, '{');
-	json_key(&json, "tokens");
-	json_open(&json, '[');
+	json_open_member(&json, "tokens", '[');
 	for (unsigned i = 0; i < AUTH_TOKENS_MAX; i++)
 		if (auth_at(i) != NULL)
 			write_token(&json, auth_at(i));

@@ -148,8 +148,7 @@ void route_delete_vm(struct http_exchange *x)
 
 /* ---- Actions ----------------------------------------------------------------------------------------------------------------------- */
 
-/* {"timeout_seconds":N,"force":true}, or some of it. False: it has been answered. */
-static bool read_end(struct http_exchange *x, const struct toml_value *body, uint64_t *timeout_ns, bool *force)
+bool routes_read_end(struct http_exchange *x, const struct toml_value *body, uint64_t *timeout_ns, bool *force)
 {
 	static const char *const keys[] = { "timeout_seconds", "force", NULL };
 	const struct toml_value *timeout, *forced;
@@ -166,7 +165,8 @@ static bool read_end(struct http_exchange *x, const struct toml_value *body, uin
 		problem_answer(x, 422, "force", "must be a boolean");
 		return false;
 	}
-	*timeout_ns = timeout == NULL ? 0 : (uint64_t)timeout->integer * SECOND_NS;
+	if (timeout != NULL)
+		*timeout_ns = (uint64_t)timeout->integer * SECOND_NS;
 	*force = forced != NULL && forced->boolean;
 	return true;
 }
@@ -185,7 +185,7 @@ static void act(struct http_exchange *x, enum manager_action action)
 	if (!routes_find_vm(x, &vm))
 		return;
 	body = routes_parse_body(x, &memory);
-	if (read_end(x, body, &timeout_ns, &force)) {
+	if (routes_read_end(x, body, &timeout_ns, &force)) {
 		/* By force: at once, a reboot then is what the reset button does. */
 		if (ends && force)
 			action = action == MANAGER_SHUTDOWN ? MANAGER_DESTROY : MANAGER_RESET;

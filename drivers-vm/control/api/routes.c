@@ -8,6 +8,8 @@ const struct route routes[] = {
 	{ HTTP_PUT, V1 "/host/certificate", AUTH_ADMIN, route_put_certificate, true, AUTH_NONE, NULL },
 	{ HTTP_DELETE, V1 "/host/certificate", AUTH_ADMIN, route_delete_certificate, false, AUTH_NONE, NULL },
 	{ HTTP_POST, V1 "/host/compact", AUTH_OPERATOR, route_compact, true, AUTH_NONE, NULL },
+	{ HTTP_POST, V1 "/host/poweroff", AUTH_ADMIN, route_poweroff_host, true, AUTH_NONE, NULL },
+	{ HTTP_POST, V1 "/host/reboot", AUTH_ADMIN, route_reboot_host, true, AUTH_NONE, NULL },
 	{ HTTP_POST, V1 "/driver/restart", AUTH_OPERATOR, route_restart_driver, true, AUTH_NONE, NULL },
 	{ HTTP_GET, V1 "/vms", AUTH_VIEWER, route_list_vms, false, AUTH_NONE, NULL },
 	{ HTTP_GET, V1 "/vms/{name}", AUTH_VIEWER, route_get_vm, false, AUTH_NONE, NULL },

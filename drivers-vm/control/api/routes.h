@@ -10,9 +10,8 @@
 #include "drivers-vm/control/json.h"
 #include "drivers-vm/control/manager.h"
 
-#define ROUTES_JSON         "application/json"
-#define ROUTES_JSON_BYTES   131072u /* of a request's body */
-#define ROUTES_CONFIG_BYTES 65535u  /* of a definition that is stored */
+#define ROUTES_JSON       "application/json"
+#define ROUTES_JSON_BYTES 131072u /* of a request's body */
 
 typedef void route_handler(struct http_exchange *x);
 
@@ -37,6 +36,8 @@ const char *routes_protocol(const struct http_exchange *x);
 /* The exchange's VM; false: 404 has been answered. */
 bool routes_find_vm(struct http_exchange *x, struct manager_vm *vm);
 
+/* {"timeout_seconds":N,"force":true}, or some of it: *timeout_ns stays as it is if it is not there. False: 422 has been answered. */
+bool routes_read_end(struct http_exchange *x, const struct toml_value *body, uint64_t *timeout_ns, bool *force);
 /* The JSON body as a table, empty if there is none; NULL: 422 has been answered. *memory is malloc()ed and free()d by the caller. */
 const struct toml_value *routes_parse_body(struct http_exchange *x, void **memory);
 /* Every key of the table is in the list, which ends with NULL; false: 422 has been answered. */
@@ -57,7 +58,7 @@ uint64_t vm_tsc_to_ns(uint64_t ticks, uint64_t tsc_hz);
 /* A name of an exit reason as JSON and metrics show it. */
 const char *vm_exit_name(unsigned reason);
 
-route_handler route_get_host, route_restart_driver, route_put_certificate, route_delete_certificate;
+route_handler route_get_host, route_restart_driver, route_poweroff_host, route_reboot_host, route_put_certificate, route_delete_certificate;
 route_handler route_compact, route_get_memory_limits, route_put_memory_limits;
 route_handler route_list_vms, route_get_vm, route_put_vm, route_delete_vm;
 route_handler route_get_schedule, route_put_schedule;

@@ -78,8 +78,7 @@ static void write_macs(struct json_out *json, const struct config_vm *config)
 {
 	char text[MAC_BYTES];
 
-	json_key(json, "macs");
-	json_open(json, '[');
+	json_open_member(json, "macs", '[');
 	for (unsigned i = 0; i < config->nic_count; i++)
 		json_string(json, mac_text(config->nic[i].mac, text));
 	json_close(json, ']');
@@ -125,8 +124,7 @@ static void write_vcpu(struct json_out *json, const struct hilum_vcpu_stats *sta
 	json_put_uint(json, "migrations", stats->migrations);
 	json_put_uint(json, "switches", stats->switches);
 	json_put_uint(json, "interrupts", stats->injected);
-	json_key(json, "exits");
-	json_open(json, '{');
+	json_open_member(json, "exits", '{');
 	for (unsigned reason = 0; reason < HILUM_EXIT_COUNT; reason++)
 		if (stats->exits[reason] != 0)
 			json_put_uint(json, vm_exit_name(reason), stats->exits[reason]);
@@ -138,8 +136,7 @@ static void write_vcpus(struct json_out *json, const struct config_vm *config, u
 {
 	struct hilum_vcpu_stats stats;
 
-	json_key(json, "vcpus");
-	json_open(json, '[');
+	json_open_member(json, "vcpus", '[');
 	for (unsigned i = 0; i < HILUM_MAX_VCPUS && manager_vcpu_stats(config->name, i, &stats); i++)
 		write_vcpu(json, &stats, tsc_hz);
 	json_close(json, ']');
@@ -152,8 +149,7 @@ static void write_memory(struct json_out *json, const struct config_vm *config)
 	bool known = manager_status(config->name, &status);
 
 	manager_vm_memory(config->name, &memory);
-	json_key(json, "memory");
-	json_open(json, '{');
+	json_open_member(json, "memory", '{');
 	json_put_uint(json, "bytes", known ? status.memory_bytes : config->memory_bytes);
 	json_put_uint(json, "balloon_bytes", manager_balloon_bytes(config->name));
 	json_put_uint(json, "balloon_target_bytes", memory.balloon_target);
@@ -169,8 +165,7 @@ static void write_disks(struct json_out *json, const struct config_vm *config)
 {
 	struct manager_disk_counts counts;
 
-	json_key(json, "disks");
-	json_open(json, '[');
+	json_open_member(json, "disks", '[');
 	for (unsigned i = 0; i < config->disk_count && manager_disk_counts(config->name, i, &counts); i++) {
 		json_open(json, '{');
 		json_put_uint(json, "read_requests", counts.read_requests);
@@ -189,8 +184,7 @@ static void write_nics(struct json_out *json, const struct config_vm *config)
 	struct manager_nic_counts counts;
 	char mac[MAC_BYTES];
 
-	json_key(json, "nics");
-	json_open(json, '[');
+	json_open_member(json, "nics", '[');
 	for (unsigned i = 0; i < config->nic_count && manager_nic_counts(config->name, i, &counts); i++) {
 		json_open(json, '{');
 		json_put_string(json, "mac", mac_text(config->nic[i].mac, mac));
@@ -207,8 +201,7 @@ static void write_nics(struct json_out *json, const struct config_vm *config)
 
 static void write_stats(struct json_out *json, const struct config_vm *config, uint64_t tsc_hz)
 {
-	json_key(json, "stats");
-	json_open(json, '{');
+	json_open_member(json, "stats", '{');
 	json_put_uint(json, "cpu_ns", vm_cpu_ns(config->name, HILUM_MAX_VCPUS, tsc_hz));
 	write_vcpus(json, config, tsc_hz);
 	write_memory(json, config);

@@ -12,7 +12,6 @@
 
 #define GDB_REGISTERS      64u /* their number */
 #define GDB_REGISTER_BYTES 16u /* of the largest */
-#define GDB_REGISTER_RIP   16u
 #define GDB_XMM_COUNT      16u
 
 /* What HC_VCPU_GET_STATE fetches for a debugger. */

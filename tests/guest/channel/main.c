@@ -17,7 +17,6 @@
 #define MEMORY_MASTER  0x6u
 #define CAP_MSIX       0x11u
 #define MSIX_ENABLE    (1u << 31)
-#define MSIX_MASKED    1u
 #define DOORBELL       3u /* words */
 #define POSITION       2u
 #define BELL           5u /* vector of the device that is rung */

@@ -7,10 +7,9 @@
 #include "tests/guest/lib/text.h"
 #include "tests/guest/lib/vm.h"
 
-#define USER_CODE    0x20000
-#define USER_STACK   0x22000
-#define USER_PAGE    0x24000
-#define KERNEL_FRAME 0x28000
+#define USER_CODE  0x20000
+#define USER_STACK 0x22000
+#define USER_PAGE  0x24000
 
 extern const uint8_t user_code[], user_code_end[];
 void user_enter(uint64_t rip, uint64_t rsp, uint64_t rflags, uint64_t rdi);

@@ -23,6 +23,15 @@ void regs_lvt(void);
 void regs_software_disable(void);
 void regs_illegal_vector(void);
 
+/* cr8.c */
+void cr8_is_tpr(void);
+void cr8_holds(void);
+void cr8_lowered_before(void);
+void cr8_and_if(void);
+void cr8_holds_timer(void);
+void cr8_halt(void);
+void cr8_in_handler(void);
+
 /* ipi.c */
 void ipi_self(void);
 void ipi_physical(void);

@@ -14,13 +14,16 @@
 		{ mode "priority_blocks", regs_priority_blocks }, { mode "nested_interrupts", regs_nested }, \
 		{ mode "pending_merge", regs_merge }, { mode "eoi_when_idle", regs_eoi_idle }, { mode "lvt_registers", regs_lvt }, \
 		{ mode "software_disable", regs_software_disable }, { mode "illegal_vector", regs_illegal_vector }, \
-		{ mode "self_ipi", ipi_self }, { mode "physical_ipi", ipi_physical }, { mode "shorthands", ipi_shorthands }, \
-		{ mode "broadcast", ipi_broadcast }, { mode "lowest_priority", ipi_lowest_priority }, { mode "nmi_to_other", ipi_nmi }, \
-		{ mode "nmi_storm", ipi_nmi_storm }, { mode "ipi_wakes_hlt", ipi_wakes_hlt }, { mode "ipi_to_nobody", ipi_absent }, \
-		{ mode "timer_dividers", timer_dividers }, { mode "timer_one_shot", timer_one_shot }, \
-		{ mode "timer_periodic", timer_periodic }, { mode "timer_masked", timer_masked }, { mode "timer_stop", timer_stop }, \
-		{ mode "timer_restart", timer_restart }, { mode "tsc_deadline", timer_deadline }, \
-		{ mode "tsc_deadline_past", timer_deadline_past }, { mode "tsc_deadline_disarm", timer_deadline_disarm }, \
+		{ mode "cr8_is_tpr", cr8_is_tpr }, { mode "cr8_holds", cr8_holds }, { mode "cr8_lowered_before", cr8_lowered_before }, \
+		{ mode "cr8_and_if", cr8_and_if }, { mode "cr8_holds_timer", cr8_holds_timer }, { mode "cr8_halt", cr8_halt }, \
+		{ mode "cr8_in_handler", cr8_in_handler }, { mode "self_ipi", ipi_self }, { mode "physical_ipi", ipi_physical }, \
+		{ mode "shorthands", ipi_shorthands }, { mode "broadcast", ipi_broadcast }, \
+		{ mode "lowest_priority", ipi_lowest_priority }, { mode "nmi_to_other", ipi_nmi }, { mode "nmi_storm", ipi_nmi_storm }, \
+		{ mode "ipi_wakes_hlt", ipi_wakes_hlt }, { mode "ipi_to_nobody", ipi_absent }, { mode "timer_dividers", timer_dividers }, \
+		{ mode "timer_one_shot", timer_one_shot }, { mode "timer_periodic", timer_periodic }, \
+		{ mode "timer_masked", timer_masked }, { mode "timer_stop", timer_stop }, { mode "timer_restart", timer_restart }, \
+		{ mode "tsc_deadline", timer_deadline }, { mode "tsc_deadline_past", timer_deadline_past }, \
+		{ mode "tsc_deadline_disarm", timer_deadline_disarm }, \
 	{ \
 		mode "tsc_deadline_modes", timer_deadline_modes \
 	}

@@ -9,10 +9,9 @@
 #include "tests/guest/lib/test.h"
 #include "tests/guest/lib/trap.h"
 
-#define VECTOR_LOW   0x61
-#define VECTOR_SAME  0x65
-#define VECTOR_HIGH  0x81
-#define VECTOR_ERROR 0x91
+#define VECTOR_LOW  0x61
+#define VECTOR_SAME 0x65
+#define VECTOR_HIGH 0x81
 
 static void send_self(unsigned vector)
 {

@@ -25,7 +25,6 @@
 #define SEL_DATA16      0x38
 #define SEL_TSS         0x40
 #define SEL_ABSENT_DATA 0x50
-#define SEL_USER_CODE32 0x5B
 #define GDT_ENTRIES     12
 
 enum {

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/features.h"
@@ -60,6 +61,49 @@ static uint64_t phys(hpa_t hpa)
 	assert_true(hpa % 8 == 0 && hpa + 8 <= FAKE_RAM_BYTES);
 	memcpy(&v, fake_ram + hpa, 8);
 	return v;
+}
+
+/*
+ * A unit that walks past the caches reads of its tables what was flushed: the lines as they were then, and nonsense where none ever was.
+ * Its queue it always sees as it is.
+ */
+#define LINE_BYTES 64u
+static bool walks_past_caches;
+
+struct flushed_line {
+	bool once;
+	uint64_t word[LINE_BYTES / 8];
+};
+
+static struct flushed_line *flushed_line(hpa_t hpa)
+{
+	static struct flushed_line *lines;
+	const size_t bytes = FAKE_RAM_BYTES / LINE_BYTES * sizeof(*lines);
+
+	if (!lines)
+		lines = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(lines, MAP_FAILED);
+	return &lines[hpa / LINE_BYTES];
+}
+
+void cpu_flush_line(const void *p)
+{
+	hpa_t hpa = (hpa_t)((const uint8_t *)p - fake_ram) & ~(uint64_t)(LINE_BYTES - 1);
+	struct flushed_line *line = flushed_line(hpa);
+
+	line->once = true;
+	memcpy(line->word, fake_ram + hpa, LINE_BYTES);
+}
+
+/* What a unit reads of its tables. */
+static uint64_t table_word(hpa_t hpa)
+{
+	assert_true(hpa < FAKE_RAM_BYTES);
+	const struct flushed_line *line = walks_past_caches ? flushed_line(hpa) : NULL;
+
+	if (!line)
+		return phys(hpa);
+	return line->once ? line->word[hpa / 8 % (LINE_BYTES / 8)] : UINT64_MAX;
 }
 
 static void cache_forget(unsigned unit, bool all, uint16_t domain)

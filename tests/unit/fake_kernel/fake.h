@@ -89,6 +89,7 @@ void fake_settle(void);
 void fake_advance(uint64_t ticks);
 /* While one core spins the others pass a quiescent point; first they take their interrupts, unless this says they do it later. */
 extern bool fake_others_are_late;
+extern void (*fake_on_spin)(void); /* NULL, or called each time that root mode looks again */
 
 extern unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered;
 extern uint64_t fake_deadline[CORES_MAX];

@@ -24,6 +24,8 @@ uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
 struct cpu *fake_self;
 uint64_t fake_tsc, fake_msr_value, fake_xcr0, fake_port_value;
 uint32_t fake_msr, fake_port;
+uint64_t fake_cr[5], fake_dr[8];
+void (*fake_wrmsr)(uint32_t msr, uint64_t value);
 unsigned fake_kicks[CORES_MAX], fake_posts[CORES_MAX], fake_powered, fake_log_lines;
 bool fake_kick_pending[CORES_MAX];
 uint64_t fake_deadline[CORES_MAX];
@@ -126,14 +128,14 @@ void timer_set_deadline_tsc(uint64_t tsc)
 	fake_deadline[fake_self->arch.id] = tsc == TIMER_NEVER ? 0 : tsc;
 }
 
-void lapic_send_ipi(uint32_t apic_id, unsigned vector)
+void lapic_send(uint32_t apic_id, uint32_t command)
 {
 	assert_true(apic_id < cpu_count);
-	if (vector == CPU_IRQ_POSTED) { /* the CPU's own affair */
+	if (command == LAPIC_FIXED + CPU_IRQ_POSTED) { /* the CPU's own affair */
 		fake_posts[apic_id]++;
 		return;
 	}
-	assert_int_equal(vector, CPU_IRQ_KICK);
+	assert_int_equal(command, LAPIC_FIXED + CPU_IRQ_KICK);
 	fake_kick_pending[apic_id] = true;
 	fake_kicks[apic_id]++;
 }
@@ -155,6 +157,8 @@ enum status ioapic_route(uint32_t gsi, unsigned vector, uint32_t high)
 
 enum status ioapic_set_mask(uint32_t gsi, bool masked)
 {
+	if (gsi >= FAKE_GSIS)
+		return STATUS_NOT_FOUND;
 	if (masked)
 		fake_gsi_masked |= 1u << gsi;
 	else

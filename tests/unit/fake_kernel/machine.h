@@ -12,6 +12,9 @@
 void fake_machine_boot(void);
 
 void fake_cores_boot(unsigned cores);
+/* Of a backend: after each exit of a guest that took so long, and where no guest runs. Both leave the core's loop when fake_run is over. */
+void fake_after_exit(struct vcpu *v, uint64_t ticks);
+void fake_idle(struct cpu *cpu);
 /* Nothing may be left in their queues. */
 void fake_cores_end(void);
 

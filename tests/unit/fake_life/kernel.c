@@ -530,6 +530,11 @@ void share_slot_changed(uint32_t slot)
 	(void)slot;
 }
 
+void recover_keep(struct recover_kept *kept, void *value, size_t bytes)
+{
+	(void)kept, (void)value, (void)bytes;
+}
+
 void recover_note_making(int slot)
 {
 	(void)slot;

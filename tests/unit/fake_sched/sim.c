@@ -44,9 +44,9 @@ static void watch_pause(struct vcpu *v, bool watch)
 static struct virt_ops ops = { .watch_pause = watch_pause };
 struct virt_ops *virt = &ops;
 
-void lapic_send_ipi(uint32_t apic_id, unsigned vector)
+void lapic_send(uint32_t apic_id, uint32_t command)
 {
-	assert_int_equal(vector, CPU_IRQ_KICK);
+	assert_int_equal(command, LAPIC_FIXED + CPU_IRQ_KICK);
 	pending[apic_id] = true;
 }
 

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+unsigned quiet_calls; /* of the machine's, by what is asked of its guest */
+
 int64_t fake_call(uint64_t number, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e)
 {
 	(void)number;
@@ -215,6 +217,7 @@ void machine_flush(struct machine *m)
 void machine_serve(struct machine *m)
 {
 	(void)m;
+	quiet_calls++;
 }
 
 size_t machine_console_input(struct machine *m, unsigned console, const uint8_t *bytes, size_t count)
@@ -222,6 +225,7 @@ size_t machine_console_input(struct machine *m, unsigned console, const uint8_t 
 	(void)m;
 	(void)console;
 	(void)bytes;
+	quiet_calls++;
 	return count;
 }
 
@@ -230,6 +234,7 @@ void machine_set_gsi(struct machine *m, unsigned gsi, bool level)
 	(void)m;
 	(void)gsi;
 	(void)level;
+	quiet_calls++;
 }
 
 void machine_set_vcpus(struct machine *m, uint64_t present, uint64_t shall_go)
@@ -237,17 +242,20 @@ void machine_set_vcpus(struct machine *m, uint64_t present, uint64_t shall_go)
 	(void)m;
 	(void)present;
 	(void)shall_go;
+	quiet_calls++;
 }
 
 void virtio_balloon_set_target(struct virtio_balloon *balloon, uint32_t pages)
 {
 	(void)balloon;
 	(void)pages;
+	quiet_calls++;
 }
 
 void watchdog_touch(struct watchdog *w)
 {
 	(void)w;
+	quiet_calls++;
 }
 
 size_t entropy_read(void *to, size_t count)

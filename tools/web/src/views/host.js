@@ -34,6 +34,25 @@ async function restartDriver() {
 	}
 }
 
+// 'reboot' or 'poweroff'
+async function endMachine(how) {
+	const reboots = how === 'reboot';
+	const agreed = await confirmAction({
+		title: reboots ? 'Reboot the machine?' : 'Switch the machine off?', action: reboots ? 'Reboot' : 'Switch off', danger: true,
+		text: `All VMs are shut down first; those that still run after a minute are ended. ${reboots ?
+			'Those that start with the machine come back with it.' : 'Somebody has to switch it on again.'}`,
+	});
+	if (!agreed)
+		return;
+	try {
+		await post(`/host/${how}`);
+		notify(reboots ? 'The machine reboots as soon as its VMs have ended.' : 'The machine is switched off as soon as its VMs have ended.');
+		refresh({ withHost: true });
+	} catch (problem) {
+		complain(problem);
+	}
+}
+
 function Memory({ memory }) {
 	const { total_bytes: total, free_bytes: free, hilum_bytes: own } = memory;
 	const guests = Math.max(0, total - free - own);
@@ -113,7 +132,9 @@ export function HostPage() {
 				['Interrupt remapping', machine.interrupt_remapping ? 'in use' : 'none'],
 				['Version', machine.version], ['Up', formatDuration(machine.uptime_seconds)],
 				['Started by', machine.boot_reason],
-				['Its clock', formatTime(machine.time)], ['VMs', `${plural(machine.vms.running, 'runs', 'run')}, ${machine.vms.defined} defined`]]}/></section>
+				['Its clock', formatTime(machine.time)], ['VMs', `${plural(machine.vms.running, 'runs', 'run')}, ${machine.vms.defined} defined`]]}/>
+				${allowed('admin') && html`<button type="button" onClick=${() => endMachine('reboot')}>Reboot …</button>
+				<button type="button" onClick=${() => endMachine('poweroff')}>Switch off …</button>`}</section>
 				<${Health} machine=${machine}/></div>
 			<div class="column"><${Memory} memory=${machine.memory}/><${Driver} machine=${machine}/></div>
 			<section class="card wide"><h2>Reaching it</h2><${Facts} class="two" rows=${[

@@ -15,6 +15,7 @@ struct cpu_arch {
 	cpu_id_t id;
 	uint32_t apic_id;
 	uint8_t lock_rank, spec_ctrl;
+	struct desc_tables *desc;
 };
 
 struct cpuid_regs {
@@ -82,11 +83,38 @@ must_check static inline enum status rdmsr_safe(uint32_t msr, uint64_t *value)
 	return STATUS_OK;
 }
 
+/* What sees each WRMSR, if a test has it. */
+extern void (*fake_wrmsr)(uint32_t msr, uint64_t value) __attribute__((weak));
+
 static inline void wrmsr(uint32_t msr, uint64_t value)
 {
 	fake_msr = msr;
 	fake_msr_value = value;
+	if (&fake_wrmsr != NULL && fake_wrmsr != NULL)
+		fake_wrmsr(msr, value);
 }
+
+/* Of tests that link a vendor's backend. */
+extern uint64_t fake_cr[5], fake_dr[8];
+
+#define FAKE_REGISTER(name, at) \
+	static inline uint64_t cpu_read_##name(void) \
+	{ \
+		return at; \
+	} \
+	static inline void cpu_write_##name(uint64_t value) \
+	{ \
+		at = value; \
+	}
+FAKE_REGISTER(cr0, fake_cr[0])
+FAKE_REGISTER(cr2, fake_cr[2])
+FAKE_REGISTER(cr3, fake_cr[3])
+FAKE_REGISTER(cr4, fake_cr[4])
+FAKE_REGISTER(dr0, fake_dr[0])
+FAKE_REGISTER(dr1, fake_dr[1])
+FAKE_REGISTER(dr2, fake_dr[2])
+FAKE_REGISTER(dr3, fake_dr[3])
+FAKE_REGISTER(dr6, fake_dr[6])
 
 must_check static inline enum status xsetbv_safe(uint32_t index, uint64_t value)
 {

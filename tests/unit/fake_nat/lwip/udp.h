@@ -1,0 +1,2 @@
+/* See netif.h. */
+struct udp_pcb;
