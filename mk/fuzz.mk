@@ -1,8 +1,7 @@
 ## make fuzz-PART       fuzz one part (tests/fuzz/fuzz_PART.c) with FUZZ_RUNS inputs; scripts/test runs them all
 ## make fuzz-build      build/fuzz/fuzz_*, all of them
 # A target names what it is made of in comment lines, as a unit test does: "FUZZ_SOURCES: a.c b.c", "FUZZ_FLAGS: -I… -D…", and what it wants
-# of libFuzzer, "FUZZ_OPTIONS: -max_len=…", and of scripts/test, "FUZZ_SECONDS: 10", if its corpus reaches all that there is. Libraries that
-# several of them link are archives, build/fuzz/lib/NAME.a.
+# of libFuzzer, "FUZZ_OPTIONS: -max_len=…". Libraries that several of them link are archives, build/fuzz/lib/NAME.a.
 FUZZ_RUNS    ?= 1000000
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 FUZZ_CC      := clang -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -I. -Iinclude

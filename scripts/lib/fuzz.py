@@ -17,7 +17,6 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TESTS = os.path.join("tests", "fuzz")
 BUILT = os.path.join("build", "fuzz")
 SEED = 1
-SECONDS = 30
 # An input that takes longer is a fault. The emulators beside it, and slow hosts, are why it is so long.
 INPUT_LIMIT_S = 60
 MEMORY_LIMIT_MIB = 4096
@@ -28,15 +27,10 @@ def parts():
     return sorted(name[5:-2] for name in os.listdir(os.path.join(ROOT, TESTS)) if re.fullmatch(r"fuzz_\w+\.c", name))
 
 
-def tag_of(part, name):
-    """What the target's own lines of that name say."""
-    with open(os.path.join(ROOT, TESTS, f"fuzz_{part}.c"), encoding="utf-8") as file:
-        return " ".join(re.findall(name + r": *([^*\n]*)", file.read())).split()
-
-
-def seconds_of(part):
-    """In a normal run: a target whose corpus reaches all that there is asks for fewer."""
-    return int((tag_of(part, "FUZZ_SECONDS") or [SECONDS])[0])
+def options_of(part):
+    """What the target's own FUZZ_OPTIONS lines say."""
+    with open(os.path.join(TESTS, f"fuzz_{part}.c"), encoding="utf-8") as file:
+        return " ".join(re.findall(r"FUZZ_OPTIONS: *([^*\n]*)", file.read())).split()
 
 
 def command(part, *further):
@@ -44,7 +38,7 @@ def command(part, *further):
     os.makedirs(os.path.dirname(prefix), exist_ok=True)
     dictionary = os.path.join(TESTS, f"{part}.dict")
     return [os.path.join(BUILT, f"fuzz_{part}"), f"-seed={SEED}", "-len_control=0", "-verbosity=0", "-print_final_stats=1",
-            f"-timeout={INPUT_LIMIT_S}", f"-rss_limit_mb={MEMORY_LIMIT_MIB}", f"-artifact_prefix={prefix}", *tag_of(part, "FUZZ_OPTIONS"),
+            f"-timeout={INPUT_LIMIT_S}", f"-rss_limit_mb={MEMORY_LIMIT_MIB}", f"-artifact_prefix={prefix}", *options_of(part),
             *([f"-dict={dictionary}"] if os.path.exists(dictionary) else []), *further]
 
 

@@ -21,6 +21,7 @@ TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness 
 LONG_LIMIT_S = 4 * TEST_LIMIT_S
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 600  # some drive a browser or a compiler
+FUZZ_SECONDS = 30  # of each target
 FUZZ_RUNS = 2000  # of each target with --quick, the same inputs each time
 OUTPUT_LINES = 80
 # Debian's QEMU now and then hands the host's own state back as the guest's, whose VM then crashes in the kernel's address range with the
@@ -77,20 +78,16 @@ def unit_tests():
                  count=r"\[==========\] (?:tests: )?(\d+) test\(s\) run") for name in names]
 
 
-def fuzz_test(part, options):
-    seconds = fuzz.seconds_of(part)
-    limit = ["--seconds", str(seconds)]
+def fuzz_tests(options):
+    """One test for each target: seconds of all of them together with --fuzz, else a constant of seconds or, when quick, of inputs."""
+    limit, seconds = ["--seconds", str(FUZZ_SECONDS)], FUZZ_SECONDS
     if options.fuzz:
         seconds = max(1, options.fuzz * 60 * max(1, options.jobs) // len(fuzz.parts()))
         limit = ["--seconds", str(seconds), "--keep"]
     elif options.quick:
         limit = ["--runs", str(FUZZ_RUNS)]
-    return Test(f"fuzz/{part}", [sys.executable, fuzz.__file__, part, *limit], UNIT_LIMIT_S + seconds, quick=True, count=r"(\d+) inputs")
-
-
-def fuzz_tests(options):
-    """One test for each target: seconds of all of them together with --fuzz, else each one's own or, when quick, a constant of inputs."""
-    return [fuzz_test(part, options) for part in fuzz.parts()]
+    return [Test(f"fuzz/{part}", [sys.executable, fuzz.__file__, part, *limit], UNIT_LIMIT_S + seconds, quick=True, count=r"(\d+) inputs")
+            for part in fuzz.parts()]
 
 
 def checks():

@@ -6,7 +6,6 @@
  * FUZZ_SOURCES: drivers-vm/lib/insn_decode.c drivers-vm/lib/insn_table.c
  * FUZZ_FLAGS: -lcmocka -lZydis
  * FUZZ_OPTIONS: -max_len=16
- * FUZZ_SECONDS: 10
  */
 #include "tests/unit/insn_zydis.h"
 #include "tests/fuzz/zydis_sizes.h"

@@ -6,7 +6,6 @@
  * FUZZ_SOURCES: arch/x86_64/insn_length.c
  * FUZZ_FLAGS: -lZydis
  * FUZZ_OPTIONS: -max_len=16
- * FUZZ_SECONDS: 10
  */
 #include "arch/x86_64/insn_length.h"
 #include "tests/fuzz/zydis_sizes.h"

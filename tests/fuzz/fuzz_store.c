@@ -5,7 +5,6 @@
  *
  * FUZZ_SOURCES: drivers-vm/control/store/store.c drivers-vm/control/store/store_format.c
  * FUZZ_OPTIONS: -max_len=4096
- * FUZZ_SECONDS: 10
  */
 #include "drivers-vm/control/store/store_format.h"
 #include "drivers-vm/control/store/store_private.h"
