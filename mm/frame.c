@@ -31,40 +31,102 @@ static uint64_t has_gib[GIB_COUNT / 64];
 static uint64_t saved;
 uint64_t frame_total;
 
+/*
+ * What the proofs know of the table and the lists. The table lies at one address, and has entries for whole GiBs; a free block's neighbours
+ * in its list are free blocks of its zone and order, and point back at it. `a <= b <= a` is a == b that
+ * provers do not put in place of each other at once: from a neighbour's neighbour they would go on without end. The axioms give names to
+ * addresses, which patterns of provers find, as they do not find sums.
+ */
+/*@ axiomatic frame_table {
+  @   logic struct frame *frame_at(integer number);
+  @   axiom frame_at_is: \forall integer n; 0 <= n ==> frame_at(n) == (struct frame *)FRAME_TABLE_BASE + n;
+  @   axiom frames_are_apart: \forall integer n, m; n != m ==> \separated(frame_at(n), frame_at(m));
+  @   logic uint32_t *first_at(struct zone *z, integer order);
+  @   axiom first_at_is: \forall struct zone *z, integer o; 0 <= o <= FRAME_ORDER_MAX ==> first_at(z, o) == &z->first[o];
+  @ }
+  @ predicate frame_exists(integer number) = 0 <= number <= UINT32_MAX && \valid(frame_at(number));
+  @ predicate frame_is_free(struct zone *z, integer number, integer order) =
+  @   frame_exists(number) && frame_at(number)->type == z->type && frame_at(number)->order == order;
+  @ predicate zone_is_apart(struct zone *z) =
+  @   \valid(z) && z->type >= FRAME_FREE && z->type <= FRAME_POOL_FREE && \forall integer n; \separated(z, frame_at(n));
+  @ predicate list_heads(struct zone *z, integer but) = \forall integer o, m;
+  @   0 <= o <= FRAME_ORDER_MAX && m != 0 && m <= *first_at(z, o) <= m ==> frame_is_free(z, m, o) && frame_at(m)->prev == 0 && m != but;
+  @ predicate list_orders(struct zone *z, integer but) = \forall integer n;
+  @   frame_exists(n) && n != but && frame_at(n)->type == z->type ==> n != 0 && 0 <= frame_at(n)->order <= FRAME_ORDER_MAX;
+  @ predicate list_nexts(struct zone *z, integer but) = \forall integer n, m;
+  @   frame_exists(n) && n != but && frame_at(n)->type == z->type && m != 0 && m <= frame_at(n)->next <= m ==>
+  @     frame_is_free(z, m, frame_at(n)->order) && frame_at(m)->prev == n && m != but;
+  @ predicate list_prevs(struct zone *z, integer but) = \forall integer n, m;
+  @   frame_exists(n) && n != but && frame_at(n)->type == z->type && m != 0 && m <= frame_at(n)->prev <= m ==>
+  @     frame_is_free(z, m, frame_at(n)->order) && frame_at(m)->next == n && m != but;
+  @ predicate list_firsts(struct zone *z, integer but) = \forall integer n, o;
+  @   frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->prev == 0 && o <= frame_at(n)->order <= o ==>
+  @     *first_at(z, o) == n;
+  @ predicate list_is_whole(struct zone *z, integer but) =
+  @   list_heads(z, but) && list_orders(z, but) && list_nexts(z, but) && list_prevs(z, but) && list_firsts(z, but);
+  @*/
+
+/* What adding a block to its list changes, and taking one out; and that the lists are whole after it if they were before. */
+/*@ predicate frame_is_kept{L1, L2}(integer n) =
+  @   \at(frame_at(n)->type, L1) == \at(frame_at(n)->type, L2) && \at(frame_at(n)->order, L1) == \at(frame_at(n)->order, L2);
+  @ predicate zone_is_kept{L1, L2}(struct zone *z, integer order) = \at(z->type, L1) == \at(z->type, L2) &&
+  @   \forall integer o; 0 <= o <= FRAME_ORDER_MAX && o != order ==> \at(*first_at(z, o), L1) == \at(*first_at(z, o), L2);
+  @ predicate list_is_pushed{L1, L2}(struct zone *z, integer number, integer order) =
+  @   zone_is_kept{L1, L2}(z, order) && \at(*first_at(z, order), L2) == number && frame_is_free{L2}(z, number, order) &&
+  @   \at(frame_at(number)->prev, L2) == 0 && \at(frame_at(number)->next, L2) == \at(*first_at(z, order), L1) &&
+  @   \forall integer n; 0 <= n <= UINT32_MAX ==> (frame_exists{L1}(n) <==> frame_exists{L2}(n)) && (n != number ==>
+  @     frame_is_kept{L1, L2}(n) && \at(frame_at(n)->next, L1) == \at(frame_at(n)->next, L2) && \at(frame_at(n)->prev, L2) ==
+  @       (n != 0 && n == \at(*first_at(z, order), L1) ? number : \at(frame_at(n)->prev, L1)));
+  @ predicate list_is_removed{L1, L2}(struct zone *z, integer number, integer order) =
+  @   zone_is_kept{L1, L2}(z, order) && \at(*first_at(z, order), L2) ==
+  @     (\at(frame_at(number)->prev, L1) == 0 ? \at(frame_at(number)->next, L1) : \at(*first_at(z, order), L1)) &&
+  @   \forall integer n; 0 <= n <= UINT32_MAX ==>
+  @     (frame_exists{L1}(n) <==> frame_exists{L2}(n)) && frame_is_kept{L1, L2}(n) && \at(frame_at(n)->next, L2) ==
+  @       (n != 0 && n == \at(frame_at(number)->prev, L1) ? \at(frame_at(number)->next, L1) : \at(frame_at(n)->next, L1)) &&
+  @     \at(frame_at(n)->prev, L2) ==
+  @       (n != 0 && n == \at(frame_at(number)->next, L1) ? \at(frame_at(number)->prev, L1) : \at(frame_at(n)->prev, L1));
+  @ lemma pushed_heads{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_pushed{L1, L2}(z, number, order) && 0 < number && 0 <= order <= FRAME_ORDER_MAX && list_is_whole{L1}(z, number) ==>
+  @   list_heads{L2}(z, -1);
+  @ lemma pushed_orders{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_pushed{L1, L2}(z, number, order) && 0 < number && 0 <= order <= FRAME_ORDER_MAX && list_is_whole{L1}(z, number) ==>
+  @   list_orders{L2}(z, -1);
+  @ lemma pushed_nexts{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_pushed{L1, L2}(z, number, order) && 0 < number && 0 <= order <= FRAME_ORDER_MAX && list_is_whole{L1}(z, number) ==>
+  @   list_nexts{L2}(z, -1);
+  @ lemma pushed_prevs{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_pushed{L1, L2}(z, number, order) && 0 < number && 0 <= order <= FRAME_ORDER_MAX && list_is_whole{L1}(z, number) ==>
+  @   list_prevs{L2}(z, -1);
+  @ lemma pushed_firsts{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_pushed{L1, L2}(z, number, order) && 0 < number && 0 <= order <= FRAME_ORDER_MAX && list_is_whole{L1}(z, number) ==>
+  @   list_firsts{L2}(z, -1);
+  @ lemma removed_heads{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_removed{L1, L2}(z, number, order) && frame_is_free{L1}(z, number, order) && list_is_whole{L1}(z, -1) ==>
+  @   list_heads{L2}(z, number);
+  @ lemma removed_orders{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_removed{L1, L2}(z, number, order) && frame_is_free{L1}(z, number, order) && list_is_whole{L1}(z, -1) ==>
+  @   list_orders{L2}(z, number);
+  @ lemma removed_nexts{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_removed{L1, L2}(z, number, order) && frame_is_free{L1}(z, number, order) &&
+  @   list_nexts{L1}(z, -1) && list_prevs{L1}(z, -1) && list_orders{L1}(z, -1) ==>
+  @   list_nexts{L2}(z, number);
+  @ lemma removed_prevs{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_removed{L1, L2}(z, number, order) && frame_is_free{L1}(z, number, order) &&
+  @   list_nexts{L1}(z, -1) && list_prevs{L1}(z, -1) && list_orders{L1}(z, -1) ==>
+  @   list_prevs{L2}(z, number);
+  @ lemma removed_firsts{L1, L2}: \forall struct zone *z, integer number, order;
+  @   list_is_removed{L1, L2}(z, number, order) && frame_is_free{L1}(z, number, order) &&
+  @   list_firsts{L1}(z, -1) && list_nexts{L1}(z, -1) && list_orders{L1}(z, -1) ==>
+  @   list_firsts{L2}(z, number);
+  @*/
+
 /*@ assigns \nothing;
-  @ ensures \result == (struct frame *)FRAME_TABLE_BASE + number;
+  @ ensures \result == frame_at(number);
   @*/
 static inline struct frame *entry(uint32_t number)
 {
 	return (struct frame *)FRAME_TABLE_BASE + number;
 }
-
-/*
- * What the proofs know of the table and the lists. The table lies at one address, and has entries for whole GiBs; a free block's neighbours
- * in its list are free blocks of its zone and order, and point back at it.
- */
-/*@ logic struct frame *frame_at(integer number) = (struct frame *)FRAME_TABLE_BASE + number;
-  @ predicate frame_exists(integer number) = 0 < number <= UINT32_MAX && \valid(frame_at(number));
-  @ predicate frame_is_free(struct zone *z, integer number, integer order) =
-  @   frame_exists(number) && frame_at(number)->type == z->type && frame_at(number)->order == order;
-  @ predicate zone_is_apart(struct zone *z) =
-  @   \valid(z) && \separated(z, frame_at(0) + (0 .. UINT32_MAX)) && z->type >= FRAME_FREE && z->type <= FRAME_POOL_FREE;
-  @ predicate list_heads(struct zone *z, integer but) = \forall integer o; 0 <= o <= FRAME_ORDER_MAX && z->first[o] != 0 ==>
-  @   frame_is_free(z, z->first[o], o) && frame_at(z->first[o])->prev == 0 && z->first[o] != but;
-  @ predicate list_orders(struct zone *z, integer but) =
-  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type ==> frame_at(n)->order <= FRAME_ORDER_MAX;
-  @ predicate list_nexts(struct zone *z, integer but) =
-  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->next != 0 ==>
-  @     frame_is_free(z, frame_at(n)->next, frame_at(n)->order) && frame_at(frame_at(n)->next)->prev == n && frame_at(n)->next != but;
-  @ predicate list_prevs(struct zone *z, integer but) =
-  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->prev != 0 ==>
-  @     frame_is_free(z, frame_at(n)->prev, frame_at(n)->order) && frame_at(frame_at(n)->prev)->next == n && frame_at(n)->prev != but;
-  @ predicate list_firsts(struct zone *z, integer but) =
-  @   \forall integer n; frame_exists(n) && n != but && frame_at(n)->type == z->type && frame_at(n)->prev == 0 ==>
-  @     z->first[frame_at(n)->order] == n;
-  @ predicate list_is_whole(struct zone *z, integer but) =
-  @   list_heads(z, but) && list_orders(z, but) && list_nexts(z, but) && list_prevs(z, but) && list_firsts(z, but);
-  @*/
 
 /*@ assigns \nothing;
   @ ensures \result == frame_at((uint32_t)(hpa >> PAGE_SHIFT));
@@ -84,15 +146,15 @@ bool frame_has_gib(hpa_t hpa)
 
 /* ---- Free lists ---- */
 
-/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && frame_exists(number) && list_is_whole(z, number);
+/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && frame_exists(number) && number != 0 && list_is_whole(z, number);
   @ requires z->first[order] != 0 ==> frame_is_free(z, z->first[order], order);
   @ assigns *frame_at(number), frame_at(z->first[order])->prev, z->first[order], z->blocks[order], z->nonempty;
   @ ensures frame_is_free(z, number, order) && z->first[order] == number;
-  @ ensures heads: list_heads(z, 0);
-  @ ensures orders: list_orders(z, 0);
-  @ ensures nexts: list_nexts(z, 0);
-  @ ensures prevs: list_prevs(z, 0);
-  @ ensures firsts: list_firsts(z, 0);
+  @ ensures heads: list_heads(z, -1);
+  @ ensures orders: list_orders(z, -1);
+  @ ensures nexts: list_nexts(z, -1);
+  @ ensures prevs: list_prevs(z, -1);
+  @ ensures firsts: list_firsts(z, -1);
   @*/
 static void list_push(struct zone *z, uint32_t number, unsigned order)
 {
@@ -104,9 +166,10 @@ static void list_push(struct zone *z, uint32_t number, unsigned order)
 	z->first[order] = number;
 	z->blocks[order]++;
 	z->nonempty |= 1u << order;
+	//@ assert pushed: list_is_pushed{Pre, Here}(z, number, order);
 }
 
-/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && list_is_whole(z, 0) && frame_is_free(z, number, order);
+/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && list_is_whole(z, -1) && frame_is_free(z, number, order);
   @ assigns frame_at(frame_at(number)->next)->prev, frame_at(frame_at(number)->prev)->next, z->first[order], z->blocks[order], z->nonempty;
   @ ensures heads: list_heads(z, number);
   @ ensures orders: list_orders(z, number);
@@ -128,6 +191,7 @@ static void list_remove(struct zone *z, uint32_t number, unsigned order)
 	z->blocks[order]--;
 	if (!z->first[order])
 		z->nonempty &= ~(1u << order);
+	//@ assert removed: list_is_removed{Pre, Here}(z, number, order);
 }
 
 /* Whether the block at `number` is free in z with exactly this order, so that its buddy can merge with it. */
@@ -160,10 +224,20 @@ static void block_release(struct zone *z, uint32_t number, unsigned order)
 
 /* A free block of exactly this order outside the range, among the first of the list: what is split because none of them will do comes
  * first in the next search. 0: none. */
+/*@ requires zone_is_apart(z) && order <= FRAME_ORDER_MAX && list_is_whole(z, -1) && (range & PAGE_MASK) < 64 - PAGE_SHIFT;
+  @ assigns \nothing;
+  @ ensures \result != 0 ==> frame_is_free(z, \result, order);
+  @*/
 static uint32_t block_find(const struct zone *z, unsigned order, uint64_t range)
 {
+	//@ assert first_at(z, order) == &z->first[order];
 	uint32_t number = z->first[order];
 
+	/*@ loop invariant number != 0 ==> frame_is_free(z, number, order);
+	  @ loop invariant tries <= SEARCH_MAX + 1 && (tries > SEARCH_MAX ==> number == 0);
+	  @ loop assigns number, tries;
+	  @ loop variant SEARCH_MAX + 1 - tries;
+	  @*/
 	for (unsigned tries = 0; number && frame_in_range((hpa_t)number << PAGE_SHIFT, range); tries++)
 		number = tries < SEARCH_MAX ? entry(number)->next : 0;
 	return number;

@@ -55,6 +55,9 @@ _Static_assert(sizeof(struct frame) == 16, "DESIGN.md: 16 bytes a frame");
 /* A naturally aligned range of 2^order frames in one word: its address | order. */
 #define FRAME_NOWHERE (1ull << 63) /* a range that no RAM is in */
 
+/*@ requires (range & PAGE_MASK) < 64 - PAGE_SHIFT;
+  @ assigns \nothing;
+  @*/
 static inline bool frame_in_range(hpa_t hpa, uint64_t range)
 {
 	return !((hpa ^ range) >> (PAGE_SHIFT + (range & PAGE_MASK)));
