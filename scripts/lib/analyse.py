@@ -14,6 +14,13 @@ TOOLS = ("gcc", "clang-tidy", "sparse", "cppcheck")
 OURS = ("arch/", "boot/", "kernel/", "mm/", "svm/", "vmx/", "drivers-vm/")
 ROOT_MODE = ("arch", "boot", "kernel", "mm", "svm", "vmx")
 ONLY_GCC = ("-mindirect-branch", "-ffile-prefix-map", "-fno-builtin-printf", "-O", "-g", "-MMD", "-MP", "-W")
+# What gcc 12's -fanalyzer may not say, by the start of the source's name.
+GCC_QUIET = {
+    # A block that is put into a list through a pointer to the list's head, or given to what keeps it, counts as lost.
+    "drivers-vm/": ["-Wno-analyzer-malloc-leak"],
+    # start_vcpu() returns if `s` is NULL; gcc forgets that behind the `||` of it and a call's result.
+    "drivers-vm/control/driver.c": ["-Wno-analyzer-possible-null-dereference"],
+}
 LIMIT_S = 900
 
 
@@ -32,7 +39,8 @@ def compilations():
 def command_of(tool, source, flags):
     plain = [flag for flag in flags if not flag.startswith(ONLY_GCC)]
     if tool == "gcc":
-        return ["gcc", *flags, "-fanalyzer", "-S", "-o", "/dev/null", source]
+        quiet = [flag for start, of in GCC_QUIET.items() if source.startswith(start) for flag in of]
+        return ["gcc", *flags, "-fanalyzer", *quiet, "-S", "-o", "/dev/null", source]
     if tool == "clang-tidy":
         return ["clang-tidy", "--quiet", "--warnings-as-errors=*", source, "--", *plain]
     if tool == "sparse":
