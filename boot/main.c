@@ -36,7 +36,7 @@ void *early_map(hpa_t hpa, uint64_t bytes)
 	hpa_t first = ALIGN_DOWN(hpa, LARGE_PAGE_SIZE);
 	uint64_t pages = (hpa + bytes - first + LARGE_PAGE_SIZE - 1) / LARGE_PAGE_SIZE, va;
 
-	if (hpa + bytes < hpa || hpa >= HPA_LIMIT)
+	if (hpa + bytes < hpa || hpa + bytes > HPA_LIMIT)
 		return NULL;
 	if (hpa + bytes <= EARLY_BASE)
 		return (void *)hpa;
@@ -163,10 +163,10 @@ void boot_main(uint32_t magic, uint32_t mbi)
 
 	__stack_chk_guard = features_draw_guard(); /* this function never returns, so none that runs holds the old one */
 	desc_init_idt();
+	features_detect();
 	read_multiboot(magic, mbi);
 	open_log();
 	log_info("Hilum for x86-64");
-	features_detect();
 	core_init(&boot_cpu);
 	speculation_init();
 	claim_kernel();

@@ -1,5 +1,6 @@
 /* See memory_map.h. */
 #include "boot/memory_map.h"
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/string.h"
 
 static hpa_t min_hpa(hpa_t a, hpa_t b)

@@ -5,6 +5,7 @@
 #include "mm/host_pt.h"
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "boot/hooks.h"
 #include "mm/entry.h"

@@ -5,6 +5,7 @@
  */
 #include "mm/memory.h"
 
+#include "arch/x86_64/features.h"
 #include "mm/window.h"
 
 /* ---- Filling ---- */
@@ -71,7 +72,7 @@ static enum status fill_all(struct memory *mem)
 /* Of any object, at `base` or (0) at frames of its own. */
 static bool is_valid(hpa_t base, uint64_t bytes)
 {
-	return bytes && !((base | bytes) & PAGE_MASK) && bytes <= MEMORY_BYTES_MAX && base < HPA_LIMIT;
+	return bytes && !((base | bytes) & PAGE_MASK) && bytes <= MEMORY_BYTES_MAX && base < HPA_LIMIT && base + bytes <= HPA_LIMIT;
 }
 
 enum status memory_create(uint64_t bytes, uint32_t flags, uint32_t owner, struct memory *out)

@@ -27,7 +27,7 @@ static const uint8_t *refuse_table(const struct acpi_access *access, const char 
  * checksum are right. */
 static const uint8_t *open_table(const struct acpi_access *access, hpa_t base, const char *name, struct acpi_table_ref *ref)
 {
-	const uint8_t *t = base && base < HPA_LIMIT ? access->map(base, HEADER_BYTES) : NULL;
+	const uint8_t *t = base ? access->map(base, HEADER_BYTES) : NULL;
 
 	if (!t)
 		return refuse_table(access, name, "its address cannot be read");
@@ -58,7 +58,7 @@ static const struct known_table {
 
 static void read_table(const struct acpi_access *access, hpa_t base, struct acpi_info *out)
 {
-	const uint8_t *t = base && base < HPA_LIMIT ? access->map(base, HEADER_BYTES) : NULL;
+	const uint8_t *t = base ? access->map(base, HEADER_BYTES) : NULL;
 
 	if (!t) {
 		access->complain("?", "an entry of the root table points nowhere");

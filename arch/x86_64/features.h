@@ -21,6 +21,8 @@ struct cpu_features {
 /* Filled by features_detect; read-only afterwards. */
 extern struct cpu_features cpu_features;
 
+#define HPA_LIMIT (1ull << cpu_features.phys_bits) /* this machine has no address beyond: a page table with one faults */
+
 /* Once, on the boot core. */
 void features_detect(void);
 

@@ -21,7 +21,6 @@ typedef uint32_t cpu_id_t; /* dense index of a host core, 0 .. cpu_count - 1 */
 #define LARGE_PAGE_SIZE (1ull << 21)
 
 #define HPA_INVALID (~0ull)
-#define HPA_LIMIT   (1ull << 52) /* no machine has an address beyond */
 
 #define ARRAY_SIZE(a)         (sizeof(a) / sizeof((a)[0]))
 #define ALIGN_UP(x, a)        (((x) + (a)-1) & ~((__typeof__(x))(a)-1))

@@ -12,7 +12,10 @@
 #include <string.h>
 
 #include "arch/x86_64/acpi.h"
+#include "arch/x86_64/features.h"
 #include "boot/multiboot2.h"
+
+struct cpu_features cpu_features = { .phys_bits = 52 };
 
 #define MEMORY_BASE 4096u
 

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/cpu.h"
 #include "boot/hooks.h"
 #include "mm/frame.h"
@@ -143,7 +144,8 @@ static void mm_map_mmio__ram_wrap_or_nothing__refused(void **state)
 	assert_null(mm_map_mmio(0xBFEDCFFF, 2)); /* reaches from RAM into ACPI tables */
 	assert_null(mm_map_mmio(FAKE_MODULE_BASE, 0x1000));
 	assert_null(mm_map_mmio(0xFFFFFFFFFFFFF000ull, 0x2000));
-	assert_null(mm_map_mmio(1ull << 52, 0x1000));
+	assert_null(mm_map_mmio(1ull << cpu_features.phys_bits, 0x1000)); /* its page-table entries would have reserved bits */
+	assert_null(mm_map_mmio((1ull << cpu_features.phys_bits) - 0x1000, 0x1001));
 	assert_null(mm_map_mmio(0xFED00000, 0));
 	assert_null(mm_map_mmio(0xFED00000, 1ull << 40));
 	assert_int_equal(walk().mmio, before);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "fail.h"
+#include "arch/x86_64/features.h"
 #include "mm/frame.h"
 #include "mm/host_pt.h"
 #include "mm/memory.h"
@@ -245,6 +246,18 @@ static void wrap_frames__module__maps_read_only_and_keeps_frames(void **state)
 	assert_int_equal(frame_lookup(FAKE_MODULE_BASE, NULL)->refs, 1);
 	assert_int_equal(frame_lookup(FAKE_MODULE_BASE, NULL)->type, FRAME_MODULE);
 	unmap_all();
+}
+
+static void wrap_device__beyond_what_the_machine_can_address__invalid(void **state)
+{
+	const hpa_t end = 1ull << cpu_features.phys_bits;
+	struct memory *mem = place();
+
+	(void)state;
+	assert_int_equal(memory_wrap_device(end - PAGE_SIZE, PAGE_SIZE, mem), STATUS_OK);
+	assert_int_equal(memory_wrap_device(end - PAGE_SIZE, 2 * PAGE_SIZE, mem), STATUS_INVALID);
+	assert_int_equal(memory_wrap_device(end, PAGE_SIZE, mem), STATUS_INVALID);
+	assert_int_equal(memory_wrap_device(~PAGE_MASK, PAGE_SIZE, mem), STATUS_INVALID);
 }
 
 static void wrap_frames__not_ram__invalid(void **state)
@@ -511,6 +524,7 @@ int main(void)
 		CASE(create__lazy__takes_frames_on_first_use_only),
 		CASE(create__256_mib__costs_little),
 		CASE(wrap_frames__module__maps_read_only_and_keeps_frames),
+		CASE(wrap_device__beyond_what_the_machine_can_address__invalid),
 		CASE(wrap_frames__not_ram__invalid),
 		CASE(wrap_frames__pool_page_while_referenced__cannot_be_freed),
 		CASE(map__pieces_around_a_hole__large_pages_where_aligned),

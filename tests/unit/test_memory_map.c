@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86_64/features.h"
 #include "boot/memory_map.h"
+
+struct cpu_features cpu_features = { .phys_bits = 52 };
 
 static struct boot_info info;
 

@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/status.h"
 #include "boot/multiboot2.h"
+
+struct cpu_features cpu_features = { .phys_bits = 52 };
 
 static struct boot_info info;
 static const char *defect;

@@ -31,7 +31,6 @@
 
 static uint8_t model_regs[UNITS][UNIT_BYTES];
 static unsigned log_lines;
-struct cpu_features cpu_features;
 
 /* One cached answer a page, for requester and domain. */
 static struct {

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "arch/x86_64/cpu.h"
+#include "arch/x86_64/features.h"
 #include "arch/x86_64/log.h"
 #include "arch/x86_64/panic.h"
 #include "boot/boot.h"
@@ -15,6 +16,7 @@
 
 uint8_t *fake_ram, *fake_frame_table;
 uint8_t fake_image[FAKE_IMAGE_PAGES * PAGE_SIZE] __attribute__((aligned(4096)));
+struct cpu_features cpu_features = { .phys_bits = 46 };
 __thread struct cpu_arch fake_cpu = { .id = 3 };
 uint64_t fake_cr3, fake_invlpg_count, fake_invlpg_last;
 bool fake_panic_expected;
