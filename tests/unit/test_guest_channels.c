@@ -251,6 +251,22 @@ static void guest_channels_open__others__have_memory_of_their_own(void **state)
 	assert_int_not_equal(guest_channels_of(0)[0].memory, guest_channels_of(3)[0].memory);
 }
 
+static void guest_channels_open__another_peer_from_now_on__has_not_what_the_first_one_knows(void **state)
+{
+	(void)state;
+	struct config_channel *a = declare(0, "x", "b", MIB);
+	declare(1, "x", "a", MIB);
+	assert_true(start(0) && start(1));
+	guest_channels_free(0);
+	strcpy(a->peer, "c");
+	declare(2, "x", "a", MIB);
+	assert_true(start(0));
+	assert_true(start(2)); /* while b still has the first one's */
+	assert_int_equal(guest_channels_of(1)[0].memory, FIRST);
+	assert_int_equal(guest_channels_of(0)[0].memory, FIRST + 1);
+	assert_int_equal(guest_channels_of(2)[0].memory, FIRST + 1);
+}
+
 static void guest_channels_open__peer_does_not_declare_it__is_refused_and_audited(void **state)
 {
 	(void)state;
@@ -388,6 +404,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(guest_channels_open__both_declare_it__both_have_the_same_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__others__have_memory_of_their_own, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(guest_channels_open__another_peer_from_now_on__has_not_what_the_first_one_knows, set_up,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__peer_does_not_declare_it__is_refused_and_audited, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__no_memory__is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(guest_channels_open__above_the_cpus_addresses__is_refused, set_up, tear_down),

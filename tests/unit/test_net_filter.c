@@ -115,6 +115,8 @@ static void net_filter_allows__ip4__own_source_or_dhcp(void **state)
 	assert_false(allows(NET_TYPE_IP4, 37));
 	frame[L3 + 7] = 1; /* a fragment has no ports */
 	assert_false(allows(NET_TYPE_IP4, 60));
+	make_ip4(no_ip4, NET_IP_TCP, 67);
+	assert_false(allows(NET_TYPE_IP4, 60));
 	make_ip4(no_ip4, NET_IP_UDP, 53);
 	assert_false(allows(NET_TYPE_IP4, 60));
 	make_ip4(own_ip4, NET_IP_TCP, 80);
@@ -130,6 +132,8 @@ static void net_filter_allows__ip6__own_source_and_announcements(void **state)
 	make_ip6(own_ip6, NET_IP_TCP, 0, no_ip6);
 	assert_true(allows(NET_TYPE_IP6, 54));
 	assert_false(allows(NET_TYPE_IP6, 53));
+	frame[L3] = 0x40;
+	assert_false(allows(NET_TYPE_IP6, 54));
 	make_ip6(link_local, NET_IP_UDP, 0, no_ip6);
 	assert_true(allows(NET_TYPE_IP6, 80));
 	make_ip6(other_ip6, NET_IP_TCP, 0, no_ip6);
