@@ -6,7 +6,7 @@
 UNIT_TESTS  := $(patsubst tests/unit/%.c,$(B)/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 # Another B and UNIT_CHECKS make them with something else than sanitisers, as scripts/coverage does.
 UNIT_CHECKS := -fsanitize=address,undefined -fno-sanitize-recover=all
-UNIT_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer $(filter-out -Wmissing-prototypes,$(WARN)) -Itests/unit/fake -I. -Iinclude $(UNIT_CHECKS)
+UNIT_CFLAGS := -std=gnu11 -O1 -g1 -fno-omit-frame-pointer $(filter-out -Wmissing-prototypes,$(WARN)) -Itests/unit/fake -I. -Iinclude $(UNIT_CHECKS)
 unit_tag = $(patsubst build/%,$(B)/%,$(shell sed -n 's/.*$(2): *\([^*]*[^* ]\).*/\1/p' $(1)))
 
 .PHONY: unit unit-build

@@ -110,7 +110,7 @@ def fetch_from_host(iommu, kind, device, *options):
 @each(vtd_by_address=(INTEL, "virtio", "00:07.0"), amdvi_by_mac=(AMD, "virtio", "52:54:00:AA:BB:01"),
       not_merged=(INTEL, "virtio", "0000:00:07.0", "mrg_rxbuf=off"),
       e1000e_vtd=(INTEL, "e1000e", "52:54:00:AA:BB:01"), e1000e_amdvi=(AMD, "e1000e", "00:07.0"))
-@long_cases("vtd_by_address", "not_merged")
+@long_cases("vtd_by_address", "not_merged", "e1000e_amdvi")
 def test_network_reaches_the_host(*arguments):
     fetch_from_host(*arguments)
 

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 
-from harness import BOOT_S, Machine, Web, each, equal, guestconfig, long, machine, true
+from harness import BOOT_S, Machine, Web, each, equal, guestconfig, long, long_cases, machine, true
 from test_devices import AMD, INTEL
 from test_restart import ASK, CRASH, PORT, kill, settings
 from test_virtio import MIB, Files, guest, table
@@ -65,6 +65,7 @@ def test_two_guests_fetch_by_tcp_and_udp():
 
 
 @each(vtd=(INTEL,), amdvi=(AMD,))
+@long_cases("vtd")
 def test_uplink_with_an_address_of_its_own(iommu):
     """No DHCP outside; another subnet inside, on a VLAN."""
     plan = ("\n[[nic]]\ndevice = '00:07.0'\nmode = 'nat'\nvlan = 5\nsubnet = '192.168.77.0/28'\nip = '10.0.2.99/24'\ngateway = '10.0.2.2'\n"

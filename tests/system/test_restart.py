@@ -145,8 +145,8 @@ def test_console_survives_under_vmx():
             equal(m.shell("echo $((6 * 7))"), "42", "the guest's answer")
 
 
+@long
 @each(split=(False,), packed=(True,))
-@long_cases("packed")
 def test_console_entropy_balloon_and_the_guests_end(packed):
     """The other devices go on as well, and what ends a guest still does."""
     table = guest(vcpus=2, serial=False, console="virtio", cmdline="console=hvc0", rng=True, balloon="16M", packed=packed, debug_crash=PORT)

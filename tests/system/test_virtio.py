@@ -171,7 +171,7 @@ def ping(m, address="10.0.0.2"):
         answer = m.shell(f"ping -c 1 -W 1 {address} >/dev/null && echo yes || echo no", within_s=30)
         if answer == "yes":
             break
-    return m.shell(f"ping -c 5 -W 2 {address} | grep -c 'bytes from' || true", within_s=60)
+    return m.shell(f"ping -A -c 5 -W 2 {address} | grep -c 'bytes from' || true", within_s=60)
 
 
 def bring_up(m, address="10.0.0.1"):
@@ -192,6 +192,7 @@ def test_two_guests_reach_each_other_through_the_switch():
         fetch(m)
 
 
+@long_cases("packed_multi_queue")
 @each(packed_multi_queue=(True, 2, {}, {}),
       offloads_at_one_end=(False, 1, {"offload": False}, {}),
       vlan_and_tenant=(False, 1, {"vlan": 7, "tenant": "blue", "bridge": "lab"}, {"vlan": 7, "tenant": "blue", "bridge": "lab"}))
@@ -217,8 +218,7 @@ def test_guests_that_may_not_reach_each_other():
         m.shell(up.format(1))
         for i in range(4):
             equal(ping(m, f"10.0.{i}.3"), "5", f"answers by card {i}")
-        for i in range(4):
-            equal(m.shell(f"ping -c 3 -W 1 10.0.{i}.2 | grep -c 'bytes from' || true", within_s=30), "0", f"answers by card {i}")
+        equal(m.shell("for i in 0 1 2 3; do ping -c 3 -W 1 10.0.$i.2 & done | grep 'bytes from' || true", within_s=30), "", "answers of the other guest")
 
 
 def test_entropy_and_balloon():
