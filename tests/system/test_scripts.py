@@ -136,7 +136,7 @@ def test_configuration_quotes_what_a_command_line_may_hold():
     import tomllib
     line = 'console=ttyS0 hilum.run="echo \\"a\\"" \t#'
     table = tomllib.loads(guestconfig.config_text(guestconfig.linux_table(cmdline=line, debug_exit=0xF4)))["vm"][0]
-    equal(table["cmdline"], f"console=ttyS0 quiet {line}")
+    equal(table["cmdline"], f"{guestconfig.LINUX_CMDLINE} {line}")
     equal(table["debug_exit"], 0xF4)
 
 
