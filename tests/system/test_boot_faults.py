@@ -25,7 +25,7 @@ OUTCOMES = [(kind, re.compile(pattern)) for kind, pattern in (
     (RUNS_KIND, RUNS),
     ("Hilum refuses to start", r"hilum: cannot start: \S[^\r\n]*"),
     ("the guest ends", r"hilum: vm linux ended: \S+|Kernel panic - [^\r\n]*|-- System halted"),
-    ("the guest is not started", r"hilum: [^\r\n]*(no VM was started|no boot module is named)[^\r\n]*"),
+    ("the guest is not started", r"hilum: [^\r\n]*(no VM was started|no boot module is named|is no service image)[^\r\n]*"),
     ("a service VM is given up", r"hilum: [^\r\n]*(driver VM: [^\r\n]*given up|BEGUN AFRESH)[^\r\n]*"),
 )]
 GUESTS_OWN = ("vmlinuz", "initrd")  # what is wrong in these is the guest's own affair, also that it waits for ever
