@@ -21,6 +21,7 @@ TEST_LIMIT_S = 900  # a test's own deadlines are shorter; this is for a harness 
 LONG_LIMIT_S = 4 * TEST_LIMIT_S
 UNIT_LIMIT_S = 300
 CHECK_LIMIT_S = 600  # some drive a browser or a compiler
+SLOW_CHECKS = ("run-clang-build", "run-web")  # a minute each: not with --quick
 FUZZ_SECONDS = 30  # of each target
 FUZZ_RUNS = 2000  # of each target with --quick, the same inputs each time
 OUTPUT_LINES = 80
@@ -93,7 +94,7 @@ def fuzz_tests(options):
 def checks():
     """Executables tests/run-*: each is one test, run from the root of the tree."""
     folder = os.path.join(ROOT, "tests")
-    return [Test(f"check/{name[4:]}", [os.path.join("tests", name)], CHECK_LIMIT_S, quick=True)
+    return [Test(f"check/{name[4:]}", [os.path.join("tests", name)], CHECK_LIMIT_S, quick=name not in SLOW_CHECKS)
             for name in sorted(os.listdir(folder)) if name.startswith("run-")]
 
 

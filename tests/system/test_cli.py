@@ -8,7 +8,7 @@ import time
 
 import pexpect
 
-from harness import BOOT_S, START_S, Machine, equal, guestconfig, machine, patience, quick, true
+from harness import BOOT_S, START_S, Machine, equal, guestconfig, machine, patience, true
 
 HILUM = os.path.join(machine.BUILD, "hilum")
 ANSWER_S = 60
@@ -134,7 +134,6 @@ def command_machine(hilum):
     hilum("--host", "lab", "list", "--all", HILUM_HOST="", HILUM_TOKEN="")
 
 
-@quick
 def test_every_verb():
     with tempfile.TemporaryDirectory() as home, appliance() as m:
         hilum = Operator(m, home)

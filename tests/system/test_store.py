@@ -11,7 +11,7 @@ import time
 import uuid
 
 from gpt import SECTOR, STATE_FIRST, STATE_SECTORS, gpt, state_disk
-from harness import BOOT_S, COMMAND_S, Machine, equal, guestconfig, long, quick, true
+from harness import BOOT_S, COMMAND_S, Machine, equal, guestconfig, long, true
 from test_devices import INTEL
 from test_drivers import NVME, VIRTIO, disk
 from test_restart import CRASH, PORT, kill
@@ -76,7 +76,6 @@ def started(m):
     return int(m.expect(r"hilum: boot (\d+) of this state", BOOT_S, never="copies are damaged|cannot be").group(1))
 
 
-@quick
 def test_state_is_kept_over_reboots():
     with Files() as files:
         image = state_image(files)
