@@ -3,7 +3,7 @@ import os
 import re
 
 from debugger import Gdb
-from harness import BOOT_S, COMMAND_S, START_S, Machine, each, equal, guestconfig, machine, quick, true
+from harness import BOOT_S, COMMAND_S, START_S, Machine, each, equal, guestconfig, machine, true
 from platforms import CANNON_LAKE, PLATFORMS
 
 STOPS_S = 5 * START_S
@@ -21,7 +21,6 @@ def stops(*wanting, **hardware):
         equal({name for name, how in tried.items() if how != "works"}, set(wanting), "what does not work")
 
 
-@quick
 def test_stops():
     stops(WATCH, HARDWARE, INT3)
 

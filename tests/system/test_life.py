@@ -4,7 +4,7 @@ import re
 import time
 
 from apiclient import Api
-from harness import BOOT_S, COMMAND_S, PROMPT, Machine, each, equal, guestconfig, long, long_cases, patience, quick, true
+from harness import BOOT_S, COMMAND_S, PROMPT, Machine, each, equal, guestconfig, long, long_cases, patience, true
 from test_virtio import Files, guest, table
 
 NAME = "linux"
@@ -27,7 +27,6 @@ def clock(console):
     return float(say(console, "cat /proc/uptime", r"\n(\d+\.\d+) ").group(1))
 
 
-@quick
 def test_pause_nmi_reset_and_the_power_button():
     with machine() as m:
         api = Api(m)
