@@ -9,7 +9,7 @@
 /* clang-format on */
 #include "tests/unit/fake_kernel/fake.h"
 
-#include "svm/svm.h"
+#include "tests/unit/fake_svm/backend.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define ASIDS      5u /* 0 is the host's */
@@ -20,28 +20,9 @@
 
 struct svm_features svm_features;
 unsigned fake_vmloads, fake_vmsaves;
-static uint8_t ports[3 * PAGE_SIZE], msrs[2 * PAGE_SIZE];
-uint8_t *backend_io_bitmap = ports, *backend_msr_bitmap = msrs;
 
-static struct virt_ops *fake_ops, ops;
 static hilum_handle_t vm[VMS], vcpu_handle[VMS];
 static struct vcpu *v[VMS];
-
-/* kernel/backend.c's. */
-void backend_load_vcpu(struct vcpu *w)
-{
-	assert_ptr_equal(w->cpu, fake_self);
-}
-
-void backend_load_debug(const struct vcpu *w)
-{
-	(void)w;
-}
-
-void backend_unload_debug(struct vcpu *w)
-{
-	(void)w;
-}
 
 /* ---- The pretended CPU ---- */
 
@@ -149,18 +130,7 @@ static int set_up(void **state)
 	memset(tlb, 0, sizeof(tlb));
 	memset(cached, 0, sizeof(cached));
 	memset(exit_info, 0, sizeof(exit_info));
-	fake_ops = virt;
-	ops = *virt;
-	ops.create_vcpu = svm_create_vcpu;
-	ops.destroy_vcpu = svm_destroy_vcpu;
-	ops.load = svm_load;
-	ops.unload = svm_unload;
-	ops.run = svm_run;
-	ops.fetch_paging = svm_fetch_paging;
-	ops.get_state = svm_get_state;
-	ops.set_state = svm_set_state;
-	ops.write_offset_and_pat = svm_write_offset_and_pat;
-	virt = &ops;
+	svm_backend_take();
 	fake_boot(2);
 	for (unsigned i = 0; i < cpu_count; i++)
 		cpu_table[i]->asid_generation = cpu_table[i]->asid_next = 1; /* as kernel_main has them */

@@ -9,7 +9,7 @@
 #include "tests/unit/fake_kernel/fake.h"
 
 #include "arch/x86_64/features.h"
-#include "svm/svm.h"
+#include "tests/unit/fake_svm/backend.h"
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
@@ -45,32 +45,13 @@ struct op {
 
 struct svm_features svm_features = { .asids = 16, .nrip = true, .clean = true };
 unsigned fake_vmloads, fake_vmsaves;
-static uint8_t ports[3 * PAGE_SIZE], msrs[2 * PAGE_SIZE];
-uint8_t *backend_io_bitmap = ports, *backend_msr_bitmap = msrs;
 
-static struct virt_ops *fake_ops, ops;
 static hilum_handle_t vm;
 static struct vcpu *v;
 static const struct op *program;
 static unsigned taken[8], taken_count;   /* vectors that the guest was given; ended at once */
 static unsigned cr8_exits, taken_by_now; /* this: at the program's last TAKEN */
 static uint64_t cr8_read, gp_raised;
-
-/* kernel/backend.c's. */
-void backend_load_vcpu(struct vcpu *w)
-{
-	assert_ptr_equal(w->cpu, fake_self);
-}
-
-void backend_load_debug(const struct vcpu *w)
-{
-	(void)w;
-}
-
-void backend_unload_debug(struct vcpu *w)
-{
-	(void)w;
-}
 
 static bool exits(struct vmcb *c, uint32_t code)
 {
@@ -191,17 +172,7 @@ static void fill_memory(void)
 static int set_up(void **state)
 {
 	(void)state;
-	fake_ops = virt;
-	ops = *virt;
-	ops.create_vcpu = svm_create_vcpu;
-	ops.destroy_vcpu = svm_destroy_vcpu;
-	ops.load = svm_load;
-	ops.unload = svm_unload;
-	ops.run = svm_run;
-	ops.fetch_paging = svm_fetch_paging;
-	ops.get_state = svm_get_state;
-	ops.set_state = svm_set_state;
-	virt = &ops;
+	svm_backend_take();
 	fake_boot(2);
 	vm = make_vm(HILUM_VM_X2APIC);
 	v = make_vcpu(vm, 0, 0, NULL);
